@@ -1,0 +1,4 @@
+//! FTP: sessions, data connections, listings.
+
+pub mod listing;
+pub mod path;

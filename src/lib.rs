@@ -1,0 +1,26 @@
+//! portolan moves files over FTP and FTPS by Rhai scripts, active or passive, whatever NAT stands between.
+//!
+//! # The house
+//!
+//! Modules look down only; `tests/it/tidy.rs` holds them to it.
+//!
+//! ```text
+//! cli                              one file a command; the only place that names clap
+//! script                           the Rhai engine and what scripts see; the only place that names rhai
+//! mirror                           plan and apply for trees
+//! ftp        rehearse              the client; the embedded server (neither knows the other)
+//! observe                          one event enum, its sinks
+//! fault  limits  stop  clock       leaves
+//! ```
+
+pub mod clock;
+pub mod fault;
+pub mod ftp;
+pub mod limits;
+pub mod mirror;
+pub mod observe;
+pub mod rehearse;
+pub mod script;
+pub mod stop;
+
+pub mod cli;

@@ -1,0 +1,87 @@
+//! Every limit of the program, each with its reason. What comes from outside is bounded here or nowhere.
+
+use std::time::Duration;
+
+/// Bytes of one line of a reply. Servers send banners of 17 kB in one line (curl's test 1003).
+pub const REPLY_LINE_BYTES_MAX: usize = 32 * 1024;
+/// Lines of one reply. Long greetings have some two hundred (curl's test 1006 has 226).
+pub const REPLY_LINES_MAX: usize = 512;
+/// Bytes of one reply, all lines; suppaftp's own bound is the same.
+pub const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one command. Servers cut or refuse above 4 KiB; paths end at 4,096 bytes on Linux.
+pub const COMMAND_BYTES_MAX: usize = 4608;
+/// Bytes of commands sent without waiting. Above 4 KiB proftpd and pure-ftpd stall under TLS (measured).
+pub const BATCH_BYTES_MAX: usize = 2048;
+
+/// Bytes of one line of a listing: a name has 255 bytes, its facts some hundred more.
+pub const LISTING_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one listing.
+pub const LISTING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Entries of one listing, and of one tree.
+pub const ENTRIES_MAX: usize = 1_000_000;
+/// Time for one listing, whatever trickles in.
+pub const LISTING_TIME_MAX: Duration = Duration::from_mins(15);
+/// Folders below one another. Deeper ones are loops or attacks; the test tree `deep` has 100.
+pub const DEPTH_MAX: usize = 256;
+
+/// Time to make a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for the reply to a command.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time without a byte on a data connection.
+pub const DATA_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time for a data connection to stand, active or passive; after it the other mode is tried.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for the final reply of a transfer, besides what its size needs: the server writes to its disk.
+pub const FINAL_REPLY_TIMEOUT: Duration = Duration::from_mins(2);
+/// Bytes for which the final reply gets one second more.
+pub const FINAL_REPLY_BYTES_PER_SECOND: u64 = 20 * 1024 * 1024;
+/// Time to take in a server's last TLS records after an upload (session tickets).
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that good manners may take: QUIT, and the clean-up of a temporary name after a failure.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest time an option may name.
+pub const DURATION_MAX: Duration = Duration::from_hours(30 * 24);
+/// Foreign connections turned away while one active data connection is awaited.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
+pub const COPY_BYTES: usize = 256 * 1024;
+/// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
+pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Sessions of one mirror.
+pub const PARALLEL_MAX: u16 = 32;
+
+/// Steps of one script. An endless loop ends in a few seconds.
+pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;
+/// Calls inside one another; with the stack below there is ample room (measured).
+pub const SCRIPT_CALL_LEVELS_MAX: usize = 48;
+/// Expressions inside one another, at the top level and in functions.
+pub const SCRIPT_EXPRESSION_DEPTHS_MAX: (usize, usize) = (64, 32);
+/// Bytes of one string of a script.
+pub const SCRIPT_STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Elements of one array: a listing of `ENTRIES_MAX` is for mirrors, not for variables.
+pub const SCRIPT_ARRAY_LENGTH_MAX: usize = 500_000;
+/// Entries of one map.
+pub const SCRIPT_MAP_LENGTH_MAX: usize = 100_000;
+/// Variables of one script.
+pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
+/// Functions of one script.
+pub const SCRIPT_FUNCTIONS_MAX: usize = 500;
+/// Imported files of one run.
+pub const SCRIPT_MODULES_MAX: usize = 32;
+/// Bytes of one script file.
+pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).
+pub const SCRIPT_STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that one script may print.
+pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Tries of `retry` in a script.
+pub const RETRIES_MAX: i64 = 10;
+/// Time between a request to stop and the end of the program, whatever still runs.
+pub const STOP_TIME_MAX: Duration = Duration::from_millis(800);
+
+/// Bytes that `rehearse` copies from a tree on this machine; above that it is no longer a rehearsal.
+pub const REHEARSAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Sessions of the embedded server.
+pub const REHEARSAL_SESSIONS_MAX: usize = 64;

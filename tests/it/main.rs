@@ -1,0 +1,1 @@
+//! The tests that run the program, and the rules of the house.
