@@ -42,6 +42,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time an option may name.
 pub const DURATION_MAX: Duration = Duration::from_hours(30 * 24);
+/// Tries to make a data connection that a session remembers, for `attempts`.
+pub const ATTEMPTS_KEPT_MAX: usize = 256;
 /// Foreign connections turned away while one active data connection is awaited.
 pub const STRANGERS_MAX: usize = 64;
 

@@ -64,10 +64,12 @@ impl Stop {
 
     /// The result of `work`, unless the signal comes first: then work is dropped where it is.
     pub async fn race<T>(&self, work: impl Future<Output = T>) -> Outcome<T> {
+        self.check()?;
+        // Work first: what is ready at once never pays for a place in the signal's queue.
         tokio::select! {
             biased;
-            () = self.wait() => Err(self.fault()),
             done = work => Ok(done),
+            () = self.wait() => Err(self.fault()),
         }
     }
 

@@ -3,7 +3,12 @@
 //! Nothing else in the house prints. A [`Sink`] that draws on a terminal, one that writes JSON lines and one that
 //! keeps the log each see the same [`Event`]s in the same order.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -176,6 +181,7 @@ pub trait Sink: Send + Sync {
 pub struct Observer {
     sinks: Arc<Vec<Box<dyn Sink>>>,
     numbers: Arc<std::sync::atomic::AtomicU64>,
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Observer {
@@ -205,6 +211,18 @@ impl Observer {
     /// Says something that the user should mend.
     pub fn warn(&self, text: impl Into<String>) {
         self.say(Level::Warn, text);
+    }
+
+    /// The same, unless this run has said so already.
+    pub fn warn_once(&self, text: impl Into<String>) {
+        let text = text.into();
+        let is_new = match self.warned.lock() {
+            Ok(mut warned) => warned.insert(text.clone()),
+            Err(_) => true,
+        };
+        if is_new {
+            self.warn(text);
+        }
     }
 
     /// A number that no other transfer of this run has.

@@ -1,0 +1,426 @@
+//! The control connection: one command, one reply, in step, within its time; or it is not used again.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use super::{
+    path::RemotePath,
+    reply::Reply,
+    secure::Security,
+    site::Site,
+    wire::{Breach, Connector, Link, Wire},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{BATCH_BYTES_MAX, COMMAND_BYTES_MAX},
+    stop::Stop,
+};
+
+/// Text of suppaftp and bytes of ours, one to one: a name passes as it is, in whatever encoding.
+#[derive(Debug)]
+struct Bytes;
+
+impl Encoding for Bytes {
+    fn decode(&self, bytes: &[u8]) -> String {
+        bytes.iter().copied().map(char::from).collect()
+    }
+
+    fn encode(&self, text: &str) -> io::Result<Vec<u8>> {
+        text.chars()
+            .map(|c| u8::try_from(u32::from(c)).map_err(|_| io::ErrorKind::InvalidInput.into()))
+            .collect()
+    }
+}
+
+/// One command, without its line end: bytes that are known to be one line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command(Vec<u8>);
+
+impl Command {
+    /// A command as it stands; fails with `invalid` when it would be two, or is longer than servers take.
+    pub fn parse(line: impl AsRef<[u8]>) -> Outcome<Self> {
+        let line = line.as_ref();
+        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return Err(Fault::invalid("a command cannot hold a line end or a NUL"));
+        }
+        if line.is_empty() || line.len() > COMMAND_BYTES_MAX {
+            return Err(Fault::invalid(format!("a command of {} bytes", line.len())));
+        }
+        Ok(Self(line.to_vec()))
+    }
+
+    /// `verb` alone.
+    pub fn bare(verb: &'static str) -> Self {
+        Self(verb.as_bytes().to_vec())
+    }
+
+    /// `verb` and a path; a path never holds a line end.
+    pub fn path(verb: &str, path: &RemotePath) -> Self {
+        Self([verb.as_bytes(), b" ", path.as_bytes()].concat())
+    }
+
+    /// A command made of our own words and numbers only.
+    pub(super) fn from_safe(line: String) -> Self {
+        Self(line.into_bytes())
+    }
+
+    /// The verb, for messages.
+    pub fn verb(&self) -> String {
+        let verb = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
+        String::from_utf8_lossy(verb).into_owned()
+    }
+
+    fn as_text(&self) -> String {
+        Bytes.decode(&self.0)
+    }
+}
+
+/// A control connection with one server.
+pub struct Control {
+    ftp: ImplAsyncFtpStream<Wire>,
+    link: Link,
+    host: String,
+    /// The server's address and port.
+    pub peer: SocketAddr,
+    /// Our own.
+    pub local: SocketAddr,
+    reply_timeout: Duration,
+    stop: Stop,
+    broken: Option<Fault>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Control({} at {})", self.host, self.peer)
+    }
+}
+
+impl Control {
+    /// Connects to `site` and reads its greeting; with `implicit`, through TLS from the first byte.
+    pub async fn connect(
+        site: &Site,
+        implicit: Option<&Security>,
+        stop: &Stop,
+    ) -> Outcome<(Self, Reply)> {
+        let tcp = stop.race(dial(site)).await??;
+        let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
+        let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
+        let link = Link::default();
+        if let Some(security) = implicit {
+            link.lock().upgrade = Some(security.handshake()?);
+        }
+        let meeting = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let meeting = meeting.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) =
+            meeting.map_err(|error| Fault::network("cannot use the loopback interface", error))?;
+        let connector = Connector::new(tcp, link.clone());
+        let greeting = ImplAsyncFtpStream::connect_secure_implicit(address, connector, &site.host);
+        let greeting = timeout(site.reply_timeout, tokio::task::unconstrained(greeting));
+        let greeted = stop.race(greeting).await?;
+        drop(listener);
+        let mut ftp = match greeted {
+            Ok(Ok(ftp)) => ftp,
+            Ok(Err(error)) => return Err(read_error(error).on(&site.host)),
+            Err(_) => return Err(late("greeting", site.reply_timeout).on(&site.host)),
+        };
+        ftp.set_encoding(Bytes).await;
+        let reply = Reply::new(std::mem::take(&mut link.lock().greeting))?;
+        let control = Self {
+            ftp,
+            link,
+            host: site.host.clone(),
+            peer,
+            local,
+            reply_timeout: site.reply_timeout,
+            stop: stop.clone(),
+            broken: None,
+        };
+        Ok((control, reply))
+    }
+
+    /// Sends `command` and gives its reply, whatever it says.
+    pub async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
+        self.usable()?;
+        let text = command.as_text();
+        let answer = answer(&mut self.ftp, text);
+        let waited = wait(&self.stop, self.reply_timeout, answer).await;
+        self.take(waited, &command.verb())
+    }
+
+    /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
+    ///
+    /// Only for commands without data: they save a round trip each.
+    pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut rest = commands;
+        while let Some((first, others)) = rest.split_first() {
+            let mut room = BATCH_BYTES_MAX.saturating_sub(first.0.len() + 2);
+            let together = others
+                .iter()
+                .take_while(|command| {
+                    let fits = room >= command.0.len() + 2;
+                    room = room.saturating_sub(command.0.len() + 2);
+                    fits
+                })
+                .count();
+            let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
+            let lines: Vec<u8> =
+                now.iter().flat_map(|command| [command.0.as_slice(), b"\r\n"].concat()).collect();
+            self.link.lock().with_next = lines;
+            replies.push(self.ask(first).await?);
+            for command in now {
+                replies.push(self.next_reply(self.reply_timeout, &command.verb()).await?);
+            }
+            rest = later;
+        }
+        Ok(replies)
+    }
+
+    /// The next reply to what was sent before: the end of a transfer.
+    pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Outcome<Reply> {
+        self.usable()?;
+        let waited = wait(&self.stop, time, further(&mut self.ftp)).await;
+        self.take(waited, verb)
+    }
+
+    /// Sends `command` and waits for its reply or for `other`, whichever comes first; a reply that came in part is
+    /// kept. For active mode, where a data connection may come before the reply.
+    pub async fn ask_or<T>(
+        &mut self,
+        command: &Command,
+        other: impl Future<Output = T>,
+    ) -> Outcome<Either<T>> {
+        self.usable()?;
+        let text = command.as_text();
+        let either = first_of(answer(&mut self.ftp, text), other);
+        let waited = wait(&self.stop, self.reply_timeout, either).await;
+        self.take_either(waited, &command.verb())
+    }
+
+    /// Waits for the next reply or for `other`, at most `time`.
+    pub async fn reply_or<T>(
+        &mut self,
+        time: Duration,
+        verb: &str,
+        other: impl Future<Output = T>,
+    ) -> Outcome<Either<T>> {
+        self.usable()?;
+        let waited = wait(&self.stop, time, first_of(further(&mut self.ftp), other)).await;
+        self.take_either(waited, verb)
+    }
+
+    /// Turns to TLS; the handshake takes place with the next command. Fails on anything sent behind the 234.
+    pub fn upgrade(&mut self, security: &Security) -> Outcome<()> {
+        self.link.lock().upgrade = Some(security.handshake()?);
+        Ok(())
+    }
+
+    /// The protocol of the TLS session, when there is one.
+    pub fn tls(&self) -> Option<String> {
+        self.link.lock().tls.clone()
+    }
+
+    /// Why this connection must not be used any more, if so.
+    pub const fn broken(&self) -> Option<&Fault> {
+        self.broken.as_ref()
+    }
+
+    /// Whether every command that was sent has its reply, or none was sent.
+    pub fn sent_nothing(&self) -> bool {
+        self.broken.is_some() && self.link.lock().outstanding == 0
+    }
+
+    /// Marks the connection as no longer in step.
+    pub fn give_up(&mut self, why: &Fault) {
+        self.broken.get_or_insert_with(|| why.clone());
+    }
+
+    /// Waits for replies at most so long from now on; for farewells.
+    pub const fn hurry(&mut self, time: Duration) {
+        self.reply_timeout = time;
+    }
+
+    fn usable(&self) -> Outcome<()> {
+        self.stop.check()?;
+        match &self.broken {
+            None => Ok(()),
+            Some(why) => Err(why.clone()),
+        }
+    }
+
+    fn take(&mut self, waited: Waited<Result<Reply, Fault>>, verb: &str) -> Outcome<Reply> {
+        let result = match waited {
+            Waited::Done(result) => result,
+            Waited::Late(time) => Err(late(verb, time)),
+            Waited::Stopped(fault) => Err(fault),
+        };
+        let result = result.map_err(|fault| fault.on(&self.host));
+        match &result {
+            Err(fault) => self.give_up(fault),
+            // 421 closes the control connection (RFC 959, 5.4).
+            Ok(reply) if reply.code == 421 => self.give_up(&reply.fault().on(&self.host)),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    fn take_either<T>(
+        &mut self,
+        waited: Waited<Either<T, Result<Reply, Fault>>>,
+        verb: &str,
+    ) -> Outcome<Either<T>> {
+        let reply = match waited {
+            Waited::Done(Either::Other(other)) => return Ok(Either::Other(other)),
+            Waited::Done(Either::Reply(reply)) => Waited::Done(reply),
+            Waited::Late(time) => Waited::Late(time),
+            Waited::Stopped(fault) => Waited::Stopped(fault),
+        };
+        self.take(reply, verb).map(Either::Reply)
+    }
+}
+
+/// A reply, or what was awaited beside it.
+#[derive(Debug)]
+pub enum Either<T, R = Reply> {
+    /// The reply came.
+    Reply(R),
+    /// The other came; the reply is still to come.
+    Other(T),
+}
+
+enum Waited<T> {
+    Done(T),
+    Late(Duration),
+    Stopped(Fault),
+}
+
+async fn wait<T>(stop: &Stop, time: Duration, work: impl Future<Output = T>) -> Waited<T> {
+    // Unconstrained: with its budget used up, tokio would leave a TLS record unsent for ever.
+    match stop.race(timeout(time, tokio::task::unconstrained(work))).await {
+        Ok(Ok(done)) => Waited::Done(done),
+        Ok(Err(_)) => Waited::Late(time),
+        Err(fault) => Waited::Stopped(fault),
+    }
+}
+
+async fn first_of<T, R>(
+    reply: impl Future<Output = R>,
+    other: impl Future<Output = T>,
+) -> Either<T, R> {
+    tokio::select! {
+        biased;
+        reply = reply => Either::Reply(reply),
+        other = other => Either::Other(other),
+    }
+}
+
+async fn answer(ftp: &mut ImplAsyncFtpStream<Wire>, text: String) -> Result<Reply, Fault> {
+    read(ftp.custom_command(text, &[]).await)
+}
+
+async fn further(ftp: &mut ImplAsyncFtpStream<Wire>) -> Result<Reply, Fault> {
+    read(ftp.read_response_in(&[]).await)
+}
+
+/// suppaftp is never told which codes to expect, so every reply comes as "unexpected".
+fn read(result: suppaftp::FtpResult<suppaftp::types::Response>) -> Result<Reply, Fault> {
+    match result {
+        Ok(response) | Err(FtpError::UnexpectedResponse(response)) => Reply::new(response.body),
+        Err(error) => Err(read_error(error)),
+    }
+}
+
+fn read_error(error: FtpError) -> Fault {
+    let error = match error {
+        FtpError::ConnectionError(error) => error,
+        FtpError::UnexpectedResponse(reply) => {
+            return Reply::new(reply.body).map_or_else(|fault| fault, |reply| reply.fault());
+        }
+        other => return Fault::protocol(other.to_string()),
+    };
+    let inner = error.get_ref();
+    if let Some(breach) = inner.and_then(|inner| inner.downcast_ref::<Breach>()) {
+        return match breach {
+            Breach::Closed => Fault::new(Kind::Unreachable, Side::Server, breach.to_string()),
+            Breach::Unasked { code: 421, words } => Fault {
+                code: 421,
+                ..Fault::new(Kind::Busy, Side::Server, format!("the server said \"{words}\""))
+            },
+            other => Fault::protocol(other.to_string()),
+        };
+    }
+    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return super::secure::tls_fault(tls);
+    }
+    let message = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the server closed the control connection".to_owned(),
+        _ => format!("the control connection broke: {error}"),
+    };
+    Fault::new(Kind::Unreachable, Side::Network, message).because(error)
+}
+
+fn late(verb: &str, time: Duration) -> Fault {
+    let message = format!("no answer to {verb} in {} s", time.as_secs_f32());
+    Fault::new(Kind::Timeout, Side::Server, message)
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn dial(site: &Site) -> Outcome<TcpStream> {
+    let addresses: Vec<SocketAddr> = match site.detour {
+        Some(address) => vec![address],
+        None => tokio::net::lookup_host((site.host.as_str(), site.port))
+            .await
+            .map_err(|error| unknown_host(site, error))?
+            .collect(),
+    };
+    let mut last = None;
+    for address in addresses {
+        let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
+        match attempt {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => {
+                last = Some(Fault::network(&format!("cannot connect to {address}"), error))
+            }
+            Err(_) => {
+                let time = site.connect_timeout.as_secs_f32();
+                let message = format!("cannot connect to {address}: no answer in {time} s");
+                last = Some(Fault::new(Kind::Timeout, Side::Network, message));
+            }
+        }
+    }
+    let fault = last
+        .unwrap_or_else(|| Fault::new(Kind::Unreachable, Side::Network, "the name has no address"));
+    Err(fault.on(&site.host))
+}
+
+fn unknown_host(site: &Site, error: io::Error) -> Fault {
+    let text = error.to_string();
+    let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
+    Fault::new(Kind::Unreachable, Side::Network, format!("cannot find the host: {words}"))
+        .on(&site.host)
+        .because(error)
+}
+
+/// A connection to `address`, from `source` where that is given.
+pub(super) async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let tcp = socket.connect(address).await?;
+    tcp.set_nodelay(true)?;
+    // NAT boxes forget a control connection that is silent through a long transfer.
+    let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
+    socket2::SockRef::from(&tcp).set_tcp_keepalive(&alive)?;
+    Ok(tcp)
+}

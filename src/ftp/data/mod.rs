@@ -1,0 +1,138 @@
+//! Data connections: ours, since suppaftp's know neither a port range nor an outside address.
+
+pub mod open;
+pub mod route;
+
+use std::{io, time::Duration};
+
+use rustls::HandshakeKind;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::client::TlsStream;
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::DRAIN_TIMEOUT,
+    stop::Stop,
+};
+
+enum Io {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// An open data connection. Dropping it abandons the transfer with a plain close: a close_notify there makes
+/// ProFTPD close the control connection too (measured).
+pub struct Data {
+    io: Io,
+    idle: Duration,
+    stop: Stop,
+}
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self.io, Io::Tls(_)) { "Data(TLS)" } else { "Data" })
+    }
+}
+
+impl Data {
+    pub(super) const fn plain(tcp: TcpStream, idle: Duration, stop: Stop) -> Self {
+        Self { io: Io::Tcp(tcp), idle, stop }
+    }
+
+    pub(super) fn secure(tls: TlsStream<TcpStream>, idle: Duration, stop: Stop) -> Self {
+        Self { io: Io::Tls(Box::new(tls)), idle, stop }
+    }
+
+    /// Whether TLS began from nothing, though the control connection has a session to resume: some servers refuse
+    /// that with 425 or 522.
+    pub fn is_fresh_tls(&self) -> bool {
+        match &self.io {
+            Io::Tcp(_) => false,
+            Io::Tls(tls) => tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Full),
+        }
+    }
+
+    /// Reads what has come into `buffer`; 0 is the end. TLS that ends without a close_notify is an error: the end
+    /// may have been cut off (security class C15).
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        let read = async {
+            match &mut self.io {
+                Io::Tcp(tcp) => tcp.read(buffer).await,
+                Io::Tls(tls) => tls.read(buffer).await,
+            }
+        };
+        match self.stop.race(timeout(self.idle, read)).await? {
+            Ok(read) => read.map_err(broken),
+            Err(_) => Err(self.stalled()),
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub async fn write_all(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let write = async {
+                match &mut self.io {
+                    Io::Tcp(tcp) => tcp.write(rest).await,
+                    Io::Tls(tls) => tls.write(rest).await,
+                }
+            };
+            let count = match self.stop.race(timeout(self.idle, write)).await? {
+                Ok(written) => written.map_err(broken)?,
+                Err(_) => return Err(self.stalled()),
+            };
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Ends an upload: all is sent, the end is told, and under TLS the server's last records are read, since its
+    /// session tickets are among them and the next transfer needs one (vsftpd and TLS 1.3, measured).
+    pub async fn finish(mut self) -> Outcome<()> {
+        let stop = self.stop.clone();
+        let idle = self.idle;
+        let end = async {
+            match &mut self.io {
+                Io::Tcp(tcp) => tcp.shutdown().await,
+                Io::Tls(tls) => {
+                    tls.flush().await?;
+                    tls.shutdown().await
+                }
+            }
+        };
+        match stop.race(timeout(idle, end)).await? {
+            Ok(ended) => ended.map_err(broken)?,
+            Err(_) => return Err(self.stalled()),
+        }
+        if let Io::Tls(tls) = &mut self.io {
+            let mut rest = [0_u8; 1024];
+            let drain = async { while matches!(tls.read(&mut rest).await, Ok(1..)) {} };
+            // A server that keeps the connection open has had its time; the final reply decides.
+            let drained = stop.race(timeout(DRAIN_TIMEOUT, drain)).await?;
+            tracing::trace!(target: "portolan::data", "drained: {}", drained.is_ok());
+        }
+        Ok(())
+    }
+
+    fn stalled(&self) -> Fault {
+        let message = format!("no data moved for {} s", self.idle.as_secs_f32());
+        Fault::new(Kind::Timeout, Side::Network, message)
+    }
+}
+
+fn broken(error: io::Error) -> Fault {
+    let message = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the data connection ended without TLS's own end: it may have been cut".to_owned()
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the data connection was closed by the other side".to_owned()
+        }
+        _ => format!("the data connection broke: {error}"),
+    };
+    Fault::new(Kind::DataConnection, Side::Network, message).because(error)
+}

@@ -1,0 +1,330 @@
+//! One step of the ladder, done: a data connection made ready for one transfer command.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    Data,
+    route::{Step, is_matter_of_mode},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        control::{Command, Control, Either, connect},
+        reply::Reply,
+        secure::Security,
+    },
+    limits::STRANGERS_MAX,
+    stop::Stop,
+};
+
+/// What a data connection needs to know of its session.
+#[derive(Debug)]
+pub struct Needs<'a> {
+    /// TLS for the data, where it is protected.
+    pub security: Option<&'a Security>,
+    /// Where to listen in active mode.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// What to announce in active mode, when it is not our own address.
+    pub external_address: Option<IpAddr>,
+    /// What to connect from in passive mode.
+    pub source_address: Option<IpAddr>,
+    /// Time for the connection to stand.
+    pub open_timeout: Duration,
+    /// Time without a byte.
+    pub idle: Duration,
+    /// Where the transfer begins, if not at 0.
+    pub offset: u64,
+    /// The signal to stop.
+    pub stop: Stop,
+}
+
+/// Why a step came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub fault: Fault,
+    /// Whether another step may do better.
+    pub is_matter_of_mode: bool,
+    /// Where the step went or listened.
+    pub address: String,
+}
+
+impl Failure {
+    const fn of_mode(fault: Fault, address: String) -> Self {
+        Self { fault, is_matter_of_mode: true, address }
+    }
+
+    const fn of_transfer(fault: Fault, address: String) -> Self {
+        Self { fault, is_matter_of_mode: false, address }
+    }
+}
+
+/// A data connection over which `command` has begun, and where it goes.
+#[derive(Debug)]
+pub struct Opened {
+    /// The connection.
+    pub data: Data,
+    /// Where it goes to or comes from.
+    pub address: String,
+}
+
+/// Makes a data connection by `step` and starts `command` over it.
+pub async fn open(
+    control: &mut Control,
+    step: Step,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<Opened, Failure> {
+    let (tcp, address) = if step.is_active() {
+        active(control, step, command, needs).await?
+    } else {
+        passive(control, step, command, needs).await?
+    };
+    let data = protect(control, tcp, needs)
+        .await
+        .map_err(|fault| Failure::of_mode(fault, address.clone()))?;
+    Ok(Opened { data, address })
+}
+
+/// EPSV or PASV; connects first, then sends the command: a blocked port then costs nothing but its time, and the
+/// control connection stays in step (measured on four servers).
+async fn passive(
+    control: &mut Control,
+    step: Step,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<(TcpStream, String), Failure> {
+    let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
+    let of_mode = |fault| Failure::of_mode(fault, String::new());
+    let reply = control.ask(&Command::bare(verb)).await.map_err(of_mode)?;
+    let port = match (step, reply.code) {
+        (Step::Epsv, 229) => reply.extended_passive_port(),
+        // The address in it is not believed: it may be a third host's, or one behind NAT (security class C12).
+        (_, 227) => reply.passive_address().map(|(_, port)| port),
+        (_, 421) => return Err(Failure::of_transfer(reply.fault(), String::new())),
+        _ => return Err(of_mode(reply.fault())),
+    };
+    let Some(port) = port else {
+        let message = format!("cannot read the server's \"{}\"", reply.words());
+        return Err(of_mode(Fault { code: reply.code, ..Fault::protocol(message) }));
+    };
+    let address = SocketAddr::new(control.peer.ip(), port);
+    let connected = timeout(needs.open_timeout, connect(address, needs.source_address));
+    let tcp = match needs.stop.race(connected).await {
+        Err(fault) => return Err(Failure::of_transfer(fault, address.to_string())),
+        Ok(Ok(Ok(tcp))) => tcp,
+        Ok(Ok(Err(error))) => {
+            let fault = Fault::network(&format!("cannot connect to {address}"), error);
+            return Err(Failure::of_mode(fault, address.to_string()));
+        }
+        Ok(Err(_)) => {
+            let time = needs.open_timeout.as_secs_f32();
+            let message = format!("cannot connect to {address}: no answer in {time} s");
+            let fault = Fault::new(Kind::Timeout, Side::Network, message);
+            return Err(Failure::of_mode(fault, address.to_string()));
+        }
+    };
+    let start = async {
+        restart(control, needs.offset).await?;
+        control.ask(command).await
+    };
+    let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.to_string()))?;
+    if !reply.is_preliminary() {
+        return Err(refused(&reply, address.to_string()));
+    }
+    Ok((tcp, address.to_string()))
+}
+
+/// EPRT or PORT; the server's connection is awaited together with its replies, so that a 425 ends the wait at once.
+async fn active(
+    control: &mut Control,
+    step: Step,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<(TcpStream, String), Failure> {
+    let ours = control.local.ip().to_canonical();
+    let of_mode = |fault| Failure::of_mode(fault, String::new());
+    let listener = listen(ours, needs.port_range.clone()).map_err(of_mode)?;
+    let port = listener.local_addr().map_err(|error| of_mode(cannot_listen(&error)))?.port();
+    let announced = SocketAddr::new(needs.external_address.unwrap_or(ours), port);
+    let failed = |fault| Failure::of_mode(fault, announced.to_string());
+    let reply = control.ask(&announce(step, announced)).await.map_err(failed)?;
+    if reply.code == 421 {
+        return Err(Failure::of_transfer(reply.fault(), announced.to_string()));
+    }
+    reply.done().map_err(failed)?;
+    let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
+    restart(control, needs.offset).await.map_err(of_transfer)?;
+    let tcp = join(control, command, &listener, needs, announced).await?;
+    tcp.set_nodelay(true).map_err(|error| failed(cannot_listen(&error)))?;
+    Ok((tcp, announced.to_string()))
+}
+
+/// The connection that `command` makes the server open.
+async fn join(
+    control: &mut Control,
+    command: &Command,
+    listener: &TcpListener,
+    needs: &Needs<'_>,
+    announced: SocketAddr,
+) -> Result<TcpStream, Failure> {
+    let address = announced.to_string();
+    let peer = control.peer.ip().to_canonical();
+    let until = Instant::now() + needs.open_timeout;
+    let awaited = async {
+        match timeout_at(until, accept(listener, peer)).await {
+            Ok(accepted) => accepted.map_err(|error| cannot_listen(&error)),
+            Err(_) => Err(never_came(announced, needs.open_timeout)),
+        }
+    };
+    tokio::pin!(awaited);
+    let first = control.ask_or(command, &mut awaited).await;
+    let first = first.map_err(|fault| Failure::of_mode(fault, address.clone()))?;
+    let (tcp, reply) = match first {
+        Either::Other(tcp) => (Some(tcp), None),
+        Either::Reply(reply) => (None, Some(reply)),
+    };
+    if let Some(reply) = reply {
+        if !reply.is_preliminary() {
+            return Err(refused(&reply, address));
+        }
+        // The 150 is here; the connection or a 425 is not.
+        let time = needs.open_timeout + Duration::from_secs(1);
+        let next = control.reply_or(time, &command.verb(), &mut awaited).await;
+        return match next.map_err(|fault| Failure::of_mode(fault, address.clone()))? {
+            Either::Reply(reply) => Err(refused(&reply, address)),
+            Either::Other(tcp) => tcp.map_err(|fault| out_of_step(control, fault, address)),
+        };
+    }
+    let tcp = match tcp {
+        Some(Ok(tcp)) => tcp,
+        Some(Err(fault)) => return Err(out_of_step(control, fault, address)),
+        None => return Err(Failure::of_mode(never_came(announced, needs.open_timeout), address)),
+    };
+    let reply = control.next_reply(needs.idle, &command.verb()).await;
+    let reply = reply.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
+    if reply.is_preliminary() { Ok(tcp) } else { Err(refused(&reply, address)) }
+}
+
+/// A transfer command was sent and its replies are still to come, for ever perhaps: this control connection is of
+/// no more use.
+fn out_of_step(control: &mut Control, fault: Fault, address: String) -> Failure {
+    control.give_up(&fault);
+    Failure::of_mode(fault, address)
+}
+
+fn refused(reply: &Reply, address: String) -> Failure {
+    Failure { is_matter_of_mode: is_matter_of_mode(reply.code), fault: reply.fault(), address }
+}
+
+fn never_came(announced: SocketAddr, time: Duration) -> Fault {
+    let time = time.as_secs_f32();
+    let message = format!("the server did not connect to {announced} in {time} s");
+    Fault::new(Kind::DataConnection, Side::Network, message)
+}
+
+async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
+    if offset == 0 {
+        return Ok(());
+    }
+    let reply = control.ask(&Command::parse(format!("REST {offset}"))?).await?;
+    if reply.is_halfway() { Ok(()) } else { Err(reply.fault()) }
+}
+
+fn announce(step: Step, address: SocketAddr) -> Command {
+    let line = match (step, address) {
+        (Step::Port, SocketAddr::V4(v4)) => {
+            let [a, b, c, d] = v4.ip().octets();
+            let [high, low] = v4.port().to_be_bytes();
+            format!("PORT {a},{b},{c},{d},{high},{low}")
+        }
+        (_, address) => {
+            let family = if address.is_ipv4() { 1 } else { 2 };
+            format!("EPRT |{family}|{}|{}|", address.ip(), address.port())
+        }
+    };
+    Command::from_safe(line)
+}
+
+/// Only the server may connect: a stranger's connection is closed and the wait goes on (security class C18).
+async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
+    for _ in 0..STRANGERS_MAX {
+        let (tcp, from) = listener.accept().await?;
+        if from.ip().to_canonical() == peer {
+            return Ok(tcp);
+        }
+        tracing::warn!(target: "portolan::data", "turned away a connection from {from}");
+    }
+    Err(io::Error::other("too many connections from strangers"))
+}
+
+/// Listens on the next free port of `range`. In turn, not lowest first: a server that connects from port 20 cannot
+/// come to the same port again so soon (Pure-FTPd: 425, measured).
+fn listen(ours: IpAddr, range: Option<RangeInclusive<u16>>) -> Outcome<TcpListener> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let ports: Vec<u16> = range.clone().map_or_else(|| vec![0], Iterator::collect);
+    let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
+    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    for port in ports.iter().cycle().skip(first).take(ports.len()) {
+        match bind(SocketAddr::new(ours, *port)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    let fault = cannot_listen(&last);
+    Err(match range {
+        Some(range) => {
+            let (first, end) = (range.start(), range.end());
+            let message = format!("no free port in {first}-{end} to listen on: {last}");
+            Fault { message, ..fault }
+        }
+        None => fault,
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(8)
+}
+
+fn cannot_listen(error: &io::Error) -> Fault {
+    Fault::new(Kind::DataConnection, Side::Here, format!("cannot listen for the server: {error}"))
+}
+
+/// Wraps the connection in TLS where data is protected, as a client in either mode (RFC 4217, 7).
+async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Outcome<Data> {
+    let Some(security) = needs.security else {
+        return Ok(Data::plain(tcp, needs.idle, needs.stop.clone()));
+    };
+    let (connector, name) = security.handshake()?;
+    let shaken = needs.stop.race(timeout(needs.open_timeout, connector.connect(name, tcp))).await?;
+    let fault = match shaken {
+        Ok(Ok(tls)) => return Ok(Data::secure(tls, needs.idle, needs.stop.clone())),
+        Ok(Err(error)) => {
+            let message = format!("TLS on the data connection failed: {error}");
+            Fault::new(Kind::Tls, Side::Network, message).because(error)
+        }
+        Err(_) => Fault::new(Kind::Tls, Side::Network, "no answer to TLS on the data connection"),
+    };
+    // The server says why on the control connection, most of the time.
+    match control.next_reply(needs.open_timeout, "TLS").await {
+        Ok(reply) => {
+            let message = format!("{}; the server said \"{}\"", fault.message, reply.words());
+            Err(Fault { code: reply.code, message, ..fault })
+        }
+        Err(_) => Err(fault),
+    }
+}

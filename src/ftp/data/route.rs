@@ -1,0 +1,161 @@
+//! The ways to a data connection, and the order in which they are tried. Pure: what happened goes in, a step comes out.
+
+use crate::{
+    fault::{Fault, Kind},
+    ftp::site::Mode,
+};
+
+/// One way to a data connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Extended passive: the server names a port (RFC 2428, 3).
+    Epsv,
+    /// Passive: the server names address and port (RFC 959); only the port is believed.
+    Pasv,
+    /// Extended active: we name address and port (RFC 2428, 2).
+    Eprt,
+    /// Active: the same in the form of RFC 959, IPv4 only.
+    Port,
+}
+
+impl Step {
+    /// The word in events and in the record.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Epsv => "epsv",
+            Self::Pasv => "pasv",
+            Self::Eprt => "eprt",
+            Self::Port => "port",
+        }
+    }
+
+    /// Whether the server opens the connection.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Eprt | Self::Port)
+    }
+
+    /// `active` or `passive`.
+    pub const fn mode(self) -> &'static str {
+        if self.is_active() { "active" } else { "passive" }
+    }
+}
+
+/// What is known of the ways to one server.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    mode: Mode,
+    fallback: bool,
+    ipv6: bool,
+    /// What carried data last.
+    current: Option<Step>,
+    /// What failed since, and is tried last.
+    failed: Vec<Step>,
+    /// What the server does not know at all, and is not asked again.
+    unknown: Vec<Step>,
+}
+
+impl Ladder {
+    /// A ladder on which nothing has been tried.
+    pub const fn new(mode: Mode, fallback: bool, ipv6: bool) -> Self {
+        Self { mode, fallback, ipv6, current: None, failed: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// The steps to try now, in order: what worked last, then the mode's own, then the other mode's, then once more
+    /// what has failed before.
+    pub fn steps(&self) -> Vec<Step> {
+        let (own, other) = match self.mode {
+            Mode::Active => (self.active(), self.passive()),
+            Mode::Auto | Mode::Passive => (self.passive(), self.active()),
+        };
+        let other = if self.fallback { other } else { &[] };
+        let mut steps: Vec<Step> = own.iter().chain(other).copied().collect();
+        steps.retain(|step| !self.unknown.contains(step));
+        // The sort is stable: within a rank the order above stays.
+        steps.sort_by_key(|step| {
+            if self.current == Some(*step) { 0 } else { 1 + u8::from(self.failed.contains(step)) }
+        });
+        steps
+    }
+
+    /// What carries the data now.
+    pub const fn current(&self) -> Option<Step> {
+        self.current
+    }
+
+    /// A step carried data.
+    pub fn worked(&mut self, step: Step) {
+        self.current = Some(step);
+        self.failed.retain(|failed| *failed != step);
+    }
+
+    /// A step did not: it is tried after the others from now on.
+    pub fn failed(&mut self, step: Step, fault: &Fault) {
+        if self.current == Some(step) {
+            self.current = None;
+        }
+        let list =
+            if fault.kind == Kind::Unsupported { &mut self.unknown } else { &mut self.failed };
+        if !list.contains(&step) {
+            list.push(step);
+        }
+    }
+
+    const fn passive(&self) -> &'static [Step] {
+        if self.ipv6 { &[Step::Epsv] } else { &[Step::Epsv, Step::Pasv] }
+    }
+
+    const fn active(&self) -> &'static [Step] {
+        if self.ipv6 { &[Step::Eprt] } else { &[Step::Eprt, Step::Port] }
+    }
+}
+
+/// Whether a reply that refuses a transfer says that the data connection is at fault, so that another way may do.
+///
+/// 425 and 426 speak of the data connection (RFC 959, 4.2.2). 421, 530, 550 and 552 would be the same in any mode.
+pub const fn is_matter_of_mode(code: u16) -> bool {
+    matches!(code, 425 | 426 | 500..=504 | 522)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Side;
+    use Step::{Eprt, Epsv, Pasv, Port};
+
+    fn fault(kind: Kind) -> Fault {
+        Fault::new(kind, Side::Server, "x")
+    }
+
+    #[test]
+    fn the_mode_says_where_to_begin_and_the_other_mode_follows() {
+        for (mode, fallback, ipv6, steps) in [
+            (Mode::Auto, true, false, vec![Epsv, Pasv, Eprt, Port]),
+            (Mode::Passive, true, false, vec![Epsv, Pasv, Eprt, Port]),
+            (Mode::Active, true, false, vec![Eprt, Port, Epsv, Pasv]),
+            (Mode::Active, false, false, vec![Eprt, Port]),
+            (Mode::Passive, false, true, vec![Epsv]),
+            (Mode::Active, true, true, vec![Eprt, Epsv]),
+        ] {
+            assert_eq!(Ladder::new(mode, fallback, ipv6).steps(), steps);
+        }
+    }
+
+    #[test]
+    fn what_worked_comes_first_and_what_failed_last() {
+        let mut ladder = Ladder::new(Mode::Active, true, false);
+        ladder.failed(Eprt, &fault(Kind::Timeout));
+        ladder.failed(Port, &fault(Kind::Timeout));
+        ladder.worked(Epsv);
+        assert_eq!(ladder.steps(), [Epsv, Pasv, Eprt, Port]);
+        ladder.failed(Epsv, &fault(Kind::Unreachable));
+        assert_eq!(ladder.steps(), [Pasv, Eprt, Port, Epsv]);
+    }
+
+    #[test]
+    fn what_the_server_does_not_know_is_not_asked_again() {
+        let mut ladder = Ladder::new(Mode::Auto, true, false);
+        ladder.failed(Epsv, &fault(Kind::Unsupported));
+        ladder.worked(Pasv);
+        assert_eq!(ladder.steps(), [Pasv, Eprt, Port]);
+    }
+}

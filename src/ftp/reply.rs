@@ -1,0 +1,358 @@
+//! Replies: which lines belong to one, what their codes mean, and what their texts carry.
+
+use std::net::Ipv4Addr;
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{REPLY_BYTES_MAX, REPLY_LINES_MAX},
+    observe::visible::visible,
+};
+
+/// One whole reply: its code and its lines, as the server sent them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The three digits of its last line.
+    pub code: u16,
+    /// All lines, each ended by CRLF, codes included.
+    pub raw: Vec<u8>,
+}
+
+impl Reply {
+    /// The reply whose lines are `raw`; the code is that of the last line.
+    pub fn new(raw: Vec<u8>) -> Outcome<Self> {
+        let last = lines(&raw).last().unwrap_or_default();
+        let code = code_of(last).ok_or_else(|| {
+            Fault::protocol(format!("a reply without a code: \"{}\"", visible(last)))
+        })?;
+        Ok(Self { code, raw })
+    }
+
+    /// 1yz: the transfer begins, another reply follows (RFC 959, 4.2.1).
+    pub const fn is_preliminary(&self) -> bool {
+        self.code / 100 == 1
+    }
+
+    /// 2yz: done.
+    pub const fn is_done(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// 3yz: the server wants the next command of a sequence.
+    pub const fn is_halfway(&self) -> bool {
+        self.code / 100 == 3
+    }
+
+    /// The text without codes, on one line, safe to show.
+    pub fn text(&self) -> String {
+        let texts: Vec<_> = lines(&self.raw)
+            .map(|line| {
+                let skip = if code_of(line).is_some() { 4 } else { 0 };
+                visible(line.get(skip..).unwrap_or_default().trim_ascii())
+            })
+            .filter(|text| !text.is_empty())
+            .collect();
+        texts.join(" / ")
+    }
+
+    /// Code and text: the server's words.
+    pub fn words(&self) -> String {
+        format!("{} {}", self.code, self.text()).trim_end().to_owned()
+    }
+
+    /// The reply itself if it says done, else what it says failed.
+    pub fn done(self) -> Outcome<Self> {
+        if self.is_done() { Ok(self) } else { Err(self.fault()) }
+    }
+
+    /// Reads a refusal: 4yz may pass later, 5yz will not (RFC 959, 4.2.1). Of 550 it is not known whether the file
+    /// is missing or forbidden, since servers use it for both: it is `refused` until there is evidence.
+    pub fn fault(&self) -> Fault {
+        let kind = match self.code {
+            425 | 426 => Kind::DataConnection,
+            452 | 552 => Kind::Full,
+            430 | 530..=532 => Kind::Denied,
+            400..=499 => Kind::Busy,
+            500 | 502 | 504 => Kind::Unsupported,
+            522 | 533..=537 => Kind::Tls,
+            501 | 503 | 505..=599 => Kind::Refused,
+            _ => Kind::Protocol,
+        };
+        let message = match kind {
+            Kind::Protocol => format!("unexpected reply \"{}\"", self.words()),
+            _ => format!("the server said \"{}\"", self.words()),
+        };
+        Fault { code: self.code, ..Fault::new(kind, Side::Server, message) }
+    }
+
+    /// The path in quotes of a 257 reply, doubled quotes undone (RFC 959, appendix II).
+    pub fn quoted_path(&self) -> Option<Vec<u8>> {
+        let line = lines(&self.raw).last()?;
+        let mut rest = line.get(line.iter().position(|byte| *byte == b'"')? + 1..)?;
+        let mut path = Vec::new();
+        loop {
+            match rest {
+                [b'"', b'"', after @ ..] => {
+                    path.push(b'"');
+                    rest = after;
+                }
+                [b'"', ..] => break,
+                [byte, after @ ..] => {
+                    path.push(*byte);
+                    rest = after;
+                }
+                [] => return None,
+            }
+        }
+        // A path with a control character is no path we may send back (curl's tests 3217 and 3218).
+        (!path.iter().any(u8::is_ascii_control)).then_some(path)
+    }
+
+    /// The number of a 213 reply to SIZE, when it is one number and nothing else.
+    pub fn number(&self) -> Option<u64> {
+        std::str::from_utf8(self.last_text().trim_ascii()).ok()?.parse().ok()
+    }
+
+    /// The text of the last line behind its code.
+    pub fn last_text(&self) -> &[u8] {
+        lines(&self.raw).last().and_then(|line| line.get(4..)).unwrap_or_default()
+    }
+
+    /// The lines between the first and the last: features, facts.
+    pub fn inner_lines(&self) -> impl Iterator<Item = &[u8]> {
+        let count = lines(&self.raw).count();
+        lines(&self.raw).take(count.saturating_sub(1)).skip(1)
+    }
+
+    /// The port of a 229 reply, `(|||6446|)` (RFC 2428, 3); any printable delimiter.
+    pub fn extended_passive_port(&self) -> Option<u16> {
+        let text = self.last_text();
+        let start = text.iter().position(|byte| *byte == b'(')? + 1;
+        let inner = text.get(start..)?;
+        let inner = inner.get(..inner.iter().position(|byte| *byte == b')')?)?;
+        let delimiter = *inner.first().filter(|byte| (33..=126).contains(*byte))?;
+        let fields: Vec<_> = inner.split(|byte| *byte == delimiter).collect();
+        let [b"", _, _, port, b""] = fields.as_slice() else { return None };
+        std::str::from_utf8(port).ok()?.parse().ok().filter(|port| *port != 0)
+    }
+
+    /// Address and port of a 227 reply: the first six numbers with commas between, with or without parentheses.
+    pub fn passive_address(&self) -> Option<(Ipv4Addr, u16)> {
+        let text = self.last_text();
+        let mut runs = text
+            .split(|byte| !byte.is_ascii_digit() && !matches!(byte, b',' | b' '))
+            .filter(|run| run.contains(&b','));
+        let run = std::str::from_utf8(runs.next()?).ok()?;
+        let numbers: Vec<u8> =
+            run.trim().split(',').map(|field| field.trim().parse().ok()).collect::<Option<_>>()?;
+        let [a, b, c, d, high, low] = *numbers.as_slice() else { return None };
+        let port = u16::from_be_bytes([high, low]);
+        (port != 0).then_some((Ipv4Addr::new(a, b, c, d), port))
+    }
+}
+
+/// The code that a line begins with, if three digits and a space, a hyphen or nothing follow.
+fn code_of(line: &[u8]) -> Option<u16> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let after_is_fine = matches!(rest.first(), None | Some(b' ' | b'-'));
+    let code = std::str::from_utf8(digits).ok().filter(|_| after_is_fine)?.parse().ok()?;
+    (100..=699).contains(&code).then_some(code)
+}
+
+fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+}
+
+/// Tells where a reply ends (RFC 959, 4.2): a line `123-` opens it, and only a line `123 ` with the same code ends it.
+///
+/// It hands out each line as it may pass on to a reader that ends a reply at *any* line of three digits and a space,
+/// as suppaftp does: such a line in the middle gets a space in front, so that banner text can forge no reply.
+#[derive(Debug, Default)]
+pub struct Framing {
+    open: Option<u16>,
+    lines: usize,
+    bytes: usize,
+}
+
+/// What a line is to the reply it stands in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Framed {
+    /// Nothing: a blank line between replies.
+    Blank,
+    /// One of several.
+    Part(Vec<u8>),
+    /// The last one; with the code.
+    End(u16, Vec<u8>),
+}
+
+impl Framing {
+    /// Takes the next line, without its line end.
+    pub fn take(&mut self, line: &[u8]) -> Result<Framed, Malformed> {
+        if line.contains(&0) {
+            return Err(Malformed::Nul);
+        }
+        self.lines += 1;
+        self.bytes += line.len();
+        if self.lines > REPLY_LINES_MAX || self.bytes > REPLY_BYTES_MAX {
+            return Err(Malformed::Endless);
+        }
+        let code = code_of(line);
+        let ends = line.get(3) != Some(&b'-');
+        match (self.open, code) {
+            (None, None) if line.trim_ascii().is_empty() => {
+                *self = Self::default();
+                Ok(Framed::Blank)
+            }
+            (None, None) => Err(Malformed::NoCode(visible(line.get(..80).unwrap_or(line)))),
+            (None, Some(code)) if ends => Ok(self.end(code, line)),
+            (Some(open), Some(code)) if ends && open == code => Ok(self.end(code, line)),
+            (None, Some(code)) => {
+                self.open = Some(code);
+                Ok(Framed::Part(line.to_vec()))
+            }
+            (Some(_), _) => {
+                let must_hide = line.first().is_some_and(u8::is_ascii_digit);
+                let hidden = if must_hide { [b" ", line].concat() } else { line.to_vec() };
+                Ok(Framed::Part(hidden))
+            }
+        }
+    }
+
+    fn end(&mut self, code: u16, line: &[u8]) -> Framed {
+        *self = Self::default();
+        // `200` without a text would leave a reader waiting for its fourth byte.
+        let line = if line.len() == 3 { [line, b" "].concat() } else { line.to_vec() };
+        Framed::End(code, line)
+    }
+}
+
+/// Why what came on a control connection is no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A NUL in it.
+    #[error("the server sent a reply with a NUL in it")]
+    Nul,
+    /// More lines or bytes than any honest server sends.
+    #[error(
+        "the server sent a reply without end (more than {REPLY_LINES_MAX} lines or {REPLY_BYTES_MAX} bytes)"
+    )]
+    Endless,
+    /// It does not begin with three digits.
+    #[error("the server sent \"{0}\", which is no FTP reply: is this an FTP server?")]
+    NoCode(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(text: &str) -> Reply {
+        Reply::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_line_with_another_code_does_not_end_a_reply() {
+        let mut framing = Framing::default();
+        let shown: Vec<_> =
+            ["250-Welcome", "257 \"/evil\"", "230 users online", "250 done", "", "200"]
+                .iter()
+                .map(|line| framing.take(line.as_bytes()).unwrap())
+                .collect();
+        let part = |text: &str| Framed::Part(text.as_bytes().to_vec());
+        let expected = [
+            part("250-Welcome"),
+            part(" 257 \"/evil\""),
+            part(" 230 users online"),
+            Framed::End(250, b"250 done".to_vec()),
+            Framed::Blank,
+            Framed::End(200, b"200 ".to_vec()),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_no_reply_is_named() {
+        let mut framing = Framing::default();
+        assert_eq!(framing.take(b"220 a\0b"), Err(Malformed::Nul));
+        assert!(matches!(framing.take(b"SSH-2.0-x"), Err(Malformed::NoCode(_))));
+        assert!(matches!(framing.take(b"20"), Err(Malformed::NoCode(_))));
+        assert!(matches!(framing.take(b"999 no"), Err(Malformed::NoCode(_))));
+    }
+
+    #[test]
+    fn a_reply_without_end_is_refused() {
+        let mut framing = Framing::default();
+        let error = (0..10_000).find_map(|_| framing.take(b"220-more").err());
+        assert_eq!(error, Some(Malformed::Endless));
+    }
+
+    #[test]
+    fn passive_replies_are_read_as_servers_write_them() {
+        for (text, found) in [
+            ("227 Entering Passive Mode (10,0,0,1,4,1).", Some(([10, 0, 0, 1], 1025))),
+            ("227 Entering Passive Mode. 10,0,0,1,4,1", Some(([10, 0, 0, 1], 1025))),
+            ("227 =10,0,0,1,4,1", Some(([10, 0, 0, 1], 1025))),
+            ("227 (10,0,0,1,0,0)", None),
+            ("227 (10,0,0,1216,4,1)", None),
+            ("227 (10,0,0,1,4)", None),
+            ("227 (10,0,0,1,4,1,7)", None),
+            ("227 (10,0,0,1,1000,1)", None),
+            ("227 Entering", None),
+        ] {
+            let address = reply(text).passive_address();
+            assert_eq!(address, found.map(|(ip, port)| (Ipv4Addr::from(ip), port)), "{text}");
+        }
+        for (text, found) in [
+            ("229 Entering Extended Passive Mode (|||6446|)", Some(6446)),
+            ("229 Extended (!!!6446!)", Some(6446)),
+            ("229 (|1|10.0.0.1|6446|)", Some(6446)),
+            ("229 (|||0|)", None),
+            ("229 (|||65536|)", None),
+            ("229 (|||6446)", None),
+            ("229 |||6446|", None),
+            ("229 ()", None),
+        ] {
+            assert_eq!(reply(text).extended_passive_port(), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_path_is_unquoted_or_refused() {
+        for (text, found) in [
+            ("257 \"/a b\" is cwd", Some("/a b")),
+            ("257 \"/a\"\"b\" created", Some("/a\"b")),
+            ("257 text \"/x\"", Some("/x")),
+            ("257 \"/never closed", None),
+            ("257 /none", None),
+            ("257 \"/a\u{3}b\"", None),
+        ] {
+            assert_eq!(reply(text).quoted_path(), found.map(|path| path.as_bytes().to_vec()));
+        }
+    }
+
+    #[test]
+    fn codes_become_kinds_and_words_become_one_line() {
+        for (code, kind) in [
+            (421, Kind::Busy),
+            (425, Kind::DataConnection),
+            (450, Kind::Busy),
+            (452, Kind::Full),
+            (502, Kind::Unsupported),
+            (522, Kind::Tls),
+            (530, Kind::Denied),
+            (550, Kind::Refused),
+            (552, Kind::Full),
+            (553, Kind::Refused),
+            (220, Kind::Protocol),
+        ] {
+            assert_eq!(reply(&format!("{code} x")).fault().kind, kind, "{code}");
+        }
+        assert_eq!(
+            reply("550-No\r\n such\x1b[2J\r\n550 file").words(),
+            "550 No / such\\u{1b}[2J / file"
+        );
+        assert_eq!(reply("213 file: 213, Size =51").number(), None);
+        assert_eq!(reply("213  4096 ").number(), Some(4096));
+    }
+}

@@ -1,0 +1,388 @@
+//! A session: a control connection that is logged in, and what is known of its server.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use jiff::Timestamp;
+
+use super::{
+    control::{Command, Control},
+    data::{
+        open::{Needs, Opened, open},
+        route::{Ladder, Step},
+    },
+    login::{self, Features},
+    path::RemotePath,
+    reply::Reply,
+    secure::Security,
+    site::{Mode, Site},
+};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{ATTEMPTS_KEPT_MAX, FAREWELL_TIMEOUT, OPEN_TIMEOUT},
+    observe::{Attempt, Event, Observer},
+    stop::Stop,
+};
+
+/// What a session needs of the run it belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The signal to stop.
+    pub stop: Stop,
+    /// Where events go.
+    pub observer: Observer,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) site: Site,
+    pub(super) context: Context,
+    pub(super) control: Control,
+    pub(super) features: Features,
+    security: Option<Security>,
+    ladder: Ladder,
+    /// The folder from which relative paths count, absolute.
+    folder: RemotePath,
+    /// The folder the server is in, where that is known.
+    pub(super) server_folder: Option<RemotePath>,
+    attempts: Vec<Attempt>,
+    told_mode: Option<&'static str>,
+}
+
+impl Session {
+    /// Connects to `site` and logs in.
+    pub async fn open(site: Site, context: Context) -> Outcome<Self> {
+        let security = match site.tls {
+            super::site::Tls::Off => None,
+            _ => Some(Security::new(&site.host, &site.trust)?),
+        };
+        let host = site.host.clone();
+        let opened = login::login(&site, security.as_ref(), &context).await;
+        let login::LoggedIn { control, features, home, security } =
+            opened.map_err(|fault| fault.on(host))?;
+        let ladder = Ladder::new(site.mode, site.fallback, control.peer.is_ipv6());
+        let folder = match &site.folder {
+            Some(folder) => home.resolve(folder)?,
+            None => home,
+        };
+        let mut session = Self {
+            site,
+            context,
+            control,
+            features,
+            security,
+            ladder,
+            folder,
+            server_folder: None,
+            attempts: Vec::new(),
+            told_mode: None,
+        };
+        if session.site.folder.is_some() {
+            let folder = session.folder.clone();
+            session.enter(&folder).await?;
+        }
+        Ok(session)
+    }
+
+    /// Another session with the same server, as this one is now: for parallel work.
+    pub async fn another(&self) -> Outcome<Self> {
+        let mut site = self.site.clone();
+        site.folder = None;
+        let mut other = Self::open(site, self.context.clone()).await?;
+        other.folder = self.folder.clone();
+        other.ladder = self.ladder.clone();
+        other.told_mode = self.told_mode;
+        Ok(other)
+    }
+
+    /// What it is connected to.
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The run it belongs to.
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The time of day of the run.
+    pub fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+
+    /// What carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first transfer.
+    pub const fn route(&self) -> &'static str {
+        match self.ladder.current() {
+            Some(step) => step.word(),
+            None => "",
+        }
+    }
+
+    /// Every try to make a data connection, the latest last.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// The features that the server named, each with its parameters.
+    pub const fn features(&self) -> &BTreeMap<String, String> {
+        &self.features.named
+    }
+
+    /// The folder from which relative paths count.
+    pub const fn folder(&self) -> &RemotePath {
+        &self.folder
+    }
+
+    /// The absolute path of `path`.
+    pub fn absolute(&self, path: &RemotePath) -> Outcome<RemotePath> {
+        self.folder.resolve(path)
+    }
+
+    /// Makes `path` the folder from which relative paths count; fails where it is none.
+    pub async fn cd(&mut self, path: &RemotePath) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        self.enter(&path).await?;
+        self.folder = path;
+        Ok(())
+    }
+
+    /// Sends a command as it stands and gives the reply, whatever it says. Not for commands that move data.
+    pub async fn quote(&mut self, line: &[u8]) -> Outcome<Reply> {
+        let command = Command::parse(line)?;
+        let verb = command.verb().to_ascii_uppercase();
+        if DATA_VERBS.contains(&verb.as_str()) {
+            let message = format!("`quote` cannot send {verb}: it needs a data connection");
+            return Err(Fault::invalid(message));
+        }
+        // Whatever it did, the folder and the type may be others now.
+        self.server_folder = None;
+        let reply = self.ask(&command).await?;
+        if verb == "TYPE" {
+            self.ask(&Command::bare("TYPE I")).await?.done()?;
+        }
+        Ok(reply)
+    }
+
+    /// Says goodbye; whether the server answers does not matter any more.
+    pub async fn close(mut self) {
+        if self.control.broken().is_none() {
+            self.control.hurry(FAREWELL_TIMEOUT);
+            if let Err(fault) = self.control.ask(&Command::bare("QUIT")).await {
+                tracing::debug!(target: "portolan", "no farewell: {fault}");
+            }
+        }
+    }
+
+    /// Sends `command`; on a connection that is found dead before anything was sent, makes a new one first.
+    pub(super) async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
+        self.ensure().await?;
+        match self.control.ask(command).await {
+            Err(fault) if self.is_unsent(&fault) => {
+                self.renew().await?;
+                self.control.ask(command).await
+            }
+            result => result,
+        }
+    }
+
+    /// The same for several commands without data in one packet.
+    pub(super) async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ensure().await?;
+        match self.control.ask_all(commands).await {
+            Err(fault) if self.is_unsent(&fault) => {
+                self.renew().await?;
+                self.control.ask_all(commands).await
+            }
+            result => result,
+        }
+    }
+
+    /// Goes to `folder` and sees that the server is there: a banner could say anything (security class C9).
+    pub(super) async fn enter(&mut self, folder: &RemotePath) -> Outcome<()> {
+        if self.server_folder.as_ref() == Some(folder) {
+            return Ok(());
+        }
+        self.server_folder = None;
+        let commands = [Command::path("CWD", folder), Command::bare("PWD")];
+        let replies = self.ask_all(&commands).await?;
+        let [entered, said] = replies.as_slice() else {
+            return Err(Fault::protocol("two commands, not two replies"));
+        };
+        entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
+        // A server without PWD is believed; one that names another folder is not.
+        if said.code == 257 {
+            let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
+            let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
+            let is_right = match &there {
+                Some(there) => there == folder || self.is_alias(folder, there).await,
+                None => false,
+            };
+            if !is_right {
+                let message = format!("after CWD the server says \"{}\"", said.words());
+                let fault = Fault::protocol(message).at(folder.to_string());
+                self.control.give_up(&fault);
+                return Err(fault);
+            }
+        }
+        self.server_folder = Some(folder.clone());
+        Ok(())
+    }
+
+    /// Whether the server names `folder` by another name all the time (a link, another case, a drive): then the same
+    /// question has the same answer on a path through the name it gave.
+    async fn is_alias(&mut self, folder: &RemotePath, there: &RemotePath) -> bool {
+        let pwd = Command::bare("PWD");
+        let cwd = |path| Command::path("CWD", path);
+        let again = [cwd(there), pwd.clone(), cwd(folder), pwd];
+        match self.control.ask_all(&again).await.as_deref() {
+            Ok([to, first, back, second]) => {
+                to.is_done()
+                    && back.is_done()
+                    && first.quoted_path().as_deref() == Some(there.as_bytes())
+                    && second.quoted_path() == first.quoted_path()
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
+    pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
+        let mut last = None;
+        for step in self.ladder.steps() {
+            self.ensure().await?;
+            let started = Instant::now();
+            let mut result = self.try_step(step, command, offset).await;
+            if let Err(failure) = &result
+                && self.is_unsent(&failure.fault)
+            {
+                self.renew().await?;
+                result = self.try_step(step, command, offset).await;
+            }
+            match result {
+                Ok(opened) => {
+                    self.record(step, opened.address.clone(), None, started);
+                    self.ladder.worked(step);
+                    self.tell_mode(step, last.as_ref());
+                    return Ok(opened);
+                }
+                Err(failure) => {
+                    let fault = failure.fault.on(&self.site.host);
+                    if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
+                        return Err(fault);
+                    }
+                    self.record(step, failure.address, Some(&fault), started);
+                    self.ladder.failed(step, &fault);
+                    last = Some((step, fault));
+                }
+            }
+        }
+        let Some((_, fault)) = last else {
+            let message = "no way to a data connection is left";
+            return Err(Fault::new(Kind::DataConnection, Side::Server, message).on(&self.site.host));
+        };
+        Err(self.no_way(fault))
+    }
+
+    /// The next session with this server speaks TLS 1.2, since it does not take our TLS 1.3 data connections.
+    pub(super) async fn renew_with_tls12(&mut self) -> Outcome<()> {
+        self.site.trust.tls12_only = true;
+        self.security = Some(Security::new(&self.site.host, &self.site.trust)?);
+        self.renew().await
+    }
+
+    /// Whether data connections are protected.
+    pub(super) const fn is_protected(&self) -> bool {
+        self.security.is_some()
+    }
+
+    async fn try_step(
+        &mut self,
+        step: Step,
+        command: &Command,
+        offset: u64,
+    ) -> Result<Opened, super::data::open::Failure> {
+        let needs = Needs {
+            security: self.security.as_ref(),
+            port_range: self.site.port_range.clone(),
+            external_address: self.site.external_address,
+            source_address: self.site.source_address,
+            open_timeout: OPEN_TIMEOUT.min(self.site.connect_timeout),
+            idle: self.site.data_timeout,
+            offset,
+            stop: self.context.stop.clone(),
+        };
+        open(&mut self.control, step, command, &needs).await
+    }
+
+    /// A new connection where the old one is of no use.
+    async fn ensure(&mut self) -> Outcome<()> {
+        self.context.stop.check()?;
+        if self.control.broken().is_some() { self.renew().await } else { Ok(()) }
+    }
+
+    async fn renew(&mut self) -> Outcome<()> {
+        self.server_folder = None;
+        let security = self.security.as_ref();
+        let logged_in = login::login(&self.site, security, &self.context).await;
+        let logged_in = logged_in.map_err(|fault| fault.on(&self.site.host))?;
+        self.control = logged_in.control;
+        self.security = logged_in.security;
+        Ok(())
+    }
+
+    /// Whether the connection was found unusable before the command went out, so that sending it again is safe.
+    fn is_unsent(&self, fault: &Fault) -> bool {
+        fault.kind != Kind::Interrupted && self.control.sent_nothing()
+    }
+
+    fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
+        let attempt = Attempt {
+            step: step.word(),
+            address,
+            worked: fault.is_none(),
+            ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            words: fault.map(|fault| fault.message.clone()).unwrap_or_default(),
+        };
+        let host = self.site.host.clone();
+        self.context.observer.tell(&Event::Attempted { host, attempt: attempt.clone() });
+        if self.attempts.len() >= ATTEMPTS_KEPT_MAX {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(attempt);
+    }
+
+    /// Says once that the data goes another way than was asked for or than before.
+    fn tell_mode(&mut self, step: Step, failed: Option<&(Step, Fault)>) {
+        let wanted = match self.site.mode {
+            Mode::Active => "active",
+            Mode::Passive | Mode::Auto => "passive",
+        };
+        let before = self.told_mode.unwrap_or(wanted);
+        if before != step.mode() {
+            let reason = failed.map(|(_, fault)| fault.message.clone()).unwrap_or_default();
+            let host = self.site.host.clone();
+            self.context.observer.tell(&Event::FellBack {
+                host,
+                from: before,
+                to: step.mode(),
+                reason,
+            });
+        }
+        self.told_mode = Some(step.mode());
+    }
+
+    fn no_way(&self, last: Fault) -> Fault {
+        let tried = if self.site.fallback { "in either mode" } else { "and `fallback` is off" };
+        let message = format!("no data connection could be made, {tried}: {}", last.message);
+        Fault { message, kind: Kind::DataConnection, ..last }
+    }
+}
+
+/// Commands that open a data connection or change what the session relies on.
+const DATA_VERBS: [&str; 16] = [
+    "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "PORT", "EPRT", "PASV", "EPSV", "REST",
+    "AUTH", "PROT", "USER", "PASS",
+];

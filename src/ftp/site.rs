@@ -1,0 +1,136 @@
+//! What to connect to, and how: everything a user may say about one server.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::{path::RemotePath, secret::Secret};
+use crate::limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT};
+
+/// How the control connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all.
+    Off,
+    /// By AUTH TLS on the ordinary port (RFC 4217).
+    Explicit,
+    /// From the first byte, on port 990.
+    Implicit,
+}
+
+/// Who opens the data connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What worked last, else passive.
+    Auto,
+    /// The server.
+    Active,
+    /// The client.
+    Passive,
+}
+
+impl Mode {
+    /// The word that scripts use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Active => "active",
+            Self::Passive => "passive",
+        }
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// A PEM file of authorities to believe besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The same as text, for the embedded server of a rehearsal.
+    pub ca_pem: Option<String>,
+    /// Our own certificate, PEM.
+    pub client_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key: Option<PathBuf>,
+    /// SHA-256 of the only certificate to believe, in hexadecimal.
+    pub pin: Option<[u8; 32]>,
+    /// Believe any certificate; warned about in every run.
+    pub insecure: bool,
+    /// Speak TLS 1.2 only.
+    pub tls12_only: bool,
+}
+
+/// One server and everything said about how to reach it.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Its name or address, as the user wrote it.
+    pub host: String,
+    /// Its control port.
+    pub port: u16,
+    /// The login name.
+    pub user: String,
+    /// The password.
+    pub password: Option<Secret>,
+    /// The account, for servers that ask for one (332).
+    pub account: Option<Secret>,
+    /// Where to go after the login; the login folder if nothing.
+    pub folder: Option<RemotePath>,
+    /// Protection of the control connection.
+    pub tls: Tls,
+    /// Certificates.
+    pub trust: Trust,
+    /// Who opens data connections.
+    pub mode: Mode,
+    /// Whether the other mode may be tried when this one fails.
+    pub fallback: bool,
+    /// Where to listen in active mode.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// The address to announce in active mode, when it is not our own.
+    pub external_address: Option<IpAddr>,
+    /// The address to connect from.
+    pub source_address: Option<IpAddr>,
+    /// Time to make a connection.
+    pub connect_timeout: Duration,
+    /// Time without a byte on a data connection.
+    pub data_timeout: Duration,
+    /// Time for a reply.
+    pub reply_timeout: Duration,
+    /// Whether names on the server are Latin-1 instead of UTF-8.
+    pub latin1: bool,
+    /// The command that lists a folder, in place of MLSD or LIST.
+    pub list_command: Option<String>,
+    /// Sessions that a mirror may use.
+    pub parallel: u16,
+    /// Where to go in place of the host: the embedded server of a rehearsal.
+    pub detour: Option<SocketAddr>,
+}
+
+impl Site {
+    /// The server `host` with everything as it is by default: anonymous, plain, `auto`.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: 21,
+            user: "anonymous".into(),
+            password: None,
+            account: None,
+            folder: None,
+            tls: Tls::Off,
+            trust: Trust::default(),
+            mode: Mode::Auto,
+            fallback: true,
+            port_range: None,
+            external_address: None,
+            source_address: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            data_timeout: DATA_TIMEOUT,
+            reply_timeout: REPLY_TIMEOUT,
+            latin1: false,
+            list_command: None,
+            parallel: 1,
+            detour: None,
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! The stream under suppaftp: it decides what may pass on a control connection.
+//!
+//! suppaftp writes commands and reads replies; this stream stands below and
+//! - hands out one line at a time and hides codes inside a reply, so that no text can forge a reply ([`Framing`]);
+//! - refuses a command while an unread reply waits: it would be answered by the reply to something else;
+//! - bounds lines and replies, refuses NUL, and mends `200` without text;
+//! - flushes what it writes whenever it is asked to read (rustls may hold a record back, `facts` guard 1);
+//! - turns into TLS in place, and only if nothing came behind the 234 (STARTTLS injection);
+//! - acknowledges replies at once, for servers with Nagle's algorithm on;
+//! - writes the dialogue to the log, without passwords.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use rustls::pki_types::ServerName;
+use socket2::SockRef;
+use suppaftp::{FtpResult, tokio::AsyncTlsConnector, tokio::TokioTlsStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
+
+use super::reply::{Framed, Framing, Malformed};
+use crate::{limits::REPLY_LINE_BYTES_MAX, observe::visible::visible};
+
+/// What the control connection and the stream below it tell one another.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// The greeting as it was; suppaftp is told 220, whatever it was.
+    pub(super) greeting: Vec<u8>,
+    /// Set to turn to TLS before the next byte.
+    pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
+    /// Commands to send in the same packet as the next one.
+    pub(super) with_next: Vec<u8>,
+    /// Final replies that are still to come.
+    pub(super) outstanding: usize,
+    /// The protocol of the TLS session, when there is one.
+    pub(super) tls: Option<String>,
+    /// SHA-256 input: the server's certificate.
+    pub(super) certificate: Option<Vec<u8>>,
+}
+
+/// One [`Shared`], held by both.
+#[derive(Clone, Default)]
+pub(super) struct Link(Arc<Mutex<Shared>>);
+
+impl Link {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Link")
+    }
+}
+
+/// Why this stream, not the network, ended the conversation.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Breach {
+    /// A reply that nothing asked for.
+    #[error("the server sent a reply that nothing had asked for: \"{words}\"")]
+    Unasked {
+        /// Its code, 0 if it has none.
+        code: u16,
+        /// What it said.
+        words: String,
+    },
+    /// No reply at all, or one without end.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The connection is closed.
+    #[error("the server closed the control connection")]
+    Closed,
+}
+
+impl From<Breach> for io::Error {
+    fn from(breach: Breach) -> Self {
+        Self::new(io::ErrorKind::InvalidData, breach)
+    }
+}
+
+enum Io {
+    Tcp(TcpStream),
+    Shaking(Box<Connect<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+    Failed,
+}
+
+/// The stream.
+pub(super) struct Wire {
+    io: Io,
+    link: Link,
+    framing: Framing,
+    /// Bytes that came and are not handed out.
+    raw: Vec<u8>,
+    /// One line on its way up.
+    line: Vec<u8>,
+    /// Bytes on their way down.
+    out: Vec<u8>,
+    greeted: bool,
+    ended: bool,
+    /// What suppaftp takes for the socket; see [`Connector`].
+    stand_in: TcpStream,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl Wire {
+    /// Takes in what has come; `Pending` when nothing has.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0_u8; 4096];
+        let mut buffer = ReadBuf::new(&mut space);
+        ready!(match &mut self.io {
+            Io::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
+            Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
+            Io::Shaking(_) | Io::Failed => Poll::Pending,
+        })?;
+        if buffer.filled().is_empty() {
+            self.ended = true;
+        }
+        self.raw.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Turns to TLS when asked to; `Pending` while hands are shaken.
+    fn upgrade(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let asked = self.link.lock().upgrade.take();
+        if let Some((connector, name)) = asked {
+            self.io = match std::mem::replace(&mut self.io, Io::Failed) {
+                Io::Tcp(tcp) => Io::Shaking(Box::new(connector.connect(name, tcp))),
+                other => other,
+            };
+        }
+        let Io::Shaking(connect) = &mut self.io else { return Poll::Ready(Ok(())) };
+        match ready!(Pin::new(connect.as_mut()).poll(cx)) {
+            Ok(tls) => {
+                let session = tls.get_ref().1;
+                let mut shared = self.link.lock();
+                shared.tls = session.protocol_version().map(|version| format!("{version:?}"));
+                shared.certificate = session
+                    .peer_certificates()
+                    .and_then(|chain| chain.first())
+                    .map(|certificate| certificate.to_vec());
+                drop(shared);
+                self.io = Io::Tls(Box::new(tls));
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.io = Io::Failed;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Sends what is queued. A full send buffer or a handshake is no error: reading drives it on.
+    fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.upgrade(cx)?.is_pending() {
+            return Ok(());
+        }
+        while !self.out.is_empty() {
+            let sent = match &mut self.io {
+                Io::Tcp(tcp) => Pin::new(tcp).poll_write(cx, &self.out),
+                Io::Tls(tls) => Pin::new(tls).poll_write(cx, &self.out),
+                Io::Shaking(_) | Io::Failed => return Err(Breach::Closed.into()),
+            };
+            match sent? {
+                Poll::Ready(count) => drop(self.out.drain(..count)),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        // Pending is fine here as well: the next poll asks again.
+        if let Io::Tls(tls) = &mut self.io
+            && let Poll::Ready(flushed) = Pin::new(tls).poll_flush(cx)
+        {
+            flushed?;
+        }
+        Ok(())
+    }
+
+    /// Puts the next whole line into `self.line`; false when there is none yet.
+    fn next_line(&mut self) -> io::Result<bool> {
+        while let Some(end) = self.raw.iter().position(|byte| *byte == b'\n') {
+            let mut raw: Vec<u8> = self.raw.drain(..=end).collect();
+            raw.pop();
+            if raw.last() == Some(&b'\r') {
+                raw.pop();
+            }
+            tracing::debug!(target: "portolan::control", "< {}", visible(&raw));
+            let (code, line) = match self.framing.take(&raw).map_err(Breach::from)? {
+                Framed::Blank => continue,
+                Framed::Part(line) => (None, line),
+                Framed::End(code, line) => (Some(code), line),
+            };
+            self.line = line;
+            self.line.extend_from_slice(b"\r\n");
+            if self.greeted {
+                self.count(code);
+            } else if !self.greet(code) {
+                continue;
+            }
+            return Ok(true);
+        }
+        if self.raw.len() > REPLY_LINE_BYTES_MAX {
+            return Err(Breach::Malformed(Malformed::Endless).into());
+        }
+        Ok(false)
+    }
+
+    /// Keeps the greeting and replaces it by one that suppaftp takes; 120 only says that 220 will come.
+    fn greet(&mut self, code: Option<u16>) -> bool {
+        let mut shared = self.link.lock();
+        shared.greeting.extend_from_slice(&self.line);
+        self.line.clear();
+        match code {
+            None => return false,
+            Some(120) => {
+                shared.greeting.clear();
+                return false;
+            }
+            Some(_) => self.line.extend_from_slice(b"220 .\r\n"),
+        }
+        drop(shared);
+        self.greeted = true;
+        self.acknowledge();
+        true
+    }
+
+    fn count(&mut self, code: Option<u16>) {
+        let Some(code) = code else { return };
+        if code >= 200 {
+            let mut shared = self.link.lock();
+            shared.outstanding = shared.outstanding.saturating_sub(1);
+        }
+        self.acknowledge();
+    }
+
+    /// A server with Nagle's algorithm holds its 226 until the 150 is acknowledged: 40 ms a file (measured).
+    fn acknowledge(&self) {
+        if let Some(tcp) = self.tcp()
+            && let Err(error) = SockRef::from(tcp).set_tcp_quickack(true)
+        {
+            tracing::trace!(target: "portolan::control", "no quick acknowledgement: {error}");
+        }
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match &self.io {
+            Io::Tcp(tcp) => Some(tcp),
+            Io::Tls(tls) => Some(tls.get_ref().0),
+            Io::Shaking(connect) => connect.get_ref(),
+            Io::Failed => None,
+        }
+    }
+
+    /// Fails if anything waits to be read although every command was answered.
+    fn refuse_unasked(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.link.lock().outstanding > 0 {
+            return Ok(());
+        }
+        if let Poll::Ready(filled) = self.fill(cx) {
+            filled?;
+        }
+        if !self.line.is_empty() || !self.raw.is_empty() {
+            let waiting = [self.line.as_slice(), self.raw.as_slice()].concat();
+            let code = waiting.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+            let code = code.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let words = visible(waiting.get(..120).unwrap_or(&waiting).trim_ascii_end());
+            return Err(Breach::Unasked { code, words }.into());
+        }
+        if self.ended { Err(Breach::Closed.into()) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        loop {
+            wire.push(cx)?;
+            ready!(wire.upgrade(cx))?;
+            if wire.line.is_empty() && !wire.next_line()? {
+                if wire.ended {
+                    return Poll::Ready(Err(Breach::Closed.into()));
+                }
+                ready!(wire.fill(cx))?;
+                continue;
+            }
+            let count = wire.line.len().min(buffer.remaining());
+            buffer.put_slice(wire.line.drain(..count).as_slice());
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    /// Takes a command whole, so that a cancelled call never leaves half a line.
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        command: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        wire.refuse_unasked(cx)?;
+        let more = std::mem::take(&mut wire.link.lock().with_next);
+        for line in command
+            .split_inclusive(|byte| *byte == b'\n')
+            .chain(more.split_inclusive(|byte| *byte == b'\n'))
+        {
+            tracing::debug!(target: "portolan::control", "> {}", redacted(line));
+            wire.out.extend_from_slice(line);
+            wire.link.lock().outstanding += 1;
+        }
+        wire.push(cx)?;
+        Poll::Ready(Ok(command.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().push(cx)?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Io::Shaking(_) | Io::Failed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl TokioTlsStream for Wire {
+    type InnerStream = TcpStream;
+
+    fn tcp_stream(self) -> FtpResult<TcpStream> {
+        Ok(self.stand_in)
+    }
+
+    fn get_ref(&self) -> &TcpStream {
+        &self.stand_in
+    }
+
+    fn mut_ref(&mut self) -> &mut TcpStream {
+        &mut self.stand_in
+    }
+}
+
+/// Puts a [`Wire`] under suppaftp.
+///
+/// suppaftp lets a stream of ours in only where it dials by itself, and it dials without a source address, a
+/// deadline or a choice between addresses. So it is sent to a listener of ours on the loopback, and gets the
+/// connection that was really made; what it dialled only stands in where it asks for a bare socket.
+pub(super) struct Connector {
+    tcp: Mutex<Option<TcpStream>>,
+    link: Link,
+}
+
+impl Connector {
+    pub(super) fn new(tcp: TcpStream, link: Link) -> Self {
+        Self { tcp: Mutex::new(Some(tcp)), link }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncTlsConnector for Connector {
+    type Stream = Wire;
+
+    async fn connect(&self, _domain: &str, stand_in: TcpStream) -> FtpResult<Wire> {
+        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Wire {
+            io: tcp.map_or(Io::Failed, Io::Tcp),
+            link: self.link.clone(),
+            framing: Framing::default(),
+            raw: Vec::new(),
+            line: Vec::new(),
+            out: Vec::new(),
+            greeted: false,
+            ended: false,
+            stand_in,
+        })
+    }
+}
+
+/// A command as the log may show it: without what proves who one is.
+pub(super) fn redacted(line: &[u8]) -> String {
+    let line = line.trim_ascii_end();
+    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    if verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT") {
+        return format!("{} ***", visible(verb));
+    }
+    visible(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_no_password() {
+        assert_eq!(redacted(b"PASS hunter2\r\n"), "PASS ***");
+        assert_eq!(redacted(b"acct 7\r\n"), "acct ***");
+        assert_eq!(redacted(b"RETR PASS me\r\n"), "RETR PASS me");
+    }
+}
