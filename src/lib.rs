@@ -10,11 +10,13 @@
 //! mirror                           plan and apply for trees
 //! ftp        rehearse              the client; the embedded server (neither knows the other)
 //! observe                          one event enum, its sinks
+//! files                            files of this machine, safe from links, races and half-written ends
 //! fault  limits  stop  clock       leaves
 //! ```
 
 pub mod clock;
 pub mod fault;
+pub mod files;
 pub mod ftp;
 pub mod limits;
 pub mod mirror;

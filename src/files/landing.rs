@@ -1,0 +1,385 @@
+//! A file on its way to its final name: written beside it, put in order, and then renamed over it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    hash::{BuildHasher, Hasher, RandomState},
+    io::Write,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::{self, AtFlags, Gid, Mode, OFlags, Stat, Uid},
+    io::Errno,
+};
+
+use super::{
+    TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    root::{Missing, Root, fault, open_folder, regular},
+    status::{self, LocalKind},
+};
+use crate::fault::{Fault, Kind, Outcome, Side};
+
+/// Tries for a temporary name. Names have 64 random bits: a second one that is taken is no accident.
+const NAME_TRIES: usize = 4;
+
+/// A file on its way to its final name. Until [`commit`](Self::commit) the final name holds what it held before;
+/// dropped without it, nothing is left.
+#[derive(Debug)]
+pub struct Landing {
+    folder: OwnedFd,
+    name: OsString,
+    temporary: String,
+    file: File,
+    bytes: u64,
+    mode: u32,
+    shown: PathBuf,
+    landed: bool,
+}
+
+impl Landing {
+    /// Begins a file for the path `target` of the user's; fails at once where a folder or device stands.
+    pub fn begin(target: impl AsRef<Path>) -> Outcome<Self> {
+        let target = target.as_ref();
+        let Some(name) = target.file_name() else {
+            let message = "this is not the name of a file";
+            return Err(Fault::new(Kind::Invalid, Side::Here, message).at(target.to_string_lossy()));
+        };
+        let above = target.parent().unwrap_or(Path::new("."));
+        let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
+        Self::in_folder(folder, name, target.to_owned(), random_names())
+    }
+
+    /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
+    pub fn begin_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
+        let relative = relative.as_ref();
+        let spot = root.spot(relative, Missing::Make)?;
+        Self::in_folder(spot.folder, spot.name, root.path().join(relative), random_names())
+    }
+
+    fn in_folder(
+        folder: OwnedFd,
+        name: &OsStr,
+        shown: PathBuf,
+        mut names: impl Iterator<Item = String>,
+    ) -> Outcome<Self> {
+        standing(folder.as_fd(), name, &shown)?;
+        let (temporary, file) = loop {
+            let Some(temporary) = names.next() else {
+                return Err(fault("make a temporary file for", &shown, Errno::EXIST));
+            };
+            match create(folder.as_fd(), &temporary) {
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(fault("make a temporary file for", &shown, error)),
+                Ok(file) => break (temporary, File::from(file)),
+            }
+        };
+        let name = name.to_owned();
+        let landing =
+            Self { folder, name, temporary, file, bytes: 0, mode: 0o666, shown, landed: false };
+        regular(landing.file.as_fd(), &landing.shown)?;
+        Ok(landing)
+    }
+
+    /// The permissions to give it, less the umask, unless a file under the final name has its own already. The
+    /// bits that make a program run as somebody else are never set.
+    pub fn ask_mode(&mut self, mode: u32) {
+        self.mode = mode & 0o777;
+    }
+
+    /// Writes the next bytes.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.file.write_all(bytes).map_err(|error| Fault::local("write", &self.shown, error))?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// How many bytes [`write_all`](Self::write_all) has written.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The temporary file, to read back or hash what was written.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The final path, as shown to people.
+    pub fn path(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time. A file
+    /// that stands there keeps its permissions; a link that stands there is replaced, not written through.
+    pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<()> {
+        let before = standing(self.folder.as_fd(), &self.name, &self.shown)?;
+        self.dress(before.as_ref(), modified)
+            .map_err(|error| fault("set permissions and time of", &self.shown, error))?;
+        fs::fdatasync(&self.file).map_err(|error| fault("flush", &self.shown, error))?;
+        fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)
+            .map_err(|error| fault("put the new file in the place of", &self.shown, error))?;
+        self.landed = true;
+        match fs::fsync(&self.folder) {
+            // Some network file systems have nothing to flush in a folder.
+            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(fault("flush the folder of", &self.shown, error)),
+        }
+    }
+
+    /// Gives the temporary file the looks of the final one.
+    fn dress(&self, before: Option<&Stat>, modified: Option<Timestamp>) -> rustix::io::Result<()> {
+        let mode = match before {
+            Some(before) => self.inherit(before)?,
+            None => self.mode & !umask(),
+        };
+        match fs::fchmod(&self.file, Mode::from_raw_mode(mode)) {
+            // A file system without permissions, such as a memory card: the file stays as private as it was made.
+            Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error),
+        }
+        modified.map_or(Ok(()), |time| fs::futimens(&self.file, &status::times(time)))
+    }
+
+    /// The permissions of the file that goes, for the one that comes. Owner and group go with them where we may
+    /// give files away; a group that cannot be kept must not see what only another one was allowed to.
+    fn inherit(&self, before: &Stat) -> rustix::io::Result<u32> {
+        let mode = before.st_mode & 0o777;
+        let now = fs::fstat(&self.file)?;
+        if (now.st_uid, now.st_gid) == (before.st_uid, before.st_gid) {
+            return Ok(mode);
+        }
+        let (owner, group) = (Uid::from_raw(before.st_uid), Gid::from_raw(before.st_gid));
+        let kept = fs::fchown(&self.file, Some(owner), Some(group)).is_ok()
+            || fs::fchown(&self.file, None, Some(group)).is_ok();
+        let shared = mode & (mode & 0o007) << 3;
+        Ok(if kept { mode } else { mode & 0o707 | shared })
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        // The name may have been given to another file meanwhile; that one is not ours to remove.
+        let found = fs::statat(&self.folder, &self.temporary, AtFlags::SYMLINK_NOFOLLOW);
+        if let (Ok(ours), Ok(found)) = (fs::fstat(&self.file), found)
+            && status::same_file(&ours, &found)
+        {
+            // Nobody is left to tell; a file that stays is found by the next walk.
+            fs::unlinkat(&self.folder, &self.temporary, AtFlags::empty()).ok();
+        }
+    }
+}
+
+/// The regular file that stands under `name` now. A folder or device, or a link to one, is not to be written over:
+/// whoever gives `/dev/null` as a target does not want a file there.
+fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Outcome<Option<Stat>> {
+    let look = |flags| match fs::statat(folder, name, flags) {
+        Ok(status) => Ok(Some(status)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(fault("look at", shown, error)),
+    };
+    let Some(status) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
+    let (status, found) = match status::kind(&status) {
+        // A link that leads nowhere (or in a circle) is replaced like one that leads to a file.
+        LocalKind::Link => match look(AtFlags::empty()) {
+            Ok(Some(behind)) => (None, status::kind(&behind)),
+            Ok(None) | Err(_) => (None, LocalKind::File),
+        },
+        kind => (Some(status), kind),
+    };
+    let message = match found {
+        LocalKind::File => return Ok(status),
+        LocalKind::Folder => "a folder stands in the place of this file",
+        _ => "a device, pipe or socket stands in the place of this file",
+    };
+    Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()))
+}
+
+/// Makes an empty file that did not exist, for nobody else to read.
+fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Names that nobody can guess: the hasher's keys come from the system's random numbers.
+fn random_names() -> impl Iterator<Item = String> {
+    std::iter::repeat_with(|| {
+        let number = RandomState::new().build_hasher().finish();
+        format!("{TEMPORARY_PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
+    })
+    .take(NAME_TRIES)
+}
+
+/// The umask. The call that reads it also sets it, for all threads; `/proc` only shows it. Where there is no
+/// `/proc`, new files are private.
+fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("Umask:"))
+            .and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
+            .unwrap_or(0o077)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    fn land(target: &Path, text: &str) {
+        let mut landing = Landing::begin(target).unwrap();
+        landing.write_all(text.as_bytes()).unwrap();
+        assert_eq!(landing.bytes(), text.len() as u64);
+        landing.commit(None).unwrap();
+    }
+
+    #[test]
+    fn the_final_name_holds_the_old_bytes_until_the_new_ones_are_all_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().join("a.txt");
+        std::fs::write(&target, "old").unwrap();
+        let mut landing = Landing::begin(&target).unwrap();
+        landing.write_all(b"the new").unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        assert_eq!(landing.file().metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(names(scratch.path()).iter().any(|name| super::super::is_temporary(name)));
+
+        let modified = Timestamp::new(1_000_000, 250_000_000).unwrap();
+        landing.commit(Some(modified)).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"the new");
+        let found = std::fs::metadata(&target).unwrap();
+        assert_eq!((found.mtime(), found.mtime_nsec()), (1_000_000, 250_000_000));
+        assert_eq!(names(scratch.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_other() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().join("a.txt");
+        std::fs::write(&target, "old").unwrap();
+        let mut landing = Landing::begin(&target).unwrap();
+        landing.write_all(b"half of the n").unwrap();
+        drop(landing);
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        assert_eq!(names(scratch.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_file_that_took_the_temporary_name_is_not_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let landing = Landing::begin(scratch.path().join("a.txt")).unwrap();
+        let name = scratch.path().join(&landing.temporary);
+        std::fs::rename(&name, scratch.path().join("moved")).unwrap();
+        std::fs::write(&name, "somebody else's").unwrap();
+        drop(landing);
+        assert_eq!(std::fs::read(&name).unwrap(), b"somebody else's");
+    }
+
+    #[test]
+    fn a_private_file_stays_private_and_special_bits_are_never_set() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        for (before, after) in [(0o600, 0o600), (0o644, 0o644), (0o4755, 0o755)] {
+            let target = scratch.path().join(format!("{before:o}"));
+            std::fs::write(&target, "old").unwrap();
+            std::fs::set_permissions(&target, PermissionsExt::from_mode(before)).unwrap();
+            land(&target, "new");
+            assert_eq!(mode(&target), after, "{before:o}");
+        }
+        let fresh = scratch.path().join("fresh");
+        land(&fresh, "new");
+        assert_eq!(mode(&fresh), 0o666 & !umask());
+        let asked = scratch.path().join("asked");
+        let mut landing = Landing::begin(&asked).unwrap();
+        landing.ask_mode(0o4777);
+        landing.commit(None).unwrap();
+        assert_eq!(mode(&asked), 0o777 & !umask());
+    }
+
+    #[test]
+    fn a_link_under_the_final_name_is_replaced_and_what_it_leads_to_is_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (link, behind) = (scratch.path().join("link"), scratch.path().join("behind"));
+        std::fs::write(&behind, "untouched").unwrap();
+        symlink("behind", &link).unwrap();
+        land(&link, "new");
+        assert_eq!(std::fs::read(&behind).unwrap(), b"untouched");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
+    }
+
+    #[test]
+    fn folders_and_devices_are_not_written_over_nor_through_a_link() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::create_dir(at("folder")).unwrap();
+        symlink("folder", at("to folder")).unwrap();
+        symlink("/dev/null", at("to device")).unwrap();
+        for (name, found) in
+            [("folder", "a folder"), ("to folder", "a folder"), ("to device", "a device")]
+        {
+            let fault = Landing::begin(at(name)).unwrap_err();
+            assert!(fault.message.starts_with(found), "{name}: {fault}");
+        }
+        assert_eq!(names(scratch.path()), ["folder", "to device", "to folder"]);
+    }
+
+    #[test]
+    fn a_folder_that_appears_meanwhile_stays() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().join("a");
+        let landing = Landing::begin(&target).unwrap();
+        std::fs::create_dir(&target).unwrap();
+        landing.commit(None).unwrap_err();
+        assert_eq!(names(scratch.path()), ["a"]);
+        assert!(target.is_dir());
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut landing = Landing::begin(scratch.path().join("a")).unwrap();
+        landing.file = File::options().write(true).open("/dev/full").unwrap();
+        let fault = landing.write_all(b"x").unwrap_err();
+        assert_eq!((fault.kind, fault.side), (Kind::Full, Side::Here));
+        assert_eq!(landing.bytes(), 0);
+    }
+
+    #[test]
+    fn a_temporary_name_that_is_taken_is_never_opened() {
+        let scratch = tempfile::tempdir().unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        symlink(outside.path(), at("link")).unwrap();
+        fs::mknodat(fs::CWD, at("pipe"), fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::fs::write(at("file"), "before").unwrap();
+
+        let begin = |names: &[&str]| {
+            let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().into_iter();
+            let folder = open_folder(scratch.path()).unwrap();
+            Landing::in_folder(folder, OsStr::new("a"), at("a"), names)
+        };
+        begin(&["link", "pipe", "file"]).unwrap_err();
+        let mut landing = begin(&["link", "pipe", "file", "free"]).unwrap();
+        landing.write_all(b"new").unwrap();
+        landing.commit(None).unwrap();
+        assert_eq!(std::fs::read(at("a")).unwrap(), b"new");
+        assert_eq!(std::fs::read(at("file")).unwrap(), b"before");
+        assert_eq!(std::fs::read(outside.path()).unwrap(), b"");
+    }
+}

@@ -1,0 +1,39 @@
+//! Files of this machine: safe ways to write, read and walk them.
+//!
+//! Three things go wrong with local files, and each has its type here. A write that ends in the middle leaves half
+//! a file: [`Landing`] writes beside the final name and renames. A link planted below a folder leads writes out of
+//! it (security class C3): [`Root`] resolves every path below an open folder, without following links. A file that
+//! changes while it is uploaded arrives as a mixture: [`Reading`] knows what it was when it was opened.
+//!
+//! Paths that the user wrote (`get("a", "b")`, `local::read`) may go through links, since the user made or accepted
+//! them. Paths with a name from a server go through [`Root`].
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+mod landing;
+pub mod paths;
+mod pattern;
+mod reading;
+mod root;
+mod status;
+mod walk;
+
+#[cfg(test)]
+mod hostile;
+
+pub use landing::Landing;
+pub use reading::Reading;
+pub use root::Root;
+pub use status::{LocalEntry, LocalKind};
+pub use walk::{Walk, walk, walk_where};
+
+/// What the name of every temporary file of ours begins with, here and on servers.
+pub const TEMPORARY_PREFIX: &str = ".portolan-";
+/// What it ends with.
+pub const TEMPORARY_SUFFIX: &str = ".part";
+
+/// Whether `name` is one of our temporary names. Such files belong to no tree: a mirror neither sends nor deletes them.
+pub fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
+}

@@ -1,0 +1,232 @@
+//! A file that is sent away: what it was when it was opened, and whether it still is that.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::{self, AtFlags, Mode, OFlags, Stat},
+    io::Errno,
+};
+
+use super::{
+    root::{FILE, Missing, Root, fault, open_folder, regular},
+    status,
+};
+use crate::fault::{Fault, Kind, Outcome, Side};
+
+/// A regular file opened for reading, with what it was then. A file that grows, shrinks, is written to or is
+/// replaced while it is read must not become a mixture at the other end (security class C22).
+#[derive(Debug)]
+pub struct Reading {
+    file: File,
+    folder: OwnedFd,
+    name: OsString,
+    links: Links,
+    opened: Stat,
+    position: u64,
+    shown: PathBuf,
+}
+
+/// Whether the last name of a path may be a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Followed,
+    Refused,
+}
+
+impl Reading {
+    /// Opens the file at `path`, which is the user's: it may be a link.
+    pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
+        let path = path.as_ref();
+        let Some(name) = path.file_name() else {
+            let message = "this is not the name of a file";
+            return Err(Fault::new(Kind::Invalid, Side::Here, message).at(path.to_string_lossy()));
+        };
+        let folder = open_folder(path.parent().unwrap_or(Path::new(".")))
+            .map_err(|error| fault("open the folder of", path, error))?;
+        Self::in_folder(folder, name, Links::Followed, path.to_owned())
+    }
+
+    /// Opens the file `relative` below `root` without following links.
+    pub fn open_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
+        let relative = relative.as_ref();
+        let spot = root.spot(relative, Missing::Fail)?;
+        Self::in_folder(spot.folder, spot.name, Links::Refused, root.path().join(relative))
+    }
+
+    fn in_folder(folder: OwnedFd, name: &OsStr, links: Links, shown: PathBuf) -> Outcome<Self> {
+        let follow = if links == Links::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let file = fs::openat(&folder, name, FILE | follow, Mode::empty())
+            .map_err(|error| fault("open", &shown, error))?;
+        let opened = regular(file.as_fd(), &shown)?;
+        let (file, name) = (File::from(file), name.to_owned());
+        Ok(Self { file, folder, name, links, opened, position: 0, shown })
+    }
+
+    /// How many bytes it had when it was opened.
+    pub fn size(&self) -> u64 {
+        status::size(&self.opened)
+    }
+
+    /// When it had last changed when it was opened.
+    pub fn modified(&self) -> Timestamp {
+        status::modified(&self.opened)
+    }
+
+    /// Its permissions, without the special bits.
+    pub fn mode(&self) -> u32 {
+        self.opened.st_mode & 0o777
+    }
+
+    /// Its path, as shown to people.
+    pub fn path(&self) -> &Path {
+        &self.shown
+    }
+
+    /// How many bytes were read or skipped.
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Reads the next bytes into `buffer`; 0 at the end of the file, and never more than it had when it was opened.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        let left = self.size().saturating_sub(self.position);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(buffer) = buffer.get_mut(..length) else { return Ok(0) };
+        let read =
+            self.file.read(buffer).map_err(|error| Fault::local("read", &self.shown, error))?;
+        self.position = self.position.saturating_add(read as u64);
+        Ok(read)
+    }
+
+    /// The open file itself, for one who does not ask whether it changed.
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
+    /// Goes on reading at `position`, for a transfer that is taken up again.
+    pub fn skip_to(&mut self, position: u64) -> Outcome<()> {
+        self.position = self
+            .file
+            .seek(SeekFrom::Start(position))
+            .map_err(|error| Fault::local("read", &self.shown, error))?;
+        Ok(())
+    }
+
+    /// Fails unless the file was read to its end and is the same, under the same name, as when it was opened.
+    pub fn unchanged(&self) -> Outcome<()> {
+        let now = fs::fstat(&self.file).map_err(|error| fault("look at", &self.shown, error))?;
+        let flags = match self.links {
+            Links::Followed => AtFlags::empty(),
+            Links::Refused => AtFlags::SYMLINK_NOFOLLOW,
+        };
+        let changed = match fs::statat(&self.folder, &self.name, flags) {
+            Err(Errno::NOENT) => "it was removed while it was read".to_owned(),
+            Err(error) => return Err(fault("look at", &self.shown, error)),
+            Ok(named) if !status::same_file(&named, &now) => {
+                "another file took its place while it was read".to_owned()
+            }
+            Ok(_) if status::size(&now) != self.size() => {
+                let (before, after) = (self.size(), status::size(&now));
+                format!("it changed from {before} to {after} bytes while it was read")
+            }
+            Ok(_) if status::modified(&now) != self.modified() => {
+                "it was written to while it was read".to_owned()
+            }
+            Ok(_) if self.position != self.size() => {
+                format!("only {} of {} bytes were read", self.position, self.size())
+            }
+            Ok(_) => return Ok(()),
+        };
+        Err(Fault::new(Kind::Local, Side::Here, changed).at(self.shown.to_string_lossy()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn read_all(reading: &mut Reading) -> Vec<u8> {
+        let (mut all, mut piece) = (Vec::new(), [0; 4]);
+        loop {
+            match reading.read(&mut piece).unwrap() {
+                0 => return all,
+                read => all.extend_from_slice(&piece[..read]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_quiet_file_is_unchanged_once_it_was_read_to_its_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        std::fs::write(&path, "0123456789").unwrap();
+        let mut reading = Reading::open(&path).unwrap();
+        assert_eq!(reading.size(), 10);
+        assert_eq!(reading.unchanged().unwrap_err().message, "only 0 of 10 bytes were read");
+        assert_eq!(read_all(&mut reading), b"0123456789");
+        reading.unchanged().unwrap();
+        reading.skip_to(7).unwrap();
+        assert_eq!(read_all(&mut reading), b"789");
+        reading.unchanged().unwrap();
+    }
+
+    /// What happens to a file while it is read.
+    type Meddling = fn(&Path);
+
+    #[test]
+    fn whatever_happens_to_the_file_while_it_is_read_is_seen() {
+        let cases: [(&str, Meddling); 5] = [
+            ("it changed from 10 to 13 bytes while it was read", |path| {
+                File::options().append(true).open(path).unwrap().write_all(b"abc").unwrap();
+            }),
+            ("it changed from 10 to 4 bytes while it was read", |path| {
+                File::options().write(true).open(path).unwrap().set_len(4).unwrap();
+            }),
+            ("it was written to while it was read", |path| {
+                let mut file = File::options().write(true).open(path).unwrap();
+                file.write_all(b"x").unwrap();
+                // Writes within one tick of the kernel's clock have one time; here a longer while has passed.
+                let later = Timestamp::from_second(2_000_000_000).unwrap();
+                fs::futimens(&file, &status::times(later)).unwrap();
+            }),
+            ("it was removed while it was read", |path| std::fs::remove_file(path).unwrap()),
+            ("another file took its place while it was read", |path| {
+                std::fs::write(path.with_extension("new"), "9876543210").unwrap();
+                std::fs::rename(path.with_extension("new"), path).unwrap();
+            }),
+        ];
+        for (message, meddle) in cases {
+            let scratch = tempfile::tempdir().unwrap();
+            let path = scratch.path().join("a");
+            std::fs::write(&path, "0123456789").unwrap();
+            let mut reading = Reading::open(&path).unwrap();
+            assert_eq!(reading.read(&mut [0; 3]).unwrap(), 3);
+            meddle(&path);
+            assert!(read_all(&mut reading).len() <= 7, "{message}");
+            assert_eq!(reading.unchanged().unwrap_err().message, message);
+        }
+    }
+
+    #[test]
+    fn a_link_is_read_when_the_user_named_it_and_refused_below_a_root() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("a"), "text").unwrap();
+        symlink("a", scratch.path().join("link")).unwrap();
+        let mut reading = Reading::open(scratch.path().join("link")).unwrap();
+        assert_eq!(read_all(&mut reading), b"text");
+        reading.unchanged().unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+        Reading::open_in(&root, "a").unwrap();
+        let fault = Reading::open_in(&root, "link").unwrap_err();
+        assert_eq!(fault.message, "cannot open: a link stands in the way, and it is not followed");
+    }
+}

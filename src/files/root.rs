@@ -1,0 +1,312 @@
+//! An open folder, and everything below it: no name from outside and no planted link leads out of it.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Component, Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::{self, AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+
+use super::status::{self, LocalEntry, LocalKind};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::DEPTH_MAX,
+};
+
+/// How a folder is opened: for listing it, and for flushing it after a rename.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// How a file is opened: without waiting, or a pipe would hold the program until somebody writes into it.
+pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// An open folder. Paths below it are given relative to it; `..`, absolute paths and links on the way are refused,
+/// even when the folders are moved about meanwhile.
+#[derive(Debug)]
+pub struct Root {
+    folder: OwnedFd,
+    path: PathBuf,
+}
+
+/// The folder in which a relative path ends, and the name there.
+pub(super) struct Spot<'a> {
+    pub(super) folder: OwnedFd,
+    pub(super) name: &'a OsStr,
+}
+
+impl Root {
+    /// Opens the folder at `path`. Links in `path` itself are followed: the user named it.
+    pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
+        let path = path.as_ref();
+        let folder = open_folder(path).map_err(|error| fault("open the folder", path, error))?;
+        Ok(Self { folder, path: path.to_owned() })
+    }
+
+    /// The path by which it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder `relative` and those above it; one that is there already is fine.
+    pub fn make_folder(&self, relative: impl AsRef<Path>) -> Outcome<()> {
+        let relative = relative.as_ref();
+        let steps = self.steps(relative)?;
+        let made = self.descend(&steps, Missing::Make);
+        made.map(drop).map_err(|error| self.fault("make the folder", relative, error))
+    }
+
+    /// Removes the file or link `relative`.
+    pub fn remove_file(&self, relative: impl AsRef<Path>) -> Outcome<()> {
+        self.remove(relative.as_ref(), AtFlags::empty())
+    }
+
+    /// Removes the empty folder `relative`.
+    pub fn remove_folder(&self, relative: impl AsRef<Path>) -> Outcome<()> {
+        self.remove(relative.as_ref(), AtFlags::REMOVEDIR)
+    }
+
+    /// Gives the file or folder `from` the name `to`, makes folders for it, and fails if `to` is there already.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let source = self.spot(from, Missing::Fail)?;
+        let target = self.spot(to, Missing::Make)?;
+        rename_to_nothing(&source, &target)
+            .map_err(|error| self.fault(&format!("rename to `{}`", to.display()), from, error))
+    }
+
+    /// Opens the regular file `relative` for reading.
+    pub fn open_file(&self, relative: impl AsRef<Path>) -> Outcome<File> {
+        let relative = relative.as_ref();
+        let spot = self.spot(relative, Missing::Fail)?;
+        let file = fs::openat(&spot.folder, spot.name, FILE | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|error| self.fault("open", relative, error))?;
+        regular(file.as_fd(), &self.path.join(relative))?;
+        Ok(File::from(file))
+    }
+
+    /// Sets the time of the last change of the file or folder `relative`.
+    pub fn set_modified(&self, relative: impl AsRef<Path>, modified: Timestamp) -> Outcome<()> {
+        let relative = relative.as_ref();
+        let spot = self.spot(relative, Missing::Fail)?;
+        let times = status::times(modified);
+        fs::utimensat(&spot.folder, spot.name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.fault("set the time of", relative, error))
+    }
+
+    /// What stands at `relative`; a link is looked at, not through.
+    pub fn metadata(&self, relative: impl AsRef<Path>) -> Outcome<LocalEntry> {
+        let relative = relative.as_ref();
+        let spot = self.spot(relative, Missing::Fail)?;
+        let status = fs::statat(&spot.folder, spot.name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.fault("look at", relative, error))?;
+        Ok(LocalEntry::new(relative.to_owned(), &status))
+    }
+
+    /// Opens the folder `relative`, which may be empty for the root itself.
+    pub(super) fn folder(&self, relative: &Path) -> Outcome<OwnedFd> {
+        let steps = self.steps(relative)?;
+        self.descend(&steps, Missing::Fail)
+            .map_err(|error| self.fault("open the folder", relative, error))
+    }
+
+    /// Opens the folder that holds `relative`.
+    pub(super) fn spot<'a>(&self, relative: &'a Path, missing: Missing) -> Outcome<Spot<'a>> {
+        let steps = self.steps(relative)?;
+        let Some((name, above)) = steps.split_last() else {
+            let message = "this is the folder itself, not something in it";
+            return Err(Fault::new(Kind::Invalid, Side::Here, message).at(self.shown(relative)));
+        };
+        let folder = self
+            .descend(above, missing)
+            .map_err(|error| self.fault("open the folder of", relative, error))?;
+        Ok(Spot { folder, name })
+    }
+
+    /// Reads an error that happened at `relative`.
+    pub(super) fn fault(&self, doing: &str, relative: &Path, error: Errno) -> Fault {
+        fault(doing, &self.path.join(relative), error)
+    }
+
+    fn remove(&self, relative: &Path, flags: AtFlags) -> Outcome<()> {
+        let spot = self.spot(relative, Missing::Fail)?;
+        fs::unlinkat(&spot.folder, spot.name, flags)
+            .map_err(|error| self.fault("remove", relative, error))
+    }
+
+    fn shown(&self, relative: &Path) -> String {
+        self.path.join(relative).to_string_lossy().into_owned()
+    }
+
+    /// The names of which `relative` consists, if it leads down and nowhere else.
+    fn steps<'a>(&self, relative: &'a Path) -> Outcome<Vec<&'a OsStr>> {
+        let refuse = |message: &str| {
+            Err(Fault::new(Kind::Invalid, Side::Here, message).at(relative.to_string_lossy()))
+        };
+        let mut steps = Vec::new();
+        for component in relative.components() {
+            match component {
+                Component::Normal(name) => steps.push(name),
+                Component::CurDir => {}
+                _ => return refuse(&format!("this path leads out of `{}`", self.path.display())),
+            }
+        }
+        if steps.len() > DEPTH_MAX {
+            return refuse(&format!("more than {DEPTH_MAX} folders below one another"));
+        }
+        Ok(steps)
+    }
+
+    fn descend(&self, steps: &[&OsStr], missing: Missing) -> rustix::io::Result<OwnedFd> {
+        if steps.is_empty() {
+            return fs::openat(&self.folder, ".", FOLDER, Mode::empty());
+        }
+        let path: PathBuf = steps.iter().collect();
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match fs::openat2(&self.folder, &path, FOLDER, Mode::empty(), within) {
+            // Old kernels and some sandboxes lack the call, and one call takes 4,096 bytes of path.
+            Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => self.climb(steps, missing),
+            Err(Errno::NOENT) if missing == Missing::Make => self.climb(steps, missing),
+            answer => answer,
+        }
+    }
+
+    /// Goes down one folder after the other; the way that every kernel offers.
+    pub(super) fn climb(&self, steps: &[&OsStr], missing: Missing) -> rustix::io::Result<OwnedFd> {
+        let mut here = fs::openat(&self.folder, ".", FOLDER, Mode::empty())?;
+        for step in steps {
+            here = match step_into(here.as_fd(), step) {
+                Err(Errno::NOENT) if missing == Missing::Make => {
+                    match fs::mkdirat(&here, *step, Mode::from_raw_mode(0o777)) {
+                        Ok(()) | Err(Errno::EXIST) => step_into(here.as_fd(), step)?,
+                        Err(error) => return Err(error),
+                    }
+                }
+                answer => answer?,
+            };
+        }
+        Ok(here)
+    }
+}
+
+/// What to do about folders that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Fail,
+    Make,
+}
+
+/// Opens a folder by a path of the user's.
+pub(super) fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    fs::openat(CWD, path, FOLDER, Mode::empty())
+}
+
+/// Fails unless `file` is a regular one.
+pub(super) fn regular(file: BorrowedFd<'_>, shown: &Path) -> Outcome<Stat> {
+    let status = fs::fstat(file).map_err(|error| fault("look at", shown, error))?;
+    let message = match status::kind(&status) {
+        LocalKind::File => return Ok(status),
+        LocalKind::Folder => "is a folder, not a file",
+        _ => "is not a regular file",
+    };
+    Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()))
+}
+
+/// Reads an error at a path of this machine; that of a link in the way gets words that say so.
+pub(super) fn fault(doing: &str, path: &Path, error: Errno) -> Fault {
+    let error_here = io::Error::from(error);
+    if error == Errno::LOOP || error == Errno::XDEV {
+        let message = format!("cannot {doing}: a link stands in the way, and it is not followed");
+        return Fault::new(Kind::Local, Side::Here, message)
+            .at(path.to_string_lossy())
+            .because(error_here);
+    }
+    Fault::local(doing, path, error_here)
+}
+
+fn step_into(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    let answer = fs::openat(folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());
+    if answer.as_ref().is_err_and(|error| *error == Errno::NOTDIR)
+        && let Ok(status) = fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        && status::kind(&status) == LocalKind::Link
+    {
+        return Err(Errno::LOOP);
+    }
+    answer
+}
+
+fn rename_to_nothing(source: &Spot<'_>, target: &Spot<'_>) -> rustix::io::Result<()> {
+    let (from, to) = (source.name, target.name);
+    match fs::renameat_with(&source.folder, from, &target.folder, to, RenameFlags::NOREPLACE) {
+        // Some network file systems do not know the flag; then a look before must do.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            match fs::statat(&target.folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => fs::renameat(&source.folder, from, &target.folder, to),
+                Err(error) => Err(error),
+                Ok(_) => Err(Errno::EXIST),
+            }
+        }
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_listed_renamed_and_removed_below_the_root() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+        root.make_folder("a/b/c").unwrap();
+        root.make_folder("a/b/c").unwrap();
+        std::fs::write(scratch.path().join("a/b/f"), "text").unwrap();
+        root.set_modified("a/b/f", Timestamp::from_second(86_400).unwrap()).unwrap();
+
+        let entry = root.metadata("a/b/f").unwrap();
+        assert_eq!((entry.kind, entry.size), (LocalKind::File, 4));
+        assert_eq!(entry.modified.as_second(), 86_400);
+        assert_eq!(io::read_to_string(root.open_file("a/b/f").unwrap()).unwrap(), "text");
+
+        root.rename("a/b/f", "trash/today/f").unwrap();
+        std::fs::write(scratch.path().join("a/b/f"), "newer").unwrap();
+        assert!(root.rename("a/b/f", "trash/today/f").is_err());
+        root.remove_file("trash/today/f").unwrap();
+        root.remove_folder("a/b/c").unwrap();
+        assert_eq!(root.metadata("a/b/c").unwrap_err().kind, Kind::NotFound);
+    }
+
+    #[test]
+    fn a_path_that_does_not_lead_down_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+        for path in ["..", "a/../../b", "/etc/passwd", ""] {
+            assert_eq!(root.open_file(path).unwrap_err().kind, Kind::Invalid, "{path}");
+        }
+        let deep: PathBuf = std::iter::repeat_n("d", DEPTH_MAX + 1).collect();
+        assert_eq!(root.make_folder(deep).unwrap_err().kind, Kind::Invalid);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_does_not_hold_the_program() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+        fs::mknodat(CWD, scratch.path().join("p"), fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let fault = root.open_file("p").unwrap_err();
+        assert_eq!(fault.message, "is not a regular file");
+    }
+
+    #[test]
+    fn folders_whose_path_is_longer_than_one_call_takes_are_reached() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+        let long: PathBuf = std::iter::repeat_n("n".repeat(200), 40).collect();
+        root.make_folder(&long).unwrap();
+        assert_eq!(root.metadata(&long).unwrap().kind, LocalKind::Folder);
+    }
+}

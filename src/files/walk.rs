@@ -1,0 +1,251 @@
+//! Every file and folder below a root, read without following a link.
+
+use std::{
+    ffi::OsStr,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{self, AtFlags, Dir},
+    io::Errno,
+};
+
+use super::{
+    is_temporary,
+    root::Root,
+    status::{LocalEntry, LocalKind},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{DEPTH_MAX, ENTRIES_MAX},
+    stop::Stop,
+};
+
+/// Tries to read a folder in which files vanish meanwhile.
+const UNSETTLED_TRIES: usize = 3;
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Every file, folder, link and other thing, sorted by path.
+    pub entries: Vec<LocalEntry>,
+    /// Temporary files of ours that an earlier run left.
+    pub leftovers: Vec<PathBuf>,
+    /// Folders whose entries are not all known, and why. What is missing below them may exist all the same.
+    pub unread: Vec<(PathBuf, Fault)>,
+}
+
+impl Walk {
+    /// Whether what is not among the entries is known not to exist.
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty()
+    }
+}
+
+/// Finds everything below `root`; fails only when stopped, or when there is more than any tree of ours has.
+pub fn walk(root: &Root, stop: &Stop) -> Outcome<Walk> {
+    walk_where(root, stop, |_| true)
+}
+
+/// Finds everything below `root` that `keep` accepts. A folder that it refuses is not looked into.
+pub fn walk_where(
+    root: &Root,
+    stop: &Stop,
+    mut keep: impl FnMut(&LocalEntry) -> bool,
+) -> Outcome<Walk> {
+    let mut found = Walk::default();
+    let mut waiting = vec![(PathBuf::new(), 0)];
+    while let Some((folder, depth)) = waiting.pop() {
+        let entries = match read_folder(root, &folder, stop) {
+            Ok(entries) => entries,
+            Err(fault) if stop.is_set() || fault.kind == Kind::Guard => return Err(fault),
+            Err(fault) => {
+                found.unread.push((folder, fault));
+                continue;
+            }
+        };
+        for entry in entries {
+            let is_folder = entry.kind == LocalKind::Folder;
+            if !is_folder && entry.path.file_name().is_some_and(is_temporary) {
+                found.leftovers.push(entry.path);
+                continue;
+            }
+            if !keep(&entry) {
+                continue;
+            }
+            if is_folder && depth + 1 < DEPTH_MAX {
+                waiting.push((entry.path.clone(), depth + 1));
+            } else if is_folder {
+                found.unread.push((entry.path.clone(), too_deep(root, &entry.path)));
+            }
+            found.entries.push(entry);
+        }
+        if found.entries.len() > ENTRIES_MAX {
+            return Err(too_many(root, &folder));
+        }
+    }
+    found.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    found.leftovers.sort_unstable();
+    found.unread.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+/// Reads the entries of one folder, in the order in which the file system has them.
+pub(super) fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
+    for _ in 0..UNSETTLED_TRIES {
+        if let Some(entries) = read_once(root, relative, stop)? {
+            return Ok(entries);
+        }
+    }
+    // A file that vanished may have come back under a name that was already passed: what is known has a hole.
+    let message = "files in this folder change their names faster than it can be read";
+    Err(Fault::new(Kind::Local, Side::Here, message).at(shown(root, relative)))
+}
+
+/// One reading; nothing when an entry vanished between its name and its status.
+fn read_once(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Option<Vec<LocalEntry>>> {
+    let fault = |error| root.fault("read the folder", relative, error);
+    let folder = root.folder(relative)?;
+    let mut entries = Vec::new();
+    for name in Dir::read_from(&folder).map_err(fault)? {
+        let name = name.map_err(fault)?;
+        let name = OsStr::from_bytes(name.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        stop.check()?;
+        match fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => entries.push(LocalEntry::new(relative.join(name), &status)),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        }
+        if entries.len() > ENTRIES_MAX {
+            return Err(too_many(root, relative));
+        }
+    }
+    Ok(Some(entries))
+}
+
+fn too_many(root: &Root, relative: &Path) -> Fault {
+    let message = format!("more than {ENTRIES_MAX} files and folders");
+    Fault::new(Kind::Guard, Side::Here, message).at(shown(root, relative))
+}
+
+fn too_deep(root: &Root, relative: &Path) -> Fault {
+    let message = format!("more than {DEPTH_MAX} folders below one another");
+    Fault::new(Kind::Local, Side::Here, message).at(shown(root, relative))
+}
+
+fn shown(root: &Root, relative: &Path) -> String {
+    root.path().join(relative).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use rustix::{
+        fs::{CWD, Mode},
+        thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+    };
+
+    use super::*;
+
+    fn paths(walk: &Walk) -> Vec<&str> {
+        walk.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn everything_is_found_sorted_and_links_are_links() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::create_dir_all(at("b/c")).unwrap();
+        std::fs::write(at("b/c/f"), "12345").unwrap();
+        std::fs::write(at("b.txt"), "").unwrap();
+        std::fs::write(at("b/.portolan-0123456789abcdef.part"), "half").unwrap();
+        symlink("/", at("all")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+
+        let found = walk(&root, &Stop::new()).unwrap();
+        assert_eq!(paths(&found), ["all", "b", "b/c", "b/c/f", "b.txt", "loop"]);
+        let kinds: Vec<_> = found.entries.iter().map(|entry| entry.kind.word()).collect();
+        assert_eq!(kinds, ["link", "folder", "folder", "file", "file", "link"]);
+        assert_eq!(found.leftovers, [Path::new("b/.portolan-0123456789abcdef.part")]);
+        assert!(found.is_complete());
+
+        let found = walk_where(&root, &Stop::new(), |entry| entry.path != Path::new("b")).unwrap();
+        assert_eq!(paths(&found), ["all", "b.txt", "loop"]);
+    }
+
+    #[test]
+    fn ten_thousand_files_in_a_hundred_folders_are_all_found() {
+        let scratch = tempfile::tempdir().unwrap();
+        for folder in 0..100 {
+            let folder = scratch.path().join(format!("{folder:02}"));
+            std::fs::create_dir(&folder).unwrap();
+            for file in 0..100 {
+                std::fs::write(folder.join(format!("{file:02}")), "").unwrap();
+            }
+        }
+        let found = walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap();
+        assert_eq!(found.entries.len(), 10_100);
+        assert!(found.entries.is_sorted_by(|a, b| a.path < b.path));
+    }
+
+    #[test]
+    fn a_tree_of_ten_thousand_levels_ends_at_the_limit_and_says_so() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut here = std::fs::File::open(scratch.path()).unwrap();
+        for _ in 0..10_000 {
+            fs::mkdirat(&here, "d", Mode::RWXU).unwrap();
+            here = fs::openat(&here, "d", fs::OFlags::DIRECTORY, Mode::empty()).unwrap().into();
+        }
+        let found = walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap();
+        assert_eq!(found.entries.len(), DEPTH_MAX);
+        assert_eq!(found.unread.len(), 1);
+        assert_eq!(found.unread[0].1.message, "more than 256 folders below one another");
+
+        // A recursive removal would need ten thousand open folders: the tree is taken off from the top.
+        let (top, next) = (scratch.path().join("d"), scratch.path().join("next"));
+        while fs::renameat(CWD, top.join("d"), CWD, &next).is_ok() {
+            std::fs::remove_dir(&top).unwrap();
+            std::fs::rename(&next, &top).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_told_and_the_rest_is_found() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(scratch.path().join("closed")).unwrap();
+        std::fs::write(scratch.path().join("open"), "").unwrap();
+        let closed = PermissionsExt::from_mode(0o000);
+        std::fs::set_permissions(scratch.path().join("closed"), closed).unwrap();
+        let root = Root::open(scratch.path()).unwrap();
+
+        // Even root gets a refusal once its thread has given up its powers.
+        let found = std::thread::spawn(move || {
+            let CapabilitySets { permitted, inheritable, .. } = capabilities(None).unwrap();
+            let effective = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective, permitted, inheritable }).unwrap();
+            walk(&root, &Stop::new()).unwrap()
+        });
+        let found = found.join().unwrap();
+        assert_eq!(paths(&found), ["closed", "open"]);
+        let [(path, fault)] = &found.unread[..] else { panic!("{:?}", found.unread) };
+        assert_eq!(path, Path::new("closed"));
+        assert_eq!(fault.message, "cannot open the folder: permission denied");
+        assert!(!found.is_complete());
+    }
+
+    #[test]
+    fn a_walk_ends_when_it_is_told_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("a"), "").unwrap();
+        let stop = Stop::new();
+        stop.set();
+        let fault = walk(&Root::open(scratch.path()).unwrap(), &stop).unwrap_err();
+        assert_eq!(fault.kind, Kind::Interrupted);
+    }
+}
