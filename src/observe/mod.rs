@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
+mod bars;
 pub mod json;
 pub mod log;
 pub mod progress;
@@ -16,6 +17,7 @@ mod running;
 pub mod tally;
 mod text;
 pub mod visible;
+mod words;
 
 pub use text::{duration_text, rate_text, size_text};
 
