@@ -14,10 +14,17 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
+mod bars;
 pub mod json;
 pub mod log;
 pub mod progress;
+mod running;
+pub mod tally;
+mod text;
 pub mod visible;
+mod words;
+
+pub use text::{duration_text, rate_text, size_text};
 
 /// How much a message matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -174,6 +181,12 @@ pub enum Event {
 pub trait Sink: Send + Sync {
     /// Takes one event. Must not block for long and cannot fail: a sink that cannot write keeps its silence.
     fn event(&self, event: &Event);
+}
+
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn event(&self, event: &Event) {
+        self.as_ref().event(event);
+    }
 }
 
 /// The place where events go in, and from which every sink gets them. Clones are the same place.

@@ -1,1 +1,188 @@
-//! Placeholder while the house is laid out.
+//! Progress for a person: plain lines where nobody watches, and running lines on a terminal.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    sync::{Mutex, PoisonError},
+};
+
+use super::{
+    Event, Sink,
+    bars::Bars,
+    running::Running,
+    tally::Tally,
+    visible::visible_lines,
+    words::{Weight, words},
+};
+
+/// The sink for a person: running lines if standard error is a terminal and `wanted` is true, else plain lines.
+/// What a script prints goes to standard output in both.
+pub fn progress(wanted: bool) -> Box<dyn Sink> {
+    let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if wanted && !is_dumb && io::stderr().is_terminal() {
+        Box::new(Bars::new(io::stdout(), is_coloured()))
+    } else {
+        Box::new(Lines::new(io::stdout(), io::stderr()))
+    }
+}
+
+/// Whether the user has not asked for plain text (<https://no-color.org>).
+fn is_coloured() -> bool {
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Plain lines: what a script prints into `out`; each finished or failed file, and what a person should know, into
+/// `err`. At the end of a run one line sums it up.
+#[derive(Debug)]
+pub struct Lines<O, E> {
+    tally: Tally,
+    state: Mutex<State<O, E>>,
+}
+
+#[derive(Debug)]
+struct State<O, E> {
+    out: O,
+    err: E,
+    running: Running,
+}
+
+impl<O: Write, E: Write> Lines<O, E> {
+    /// Lines into `out` and `err`.
+    pub fn new(out: O, err: E) -> Self {
+        let state = State { out, err, running: Running::default() };
+        Self { tally: Tally::new(), state: Mutex::new(state) }
+    }
+}
+
+impl<O: Write + Send, E: Write + Send> Sink for Lines<O, E> {
+    fn event(&self, event: &Event) {
+        self.tally.event(event);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let transfer = state.running.follow(event);
+        match event {
+            Event::Printed { text } => write_line(&mut state.out, &visible_lines(text)),
+            Event::RunDone { took, .. } => {
+                let summary = self.tally.summary(*took);
+                if !summary.is_empty() {
+                    write_line(&mut state.err, &summary);
+                }
+            }
+            _ => {
+                if let Some((_, line)) = words(event, transfer.as_ref()) {
+                    write_line(&mut state.err, &line);
+                }
+            }
+        }
+    }
+}
+
+/// Writes a line in one piece, so that lines of several programs do not mix.
+pub(super) fn write_line(out: &mut impl Write, text: &str) {
+    // A reader that has gone away must not end the work.
+    out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+/// `line` in the colour that its weight asks for.
+pub(super) fn coloured(weight: Weight, line: String) -> String {
+    match weight {
+        Weight::Routine | Weight::Notice => line,
+        Weight::Warning => format!("\u{1b}[33m{line}\u{1b}[0m"),
+        Weight::Failure => format!("\u{1b}[31m{line}\u{1b}[0m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        fault::{Fault, Kind, Side},
+        observe::{Level, Verb},
+    };
+
+    /// What the events leave on standard output and standard error.
+    fn shown(events: &[Event]) -> (String, String) {
+        let sink = Lines::new(Vec::new(), Vec::new());
+        for event in events {
+            sink.event(event);
+        }
+        let State { out, err, .. } = sink.state.into_inner().unwrap();
+        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    fn started(id: u64, verb: Verb, path: &str) -> Event {
+        Event::TransferStarted { id, verb, path: path.into(), bytes: None }
+    }
+
+    fn done(id: u64, bytes: u64, verified: bool, ms: u64) -> Event {
+        Event::TransferDone { id, bytes, verified, took: Duration::from_millis(ms) }
+    }
+
+    #[test]
+    fn a_run_reads_as_plain_lines() {
+        let fault = Fault::new(Kind::Denied, Side::Server, "550 permission denied").at("in/b.txt");
+        let (out, err) = shown(&[
+            Event::RunStarted { script: "a.rhai".into() },
+            Event::FellBack {
+                host: "ftp.example.org".into(),
+                from: "active",
+                to: "passive",
+                reason: "500 illegal PORT command".into(),
+            },
+            started(1, Verb::Upload, "in/a.txt"),
+            started(2, Verb::Upload, "in/b.txt"),
+            started(3, Verb::Download, "big.iso"),
+            Event::Moved { id: 1, bytes: 17 },
+            done(1, 17, true, 20),
+            Event::TransferFailed { id: 2, fault },
+            Event::Printed { text: "one\ntwo".into() },
+            done(3, 2_202_009, false, 3200),
+            Event::Done { verb: Verb::Mkdir, path: "in/new".into() },
+            Event::Done { verb: Verb::Delete, path: "in/old.txt".into() },
+            Event::Done { verb: Verb::List, path: "in".into() },
+            Event::Said { level: Level::Warn, text: "this server offers TLS".into() },
+            Event::Said { level: Level::Debug, text: "not for people".into() },
+            Event::RunDone { fault: None, took: Duration::from_millis(3400) },
+        ]);
+        assert_eq!(out, "one\ntwo\n");
+        assert_eq!(
+            err,
+            "fell back from active to passive on ftp.example.org: 500 illegal PORT command\n\
+             up  in/a.txt  17 B\n\
+             failed to upload in/b.txt: 550 permission denied\n\
+             down  big.iso  2.1 MiB in 3.2 s  (not verified)\n\
+             made folder  in/new\n\
+             deleted  in/old.txt\n\
+             warning: this server offers TLS\n\
+             1 up, 1 down, 1 deleted, 1 failed, 1 not verified, 2.1 MiB in 3.4 s, passive after active failed\n"
+        );
+    }
+
+    #[test]
+    fn a_run_that_moves_nothing_says_nothing() {
+        let (out, err) = shown(&[
+            Event::RunStarted { script: "a.rhai".into() },
+            Event::RunDone { fault: None, took: Duration::from_secs(1) },
+        ]);
+        assert_eq!((out, err), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn names_and_words_from_outside_stay_in_their_line() {
+        let (out, err) = shown(&[
+            started(1, Verb::Download, "a\u{1b}[2J\r\nb"),
+            done(1, 1, true, 0),
+            Event::Said { level: Level::Info, text: "x\nup  fake  1 B".into() },
+            Event::Printed { text: "\u{1b}]0;title\u{7}".into() },
+        ]);
+        assert_eq!(err, "down  a\\u{1b}[2J\\r\\nb  1 B\nx\\nup  fake  1 B\n");
+        assert_eq!(out, "\\u{1b}]0;title\\u{7}\n");
+    }
+
+    #[test]
+    fn an_end_of_the_reader_is_no_end_of_the_work() {
+        let gone = std::fs::File::open("/dev/null").unwrap();
+        Lines::new(gone.try_clone().unwrap(), gone).event(&Event::Printed { text: "x".into() });
+    }
+}

@@ -23,6 +23,15 @@ pub fn visible(bytes: impl AsRef<[u8]>) -> String {
     shown
 }
 
+/// What a script prints: as [`visible`] has it, but lines stay lines and tabs stay tabs.
+pub fn visible_lines(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if matches!(c, '\n' | '\t') { shown.push(c) } else { show(&mut shown, c) }
+    }
+    shown
+}
+
 fn show(shown: &mut String, c: char) {
     match c {
         '\n' => shown.push_str("\\n"),
@@ -34,7 +43,7 @@ fn show(shown: &mut String, c: char) {
 }
 
 /// Characters that change how their neighbours look, or do not look at all.
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -58,5 +67,6 @@ mod tests {
         ] {
             assert_eq!(visible(bytes), shown);
         }
+        assert_eq!(visible_lines("a\tb\nc\x1b"), "a\tb\nc\\u{1b}");
     }
 }

@@ -1,0 +1,180 @@
+//! Running lines on a terminal: one for each file that takes its time, and one that sums up.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use super::{
+    Event, Sink, TransferId,
+    progress::{coloured, write_line},
+    rate_text,
+    running::{Running, Transfer},
+    size_text,
+    tally::Tally,
+    visible::{visible, visible_lines},
+    words::{Weight, column, words},
+};
+
+/// Lines for files at a time; the sum below them counts the others.
+const LINES_MAX: usize = 8;
+/// How long a file runs before it gets a line: thousands of small ones would only flicker.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How often the sum shows that the program lives.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Draws on standard error; what a script prints goes to `out`, above the lines.
+#[derive(Debug)]
+pub(super) struct Bars<O> {
+    tally: Tally,
+    is_coloured: bool,
+    screen: MultiProgress,
+    state: Mutex<State<O>>,
+}
+
+#[derive(Debug)]
+struct State<O> {
+    out: O,
+    running: Running,
+    began: HashMap<TransferId, Instant>,
+    lines: HashMap<TransferId, ProgressBar>,
+    sum: Option<ProgressBar>,
+}
+
+impl<O: Write> Bars<O> {
+    /// Lines on standard error, and what is printed into `out`.
+    pub(super) fn new(out: O, is_coloured: bool) -> Self {
+        Self::on(MultiProgress::new(), out, is_coloured)
+    }
+
+    fn on(screen: MultiProgress, out: O, is_coloured: bool) -> Self {
+        let state = State {
+            out,
+            running: Running::default(),
+            began: HashMap::new(),
+            lines: HashMap::new(),
+            sum: None,
+        };
+        Self { tally: Tally::new(), is_coloured, screen, state: Mutex::new(state) }
+    }
+
+    /// Shows a line above those that run.
+    fn say(&self, weight: Weight, line: String) {
+        let line = if self.is_coloured { coloured(weight, line) } else { line };
+        // A terminal that has gone away must not end the work.
+        self.screen.println(line).ok();
+    }
+}
+
+impl<O: Write + Send> Sink for Bars<O> {
+    fn event(&self, event: &Event) {
+        self.tally.event(event);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let transfer = state.running.follow(event);
+        match event {
+            Event::TransferStarted { id, .. } => state.begin(*id, &self.screen),
+            Event::Moved { id, .. } => {
+                if let Some(transfer) = transfer {
+                    state.moved(*id, &transfer, &self.screen);
+                }
+            }
+            Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
+                state.end(*id, &self.tally);
+                // Files that arrived are counted, not listed: a mirror has many.
+                if let Some((weight @ Weight::Failure, line)) = words(event, transfer.as_ref()) {
+                    self.say(weight, line);
+                }
+            }
+            Event::Done { .. } => state.tell(&self.tally),
+            Event::Printed { text } => {
+                let text = visible_lines(text);
+                self.screen.suspend(|| write_line(&mut state.out, &text));
+            }
+            Event::RunDone { took, .. } => {
+                state.clear();
+                let summary = self.tally.summary(*took);
+                if !summary.is_empty() {
+                    self.say(Weight::Notice, summary);
+                }
+            }
+            _ => {
+                if let Some((weight, line)) = words(event, transfer.as_ref()) {
+                    self.say(weight, line);
+                }
+            }
+        }
+    }
+}
+
+impl<O> State<O> {
+    fn begin(&mut self, id: TransferId, screen: &MultiProgress) {
+        self.began.insert(id, Instant::now());
+        self.sum.get_or_insert_with(|| {
+            let sum = screen
+                .add(ProgressBar::no_length().with_style(style("{spinner} {wide_msg} {elapsed}")));
+            sum.enable_steady_tick(TICK);
+            sum
+        });
+    }
+
+    fn moved(&mut self, id: TransferId, transfer: &Transfer, screen: &MultiProgress) {
+        if let Some(line) = self.lines.get(&id) {
+            line.set_position(transfer.moved);
+            return;
+        }
+        let is_slow = self.began.get(&id).is_some_and(|began| began.elapsed() >= PATIENCE);
+        if is_slow && self.lines.len() < LINES_MAX {
+            let line = ProgressBar::new(transfer.bytes.unwrap_or(0))
+                .with_style(style("{prefix:4} {wide_msg} {amount:>19} {rate:>12}"))
+                .with_prefix(column(transfer.verb))
+                .with_message(visible(&transfer.path));
+            let line = screen.insert(0, line);
+            line.set_position(transfer.moved);
+            self.lines.insert(id, line);
+        }
+    }
+
+    fn end(&mut self, id: TransferId, tally: &Tally) {
+        self.began.remove(&id);
+        if let Some(line) = self.lines.remove(&id) {
+            line.finish_and_clear();
+        }
+        self.tell(tally);
+    }
+
+    fn tell(&self, tally: &Tally) {
+        if let Some(sum) = &self.sum {
+            sum.set_message(tally.text());
+        }
+    }
+
+    fn clear(&mut self) {
+        self.began.clear();
+        for line in self.lines.drain().map(|(_, line)| line).chain(self.sum.take()) {
+            line.finish_and_clear();
+        }
+    }
+}
+
+/// The look of a line, with our own words for sizes.
+fn style(template: &str) -> ProgressStyle {
+    let amount = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        let moved = size_text(state.pos());
+        match state.len() {
+            None | Some(0) => text.write_str(&moved),
+            Some(total) => write!(text, "{moved} of {}", size_text(total)),
+        }
+        .ok();
+    };
+    let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        text.write_str(&rate_text(state.pos(), state.elapsed()).unwrap_or_default()).ok();
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("amount", amount)
+        .with_key("rate", rate)
+}

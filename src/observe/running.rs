@@ -1,0 +1,38 @@
+//! The transfers that run: what began under a number, for the events that only name the number.
+
+use std::collections::HashMap;
+
+use super::{Event, TransferId, Verb};
+
+/// One transfer that has begun.
+#[derive(Debug, Clone)]
+pub(super) struct Transfer {
+    pub(super) verb: Verb,
+    pub(super) path: String,
+    pub(super) bytes: Option<u64>,
+    pub(super) moved: u64,
+}
+
+/// Every transfer that has begun and not ended.
+#[derive(Debug, Default)]
+pub(super) struct Running(HashMap<TransferId, Transfer>);
+
+impl Running {
+    /// Follows `event`, and hands back the transfer that it speaks of, as it is after it.
+    pub(super) fn follow(&mut self, event: &Event) -> Option<Transfer> {
+        match event {
+            Event::TransferStarted { id, verb, path, bytes } => {
+                let (verb, path) = (*verb, path.clone());
+                self.0.insert(*id, Transfer { verb, path, bytes: *bytes, moved: 0 });
+                self.0.get(id).cloned()
+            }
+            Event::Moved { id, bytes } => {
+                let transfer = self.0.get_mut(id)?;
+                transfer.moved = transfer.moved.saturating_add(*bytes);
+                Some(transfer.clone())
+            }
+            Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => self.0.remove(id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The count of a run: how many files went which way, and how. Its summary is the last line that a person reads.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{Event, Sink, Verb, duration_text, running::Running, size_text};
+
+/// Counts what happens. Every number is of the run so far.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Counts>);
+
+/// What a [`Tally`] has counted.
+#[derive(Debug, Default)]
+struct Counts {
+    running: Running,
+    numbers: Numbers,
+    /// What failed, and what carried the data after it.
+    detours: BTreeSet<(&'static str, &'static str)>,
+}
+
+/// The numbers of a run.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Files sent to a server.
+    pub up: u64,
+    /// Files fetched from a server.
+    pub down: u64,
+    /// Files and folders removed, here or there.
+    pub deleted: u64,
+    /// Files and folders on which the work failed.
+    pub failed: u64,
+    /// Bytes of the files that arrived.
+    pub bytes: u64,
+    /// Files whose size or hash was seen to agree.
+    pub verified: u64,
+    /// Files that arrived as far as anybody can tell.
+    pub unverified: u64,
+    /// How often the data went over to another way.
+    pub fell_back: u64,
+}
+
+impl Tally {
+    /// A count that stands at nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The numbers so far.
+    pub fn numbers(&self) -> Numbers {
+        self.with(|counts| counts.numbers)
+    }
+
+    /// `3 up, 1 down, 2.1 MiB`; empty when nothing was moved, deleted or failed.
+    pub fn text(&self) -> String {
+        self.with(|counts| counts.text(None))
+    }
+
+    /// `3 up, 1 down, 2.1 MiB in 0.4 s, passive after active failed`; empty when nothing was done.
+    pub fn summary(&self, took: Duration) -> String {
+        self.with(|counts| counts.text(Some(took)))
+    }
+
+    fn with<T>(&self, take: impl FnOnce(&mut Counts) -> T) -> T {
+        take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Sink for Tally {
+    fn event(&self, event: &Event) {
+        self.with(|counts| counts.event(event));
+    }
+}
+
+impl Counts {
+    fn event(&mut self, event: &Event) {
+        let transfer = self.running.follow(event);
+        let numbers = &mut self.numbers;
+        match event {
+            Event::TransferDone { bytes, verified, .. } => {
+                let verb = transfer.map(|transfer| transfer.verb);
+                match verb {
+                    Some(Verb::Upload) => numbers.up += 1,
+                    Some(Verb::Download) => numbers.down += 1,
+                    Some(Verb::Delete) => numbers.deleted += 1,
+                    _ => return,
+                }
+                if verb != Some(Verb::Delete) {
+                    numbers.bytes = numbers.bytes.saturating_add(*bytes);
+                    numbers.verified += u64::from(*verified);
+                    numbers.unverified += u64::from(!*verified);
+                }
+            }
+            Event::TransferFailed { .. } => numbers.failed += 1,
+            Event::Done { verb: Verb::Delete, .. } => numbers.deleted += 1,
+            Event::FellBack { from, to, .. } => {
+                numbers.fell_back += 1;
+                self.detours.insert((*from, *to));
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self, took: Option<Duration>) -> String {
+        let numbers = &self.numbers;
+        let counted = [
+            (numbers.up, "up"),
+            (numbers.down, "down"),
+            (numbers.deleted, "deleted"),
+            (numbers.failed, "failed"),
+            (numbers.unverified, "not verified"),
+        ];
+        let mut parts: Vec<String> = counted
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        if parts.is_empty() {
+            return String::new();
+        }
+        let mut amount = Vec::new();
+        if numbers.up + numbers.down > 0 {
+            amount.push(size_text(numbers.bytes));
+        }
+        amount.extend(took.map(|took| format!("in {}", duration_text(took))));
+        if !amount.is_empty() {
+            parts.push(amount.join(" "));
+        }
+        parts.extend(self.detours.iter().map(|(from, to)| format!("{to} after {from} failed")));
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn a_summary_says_what_went_which_way() {
+        let tally = Tally::new();
+        let took = Duration::from_millis(400);
+        assert_eq!(tally.summary(took), "");
+        let fell_back = Event::FellBack {
+            host: "h".into(),
+            from: "active",
+            to: "passive",
+            reason: "500 no".into(),
+        };
+        tally.event(&fell_back);
+        tally.event(&fell_back);
+        for (id, verb) in [(1, Verb::Upload), (2, Verb::Upload), (3, Verb::Download)] {
+            tally.event(&Event::TransferStarted { id, verb, path: "a".into(), bytes: None });
+            let verified = id != 2;
+            tally.event(&Event::TransferDone { id, bytes: 1 << 20, verified, took });
+        }
+        tally.event(&Event::Done { verb: Verb::Delete, path: "old".into() });
+        tally.event(&Event::TransferFailed { id: 9, fault: Fault::protocol("no") });
+
+        let text = "2 up, 1 down, 1 deleted, 1 failed, 1 not verified, 3.0 MiB in 0.4 s, passive after active failed";
+        assert_eq!(tally.summary(took), text);
+        let numbers = tally.numbers();
+        assert_eq!((numbers.verified, numbers.unverified, numbers.fell_back), (2, 1, 2));
+    }
+}

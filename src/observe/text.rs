@@ -1,0 +1,86 @@
+//! Sizes and times in the words that people read. The one place, so that every line says them alike.
+
+use std::time::Duration;
+
+const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// `17 B`, `1.5 KiB`, `230 MiB`: three digits at most before the unit grows, one after the point while they are few.
+pub fn size_text(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut unit_bytes = 1024_u128;
+    let mut units = UNITS.iter().peekable();
+    while let Some(unit) = units.next() {
+        let tenths = (u128::from(bytes) * 10 + unit_bytes / 2) / unit_bytes;
+        if tenths < 10_000 || units.peek().is_none() {
+            return if tenths < 1000 {
+                format!("{}.{} {unit}", tenths / 10, tenths % 10)
+            } else {
+                format!("{} {unit}", (tenths + 5) / 10)
+            };
+        }
+        unit_bytes *= 1024;
+    }
+    format!("{bytes} B")
+}
+
+/// `40 ms`, `0.4 s`, `12.3 s`, `3 min 5 s`, `2 h 5 min`.
+pub fn duration_text(time: Duration) -> String {
+    let ms = time.as_millis();
+    let tenths = (ms + 50) / 100;
+    let seconds = (ms + 500) / 1000;
+    match ms {
+        0..100 => format!("{ms} ms"),
+        100..59_950 => format!("{}.{} s", tenths / 10, tenths % 10),
+        59_950..3_599_500 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `1.5 MiB/s`; nothing for a time too short to tell.
+pub fn rate_text(bytes: u64, time: Duration) -> Option<String> {
+    let per_second = (u128::from(bytes) * 1000).checked_div(time.as_millis())?;
+    Some(format!("{}/s", size_text(u64::try_from(per_second).unwrap_or(u64::MAX))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well_at_every_step() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (102_400, "100 KiB"),
+            (1_023_948, "1000 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (2_202_009, "2.1 MiB"),
+            (10 << 30, "10.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size_text(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn times_read_well_at_every_step() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (99, "99 ms"),
+            (400, "0.4 s"),
+            (12_340, "12.3 s"),
+            (59_949, "59.9 s"),
+            (59_960, "1 min 0 s"),
+            (185_000, "3 min 5 s"),
+            (7_500_000, "2 h 5 min"),
+        ] {
+            assert_eq!(duration_text(Duration::from_millis(ms)), text, "{ms}");
+        }
+        assert_eq!(rate_text(3 << 20, Duration::from_secs(2)).unwrap(), "1.5 MiB/s");
+        assert_eq!(rate_text(3 << 20, Duration::ZERO), None);
+    }
+}
