@@ -1,8 +1,8 @@
 //! `dir`, as IIS and other servers on Windows print it.
 
 use super::{
-    entry::{Entry, EntryKind},
-    line::{Fields, Line, Size, small},
+    entry::{Entry, EntryKind, Modified},
+    line::{Field, Fields, Line, Size, small},
     stamp::{Clock, Day, numeric_date, year},
 };
 
@@ -13,6 +13,9 @@ const MARK_PADDING: usize = 10;
 pub(super) fn read(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     let [day, clock, what, ..] = fields.as_slice() else { return Line::Unread };
+    if !line.starts_with(day.text) {
+        return Line::Unread;
+    }
     let (Some(day), Some(clock)) = (date(day.text), Clock::read(clock.text)) else {
         return Line::Unread;
     };
@@ -20,7 +23,7 @@ pub(super) fn read(line: &[u8]) -> Line {
     let kind = match what.text {
         b"<DIR>" => EntryKind::Dir,
         b"<JUNCTION>" | b"<SYMLINK>" | b"<SYMLINKD>" => EntryKind::Link,
-        _ => return file(line, &fields, modified),
+        _ => return file(what, modified),
     };
     let Some(name) = what.name_after(MARK_PADDING) else { return Line::Unread };
     let (name, target) = if kind == EntryKind::Link { link(name) } else { (name, None) };
@@ -28,15 +31,10 @@ pub(super) fn read(line: &[u8]) -> Line {
     Line::judged(Entry { modified, target, ..Entry::new(name, kind) })
 }
 
-fn file(line: &[u8], fields: &Fields<'_>, modified: Option<super::Modified>) -> Line {
-    let Some(what) = fields.as_slice().get(2) else { return Line::Unread };
-    let (Some(size), Some(name)) = (Size::read(what.text), what.name()) else {
+fn file(size: &Field<'_>, modified: Option<Modified>) -> Line {
+    let (Some(size), Some(name)) = (Size::read(size.text), size.name()) else {
         return Line::Unread;
     };
-    // OS/2 begins with the size; a date in the first column is this format's own.
-    if line.first().is_some_and(u8::is_ascii_whitespace) {
-        return Line::Unread;
-    }
     let entry = Entry { modified, size: size.bytes(), ..Entry::new(name, EntryKind::File) };
     Line::noted(entry, size.doubt())
 }

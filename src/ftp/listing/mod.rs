@@ -53,8 +53,8 @@ pub struct Listing {
 impl Listing {
     /// Whether what is not in it may be taken to be gone (class C20).
     pub fn may_delete(&self) -> bool {
-        let is_known_empty = self.entries.is_empty() && self.vouched;
-        self.complete && self.format.may_delete() && (!self.entries.is_empty() || is_known_empty)
+        let is_evidence = !self.entries.is_empty() || self.vouched;
+        self.complete && self.format.may_delete() && is_evidence
     }
 }
 

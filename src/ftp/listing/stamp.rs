@@ -138,6 +138,12 @@ pub(super) fn year(text: &[u8]) -> Option<i16> {
     }
 }
 
+/// Reads four digits; the inner none is a year that cannot be.
+#[expect(clippy::option_option, reason = "a year that cannot be still ends the time columns")]
+fn full_year(text: &[u8]) -> Option<Option<i16>> {
+    (text.len() == 4 && number(text, 4).is_some()).then(|| year(text))
+}
+
 /// Reads `9-FEB-2026` or `11-Feb-26`.
 pub(super) fn named_day(text: &[u8]) -> Option<Day> {
     let mut parts = text.splitn(3, |byte| *byte == b'-');
@@ -197,15 +203,23 @@ impl<'a> Stamp<'a> {
             return None;
         }
         let (number, tongue) = month.map_or((0, Tongue::Any), |m| (m.number.into(), m.tongue));
-        let stamp = |modified, has_year| Self { modified, last: *third, tongue, has_year };
-        if let Some(clock) = Clock::read(third.text) {
-            let day = Day { year: YEAR_NOT_LISTED, month: number, number: day };
-            return Some(stamp(day.at(clock), false));
+        let stamp = |modified, last, has_year| Self { modified, last, tongue, has_year };
+        let day = |year| Day { year, month: number, number: day };
+        match Clock::read(third.text) {
+            Some(clock) if clock.precision == Precision::Minute => {
+                Some(stamp(day(YEAR_NOT_LISTED).at(clock), *third, false))
+            }
+            // `ls -lT` of BSD has seconds, and the year behind them.
+            Some(clock) => {
+                let fourth = fields.get(3)?;
+                let year = full_year(fourth.text)?;
+                Some(stamp(year.and_then(|year| day(year).at(clock)), *fourth, false))
+            }
+            None => {
+                let year = full_year(month::year(third.text)?)?;
+                Some(stamp(year.and_then(|year| day(year).alone()), *third, true))
+            }
         }
-        let digits = month::year(third.text).filter(|digits| digits.len() == 4)?;
-        small(digits, 4)?;
-        let day = year(digits).map(|year| Day { year, month: number, number: day });
-        Some(stamp(day.and_then(Day::alone), true))
     }
 
     /// The name behind it, with a note of what this line tells of the whole listing.

@@ -51,7 +51,7 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         return if is_total(fields) { Line::Noise } else { Line::Unread };
     };
     // The permissions begin the line; a blank before them would make them part of something else.
-    if line.first().is_some_and(u8::is_ascii_whitespace) {
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Line::Unread;
     }
     let Some(columns) = Columns::read(fields) else { return Line::Unread };

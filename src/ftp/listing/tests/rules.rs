@@ -326,3 +326,42 @@ fn only_formats_that_were_seen_live_may_delete() {
     let may: Vec<_> = Format::LISTED.into_iter().filter(|format| format.may_delete()).collect();
     assert_eq!(may, [Format::Unix, Format::Dos, Format::Mlsd]);
 }
+
+#[test]
+fn names_and_kinds_are_read_in_the_rarer_lines_of_each_format() {
+    use EntryKind::{Dir, File, Link, Other};
+    for (format, line, name, kind) in [
+        (Format::Dos, "03-14-26  09:05AM       <DIR>          a b", "a b", Dir),
+        (Format::Dos, "03-14-26  09:05AM       <DIR>           a", " a", Dir),
+        (Format::Dos, "03-14-26  09:05AM       <DIR> a", "a", Dir),
+        (Format::Dos, "03-14-26  09:05AM       <SYMLINKD>     a [C:\\b]", "a", Link),
+        (Format::Dos, "03-14-26  09:05AM       <JUNCTION>     a", "a", Link),
+        (Format::Dos, "03-14-26  09:05AM          1,234,567  a", " a", File),
+        (
+            Format::Mac,
+            "drwxrwxr-x               folder        2 May 10  1996 net work",
+            "net work",
+            Dir,
+        ),
+        (Format::Unix, "-rw-r--r-- 12 Jun 14 08:00 a", "a", File),
+        (Format::Unix, "srwxr-xr-x 1 a b 0 Jun 14 08:00 a", "a", Other),
+        (
+            Format::Mvs,
+            "Migrated                                                OLD.DATA",
+            "OLD.DATA",
+            Other,
+        ),
+        (Format::Mvs, "WRK01 3390 2026/02/12 1 15 FB 80 27920 PS A.B", "A.B", File),
+        (Format::Os400, "LEE  7 13.02.26 14:22:07 *FILE      A.FILE/", "A.FILE", Dir),
+        (Format::Os400, "LEE  7 13.02.26 14:22:07 *USRSPC    A", "A", Other),
+        (Format::Guardian, "OPEN  101O  7 11-Feb-26 14:22:07 200,17 \"NUNU\"", "OPEN", File),
+        (Format::Os2, "   512      RAH  DIR   07-14-99   12:37  A B", "A B", Dir),
+        (Format::Vxworks, "   512    FEB-11-2026  14:22:06   a b", "a b", File),
+        (Format::Eplf, "+i1.2,m1700000000,/,\t a ", " a ", Dir),
+    ] {
+        let listing = list(format!("{line}\r\n"));
+        let read: Vec<_> = listing.entries.iter().map(|e| (e.name.as_slice(), e.kind)).collect();
+        assert_eq!((listing.format, listing.complete), (format, true), "{line}");
+        assert_eq!(read, [(name.as_bytes(), kind)], "{line}");
+    }
+}
