@@ -19,6 +19,8 @@ pub const LISTING_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const LISTING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries of one listing, and of one tree.
 pub const ENTRIES_MAX: usize = 1_000_000;
+/// Lines of a listing kept as evidence of why it was refused; the others are counted.
+pub const REFUSED_LINES_MAX: usize = 100;
 /// Time for one listing, whatever trickles in.
 pub const LISTING_TIME_MAX: Duration = Duration::from_mins(15);
 /// Folders below one another. Deeper ones are loops or attacks; the test tree `deep` has 100.

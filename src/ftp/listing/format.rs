@@ -1,0 +1,119 @@
+//! The formats that servers list in, and what each may be used for.
+
+use super::{
+    dos, eplf, line::Line, mainframe, micro, midrange, mlsx, stamp::Hints, unix, unixlike, vms,
+};
+
+/// The format of a listing. Where they come from: RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
+/// themselves for Unix and DOS, and for the rest the parsers of Commons Net, `FluentFTP`, `FileZilla` and lftp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// No line told what it is.
+    Unknown,
+    /// Facts of MLSD and MLST.
+    Mlsd,
+    /// `ls -l` and what looks like it.
+    Unix,
+    /// IIS and `dir`.
+    Dos,
+    /// Easily parsed LIST format.
+    Eplf,
+    /// Novell Netware.
+    Netware,
+    /// `OpenVMS`.
+    Vms,
+    /// z/OS data sets.
+    Mvs,
+    /// Members of a z/OS partitioned data set.
+    MvsMember,
+    /// The z/OS job queue.
+    MvsJes,
+    /// IBM i.
+    Os400,
+    /// Classic Mac servers, with the sizes of both forks.
+    Mac,
+    /// Tandem, `NonStop` Guardian.
+    Guardian,
+    /// OS/2.
+    Os2,
+    /// `VxWorks`.
+    Vxworks,
+    /// Connect:Enterprise mailboxes.
+    Enterprise,
+}
+
+impl Format {
+    /// Every format that a LIST may turn out to have. Where two explain as many lines the earlier one is taken:
+    /// Unix reads the files of a Mac listing too, but with the forks for links and owners.
+    pub(super) const LISTED: [Self; 15] = [
+        Self::Mac,
+        Self::Unix,
+        Self::Dos,
+        Self::Eplf,
+        Self::Mlsd,
+        Self::Netware,
+        Self::Vms,
+        Self::Mvs,
+        Self::MvsMember,
+        Self::MvsJes,
+        Self::Os400,
+        Self::Guardian,
+        Self::Os2,
+        Self::Vxworks,
+        Self::Enterprise,
+    ];
+
+    /// The word that logs and `--json` use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Mlsd => "mlsd",
+            Self::Unix => "unix",
+            Self::Dos => "dos",
+            Self::Eplf => "eplf",
+            Self::Netware => "netware",
+            Self::Vms => "vms",
+            Self::Mvs => "mvs",
+            Self::MvsMember => "mvs-member",
+            Self::MvsJes => "mvs-jes",
+            Self::Os400 => "os400",
+            Self::Mac => "mac",
+            Self::Guardian => "guardian",
+            Self::Os2 => "os2",
+            Self::Vxworks => "vxworks",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
+    /// Whether what it leaves out may be deleted elsewhere: only formats that were seen live on many servers.
+    pub const fn may_delete(self) -> bool {
+        matches!(self, Self::Mlsd | Self::Unix | Self::Dos)
+    }
+
+    /// Whether it lists files and folders; a job queue is neither and cannot be mirrored (rule L10).
+    pub const fn is_tree(self) -> bool {
+        !matches!(self, Self::MvsJes)
+    }
+
+    /// Reads one line, which has no line end and is not blank.
+    pub(super) fn read(self, line: &[u8], hints: &mut Hints) -> Line {
+        match self {
+            Self::Unknown => Line::Unread,
+            Self::Mlsd => mlsx::read(line),
+            Self::Unix => unix::read(line, hints),
+            Self::Dos => dos::read(line),
+            Self::Eplf => eplf::read(line),
+            Self::Netware => unixlike::netware(line, hints),
+            Self::Vms => vms::read(line),
+            Self::Mvs => mainframe::data_set(line),
+            Self::MvsMember => mainframe::member(line),
+            Self::MvsJes => mainframe::job(line),
+            Self::Os400 => midrange::os400(line),
+            Self::Mac => unixlike::mac(line, hints),
+            Self::Guardian => midrange::guardian(line),
+            Self::Os2 => micro::os2(line),
+            Self::Vxworks => micro::vxworks(line),
+            Self::Enterprise => unixlike::enterprise(line, hints),
+        }
+    }
+}

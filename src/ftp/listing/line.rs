@@ -1,0 +1,227 @@
+//! One line of a listing: its fields, and what a parser can make of it.
+
+use super::{Reason, entry::Entry, entry::EntryKind};
+use crate::ftp::path::component;
+
+/// What a parser makes of one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// An entry of the folder.
+    Entry(Entry),
+    /// An entry of which something cannot be right or is not known; kept, and the line noted.
+    Doubtful(Entry, Reason),
+    /// The folder itself (`.` or `cdir`): evidence that the server did look into it.
+    Itself,
+    /// Something known that is no entry: a header, a total, the folder above.
+    Noise,
+    /// A trailer that says how many entries there were.
+    Count(usize),
+    /// The first half of an entry that goes on in the next line.
+    Open,
+    /// An entry that must not be taken.
+    Refused(Reason),
+    /// A line that this format does not have.
+    Unread,
+}
+
+impl Line {
+    /// `entry` as it may be taken: the dots are no entries, and a name must be one component (class C1).
+    pub(super) fn judged(entry: Entry) -> Self {
+        match (entry.kind, entry.name.as_slice()) {
+            (EntryKind::Dir, b".") => Self::Itself,
+            (EntryKind::Dir, b"..") => Self::Noise,
+            (_, name) if component(name).is_err() => Self::Refused(Reason::Name),
+            _ => Self::Entry(entry),
+        }
+    }
+
+    /// The same, with a note where `reason` is not none.
+    pub(super) fn noted(entry: Entry, reason: Option<Reason>) -> Self {
+        match (Self::judged(entry), reason) {
+            (Self::Entry(entry), Some(reason)) => Self::Doubtful(entry, reason),
+            (line, _) => line,
+        }
+    }
+}
+
+/// One field of a line, and all that comes after it, separator included.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Field<'a> {
+    /// The bytes of the field, never empty.
+    pub(super) text: &'a [u8],
+    /// The rest of the line.
+    pub(super) rest: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// What comes after one separator: a name, with nothing trimmed (rule L4).
+    pub(super) fn name(&self) -> Option<&'a [u8]> {
+        self.rest.get(1..)
+    }
+
+    /// What comes after at most `width` spaces: a name behind a column that is filled up with spaces.
+    pub(super) fn name_after(&self, width: usize) -> Option<&'a [u8]> {
+        let spaces = self.rest.iter().take(width).take_while(|byte| **byte == b' ').count();
+        self.rest.get(spaces..).filter(|_| spaces > 0)
+    }
+}
+
+/// Fields that are looked at. `ls -l` has nine; groups with spaces in their names have some more.
+const FIELDS_MAX: usize = 14;
+
+/// The first fields of one line; there is room for what stands before a name, more is not looked at.
+pub(super) struct Fields<'a> {
+    row: [Field<'a>; FIELDS_MAX],
+    count: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of `line`, which spaces and tabs part.
+    pub(super) fn of(line: &'a [u8]) -> Self {
+        let mut row = [Field::default(); FIELDS_MAX];
+        let mut count = 0;
+        let mut rest = line;
+        for slot in &mut row {
+            let start = rest.iter().position(|byte| !is_blank(*byte)).unwrap_or(rest.len());
+            let (_, text) = rest.split_at(start);
+            if text.is_empty() {
+                break;
+            }
+            let end = text.iter().position(|byte| is_blank(*byte)).unwrap_or(text.len());
+            let (text, after) = text.split_at(end);
+            *slot = Field { text, rest: after };
+            rest = after;
+            count += 1;
+        }
+        Self { row, count }
+    }
+
+    /// The fields, in order.
+    pub(super) fn as_slice(&self) -> &[Field<'a>] {
+        self.row.get(..self.count).unwrap_or_default()
+    }
+
+    /// Whether the line begins with these words: a header.
+    pub(super) fn begin_with(&self, words: &[&str]) -> bool {
+        let fields = self.as_slice();
+        fields.len() >= words.len()
+            && fields.iter().zip(words).all(|(field, word)| field.text == word.as_bytes())
+    }
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// `text` as a number of at most `digits_max` digits; signs and spaces are none.
+pub(super) fn number(text: &[u8], digits_max: usize) -> Option<u64> {
+    if text.is_empty() || text.len() > digits_max {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// `text` as a small number of `1..=digits_max` digits, at most four.
+pub(super) fn small(text: &[u8], digits_max: usize) -> Option<i16> {
+    i16::try_from(number(text, digits_max.min(4))?).ok()
+}
+
+/// `text` as permission bits in octal (`0644`, `100644`), without the bits of the kind.
+pub(super) fn octal(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 8 {
+        return None;
+    }
+    let bits = text.iter().try_fold(0_u32, |sum, byte| {
+        matches!(byte, b'0'..=b'7').then(|| sum << 3 | u32::from(byte - b'0'))
+    })?;
+    Some(bits & 0o7777)
+}
+
+/// A size column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// So many bytes.
+    Exact(u64),
+    /// Rounded (`33.5k`): unknown (rule L6).
+    Rounded,
+    /// More than 64 bits hold: unknown, and the listing is not to be trusted.
+    Overflow,
+}
+
+impl Size {
+    /// Reads `4096`, `1,234,567` or `33.5k`; nothing where `text` cannot be a size.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        let (first, last) = (text.first()?, text.last()?);
+        if !first.is_ascii_digit() {
+            return None;
+        }
+        if last.is_ascii_digit() && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b',') {
+            let mut digits = text.iter().filter(|byte| **byte != b',');
+            let size = digits.try_fold(0_u64, |sum, byte| {
+                sum.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+            });
+            return Some(size.map_or(Self::Overflow, Self::Exact));
+        }
+        let digits = text.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.')).count();
+        match text.get(digits..)? {
+            b"" if last.is_ascii_digit() => Some(Self::Rounded),
+            [unit] | [unit, b'b' | b'B'] if b"kmgtp".contains(&unit.to_ascii_lowercase()) => {
+                Some(Self::Rounded)
+            }
+            _ => None,
+        }
+    }
+
+    /// The bytes, where they are known.
+    pub(super) const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Exact(bytes) => Some(bytes),
+            Self::Rounded | Self::Overflow => None,
+        }
+    }
+
+    /// Why a line with this size is not to be trusted.
+    pub(super) const fn doubt(self) -> Option<Reason> {
+        match self {
+            Self::Overflow => Some(Reason::Size),
+            Self::Exact(_) | Self::Rounded => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_exact_or_unknown() {
+        for (text, size) in [
+            ("0", Some(Size::Exact(0))),
+            ("1,234,567", Some(Size::Exact(1_234_567))),
+            ("18446744073709551615", Some(Size::Exact(u64::MAX))),
+            ("18446744073709551616", Some(Size::Overflow)),
+            ("33.5k", Some(Size::Rounded)),
+            ("4K", Some(Size::Rounded)),
+            ("1.2GB", Some(Size::Rounded)),
+            ("1.5", Some(Size::Rounded)),
+            ("1,", None),
+            ("12x", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(Size::read(text.as_bytes()), size, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_knows_the_exact_rest_of_its_line() {
+        let fields = Fields::of(b" a  b\tc  d ");
+        let rests: Vec<_> = fields.as_slice().iter().map(|f| (f.text, f.rest)).collect();
+        let wanted: [(&[u8], &[u8]); 4] =
+            [(b"a", b"  b\tc  d "), (b"b", b"\tc  d "), (b"c", b"  d "), (b"d", b" ")];
+        assert_eq!(rests, wanted);
+    }
+}

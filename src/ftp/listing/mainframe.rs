@@ -1,0 +1,119 @@
+//! z/OS: data sets, the members of partitioned ones, and the job queue.
+
+use super::{
+    entry::{Entry, EntryKind},
+    line::{Fields, Line, number, small},
+    stamp::{Clock, Day, numeric_date, year},
+};
+
+/// Reads a data set: `WRK015 3390   2026/02/12  3   45  VB     255 27998  PO  SOURCE.COBOL`.
+///
+/// The date is that of the last use and the sizes are tracks, so that neither time nor size is known.
+pub(super) fn data_set(line: &[u8]) -> Line {
+    let fields = Fields::of(line);
+    if fields.begin_with(&["Volume", "Unit"]) {
+        return Line::Noise;
+    }
+    let entry = |name: &[u8], kind| Line::judged(Entry::new(name, kind));
+    match fields.as_slice() {
+        [_, _, used, extents, tracks, _, length, block, organisation, name]
+            if is_last_use(used.text)
+                && [extents, tracks, length, block].iter().all(|f| number(f.text, 9).is_some()) =>
+        {
+            let is_folder = organisation.text.starts_with(b"PO");
+            entry(name.text, if is_folder { EntryKind::Dir } else { EntryKind::File })
+        }
+        [_, a, b, c, d, name]
+            if [a.text, b.text, c.text, d.text]
+                == [&b"Not"[..], b"Direct", b"Access", b"Device"] =>
+        {
+            entry(name.text, EntryKind::Other)
+        }
+        [migrated, name] if matches!(migrated.text, b"Migrated" | b"MIGRAT") => {
+            entry(name.text, EntryKind::Other)
+        }
+        _ => Line::Unread,
+    }
+}
+
+/// Reads a member, of source (`NAME  01.04 2024/01/02 2024/05/06 10:11  25  20  0 LEE`) or of programs
+/// (`NAME  0003A8 00000C  00 FO  RN RU  31 ANY`), whose size is in hexadecimal digits.
+pub(super) fn member(line: &[u8]) -> Line {
+    let fields = Fields::of(line);
+    if fields.begin_with(&["Name", "VV.MM"]) || fields.begin_with(&["Name", "Size", "TTR"]) {
+        return Line::Noise;
+    }
+    match fields.as_slice() {
+        [name, version, created, changed, clock, records, ..]
+            if is_member(name.text)
+                && is_version(version.text)
+                && date(created.text).is_some()
+                && number(records.text, 9).is_some() =>
+        {
+            let (Some(day), Some(clock)) = (date(changed.text), Clock::read(clock.text)) else {
+                return Line::Unread;
+            };
+            let modified = day.at(clock);
+            Line::judged(Entry { modified, ..Entry::new(name.text, EntryKind::File) })
+        }
+        [name, size, place, aliases, _, ..]
+            if is_member(name.text) && place.text.len() == 6 && aliases.text.len() == 2 =>
+        {
+            let (Some(size), Some(_), Some(_)) =
+                (hexadecimal(size.text), hexadecimal(place.text), hexadecimal(aliases.text))
+            else {
+                return Line::Unread;
+            };
+            Line::judged(Entry { size: Some(size), ..Entry::new(name.text, EntryKind::File) })
+        }
+        _ => Line::Unread,
+    }
+}
+
+/// Reads a job: `LEEOPS1  JOB04211 LEEOPS   OUTPUT A        RC=0000 4 spool files`. It is no file.
+pub(super) fn job(line: &[u8]) -> Line {
+    let fields = Fields::of(line);
+    if fields.begin_with(&["JOBNAME", "JOBID"]) {
+        return Line::Noise;
+    }
+    let [_, id, owner, status, ..] = fields.as_slice() else { return Line::Unread };
+    let digits = [&b"JOB"[..], b"STC", b"TSU", b"J", b"S", b"T"]
+        .iter()
+        .find_map(|prefix| id.text.strip_prefix(*prefix));
+    let is_job = digits.is_some_and(|digits| number(digits, 7).is_some())
+        && matches!(status.text, b"INPUT" | b"ACTIVE" | b"OUTPUT" | b"HELD");
+    if !is_job {
+        return Line::Unread;
+    }
+    let owner = Some(owner.text.to_vec());
+    Line::judged(Entry { owner, ..Entry::new(id.text, EntryKind::Other) })
+}
+
+fn is_last_use(text: &[u8]) -> bool {
+    text == b"**NONE**" || date(text).is_some()
+}
+
+/// `2026/02/12`.
+fn date(text: &[u8]) -> Option<Day> {
+    let (b'/', [y, m, d]) = numeric_date(text)? else { return None };
+    Some(Day { year: year(y)?, month: small(m, 2)?, number: small(d, 2)? })
+}
+
+/// A name of one to eight letters, digits and national characters.
+fn is_member(text: &[u8]) -> bool {
+    (1..=8).contains(&text.len())
+        && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"@#$".contains(b))
+}
+
+/// `01.04`.
+fn is_version(text: &[u8]) -> bool {
+    matches!(text, [_, _, b'.', _, _])
+        && text.split(|byte| *byte == b'.').all(|part| number(part, 2).is_some())
+}
+
+fn hexadecimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 8 {
+        return None;
+    }
+    text.iter().try_fold(0, |sum, byte| Some(sum << 4 | u64::from(char::from(*byte).to_digit(16)?)))
+}

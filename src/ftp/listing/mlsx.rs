@@ -1,0 +1,159 @@
+//! Facts of MLSD and MLST (RFC 3659, 7).
+
+use super::{
+    Reason,
+    entry::{Entry, EntryKind, Modified},
+    line::{Line, Size, octal},
+    time_val::parse_time_val,
+};
+
+/// Reads one line of MLSD: `type=file;size=3; name`.
+pub(super) fn read(line: &[u8]) -> Line {
+    let mut facts = Facts::default();
+    let Some(name) = facts.take(line) else { return Line::Unread };
+    match facts.kind {
+        Kind::Itself => Line::Itself,
+        Kind::Above => Line::Noise,
+        Kind::Unheard => Line::Unread,
+        Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
+        Kind::Entry(kind) => facts.line(name, kind, facts.size.and_then(Size::doubt)),
+    }
+}
+
+/// Reads the line of facts in a reply to MLST about `name`, the last component of the path that was asked for.
+///
+/// The server may repeat the whole path, and write it as it likes, so its own words for it are not used. A folder
+/// may call itself `cdir` here. None where it is not such a line, or says no kind.
+pub fn parse_mlst(line: &[u8], name: &[u8]) -> Option<Entry> {
+    let line = line.strip_prefix(b" ").unwrap_or(line);
+    let mut facts = Facts::default();
+    facts.take(line)?;
+    match facts.kind {
+        Kind::Itself | Kind::Above => Some(facts.entry(name, EntryKind::Dir)),
+        Kind::Entry(kind) => Some(facts.entry(name, kind)),
+        Kind::Unheard | Kind::Unsaid => None,
+    }
+}
+
+/// The facts of one line that are of use here.
+#[derive(Default)]
+struct Facts<'a> {
+    kind: Kind,
+    size: Option<Size>,
+    modified: Option<Modified>,
+    mode: Option<u32>,
+    target: Option<&'a [u8]>,
+    owner: Option<&'a [u8]>,
+    group: Option<&'a [u8]>,
+}
+
+/// The fact `type`.
+#[derive(Default)]
+enum Kind {
+    /// There is none.
+    #[default]
+    Unsaid,
+    /// One that the RFC does not have.
+    Unheard,
+    /// `cdir`.
+    Itself,
+    /// `pdir`.
+    Above,
+    /// Something in the folder.
+    Entry(EntryKind),
+}
+
+impl<'a> Facts<'a> {
+    /// Takes in the facts of `line` and returns the name behind them. Every fact ends in a semicolon, and one space
+    /// ends the facts; spaces inside of a value are no end (`UNIX.groupname=domain users`).
+    fn take(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        // No facts at all are allowed by the RFC, but then any line with a space in front would be a name.
+        let mut rest = Some(line).filter(|line| !line.starts_with(b" "))?;
+        loop {
+            if let Some(name) = rest.strip_prefix(b" ") {
+                return Some(name);
+            }
+            let end = rest.iter().position(|byte| *byte == b';')?;
+            let (fact, after) = rest.split_at(end);
+            let sign = fact.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = fact.split_at(sign);
+            if name.is_empty() || !name.iter().all(|byte| is_of_name(*byte)) {
+                return None;
+            }
+            self.note(name, value.get(1..)?);
+            rest = after.get(1..)?;
+        }
+    }
+
+    fn note(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |fact: &[u8]| name.eq_ignore_ascii_case(fact);
+        if is(b"type") {
+            (self.kind, self.target) = kind(value);
+        } else if is(b"size") {
+            self.size = Size::read(value);
+        } else if is(b"modify") {
+            self.modified = parse_time_val(value).map(|(at, exact)| Modified::Utc(at, exact));
+        } else if is(b"unix.mode") {
+            self.mode = octal(value);
+        } else if is(b"unix.ownername") || (is(b"unix.owner") && self.owner.is_none()) {
+            self.owner = Some(value);
+        } else if is(b"unix.groupname") || (is(b"unix.group") && self.group.is_none()) {
+            self.group = Some(value);
+        }
+    }
+
+    fn line(&self, name: &[u8], kind: EntryKind, doubt: Option<Reason>) -> Line {
+        Line::noted(self.entry(name, kind), doubt)
+    }
+
+    fn entry(&self, name: &[u8], kind: EntryKind) -> Entry {
+        let bytes = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        Entry {
+            size: self.size.and_then(Size::bytes).filter(|_| kind == EntryKind::File),
+            modified: self.modified,
+            mode: self.mode,
+            target: bytes(self.target),
+            owner: bytes(self.owner),
+            group: bytes(self.group),
+            ..Entry::new(name, kind)
+        }
+    }
+}
+
+/// Characters of a fact's name (RFC 3659, 7.2, and the `X.` of local ones).
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/')
+}
+
+/// The kind that a value of `type` names, and a link's target. Servers write links in more than one way, none of
+/// them in the RFC: `OS.unix=slink:releases/42` (`ProFTPD`, Pure-FTPd), `OS.unix=symlink` (`FileZilla`).
+fn kind(value: &[u8]) -> (Kind, Option<&[u8]>) {
+    let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+    if is(b"file") {
+        return (Kind::Entry(EntryKind::File), None);
+    }
+    if is(b"dir") {
+        return (Kind::Entry(EntryKind::Dir), None);
+    }
+    if is(b"cdir") {
+        return (Kind::Itself, None);
+    }
+    if is(b"pdir") {
+        return (Kind::Above, None);
+    }
+    let Some(what) = of_system(value) else { return (Kind::Unheard, None) };
+    let mut halves = what.splitn(2, |byte| *byte == b':');
+    let word = halves.next().unwrap_or_default();
+    if word.eq_ignore_ascii_case(b"slink") || word.eq_ignore_ascii_case(b"symlink") {
+        let target = halves.next().filter(|target| !target.is_empty());
+        return (Kind::Entry(EntryKind::Link), target);
+    }
+    (Kind::Entry(EntryKind::Other), None)
+}
+
+/// What a system's own kind says: `slink:a` of `OS.unix=slink:a` (RFC 3659, 7.5.1).
+fn of_system(value: &[u8]) -> Option<&[u8]> {
+    let (os, system) = value.split_at_checked(3)?;
+    let sign = system.iter().position(|byte| *byte == b'=')?;
+    system.get(sign + 1..).filter(|_| os.eq_ignore_ascii_case(b"os."))
+}

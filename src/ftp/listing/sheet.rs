@@ -1,0 +1,143 @@
+//! Gathers what the lines of a listing say, and judges the whole at its end.
+
+use jiff::Timestamp;
+
+use super::{
+    Listing, Reason, Refused,
+    entry::{Entry, EntryKind, Modified, Precision},
+    format::Format,
+    line::Line,
+    reader::too_much,
+    stamp::{Hints, latest_possible, leading_clock, with_year},
+};
+use crate::{
+    fault::Outcome,
+    ftp::path::component,
+    limits::{ENTRIES_MAX, REFUSED_LINES_MAX},
+};
+
+/// What the lines of a listing have said so far.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    entries: Vec<Entry>,
+    refused: Vec<Refused>,
+    refused_count: usize,
+    vouched: bool,
+    hints: Hints,
+    /// The first half of an entry over two lines; empty where there is none.
+    open: Vec<u8>,
+    /// The trailer, and how many entries it counts.
+    trailer: Option<(Vec<u8>, usize)>,
+}
+
+impl Sheet {
+    /// Takes in one line, in the format of the whole listing.
+    pub(super) fn take(&mut self, format: Format, line: &[u8]) -> Outcome<()> {
+        if bare(line).is_empty() {
+            return Ok(());
+        }
+        if self.open.is_empty() {
+            return self.judge(format, line);
+        }
+        let mut whole = std::mem::take(&mut self.open);
+        if line.first().is_some_and(u8::is_ascii_whitespace) {
+            whole.extend_from_slice(line);
+            return self.judge(format, &whole);
+        }
+        self.refuse(&whole, Reason::Unread);
+        self.judge(format, line)
+    }
+
+    fn judge(&mut self, format: Format, line: &[u8]) -> Outcome<()> {
+        match format.read(line, &mut self.hints) {
+            Line::Entry(entry) => self.entries.push(entry),
+            Line::Doubtful(entry, why) => {
+                self.entries.push(entry);
+                self.refuse(line, why);
+            }
+            Line::Itself => self.vouched = true,
+            Line::Noise => {}
+            Line::Count(_) if self.trailer.is_some() => self.refuse(line, Reason::Count),
+            Line::Count(count) => self.trailer = Some((line.to_vec(), count)),
+            Line::Open => self.open = line.to_vec(),
+            Line::Refused(why) => self.refuse(line, why),
+            Line::Unread => self.refuse(line, Reason::Unread),
+        }
+        if self.entries.len() > ENTRIES_MAX {
+            return Err(too_much("entries", ENTRIES_MAX));
+        }
+        Ok(())
+    }
+
+    /// Notes a line that was not taken.
+    pub(super) fn refuse(&mut self, line: &[u8], why: Reason) {
+        self.refused_count += 1;
+        if self.refused.len() < REFUSED_LINES_MAX {
+            self.refused.push(Refused { line: line.to_vec(), why });
+        }
+    }
+
+    /// The listing, with all that only the whole of it can tell.
+    pub(super) fn finish(mut self, format: Format, now: Timestamp) -> Listing {
+        if !self.open.is_empty() {
+            let open = std::mem::take(&mut self.open);
+            self.refuse(&open, Reason::Unread);
+        }
+        if self.hints.clocks > 0 && self.hints.others == 0 {
+            self.move_clocks();
+        }
+        if let Some((line, count)) = self.trailer.take()
+            && count != self.entries.len()
+        {
+            self.refuse(&line, Reason::Count);
+        }
+        // VMS lists every version of a file, the newest first; the others are not names of their own.
+        if format == Format::Vms {
+            self.entries.dedup_by(|next, first| next.name == first.name);
+        }
+        self.date(now);
+        let complete = self.refused_count == 0 && format.is_tree();
+        Listing {
+            entries: self.entries,
+            format,
+            refused: self.refused,
+            refused_count: self.refused_count,
+            complete,
+            vouched: self.vouched,
+        }
+    }
+
+    /// Takes the clock that begins every name of this listing for what it is: `Jun 14  2026 08:30 name`.
+    fn move_clocks(&mut self) {
+        for mut entry in std::mem::take(&mut self.entries) {
+            let Some((clock, name)) = leading_clock(&entry.name) else { continue };
+            let name = name.to_vec();
+            if let Some(Modified::Server(day, Precision::Day)) = entry.modified {
+                entry.modified = clock.on(day.date());
+            }
+            match name.as_slice() {
+                b"." if entry.kind == EntryKind::Dir => self.vouched = true,
+                b".." if entry.kind == EntryKind::Dir => {}
+                _ if component(&name).is_err() => self.refuse(&entry.name, Reason::Name),
+                _ => self.entries.push(Entry { name, ..entry }),
+            }
+        }
+    }
+
+    /// Gives times the years that are not listed, and takes them from months that are in doubt (rule L9).
+    fn date(&mut self, now: Timestamp) {
+        let latest = latest_possible(now);
+        let is_march_in_doubt = self.hints.mar && self.hints.finnish;
+        for entry in &mut self.entries {
+            entry.modified = entry.modified.and_then(|modified| match modified {
+                Modified::Server(at, _) if is_march_in_doubt && at.month() == 3 => None,
+                _ => with_year(modified, latest),
+            });
+        }
+    }
+}
+
+/// `line` without the blanks at both ends.
+pub(super) fn bare(line: &[u8]) -> &[u8] {
+    line.trim_ascii()
+}

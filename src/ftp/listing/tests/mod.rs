@@ -1,0 +1,43 @@
+//! Whole listings, read as the program reads them.
+
+mod properties;
+mod rules;
+mod samples;
+mod speed;
+mod times;
+
+use jiff::Timestamp;
+
+use super::{Format, Listing, Reader};
+
+/// When the samples are read, unless they say otherwise.
+const NOW: &str = "2026-06-15T12:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// Reads `bytes` as a LIST.
+fn list(bytes: impl AsRef<[u8]>) -> Listing {
+    read(Reader::list(), bytes.as_ref(), now())
+}
+
+/// Reads `bytes` as an MLSD.
+fn mlsd(bytes: impl AsRef<[u8]>) -> Listing {
+    read(Reader::mlsd(), bytes.as_ref(), now())
+}
+
+fn read(mut reader: Reader, bytes: &[u8], now: Timestamp) -> Listing {
+    reader.push(bytes).unwrap();
+    reader.finish(now).unwrap()
+}
+
+/// The names of a listing as text.
+fn names(listing: &Listing) -> Vec<String> {
+    listing.entries.iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
+}
+
+/// A reader of `format`, where the caller knows it, and else one that finds it out.
+fn reader(format: Format) -> Reader {
+    if format == Format::Mlsd { Reader::mlsd() } else { Reader::list() }
+}

@@ -1,0 +1,193 @@
+//! `ls -l`, as Unix servers and those that look like them print it.
+
+use super::{
+    Reason,
+    entry::{Entry, EntryKind},
+    line::{Field, Fields, Line, Size},
+    month::named,
+    stamp::{Hints, Stamp, Words},
+};
+
+/// How `ls` calls the total of blocks, in lower case.
+const TOTALS: [&str; 22] = [
+    "total",
+    "totale",
+    "totaal",
+    "totalt",
+    "insgesamt",
+    "gesamt",
+    "summe",
+    "razem",
+    "yhteensä",
+    "celkem",
+    "toplam",
+    "итого",
+    "всего",
+    "合計",
+    "总用量",
+    "总计",
+    "總用量",
+    "總計",
+    "总共",
+    "총",
+    "합계",
+    "全部",
+];
+/// The same in encodings of Asia: 合計 in Shift JIS and EUC-JP, 总用量 in GBK, 總計 in Big5, 합계 and 총 in EUC-KR.
+const TOTALS_ENCODED: [&[u8]; 6] = [
+    b"\x8d\x87\x8cv",
+    b"\xb9\xe7\xb7\xd7",
+    b"\xd7\xdc\xd3\xc3\xc1\xbf",
+    b"\xc1`\xadp",
+    b"\xc7\xd5\xb0\xe8",
+    b"\xc3\xd1",
+];
+
+/// Reads one line of `ls -l`.
+pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
+    let fields = Fields::of(line);
+    let fields = fields.as_slice();
+    let Some(permissions) = fields.first().and_then(|field| Permissions::read(field.text)) else {
+        return if is_total(fields) { Line::Noise } else { Line::Unread };
+    };
+    // The permissions begin the line; a blank before them would make them part of something else.
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
+        return Line::Unread;
+    }
+    let Some(columns) = Columns::read(fields) else { return Line::Unread };
+    let Some(name) = columns.stamp.name(hints) else { return Line::Unread };
+    let parted = match permissions.kind {
+        EntryKind::Link => link(name, columns.size),
+        _ => Some((name, None)),
+    };
+    let Some((name, target)) = parted else { return Line::Refused(Reason::Link) };
+    let is_file = permissions.kind == EntryKind::File;
+    let (owner, group) = people(columns.before);
+    let entry = Entry {
+        size: columns.size.bytes().filter(|_| is_file),
+        modified: columns.stamp.modified,
+        mode: Some(permissions.mode),
+        target: target.map(<[u8]>::to_vec),
+        owner: owner.map(<[u8]>::to_vec),
+        group: group.map(<[u8]>::to_vec),
+        ..Entry::new(name, permissions.kind)
+    };
+    Line::noted(entry, columns.size.doubt())
+}
+
+/// The first column: `-rw-r--r--`, with the marks of ACL (`+`), `SELinux` (`.`) and attributes (`@`).
+pub(super) struct Permissions {
+    /// What the first letter says.
+    pub(super) kind: EntryKind,
+    /// The other nine.
+    pub(super) mode: u32,
+}
+
+impl Permissions {
+    /// Reads the column; none where it is not one.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        let (kind, letters) = text.split_first()?;
+        let kind = match kind {
+            b'-' => EntryKind::File,
+            b'd' => EntryKind::Dir,
+            b'l' => EntryKind::Link,
+            b'b' | b'c' | b'p' | b's' | b'D' | b'C' | b'P' | b'n' | b'w' | b'?' => EntryKind::Other,
+            _ => return None,
+        };
+        let (letters, mark) = letters.split_at_checked(9)?;
+        if !matches!(mark, b"" | b"+" | b"." | b"@") {
+            return None;
+        }
+        let mut mode = 0;
+        for (at, letter) in letters.iter().enumerate() {
+            mode |= bits(at, *letter)?;
+        }
+        Some(Self { kind, mode })
+    }
+}
+
+/// The bits that `letter` at place `at` of nine stands for. setuid, setgid and sticky show in the place of `x`.
+fn bits(at: usize, letter: u8) -> Option<u32> {
+    let bit = 0o400 >> at;
+    let special = 0o4000 >> (at / 3);
+    match (at % 3, letter) {
+        (_, b'-') => Some(0),
+        (0, b'r') | (1, b'w') | (2, b'x') => Some(bit),
+        (2, b's' | b't') => Some(bit | special),
+        (2, b'S' | b'T' | b'l' | b'L') => Some(special),
+        _ => None,
+    }
+}
+
+/// A line parted at its size and time, the only columns that cannot be mistaken: owners may be missing, and groups
+/// may have spaces in their names. The leftmost place that fits is the one, since names may hold anything.
+struct Columns<'f, 'a> {
+    before: &'f [Field<'a>],
+    size: Size,
+    stamp: Stamp<'a>,
+}
+
+impl<'f, 'a> Columns<'f, 'a> {
+    fn read(fields: &'f [Field<'a>]) -> Option<Self> {
+        // A word that is no known month may be an owner's name, so it counts only where no known one fits.
+        [Words::Known, Words::Any].into_iter().find_map(|words| {
+            (1..fields.len()).find_map(|at| {
+                let (size, time) = fields.get(at..)?.split_first()?;
+                let size = Size::read(size.text)?;
+                let stamp = Stamp::read(time, words)?;
+                Some(Self { before: fields.get(1..at)?, size, stamp })
+            })
+        })
+    }
+}
+
+/// Owner and group among the columns between permissions and size. The number of links goes, and so does the first
+/// number of a device (`1, 3`).
+fn people<'a>(columns: &[Field<'a>]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+    let columns = match columns {
+        [columns @ .., device] if device.text.ends_with(b",") => columns,
+        _ => columns,
+    };
+    let columns = match columns {
+        [links, people @ ..] if links.text.iter().all(u8::is_ascii_digit) => people,
+        _ => columns,
+    };
+    match columns {
+        [] => (None, None),
+        [owner] => (Some(owner.text), None),
+        [owner, .., last] => {
+            let length = owner.rest.len().saturating_sub(last.rest.len());
+            (Some(owner.text), owner.rest.get(..length).map(<[u8]>::trim_ascii_start))
+        }
+    }
+}
+
+/// Name and target of a link. Where the arrow stands more than once, the link's size, which is the length of the
+/// target, says which one it is (rule L7); none where it fits nowhere, for then either could be the name.
+fn link(text: &[u8], size: Size) -> Option<(&[u8], Option<&[u8]>)> {
+    const ARROW: &[u8] = b" -> ";
+    let parted = |at: usize| {
+        let (name, rest) = text.split_at_checked(at)?;
+        Some((name, Some(rest.strip_prefix(ARROW)?)))
+    };
+    let length = size.bytes().and_then(|size| usize::try_from(size).ok());
+    let sized = length.and_then(|length| text.len().checked_sub(length.checked_add(ARROW.len())?));
+    if let Some(link) = sized.and_then(parted) {
+        return Some(link);
+    }
+    let mut arrows = text.windows(ARROW.len()).enumerate().filter(|(_, part)| *part == ARROW);
+    match (arrows.next(), arrows.next()) {
+        (None, _) => Some((text, None)),
+        (Some((at, _)), None) => parted(at),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// `total 12`, in whatever language.
+fn is_total(fields: &[Field<'_>]) -> bool {
+    let [word, number] = fields else { return false };
+    let word = word.text.strip_suffix(b":").unwrap_or(word.text);
+    Size::read(number.text).is_some()
+        && (named(word, TOTALS.iter().map(|total| ((), *total))).is_some()
+            || TOTALS_ENCODED.contains(&word))
+}

@@ -1,0 +1,86 @@
+//! Formats with the time columns of `ls` and other columns before them: Netware, classic Mac, Connect:Enterprise.
+
+use super::{
+    entry::{Entry, EntryKind},
+    line::{Field, Fields, Line, Size, number},
+    stamp::{Hints, Stamp, Words},
+    unix::Permissions,
+};
+
+/// Reads a line of Netware: `d [RWCEAFMS] ADMIN_OPS  512 May 02 07:41 PUBLIC`.
+pub(super) fn netware(line: &[u8], hints: &mut Hints) -> Line {
+    let fields = Fields::of(line);
+    let [kind, trustees, owner, size, time @ ..] = fields.as_slice() else { return Line::Unread };
+    let kind = match kind.text {
+        b"d" => EntryKind::Dir,
+        b"-" => EntryKind::File,
+        _ => return Line::Unread,
+    };
+    if !(trustees.text.starts_with(b"[") && trustees.text.ends_with(b"]")) {
+        return Line::Unread;
+    }
+    timed(kind, Some(owner), size, time, hints)
+}
+
+/// Reads a line of `NetPresenz`, `WebSTAR` and Peter Lewis' server: resource fork, data fork and their sum, or
+/// `folder` and a number of items.
+pub(super) fn mac(line: &[u8], hints: &mut Hints) -> Line {
+    let fields = Fields::of(line);
+    let [permissions, columns @ ..] = fields.as_slice() else { return Line::Unread };
+    let Some(permissions) = Permissions::read(permissions.text) else { return Line::Unread };
+    let line = match (permissions.kind, columns) {
+        (EntryKind::Dir, [folder, items, time @ ..]) if folder.text == b"folder" => {
+            timed(permissions.kind, None, items, time, hints)
+        }
+        (EntryKind::File, [resource, data, sum, time @ ..])
+            if is_sum(resource.text, data.text, sum.text) =>
+        {
+            timed(permissions.kind, None, sum, time, hints)
+        }
+        _ => Line::Unread,
+    };
+    match line {
+        Line::Entry(entry) => Line::Entry(Entry { mode: Some(permissions.mode), ..entry }),
+        _ => line,
+    }
+}
+
+/// Reads a line of a Connect:Enterprise mailbox: `-C--E-----FTP A LEEOPS  20417  73012 May 30 12:00 ORDERS01`.
+pub(super) fn enterprise(line: &[u8], hints: &mut Hints) -> Line {
+    let fields = Fields::of(line);
+    let [flags, code, owner, batch, size, time @ ..] = fields.as_slice() else {
+        return Line::Unread;
+    };
+    let is_flags = flags.text.len() >= 10
+        && flags.text.starts_with(b"-")
+        && flags.text.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
+    if !is_flags || code.text.len() != 1 || number(batch.text, 12).is_none() {
+        return Line::Unread;
+    }
+    timed(EntryKind::File, Some(owner), size, time, hints)
+}
+
+/// The entry whose last columns are its size, its time and its name.
+fn timed(
+    kind: EntryKind,
+    owner: Option<&Field<'_>>,
+    size: &Field<'_>,
+    time: &[Field<'_>],
+    hints: &mut Hints,
+) -> Line {
+    let read = || Some((Size::read(size.text)?, Stamp::read(time, Words::Known)?));
+    let Some((size, stamp)) = read() else { return Line::Unread };
+    let Some(name) = stamp.name(hints) else { return Line::Unread };
+    let entry = Entry {
+        size: size.bytes().filter(|_| kind == EntryKind::File),
+        modified: stamp.modified,
+        owner: owner.map(|field| field.text.to_vec()),
+        ..Entry::new(name, kind)
+    };
+    Line::noted(entry, size.doubt())
+}
+
+fn is_sum(resource: &[u8], data: &[u8], sum: &[u8]) -> bool {
+    let sum_of = || number(resource, 18)?.checked_add(number(data, 18)?);
+    number(sum, 19).is_some_and(|sum| sum_of() == Some(sum))
+}

@@ -1,0 +1,68 @@
+//! `DIRECTORY` of `OpenVMS`.
+
+use super::{
+    Reason,
+    entry::{Entry, EntryKind, Modified},
+    line::{Fields, Line, number},
+    stamp::{Clock, named_day},
+};
+
+/// Reads one entry: `MANUAL.TXT;3  12/15  9-FEB-2026 14:22:07  [OPS,LEE]  (RWED,RWED,RE,)`. A long name stands alone
+/// and the rest in the next line, which the caller joins to it.
+pub(super) fn read(line: &[u8]) -> Line {
+    let fields = Fields::of(line);
+    if let Some(line) = around(&fields) {
+        return line;
+    }
+    let (Some(first), fields) = (fields.as_slice().first(), fields.as_slice()) else {
+        return Line::Unread;
+    };
+    let Some(name) = unversioned(first.text).filter(|_| line.starts_with(first.text)) else {
+        return Line::Unread;
+    };
+    let (name, kind) = match name.strip_suffix(b".DIR") {
+        Some(name) => (name, EntryKind::Dir),
+        None => (name, EntryKind::File),
+    };
+    match fields {
+        [_] => Line::Open,
+        [_, why, ..] if why.text.starts_with(b"%") => {
+            Line::noted(Entry::new(name, EntryKind::Other), Some(Reason::Kind))
+        }
+        [_, blocks, day, clock, owner @ ..] if is_blocks(blocks.text) => {
+            let (Some(day), Some(clock)) = (named_day(day.text), Clock::read(clock.text)) else {
+                return Line::Unread;
+            };
+            let modified: Option<Modified> = day.at(clock);
+            // Blocks of 512 bytes say only how long a file can be at most: its size stays unknown (rule L6).
+            let owner = owner.first().map(|field| field.text.to_vec());
+            Line::judged(Entry { modified, owner, ..Entry::new(name, kind) })
+        }
+        _ => Line::Unread,
+    }
+}
+
+/// What stands above and below the entries: `Directory DISK:[OPS]`, `Total of 3 files, 45/60 blocks.`
+fn around(fields: &Fields<'_>) -> Option<Line> {
+    if fields.begin_with(&["Directory"]) && fields.as_slice().len() == 2 {
+        return Some(Line::Noise);
+    }
+    if !fields.begin_with(&["Total", "of"]) {
+        return None;
+    }
+    let [_, _, count, files, ..] = fields.as_slice() else { return None };
+    let count = usize::try_from(number(count.text, 9)?).ok()?;
+    files.text.starts_with(b"file").then_some(Line::Count(count))
+}
+
+/// `NAME.TYPE` of `NAME.TYPE;3`.
+fn unversioned(text: &[u8]) -> Option<&[u8]> {
+    let at = text.iter().rposition(|byte| *byte == b';')?;
+    number(text.get(at + 1..)?, 5)?;
+    text.get(..at).filter(|name| name.contains(&b'.'))
+}
+
+/// `12` or `12/15`.
+fn is_blocks(text: &[u8]) -> bool {
+    text.splitn(2, |byte| *byte == b'/').all(|part| number(part, 12).is_some())
+}
