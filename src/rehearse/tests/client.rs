@@ -3,22 +3,42 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
     time::Duration,
 };
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
 /// Longer than anything the tests wait for on purpose.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A control connection in clear.
+/// A connection under TLS.
+pub(super) type Secure = StreamOwned<ClientConnection, TcpStream>;
+
+trait Channel: Read + Write {}
+
+impl<T: Read + Write> Channel for T {}
+
+/// A control connection.
 pub(super) struct Client {
-    control: BufReader<TcpStream>,
+    control: BufReader<Box<dyn Channel>>,
+    /// The same connection, for its addresses and its patience.
+    socket: TcpStream,
 }
 
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { control: BufReader::new(socket) }
+        Self { control: BufReader::new(Box::new(socket.try_clone().unwrap())), socket }
+    }
+
+    /// Goes on under TLS; fails when the server's certificate is not good for `name`.
+    pub(super) fn secure(&mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<()> {
+        assert!(self.control.buffer().is_empty(), "bytes in clear behind the reply to AUTH");
+        let tls = secure(self.socket.try_clone()?, config, name)?;
+        self.control = BufReader::new(Box::new(tls));
+        Ok(())
     }
 
     pub(super) fn login(&mut self) {
@@ -69,15 +89,15 @@ impl Client {
     }
 
     fn wait_at_most(&mut self, time: Duration) {
-        self.control.get_mut().set_read_timeout(Some(time)).unwrap();
+        self.socket.set_read_timeout(Some(time)).unwrap();
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.control.get_ref().local_addr().unwrap()
+        self.socket.local_addr().unwrap()
     }
 
     pub(super) fn server(&self) -> SocketAddr {
-        self.control.get_ref().peer_addr().unwrap()
+        self.socket.peer_addr().unwrap()
     }
 
     /// The port of an `EPSV`.
@@ -131,6 +151,21 @@ impl Client {
         assert_eq!(last, "226 Transfer complete.");
         String::from_utf8(bytes.unwrap()).unwrap().lines().map(str::to_owned).collect()
     }
+}
+
+/// Shakes hands at once, so that what is wrong with the certificate shows here.
+pub(super) fn secure(
+    socket: TcpStream,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<Secure> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut tls = StreamOwned::new(connection, socket);
+    while tls.conn.is_handshaking() {
+        tls.conn.complete_io(&mut tls.sock)?;
+    }
+    Ok(tls)
 }
 
 /// Everything until the end of a data connection.
