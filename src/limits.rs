@@ -89,3 +89,9 @@ pub const STOP_TIME_MAX: Duration = Duration::from_millis(800);
 pub const REHEARSAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Sessions of the embedded server.
 pub const REHEARSAL_SESSIONS_MAX: usize = 64;
+/// Time without a command until the embedded server ends a session; vsftpd's default.
+pub const REHEARSAL_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// Time for a data connection to the embedded server; real ones take 60 s and more, for which a rehearsal cannot wait.
+pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Lines that the embedded server keeps of its conversations.
+pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;

@@ -1,1 +1,44 @@
-//! Placeholder while the house is laid out.
+//! An FTP server inside the program, on a scratch folder, with plans of faults.
+//!
+//! `portolan rehearse` runs a script against it, and the tests of the client do: it answers as real servers do, and
+//! misbehaves as real servers did.
+//!
+//! ```text
+//! server   one thread, one listener, its sessions        setup        what the caller chooses
+//! session  one client: reads a command, sends a reply    plan, named  faults by name; effect: what they do
+//! account, files, listings, ports, transfer              the commands of a session, by family
+//! control, stream, data                                  bytes to and from the client
+//! root, listing, reply, command                          pure: paths, lines, replies, commands
+//! tree                                                   copies of folders and what has changed in them
+//! ```
+
+mod account;
+mod certificate;
+mod command;
+mod control;
+mod data;
+mod effect;
+mod files;
+mod flow;
+mod listing;
+mod listings;
+mod log;
+mod named;
+mod plan;
+mod ports;
+mod reply;
+mod root;
+mod server;
+mod session;
+mod setup;
+mod source;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod transfer;
+pub mod tree;
+
+pub use command::Verb;
+pub use plan::Plan;
+pub use server::Server;
+pub use setup::{Certificate, Login, Setup, Start, Tls, Version};

@@ -1,0 +1,201 @@
+//! Login, TLS, and what the client may ask of the session itself.
+
+use std::{io, sync::Arc};
+
+use super::{
+    command::{Command, Verb},
+    listing::Facts,
+    plan::Scene,
+    reply::{Answer, Reply},
+    session::{Next, Session},
+    setup::Login,
+};
+
+/// How far the login has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nobody has said who they are.
+    Nobody,
+    /// `USER` was sent.
+    Named(String),
+    /// `PASS` was right, `ACCT` is wanted.
+    WithoutAccount,
+    /// Logged in.
+    Known,
+}
+
+/// How far data connections are protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Not at all.
+    None,
+    /// Not yet: `PBSZ` was sent, `PROT P` was not.
+    Sized,
+    /// They are under TLS.
+    Private,
+}
+
+impl Session {
+    pub(super) fn user(&mut self, name: &str) -> Answer {
+        if self.stage.tls_required() && !self.control.is_secure() {
+            return Err(Reply::new(530, "Sessions must use encryption."));
+        }
+        self.who = Who::Named(name.to_owned());
+        Ok(Reply::new(331, "Please specify the password."))
+    }
+
+    pub(super) fn password(&mut self, password: &str) -> Answer {
+        let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
+            return Err(Reply::new(503, "Login with USER first."));
+        };
+        let (right, account) = match &self.stage.setup.login {
+            None => (true, false),
+            Some(login) => {
+                (login.user == user && login.password == password, login.account.is_some())
+            }
+        };
+        match (right, account) {
+            (false, _) => Err(Reply::new(530, "Login incorrect.")),
+            (true, true) => {
+                self.who = Who::WithoutAccount;
+                Ok(Reply::new(332, "Need account for login."))
+            }
+            (true, false) => Ok(self.let_in()),
+        }
+    }
+
+    pub(super) fn account(&mut self, account: &str) -> Answer {
+        match self.who {
+            Who::Known => Ok(Reply::new(202, "No account is needed.")),
+            Who::WithoutAccount if self.wanted_account() == Some(account) => Ok(self.let_in()),
+            Who::WithoutAccount => Err(Reply::new(530, "Login incorrect.")),
+            _ => Err(Reply::new(503, "Login with USER first.")),
+        }
+    }
+
+    fn wanted_account(&self) -> Option<&str> {
+        let login: Option<&Login> = self.stage.setup.login.as_ref();
+        login?.account.as_deref()
+    }
+
+    fn let_in(&mut self) -> Reply {
+        self.who = Who::Known;
+        Reply::new(230, "Login successful.")
+    }
+
+    /// `AUTH TLS`: the reply in clear, then the handshake; the login begins anew (RFC 4217, 4.2).
+    pub(super) async fn begin_tls(
+        &mut self,
+        scene: &Scene<'_>,
+        command: &Command,
+    ) -> io::Result<Next> {
+        let known = ["TLS", "TLS-C", "SSL"];
+        let asked = command.text().to_ascii_uppercase();
+        let Some(config) = self.tls.clone().filter(|_| known.contains(&asked.as_str())) else {
+            return self.say(scene, Reply::new(504, "Unknown AUTH type.")).await;
+        };
+        if self.control.is_secure() {
+            return self.say(scene, Reply::new(503, "TLS is active already.")).await;
+        }
+        self.say(scene, Reply::new(234, "Proceed with negotiation.")).await?;
+        self.control.secure(Arc::clone(&config)).await?;
+        self.who = Who::Nobody;
+        self.protection = Protection::None;
+        Ok(Next::Command)
+    }
+
+    pub(super) fn buffer_size(&mut self) -> Answer {
+        if !self.control.is_secure() {
+            return Err(Reply::new(503, "PBSZ needs a secure connection."));
+        }
+        if self.protection == Protection::None {
+            self.protection = Protection::Sized;
+        }
+        Ok(Reply::new(200, "PBSZ=0"))
+    }
+
+    pub(super) fn protect(&mut self, level: &str) -> Answer {
+        if self.protection == Protection::None {
+            return Err(Reply::new(503, "PBSZ comes first."));
+        }
+        self.protection = match level.to_ascii_uppercase().as_str() {
+            "P" => Protection::Private,
+            "C" if self.stage.tls_required() => {
+                return Err(Reply::new(534, "Data connections must be encrypted."));
+            }
+            "C" => Protection::Sized,
+            "S" | "E" => return Err(Reply::new(536, "Only C and P are known.")),
+            _ => return Err(Reply::new(504, "Unknown protection level.")),
+        };
+        Ok(Reply::new(200, format!("Protection set to {level}.")))
+    }
+
+    pub(super) fn features(&self) -> Reply {
+        let facts = format!("MLST {}", self.facts.feature());
+        let features = [
+            (Verb::Auth, "AUTH TLS"),
+            (Verb::Eprt, "EPRT"),
+            (Verb::Epsv, "EPSV"),
+            (Verb::Hash, "HASH SHA-256*"),
+            (Verb::Mdtm, "MDTM"),
+            (Verb::Mfmt, "MFMT"),
+            (Verb::Mlsd, facts.as_str()),
+            (Verb::Pasv, "PASV"),
+            (Verb::Pbsz, "PBSZ"),
+            (Verb::Prot, "PROT"),
+            (Verb::Rest, "REST STREAM"),
+            (Verb::Size, "SIZE"),
+            (Verb::Noop, "TVFS"),
+            (Verb::Noop, "UTF8"),
+        ];
+        let there = features.into_iter().filter(|(verb, _)| !self.is_missing(*verb));
+        let lines: Vec<_> = there.map(|(_, line)| line.as_bytes().to_vec()).collect();
+        Reply::lines(211, "Features:", &lines, "End")
+    }
+
+    pub(super) fn help(&self) -> Reply {
+        let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
+        let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
+        let lines: Vec<_> = words.chunks(12).map(|row| row.join(" ").into_bytes()).collect();
+        Reply::lines(214, "The following commands are known:", &lines, "Help OK.")
+    }
+
+    pub(super) fn options(&mut self, text: &str) -> Answer {
+        let upper = text.to_ascii_uppercase();
+        match upper.split_once(' ').unwrap_or((&upper, "")) {
+            ("UTF8" | "UTF-8", _) => Ok(Reply::new(200, "Always in UTF8 mode.")),
+            ("MLST", list) => {
+                self.facts = Facts::chosen(list);
+                Ok(Reply::new(200, format!("MLST OPTS {}", self.facts.list())))
+            }
+            ("HASH", "" | "SHA-256") => Ok(Reply::new(200, "SHA-256")),
+            _ => Err(Reply::new(501, "Option not understood.")),
+        }
+    }
+
+    pub(super) fn representation(&mut self, text: &str) -> Answer {
+        self.converts = match text.to_ascii_uppercase().as_str() {
+            "A" | "A N" => true,
+            "I" | "L 8" | "L8" => false,
+            _ => return Err(Reply::new(504, "Only A and I are known.")),
+        };
+        let mode = if self.converts { "ASCII" } else { "Binary" };
+        Ok(Reply::new(200, format!("Switching to {mode} mode.")))
+    }
+
+    pub(super) fn restart_at(&mut self, text: &str) -> Answer {
+        let at: u64 = text.parse().map_err(|_| Reply::new(501, "REST wants a number."))?;
+        if at > 0 && self.converts {
+            return Err(Reply::new(501, "REST is not allowed in ASCII mode."));
+        }
+        self.restart = at;
+        Ok(Reply::new(350, format!("Restart position accepted ({at}).")))
+    }
+
+    pub(super) fn abort(&mut self) -> Reply {
+        if std::mem::take(&mut self.aborted) {
+            return Reply::new(226, "ABOR command successful.");
+        }
+        Reply::new(225, "No transfer to ABOR.")
+    }
+}

@@ -1,0 +1,231 @@
+//! Commands as they come over the control connection.
+
+/// Writes the enum of verbs, their words and the list of all from one list.
+macro_rules! verbs {
+    ($($name:ident $word:literal),+ $(,)?) => {
+        /// A command that the server knows. Plans also know `GREETING`, as if it were asked for, and `OTHER`: any
+        /// command that the server does not know.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Verb {
+            $(#[doc = concat!("`", $word, "`")] $name,)+
+        }
+
+        impl Verb {
+            /// Every verb.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The word on the wire.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+        }
+    };
+}
+
+verbs! {
+    User "USER", Pass "PASS", Acct "ACCT", Auth "AUTH", Pbsz "PBSZ", Prot "PROT",
+    Feat "FEAT", Opts "OPTS", Syst "SYST", Type "TYPE", Mode "MODE", Stru "STRU",
+    Noop "NOOP", Quit "QUIT", Help "HELP", Site "SITE", Stat "STAT", Abor "ABOR", Rest "REST",
+    Pwd "PWD", Cwd "CWD", Cdup "CDUP", Mkd "MKD", Rmd "RMD", Dele "DELE", Rnfr "RNFR", Rnto "RNTO",
+    Size "SIZE", Mdtm "MDTM", Mfmt "MFMT", Hash "HASH", Mlst "MLST",
+    Mlsd "MLSD", List "LIST", Nlst "NLST", Retr "RETR", Stor "STOR", Appe "APPE",
+    Pasv "PASV", Epsv "EPSV", Port "PORT", Eprt "EPRT",
+    Greeting "GREETING", Other "OTHER",
+}
+
+impl Verb {
+    /// The verb with this word, in letters of any size.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|verb| verb.word().eq_ignore_ascii_case(word))
+    }
+
+    /// Whether a data connection belongs to it.
+    pub(super) const fn is_transfer(self) -> bool {
+        matches!(self, Self::Mlsd | Self::List | Self::Nlst | Self::Retr | Self::Stor | Self::Appe)
+    }
+
+    /// Whether it is answered before the login.
+    pub(super) const fn is_public(self) -> bool {
+        matches!(
+            self,
+            Self::User
+                | Self::Pass
+                | Self::Acct
+                | Self::Auth
+                | Self::Pbsz
+                | Self::Prot
+                | Self::Feat
+                | Self::Opts
+                | Self::Syst
+                | Self::Noop
+                | Self::Quit
+                | Self::Help
+        )
+    }
+
+    /// Whether nothing can be done without an argument.
+    pub(super) const fn needs_argument(self) -> bool {
+        matches!(
+            self,
+            Self::Mkd
+                | Self::Rmd
+                | Self::Dele
+                | Self::Rnfr
+                | Self::Rnto
+                | Self::Size
+                | Self::Mdtm
+                | Self::Mfmt
+                | Self::Hash
+                | Self::Retr
+                | Self::Stor
+                | Self::Appe
+                | Self::Port
+                | Self::Eprt
+                | Self::Type
+                | Self::Rest
+                | Self::Site
+        )
+    }
+
+    /// Where the path begins in its argument, for the verbs that have one.
+    fn path_in(self, argument: &[u8]) -> Option<&[u8]> {
+        match self {
+            Self::List | Self::Nlst | Self::Stat => Some(without_options(argument)),
+            Self::Mfmt => second_word(argument),
+            Self::Site => second_word(second_word(argument)?),
+            Self::Cwd
+            | Self::Mkd
+            | Self::Rmd
+            | Self::Dele
+            | Self::Rnfr
+            | Self::Rnto
+            | Self::Size
+            | Self::Mdtm
+            | Self::Hash
+            | Self::Mlst
+            | Self::Mlsd
+            | Self::Retr
+            | Self::Stor
+            | Self::Appe => Some(argument),
+            _ => None,
+        }
+    }
+}
+
+/// One line from the client, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    /// What is asked.
+    pub(super) verb: Verb,
+    /// Everything behind the first blank, with the Telnet codes taken out.
+    pub(super) argument: Vec<u8>,
+}
+
+impl Command {
+    /// Reads a line without its end. Blanks at the end of a name belong to the name.
+    pub(super) fn parse(line: &[u8]) -> Self {
+        let line = without_telnet(line);
+        let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (word, rest) = line.split_at_checked(end).unwrap_or((&line, &[]));
+        let verb = std::str::from_utf8(word)
+            .ok()
+            .and_then(Verb::parse)
+            .filter(|verb| *verb != Verb::Greeting)
+            .unwrap_or(Verb::Other);
+        Self { verb, argument: rest.get(1..).unwrap_or_default().to_vec() }
+    }
+
+    /// The path it is about.
+    pub(super) fn path(&self) -> Option<&[u8]> {
+        self.verb.path_in(&self.argument)
+    }
+
+    /// The argument as text, for the commands whose arguments are words.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.argument).trim().to_owned()
+    }
+
+    /// The line as the log may show it: what a password is sent with is masked.
+    pub(super) fn masked(&self, line: &[u8]) -> Vec<u8> {
+        match self.verb {
+            verb @ (Verb::Pass | Verb::Acct) => format!("{} ***", verb.word()).into_bytes(),
+            _ => line.to_vec(),
+        }
+    }
+}
+
+/// The bytes behind the first blank.
+pub(super) fn second_word(argument: &[u8]) -> Option<&[u8]> {
+    let blank = argument.iter().position(|byte| *byte == b' ')?;
+    argument.get(blank + 1..)
+}
+
+/// The argument of `LIST` without options such as `-al`, which clients send and no RFC knows.
+pub(super) fn without_options(argument: &[u8]) -> &[u8] {
+    let mut rest = argument;
+    while rest.starts_with(b"-") {
+        rest = second_word(rest).unwrap_or_default();
+    }
+    rest
+}
+
+/// Telnet codes taken out: `IAC IAC` is one 0xFF, `IAC WILL x` and its like three bytes of nothing.
+fn without_telnet(line: &[u8]) -> Vec<u8> {
+    const IAC: u8 = 0xff;
+    let mut clean = Vec::with_capacity(line.len());
+    let mut bytes = line.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte != IAC {
+            clean.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            Some(IAC) => clean.push(IAC),
+            Some(0xfb..=0xfe) => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_verb_and_bytes() {
+        for (line, verb, argument) in [
+            (&b"RETR a b "[..], Verb::Retr, &b"a b "[..]),
+            (b"noop", Verb::Noop, b""),
+            (b"DELE caf\xe9", Verb::Dele, b"caf\xe9"),
+            (b"DELE \xff\xffx", Verb::Dele, b"\xffx"),
+            (b"\xff\xf4\xff\xf2ABOR", Verb::Abor, b""),
+            (b"\xff\xfb\x01NOOP", Verb::Noop, b""),
+            (b"GREETING", Verb::Other, b""),
+            (b"", Verb::Other, b""),
+        ] {
+            let command = Command::parse(line);
+            assert_eq!((command.verb, command.argument.as_slice()), (verb, argument), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_found_behind_options_and_times() {
+        for (line, path) in [
+            (&b"LIST -a -l in dir"[..], Some(&b"in dir"[..])),
+            (b"LIST -a", Some(b"")),
+            (b"MFMT 20200101000000 a b", Some(b"a b")),
+            (b"SITE CHMOD 644 a b", Some(b"a b")),
+            (b"STOR -x", Some(b"-x")),
+            (b"NOOP", None),
+        ] {
+            assert_eq!(Command::parse(line).path(), path, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_masked() {
+        let line = b"PASS canary";
+        assert_eq!(Command::parse(line).masked(line), b"PASS ***");
+    }
+}

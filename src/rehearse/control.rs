@@ -1,0 +1,220 @@
+//! The control connection: lines in, replies out.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+use super::{
+    command::{Command, Verb},
+    effect::{Act, Effect, Twist},
+    plan::Scene,
+    reply::Reply,
+    server::Stage,
+    session::Next,
+    stream::Stream,
+};
+use crate::limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT};
+
+/// Pause between two bytes of a slow control connection.
+const SLOW_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the client does while a transfer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// It has sent `ABOR`.
+    Abort,
+    /// It has closed the control connection.
+    Gone,
+}
+
+/// What a client has sent, as far as it is of use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A line without its end.
+    Whole(Vec<u8>),
+    /// A line longer than a command can be; it was thrown away.
+    TooLong,
+    /// The client has closed the connection.
+    End,
+}
+
+/// The control connection of one session.
+#[derive(Debug)]
+pub(super) struct Control {
+    stream: Stream,
+    received: Vec<u8>,
+    stage: Arc<Stage>,
+    number: usize,
+    /// Whether the rest of a line that was too long is being thrown away.
+    skipping: bool,
+}
+
+impl Control {
+    /// Takes a connection; `number` is its session's in the log.
+    pub(super) fn new(stream: Stream, stage: Arc<Stage>, number: usize) -> Self {
+        Self { stream, received: Vec::new(), stage, number, skipping: false }
+    }
+
+    /// Whether TLS stands.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.stream.is_secure()
+    }
+
+    /// Begins TLS. Bytes that came in clear behind the command are an attack, and end the session.
+    pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        if !self.received.is_empty() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let plain = std::mem::replace(&mut self.stream, Stream::Gone);
+        self.stream = timeout(REPLY_TIMEOUT, plain.secure(config)).await??;
+        Ok(())
+    }
+
+    /// The next line.
+    pub(super) async fn line(&mut self) -> io::Result<Line> {
+        loop {
+            if let Some(line) = self.take_line() {
+                return Ok(line);
+            }
+            if !self.receive().await? {
+                return Ok(Line::End);
+            }
+        }
+    }
+
+    /// Ends when the client wants a transfer to end; other commands wait their turn.
+    pub(super) async fn interruption(&mut self) -> Interruption {
+        loop {
+            if self.received.split_inclusive(|byte| *byte == b'\n').any(is_abort) {
+                return Interruption::Abort;
+            }
+            if self.received.len() >= COMMAND_BYTES_MAX {
+                return std::future::pending().await;
+            }
+            if !self.receive().await.unwrap_or(false) {
+                return Interruption::Gone;
+            }
+        }
+    }
+
+    /// Sends the reply to `verb`, bent as the plans want it.
+    pub(super) async fn reply(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<()> {
+        let stage = Arc::clone(&self.stage);
+        let twists = stage.plans.every(scene, |effect| match effect {
+            Effect::Twist(verbs, twist) if verbs.is_empty() || verbs.contains(&scene.verb) => {
+                Some(twist.clone())
+            }
+            _ => None,
+        });
+        let reply = twists.into_iter().fold(reply, |reply, twist| twist.apply(reply));
+        self.send(reply.wire()).await
+    }
+
+    /// Does what a plan wants in place of a command.
+    pub(super) async fn act(&mut self, verb: Verb, act: Act) -> io::Result<Next> {
+        match act {
+            Act::Say(wire) => self.send(&wire).await.map(|()| Next::Command),
+            Act::SayAndClose(wire) => self.send(&wire).await.map(|()| Next::Close),
+            Act::Silence => Ok(Next::Command),
+            Act::Close => Ok(Next::Close),
+            Act::Endless => {
+                let code = if verb == Verb::Greeting { 220 } else { 211 };
+                let wire =
+                    format!("{code}-And another line of a reply without end.\r\n").repeat(64);
+                timeout(LISTING_TIME_MAX, self.repeat(wire.as_bytes())).await?
+            }
+        }
+    }
+
+    /// Sends the same again and again until the client has gone.
+    async fn repeat(&mut self, wire: &[u8]) -> io::Result<Next> {
+        loop {
+            self.write(wire).await?;
+        }
+    }
+
+    /// Sends bytes and notes them.
+    pub(super) async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
+        self.stage.log.reply(self.number, wire);
+        let scene = Scene::of(Verb::Other);
+        let slow = |effect: &Effect| (*effect == Effect::SlowControl).then_some(());
+        if self.stage.plans.first(&scene, slow).is_none() {
+            return self.write(wire).await;
+        }
+        for byte in wire {
+            self.write(&[*byte]).await?;
+            sleep(SLOW_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, wire: &[u8]) -> io::Result<()> {
+        let writing = async {
+            self.stream.write_all(wire).await?;
+            self.stream.flush().await
+        };
+        timeout(REPLY_TIMEOUT, writing).await?
+    }
+
+    /// Says farewell, under TLS with its close.
+    pub(super) async fn close(mut self) {
+        drop(timeout(REPLY_TIMEOUT, self.stream.shutdown()).await);
+    }
+
+    fn take_line(&mut self) -> Option<Line> {
+        let end = self.received.iter().position(|byte| *byte == b'\n');
+        let Some(end) = end else {
+            if self.received.len() > COMMAND_BYTES_MAX {
+                self.received.clear();
+                self.skipping = true;
+            }
+            return None;
+        };
+        let mut line: Vec<u8> = self.received.drain(..=end).collect();
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        if std::mem::take(&mut self.skipping) || line.len() > COMMAND_BYTES_MAX {
+            return Some(Line::TooLong);
+        }
+        self.stage.log.command(self.number, &Command::parse(&line).masked(&line));
+        Some(Line::Whole(line))
+    }
+
+    /// Reads what is there; false at the end of the connection.
+    async fn receive(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 4096];
+        let read = self.stream.read(&mut bytes).await?;
+        self.received.extend_from_slice(bytes.get(..read).unwrap_or_default());
+        Ok(read > 0)
+    }
+}
+
+impl Twist {
+    fn apply(self, reply: Reply) -> Reply {
+        match self {
+            Self::Twice => reply.clone().then(&reply),
+            Self::More(wire) => reply.then(&Reply::exactly(wire.to_vec())),
+            Self::Bare => reply.bare(),
+            Self::Trap if !reply.wire().starts_with(b"250") => reply,
+            Self::Trap => {
+                let trap =
+                    b"250-Welcome.\r\n257 \"/evil\"\r\n230 users online\r\n 250 not the end\r\n";
+                Reply::exactly(trap.to_vec()).then(&reply)
+            }
+        }
+    }
+}
+
+/// Whether a whole line is `ABOR`, whatever Telnet codes stand before it.
+fn is_abort(line: &[u8]) -> bool {
+    line.strip_suffix(b"\n").is_some_and(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Command::parse(line).verb == Verb::Abor
+    })
+}

@@ -1,0 +1,132 @@
+//! What a plan does to the server: few effects, from which the named plans are made.
+
+use super::command::Verb;
+
+/// One way of misbehaving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// These commands are not done, but answered so.
+    Instead {
+        /// The commands.
+        to: Vec<Verb>,
+        /// In which case only.
+        when: When,
+        /// What happens in place of the command.
+        act: Act,
+    },
+    /// These commands are done, and their replies bent; no command at all means every one.
+    Twist(Vec<Verb>, Twist),
+    /// The command does not exist, and `FEAT` does not name it.
+    Missing(Verb),
+    /// `PASV` and `EPSV` name a port that is not as it should be.
+    Passive(Passive),
+    /// The data connection of active mode is not made as it should be.
+    Active(Active),
+    /// The bytes of these transfers do not flow as they should.
+    Flow(Vec<Verb>, Bend),
+    /// The final reply of these transfers is not as it should be.
+    Final(Vec<Verb>, Ending),
+    /// Every byte of the control connection comes 5 ms after the one before.
+    SlowControl,
+    /// Data connections must resume the TLS session of their control connection.
+    ReuseTls,
+}
+
+/// The case in which a command is answered otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Always.
+    Always,
+    /// When the client has named a port of its own.
+    Active,
+    /// When the new name of a rename is taken.
+    NameTaken,
+}
+
+/// What happens in place of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    /// These bytes are sent.
+    Say(Vec<u8>),
+    /// These bytes are sent, then the control connection ends.
+    SayAndClose(Vec<u8>),
+    /// Nothing.
+    Silence,
+    /// The control connection ends.
+    Close,
+    /// Lines of a reply that never ends.
+    Endless,
+}
+
+/// How a reply is bent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Twist {
+    /// Sent twice in one packet.
+    Twice,
+    /// Lines that look like replies stand inside of it.
+    Trap,
+    /// More bytes follow in the same packet.
+    More(&'static [u8]),
+    /// The text is left out.
+    Bare,
+}
+
+/// What is wrong with the port of passive mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passive {
+    /// Nothing listens there.
+    Dead,
+    /// It answers no handshake.
+    Deaf,
+    /// The address is foreign and not reachable (`PASV` only).
+    Foreign,
+    /// The reply holds no port.
+    Nonsense,
+}
+
+/// What is wrong with the connection of active mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Active {
+    /// 150, and then nothing ever.
+    Silent,
+    /// 150, and then 425.
+    Late425,
+    /// A stranger connects first and sends rubbish.
+    Stranger,
+}
+
+/// How the bytes of a transfer are bent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bend {
+    /// So many bytes, then a reset; the final reply is 426.
+    Reset(u64),
+    /// So many bytes, then a proper end.
+    Cut(u64),
+    /// Half of the bytes, sent or stored, then a proper end.
+    Half,
+    /// Some bytes too many.
+    Longer,
+    /// These bytes and no others.
+    Text(Vec<u8>),
+    /// Entries without end.
+    Endless,
+    /// So many bytes a second.
+    Rate(u64),
+    /// TLS ends without its farewell.
+    NoFarewell,
+}
+
+/// How the final reply of a transfer is bent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Another reply in its place.
+    Say(&'static str),
+    /// It comes two seconds late.
+    Late,
+    /// It comes in one packet with the 150, before the data.
+    Early,
+    /// It comes again after 50 ms.
+    Again,
+    /// It never comes.
+    Never,
+}

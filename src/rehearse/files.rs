@@ -1,0 +1,157 @@
+//! The commands on files and folders that need no data connection.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use jiff::{civil::DateTime, tz::TimeZone};
+use sha2::{Digest, Sha256};
+
+use super::{
+    command::{Command, second_word},
+    listing::digits,
+    reply::{Answer, Reply},
+    root::Place,
+    session::Session,
+};
+use crate::limits::COPY_BYTES;
+
+impl Session {
+    /// Whether there is something of this name.
+    pub(super) fn is_taken(&self, place: &Place) -> bool {
+        self.stage.root.entry(place).is_ok_and(|path| fs::symlink_metadata(path).is_ok())
+    }
+
+    pub(super) fn current_folder(&self) -> Reply {
+        let text = [&self.folder.quoted(), &b" is the current directory."[..]].concat();
+        Reply::new(257, text)
+    }
+
+    pub(super) fn enter(&mut self, place: &Place) -> Answer {
+        if !self.stage.root.target(place)?.is_dir() {
+            return Err(io::Error::from(ErrorKind::NotADirectory).into());
+        }
+        self.folder = place.clone();
+        Ok(Reply::new(250, "Directory successfully changed."))
+    }
+
+    pub(super) fn make_folder(&mut self, place: &Place) -> Answer {
+        fs::create_dir(self.stage.root.entry(place)?)?;
+        Ok(Reply::new(257, [&place.quoted(), &b" created."[..]].concat()))
+    }
+
+    pub(super) fn remove_folder(&mut self, place: &Place) -> Answer {
+        if place.name().is_empty() {
+            return Err(io::Error::from(ErrorKind::PermissionDenied).into());
+        }
+        fs::remove_dir(self.stage.root.entry(place)?)?;
+        Ok(Reply::new(250, "Remove directory operation successful."))
+    }
+
+    pub(super) fn delete(&mut self, place: &Place) -> Answer {
+        let path = self.stage.root.entry(place)?;
+        if fs::symlink_metadata(&path)?.is_dir() {
+            return Err(io::Error::from(ErrorKind::IsADirectory).into());
+        }
+        fs::remove_file(path)?;
+        Ok(Reply::new(250, "Delete operation successful."))
+    }
+
+    pub(super) fn rename_from(&mut self, place: &Place) -> Answer {
+        if !self.is_taken(place) {
+            return Err(io::Error::from(ErrorKind::NotFound).into());
+        }
+        self.renaming = Some(place.clone());
+        Ok(Reply::new(350, "Ready for RNTO."))
+    }
+
+    pub(super) fn rename_to(&mut self, place: &Place) -> Answer {
+        let from = self.renaming.take().ok_or_else(|| Reply::new(503, "RNFR required first."))?;
+        if from.name().is_empty() || place.name().is_empty() {
+            return Err(io::Error::from(ErrorKind::PermissionDenied).into());
+        }
+        fs::rename(self.stage.root.entry(&from)?, self.stage.root.entry(place)?)?;
+        Ok(Reply::new(250, "Rename successful."))
+    }
+
+    pub(super) fn size(&self, place: &Place) -> Answer {
+        if self.converts {
+            return Err(Reply::new(550, "SIZE not allowed in ASCII mode."));
+        }
+        let size = fs::metadata(self.file(place)?)?.len();
+        Ok(Reply::new(213, size.to_string()))
+    }
+
+    pub(super) fn modified(&self, place: &Place) -> Answer {
+        let about = fs::metadata(self.stage.root.target(place)?)?;
+        Ok(Reply::new(213, digits(about.mtime())))
+    }
+
+    pub(super) fn set_modified(&self, command: &Command, place: &Place) -> Answer {
+        let word = command.argument.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let bad = || Reply::new(501, "MFMT wants YYYYMMDDHHMMSS and a path.");
+        let text = std::str::from_utf8(word).map_err(|_| bad())?;
+        second_word(&command.argument).filter(|path| !path.is_empty()).ok_or_else(bad)?;
+        let time = DateTime::strptime("%Y%m%d%H%M%S", text).map_err(|_| bad())?;
+        let time = time.to_zoned(TimeZone::UTC).map_err(|_| bad())?.timestamp();
+        File::open(self.stage.root.target(place)?)?.set_modified(time.into())?;
+        let shown = [format!("Modify={text}; ").as_bytes(), &place.bytes()].concat();
+        Ok(Reply::new(213, shown))
+    }
+
+    /// `HASH` as draft-bryan-ftpext-hash-02 has it: algorithm, range, hash, path.
+    pub(super) fn hash(&self, place: &Place) -> Answer {
+        let (size, hash) = sha256(&self.file(place)?)?;
+        let shown = format!("SHA-256 0-{} {hash} ", size.saturating_sub(1));
+        Ok(Reply::new(213, [shown.as_bytes(), &place.bytes()].concat()))
+    }
+
+    pub(super) fn site(&self, command: &Command, place: &Place) -> Answer {
+        let text = command.text();
+        let mut words = text.split(' ');
+        match words.next().map(str::to_ascii_uppercase).as_deref() {
+            Some("CHMOD") => {
+                let bad = || Reply::new(501, "SITE CHMOD wants a mode and a path.");
+                let mode = words.next().and_then(|mode| u32::from_str_radix(mode, 8).ok());
+                let mode = mode.filter(|mode| *mode <= 0o7777).ok_or_else(bad)?;
+                words.next().ok_or_else(bad)?;
+                let path = self.stage.root.target(place)?;
+                fs::set_permissions(path, Permissions::from_mode(mode))?;
+                Ok(Reply::new(200, "SITE CHMOD command ok."))
+            }
+            Some("HELP") => Ok(Reply::new(214, "CHMOD HELP")),
+            _ => Err(Reply::new(500, "Unknown SITE command.")),
+        }
+    }
+
+    /// A regular file; pipes and devices would block the whole server.
+    pub(super) fn file(&self, place: &Place) -> Result<std::path::PathBuf, Reply> {
+        let path = self.stage.root.target(place)?;
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(Reply::new(550, "Not a regular file."))
+    }
+}
+
+/// Size and SHA-256 of a file, in hex.
+pub(super) fn sha256(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        size += read as u64;
+    }
+    let digits =
+        hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    Ok((size, digits))
+}

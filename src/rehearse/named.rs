@@ -1,0 +1,223 @@
+//! The named plans of faults: one row each, with its help text and the effect it stands for.
+
+use super::{
+    command::Verb::{
+        self, Appe, Auth, Cwd, Dele, Eprt, Epsv, Feat, Greeting, Hash, List, Mfmt, Mkd, Mlsd, Mlst,
+        Nlst, Pass, Pasv, Port, Prot, Retr, Rmd, Rnto, Size, Stor,
+    },
+    effect::{
+        Act, Active, Bend,
+        Effect::{self, Final, Flow, Instead, Missing, ReuseTls, SlowControl},
+        Ending, Passive, Twist, When,
+    },
+};
+
+/// The verbs of listings.
+const LISTS: [Verb; 3] = [Mlsd, List, Nlst];
+/// The verbs of uploads.
+const STORES: [Verb; 2] = [Stor, Appe];
+/// All verbs with a data connection.
+const TRANSFERS: [Verb; 6] = [Mlsd, List, Nlst, Retr, Stor, Appe];
+
+/// A plan as `--fault` and the help know it.
+pub(super) struct Row {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What the server does.
+    pub(super) does: &'static str,
+    /// What stands behind the `=`, and the effect it makes.
+    pub(super) make: Make,
+}
+
+/// Makes an effect from what stands behind the `=`.
+pub(super) enum Make {
+    /// Nothing stands there.
+    Plain(fn() -> Effect),
+    /// A number.
+    Number(fn(u64) -> Effect),
+    /// Text with escapes.
+    Text(fn(Vec<u8>) -> Effect),
+    /// The name of a command.
+    Command(fn(Verb) -> Effect),
+    /// The name of a command, a colon, and text with escapes.
+    Reply(fn(Verb, Vec<u8>) -> Effect),
+}
+
+const fn plain(name: &'static str, does: &'static str, make: fn() -> Effect) -> Row {
+    Row { name, does, make: Make::Plain(make) }
+}
+
+const fn number(name: &'static str, does: &'static str, make: fn(u64) -> Effect) -> Row {
+    Row { name, does, make: Make::Number(make) }
+}
+
+const fn text(name: &'static str, does: &'static str, make: fn(Vec<u8>) -> Effect) -> Row {
+    Row { name, does, make: Make::Text(make) }
+}
+
+const fn command(name: &'static str, does: &'static str, make: fn(Verb) -> Effect) -> Row {
+    Row { name, does, make: Make::Command(make) }
+}
+
+fn say(to: &[Verb], line: &str) -> Effect {
+    say_when(When::Always, to, line)
+}
+
+fn say_when(when: When, to: &[Verb], line: &str) -> Effect {
+    let act = Act::Say(format!("{line}\r\n").into_bytes());
+    Instead { to: to.to_vec(), when, act }
+}
+
+fn close_with(to: Verb, line: &str) -> Effect {
+    let act = Act::SayAndClose(format!("{line}\r\n").into_bytes());
+    instead(to, act)
+}
+
+fn instead(to: Verb, act: Act) -> Effect {
+    Instead { to: vec![to], when: When::Always, act }
+}
+
+fn flow(to: &[Verb], bend: Bend) -> Effect {
+    Flow(to.to_vec(), bend)
+}
+
+fn finish(to: &[Verb], ending: Ending) -> Effect {
+    Final(to.to_vec(), ending)
+}
+
+fn twist(to: &[Verb], twist: Twist) -> Effect {
+    Effect::Twist(to.to_vec(), twist)
+}
+
+/// Every plan, in the order of the help: channels, transfers, replies, listings, TLS, commands, login.
+pub(super) const ROWS: &[Row] = &[
+    plain("pasv-refused", "answers PASV and EPSV with 502", || {
+        say(&[Pasv, Epsv], "502 Command not implemented.")
+    }),
+    plain("epsv-refused", "answers EPSV with 500", || say(&[Epsv], "500 Unknown command.")),
+    plain("pasv-dead", "names a passive port where nothing listens", || {
+        Effect::Passive(Passive::Dead)
+    }),
+    plain("pasv-blackhole", "names a passive port that answers no handshake", || {
+        Effect::Passive(Passive::Deaf)
+    }),
+    plain(
+        "pasv-foreign",
+        "answers PASV with the address 10.255.255.1 (join it to epsv-refused)",
+        || Effect::Passive(Passive::Foreign),
+    ),
+    plain("pasv-nonsense", "answers PASV and EPSV with ports that do not exist", || {
+        Effect::Passive(Passive::Nonsense)
+    }),
+    plain("active-refused", "answers PORT and EPRT with 500", || {
+        say(&[Port, Eprt], "500 Illegal PORT command.")
+    }),
+    plain("eprt-refused", "answers EPRT with 500", || say(&[Eprt], "500 Unknown command.")),
+    plain("active-silent", "sends 150 in active mode, never connects, never replies", || {
+        Effect::Active(Active::Silent)
+    }),
+    plain("active-425", "answers transfers in active mode with 425", || {
+        say_when(When::Active, &TRANSFERS, "425 Failed to establish connection.")
+    }),
+    plain("active-late-425", "sends 150 in active mode and then 425", || {
+        Effect::Active(Active::Late425)
+    }),
+    plain(
+        "active-stranger",
+        "lets 127.0.0.9 connect first in active mode and send rubbish",
+        || Effect::Active(Active::Stranger),
+    ),
+    plain("retr-425", "answers RETR with 425", || {
+        say(&[Retr], "425 Failed to establish connection.")
+    }),
+    plain("stor-425", "answers STOR and APPE with 425", || {
+        say(&STORES, "425 Failed to establish connection.")
+    }),
+    number("drop-after", "resets the data connection after N bytes of RETR, then sends 426", |n| {
+        flow(&[Retr], Bend::Reset(n))
+    }),
+    plain("short-226", "sends half of the file, then 226", || flow(&[Retr], Bend::Half)),
+    number("short", "sends N bytes of the file, then 226", |n| flow(&[Retr], Bend::Cut(n))),
+    plain("long-226", "sends more than the file has, then 226", || flow(&[Retr], Bend::Longer)),
+    plain("stor-short", "stores half of an upload and says 226", || flow(&STORES, Bend::Half)),
+    plain("stor-552", "takes all of an upload, then says 552", || {
+        finish(&STORES, Ending::Say("552 Quota exceeded."))
+    }),
+    plain("stor-451", "takes all of an upload, then says 451", || {
+        finish(&STORES, Ending::Say("451 Local error in processing."))
+    }),
+    number("slow", "moves N bytes a second over data connections", |n| {
+        flow(&TRANSFERS, Bend::Rate(n.max(1)))
+    }),
+    plain("late-226", "sends the final reply two seconds late", || {
+        finish(&TRANSFERS, Ending::Late)
+    }),
+    plain("early-226", "sends 150 and 226 in one packet before the data", || {
+        finish(&TRANSFERS, Ending::Early)
+    }),
+    plain("double-226", "sends the final reply again after 50 ms", || {
+        finish(&TRANSFERS, Ending::Again)
+    }),
+    plain("no-final", "never sends the final reply of a transfer", || {
+        finish(&TRANSFERS, Ending::Never)
+    }),
+    plain("slow-control", "sends every byte of a reply 5 ms after the one before", || SlowControl),
+    plain("double-reply", "answers DELE twice in one packet", || twist(&[Dele], Twist::Twice)),
+    plain("bare-code", "sends replies without text", || twist(&[], Twist::Bare)),
+    plain("multiline-trap", "puts lines that look like replies into the reply to CWD", || {
+        twist(&[Cwd], Twist::Trap)
+    }),
+    command("no-reply", "never answers the command", |verb| instead(verb, Act::Silence)),
+    Row {
+        name: "reply",
+        does: "answers the command with this text, without doing it (\\r \\n \\0 \\xNN; \\c for no line end)",
+        make: Make::Reply(|verb, line| instead(verb, Act::Say(line))),
+    },
+    command("busy-421", "answers the command with 421 and closes the session", |verb| {
+        close_with(verb, "421 Service not available.")
+    }),
+    command("hang-up", "closes the session at the command", |verb| instead(verb, Act::Close)),
+    text("greeting", "greets with this text (escapes as in reply)", |line| {
+        instead(Greeting, Act::Say(line))
+    }),
+    plain("greeting-endless", "greets without end", || instead(Greeting, Act::Endless)),
+    plain("feat-endless", "answers FEAT without end", || instead(Feat, Act::Endless)),
+    plain("list-550", "answers MLSD, LIST and NLST with 550", || {
+        say(&LISTS, "550 No such file or directory.")
+    }),
+    plain("list-450", "answers MLSD, LIST and NLST with 450", || say(&LISTS, "450 File busy.")),
+    plain("list-empty", "sends listings of no bytes, then 226", || flow(&LISTS, Bend::Cut(0))),
+    text("listing", "sends this text as every listing (escapes as in reply)", |line| {
+        flow(&LISTS, Bend::Text(line))
+    }),
+    number("listing-cut", "ends listings after N bytes, then 226", |n| flow(&LISTS, Bend::Cut(n))),
+    plain("listing-endless", "sends listings without end", || flow(&LISTS, Bend::Endless)),
+    plain("tls-refused", "answers AUTH with 500", || say(&[Auth], "500 Unknown command.")),
+    plain("tls-inject", "sends a reply in clear behind the 234 in one packet", || {
+        twist(&[Auth], Twist::More(b"230 in\r\n"))
+    }),
+    plain("prot-refused", "answers PROT with 534", || {
+        say(&[Prot], "534 Request denied for policy reasons.")
+    }),
+    plain("tls-no-close", "ends TLS data without close_notify, then sends 226", || {
+        flow(&TRANSFERS, Bend::NoFarewell)
+    }),
+    plain("tls-reuse", "wants data connections to resume the session's TLS, else 522", || ReuseTls),
+    plain("no-size", "has no SIZE", || Missing(Size)),
+    plain("no-mlsd", "has no MLSD", || Missing(Mlsd)),
+    plain("no-mlst", "has no MLST", || Missing(Mlst)),
+    plain("no-mfmt", "has no MFMT", || Missing(Mfmt)),
+    plain("no-hash", "has no HASH", || Missing(Hash)),
+    plain("rename-refused", "answers RNTO with 550", || say(&[Rnto], "550 Rename failed.")),
+    plain("rename-onto-refused", "answers RNTO with 550 when the new name is taken", || {
+        say_when(When::NameTaken, &[Rnto], "550 File exists.")
+    }),
+    plain("mkd-refused", "answers MKD with 550", || say(&[Mkd], "550 Permission denied.")),
+    plain("delete-refused", "answers DELE and RMD with 550", || {
+        say(&[Dele, Rmd], "550 Permission denied.")
+    }),
+    plain("login-530", "answers PASS with 530", || say(&[Pass], "530 Login incorrect.")),
+    plain("login-421", "answers PASS with 421 and closes the session", || {
+        close_with(Pass, "421 Too many users, try later.")
+    }),
+];

@@ -1,0 +1,322 @@
+//! Plans of faults: what the user asks for, and how often it happens.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use super::{
+    command::Verb,
+    effect::Effect,
+    named::{Make, ROWS, Row},
+    root::Place,
+};
+use crate::fault::{Fault, Outcome};
+
+/// A fault that the server is to have, such as `drop-after=100` or `retr-425@/in*1`.
+///
+/// The form is `NAME[=ARGUMENT][@/PATH][*N]`: only for commands on that path or below it, only the first N times.
+/// Clones count together.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    effect: Effect,
+    path: Option<Place>,
+    left: Arc<AtomicU32>,
+}
+
+impl Plan {
+    /// Name of every plan and what the server then does, in the order of the help.
+    pub const ALL: &[(&str, &str)] = &names();
+
+    /// Reads a plan; fails with `invalid`, and says what would have been right.
+    pub fn parse(text: &str) -> Outcome<Self> {
+        let (text, times) = split_times(text)?;
+        let (text, path) = match text.rsplit_once("@/") {
+            Some((text, path)) => (text, Some(Place::root().join(path.as_bytes()))),
+            None => (text, None),
+        };
+        let (name, argument) = match text.split_once('=') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (text, None),
+        };
+        let row = ROWS.iter().find(|row| row.name == name).ok_or_else(|| unknown(name))?;
+        let effect = row.effect(argument)?;
+        if path.is_some() && matches!(effect, Effect::Passive(_) | Effect::SlowControl) {
+            return Err(Fault::invalid(format!("the fault `{name}` cannot be held to one path")));
+        }
+        Ok(Self { effect, path, left: Arc::new(AtomicU32::new(times)) })
+    }
+
+    /// What the plan does to this scene, whether or not it has happened often enough.
+    fn apply<T>(&self, scene: &Scene<'_>, pick: &impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        let here = match (&self.path, scene.path) {
+            (None, _) => true,
+            (Some(wanted), Some(actual)) => actual.is_within(wanted),
+            (Some(_), None) => false,
+        };
+        if here { pick(&self.effect) } else { None }
+    }
+
+    /// Counts one occurrence; false when there have been enough.
+    fn count(&self) -> bool {
+        let less = |left: u32| if left == u32::MAX { Some(left) } else { left.checked_sub(1) };
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// What is going on when the plans are asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    /// The command.
+    pub(super) verb: Verb,
+    /// The path it is about.
+    pub(super) path: Option<&'a Place>,
+    /// Whether the client has named a port of its own.
+    pub(super) active: bool,
+    /// Whether the new name of a rename is taken.
+    pub(super) name_taken: bool,
+}
+
+impl Scene<'_> {
+    /// A command without a path.
+    pub(super) const fn of(verb: Verb) -> Self {
+        Self { verb, path: None, active: false, name_taken: false }
+    }
+}
+
+/// All plans of one server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plans(Vec<Plan>);
+
+impl Plans {
+    /// Takes the plans in the order in which they win.
+    pub(super) fn new(plans: Vec<Plan>) -> Self {
+        Self(plans)
+    }
+
+    /// What the first plan that fits does; it is counted.
+    pub(super) fn first<T>(
+        &self,
+        scene: &Scene<'_>,
+        pick: impl Fn(&Effect) -> Option<T>,
+    ) -> Option<T> {
+        self.0.iter().find_map(|plan| plan.apply(scene, &pick).filter(|_| plan.count()))
+    }
+
+    /// What all plans that fit do; each is counted.
+    pub(super) fn every<T>(
+        &self,
+        scene: &Scene<'_>,
+        pick: impl Fn(&Effect) -> Option<T>,
+    ) -> Vec<T> {
+        let fits = |plan: &Plan| plan.apply(scene, &pick).filter(|_| plan.count());
+        self.0.iter().filter_map(fits).collect()
+    }
+
+    /// Whether a plan takes this command away.
+    pub(super) fn miss(&self, verb: Verb) -> bool {
+        self.0.iter().any(|plan| plan.effect == Effect::Missing(verb))
+    }
+}
+
+impl Row {
+    fn effect(&self, argument: Option<&str>) -> Outcome<Effect> {
+        let name = self.name;
+        let wants = |what: &str| Fault::invalid(format!("the fault `{name}` wants {what}"));
+        match (&self.make, argument) {
+            (Make::Plain(make), None) => Ok(make()),
+            (Make::Plain(_), Some(_)) => Err(wants("nothing behind its name")),
+            (Make::Number(make), Some(text)) => {
+                let number = text.parse().ok();
+                number.map(make).ok_or_else(|| wants(&format!("a number, as in `{name}=100`")))
+            }
+            (Make::Number(_), None) => Err(wants(&format!("a number, as in `{name}=100`"))),
+            (Make::Text(make), Some(text)) => Ok(make(unescape(text)?)),
+            (Make::Text(_), None) => Err(wants(&format!("a text, as in `{name}=220 hello`"))),
+            (Make::Command(make), Some(word)) => Ok(make(verb(word)?)),
+            (Make::Command(_), None) => Err(wants(&format!("a command, as in `{name}=RETR`"))),
+            (Make::Reply(make), argument) => {
+                let (word, text) =
+                    argument.and_then(|argument| argument.split_once(':')).ok_or_else(|| {
+                        wants(&format!("a command and a text, as in `{name}=SIZE:213 1`"))
+                    })?;
+                Ok(make(verb(word)?, unescape(text)?))
+            }
+        }
+    }
+}
+
+/// The names and texts of `ROWS`, so that there is one list.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
+const fn names() -> [(&'static str, &'static str); ROWS.len()] {
+    let mut names = [("", ""); ROWS.len()];
+    let mut at = 0;
+    while at < ROWS.len() {
+        names[at] = (ROWS[at].name, ROWS[at].does);
+        at += 1;
+    }
+    names
+}
+
+/// Takes `*N` from the end; a star that no digits follow belongs to the text.
+fn split_times(text: &str) -> Outcome<(&str, u32)> {
+    match text.rsplit_once('*') {
+        Some((before, times))
+            if times.bytes().all(|byte| byte.is_ascii_digit()) && !times.is_empty() =>
+        {
+            let bad =
+                || Fault::invalid(format!("`*{times}` in the fault `{text}` is not 1 or more"));
+            let times = times.parse().ok().filter(|times| (1..u32::MAX).contains(times));
+            Ok((before, times.ok_or_else(bad)?))
+        }
+        _ => Ok((text, u32::MAX)),
+    }
+}
+
+fn verb(word: &str) -> Outcome<Verb> {
+    Verb::parse(word).ok_or_else(|| {
+        let words = Verb::ALL.iter().map(|verb| verb.word());
+        let near = nearest(&word.to_ascii_uppercase(), words);
+        Fault::invalid(format!("`{word}` is no command that the server knows{near}"))
+    })
+}
+
+fn unknown(name: &str) -> Fault {
+    let near = nearest(name, ROWS.iter().map(|row| row.name));
+    Fault::invalid(format!("there is no fault `{name}`{near}"))
+}
+
+/// The hint at the end of an error: the known name that is most like `name`.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    known
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
+}
+
+/// Bytes of a text with `\r`, `\n`, `\t`, `\0`, `\\`, `\xNN`; a line end is added unless there is one or `\c` stands last.
+fn unescape(text: &str) -> Outcome<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() + 2);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        bytes.push(match chars.next() {
+            Some('r') => b'\r',
+            Some('n') => b'\n',
+            Some('t') => b'\t',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            Some('x') => hex(&mut chars).ok_or_else(|| bad_escape(text))?,
+            Some('c') if chars.as_str().is_empty() => return Ok(bytes),
+            _ => return Err(bad_escape(text)),
+        });
+    }
+    if !bytes.ends_with(b"\n") {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    Ok(bytes)
+}
+
+fn hex(chars: &mut std::str::Chars<'_>) -> Option<u8> {
+    let digits = chars.as_str().get(..2)?;
+    *chars = chars.as_str().get(2..)?.chars();
+    u8::from_str_radix(digits, 16).ok()
+}
+
+fn bad_escape(text: &str) -> Fault {
+    Fault::invalid(format!("a backslash in `{text}` wants r, n, t, 0, \\, xNN, or c at the end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::rehearse::effect::{Act, Bend};
+
+    /// An argument that the plan takes.
+    fn example(row: &Row) -> String {
+        let argument = match row.make {
+            Make::Plain(_) => "",
+            Make::Number(_) => "=7",
+            Make::Text(_) => "=220 x",
+            Make::Command(_) => "=RETR",
+            Make::Reply(_) => "=SIZE:213 1",
+        };
+        format!("{}{argument}", row.name)
+    }
+
+    #[test]
+    fn every_plan_parses_and_no_name_stands_twice() {
+        for row in ROWS {
+            assert!(Plan::parse(&example(row)).is_ok(), "{}", row.name);
+            assert!(Plan::parse(&format!("{}*2", example(row))).is_ok(), "{}", row.name);
+        }
+        let names: HashSet<_> = Plan::ALL.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), Plan::ALL.len());
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right() {
+        for (text, message) in [
+            ("drop-afer=1", "there is no fault `drop-afer`; did you mean `drop-after`?"),
+            ("drop-after", "the fault `drop-after` wants a number, as in `drop-after=100`"),
+            ("short=x", "the fault `short` wants a number, as in `short=100`"),
+            ("list-550=1", "the fault `list-550` wants nothing behind its name"),
+            ("hang-up=RETRR", "`RETRR` is no command that the server knows; did you mean `RETR`?"),
+            (
+                "reply=SIZE",
+                "the fault `reply` wants a command and a text, as in `reply=SIZE:213 1`",
+            ),
+            ("list-550*0", "`*0` in the fault `list-550*0` is not 1 or more"),
+            ("greeting=\\q", "a backslash in `\\q` wants r, n, t, 0, \\, xNN, or c at the end"),
+            ("pasv-dead@/a", "the fault `pasv-dead` cannot be held to one path"),
+        ] {
+            assert_eq!(Plan::parse(text).unwrap_err().message, message);
+        }
+    }
+
+    #[test]
+    fn escapes_become_bytes_and_a_line_end_is_added() {
+        for (text, bytes) in [
+            ("a", &b"a\r\n"[..]),
+            ("a\\n", b"a\n"),
+            ("a\\c", b"a"),
+            ("\\x00\\0\\xfF\\\\", b"\0\0\xff\\\r\n"),
+            ("é", b"\xc3\xa9\r\n"),
+        ] {
+            assert_eq!(unescape(text).unwrap(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_ends_after_its_number_and_keeps_to_its_path() {
+        let plans = Plans::new(vec![Plan::parse("drop-after=5@/in*2").unwrap()]);
+        let bend = |path: &[u8]| {
+            let path = Place::root().join(path);
+            let scene =
+                Scene { verb: Verb::Retr, path: Some(&path), active: false, name_taken: false };
+            plans.first(&scene, |effect| match effect {
+                Effect::Flow(_, bend) => Some(bend.clone()),
+                _ => None,
+            })
+        };
+        assert_eq!(bend(b"/other"), None);
+        assert_eq!(bend(b"/in/a"), Some(Bend::Reset(5)));
+        assert_eq!(bend(b"/in"), Some(Bend::Reset(5)));
+        assert_eq!(bend(b"/in/a"), None);
+    }
+
+    #[test]
+    fn a_star_in_a_text_is_a_star() {
+        let plan = Plan::parse("reply=SIZE:213 *").unwrap();
+        assert!(matches!(
+            plan.effect,
+            Effect::Instead { act: Act::Say(text), .. } if text == b"213 *\r\n"
+        ));
+    }
+}

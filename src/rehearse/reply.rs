@@ -1,0 +1,119 @@
+//! Replies as they go over the control connection.
+
+use std::io;
+
+/// One reply, as the bytes of the wire with its line ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply(Vec<u8>);
+
+/// What a command comes to: both are replies, and `?` leaves at the first refusal.
+pub(super) type Answer = Result<Reply, Reply>;
+
+impl Reply {
+    /// A reply of one line.
+    pub(super) fn new(code: u16, text: impl AsRef<[u8]>) -> Self {
+        Self(line(code, b' ', text.as_ref()))
+    }
+
+    /// A reply of several lines: those between the first and the last begin with a blank.
+    pub(super) fn lines(code: u16, first: &str, between: &[Vec<u8>], last: &str) -> Self {
+        let mut wire = line(code, b'-', first.as_bytes());
+        for text in between {
+            wire.push(b' ');
+            wire.extend(on_one_line(text));
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire.extend(line(code, b' ', last.as_bytes()));
+        Self(wire)
+    }
+
+    /// Bytes that a plan wants sent as they are.
+    pub(super) fn exactly(wire: Vec<u8>) -> Self {
+        Self(wire)
+    }
+
+    /// What the file system said, in the words of FTP.
+    pub(super) fn refusal(error: &io::Error) -> Self {
+        use io::ErrorKind;
+        match error.kind() {
+            ErrorKind::NotFound => Self::new(550, "No such file or directory."),
+            ErrorKind::PermissionDenied => Self::new(550, "Permission denied."),
+            ErrorKind::AlreadyExists => Self::new(550, "File exists."),
+            ErrorKind::DirectoryNotEmpty => Self::new(550, "Directory not empty."),
+            ErrorKind::NotADirectory => Self::new(550, "Not a directory."),
+            ErrorKind::IsADirectory => Self::new(550, "Is a directory."),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Self::new(452, "No space left on device.")
+            }
+            _ => Self::new(550, "Failed."),
+        }
+    }
+
+    /// The bytes of the wire.
+    pub(super) fn wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// This reply and then another, to go out in one packet.
+    #[must_use]
+    pub(super) fn then(mut self, other: &Self) -> Self {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
+    /// Without text, unless the text is what the client asked for.
+    #[must_use]
+    pub(super) fn bare(self) -> Self {
+        let says_something = [&b"213"[..], b"215", b"227", b"229", b"257"];
+        let code = self.0.get(..3).unwrap_or_default();
+        if self.0.get(3) == Some(&b'-') || says_something.contains(&code) {
+            return self;
+        }
+        Self([code, b"\r\n"].concat())
+    }
+}
+
+impl From<io::Error> for Reply {
+    fn from(error: io::Error) -> Self {
+        Self::refusal(&error)
+    }
+}
+
+fn line(code: u16, mark: u8, text: &[u8]) -> Vec<u8> {
+    let mut wire = code.to_string().into_bytes();
+    wire.push(mark);
+    wire.extend(on_one_line(text));
+    wire.extend_from_slice(b"\r\n");
+    wire
+}
+
+/// Names may hold line feeds, which vsftpd sends as NUL, and 0xFF, which Telnet wants doubled.
+fn on_one_line(text: &[u8]) -> Vec<u8> {
+    let mut safe = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b'\n' => safe.push(0),
+            0xff => safe.extend_from_slice(&[0xff, 0xff]),
+            _ => safe.push(*byte),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_as_ftp_wants_it() {
+        assert_eq!(Reply::new(257, b"\"/a\n\xff\"").wire(), b"257 \"/a\0\xff\xff\"\r\n");
+        let reply = Reply::lines(211, "Features:", &[b"SIZE".to_vec()], "End");
+        assert_eq!(reply.wire(), b"211-Features:\r\n SIZE\r\n211 End\r\n");
+    }
+
+    #[test]
+    fn a_bare_reply_keeps_what_was_asked_for() {
+        assert_eq!(Reply::new(200, "Fine.").bare().wire(), b"200\r\n");
+        assert_eq!(Reply::new(213, "17").bare().wire(), b"213 17\r\n");
+    }
+}

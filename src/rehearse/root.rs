@@ -1,0 +1,161 @@
+//! The folder that is served, and paths that cannot leave it.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use crate::fault::{Fault, Outcome};
+
+/// A path as the client sees it: from the served root, without `.`, `..` and double slashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place(Vec<Vec<u8>>);
+
+impl Place {
+    /// The served root.
+    pub(super) const fn root() -> Self {
+        Self(Vec::new())
+    }
+
+    /// `path` as named from this folder. A `..` at the root stays there.
+    #[must_use]
+    pub(super) fn join(&self, path: &[u8]) -> Self {
+        let mut parts = if path.starts_with(b"/") { Vec::new() } else { self.0.clone() };
+        for part in path.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(parts.pop()),
+                _ => parts.push(part.to_vec()),
+            }
+        }
+        Self(parts)
+    }
+
+    /// The folder above.
+    #[must_use]
+    pub(super) fn parent(&self) -> Self {
+        self.join(b"..")
+    }
+
+    /// The last part, nothing for the root.
+    pub(super) fn name(&self) -> &[u8] {
+        self.0.last().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether it is `other` or lies below it.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    /// The path with its leading slash.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        [b"/", self.0.join(&b'/').as_slice()].concat()
+    }
+
+    /// The path in quotation marks, those inside doubled (RFC 959, appendix II).
+    pub(super) fn quoted(&self) -> Vec<u8> {
+        let mut text = vec![b'"'];
+        for byte in self.bytes() {
+            if byte == b'"' {
+                text.push(b'"');
+            }
+            text.push(byte);
+        }
+        text.push(b'"');
+        text
+    }
+}
+
+/// The folder that is served.
+#[derive(Debug, Clone)]
+pub(super) struct Root(PathBuf);
+
+impl Root {
+    /// Takes a folder of this machine.
+    pub(super) fn open(folder: &Path) -> Outcome<Self> {
+        let path =
+            fs::canonicalize(folder).map_err(|error| Fault::local("serve", folder, error))?;
+        if path.is_dir() {
+            return Ok(Self(path));
+        }
+        Err(Fault::local("serve", folder, io::ErrorKind::NotADirectory.into()))
+    }
+
+    /// Where the entry itself is, which may be a link or not be there; its folder must be inside the root.
+    pub(super) fn entry(&self, place: &Place) -> io::Result<PathBuf> {
+        if place.0.is_empty() {
+            return Ok(self.0.clone());
+        }
+        let folder = self.inside(&self.plain(&place.parent()))?;
+        Ok(folder.join(OsStr::from_bytes(place.name())))
+    }
+
+    /// Where it leads when links are followed; links out of the root are refused.
+    pub(super) fn target(&self, place: &Place) -> io::Result<PathBuf> {
+        self.inside(&self.plain(place))
+    }
+
+    /// Where a file can be written: the target if there is one, else the entry unless it is a dead link.
+    pub(super) fn writable(&self, place: &Place) -> io::Result<PathBuf> {
+        let entry = self.entry(place)?;
+        match fs::symlink_metadata(&entry) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(entry),
+            Err(error) => Err(error),
+            Ok(_) => match self.target(place)? {
+                path if path.is_file() => Ok(path),
+                _ => Err(io::ErrorKind::PermissionDenied.into()),
+            },
+        }
+    }
+
+    fn plain(&self, place: &Place) -> PathBuf {
+        let mut path = self.0.clone();
+        path.extend(place.0.iter().map(|part| OsStr::from_bytes(part)));
+        path
+    }
+
+    fn inside(&self, path: &Path) -> io::Result<PathBuf> {
+        let real = fs::canonicalize(path)?;
+        if real.starts_with(&self.0) {
+            return Ok(real);
+        }
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_do_not_climb_above_the_root() {
+        let folder = Place::root().join(b"/a/b");
+        for (path, whole) in [
+            (&b"c"[..], &b"/a/b/c"[..]),
+            (b"../../../x", b"/x"),
+            (b"//y/./z/", b"/y/z"),
+            (b"", b"/a/b"),
+        ] {
+            assert_eq!(folder.join(path).bytes(), whole);
+        }
+        assert_eq!(Place::root().join(b"a\"b").quoted(), b"\"/a\"\"b\"");
+    }
+
+    #[test]
+    fn links_that_lead_out_are_refused() {
+        let outside = tempfile::tempdir().unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink(outside.path(), inside.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/new", inside.path().join("dead")).unwrap();
+        let root = Root::open(inside.path()).unwrap();
+        let secret = Place::root().join(b"out/secret");
+        assert!(root.target(&secret).is_err());
+        assert!(root.entry(&secret).is_err());
+        assert!(root.writable(&Place::root().join(b"dead")).is_err());
+        assert!(root.entry(&Place::root().join(b"out")).is_ok(), "the link itself can be deleted");
+        assert!(root.writable(&Place::root().join(b"new")).is_ok());
+    }
+}

@@ -1,0 +1,133 @@
+//! The server: one thread, one listener, its sessions.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{io::AsyncWriteExt, runtime, task::JoinSet};
+
+use super::{
+    certificate::Identity,
+    log::Log,
+    plan::Plans,
+    root::Root,
+    session::Session,
+    setup::{Setup, Start},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    stop::Stop,
+};
+
+/// What all sessions of one server share.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) root: Root,
+    pub(super) setup: Setup,
+    pub(super) plans: Plans,
+    pub(super) identity: Option<Identity>,
+    pub(super) log: Log,
+}
+
+impl Stage {
+    /// Whether login and data must be under TLS.
+    pub(super) fn tls_required(&self) -> bool {
+        self.setup.tls.as_ref().is_some_and(|tls| tls.required)
+    }
+
+    /// Whether TLS begins with the connection.
+    pub(super) fn tls_first(&self) -> bool {
+        self.setup.tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit)
+    }
+}
+
+/// A running server. It ends when this is dropped, with all of its sessions.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stage: Arc<Stage>,
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server on a thread of its own; fails when the folder, the address or a certificate's name cannot be used.
+    pub fn start(setup: Setup) -> Outcome<Self> {
+        let listener = listen(setup.address)?;
+        let address = listener.local_addr().map_err(|error| Fault::network("listen", error))?;
+        let identity = setup.tls.as_ref().map(Identity::make).transpose()?;
+        let plans = Plans::new(setup.plans.clone());
+        let root = Root::open(&setup.root)?;
+        let stage = Arc::new(Stage { root, setup, plans, identity, log: Log::default() });
+        let stop = Stop::new();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Fault::network("start the rehearsal server", error))?;
+        let work = serve(listener, Arc::clone(&stage));
+        let until = stop.clone();
+        let thread = thread::Builder::new()
+            .name("rehearse".to_owned())
+            .spawn(move || drop(runtime.block_on(until.race(work))))
+            .map_err(|error| Fault::network("start the rehearsal server", error))?;
+        Ok(Self { address, stage, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate of the authority that a client has to trust, as PEM; empty without TLS.
+    pub fn ca_pem(&self) -> &str {
+        self.stage.identity.as_ref().map_or("", |identity| &identity.ca_pem)
+    }
+
+    /// Commands (`1 > RETR a`) and replies (`1 < 226 Transfer complete.`) so far, each with the number of its session;
+    /// passwords are masked, and what could fool a terminal is escaped.
+    pub fn log(&self) -> Vec<String> {
+        self.stage.log.lines()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.set();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+    let doing = format!("listen on {address}");
+    let listener = TcpListener::bind(address).map_err(|error| Fault::network(&doing, error))?;
+    listener.set_nonblocking(true).map_err(|error| Fault::network(&doing, error))?;
+    Ok(listener)
+}
+
+/// Takes clients until it is dropped; its sessions end with it.
+async fn serve(listener: TcpListener, stage: Arc<Stage>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let mut sessions = JoinSet::new();
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            Some(_) = sessions.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((mut socket, _)) if sessions.len() >= stage.setup.sessions_max => {
+                    drop(socket.write_all(b"421 Too many connections, please try later.\r\n").await);
+                }
+                Ok((socket, peer)) => {
+                    number += 1;
+                    sessions.spawn(Session::serve(socket, peer, Arc::clone(&stage), number));
+                }
+                // Out of descriptors, most likely: some will be closed soon.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+}

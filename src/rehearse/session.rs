@@ -1,0 +1,247 @@
+//! One client: its commands in their order, and what is remembered between them.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use rustls::ServerConfig;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    account::{Protection, Who},
+    command::{Command, Verb},
+    control::{Control, Line},
+    data::Port,
+    effect::{Act, Effect, When},
+    listing::Facts,
+    plan::Scene,
+    reply::{Answer, Reply},
+    root::Place,
+    server::Stage,
+    stream::Stream,
+};
+
+/// What follows a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next command.
+    Command,
+    /// The end of the session.
+    Close,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) control: Control,
+    pub(super) stage: Arc<Stage>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// TLS of this control connection and its data connections.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) who: Who,
+    pub(super) protection: Protection,
+    pub(super) folder: Place,
+    pub(super) facts: Facts,
+    /// Whether transfers convert line ends (`TYPE A`), as they do until the client says otherwise.
+    pub(super) converts: bool,
+    /// Where the next transfer begins.
+    pub(super) restart: u64,
+    /// What the next `RNTO` renames.
+    pub(super) renaming: Option<Place>,
+    /// Where the next data connection comes from.
+    pub(super) port: Port,
+    /// Whether the client has promised to use nothing but `EPSV`.
+    pub(super) extended_only: bool,
+    /// Whether the `ABOR` that comes next has done its work already.
+    pub(super) aborted: bool,
+}
+
+impl Session {
+    /// Serves a client until one side has had enough.
+    pub(super) async fn serve(
+        socket: TcpStream,
+        peer: SocketAddr,
+        stage: Arc<Stage>,
+        number: usize,
+    ) {
+        let Ok(local) = socket.local_addr() else { return };
+        // Small packets at once: a reply must not wait for the acknowledgement of the one before.
+        drop(socket.set_nodelay(true));
+        let mut session = Self {
+            control: Control::new(Stream::Plain(socket), Arc::clone(&stage), number),
+            peer,
+            local,
+            tls: stage.identity.as_ref().map(super::certificate::Identity::config),
+            stage,
+            who: Who::Nobody,
+            protection: Protection::None,
+            folder: Place::root(),
+            facts: Facts::all(),
+            converts: true,
+            restart: 0,
+            renaming: None,
+            port: Port::Closed,
+            extended_only: false,
+            aborted: false,
+        };
+        // What breaks a control connection is not worth a word: the client has gone.
+        if session.converse().await.is_ok() {
+            session.control.close().await;
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        if let (true, Some(config)) = (self.stage.tls_first(), &self.tls) {
+            self.control.secure(Arc::clone(config)).await?;
+        }
+        let mut next = self.greet().await?;
+        while next == Next::Command {
+            next = match timeout(self.stage.setup.idle_timeout, self.control.line()).await {
+                Ok(line) => self.hear(line?).await?,
+                Err(_) => self.control.send(b"421 Timeout.\r\n").await.map(|()| Next::Close)?,
+            };
+        }
+        Ok(())
+    }
+
+    async fn greet(&mut self) -> io::Result<Next> {
+        let scene = Scene::of(Verb::Greeting);
+        match self.instead(&scene) {
+            Some(act) => self.control.act(scene.verb, act).await,
+            None => self.say(&scene, Reply::new(220, "portolan rehearsal ready.")).await,
+        }
+    }
+
+    async fn hear(&mut self, line: Line) -> io::Result<Next> {
+        match line {
+            Line::End => Ok(Next::Close),
+            Line::TooLong => {
+                self.say(&Scene::of(Verb::Other), Reply::new(500, "Command line too long.")).await
+            }
+            Line::Whole(line) => self.obey(&Command::parse(&line)).await,
+        }
+    }
+
+    async fn obey(&mut self, command: &Command) -> io::Result<Next> {
+        let place = command.path().map(|path| self.folder.join(path));
+        let scene = Scene {
+            verb: command.verb,
+            path: place.as_ref(),
+            active: matches!(self.port, Port::Calling(_)),
+            name_taken: place.as_ref().is_some_and(|place| self.is_taken(place)),
+        };
+        if let Some(act) = self.instead(&scene) {
+            if scene.verb.is_transfer() {
+                self.port = Port::Closed;
+            }
+            return self.control.act(scene.verb, act).await;
+        }
+        if let Some(refusal) = self.refusal(command) {
+            return self.say(&scene, refusal).await;
+        }
+        let place = place.clone().unwrap_or_else(|| self.folder.clone());
+        match command.verb {
+            Verb::Quit => {
+                self.say(&scene, Reply::new(221, "Goodbye.")).await?;
+                Ok(Next::Close)
+            }
+            Verb::Auth => self.begin_tls(&scene, command).await,
+            Verb::Mlsd | Verb::List | Verb::Nlst => self.list(&scene, &place, command).await,
+            Verb::Retr => self.retrieve(&scene, &place).await,
+            Verb::Stor | Verb::Appe => self.store(&scene, &place).await,
+            _ => {
+                let reply = self.answer(command, &place).unwrap_or_else(|refusal| refusal);
+                self.say(&scene, reply).await
+            }
+        }
+    }
+
+    /// The commands whose answer is one reply.
+    fn answer(&mut self, command: &Command, place: &Place) -> Answer {
+        match command.verb {
+            Verb::User => self.user(&command.text()),
+            Verb::Pass => self.password(&command.text()),
+            Verb::Acct => self.account(&command.text()),
+            Verb::Pbsz => self.buffer_size(),
+            Verb::Prot => self.protect(&command.text()),
+            Verb::Feat => Ok(self.features()),
+            Verb::Opts => self.options(&command.text()),
+            Verb::Type => self.representation(&command.text()),
+            Verb::Mode => only(&command.text(), "S"),
+            Verb::Stru => only(&command.text(), "F"),
+            Verb::Syst => Ok(Reply::new(215, "UNIX Type: L8")),
+            Verb::Noop => Ok(Reply::new(200, "NOOP ok.")),
+            Verb::Help => Ok(self.help()),
+            Verb::Rest => self.restart_at(&command.text()),
+            Verb::Abor => Ok(self.abort()),
+            Verb::Pwd => Ok(self.current_folder()),
+            Verb::Cwd => self.enter(place),
+            Verb::Cdup => self.enter(&self.folder.parent()),
+            Verb::Mkd => self.make_folder(place),
+            Verb::Rmd => self.remove_folder(place),
+            Verb::Dele => self.delete(place),
+            Verb::Rnfr => self.rename_from(place),
+            Verb::Rnto => self.rename_to(place),
+            Verb::Size => self.size(place),
+            Verb::Mdtm => self.modified(place),
+            Verb::Mfmt => self.set_modified(command, place),
+            Verb::Hash => self.hash(place),
+            Verb::Site => self.site(command, place),
+            Verb::Mlst => self.facts_of(place),
+            Verb::Stat => self.status(place, command),
+            Verb::Pasv | Verb::Epsv => self.listen(command),
+            Verb::Port | Verb::Eprt => self.call(command),
+            _ => Err(Reply::new(500, "Unknown command.")),
+        }
+    }
+
+    /// Why a command cannot be done at all, whatever its argument.
+    fn refusal(&self, command: &Command) -> Option<Reply> {
+        let verb = command.verb;
+        if self.is_missing(verb) {
+            return Some(Reply::new(500, "Unknown command."));
+        }
+        if !verb.is_public() && self.who != Who::Known {
+            return Some(Reply::new(530, "Please login with USER and PASS."));
+        }
+        let empty = verb.needs_argument() && command.argument.is_empty();
+        empty.then(|| Reply::new(501, "An argument is missing."))
+    }
+
+    /// Whether the server does not have a command.
+    pub(super) fn is_missing(&self, verb: Verb) -> bool {
+        let tls_only = matches!(verb, Verb::Auth | Verb::Pbsz | Verb::Prot);
+        verb == Verb::Other
+            || tls_only && self.tls.is_none()
+            || self.stage.setup.without.contains(&verb)
+            || self.stage.plans.miss(verb)
+    }
+
+    /// What a plan wants in place of a command.
+    fn instead(&self, scene: &Scene<'_>) -> Option<Act> {
+        self.stage.plans.first(scene, |effect| match effect {
+            Effect::Instead { to, when, act } if to.contains(&scene.verb) => {
+                let now = match when {
+                    When::Always => true,
+                    When::Active => scene.active,
+                    When::NameTaken => scene.name_taken,
+                };
+                now.then(|| act.clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// Sends a reply, after which the next command is heard.
+    pub(super) async fn say(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<Next> {
+        self.control.reply(scene, reply).await?;
+        Ok(Next::Command)
+    }
+}
+
+/// `MODE` and `STRU`, of which nobody uses more than one value.
+fn only(given: &str, known: &str) -> Answer {
+    if given.eq_ignore_ascii_case(known) {
+        return Ok(Reply::new(200, format!("Set to {known}.")));
+    }
+    Err(Reply::new(504, format!("Only {known} is known.")))
+}

@@ -1,0 +1,150 @@
+//! Where the bytes of transfers come from, and the line ends of `TYPE A`.
+
+use std::{
+    fs::File,
+    io::{self, Cursor, Read},
+};
+
+use crate::limits::COPY_BYTES;
+
+/// Bytes to be sent.
+pub(super) struct Source {
+    /// What is read.
+    pub(super) bytes: Box<dyn Read + Send>,
+    /// How many there are, as far as is known.
+    pub(super) size: u64,
+}
+
+impl Source {
+    /// These bytes.
+    pub(super) fn bytes(bytes: Vec<u8>) -> Self {
+        let size = bytes.len() as u64;
+        Self { bytes: Box::new(Cursor::new(bytes)), size }
+    }
+
+    /// A file from where it stands, `size` bytes, with its line ends converted or not.
+    pub(super) fn file(file: File, size: u64, converts: bool) -> Self {
+        let bytes: Box<dyn Read + Send> =
+            if converts { Box::new(WithReturns { file, left: None }) } else { Box::new(file) };
+        Self { bytes, size }
+    }
+}
+
+/// A file with a CR before every LF (`TYPE A`).
+struct WithReturns {
+    file: File,
+    /// What a read before has not given out.
+    left: Option<Cursor<Vec<u8>>>,
+}
+
+impl Read for WithReturns {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(left) = &mut self.left {
+                let read = left.read(buffer)?;
+                if read > 0 {
+                    return Ok(read);
+                }
+            }
+            let mut piece = vec![0; COPY_BYTES];
+            let read = self.file.read(&mut piece)?;
+            if read == 0 {
+                return Ok(0);
+            }
+            let mut converted = Vec::with_capacity(read + read / 16);
+            for byte in piece.iter().take(read) {
+                if *byte == b'\n' {
+                    converted.push(b'\r');
+                }
+                converted.push(*byte);
+            }
+            self.left = Some(Cursor::new(converted));
+        }
+    }
+}
+
+/// Takes the CR of a CR LF away, wherever the pieces are cut (`TYPE A`).
+#[derive(Default)]
+pub(super) struct WithoutReturns {
+    /// Whether the last byte was a CR, which is not stored until the next is known.
+    held: bool,
+}
+
+impl WithoutReturns {
+    /// The piece as it is to be stored.
+    pub(super) fn strip(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut stripped = Vec::with_capacity(piece.len() + 1);
+        for byte in piece {
+            if self.held && *byte != b'\n' {
+                stripped.push(b'\r');
+            }
+            self.held = *byte == b'\r';
+            if !self.held {
+                stripped.push(*byte);
+            }
+        }
+        stripped
+    }
+
+    /// What is held back at the end.
+    pub(super) fn rest(&self) -> &'static [u8] {
+        if self.held { b"\r" } else { b"" }
+    }
+}
+
+/// Lines of a listing, one after the other and never the same; `MLSD` and `LIST` both find a name in them.
+#[derive(Default)]
+pub(super) struct Entries {
+    count: u64,
+    line: Cursor<Vec<u8>>,
+}
+
+impl Read for Entries {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let read = self.line.read(rest)?;
+            if read == 0 {
+                self.count += 1;
+                let line =
+                    format!("type=file;size=1;modify=20200101000000; {:012}\r\n", self.count);
+                self.line = Cursor::new(line.into_bytes());
+            }
+            filled += read;
+        }
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn returns_go_wherever_the_pieces_are_cut() {
+        let mut returns = WithoutReturns::default();
+        let mut text = Vec::new();
+        for piece in [&b"a\r"[..], b"\nb\rc\r", b"\r\n", b"\r"] {
+            text.extend(returns.strip(piece));
+        }
+        text.extend(returns.rest());
+        assert_eq!(text, b"a\nb\rc\r\n\r");
+    }
+
+    #[test]
+    fn returns_come_before_every_line_feed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "x\ny\n").unwrap();
+        let file = File::open(folder.path().join("a")).unwrap();
+        let mut text = String::new();
+        WithReturns { file, left: None }.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x\r\ny\r\n");
+    }
+
+    #[test]
+    fn entries_never_end() {
+        let mut buffer = [0; 200];
+        assert_eq!(Entries::default().read(&mut buffer).unwrap(), 200);
+        assert!(buffer.starts_with(b"type=file;size=1;modify=20200101000000; 000000000001\r\n"));
+    }
+}

@@ -1,0 +1,330 @@
+//! Every plan of faults, seen on the wire. Those of TLS are in `secure`.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Scratch, TEXT,
+    client::{Client, all, is_timeout},
+};
+
+/// A plan, and commands with the replies that they then get.
+type Talk = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// A plan, and what to look at.
+pub(super) type Case = (&'static str, fn(&Scratch));
+
+const DONE: &str = "226 Transfer complete.";
+const UNKNOWN: &str = "500 Unknown command.";
+const NO_CONNECTION: &str = "425 Failed to establish connection.";
+
+/// The plans that can be seen from replies alone.
+pub(super) const TALKS: &[Talk] = &[
+    (
+        "pasv-refused",
+        &[("PASV", "502 Command not implemented."), ("EPSV", "502 Command not implemented.")],
+    ),
+    ("epsv-refused", &[("EPSV", UNKNOWN)]),
+    (
+        "active-refused",
+        &[
+            ("PORT 127,0,0,1,9,9", "500 Illegal PORT command."),
+            ("EPRT |1|127.0.0.1|2000|", "500 Illegal PORT command."),
+        ],
+    ),
+    (
+        "eprt-refused",
+        &[
+            ("EPRT |1|127.0.0.1|2000|", UNKNOWN),
+            ("PORT 127,0,0,1,9,9", "200 PORT command successful."),
+        ],
+    ),
+    (
+        "active-425",
+        &[
+            ("RETR a.txt", "425 Use PORT or PASV first."),
+            ("PORT 127,0,0,1,9,9", "200 PORT command successful."),
+            ("RETR a.txt", NO_CONNECTION),
+        ],
+    ),
+    ("retr-425", &[("RETR a.txt", NO_CONNECTION)]),
+    ("retr-425*1", &[("RETR a.txt", NO_CONNECTION), ("RETR a.txt", "425 Use PORT or PASV first.")]),
+    (
+        "retr-425@/in",
+        &[("RETR a.txt", "425 Use PORT or PASV first."), ("RETR in/b", NO_CONNECTION)],
+    ),
+    ("stor-425", &[("STOR b", NO_CONNECTION), ("APPE b", NO_CONNECTION)]),
+    (
+        "double-reply",
+        &[
+            ("DELE a.txt", "250 Delete operation successful."),
+            ("DELE a.txt", "250 Delete operation successful."),
+        ],
+    ),
+    ("bare-code", &[("NOOP", "200"), ("SIZE a.txt", "213 14"), ("DELE gone", "550")]),
+    (
+        "multiline-trap",
+        &[(
+            "CWD in",
+            "250-Welcome.|257 \"/evil\"|230 users online| 250 not the end|250 Directory successfully changed.",
+        )],
+    ),
+    ("reply=SIZE:213 7", &[("SIZE a.txt", "213 7")]),
+    ("reply=OTHER:200 sure", &[("XYZZY", "200 sure")]),
+    (
+        "busy-421=CWD",
+        &[("NOOP", "200 NOOP ok."), ("CWD in", "421 Service not available."), ("NOOP", "(end)")],
+    ),
+    ("hang-up=CWD", &[("CWD in", "(end)")]),
+    (
+        "list-550",
+        &[("MLSD", "550 No such file or directory."), ("LIST", "550 No such file or directory.")],
+    ),
+    ("list-450", &[("NLST", "450 File busy.")]),
+    ("no-size", &[("SIZE a.txt", UNKNOWN)]),
+    ("no-mlsd", &[("MLSD", UNKNOWN)]),
+    ("no-mlst", &[("MLST", UNKNOWN)]),
+    ("no-mfmt", &[("MFMT 20200101000000 a.txt", UNKNOWN)]),
+    ("no-hash", &[("HASH a.txt", UNKNOWN)]),
+    ("rename-refused", &[("RNFR a.txt", "350 Ready for RNTO."), ("RNTO b", "550 Rename failed.")]),
+    (
+        "rename-onto-refused",
+        &[
+            ("RNFR a.txt", "350 Ready for RNTO."),
+            ("RNTO .hidden", "550 File exists."),
+            ("RNTO b", "250 Rename successful."),
+        ],
+    ),
+    ("mkd-refused", &[("MKD b", "550 Permission denied.")]),
+    (
+        "delete-refused",
+        &[("DELE a.txt", "550 Permission denied."), ("RMD in", "550 Permission denied.")],
+    ),
+];
+
+/// The plans that need a closer look.
+pub(super) const CASES: &[Case] = &[
+    ("pasv-dead", |scratch| {
+        let mut client = scratch.client();
+        let port = client.extended_port();
+        let error = TcpStream::connect((client.server().ip(), port)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }),
+    ("pasv-blackhole", |scratch| {
+        let mut client = scratch.client();
+        let address = SocketAddr::new(client.server().ip(), client.extended_port());
+        let error = TcpStream::connect_timeout(&address, Duration::from_millis(300)).unwrap_err();
+        assert!(is_timeout(&error), "{error}");
+    }),
+    ("pasv-foreign", |scratch| {
+        let reply = scratch.client().ask("PASV");
+        assert!(reply.starts_with("227 Entering Passive Mode (10,255,255,1,"), "{reply}");
+    }),
+    ("pasv-nonsense", |scratch| {
+        let mut client = scratch.client();
+        assert!(client.ask("PASV").contains(",1216,"));
+        assert_eq!(client.ask("EPSV"), "229 Entering Extended Passive Mode (|||1000000|)");
+    }),
+    ("active-silent", |scratch| {
+        let mut client = scratch.client();
+        let listener = client.active();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        assert!(client.is_silent());
+        listener.set_nonblocking(true).unwrap();
+        assert!(is_timeout(&listener.accept().unwrap_err()));
+    }),
+    ("active-late-425", |scratch| {
+        let mut client = scratch.client();
+        let _listener = client.active();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        assert_eq!(client.reply(), NO_CONNECTION);
+    }),
+    ("active-stranger", |scratch| {
+        let mut client = scratch.client();
+        let listener = client.active();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        let (stranger, from) = listener.accept().unwrap();
+        assert_eq!(from.ip().to_string(), "127.0.0.9");
+        assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+        assert_ne!(all(stranger).unwrap(), TEXT);
+    }),
+    ("drop-after=5", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        let mut start = [0; 5];
+        data.read_exact(&mut start).unwrap();
+        assert_eq!(start, TEXT[..5]);
+        assert_eq!(all(data).unwrap_err(), ErrorKind::ConnectionReset);
+        assert_eq!(client.reply(), "426 Connection closed; transfer aborted.");
+        assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
+    }),
+    ("short-226", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..7])),
+    ("short=3", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..3])),
+    ("long-226", |scratch| {
+        downloads(scratch, "RETR a.txt", &[TEXT, b"and some more\n"].concat());
+    }),
+    ("stor-short", |scratch| {
+        assert_eq!(scratch.client().put("STOR b", b"12345678"), DONE);
+        assert_eq!(scratch.read("b"), b"1234");
+    }),
+    ("stor-552", |scratch| {
+        assert_eq!(scratch.client().put("STOR b", b"1234"), "552 Quota exceeded.");
+    }),
+    ("stor-451", |scratch| {
+        let reply = scratch.client().put("STOR b", b"1234");
+        assert_eq!(reply, "451 Local error in processing.");
+    }),
+    ("slow=40", |scratch| {
+        let start = Instant::now();
+        downloads(scratch, "RETR a.txt", TEXT);
+        assert!(start.elapsed() > Duration::from_millis(300));
+    }),
+    ("late-226", |scratch| {
+        let start = Instant::now();
+        downloads(scratch, "RETR a.txt", TEXT);
+        assert!(start.elapsed() > Duration::from_secs(2));
+    }),
+    ("early-226", |scratch| {
+        let mut client = scratch.client();
+        let data = client.passive();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        assert_eq!(client.reply(), DONE);
+        assert_eq!(all(data).unwrap(), TEXT);
+        assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
+    }),
+    ("double-226", |scratch| {
+        let mut client = scratch.client();
+        assert_eq!(client.get("RETR a.txt").2, DONE);
+        assert_eq!(client.reply(), DONE);
+    }),
+    ("no-final", |scratch| {
+        let mut client = scratch.client();
+        let data = client.passive();
+        assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+        assert_eq!(all(data).unwrap(), TEXT);
+        assert!(client.is_silent());
+    }),
+    ("slow-control", |scratch| {
+        let mut client = Client::connect(scratch.server.address());
+        let start = Instant::now();
+        assert_eq!(client.reply(), "220 portolan rehearsal ready.");
+        assert!(start.elapsed() > Duration::from_millis(100));
+    }),
+    ("double-reply", |scratch| {
+        let mut client = scratch.client();
+        client.ask("DELE a.txt");
+        assert_eq!(client.reply(), "250 Delete operation successful.");
+    }),
+    ("no-reply=SIZE", |scratch| {
+        let mut client = scratch.client();
+        client.send("SIZE a.txt");
+        assert!(client.is_silent());
+        assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
+    }),
+    ("reply=NOOP:200 a\\0b\\x07\\r\\n200 c", |scratch| {
+        let mut client = scratch.client();
+        assert_eq!(client.ask("NOOP"), "200 a\0b\x07");
+        assert_eq!(client.reply(), "200 c");
+    }),
+    ("greeting=230 in already", |scratch| {
+        let mut client = Client::connect(scratch.server.address());
+        assert_eq!(client.reply(), "230 in already");
+    }),
+    ("greeting-endless", |scratch| {
+        let mut client = Client::connect(scratch.server.address());
+        assert!((0..2000).all(|_| client.line().unwrap().starts_with("220-")));
+    }),
+    ("feat-endless", |scratch| {
+        let mut client = scratch.client();
+        client.send("FEAT");
+        assert!((0..2000).all(|_| client.line().unwrap().starts_with("211-")));
+    }),
+    ("list-empty", |scratch| downloads(scratch, "MLSD", b"")),
+    ("listing=type=file; ../x\\n", |scratch| downloads(scratch, "LIST", b"type=file; ../x\n")),
+    ("listing-cut=9", |scratch| downloads(scratch, "MLSD", b"type=cdir")),
+    ("listing-endless", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.ask("MLSD");
+        data.read_exact(&mut vec![0; 8 << 20]).unwrap();
+        drop(data);
+        assert!(client.reply().starts_with("426"));
+    }),
+    ("login-530", |scratch| login_ends_with(scratch, "530 Login incorrect.")),
+    ("login-421", |scratch| login_ends_with(scratch, "421 Too many users, try later.")),
+];
+
+/// Downloads all of this, with 226 at the end and the session in step.
+fn downloads(scratch: &Scratch, command: &str, wanted: &[u8]) {
+    let mut client = scratch.client();
+    let (first, bytes, last) = client.get(command);
+    assert_eq!((first.as_str(), last.as_str()), ("150 Ok to send data.", DONE));
+    assert_eq!(String::from_utf8_lossy(&bytes.unwrap()), String::from_utf8_lossy(wanted));
+    assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
+}
+
+fn login_ends_with(scratch: &Scratch, reply: &str) {
+    let mut client = Client::connect(scratch.server.address());
+    client.reply();
+    client.ask("USER me");
+    assert_eq!(client.ask("PASS x"), reply);
+}
+
+#[test]
+fn every_plan_that_shows_in_replies_does_so() {
+    for (plan, talk) in TALKS {
+        let scratch = Scratch::with_plan(plan);
+        let mut client = Client::connect(scratch.server.address());
+        client.reply();
+        for login in ["USER me", "PASS x", "TYPE I"] {
+            client.ask(login);
+        }
+        for (command, reply) in *talk {
+            assert_eq!(client.ask(command), *reply, "{plan}: {command}");
+        }
+    }
+}
+
+#[test]
+fn every_other_plan_does_what_it_says() {
+    std::thread::scope(|scope| {
+        for (plan, look) in CASES {
+            let case = move || look(&Scratch::with_plan(plan));
+            std::thread::Builder::new().name((*plan).to_owned()).spawn_scoped(scope, case).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_upload_that_breaks_leaves_a_short_file() {
+    let scratch = Scratch::new();
+    let mut client = scratch.client();
+    let mut data = client.passive();
+    assert_eq!(client.ask("STOR a.txt"), "150 Ok to send data.");
+    data.write_all(b"sho").unwrap();
+    client.send("ABOR");
+    assert_eq!(client.reply(), "426 Transfer aborted.");
+    assert!(scratch.read("a.txt").len() < TEXT.len());
+}
+
+#[test]
+fn plans_join() {
+    let scratch = Scratch::with(|setup| {
+        let plans = ["epsv-refused", "pasv-foreign", "short=2*1"];
+        setup.plans = plans.map(|plan| crate::rehearse::Plan::parse(plan).unwrap()).to_vec();
+    });
+    let mut client = scratch.client();
+    assert_eq!(client.ask("EPSV"), UNKNOWN);
+    assert!(client.ask("PASV").contains("10,255,255,1"));
+    let listener = client.active();
+    client.ask("RETR a.txt");
+    assert_eq!(all(listener.accept().unwrap().0).unwrap(), &TEXT[..2]);
+    assert_eq!(client.reply(), DONE);
+    let listener = client.active();
+    client.ask("RETR a.txt");
+    assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+}

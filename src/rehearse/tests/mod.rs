@@ -1,0 +1,59 @@
+//! The server as a client sees it: on the wire.
+
+mod client;
+mod commands;
+mod faults;
+mod secure;
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::{Plan, Server, Setup};
+use client::Client;
+
+/// What the file `a.txt` of every test holds.
+const TEXT: &[u8] = b"one\ntwo\nthree\n";
+
+/// A server with a small tree, and the folder that it serves.
+struct Scratch {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with_plan(plan: &str) -> Self {
+        Self::with(|setup| setup.plans = vec![Plan::parse(plan).unwrap()])
+    }
+
+    fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), TEXT).unwrap();
+        fs::write(folder.path().join(".hidden"), "").unwrap();
+        fs::create_dir(folder.path().join("in")).unwrap();
+        let mut setup = Setup::at(folder.path());
+        change(&mut setup);
+        let server = Server::start(setup).unwrap();
+        Self { server, folder }
+    }
+
+    /// A client that has logged in and chosen `TYPE I`.
+    fn client(&self) -> Client {
+        let mut client = Client::connect(self.server.address());
+        assert!(client.reply().starts_with("220"));
+        client.login();
+        client
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path().join(name)).unwrap()
+    }
+}

@@ -1,0 +1,275 @@
+//! `RETR`, `STOR`, `APPE`, and what all commands with a data connection have in common.
+
+use std::{
+    fs::{File, OpenOptions},
+    future::Future,
+    io::{self, Seek, SeekFrom},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    account::Protection,
+    command::Verb,
+    control::Interruption,
+    data::Port,
+    effect::{Active, Effect, Ending},
+    flow::Flow,
+    plan::Scene,
+    reply::Reply,
+    root::Place,
+    server::Stage,
+    session::{Next, Session},
+    source::Source,
+    stream::Stream,
+};
+use crate::limits::REPLY_TIMEOUT;
+
+/// How late a late final reply is.
+const LATE: Duration = Duration::from_secs(2);
+/// When a final reply that comes twice comes again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// What a data connection is for.
+pub(super) enum Cargo {
+    /// These bytes go to the client.
+    Out(Source),
+    /// What the client sends goes into this file.
+    In {
+        /// The file, standing where the bytes go.
+        file: File,
+        /// Whether line ends are converted.
+        converts: bool,
+    },
+}
+
+impl Cargo {
+    /// Lines of a listing, each with its end.
+    pub(super) fn text(lines: &[Vec<u8>]) -> Self {
+        let mut text = lines.join(&b"\r\n"[..]);
+        if !lines.is_empty() {
+            text.extend_from_slice(b"\r\n");
+        }
+        Self::Out(Source::bytes(text))
+    }
+
+    async fn carry(self, stream: Stream, flow: &Flow) -> Result<(), Reply> {
+        match self {
+            Self::Out(source) => flow.send(stream, source).await,
+            Self::In { file, converts } => flow.receive(stream, file, converts).await,
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
+        let cargo = self.file_to_send(place);
+        self.transfer_if(scene, cargo).await
+    }
+
+    pub(super) async fn store(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
+        let cargo = self.file_to_store(scene.verb, place);
+        self.transfer_if(scene, cargo).await
+    }
+
+    async fn transfer_if(
+        &mut self,
+        scene: &Scene<'_>,
+        cargo: Result<Cargo, Reply>,
+    ) -> io::Result<Next> {
+        match cargo {
+            Ok(cargo) => self.transfer(scene, cargo).await,
+            Err(refusal) => {
+                self.port.close();
+                self.say(scene, refusal).await
+            }
+        }
+    }
+
+    fn file_to_send(&mut self, place: &Place) -> Result<Cargo, Reply> {
+        let start = std::mem::take(&mut self.restart);
+        let mut file = File::open(self.file(place)?)?;
+        let size = file.metadata()?.len();
+        if start > size {
+            return Err(Reply::new(554, "The restart position is behind the end of the file."));
+        }
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Cargo::Out(Source::file(file, size - start, self.converts)))
+    }
+
+    /// Opens the named file itself, as real servers do: an upload that breaks leaves a short file.
+    fn file_to_store(&mut self, verb: Verb, place: &Place) -> Result<Cargo, Reply> {
+        let start = std::mem::take(&mut self.restart);
+        if matches!(self.port, Port::Closed) {
+            return Err(no_port());
+        }
+        let path = self.stage.root.writable(place)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        if verb == Verb::Appe {
+            file.seek(SeekFrom::End(0))?;
+        } else {
+            file.set_len(start)?;
+            file.seek(SeekFrom::Start(start))?;
+        }
+        Ok(Cargo::In { file, converts: self.converts })
+    }
+
+    /// Everything from the 150 to the final reply.
+    pub(super) async fn transfer(&mut self, scene: &Scene<'_>, cargo: Cargo) -> io::Result<Next> {
+        let port = std::mem::replace(&mut self.port, Port::Closed);
+        if matches!(port, Port::Closed) {
+            return self.say(scene, no_port()).await;
+        }
+        if self.stage.tls_required() && self.protection != Protection::Private {
+            let refusal = Reply::new(521, "Data connections must be encrypted.");
+            return self.say(scene, refusal).await;
+        }
+        let stage = Arc::clone(&self.stage);
+        let ending = stage.plans.first(scene, |effect| match effect {
+            Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(*ending),
+            _ => None,
+        });
+        let done = match self.open(scene, &port, ending).await? {
+            Opened::Stream(stream) => {
+                let flow = Flow::new(stage.bends(scene));
+                self.watch(cargo.carry(stream, &flow)).await
+            }
+            Opened::Refused(reply) => Ok(Err(reply)),
+            Opened::Silent => return Ok(Next::Command),
+            Opened::Interrupted(why) => Err(why),
+        };
+        match done {
+            Ok(Ok(())) => self.finish(scene, ending).await,
+            Ok(Err(failure)) => self.say(scene, failure).await,
+            Err(Interruption::Gone) => Ok(Next::Close),
+            Err(Interruption::Abort) => {
+                self.aborted = true;
+                self.say(scene, Reply::new(426, "Transfer aborted.")).await
+            }
+        }
+    }
+
+    /// Makes the data connection: a call follows the 150, a connection of the client's comes before it.
+    async fn open(
+        &mut self,
+        scene: &Scene<'_>,
+        port: &Port,
+        ending: Option<Ending>,
+    ) -> io::Result<Opened> {
+        let stage = Arc::clone(&self.stage);
+        let mut beginning = Reply::new(150, "Ok to send data.");
+        if ending == Some(Ending::Early) {
+            beginning = beginning.then(&complete());
+        }
+        let trouble = stage.plans.first(scene, |effect| match effect {
+            Effect::Active(trouble) if scene.active => Some(*trouble),
+            _ => None,
+        });
+        if scene.active {
+            self.control.reply(scene, beginning.clone()).await?;
+        }
+        match trouble {
+            Some(Active::Silent) => return Ok(Opened::Silent),
+            Some(Active::Late425) => return Ok(Opened::Refused(no_connection())),
+            Some(Active::Stranger) | None => {}
+        }
+        let (local, peer) = (self.local.ip(), self.peer.ip());
+        let opening = timeout(stage.setup.open_timeout, async {
+            let _stranger = match trouble {
+                Some(_) => port.let_stranger_call().await?,
+                None => None,
+            };
+            port.open(local, peer).await
+        });
+        let socket = match self.watch(opening).await {
+            Ok(Ok(Ok(socket))) => socket,
+            Ok(_) => return Ok(Opened::Refused(no_connection())),
+            Err(why) => return Ok(Opened::Interrupted(why)),
+        };
+        if !scene.active {
+            self.control.reply(scene, beginning).await?;
+        }
+        self.protected(scene, Stream::Plain(socket)).await
+    }
+
+    /// The connection under TLS, if the client has asked for it.
+    async fn protected(&mut self, scene: &Scene<'_>, stream: Stream) -> io::Result<Opened> {
+        let config = self.tls.clone().filter(|_| self.protection == Protection::Private);
+        let Some(config) = config else { return Ok(Opened::Stream(stream)) };
+        let stream = match self.watch(timeout(REPLY_TIMEOUT, stream.secure(config))).await {
+            Ok(Ok(Ok(stream))) => stream,
+            Ok(_) => return Ok(Opened::Refused(Reply::new(425, "TLS negotiation failed."))),
+            Err(why) => return Ok(Opened::Interrupted(why)),
+        };
+        let strict = |effect: &Effect| (*effect == Effect::ReuseTls).then_some(());
+        if !stream.is_resumed() && self.stage.plans.first(scene, strict).is_some() {
+            let text = "SSL connection failed: session reuse required.";
+            return Ok(Opened::Refused(Reply::new(522, text)));
+        }
+        Ok(Opened::Stream(stream))
+    }
+
+    /// The final reply of a transfer that went well, as the plans want it.
+    async fn finish(&mut self, scene: &Scene<'_>, ending: Option<Ending>) -> io::Result<Next> {
+        match ending {
+            None => self.say(scene, complete()).await,
+            Some(Ending::Say(line)) => {
+                self.say(scene, Reply::exactly(format!("{line}\r\n").into_bytes())).await
+            }
+            Some(Ending::Late) => {
+                sleep(LATE).await;
+                self.say(scene, complete()).await
+            }
+            Some(Ending::Again) => {
+                self.say(scene, complete()).await?;
+                sleep(AGAIN).await;
+                self.say(scene, complete()).await
+            }
+            Some(Ending::Early | Ending::Never) => Ok(Next::Command),
+        }
+    }
+
+    /// The result of `work`, unless the client wants it to end.
+    async fn watch<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interruption> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            why = self.control.interruption() => Err(why),
+        }
+    }
+}
+
+impl Stage {
+    fn bends(&self, scene: &Scene<'_>) -> Vec<super::effect::Bend> {
+        self.plans.every(scene, |effect| match effect {
+            Effect::Flow(verbs, bend) if verbs.contains(&scene.verb) => Some(bend.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// What came of the attempt to make a data connection.
+enum Opened {
+    /// It stands.
+    Stream(Stream),
+    /// It could not be made.
+    Refused(Reply),
+    /// A plan wants no more to be heard of it.
+    Silent,
+    /// The client has lost interest.
+    Interrupted(Interruption),
+}
+
+fn complete() -> Reply {
+    Reply::new(226, "Transfer complete.")
+}
+
+fn no_port() -> Reply {
+    Reply::new(425, "Use PORT or PASV first.")
+}
+
+fn no_connection() -> Reply {
+    Reply::new(425, "Failed to establish connection.")
+}
