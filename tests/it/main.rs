@@ -6,4 +6,4 @@
 )]
 
 mod support;
-// mod tidy;
+mod tidy;
