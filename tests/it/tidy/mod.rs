@@ -32,8 +32,11 @@ impl Source {
         self.path.trim_end_matches("/mod.rs").matches('/').count()
     }
 
-    /// The code that is built into the program.
+    /// The code that is built into the program; none in a file of tests.
     fn product(&self) -> String {
+        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+            return String::new();
+        }
         rust::without_tests(&rust::code(&self.text))
     }
 }

@@ -85,6 +85,7 @@ fn a_look_up_or_aside_is_seen() {
     let fine =
         "use crate::ftp::b; use super::c; // crate::cli\n#[cfg(test)] mod t { use crate::cli; }";
     assert_eq!(told("src/ftp/a.rs", fine), "");
+    assert_eq!(told("src/ftp/tests.rs", "use crate::rehearse::Server;"), "");
     assert_eq!(told("src/lib.rs", "use crate::cli;"), "");
 }
 

@@ -7,7 +7,12 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::support::wait;
 
 /// First process of the room. The test holds the other end of its standard input: when that closes,
 /// because the test ended or was killed, the server goes; and when this process goes, the kernel
@@ -26,6 +31,9 @@ server=$!
 exec 3<&-
 wait $server
 "#;
+
+/// A room ends in a few milliseconds; after that it is made to.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 const UNSHARE: [&str; 4] = ["--mount", "--pid", "--fork", "--propagation=private"];
 
@@ -65,7 +73,10 @@ impl Drop for Room {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         // Its end is the end of the whole room, sessions included.
-        drop(self.keeper.wait());
+        if wait::until(END_TIME_MAX, || self.has_ended().then_some(())).is_none() {
+            kill_process_group(Pid::from_child(&self.keeper), Signal::KILL).ok();
+            drop(self.keeper.wait());
+        }
     }
 }
 

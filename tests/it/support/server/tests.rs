@@ -53,18 +53,27 @@ fn connect(server: &RealServer) -> TcpStream {
     TcpStream::connect(server.address()).unwrap()
 }
 
-fn secure(server: &RealServer, socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+type Secure = StreamOwned<ClientConnection, TcpStream>;
+
+fn secure(server: &RealServer, socket: TcpStream) -> Secure {
+    secure_as(server, &client(server), socket)
+}
+
+fn client(server: &RealServer) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(server.ca()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+        .into()
+}
+
+fn secure_as(server: &RealServer, client: &Arc<ClientConfig>, socket: TcpStream) -> Secure {
     let name = server.address().ip().into();
-    let client = ClientConnection::new(Arc::new(config), name).unwrap();
-    StreamOwned::new(client, socket)
+    StreamOwned::new(ClientConnection::new(Arc::clone(client), name).unwrap(), socket)
 }
 
 fn each(options: &Options, mut test: impl FnMut(RealServer)) {
@@ -138,6 +147,39 @@ fn log_in_with_explicit_tls(server: &RealServer) -> ProtocolVersion {
     let mut control = Control(BufReader::new(secure(server, socket)));
     control.log_in();
     control.0.get_ref().conn.protocol_version().unwrap()
+}
+
+#[test]
+fn data_that_do_not_resume_the_session_are_refused_only_where_they_must() {
+    for tls_reuse in [false, true] {
+        each(&Options { tls: Tls::Implicit, tls_reuse, ..Options::default() }, |server| {
+            server.file("there.txt", "");
+            let same = client(&server);
+            let socket = connect(&server);
+            let (mut control, _) = Control::open(secure_as(&server, &same, socket));
+            control.log_in();
+            control.ask("PBSZ 0");
+            control.ask("PROT P");
+            assert!(list(&server, &mut control, &same).starts_with("226"), "a resumed session");
+            let end = list(&server, &mut control, &client(&server));
+            assert_eq!(end.starts_with("226"), !tls_reuse, "a new session: {end}");
+        });
+    }
+}
+
+/// The final reply to a listing whose data connection is secured by `client`.
+fn list(server: &RealServer, control: &mut Control<Secure>, client: &Arc<ClientConfig>) -> String {
+    let reply = control.ask("EPSV");
+    let port = reply.split('|').nth(3).unwrap().parse().unwrap();
+    let socket = TcpStream::connect((server.address().ip(), port)).unwrap();
+    let begin = control.ask("LIST");
+    if !begin.starts_with("150") {
+        return begin;
+    }
+    let mut data = secure_as(server, client, socket);
+    drop(std::io::copy(&mut data, &mut std::io::sink()));
+    drop(data);
+    control.reply()
 }
 
 #[test]
