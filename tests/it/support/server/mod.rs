@@ -14,12 +14,14 @@ mod room;
 mod vsftpd;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     ops::RangeInclusive,
     os::unix::fs::{PermissionsExt, lchown},
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -324,8 +326,9 @@ fn give(path: &Path) {
     }
 }
 
-/// Says that the test that runs now is skipped, past the capture of its output.
+/// Says that the test that runs now is skipped, once, past the capture of its output.
 fn skip(reason: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(
@@ -333,8 +336,10 @@ fn skip(reason: &str) {
         "{test} must not be skipped: {reason}"
     );
     let line = format!("skipped: {test}: {reason}\n");
-    // `eprintln!` would be kept back with the output of a test that passes.
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if SAID.lock().unwrap().insert(line.clone()) {
+        // `eprintln!` would be kept back with the output of a test that passes.
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 #[cfg(test)]
