@@ -1,1 +1,9 @@
 //! The tests that run the program, and the rules of the house.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
+
+mod support;
+mod tidy;

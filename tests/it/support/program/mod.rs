@@ -1,0 +1,144 @@
+//! The program as a black box: a folder to work in, arguments, and what came of it.
+//!
+//! ```ignore
+//! Portolan::new()
+//!     .file("a.txt", "a longer new text")
+//!     .server(&server)
+//!     .script(
+//!         r#"
+//!         let site = ftp::connect(env("SITE"), #{ password: secret("SITE_PASSWORD") });
+//!         site.put("a.txt", "in/a.txt");
+//!         "#,
+//!     )
+//!     .run()
+//!     .succeeds()
+//!     .stdout("in/a.txt  17 bytes\n");
+//! ```
+//!
+//! What a test does not state must be empty: an exit code other than 0, output, errors, and changes
+//! in the folder that nobody mentioned fail the test when its [`Ran`] is dropped.
+
+mod ran;
+mod running;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+pub(crate) use self::{ran::Ran, running::Running};
+use super::{server::RealServer, tree::Manifest};
+
+/// A run of the program that has not begun.
+pub(crate) struct Portolan {
+    program: PathBuf,
+    folders: Arc<Folders>,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    stdin: Option<Vec<u8>>,
+}
+
+/// Where it works, and a home that holds nothing; both removed with the last user.
+struct Folders {
+    work: TempDir,
+    home: TempDir,
+}
+
+impl Portolan {
+    /// The program, in an empty folder, with no arguments and an environment of its own.
+    pub(crate) fn new() -> Self {
+        Self::played_by(env!("CARGO_BIN_EXE_portolan"))
+    }
+
+    /// Another program in its place.
+    fn played_by(program: impl Into<PathBuf>) -> Self {
+        let folder = || tempfile::Builder::new().prefix("portolan-test-").tempdir().unwrap();
+        Self {
+            program: program.into(),
+            folders: Arc::new(Folders { work: folder(), home: folder() }),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            stdin: None,
+        }
+    }
+
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folders.work.path()
+    }
+
+    /// Puts a file into its folder, with the folders above it.
+    pub(crate) fn file(self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Self {
+        let path = self.folder().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        self
+    }
+
+    /// Runs this text: `portolan run script.rhai`; further arguments are the script's.
+    pub(crate) fn script(self, text: &str) -> Self {
+        self.file("script.rhai", text).args(["run", "script.rhai"])
+    }
+
+    pub(crate) fn args<T: Into<OsString>>(mut self, all: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(all.into_iter().map(Into::into));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().into()));
+        self
+    }
+
+    /// Tells it of a server: `SITE`, `SITE_PASSWORD` and `SITE_CA` in its environment.
+    pub(crate) fn server(self, server: &RealServer) -> Self {
+        self.env("SITE", server.url())
+            .env("SITE_PASSWORD", RealServer::PASSWORD)
+            .env("SITE_CA", server.ca())
+    }
+
+    /// What it reads; nothing at all otherwise.
+    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Runs it to its end. It can be run again in the same folder.
+    ///
+    /// # Panics
+    /// When it does not end within a minute.
+    pub(crate) fn run(&self) -> Ran {
+        self.spawn().wait()
+    }
+
+    /// Starts it, for tests that look on or send signals.
+    pub(crate) fn spawn(&self) -> Running {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .current_dir(self.folder())
+            .env_clear()
+            .envs(env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", self.folders.home.path())
+            .env("LANG", "C.UTF-8")
+            .env("TZ", "UTC")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .process_group(0)
+            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let before = Manifest::of(self.folder());
+        let child = command.spawn().unwrap();
+        Running::watch(child, self.stdin.clone(), Arc::clone(&self.folders), before)
+    }
+}
+
+#[cfg(test)]
+mod tests;

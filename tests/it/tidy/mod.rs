@@ -1,0 +1,74 @@
+//! The rules of the house, where the compiler does not know them. Each is a function from text to
+//! complaints, with a sample that must be complained about.
+
+mod modules;
+mod papers;
+mod rust;
+mod words;
+
+use std::{fs, path::Path};
+
+/// One file of the project.
+struct Source {
+    /// From the project's folder, with `/` between.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    /// The module of the house that it belongs to; none for `lib.rs` and `main.rs`.
+    fn module(&self) -> Option<&str> {
+        let below = self.path.strip_prefix("src/")?;
+        let module = below.split('/').next()?.trim_end_matches(".rs");
+        (module != "lib" && module != "main").then_some(module)
+    }
+
+    /// How many modules it is below the crate: 1 for `src/ftp/mod.rs`, 2 for `src/ftp/path.rs`.
+    fn depth(&self) -> usize {
+        self.path.trim_end_matches("/mod.rs").matches('/').count()
+    }
+
+    /// The code that is built into the program; none in a file of tests.
+    fn product(&self) -> String {
+        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+            return String::new();
+        }
+        rust::without_tests(&rust::code(&self.text))
+    }
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(project().join(path)).unwrap()
+}
+
+/// Every text file below a folder of the project.
+fn sources(folder: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![project().join(folder)];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path = path.strip_prefix(project()).unwrap().to_str().unwrap();
+                found.push(Source::new(path, &text));
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+#[track_caller]
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}

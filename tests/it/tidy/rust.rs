@@ -1,0 +1,193 @@
+//! As much of Rust as the rules of the house need: code without its words, and what it imports.
+
+use std::collections::BTreeSet;
+
+/// The code alone: comments and what stands in quotes become blanks, lines stay where they are.
+pub(super) fn code(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut before = None;
+    let mut rest = chars.as_slice();
+    while let Some(first) = rest.first() {
+        let words = comment(rest).or_else(|| quoted(rest, before));
+        if let Some(length) = words {
+            let blank = |c: &char| if *c == '\n' { '\n' } else { ' ' };
+            code.extend(rest.iter().take(length).map(blank));
+        } else {
+            code.push(*first);
+        }
+        before = Some(*first);
+        rest = rest.get(words.unwrap_or(1)..).unwrap_or_default();
+    }
+    code
+}
+
+/// How long the comment is that begins here.
+fn comment(text: &[char]) -> Option<usize> {
+    match text {
+        ['/', '/', ..] => Some(text.iter().position(|c| *c == '\n').unwrap_or(text.len())),
+        ['/', '*', ..] => {
+            let mut depth = 0;
+            let mut at = 0;
+            loop {
+                match text.get(at..) {
+                    Some(['/', '*', ..]) => (depth, at) = (depth + 1, at + 2),
+                    Some(['*', '/', ..]) => (depth, at) = (depth - 1, at + 2),
+                    Some([_, ..]) => at += 1,
+                    _ => return Some(text.len()),
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        _ => None,
+    }
+}
+
+/// How long the string or character is that begins here, its quotes included.
+fn quoted(text: &[char], before: Option<char>) -> Option<usize> {
+    match text {
+        ['"', ..] => Some(escaped(text, '"')),
+        ['\'', '\\', ..] => Some(escaped(text, '\'')),
+        // A lifetime has no second quote right behind.
+        ['\'', _, '\'', ..] => Some(3),
+        ['r', '"' | '#', ..] if before.is_none_or(|c| !is_word(c) || c == 'b' || c == 'c') => {
+            raw(text)
+        }
+        _ => None,
+    }
+}
+
+fn escaped(text: &[char], quote: char) -> usize {
+    let mut at = 1;
+    while let Some(c) = text.get(at) {
+        at += if *c == '\\' { 2 } else { 1 };
+        if *c == quote {
+            break;
+        }
+    }
+    at.min(text.len())
+}
+
+fn raw(text: &[char]) -> Option<usize> {
+    let hashes = text.iter().skip(1).take_while(|c| **c == '#').count();
+    // `r#type` is a name.
+    if text.get(1 + hashes) != Some(&'"') {
+        return None;
+    }
+    let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+    let begin = hashes + 2;
+    let length = text.get(begin..)?.windows(end.len()).position(|part| part == end)?;
+    Some(begin + length + end.len())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Code with everything under `#[cfg(test)]` taken out.
+pub(super) fn without_tests(code: &str) -> String {
+    let mut rest = code;
+    let mut kept = String::new();
+    while let Some((before, after)) = rest.split_once("#[cfg(test)]") {
+        kept += before;
+        let end = after.find(['{', ';']).unwrap_or(after.len());
+        let (head, tail) = after.split_at(end);
+        let body = if tail.starts_with('{') { group(tail).len() + 2 } else { tail.len().min(1) };
+        let (gone, left) = after.split_at((head.len() + body).min(after.len()));
+        kept.extend(gone.chars().filter(|c| *c == '\n'));
+        rest = left;
+    }
+    kept + rest
+}
+
+/// What stands between the brace that `text` begins with and the one that closes it.
+fn group(text: &str) -> &str {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return text.get(1..at).unwrap_or_default();
+        }
+    }
+    text.get(1..).unwrap_or_default()
+}
+
+/// The first word of every path that begins at `root::`, those of `root::{a::b, c}` included.
+pub(super) fn named_under(code: &str, root: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, _) in code.match_indices(root) {
+        let before = code.get(..at).unwrap_or_default().chars().next_back();
+        if before.is_some_and(is_word) {
+            continue;
+        }
+        let after = code.get(at + root.len()..).unwrap_or_default().trim_start();
+        if let Some(after) = after.strip_prefix("::") {
+            let after = after.trim_start();
+            if after.starts_with('{') {
+                names.extend(parts(group(after)).map(first_word));
+            } else {
+                names.insert(first_word(after));
+            }
+        }
+    }
+    names.remove("");
+    names
+}
+
+/// The parts of a list that stand at its own level, between commas.
+fn parts(list: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    list.split(move |c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+}
+
+fn first_word(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| is_word(*c)).collect()
+}
+
+/// Every word of the code.
+pub(super) fn words(code: &str) -> BTreeSet<&str> {
+    code.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn words_in_comments_and_quotes_are_no_code() {
+    let text = r##"
+// crate::a
+/* crate::b /* crate::c */ crate::d */ use crate::yes; /// crate::e
+let s = "crate::f \" crate::g"; let c = '"'; let l: &'static str = r#"crate::h " "#;
+let b = br"\"; let e = '\''; let r#type = crate::too;
+"##;
+    let code = code(text);
+    assert_eq!(code.lines().count(), text.lines().count());
+    assert_eq!(named_under(&code, "crate"), ["too", "yes"].map(str::to_owned).into());
+}
+
+#[test]
+fn grouped_imports_are_read_part_by_part() {
+    let names = named_under(
+        "use crate::{fault::{Fault, Kind}, limits, ftp::path::{a, b}}; mycrate::no; crate ::  x::y",
+        "crate",
+    );
+    assert_eq!(names, ["fault", "ftp", "limits", "x"].map(str::to_owned).into());
+}
+
+#[test]
+fn what_is_under_cfg_test_is_taken_out_and_nothing_else() {
+    let code = "a\n#[cfg(test)]\nmod tests {\n fn f() { {} }\n}\nb\n#[cfg(test)]\nmod more;\nc";
+    assert_eq!(without_tests(code).split_whitespace().collect::<String>(), "abc");
+    assert_eq!(without_tests(code).lines().count(), code.lines().count());
+    assert_eq!(words("use a_b::{c1};"), ["a_b", "c1", "use"].into());
+}
