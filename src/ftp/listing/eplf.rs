@@ -22,9 +22,9 @@ pub(super) fn read(line: &[u8]) -> Line {
             b"/" => entry.kind = EntryKind::Dir,
             b"r" => entry.kind = EntryKind::File,
             [b's', size @ ..] => {
-                let size = Size::read(size);
-                entry.size = size.and_then(Size::bytes);
-                doubt = size.and_then(Size::doubt);
+                let size = Size::strict(size);
+                entry.size = size.bytes();
+                doubt = size.doubt();
             }
             [b'm', seconds @ ..] => entry.modified = time(seconds),
             [b'u', b'p', mode @ ..] => entry.mode = octal(mode),

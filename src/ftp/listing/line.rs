@@ -147,7 +147,7 @@ pub(super) enum Size {
     Exact(u64),
     /// Rounded (`33.5k`): unknown (rule L6).
     Rounded,
-    /// More than 64 bits hold: unknown, and the listing is not to be trusted.
+    /// More than 64 bits hold, or no number: unknown, and the listing is not to be trusted.
     Overflow,
 }
 
@@ -173,6 +173,11 @@ impl Size {
             }
             _ => None,
         }
+    }
+
+    /// Reads a size that a standard defines as digits alone; anything else is none that a file can have.
+    pub(super) fn strict(digits: &[u8]) -> Self {
+        number(digits, 20).map_or(Self::Overflow, Self::Exact)
     }
 
     /// The bytes, where they are known.

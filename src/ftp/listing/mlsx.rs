@@ -16,7 +16,10 @@ pub(super) fn read(line: &[u8]) -> Line {
         Kind::Above => Line::Noise,
         Kind::Unheard => Line::Unread,
         Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
-        Kind::Entry(kind) => facts.line(name, kind, facts.size.and_then(Size::doubt)),
+        Kind::Entry(EntryKind::File) => {
+            facts.line(name, EntryKind::File, facts.size.and_then(Size::doubt))
+        }
+        Kind::Entry(kind) => facts.line(name, kind, None),
     }
 }
 
@@ -90,7 +93,7 @@ impl<'a> Facts<'a> {
         if is(b"type") {
             (self.kind, self.target) = kind(value);
         } else if is(b"size") {
-            self.size = Size::read(value);
+            self.size = Some(Size::strict(value));
         } else if is(b"modify") {
             self.modified = parse_time_val(value).map(|(at, exact)| Modified::Utc(at, exact));
         } else if is(b"unix.mode") {

@@ -78,7 +78,7 @@ pub enum Reason {
     Cut,
     /// A link with more than one arrow, none of which fits its size.
     Link,
-    /// A size beyond all measure. The entry is taken, without a size.
+    /// A size that no file has. The entry is taken, without a size.
     Size,
     /// What it is is not said. The entry is taken, as `other`.
     Kind,
@@ -94,7 +94,7 @@ impl Reason {
             Self::Name => "has a name that cannot be one entry of a folder",
             Self::Cut => "has no line end and may be cut",
             Self::Link => "may be parted into name and target in more than one way",
-            Self::Size => "has a size beyond all measure",
+            Self::Size => "has a size that no file has",
             Self::Kind => "does not say what it is",
             Self::Count => "counts other entries than there are",
         }

@@ -240,13 +240,11 @@ impl<'a> Stamp<'a> {
 fn iso<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     let [day, clock, ..] = fields else { return None };
     let (b'-', [y, m, d]) = numeric_date(day.text)? else { return None };
-    if (y.len(), m.len(), d.len()) != (4, 2, 2) {
-        return None;
-    }
+    let (month, number) = (small(m, 2)?, small(d, 2)?);
+    let day = full_year(y)?.map(|year| Day { year, month, number });
     let at = Clock::read(clock.text)?;
-    let day = year(y).map(|year| Some(Day { year, month: small(m, 2)?, number: small(d, 2)? }));
     let stamp = |modified, last| Stamp { modified, last, tongue: Tongue::Any, has_year: false };
-    let local = day.flatten().and_then(|day| day.at(at));
+    let local = day.and_then(|day| day.at(at));
     let zone = fields.get(2).filter(|_| at.precision != Precision::Minute);
     match zone.and_then(|field| Some((field, offset(field.text)?))) {
         Some((field, offset)) => Some(stamp(local.and_then(|at| in_zone(at, offset)), *field)),

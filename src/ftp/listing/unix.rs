@@ -72,7 +72,7 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         group: group.map(<[u8]>::to_vec),
         ..Entry::new(name, permissions.kind)
     };
-    Line::noted(entry, columns.size.doubt())
+    Line::noted(entry, columns.size.doubt().filter(|_| is_file))
 }
 
 /// The first column: `-rw-r--r--`, with the marks of ACL (`+`), `SELinux` (`.`) and attributes (`@`).

@@ -74,8 +74,12 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 /// A name as a server may have it.
 fn name() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<u8>(), 1..40)
-        .prop_filter("one component", |name| crate::ftp::path::component(name).is_ok())
+    let byte = any::<u8>().prop_map(|byte| match byte {
+        0 | b'/' | b'\r' | b'\n' => b' ',
+        _ => byte,
+    });
+    prop::collection::vec(byte, 1..40)
+        .prop_filter("no dots alone", |name| !matches!(name.as_slice(), b"." | b".."))
 }
 
 proptest! {

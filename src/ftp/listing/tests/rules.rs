@@ -168,8 +168,11 @@ fn sizes_are_exact_or_unknown_and_those_beyond_measure_are_noted() {
         let listing = list(format!("-rw-r--r--   1 anna     staff  {size} Jun 14 08:00 a\r\n"));
         assert_eq!((listing.entries[0].size, listing.complete), (wanted, complete), "{size}");
     }
-    let listing = mlsd("type=file;size=99999999999999999999; a\r\n");
-    assert_eq!((listing.entries[0].size, listing.refused[0].why), (None, Reason::Size));
+    for size in ["99999999999999999999", "", "-1", "3 a", "1,000", "4k"] {
+        let listing = mlsd(format!("type=file;size={size}; a\r\n"));
+        let refused: Vec<_> = listing.refused.iter().map(|refused| refused.why).collect();
+        assert_eq!((listing.entries[0].size, refused), (None, vec![Reason::Size]), "{size}");
+    }
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn facts_are_held_to_their_shape() {
         ("type=dir; a", Some(EntryKind::Dir)),
         ("type=OS.unix=slink; a", Some(EntryKind::Link)),
         ("type=OS.unix=blkdev; a", Some(EntryKind::Other)),
-        ("type=file;size=3 a; b", Some(EntryKind::File)),
+        ("type=dir;size=-1; a", Some(EntryKind::Dir)),
         ("type=file;size=3 a", None),
         ("type=file", None),
         ("type; a", None),
