@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     hash::{BuildHasher, Hasher, RandomState},
-    io::Write,
+    io::{Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -94,6 +94,14 @@ impl Landing {
     pub fn write_all(&mut self, bytes: &[u8]) -> Outcome<()> {
         self.file.write_all(bytes).map_err(|error| Fault::local("write", &self.shown, error))?;
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Forgets what was written, for another try.
+    pub fn clear(&mut self) -> Outcome<()> {
+        let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
+        cleared.map_err(|error| Fault::local("empty", &self.shown, error))?;
+        self.bytes = 0;
         Ok(())
     }
 
@@ -206,13 +214,14 @@ fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
     fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
 }
 
-/// Names that nobody can guess: the hasher's keys come from the system's random numbers.
+/// A name that nobody can guess: the hasher's keys come from the system's random numbers.
+pub fn temporary_name() -> String {
+    let number = RandomState::new().build_hasher().finish();
+    format!("{TEMPORARY_PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
+}
+
 fn random_names() -> impl Iterator<Item = String> {
-    std::iter::repeat_with(|| {
-        let number = RandomState::new().build_hasher().finish();
-        format!("{TEMPORARY_PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
-    })
-    .take(NAME_TRIES)
+    std::iter::repeat_with(temporary_name).take(NAME_TRIES)
 }
 
 /// The umask. The call that reads it also sets it, for all threads; `/proc` only shows it. Where there is no

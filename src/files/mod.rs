@@ -21,7 +21,7 @@ mod walk;
 #[cfg(test)]
 mod hostile;
 
-pub use landing::Landing;
+pub use landing::{Landing, temporary_name};
 pub use reading::Reading;
 pub use root::Root;
 pub use status::{LocalEntry, LocalKind};

@@ -97,6 +97,8 @@ pub struct Control {
     reply_timeout: Duration,
     stop: Stop,
     broken: Option<Fault>,
+    /// A final reply that came before the data it speaks of.
+    early: Option<Reply>,
 }
 
 impl std::fmt::Debug for Control {
@@ -117,7 +119,7 @@ impl Control {
         let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
         let link = Link::default();
         if let Some(security) = implicit {
-            link.lock().upgrade = Some(security.handshake()?);
+            link.lock().upgrade = Some(security.handshake());
         }
         let meeting = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let meeting = meeting.and_then(|listener| Ok((listener.local_addr()?, listener)));
@@ -144,6 +146,7 @@ impl Control {
             reply_timeout: site.reply_timeout,
             stop: stop.clone(),
             broken: None,
+            early: None,
         };
         Ok((control, reply))
     }
@@ -189,8 +192,16 @@ impl Control {
     /// The next reply to what was sent before: the end of a transfer.
     pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Outcome<Reply> {
         self.usable()?;
+        if let Some(early) = self.early.take() {
+            return Ok(early);
+        }
         let waited = wait(&self.stop, time, further(&mut self.ftp)).await;
         self.take(waited, verb)
+    }
+
+    /// Keeps a reply for [`next_reply`](Self::next_reply): it came too early.
+    pub fn put_back(&mut self, reply: Reply) {
+        self.early = Some(reply);
     }
 
     /// Sends `command` and waits for its reply or for `other`, whichever comes first; a reply that came in part is
@@ -202,12 +213,19 @@ impl Control {
     ) -> Outcome<Either<T>> {
         self.usable()?;
         let text = command.as_text();
-        let either = first_of(answer(&mut self.ftp, text), other);
+        // The command first: it must be sent before anything is waited for.
+        let either = async {
+            tokio::select! {
+                biased;
+                reply = answer(&mut self.ftp, text) => Either::Reply(reply),
+                other = other => Either::Other(other),
+            }
+        };
         let waited = wait(&self.stop, self.reply_timeout, either).await;
         self.take_either(waited, &command.verb())
     }
 
-    /// Waits for the next reply or for `other`, at most `time`.
+    /// Waits for `other` or for the next reply, at most `time`; of two that are there, `other` counts.
     pub async fn reply_or<T>(
         &mut self,
         time: Duration,
@@ -215,14 +233,20 @@ impl Control {
         other: impl Future<Output = T>,
     ) -> Outcome<Either<T>> {
         self.usable()?;
-        let waited = wait(&self.stop, time, first_of(further(&mut self.ftp), other)).await;
+        let either = async {
+            tokio::select! {
+                biased;
+                other = other => Either::Other(other),
+                reply = further(&mut self.ftp) => Either::Reply(reply),
+            }
+        };
+        let waited = wait(&self.stop, time, either).await;
         self.take_either(waited, verb)
     }
 
     /// Turns to TLS; the handshake takes place with the next command. Fails on anything sent behind the 234.
-    pub fn upgrade(&mut self, security: &Security) -> Outcome<()> {
-        self.link.lock().upgrade = Some(security.handshake()?);
-        Ok(())
+    pub fn upgrade(&mut self, security: &Security) {
+        self.link.lock().upgrade = Some(security.handshake());
     }
 
     /// The protocol of the TLS session, when there is one.
@@ -313,17 +337,6 @@ async fn wait<T>(stop: &Stop, time: Duration, work: impl Future<Output = T>) -> 
     }
 }
 
-async fn first_of<T, R>(
-    reply: impl Future<Output = R>,
-    other: impl Future<Output = T>,
-) -> Either<T, R> {
-    tokio::select! {
-        biased;
-        reply = reply => Either::Reply(reply),
-        other = other => Either::Other(other),
-    }
-}
-
 async fn answer(ftp: &mut ImplAsyncFtpStream<Wire>, text: String) -> Result<Reply, Fault> {
     read(ftp.custom_command(text, &[]).await)
 }
@@ -389,7 +402,7 @@ async fn dial(site: &Site) -> Outcome<TcpStream> {
         match attempt {
             Ok(Ok(tcp)) => return Ok(tcp),
             Ok(Err(error)) => {
-                last = Some(Fault::network(&format!("cannot connect to {address}"), error))
+                last = Some(Fault::network(&format!("cannot connect to {address}"), error));
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();

@@ -20,6 +20,8 @@ use crate::{
 pub struct Features {
     /// Each feature, in capitals, with its parameters.
     pub named: BTreeMap<String, String>,
+    /// Whether it takes the `-a` of `LIST -a` for a file; found out, not said.
+    pub refuses_list_all: bool,
 }
 
 impl Features {
@@ -35,7 +37,7 @@ impl Features {
                 named.insert(name.to_ascii_uppercase(), parameters.trim().to_owned());
             }
         }
-        Self { named }
+        Self { named, refuses_list_all: false }
     }
 
     /// Whether the server named `feature`.
@@ -106,7 +108,8 @@ async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
         let fault = Fault::new(Kind::Tls, Side::Server, message);
         return Err(Fault { code: reply.code, ..fault });
     }
-    control.upgrade(security)
+    control.upgrade(security);
+    Ok(())
 }
 
 /// PBSZ and PROT (RFC 4217, 8 and 9); data never goes clear when protection was asked for.
@@ -161,7 +164,7 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<()> {
     let message =
         format!("the login as `{}` failed: the server said \"{words}\"", visible(&site.user));
     let kind = if reply.code / 100 == 5 { Kind::Denied } else { fault.kind };
-    Err(Fault { message, kind, ..fault })
+    Err(Fault { kind, message, ..fault })
 }
 
 /// A command with a text of the user's; the fault names the option, never the text.

@@ -2,12 +2,19 @@
 
 pub mod control;
 pub mod data;
+pub mod folders;
 pub mod listing;
 pub mod login;
 pub mod path;
+mod remove;
 pub mod reply;
 pub mod secret;
 pub mod secure;
 pub mod session;
 pub mod site;
+pub mod transfer;
+pub mod url;
 mod wire;
+
+#[cfg(test)]
+mod tests;

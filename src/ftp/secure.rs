@@ -52,8 +52,8 @@ impl Security {
     }
 
     /// What a handshake needs.
-    pub(super) fn handshake(&self) -> Outcome<(TlsConnector, ServerName<'static>)> {
-        Ok((TlsConnector::from(Arc::clone(&self.config)), self.name.clone()))
+    pub(super) fn handshake(&self) -> (TlsConnector, ServerName<'static>) {
+        (TlsConnector::from(Arc::clone(&self.config)), self.name.clone())
     }
 }
 

@@ -324,12 +324,17 @@ impl Session {
     }
 
     async fn renew(&mut self) -> Outcome<()> {
-        self.server_folder = None;
+        let folder = self.server_folder.take();
         let security = self.security.as_ref();
         let logged_in = login::login(&self.site, security, &self.context).await;
         let logged_in = logged_in.map_err(|fault| fault.on(&self.site.host))?;
         self.control = logged_in.control;
         self.security = logged_in.security;
+        // A command without a path may come next, and means the folder we were in.
+        if let Some(folder) = folder {
+            self.control.ask(&Command::path("CWD", &folder)).await?.done()?;
+            self.server_folder = Some(folder);
+        }
         Ok(())
     }
 

@@ -1,1 +1,3 @@
-//! Placeholder while the house is laid out.
+//! Trees: what differs between two, as a plan, and the plan done.
+
+pub mod report;

@@ -24,7 +24,7 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// An open data connection. Dropping it abandons the transfer with a plain close: a close_notify there makes
+/// An open data connection. Dropping it abandons the transfer with a plain close: a `close_notify` there makes
 /// ProFTPD close the control connection too (measured).
 pub struct Data {
     io: Io,
@@ -56,7 +56,7 @@ impl Data {
         }
     }
 
-    /// Reads what has come into `buffer`; 0 is the end. TLS that ends without a close_notify is an error: the end
+    /// Reads what has come into `buffer`; 0 is the end. TLS that ends without a `close_notify` is an error: the end
     /// may have been cut off (security class C15).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
         let read = async {

@@ -203,6 +203,11 @@ async fn join(
         let time = needs.open_timeout + Duration::from_secs(1);
         let next = control.reply_or(time, &command.verb(), &mut awaited).await;
         return match next.map_err(|fault| Failure::of_mode(fault, address.clone()))? {
+            // 150 and 226 may come together, before the data of a small file.
+            Either::Reply(reply) if reply.is_done() => {
+                control.put_back(reply);
+                awaited.await.map_err(|fault| out_of_step(control, fault, address))
+            }
             Either::Reply(reply) => Err(refused(&reply, address)),
             Either::Other(tcp) => tcp.map_err(|fault| out_of_step(control, fault, address)),
         };
@@ -309,7 +314,7 @@ async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Ou
     let Some(security) = needs.security else {
         return Ok(Data::plain(tcp, needs.idle, needs.stop.clone()));
     };
-    let (connector, name) = security.handshake()?;
+    let (connector, name) = security.handshake();
     let shaken = needs.stop.race(timeout(needs.open_timeout, connector.connect(name, tcp))).await?;
     let fault = match shaken {
         Ok(Ok(tls)) => return Ok(Data::secure(tls, needs.idle, needs.stop.clone())),

@@ -80,6 +80,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The root folder, which stands in no listing.
+    pub fn root() -> Self {
+        Self::new(b"/", EntryKind::Dir)
+    }
+
     /// An entry of which only the name and the kind are known.
     pub(super) fn new(name: &[u8], kind: EntryKind) -> Self {
         Self {

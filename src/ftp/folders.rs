@@ -1,0 +1,300 @@
+//! What a session does to names: lists, asks, makes, renames and removes.
+
+use jiff::Timestamp;
+
+use super::{
+    control::Command,
+    listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst},
+    path::RemotePath,
+    reply::Reply,
+    session::Session,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{COPY_BYTES, LISTING_TIME_MAX},
+};
+
+impl Session {
+    /// The entries of folder `path`.
+    pub async fn list(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let path = self.absolute(path)?;
+        let listed = match self.list_absolute(&path).await {
+            Err(fault) if fault.code == 550 && !path.is_root() => {
+                Err(self.explain(fault, &path).await)
+            }
+            other => other,
+        };
+        listed.map_err(|fault| fault.at(path.to_string()).on(&self.site.host))
+    }
+
+    /// What is known of `path`; fails with `not_found` where its folder does not have it.
+    pub async fn stat(&mut self, path: &RemotePath) -> Outcome<Entry> {
+        let path = self.absolute(path)?;
+        let found = self.find(&path).await?;
+        found.ok_or_else(|| not_found().at(path.to_string()).on(&self.site.host))
+    }
+
+    /// Whether there is anything at `path`.
+    pub async fn exists(&mut self, path: &RemotePath) -> Outcome<bool> {
+        let path = self.absolute(path)?;
+        Ok(self.find(&path).await?.is_some())
+    }
+
+    /// The size of file `path` in bytes.
+    pub async fn size(&mut self, path: &RemotePath) -> Outcome<u64> {
+        let path = self.absolute(path)?;
+        if let Some(size) = self.size_of(&path).await? {
+            return Ok(size);
+        }
+        let entry = self.stat(&path).await?;
+        entry.size.filter(|_| entry.kind != EntryKind::Dir).ok_or_else(|| {
+            let message = format!("the server tells no size for this {}", entry.kind.word());
+            Fault::unsupported(Side::Server, message).at(path.to_string()).on(&self.site.host)
+        })
+    }
+
+    /// When `path` was changed.
+    pub async fn modified(&mut self, path: &RemotePath) -> Outcome<Modified> {
+        let path = self.absolute(path)?;
+        let reply = self.ask(&Command::path("MDTM", &path)).await?;
+        if let Some((time, precision)) = Some(&reply)
+            .filter(|reply| reply.code == 213)
+            .and_then(|reply| super::listing::parse_time_val(reply.last_text().trim_ascii()))
+        {
+            return Ok(Modified::Utc(time, precision));
+        }
+        self.stat(&path).await?.modified.ok_or_else(|| {
+            let fault = Fault::unsupported(Side::Server, "the server tells no time for it");
+            fault.at(path.to_string()).on(&self.site.host)
+        })
+    }
+
+    /// Renames `from` to `to`.
+    pub async fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Outcome<()> {
+        let (from, to) = (self.absolute(from)?, self.absolute(to)?);
+        let result = self.rename_once(&from, &to).await;
+        self.placed(result, &from).await
+    }
+
+    /// Removes file `path`.
+    pub async fn delete(&mut self, path: &RemotePath) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        self.simple("DELE", &path).await
+    }
+
+    /// Removes the empty folder `path`.
+    pub async fn rmdir(&mut self, path: &RemotePath) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        if self.server_folder.as_ref() == Some(&path) {
+            self.enter(&path.parent()).await?;
+        }
+        self.simple("RMD", &path).await
+    }
+
+    /// Makes folder `path` and those above it that are missing.
+    pub async fn mkdir(&mut self, path: &RemotePath) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        if path.is_root() {
+            return Ok(());
+        }
+        let Err(refusal) = self.make_folder(&path).await else { return Ok(()) };
+        if refusal.code / 100 != 5 {
+            return Err(refusal);
+        }
+        // Refused: it is there already, or one above is missing, or it may not be.
+        let mut missing = Vec::new();
+        let mut above = path.clone();
+        while !above.is_root() && !self.is_folder(&above).await? {
+            missing.push(above.clone());
+            above = above.parent();
+        }
+        for folder in missing.iter().rev() {
+            self.make_folder(folder).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the permission bits of `path` (`0o644`).
+    pub async fn chmod(&mut self, path: &RemotePath, mode: u32) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        let line = [format!("SITE CHMOD {mode:03o} ").as_bytes(), path.as_bytes()].concat();
+        let result = self.ask(&Command::parse(line)?).await.and_then(Reply::done).map(drop);
+        self.placed(result, &path).await
+    }
+
+    /// Sets the time of the last change of `path`.
+    pub async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Outcome<()> {
+        let path = self.absolute(path)?;
+        let command = self.time_command(&path, time)?;
+        let result = self.ask(&command).await.and_then(Reply::done).map(drop);
+        self.placed(result, &path).await
+    }
+
+    /// The hash of `path` by `algorithm` (`sha256`, `sha1`, `md5`, `crc32`) as the server computes it, in lower case.
+    pub async fn checksum(&mut self, path: &RemotePath, algorithm: &str) -> Outcome<String> {
+        let path = self.absolute(path)?;
+        let (hash, own, digits) = match algorithm {
+            "sha256" => ("SHA-256", "XSHA256", 64),
+            "sha1" => ("SHA-1", "XSHA1", 40),
+            "md5" => ("MD5", "XMD5", 32),
+            "crc32" => ("CRC32", "XCRC", 8),
+            other => {
+                let message = format!("no algorithm `{other}`: sha256, sha1, md5 or crc32");
+                return Err(Fault::invalid(message));
+            }
+        };
+        let offered = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
+        let reply = if offered.is_some_and(|list| list.contains(hash)) {
+            self.ask(&Command::parse(format!("OPTS HASH {hash}"))?).await?.done()?;
+            self.ask(&Command::path("HASH", &path)).await?
+        } else if self.features.has(own) {
+            self.ask(&Command::path(own, &path)).await?
+        } else {
+            let message = format!("the server has no {algorithm} (neither HASH nor {own})");
+            return Err(Fault::unsupported(Side::Server, message).on(&self.site.host));
+        };
+        let result = reply.done();
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(fault) => return Err(self.explain(fault, &path).await.at(path.to_string())),
+        };
+        let text = reply.text();
+        let found = text
+            .split([' ', '"'])
+            .find(|word| word.len() == digits && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        found.map(str::to_ascii_lowercase).ok_or_else(|| {
+            Fault::protocol(format!("no {algorithm} in \"{text}\"")).at(path.to_string())
+        })
+    }
+
+    /// A refusal of `path` with its cause, where the listing of its folder gives one: 550 alone says nothing.
+    pub(super) async fn explain(&mut self, fault: Fault, path: &RemotePath) -> Fault {
+        if fault.code != 550 || self.control.broken().is_some() {
+            return fault;
+        }
+        match self.find_in_folder(path).await {
+            Ok(None) => Fault { code: fault.code, ..not_found() },
+            _ => fault,
+        }
+    }
+
+    async fn simple(&mut self, verb: &str, path: &RemotePath) -> Outcome<()> {
+        let result = self.ask(&Command::path(verb, path)).await.and_then(Reply::done).map(drop);
+        self.placed(result, path).await
+    }
+
+    async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
+        let Err(fault) = result else { return Ok(()) };
+        let fault = self.explain(fault, path).await;
+        Err(fault.at(path.to_string()).on(&self.site.host))
+    }
+
+    async fn make_folder(&mut self, path: &RemotePath) -> Outcome<()> {
+        let made = self.ask(&Command::path("MKD", path)).await?.done();
+        made.map(drop).map_err(|fault| fault.at(path.to_string()).on(&self.site.host))
+    }
+
+    async fn is_folder(&mut self, path: &RemotePath) -> Outcome<bool> {
+        let reply = self.ask(&Command::path("CWD", path)).await?;
+        self.server_folder = None;
+        Ok(reply.is_done())
+    }
+
+    /// MLST where the server has it, else the listing of the folder above.
+    async fn find(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
+        if path.is_root() {
+            return Ok(Some(Entry::root()));
+        }
+        if self.features.has("MLST") || self.features.has("MLSD") {
+            let reply = self.ask(&Command::path("MLST", path)).await?;
+            let facts = reply.inner_lines().next().map(<[u8]>::trim_ascii_start);
+            if let Some(entry) = facts.and_then(|facts| parse_mlst(facts, path.name())) {
+                return Ok(Some(entry));
+            }
+        }
+        self.find_in_folder(path).await
+    }
+
+    /// Looks `path` up in the listing of its folder. A listing that is not complete proves nothing missing.
+    pub(super) async fn find_in_folder(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
+        let parent = path.parent();
+        let listing = match self.list_absolute(&parent).await {
+            Ok(listing) => listing,
+            // What is below a missing folder is missing.
+            Err(fault) if fault.code == 550 && !parent.is_root() => {
+                let above = Box::pin(self.find_in_folder(&parent)).await?;
+                return if above.is_none() { Ok(None) } else { Err(fault.at(parent.to_string())) };
+            }
+            Err(fault) => return Err(fault.at(parent.to_string())),
+        };
+        let is_complete = listing.complete;
+        let found = listing.entries.into_iter().find(|entry| entry.name == path.name());
+        if found.is_none() && !is_complete {
+            let message = "its folder's listing is not complete: it may be there or not";
+            return Err(Fault::protocol(message).at(path.to_string()));
+        }
+        Ok(found)
+    }
+
+    async fn list_absolute(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        if let Some(own) = self.site.list_command.clone() {
+            let own = own.into_bytes();
+            let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
+            self.enter(path).await?;
+            return self.fetch_listing(&Command::parse(own)?, is_mlsd).await;
+        }
+        if self.features.has("MLSD") || self.features.has("MLST") {
+            match self.fetch_listing(&Command::path("MLSD", path), true).await {
+                Err(fault) if fault.kind == Kind::Unsupported => {
+                    self.features.named.remove("MLSD");
+                    self.features.named.remove("MLST");
+                }
+                other => return other,
+            }
+        }
+        // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
+        self.enter(path).await?;
+        if !self.features.refuses_list_all {
+            match self.fetch_listing(&Command::bare("LIST -a"), false).await {
+                Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
+                other => return other,
+            }
+        }
+        self.fetch_listing(&Command::bare("LIST"), false).await
+    }
+
+    async fn fetch_listing(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
+        let mut listing = self.fetch_listing_once(command, is_mlsd).await;
+        if let Err(fault) = &listing
+            && self.is_refused_for_fresh_tls(fault)
+            && fault.code != 450
+        {
+            self.renew_with_tls12().await?;
+            listing = self.fetch_listing_once(command, is_mlsd).await;
+        }
+        listing
+    }
+
+    async fn fetch_listing_once(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
+        let mut data = self.open_data(command, 0).await?.data;
+        let mut reader = if is_mlsd { Reader::mlsd() } else { Reader::list() };
+        let mut buffer = vec![0; COPY_BYTES / 4];
+        let stop = self.context.stop.within(LISTING_TIME_MAX);
+        let copy = async {
+            loop {
+                let count = data.read(&mut buffer).await?;
+                if count == 0 {
+                    return Ok(());
+                }
+                reader.push(buffer.get(..count).unwrap_or_default())?;
+            }
+        };
+        let copied = stop.race(copy).await.and_then(|copied| copied);
+        self.conclude("LIST", data, copied, 0).await?;
+        reader.finish(self.now())
+    }
+}
+
+fn not_found() -> Fault {
+    Fault::new(Kind::NotFound, Side::Server, "there is no such file or folder on the server")
+}

@@ -1,0 +1,60 @@
+//! Removing a whole folder: only what was listed completely, links themselves and never what they lead to.
+
+use super::{listing::EntryKind, path::RemotePath, session::Session};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{DEPTH_MAX, ENTRIES_MAX},
+    observe::{Event, Verb},
+};
+
+impl Session {
+    /// Removes folder `path` and all that is in it.
+    ///
+    /// Everything is listed before anything is removed; a listing that is not complete ends it with `guard`.
+    pub async fn delete_tree(&mut self, path: &RemotePath) -> Outcome<()> {
+        let top = self.absolute(path)?;
+        if top.is_root() {
+            let message = "the root of a server is not removed";
+            return Err(Fault::new(Kind::Guard, Side::Script, message).at("/"));
+        }
+        let mut folders = vec![(top.clone(), 0)];
+        let mut files = Vec::new();
+        let mut next = 0;
+        while let Some((folder, depth)) = folders.get(next).cloned() {
+            next += 1;
+            let listing = self.list(&folder).await?;
+            if !listing.complete {
+                let message = "its listing is not complete: nothing was removed";
+                return Err(Fault::new(Kind::Guard, Side::Server, message).at(folder.to_string()));
+            }
+            if depth >= DEPTH_MAX
+                || folders.len() + files.len() + listing.entries.len() > ENTRIES_MAX
+            {
+                let message = "it is too deep or too large: nothing was removed";
+                return Err(Fault::new(Kind::Guard, Side::Server, message).at(folder.to_string()));
+            }
+            for entry in listing.entries {
+                let inside = folder.join(&entry.name)?;
+                if entry.kind == EntryKind::Dir {
+                    folders.push((inside, depth + 1));
+                } else {
+                    files.push(inside);
+                }
+            }
+        }
+        for file in &files {
+            self.delete(file).await?;
+            self.tell_deleted(file);
+        }
+        for (folder, _) in folders.iter().rev() {
+            self.rmdir(folder).await?;
+            self.tell_deleted(folder);
+        }
+        Ok(())
+    }
+
+    fn tell_deleted(&self, path: &RemotePath) {
+        let event = Event::Done { verb: Verb::Delete, path: path.to_string() };
+        self.context().observer.tell(&event);
+    }
+}

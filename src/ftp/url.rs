@@ -1,0 +1,264 @@
+//! URLs of servers and files: `ftp://`, `ftpes://`, `ftps://`, as curl, lftp, WinSCP and FileZilla read them.
+//!
+//! One strict reader decides, and what could be read in two ways is refused (security class C25): no backslash, no
+//! blank, no `#` that another reader would take for an end, no host outside ASCII letters.
+
+use super::{
+    path::RemotePath,
+    secret::Secret,
+    site::{Site, Tls},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    observe::visible::visible,
+};
+
+/// A server and what to look at there.
+#[derive(Debug, Clone)]
+pub struct Url {
+    /// The server, with login and protection as the URL says.
+    pub site: Site,
+    /// The path; relative to the login folder, unless it begins with `//` or `/%2F` (RFC 1738, 3.2.2).
+    pub path: Option<RemotePath>,
+    /// Whether the path ended with a slash: a folder is meant.
+    pub is_folder: bool,
+}
+
+impl Url {
+    /// Whether `text` looks like a URL of ours, so that a local path is not taken for one.
+    pub fn is_one(text: &str) -> bool {
+        SCHEMES.iter().any(|(scheme, _, _)| starts_with_scheme(text, scheme))
+    }
+
+    /// Reads a URL; a host alone is a plain FTP URL. Fails with `invalid`.
+    pub fn parse(text: &str) -> Outcome<Self> {
+        read(text).map_err(|why| {
+            Fault::invalid(format!(
+                "`{}` is no URL of a server: {why}",
+                visible(without_password(text))
+            ))
+        })
+    }
+}
+
+const SCHEMES: [(&str, Tls, u16); 3] =
+    [("ftp", Tls::Off, 21), ("ftpes", Tls::Explicit, 21), ("ftps", Tls::Implicit, 990)];
+
+fn starts_with_scheme(text: &str, scheme: &str) -> bool {
+    text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        && text.get(scheme.len()..).is_some_and(|rest| rest.starts_with("://"))
+}
+
+/// The URL as it may be shown.
+fn without_password(text: &str) -> String {
+    let Some(start) = text.find("://").map(|at| at + 3) else { return text.into() };
+    let Some(at) = text.rfind('@').filter(|at| *at > start) else { return text.into() };
+    let (Some(before), Some(login), Some(after)) =
+        (text.get(..start), text.get(start..at), text.get(at..))
+    else {
+        return text.into();
+    };
+    match login.split_once(':') {
+        Some((user, _)) => format!("{before}{user}:***{after}"),
+        None => text.into(),
+    }
+}
+
+fn read(text: &str) -> Result<Url, String> {
+    if let Some(bad) = text.chars().find(|c| c.is_control() || c.is_whitespace() || *c == '\\') {
+        let code = percent(bad);
+        return Err(format!("write {bad:?} as {code}, if it belongs to it"));
+    }
+    if text.contains('#') {
+        return Err("write # as %23, if it belongs to it".into());
+    }
+    let (tls, port, rest) = match text.split_once("://") {
+        None => (Tls::Off, 21, text),
+        Some((scheme, rest)) => SCHEMES
+            .iter()
+            .find(|(known, _, _)| known.eq_ignore_ascii_case(scheme))
+            .map(|(_, tls, port)| (*tls, *port, rest))
+            .ok_or_else(|| format!("the scheme `{scheme}` is not ftp, ftpes or ftps"))?,
+    };
+    let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, path)| (a, Some(path)));
+    let (login, place) =
+        authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
+    let (host, given_port) = host_and_port(place)?;
+    let mut site = Site::new(host);
+    site.tls = tls;
+    site.port = given_port.unwrap_or(port);
+    if let Some(login) = login {
+        let (user, password) =
+            login.split_once(':').map_or((login, None), |(user, password)| (user, Some(password)));
+        if !user.is_empty() {
+            site.user = decoded_text(user, "user")?;
+        }
+        site.password =
+            password.map(|text| decoded_text(text, "password")).transpose()?.map(Secret::new);
+    }
+    let path = path.map(without_type).transpose()?.filter(|path| !path.is_empty());
+    let is_folder = path.is_none_or(|path| path.ends_with('/'));
+    let path = path.map(decoded).transpose()?;
+    let path = path.map(|path| RemotePath::parse(path).map_err(|fault| fault.message));
+    Ok(Url { site, path: path.transpose()?, is_folder })
+}
+
+/// `;type=i` and `;type=d` say what we do anyway; text mode would change files.
+fn without_type(path: &str) -> Result<&str, String> {
+    match path.rsplit_once(";type=") {
+        None => Ok(path),
+        Some((path, "i" | "d" | "I" | "D")) => Ok(path),
+        Some((_, other)) => Err(format!("`;type={other}`: only binary transfers are done")),
+    }
+}
+
+fn host_and_port(place: &str) -> Result<(String, Option<u16>), String> {
+    let (host, port) = if let Some(rest) = place.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or("the [ is never closed")?;
+        let address = host.replace("%25", "%");
+        let bare = address.split('%').next().unwrap_or_default();
+        if bare.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(format!("`{host}` is no IPv6 address"));
+        }
+        let zone = address.strip_prefix(bare).unwrap_or_default();
+        if !zone.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        {
+            return Err(format!("`{zone}` names no interface"));
+        }
+        (address, after)
+    } else {
+        let end = place.find(':').unwrap_or(place.len());
+        let (host, after) = place.split_at_checked(end).unwrap_or((place, ""));
+        check_name(host)?;
+        (host.to_ascii_lowercase(), after)
+    };
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => None,
+        None => return Err(format!("`{port}` stands behind the address")),
+        Some("") => None,
+        Some(digits) => {
+            let port = digits.parse::<u16>().ok().filter(|port| *port > 0);
+            Some(port.ok_or_else(|| format!("`{digits}` is no port (1 to 65535)"))?)
+        }
+    };
+    Ok((host, port))
+}
+
+fn check_name(host: &str) -> Result<(), String> {
+    if host.is_empty() {
+        return Err("it names no host".into());
+    }
+    if !host.is_ascii() {
+        return Err(format!(
+            "write the host `{host}` in ASCII (xn--…): letters of other scripts can be mistaken"
+        ));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match host.chars().find(|c| !fits(*c)) {
+        Some(bad) => Err(format!("a host name cannot hold `{bad}`")),
+        None if host.starts_with(['-', '.']) || host.len() > 253 => {
+            Err(format!("`{host}` is no host name"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(
+            byte.ok_or("a % needs two hexadecimal digits behind it (%25 is the sign itself)")?,
+        );
+        rest = after.get(2..).unwrap_or_default();
+    }
+    Ok(bytes)
+}
+
+fn decoded_text(text: &str, what: &str) -> Result<String, String> {
+    let bytes = decoded(text)?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("the {what} is not UTF-8"))?;
+    if text.chars().any(|c| matches!(c, '\r' | '\n' | '\0')) {
+        return Err(format!("the {what} cannot hold a line end or a NUL"));
+    }
+    Ok(text)
+}
+
+fn percent(c: char) -> String {
+    let mut bytes = [0; 4];
+    let codes: Vec<_> =
+        c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect();
+    codes.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_as_other_programs_read_them() {
+        for (text, tls, user, host, port, path) in [
+            ("ftp://example.com", Tls::Off, "anonymous", "example.com", 21, None),
+            ("ftpes://a@example.com/in", Tls::Explicit, "a", "example.com", 21, Some("in")),
+            ("ftps://a@example.com/", Tls::Implicit, "a", "example.com", 990, None),
+            ("ftp://a:b@example.com:2121//in/x", Tls::Off, "a", "example.com", 2121, Some("/in/x")),
+            ("FTP://EXAMPLE.com/%2Fin", Tls::Off, "anonymous", "example.com", 21, Some("/in")),
+            ("ftp://me@mail.org@ftp.org/", Tls::Off, "me@mail.org", "ftp.org", 21, None),
+            ("ftp://a%40b:c%2F@h/x%20y", Tls::Off, "a@b", "h", 21, Some("x y")),
+            ("ftp://a;b@c/", Tls::Off, "a;b", "c", 21, None),
+            ("ftp://[::1]:2121/", Tls::Off, "anonymous", "::1", 2121, None),
+            ("ftp://[fe80::1%25lo]/", Tls::Off, "anonymous", "fe80::1%lo", 21, None),
+            ("ftp://h/a;type=i", Tls::Off, "anonymous", "h", 21, Some("a")),
+            ("ftp://h/a?b", Tls::Off, "anonymous", "h", 21, Some("a?b")),
+            ("example.com/in/", Tls::Off, "anonymous", "example.com", 21, Some("in/")),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let found =
+                (url.site.tls, url.site.user.as_str(), url.site.host.as_str(), url.site.port);
+            assert_eq!(found, (tls, user, host, port), "{text}");
+            assert_eq!(url.path, path.map(|path| RemotePath::parse(path).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for text in [
+            "ftp://a#@b/",
+            "ftp://a\\@b/",
+            "ftp://a b/",
+            "ftp://a\r\nb/",
+            "ftp://b\u{430}nk.com/",
+            "ftp:///x",
+            "ftp://h:0/",
+            "ftp://h:65536/",
+            "ftp://h:x/",
+            "ftp://[::1/",
+            "ftp://[x]/",
+            "ftp://[::1]x/",
+            "http://h/",
+            "sftp://h/",
+            "ftp://h/%0d%0aDELE",
+            "ftp://h/%zz",
+            "ftp://u%0d:p@h/",
+            "ftp://-h/",
+            "ftp://h/a;type=a",
+            "",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_does_not_show_its_password() {
+        let fault = Url::parse("ftp://me:hunter2@h:x/").unwrap_err();
+        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+        assert!(fault.to_string().contains("me:***@h"), "{fault}");
+    }
+}

@@ -1,0 +1,47 @@
+//! What a mirror or a transfer did, in numbers: what scripts, `--json` and the last line of a run show.
+
+use crate::{fault::Fault, ftp::transfer::Moved};
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Files sent.
+    pub uploaded: u64,
+    /// Files fetched.
+    pub downloaded: u64,
+    /// Files and folders removed.
+    pub deleted: u64,
+    /// Files left alone because an option or a safety rule says so.
+    pub skipped: u64,
+    /// Files that were the same on both sides.
+    pub unchanged: u64,
+    /// Files that failed.
+    pub failed: u64,
+    /// Bytes that moved.
+    pub bytes: u64,
+    /// Time in seconds.
+    pub seconds: f64,
+    /// Transfers whose size was seen to agree at the other end.
+    pub verified: u64,
+    /// Transfers of which that could not be seen.
+    pub unverified: u64,
+    /// What failed, and why.
+    pub errors: Vec<Fault>,
+    /// What was planned, a line a step.
+    pub plan: Vec<String>,
+    /// The way that carried the data: `epsv`, `pasv`, `eprt` or `port`.
+    pub route: String,
+}
+
+impl Report {
+    /// Counts one transfer that arrived.
+    pub fn add(&mut self, moved: Moved) {
+        self.bytes += moved.bytes;
+        self.seconds += moved.took.as_secs_f64();
+        if moved.verified {
+            self.verified += 1;
+        } else {
+            self.unverified += 1;
+        }
+    }
+}
