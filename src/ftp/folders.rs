@@ -183,7 +183,8 @@ impl Session {
         self.placed(result, path).await
     }
 
-    async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
+    /// The result with its place, and a refusal with its cause.
+    pub(super) async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
         let Err(fault) = result else { return Ok(()) };
         let fault = self.explain(fault, path).await;
         Err(fault.at(path.to_string()).on(&self.site.host))

@@ -82,7 +82,7 @@ impl Session {
         };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
-            session.enter(&folder).await?;
+            session.visit(&folder).await?;
         }
         Ok(session)
     }
@@ -144,9 +144,15 @@ impl Session {
     /// Makes `path` the folder from which relative paths count; fails where it is none.
     pub async fn cd(&mut self, path: &RemotePath) -> Outcome<()> {
         let path = self.absolute(path)?;
-        self.enter(&path).await?;
+        self.visit(&path).await?;
         self.folder = path;
         Ok(())
+    }
+
+    /// Enters the folder that a user names, who wants to know whether it is missing or forbidden.
+    async fn visit(&mut self, folder: &RemotePath) -> Outcome<()> {
+        let entered = self.enter(folder).await;
+        self.placed(entered, folder).await
     }
 
     /// Sends a command as it stands and gives the reply, whatever it says. Not for commands that move data.
@@ -217,6 +223,7 @@ impl Session {
             let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
             let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
             let is_right = match &there {
+                _ if said.quotes_undoubled(folder.as_bytes()) => true,
                 Some(there) => there == folder || self.is_alias(folder, there).await,
                 None => false,
             };
