@@ -63,6 +63,7 @@ impl Flow {
                 Bend::Longer => Box::new(bytes.chain(GROWTH)),
                 Bend::Text(text) => Box::new(Cursor::new(text.clone())),
                 Bend::Endless => Box::new(Entries::default()),
+                Bend::EndlessLine => Box::new(io::repeat(b'x')),
                 Bend::Rate(_) => bytes,
             };
         }
@@ -97,19 +98,27 @@ impl Flow {
         converts: bool,
     ) -> Result<(), Reply> {
         let start = file.metadata()?.len();
+        let mut left = self.reset_after();
         let mut buffer = vec![0; self.step()];
         let mut returns = WithoutReturns::default();
         loop {
             let read = timeout(DATA_TIMEOUT, stream.read(&mut buffer)).await;
             let read = read.map_err(|_| broken())?.map_err(|_| broken())?;
-            let piece = buffer.get(..read).unwrap_or_default();
-            if piece.is_empty() {
-                break;
-            }
+            let kept =
+                left.map_or(read, |left| usize::try_from(left).map_or(read, |left| left.min(read)));
+            let piece = buffer.get(..kept).unwrap_or_default();
             if converts {
                 file.write_all(&returns.strip(piece))?;
             } else {
                 file.write_all(piece)?;
+            }
+            left = left.map(|left| left - kept as u64);
+            if left == Some(0) {
+                drop(stream.reset().await);
+                return Err(broken());
+            }
+            if read == 0 {
+                break;
             }
             self.pause(read).await;
         }
@@ -127,6 +136,11 @@ impl Flow {
         self.bends
             .iter()
             .find_map(|bend| if let Bend::Rate(rate) = bend { Some(*rate) } else { None })
+    }
+
+    /// Bytes of an upload after which the connection is reset.
+    fn reset_after(&self) -> Option<u64> {
+        self.bends.iter().find_map(|bend| if let Bend::Reset(n) = bend { Some(*n) } else { None })
     }
 
     /// Bytes to move at once.

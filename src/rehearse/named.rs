@@ -139,6 +139,14 @@ pub(super) const ROWS: &[Row] = &[
     plain("short-226", "sends half of the file, then 226", || flow(&[Retr], Bend::Half)),
     number("short", "sends N bytes of the file, then 226", |n| flow(&[Retr], Bend::Cut(n))),
     plain("long-226", "sends more than the file has, then 226", || flow(&[Retr], Bend::Longer)),
+    plain("retr-426", "sends all of the file, then 426", || {
+        finish(&[Retr], Ending::Say("426 Connection closed; transfer aborted."))
+    }),
+    number(
+        "stor-drop",
+        "resets the data connection after N bytes of an upload, then sends 426",
+        |n| flow(&STORES, Bend::Reset(n)),
+    ),
     plain("stor-short", "stores half of an upload and says 226", || flow(&STORES, Bend::Half)),
     plain("stor-552", "takes all of an upload, then says 552", || {
         finish(&STORES, Ending::Say("552 Quota exceeded."))
@@ -162,7 +170,10 @@ pub(super) const ROWS: &[Row] = &[
         finish(&TRANSFERS, Ending::Never)
     }),
     plain("slow-control", "sends every byte of a reply 5 ms after the one before", || SlowControl),
+    number("control-cut", "ends the session after N bytes of replies", Effect::CutControl),
+    number("hang-up-at", "ends the session at its Nth command", Effect::HangUpAt),
     plain("double-reply", "answers DELE twice in one packet", || twist(&[Dele], Twist::Twice)),
+    plain("line-feeds", "ends the lines of replies with LF alone", || twist(&[], Twist::LineFeeds)),
     plain("bare-code", "sends replies without text", || twist(&[], Twist::Bare)),
     plain("multiline-trap", "puts lines that look like replies into the reply to CWD", || {
         twist(&[Cwd], Twist::Trap)
@@ -180,17 +191,44 @@ pub(super) const ROWS: &[Row] = &[
     text("greeting", "greets with this text (escapes as in reply)", |line| {
         instead(Greeting, Act::Say(line))
     }),
+    command("repeat", "answers the command twice in one packet", |verb| {
+        twist(&[verb], Twist::Twice)
+    }),
+    command("late-reply", "does the command and answers two seconds late", |verb| {
+        twist(&[verb], Twist::Late)
+    }),
+    command("lost-reply", "does the command and never answers", |verb| twist(&[verb], Twist::Lost)),
+    command("hang-up-after", "does the command and closes the session without an answer", |verb| {
+        twist(&[verb], Twist::Gone)
+    }),
+    command("leave-after", "answers the command, then sends 421 and closes the session", |verb| {
+        twist(&[verb], Twist::Leave)
+    }),
+    plain("greeting-endless-line", "greets with one line without end", || {
+        instead(Greeting, Act::EndlessLine)
+    }),
     plain("greeting-endless", "greets without end", || instead(Greeting, Act::Endless)),
     plain("feat-endless", "answers FEAT without end", || instead(Feat, Act::Endless)),
     plain("list-550", "answers MLSD, LIST and NLST with 550", || {
         say(&LISTS, "550 No such file or directory.")
     }),
     plain("list-450", "answers MLSD, LIST and NLST with 450", || say(&LISTS, "450 File busy.")),
+    plain("list-426", "sends the whole listing, then 426", || {
+        finish(&LISTS, Ending::Say("426 Connection closed; transfer aborted."))
+    }),
     plain("list-empty", "sends listings of no bytes, then 226", || flow(&LISTS, Bend::Cut(0))),
     text("listing", "sends this text as every listing (escapes as in reply)", |line| {
         flow(&LISTS, Bend::Text(line))
     }),
     number("listing-cut", "ends listings after N bytes, then 226", |n| flow(&LISTS, Bend::Cut(n))),
+    number(
+        "listing-drop",
+        "resets the data connection after N bytes of a listing, then sends 426",
+        |n| flow(&LISTS, Bend::Reset(n)),
+    ),
+    plain("listing-endless-line", "sends listings of one line without end", || {
+        flow(&LISTS, Bend::EndlessLine)
+    }),
     plain("listing-endless", "sends listings without end", || flow(&LISTS, Bend::Endless)),
     plain("tls-refused", "answers AUTH with 500", || say(&[Auth], "500 Unknown command.")),
     plain("tls-inject", "sends a reply in clear behind the 234 in one packet", || {
