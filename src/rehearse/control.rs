@@ -24,6 +24,8 @@ const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// How late a late reply is.
 pub(super) const LATE: Duration = Duration::from_secs(2);
+/// Time for the last words of a session.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// Lines inside of a reply that look like replies.
 const TRAP: &[u8] = b"250-Welcome.\r\n257 \"/evil\"\r\n230 users online\r\n 250 not the end\r\n";
 
@@ -227,9 +229,17 @@ impl Control {
         timeout(REPLY_TIMEOUT, writing).await?
     }
 
-    /// Says farewell, under TLS with its close.
+    /// Says farewell, under TLS with its close. What still comes is read for a moment: a socket closed with bytes
+    /// unread is reset, and a reset can take the last reply from a client that has not read it yet.
     pub(super) async fn close(mut self) {
-        drop(timeout(REPLY_TIMEOUT, self.stream.shutdown()).await);
+        let last = async {
+            self.stream.shutdown().await?;
+            while self.receive().await? {
+                self.received.clear();
+            }
+            io::Result::Ok(())
+        };
+        drop(timeout(FAREWELL, last).await);
     }
 
     fn take_line(&mut self) -> Option<Line> {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! server   one thread, one listener, its sessions        setup        what the caller chooses
-//! session  one client: reads a command, sends a reply    plan, named  faults by name; effect: what they do
+//! session  one client: reads a command, sends a reply    plan, named  faults by name; effect: what they do; draw: by lot
 //! account, files, listings, ports, transfer              the commands of a session, by family
 //! control, stream, data                                  bytes to and from the client
 //! root, listing, reply, command                          pure: paths, lines, replies, commands
@@ -17,6 +17,7 @@ mod certificate;
 mod command;
 mod control;
 mod data;
+mod draw;
 mod effect;
 mod files;
 mod flow;

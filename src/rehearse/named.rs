@@ -35,6 +35,8 @@ pub(super) enum Make {
     Plain(fn() -> Effect),
     /// A number.
     Number(fn(u64) -> Effect),
+    /// A number of bytes a second.
+    Rate(fn(u64) -> Effect),
     /// Text with escapes.
     Text(fn(Vec<u8>) -> Effect),
     /// The name of a command.
@@ -154,9 +156,11 @@ pub(super) const ROWS: &[Row] = &[
     plain("stor-451", "takes all of an upload, then says 451", || {
         finish(&STORES, Ending::Say("451 Local error in processing."))
     }),
-    number("slow", "moves N bytes a second over data connections", |n| {
-        flow(&TRANSFERS, Bend::Rate(n.max(1)))
-    }),
+    Row {
+        name: "slow",
+        does: "moves N bytes a second over data connections",
+        make: Make::Rate(|rate| flow(&TRANSFERS, Bend::Rate(rate.max(1)))),
+    },
     plain("late-226", "sends the final reply two seconds late", || {
         finish(&TRANSFERS, Ending::Late)
     }),
