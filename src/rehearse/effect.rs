@@ -116,6 +116,8 @@ pub(super) enum Active {
 pub(super) enum Bend {
     /// So many bytes, then a reset; the final reply is 426.
     Reset(u64),
+    /// So many bytes, then neither bytes nor an end.
+    Stall(u64),
     /// So many bytes, then a proper end.
     Cut(u64),
     /// Half of the bytes, sent or stored, then a proper end.

@@ -91,7 +91,7 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
     Effect::Twist(to.to_vec(), twist)
 }
 
-/// Every plan, in the order of the help: channels, transfers, replies, listings, TLS, commands, login.
+/// Every plan, in the order of the help: ports, transfers, replies, listings, TLS, commands, login.
 pub(super) const ROWS: &[Row] = &[
     plain("pasv-refused", "answers PASV and EPSV with 502", || {
         say(&[Pasv, Epsv], "502 Command not implemented.")
@@ -138,6 +138,9 @@ pub(super) const ROWS: &[Row] = &[
     number("drop-after", "resets the data connection after N bytes of RETR, then sends 426", |n| {
         flow(&[Retr], Bend::Reset(n))
     }),
+    number("stall", "sends N bytes of the file, then neither more nor an end", |n| {
+        flow(&[Retr], Bend::Stall(n))
+    }),
     plain("short-226", "sends half of the file, then 226", || flow(&[Retr], Bend::Half)),
     number("short", "sends N bytes of the file, then 226", |n| flow(&[Retr], Bend::Cut(n))),
     plain("long-226", "sends more than the file has, then 226", || flow(&[Retr], Bend::Longer)),
@@ -149,6 +152,9 @@ pub(super) const ROWS: &[Row] = &[
         "resets the data connection after N bytes of an upload, then sends 426",
         |n| flow(&STORES, Bend::Reset(n)),
     ),
+    number("stor-stall", "takes N bytes of an upload, then reads no more", |n| {
+        flow(&STORES, Bend::Stall(n))
+    }),
     plain("stor-short", "stores half of an upload and says 226", || flow(&STORES, Bend::Half)),
     plain("stor-552", "takes all of an upload, then says 552", || {
         finish(&STORES, Ending::Say("552 Quota exceeded."))
@@ -185,7 +191,7 @@ pub(super) const ROWS: &[Row] = &[
     command("no-reply", "never answers the command", |verb| instead(verb, Act::Silence)),
     Row {
         name: "reply",
-        does: "answers the command with this text, without doing it (\\r \\n \\0 \\xNN; \\c for no line end)",
+        does: "answers the command so, without doing it (\\r \\n \\0 \\xNN; \\c: no line end)",
         make: Make::Reply(|verb, line| instead(verb, Act::Say(line))),
     },
     command("busy-421", "answers the command with 421 and closes the session", |verb| {
@@ -225,6 +231,9 @@ pub(super) const ROWS: &[Row] = &[
         flow(&LISTS, Bend::Text(line))
     }),
     number("listing-cut", "ends listings after N bytes, then 226", |n| flow(&LISTS, Bend::Cut(n))),
+    number("listing-stall", "sends N bytes of a listing, then neither more nor an end", |n| {
+        flow(&LISTS, Bend::Stall(n))
+    }),
     number(
         "listing-drop",
         "resets the data connection after N bytes of a listing, then sends 426",

@@ -74,11 +74,13 @@ impl Cargo {
 }
 
 impl Session {
+    /// `RETR`.
     pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let cargo = self.file_to_send(place);
         self.transfer_if(scene, cargo).await
     }
 
+    /// `STOR` and `APPE`.
     pub(super) async fn store(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let cargo = self.file_to_store(scene.verb, place);
         self.transfer_if(scene, cargo).await

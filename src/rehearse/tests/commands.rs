@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use socket2::{Domain, Socket, Type};
 
 use super::{
     Scratch, TEXT,
@@ -167,6 +168,20 @@ fn both_modes_work_over_the_newer_protocol() {
     let listener = client.active();
     client.send("RETR a.txt");
     assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+}
+
+#[test]
+fn strangers_on_a_passive_port_get_nothing() {
+    let scratch = Scratch::new();
+    let mut client = scratch.client();
+    let address = SocketAddr::new(client.server().ip(), client.extended_port());
+    let stranger = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    stranger.bind(&SocketAddr::from(([127, 0, 0, 9], 0)).into()).unwrap();
+    stranger.connect(&address.into()).unwrap();
+    let data = TcpStream::connect(address).unwrap();
+    client.begin("RETR a.txt");
+    assert_eq!(all(data).unwrap(), TEXT);
+    assert_eq!(all(TcpStream::from(stranger)).unwrap_or_default(), b"");
 }
 
 #[test]

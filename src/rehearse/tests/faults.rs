@@ -76,6 +76,35 @@ pub(super) const CASES: &[Case] = &[
         assert_eq!(client.reply(), "426 Connection closed; transfer aborted.");
         assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
     }),
+    ("stall=3", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.begin("RETR a.txt");
+        let mut start = [0; 3];
+        data.read_exact(&mut start).unwrap();
+        assert_eq!(start, TEXT[..3]);
+        data.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        assert!(is_timeout(&data.read(&mut start).unwrap_err()));
+        assert!(client.is_silent());
+        assert_eq!(client.ask("ABOR"), "426 Transfer aborted.");
+    }),
+    ("stor-stall=3", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.begin("STOR b");
+        data.write_all(b"123456").unwrap();
+        data.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(client.is_silent());
+        assert_eq!(scratch.read("b"), b"123");
+    }),
+    ("listing-stall=3", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.begin("NLST");
+        data.read_exact(&mut [0; 3]).unwrap();
+        assert!(client.is_silent());
+    }),
+    ("drop-after=15", |scratch| downloads(scratch, "RETR a.txt", TEXT)),
     ("short-226", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..7])),
     ("short=3", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..3])),
     ("long-226", |scratch| {
