@@ -35,8 +35,6 @@ mod session;
 mod setup;
 mod source;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod transfer;
 pub mod tree;
 
@@ -44,3 +42,6 @@ pub use command::Verb;
 pub use plan::Plan;
 pub use server::Server;
 pub use setup::{Certificate, Login, Setup, Start, Tls, Version};
+
+#[cfg(test)]
+mod tests;
