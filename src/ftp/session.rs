@@ -50,6 +50,8 @@ pub struct Session {
     pub(super) server_folder: Option<RemotePath>,
     attempts: Vec<Attempt>,
     told_mode: Option<&'static str>,
+    /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
+    pub(super) began_fresh_tls: bool,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ impl Session {
             server_folder: None,
             attempts: Vec::new(),
             told_mode: None,
+            began_fresh_tls: false,
         };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
@@ -270,6 +273,7 @@ impl Session {
             }
             match result {
                 Ok(opened) => {
+                    self.began_fresh_tls = opened.data.is_fresh_tls();
                     self.record(step, opened.address.clone(), None, started);
                     self.ladder.worked(step);
                     self.tell_mode(step, last.as_ref());
@@ -277,6 +281,7 @@ impl Session {
                 }
                 Err(failure) => {
                     let fault = failure.fault.on(&self.site.host);
+                    self.began_fresh_tls = fault.kind == Kind::Tls;
                     if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
                         return Err(fault);
                     }
@@ -298,11 +303,6 @@ impl Session {
         self.site.trust.tls12_only = true;
         self.security = Some(Security::new(&self.site.host, &self.site.trust)?);
         self.renew().await
-    }
-
-    /// Whether data connections are protected.
-    pub(super) const fn is_protected(&self) -> bool {
-        self.security.is_some()
     }
 
     async fn try_step(

@@ -11,7 +11,7 @@ use crate::{
         path::RemotePath,
         session::Session,
     },
-    limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_TIMEOUT},
+    limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT},
     observe::{Event, TransferId, Verb},
 };
 
@@ -152,11 +152,18 @@ impl Session {
         if let Err(fault) = &copied
             && (fault.side != Side::Network || self.context.stop.is_set())
         {
-            // Ended from here: what the server makes of it is not waited for, so the connection is not in step.
-            self.control.give_up(fault);
+            if self.context.stop.is_set() {
+                // Only `sweep` will use it again.
+                self.control.give_up(fault);
+            } else {
+                let reply = self.control.resync(RESYNC_TIMEOUT).await;
+                let words = reply.map(|reply| reply.words()).unwrap_or_default();
+                tracing::debug!(target: "portolan", "ended from here: {fault}; {words}");
+            }
             return copied;
         }
-        let time = FINAL_REPLY_TIMEOUT + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
+        let time = self.site.reply_timeout * FINAL_REPLY_FACTOR;
+        let time = time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
         let time = if copied.is_ok() { time } else { self.site.reply_timeout.min(time) };
         let reply = match (self.control.next_reply(time, verb).await, copied) {
             (_, Err(fault)) if self.control.broken().is_some() => return Err(fault),
@@ -175,8 +182,8 @@ impl Session {
 
     /// Whether a transfer failed as it does where the server wants TLS sessions resumed and we had no ticket left.
     pub(in crate::ftp) fn is_refused_for_fresh_tls(&self, fault: &Fault) -> bool {
-        self.is_protected()
+        self.began_fresh_tls
             && !self.site.trust.tls12_only
-            && (matches!(fault.code, 450) || is_matter_of_mode(fault.code))
+            && (fault.code == 450 || is_matter_of_mode(fault.code))
     }
 }

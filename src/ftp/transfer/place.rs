@@ -6,6 +6,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
     ftp::{control::Command, listing::time_val, path::RemotePath, reply::Reply, session::Session},
+    limits::SWEEP_TIME_MAX,
 };
 
 impl Session {
@@ -91,12 +92,20 @@ impl Session {
         self.control.ask(&Command::path("RNTO", to)).await?.done().map(drop)
     }
 
-    /// Removes our temporary file after a failure, if the server still listens.
+    /// Removes our temporary file after a failure, if the server still listens. After the signal to stop there is
+    /// time for that only where the server answers at once.
     pub(super) async fn sweep(&mut self, temporary: &RemotePath) {
-        if self.context.stop.is_set() {
-            return;
-        }
-        match self.ask(&Command::path("DELE", temporary)).await {
+        let dele = Command::path("DELE", temporary);
+        let swept = if self.context.stop.is_set() {
+            self.control.reprieve(SWEEP_TIME_MAX);
+            self.control.resync(SWEEP_TIME_MAX / 2).await;
+            let swept = self.control.ask(&dele).await;
+            self.control.give_up(&Fault::new(Kind::Interrupted, Side::Here, "interrupted"));
+            swept
+        } else {
+            self.ask(&dele).await
+        };
+        match swept {
             Ok(reply) => tracing::debug!(target: "portolan", "sweeping: {}", reply.words()),
             Err(fault) => {
                 let text = format!("{temporary} may be left on the server: {fault}");
