@@ -169,7 +169,7 @@ impl Session {
 
     /// A refusal of `path` with its cause, where the listing of its folder gives one: 550 alone says nothing.
     pub(super) async fn explain(&mut self, fault: Fault, path: &RemotePath) -> Fault {
-        if fault.code != 550 || self.control.broken().is_some() {
+        if fault.code != 550 {
             return fault;
         }
         match self.find_in_folder(path).await {
