@@ -36,6 +36,7 @@ pub(super) enum Protection {
 }
 
 impl Session {
+    /// `USER`.
     pub(super) fn user(&mut self, name: &str) -> Answer {
         if self.stage.tls_required() && !self.control.is_secure() {
             return Err(Reply::new(530, "Sessions must use encryption."));
@@ -44,6 +45,7 @@ impl Session {
         Ok(Reply::new(331, "Please specify the password."))
     }
 
+    /// `PASS`.
     pub(super) fn password(&mut self, password: &str) -> Answer {
         let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
             return Err(Reply::new(503, "Login with USER first."));
@@ -64,6 +66,7 @@ impl Session {
         }
     }
 
+    /// `ACCT`.
     pub(super) fn account(&mut self, account: &str) -> Answer {
         match self.who {
             Who::Known => Ok(Reply::new(202, "No account is needed.")),
@@ -104,6 +107,7 @@ impl Session {
         Ok(Next::Command)
     }
 
+    /// `PBSZ`, which means nothing under TLS but must come before `PROT`.
     pub(super) fn buffer_size(&mut self) -> Answer {
         if !self.control.is_secure() {
             return Err(Reply::new(503, "PBSZ needs a secure connection."));
@@ -114,6 +118,7 @@ impl Session {
         Ok(Reply::new(200, "PBSZ=0"))
     }
 
+    /// `PROT`.
     pub(super) fn protect(&mut self, level: &str) -> Answer {
         if self.protection == Protection::None {
             return Err(Reply::new(503, "PBSZ comes first."));
@@ -130,6 +135,7 @@ impl Session {
         Ok(Reply::new(200, format!("Protection set to {level}.")))
     }
 
+    /// `FEAT`.
     pub(super) fn features(&self) -> Reply {
         let facts = format!("MLST {}", self.facts.feature());
         let features = [
@@ -153,6 +159,7 @@ impl Session {
         Reply::lines(211, "Features:", &lines, "End")
     }
 
+    /// `HELP`.
     pub(super) fn help(&self) -> Reply {
         let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
         let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
@@ -160,6 +167,7 @@ impl Session {
         Reply::lines(214, "The following commands are known:", &lines, "Help OK.")
     }
 
+    /// `OPTS`.
     pub(super) fn options(&mut self, text: &str) -> Answer {
         let upper = text.to_ascii_uppercase();
         match upper.split_once(' ').unwrap_or((&upper, "")) {
@@ -173,6 +181,7 @@ impl Session {
         }
     }
 
+    /// `TYPE`.
     pub(super) fn representation(&mut self, text: &str) -> Answer {
         self.converts = match text.to_ascii_uppercase().as_str() {
             "A" | "A N" => true,
@@ -183,6 +192,7 @@ impl Session {
         Ok(Reply::new(200, format!("Switching to {mode} mode.")))
     }
 
+    /// `REST`.
     pub(super) fn restart_at(&mut self, text: &str) -> Answer {
         let at: u64 = text.parse().map_err(|_| Reply::new(501, "REST wants a number."))?;
         if at > 0 && self.converts {
@@ -192,6 +202,7 @@ impl Session {
         Ok(Reply::new(350, format!("Restart position accepted ({at}).")))
     }
 
+    /// `ABOR` outside of a transfer, or behind one that it has ended.
     pub(super) fn abort(&mut self) -> Reply {
         if std::mem::take(&mut self.aborted) {
             return Reply::new(226, "ABOR command successful.");

@@ -22,6 +22,13 @@ use crate::limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT};
 /// Pause between two bytes of a slow control connection.
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
+/// How late a late reply is.
+pub(super) const LATE: Duration = Duration::from_secs(2);
+/// Time for the last words of a session.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// Lines inside of a reply that look like replies.
+const TRAP: &[u8] = b"250-Welcome.\r\n257 \"/evil\"\r\n230 users online\r\n 250 not the end\r\n";
+
 /// What the client does while a transfer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interruption {
@@ -51,12 +58,24 @@ pub(super) struct Control {
     number: usize,
     /// Whether the rest of a line that was too long is being thrown away.
     skipping: bool,
+    /// Whether no more commands are heard.
+    leaving: bool,
+    /// Bytes of replies so far.
+    sent: u64,
 }
 
 impl Control {
     /// Takes a connection; `number` is its session's in the log.
     pub(super) fn new(stream: Stream, stage: Arc<Stage>, number: usize) -> Self {
-        Self { stream, received: Vec::new(), stage, number, skipping: false }
+        Self {
+            stream,
+            received: Vec::new(),
+            stage,
+            number,
+            skipping: false,
+            leaving: false,
+            sent: 0,
+        }
     }
 
     /// Whether TLS stands.
@@ -77,6 +96,9 @@ impl Control {
     /// The next line.
     pub(super) async fn line(&mut self) -> io::Result<Line> {
         loop {
+            if self.leaving {
+                return Ok(Line::End);
+            }
             if let Some(line) = self.take_line() {
                 return Ok(line);
             }
@@ -89,6 +111,9 @@ impl Control {
     /// Ends when the client wants a transfer to end; other commands wait their turn.
     pub(super) async fn interruption(&mut self) -> Interruption {
         loop {
+            if self.leaving {
+                return Interruption::Gone;
+            }
             if self.received.split_inclusive(|byte| *byte == b'\n').any(is_abort) {
                 return Interruption::Abort;
             }
@@ -110,8 +135,35 @@ impl Control {
             }
             _ => None,
         });
-        let reply = twists.into_iter().fold(reply, |reply, twist| twist.apply(reply));
+        let mut reply = reply;
+        for twist in twists {
+            match twist {
+                Twist::Late => sleep(LATE).await,
+                Twist::Lost => return Ok(()),
+                Twist::Gone => {
+                    self.leaving = true;
+                    return Ok(());
+                }
+                Twist::Leave => {
+                    self.leaving = true;
+                    reply = reply.then(&Reply::new(421, "Timeout."));
+                }
+                Twist::Twice => reply = reply.clone().then(&reply),
+                Twist::More(wire) => reply = reply.then(&Reply::exactly(wire.to_vec())),
+                Twist::Bare => reply = reply.bare(),
+                Twist::LineFeeds => reply = reply.with_line_feeds(),
+                Twist::Trap if reply.wire().starts_with(b"250") => {
+                    reply = Reply::exactly(TRAP.to_vec()).then(&reply);
+                }
+                Twist::Trap => {}
+            }
+        }
         self.send(reply.wire()).await
+    }
+
+    /// Sends the first reply of a transfer. Plans for a command bend only its last.
+    pub(super) async fn begin(&mut self, reply: Reply) -> io::Result<()> {
+        self.reply(&Scene::of(Verb::Other), reply).await
     }
 
     /// Does what a plan wants in place of a command.
@@ -122,25 +174,42 @@ impl Control {
             Act::Silence => Ok(Next::Command),
             Act::Close => Ok(Next::Close),
             Act::Endless => {
-                let code = if verb == Verb::Greeting { 220 } else { 211 };
-                let wire =
-                    format!("{code}-And another line of a reply without end.\r\n").repeat(64);
-                timeout(LISTING_TIME_MAX, self.repeat(wire.as_bytes())).await?
+                self.repeat(verb, "-And another line of a reply without end.\r\n").await
             }
+            Act::EndlessLine => self.repeat(verb, " and more of a line without end").await,
         }
     }
 
-    /// Sends the same again and again until the client has gone.
-    async fn repeat(&mut self, wire: &[u8]) -> io::Result<Next> {
-        loop {
-            self.write(wire).await?;
-        }
+    /// Sends the same again and again until the client has gone, or would have had any right to.
+    async fn repeat(&mut self, verb: Verb, text: &str) -> io::Result<Next> {
+        let code = if verb == Verb::Greeting { 220 } else { 211 };
+        let wire = format!("{code}{text}").repeat(64);
+        let endless = async {
+            loop {
+                if let Err(error) = self.write(wire.as_bytes()).await {
+                    return error;
+                }
+            }
+        };
+        Err(timeout(LISTING_TIME_MAX, endless).await?)
     }
 
     /// Sends bytes and notes them.
     pub(super) async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
         self.stage.log.reply(self.number, wire);
         let scene = Scene::of(Verb::Other);
+        let before = self.sent;
+        self.sent += wire.len() as u64;
+        let cut = self.stage.plans.first(&scene, |effect| match effect {
+            Effect::CutControl(at) if *at < self.sent => at.checked_sub(before),
+            _ => None,
+        });
+        let end = cut.and_then(|end| usize::try_from(end).ok());
+        if let Some(part) = end.and_then(|end| wire.get(..end)) {
+            self.write(part).await?;
+            self.leaving = true;
+            return Ok(());
+        }
         let slow = |effect: &Effect| (*effect == Effect::SlowControl).then_some(());
         if self.stage.plans.first(&scene, slow).is_none() {
             return self.write(wire).await;
@@ -160,9 +229,17 @@ impl Control {
         timeout(REPLY_TIMEOUT, writing).await?
     }
 
-    /// Says farewell, under TLS with its close.
+    /// Says farewell, under TLS with its close. What still comes is read for a moment: a socket closed with bytes
+    /// unread is reset, and a reset can take the last reply from a client that has not read it yet.
     pub(super) async fn close(mut self) {
-        drop(timeout(REPLY_TIMEOUT, self.stream.shutdown()).await);
+        let last = async {
+            self.stream.shutdown().await?;
+            while self.receive().await? {
+                self.received.clear();
+            }
+            io::Result::Ok(())
+        };
+        drop(timeout(FAREWELL, last).await);
     }
 
     fn take_line(&mut self) -> Option<Line> {
@@ -192,22 +269,6 @@ impl Control {
         let read = self.stream.read(&mut bytes).await?;
         self.received.extend_from_slice(bytes.get(..read).unwrap_or_default());
         Ok(read > 0)
-    }
-}
-
-impl Twist {
-    fn apply(self, reply: Reply) -> Reply {
-        match self {
-            Self::Twice => reply.clone().then(&reply),
-            Self::More(wire) => reply.then(&Reply::exactly(wire.to_vec())),
-            Self::Bare => reply.bare(),
-            Self::Trap if !reply.wire().starts_with(b"250") => reply,
-            Self::Trap => {
-                let trap =
-                    b"250-Welcome.\r\n257 \"/evil\"\r\n230 users online\r\n 250 not the end\r\n";
-                Reply::exactly(trap.to_vec()).then(&reply)
-            }
-        }
     }
 }
 

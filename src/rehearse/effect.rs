@@ -28,6 +28,10 @@ pub(super) enum Effect {
     Final(Vec<Verb>, Ending),
     /// Every byte of the control connection comes 5 ms after the one before.
     SlowControl,
+    /// The control connection ends after so many bytes of replies.
+    CutControl(u64),
+    /// The control connection ends at this command, counted from 1 in each session.
+    HangUpAt(u64),
     /// Data connections must resume the TLS session of their control connection.
     ReuseTls,
 }
@@ -56,6 +60,8 @@ pub(super) enum Act {
     Close,
     /// Lines of a reply that never ends.
     Endless,
+    /// A line of a reply that never ends.
+    EndlessLine,
 }
 
 /// How a reply is bent.
@@ -69,6 +75,16 @@ pub(super) enum Twist {
     More(&'static [u8]),
     /// The text is left out.
     Bare,
+    /// Lines end with LF alone.
+    LineFeeds,
+    /// It comes two seconds late.
+    Late,
+    /// It does not come.
+    Lost,
+    /// The control connection ends in its place.
+    Gone,
+    /// It comes, then 421 and the end of the control connection.
+    Leave,
 }
 
 /// What is wrong with the port of passive mode.
@@ -100,6 +116,8 @@ pub(super) enum Active {
 pub(super) enum Bend {
     /// So many bytes, then a reset; the final reply is 426.
     Reset(u64),
+    /// So many bytes, then neither bytes nor an end.
+    Stall(u64),
     /// So many bytes, then a proper end.
     Cut(u64),
     /// Half of the bytes, sent or stored, then a proper end.
@@ -110,6 +128,8 @@ pub(super) enum Bend {
     Text(Vec<u8>),
     /// Entries without end.
     Endless,
+    /// An entry without end.
+    EndlessLine,
     /// So many bytes a second.
     Rate(u64),
     /// TLS ends without its farewell.

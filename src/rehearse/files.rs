@@ -25,11 +25,13 @@ impl Session {
         self.stage.root.entry(place).is_ok_and(|path| fs::symlink_metadata(path).is_ok())
     }
 
+    /// `PWD`.
     pub(super) fn current_folder(&self) -> Reply {
         let text = [&self.folder.quoted(), &b" is the current directory."[..]].concat();
         Reply::new(257, text)
     }
 
+    /// `CWD` and `CDUP`.
     pub(super) fn enter(&mut self, place: &Place) -> Answer {
         if !self.stage.root.target(place)?.is_dir() {
             return Err(io::Error::from(ErrorKind::NotADirectory).into());
@@ -38,11 +40,13 @@ impl Session {
         Ok(Reply::new(250, "Directory successfully changed."))
     }
 
+    /// `MKD`.
     pub(super) fn make_folder(&mut self, place: &Place) -> Answer {
         fs::create_dir(self.stage.root.entry(place)?)?;
         Ok(Reply::new(257, [&place.quoted(), &b" created."[..]].concat()))
     }
 
+    /// `RMD`.
     pub(super) fn remove_folder(&mut self, place: &Place) -> Answer {
         if place.name().is_empty() {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
@@ -51,6 +55,7 @@ impl Session {
         Ok(Reply::new(250, "Remove directory operation successful."))
     }
 
+    /// `DELE`.
     pub(super) fn delete(&mut self, place: &Place) -> Answer {
         let path = self.stage.root.entry(place)?;
         if fs::symlink_metadata(&path)?.is_dir() {
@@ -60,6 +65,7 @@ impl Session {
         Ok(Reply::new(250, "Delete operation successful."))
     }
 
+    /// `RNFR`.
     pub(super) fn rename_from(&mut self, place: &Place) -> Answer {
         if !self.is_taken(place) {
             return Err(io::Error::from(ErrorKind::NotFound).into());
@@ -68,6 +74,7 @@ impl Session {
         Ok(Reply::new(350, "Ready for RNTO."))
     }
 
+    /// `RNTO`, which replaces a file of that name.
     pub(super) fn rename_to(&mut self, place: &Place) -> Answer {
         let from = self.renaming.take().ok_or_else(|| Reply::new(503, "RNFR required first."))?;
         if from.name().is_empty() || place.name().is_empty() {
@@ -77,6 +84,7 @@ impl Session {
         Ok(Reply::new(250, "Rename successful."))
     }
 
+    /// `SIZE`, refused under `TYPE A` as real servers do: nobody knows how long the converted file is.
     pub(super) fn size(&self, place: &Place) -> Answer {
         if self.converts {
             return Err(Reply::new(550, "SIZE not allowed in ASCII mode."));
@@ -85,11 +93,13 @@ impl Session {
         Ok(Reply::new(213, size.to_string()))
     }
 
+    /// `MDTM`.
     pub(super) fn modified(&self, place: &Place) -> Answer {
         let about = fs::metadata(self.stage.root.target(place)?)?;
         Ok(Reply::new(213, digits(about.mtime())))
     }
 
+    /// `MFMT`.
     pub(super) fn set_modified(&self, command: &Command, place: &Place) -> Answer {
         let word = command.argument.split(|byte| *byte == b' ').next().unwrap_or_default();
         let bad = || Reply::new(501, "MFMT wants YYYYMMDDHHMMSS and a path.");
@@ -109,6 +119,7 @@ impl Session {
         Ok(Reply::new(213, [shown.as_bytes(), &place.bytes()].concat()))
     }
 
+    /// `SITE CHMOD` and `SITE HELP`.
     pub(super) fn site(&self, command: &Command, place: &Place) -> Answer {
         let text = command.text();
         let mut words = text.split(' ');

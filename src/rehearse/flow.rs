@@ -17,7 +17,7 @@ use super::{
     source::{Entries, Source, WithoutReturns},
     stream::Stream,
 };
-use crate::limits::{COPY_BYTES, DATA_TIMEOUT};
+use crate::limits::{COPY_BYTES, DATA_TIMEOUT, LISTING_TIME_MAX};
 
 /// Times a second that a slow transfer moves.
 const SLOW_STEPS: u64 = 20;
@@ -33,9 +33,38 @@ pub(super) struct Flow {
 /// How the data connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
+    /// As it should.
     Proper,
+    /// Without the farewell of TLS.
     Rude,
-    Reset,
+    /// With a reset after so many bytes.
+    Reset(u64),
+    /// It stays open after so many bytes, and nothing more moves.
+    Never(u64),
+}
+
+impl End {
+    /// After how many bytes it comes, if it does not wait for the last.
+    const fn early(self) -> Option<u64> {
+        match self {
+            Self::Reset(at) | Self::Never(at) => Some(at),
+            Self::Proper | Self::Rude => None,
+        }
+    }
+
+    /// Ends the connection; an early end fails.
+    async fn come(self, stream: Stream) -> Result<(), Reply> {
+        let ended = match self {
+            Self::Proper => stream.finish().await,
+            Self::Rude => stream.finish_rudely().await,
+            Self::Reset(_) => stream.reset().await.and(Err(io::ErrorKind::ConnectionReset.into())),
+            Self::Never(_) => {
+                sleep(LISTING_TIME_MAX).await;
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        };
+        ended.map_err(|_| broken())
+    }
 }
 
 impl Flow {
@@ -46,45 +75,42 @@ impl Flow {
 
     /// Sends the bytes and ends the connection.
     pub(super) async fn send(&self, mut stream: Stream, source: Source) -> Result<(), Reply> {
-        let mut end = End::Proper;
+        let mut end = self.end();
         let Source { mut bytes, size } = source;
         for bend in &self.bends {
             bytes = match bend {
-                Bend::Reset(most) => {
-                    end = End::Reset;
+                Bend::Reset(most) | Bend::Stall(most) | Bend::Cut(most) => {
                     Box::new(bytes.take(*most))
                 }
-                Bend::NoFarewell => {
-                    end = End::Rude;
-                    bytes
-                }
-                Bend::Cut(most) => Box::new(bytes.take(*most)),
                 Bend::Half => Box::new(bytes.take(size / 2)),
                 Bend::Longer => Box::new(bytes.chain(GROWTH)),
                 Bend::Text(text) => Box::new(Cursor::new(text.clone())),
                 Bend::Endless => Box::new(Entries::default()),
-                Bend::Rate(_) => bytes,
+                Bend::EndlessLine => Box::new(io::repeat(b'x')),
+                Bend::Rate(_) | Bend::NoFarewell => bytes,
             };
         }
-        self.pour(&mut stream, bytes).await?;
-        let ended = match end {
-            End::Proper => stream.finish().await,
-            End::Rude => stream.finish_rudely().await,
-            End::Reset => stream.reset().await.and(Err(io::ErrorKind::ConnectionReset.into())),
-        };
-        ended.map_err(|_| broken())
+        let sent = self.pour(&mut stream, bytes).await?;
+        // What is shorter than the place of the fault does not get there.
+        if end.early().is_some_and(|at| sent < at) {
+            end = End::Proper;
+        }
+        end.come(stream).await
     }
 
-    async fn pour(&self, stream: &mut Stream, mut bytes: impl Read) -> Result<(), Reply> {
+    /// Sends everything, and says how much that was.
+    async fn pour(&self, stream: &mut Stream, mut bytes: impl Read) -> Result<u64, Reply> {
         let mut buffer = vec![0; self.step()];
+        let mut sent = 0;
         loop {
             let read = bytes.read(&mut buffer)?;
             let piece = buffer.get(..read).unwrap_or_default();
             if piece.is_empty() {
-                return stream.flush().await.map_err(|_| broken());
+                return stream.flush().await.map(|()| sent).map_err(|_| broken());
             }
             let written = timeout(DATA_TIMEOUT, stream.write_all(piece)).await;
             written.map_err(|_| broken())?.map_err(|_| broken())?;
+            sent += read as u64;
             self.pause(read).await;
         }
     }
@@ -97,19 +123,28 @@ impl Flow {
         converts: bool,
     ) -> Result<(), Reply> {
         let start = file.metadata()?.len();
+        let end = self.end();
+        let mut left =
+            end.early().map_or(usize::MAX, |at| usize::try_from(at).unwrap_or(usize::MAX));
         let mut buffer = vec![0; self.step()];
         let mut returns = WithoutReturns::default();
         loop {
             let read = timeout(DATA_TIMEOUT, stream.read(&mut buffer)).await;
             let read = read.map_err(|_| broken())?.map_err(|_| broken())?;
-            let piece = buffer.get(..read).unwrap_or_default();
-            if piece.is_empty() {
-                break;
-            }
+            let piece = buffer.get(..read.min(left)).unwrap_or_default();
             if converts {
                 file.write_all(&returns.strip(piece))?;
             } else {
                 file.write_all(piece)?;
+            }
+            if end.early().is_some() {
+                left -= piece.len();
+            }
+            if left == 0 {
+                return end.come(stream).await;
+            }
+            if read == 0 {
+                break;
             }
             self.pause(read).await;
         }
@@ -127,6 +162,17 @@ impl Flow {
         self.bends
             .iter()
             .find_map(|bend| if let Bend::Rate(rate) = bend { Some(*rate) } else { None })
+    }
+
+    /// How the connection ends: the first bend that has a say in it decides.
+    fn end(&self) -> End {
+        let end = self.bends.iter().find_map(|bend| match bend {
+            Bend::Reset(at) => Some(End::Reset(*at)),
+            Bend::Stall(at) => Some(End::Never(*at)),
+            Bend::NoFarewell => Some(End::Rude),
+            _ => None,
+        });
+        end.unwrap_or(End::Proper)
     }
 
     /// Bytes to move at once.

@@ -13,6 +13,7 @@ use super::{
 };
 
 impl Session {
+    /// `MLSD`, `LIST` and `NLST`.
     pub(super) async fn list(
         &mut self,
         scene: &Scene<'_>,
@@ -32,12 +33,14 @@ impl Session {
         }
     }
 
+    /// `MLST`.
     pub(super) fn facts_of(&self, place: &Place) -> Answer {
         let entry = Entry::read(&self.stage.root.entry(place)?, &place.bytes())?;
         let line = entry.facts(Relation::Child, &self.facts);
         Ok(Reply::lines(250, "Listing follows:", &[line], "End"))
     }
 
+    /// `STAT`, of the session or of a path.
     pub(super) fn status(&self, place: &Place, command: &Command) -> Answer {
         if command.argument.is_empty() {
             let state = if self.converts { "TYPE: ASCII" } else { "TYPE: BINARY" };

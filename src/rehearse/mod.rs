@@ -4,12 +4,13 @@
 //! misbehaves as real servers did.
 //!
 //! ```text
-//! server   one thread, one listener, its sessions        setup        what the caller chooses
-//! session  one client: reads a command, sends a reply    plan, named  faults by name; effect: what they do
-//! account, files, listings, ports, transfer              the commands of a session, by family
-//! control, stream, data                                  bytes to and from the client
-//! root, listing, reply, command                          pure: paths, lines, replies, commands
-//! tree                                                   copies of folders and what has changed in them
+//! setup, server                              what the caller chooses; one thread, its listener and sessions
+//! session                                    one client: reads a command, sends a reply
+//! account, files, listings, ports, transfer  the commands of a session, by family
+//! control, data, stream, flow, source        bytes to and from the client
+//! command, reply, listing, root              commands, replies, lines of listings, paths
+//! plan, named, effect, draw                  faults: asked for, by name, what they do, by lot
+//! tree                                       copies of folders, and what has changed in them
 //! ```
 
 mod account;
@@ -17,6 +18,7 @@ mod certificate;
 mod command;
 mod control;
 mod data;
+mod draw;
 mod effect;
 mod files;
 mod flow;
@@ -33,8 +35,6 @@ mod session;
 mod setup;
 mod source;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod transfer;
 pub mod tree;
 
@@ -42,3 +42,6 @@ pub use command::Verb;
 pub use plan::Plan;
 pub use server::Server;
 pub use setup::{Certificate, Login, Setup, Start, Tls, Version};
+
+#[cfg(test)]
+mod tests;

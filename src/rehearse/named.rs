@@ -35,6 +35,8 @@ pub(super) enum Make {
     Plain(fn() -> Effect),
     /// A number.
     Number(fn(u64) -> Effect),
+    /// A number of bytes a second.
+    Rate(fn(u64) -> Effect),
     /// Text with escapes.
     Text(fn(Vec<u8>) -> Effect),
     /// The name of a command.
@@ -89,7 +91,7 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
     Effect::Twist(to.to_vec(), twist)
 }
 
-/// Every plan, in the order of the help: channels, transfers, replies, listings, TLS, commands, login.
+/// Every plan, in the order of the help: ports, transfers, replies, listings, TLS, commands, login.
 pub(super) const ROWS: &[Row] = &[
     plain("pasv-refused", "answers PASV and EPSV with 502", || {
         say(&[Pasv, Epsv], "502 Command not implemented.")
@@ -136,9 +138,23 @@ pub(super) const ROWS: &[Row] = &[
     number("drop-after", "resets the data connection after N bytes of RETR, then sends 426", |n| {
         flow(&[Retr], Bend::Reset(n))
     }),
+    number("stall", "sends N bytes of the file, then neither more nor an end", |n| {
+        flow(&[Retr], Bend::Stall(n))
+    }),
     plain("short-226", "sends half of the file, then 226", || flow(&[Retr], Bend::Half)),
     number("short", "sends N bytes of the file, then 226", |n| flow(&[Retr], Bend::Cut(n))),
     plain("long-226", "sends more than the file has, then 226", || flow(&[Retr], Bend::Longer)),
+    plain("retr-426", "sends all of the file, then 426", || {
+        finish(&[Retr], Ending::Say("426 Connection closed; transfer aborted."))
+    }),
+    number(
+        "stor-drop",
+        "resets the data connection after N bytes of an upload, then sends 426",
+        |n| flow(&STORES, Bend::Reset(n)),
+    ),
+    number("stor-stall", "takes N bytes of an upload, then reads no more", |n| {
+        flow(&STORES, Bend::Stall(n))
+    }),
     plain("stor-short", "stores half of an upload and says 226", || flow(&STORES, Bend::Half)),
     plain("stor-552", "takes all of an upload, then says 552", || {
         finish(&STORES, Ending::Say("552 Quota exceeded."))
@@ -146,9 +162,11 @@ pub(super) const ROWS: &[Row] = &[
     plain("stor-451", "takes all of an upload, then says 451", || {
         finish(&STORES, Ending::Say("451 Local error in processing."))
     }),
-    number("slow", "moves N bytes a second over data connections", |n| {
-        flow(&TRANSFERS, Bend::Rate(n.max(1)))
-    }),
+    Row {
+        name: "slow",
+        does: "moves N bytes a second over data connections",
+        make: Make::Rate(|rate| flow(&TRANSFERS, Bend::Rate(rate.max(1)))),
+    },
     plain("late-226", "sends the final reply two seconds late", || {
         finish(&TRANSFERS, Ending::Late)
     }),
@@ -162,7 +180,10 @@ pub(super) const ROWS: &[Row] = &[
         finish(&TRANSFERS, Ending::Never)
     }),
     plain("slow-control", "sends every byte of a reply 5 ms after the one before", || SlowControl),
+    number("control-cut", "ends the session after N bytes of replies", Effect::CutControl),
+    number("hang-up-at", "ends the session at its Nth command", Effect::HangUpAt),
     plain("double-reply", "answers DELE twice in one packet", || twist(&[Dele], Twist::Twice)),
+    plain("line-feeds", "ends the lines of replies with LF alone", || twist(&[], Twist::LineFeeds)),
     plain("bare-code", "sends replies without text", || twist(&[], Twist::Bare)),
     plain("multiline-trap", "puts lines that look like replies into the reply to CWD", || {
         twist(&[Cwd], Twist::Trap)
@@ -170,7 +191,7 @@ pub(super) const ROWS: &[Row] = &[
     command("no-reply", "never answers the command", |verb| instead(verb, Act::Silence)),
     Row {
         name: "reply",
-        does: "answers the command with this text, without doing it (\\r \\n \\0 \\xNN; \\c for no line end)",
+        does: "answers the command so, without doing it (\\r \\n \\0 \\xNN; \\c: no line end)",
         make: Make::Reply(|verb, line| instead(verb, Act::Say(line))),
     },
     command("busy-421", "answers the command with 421 and closes the session", |verb| {
@@ -180,17 +201,47 @@ pub(super) const ROWS: &[Row] = &[
     text("greeting", "greets with this text (escapes as in reply)", |line| {
         instead(Greeting, Act::Say(line))
     }),
+    command("repeat", "answers the command twice in one packet", |verb| {
+        twist(&[verb], Twist::Twice)
+    }),
+    command("late-reply", "does the command and answers two seconds late", |verb| {
+        twist(&[verb], Twist::Late)
+    }),
+    command("lost-reply", "does the command and never answers", |verb| twist(&[verb], Twist::Lost)),
+    command("hang-up-after", "does the command and closes the session without an answer", |verb| {
+        twist(&[verb], Twist::Gone)
+    }),
+    command("leave-after", "answers the command, then sends 421 and closes the session", |verb| {
+        twist(&[verb], Twist::Leave)
+    }),
+    plain("greeting-endless-line", "greets with one line without end", || {
+        instead(Greeting, Act::EndlessLine)
+    }),
     plain("greeting-endless", "greets without end", || instead(Greeting, Act::Endless)),
     plain("feat-endless", "answers FEAT without end", || instead(Feat, Act::Endless)),
     plain("list-550", "answers MLSD, LIST and NLST with 550", || {
         say(&LISTS, "550 No such file or directory.")
     }),
     plain("list-450", "answers MLSD, LIST and NLST with 450", || say(&LISTS, "450 File busy.")),
+    plain("list-426", "sends the whole listing, then 426", || {
+        finish(&LISTS, Ending::Say("426 Connection closed; transfer aborted."))
+    }),
     plain("list-empty", "sends listings of no bytes, then 226", || flow(&LISTS, Bend::Cut(0))),
     text("listing", "sends this text as every listing (escapes as in reply)", |line| {
         flow(&LISTS, Bend::Text(line))
     }),
     number("listing-cut", "ends listings after N bytes, then 226", |n| flow(&LISTS, Bend::Cut(n))),
+    number("listing-stall", "sends N bytes of a listing, then neither more nor an end", |n| {
+        flow(&LISTS, Bend::Stall(n))
+    }),
+    number(
+        "listing-drop",
+        "resets the data connection after N bytes of a listing, then sends 426",
+        |n| flow(&LISTS, Bend::Reset(n)),
+    ),
+    plain("listing-endless-line", "sends listings of one line without end", || {
+        flow(&LISTS, Bend::EndlessLine)
+    }),
     plain("listing-endless", "sends listings without end", || flow(&LISTS, Bend::Endless)),
     plain("tls-refused", "answers AUTH with 500", || say(&[Auth], "500 Unknown command.")),
     plain("tls-inject", "sends a reply in clear behind the 234 in one packet", || {

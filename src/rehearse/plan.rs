@@ -1,8 +1,11 @@
 //! Plans of faults: what the user asks for, and how often it happens.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use super::{
@@ -19,6 +22,7 @@ use crate::fault::{Fault, Outcome};
 /// Clones count together.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    text: String,
     effect: Effect,
     path: Option<Place>,
     left: Arc<AtomicU32>,
@@ -29,8 +33,8 @@ impl Plan {
     pub const ALL: &[(&str, &str)] = &names();
 
     /// Reads a plan; fails with `invalid`, and says what would have been right.
-    pub fn parse(text: &str) -> Outcome<Self> {
-        let (text, times) = split_times(text)?;
+    pub fn parse(whole: &str) -> Outcome<Self> {
+        let (text, times) = split_times(whole)?;
         let (text, path) = match text.rsplit_once("@/") {
             Some((text, path)) => (text, Some(Place::root().join(path.as_bytes()))),
             None => (text, None),
@@ -44,7 +48,7 @@ impl Plan {
         if path.is_some() && matches!(effect, Effect::Passive(_) | Effect::SlowControl) {
             return Err(Fault::invalid(format!("the fault `{name}` cannot be held to one path")));
         }
-        Ok(Self { effect, path, left: Arc::new(AtomicU32::new(times)) })
+        Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
     }
 
     /// What the plan does to this scene, whether or not it has happened often enough.
@@ -61,6 +65,12 @@ impl Plan {
     fn count(&self) -> bool {
         let less = |left: u32| if left == u32::MAX { Some(left) } else { left.checked_sub(1) };
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -126,11 +136,13 @@ impl Row {
         match (&self.make, argument) {
             (Make::Plain(make), None) => Ok(make()),
             (Make::Plain(_), Some(_)) => Err(wants("nothing behind its name")),
-            (Make::Number(make), Some(text)) => {
+            (Make::Number(make) | Make::Rate(make), Some(text)) => {
                 let number = text.parse().ok();
                 number.map(make).ok_or_else(|| wants(&format!("a number, as in `{name}=100`")))
             }
-            (Make::Number(_), None) => Err(wants(&format!("a number, as in `{name}=100`"))),
+            (Make::Number(_) | Make::Rate(_), None) => {
+                Err(wants(&format!("a number, as in `{name}=100`")))
+            }
             (Make::Text(make), Some(text)) => Ok(make(unescape(text)?)),
             (Make::Text(_), None) => Err(wants(&format!("a text, as in `{name}=220 hello`"))),
             (Make::Command(make), Some(word)) => Ok(make(verb(word)?)),
@@ -242,7 +254,7 @@ mod tests {
     fn example(row: &Row) -> String {
         let argument = match row.make {
             Make::Plain(_) => "",
-            Make::Number(_) => "=7",
+            Make::Number(_) | Make::Rate(_) => "=7",
             Make::Text(_) => "=220 x",
             Make::Command(_) => "=RETR",
             Make::Reply(_) => "=SIZE:213 1",

@@ -61,6 +61,13 @@ impl Reply {
         self
     }
 
+    /// With lines that end as they do on Unix.
+    #[must_use]
+    pub(super) fn with_line_feeds(mut self) -> Self {
+        self.0.retain(|byte| *byte != b'\r');
+        self
+    }
+
     /// Without text, unless the text is what the client asked for.
     #[must_use]
     pub(super) fn bare(self) -> Self {

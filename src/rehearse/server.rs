@@ -25,10 +25,15 @@ use crate::{
 /// What all sessions of one server share.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// What is served.
     pub(super) root: Root,
+    /// What the caller has chosen.
     pub(super) setup: Setup,
+    /// The faults, which count over all sessions.
     pub(super) plans: Plans,
+    /// The certificates, if TLS is offered.
     pub(super) identity: Option<Identity>,
+    /// What was said.
     pub(super) log: Log,
 }
 

@@ -29,7 +29,7 @@ pub struct Setup {
     pub without: Vec<Verb>,
     /// Sessions at the same time; one more is answered 421.
     pub sessions_max: usize,
-    /// Time without a command, or without a byte of a transfer, until the server gives up.
+    /// Time without a command until the server says 421 and closes the session.
     pub idle_timeout: Duration,
     /// Time for a data connection to stand until the server answers 425.
     pub open_timeout: Duration,

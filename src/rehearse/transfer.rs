@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     account::Protection,
     command::Verb,
-    control::Interruption,
+    control::{Interruption, LATE},
     data::Port,
     effect::{Active, Effect, Ending},
     flow::Flow,
@@ -27,8 +27,6 @@ use super::{
 };
 use crate::limits::REPLY_TIMEOUT;
 
-/// How late a late final reply is.
-const LATE: Duration = Duration::from_secs(2);
 /// When a final reply that comes twice comes again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -55,6 +53,18 @@ impl Cargo {
         Self::Out(Source::bytes(text))
     }
 
+    /// The 150. Clients read the size out of it, as of those of real servers.
+    fn announcement(&self, scene: &Scene<'_>) -> Reply {
+        match (self, scene.verb, scene.path) {
+            (Self::Out(source), Verb::Retr, Some(place)) => {
+                let size = format!(" ({} bytes).", source.size);
+                let opening = b"Opening data connection for ".as_slice();
+                Reply::new(150, [opening, place.name(), size.as_bytes()].concat())
+            }
+            _ => Reply::new(150, "Ok to send data."),
+        }
+    }
+
     async fn carry(self, stream: Stream, flow: &Flow) -> Result<(), Reply> {
         match self {
             Self::Out(source) => flow.send(stream, source).await,
@@ -64,11 +74,13 @@ impl Cargo {
 }
 
 impl Session {
+    /// `RETR`.
     pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let cargo = self.file_to_send(place);
         self.transfer_if(scene, cargo).await
     }
 
+    /// `STOR` and `APPE`.
     pub(super) async fn store(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let cargo = self.file_to_store(scene.verb, place);
         self.transfer_if(scene, cargo).await
@@ -131,7 +143,11 @@ impl Session {
             Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(*ending),
             _ => None,
         });
-        let done = match self.open(scene, &port, ending).await? {
+        let mut beginning = cargo.announcement(scene);
+        if ending == Some(Ending::Early) {
+            beginning = beginning.then(&complete());
+        }
+        let done = match self.open(scene, &port, beginning).await? {
             Opened::Stream(stream) => {
                 let flow = Flow::new(stage.bends(scene));
                 self.watch(cargo.carry(stream, &flow)).await
@@ -156,19 +172,15 @@ impl Session {
         &mut self,
         scene: &Scene<'_>,
         port: &Port,
-        ending: Option<Ending>,
+        beginning: Reply,
     ) -> io::Result<Opened> {
         let stage = Arc::clone(&self.stage);
-        let mut beginning = Reply::new(150, "Ok to send data.");
-        if ending == Some(Ending::Early) {
-            beginning = beginning.then(&complete());
-        }
         let trouble = stage.plans.first(scene, |effect| match effect {
             Effect::Active(trouble) if scene.active => Some(*trouble),
             _ => None,
         });
         if scene.active {
-            self.control.reply(scene, beginning.clone()).await?;
+            self.control.begin(beginning.clone()).await?;
         }
         match trouble {
             Some(Active::Silent) => return Ok(Opened::Silent),
@@ -189,7 +201,7 @@ impl Session {
             Err(why) => return Ok(Opened::Interrupted(why)),
         };
         if !scene.active {
-            self.control.reply(scene, beginning).await?;
+            self.control.begin(beginning).await?;
         }
         self.protected(scene, Stream::Plain(socket)).await
     }

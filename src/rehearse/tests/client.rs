@@ -49,13 +49,17 @@ impl Client {
 
     pub(super) fn send(&mut self, line: impl AsRef<[u8]>) {
         let wire = [line.as_ref(), b"\r\n"].concat();
-        self.control.get_mut().write_all(&wire).unwrap();
+        // Whether the other end is still there shows in its replies.
+        drop(self.control.get_mut().write_all(&wire));
     }
 
     /// One line, without its end; nothing at the end of the connection.
     pub(super) fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
-        let read = self.control.read_until(b'\n', &mut line).unwrap();
+        let read = match self.control.read_until(b'\n', &mut line) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            read => read.unwrap(),
+        };
         (read > 0).then(|| String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
@@ -78,6 +82,12 @@ impl Client {
     pub(super) fn ask(&mut self, line: &str) -> String {
         self.send(line);
         self.reply()
+    }
+
+    /// Asks for a transfer that begins.
+    pub(super) fn begin(&mut self, command: &str) {
+        let reply = self.ask(command);
+        assert!(reply.starts_with("150 "), "{command}: {reply}");
     }
 
     /// Whether nothing comes for a while.
@@ -138,8 +148,7 @@ impl Client {
     /// Uploads passively: the final reply.
     pub(super) fn put(&mut self, command: &str, bytes: &[u8]) -> String {
         let mut data = self.passive();
-        let first = self.ask(command);
-        assert!(first.starts_with("150"), "{first}");
+        self.begin(command);
         data.write_all(bytes).unwrap();
         data.shutdown(Shutdown::Write).unwrap();
         self.reply()

@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use socket2::{Domain, Socket, Type};
 
 use super::{
     Scratch, TEXT,
@@ -117,7 +118,7 @@ fn downloads_and_uploads_work_in_every_mode() {
     let (first, bytes, last) = client.get("RETR a.txt");
     assert_eq!(
         (first.as_str(), bytes.unwrap().as_slice(), last.as_str()),
-        ("150 Ok to send data.", TEXT, "226 Transfer complete.")
+        ("150 Opening data connection for a.txt (14 bytes).", TEXT, "226 Transfer complete.")
     );
     assert_eq!(client.put("STOR b", b"b\r\n\0\xff"), "226 Transfer complete.");
     assert_eq!(scratch.read("b"), b"b\r\n\0\xff");
@@ -125,12 +126,12 @@ fn downloads_and_uploads_work_in_every_mode() {
     assert_eq!(scratch.read("b"), b"b\r\n\0\xffmore");
 
     let listener = client.active();
-    assert_eq!(client.ask("RETR a.txt"), "150 Ok to send data.");
+    client.begin("RETR a.txt");
     assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
     assert_eq!(client.reply(), "226 Transfer complete.");
 
     let listener = client.active();
-    assert_eq!(client.ask("STOR c"), "150 Ok to send data.");
+    client.begin("STOR c");
     listener.accept().unwrap().0.write_all(b"active").unwrap();
     assert_eq!(client.reply(), "226 Transfer complete.");
     assert_eq!(scratch.read("c"), b"active");
@@ -145,7 +146,7 @@ fn pasv_and_port_name_six_numbers() {
     let numbers: Vec<u16> = numbers.split(',').map(|number| number.parse().unwrap()).collect();
     assert_eq!(numbers[..4], [127, 0, 0, 1]);
     let data = TcpStream::connect(("127.0.0.1", numbers[4] * 256 + numbers[5])).unwrap();
-    assert_eq!(client.ask("NLST"), "150 Ok to send data.");
+    client.begin("NLST");
     assert_eq!(all(data).unwrap(), b"a.txt\r\nin\r\n");
     assert_eq!(client.reply(), "226 Transfer complete.");
 
@@ -153,7 +154,7 @@ fn pasv_and_port_name_six_numbers() {
     let [high, low] = listener.local_addr().unwrap().port().to_be_bytes();
     let command = format!("PORT 127,0,0,1,{high},{low}");
     assert_eq!(client.ask(&command), "200 PORT command successful.");
-    assert_eq!(client.ask("NLST"), "150 Ok to send data.");
+    client.begin("NLST");
     assert_eq!(all(listener.accept().unwrap().0).unwrap(), b"a.txt\r\nin\r\n");
 }
 
@@ -167,6 +168,20 @@ fn both_modes_work_over_the_newer_protocol() {
     let listener = client.active();
     client.send("RETR a.txt");
     assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+}
+
+#[test]
+fn strangers_on_a_passive_port_get_nothing() {
+    let scratch = Scratch::new();
+    let mut client = scratch.client();
+    let address = SocketAddr::new(client.server().ip(), client.extended_port());
+    let stranger = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    stranger.bind(&SocketAddr::from(([127, 0, 0, 9], 0)).into()).unwrap();
+    stranger.connect(&address.into()).unwrap();
+    let data = TcpStream::connect(address).unwrap();
+    client.begin("RETR a.txt");
+    assert_eq!(all(data).unwrap(), TEXT);
+    assert_eq!(all(TcpStream::from(stranger)).unwrap_or_default(), b"");
 }
 
 #[test]
@@ -295,7 +310,7 @@ fn an_abort_ends_a_transfer_and_keeps_the_session() {
     fs::write(scratch.path().join("big"), vec![b'x'; 32 << 20]).unwrap();
     let mut client = scratch.client();
     let mut data = client.passive();
-    assert!(client.ask("RETR big").starts_with("150"));
+    client.begin("RETR big");
     data.read_exact(&mut [0; 1000]).unwrap();
     client.send("NOOP");
     client.send(b"\xff\xf4\xff\xf2ABOR");
@@ -312,10 +327,25 @@ fn a_download_that_the_client_drops_is_426() {
     fs::write(scratch.path().join("big"), vec![b'x'; 32 << 20]).unwrap();
     let mut client = scratch.client();
     let data = client.passive();
-    assert!(client.ask("RETR big").starts_with("150"));
+    client.begin("RETR big");
     drop(data);
     assert_eq!(client.reply(), "426 Connection closed; transfer aborted.");
     assert_eq!(client.ask("NOOP"), "200 NOOP ok.");
+}
+
+#[test]
+fn commands_in_one_packet_are_answered_in_their_order() {
+    let scratch = Scratch::new();
+    let mut client = scratch.client();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    client.send(format!("SIZE a.txt\r\nEPRT |1|127.0.0.1|{port}|\r\nRETR a.txt\r\nMDTM gone"));
+    assert_eq!(client.reply(), "213 14");
+    assert!(client.reply().starts_with("200"));
+    assert!(client.reply().starts_with("150"));
+    assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+    assert!(client.reply().starts_with("226"));
+    assert!(client.reply().starts_with("550"));
 }
 
 #[test]

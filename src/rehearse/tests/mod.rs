@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod faults;
 mod secure;
+mod talks;
 
 use std::{fs, path::Path};
 

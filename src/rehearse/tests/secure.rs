@@ -14,7 +14,8 @@ use rustls::{
 use super::{
     Scratch, TEXT,
     client::{Client, Secure, all, secure},
-    faults::{CASES, TALKS},
+    faults::CASES,
+    talks::TALKS,
 };
 use crate::rehearse::{Certificate, Plan, Server, Start, Tls, Version};
 
@@ -57,7 +58,7 @@ fn private(scratch: &Scratch) -> (Client, Arc<ClientConfig>) {
 /// A passive data connection under TLS, once the server has said 150 to the command.
 fn begin(client: &mut Client, config: &Arc<ClientConfig>, command: &str) -> Secure {
     let data = client.passive();
-    assert_eq!(client.ask(command), "150 Ok to send data.");
+    client.begin(command);
     secure(data, config, "localhost").unwrap()
 }
 
@@ -101,7 +102,7 @@ fn active_mode_works_under_tls() {
     let scratch = scratch(Tls::default(), &[]);
     let (mut client, config) = private(&scratch);
     let listener = client.active();
-    assert_eq!(client.ask("MLSD"), "150 Ok to send data.");
+    client.begin("MLSD");
     let data = secure(listener.accept().unwrap().0, &config, "localhost").unwrap();
     assert!(all(data).unwrap().starts_with(b"type=cdir;"));
     assert_eq!(client.reply(), "226 Transfer complete.");

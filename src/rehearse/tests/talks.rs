@@ -1,0 +1,122 @@
+//! Plans of faults that can be seen from replies alone.
+
+use super::{Scratch, client::Client};
+
+/// A plan, and commands with the replies that they then get.
+type Talk = (&'static str, &'static [(&'static str, &'static str)]);
+
+const UNKNOWN: &str = "500 Unknown command.";
+const NO_CONNECTION: &str = "425 Failed to establish connection.";
+
+/// The plans.
+pub(super) const TALKS: &[Talk] = &[
+    (
+        "pasv-refused",
+        &[("PASV", "502 Command not implemented."), ("EPSV", "502 Command not implemented.")],
+    ),
+    ("epsv-refused", &[("EPSV", UNKNOWN)]),
+    (
+        "active-refused",
+        &[
+            ("PORT 127,0,0,1,9,9", "500 Illegal PORT command."),
+            ("EPRT |1|127.0.0.1|2000|", "500 Illegal PORT command."),
+        ],
+    ),
+    (
+        "eprt-refused",
+        &[
+            ("EPRT |1|127.0.0.1|2000|", UNKNOWN),
+            ("PORT 127,0,0,1,9,9", "200 PORT command successful."),
+        ],
+    ),
+    (
+        "active-425",
+        &[
+            ("RETR a.txt", "425 Use PORT or PASV first."),
+            ("PORT 127,0,0,1,9,9", "200 PORT command successful."),
+            ("RETR a.txt", NO_CONNECTION),
+        ],
+    ),
+    ("retr-425", &[("RETR a.txt", NO_CONNECTION)]),
+    ("retr-425*1", &[("RETR a.txt", NO_CONNECTION), ("RETR a.txt", "425 Use PORT or PASV first.")]),
+    (
+        "retr-425@/in",
+        &[("RETR a.txt", "425 Use PORT or PASV first."), ("RETR in/b", NO_CONNECTION)],
+    ),
+    ("stor-425", &[("STOR b", NO_CONNECTION), ("APPE b", NO_CONNECTION)]),
+    (
+        "double-reply",
+        &[
+            ("DELE a.txt", "250 Delete operation successful."),
+            ("DELE a.txt", "250 Delete operation successful."),
+        ],
+    ),
+    ("bare-code", &[("NOOP", "200"), ("SIZE a.txt", "213 14"), ("DELE gone", "550")]),
+    (
+        "multiline-trap",
+        &[(
+            "CWD in",
+            "250-Welcome.|257 \"/evil\"|230 users online| 250 not the end|250 Directory successfully changed.",
+        )],
+    ),
+    ("reply=SIZE:213 7", &[("SIZE a.txt", "213 7")]),
+    ("reply=OTHER:200 sure", &[("XYZZY", "200 sure")]),
+    (
+        "busy-421=CWD",
+        &[("NOOP", "200 NOOP ok."), ("CWD in", "421 Service not available."), ("NOOP", "(end)")],
+    ),
+    ("hang-up=CWD", &[("CWD in", "(end)")]),
+    (
+        "list-550",
+        &[("MLSD", "550 No such file or directory."), ("LIST", "550 No such file or directory.")],
+    ),
+    ("list-450", &[("NLST", "450 File busy.")]),
+    (
+        "repeat=NOOP*1",
+        &[("NOOP", "200 NOOP ok."), ("SYST", "200 NOOP ok."), ("SYST", "215 UNIX Type: L8")],
+    ),
+    ("hang-up-after=MKD", &[("MKD in/b", "(end)")]),
+    (
+        "leave-after=CWD",
+        &[
+            ("CWD in", "250 Directory successfully changed."),
+            ("NOOP", "421 Timeout."),
+            ("NOOP", "(end)"),
+        ],
+    ),
+    ("hang-up-at=5", &[("NOOP", "200 NOOP ok."), ("NOOP", "(end)")]),
+    ("no-size", &[("SIZE a.txt", UNKNOWN)]),
+    ("no-mlsd", &[("MLSD", UNKNOWN)]),
+    ("no-mlst", &[("MLST", UNKNOWN)]),
+    ("no-mfmt", &[("MFMT 20200101000000 a.txt", UNKNOWN)]),
+    ("no-hash", &[("HASH a.txt", UNKNOWN)]),
+    ("rename-refused", &[("RNFR a.txt", "350 Ready for RNTO."), ("RNTO b", "550 Rename failed.")]),
+    (
+        "rename-onto-refused",
+        &[
+            ("RNFR a.txt", "350 Ready for RNTO."),
+            ("RNTO .hidden", "550 File exists."),
+            ("RNTO b", "250 Rename successful."),
+        ],
+    ),
+    ("mkd-refused", &[("MKD b", "550 Permission denied.")]),
+    (
+        "delete-refused",
+        &[("DELE a.txt", "550 Permission denied."), ("RMD in", "550 Permission denied.")],
+    ),
+];
+
+#[test]
+fn every_plan_that_shows_in_replies_does_so() {
+    for (plan, talk) in TALKS {
+        let scratch = Scratch::with_plan(plan);
+        let mut client = Client::connect(scratch.server.address());
+        client.reply();
+        for login in ["USER me", "PASS x", "TYPE I"] {
+            client.ask(login);
+        }
+        for (command, reply) in *talk {
+            assert_eq!(client.ask(command), *reply, "{plan}: {command}");
+        }
+    }
+}
