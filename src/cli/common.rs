@@ -26,6 +26,7 @@ use crate::{
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
     /// One JSON object a line for each event, or one document for a query
     #[arg(long, global = true)]
@@ -153,15 +154,18 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("work".into()).spawn(move || {
         // Nobody waits any more when the program has been interrupted.
-        drop(done.send(work()));
+        let code = work();
+        if done.send(code).is_err() {
+            tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");
+        }
     });
     if let Err(error) = thread {
         let message = format!("cannot start a thread: {error}");
         return report::fault(&Fault::new(Kind::Local, Side::Here, message));
     }
     runtime.block_on(async {
-        let signals =
-            signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+        let signals = signal(SignalKind::interrupt())
+            .and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
         let Ok((mut interrupt, mut terminate)) = signals else {
             return ended.await.unwrap_or(exit::BUG);
         };
@@ -180,6 +184,10 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
 
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Fault::new(Kind::Local, Side::Here, format!("cannot start the machinery for connections: {error}"))
+        Fault::new(
+            Kind::Local,
+            Side::Here,
+            format!("cannot start the machinery for connections: {error}"),
+        )
     })
 }

@@ -19,6 +19,7 @@ use crate::{
 
 /// What `portolan get` takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file, such as ftp://ftp.example.org/pub/catalogue.csv
     url: String,
@@ -26,13 +27,13 @@ pub(super) struct Args {
     local: Option<PathBuf>,
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
             Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
         })?;
-        let local = local_path(args.local, &remote)?;
+        let local = local_path(args.local.clone(), &remote)?;
         Ok((url, remote, local, common.context()?))
     };
     let (url, remote, local, context) = match prepared() {
@@ -54,15 +55,13 @@ pub(super) fn run(args: Args, common: Common) -> u8 {
 
 /// The report of a one-liner, or its error.
 pub(super) fn finish(result: Outcome<()>, done: &Report, json: bool) -> u8 {
-    match result {
-        Err(fault) => report::fault(&fault),
-        Ok(()) => {
-            if json {
-                report::output(&done.json());
-            }
-            exit::DONE
-        }
+    if let Err(fault) = result {
+        return report::fault(&fault);
     }
+    if json {
+        report::output(&done.json());
+    }
+    exit::DONE
 }
 
 /// The local name: what was given, with the remote name in it where that is a folder.

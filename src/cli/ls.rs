@@ -19,12 +19,13 @@ use crate::{
 
 /// What `portolan ls` takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The folder or file, such as ftp://ftp.example.org/pub
     url: String,
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> { Ok((Url::parse(&args.url)?, common.quiet_context()?)) };
     let (url, context) = match prepared() {
         Ok(prepared) => prepared,
@@ -37,7 +38,9 @@ pub(super) fn run(args: Args, common: Common) -> u8 {
             let mut entries = match session.list(&path).await {
                 Ok(listing) => listing.entries,
                 // No folder, then: a file, which is its own entry.
-                Err(fault) if fault.code / 100 == 5 && !url.is_folder => vec![session.stat(&path).await?],
+                Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
+                    vec![session.stat(&path).await?]
+                }
                 Err(fault) => return Err(fault),
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -56,7 +59,15 @@ fn shown(entries: &[Entry], names: Names, json: bool) -> String {
     }
     let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
     let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
-    rows.iter().map(|(size, entry)| format!("{}{size:>width$}  {}\n", front(entry), tail(entry))).collect()
+    let lines = rows.iter().map(|(size, entry)| {
+        format!(
+            "{}{size:>width$}  {}
+",
+            front(entry),
+            tail(entry)
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn front(entry: &Entry) -> String {
@@ -71,7 +82,10 @@ fn front(entry: &Entry) -> String {
 }
 
 fn size(entry: &Entry) -> String {
-    entry.size.filter(|_| entry.kind != EntryKind::Dir).map_or_else(|| "-".into(), |size| size.to_string())
+    entry
+        .size
+        .filter(|_| entry.kind != EntryKind::Dir)
+        .map_or_else(|| "-".into(), |size| size.to_string())
 }
 
 fn tail(entry: &Entry) -> String {

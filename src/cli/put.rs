@@ -16,6 +16,7 @@ use crate::{
 
 /// What `portolan put` takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file
     local: PathBuf,
@@ -23,7 +24,7 @@ pub(super) struct Args {
     url: String,
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;

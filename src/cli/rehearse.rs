@@ -39,8 +39,8 @@ pub(super) struct Args {
     #[arg(long)]
     list_faults: bool,
     /// What the script sees as `args`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
 }
 
 /// The stage: a scratch folder with the server's tree and what would be written here.
@@ -57,18 +57,18 @@ impl Stage {
     }
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: Common) -> u8 {
     if args.list_faults {
         let width = Plan::ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let lines = Plan::ALL.iter().map(|(name, what)| format!("{name:<width$}  {what}\n"));
-        report::output(&lines.collect::<String>());
+        report::output(&lines.collect::<Vec<_>>().concat());
         return exit::DONE;
     }
     let prepared = || -> Outcome<_> {
         let script = args.script.clone().ok_or_else(|| Fault::invalid("no script is named"))?;
         let source = Source::read(&script)?;
-        let stage = set_up(&args)?;
-        let mut settings = settings(&common, &script, args.args.clone())?;
+        let stage = set_up(args)?;
+        let mut settings = settings(&common, &script, args.rest.clone())?;
         settings.rehearsal = Some(Rehearsal {
             address: stage.server.address(),
             ca_pem: stage.server.ca_pem().to_owned(),
@@ -87,7 +87,8 @@ pub(super) fn run(args: Args, common: Common) -> u8 {
 
 fn set_up(args: &Args) -> Outcome<Stage> {
     let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir();
-    let folder = folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
+    let folder =
+        folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
     let tree = folder.path().join("server");
     for part in [&tree, &folder.path().join("here")] {
         std::fs::create_dir(part).map_err(|error| Fault::local("make the folder", part, error))?;
@@ -110,13 +111,12 @@ fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context, j
     if json {
         return code;
     }
-    let mut text = String::from("\nrehearsal: nothing real was touched; on the server this would have changed:\n");
-    for change in &changes {
-        text.push_str(&format!("  {change}\n"));
-    }
+    let head = "\nrehearsal: nothing real was touched; on the server this would have changed:";
+    let mut lines = vec![head.to_owned()];
+    lines.extend(changes.iter().map(|change| format!("  {change}")));
     if changes.is_empty() {
-        text.push_str("  nothing\n");
+        lines.push("  nothing".into());
     }
-    report::print(&text);
+    report::print(&(lines.join("\n") + "\n"));
     code
 }

@@ -18,18 +18,14 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints `failure`, with the line of `source` that it happened in, and gives the exit code.
 pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
-    let mut text = format!("error: {}\n", visible(failure.fault.to_string()));
-    if let Some(place) = &failure.place {
-        text.push_str(&excerpt(place, source));
-    }
-    for call in failure.calls.iter().rev() {
+    let mut lines = vec![format!("error: {}", visible(failure.fault.to_string()))];
+    lines.extend(failure.place.iter().flat_map(|place| excerpt(place, source)));
+    lines.extend(failure.calls.iter().map(|call| {
         let at = call.place.as_ref().map(|place| format!(" at {}", shown(place)));
-        text.push_str(&format!("  in {}{}\n", visible(&call.function), at.unwrap_or_default()));
-    }
-    if let Some(hint) = hint(&failure.fault) {
-        text.push_str(&format!("hint: {hint}\n"));
-    }
-    print(&text);
+        format!("  in {}{}", visible(&call.function), at.unwrap_or_default())
+    }));
+    lines.extend(hint(&failure.fault).map(|hint| format!("hint: {hint}")));
+    print(&(lines.join("\n") + "\n"));
     exit::code(failure)
 }
 
@@ -45,23 +41,20 @@ pub(super) fn wrong_usage(found: &Fault) -> u8 {
 }
 
 /// ` --> file:line:column` and the line with a caret below it.
-pub(super) fn excerpt(place: &Place, source: Option<&str>) -> String {
-    let mut text = format!("  --> {}\n", shown(place));
+pub(super) fn excerpt(place: &Place, source: Option<&str>) -> Vec<String> {
+    let mut lines = vec![format!("  --> {}", shown(place))];
     let line = source.and_then(|source| source.lines().nth(place.line.saturating_sub(1)));
     if let Some(line) = line {
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        let before: String = line
-            .chars()
-            .take(place.column.saturating_sub(1))
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        // Characters, not columns of the screen: wide ones move the caret, which is better than none.
+        let before = " ".repeat(place.column.saturating_sub(1));
         let caret = if place.column > 0 { "^" } else { "" };
-        let line = line.replace('\t', " ");
-        let before = before.replace('\t', " ");
-        text.push_str(&format!("{margin} |\n{number} | {}\n{margin} | {before}{caret}\n", visible(line)));
+        lines.push(format!("{margin} |"));
+        lines.push(format!("{number} | {}", visible(line.replace('\t', " "))));
+        lines.push(format!("{margin} | {before}{caret}"));
     }
-    text
+    lines
 }
 
 fn shown(place: &Place) -> String {
@@ -79,7 +72,9 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         (Kind::Tls, 500 | 502 | 504 | 530) => {
             Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
         }
-        (Kind::Denied, 530) => Some("check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD"),
+        (Kind::Denied, 530) => Some(
+            "check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD",
+        ),
         (Kind::DataConnection, _) if fault.message.contains("`fallback` is off") => {
             Some("with `fallback: true` the other mode is tried as well")
         }

@@ -19,12 +19,14 @@ pub(super) struct Args {
     recursive: bool,
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let path = url.path.clone().ok_or_else(|| Fault::invalid("the URL names no file"))?;
         if url.is_folder && !args.recursive {
-            return Err(Fault::invalid("this names a folder: --recursive removes it with all that is in it"));
+            return Err(Fault::invalid(
+                "this names a folder: --recursive removes it with all that is in it",
+            ));
         }
         Ok((url, path, common.quiet_context()?))
     };
@@ -33,9 +35,10 @@ pub(super) fn run(args: Args, common: Common) -> u8 {
         Err(fault) => return report::wrong_usage(&fault),
     };
     let stop = context.stop.clone();
+    let recursive = args.recursive;
     interruptible(&stop, move || {
         let done = common.with_session(&url, &context, async |session| {
-            if args.recursive { session.delete_tree(&path).await } else { session.delete(&path).await }
+            if recursive { session.delete_tree(&path).await } else { session.delete(&path).await }
         });
         done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
     })

@@ -21,14 +21,14 @@ pub(super) struct Args {
     /// The script
     script: PathBuf,
     /// What it sees as `args`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
 }
 
-pub(super) fn run(args: Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
-        let settings = settings(&common, &args.script, args.args)?;
+        let settings = settings(common, &args.script, args.rest.clone())?;
         Ok((source, settings, common.context()?))
     };
     match prepared() {

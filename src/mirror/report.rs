@@ -42,7 +42,10 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uploaded, downloaded, deleted, unchanged, failed, .. } = self;
-        write!(f, "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed")
+        write!(
+            f,
+            "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed"
+        )
     }
 }
 

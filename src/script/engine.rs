@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, Module, OptimizationLevel};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
 
 use super::{
     api,
@@ -49,7 +49,7 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let stop = run.context.stop.clone();
     engine.on_progress(move |operations| {
         // Looking at the clock at each step would be half of a loop's cost.
-        let look = operations & 0xff == 0;
+        let look = operations.is_multiple_of(256);
         if look && stop.is_set() { Some(Dynamic::UNIT) } else { None }
     });
     let printer = Arc::clone(run);
@@ -67,6 +67,13 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     });
     tell(&mut engine, &run.settings);
     engine
+}
+
+/// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
+pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
+    let mut known = Scope::new();
+    known.push("args", ());
+    engine.compile_with_scope(&known, text)
 }
 
 /// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they

@@ -79,7 +79,7 @@ impl Imports {
 
 fn compile(engine: &Engine, file: &Path) -> Result<Module, Box<EvalAltResult>> {
     let text = read_text(file).map_err(|fault| raised(fault, Position::NONE))?;
-    let mut ast = engine.compile(text).map_err(|error| {
+    let mut ast = super::engine::compile(engine, &text).map_err(|error| {
         let inner = EvalAltResult::from(error);
         EvalAltResult::ErrorInModule(
             file.to_string_lossy().into_owned(),

@@ -19,10 +19,9 @@ use rhai::{AST, Engine, EvalAltResult};
 use self::{raise::Failure, source::Source};
 
 /// Compiles `source`; the fault has the place of the first error.
-pub fn compile(engine: &mut Engine, source: &Source) -> Result<AST, Failure> {
-    let mut ast = engine
-        .compile(source.text())
-        .map_err(|error| Failure::read(EvalAltResult::from(error), source.shown()))?;
+pub fn compile(engine: &Engine, source: &Source) -> Result<AST, Box<Failure>> {
+    let mut ast = engine::compile(engine, source.text())
+        .map_err(|error| Box::new(Failure::read(EvalAltResult::from(error), source.shown())))?;
     ast.set_source(source.shown());
     Ok(ast)
 }

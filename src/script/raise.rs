@@ -95,7 +95,7 @@ impl Failure {
                     if !source.is_empty() && !matches!(*inner, EvalAltResult::ErrorRuntime(..)) {
                         file = source;
                     } else if position.is_none() {
-                        file = main.to_owned();
+                        main.clone_into(&mut file);
                     }
                     error = *inner;
                 }

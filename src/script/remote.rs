@@ -69,10 +69,12 @@ impl Remote {
     pub fn close(&self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<()> {
         let run = Run::of(ctx)?;
         let session = self.lock().take();
-        match session {
-            None => Ok(()),
-            Some(session) => run.wait(async { Ok(session.close().await) }).or_raise(ctx),
-        }
+        let Some(session) = session else { return Ok(()) };
+        let closed = run.wait(async {
+            session.close().await;
+            Ok(())
+        });
+        closed.or_raise(ctx)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Session>> {

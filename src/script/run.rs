@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use rhai::{Dynamic, NativeCallContext};
+use rhai::NativeCallContext;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,11 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::{session::Context, site::Site},
+    ftp::{
+        secret::Secret,
+        session::Context,
+        site::{Site, Tls, Trust},
+    },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
     observe::Event,
 };
@@ -37,7 +41,7 @@ pub struct Settings {
     /// Connect options that win over the script's (`--set`).
     pub overrides: Overrides,
     /// The password where neither script nor URL has one.
-    pub password: Option<crate::ftp::secret::Secret>,
+    pub password: Option<Secret>,
     /// Where everything goes in a rehearsal, in place of the real servers and files.
     pub rehearsal: Option<Rehearsal>,
     /// What the script learns of its job.
@@ -136,14 +140,15 @@ impl Run {
         }
         if let Some(rehearsal) = &self.settings.rehearsal {
             site.detour = Some(rehearsal.address);
-            site.trust = crate::ftp::site::Trust {
-                ca_pem: Some(rehearsal.ca_pem.clone()),
-                ..crate::ftp::site::Trust::default()
-            };
+            site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };
+            // The embedded server turns to TLS by AUTH; a script that uses the other way is not worse for it.
+            if site.tls == Tls::Implicit {
+                site.tls = Tls::Explicit;
+            }
             site.external_address = None;
             site.source_address = None;
             if site.password.is_none() {
-                site.password = Some(crate::ftp::secret::Secret::new("rehearsal"));
+                site.password = Some(Secret::new("rehearsal"));
             }
         }
         site
@@ -186,7 +191,7 @@ pub enum Ended {
 }
 
 /// Runs `source` on a thread of its own and waits for its end.
-pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Failure> {
+pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
     let result = std::thread::scope(|scope| {
@@ -196,7 +201,7 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
             .spawn_scoped(scope, || on_this_thread(source, settings, context));
         let thread = thread.map_err(|error| {
             let message = format!("cannot start a thread for the script: {error}");
-            Failure::from(Fault::new(Kind::Local, Side::Here, message))
+            Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
         })?;
         thread.join().unwrap_or_else(|_| Err(crashed()))
     });
@@ -209,11 +214,11 @@ fn on_this_thread(
     source: &Source,
     settings: Settings,
     context: &Context,
-) -> Result<Ended, Failure> {
+) -> Result<Ended, Box<Failure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         let message = format!("cannot start the machinery for connections: {error}");
-        Failure::from(Fault::new(Kind::Local, Side::Here, message))
+        Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
     })?;
     let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
     let run = Arc::new(Run {
@@ -227,10 +232,10 @@ fn on_this_thread(
     });
     // A panic in one function of ours must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut engine = engine::for_run(&run, source);
-        let ast = super::compile(&mut engine, source)?;
-        let ended = engine.eval_ast_with_scope::<Dynamic>(&mut rhai::Scope::new(), &ast);
-        ended.map_err(|error| Failure::read(*error, source.shown()))?;
+        let engine = engine::for_run(&run, source);
+        let ast = super::compile(&engine, source)?;
+        let ended = engine.run_ast(&ast);
+        ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
         let is_partial = run.partial.load(Ordering::Relaxed);
         Ok(if is_partial { Ended::InPart } else { Ended::Whole })
     }));
@@ -238,7 +243,7 @@ fn on_this_thread(
 }
 
 /// The fault of a run that met a bug of ours.
-fn crashed() -> Failure {
+fn crashed() -> Box<Failure> {
     let message = "portolan itself failed (a bug): please report what it printed above";
-    Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug()
+    Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())
 }

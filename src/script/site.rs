@@ -73,7 +73,7 @@ pub fn site_of(url: &Url, overrides: &Overrides) -> Outcome<Site> {
 /// The site that `url` and `options` describe; `overrides` come from the command line and win.
 pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     let mut site = url.site.clone();
-    site.folder = url.path.clone();
+    site.folder.clone_from(&url.path);
     for map in [options, &overrides.0] {
         apply(&mut site, &Options::new(map, "ftp::connect", CONNECT_OPTIONS)?)?;
     }

@@ -1,6 +1,6 @@
 //! `ftp::connect` and what a session is.
 
-use rhai::{Dynamic, Map, NativeCallContext, plugin::*};
+use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
 use crate::{
     fault::Outcome,

@@ -1,6 +1,6 @@
 //! What a script catches.
 
-use rhai::{Dynamic, ImmutableString, plugin::*};
+use rhai::{Dynamic, ImmutableString, export_module};
 
 use crate::{fault::Fault as Value, script::raise};
 
@@ -21,8 +21,9 @@ pub mod functions {
         raise::normal(err)
     }
 
-    /// What sort of failure: "unreachable", "timeout", "denied", "refused", "not_found", "busy", "full", "tls",
-    /// "protocol", "data_connection", "local", "interrupted", "invalid", "unsupported" or "guard".
+    /// What sort of failure: `"unreachable"`, `"timeout"`, `"denied"`, `"refused"`, `"not_found"`, `"busy"`,
+    /// `"full"`, `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"`
+    /// or `"guard"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

@@ -1,6 +1,6 @@
 //! Files of this machine.
 
-use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, plugin::*};
+use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, export_module};
 
 use crate::{
     fault::{Fault, Outcome},
@@ -34,7 +34,6 @@ fn text(path: &str, bytes: Vec<u8>) -> Outcome<String> {
 
 /// Files of this machine. Relative paths count from the folder in which portolan was started.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// The entries of a folder: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified` and
     /// `permissions`. Raises `not_found`.

@@ -1,6 +1,6 @@
 //! Messages of a script.
 
-use rhai::{Dynamic, NativeCallContext, plugin::*};
+use rhai::{Dynamic, NativeCallContext, export_module};
 
 use crate::{
     observe::Level,
@@ -14,7 +14,6 @@ fn say(ctx: &NativeCallContext<'_>, level: Level, message: &Dynamic) -> RhaiResu
 
 /// Messages for whoever watches the run or reads its log. `print` is for output.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Says what a run normally says.
     ///

@@ -1,6 +1,6 @@
 //! What a script does to names on a server: lists, asks, makes, renames, removes.
 
-use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, plugin::*};
+use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
     fault::Outcome,
@@ -147,8 +147,8 @@ pub mod functions {
     #[rhai_fn(global, return_raw, volatile)]
     pub fn size(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<i64> {
         let file = path(&ctx, site, file)?;
-        let size = site.with(&ctx, async |session, _| session.size(&file).await)?;
-        Ok(i64::try_from(size).unwrap_or(i64::MAX))
+        let bytes = site.with(&ctx, async |session, _| session.size(&file).await)?;
+        Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
     /// When a file was last changed. Raises `not_found`.

@@ -1,6 +1,6 @@
 //! What a mirror or transfer gives back.
 
-use rhai::{Array, Dynamic, ImmutableString, plugin::*};
+use rhai::{Array, Dynamic, ImmutableString, export_module};
 
 use crate::mirror::report::Report as Value;
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, FnPtr, ImmutableString, Map, NativeCallContext, Position, plugin::*};
+use rhai::{
+    Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position, export_module,
+};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},

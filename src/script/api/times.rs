@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use rhai::{ImmutableString, NativeCallContext, plugin::*};
+use rhai::{ImmutableString, NativeCallContext, export_module};
 
 use crate::script::{raise::RhaiResultOf, run::Run, value::Time as Value};
 

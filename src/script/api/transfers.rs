@@ -1,6 +1,6 @@
 //! Files to and from a server, whole.
 
-use rhai::{Blob, Dynamic, Map, NativeCallContext, plugin::*};
+use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
     fault::Outcome,
@@ -218,8 +218,8 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let bytes = crate::script::value::bytes(&content).or_raise(&ctx)?;
         site.with(&ctx, async |session, _| {
-            let size = bytes.len() as u64;
-            session.upload(&mut Text::new(&bytes), size, None, &path).await.map(drop)
+            let length = bytes.len() as u64;
+            session.upload(&mut Text::new(&bytes), length, None, &path).await.map(drop)
         })
     }
 
