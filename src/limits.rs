@@ -34,12 +34,17 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DATA_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time for a data connection to stand, active or passive; after it the other mode is tried.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for the final reply of a transfer, besides what its size needs: the server writes to its disk.
-pub const FINAL_REPLY_TIMEOUT: Duration = Duration::from_mins(2);
+/// So many times the time for a reply may the final reply of a transfer take, besides what its size needs: the server
+/// writes to its disk.
+pub const FINAL_REPLY_FACTOR: u32 = 4;
 /// Bytes for which the final reply gets one second more.
 pub const FINAL_REPLY_BYTES_PER_SECOND: u64 = 20 * 1024 * 1024;
 /// Time to take in a server's last TLS records after an upload (session tickets).
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the end of a transfer that was ended from here; most servers need a millisecond, Pure-FTPd may say nothing.
+pub const RESYNC_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time to remove a temporary name from the server after the signal to stop: the program ends within a second.
+pub const SWEEP_TIME_MAX: Duration = Duration::from_millis(300);
 /// Time that good manners may take: QUIT, and the clean-up of a temporary name after a failure.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time an option may name.

@@ -169,7 +169,7 @@ impl Session {
 
     /// A refusal of `path` with its cause, where the listing of its folder gives one: 550 alone says nothing.
     pub(super) async fn explain(&mut self, fault: Fault, path: &RemotePath) -> Fault {
-        if fault.code != 550 || self.control.broken().is_some() {
+        if fault.code != 550 {
             return fault;
         }
         match self.find_in_folder(path).await {
@@ -183,7 +183,8 @@ impl Session {
         self.placed(result, path).await
     }
 
-    async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
+    /// The result with its place, and a refusal with its cause.
+    pub(super) async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
         let Err(fault) = result else { return Ok(()) };
         let fault = self.explain(fault, path).await;
         Err(fault.at(path.to_string()).on(&self.site.host))

@@ -107,6 +107,12 @@ impl Reply {
         (!path.iter().any(u8::is_ascii_control)).then_some(path)
     }
 
+    /// Whether a 257 reply names exactly `path` with its quotes as they are: Pure-FTPd does not double them.
+    pub fn quotes_undoubled(&self, path: &[u8]) -> bool {
+        let rest = self.last_text().strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(path));
+        rest.is_some_and(|rest| rest == b"\"" || rest.starts_with(b"\" "))
+    }
+
     /// The number of a 213 reply to SIZE, when it is one number and nothing else.
     pub fn number(&self) -> Option<u64> {
         std::str::from_utf8(self.last_text().trim_ascii()).ok()?.parse().ok()
@@ -329,6 +335,8 @@ mod tests {
         ] {
             assert_eq!(reply(text).quoted_path(), found.map(|path| path.as_bytes().to_vec()));
         }
+        let pure = reply("257 \"/a\"b\" is your current location");
+        assert!(pure.quotes_undoubled(b"/a\"b") && !pure.quotes_undoubled(b"/a"));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Session {
     pub(super) server_folder: Option<RemotePath>,
     attempts: Vec<Attempt>,
     told_mode: Option<&'static str>,
+    /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
+    pub(super) began_fresh_tls: bool,
 }
 
 impl Session {
@@ -79,10 +81,11 @@ impl Session {
             server_folder: None,
             attempts: Vec::new(),
             told_mode: None,
+            began_fresh_tls: false,
         };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
-            session.enter(&folder).await?;
+            session.visit(&folder).await?;
         }
         Ok(session)
     }
@@ -144,9 +147,15 @@ impl Session {
     /// Makes `path` the folder from which relative paths count; fails where it is none.
     pub async fn cd(&mut self, path: &RemotePath) -> Outcome<()> {
         let path = self.absolute(path)?;
-        self.enter(&path).await?;
+        self.visit(&path).await?;
         self.folder = path;
         Ok(())
+    }
+
+    /// Enters the folder that a user names, who wants to know whether it is missing or forbidden.
+    async fn visit(&mut self, folder: &RemotePath) -> Outcome<()> {
+        let entered = self.enter(folder).await;
+        self.placed(entered, folder).await
     }
 
     /// Sends a command as it stands and gives the reply, whatever it says. Not for commands that move data.
@@ -217,6 +226,7 @@ impl Session {
             let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
             let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
             let is_right = match &there {
+                _ if said.quotes_undoubled(folder.as_bytes()) => true,
                 Some(there) => there == folder || self.is_alias(folder, there).await,
                 None => false,
             };
@@ -263,6 +273,7 @@ impl Session {
             }
             match result {
                 Ok(opened) => {
+                    self.began_fresh_tls = opened.data.is_fresh_tls();
                     self.record(step, opened.address.clone(), None, started);
                     self.ladder.worked(step);
                     self.tell_mode(step, last.as_ref());
@@ -270,6 +281,7 @@ impl Session {
                 }
                 Err(failure) => {
                     let fault = failure.fault.on(&self.site.host);
+                    self.began_fresh_tls = fault.kind == Kind::Tls;
                     if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
                         return Err(fault);
                     }
@@ -291,11 +303,6 @@ impl Session {
         self.site.trust.tls12_only = true;
         self.security = Some(Security::new(self.site.certified_name(), &self.site.trust)?);
         self.renew().await
-    }
-
-    /// Whether data connections are protected.
-    pub(super) const fn is_protected(&self) -> bool {
-        self.security.is_some()
     }
 
     async fn try_step(

@@ -5,5 +5,6 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod conformance;
 mod support;
 mod tidy;
