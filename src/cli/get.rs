@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
             Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        Ok((url, remote, local, common.context()?))
+        Ok((url, remote, local, common.single_context()?))
     };
     let (url, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,

@@ -4,6 +4,7 @@ mod common;
 pub mod exit;
 mod get;
 mod ls;
+mod mirror;
 mod put;
 mod rehearse;
 mod report;
@@ -38,6 +39,8 @@ enum Command {
     Get(get::Args),
     /// Sends a file.
     Put(put::Args),
+    /// Makes a folder like another, here or on a server.
+    Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
 }
@@ -55,6 +58,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ls(args) => ls::run(&args, common),
         Command::Get(args) => get::run(&args, common),
         Command::Put(args) => put::run(&args, common),
+        Command::Mirror(args) => mirror::run(&args, common),
         Command::Rm(args) => rm::run(&args, common),
     };
     ExitCode::from(code)

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        Ok((url, remote, common.context()?))
+        Ok((url, remote, common.single_context()?))
     };
     let (url, remote, context) = match prepared() {
         Ok(prepared) => prepared,

@@ -71,17 +71,25 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
 
 /// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
 pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
-    let mut known = Scope::new();
-    known.push("args", ());
-    engine.compile_with_scope(&known, text)
+    engine.compile_with_scope(&scope(&Settings::default()), text)
+}
+
+/// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
+pub fn scope(settings: &Settings) -> Scope<'static> {
+    let mut scope = Scope::new();
+    scope.push("args", args(settings));
+    scope
+}
+
+fn args(settings: &Settings) -> rhai::Array {
+    settings.args.iter().cloned().map(Dynamic::from).collect()
 }
 
 /// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
 /// would not see).
 fn tell(engine: &mut Engine, settings: &Settings) {
     let mut facts = Module::new();
-    let args: rhai::Array = settings.args.iter().cloned().map(Dynamic::from).collect();
-    facts.set_var("args", args);
+    facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
     job.set_var("NAME", settings.job.name.clone());
