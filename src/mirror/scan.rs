@@ -96,7 +96,7 @@ impl<'a> RemoteScan<'a> {
         for entry in listing.entries {
             let path = join(folder, &entry.name);
             if twice.contains(&entry.name) {
-                self.survey.leave_out(path, Why::Twice);
+                self.survey.leave_out(path, Why::Twice)?;
             } else {
                 self.add(path, &entry)?;
             }
@@ -110,8 +110,8 @@ impl<'a> RemoteScan<'a> {
         let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
             (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
-            (_, EntryKind::Link) => self.survey.leave_out(path, Why::Link),
-            (_, EntryKind::Other) => self.survey.leave_out(path, Why::Device),
+            (_, EntryKind::Link) => self.survey.leave_out(path, Why::Link)?,
+            (_, EntryKind::Other) => self.survey.leave_out(path, Why::Device)?,
             (_, EntryKind::File) => {
                 let node = Node::file(entry.size, entry.modified, entry.mode);
                 self.survey.tree.add(path, node)?;
@@ -160,7 +160,7 @@ impl Work for RemoteScan<'_> {
             }
             _ if is_top => Err(fault),
             // Of one folder; what else fails, fails for all of them.
-            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol, _) => {
+            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol | Kind::Invalid, _) => {
                 self.survey.faults.push(fault);
                 Ok(())
             }
@@ -255,8 +255,8 @@ impl Survey {
             return Ok(());
         }
         match entry.kind {
-            LocalKind::Link => self.leave_out(path, Why::Link),
-            LocalKind::Other => self.leave_out(path, Why::Device),
+            LocalKind::Link => self.leave_out(path, Why::Link)?,
+            LocalKind::Other => self.leave_out(path, Why::Device)?,
             LocalKind::Folder => {
                 let node =
                     Node { listed: true, shows_hidden: true, ..folder(filter.part(&path, true)) };
@@ -271,8 +271,9 @@ impl Survey {
         Ok(())
     }
 
-    fn leave_out(&mut self, path: Vec<u8>, why: Why) {
-        self.tree.set(path.clone(), Node::of(NodeKind::Other));
+    fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+        self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
         self.left_out.push((path, why));
+        Ok(())
     }
 }
