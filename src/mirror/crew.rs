@@ -77,13 +77,16 @@ impl<'a> Crew<'a> {
     ) -> Outcome<()> {
         let mut retired = BTreeSet::new();
         let mut reason = None;
+        let mut ended = Ok(());
         let others = self.others.iter_mut().enumerate();
         let mut idle: Vec<_> =
             others.map(|(number, session)| Hand { number: number + 1, session }).collect();
         idle.push(Hand { number: 0, session: self.first });
         let mut busy = FuturesUnordered::new();
         loop {
-            while let Some(hand) = idle.pop() {
+            while ended.is_ok()
+                && let Some(hand) = idle.pop()
+            {
                 let Some(job) = work.next() else {
                     idle.push(hand);
                     break;
@@ -97,8 +100,9 @@ impl<'a> Crew<'a> {
                     retired.insert(hand.number);
                     reason = Some(fault);
                 }
+                // What has begun is let come to its end: left in the middle, its session would be out of step.
                 result => {
-                    work.done(job, result)?;
+                    ended = ended.and(work.done(job, result));
                     idle.push(hand);
                 }
             }
@@ -112,7 +116,7 @@ impl<'a> Crew<'a> {
             });
             self.shrink(1 + self.others.len(), &fault);
         }
-        Ok(())
+        ended
     }
 
     /// Ends the sessions that were opened here.

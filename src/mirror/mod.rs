@@ -5,7 +5,7 @@
 //! rules    what the user wants                      filter   what takes part
 //! diff     two trees to a plan, pure                compare  two files
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
-//! crew     several sessions at one heap of work
+//! crew     several sessions at one heap of work     doubt    a second opinion before deletes here
 //! ```
 //!
 //! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
@@ -17,6 +17,7 @@ pub mod apply;
 mod compare;
 mod crew;
 mod diff;
+mod doubt;
 mod filter;
 pub mod plan;
 pub mod report;
@@ -39,7 +40,7 @@ pub use tree::{Node, NodeKind, Survey, Tree, Why};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{path::RemotePath, session::Session},
-    observe::Level,
+    observe::{Level, Observer, visible::visible},
 };
 use crew::Crew;
 use report::Report;
@@ -146,19 +147,28 @@ async fn plan_with(
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),
     };
-    let plan = plan(source, target, heading, rules.clone())?;
+    let mut plan = plan(source, target, heading, rules.clone())?;
+    doubt::settle(crew, &mut plan).await?;
+    tell(&context.observer, &plan, source, target);
+    Ok(plan)
+}
+
+/// Says what a reader of the plan would not see in it.
+fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey) {
     for (path, why) in source.left_out.iter().chain(&target.left_out) {
-        let text = format!("{} {}: left alone", crate::observe::visible::visible(path), why.text());
-        context.observer.say(Level::Info, text);
+        observer.say(Level::Info, format!("{} {}: left alone", visible(path), why.text()));
     }
     if plan.counts.by_size > 0 {
         let text = format!(
             "{} files were compared by size alone: the server tells no times in a known zone",
             plan.counts.by_size
         );
-        context.observer.warn_once(text);
+        observer.warn_once(text);
     }
-    Ok(plan)
+    if plan.rules.preserve_times && !plan.heading.keeps_times {
+        let text = "the server sets no times: an older file of the same size is taken for the same";
+        observer.warn_once(text);
+    }
 }
 
 impl Heading {

@@ -1,6 +1,6 @@
 //! Scans: the tree below a folder of a server, or of this machine, as a value.
 
-use std::{collections::BTreeSet, os::unix::ffi::OsStrExt, path::Path};
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
     crew::{Crew, Work},
@@ -13,6 +13,7 @@ use crate::{
     ftp::{
         listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
         path::{RemotePath, component},
+        session::Session,
     },
     limits::DEPTH_MAX,
     observe::visible::visible,
@@ -36,9 +37,8 @@ pub(super) async fn remote(
     role: Role,
 ) -> Outcome<Survey> {
     let mut scan = RemoteScan::new(top, filter, role);
-    let list = async |session: &mut crate::ftp::session::Session, folder: &Vec<u8>| {
-        session.list(&place(top, folder)?).await
-    };
+    let list =
+        async |session: &mut Session, folder: &Vec<u8>| session.list(&place(top, folder)?).await;
     // The first listing says whether there is anything for other sessions to do.
     scan.waiting.push(Vec::new());
     scan.holds_back = true;
@@ -96,7 +96,7 @@ impl<'a> RemoteScan<'a> {
         for entry in listing.entries {
             let path = join(folder, &entry.name);
             if twice.contains(&entry.name) {
-                self.leave_out(path, Why::Twice);
+                self.survey.leave_out(path, Why::Twice)?;
             } else {
                 self.add(path, &entry)?;
             }
@@ -106,12 +106,12 @@ impl<'a> RemoteScan<'a> {
 
     fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
         let is_folder = entry.kind == EntryKind::Dir;
-        let is_ours = !is_folder && is_temporary(std::ffi::OsStr::from_bytes(&entry.name));
+        let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
         let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
             (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
-            (_, EntryKind::Link) => self.leave_out(path, Why::Link),
-            (_, EntryKind::Other) => self.leave_out(path, Why::Device),
+            (_, EntryKind::Link) => self.survey.leave_out(path, Why::Link)?,
+            (_, EntryKind::Other) => self.survey.leave_out(path, Why::Device)?,
             (_, EntryKind::File) => {
                 let node = Node::file(entry.size, entry.modified, entry.mode);
                 self.survey.tree.add(path, node)?;
@@ -127,10 +127,6 @@ impl<'a> RemoteScan<'a> {
             }
         }
         Ok(())
-    }
-
-    fn leave_out(&mut self, path: Vec<u8>, why: Why) {
-        self.survey.leave_out(path, why);
     }
 }
 
@@ -164,19 +160,12 @@ impl Work for RemoteScan<'_> {
             }
             _ if is_top => Err(fault),
             // Of one folder; what else fails, fails for all of them.
-            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol, _) => {
+            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol | Kind::Invalid, _) => {
                 self.survey.faults.push(fault);
                 Ok(())
             }
             _ => Err(fault),
         }
-    }
-}
-
-impl Survey {
-    fn leave_out(&mut self, path: Vec<u8>, why: Why) {
-        self.tree.set(path.clone(), Node::of(NodeKind::Other));
-        self.left_out.push((path, why));
     }
 }
 
@@ -266,8 +255,8 @@ impl Survey {
             return Ok(());
         }
         match entry.kind {
-            LocalKind::Link => self.leave_out(path, Why::Link),
-            LocalKind::Other => self.leave_out(path, Why::Device),
+            LocalKind::Link => self.leave_out(path, Why::Link)?,
+            LocalKind::Other => self.leave_out(path, Why::Device)?,
             LocalKind::Folder => {
                 let node =
                     Node { listed: true, shows_hidden: true, ..folder(filter.part(&path, true)) };
@@ -279,6 +268,12 @@ impl Survey {
                 self.tree.add(path, node)?;
             }
         }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+        self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
+        self.left_out.push((path, why));
         Ok(())
     }
 }

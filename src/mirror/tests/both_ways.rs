@@ -114,10 +114,10 @@ async fn what_is_not_in_the_source_goes_and_a_plan_alone_changes_nothing() {
     for name in ["a", "b", "c/d", "c/e/f"] {
         write(&bench.there(), name, "y");
     }
+    age(&bench.here().join("a"), 10);
     let before = bench.all();
     let mut session = bench.session().await;
     let (here, there) = (bench.here(), remote("/in"));
-    let plan = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
     let lines = [
         "put  a  (time differs, 1 B)",
         "delete  c/e/f  (not in source)",
@@ -126,16 +126,14 @@ async fn what_is_not_in_the_source_goes_and_a_plan_alone_changes_nothing() {
         "delete  c/e/  (not in source)",
         "delete  c/  (not in source)",
     ];
-    age(&bench.here().join("a"), 10);
-    let plan_again = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
-    assert_eq!(plan_again.lines(), lines);
+    let plan = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
+    assert_eq!(plan.lines(), lines);
     assert_eq!(bench.changes(&before), []);
     let dry = mirror::up(&mut session, &here, &there, &deleting(), true).await.unwrap();
-    assert_eq!((dry.plan, dry.uploaded), (plan_again.lines(), 0));
+    assert_eq!((dry.plan, dry.uploaded), (plan.lines(), 0));
     assert_eq!(bench.changes(&before), []);
 
-    drop(plan);
-    let report = mirror::apply(&mut session, &plan_again).await.unwrap();
+    let report = mirror::apply(&mut session, &plan).await.unwrap();
     assert_clean(&report);
     assert_eq!((report.uploaded, report.deleted), (1, 5));
     assert_same(&bench.here(), &bench.there());
