@@ -56,6 +56,8 @@ pub const STRANGERS_MAX: usize = 64;
 
 /// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
 pub const COPY_BYTES: usize = 256 * 1024;
+/// Bytes read from the system at once under TLS.
+pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
 pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Sessions of one mirror.

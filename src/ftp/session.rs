@@ -226,7 +226,7 @@ impl Session {
             let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
             let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
             let is_right = match &there {
-                _ if said.quotes_undoubled(folder.as_bytes()) => true,
+                _ if said.names(folder.as_bytes()) => true,
                 Some(there) => there == folder || self.is_alias(folder, there).await,
                 None => false,
             };

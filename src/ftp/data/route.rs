@@ -111,9 +111,11 @@ impl Ladder {
 
 /// Whether a reply that refuses a transfer says that the data connection is at fault, so that another way may do.
 ///
-/// 425 and 426 speak of the data connection (RFC 959, 4.2.2). 421, 530, 550 and 552 would be the same in any mode.
+/// 425 and 426 speak of the data connection (RFC 959, 4.2.2), 522 of its TLS, and 503 of the command that should have
+/// named a port. 421, 530, 550 and 552 would be the same in any mode, and so would 500, 502 and 504: they speak of the
+/// command itself.
 pub const fn is_matter_of_mode(code: u16) -> bool {
-    matches!(code, 425 | 426 | 500..=504 | 522)
+    matches!(code, 425 | 426 | 503 | 522)
 }
 
 #[cfg(test)]
