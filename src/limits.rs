@@ -102,3 +102,8 @@ pub const REHEARSAL_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
+
+/// Waits before a mirror tries a file or folder again; as many tries as there are waits.
+pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
+pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;

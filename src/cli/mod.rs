@@ -1,1 +1,65 @@
-//! Placeholder while the house is laid out.
+//! The command line: what can be said on it, and which command does it.
+
+mod common;
+pub mod exit;
+mod get;
+mod ls;
+mod mirror;
+mod put;
+mod rehearse;
+mod report;
+mod rm;
+mod run;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::common::Common;
+
+/// Moves files over FTP and FTPS by scripts: active or passive, whatever lies between.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version, max_term_width = 100, after_help = exit::HELP)]
+struct Line {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a script once.
+    Run(run::Args),
+    /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
+    Rehearse(rehearse::Args),
+    /// Lists a folder of a server.
+    Ls(ls::Args),
+    /// Fetches a file.
+    Get(get::Args),
+    /// Sends a file.
+    Put(put::Args),
+    /// Makes a folder like another, here or on a server.
+    Mirror(mirror::Args),
+    /// Removes a file, or a folder with all that is in it.
+    Rm(rm::Args),
+}
+
+/// Reads `args`, does what they say, and gives the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(args) {
+        Ok(line) => line,
+        Err(error) => return report::usage(&error),
+    };
+    let Line { common, command } = line;
+    let code = match command {
+        Command::Run(args) => run::run(&args, &common),
+        Command::Rehearse(args) => rehearse::run(&args, common),
+        Command::Ls(args) => ls::run(&args, common),
+        Command::Get(args) => get::run(&args, common),
+        Command::Put(args) => put::run(&args, common),
+        Command::Mirror(args) => mirror::run(&args, common),
+        Command::Rm(args) => rm::run(&args, common),
+    };
+    ExitCode::from(code)
+}

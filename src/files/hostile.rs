@@ -39,7 +39,7 @@ fn a_folder_that_is_a_link_to_elsewhere_receives_nothing() {
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     symlink(outside.path(), inside.path().join("d")).unwrap();
     let root = Root::open(inside.path()).unwrap();
-    let refused = "cannot open the folder of: a link stands in the way, and it is not followed";
+    let refused = "cannot reach its folder: a link stands in the way, and it is not followed";
     assert_eq!(download(&root, "d/f").unwrap_err().message, refused);
     assert_eq!(download(&root, "d/deeper/f").unwrap_err().message, refused);
     root.make_folder("d/new").unwrap_err();

@@ -5,7 +5,10 @@ use std::{
     fs::File,
     hash::{BuildHasher, Hasher, RandomState},
     io::{Seek, Write},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -44,7 +47,9 @@ impl Landing {
     /// Begins a file for the path `target` of the user's; fails at once where a folder or device stands.
     pub fn begin(target: impl AsRef<Path>) -> Outcome<Self> {
         let target = target.as_ref();
-        let Some(name) = target.file_name() else {
+        // A slash at the end means a folder, and the name before it must not become a file.
+        let is_folder = target.as_os_str().as_bytes().ends_with(b"/");
+        let Some(name) = target.file_name().filter(|_| !is_folder) else {
             let message = "this is not the name of a file";
             return Err(Fault::new(Kind::Invalid, Side::Here, message).at(target.to_string_lossy()));
         };
@@ -69,11 +74,11 @@ impl Landing {
         standing(folder.as_fd(), name, &shown)?;
         let (temporary, file) = loop {
             let Some(temporary) = names.next() else {
-                return Err(fault("make a temporary file for", &shown, Errno::EXIST));
+                return Err(fault("make a temporary file beside it", &shown, Errno::EXIST));
             };
             match create(folder.as_fd(), &temporary) {
                 Err(Errno::EXIST) => {}
-                Err(error) => return Err(fault("make a temporary file for", &shown, error)),
+                Err(error) => return Err(fault("make a temporary file beside it", &shown, error)),
                 Ok(file) => break (temporary, File::from(file)),
             }
         };
@@ -125,15 +130,15 @@ impl Landing {
     pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<()> {
         let before = standing(self.folder.as_fd(), &self.name, &self.shown)?;
         self.dress(before.as_ref(), modified)
-            .map_err(|error| fault("set permissions and time of", &self.shown, error))?;
-        fs::fdatasync(&self.file).map_err(|error| fault("flush", &self.shown, error))?;
+            .map_err(|error| fault("set its permissions and time", &self.shown, error))?;
+        fs::fdatasync(&self.file).map_err(|error| fault("flush it", &self.shown, error))?;
         fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)
-            .map_err(|error| fault("put the new file in the place of", &self.shown, error))?;
+            .map_err(|error| fault("put the new file in its place", &self.shown, error))?;
         self.landed = true;
         match fs::fsync(&self.folder) {
             // Some network file systems have nothing to flush in a folder.
             Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-            Err(error) => Err(fault("flush the folder of", &self.shown, error)),
+            Err(error) => Err(fault("flush its folder", &self.shown, error)),
         }
     }
 
@@ -189,7 +194,7 @@ fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Outcome<Optio
     let look = |flags| match fs::statat(folder, name, flags) {
         Ok(status) => Ok(Some(status)),
         Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(fault("look at", shown, error)),
+        Err(error) => Err(fault("look at it", shown, error)),
     };
     let Some(status) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
     let (status, found) = match status::kind(&status) {
@@ -344,6 +349,9 @@ mod tests {
         {
             let fault = Landing::begin(at(name)).unwrap_err();
             assert!(fault.message.starts_with(found), "{name}: {fault}");
+        }
+        for name in ["new/", "folder/.."] {
+            assert_eq!(Landing::begin(at(name)).unwrap_err().kind, Kind::Invalid, "{name}");
         }
         assert_eq!(names(scratch.path()), ["folder", "to device", "to folder"]);
     }

@@ -24,7 +24,7 @@ pub use super::pattern::glob;
 /// Whether something stands at `path`; a link that leads nowhere does not.
 pub fn exists(path: impl AsRef<Path>) -> Outcome<bool> {
     let path = path.as_ref();
-    path.try_exists().map_err(|error| Fault::local("look at", path, error))
+    path.try_exists().map_err(|error| Fault::local("look at it", path, error))
 }
 
 /// Reads a whole file of at most `limit` bytes.
@@ -103,7 +103,8 @@ pub fn size(path: impl AsRef<Path>) -> Outcome<u64> {
 /// When a file or folder last changed.
 pub fn modified(path: impl AsRef<Path>) -> Outcome<Timestamp> {
     let path = path.as_ref();
-    let time = metadata(path)?.modified().map_err(|error| Fault::local("look at", path, error))?;
+    let time =
+        metadata(path)?.modified().map_err(|error| Fault::local("look at it", path, error))?;
     Timestamp::try_from(time).map_err(|error| {
         let message = "its time is outside of the calendar";
         Fault::new(Kind::Local, Side::Here, message).at(path.to_string_lossy()).because(error)
@@ -135,7 +136,7 @@ pub fn sha256(path: impl AsRef<Path>, stop: &Stop) -> Outcome<String> {
 }
 
 fn metadata(path: &Path) -> Outcome<fs::Metadata> {
-    fs::metadata(path).map_err(|error| Fault::local("look at", path, error))
+    fs::metadata(path).map_err(|error| Fault::local("look at it", path, error))
 }
 
 /// Hands out `source` in pieces until its end, or until it is time to stop.

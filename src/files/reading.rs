@@ -49,7 +49,7 @@ impl Reading {
             return Err(Fault::new(Kind::Invalid, Side::Here, message).at(path.to_string_lossy()));
         };
         let folder = open_folder(path.parent().unwrap_or(Path::new(".")))
-            .map_err(|error| fault("open the folder of", path, error))?;
+            .map_err(|error| fault("reach its folder", path, error))?;
         Self::in_folder(folder, name, Links::Followed, path.to_owned())
     }
 
@@ -121,14 +121,14 @@ impl Reading {
 
     /// Fails unless the file was read to its end and is the same, under the same name, as when it was opened.
     pub fn unchanged(&self) -> Outcome<()> {
-        let now = fs::fstat(&self.file).map_err(|error| fault("look at", &self.shown, error))?;
+        let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
         let flags = match self.links {
             Links::Followed => AtFlags::empty(),
             Links::Refused => AtFlags::SYMLINK_NOFOLLOW,
         };
         let changed = match fs::statat(&self.folder, &self.name, flags) {
             Err(Errno::NOENT) => "it was removed while it was read".to_owned(),
-            Err(error) => return Err(fault("look at", &self.shown, error)),
+            Err(error) => return Err(fault("look at it", &self.shown, error)),
             Ok(named) if !status::same_file(&named, &now) => {
                 "another file took its place while it was read".to_owned()
             }
@@ -142,9 +142,16 @@ impl Reading {
             Ok(_) if self.position != self.size() => {
                 format!("only {} of {} bytes were read", self.position, self.size())
             }
+            Ok(_) if self.has_more() => {
+                format!("it holds more than the {} bytes that it says it has", self.size())
+            }
             Ok(_) => return Ok(()),
         };
         Err(Fault::new(Kind::Local, Side::Here, changed).at(self.shown.to_string_lossy()))
+    }
+    /// Files under `/proc` say that they are empty, and are not: they must not arrive as empty ones.
+    fn has_more(&self) -> bool {
+        rustix::io::pread(&self.file, &mut [0], self.position).is_ok_and(|read| read > 0)
     }
 }
 
@@ -177,6 +184,14 @@ mod tests {
         reading.skip_to(7).unwrap();
         assert_eq!(read_all(&mut reading), b"789");
         reading.unchanged().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_only_says_it_is_empty_is_not_sent_as_an_empty_one() {
+        let mut reading = Reading::open("/proc/self/status").unwrap();
+        assert_eq!(read_all(&mut reading), b"");
+        let message = "it holds more than the 0 bytes that it says it has";
+        assert_eq!(reading.unchanged().unwrap_err().message, message);
     }
 
     /// What happens to a file while it is read.

@@ -95,7 +95,7 @@ impl Root {
         let spot = self.spot(relative, Missing::Fail)?;
         let times = status::times(modified);
         fs::utimensat(&spot.folder, spot.name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.fault("set the time of", relative, error))
+            .map_err(|error| self.fault("set its time", relative, error))
     }
 
     /// What stands at `relative`; a link is looked at, not through.
@@ -103,7 +103,7 @@ impl Root {
         let relative = relative.as_ref();
         let spot = self.spot(relative, Missing::Fail)?;
         let status = fs::statat(&spot.folder, spot.name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.fault("look at", relative, error))?;
+            .map_err(|error| self.fault("look at it", relative, error))?;
         Ok(LocalEntry::new(relative.to_owned(), &status))
     }
 
@@ -123,7 +123,7 @@ impl Root {
         };
         let folder = self
             .descend(above, missing)
-            .map_err(|error| self.fault("open the folder of", relative, error))?;
+            .map_err(|error| self.fault("reach its folder", relative, error))?;
         Ok(Spot { folder, name })
     }
 
@@ -208,7 +208,7 @@ pub(super) fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
 
 /// Fails unless `file` is a regular one.
 pub(super) fn regular(file: BorrowedFd<'_>, shown: &Path) -> Outcome<Stat> {
-    let status = fs::fstat(file).map_err(|error| fault("look at", shown, error))?;
+    let status = fs::fstat(file).map_err(|error| fault("look at it", shown, error))?;
     let message = match status::kind(&status) {
         LocalKind::File => return Ok(status),
         LocalKind::Folder => "is a folder, not a file",

@@ -59,7 +59,7 @@ impl Session {
     pub async fn open(site: Site, context: Context) -> Outcome<Self> {
         let security = match site.tls {
             super::site::Tls::Off => None,
-            _ => Some(Security::new(&site.host, &site.trust)?),
+            _ => Some(Security::new(site.certified_name(), &site.trust)?),
         };
         let host = site.host.clone();
         let opened = login::login(&site, security.as_ref(), &context).await;
@@ -301,7 +301,7 @@ impl Session {
     /// The next session with this server speaks TLS 1.2, since it does not take our TLS 1.3 data connections.
     pub(super) async fn renew_with_tls12(&mut self) -> Outcome<()> {
         self.site.trust.tls12_only = true;
-        self.security = Some(Security::new(&self.site.host, &self.site.trust)?);
+        self.security = Some(Security::new(self.site.certified_name(), &self.site.trust)?);
         self.renew().await
     }
 

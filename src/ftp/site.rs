@@ -108,6 +108,11 @@ pub struct Site {
 }
 
 impl Site {
+    /// The name that its certificate must have.
+    pub fn certified_name(&self) -> &str {
+        if self.detour.is_some() { "localhost" } else { &self.host }
+    }
+
     /// The server `host` with everything as it is by default: anonymous, plain, `auto`.
     pub fn new(host: impl Into<String>) -> Self {
         Self {

@@ -1,6 +1,12 @@
 //! What a mirror or a transfer did, in numbers: what scripts, `--json` and the last line of a run show.
 
-use crate::{fault::Fault, ftp::transfer::Moved};
+use std::fmt;
+
+use crate::{
+    fault::Fault,
+    ftp::transfer::Moved,
+    observe::json::{fault_value, line},
+};
 
 /// What was done.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +39,38 @@ pub struct Report {
     pub route: String,
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uploaded, downloaded, deleted, unchanged, failed, .. } = self;
+        write!(
+            f,
+            "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed"
+        )
+    }
+}
+
 impl Report {
+    /// The whole report as one line of JSON.
+    pub fn json(&self) -> String {
+        let errors: Vec<_> = self.errors.iter().map(fault_value).collect();
+        let value = serde_json::json!({
+            "uploaded": self.uploaded,
+            "downloaded": self.downloaded,
+            "deleted": self.deleted,
+            "skipped": self.skipped,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "bytes": self.bytes,
+            "seconds": self.seconds,
+            "verified": self.verified,
+            "unverified": self.unverified,
+            "errors": errors,
+            "plan": self.plan,
+            "route": self.route,
+        });
+        String::from_utf8_lossy(&line(&value)).into_owned()
+    }
+
     /// Counts one transfer that arrived.
     pub fn add(&mut self, moved: Moved) {
         self.bytes += moved.bytes;

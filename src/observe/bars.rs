@@ -24,6 +24,8 @@ use super::{
 const LINES_MAX: usize = 8;
 /// How long a file runs before it gets a line: thousands of small ones would only flicker.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Characters of a path, which leaves room for the numbers on a terminal of 80 columns.
+const PATH_CHARS_MAX: usize = 40;
 /// How often the sum shows that the program lives.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -126,12 +128,13 @@ impl<O> State<O> {
             line.set_position(transfer.moved);
             return;
         }
-        let is_slow = self.began.get(&id).is_some_and(|began| began.elapsed() >= PATIENCE);
-        if is_slow && self.lines.len() < LINES_MAX {
+        let waited = self.began.get(&id).map_or(Duration::ZERO, Instant::elapsed);
+        if waited >= PATIENCE && self.lines.len() < LINES_MAX {
             let line = ProgressBar::new(transfer.bytes.unwrap_or(0))
                 .with_style(style("{prefix:4} {wide_msg} {amount:>19} {rate:>12}"))
                 .with_prefix(column(transfer.verb))
-                .with_message(visible(&transfer.path));
+                .with_message(end_of(&visible(&transfer.path)))
+                .with_elapsed(waited);
             let line = screen.insert(0, line);
             line.set_position(transfer.moved);
             self.lines.insert(id, line);
@@ -160,6 +163,15 @@ impl<O> State<O> {
     }
 }
 
+/// The last characters of a path: the name of the file says more than the folders before it.
+fn end_of(path: &str) -> String {
+    let skipped = path.chars().count().saturating_sub(PATH_CHARS_MAX);
+    if skipped == 0 {
+        return path.to_owned();
+    }
+    std::iter::once('…').chain(path.chars().skip(skipped + 1)).collect()
+}
+
 /// The look of a line, with our own words for sizes.
 fn style(template: &str) -> ProgressStyle {
     let amount = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
@@ -177,4 +189,44 @@ fn style(template: &str) -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
         .with_key("amount", amount)
         .with_key("rate", rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+    use crate::observe::Verb;
+
+    #[test]
+    fn only_files_that_take_their_time_get_a_line_and_only_so_many() {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let bars = Bars::on(screen, Vec::new(), false);
+        let lines = || bars.state.lock().unwrap().lines.len();
+        for id in 0..20 {
+            let path = format!("f{id}");
+            bars.event(&Event::TransferStarted { id, verb: Verb::Upload, path, bytes: None });
+            bars.event(&Event::Moved { id, bytes: 1 });
+        }
+        assert_eq!(lines(), 0);
+        for began in bars.state.lock().unwrap().began.values_mut() {
+            *began = began.checked_sub(PATIENCE).unwrap();
+        }
+        for id in 0..20 {
+            bars.event(&Event::Moved { id, bytes: 1 });
+        }
+        assert_eq!(lines(), LINES_MAX);
+        bars.event(&Event::Printed { text: "a line".into() });
+        bars.event(&Event::RunDone { fault: None, took: Duration::ZERO });
+        assert_eq!(lines(), 0);
+        assert_eq!(bars.state.into_inner().unwrap().out, b"a line\n");
+    }
+
+    #[test]
+    fn a_long_path_shows_its_end() {
+        assert_eq!(end_of("short"), "short");
+        let shown = end_of("a/very/long/path/that/does/not/fit/in/a/line/file.txt");
+        assert_eq!(shown, "…th/that/does/not/fit/in/a/line/file.txt");
+        assert_eq!(shown.chars().count(), PATH_CHARS_MAX);
+    }
 }

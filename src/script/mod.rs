@@ -1,1 +1,27 @@
-//! Placeholder while the house is laid out.
+//! Scripts: the engine, the functions that scripts see, and what can be known of a script before it runs.
+//!
+//! The only place that names rhai.
+
+pub mod api;
+pub mod engine;
+pub mod imports;
+mod overlay;
+pub mod raise;
+pub mod remote;
+pub mod run;
+pub mod secrets;
+pub mod site;
+pub mod source;
+pub mod value;
+
+use rhai::{AST, Engine, EvalAltResult};
+
+use self::{raise::Failure, source::Source};
+
+/// Compiles `source`; the fault has the place of the first error.
+pub fn compile(engine: &Engine, source: &Source) -> Result<AST, Box<Failure>> {
+    let mut ast = engine::compile(engine, source.text())
+        .map_err(|error| Box::new(Failure::read(EvalAltResult::from(error), source.shown())))?;
+    ast.set_source(source.shown());
+    Ok(ast)
+}

@@ -113,7 +113,9 @@ pub(super) async fn have_permissions_and_sums(stand: &mut Stand<'_>) -> Result<(
     match stand.session.checksum(&there, "sha256").await {
         Ok(sum) => {
             let digest = Sha256::digest(stand.server.bytes("work/log"));
-            let hex = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            let hex = digest
+                .iter()
+                .fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str());
             assert_eq!(sum, hex);
         }
         Err(fault) => {

@@ -1,0 +1,193 @@
+//! What every command has: options, sinks, the signal to stop, and a thread that it may be taken away from.
+
+use std::{io, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{exit, report};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        secret::Secret,
+        session::{Context, Session},
+        site::Site,
+        url::Url,
+    },
+    limits::STOP_TIME_MAX,
+    observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
+    script::{
+        secrets,
+        site::{Overrides, site_of},
+    },
+    stop::Stop,
+};
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Common {
+    /// One JSON object a line for each event, or one document for a query
+    #[arg(long, global = true)]
+    json: bool,
+    /// Writes a log to standard error, from this level on
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// How the log is written
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// No progress bars, even on a terminal
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Sets an option of every ftp::connect, such as mode=passive
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// A file with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
+    #[arg(long, global = true, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Common {
+    pub(super) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The connect options of `--set`.
+    pub(super) fn overrides(&self) -> Outcome<Overrides> {
+        Overrides::read(&self.set)
+    }
+
+    /// The password that neither URL nor script has to name.
+    pub(super) fn password(&self) -> Outcome<Option<Secret>> {
+        if let Some(file) = &self.password_file {
+            return secrets::read_file(file).map(Some);
+        }
+        Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
+    }
+
+    /// The context of a run, with its sinks.
+    pub(super) fn context(&self) -> Outcome<Context> {
+        let clock = Clock::System;
+        let shown: Box<dyn Sink> = if self.json {
+            let run = format!("{:x}", clock.now().as_millisecond());
+            Box::new(JsonLines::new(run, clock.clone(), io::stdout()))
+        } else {
+            progress(!self.no_progress)
+        };
+        self.context_with(vec![shown])
+    }
+
+    /// The context of a command that answers with one document: with `--json` that is all it prints.
+    pub(super) fn single_context(&self) -> Outcome<Context> {
+        let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
+        self.context_with(shown)
+    }
+
+    fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
+        let clock = Clock::System;
+        if let Some(level) = self.log_level {
+            let level = match level {
+                LogLevel::Debug => Level::Debug,
+                LogLevel::Info => Level::Info,
+                LogLevel::Warn => Level::Warn,
+                LogLevel::Error => Level::Error,
+            };
+            let format = match self.log_format {
+                LogFormat::Text => log::Format::Text,
+                LogFormat::Json => log::Format::Json,
+            };
+            log::start(level, format, clock.clone(), io::stderr)?;
+            sinks.push(Box::new(log::Log::new()));
+        }
+        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock })
+    }
+
+    /// The site of a URL on the command line; its path is left to the command.
+    pub(super) fn site(&self, url: &Url) -> Outcome<Site> {
+        let mut site = site_of(url, &self.overrides()?)?;
+        site.folder = None;
+        if site.password.is_none() {
+            site.password = self.password()?;
+        }
+        Ok(site)
+    }
+
+    /// Opens a session with `url` and does `work` with it.
+    pub(super) fn with_session(
+        &self,
+        url: &Url,
+        context: &Context,
+        work: impl AsyncFnOnce(&mut Session) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let site = self.site(url)?;
+        let runtime = runtime()?;
+        runtime.block_on(async {
+            let mut session = Session::open(site, context.clone()).await?;
+            let result = work(&mut session).await;
+            session.close().await;
+            result
+        })
+    }
+}
+
+/// Does `work` on a thread of its own; on Ctrl-C or SIGTERM asks it to stop, and leaves it behind if it does not.
+pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(fault) => return report::fault(&fault),
+    };
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("work".into()).spawn(move || {
+        // Nobody waits any more when the program has been interrupted.
+        let code = work();
+        if done.send(code).is_err() {
+            tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");
+        }
+    });
+    if let Err(error) = thread {
+        let message = format!("cannot start a thread: {error}");
+        return report::fault(&Fault::new(Kind::Local, Side::Here, message));
+    }
+    runtime.block_on(async {
+        let signals = signal(SignalKind::interrupt())
+            .and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+        let Ok((mut interrupt, mut terminate)) = signals else {
+            return ended.await.unwrap_or(exit::BUG);
+        };
+        tokio::select! {
+            code = &mut ended => return code.unwrap_or(exit::BUG),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.set();
+        match tokio::time::timeout(STOP_TIME_MAX, ended).await {
+            Ok(Ok(code)) => code,
+            _ => exit::INTERRUPTED,
+        }
+    })
+}
+
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Fault::new(
+            Kind::Local,
+            Side::Here,
+            format!("cannot start the machinery for connections: {error}"),
+        )
+    })
+}

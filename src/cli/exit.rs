@@ -1,0 +1,67 @@
+//! Exit codes: an interface, like the names of the functions.
+
+use crate::{
+    fault::{Kind, Side},
+    script::raise::Failure,
+};
+
+/// Done.
+pub const DONE: u8 = 0;
+/// A bug in portolan.
+pub const BUG: u8 = 1;
+/// The command line cannot be understood.
+pub const USAGE: u8 = 2;
+/// An error in a script: what it says or throws.
+pub const SCRIPT: u8 = 3;
+/// A failure that may pass later.
+pub const LATER: u8 = 4;
+/// A failure that will not pass by itself.
+pub const NEVER: u8 = 5;
+/// Done in part: some files failed.
+pub const IN_PART: u8 = 6;
+/// Stopped by a guard against deleting too much.
+pub const GUARD: u8 = 7;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// What `--help` says of them.
+pub const HELP: &str = "Exit codes: 0 done, 1 a bug in portolan, 2 usage, 3 error in a script, 4 a failure that may \
+pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted.";
+
+/// The code for a run or command that ended with `failure`.
+pub fn code(failure: &Failure) -> u8 {
+    if failure.is_bug {
+        return BUG;
+    }
+    match (failure.fault.kind, failure.fault.side) {
+        (Kind::Interrupted, _) => INTERRUPTED,
+        (Kind::Denied, _) => NEVER,
+        (_, Side::Script) => SCRIPT,
+        (Kind::Guard, _) => GUARD,
+        _ if failure.fault.may_retry() => LATER,
+        _ => NEVER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn each_failure_has_its_code() {
+        for (kind, side, expected) in [
+            (Kind::Interrupted, Side::Here, INTERRUPTED),
+            (Kind::Invalid, Side::Script, SCRIPT),
+            (Kind::Guard, Side::Script, SCRIPT),
+            (Kind::Guard, Side::Here, GUARD),
+            (Kind::Timeout, Side::Server, LATER),
+            (Kind::Unreachable, Side::Network, LATER),
+            (Kind::Denied, Side::Server, NEVER),
+            (Kind::NotFound, Side::Here, NEVER),
+            (Kind::Tls, Side::Server, NEVER),
+        ] {
+            assert_eq!(code(&Failure::from(Fault::new(kind, side, ""))), expected, "{kind} {side}");
+        }
+    }
+}

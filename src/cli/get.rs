@@ -1,0 +1,78 @@
+//! `portolan get`: one file from a server.
+
+use std::path::PathBuf;
+
+use super::{
+    common::{Common, interruptible},
+    exit, report,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    files::Landing,
+    ftp::{
+        path::{RemotePath, component},
+        transfer::Known,
+        url::Url,
+    },
+    mirror::report::Report,
+};
+
+/// What `portolan get` takes.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// The file, such as ftp://ftp.example.org/pub/catalogue.csv
+    url: String,
+    /// The file or folder to put it in; this folder if left out
+    local: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, common: Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let url = Url::parse(&args.url)?;
+        let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
+            Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
+        })?;
+        let local = local_path(args.local.clone(), &remote)?;
+        Ok((url, remote, local, common.single_context()?))
+    };
+    let (url, remote, local, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let stop = context.stop.clone();
+    interruptible(&stop, move || {
+        let mut done = Report { downloaded: 1, ..Report::default() };
+        let result = common.with_session(&url, &context, async |session| {
+            let landing = Landing::begin(&local)?;
+            done.add(session.download(&remote, landing, Known::default(), true).await?);
+            session.route().clone_into(&mut done.route);
+            Ok(())
+        });
+        finish(result, &done, common.json())
+    })
+}
+
+/// The report of a one-liner, or its error.
+pub(super) fn finish(result: Outcome<()>, done: &Report, json: bool) -> u8 {
+    if let Err(fault) = result {
+        return report::fault(&fault);
+    }
+    if json {
+        report::output(&done.json());
+    }
+    exit::DONE
+}
+
+/// The local name: what was given, with the remote name in it where that is a folder.
+fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Outcome<PathBuf> {
+    let folder = match given {
+        None => PathBuf::new(),
+        Some(path) if path.is_dir() => path,
+        Some(path) => return Ok(path),
+    };
+    component(remote.name())?;
+    let name = std::str::from_utf8(remote.name());
+    let name = name.map_err(|_| Fault::invalid("its name is not UTF-8: name the local file"))?;
+    Ok(folder.join(name))
+}

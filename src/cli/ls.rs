@@ -1,0 +1,121 @@
+//! `portolan ls`: what is in a folder of a server.
+
+use serde_json::{Value, json};
+
+use super::{
+    common::{Common, interruptible},
+    exit, report,
+};
+use crate::{
+    fault::Outcome,
+    ftp::{
+        listing::{Entry, EntryKind, Modified, Precision},
+        path::RemotePath,
+        url::Url,
+    },
+    observe::{json::line, visible::visible},
+    script::value::Names,
+};
+
+/// What `portolan ls` takes.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// The folder or file, such as ftp://ftp.example.org/pub
+    url: String,
+}
+
+pub(super) fn run(args: &Args, common: Common) -> u8 {
+    let prepared = || -> Outcome<_> { Ok((Url::parse(&args.url)?, common.single_context()?)) };
+    let (url, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let stop = context.stop.clone();
+    interruptible(&stop, move || {
+        let done = common.with_session(&url, &context, async |session| {
+            let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+            let mut entries = match session.list(&path).await {
+                Ok(listing) => listing.entries,
+                // No folder, then: a file, which is its own entry.
+                Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
+                    vec![session.stat(&path).await?]
+                }
+                Err(fault) => return Err(fault),
+            };
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            let names = if session.site().latin1 { Names::Latin1 } else { Names::Utf8 };
+            report::output(&shown(&entries, names, common.json()));
+            Ok(())
+        });
+        done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
+    })
+}
+
+fn shown(entries: &[Entry], names: Names, json: bool) -> String {
+    if json {
+        let all: Vec<_> = entries.iter().map(|entry| value(entry, names)).collect();
+        return String::from_utf8_lossy(&line(&all)).into_owned();
+    }
+    let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
+    let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
+    let lines = rows.iter().map(|(size, entry)| {
+        format!(
+            "{}{size:>width$}  {}
+",
+            front(entry),
+            tail(entry)
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
+fn front(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        EntryKind::File => '-',
+        EntryKind::Dir => 'd',
+        EntryKind::Link => 'l',
+        EntryKind::Other => '?',
+    };
+    let mode = entry.mode.map_or_else(|| "    ".into(), |mode| format!("{:04o}", mode & 0o7777));
+    format!("{kind} {mode}  ")
+}
+
+fn size(entry: &Entry) -> String {
+    entry
+        .size
+        .filter(|_| entry.kind != EntryKind::Dir)
+        .map_or_else(|| "-".into(), |size| size.to_string())
+}
+
+fn tail(entry: &Entry) -> String {
+    let when = entry.modified.map(moment).unwrap_or_default();
+    let target = entry.target.as_ref().map(|target| format!(" -> {}", visible(target)));
+    let slash = if entry.kind == EntryKind::Dir { "/" } else { "" };
+    format!("{when:<20}  {}{slash}{}", visible(&entry.name), target.unwrap_or_default())
+}
+
+/// A time as exactly as it is known, and `Z` only where the zone is.
+fn moment(modified: Modified) -> String {
+    let (text, zone) = match modified {
+        Modified::Utc(time, _) => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), "Z"),
+        Modified::Server(time, _) => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), ""),
+    };
+    let length = match modified.precision() {
+        Precision::Day => 10,
+        Precision::Minute => 16,
+        Precision::Second | Precision::Millisecond => 19,
+    };
+    format!("{}{zone}", text.get(..length).unwrap_or(&text))
+}
+
+fn value(entry: &Entry, names: Names) -> Value {
+    json!({
+        "name": names.text(&entry.name),
+        "kind": entry.kind.word(),
+        "size": entry.size,
+        "modified": entry.modified.map(moment),
+        "permissions": entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),
+        "target": entry.target.as_ref().map(|target| names.text(target)),
+    })
+}

@@ -1,0 +1,60 @@
+//! `portolan put`: one file to a server.
+
+use std::path::PathBuf;
+
+use super::{
+    common::{Common, interruptible},
+    get::finish,
+    report,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    files::Reading,
+    ftp::{path::RemotePath, url::Url},
+    mirror::report::Report,
+};
+
+/// What `portolan put` takes.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// The file
+    local: PathBuf,
+    /// Where to, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
+    url: String,
+}
+
+pub(super) fn run(args: &Args, common: Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let url = Url::parse(&args.url)?;
+        let remote = remote_path(&url, &args.local)?;
+        Ok((url, remote, common.single_context()?))
+    };
+    let (url, remote, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let reading = match Reading::open(&args.local) {
+        Ok(reading) => reading,
+        Err(fault) => return report::fault(&fault),
+    };
+    let stop = context.stop.clone();
+    interruptible(&stop, move || {
+        let mut done = Report { uploaded: 1, ..Report::default() };
+        let result = common.with_session(&url, &context, async |session| {
+            done.add(session.upload_file(reading, &remote, true).await?);
+            session.route().clone_into(&mut done.route);
+            Ok(())
+        });
+        finish(result, &done, common.json())
+    })
+}
+
+fn remote_path(url: &Url, local: &std::path::Path) -> Outcome<RemotePath> {
+    let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+    if !url.is_folder {
+        return Ok(path);
+    }
+    let name = local.file_name().ok_or_else(|| Fault::invalid("the local path names no file"))?;
+    path.join(name.as_encoded_bytes())
+}

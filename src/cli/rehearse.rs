@@ -1,0 +1,122 @@
+//! `portolan rehearse`: a script against a server that is not there.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::{
+    common::{Common, interruptible},
+    exit, report,
+    run::{script, settings},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::session::Context,
+    limits::REHEARSAL_BYTES_MAX,
+    rehearse::{
+        Plan, Server, Setup, Tls,
+        tree::{Snapshot, copy_tree},
+    },
+    script::{
+        run::{Rehearsal, Settings},
+        source::Source,
+    },
+};
+
+/// What `portolan rehearse` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The script
+    #[arg(required_unless_present = "list_faults")]
+    script: Option<PathBuf>,
+    /// What is on the server when it starts: a copy of this folder
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// What goes wrong, such as active-refused or drop-after=1000*1; may be repeated
+    #[arg(long = "fault", value_name = "NAME")]
+    faults: Vec<String>,
+    /// Lists the faults by name
+    #[arg(long)]
+    list_faults: bool,
+    /// What the script sees as `args`; those that begin with a hyphen stand behind `--`
+    #[arg(value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+/// The stage: a scratch folder with the server's tree and what would be written here.
+struct Stage {
+    /// Removed, with all that is in it, when the rehearsal is over.
+    folder: TempDir,
+    server: Server,
+    before: Snapshot,
+}
+
+impl Stage {
+    fn tree(&self) -> PathBuf {
+        self.folder.path().join("server")
+    }
+}
+
+pub(super) fn run(args: &Args, common: Common) -> u8 {
+    if args.list_faults {
+        let width = Plan::ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = Plan::ALL.iter().map(|(name, what)| format!("{name:<width$}  {what}\n"));
+        report::output(&lines.collect::<Vec<_>>().concat());
+        return exit::DONE;
+    }
+    let prepared = || -> Outcome<_> {
+        let script = args.script.clone().ok_or_else(|| Fault::invalid("no script is named"))?;
+        let source = Source::read(&script)?;
+        let stage = set_up(args)?;
+        let mut settings = settings(&common, &script, args.rest.clone())?;
+        settings.rehearsal = Some(Rehearsal {
+            address: stage.server.address(),
+            ca_pem: stage.server.ca_pem().to_owned(),
+            scratch: stage.folder.path().join("here"),
+        });
+        Ok((source, settings, stage, common.context()?))
+    };
+    match prepared() {
+        Err(fault) => report::wrong_usage(&fault),
+        Ok((source, settings, stage, context)) => {
+            let stop = context.stop.clone();
+            interruptible(&stop, move || play(&source, settings, &stage, &context, common.json()))
+        }
+    }
+}
+
+fn set_up(args: &Args) -> Outcome<Stage> {
+    let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir();
+    let folder =
+        folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
+    let tree = folder.path().join("server");
+    for part in [&tree, &folder.path().join("here")] {
+        std::fs::create_dir(part).map_err(|error| Fault::local("make the folder", part, error))?;
+    }
+    if let Some(from) = &args.tree {
+        copy_tree(from, &tree, REHEARSAL_BYTES_MAX)?;
+    }
+    let before = Snapshot::of(&tree)?;
+    let plans = args.faults.iter().map(|fault| Plan::parse(fault)).collect::<Outcome<_>>()?;
+    let setup = Setup { plans, tls: Some(Tls::default()), ..Setup::at(&tree) };
+    Ok(Stage { server: Server::start(setup)?, folder, before })
+}
+
+fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context, json: bool) -> u8 {
+    let code = script(source, settings, context);
+    let changes = match Snapshot::of(&stage.tree()) {
+        Ok(after) => stage.before.changes_to(&after),
+        Err(fault) => return report::fault(&fault),
+    };
+    if json {
+        return code;
+    }
+    let head = "\nrehearsal: nothing real was touched; on the server this would have changed:";
+    let mut lines = vec![head.to_owned()];
+    lines.extend(changes.iter().map(|change| format!("  {change}")));
+    if changes.is_empty() {
+        lines.push("  nothing".into());
+    }
+    report::print(&(lines.join("\n") + "\n"));
+    code
+}

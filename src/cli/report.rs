@@ -1,0 +1,94 @@
+//! The only printer of faults: each one once, with the source line, a caret and what to do.
+
+use std::{io::Write, process::ExitCode};
+
+use super::exit;
+use crate::{
+    fault::{Fault, Kind},
+    observe::visible::visible,
+    script::raise::{Failure, Place},
+};
+
+/// Prints what clap says of a command line, and gives the code: asking for help is no mistake.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe (`portolan --help | head`) is nobody's fault.
+    drop(error.print());
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE })
+}
+
+/// Prints `failure`, with the line of `source` that it happened in, and gives the exit code.
+pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
+    let mut lines = vec![format!("error: {}", visible(failure.fault.to_string()))];
+    lines.extend(failure.place.iter().flat_map(|place| excerpt(place, source)));
+    lines.extend(failure.calls.iter().map(|call| {
+        let at = call.place.as_ref().map(|place| format!(" at {}", shown(place)));
+        format!("  in {}{}", visible(&call.function), at.unwrap_or_default())
+    }));
+    lines.extend(hint(&failure.fault).map(|hint| format!("hint: {hint}")));
+    print(&(lines.join("\n") + "\n"));
+    exit::code(failure)
+}
+
+/// Prints a fault of the command line itself.
+pub(super) fn fault(fault: &Fault) -> u8 {
+    failure(&Failure::from(fault.clone()), None)
+}
+
+/// Prints a fault in what was typed, and gives the code for it.
+pub(super) fn wrong_usage(found: &Fault) -> u8 {
+    fault(found);
+    exit::USAGE
+}
+
+/// ` --> file:line:column` and the line with a caret below it.
+pub(super) fn excerpt(place: &Place, source: Option<&str>) -> Vec<String> {
+    let mut lines = vec![format!("  --> {}", shown(place))];
+    let line = source.and_then(|source| source.lines().nth(place.line.saturating_sub(1)));
+    if let Some(line) = line {
+        let number = place.line.to_string();
+        let margin = " ".repeat(number.len());
+        // Characters, not columns of the screen: wide ones move the caret, which is better than none.
+        let before = " ".repeat(place.column.saturating_sub(1));
+        let caret = if place.column > 0 { "^" } else { "" };
+        lines.push(format!("{margin} |"));
+        lines.push(format!("{number} | {}", visible(line.replace('\t', " "))));
+        lines.push(format!("{margin} | {before}{caret}"));
+    }
+    lines
+}
+
+fn shown(place: &Place) -> String {
+    let file = visible(&place.file);
+    if place.column > 0 {
+        format!("{file}:{}:{}", place.line, place.column)
+    } else {
+        format!("{file}:{}", place.line)
+    }
+}
+
+/// What the user may do about a fault, where that is known.
+fn hint(fault: &Fault) -> Option<&'static str> {
+    match (fault.kind, fault.code) {
+        (Kind::Tls, 500 | 502 | 504 | 530) => {
+            Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
+        }
+        (Kind::Denied, 530) => Some(
+            "check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD",
+        ),
+        (Kind::DataConnection, _) if fault.message.contains("`fallback` is off") => {
+            Some("with `fallback: true` the other mode is tried as well")
+        }
+        _ => None,
+    }
+}
+
+/// Writes to standard error; there is nowhere else to complain if that fails.
+pub(super) fn print(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Writes to standard output; false if nobody reads it any more.
+pub(super) fn output(text: &str) -> bool {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}

@@ -1,0 +1,70 @@
+//! `portolan run`: a script, once.
+
+use std::path::PathBuf;
+
+use super::{
+    common::{Common, interruptible},
+    exit, report,
+};
+use crate::{
+    fault::Outcome,
+    ftp::session::Context,
+    script::{
+        run::{self, Ended, JobFacts, Settings},
+        source::Source,
+    },
+};
+
+/// What `portolan run` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The script
+    script: PathBuf,
+    /// What it sees as `args`; those that begin with a hyphen stand behind `--`
+    #[arg(value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let source = Source::read(&args.script)?;
+        let settings = settings(common, &args.script, args.rest.clone())?;
+        Ok((source, settings, common.context()?))
+    };
+    match prepared() {
+        Ok((source, settings, context)) => {
+            let stop = context.stop.clone();
+            interruptible(&stop, move || script(&source, settings, &context))
+        }
+        Err(fault) => report::wrong_usage(&fault),
+    }
+}
+
+/// What a run of `script` is started with.
+pub(super) fn settings(
+    common: &Common,
+    script: &std::path::Path,
+    args: Vec<String>,
+) -> Outcome<Settings> {
+    let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Settings {
+        args,
+        overrides: common.overrides()?,
+        password: common.password()?,
+        rehearsal: None,
+        job: JobFacts { name, ..JobFacts::default() },
+    })
+}
+
+/// Runs `source` and gives the exit code; an error is printed here and nowhere else.
+pub(super) fn script(source: &Source, settings: Settings, context: &Context) -> u8 {
+    match run::run(source, settings, context) {
+        Ok(Ended::Whole) => exit::DONE,
+        Ok(Ended::InPart) => exit::IN_PART,
+        Err(failure) => {
+            let place = failure.place.as_ref();
+            let text = place.and_then(|place| source.text_of(&place.file));
+            report::failure(&failure, text.as_deref())
+        }
+    }
+}

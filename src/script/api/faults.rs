@@ -1,0 +1,104 @@
+//! What a script catches.
+
+use rhai::{Dynamic, ImmutableString, export_module};
+
+use crate::{fault::Fault as Value, script::raise};
+
+/// Errors as values.
+#[export_module]
+#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
+pub mod functions {
+    /// What failed: `err` in `catch (err)`.
+    pub type Fault = Value;
+
+    /// Any caught value as a fault: errors of the language and thrown texts as well.
+    ///
+    /// ```rhai
+    /// try { throw "no order today"; } catch (err) { print(fault(err).message); }
+    /// ```
+    #[rhai_fn(name = "fault")]
+    pub fn normal(err: Dynamic) -> Fault {
+        raise::normal(err)
+    }
+
+    /// What sort of failure: `"unreachable"`, `"timeout"`, `"denied"`, `"refused"`, `"not_found"`, `"busy"`,
+    /// `"full"`, `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"`
+    /// or `"guard"`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// try { site.get("/today.csv", "today.csv"); }
+    /// catch (err) { if err.kind != "not_found" { throw err; } }
+    /// ```
+    #[rhai_fn(get = "kind", pure)]
+    pub fn kind(err: &mut Fault) -> ImmutableString {
+        err.kind.word().into()
+    }
+
+    /// On which side: "script", "here", "network" or "server".
+    ///
+    /// ```rhai
+    /// try { local::read("gone"); } catch (err) { print(err.side); }
+    /// ```
+    #[rhai_fn(get = "side", pure)]
+    pub fn side(err: &mut Fault) -> ImmutableString {
+        err.side.word().into()
+    }
+
+    /// What went wrong, in words.
+    ///
+    /// ```rhai
+    /// try { local::read("gone"); } catch (err) { log::error(err.message); }
+    /// ```
+    #[rhai_fn(get = "message", pure)]
+    pub fn message(err: &mut Fault) -> ImmutableString {
+        err.message.as_str().into()
+    }
+
+    /// The server's reply code; 0 when no reply is behind it.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// try { site.delete("/a"); } catch (err) { print(err.code); }
+    /// ```
+    #[rhai_fn(get = "code", pure)]
+    pub fn code(err: &mut Fault) -> i64 {
+        err.code.into()
+    }
+
+    /// The server; empty when none is involved.
+    ///
+    /// ```rhai
+    /// try { ftp::connect("ftp://ftp.example.org"); } catch (err) { print(err.host); }
+    /// ```
+    #[rhai_fn(get = "host", pure)]
+    pub fn host(err: &mut Fault) -> ImmutableString {
+        err.host.clone().unwrap_or_default().into()
+    }
+
+    /// The file or folder; empty when none is involved.
+    ///
+    /// ```rhai
+    /// try { local::read("gone"); } catch (err) { print(err.path); }
+    /// ```
+    #[rhai_fn(get = "path", pure)]
+    pub fn path(err: &mut Fault) -> ImmutableString {
+        err.path.clone().unwrap_or_default().into()
+    }
+
+    /// Whether the same may succeed later with nobody changing anything.
+    ///
+    /// ```rhai
+    /// try { ftp::connect("ftp://ftp.example.org"); } catch (err) { if !err.may_retry { throw err; } }
+    /// ```
+    #[rhai_fn(get = "may_retry", pure)]
+    pub fn may_retry(err: &mut Fault) -> bool {
+        err.may_retry()
+    }
+
+    /// The whole error in words.
+    #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
+    pub fn text(err: &mut Fault) -> ImmutableString {
+        err.to_string().into()
+    }
+}

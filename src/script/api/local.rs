@@ -1,0 +1,210 @@
+//! Files of this machine.
+
+use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, export_module};
+
+use crate::{
+    fault::{Fault, Outcome},
+    files::{LocalEntry, LocalKind, paths},
+    limits::READ_BYTES_MAX,
+    script::{
+        raise::{Raise, RhaiResultOf},
+        run::Run,
+        value::{self, Time},
+    },
+};
+
+/// An entry as a script has it, in the words of a remote listing.
+fn map(entry: &LocalEntry) -> Map {
+    let kind = match entry.kind {
+        LocalKind::Folder => "dir",
+        other => other.word(),
+    };
+    let mut map = Map::new();
+    map.insert("name".into(), entry.path.to_string_lossy().into_owned().into());
+    map.insert("kind".into(), kind.into());
+    map.insert("size".into(), i64::try_from(entry.size).unwrap_or(i64::MAX).into());
+    map.insert("modified".into(), Dynamic::from(Time(entry.modified)));
+    map.insert("permissions".into(), format!("{:04o}", entry.mode & 0o7777).into());
+    map
+}
+
+fn text(path: &str, bytes: Vec<u8>) -> Outcome<String> {
+    String::from_utf8(bytes).map_err(|_| Fault::invalid("it is not UTF-8 text").at(path))
+}
+
+/// Files of this machine. Relative paths count from the folder in which portolan was started.
+#[export_module]
+pub mod functions {
+    /// The entries of a folder: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified` and
+    /// `permissions`. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// for entry in local::list("out") { print(entry.name); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn list(ctx: NativeCallContext<'_>, folder: &str) -> RhaiResultOf<Array> {
+        let run = Run::of(&ctx)?;
+        let found = run.readable(folder).and_then(|path| paths::list(path, &run.context.stop));
+        let entries = found.or_raise(&ctx)?;
+        Ok(entries.iter().map(|entry| Dynamic::from_map(map(entry))).collect())
+    }
+
+    /// Whether there is a file or folder of that name.
+    ///
+    /// ```rhai
+    /// if local::exists("out/order.csv") { print("there"); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn exists(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<bool> {
+        Run::of(&ctx)?.readable(path).and_then(paths::exists).or_raise(&ctx)
+    }
+
+    /// The text of a file, at most 8 MiB. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let version = local::read("VERSION");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
+        let found = Run::of(&ctx)?.readable(path);
+        let bytes = found.and_then(|real| paths::read(real, READ_BYTES_MAX));
+        bytes.and_then(|bytes| text(path, bytes)).or_raise(&ctx)
+    }
+
+    /// The bytes of a file, at most 8 MiB. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let bytes = local::read_blob("logo.png");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_blob(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Blob> {
+        let found = Run::of(&ctx)?.readable(path);
+        found.and_then(|real| paths::read(real, READ_BYTES_MAX)).or_raise(&ctx)
+    }
+
+    /// Writes a text or blob to a file, in place of what it had: the old or the new, never half of it.
+    ///
+    /// ```rhai
+    /// local::write("out/status.txt", "done\n");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn write(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
+        let bytes = value::bytes(&content).or_raise(&ctx)?;
+        let found = Run::of(&ctx)?.writable(path);
+        found.and_then(|real| paths::write(real, &bytes)).or_raise(&ctx)
+    }
+
+    /// Appends a text or blob to a file, which is made if it is not there.
+    ///
+    /// ```rhai
+    /// local::append("history.log", `${now()} mirrored\n`);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn append(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
+        let bytes = value::bytes(&content).or_raise(&ctx)?;
+        let found = Run::of(&ctx)?.writable(path);
+        found.and_then(|real| paths::append(real, &bytes)).or_raise(&ctx)
+    }
+
+    /// Copies a file. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// local::copy("out/order.csv", "backup/order.csv");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn copy(ctx: NativeCallContext<'_>, from: &str, to: &str) -> RhaiResultOf<()> {
+        let run = Run::of(&ctx)?;
+        let copied = run
+            .readable(from)
+            .and_then(|from| paths::copy(from, run.writable(to)?, &run.context.stop).map(drop));
+        copied.or_raise(&ctx)
+    }
+
+    /// Renames a file or folder. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// local::rename("in/order.csv", "done/order.csv");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn rename(ctx: NativeCallContext<'_>, from: &str, to: &str) -> RhaiResultOf<()> {
+        let run = Run::of(&ctx)?;
+        let renamed = run.writable(from).and_then(|from| paths::rename(from, run.writable(to)?));
+        renamed.or_raise(&ctx)
+    }
+
+    /// Removes a file or an empty folder. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// local::delete("out/order.csv");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn delete(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<()> {
+        Run::of(&ctx)?.writable(path).and_then(paths::delete).or_raise(&ctx)
+    }
+
+    /// Makes a folder, and those above it that are missing.
+    ///
+    /// ```rhai
+    /// local::mkdir("in/2026/11");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn mkdir(ctx: NativeCallContext<'_>, folder: &str) -> RhaiResultOf<()> {
+        Run::of(&ctx)?.writable(folder).and_then(paths::make_folder).or_raise(&ctx)
+    }
+
+    /// The paths that match a pattern such as `out/*.csv` or `out/**/*.csv`.
+    ///
+    /// ```rhai
+    /// for file in local::glob("out/*.csv") { print(file); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn glob(ctx: NativeCallContext<'_>, pattern: &str) -> RhaiResultOf<Array> {
+        let run = Run::of(&ctx)?;
+        let found = paths::glob(pattern, &run.context.stop).or_raise(&ctx)?;
+        Ok(found.iter().map(|path| path.to_string_lossy().into_owned().into()).collect())
+    }
+
+    /// The size of a file in bytes. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// print(local::size("out/order.csv"));
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn size(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<i64> {
+        let size = Run::of(&ctx)?.readable(path).and_then(paths::size).or_raise(&ctx)?;
+        Ok(i64::try_from(size).unwrap_or(i64::MAX))
+    }
+
+    /// When a file was last changed. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// if now() - local::modified("out/order.csv") > 86400.0 { log::warn("a day old"); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn modified(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Time> {
+        Run::of(&ctx)?.readable(path).and_then(paths::modified).map(Time).or_raise(&ctx)
+    }
+
+    /// The SHA-256 of a file, in lower-case hexadecimal. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// print(local::sha256("out/order.csv"));
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn sha256(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
+        let run = Run::of(&ctx)?;
+        let found = run.readable(path).and_then(|path| paths::sha256(path, &run.context.stop));
+        found.or_raise(&ctx)
+    }
+
+    /// A new empty folder, which is gone when the run is over.
+    ///
+    /// ```rhai
+    /// let folder = local::temp_dir();
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn temp_dir(ctx: NativeCallContext<'_>) -> RhaiResultOf<String> {
+        let folder = Run::of(&ctx)?.temporary_folder().or_raise(&ctx)?;
+        Ok(folder.to_string_lossy().into_owned())
+    }
+}

@@ -1,0 +1,30 @@
+//! What scripts see: the only list of the families.
+
+pub mod connect;
+pub mod faults;
+pub mod local;
+pub mod log;
+pub mod names;
+pub mod reports;
+pub mod run;
+pub mod times;
+pub mod transfers;
+pub mod trees;
+
+use rhai::{Engine, Module, combine_with_exported_module, exported_module};
+
+/// Registers every family.
+pub fn register(engine: &mut Engine) {
+    let mut ftp = Module::new();
+    combine_with_exported_module!(&mut ftp, "connect", connect::functions);
+    combine_with_exported_module!(&mut ftp, "names", names::functions);
+    combine_with_exported_module!(&mut ftp, "transfers", transfers::functions);
+    combine_with_exported_module!(&mut ftp, "trees", trees::functions);
+    engine.register_static_module("ftp", ftp.into());
+    engine.register_static_module("local", exported_module!(local::functions).into());
+    engine.register_static_module("log", exported_module!(log::functions).into());
+    engine.register_global_module(exported_module!(run::functions).into());
+    engine.register_global_module(exported_module!(faults::functions).into());
+    engine.register_global_module(exported_module!(times::functions).into());
+    engine.register_global_module(exported_module!(reports::functions).into());
+}

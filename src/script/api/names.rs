@@ -1,0 +1,368 @@
+//! What a script does to names on a server: lists, asks, makes, renames, removes.
+
+use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_module};
+
+use crate::{
+    fault::Outcome,
+    ftp::{
+        listing::{Entry, Modified},
+        path::RemotePath,
+    },
+    script::{
+        raise::{Raise, RhaiResultOf},
+        remote::Remote,
+        value::{Names, Time},
+    },
+};
+
+/// The absolute path of what a script named, or the fault raised.
+fn path(ctx: &NativeCallContext<'_>, site: &Remote, text: &str) -> RhaiResultOf<RemotePath> {
+    site.names().path(text).or_raise(ctx)
+}
+
+/// When something was changed, as a script has it. A time without a zone is given as the server wrote it.
+fn time(modified: Modified) -> Time {
+    match modified {
+        Modified::Utc(time, _) => Time(time),
+        Modified::Server(time, _) => {
+            let utc = jiff::tz::TimeZone::UTC.to_timestamp(time);
+            Time(utc.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+        }
+    }
+}
+
+/// An entry as a script has it.
+fn map(entry: &Entry, names: Names) -> Map {
+    let text = |bytes: &Vec<u8>| Dynamic::from(names.text(bytes));
+    let size = entry.size.and_then(|size| i64::try_from(size).ok());
+    let mut map = Map::new();
+    map.insert("name".into(), text(&entry.name));
+    map.insert("kind".into(), entry.kind.word().into());
+    map.insert("size".into(), size.map_or(Dynamic::UNIT, Dynamic::from));
+    let modified = entry.modified.map(|modified| Dynamic::from(time(modified)));
+    map.insert("modified".into(), modified.unwrap_or(Dynamic::UNIT));
+    let permissions = entry.mode.map(|mode| Dynamic::from(format!("{:04o}", mode & 0o7777)));
+    map.insert("permissions".into(), permissions.unwrap_or(Dynamic::UNIT));
+    map.insert("target".into(), entry.target.as_ref().map_or(Dynamic::UNIT, text));
+    map
+}
+
+fn mode_bits(mode: &str) -> Outcome<u32> {
+    let digits = mode.trim_start_matches("0o");
+    let bits = u32::from_str_radix(digits, 8).ok().filter(|bits| *bits <= 0o7777);
+    bits.ok_or_else(|| {
+        crate::fault::Fault::invalid(format!(
+            "permissions are octal, such as \"644\", got \"{mode}\""
+        ))
+    })
+}
+
+/// Names on the server.
+#[export_module]
+#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
+pub mod functions {
+    /// The entries of the folder that the session is in.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org/pub");
+    /// for entry in site.list() { print(entry.name); }
+    /// ```
+    #[rhai_fn(global, name = "list", return_raw, volatile)]
+    pub fn list_here(ctx: NativeCallContext<'_>, site: &mut Remote) -> RhaiResultOf<Array> {
+        list(ctx, site, ".")
+    }
+
+    /// The entries of folder `folder`: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified`,
+    /// `permissions` and `target`, with `()` for what the server does not tell. Raises `not_found`.
+    ///
+    /// Where the listing has no time zone (LIST), `modified` is the server's own time.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let files = site.list("/pub").filter(|entry| entry.kind == "file");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn list(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        folder: &str,
+    ) -> RhaiResultOf<Array> {
+        let folder = path(&ctx, site, folder)?;
+        let names = site.names();
+        let listing = site.with(&ctx, async |session, _| session.list(&folder).await)?;
+        Ok(listing.entries.iter().map(|entry| Dynamic::from_map(map(entry, names))).collect())
+    }
+
+    /// The names in folder `folder`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// if "ready.flag" in site.names("/outbox") { print("ready"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn names(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        folder: &str,
+    ) -> RhaiResultOf<Array> {
+        let folder = path(&ctx, site, folder)?;
+        let names = site.names();
+        let listing = site.with(&ctx, async |session, _| session.list(&folder).await)?;
+        Ok(listing.entries.iter().map(|entry| Dynamic::from(names.text(&entry.name))).collect())
+    }
+
+    /// What is known of one file or folder, as in `list`. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let entry = site.stat("/pub/catalogue.csv");
+    /// print(`${entry.size} bytes, changed ${entry.modified}`);
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn stat(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<Map> {
+        let file = path(&ctx, site, file)?;
+        let names = site.names();
+        let entry = site.with(&ctx, async |session, _| session.stat(&file).await)?;
+        Ok(map(&entry, names))
+    }
+
+    /// Whether there is a file or folder of that name.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// if !site.exists("/in/today") { site.mkdir("/in/today"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn exists(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<bool> {
+        let file = path(&ctx, site, file)?;
+        site.with(&ctx, async |session, _| session.exists(&file).await)
+    }
+
+    /// The size of a file in bytes. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// print(site.size("/pub/catalogue.csv"));
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn size(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<i64> {
+        let file = path(&ctx, site, file)?;
+        let bytes = site.with(&ctx, async |session, _| session.size(&file).await)?;
+        Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    /// When a file was last changed. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let age = now() - site.modified("/pub/catalogue.csv");
+    /// print(`${age} seconds old`);
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn modified(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        file: &str,
+    ) -> RhaiResultOf<Time> {
+        let file = path(&ctx, site, file)?;
+        site.with(&ctx, async |session, _| session.modified(&file).await).map(time)
+    }
+
+    /// Renames a file or folder. Raises `not_found` or `refused`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.rename("/in/order.csv", "/done/order.csv");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn rename(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        from: &str,
+        to: &str,
+    ) -> RhaiResultOf<()> {
+        let (from, to) = (path(&ctx, site, from)?, path(&ctx, site, to)?);
+        site.with(&ctx, async |session, _| session.rename(&from, &to).await)
+    }
+
+    /// Removes a file. Raises `not_found` or `refused`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.delete("/in/order.csv");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn delete(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<()> {
+        let file = path(&ctx, site, file)?;
+        site.with(&ctx, async |session, _| session.delete(&file).await)
+    }
+
+    /// Makes a folder, and those above it that are missing. A folder that is there already is fine.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.mkdir("/in/2026/11");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn mkdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
+        let folder = path(&ctx, site, folder)?;
+        site.with(&ctx, async |session, _| session.mkdir(&folder).await)
+    }
+
+    /// Removes an empty folder. Raises `not_found` or `refused`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.rmdir("/in/2025");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn rmdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
+        let folder = path(&ctx, site, folder)?;
+        site.with(&ctx, async |session, _| session.rmdir(&folder).await)
+    }
+
+    /// Removes a folder with everything below it. Links are removed, not followed; nothing is removed because of a
+    /// listing that was not complete.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.delete_tree("/in/old");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn delete_tree(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        folder: &str,
+    ) -> RhaiResultOf<()> {
+        let folder = path(&ctx, site, folder)?;
+        site.with(&ctx, async |session, _| session.delete_tree(&folder).await)
+    }
+
+    /// Sets permissions, in octal ("644"). Raises `unsupported` where the server has no SITE CHMOD.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.chmod("/cgi-bin/form.cgi", "755");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn chmod(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        file: &str,
+        mode: &str,
+    ) -> RhaiResultOf<()> {
+        let file = path(&ctx, site, file)?;
+        let mode = mode_bits(mode).or_raise(&ctx)?;
+        site.with(&ctx, async |session, _| session.chmod(&file, mode).await)
+    }
+
+    /// Sets the time of the last change: a time, seconds since 1970, or "2026-02-11T14:22:07Z".
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.set_modified("/in/order.csv", local::modified("order.csv"));
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn set_modified(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        file: &str,
+        when: Dynamic,
+    ) -> RhaiResultOf<()> {
+        let file = path(&ctx, site, file)?;
+        let when = Time::read(&when).or_raise(&ctx)?;
+        site.with(&ctx, async |session, _| session.set_modified(&file, when.0).await)
+    }
+
+    /// The SHA-256 of a file, as the server computes it. Raises `unsupported` where it cannot.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// if site.checksum("/in/a.zip") != local::sha256("a.zip") { fail("a.zip differs"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn checksum(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        file: &str,
+    ) -> RhaiResultOf<String> {
+        checksum_by(ctx, site, file, "sha256")
+    }
+
+    /// The hash of a file by `algorithm`: "sha256", "sha1", "md5" or "crc32".
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// print(site.checksum("/pub/a.zip", "md5"));
+    /// ```
+    #[rhai_fn(global, name = "checksum", return_raw, volatile)]
+    pub fn checksum_by(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        file: &str,
+        algorithm: &str,
+    ) -> RhaiResultOf<String> {
+        let file = path(&ctx, site, file)?;
+        site.with(&ctx, async |session, _| session.checksum(&file, algorithm).await)
+    }
+
+    /// Goes to a folder: relative paths count from there.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.cd("/pub");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn cd(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
+        let folder = path(&ctx, site, folder)?;
+        site.with(&ctx, async |session, _| session.cd(&folder).await)
+    }
+
+    /// The folder from which relative paths count.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org/pub");
+    /// print(site.pwd());
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn pwd(ctx: NativeCallContext<'_>, site: &mut Remote) -> RhaiResultOf<ImmutableString> {
+        let names = site.names();
+        site.with(&ctx, async |session, _| Ok(names.text(session.folder().as_bytes()).into()))
+    }
+
+    /// Sends a command as it stands and gives the reply: a map of `code` and `text`. For what has no function here;
+    /// not for commands that move data.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let reply = site.quote("SITE UTIME 20260211 a.txt");
+    /// if reply.code != 200 { log::warn(reply.text); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn quote(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        command: &str,
+    ) -> RhaiResultOf<Map> {
+        let line = command.as_bytes().to_vec();
+        let reply = site.with(&ctx, async |session, _| session.quote(&line).await)?;
+        let mut map = Map::new();
+        map.insert("code".into(), i64::from(reply.code).into());
+        map.insert("text".into(), reply.text().into());
+        Ok(map)
+    }
+
+    /// What the server says it can do, as a map from feature to parameters.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// if "MLST" in site.features() { print("exact times"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn features(ctx: NativeCallContext<'_>, site: &mut Remote) -> RhaiResultOf<Map> {
+        site.with(&ctx, async |session, _| {
+            let features = session.features().iter();
+            Ok(features.map(|(name, with)| (name.as_str().into(), with.clone().into())).collect())
+        })
+    }
+}

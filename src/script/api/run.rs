@@ -1,0 +1,180 @@
+//! The run itself: secrets, waiting, trying again, giving up.
+
+use std::time::Duration;
+
+use rhai::{
+    Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position, export_module,
+};
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::secret::Secret as Value,
+    limits::RETRIES_MAX,
+    script::{
+        raise::{self, Raise, RhaiResultOf, raised},
+        run::Run,
+        secrets,
+        value::{self, Options},
+    },
+};
+
+/// Waits, unless the run is stopped.
+fn pause(run: &Run, time: Duration) -> Outcome<()> {
+    run.wait(async { run.context.stop.race(tokio::time::sleep(time)).await })
+}
+
+fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
+    let run = Run::of(ctx)?;
+    let found = value::duration(time).ok_or_else(|| {
+        Fault::invalid(format!("sleep wants a duration such as \"90s\" or \"5m\", got {time}"))
+    });
+    found.and_then(|time| pause(&run, time)).or_raise(ctx)
+}
+
+/// How often, and with which first pause.
+fn patience(options: &Map) -> Outcome<(i64, Duration)> {
+    let options = Options::new(options, "retry", &["attempts", "backoff"])?;
+    let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
+    Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
+}
+
+fn try_again(
+    ctx: &NativeCallContext<'_>,
+    attempts: i64,
+    backoff: Duration,
+    work: &FnPtr,
+) -> RhaiResultOf<Dynamic> {
+    let run = Run::of(ctx)?;
+    let mut time = backoff;
+    for attempt in 1.. {
+        let error = match work.call_within_context::<Dynamic>(ctx, ()) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let fault = match error.unwrap_inner() {
+            EvalAltResult::ErrorRuntime(value, _) => raise::normal(value.clone()),
+            // A mistake in the script or a limit: trying again would not help.
+            _ => return Err(error),
+        };
+        if attempt >= attempts || !fault.may_retry() {
+            return Err(error);
+        }
+        let text = format!("{fault}; trying again ({attempt} of {})", attempts - 1);
+        run.context.observer.warn(text);
+        pause(&run, time).or_raise(ctx)?;
+        time = time.saturating_mul(2);
+    }
+    Ok(Dynamic::UNIT)
+}
+
+/// The run itself.
+#[export_module]
+#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
+pub mod functions {
+    /// A password or the like: shows itself to nobody.
+    pub type Secret = Value;
+
+    /// The secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
+    /// Prints as `***`. Raises `not_found`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn secret(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Secret> {
+        let run = Run::of(&ctx)?;
+        secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)
+    }
+
+    /// What a secret shows of itself: `***`.
+    #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
+    pub fn hidden(secret: &mut Secret) -> ImmutableString {
+        secret.to_string().into()
+    }
+
+    /// A text with a secret behind it: the secret stays hidden.
+    #[rhai_fn(name = "+")]
+    pub fn text_and_secret(text: &str, secret: Secret) -> ImmutableString {
+        format!("{text}{secret}").into()
+    }
+
+    /// A secret with a text behind it: the secret stays hidden.
+    #[rhai_fn(name = "+")]
+    pub fn secret_and_text(secret: Secret, text: &str) -> ImmutableString {
+        format!("{secret}{text}").into()
+    }
+
+    /// The environment variable `name`, or `()` if it is not set.
+    ///
+    /// ```rhai
+    /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
+    /// ```
+    #[rhai_fn(volatile)]
+    pub fn env(name: &str) -> Dynamic {
+        match std::env::var(name) {
+            Ok(value) => value.into(),
+            Err(_) => Dynamic::UNIT,
+        }
+    }
+
+    /// Waits: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
+    ///
+    /// ```rhai
+    /// sleep("250ms");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn sleep(ctx: NativeCallContext<'_>, time: &str) -> RhaiResultOf<()> {
+        wait(&ctx, &time.into())
+    }
+
+    /// Waits so many seconds.
+    #[rhai_fn(name = "sleep", return_raw, volatile)]
+    pub fn sleep_whole(ctx: NativeCallContext<'_>, seconds: i64) -> RhaiResultOf<()> {
+        wait(&ctx, &seconds.into())
+    }
+
+    /// Waits so many seconds.
+    #[rhai_fn(name = "sleep", return_raw, volatile)]
+    pub fn sleep_part(ctx: NativeCallContext<'_>, seconds: f64) -> RhaiResultOf<()> {
+        wait(&ctx, &seconds.into())
+    }
+
+    /// Does `work`, and again when it fails with something that may pass (`err.may_retry`): `attempts` times at most
+    /// (3), with pauses of `backoff` ("1s"), then twice that, and so on. Gives what `work` gives.
+    ///
+    /// ```rhai
+    /// let site = retry(#{ attempts: 5, backoff: "10s" }, || ftp::connect("ftp://ftp.example.org"));
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn retry(ctx: NativeCallContext<'_>, options: Map, work: FnPtr) -> RhaiResultOf<Dynamic> {
+        let (attempts, backoff) = patience(&options).or_raise(&ctx)?;
+        try_again(&ctx, attempts, backoff, &work)
+    }
+
+    /// The same with only the number of attempts.
+    ///
+    /// ```rhai
+    /// let site = retry(2, || ftp::connect("ftp://ftp.example.org"));
+    /// ```
+    #[rhai_fn(name = "retry", return_raw, volatile)]
+    pub fn retry_times(
+        ctx: NativeCallContext<'_>,
+        attempts: i64,
+        work: FnPtr,
+    ) -> RhaiResultOf<Dynamic> {
+        let attempts = attempts.clamp(1, RETRIES_MAX);
+        try_again(&ctx, attempts, Duration::from_secs(1), &work)
+    }
+
+    /// Ends the script with an error in your words; `catch` sees it.
+    ///
+    /// ```rhai
+    /// if local::size("out.csv") == 0 { fail("out.csv is empty"); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn fail(ctx: NativeCallContext<'_>, message: &str) -> RhaiResultOf<()> {
+        let fault = Fault::new(Kind::Invalid, Side::Script, message);
+        let position = ctx.call_position();
+        Err(raised(fault, if position.is_none() { Position::NONE } else { position }))
+    }
+}

@@ -1,0 +1,245 @@
+//! Files to and from a server, whole.
+
+use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
+
+use crate::{
+    fault::Outcome,
+    files::{Landing, Reading},
+    ftp::{
+        path::RemotePath,
+        session::Session,
+        transfer::{Known, Moved, Text},
+    },
+    limits::READ_BYTES_MAX,
+    mirror::report::Report,
+    script::{
+        raise::{Raise, RhaiResultOf},
+        remote::Remote,
+        run::Run,
+        value::Options,
+    },
+};
+
+/// Every option of `get` and `put`.
+pub const TRANSFER_OPTIONS: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
+
+/// Whether the file's time goes with it; the other options are not there yet.
+fn keeps_time(options: &Map, what: &str) -> Outcome<bool> {
+    let options = Options::new(options, what, TRANSFER_OPTIONS)?;
+    options.not_yet(&["resume", "rate_limit"])?;
+    options.flag("verify")?;
+    Ok(options.flag("preserve_times")?.unwrap_or(true))
+}
+
+/// The path of a file here: `local` itself, or the remote name in it where it is a folder.
+fn landing_path(run: &Run, local: &str, remote: &RemotePath) -> Outcome<std::path::PathBuf> {
+    let path = std::path::Path::new(local);
+    let is_folder = local.ends_with('/') || run.readable(path)?.is_dir();
+    if !is_folder {
+        return run.writable(path);
+    }
+    crate::ftp::path::component(remote.name())?;
+    let name = std::ffi::OsStr::new(std::str::from_utf8(remote.name()).unwrap_or("download"));
+    run.writable(path.join(name))
+}
+
+async fn get_file(
+    session: &mut Session,
+    run: &Run,
+    remote: &RemotePath,
+    local: &str,
+    options: &Map,
+) -> Outcome<Moved> {
+    let keep_time = keeps_time(options, "get")?;
+    let landing = Landing::begin(landing_path(run, local, remote)?)?;
+    session.download(remote, landing, Known::default(), keep_time).await
+}
+
+/// The name of a file there: `remote` itself, or the local name in it where it ends with a slash.
+fn target(local: &str, remote: RemotePath) -> Outcome<RemotePath> {
+    if !remote.as_bytes().ends_with(b"/") {
+        return Ok(remote);
+    }
+    let name = std::path::Path::new(local).file_name().unwrap_or_default();
+    remote.join(name.as_encoded_bytes())
+}
+
+async fn put_file(
+    session: &mut Session,
+    run: &Run,
+    local: &str,
+    remote: RemotePath,
+    options: &Map,
+) -> Outcome<Moved> {
+    let keep_time = keeps_time(options, "put")?;
+    let remote = target(local, remote)?;
+    let reading = Reading::open(run.readable(local)?)?;
+    session.upload_file(reading, &remote, keep_time).await
+}
+
+/// What one transfer did, as the report of a mirror of one file.
+fn report(session: &Remote, moved: Moved, count: fn(&mut Report)) -> Report {
+    let route = session.look(|session| session.route().to_owned()).unwrap_or_default();
+    let mut report = Report { route, ..Report::default() };
+    report.add(moved);
+    count(&mut report);
+    report
+}
+
+/// Transfers of single files.
+#[export_module]
+#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
+pub mod functions {
+    /// Fetches file `remote` to `local`, a file or a folder. The local name has the old bytes until all of the new
+    /// ones are here and their number agrees. Raises `not_found`, `data_connection` and others.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.get("/pub/catalogue.csv", "catalogue.csv");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn get(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        remote: &str,
+        local: &str,
+    ) -> RhaiResultOf<Report> {
+        get_with(ctx, site, remote, local, Map::new())
+    }
+
+    /// The same with options: `preserve_times` (true): the file gets the server's time.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let report = site.get("/pub/a.zip", "in/", #{ preserve_times: false });
+    /// print(`${report.bytes} bytes`);
+    /// ```
+    #[rhai_fn(global, name = "get", return_raw, volatile)]
+    pub fn get_with(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        remote: &str,
+        local: &str,
+        options: Map,
+    ) -> RhaiResultOf<Report> {
+        let path = site.names().path(remote).or_raise(&ctx)?;
+        let moved = site.with(&ctx, async |session, run| {
+            get_file(session, run, &path, local, &options).await
+        })?;
+        Ok(report(site, moved, |report| report.downloaded = 1))
+    }
+
+    /// Sends file `local` to `remote`; a `remote` that ends with a slash is the folder to put it in. The bytes go
+    /// to a temporary name first, their number is checked, and only then the name is changed.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.put("order.csv", "/in/order.csv");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn put(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        local: &str,
+        remote: &str,
+    ) -> RhaiResultOf<Report> {
+        put_with(ctx, site, local, remote, Map::new())
+    }
+
+    /// The same with options: `preserve_times` (true): the file gets the local file's time where the server can.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.put("order.csv", "/in/", #{ preserve_times: false });
+    /// ```
+    #[rhai_fn(global, name = "put", return_raw, volatile)]
+    pub fn put_with(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        local: &str,
+        remote: &str,
+        options: Map,
+    ) -> RhaiResultOf<Report> {
+        let path = site.names().path(remote).or_raise(&ctx)?;
+        let moved = site
+            .with(&ctx, async |session, run| put_file(session, run, local, path, &options).await)?;
+        Ok(report(site, moved, |report| report.uploaded = 1))
+    }
+
+    /// The text of file `remote`, at most 8 MiB of UTF-8.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let version = site.read("/pub/VERSION");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn read(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        remote: &str,
+    ) -> RhaiResultOf<String> {
+        let bytes = read_blob(ctx, site, remote)?;
+        String::from_utf8(bytes).map_err(|_| {
+            let fault =
+                crate::fault::Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
+            crate::script::raise::raised(fault.at(remote), Position::NONE)
+        })
+    }
+
+    /// The bytes of file `remote`, at most 8 MiB.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let bytes = site.read_blob("/pub/logo.png");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn read_blob(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        remote: &str,
+    ) -> RhaiResultOf<Blob> {
+        let path = site.names().path(remote).or_raise(&ctx)?;
+        site.with(&ctx, async |session, _| session.read(&path, READ_BYTES_MAX).await)
+    }
+
+    /// Writes a text or blob to file `remote`, in place of what it had.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.write("/in/ready.flag", "done\n");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn write(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        remote: &str,
+        content: Dynamic,
+    ) -> RhaiResultOf<()> {
+        let path = site.names().path(remote).or_raise(&ctx)?;
+        let bytes = crate::script::value::bytes(&content).or_raise(&ctx)?;
+        site.with(&ctx, async |session, _| {
+            let length = bytes.len() as u64;
+            session.upload(&mut Text::new(&bytes), length, None, &path).await.map(drop)
+        })
+    }
+
+    /// Appends file `local` to `remote`, which is made if it is not there.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// site.append("today.log", "/logs/all.log");
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn append(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        local: &str,
+        remote: &str,
+    ) -> RhaiResultOf<()> {
+        let path = site.names().path(remote).or_raise(&ctx)?;
+        site.with(&ctx, async |session, run| {
+            let mut reading = Reading::open(run.readable(local)?)?;
+            session.append(&mut reading, &path).await.map(drop)
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! The engine of one run: limits, hooks, and every function that scripts see.
+
+use std::sync::Arc;
+
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
+
+use super::{
+    api,
+    imports::Imports,
+    run::{Run, Settings},
+    source::Source,
+};
+use crate::{
+    limits::{
+        SCRIPT_ARRAY_LENGTH_MAX, SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTHS_MAX,
+        SCRIPT_FUNCTIONS_MAX, SCRIPT_MAP_LENGTH_MAX, SCRIPT_MODULES_MAX, SCRIPT_OPERATIONS_MAX,
+        SCRIPT_STRING_BYTES_MAX, SCRIPT_VARIABLES_MAX,
+    },
+    observe::{Level, visible::visible},
+};
+
+/// An engine with the language and its limits, but no run: for checking and for the manual.
+pub fn bare() -> Engine {
+    let mut engine = Engine::new();
+    engine
+        .set_max_operations(SCRIPT_OPERATIONS_MAX)
+        .set_max_call_levels(SCRIPT_CALL_LEVELS_MAX)
+        .set_max_expr_depths(SCRIPT_EXPRESSION_DEPTHS_MAX.0, SCRIPT_EXPRESSION_DEPTHS_MAX.1)
+        .set_max_string_size(SCRIPT_STRING_BYTES_MAX)
+        .set_max_array_size(SCRIPT_ARRAY_LENGTH_MAX)
+        .set_max_map_size(SCRIPT_MAP_LENGTH_MAX)
+        .set_max_variables(SCRIPT_VARIABLES_MAX)
+        .set_max_functions(SCRIPT_FUNCTIONS_MAX)
+        .set_max_modules(SCRIPT_MODULES_MAX)
+        .set_optimization_level(OptimizationLevel::Simple)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .disable_symbol("eval");
+    api::register(&mut engine);
+    tell(&mut engine, &Settings::default());
+    engine
+}
+
+/// The engine of `run`, which runs `source`.
+pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
+    let mut engine = bare();
+    engine.set_default_tag(Dynamic::from(Arc::clone(run)));
+    engine.set_module_resolver(Imports::new(source.root()));
+    let stop = run.context.stop.clone();
+    engine.on_progress(move |operations| {
+        // Looking at the clock at each step would be half of a loop's cost.
+        let look = operations.is_multiple_of(256);
+        if look && stop.is_set() { Some(Dynamic::UNIT) } else { None }
+    });
+    let printer = Arc::clone(run);
+    engine.on_print(move |text| {
+        if let Err(fault) = printer.print(text) {
+            // A print cannot fail, so the run is stopped.
+            printer.context.observer.say(Level::Error, fault.to_string());
+            printer.context.stop.set();
+        }
+    });
+    let debugger = Arc::clone(run);
+    engine.on_debug(move |text, _, position| {
+        let text = format!("{position}: {}", visible(text));
+        debugger.context.observer.say(Level::Debug, text);
+    });
+    tell(&mut engine, &run.settings);
+    engine
+}
+
+/// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
+pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
+    engine.compile_with_scope(&scope(&Settings::default()), text)
+}
+
+/// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
+pub fn scope(settings: &Settings) -> Scope<'static> {
+    let mut scope = Scope::new();
+    scope.push("args", args(settings));
+    scope
+}
+
+fn args(settings: &Settings) -> rhai::Array {
+    settings.args.iter().cloned().map(Dynamic::from).collect()
+}
+
+/// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
+/// would not see).
+fn tell(engine: &mut Engine, settings: &Settings) {
+    let mut facts = Module::new();
+    facts.set_var("args", args(settings));
+    engine.register_global_module(facts.into());
+    let mut job = Module::new();
+    job.set_var("NAME", settings.job.name.clone());
+    job.set_var("ATTEMPT", settings.job.attempt);
+    job.set_var("SCHEDULED_FOR", settings.job.scheduled_for.clone());
+    job.set_var("TRIGGER", settings.job.trigger.clone());
+    engine.register_static_module("job", job.into());
+}

@@ -1,0 +1,109 @@
+//! Imports: files in the script's folder and below, each once, in no circle.
+//!
+//! The engine's own resolver takes `../secret` and absolute paths, and a circle of imports overflows the stack and
+//! ends the whole program (`facts`, rhai).
+
+use std::{
+    path::{Component, Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+
+use super::{raise::raised, source::read_text};
+use crate::fault::{Fault, Outcome};
+
+/// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
+pub struct Imports {
+    root: PathBuf,
+    /// Files on their way, to tell a circle.
+    under_way: Mutex<Vec<PathBuf>>,
+    done: Mutex<Vec<(PathBuf, Shared<Module>)>>,
+}
+
+impl Imports {
+    /// Imports from `root` and below.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), under_way: Mutex::default(), done: Mutex::default() }
+    }
+
+    /// The file that `name` means; fails with `invalid` where it would leave the root.
+    pub fn find(&self, name: &str) -> Outcome<PathBuf> {
+        let relative = Path::new(name);
+        let stays = relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if name.is_empty() || !stays {
+            let message = format!(
+                "cannot import \"{name}\": an import names a file below the script's own folder"
+            );
+            return Err(Fault::invalid(message));
+        }
+        let mut file = self.root.join(relative);
+        if file.extension().is_none_or(|extension| extension != "rhai") {
+            file.as_mut_os_string().push(".rhai");
+        }
+        let missing = |error: std::io::Error| Fault::local("import", &file, error);
+        let root = self.root.canonicalize().map_err(missing)?;
+        let real = file.canonicalize().map_err(missing)?;
+        if !real.starts_with(&root) {
+            let message = format!("cannot import \"{name}\": it leads out of the script's folder");
+            return Err(Fault::invalid(message));
+        }
+        Ok(real)
+    }
+
+    fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let raise = |fault| raised(fault, Position::NONE);
+        let file = self.find(name).map_err(raise)?;
+        {
+            let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {
+                return Ok(Shared::clone(module));
+            }
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            if under_way.contains(&file) {
+                let message = format!("the import of \"{name}\" goes in a circle");
+                return Err(raise(Fault::invalid(message)));
+            }
+            under_way.push(file.clone());
+        }
+        let module = compile(engine, &file);
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
+        let module = Shared::new(module?);
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push((file, Shared::clone(&module)));
+        Ok(module)
+    }
+}
+
+fn compile(engine: &Engine, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+    let text = read_text(file).map_err(|fault| raised(fault, Position::NONE))?;
+    let mut ast = super::engine::compile(engine, &text).map_err(|error| {
+        let inner = EvalAltResult::from(error);
+        EvalAltResult::ErrorInModule(
+            file.to_string_lossy().into_owned(),
+            Box::new(inner),
+            Position::NONE,
+        )
+    })?;
+    ast.set_source(file.to_string_lossy().into_owned());
+    Module::eval_ast_as_new(Scope::new(), &ast, engine)
+}
+
+impl ModuleResolver for Imports {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        _source: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        self.load(engine, path).map_err(|mut error| {
+            if error.position().is_none() {
+                error.set_position(position);
+            }
+            error
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Local files of a rehearsal: read where they are, written only in a scratch folder.
+//!
+//! The first write to a path copies what stands there into the scratch folder, under its absolute path; from then
+//! on the copy is read as well. What the script sees is what it would have made.
+
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    fault::{Fault, Outcome},
+    files::{LocalKind, Root, walk},
+    limits::REHEARSAL_BYTES_MAX,
+    stop::Stop,
+};
+
+/// The scratch folder and what it stands for.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    scratch: PathBuf,
+    /// Absolute paths whose content is in the scratch folder, with all that is below them.
+    taken: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Overlay {
+    /// An overlay with nothing in it.
+    pub(super) fn new(scratch: &Path) -> Self {
+        Self { scratch: scratch.to_owned(), taken: Mutex::default() }
+    }
+
+    /// The path to read for `path`.
+    pub(super) fn readable(&self, path: &Path) -> Outcome<PathBuf> {
+        let path = absolute(path)?;
+        if path.starts_with(&self.scratch) {
+            return Ok(path);
+        }
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_taken = path.ancestors().any(|above| taken.contains(above));
+        Ok(if is_taken { self.inside(&path) } else { path })
+    }
+
+    /// The path to write for `path`, with what stands at `path` copied there.
+    pub(super) fn writable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
+        let path = absolute(path)?;
+        if path.starts_with(&self.scratch) {
+            return Ok(path);
+        }
+        let inside = self.inside(&path);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if path.ancestors().any(|above| taken.contains(above)) {
+            return Ok(inside);
+        }
+        if let Some(folder) = inside.parent() {
+            make(folder)?;
+        }
+        copy(&path, &inside, stop)?;
+        taken.insert(path);
+        Ok(inside)
+    }
+
+    fn inside(&self, path: &Path) -> PathBuf {
+        self.scratch.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+/// `path` from the root, with `.` and `..` worked out, links left as they are.
+fn absolute(path: &Path) -> Outcome<PathBuf> {
+    let path = std::path::absolute(path).map_err(|error| Fault::local("find", path, error))?;
+    let mut whole = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(whole.pop()),
+            other => whole.push(other),
+        }
+    }
+    Ok(whole)
+}
+
+fn make(folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder).map_err(|error| Fault::local("make the folder", folder, error))
+}
+
+fn copy(from: &Path, to: &Path, stop: &Stop) -> Outcome<()> {
+    let Ok(found) = std::fs::metadata(from) else { return Ok(()) };
+    if !found.is_dir() {
+        return copy_file(from, to, found.len());
+    }
+    make(to)?;
+    let root = Root::open(from)?;
+    let mut left = REHEARSAL_BYTES_MAX;
+    for entry in walk(&root, stop)?.entries {
+        let (from, to) = (from.join(&entry.path), to.join(&entry.path));
+        match entry.kind {
+            LocalKind::Folder => make(&to)?,
+            LocalKind::File => {
+                left = left.checked_sub(entry.size).ok_or_else(|| too_large(&from))?;
+                copy_file(&from, &to, entry.size)?;
+            }
+            // A link could lead a later write out of the scratch folder.
+            LocalKind::Link | LocalKind::Other => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path, size: u64) -> Outcome<()> {
+    if size > REHEARSAL_BYTES_MAX {
+        return Err(too_large(from));
+    }
+    std::fs::copy(from, to).map_err(|error| Fault::local("copy", from, error))?;
+    let modified = std::fs::metadata(from).and_then(|found| found.modified());
+    let keep = |time| std::fs::File::options().write(true).open(to)?.set_modified(time);
+    modified.and_then(keep).map_err(|error| Fault::local("keep the time of", from, error))
+}
+
+fn too_large(path: &Path) -> Fault {
+    let limit = REHEARSAL_BYTES_MAX / (1024 * 1024);
+    let message = format!("a rehearsal copies at most {limit} MiB of local files");
+    Fault::invalid(message).at(path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rehearsal_writes_is_seen_by_it_and_by_nobody_else() {
+        let real = tempfile::tempdir().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(real.path().join("d")).unwrap();
+        std::fs::write(real.path().join("d/a"), "old").unwrap();
+        let overlay = Overlay::new(scratch.path());
+        let stop = Stop::new();
+        assert_eq!(overlay.readable(&real.path().join("d/a")).unwrap(), real.path().join("d/a"));
+        let folder = overlay.writable(&real.path().join("d"), &stop).unwrap();
+        std::fs::write(folder.join("a"), "new").unwrap();
+        let seen = overlay.readable(&real.path().join("d/../d/a")).unwrap();
+        assert_eq!(std::fs::read_to_string(seen).unwrap(), "new");
+        assert_eq!(std::fs::read_to_string(real.path().join("d/a")).unwrap(), "old");
+    }
+}

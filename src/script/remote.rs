@@ -1,0 +1,87 @@
+//! The session that a script holds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rhai::NativeCallContext;
+
+use super::{
+    raise::{Raise, RhaiResultOf},
+    run::Run,
+    value::Names,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::session::Session,
+};
+
+/// A session with one server, shared by all copies of the value.
+#[derive(Clone)]
+pub struct Remote {
+    session: Arc<Mutex<Option<Session>>>,
+    host: String,
+    mode: &'static str,
+    names: Names,
+}
+
+impl Remote {
+    /// Hands `session` to a script.
+    pub fn new(session: Session) -> Self {
+        let site = session.site();
+        let names = if site.latin1 { Names::Latin1 } else { Names::Utf8 };
+        let (host, mode) = (site.host.clone(), site.mode.word());
+        Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names }
+    }
+
+    /// The server, as the script named it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The mode that was asked for.
+    pub const fn mode(&self) -> &'static str {
+        self.mode
+    }
+
+    /// How its names are read.
+    pub const fn names(&self) -> Names {
+        self.names
+    }
+
+    /// Does `work` with the session on the script's thread, and raises what fails.
+    pub fn with<T>(
+        &self,
+        ctx: &NativeCallContext<'_>,
+        work: impl AsyncFnOnce(&mut Session, &Run) -> Outcome<T>,
+    ) -> RhaiResultOf<T> {
+        let run = Run::of(ctx)?;
+        let mut session = self.lock();
+        let open = session.as_mut().ok_or_else(|| self.closed());
+        let result = open.and_then(|session| run.wait(work(session, &run)));
+        result.or_raise(ctx)
+    }
+
+    /// What `look` sees of the session without asking the server; nothing when it is closed.
+    pub fn look<T>(&self, look: impl FnOnce(&Session) -> T) -> Option<T> {
+        self.lock().as_ref().map(look)
+    }
+
+    /// Ends the session; a second time does nothing.
+    pub fn close(&self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<()> {
+        let run = Run::of(ctx)?;
+        let session = self.lock().take();
+        let Some(session) = session else { return Ok(()) };
+        let closed = run.wait(async {
+            session.close().await;
+            Ok(())
+        });
+        closed.or_raise(ctx)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> Fault {
+        Fault::invalid("this session is closed").on(&self.host)
+    }
+}

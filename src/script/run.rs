@@ -1,0 +1,249 @@
+//! One run: what its functions share, the thread it has to itself, and how it ends.
+
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use rhai::NativeCallContext;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{
+    engine,
+    overlay::Overlay,
+    raise::{Failure, RhaiResultOf, raised},
+    site::Overrides,
+    source::Source,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        secret::Secret,
+        session::Context,
+        site::{Site, Tls, Trust},
+    },
+    limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
+    observe::Event,
+};
+
+/// What a run is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The script's `args`.
+    pub args: Vec<String>,
+    /// Connect options that win over the script's (`--set`).
+    pub overrides: Overrides,
+    /// The password where neither script nor URL has one.
+    pub password: Option<Secret>,
+    /// Where everything goes in a rehearsal, in place of the real servers and files.
+    pub rehearsal: Option<Rehearsal>,
+    /// What the script learns of its job.
+    pub job: JobFacts,
+}
+
+/// A server and a scratch folder in place of the real ones.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    /// The embedded server.
+    pub address: SocketAddr,
+    /// The authority that signed its certificate, PEM.
+    pub ca_pem: String,
+    /// The folder that takes what would be written here.
+    pub scratch: PathBuf,
+}
+
+/// What a script sees as `job::…`.
+#[derive(Debug, Clone)]
+pub struct JobFacts {
+    /// Its name; the script's own outside the scheduler.
+    pub name: String,
+    /// Which try this is, from 1.
+    pub attempt: i64,
+    /// The slot it runs for; empty outside the scheduler.
+    pub scheduled_for: String,
+    /// What started it.
+    pub trigger: String,
+}
+
+impl Default for JobFacts {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            attempt: 1,
+            scheduled_for: String::new(),
+            trigger: "manual".into(),
+        }
+    }
+}
+
+/// What the functions of one run share.
+pub struct Run {
+    /// Stop signal, events, clock.
+    pub context: Context,
+    /// What it was started with.
+    pub settings: Settings,
+    runtime: Runtime,
+    overlay: Option<Overlay>,
+    printed: AtomicUsize,
+    partial: AtomicBool,
+    folders: Mutex<Vec<TempDir>>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Run")
+    }
+}
+
+impl Run {
+    /// The run that a call belongs to.
+    pub fn of(ctx: &NativeCallContext<'_>) -> RhaiResultOf<Arc<Self>> {
+        let run = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Self>>());
+        run.ok_or_else(|| {
+            let fault = Fault::invalid("this function works only in a run");
+            raised(fault, ctx.call_position())
+        })
+    }
+
+    /// Waits for `work` on the script's own thread.
+    pub fn wait<T>(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        self.runtime.block_on(work)
+    }
+
+    /// The path to read in place of `path`: itself, or its copy in a rehearsal.
+    pub fn readable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
+        match &self.overlay {
+            None => Ok(path.as_ref().to_owned()),
+            Some(overlay) => overlay.readable(path.as_ref()),
+        }
+    }
+
+    /// The path to write in place of `path`: itself, or a copy in a rehearsal.
+    pub fn writable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
+        match &self.overlay {
+            None => Ok(path.as_ref().to_owned()),
+            Some(overlay) => overlay.writable(path.as_ref(), &self.context.stop),
+        }
+    }
+
+    /// `site`, or the embedded server in its place.
+    pub fn aim(&self, mut site: Site) -> Site {
+        if site.password.is_none() {
+            site.password.clone_from(&self.settings.password);
+        }
+        if let Some(rehearsal) = &self.settings.rehearsal {
+            site.detour = Some(rehearsal.address);
+            site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };
+            // The embedded server turns to TLS by AUTH; a script that uses the other way is not worse for it.
+            if site.tls == Tls::Implicit {
+                site.tls = Tls::Explicit;
+            }
+            site.external_address = None;
+            site.source_address = None;
+            if site.password.is_none() {
+                site.password = Some(Secret::new("rehearsal"));
+            }
+        }
+        site
+    }
+
+    /// Prints a line of the script's output, within its limit.
+    pub fn print(&self, text: &str) -> Outcome<()> {
+        let before = self.printed.fetch_add(text.len() + 1, Ordering::Relaxed);
+        if before > SCRIPT_OUTPUT_BYTES_MAX {
+            let message = format!("the script printed more than {SCRIPT_OUTPUT_BYTES_MAX} bytes");
+            return Err(Fault::new(Kind::Guard, Side::Script, message));
+        }
+        self.context.observer.tell(&Event::Printed { text: text.to_owned() });
+        Ok(())
+    }
+
+    /// Notes that a mirror left files undone, though the script goes on.
+    pub fn note_partial(&self) {
+        self.partial.store(true, Ordering::Relaxed);
+    }
+
+    /// A new folder that is gone when the run is over.
+    pub fn temporary_folder(&self) -> Outcome<PathBuf> {
+        let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
+        let folder =
+            folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
+        let path = folder.path().to_owned();
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        Ok(path)
+    }
+}
+
+/// How a run that met no error ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All was done.
+    Whole,
+    /// A mirror left files undone; its report says which.
+    InPart,
+}
+
+/// Runs `source` on a thread of its own and waits for its end.
+pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
+    let started = Instant::now();
+    context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
+    let result = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("script".into())
+            .stack_size(SCRIPT_STACK_BYTES)
+            .spawn_scoped(scope, || on_this_thread(source, settings, context));
+        let thread = thread.map_err(|error| {
+            let message = format!("cannot start a thread for the script: {error}");
+            Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
+        })?;
+        thread.join().unwrap_or_else(|_| Err(crashed()))
+    });
+    let fault = result.as_ref().err().map(|failure| failure.fault.clone());
+    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
+    result
+}
+
+fn on_this_thread(
+    source: &Source,
+    settings: Settings,
+    context: &Context,
+) -> Result<Ended, Box<Failure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        let message = format!("cannot start the machinery for connections: {error}");
+        Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
+    })?;
+    let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
+    let run = Arc::new(Run {
+        context: context.clone(),
+        settings,
+        runtime,
+        overlay,
+        printed: AtomicUsize::new(0),
+        partial: AtomicBool::new(false),
+        folders: Mutex::new(Vec::new()),
+    });
+    // A panic in one function of ours must end this run and nothing else.
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let engine = engine::for_run(&run, source);
+        let ast = super::compile(&engine, source)?;
+        let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
+        ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
+        let is_partial = run.partial.load(Ordering::Relaxed);
+        Ok(if is_partial { Ended::InPart } else { Ended::Whole })
+    }));
+    result.unwrap_or_else(|_| Err(crashed()))
+}
+
+/// The fault of a run that met a bug of ours.
+fn crashed() -> Box<Failure> {
+    let message = "portolan itself failed (a bug): please report what it printed above";
+    Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())
+}

@@ -1,0 +1,174 @@
+//! The options of `ftp::connect`, read into a [`Site`].
+
+use std::{net::IpAddr, ops::RangeInclusive};
+
+use rhai::Map;
+
+use super::value::Options;
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{
+        site::{Mode, Site, Tls},
+        url::Url,
+    },
+    limits::PARALLEL_MAX,
+};
+
+/// Every option of `ftp::connect`.
+pub const CONNECT_OPTIONS: &[&str] = &[
+    "user",
+    "password",
+    "account",
+    "mode",
+    "fallback",
+    "port_range",
+    "external_address",
+    "source_address",
+    "tls",
+    "ca_file",
+    "client_cert",
+    "client_key",
+    "pin",
+    "insecure",
+    "connect_timeout",
+    "data_timeout",
+    "reply_timeout",
+    "encoding",
+    "list_command",
+    "rate_limit",
+    "parallel",
+    "proxy",
+];
+
+/// Options that win over a script's: `--set mode=passive`.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides(Map);
+
+impl Overrides {
+    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind.
+    pub fn read(texts: &[String]) -> Outcome<Self> {
+        let mut map = Map::new();
+        for text in texts {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Fault::invalid(format!("--set wants KEY=VALUE, such as mode=passive, got `{text}`"))
+            })?;
+            let value = match (value.parse::<bool>(), value.parse::<i64>()) {
+                (Ok(flag), _) => flag.into(),
+                (_, Ok(number)) => number.into(),
+                _ => value.into(),
+            };
+            map.insert(key.trim().into(), value);
+        }
+        let mut probe = Site::new("");
+        apply(&mut probe, &Options::new(&map, "--set", CONNECT_OPTIONS)?)?;
+        Ok(Self(map))
+    }
+}
+
+/// The site that `url` and the overrides describe.
+pub fn site_of(url: &Url, overrides: &Overrides) -> Outcome<Site> {
+    site(url, &Map::new(), overrides)
+}
+
+/// The site that `url` and `options` describe; `overrides` come from the command line and win.
+pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
+    let mut site = url.site.clone();
+    site.folder.clone_from(&url.path);
+    for map in [options, &overrides.0] {
+        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT_OPTIONS)?)?;
+    }
+    Ok(site)
+}
+
+fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
+    options.not_yet(&["rate_limit", "proxy"])?;
+    put(&mut site.user, options.text("user")?);
+    put_some(&mut site.password, options.secret("password")?);
+    put_some(&mut site.account, options.secret("account")?);
+    let modes = [("auto", Mode::Auto), ("active", Mode::Active), ("passive", Mode::Passive)];
+    put(&mut site.mode, options.choice("mode", &modes)?);
+    put(&mut site.fallback, options.flag("fallback")?);
+    if let Some(text) = options.text("port_range")? {
+        site.port_range = Some(port_range(&text)?);
+    }
+    put_some(&mut site.external_address, address(options, "external_address")?);
+    put_some(&mut site.source_address, address(options, "source_address")?);
+    let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
+    if let Some(tls) = options.choice("tls", &protections)? {
+        // The ordinary ports go with the protection, unless the URL names another.
+        match (tls, site.port) {
+            (Tls::Implicit, 21) => site.port = 990,
+            (Tls::Off | Tls::Explicit, 990) => site.port = 21,
+            _ => {}
+        }
+        site.tls = tls;
+    }
+    put_some(&mut site.trust.ca_file, options.path("ca_file")?);
+    put_some(&mut site.trust.client_cert, options.path("client_cert")?);
+    put_some(&mut site.trust.client_key, options.path("client_key")?);
+    if let Some(text) = options.text("pin")? {
+        site.trust.pin = Some(pin(&text)?);
+    }
+    put(&mut site.trust.insecure, options.flag("insecure")?);
+    put(&mut site.connect_timeout, options.duration("connect_timeout")?);
+    put(&mut site.data_timeout, options.duration("data_timeout")?);
+    put(&mut site.reply_timeout, options.duration("reply_timeout")?);
+    let encodings = [
+        ("utf-8", false),
+        ("utf8", false),
+        ("latin-1", true),
+        ("latin1", true),
+        ("iso-8859-1", true),
+    ];
+    put(&mut site.latin1, options.choice("encoding", &encodings)?);
+    put_some(&mut site.list_command, options.text("list_command")?);
+    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
+    put(&mut site.parallel, parallel.and_then(|number| u16::try_from(number).ok()));
+    Ok(())
+}
+
+fn put<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn put_some<T>(field: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *field = value;
+    }
+}
+
+fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {
+    let wrong = || {
+        Fault::invalid(format!("`port_range` wants ports such as \"50000-50010\", got \"{text}\""))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+    let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+    if first < 1024 || first > last {
+        return Err(wrong());
+    }
+    Ok(first..=last)
+}
+
+fn address(options: &Options<'_>, key: &str) -> Outcome<Option<IpAddr>> {
+    let Some(text) = options.text(key)? else { return Ok(None) };
+    let address = text.parse();
+    address
+        .map(Some)
+        .map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
+}
+
+/// SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and `sha256/` in front.
+fn pin(text: &str) -> Outcome<[u8; 32]> {
+    let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
+    let bytes: Option<Vec<u8>> = (0..digits.len())
+        .step_by(2)
+        .map(|at| digits.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok()))
+        .collect();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
+        Fault::invalid(format!("`pin` wants {wants}, got \"{text}\""))
+    })
+}

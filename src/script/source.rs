@@ -1,0 +1,81 @@
+//! A script's text, and the file it came from.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    fault::{Fault, Outcome},
+    limits::SCRIPT_FILE_BYTES_MAX,
+    observe::visible::visible,
+};
+
+/// A script as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    text: String,
+    shown: String,
+    /// The folder that its imports must not leave.
+    root: PathBuf,
+}
+
+impl Source {
+    /// Reads the script at `path`; its imports stay in its folder.
+    pub fn read(path: impl AsRef<Path>) -> Outcome<Self> {
+        let path = path.as_ref();
+        let text = read_text(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let root = folder.unwrap_or(Path::new(".")).to_owned();
+        Ok(Self { text, shown: visible(path.as_os_str().as_encoded_bytes()), root })
+    }
+
+    /// A script without a file; it imports from `root`.
+    pub fn from_text(
+        text: impl Into<String>,
+        shown: impl Into<String>,
+        root: impl Into<PathBuf>,
+    ) -> Self {
+        Self { text: text.into(), shown: shown.into(), root: root.into() }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The file's name as people see it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The text of the file that an error names: this script, or one that it imports.
+    pub fn text_of(&self, file: &str) -> Option<String> {
+        if file == self.shown {
+            return Some(self.text.clone());
+        }
+        read_text(Path::new(file)).ok()
+    }
+
+    /// The folder that its imports must not leave.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// The text of the script file at `path`.
+pub(super) fn read_text(path: &Path) -> Outcome<String> {
+    let cannot = |error| Fault::local("read the script", path, error);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(SCRIPT_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    let shown = path.to_string_lossy();
+    if bytes.len() as u64 > SCRIPT_FILE_BYTES_MAX {
+        let message = format!("a script of more than {SCRIPT_FILE_BYTES_MAX} bytes is not read");
+        return Err(Fault::invalid(message).at(shown));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Fault::invalid(format!("the script is not UTF-8 (byte {at})")).at(shown)
+    })
+}

@@ -1,0 +1,335 @@
+//! Values between scripts and the program: names, options, durations, sizes, times.
+
+use std::{cmp::Ordering, fmt, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use rhai::{Dynamic, Map};
+
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{path::RemotePath, secret::Secret},
+    limits::DURATION_MAX,
+};
+
+/// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
+const PRIVATE: u32 = 0xF700;
+
+/// How names on a server become strings of a script, and back, without losing a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// UTF-8; what is none is kept byte by byte.
+    Utf8,
+    /// Each byte is the character of that number.
+    Latin1,
+}
+
+impl Names {
+    /// The string for a name.
+    pub fn text(self, name: &[u8]) -> String {
+        if self == Self::Latin1 {
+            return name.iter().copied().map(char::from).collect();
+        }
+        let mut text = String::new();
+        for piece in name.utf8_chunks() {
+            text.push_str(piece.valid());
+            let hidden = piece
+                .invalid()
+                .iter()
+                .filter_map(|byte| char::from_u32(PRIVATE + u32::from(*byte)));
+            text.extend(hidden);
+        }
+        text
+    }
+
+    /// The path that a string means.
+    pub fn path(self, text: &str) -> Outcome<RemotePath> {
+        let mut bytes = Vec::with_capacity(text.len());
+        for c in text.chars() {
+            let code = u32::from(c);
+            match (self, u8::try_from(code), u8::try_from(code.wrapping_sub(PRIVATE))) {
+                (Self::Latin1, Ok(byte), _) | (Self::Utf8, _, Ok(byte)) => bytes.push(byte),
+                (Self::Latin1, Err(_), _) => {
+                    let message =
+                        format!("`{c}` is not in Latin-1, in which this server's names are");
+                    return Err(Fault::invalid(message).at(text));
+                }
+                (Self::Utf8, ..) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        RemotePath::parse(bytes)
+    }
+}
+
+/// The options of one call, each looked at by name.
+#[derive(Debug)]
+pub struct Options<'a> {
+    map: &'a Map,
+}
+
+impl<'a> Options<'a> {
+    /// Takes the options of `what`; a key that is not `known` is an error that names the nearest.
+    pub fn new(map: &'a Map, what: &str, known: &[&str]) -> Outcome<Self> {
+        for key in map.keys() {
+            if !known.contains(&key.as_str()) {
+                return Err(Fault::invalid(unknown_option(key, what, known)));
+            }
+        }
+        Ok(Self { map })
+    }
+
+    /// The value, unless it is absent or `()`.
+    pub fn get(&self, key: &str) -> Option<&'a Dynamic> {
+        self.map.get(key).filter(|value| !value.is_unit())
+    }
+
+    /// A string.
+    pub fn text(&self, key: &str) -> Outcome<Option<String>> {
+        self.read(key, "a string", |value| value.clone().into_string().ok())
+    }
+
+    /// A string or a secret.
+    pub fn secret(&self, key: &str) -> Outcome<Option<Secret>> {
+        self.read(key, "a string or a secret()", |value| {
+            let secret = value.clone().try_cast::<Secret>();
+            secret.or_else(|| value.clone().into_string().ok().map(Secret::new))
+        })
+    }
+
+    /// A path of this machine.
+    pub fn path(&self, key: &str) -> Outcome<Option<PathBuf>> {
+        Ok(self.text(key)?.map(PathBuf::from))
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, key: &str) -> Outcome<Option<bool>> {
+        self.read(key, "true or false", |value| value.as_bool().ok())
+    }
+
+    /// A whole number between `least` and `most`.
+    pub fn number(&self, key: &str, least: i64, most: i64) -> Outcome<Option<i64>> {
+        let wants = format!("a whole number from {least} to {most}");
+        self.read(key, &wants, |value| {
+            value.as_int().ok().filter(|number| (least..=most).contains(number))
+        })
+    }
+
+    /// A duration.
+    pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
+        self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
+    }
+
+    /// One of several words.
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
+        let Some(word) = self.text(key)? else { return Ok(None) };
+        if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
+            return Ok(Some(*choice));
+        }
+        let known: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
+        let listed = known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+        let near = nearest(&word, &known).map(|near| format!("; did you mean \"{near}\"?"));
+        let message =
+            format!("`{key}` wants one of {listed}, got \"{word}\"{}", near.unwrap_or_default());
+        Err(Fault::invalid(message))
+    }
+
+    /// A string or an array of strings.
+    pub fn texts(&self, key: &str) -> Outcome<Vec<String>> {
+        let found = self.read(key, "a string or an array of strings", |value| {
+            if let Ok(text) = value.clone().into_string() {
+                return Some(vec![text]);
+            }
+            let array = value.read_lock::<rhai::Array>()?;
+            array.iter().map(|item| item.clone().into_string().ok()).collect()
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Fails if `key` is given: it belongs to the language, but this version does not do it.
+    pub fn not_yet(&self, keys: &[&str]) -> Outcome<()> {
+        match keys.iter().find(|key| self.get(key).is_some_and(|value| !is_off(value))) {
+            None => Ok(()),
+            Some(key) => {
+                let message = format!("this version of portolan cannot do `{key}` yet");
+                Err(Fault::unsupported(crate::fault::Side::Here, message))
+            }
+        }
+    }
+
+    fn read<T>(
+        &self,
+        key: &str,
+        wants: &str,
+        read: impl Fn(&Dynamic) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        read(value)
+            .map(Some)
+            .ok_or_else(|| Fault::invalid(format!("`{key}` wants {wants}, got {}", shown(value))))
+    }
+}
+
+fn is_off(value: &Dynamic) -> bool {
+    value.as_bool().is_ok_and(|on| !on)
+}
+
+/// A value as an error may show it.
+fn shown(value: &Dynamic) -> String {
+    match value.read_lock::<rhai::ImmutableString>() {
+        Some(text) => format!("\"{}\"", text.as_str()),
+        None => format!("{value} ({})", value.type_name()),
+    }
+}
+
+/// What to say of an option that nobody knows.
+pub fn unknown_option(key: &str, what: &str, known: &[&str]) -> String {
+    match nearest(key, known) {
+        Some(near) => format!("{what} has no option `{key}`; did you mean `{near}`?"),
+        None => format!("{what} has no option `{key}`; it has {}", known.join(", ")),
+    }
+}
+
+/// The name most like `name`, if any is like it.
+pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let lower = name.to_lowercase();
+    let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
+    let best =
+        known.iter().map(|other| (likeness(other), *other)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, other)| other)
+}
+
+/// `"90s"`, `"1.5h"`, `"5m 30s"`, `"250ms"`, or a number of seconds.
+pub fn duration(value: &Dynamic) -> Option<Duration> {
+    let seconds = if let Ok(whole) = value.as_int() {
+        u32::try_from(whole).ok().map(f64::from)?
+    } else if let Ok(part) = value.as_float() {
+        part
+    } else {
+        return duration_text(&value.clone().into_string().ok()?);
+    };
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
+}
+
+/// The bytes of a text or blob.
+pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
+    if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let blob = value.read_lock::<rhai::Blob>().map(|blob| blob.clone());
+    blob.ok_or_else(|| Fault::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
+}
+
+/// The text form of a duration.
+pub fn duration_text(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at_checked(number_end)?;
+        let after = after.trim_start();
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit_end)?;
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" | "sec" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86400.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        total = total.checked_add(part)?;
+        rest = after.trim_start();
+    }
+    (total <= DURATION_MAX).then_some(total)
+}
+
+/// A moment, as scripts have it: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub Timestamp);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Time {
+    /// Reads what a script gives for a time: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
+    pub fn read(value: &Dynamic) -> Outcome<Self> {
+        if let Some(time) = value.clone().try_cast::<Self>() {
+            return Ok(time);
+        }
+        let found = match (value.as_int(), value.clone().into_string()) {
+            (Ok(seconds), _) => Timestamp::from_second(seconds).ok(),
+            (_, Ok(text)) => text.parse().ok(),
+            _ => None,
+        };
+        let wants = "a time is wanted: now(), seconds since 1970, or \"2026-02-11T14:22:07Z\"";
+        found.map(Self).ok_or_else(|| Fault::invalid(format!("{wants}; got {}", shown(value))))
+    }
+
+    /// Which of two is earlier.
+    pub fn order(self, other: Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in [
+            ("90s", 90.0),
+            ("5m", 300.0),
+            ("1.5h", 5400.0),
+            ("5m 30s", 330.0),
+            ("250ms", 0.25),
+            ("2d", 172_800.0),
+        ] {
+            assert_eq!(duration_text(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
+            assert_eq!(duration_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_comes_back_as_the_bytes_it_was() {
+        for name in
+            [&b"plain"[..], "grüße".as_bytes(), b"caf\xe9.txt", b"\xff\xfe", b"bad-\xc3\x28"]
+        {
+            for names in [Names::Utf8, Names::Latin1] {
+                let path = names.path(&names.text(name)).unwrap();
+                assert_eq!(path.as_bytes(), name);
+            }
+        }
+        assert_eq!(Names::Latin1.text(b"caf\xe9"), "café");
+        assert!(Names::Latin1.path("日本").is_err());
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_nearest() {
+        let mut map = Map::new();
+        map.insert("pasword".into(), "x".into());
+        let fault = Options::new(&map, "ftp::connect", &["user", "password"]).unwrap_err();
+        assert_eq!(fault.message, "ftp::connect has no option `pasword`; did you mean `password`?");
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_option() {
+        let mut map = Map::new();
+        map.insert("mode".into(), "pasive".into());
+        map.insert("parallel".into(), 99.into());
+        let options = Options::new(&map, "x", &["mode", "parallel"]).unwrap();
+        let fault = options.choice("mode", &[("active", 1), ("passive", 2)]).unwrap_err();
+        let expected = "`mode` wants one of \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?";
+        assert_eq!(fault.message, expected);
+        let fault = options.number("parallel", 1, 32).unwrap_err();
+        assert_eq!(fault.message, "`parallel` wants a whole number from 1 to 32, got 99 (i64)");
+    }
+}
