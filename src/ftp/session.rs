@@ -261,7 +261,11 @@ impl Session {
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
         let mut last = None;
+        let mut hopeless = None;
         for step in self.ladder.steps() {
+            if hopeless == Some(step) {
+                continue;
+            }
             self.ensure().await?;
             let started = Instant::now();
             let mut result = self.try_step(step, command, offset).await;
@@ -285,6 +289,7 @@ impl Session {
                     if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
                         return Err(fault);
                     }
+                    hopeless = step.shares_its_fate(&fault, &failure.address);
                     self.record(step, failure.address, Some(&fault), started);
                     self.ladder.failed(step, &fault);
                     last = Some((step, fault));

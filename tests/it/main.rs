@@ -5,6 +5,9 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod both_ways;
 mod conformance;
+mod readme;
+mod scripts;
 mod support;
 mod tidy;

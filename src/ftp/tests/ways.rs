@@ -76,8 +76,8 @@ async fn a_server_that_never_connects_is_left_for_passive_mode() {
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(session.route(), "epsv");
     let words: Vec<_> = session.attempts().iter().map(|attempt| attempt.step).collect();
-    assert_eq!(words, ["eprt", "port", "epsv"]);
+    assert_eq!(words, ["eprt", "epsv"]);
     // The next one begins where this one ended.
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
-    assert_eq!(session.attempts().len(), 4);
+    assert_eq!(session.attempts().len(), 3);
 }
