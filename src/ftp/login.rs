@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
+    context::Context,
     control::{Command, Control},
     path::RemotePath,
     reply::Reply,
     secure::Security,
-    session::Context,
     site::{Site, Tls},
 };
 use crate::{

@@ -182,7 +182,7 @@ impl Session {
 
     /// Whether a transfer failed as it does where the server wants TLS sessions resumed and we had no ticket left.
     pub(in crate::ftp) fn is_refused_for_fresh_tls(&self, fault: &Fault) -> bool {
-        self.began_fresh_tls
+        self.way.began_fresh_tls
             && !self.site.trust.tls12_only
             && (fault.code == 450 || is_matter_of_mode(fault.code))
     }
