@@ -29,6 +29,8 @@ pub struct Session {
     pub(super) features: Features,
     pub(super) security: Option<Security>,
     pub(super) way: Way,
+    /// Where the bytes of a transfer pass; empty before the first.
+    pub(super) buffer: Vec<u8>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
