@@ -53,8 +53,17 @@ impl Session {
             Some(folder) => home.resolve(folder)?,
             None => home,
         };
-        let mut session =
-            Self { site, context, control, features, security, way, folder, server_folder: None };
+        let mut session = Self {
+            site,
+            context,
+            control,
+            features,
+            security,
+            way,
+            buffer: Vec::new(),
+            folder,
+            server_folder: None,
+        };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
             session.visit(&folder).await?;
