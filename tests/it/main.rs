@@ -5,5 +5,6 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod check;
 mod support;
 mod tidy;
