@@ -1,5 +1,7 @@
 //! Every call of a file, compared with what can be called.
 
+use std::collections::BTreeSet;
+
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{
@@ -31,15 +33,11 @@ pub(super) struct Calls<'c> {
 
 /// The ways in which a function may be called: how many arguments each takes, and how it is written.
 #[derive(Default)]
-struct Ways {
-    counts: Vec<usize>,
-    shown: Vec<String>,
-}
+struct Ways(BTreeSet<(usize, String)>);
 
 impl Ways {
     fn add(&mut self, count: usize, shown: String) {
-        self.counts.push(count);
-        self.shown.push(shown);
+        self.0.insert((count, shown));
     }
 }
 
@@ -118,7 +116,7 @@ impl<'c> Calls<'c> {
         for native in self.names.named(name).filter(|one| one.is_global) {
             ways.add(native.params.len(), native.shown());
         }
-        if ways.counts.is_empty() {
+        if ways.0.is_empty() {
             let hint = if self.types.variables.has(name) {
                 Some(format!("`{name}` is a variable: `{name}.call(…)` calls the closure in it"))
             } else {
@@ -154,7 +152,7 @@ impl<'c> Calls<'c> {
             ways.add(native.params.len(), native.shown());
         }
         let path = format!("{module}::{name}");
-        if ways.counts.is_empty() {
+        if ways.0.is_empty() {
             let near = self.names.near_qualified(module, name);
             if let Some(near) = &near {
                 // Its options are most likely meant for the function that is meant.
@@ -177,7 +175,7 @@ impl<'c> Calls<'c> {
             ways.add(function.params.len(), format!("{module}::{name}({params})"));
         }
         let path = format!("{module}::{name}");
-        if ways.counts.is_empty() {
+        if ways.0.is_empty() {
             let known: Vec<_> = public(file).map(|one| one.name).collect();
             let hint = did_you_mean(near(name, &known).map(|near| format!("{module}::{near}")));
             self.error(at, format!("there is no function `{path}` in {}", file.shown), hint);
@@ -204,7 +202,7 @@ impl<'c> Calls<'c> {
                 ways.add(native.params.len() - 1, native.shown());
             }
         }
-        if !ways.counts.is_empty() {
+        if !ways.0.is_empty() {
             let is_closure = receiver.is_none() && self.names.is_key(name);
             if !is_closure {
                 self.count(name, call.args.len(), &ways, at);
@@ -270,12 +268,13 @@ impl<'c> Calls<'c> {
     }
 
     fn count(&mut self, name: &str, given: usize, ways: &Ways, at: Position) {
-        if ways.counts.contains(&given) {
+        let counts: BTreeSet<_> = ways.0.iter().map(|(count, _)| *count).collect();
+        if counts.contains(&given) {
             return;
         }
-        let message = format!("`{name}` takes {}, {given} given", wanted(&ways.counts));
-        let listed = ways.shown.iter().take(SIGNATURES_LISTED_MAX);
-        let listed: Vec<_> = listed.map(|one| format!("`{one}`")).collect();
+        let message = format!("`{name}` takes {}, {given} given", wanted(&counts));
+        let listed = ways.0.iter().take(SIGNATURES_LISTED_MAX);
+        let listed: Vec<_> = listed.map(|(_, one)| format!("`{one}`")).collect();
         self.error(at, message, Some(listed.join(" or ")));
     }
 
@@ -304,10 +303,8 @@ fn did_you_mean(near: Option<String>) -> Option<String> {
 }
 
 /// `no arguments`, `1 argument`, `2 or 3 arguments`.
-fn wanted(counts: &[usize]) -> String {
-    let mut counts = counts.to_vec();
-    counts.sort_unstable();
-    counts.dedup();
+fn wanted(counts: &BTreeSet<usize>) -> String {
+    let counts: Vec<_> = counts.iter().copied().collect();
     match counts.as_slice() {
         [] | [0] => "no arguments".into(),
         [1] => "1 argument".into(),
