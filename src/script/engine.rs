@@ -7,7 +7,7 @@ use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
 use super::{
     api,
     imports::Imports,
-    run::{Run, Settings},
+    run::{JobFacts, Run, Settings},
     source::Source,
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     },
     observe::{Level, visible::visible},
 };
+
+/// What a script reads as `job::NAME` and so on.
+pub const JOB_FACTS: [&str; 4] = ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER"];
 
 /// An engine with the language and its limits, but no run: for checking and for the manual.
 pub fn bare() -> Engine {
@@ -92,9 +95,10 @@ fn tell(engine: &mut Engine, settings: &Settings) {
     facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    job.set_var("NAME", settings.job.name.clone());
-    job.set_var("ATTEMPT", settings.job.attempt);
-    job.set_var("SCHEDULED_FOR", settings.job.scheduled_for.clone());
-    job.set_var("TRIGGER", settings.job.trigger.clone());
+    let JobFacts { name, attempt, scheduled_for, trigger } = settings.job.clone();
+    let values: [Dynamic; 4] = [name.into(), attempt.into(), scheduled_for.into(), trigger.into()];
+    for (fact, value) in JOB_FACTS.into_iter().zip(values) {
+        job.set_var(fact, value);
+    }
     engine.register_static_module("job", job.into());
 }

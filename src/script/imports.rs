@@ -13,6 +13,15 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 use super::{raise::raised, source::read_text};
 use crate::fault::{Fault, Outcome};
 
+/// A file that an import names.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// Its path from where the program was started, for people.
+    pub path: PathBuf,
+    /// The path that it has for sure, which is the same for every import of it.
+    pub real: PathBuf,
+}
+
 /// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
     root: PathBuf,
@@ -28,7 +37,7 @@ impl Imports {
     }
 
     /// The file that `name` means; fails with `invalid` where it would leave the root.
-    pub fn find(&self, name: &str) -> Outcome<PathBuf> {
+    pub fn find(&self, name: &str) -> Outcome<Imported> {
         let relative = Path::new(name);
         let stays = relative
             .components()
@@ -39,7 +48,10 @@ impl Imports {
             );
             return Err(Fault::invalid(message));
         }
-        let mut file = self.root.join(relative);
+        let mut file = match self.root.strip_prefix(".") {
+            Ok(root) => root.join(relative),
+            Err(_) => self.root.join(relative),
+        };
         if file.extension().is_none_or(|extension| extension != "rhai") {
             file.as_mut_os_string().push(".rhai");
         }
@@ -50,12 +62,12 @@ impl Imports {
             let message = format!("cannot import \"{name}\": it leads out of the script's folder");
             return Err(Fault::invalid(message));
         }
-        Ok(real)
+        Ok(Imported { path: file, real })
     }
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let raise = |fault| raised(fault, Position::NONE);
-        let file = self.find(name).map_err(raise)?;
+        let Imported { path, real: file } = self.find(name).map_err(raise)?;
         {
             let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {
@@ -68,7 +80,7 @@ impl Imports {
             }
             under_way.push(file.clone());
         }
-        let module = compile(engine, &file);
+        let module = compile(engine, &path);
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
         let module = Shared::new(module?);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,13 +3,16 @@
 //! The only place that names rhai.
 
 pub mod api;
+pub mod check;
 pub mod engine;
 pub mod imports;
+pub mod options;
 mod overlay;
 pub mod raise;
 pub mod remote;
 pub mod run;
 pub mod secrets;
+pub mod signatures;
 pub mod site;
 pub mod source;
 pub mod value;

@@ -143,6 +143,7 @@ fn limit(what: &str) -> Fault {
 /// The engine's own words without the position, which is printed beside the source line.
 fn words(mut error: EvalAltResult) -> String {
     let text = error.set_position(Position::NONE).to_string();
+    let text = text.strip_prefix("Syntax error: ").unwrap_or(&text);
     let mut text = text.trim_end_matches(['.', ' ']).to_owned();
     // "Function not found: gett (…)" reads on behind a file name.
     let is_one_word_shouted = text.chars().nth(1).is_some_and(char::is_uppercase);

@@ -6,6 +6,7 @@
 )]
 
 mod both_ways;
+mod check;
 mod conformance;
 mod readme;
 mod scripts;

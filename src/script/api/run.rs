@@ -11,6 +11,7 @@ use crate::{
     ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
     script::{
+        options::RETRY,
         raise::{self, Raise, RhaiResultOf, raised},
         run::Run,
         secrets,
@@ -33,9 +34,14 @@ fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
 
 /// How often, and with which first pause.
 fn patience(options: &Map) -> Outcome<(i64, Duration)> {
-    let options = Options::new(options, "retry", &["attempts", "backoff"])?;
+    let options = Options::new(options, "retry", RETRY)?;
     let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
     Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
+}
+
+/// Reads `options` as `retry` does, and tries nothing.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    patience(options).map(drop)
 }
 
 fn try_again(
