@@ -11,7 +11,7 @@ use std::{
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::{raise::raised, source::read_text};
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, Outcome, Side};
 
 /// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
@@ -27,8 +27,9 @@ impl Imports {
         Self { root: root.to_owned(), under_way: Mutex::default(), done: Mutex::default() }
     }
 
-    /// The file that `name` means; fails with `invalid` where it would leave the root.
-    pub fn find(&self, name: &str) -> Outcome<PathBuf> {
+    /// The file that `name` means, as it is shown and as it really is; fails with `invalid` where it would leave the
+    /// root.
+    pub fn find(&self, name: &str) -> Outcome<(PathBuf, PathBuf)> {
         let relative = Path::new(name);
         let stays = relative
             .components()
@@ -39,23 +40,27 @@ impl Imports {
             );
             return Err(Fault::invalid(message));
         }
-        let mut file = self.root.join(relative);
+        let mut file: PathBuf = self.root.join(relative).components().collect();
+        file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
         if file.extension().is_none_or(|extension| extension != "rhai") {
             file.as_mut_os_string().push(".rhai");
         }
-        let missing = |error: std::io::Error| Fault::local("import", &file, error);
+        let missing = |error: std::io::Error| {
+            let fault = Fault::local(&format!("import \"{name}\""), &file, error);
+            Fault { side: Side::Script, ..fault }
+        };
         let root = self.root.canonicalize().map_err(missing)?;
         let real = file.canonicalize().map_err(missing)?;
         if !real.starts_with(&root) {
             let message = format!("cannot import \"{name}\": it leads out of the script's folder");
             return Err(Fault::invalid(message));
         }
-        Ok(real)
+        Ok((file, real))
     }
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let raise = |fault| raised(fault, Position::NONE);
-        let file = self.find(name).map_err(raise)?;
+        let (shown, file) = self.find(name).map_err(raise)?;
         {
             let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {
@@ -68,7 +73,7 @@ impl Imports {
             }
             under_way.push(file.clone());
         }
-        let module = compile(engine, &file);
+        let module = compile(engine, &shown, &file);
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
         let module = Shared::new(module?);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,17 +82,14 @@ impl Imports {
     }
 }
 
-fn compile(engine: &Engine, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+fn compile(engine: &Engine, shown: &Path, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+    let shown = shown.to_string_lossy().into_owned();
     let text = read_text(file).map_err(|fault| raised(fault, Position::NONE))?;
     let mut ast = super::engine::compile(engine, &text).map_err(|error| {
         let inner = EvalAltResult::from(error);
-        EvalAltResult::ErrorInModule(
-            file.to_string_lossy().into_owned(),
-            Box::new(inner),
-            Position::NONE,
-        )
+        EvalAltResult::ErrorInModule(shown.clone(), Box::new(inner), Position::NONE)
     })?;
-    ast.set_source(file.to_string_lossy().into_owned());
+    ast.set_source(shown);
     Module::eval_ast_as_new(Scope::new(), &ast, engine)
 }
 

@@ -3,6 +3,7 @@
 //! The only place that names rhai.
 
 pub mod api;
+mod budget;
 pub mod engine;
 pub mod imports;
 mod overlay;
@@ -10,6 +11,7 @@ pub mod raise;
 pub mod remote;
 pub mod run;
 pub mod secrets;
+pub mod show;
 pub mod site;
 pub mod source;
 pub mod value;
