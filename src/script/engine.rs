@@ -49,20 +49,10 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root()));
-    let stop = run.context.stop.clone();
-    engine.on_progress(move |operations| {
-        // Looking at the clock at each step would be half of a loop's cost.
-        let look = operations.is_multiple_of(256);
-        if look && stop.is_set() { Some(Dynamic::UNIT) } else { None }
-    });
+    let watched = Arc::clone(run);
+    engine.on_progress(move |operations| watched.must_end(operations).map(Dynamic::from));
     let printer = Arc::clone(run);
-    engine.on_print(move |text| {
-        if let Err(fault) = printer.print(text) {
-            // A print cannot fail, so the run is stopped.
-            printer.context.observer.say(Level::Error, fault.to_string());
-            printer.context.stop.set();
-        }
-    });
+    engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);
     engine.on_debug(move |text, _, position| {
         let text = format!("{position}: {}", visible(text));

@@ -3,6 +3,7 @@
 //! The only place that names rhai.
 
 pub mod api;
+mod budget;
 pub mod check;
 pub mod engine;
 pub mod imports;
@@ -12,6 +13,7 @@ pub mod raise;
 pub mod remote;
 pub mod run;
 pub mod secrets;
+pub mod show;
 pub mod signatures;
 pub mod site;
 pub mod source;
