@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod check;
+pub mod docs;
 pub mod engine;
 pub mod imports;
 pub mod options;

@@ -255,3 +255,10 @@ fn a_script_with_a_warning_is_run_without_a_word_of_it() {
         "let m = #{ hi: || print(\"ran\") };\nif args.len() > 3 { m.hi(1); }\nm.hi.call();\n";
     Portolan::new().script(script).run().stdout("ran\n");
 }
+
+#[test]
+fn a_script_may_call_log_debug_though_debug_is_a_word_of_the_language() {
+    let script = "log::debug(`found ${args.len()}`);\nlog::warn(\"careful\");\nprint(\"done\");\n";
+    let portolan = Portolan::new().script(script).args(["--", "x"]);
+    portolan.run().stdout("done\n").stderr_has("careful");
+}

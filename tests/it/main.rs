@@ -6,5 +6,6 @@
 )]
 
 mod check;
+mod functions;
 mod support;
 mod tidy;
