@@ -34,12 +34,17 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DATA_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time for a data connection to stand, active or passive; after it the other mode is tried.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for the final reply of a transfer, besides what its size needs: the server writes to its disk.
-pub const FINAL_REPLY_TIMEOUT: Duration = Duration::from_mins(2);
+/// So many times the time for a reply may the final reply of a transfer take, besides what its size needs: the server
+/// writes to its disk.
+pub const FINAL_REPLY_FACTOR: u32 = 4;
 /// Bytes for which the final reply gets one second more.
 pub const FINAL_REPLY_BYTES_PER_SECOND: u64 = 20 * 1024 * 1024;
 /// Time to take in a server's last TLS records after an upload (session tickets).
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the end of a transfer that was ended from here; most servers need a millisecond, Pure-FTPd may say nothing.
+pub const RESYNC_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time to remove a temporary name from the server after the signal to stop: the program ends within a second.
+pub const SWEEP_TIME_MAX: Duration = Duration::from_millis(300);
 /// Time that good manners may take: QUIT, and the clean-up of a temporary name after a failure.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time an option may name.
@@ -51,6 +56,8 @@ pub const STRANGERS_MAX: usize = 64;
 
 /// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
 pub const COPY_BYTES: usize = 256 * 1024;
+/// Bytes read from the system at once under TLS.
+pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
 pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Sessions of one mirror.
@@ -66,8 +73,14 @@ pub const SCRIPT_EXPRESSION_DEPTHS_MAX: (usize, usize) = (64, 32);
 pub const SCRIPT_STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Elements of one array: a listing of `ENTRIES_MAX` is for mirrors, not for variables.
 pub const SCRIPT_ARRAY_LENGTH_MAX: usize = 500_000;
-/// Entries of one map.
-pub const SCRIPT_MAP_LENGTH_MAX: usize = 100_000;
+/// Entries of the maps in one value: each entry of a listing has six.
+pub const SCRIPT_MAP_LENGTH_MAX: usize = 6 * SCRIPT_ARRAY_LENGTH_MAX;
+/// Time of the processor that a script may spend on its own steps. Transfers and waits are not among them.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(20);
+/// So much of it one look counts at most: hashing a large file is one step that was asked for.
+pub const SCRIPT_LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+/// Memory that the process may take for one script; a listing of `SCRIPT_ARRAY_LENGTH_MAX` entries needs most of it.
+pub const SCRIPT_MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Variables of one script.
 pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
 /// Functions of one script.
@@ -95,3 +108,8 @@ pub const REHEARSAL_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
+
+/// Waits before a mirror tries a file or folder again; as many tries as there are waits.
+pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
+pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;

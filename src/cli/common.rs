@@ -26,6 +26,7 @@ use crate::{
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
     /// One JSON object a line for each event, or one document for a query
@@ -92,9 +93,9 @@ impl Common {
         self.context_with(vec![shown])
     }
 
-    /// The context of a query, which prints its answer itself: events show only where they matter.
-    pub(super) fn quiet_context(&self) -> Outcome<Context> {
-        let shown = if self.json { Vec::new() } else { vec![progress(false)] };
+    /// The context of a command that answers with one document: with `--json` that is all it prints.
+    pub(super) fn single_context(&self) -> Outcome<Context> {
+        let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
         self.context_with(shown)
     }
 

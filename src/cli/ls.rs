@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: Common) -> u8 {
-    let prepared = || -> Outcome<_> { Ok((Url::parse(&args.url)?, common.quiet_context()?)) };
+    let prepared = || -> Outcome<_> { Ok((Url::parse(&args.url)?, common.single_context()?)) };
     let (url, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),

@@ -7,6 +7,7 @@ pub mod exit;
 mod functions;
 mod get;
 mod ls;
+mod mirror;
 mod put;
 mod rehearse;
 mod report;
@@ -43,6 +44,8 @@ enum Command {
     Get(get::Args),
     /// Sends a file.
     Put(put::Args),
+    /// Makes a folder like another, here or on a server.
+    Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
     /// Tells what scripts can call: the manual of the language.
@@ -60,11 +63,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Line { common, command } = line;
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
-        Command::Rehearse(args) => rehearse::run(&args, common),
+        Command::Rehearse(args) => rehearse::run(&args, &common),
         Command::Check(args) => check::run(&args, &common),
         Command::Ls(args) => ls::run(&args, common),
         Command::Get(args) => get::run(&args, common),
         Command::Put(args) => put::run(&args, common),
+        Command::Mirror(args) => mirror::run(&args, common),
         Command::Rm(args) => rm::run(&args, common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),

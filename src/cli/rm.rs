@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
                 "this names a folder: --recursive removes it with all that is in it",
             ));
         }
-        Ok((url, path, common.quiet_context()?))
+        Ok((url, path, common.single_context()?))
     };
     let (url, path, context) = match prepared() {
         Ok(prepared) => prepared,

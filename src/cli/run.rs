@@ -22,8 +22,8 @@ use crate::{
 pub(super) struct Args {
     /// The script
     script: PathBuf,
-    /// What it sees as `args`
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    /// What it sees as `args`; those that begin with a hyphen stand behind `--`
+    #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
 

@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_name_that_is_taken_is_never_opened() {
+    fn s10_a_temporary_name_that_is_taken_is_never_opened() {
         let scratch = tempfile::tempdir().unwrap();
         let outside = tempfile::NamedTempFile::new().unwrap();
         let at = |name: &str| scratch.path().join(name);

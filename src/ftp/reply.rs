@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::wire::doubled;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{REPLY_BYTES_MAX, REPLY_LINES_MAX},
@@ -105,6 +106,18 @@ impl Reply {
         }
         // A path with a control character is no path we may send back (curl's tests 3217 and 3218).
         (!path.iter().any(u8::is_ascii_control)).then_some(path)
+    }
+
+    /// Whether a 257 reply names the folder `path`, in any spelling: Pure-FTPd does not double quotes, and vsftpd
+    /// doubles the byte 0xFF.
+    pub fn names(&self, path: &[u8]) -> bool {
+        let bare = |path: &[u8]| {
+            let rest =
+                self.last_text().strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(path));
+            rest.is_some_and(|rest| rest == b"\"" || rest.starts_with(b"\" "))
+        };
+        let is_named = |path: &[u8]| self.quoted_path().as_deref() == Some(path) || bare(path);
+        is_named(path) || path.contains(&0xff) && is_named(&doubled(path))
     }
 
     /// The number of a 213 reply to SIZE, when it is one number and nothing else.
@@ -329,6 +342,8 @@ mod tests {
         ] {
             assert_eq!(reply(text).quoted_path(), found.map(|path| path.as_bytes().to_vec()));
         }
+        let pure = reply("257 \"/a\"b\" is your current location");
+        assert!(pure.names(b"/a\"b") && !pure.names(b"/b"));
     }
 
     #[test]

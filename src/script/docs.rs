@@ -110,7 +110,7 @@ pub fn functions() -> Vec<Entry> {
 /// How a value prints itself is nothing to call.
 fn is_internal(one: &Signature) -> bool {
     let is_printer = matches!(one.name.as_str(), "to_string" | "to_debug" | "print" | "debug");
-    is_printer && one.namespace.is_empty()
+    is_printer && (one.namespace.is_empty() || one.receiver().is_some())
 }
 
 fn family(one: &Signature) -> String {

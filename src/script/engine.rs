@@ -67,20 +67,10 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root()));
-    let stop = run.context.stop.clone();
-    engine.on_progress(move |operations| {
-        // Looking at the clock at each step would be half of a loop's cost.
-        let look = operations.is_multiple_of(256);
-        if look && stop.is_set() { Some(Dynamic::UNIT) } else { None }
-    });
+    let watched = Arc::clone(run);
+    engine.on_progress(move |operations| watched.must_end(operations).map(Dynamic::from));
     let printer = Arc::clone(run);
-    engine.on_print(move |text| {
-        if let Err(fault) = printer.print(text) {
-            // A print cannot fail, so the run is stopped.
-            printer.context.observer.say(Level::Error, fault.to_string());
-            printer.context.stop.set();
-        }
-    });
+    engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);
     engine.on_debug(move |text, _, position| {
         let text = format!("{position}: {}", visible(text));
@@ -92,17 +82,25 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
 
 /// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
 pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
-    let mut known = Scope::new();
-    known.push("args", ());
-    engine.compile_with_scope(&known, text)
+    engine.compile_with_scope(&scope(&Settings::default()), text)
+}
+
+/// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
+pub fn scope(settings: &Settings) -> Scope<'static> {
+    let mut scope = Scope::new();
+    scope.push("args", args(settings));
+    scope
+}
+
+fn args(settings: &Settings) -> rhai::Array {
+    settings.args.iter().cloned().map(Dynamic::from).collect()
 }
 
 /// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
 /// would not see).
 fn tell(engine: &mut Engine, settings: &Settings) {
     let mut facts = Module::new();
-    let args: rhai::Array = settings.args.iter().cloned().map(Dynamic::from).collect();
-    facts.set_var("args", args);
+    facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
     let JobFacts { name, attempt, scheduled_for, trigger } = settings.job.clone();

@@ -11,7 +11,7 @@ use std::{
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::{raise::raised, source::read_text};
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, Outcome, Side};
 
 /// A file that an import names.
 #[derive(Debug, Clone)]
@@ -48,14 +48,15 @@ impl Imports {
             );
             return Err(Fault::invalid(message));
         }
-        let mut file = match self.root.strip_prefix(".") {
-            Ok(root) => root.join(relative),
-            Err(_) => self.root.join(relative),
-        };
+        let mut file: PathBuf = self.root.join(relative).components().collect();
+        file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
         if file.extension().is_none_or(|extension| extension != "rhai") {
             file.as_mut_os_string().push(".rhai");
         }
-        let missing = |error: std::io::Error| Fault::local("import", &file, error);
+        let missing = |error: std::io::Error| {
+            let fault = Fault::local(&format!("import \"{name}\""), &file, error);
+            Fault { side: Side::Script, ..fault }
+        };
         let root = self.root.canonicalize().map_err(missing)?;
         let real = file.canonicalize().map_err(missing)?;
         if !real.starts_with(&root) {
@@ -80,7 +81,7 @@ impl Imports {
             }
             under_way.push(file.clone());
         }
-        let module = compile(engine, &path);
+        let module = compile(engine, &path, &file);
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
         let module = Shared::new(module?);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,17 +90,14 @@ impl Imports {
     }
 }
 
-fn compile(engine: &Engine, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+fn compile(engine: &Engine, shown: &Path, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+    let shown = shown.to_string_lossy().into_owned();
     let text = read_text(file).map_err(|fault| raised(fault, Position::NONE))?;
     let mut ast = super::engine::compile(engine, &text).map_err(|error| {
         let inner = EvalAltResult::from(error);
-        EvalAltResult::ErrorInModule(
-            file.to_string_lossy().into_owned(),
-            Box::new(inner),
-            Position::NONE,
-        )
+        EvalAltResult::ErrorInModule(shown.clone(), Box::new(inner), Position::NONE)
     })?;
-    ast.set_source(file.to_string_lossy().into_owned());
+    ast.set_source(shown);
     Module::eval_ast_as_new(Scope::new(), &ast, engine)
 }
 

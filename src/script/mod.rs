@@ -3,6 +3,7 @@
 //! The only place that names rhai.
 
 pub mod api;
+mod budget;
 pub mod check;
 pub mod docs;
 pub mod engine;
@@ -13,6 +14,7 @@ pub mod raise;
 pub mod remote;
 pub mod run;
 pub mod secrets;
+pub mod show;
 pub mod signatures;
 pub mod site;
 pub mod source;

@@ -14,24 +14,32 @@ use crate::{
     limits::PARALLEL_MAX,
 };
 
+/// Those that are texts, whatever they look like.
+const TEXTS: &[&str] =
+    &["user", "password", "account", "port_range", "ca_file", "client_cert", "client_key", "pin"];
+
 /// Options that win over a script's: `--set mode=passive`.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Map);
 
 impl Overrides {
-    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind.
+    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind where a text is not
+    /// wanted.
     pub fn read(texts: &[String]) -> Outcome<Self> {
         let mut map = Map::new();
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Fault::invalid(format!("--set wants KEY=VALUE, such as mode=passive, got `{text}`"))
             })?;
+            let key = key.trim();
             let value = match (value.parse::<bool>(), value.parse::<i64>()) {
+                // A password or a port may be all digits, and is a text all the same.
+                _ if TEXTS.contains(&key) => value.into(),
                 (Ok(flag), _) => flag.into(),
                 (_, Ok(number)) => number.into(),
                 _ => value.into(),
             };
-            map.insert(key.trim().into(), value);
+            map.insert(key.into(), value);
         }
         let mut probe = Site::new("");
         apply(&mut probe, &Options::new(&map, "--set", CONNECT)?)?;

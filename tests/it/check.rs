@@ -41,6 +41,7 @@ fn a_misspelt_method_is_shown_with_the_nearest() {
   |
 2 | site.mirorup(1);
   |      ^
+hint: did you mean `mirror_up`?
 
 error: a session has no function `gett`
   --> a.rhai:3:6

@@ -5,7 +5,11 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod both_ways;
 mod check;
+mod conformance;
 mod functions;
+mod readme;
+mod scripts;
 mod support;
 mod tidy;

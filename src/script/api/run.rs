@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rhai::{
-    Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position, export_module,
+    Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position,
+    export_module,
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         options::RETRY,
         raise::{self, Raise, RhaiResultOf, raised},
         run::Run,
-        secrets,
+        secrets, show,
         value::{self, Options},
     },
 };
@@ -27,7 +28,10 @@ fn pause(run: &Run, time: Duration) -> Outcome<()> {
 fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
     let run = Run::of(ctx)?;
     let found = value::duration(time).ok_or_else(|| {
-        Fault::invalid(format!("sleep wants a duration such as \"90s\" or \"5m\", got {time}"))
+        Fault::invalid(format!(
+            "sleep wants a duration such as \"90s\" or \"5m\", got {}",
+            show::text(time)
+        ))
     });
     found.and_then(|time| pause(&run, time)).or_raise(ctx)
 }
@@ -170,6 +174,42 @@ pub mod functions {
     ) -> RhaiResultOf<Dynamic> {
         let attempts = attempts.clamp(1, RETRIES_MAX);
         try_again(&ctx, attempts, Duration::from_secs(1), &work)
+    }
+
+    /// Ends the script here. Any other number than 0 is a failure: `portolan run` then ends with exit code 3.
+    ///
+    /// ```rhai
+    /// if !local::exists("order.csv") { exit(0); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn exit(ctx: NativeCallContext<'_>, code: i64) -> RhaiResultOf<()> {
+        let position = ctx.call_position();
+        Err(Box::new(if code == 0 {
+            EvalAltResult::Exit(Dynamic::UNIT, position)
+        } else {
+            let fault = Fault::invalid(format!("the script ended itself with exit({code})"));
+            EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
+        }))
+    }
+
+    /// A map in one line of JSON. Secrets are `***`, times and errors are what they print as.
+    ///
+    /// ```rhai
+    /// print(#{ name: "a.csv", at: now() }.to_json());
+    /// ```
+    #[rhai_fn(name = "to_json", global, pure)]
+    pub fn map_to_json(map: &mut Map) -> String {
+        show::json(&Dynamic::from_map(map.clone()))
+    }
+
+    /// An array in one line of JSON.
+    ///
+    /// ```rhai
+    /// print(local::list(".").to_json());
+    /// ```
+    #[rhai_fn(name = "to_json", global, pure)]
+    pub fn array_to_json(array: &mut Array) -> String {
+        show::json(&Dynamic::from_array(array.clone()))
     }
 
     /// Ends the script with an error in your words; `catch` sees it.

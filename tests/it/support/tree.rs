@@ -244,7 +244,7 @@ pub(crate) fn assert_same(wanted: &Path, found: &Path) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    bytes.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }
 
 fn seconds(time: SystemTime) -> u64 {

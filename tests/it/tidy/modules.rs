@@ -131,7 +131,7 @@ fn a_long_file_is_seen_and_comments_and_tests_do_not_count() {
     let told = |text: String| long(&Source::new("src/a.rs", &text));
     assert!(told("f();\n".repeat(401)).is_some());
     let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "f();\n".repeat(500));
-    assert!(told("f();\n".repeat(400) + &"// why\n\n".repeat(500) + &tests).is_none());
+    assert!(told(["f();\n".repeat(400), "// why\n\n".repeat(500), tests].concat()).is_none());
 }
 
 /// Files that no module declares, so that the compiler never reads them.

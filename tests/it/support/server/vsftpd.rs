@@ -16,7 +16,7 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
 fn write_accounts(setup: &Setup<'_>) {
     // It looks up its own unprivileged user too.
     let nobody = "nobody:x:65534:65534::/nonexistent:/bin/false\n";
-    setup.write("passwd", &(nobody.to_owned() + &setup.account("x")));
+    setup.write("passwd", &(nobody.to_owned() + setup.account("x").as_str()));
     setup.write("shadow", &format!("{USER}:{PASSWORD_HASH}:19000:0:99999:7:::\n"));
     fs::create_dir(setup.folder.join("pam.d")).unwrap();
     let pam = "auth required pam_unix.so nodelay\n\

@@ -1,18 +1,20 @@
 //! The control connection: one command, one reply, in step, within its time; or it is not used again.
 
+mod dial;
+mod resync;
+
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 
+pub(super) use self::dial::connect;
+use self::dial::dial;
 use super::{
     path::RemotePath,
     reply::Reply,
@@ -78,6 +80,13 @@ impl Command {
     pub fn verb(&self) -> String {
         let verb = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
         String::from_utf8_lossy(verb).into_owned()
+    }
+
+    /// Whether a 150 or 226 can be the reply to it.
+    fn moves_data(&self) -> bool {
+        let verb = self.verb().to_ascii_uppercase();
+        ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "ABOR", "STAT", "SITE"]
+            .contains(&verb.as_str())
     }
 
     fn as_text(&self) -> String {
@@ -157,7 +166,8 @@ impl Control {
         let text = command.as_text();
         let answer = answer(&mut self.ftp, text);
         let waited = wait(&self.stop, self.reply_timeout, answer).await;
-        self.take(waited, &command.verb())
+        let reply = self.take(waited, &command.verb());
+        self.own(reply, command).await
     }
 
     /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
@@ -182,11 +192,26 @@ impl Control {
             self.link.lock().with_next = lines;
             replies.push(self.ask(first).await?);
             for command in now {
-                replies.push(self.next_reply(self.reply_timeout, &command.verb()).await?);
+                let reply = self.next_reply(self.reply_timeout, &command.verb()).await;
+                replies.push(self.own(reply, command).await?);
             }
             rest = later;
         }
         Ok(replies)
+    }
+
+    /// The command's own reply: one that only ends a transfer belongs to the transfer before, and came a second time.
+    /// The true one follows, but what else may come is not known: this connection is not used again.
+    async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
+        match reply {
+            Ok(stray) if matches!(stray.code, 150 | 226) && !command.moves_data() => {
+                let waited = wait(&self.stop, self.reply_timeout, further(&mut self.ftp)).await;
+                let reply = self.take(waited, &command.verb());
+                self.give_up(&Fault::protocol(format!("a spare \"{}\"", stray.words())));
+                reply
+            }
+            reply => reply,
+        }
     }
 
     /// The next reply to what was sent before: the end of a transfer.
@@ -385,55 +410,4 @@ fn read_error(error: FtpError) -> Fault {
 fn late(verb: &str, time: Duration) -> Fault {
     let message = format!("no answer to {verb} in {} s", time.as_secs_f32());
     Fault::new(Kind::Timeout, Side::Server, message)
-}
-
-/// Connects to the first of the host's addresses that answers.
-async fn dial(site: &Site) -> Outcome<TcpStream> {
-    let addresses: Vec<SocketAddr> = match site.detour {
-        Some(address) => vec![address],
-        None => tokio::net::lookup_host((site.host.as_str(), site.port))
-            .await
-            .map_err(|error| unknown_host(site, error))?
-            .collect(),
-    };
-    let mut last = None;
-    for address in addresses {
-        let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
-        match attempt {
-            Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => {
-                last = Some(Fault::network(&format!("cannot connect to {address}"), error));
-            }
-            Err(_) => {
-                let time = site.connect_timeout.as_secs_f32();
-                let message = format!("cannot connect to {address}: no answer in {time} s");
-                last = Some(Fault::new(Kind::Timeout, Side::Network, message));
-            }
-        }
-    }
-    let fault = last
-        .unwrap_or_else(|| Fault::new(Kind::Unreachable, Side::Network, "the name has no address"));
-    Err(fault.on(&site.host))
-}
-
-fn unknown_host(site: &Site, error: io::Error) -> Fault {
-    let text = error.to_string();
-    let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
-    Fault::new(Kind::Unreachable, Side::Network, format!("cannot find the host: {words}"))
-        .on(&site.host)
-        .because(error)
-}
-
-/// A connection to `address`, from `source` where that is given.
-pub(super) async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let tcp = socket.connect(address).await?;
-    tcp.set_nodelay(true)?;
-    // NAT boxes forget a control connection that is silent through a long transfer.
-    let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
-    socket2::SockRef::from(&tcp).set_tcp_keepalive(&alive)?;
-    Ok(tcp)
 }

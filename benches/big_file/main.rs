@@ -1,0 +1,161 @@
+//! One large file down and up, by this library and by curl in turns, over loopback: time, processor and memory.
+//!
+//! ```text
+//! cargo bench --bench big_file                                   1 GiB, against a vsftpd of our own
+//! PORTOLAN_BENCH_BYTES=67108864 cargo bench --bench big_file     64 MiB, as the pipeline does it
+//! PORTOLAN_BENCH_URL=ftpes://user:password@host/ …               another server instead
+//! ```
+//!
+//! The best of some rounds counts, since the machine may have other work. The targets: 1.15 times curl's time, no more
+//! processor time than curl, 64 MiB at most.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on has failed, and prints what it found"
+)]
+
+mod client;
+mod landing;
+mod measure;
+#[expect(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use measure::{Cost, measure};
+use support::server::{Kind, Options, RealServer, Tls};
+
+/// Where the bench tells a copy of itself what to do.
+const TASK: &str = "PORTOLAN_BENCH_TASK";
+/// Peak memory that is allowed, whatever the file.
+const MEMORY_MAX: u64 = 64 * 1024 * 1024;
+
+/// What both programs are told.
+struct Job {
+    /// As our URLs are, with the password.
+    url: String,
+    ca: Option<PathBuf>,
+    folder: PathBuf,
+    /// What the server serves, where it is one of our own.
+    root: Option<PathBuf>,
+    bytes: u64,
+    rounds: usize,
+}
+
+impl Job {
+    fn ours(&self, task: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.env(TASK, task).arg(&self.url).arg(self.folder.join(task));
+        command.args(&self.ca);
+        command
+    }
+
+    fn curl(&self, task: &str) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--fail"]);
+        if let Some(ca) = &self.ca {
+            command.arg("--cacert").arg(ca);
+        }
+        if self.url.starts_with("ftpes:") {
+            command.arg("--ssl-reqd");
+        }
+        let url = format!("{}big", self.url.replace("ftpes:", "ftp:"));
+        let file = self.folder.join(task);
+        match task {
+            "get" => command.arg("--output").arg(file).arg(url),
+            _ => command.arg("--upload-file").arg(file).arg(url + "-by-curl"),
+        };
+        command
+    }
+}
+
+fn main() {
+    if let Ok(task) = env::var(TASK) {
+        return client::transfer(&task, env::args().skip(1));
+    }
+    let number = |name: &str, usual| {
+        env::var(name)
+            .map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+    };
+    let bytes = number("PORTOLAN_BENCH_BYTES", 1 << 30);
+    let rounds = usize::try_from(number("PORTOLAN_BENCH_ROUNDS", 3)).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().to_owned();
+    fill(&folder.join("put"), bytes);
+    println!("{} MiB, the best of {rounds}; ratios are ours to curl's", bytes >> 20);
+    println!("{:<14} {:>16} {:>24} {:>16}", "", "wall s", "processor s", "peak MiB");
+    if let Ok(url) = env::var("PORTOLAN_BENCH_URL") {
+        race(&Job { url, ca: None, folder, root: None, bytes, rounds }, "");
+    } else {
+        for (tls, words) in [(Tls::Off, "plain"), (Tls::Explicit, "TLS")] {
+            let options = Options { tls, ..Options::default() };
+            let Some(server) = RealServer::start(Kind::Vsftpd, &options) else { return };
+            let login = format!("{}:{}@", RealServer::USER, RealServer::PASSWORD);
+            let url = server.url().replace(&format!("{}@", RealServer::USER), &login);
+            let ca = (tls != Tls::Off).then(|| server.ca());
+            let (folder, root) = (folder.clone(), Some(server.root()));
+            race(&Job { url, ca, folder, root, bytes, rounds }, words);
+        }
+    }
+    landing::compare(&scratch, bytes);
+}
+
+/// Each program does each task so many times, in turns.
+fn race(job: &Job, words: &str) {
+    for task in ["put", "get"] {
+        let mut best: [Option<Cost>; 2] = [None, None];
+        for _ in 0..job.rounds {
+            // Ours last: what it has put is what both get.
+            let commands = [job.curl(task), job.ours(task)];
+            for (best, mut command) in best.iter_mut().zip(commands) {
+                prepare(job, task);
+                let cost = measure(&mut command);
+                check(job, task);
+                *best = Some(best.map_or(cost, |before| before.better(&cost)));
+            }
+        }
+        let [Some(curl), Some(ours)] = best else { continue };
+        ours.print(&curl, &format!("{task} {words}"));
+        assert!(ours.memory <= MEMORY_MAX, "{} bytes of memory", ours.memory);
+    }
+}
+
+/// The same start for both: nothing to write over, and nothing left to write to the disk.
+fn prepare(job: &Job, task: &str) {
+    if let Some(root) = job.root.as_ref().filter(|_| task == "put") {
+        for name in ["big", "big-by-curl"] {
+            fs::remove_file(root.join(name)).ok();
+        }
+    }
+    rustix::fs::sync();
+}
+
+/// What arrived has the right size; what it holds is for the tests to say.
+fn check(job: &Job, task: &str) {
+    let file = job.folder.join(task);
+    assert_eq!(fs::metadata(&file).unwrap().len(), job.bytes, "{}", file.display());
+    if task == "get" {
+        fs::remove_file(file).unwrap();
+    }
+}
+
+/// A file that nothing can compress, and that is in memory afterwards.
+fn fill(path: &Path, bytes: u64) {
+    use std::io::{Read, Write};
+    let mut random = fs::File::open("/dev/urandom").unwrap();
+    let mut block = vec![0; 1 << 20];
+    random.read_exact(&mut block).unwrap();
+    let mut file = fs::File::create(path).unwrap();
+    let mut left = bytes;
+    while left > 0 {
+        let count = block.len().min(usize::try_from(left).unwrap());
+        file.write_all(block.get(..count).unwrap()).unwrap();
+        left -= count as u64;
+    }
+}

@@ -1,0 +1,82 @@
+//! What a process costs: its time, the processor's, and its memory at the peak.
+
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::support::wait;
+
+/// Linux counts processor time in hundredths of a second.
+const TICKS: f64 = 100.0;
+const TIME_MAX: Duration = Duration::from_mins(10);
+
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    wall: f64,
+    processor: f64,
+    pub(crate) memory: u64,
+}
+
+impl Cost {
+    /// The better one of each; of memory the worse.
+    pub(crate) fn better(&self, other: &Self) -> Self {
+        Self {
+            wall: self.wall.min(other.wall),
+            processor: self.processor.min(other.processor),
+            memory: self.memory.max(other.memory),
+        }
+    }
+
+    pub(crate) fn print(&self, curl: &Self, task: &str) {
+        println!(
+            "{task:<14} {:>5.2} / {:<5.2} {:>5.2} {:>9.2} / {:<5.2} {:>5.2} {:>7.1} / {:<.1}",
+            self.wall,
+            curl.wall,
+            self.wall / curl.wall,
+            self.processor,
+            curl.processor,
+            self.processor / curl.processor.max(1.0 / TICKS),
+            mebibytes(self.memory),
+            mebibytes(curl.memory),
+        );
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Runs `command` to its end.
+pub(crate) fn measure(command: &mut Command) -> Cost {
+    let before = children();
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut memory = 0;
+    let status = wait::until(TIME_MAX, || {
+        memory = peak(child.id()).unwrap_or(memory);
+        child.try_wait().unwrap()
+    });
+    let wall = started.elapsed().as_secs_f64();
+    assert!(status.is_some_and(|status| status.success()), "{command:?}: {status:?}");
+    Cost { wall, processor: children() - before, memory }
+}
+
+/// Processor seconds, user and system, of all children that have ended (`proc(5)`: cutime and cstime).
+fn children() -> f64 {
+    let text = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name of the program stands in parentheses and may hold anything.
+    let (_, fields) = text.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    ticks.map(|field| field.parse::<f64>().unwrap() / TICKS).sum()
+}
+
+/// The most memory that process `id` has had so far; nothing once it has ended.
+fn peak(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes * 1024)
+}

@@ -1,0 +1,71 @@
+//! From a host's name to a connection with one of its addresses.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::site::Site,
+};
+
+/// Connects to the first of the host's addresses that answers.
+pub(super) async fn dial(site: &Site) -> Outcome<TcpStream> {
+    let addresses: Vec<SocketAddr> = match site.detour {
+        Some(address) => vec![address],
+        None => tokio::net::lookup_host((site.host.as_str(), site.port))
+            .await
+            .map_err(|error| unknown_host(site, error))?
+            .collect(),
+    };
+    let mut last = None;
+    for address in addresses {
+        let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
+        match attempt {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => {
+                last = Some(Fault::network(&format!("cannot connect to {address}"), error));
+            }
+            Err(_) => {
+                let time = site.connect_timeout.as_secs_f32();
+                let message = format!("cannot connect to {address}: no answer in {time} s");
+                last = Some(Fault::new(Kind::Timeout, Side::Network, message));
+            }
+        }
+    }
+    let fault = last
+        .unwrap_or_else(|| Fault::new(Kind::Unreachable, Side::Network, "the name has no address"));
+    Err(fault.on(&site.host))
+}
+
+fn unknown_host(site: &Site, error: io::Error) -> Fault {
+    let text = error.to_string();
+    let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
+    Fault::new(Kind::Unreachable, Side::Network, format!("cannot find the host: {words}"))
+        .on(&site.host)
+        .because(error)
+}
+
+/// A connection to `address`, from `source` where that is given.
+pub(in crate::ftp) async fn connect(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let tcp = socket.connect(address).await?;
+    tcp.set_nodelay(true)?;
+    // NAT boxes forget a control connection that is silent through a long transfer.
+    let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
+    socket2::SockRef::from(&tcp).set_tcp_keepalive(&alive)?;
+    Ok(tcp)
+}

@@ -1,0 +1,82 @@
+//! Back in step after a transfer that was ended from here.
+
+use std::time::Duration;
+
+use super::{Command, Control, Waited, answer, further, wait};
+use crate::{
+    fault::{Outcome, Side},
+    ftp::reply::Reply,
+    stop::Stop,
+};
+
+/// Replies that may come before the one to NOOP: the end of the transfer, 225 of an abort, one that is spare.
+const REPLIES_MAX: usize = 4;
+
+impl Control {
+    /// Takes in what the server still says of a transfer whose data connection was dropped; gives the reply that
+    /// ended it, if one came. Afterwards the connection is in step, or it is broken.
+    ///
+    /// Pure-FTPd ends such a transfer with a second 150, or with nothing at all (measured), so only the reply to a
+    /// command that came after it proves anything: NOOP, whose 200 is like no transfer's end.
+    pub async fn resync(&mut self, time: Duration) -> Option<Reply> {
+        let ended = self.end_of_transfer(time).await;
+        let reply = match &ended {
+            Ok(reply) => reply.clone(),
+            Err(fault) => {
+                self.give_up(fault);
+                return None;
+            }
+        };
+        if self.broken.is_none() && !self.answers_noop(time).await {
+            let fault = super::late("NOOP", time);
+            self.give_up(&fault);
+        }
+        reply
+    }
+
+    /// Grants a connection that was ended from here some more time, stop or no stop: to put things in order.
+    pub fn reprieve(&mut self, time: Duration) {
+        self.stop = Stop::new().within(time);
+        self.hurry(time);
+        if self.broken.as_ref().is_some_and(|fault| fault.side == Side::Here) {
+            self.broken = None;
+        }
+    }
+
+    async fn end_of_transfer(&mut self, time: Duration) -> Outcome<Option<Reply>> {
+        if let Some(early) = self.early.take() {
+            return Ok(Some(early));
+        }
+        if self.link.lock().outstanding == 0 {
+            return Ok(None);
+        }
+        match wait(&self.stop, time, further(&mut self.ftp)).await {
+            Waited::Late(_) => Ok(None),
+            waited => self.take(waited, "the end of a transfer").map(Some),
+        }
+    }
+
+    async fn answers_noop(&mut self, time: Duration) -> bool {
+        let mut is_repeated = false;
+        let noop = || Command::bare("NOOP").as_text();
+        let mut waited = wait(&self.stop, time, answer(&mut self.ftp, noop())).await;
+        for _ in 0..REPLIES_MAX {
+            match self.take(waited, "NOOP") {
+                Ok(reply) if reply.code == 200 => {
+                    self.link.lock().outstanding = 0;
+                    return true;
+                }
+                // The rest of the transfer was taken for the beginning of a command.
+                Ok(reply) if reply.code == 500 && !is_repeated => {
+                    is_repeated = true;
+                    waited = wait(&self.stop, time, answer(&mut self.ftp, noop())).await;
+                }
+                Ok(_) if self.broken.is_none() => {
+                    waited = wait(&self.stop, time, further(&mut self.ftp)).await;
+                }
+                _ => return false,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,121 @@
+//! The client against the embedded server: what works, and what must be seen when it does not.
+
+mod commands;
+mod data;
+mod replies;
+mod secure;
+mod uploads;
+mod ways;
+
+use std::time::Duration;
+
+use super::{
+    path::RemotePath,
+    secret::Secret,
+    session::{Context, Session},
+    site::{Site, Tls as Protection},
+    transfer::{Known, Moved, Text},
+};
+use crate::{
+    fault::Outcome,
+    files::Landing,
+    rehearse::{Plan, Server, Setup, Tls},
+};
+
+fn path(text: &str) -> RemotePath {
+    RemotePath::parse(text).unwrap()
+}
+
+/// A server on a scratch folder, and the way to it.
+struct Bench {
+    folder: tempfile::TempDir,
+    server: Server,
+    site: Site,
+}
+
+fn bench(plans: &[&str], tls: bool) -> Bench {
+    bench_with(plans, tls.then(Tls::default))
+}
+
+fn bench_with(plans: &[&str], tls: Option<Tls>) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let plans = plans.iter().map(|plan| Plan::parse(plan).unwrap()).collect();
+    let start = tls.as_ref().map(|tls| tls.start);
+    let setup = Setup { tls, plans, ..Setup::at(folder.path()) };
+    let server = Server::start(setup).unwrap();
+    let mut site = Site::new("127.0.0.1");
+    site.port = server.address().port();
+    site.user = "tester".into();
+    site.password = Some(Secret::new("secret"));
+    // Long enough for the late replies of the plans, short enough to wait for those that never come.
+    site.reply_timeout = Duration::from_secs(1);
+    site.data_timeout = Duration::from_secs(3);
+    if let Some(start) = start {
+        let is_implicit = start == crate::rehearse::Start::Implicit;
+        site.tls = if is_implicit { Protection::Implicit } else { Protection::Explicit };
+        site.trust.ca_pem = Some(server.ca_pem().to_owned());
+    }
+    Bench { folder, server, site }
+}
+
+impl Bench {
+    async fn open(&self) -> Outcome<Session> {
+        Session::open(self.site.clone(), Context::default()).await
+    }
+
+    /// Puts a file on the server.
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    /// The commands that arrived, without the number of their session.
+    fn commands(&self) -> Vec<String> {
+        let log = self.server.log();
+        log.iter().filter_map(|line| Some(line.split_once(" > ")?.1.to_owned())).collect()
+    }
+
+    fn count(&self, verb: &str) -> usize {
+        self.commands().iter().filter(|line| line.starts_with(verb)).count()
+    }
+
+    /// What lies in the server's top folder.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+async fn put(session: &mut Session, at: &str, bytes: &[u8]) -> Outcome<Moved> {
+    session.upload(&mut Text::new(bytes), bytes.len() as u64, None, &path(at)).await
+}
+
+/// Fetches `at` over an old file here; what then stands there, and what came of it.
+async fn get(session: &mut Session, at: &str) -> (Outcome<Moved>, Vec<u8>) {
+    let here = tempfile::tempdir().unwrap();
+    let target = here.path().join("target");
+    std::fs::write(&target, "old").unwrap();
+    let landing = Landing::begin(&target).unwrap();
+    let moved = session.download(&path(at), landing, Known::default(), true).await;
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 1, "something is left");
+    (moved, std::fs::read(target).unwrap())
+}
+
+async fn round_trip(bench: &Bench) -> Outcome<Session> {
+    let mut session = Session::open(bench.site.clone(), Context::default()).await?;
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    session.mkdir(&path("/a/b")).await?;
+    let size = bytes.len() as u64;
+    session.upload(&mut Text::new(&bytes), size, None, &path("/a/b/x y")).await?;
+    let here = tempfile::tempdir().unwrap();
+    let landing = Landing::begin(here.path().join("got"))?;
+    let moved = session.download(&path("a/b/x y"), landing, Known::default(), true).await?;
+    assert!(moved.verified);
+    assert!(std::fs::read(here.path().join("got")).unwrap() == bytes);
+    let names: Vec<_> =
+        session.list(&path("/a/b")).await?.entries.into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, [b"x y".to_vec()]);
+    Ok(session)
+}

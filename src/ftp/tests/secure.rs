@@ -1,0 +1,115 @@
+//! TLS that is refused, stripped, false or cut (security classes C13 and C15).
+
+use super::{bench, bench_with, get, path, put};
+use crate::{
+    fault::Kind,
+    rehearse::{Certificate, Start, Tls},
+};
+
+#[tokio::test]
+async fn s30_without_tls_no_name_and_no_password_is_sent() {
+    for plan in [
+        "tls-refused",
+        "reply=AUTH:502 no",
+        "reply=AUTH:530 no",
+        "reply=AUTH:334 more",
+        "hang-up=AUTH",
+        "busy-421=AUTH",
+    ] {
+        let bench = bench(&[plan], true);
+        let fault = bench.open().await.unwrap_err();
+        assert!(
+            matches!(fault.kind, Kind::Tls | Kind::Unreachable | Kind::Busy),
+            "{plan}: {fault}"
+        );
+        assert_eq!(bench.count("USER") + bench.count("PASS"), 0, "{plan}");
+    }
+    // A server that lets everyone in without a name still has to turn to TLS first.
+    let welcome = bench(&["greeting=230 come in"], true);
+    welcome.open().await.unwrap();
+    assert_eq!(welcome.commands()[..3], ["AUTH TLS", "PBSZ 0", "PROT P"]);
+}
+
+#[tokio::test]
+async fn s31_a_reply_behind_the_234_is_an_attack() {
+    let bench = bench(&["tls-inject"], true);
+    let fault = bench.open().await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Protocol, "{fault}");
+    assert_eq!(bench.count("USER"), 0);
+}
+
+#[tokio::test]
+async fn s32_nothing_is_asked_before_tls() {
+    for start in [Start::Explicit, Start::Implicit] {
+        let bench = bench_with(&[], Some(Tls { start, ..Tls::default() }));
+        let session = bench.open().await.unwrap();
+        assert!(session.features().contains_key("MLST"));
+        let commands = bench.commands();
+        let first = if start == Start::Explicit { "AUTH TLS" } else { "PBSZ 0" };
+        assert_eq!(commands[0], first);
+        assert_eq!(bench.count("FEAT"), 1, "{commands:?}");
+    }
+}
+
+#[tokio::test]
+async fn s33_data_is_never_sent_clear_when_protection_is_refused() {
+    for start in [Start::Explicit, Start::Implicit] {
+        let bench = bench_with(&["prot-refused"], Some(Tls { start, ..Tls::default() }));
+        let fault = bench.open().await.unwrap_err();
+        assert_eq!((fault.kind, fault.code), (Kind::Tls, 534), "{fault}");
+        assert_eq!(bench.count("USER"), 0);
+    }
+}
+
+#[tokio::test]
+async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_be_believed() {
+    for (certificate, words) in [
+        (Certificate::Expired, "expired"),
+        (Certificate::WrongName, "wrong.example"),
+        (Certificate::SelfSigned, "unknown authority"),
+    ] {
+        let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
+        if certificate == Certificate::SelfSigned {
+            // Its authority is itself, which nobody has named.
+            let other = super::bench(&[], true);
+            bench.site.trust.ca_pem = Some(other.server.ca_pem().to_owned());
+        }
+        let fault = bench.open().await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Tls, "{fault}");
+        assert!(fault.message.contains(words), "{fault}");
+        assert_eq!(bench.count("USER"), 0);
+        bench.site.trust.insecure = true;
+        bench.open().await.unwrap();
+        bench.site.trust.insecure = false;
+        bench.site.trust.pin = Some([7; 32]);
+        let fault = bench.open().await.unwrap_err();
+        assert!(fault.message.contains("pinned"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn s37_tls_that_ends_without_its_end_is_cut_off() {
+    let bench = bench(&["tls-no-close"], true);
+    bench.file("a", "new bytes");
+    let mut session = bench.open().await.unwrap();
+    let (moved, bytes) = get(&mut session, "/a").await;
+    let fault = moved.unwrap_err();
+    assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
+    assert_eq!(bytes, b"old");
+    // A listing cut like that is no listing at all.
+    let fault = session.list(&path("/")).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_where_the_server_demands_it() {
+    for start in [Start::Explicit, Start::Implicit] {
+        let bench = bench_with(&["tls-reuse"], Some(Tls { start, ..Tls::default() }));
+        let mut session = bench.open().await.unwrap();
+        for number in 0..20 {
+            put(&mut session, &format!("/{number}"), b"x").await.unwrap();
+            assert_eq!(get(&mut session, &format!("/{number}")).await.1, b"x");
+        }
+        assert_eq!(bench.count("USER"), 1);
+    }
+}

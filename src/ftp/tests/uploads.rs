@@ -1,0 +1,137 @@
+//! Uploads that fail on their way: the final name keeps what it had, and nothing of ours is left (security class C16).
+
+use std::time::{Duration, Instant};
+
+use super::{bench, path, put};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        session::{Context, Session},
+        transfer::Give,
+    },
+    stop::Stop,
+};
+
+/// A file that cannot be read further at some byte; or that never ends, and sets a stop on its way.
+struct Source {
+    bytes: usize,
+    then: Option<Stop>,
+}
+
+impl Give for Source {
+    fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        match (self.bytes, &self.then) {
+            (0, None) => Err(Fault::new(Kind::Local, Side::Here, "the disk is gone")),
+            (0, Some(stop)) => {
+                stop.set();
+                Ok(buffer.len())
+            }
+            (left, _) => {
+                let count = left.min(buffer.len());
+                self.bytes -= count;
+                Ok(count)
+            }
+        }
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
+    fn check(&self) -> Outcome<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn s13_s41_a_file_that_cannot_be_read_further_changes_nothing_there() {
+    for tls in [false, true] {
+        for bytes in [0, 10, 1_000_000] {
+            let bench = bench(&[], tls);
+            bench.file("a", "old");
+            let mut session = bench.open().await.unwrap();
+            let mut source = Source { bytes, then: None };
+            let fault = session.upload(&mut source, 2_000_000, None, &path("/a")).await;
+            assert_eq!(fault.unwrap_err().kind, Kind::Local);
+            assert_eq!(bench.names(), ["a"]);
+            assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+            put(&mut session, "/a", b"new").await.unwrap();
+            assert_eq!(
+                bench.count("USER"),
+                1,
+                "the connection is in step: {:#?}",
+                bench.server.log()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn s42_an_upload_stored_short_is_not_put_in_place() {
+    let bench = bench(&["stor-short"], false);
+    bench.file("a", "old");
+    let mut session = bench.open().await.unwrap();
+    let fault = put(&mut session, "/a", b"new bytes").await.unwrap_err();
+    assert_eq!((fault.kind, fault.may_retry()), (Kind::DataConnection, true), "{fault}");
+    assert_eq!(bench.names(), ["a"]);
+    assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+    assert_eq!(bench.count("RNFR"), 0);
+}
+
+#[tokio::test]
+async fn a_refused_upload_says_why_and_leaves_the_old_file() {
+    for (plan, kind) in [
+        ("stor-552", Kind::Full),
+        ("stor-451", Kind::Busy),
+        ("stor-drop=5", Kind::DataConnection),
+        ("rename-refused", Kind::Refused),
+    ] {
+        let bench = bench(&[plan], false);
+        bench.file("a", "old");
+        let mut session = bench.open().await.unwrap();
+        let fault = put(&mut session, "/a", &vec![7; 3_000_000]).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{plan}: {fault}");
+        assert_eq!(bench.names(), ["a"], "{plan}: {:#?}", bench.server.log());
+        assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old", "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_renames_over_nothing_gets_the_old_file_out_of_the_way() {
+    let bench = bench(&["rename-onto-refused"], false);
+    bench.file("a", "old");
+    let mut session = bench.open().await.unwrap();
+    put(&mut session, "/a", b"new").await.unwrap();
+    assert_eq!(bench.names(), ["a"]);
+    assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() {
+    for tls in [false, true] {
+        let bench = bench(&[], tls);
+        bench.file("a", "old");
+        let stop = Stop::new();
+        let context = Context { stop: stop.clone(), ..Context::default() };
+        let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+        let mut source = Source { bytes: 5_000_000, then: Some(stop) };
+        let started = Instant::now();
+        let fault = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Interrupted, "{fault}");
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
+        assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
+    let mut bench = bench(&["stor-stall=5"], false);
+    bench.site.data_timeout = Duration::from_secs(20);
+    let stop = Stop::new();
+    let context = Context { stop: stop.within(Duration::from_millis(300)), ..Context::default() };
+    let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+    let started = Instant::now();
+    put(&mut session, "/a", &vec![7; 50_000_000]).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}

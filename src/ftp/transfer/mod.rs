@@ -1,0 +1,200 @@
+//! Transfers: a temporary name, the bytes, the final reply, the size, then the rename; both ways.
+//!
+//! The final name holds the old bytes or the new bytes, never anything else, and a transfer is called done only when
+//! the final reply has come *and* the size agrees. Where the server cannot tell a size, the result says unverified.
+
+mod bytes;
+mod ends;
+mod place;
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+pub use self::ends::{Give, Kept, Take, Text};
+use super::{
+    control::Command,
+    listing::{Modified, parse_time_val},
+    path::RemotePath,
+    session::Session,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Landing, Reading, temporary_name},
+    observe::{Event, TransferId, Verb, visible::visible},
+};
+
+/// What one transfer did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes that went over.
+    pub bytes: u64,
+    /// Whether the size at the other end was seen to agree.
+    pub verified: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is known of a remote file before it is fetched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known {
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// When it was changed.
+    pub modified: Option<Timestamp>,
+}
+
+impl Session {
+    /// Fetches `remote` into `landing`, and puts it under its final name when all of it is there.
+    pub async fn download(
+        &mut self,
+        remote: &RemotePath,
+        mut landing: Landing,
+        known: Known,
+        keep_time: bool,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
+        let moved = self.fetch(&remote, &mut landing, known.size).await?;
+        landing.commit(known.modified.filter(|_| keep_time))?;
+        Ok(moved)
+    }
+
+    /// The content of `remote`, at most `limit` bytes.
+    pub async fn read(&mut self, remote: &RemotePath, limit: u64) -> Outcome<Vec<u8>> {
+        let remote = self.absolute(remote)?;
+        let known = self.ask_known(&remote).await?;
+        if known.size.is_some_and(|size| size > limit) {
+            let message = format!("more than {limit} bytes: `get` it into a file instead");
+            return Err(Fault::new(Kind::Invalid, Side::Here, message).at(remote.to_string()));
+        }
+        let mut kept = Kept { bytes: Vec::new(), limit };
+        self.fetch(&remote, &mut kept, known.size).await?;
+        Ok(kept.bytes)
+    }
+
+    /// Sends a file of this machine to `remote`, with its time if `keep_time` is set.
+    pub async fn upload_file(
+        &mut self,
+        mut reading: Reading,
+        remote: &RemotePath,
+        keep_time: bool,
+    ) -> Outcome<Moved> {
+        let modified = keep_time.then(|| reading.modified());
+        let size = reading.size();
+        self.upload(&mut reading, size, modified, remote).await
+    }
+
+    /// Sends `source`, all `size` bytes of it, to `remote` by way of a temporary name.
+    pub async fn upload(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        let temporary = remote.parent().join(temporary_name().as_bytes())?;
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let work = async {
+            let sent = self.store("STOR", &temporary, source, id).await?;
+            source.check()?;
+            if sent != size {
+                let message = format!("{sent} bytes were read where {size} were expected");
+                return Err(Fault::new(Kind::Local, Side::Here, message));
+            }
+            let verified = self.verify(&temporary, size, modified).await?;
+            self.put_in_place(&temporary, &remote).await?;
+            self.see_name(&remote).await?;
+            Ok((sent, verified))
+        };
+        let result = work.await;
+        if result.is_err() {
+            self.sweep(&temporary).await;
+        }
+        self.end(id, started, &remote, result)
+    }
+
+    /// Appends `source` to `remote`.
+    pub async fn append(&mut self, source: &mut impl Give, remote: &RemotePath) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        let before = self.size_of(&remote).await?;
+        let (id, started) = self.begin(Verb::Upload, &remote, None);
+        let work = async {
+            let sent = self.store("APPE", &remote, source, id).await?;
+            let after = self.size_of(&remote).await?;
+            match after {
+                Some(after) if after != before.unwrap_or(0) + sent => {
+                    let message = format!(
+                        "the file has {after} bytes after {sent} were added to {}",
+                        before.unwrap_or(0)
+                    );
+                    Err(Fault::new(Kind::Protocol, Side::Server, message))
+                }
+                after => Ok((sent, after.is_some())),
+            }
+        };
+        let result = work.await;
+        self.end(id, started, &remote, result)
+    }
+
+    /// Size and time of `remote` in one round trip, as far as the server tells.
+    async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
+        let commands = [Command::path("SIZE", remote), Command::path("MDTM", remote)];
+        let replies = self.ask_all(&commands).await?;
+        let [size, modified] = replies.as_slice() else {
+            return Err(Fault::protocol("two commands, not two replies"));
+        };
+        // 550 to SIZE is no verdict yet: RETR will give one.
+        let size = if size.code == 213 { size.number() } else { None };
+        let modified = Some(modified).filter(|reply| reply.code == 213);
+        let modified = modified.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+        let modified = modified.map(|(time, _)| time);
+        Ok(Known { size, modified })
+    }
+
+    /// The size of `remote` where the server tells one, nothing where the file is not there or SIZE is not known.
+    pub(super) async fn size_of(&mut self, remote: &RemotePath) -> Outcome<Option<u64>> {
+        let reply = self.ask(&Command::path("SIZE", remote)).await?;
+        if reply.code == 213 {
+            return Ok(reply.number());
+        }
+        Ok(None)
+    }
+
+    fn begin(&self, verb: Verb, path: &RemotePath, bytes: Option<u64>) -> (TransferId, Instant) {
+        let id = self.context.observer.next_transfer();
+        let path = visible(path.as_bytes());
+        self.context.observer.tell(&Event::TransferStarted { id, verb, path, bytes });
+        (id, Instant::now())
+    }
+
+    fn end(
+        &self,
+        id: TransferId,
+        started: Instant,
+        path: &RemotePath,
+        result: Outcome<(u64, bool)>,
+    ) -> Outcome<Moved> {
+        let took = started.elapsed();
+        match result {
+            Ok((bytes, verified)) => {
+                self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
+                Ok(Moved { bytes, verified, took })
+            }
+            Err(fault) => {
+                let fault = fault.at(path.to_string()).on(&self.site.host);
+                self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// The time of an entry, where it is one that can be compared with ours.
+pub fn utc(modified: Option<Modified>) -> Option<Timestamp> {
+    match modified {
+        Some(Modified::Utc(time, _)) => Some(time),
+        _ => None,
+    }
+}
