@@ -1,8 +1,11 @@
 //! The engine of one run: limits, hooks, and every function that scripts see.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope, Token};
 
 use super::{
     api,
@@ -39,9 +42,24 @@ pub fn bare() -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .disable_symbol("eval");
+    allow_debug_in_modules(&mut engine);
     api::register(&mut engine);
     tell(&mut engine, &Settings::default());
     engine
+}
+
+/// `debug` is a function of the language itself, and its parser takes no such word behind `::`; `log::debug` is one.
+#[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
+fn allow_debug_in_modules(engine: &mut Engine) {
+    let is_behind_colons = AtomicBool::new(false);
+    engine.on_parse_token(move |token, _, _| {
+        let is_colons = token == Token::DoubleColon;
+        let is_name = is_behind_colons.swap(is_colons, Ordering::Relaxed);
+        match token {
+            Token::Reserved(word) if is_name && *word == "debug" => Token::Identifier(word),
+            other => other,
+        }
+    });
 }
 
 /// The engine of `run`, which runs `source`.

@@ -5,6 +5,7 @@
 pub mod api;
 mod budget;
 pub mod check;
+pub mod docs;
 pub mod engine;
 pub mod imports;
 pub mod options;

@@ -2,7 +2,7 @@
 
 use rhai::Map;
 
-use super::{api, site, value::Options};
+use super::{api, site};
 use crate::fault::Outcome;
 
 /// The options of `ftp::connect`.
@@ -74,15 +74,11 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "retry", keys: RETRY, read: api::run::probe },
-    Taker { name: "mirror_up", keys: MIRROR, read: mirror },
-    Taker { name: "mirror_down", keys: MIRROR, read: mirror },
-    Taker { name: "plan_up", keys: MIRROR, read: mirror },
-    Taker { name: "plan_down", keys: MIRROR, read: mirror },
+    Taker { name: "mirror_up", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "mirror_down", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "plan_up", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "plan_down", keys: MIRROR, read: api::trees::probe },
 ];
-
-fn mirror(options: &Map) -> Outcome<()> {
-    Options::new(options, "a mirror", MIRROR).map(drop)
-}
 
 /// The function `name`, if it takes options.
 pub fn taker(name: &str) -> Option<&'static Taker> {

@@ -251,8 +251,29 @@ hint: did you mean `local::read`?
 }
 
 #[test]
+fn an_imported_file_may_call_what_the_script_defines() {
+    Portolan::new()
+        .file("lib.rhai", "fn twice(x) { double(x) }")
+        .script("import \"lib\" as lib;\nfn double(x) { x * 2 }\nprint(lib::twice(2));\n")
+        .run()
+        .stdout("4\n");
+}
+
+#[test]
+fn the_scripts_that_we_ship_pass() {
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+    Portolan::new().args(["check", scripts]).run().stderr_has("nothing wrong\n");
+}
+
+#[test]
 fn a_script_with_a_warning_is_run_without_a_word_of_it() {
-    let script =
-        "let m = #{ hi: || print(\"ran\") };\nif args.len() > 3 { m.hi(1); }\nm.hi.call();\n";
+    let script = "let hi = || print(\"ran\");\nlet m = #{ hi: hi };\nm.hi();\n";
     Portolan::new().script(script).run().stdout("ran\n");
+}
+
+#[test]
+fn a_script_may_call_log_debug_though_debug_is_a_word_of_the_language() {
+    let script = "log::debug(`found ${args.len()}`);\nlog::warn(\"careful\");\nprint(\"done\");\n";
+    let portolan = Portolan::new().script(script).args(["--", "x"]);
+    portolan.run().stdout("done\n").stderr_has("careful");
 }

@@ -8,6 +8,7 @@
 mod both_ways;
 mod check;
 mod conformance;
+mod functions;
 mod readme;
 mod scripts;
 mod support;

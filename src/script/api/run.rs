@@ -84,7 +84,7 @@ pub mod functions {
     /// A password or the like: shows itself to nobody.
     pub type Secret = Value;
 
-    /// The secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
+    /// Gives the secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
     /// Prints as `***`. Raises `not_found`.
     ///
     /// ```rhai
@@ -114,7 +114,7 @@ pub mod functions {
         format!("{secret}{text}").into()
     }
 
-    /// The environment variable `name`, or `()` if it is not set.
+    /// Gives the environment variable `name`, or `()` if it is not set.
     ///
     /// ```rhai
     /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
@@ -127,7 +127,7 @@ pub mod functions {
         }
     }
 
-    /// Waits: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
+    /// Waits for a time: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
     ///
     /// ```rhai
     /// sleep("250ms");

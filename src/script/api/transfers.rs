@@ -110,7 +110,7 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: `preserve_times` (true): the file gets the server's time.
+    /// The same with options: with `preserve_times` (true) the file gets the server's time.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -149,7 +149,8 @@ pub mod functions {
         put_with(ctx, site, local, remote, Map::new())
     }
 
-    /// The same with options: `preserve_times` (true): the file gets the local file's time where the server can.
+    /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
+    /// server can set it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

@@ -7,7 +7,7 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use super::{
     Finding,
     files::File,
-    names::{KEYWORDS, Names, functions, near, public},
+    names::{KEYWORDS, Names, near, public},
     options,
     types::Types,
     walk::{place, walk},
@@ -110,7 +110,7 @@ impl<'c> Calls<'c> {
             return;
         }
         let mut ways = Ways::default();
-        for own in functions(self.file).filter(|one| one.name == name) {
+        for own in self.names.own(self.file, name) {
             ways.add(own.params.len(), format!("{name}({})", own.params.join(", ")));
         }
         for native in self.names.named(name).filter(|one| one.is_global) {
@@ -132,7 +132,7 @@ impl<'c> Calls<'c> {
     /// `Fn("name")`: the function must be there, with whatever arguments.
     fn pointer(&mut self, call: &FnCallExpr) {
         let [Expr::StringConstant(name, at)] = call.args.as_slice() else { return };
-        let is_known = functions(self.file).any(|one| one.name == name.as_str())
+        let is_known = self.names.own(self.file, name).next().is_some()
             || KEYWORDS.contains(&name.as_str())
             || self.names.named(name).next().is_some();
         // Operators are functions as well: Fn("+").
@@ -194,7 +194,7 @@ impl<'c> Calls<'c> {
             None => true,
         };
         let mut ways = Ways::default();
-        for own in functions(self.file).filter(|one| one.name == name) {
+        for own in self.names.own(self.file, name) {
             ways.add(own.params.len(), format!("{name}({})", own.params.join(", ")));
         }
         for native in self.names.named(name).filter(|one| one.is_global) {
@@ -211,6 +211,8 @@ impl<'c> Calls<'c> {
         } else if let Some(receiver) = receiver {
             let message = format!("a {} has no function `{name}`", receiver.to_lowercase());
             self.error(at, message, self.near_member(receiver, name));
+        } else if self.names.is_closure_key(name) {
+            // A map's closure, called as a function of the map.
         } else if self.names.is_key(name) {
             let message = format!("there is no function `{name}` that is called behind a dot");
             let hint = "it works if the map's `".to_owned() + name + "` is a closure";

@@ -17,23 +17,34 @@ pub(super) struct Names<'f> {
     files: &'f [File],
     /// Keys of maps: a map may hold closures, which are called like methods.
     keys: BTreeSet<String>,
+    /// Those of them that are given a closure.
+    closures: BTreeSet<String>,
 }
 
 impl<'f> Names<'f> {
     pub(super) fn new(signatures: &'f [Signature], files: &'f [File]) -> Self {
         let mut keys = BTreeSet::new();
+        let mut closures = BTreeSet::new();
+        let mut note = |key: String, value: &Expr| {
+            if is_closure(value) {
+                closures.insert(key.clone());
+            }
+            keys.insert(key);
+        };
         for file in files {
             walk(&file.ast, &mut |path| match path.last() {
                 Some(ASTNode::Expr(Expr::Map(map, _))) => {
-                    keys.extend(map.0.iter().map(|(key, _)| key.name.to_string()));
+                    map.0.iter().for_each(|(key, value)| note(key.name.to_string(), value));
                 }
                 Some(ASTNode::Stmt(Stmt::Assignment(parts))) => {
-                    keys.extend(last_key(&parts.1.lhs));
+                    if let Some(key) = last_key(&parts.1.lhs) {
+                        note(key, &parts.1.rhs);
+                    }
                 }
                 _ => {}
             });
         }
-        Self { signatures, files, keys }
+        Self { signatures, files, keys, closures }
     }
 
     /// The functions called `name`; properties are none.
@@ -55,6 +66,11 @@ impl<'f> Names<'f> {
         self.keys.contains(name)
     }
 
+    /// Whether some map of the scripts has a closure under this key.
+    pub(super) fn is_closure_key(&self, name: &str) -> bool {
+        self.closures.contains(name)
+    }
+
     /// Whether a module of portolan has this name.
     pub(super) fn is_module(&self, name: &str) -> bool {
         self.modules().contains(name)
@@ -63,6 +79,17 @@ impl<'f> Names<'f> {
     pub(super) fn modules(&self) -> BTreeSet<&'f str> {
         let modules = self.signatures.iter().map(|one| one.namespace.as_str());
         modules.filter(|name| !name.is_empty()).chain(["job", "global"]).collect()
+    }
+
+    /// The functions of scripts that a call without a module reaches from `file`: its own, and those of the script
+    /// that is run.
+    pub(super) fn own<'n>(
+        &'n self,
+        file: &'n File,
+        name: &'n str,
+    ) -> impl Iterator<Item = ScriptFnMetadata<'n>> {
+        let main = self.files.first().filter(|main| !std::ptr::eq(*main, file));
+        main.into_iter().chain([file]).flat_map(functions).filter(move |one| one.name == name)
     }
 
     /// What may have been meant by a call of `name` without a module.
@@ -95,6 +122,20 @@ impl<'f> Names<'f> {
         };
         let known: Vec<_> = methods(true).chain(functions(file).map(|one| one.name)).collect();
         near(name, &known).or_else(|| near(name, &methods(false).collect::<Vec<_>>()))
+    }
+}
+
+/// Whether `value` is a closure, with what it captures or without, or a `Fn("name")`.
+fn is_closure(value: &Expr) -> bool {
+    match value {
+        Expr::FnCall(call, _) => matches!(call.name.as_str(), "curry" | "Fn"),
+        // With what it captures a closure is a block that shares it first.
+        Expr::Stmt(block) => block.iter().last().is_some_and(|last| match last {
+            Stmt::Expr(value) => is_closure(value),
+            Stmt::FnCall(call, _) => call.name == "curry",
+            _ => false,
+        }),
+        constant => constant.get_literal_value(None).is_some_and(|value| value.is_fnptr()),
     }
 }
 

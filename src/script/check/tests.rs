@@ -138,16 +138,29 @@ fn correct_scripts_give_no_alarm() {
         "try { throw 1 } catch (err) { print(fault(err).message); print(err.kind); }",
         "const X = 1; fn f() { global::X } print(f());",
         "let x = -1; let y = !true; let z = 1 in [1]; let w = 1 ?? 2; x += 1;",
+        "let m = #{ f: |x| x + 1 }; m.f(2); let k = 1; m.g = || k + 1; m.g();",
         "print(job::NAME); print(args.len()); exit(); ",
     ] {
         says(text, &[]);
     }
     says(
-        "let m = #{ hi: |x| x }; m.hi(1);",
-        &[
-            "1:27 warning: there is no function `hi` that is called behind a dot (it works if the map's `hi` is a closure)",
-        ],
+        "let m = #{ hi: args[0] }; m.hi(1);",
+        &["1:29 warning: there is no function `hi` that is called behind a dot \
+           (it works if the map's `hi` is a closure)"],
     );
+}
+
+#[test]
+fn no_text_whatever_breaks_the_check() {
+    let whole = "import \"x\" as x; let s = ftp::connect(`ftp://${x::h()}`, #{ mode: \"a\" }); \
+                 fn f(a) { this.b[a].c(|z| z + 1) } try { s.get(1)?.d } catch (e) { s.e.f() } \
+                 switch s { 1 => f(), 2..3 if g() => #{ h: || 1 }, _ => loop { break s.a[0].b() } } job::X; s.a().b.c()[1].d";
+    for end in (0..whole.len()).step_by(3) {
+        let found = told(&whole[..end]);
+        assert!(!found.iter().any(|one| one.contains("a bug")), "{}: {found:?}", &whole[..end]);
+    }
+    let deep = "(".repeat(100_000);
+    assert_eq!(told(&deep).len(), 1);
 }
 
 #[test]
