@@ -52,10 +52,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
-        Command::Ls(args) => ls::run(&args, common),
-        Command::Get(args) => get::run(&args, common),
-        Command::Put(args) => put::run(&args, common),
-        Command::Rm(args) => rm::run(&args, common),
+        Command::Ls(args) => ls::run(&args, &common),
+        Command::Get(args) => get::run(&args, &common),
+        Command::Put(args) => put::run(&args, &common),
+        Command::Rm(args) => rm::run(&args, &common),
     };
     ExitCode::from(code)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     get::finish,
     report,
 };
@@ -24,7 +24,7 @@ pub(super) struct Args {
     url: String,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
             let message = "`put` wants the file first and then the URL: portolan put FILE URL";
@@ -32,9 +32,9 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
         }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        Ok((url, remote, common.transfer_context()?))
+        Ok((common.site(&url)?, remote, common.transfer_context()?))
     };
-    let (url, remote, context) = match prepared() {
+    let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
@@ -42,15 +42,15 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
         Ok(reading) => reading,
         Err(fault) => return report::fault(&fault),
     };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
-        let result = common.with_session(&url, &context, async |session| {
+        let result = with_session(site, &context, async |session| {
             done.add(session.upload_file(reading, &remote, true).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, &context, common.json())
+        finish(result, &done, &context, json)
     })
 }
 

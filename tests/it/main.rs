@@ -6,5 +6,12 @@
 )]
 
 mod conformance;
+mod input;
+mod interrupt;
+mod limits;
+mod oneliners;
+mod rehearse;
+mod run;
+mod secrets;
 mod support;
 mod tidy;
