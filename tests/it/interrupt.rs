@@ -93,6 +93,21 @@ fn a_download_that_is_stopped_leaves_the_old_file() {
 }
 
 #[test]
+fn an_upload_that_is_stopped_gives_the_file_there_no_final_name() {
+    for fault in ["slow=100000", "stor-stall=100", "no-final", "no-reply=RNTO", "pasv-blackhole"] {
+        let running = Portolan::new()
+            .file("up.bin", vec![b'x'; 2_000_000])
+            .file("script.rhai", "let s = ftp::connect(\"ftpes://h\"); print(\"begun\"); s.put(\"up.bin\", \"/up.bin\");")
+            .args(["rehearse", "--fault", fault, "script.rhai"])
+            .spawn();
+        running.until_stdout_has("begun");
+        let ran = stop(running, Signal::INT).stdout("begun\n").stderr_has("interrupted\n");
+        let changes = ran.stderr_text().split("have changed:\n").nth(1).unwrap();
+        assert!(!changes.contains("up.bin"), "{fault}: {changes}");
+    }
+}
+
+#[test]
 fn a_transfer_with_a_real_server_that_is_stopped_leaves_no_half_file_on_either_side() {
     for kind in Kind::ALL {
         let Some(server) = RealServer::start(kind, &Options::default()) else { return };

@@ -97,6 +97,19 @@ fn get_and_put_carry_a_file_and_give_the_report() {
 }
 
 #[test]
+fn put_into_a_folder_that_is_not_there_says_so() {
+    each(|server| {
+        let put =
+            portolan(server).file("a.txt", "x").args(["put", "a.txt", &url(server, "new/a.txt")]);
+        put.run()
+            .fails_with(5)
+            .stderr_has("error: /new/a.txt: there is no folder ")
+            .stderr_has("new on the server");
+        assert_eq!(fs::read_dir(server.root()).unwrap().count(), 0);
+    });
+}
+
+#[test]
 fn rm_removes_a_file_and_a_folder_only_when_told_so() {
     each(|server| {
         server.file("old/a", "");
