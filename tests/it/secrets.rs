@@ -47,7 +47,7 @@ fn s66_a_secret_in_any_print_message_or_file_is_three_stars() {
         ))
         .stderr(concat!(
             "warning: ***\nwarning: [#{\"s\": ***}]\n",
-            "error: ***\n  --> script.rhai:23:13\n   |\n23 |             throw s;\n   |             ^\n",
+            "error: ***\n  --> script.rhai:22:13\n   |\n22 |             throw s;\n   |             ^\n",
         ));
 }
 
