@@ -1,20 +1,21 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
-    control::Command,
+    control::{Command, Line},
     data::{
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step},
     },
+    memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{ATTEMPTS_KEPT_MAX, OPEN_TIMEOUT},
-    observe::{Attempt, Event},
+    observe::{Attempt, Event, Level},
 };
 
 /// What a session knows of its ways to data.
@@ -27,19 +28,40 @@ pub(super) struct Way {
     told_mode: Option<&'static str>,
     /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
     pub(super) began_fresh_tls: bool,
+    /// What earlier runs knew and later ones shall.
+    notes: Option<Notes>,
 }
 
 impl Way {
-    /// The ways to a server of which nothing is known yet.
-    pub(super) const fn new(site: &Site, is_ipv6: bool) -> Self {
-        let ladder = Ladder::new(site.mode, site.fallback, is_ipv6);
-        Self { ladder, attempts: Vec::new(), told_mode: None, began_fresh_tls: false }
+    /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
+    pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
+        let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
+        let notes = memory.map(|memory| Notes::of(memory, site, line));
+        let known = notes.as_ref().and_then(Notes::known);
+        if let Some(known) = known.filter(|known| known.suits(site.mode)) {
+            ladder.begin_with(known.step);
+        }
+        Self { ladder, attempts: Vec::new(), told_mode: None, began_fresh_tls: false, notes }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
-        let ladder = self.ladder.clone();
-        Self { ladder, attempts: Vec::new(), told_mode: self.told_mode, began_fresh_tls: false }
+        let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let told_mode = self.told_mode;
+        Self { ladder, attempts: Vec::new(), told_mode, began_fresh_tls: false, notes }
+    }
+
+    /// What is known of the server from earlier runs, or from this one.
+    pub(super) fn known(&self) -> Option<Known> {
+        self.notes.as_ref().and_then(Notes::known)
+    }
+
+    /// Takes nothing of what was known for granted any more.
+    pub(super) fn forget(&mut self) {
+        if let (Some(known), Some(notes)) = (self.known(), &mut self.notes) {
+            notes.unlearn(known.step);
+        }
+        self.ladder.forget();
     }
 }
 
@@ -67,6 +89,7 @@ impl Session {
                     self.record(step, opened.address.clone(), None, started);
                     self.way.ladder.worked(step);
                     self.tell_mode(step, last.as_ref());
+                    self.learn(step);
                     return Ok(opened);
                 }
                 Err(failure) => {
@@ -78,6 +101,9 @@ impl Session {
                     hopeless = step.shares_its_fate(&fault, &failure.address);
                     self.record(step, failure.address, Some(&fault), started);
                     self.way.ladder.failed(step, &fault);
+                    if let Some(notes) = &mut self.way.notes {
+                        notes.unlearn(step);
+                    }
                     last = Some((step, fault));
                 }
             }
@@ -131,17 +157,40 @@ impl Session {
             Mode::Passive | Mode::Auto => "passive",
         };
         let before = self.way.told_mode.unwrap_or(wanted);
-        if before != step.mode() {
-            let reason = failed.map(|(_, fault)| fault.message.clone()).unwrap_or_default();
-            let host = self.site.host.clone();
-            self.context.observer.tell(&Event::FellBack {
+        let host = self.site.host.clone();
+        match failed {
+            _ if before == step.mode() => {}
+            Some((_, fault)) => self.context.observer.tell(&Event::FellBack {
                 host,
                 from: before,
                 to: step.mode(),
-                reason,
-            });
+                reason: fault.message.clone(),
+            }),
+            // Whoever asked for no mode gets what he asked for.
+            None if self.site.mode == Mode::Auto => {}
+            None => {
+                let now = step.mode();
+                let text = format!(
+                    "{host}: {now} mode at once, since {before} mode failed in an earlier run"
+                );
+                self.context.observer.say_once(Level::Info, text);
+            }
         }
         self.way.told_mode = Some(step.mode());
+    }
+
+    /// Notes for later runs what works now.
+    fn learn(&mut self, step: Step) {
+        let Some(notes) = &mut self.way.notes else { return };
+        let before = notes.known().and_then(|known| known.failed_mode);
+        let failed = self.way.ladder.failed_besides(step);
+        notes.learn(Known {
+            step,
+            failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
+            tls12_only: self.site.trust.tls12_only,
+            refuses_list_all: self.features.refuses_list_all,
+            round_trip: notes.round_trip,
+        });
     }
 
     fn no_way(&self, last: Fault) -> Fault {
