@@ -73,8 +73,14 @@ pub const SCRIPT_EXPRESSION_DEPTHS_MAX: (usize, usize) = (64, 32);
 pub const SCRIPT_STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Elements of one array: a listing of `ENTRIES_MAX` is for mirrors, not for variables.
 pub const SCRIPT_ARRAY_LENGTH_MAX: usize = 500_000;
-/// Entries of one map.
-pub const SCRIPT_MAP_LENGTH_MAX: usize = 100_000;
+/// Entries of the maps in one value: each entry of a listing has six.
+pub const SCRIPT_MAP_LENGTH_MAX: usize = 6 * SCRIPT_ARRAY_LENGTH_MAX;
+/// Time of the processor that a script may spend on its own steps. Transfers and waits are not among them.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(20);
+/// So much of it one look counts at most: hashing a large file is one step that was asked for.
+pub const SCRIPT_LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+/// Memory that the process may take for one script; a listing of `SCRIPT_ARRAY_LENGTH_MAX` entries needs most of it.
+pub const SCRIPT_MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Variables of one script.
 pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
 /// Functions of one script.

@@ -26,6 +26,7 @@ use crate::{
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
     /// One JSON object a line for each event, or one document for a query

@@ -1,6 +1,6 @@
 //! `portolan get`: one file from a server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     common::{Common, interruptible},
@@ -11,10 +11,12 @@ use crate::{
     files::Landing,
     ftp::{
         path::{RemotePath, component},
+        session::Context,
         transfer::Known,
         url::Url,
     },
     mirror::report::Report,
+    observe::Event,
 };
 
 /// What `portolan get` takes.
@@ -49,12 +51,14 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, common.json())
+        finish(result, &done, &context, common.json())
     })
 }
 
 /// The report of a one-liner, or its error.
-pub(super) fn finish(result: Outcome<()>, done: &Report, json: bool) -> u8 {
+pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json: bool) -> u8 {
+    let took = Duration::from_secs_f64(done.seconds);
+    context.observer.tell(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
     if let Err(fault) = result {
         return report::fault(&fault);
     }

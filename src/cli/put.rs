@@ -26,6 +26,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: Common) -> u8 {
     let prepared = || -> Outcome<_> {
+        if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
+            let message = "`put` wants the file first and then the URL: portolan put FILE URL";
+            return Err(Fault::invalid(message));
+        }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
         Ok((url, remote, common.single_context()?))
@@ -46,7 +50,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, common.json())
+        finish(result, &done, &context, common.json())
     })
 }
 

@@ -29,6 +29,8 @@ pub struct Session {
     pub(super) features: Features,
     pub(super) security: Option<Security>,
     pub(super) way: Way,
+    /// Where the bytes of a transfer pass; empty before the first.
+    pub(super) buffer: Vec<u8>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -46,8 +48,17 @@ impl Session {
             Some(folder) => home.resolve(folder)?,
             None => home,
         };
-        let mut session =
-            Self { site, context, control, features, security, way, folder, server_folder: None };
+        let mut session = Self {
+            site,
+            context,
+            control,
+            features,
+            security,
+            way,
+            buffer: Vec::new(),
+            folder,
+            server_folder: None,
+        };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
             session.visit(&folder).await?;

@@ -67,7 +67,7 @@ pub async fn down(
     mirror(session, Direction::Down, local, remote, rules, dry_run).await
 }
 
-/// The plan of [`up`], for [`apply`].
+/// The plan of [`up`], for [`apply()`].
 pub async fn plan_up(
     session: &mut Session,
     local: &Path,
@@ -78,7 +78,7 @@ pub async fn plan_up(
     plan_alone(session, heading, rules).await
 }
 
-/// The plan of [`down`], for [`apply`].
+/// The plan of [`down`], for [`apply()`].
 pub async fn plan_down(
     session: &mut Session,
     remote: &RemotePath,

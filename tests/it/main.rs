@@ -6,7 +6,9 @@
 )]
 
 mod both_ways;
+mod check;
 mod conformance;
+mod functions;
 mod memory;
 mod readme;
 mod scripts;
