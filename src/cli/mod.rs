@@ -13,6 +13,7 @@ mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod state;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -1,22 +1,23 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
-    control::{Command, Control},
+    control::{Command, Line},
     data::{
         address,
         nat_signs::{Seen, our_address_in},
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step, answer_time, open_time},
     },
+    memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::ATTEMPTS_KEPT_MAX,
-    observe::{Attempt, Event},
+    observe::{Attempt, Event, Level},
 };
 
 /// What a session knows of its ways to data.
@@ -35,28 +36,63 @@ pub(super) struct Way {
     asked_for_ours: bool,
     /// What is known of the server's own address for data.
     address: address::Known,
+    /// What earlier runs knew and later ones shall.
+    notes: Option<Notes>,
 }
 
 impl Way {
-    /// The ways to a server of which nothing is known yet.
-    pub(super) const fn new(site: &Site, control: &Control, ours_there: Option<IpAddr>) -> Self {
-        let (ours, peer) = (control.local.ip().to_canonical(), control.peer.ip().to_canonical());
+    /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
+    pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
+        let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
+        let notes = memory.map(|memory| Notes::of(memory, site, line));
+        let known = notes.as_ref().and_then(Notes::known);
+        if let Some(known) = known.filter(|known| known.suits(site.mode)) {
+            ladder.begin_with(known.step);
+        }
+        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
         let announced = site.external_address;
         Self {
-            ladder: Ladder::new(site.mode, site.fallback, control.peer.is_ipv6()),
+            ladder,
             attempts: Vec::new(),
             told_mode: None,
             began_fresh_tls: false,
-            seen: Seen { ours, peer, ours_there, announced, named: None },
+            seen: Seen { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
             address: address::Known::Nothing,
+            notes,
         }
+    }
+
+    /// Takes in our address as the server's greeting had it, if it did.
+    pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
+        self.seen.ours_there = ours_there;
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
-        let ladder = self.ladder.clone();
-        Self { ladder, attempts: Vec::new(), began_fresh_tls: false, ..*self }
+        Self {
+            ladder: self.ladder.clone(),
+            attempts: Vec::new(),
+            told_mode: self.told_mode,
+            began_fresh_tls: false,
+            seen: self.seen,
+            asked_for_ours: self.asked_for_ours,
+            address: self.address,
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// What is known of the server from earlier runs, or from this one.
+    pub(super) fn known(&self) -> Option<Known> {
+        self.notes.as_ref().and_then(Notes::known)
+    }
+
+    /// Takes nothing of what was known for granted any more.
+    pub(super) fn forget(&mut self) {
+        if let (Some(known), Some(notes)) = (self.known(), &mut self.notes) {
+            notes.unlearn(known.step);
+        }
+        self.ladder.forget();
     }
 
     /// What happened, and what NAT may have to do with it.
@@ -110,6 +146,7 @@ impl Session {
                 Ok(opened) => {
                     self.settle(step, &opened, started);
                     self.tell_mode(step, &failed);
+                    self.learn(step);
                     return Ok(opened);
                 }
                 Err(failure) => failure,
@@ -125,6 +162,9 @@ impl Session {
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
             self.way.ladder.failed(step, &fault);
+            if let Some(notes) = &mut self.way.notes {
+                notes.unlearn(step);
+            }
             if is_telling {
                 failed.retain(|other| other.step.mode() != step.mode());
                 failed.push(Failed { step, fault });
@@ -214,13 +254,40 @@ impl Session {
             Mode::Passive | Mode::Auto => "passive",
         };
         let from = self.way.told_mode.unwrap_or(wanted);
-        if from != step.mode() {
-            let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
-            let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
-            let host = self.site.host.clone();
-            self.context.observer.tell(&Event::FellBack { host, from, to: step.mode(), reason });
+        let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
+        let host = self.site.host.clone();
+        match why {
+            _ if from == step.mode() => {}
+            Some(why) => {
+                let reason = self.way.explained(why);
+                let to = step.mode();
+                self.context.observer.tell(&Event::FellBack { host, from, to, reason });
+            }
+            // Whoever asked for no mode gets what he asked for.
+            None if self.site.mode == Mode::Auto => {}
+            None => {
+                let now = step.mode();
+                let text = format!(
+                    "{host}: {now} mode at once, since {from} mode failed in an earlier run"
+                );
+                self.context.observer.say_once(Level::Info, text);
+            }
         }
         self.way.told_mode = Some(step.mode());
+    }
+
+    /// Notes for later runs what works now.
+    fn learn(&mut self, step: Step) {
+        let Some(notes) = &mut self.way.notes else { return };
+        let before = notes.known().and_then(|known| known.failed_mode);
+        let failed = self.way.ladder.failed_besides(step);
+        notes.learn(Known {
+            step,
+            failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
+            tls12_only: self.site.trust.tls12_only,
+            refuses_list_all: self.features.refuses_list_all,
+            round_trip: notes.round_trip,
+        });
     }
 
     fn no_way(&self, failed: Vec<Failed>) -> Fault {

@@ -12,6 +12,7 @@ mod functions;
 mod input;
 mod interrupt;
 mod limits;
+mod memory;
 mod oneliners;
 mod readme;
 mod rehearse;

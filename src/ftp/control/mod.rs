@@ -13,8 +13,7 @@ use std::{
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-pub(super) use self::dial::connect;
-use self::dial::dial;
+pub(super) use self::dial::{Line, connect, dial};
 use super::{
     path::RemotePath,
     reply::Reply,
@@ -119,15 +118,13 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Connects to `site` and reads its greeting; with `implicit`, through TLS from the first byte.
-    pub async fn connect(
+    /// Reads the greeting of `site`; with `implicit`, through TLS from the first byte.
+    pub(super) async fn greeted(
+        Line { tcp, peer, local, .. }: Line,
         site: &Site,
         implicit: Option<&Security>,
         stop: &Stop,
     ) -> Outcome<(Self, Reply)> {
-        let tcp = stop.race(dial(site)).await??;
-        let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
-        let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
         let link = Link::default();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());

@@ -1,0 +1,124 @@
+//! What runs remember of servers: ftp's wish for a memory, granted by the store.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    ftp::{
+        data::route::Step,
+        memory::{Known, Place, RouteMemory},
+        site::Mode,
+    },
+    observe::{Level, Observer},
+    store::{
+        self, Store,
+        routes::{Key, Route},
+    },
+};
+
+/// The memory in a state folder. It is opened when it is first asked; once it fails it is off for the rest of the run,
+/// which goes on without.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    /// How much it matters that there is no folder: a user who named none may not want any.
+    no_folder: Level,
+    observer: Observer,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    Open(Store),
+    Off,
+}
+
+impl Memory {
+    /// The memory in `folder`, which the user has named.
+    pub fn named(folder: &Path, observer: Observer, clock: Clock) -> Self {
+        Self::new(folder, Level::Warn, observer, clock)
+    }
+
+    /// The memory in `folder`, where it is when nobody has said anything. Where there is no such folder and none can be
+    /// made, there is no memory, and only who looks for a cause is told.
+    pub fn usual(folder: &Path, observer: Observer, clock: Clock) -> Self {
+        Self::new(folder, Level::Debug, observer, clock)
+    }
+
+    fn new(folder: &Path, no_folder: Level, observer: Observer, clock: Clock) -> Self {
+        let state = Mutex::new(State::Unopened);
+        Self { folder: folder.to_owned(), no_folder, observer, clock, state }
+    }
+
+    /// What `work` gives, unless there is no memory (any more).
+    fn with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Option<T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Unopened = *state {
+            *state = self.open();
+        }
+        let State::Open(store) = &mut *state else { return None };
+        match work(store) {
+            Ok(done) => Some(done),
+            Err(fault) => {
+                self.observer.warn(format!("nothing more is remembered in this run: {fault}"));
+                *state = State::Off;
+                None
+            }
+        }
+    }
+
+    fn open(&self) -> State {
+        if let Err(fault) = store::make_folder(&self.folder) {
+            self.observer.say(self.no_folder, format!("nothing is remembered: {fault}"));
+            return State::Off;
+        }
+        match Store::open(&self.folder) {
+            Ok(store) => State::Open(store),
+            Err(fault) => {
+                self.observer.warn(format!("nothing is remembered in this run: {fault}"));
+                State::Off
+            }
+        }
+    }
+}
+
+impl RouteMemory for Memory {
+    fn recall(&self, place: &Place) -> Option<Known> {
+        let found = self.with(|store| store.recall(&key(place), self.clock.now()))??;
+        // A step of another version is nothing that this one could begin with.
+        let step = Step::named(&found.step)?;
+        Some(Known {
+            step,
+            failed_mode: Mode::named(&found.failed_mode),
+            tls12_only: found.tls12_only,
+            refuses_list_all: found.refuses_list_all,
+            round_trip: found.round_trip,
+        })
+    }
+
+    fn remember(&self, place: &Place, known: Known) {
+        let route = Route {
+            step: known.step.word().into(),
+            failed_mode: known.failed_mode.map_or("", Mode::word).into(),
+            tls12_only: known.tls12_only,
+            refuses_list_all: known.refuses_list_all,
+            round_trip: known.round_trip,
+        };
+        self.with(|store| store.remember(&key(place), &route, self.clock.now()));
+    }
+
+    fn forget(&self, place: &Place, step: Step) {
+        self.with(|store| store.forget(&key(place), step.word()));
+    }
+}
+
+fn key(place: &Place) -> Key {
+    let Place { host, port, user, protection, network } = place.clone();
+    Key { host, port, login: user, network, protection: protection.into() }
+}
