@@ -56,6 +56,8 @@ pub const STRANGERS_MAX: usize = 64;
 
 /// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
 pub const COPY_BYTES: usize = 256 * 1024;
+/// Bytes read from the system at once under TLS.
+pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
 pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Sessions of one mirror.
@@ -106,3 +108,8 @@ pub const REHEARSAL_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
+
+/// Waits before a mirror tries a file or folder again; as many tries as there are waits.
+pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
+pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;

@@ -42,6 +42,8 @@ struct Job {
     url: String,
     ca: Option<PathBuf>,
     folder: PathBuf,
+    /// What the server serves, where it is one of our own.
+    root: Option<PathBuf>,
     bytes: u64,
     rounds: usize,
 }
@@ -89,7 +91,7 @@ fn main() {
     println!("{} MiB, the best of {rounds}; ratios are ours to curl's", bytes >> 20);
     println!("{:<14} {:>16} {:>24} {:>16}", "", "wall s", "processor s", "peak MiB");
     if let Ok(url) = env::var("PORTOLAN_BENCH_URL") {
-        race(&Job { url, ca: None, folder, bytes, rounds }, "");
+        race(&Job { url, ca: None, folder, root: None, bytes, rounds }, "");
     } else {
         for (tls, words) in [(Tls::Off, "plain"), (Tls::Explicit, "TLS")] {
             let options = Options { tls, ..Options::default() };
@@ -97,7 +99,8 @@ fn main() {
             let login = format!("{}:{}@", RealServer::USER, RealServer::PASSWORD);
             let url = server.url().replace(&format!("{}@", RealServer::USER), &login);
             let ca = (tls != Tls::Off).then(|| server.ca());
-            race(&Job { url, ca, folder: folder.clone(), bytes, rounds }, words);
+            let (folder, root) = (folder.clone(), Some(server.root()));
+            race(&Job { url, ca, folder, root, bytes, rounds }, words);
         }
     }
     landing::compare(&scratch, bytes);
@@ -108,17 +111,29 @@ fn race(job: &Job, words: &str) {
     for task in ["put", "get"] {
         let mut best: [Option<Cost>; 2] = [None, None];
         for _ in 0..job.rounds {
-            let commands = [job.ours(task), job.curl(task)];
+            // Ours last: what it has put is what both get.
+            let commands = [job.curl(task), job.ours(task)];
             for (best, mut command) in best.iter_mut().zip(commands) {
+                prepare(job, task);
                 let cost = measure(&mut command);
                 check(job, task);
                 *best = Some(best.map_or(cost, |before| before.better(&cost)));
             }
         }
-        let [Some(ours), Some(curl)] = best else { continue };
+        let [Some(curl), Some(ours)] = best else { continue };
         ours.print(&curl, &format!("{task} {words}"));
         assert!(ours.memory <= MEMORY_MAX, "{} bytes of memory", ours.memory);
     }
+}
+
+/// The same start for both: nothing to write over, and nothing left to write to the disk.
+fn prepare(job: &Job, task: &str) {
+    if let Some(root) = job.root.as_ref().filter(|_| task == "put") {
+        for name in ["big", "big-by-curl"] {
+            fs::remove_file(root.join(name)).ok();
+        }
+    }
+    rustix::fs::sync();
 }
 
 /// What arrived has the right size; what it holds is for the tests to say.

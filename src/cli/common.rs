@@ -93,14 +93,8 @@ impl Common {
         self.context_with(vec![shown])
     }
 
-    /// The context of a query, which prints its answer itself: events show only where they matter.
-    pub(super) fn quiet_context(&self) -> Outcome<Context> {
-        let shown = if self.json { Vec::new() } else { vec![progress(false)] };
-        self.context_with(shown)
-    }
-
-    /// The context of a single transfer: a person sees how it goes on, and a program gets the report alone.
-    pub(super) fn transfer_context(&self) -> Outcome<Context> {
+    /// The context of a command that answers with one document: with `--json` that is all it prints.
+    pub(super) fn single_context(&self) -> Outcome<Context> {
         let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
         self.context_with(shown)
     }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        Ok((common.site(&url)?, remote, local, common.transfer_context()?))
+        Ok((common.site(&url)?, remote, local, common.single_context()?))
     };
     let (site, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let site = common.site(&url)?;
-        Ok((url, site, common.quiet_context()?))
+        Ok((url, site, common.single_context()?))
     };
     let (url, site, context) = match prepared() {
         Ok(prepared) => prepared,

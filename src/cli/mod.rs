@@ -1,9 +1,13 @@
 //! The command line: what can be said on it, and which command does it.
 
+mod check;
 mod common;
+mod completions;
 pub mod exit;
+mod functions;
 mod get;
 mod ls;
+mod mirror;
 mod put;
 mod rehearse;
 mod report;
@@ -12,7 +16,7 @@ mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::common::Common;
 
@@ -32,14 +36,22 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
+    /// Looks at scripts without running them: everything that can be known before.
+    Check(check::Args),
     /// Lists a folder of a server.
     Ls(ls::Args),
     /// Fetches a file.
     Get(get::Args),
     /// Sends a file.
     Put(put::Args),
+    /// Makes a folder like another, here or on a server.
+    Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Tells what scripts can call: the manual of the language.
+    Functions(functions::Args),
+    /// Prints what a shell needs to complete this program's command lines.
+    Completions(completions::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -52,10 +64,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
+        Command::Check(args) => check::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),
         Command::Get(args) => get::run(&args, &common),
         Command::Put(args) => put::run(&args, &common),
+        Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Functions(args) => functions::run(&args, &common),
+        Command::Completions(args) => completions::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

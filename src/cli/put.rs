@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        Ok((common.site(&url)?, remote, common.transfer_context()?))
+        Ok((common.site(&url)?, remote, common.single_context()?))
     };
     let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,

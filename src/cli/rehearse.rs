@@ -39,8 +39,8 @@ pub(super) struct Args {
     /// Lists the faults by name
     #[arg(long)]
     list_faults: bool,
-    /// What the script sees as `args`
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    /// What the script sees as `args`; those that begin with a hyphen stand behind `--`
+    #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
 

@@ -6,7 +6,10 @@ use super::exit;
 use crate::{
     fault::{Fault, Kind},
     observe::visible::visible,
-    script::raise::{Failure, Place},
+    script::{
+        check::Finding,
+        raise::{Failure, Place},
+    },
 };
 
 /// Characters of a source line that an error shows; scripts that programs write have lines of thousands.
@@ -30,6 +33,19 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
     lines.extend(hint(&failure.fault).map(|hint| format!("hint: {hint}")));
     print(&(lines.join("\n") + "\n"));
     exit::code(failure)
+}
+
+/// Prints what a check found, each with the line of its script.
+pub(super) fn findings<'f>(
+    all: impl IntoIterator<Item = &'f Finding>,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) {
+    for finding in all {
+        let mut lines = vec![format!("{}: {}", finding.level.word(), visible(&finding.message))];
+        lines.extend(excerpt(&finding.place, text_of(&finding.place.file).as_deref()));
+        lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", visible(hint))));
+        print(&(lines.join("\n") + "\n\n"));
+    }
 }
 
 /// Prints a fault of the command line itself.

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         if url.is_folder && !args.recursive {
             return Err(Fault::invalid(FOLDER));
         }
-        Ok((common.site(&url)?, path, common.quiet_context()?))
+        Ok((common.site(&url)?, path, common.single_context()?))
     };
     let (site, path, context) = match prepared() {
         Ok(prepared) => prepared,

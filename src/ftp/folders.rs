@@ -229,12 +229,22 @@ impl Session {
             Err(fault) => return Err(fault.at(parent.to_string())),
         };
         let is_complete = listing.complete;
+        let is_vouched = listing.vouched || !listing.entries.is_empty();
         let found = listing.entries.into_iter().find(|entry| entry.name == path.name());
-        if found.is_none() && !is_complete {
+        if found.is_none() && !(is_complete && (is_vouched || self.is_refused_twice(path).await?)) {
             let message = "its folder's listing is not complete: it may be there or not";
             return Err(Fault::protocol(message).at(path.to_string()));
         }
         Ok(found)
+    }
+
+    /// Whether `path` can be neither entered nor measured: what an empty listing, which may as well be a failed one,
+    /// needs beside it to say that `path` is missing (class C20).
+    async fn is_refused_twice(&mut self, path: &RemotePath) -> Outcome<bool> {
+        self.server_folder = None;
+        let commands = [Command::path("SIZE", path), Command::path("CWD", path)];
+        let replies = self.ask_all(&commands).await?;
+        Ok(replies.iter().all(|reply| reply.code == 550))
     }
 
     async fn list_absolute(&mut self, path: &RemotePath) -> Outcome<Listing> {

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
+    context::Context,
     control::{Command, Control},
     path::RemotePath,
     reply::Reply,
     secure::Security,
-    session::Context,
     site::{Site, Tls},
 };
 use crate::{
@@ -90,7 +90,7 @@ pub(super) async fn login(
     if site.tls == Tls::Off
         && features.named.iter().any(|(name, with)| name == "AUTH" && with.contains("TLS"))
     {
-        let message = "the password went over the network readably, though the server offers TLS: use ftpes://";
+        let message = "the server offers TLS and this session is without: ftpes:// protects password and files";
         context.observer.warn_once(format!("{}: {message}", site.host));
     }
     if site.trust.insecure && security.is_some() {

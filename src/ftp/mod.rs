@@ -1,5 +1,6 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod context;
 pub mod control;
 pub mod data;
 pub mod folders;
@@ -14,6 +15,7 @@ pub mod session;
 pub mod site;
 pub mod transfer;
 pub mod url;
+mod way;
 mod wire;
 
 #[cfg(test)]

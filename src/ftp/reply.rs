@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::wire::doubled;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{REPLY_BYTES_MAX, REPLY_LINES_MAX},
@@ -107,10 +108,16 @@ impl Reply {
         (!path.iter().any(u8::is_ascii_control)).then_some(path)
     }
 
-    /// Whether a 257 reply names exactly `path` with its quotes as they are: Pure-FTPd does not double them.
-    pub fn quotes_undoubled(&self, path: &[u8]) -> bool {
-        let rest = self.last_text().strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(path));
-        rest.is_some_and(|rest| rest == b"\"" || rest.starts_with(b"\" "))
+    /// Whether a 257 reply names the folder `path`, in any spelling: Pure-FTPd does not double quotes, and vsftpd
+    /// doubles the byte 0xFF.
+    pub fn names(&self, path: &[u8]) -> bool {
+        let bare = |path: &[u8]| {
+            let rest =
+                self.last_text().strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(path));
+            rest.is_some_and(|rest| rest == b"\"" || rest.starts_with(b"\" "))
+        };
+        let is_named = |path: &[u8]| self.quoted_path().as_deref() == Some(path) || bare(path);
+        is_named(path) || path.contains(&0xff) && is_named(&doubled(path))
     }
 
     /// The number of a 213 reply to SIZE, when it is one number and nothing else.
@@ -336,7 +343,7 @@ mod tests {
             assert_eq!(reply(text).quoted_path(), found.map(|path| path.as_bytes().to_vec()));
         }
         let pure = reply("257 \"/a\"b\" is your current location");
-        assert!(pure.quotes_undoubled(b"/a\"b") && !pure.quotes_undoubled(b"/a"));
+        assert!(pure.names(b"/a\"b") && !pure.names(b"/b"));
     }
 
     #[test]

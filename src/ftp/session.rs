@@ -1,39 +1,24 @@
 //! A session: a control connection that is logged in, and what is known of its server.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use super::context::Context;
 use super::{
     control::{Command, Control},
-    data::{
-        open::{Needs, Opened, open},
-        route::{Ladder, Step},
-    },
     login::{self, Features},
     path::RemotePath,
     reply::Reply,
     secure::Security,
-    site::{Mode, Site},
+    site::Site,
+    way::Way,
 };
 use crate::{
-    clock::Clock,
-    fault::{Fault, Kind, Outcome, Side},
-    limits::{ATTEMPTS_KEPT_MAX, FAREWELL_TIMEOUT, OPEN_TIMEOUT},
-    observe::{Attempt, Event, Observer},
-    stop::Stop,
+    fault::{Fault, Kind, Outcome},
+    limits::FAREWELL_TIMEOUT,
+    observe::Attempt,
 };
-
-/// What a session needs of the run it belongs to.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    /// The signal to stop.
-    pub stop: Stop,
-    /// Where events go.
-    pub observer: Observer,
-    /// What time it is.
-    pub clock: Clock,
-}
 
 /// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
 #[derive(Debug)]
@@ -42,16 +27,14 @@ pub struct Session {
     pub(super) context: Context,
     pub(super) control: Control,
     pub(super) features: Features,
-    security: Option<Security>,
-    ladder: Ladder,
+    pub(super) security: Option<Security>,
+    pub(super) way: Way,
+    /// Where the bytes of a transfer pass; empty before the first.
+    pub(super) buffer: Vec<u8>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
     pub(super) server_folder: Option<RemotePath>,
-    attempts: Vec<Attempt>,
-    told_mode: Option<&'static str>,
-    /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
-    pub(super) began_fresh_tls: bool,
 }
 
 impl Session {
@@ -65,7 +48,7 @@ impl Session {
         let opened = login::login(&site, security.as_ref(), &context).await;
         let login::LoggedIn { control, features, home, security } =
             opened.map_err(|fault| fault.on(host))?;
-        let ladder = Ladder::new(site.mode, site.fallback, control.peer.is_ipv6());
+        let way = Way::new(&site, control.peer.is_ipv6());
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,
@@ -76,12 +59,10 @@ impl Session {
             control,
             features,
             security,
-            ladder,
+            way,
+            buffer: Vec::new(),
             folder,
             server_folder: None,
-            attempts: Vec::new(),
-            told_mode: None,
-            began_fresh_tls: false,
         };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
@@ -96,8 +77,7 @@ impl Session {
         site.folder = None;
         let mut other = Self::open(site, self.context.clone()).await?;
         other.folder = self.folder.clone();
-        other.ladder = self.ladder.clone();
-        other.told_mode = self.told_mode;
+        other.way = self.way.for_another();
         Ok(other)
     }
 
@@ -118,7 +98,7 @@ impl Session {
 
     /// What carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first transfer.
     pub const fn route(&self) -> &'static str {
-        match self.ladder.current() {
+        match self.way.ladder.current() {
             Some(step) => step.word(),
             None => "",
         }
@@ -126,7 +106,7 @@ impl Session {
 
     /// Every try to make a data connection, the latest last.
     pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
+        &self.way.attempts
     }
 
     /// The features that the server named, each with its parameters.
@@ -226,7 +206,7 @@ impl Session {
             let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
             let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
             let is_right = match &there {
-                _ if said.quotes_undoubled(folder.as_bytes()) => true,
+                _ if said.names(folder.as_bytes()) => true,
                 Some(there) => there == folder || self.is_alias(folder, there).await,
                 None => false,
             };
@@ -258,46 +238,6 @@ impl Session {
         }
     }
 
-    /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
-    pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let mut last = None;
-        for step in self.ladder.steps() {
-            self.ensure().await?;
-            let started = Instant::now();
-            let mut result = self.try_step(step, command, offset).await;
-            if let Err(failure) = &result
-                && self.is_unsent(&failure.fault)
-            {
-                self.renew().await?;
-                result = self.try_step(step, command, offset).await;
-            }
-            match result {
-                Ok(opened) => {
-                    self.began_fresh_tls = opened.data.is_fresh_tls();
-                    self.record(step, opened.address.clone(), None, started);
-                    self.ladder.worked(step);
-                    self.tell_mode(step, last.as_ref());
-                    return Ok(opened);
-                }
-                Err(failure) => {
-                    let fault = failure.fault.on(&self.site.host);
-                    self.began_fresh_tls = fault.kind == Kind::Tls;
-                    if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
-                        return Err(fault);
-                    }
-                    self.record(step, failure.address, Some(&fault), started);
-                    self.ladder.failed(step, &fault);
-                    last = Some((step, fault));
-                }
-            }
-        }
-        let Some((_, fault)) = last else {
-            let message = "no way to a data connection is left";
-            return Err(Fault::new(Kind::DataConnection, Side::Server, message).on(&self.site.host));
-        };
-        Err(self.no_way(fault))
-    }
-
     /// The next session with this server speaks TLS 1.2, since it does not take our TLS 1.3 data connections.
     pub(super) async fn renew_with_tls12(&mut self) -> Outcome<()> {
         self.site.trust.tls12_only = true;
@@ -305,32 +245,13 @@ impl Session {
         self.renew().await
     }
 
-    async fn try_step(
-        &mut self,
-        step: Step,
-        command: &Command,
-        offset: u64,
-    ) -> Result<Opened, super::data::open::Failure> {
-        let needs = Needs {
-            security: self.security.as_ref(),
-            port_range: self.site.port_range.clone(),
-            external_address: self.site.external_address,
-            source_address: self.site.source_address,
-            open_timeout: OPEN_TIMEOUT.min(self.site.connect_timeout),
-            idle: self.site.data_timeout,
-            offset,
-            stop: self.context.stop.clone(),
-        };
-        open(&mut self.control, step, command, &needs).await
-    }
-
     /// A new connection where the old one is of no use.
-    async fn ensure(&mut self) -> Outcome<()> {
+    pub(super) async fn ensure(&mut self) -> Outcome<()> {
         self.context.stop.check()?;
         if self.control.broken().is_some() { self.renew().await } else { Ok(()) }
     }
 
-    async fn renew(&mut self) -> Outcome<()> {
+    pub(super) async fn renew(&mut self) -> Outcome<()> {
         let folder = self.server_folder.take();
         let security = self.security.as_ref();
         let logged_in = login::login(&self.site, security, &self.context).await;
@@ -346,50 +267,8 @@ impl Session {
     }
 
     /// Whether the connection was found unusable before the command went out, so that sending it again is safe.
-    fn is_unsent(&self, fault: &Fault) -> bool {
+    pub(super) fn is_unsent(&self, fault: &Fault) -> bool {
         fault.kind != Kind::Interrupted && self.control.sent_nothing()
-    }
-
-    fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
-        let attempt = Attempt {
-            step: step.word(),
-            address,
-            worked: fault.is_none(),
-            ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            words: fault.map(|fault| fault.message.clone()).unwrap_or_default(),
-        };
-        let host = self.site.host.clone();
-        self.context.observer.tell(&Event::Attempted { host, attempt: attempt.clone() });
-        if self.attempts.len() >= ATTEMPTS_KEPT_MAX {
-            self.attempts.remove(0);
-        }
-        self.attempts.push(attempt);
-    }
-
-    /// Says once that the data goes another way than was asked for or than before.
-    fn tell_mode(&mut self, step: Step, failed: Option<&(Step, Fault)>) {
-        let wanted = match self.site.mode {
-            Mode::Active => "active",
-            Mode::Passive | Mode::Auto => "passive",
-        };
-        let before = self.told_mode.unwrap_or(wanted);
-        if before != step.mode() {
-            let reason = failed.map(|(_, fault)| fault.message.clone()).unwrap_or_default();
-            let host = self.site.host.clone();
-            self.context.observer.tell(&Event::FellBack {
-                host,
-                from: before,
-                to: step.mode(),
-                reason,
-            });
-        }
-        self.told_mode = Some(step.mode());
-    }
-
-    fn no_way(&self, last: Fault) -> Fault {
-        let tried = if self.site.fallback { "in either mode" } else { "and `fallback` is off" };
-        let message = format!("no data connection could be made, {tried}: {}", last.message);
-        Fault { message, kind: Kind::DataConnection, ..last }
     }
 }
 

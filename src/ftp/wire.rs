@@ -6,6 +6,7 @@
 //! - bounds lines and replies, refuses NUL, and mends `200` without text;
 //! - flushes what it writes whenever it is asked to read (rustls may hold a record back, `facts` guard 1);
 //! - turns into TLS in place, and only if nothing came behind the 234 (STARTTLS injection);
+//! - doubles the byte 0xFF for servers that read Telnet codes, and for no others (`facts` on names);
 //! - acknowledges replies at once, for servers with Nagle's algorithm on;
 //! - writes the dialogue to the log, without passwords.
 
@@ -45,6 +46,9 @@ pub(super) struct Shared {
     /// SHA-256 input: the server's certificate.
     pub(super) certificate: Option<Vec<u8>>,
 }
+
+/// Servers whose names hold 0xFF as it is. The Telnet rules of RFC 959 want it doubled, and ProFTPD does so.
+const WITHOUT_TELNET: [&[u8]; 2] = [b"vsFTPd", b"Pure-FTPd"];
 
 /// One [`Shared`], held by both.
 #[derive(Clone, Default)]
@@ -106,6 +110,8 @@ pub(super) struct Wire {
     /// Bytes on their way down.
     out: Vec<u8>,
     greeted: bool,
+    /// Whether 0xFF stands doubled in commands.
+    telnet: bool,
     ended: bool,
     /// What suppaftp takes for the socket; see [`Connector`].
     stand_in: TcpStream,
@@ -231,6 +237,8 @@ impl Wire {
             }
             Some(_) => self.line.extend_from_slice(b"220 .\r\n"),
         }
+        let says = |name: &&[u8]| shared.greeting.windows(name.len()).any(|part| part == *name);
+        self.telnet = !WITHOUT_TELNET.iter().any(says);
         drop(shared);
         self.greeted = true;
         self.acknowledge();
@@ -317,10 +325,13 @@ impl AsyncWrite for Wire {
         let wire = self.get_mut();
         wire.refuse_unasked(cx)?;
         let more = std::mem::take(&mut wire.link.lock().with_next);
-        for line in command
-            .split_inclusive(|byte| *byte == b'\n')
-            .chain(more.split_inclusive(|byte| *byte == b'\n'))
-        {
+        // suppaftp has doubled every 0xFF of the one, and nobody those of the others.
+        let lines = if wire.telnet {
+            [command, doubled(&more).as_slice()].concat()
+        } else {
+            [single(command).as_slice(), &more].concat()
+        };
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
             tracing::debug!(target: "portolan::control", "> {}", redacted(line));
             wire.out.extend_from_slice(line);
             wire.link.lock().outstanding += 1;
@@ -395,10 +406,27 @@ impl AsyncTlsConnector for Connector {
             line: Vec::new(),
             out: Vec::new(),
             greeted: false,
+            telnet: true,
             ended: false,
             stand_in,
         })
     }
+}
+
+/// Every 0xFF twice.
+pub(super) fn doubled(bytes: &[u8]) -> Vec<u8> {
+    let twice = |byte: &u8| std::iter::repeat_n(*byte, if *byte == 0xff { 2 } else { 1 });
+    bytes.iter().flat_map(twice).collect()
+}
+
+/// Every pair of 0xFF once.
+fn single(bytes: &[u8]) -> Vec<u8> {
+    let mut pending = false;
+    let mut keep = |byte: &u8| {
+        pending = *byte == 0xff && !pending;
+        *byte != 0xff || pending
+    };
+    bytes.iter().copied().filter(|byte| keep(byte)).collect()
 }
 
 /// A command as the log may show it: without what proves who one is.
@@ -414,6 +442,14 @@ pub(super) fn redacted(line: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_byte_255_is_doubled_and_made_single_again() {
+        for bytes in [&b""[..], b"a\xff", b"\xff\xffb", b"\xff\xff\xff"] {
+            assert_eq!(single(&doubled(bytes)), bytes);
+        }
+        assert_eq!(doubled(b"a\xffb"), b"a\xff\xffb");
+    }
 
     #[test]
     fn the_log_shows_no_password() {

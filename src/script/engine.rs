@@ -1,13 +1,16 @@
 //! The engine of one run: limits, hooks, and every function that scripts see.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope, Token};
 
 use super::{
     api,
     imports::Imports,
-    run::{Run, Settings},
+    run::{JobFacts, Run, Settings},
     source::Source,
 };
 use crate::{
@@ -18,6 +21,9 @@ use crate::{
     },
     observe::{Level, visible::visible},
 };
+
+/// What a script reads as `job::NAME` and so on.
+pub const JOB_FACTS: [&str; 4] = ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER"];
 
 /// An engine with the language and its limits, but no run: for checking and for the manual.
 pub fn bare() -> Engine {
@@ -36,9 +42,24 @@ pub fn bare() -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .disable_symbol("eval");
+    allow_debug_in_modules(&mut engine);
     api::register(&mut engine);
     tell(&mut engine, &Settings::default());
     engine
+}
+
+/// `debug` is a function of the language itself, and its parser takes no such word behind `::`; `log::debug` is one.
+#[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
+fn allow_debug_in_modules(engine: &mut Engine) {
+    let is_behind_colons = AtomicBool::new(false);
+    engine.on_parse_token(move |token, _, _| {
+        let is_colons = token == Token::DoubleColon;
+        let is_name = is_behind_colons.swap(is_colons, Ordering::Relaxed);
+        match token {
+            Token::Reserved(word) if is_name && *word == "debug" => Token::Identifier(word),
+            other => other,
+        }
+    });
 }
 
 /// The engine of `run`, which runs `source`.
@@ -61,22 +82,31 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
 
 /// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
 pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
-    let mut known = Scope::new();
-    known.push("args", ());
-    engine.compile_with_scope(&known, text)
+    engine.compile_with_scope(&scope(&Settings::default()), text)
+}
+
+/// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
+pub fn scope(settings: &Settings) -> Scope<'static> {
+    let mut scope = Scope::new();
+    scope.push("args", args(settings));
+    scope
+}
+
+fn args(settings: &Settings) -> rhai::Array {
+    settings.args.iter().cloned().map(Dynamic::from).collect()
 }
 
 /// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
 /// would not see).
 fn tell(engine: &mut Engine, settings: &Settings) {
     let mut facts = Module::new();
-    let args: rhai::Array = settings.args.iter().cloned().map(Dynamic::from).collect();
-    facts.set_var("args", args);
+    facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    job.set_var("NAME", settings.job.name.clone());
-    job.set_var("ATTEMPT", settings.job.attempt);
-    job.set_var("SCHEDULED_FOR", settings.job.scheduled_for.clone());
-    job.set_var("TRIGGER", settings.job.trigger.clone());
+    let JobFacts { name, attempt, scheduled_for, trigger } = settings.job.clone();
+    let values: [Dynamic; 4] = [name.into(), attempt.into(), scheduled_for.into(), trigger.into()];
+    for (fact, value) in JOB_FACTS.into_iter().zip(values) {
+        job.set_var(fact, value);
+    }
     engine.register_static_module("job", job.into());
 }

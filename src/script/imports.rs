@@ -13,6 +13,15 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 use super::{raise::raised, source::read_text};
 use crate::fault::{Fault, Outcome, Side};
 
+/// A file that an import names.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// Its path from where the program was started, for people.
+    pub path: PathBuf,
+    /// The path that it has for sure, which is the same for every import of it.
+    pub real: PathBuf,
+}
+
 /// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
     root: PathBuf,
@@ -27,9 +36,8 @@ impl Imports {
         Self { root: root.to_owned(), under_way: Mutex::default(), done: Mutex::default() }
     }
 
-    /// The file that `name` means, as it is shown and as it really is; fails with `invalid` where it would leave the
-    /// root.
-    pub fn find(&self, name: &str) -> Outcome<(PathBuf, PathBuf)> {
+    /// The file that `name` means; fails with `invalid` where it would leave the root.
+    pub fn find(&self, name: &str) -> Outcome<Imported> {
         let relative = Path::new(name);
         let stays = relative
             .components()
@@ -55,12 +63,12 @@ impl Imports {
             let message = format!("cannot import \"{name}\": it leads out of the script's folder");
             return Err(Fault::invalid(message));
         }
-        Ok((file, real))
+        Ok(Imported { path: file, real })
     }
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let raise = |fault| raised(fault, Position::NONE);
-        let (shown, file) = self.find(name).map_err(raise)?;
+        let Imported { path, real: file } = self.find(name).map_err(raise)?;
         {
             let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {
@@ -73,7 +81,7 @@ impl Imports {
             }
             under_way.push(file.clone());
         }
-        let module = compile(engine, &shown, &file);
+        let module = compile(engine, &path, &file);
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
         let module = Shared::new(module?);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);

@@ -149,6 +149,7 @@ fn words(mut error: EvalAltResult) -> String {
 
 /// The engine's words as people say them.
 fn plain(text: &str) -> String {
+    let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
     if let Some(signature) = text.strip_prefix("Function not found: ") {
         let signature = signature.replace("&str | ImmutableString | String", "string");
         let (name, types) = signature.split_once(' ').unwrap_or((&signature, "()"));

@@ -276,7 +276,7 @@ fn on_this_thread(
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
-        let ended = engine.run_ast(&ast);
+        let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
         ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
         let is_partial = run.partial.load(Ordering::Relaxed);
         Ok(if is_partial { Ended::InPart } else { Ended::Whole })

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use rhai::Map;
 
-use super::value::Options;
+use super::{options::CONNECT, value::Options};
 use crate::{
     fault::{Fault, Outcome},
     ftp::{
@@ -13,32 +13,6 @@ use crate::{
     },
     limits::PARALLEL_MAX,
 };
-
-/// Every option of `ftp::connect`.
-pub const CONNECT_OPTIONS: &[&str] = &[
-    "user",
-    "password",
-    "account",
-    "mode",
-    "fallback",
-    "port_range",
-    "external_address",
-    "source_address",
-    "tls",
-    "ca_file",
-    "client_cert",
-    "client_key",
-    "pin",
-    "insecure",
-    "connect_timeout",
-    "data_timeout",
-    "reply_timeout",
-    "encoding",
-    "list_command",
-    "rate_limit",
-    "parallel",
-    "proxy",
-];
 
 /// Those that are texts, whatever they look like.
 const TEXTS: &[&str] =
@@ -68,7 +42,7 @@ impl Overrides {
             map.insert(key.into(), value);
         }
         let mut probe = Site::new("");
-        apply(&mut probe, &Options::new(&map, "--set", CONNECT_OPTIONS)?)?;
+        apply(&mut probe, &Options::new(&map, "--set", CONNECT)?)?;
         Ok(Self(map))
     }
 }
@@ -83,9 +57,14 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     let mut site = url.site.clone();
     site.folder.clone_from(&url.path);
     for map in [options, &overrides.0] {
-        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT_OPTIONS)?)?;
+        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT)?)?;
     }
     Ok(site)
+}
+
+/// Reads `options` as `ftp::connect` does, without a server.
+pub(super) fn probe(options: &Map) -> Outcome<()> {
+    apply(&mut Site::new(""), &Options::new(options, "ftp::connect", CONNECT)?)
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {

@@ -5,13 +5,18 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod both_ways;
+mod check;
 mod conformance;
+mod functions;
 mod input;
 mod interrupt;
 mod limits;
 mod oneliners;
+mod readme;
 mod rehearse;
 mod run;
+mod scripts;
 mod secrets;
 mod support;
 mod tidy;

@@ -105,7 +105,7 @@ fn a_script_knows_its_arguments_and_its_job() {
             print(now().unix > 1700000000);
             "#,
         )
-        .args(["one", "--two", "-3"])
+        .args(["--", "one", "--two", "-3"])
         .run()
         .succeeds()
         .stdout("[\"one\", \"--two\", \"-3\"]\n3\nscript 1 manual []\nmain\nnothing\ntrue\ntrue\n");
@@ -123,7 +123,6 @@ fn every_caught_value_becomes_a_fault() {
             try { throw "words"; } catch (err) { tell(err); }
             try { fail("mine"); } catch (err) { tell(err); }
             try { let x = 1 / 0; } catch (err) { tell(err); }
-            try { nothing_like_it("x", 1); } catch (err) { tell(err); }
             try { throw #{ message: "in a map" }; } catch (err) { tell(err); }
             try { throw; } catch (err) { tell(err); }
             try { local::read("gone"); } catch (err) { tell(err); }
@@ -138,7 +137,6 @@ fn every_caught_value_becomes_a_fault() {
             "invalid|script|words|0|||false\n",
             "invalid|script|mine|0|||false\n",
             "invalid|script|division by zero: 1 / 0|0|||false\n",
-            "invalid|script|there is no function `nothing_like_it(string, i64)`|0|||false\n",
             "invalid|script|in a map|0|||false\n",
             "invalid|script|the script threw an error without words|0|||false\n",
             "not_found|here|cannot open: no such file or directory|0||gone|false\n",
@@ -191,8 +189,8 @@ fn an_error_in_an_imported_file_shows_the_line_of_that_file() {
             "  in load at script.rhai:2:8\n",
         ));
     portolan().script("import \"lib/bad\" as bad;\n").run().fails_with(3).stderr(concat!(
-        "error: syntax error: Unexpected ';'\n",
-        "  --> lib/bad.rhai:2:9\n  |\n2 | let y = ;\n  |         ^\n",
+        "error: unexpected ';'\n",
+        "  --> lib/bad.rhai:2:9\n  |\n2 | let y = ;\n  |         ^\n\n1 error, nothing was run\n",
     ));
 }
 
@@ -237,11 +235,11 @@ fn each_end_has_its_exit_code() {
     let run = |text: &str| Portolan::new().script(text).run();
     run("print(1);").stdout("1\n");
     run("exit(0); print(1);").succeeds();
-    run("let x = ;").fails_with(3).stderr_has("error: syntax error: Unexpected ';'\n");
+    run("let x = ;").fails_with(3).stderr_has("error: unexpected ';'\n");
     run("fail(\"enough\");").fails_with(3).stderr_has("error: enough\n");
     run("throw 42;").fails_with(3).stderr_has("error: 42\n");
     run("try { exit(9); } catch (err) {}").fails_with(3).stderr_has("ended itself with exit(9)\n");
-    run("prnt(1);").fails_with(3).stderr_has("error: there is no function `prnt(i64)`\n");
+    run("prnt(1);").fails_with(3).stderr_has("error: there is no function `prnt`");
     run("ftp::connect(\"ftp://127.0.0.1:1\");").fails_with(4).stderr_has("connection refused\n");
     run("local::read(\"gone\");").fails_with(5).stderr_has("error: gone: cannot open");
     Portolan::new()

@@ -315,7 +315,10 @@ async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Ou
         return Ok(Data::plain(tcp, needs.idle, needs.stop.clone()));
     };
     let (connector, name) = security.handshake();
-    let shaken = needs.stop.race(timeout(needs.open_timeout, connector.connect(name, tcp))).await?;
+    let shaken = needs
+        .stop
+        .race(timeout(needs.open_timeout, connector.connect(name, super::buffered(tcp))))
+        .await?;
     let fault = match shaken {
         Ok(Ok(tls)) => return Ok(Data::secure(tls, needs.idle, needs.stop.clone())),
         Ok(Err(error)) => {

@@ -34,6 +34,24 @@ impl Step {
         matches!(self, Self::Eprt | Self::Port)
     }
 
+    /// The step that tries the same connection with another command.
+    const fn twin(self) -> Self {
+        match self {
+            Self::Epsv => Self::Pasv,
+            Self::Pasv => Self::Epsv,
+            Self::Eprt => Self::Port,
+            Self::Port => Self::Eprt,
+        }
+    }
+
+    /// The step that would wait as long for nothing, after this one ended with `fault` on its way to or from
+    /// `address`. A refused connection or a 425 costs nothing, so its twin may try another port; and where no address
+    /// was come to, it was the command that got lost.
+    pub fn shares_its_fate(self, fault: &Fault, address: &str) -> Option<Self> {
+        let is_wait = matches!(fault.kind, Kind::Timeout | Kind::DataConnection) && fault.code == 0;
+        (is_wait && !address.is_empty()).then_some(self.twin())
+    }
+
     /// `active` or `passive`.
     pub const fn mode(self) -> &'static str {
         if self.is_active() { "active" } else { "passive" }
@@ -111,9 +129,11 @@ impl Ladder {
 
 /// Whether a reply that refuses a transfer says that the data connection is at fault, so that another way may do.
 ///
-/// 425 and 426 speak of the data connection (RFC 959, 4.2.2). 421, 530, 550 and 552 would be the same in any mode.
+/// 425 and 426 speak of the data connection (RFC 959, 4.2.2), 522 of its TLS, and 503 of the command that should have
+/// named a port. 421, 530, 550 and 552 would be the same in any mode, and so would 500, 502 and 504: they speak of the
+/// command itself.
 pub const fn is_matter_of_mode(code: u16) -> bool {
-    matches!(code, 425 | 426 | 500..=504 | 522)
+    matches!(code, 425 | 426 | 503 | 522)
 }
 
 #[cfg(test)]
@@ -149,6 +169,20 @@ mod tests {
         assert_eq!(ladder.steps(), [Epsv, Pasv, Eprt, Port]);
         ladder.failed(Epsv, &fault(Kind::Unreachable));
         assert_eq!(ladder.steps(), [Pasv, Eprt, Port, Epsv]);
+    }
+
+    #[test]
+    fn nobody_waits_twice_for_the_same_connection() {
+        for (step, kind, address, skipped) in [
+            (Eprt, Kind::DataConnection, "10.0.0.1:4000", Some(Port)),
+            (Epsv, Kind::Timeout, "10.0.0.1:4000", Some(Pasv)),
+            (Epsv, Kind::Timeout, "", None),
+            (Epsv, Kind::Unreachable, "10.0.0.1:4000", None),
+        ] {
+            assert_eq!(step.shares_its_fate(&fault(kind), address), skipped, "{step:?} {kind}");
+        }
+        let busy = Fault { code: 425, ..fault(Kind::DataConnection) };
+        assert_eq!(Eprt.shares_its_fate(&busy, "10.0.0.1:4000"), None);
     }
 
     #[test]

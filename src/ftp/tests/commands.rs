@@ -9,6 +9,7 @@ use crate::{
         path::RemotePath,
         secret::Secret,
         session::{Context, Session},
+        transfer::Text,
     },
     observe::{Event, Observer, Sink},
 };
@@ -51,6 +52,19 @@ async fn s16_a_text_with_a_line_end_never_reaches_the_wire() {
         }
         assert_eq!(bench.count("DELE") + bench.count("b"), 0, "{:?}", bench.commands());
     }
+}
+
+#[tokio::test]
+async fn s16_the_byte_255_reaches_names_as_it_is() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let bench = bench(&[], false);
+    let mut session = bench.open().await.unwrap();
+    let name = b"\xffy\xff\xff";
+    let at = path("/").join(name).unwrap();
+    session.upload(&mut Text::new(b"x"), 1, None, &at).await.unwrap();
+    assert!(bench.folder.path().join(OsStr::from_bytes(name)).exists());
+    assert_eq!(session.stat(&at).await.unwrap().name, name);
+    assert!(session.read(&at, 9).await.unwrap() == b"x");
 }
 
 #[tokio::test]

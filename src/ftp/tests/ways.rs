@@ -1,7 +1,7 @@
 //! Data connections: every mode, and from the one that fails to the one that works.
 
-use super::{bench, round_trip};
-use crate::ftp::site::Mode;
+use super::{bench, get, path, round_trip};
+use crate::{fault::Kind, ftp::site::Mode};
 
 #[tokio::test]
 async fn a_file_goes_up_and_comes_down_in_every_mode_plain_and_protected() {
@@ -36,4 +36,48 @@ async fn the_session_goes_over_to_the_mode_that_works() {
             .unwrap_or_else(|fault| panic!("{plan}: {fault}\n{:#?}", bench.server.log()));
         assert_eq!(session.route(), route, "{plan}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_the_server_does_not_know_is_no_matter_of_mode() {
+    for reply in ["500 what", "502 no", "504 not so"] {
+        let bench = bench(&[&format!("reply=MLSD:{reply}"), &format!("reply=RETR:{reply}")], false);
+        bench.file("a", "x");
+        let mut session = bench.open().await.unwrap();
+        // LIST does instead, for this listing and all others.
+        for _ in 0..2 {
+            assert_eq!(session.list(&path("/")).await.unwrap().entries.len(), 1, "{reply}");
+        }
+        assert_eq!((bench.count("MLSD"), session.route()), (1, "epsv"), "{reply}");
+        let fault = get(&mut session, "/a").await.0.unwrap_err();
+        assert_eq!(fault.kind, Kind::Unsupported, "{fault}");
+        assert_eq!((bench.count("RETR"), bench.count("EPRT")), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_answered_425_goes_another_way_and_is_no_failure() {
+    for plan in ["retr-425*1", "retr-425*2"] {
+        let bench = bench(&[plan], false);
+        bench.file("a", "bytes");
+        let mut session = bench.open().await.unwrap();
+        assert_eq!(get(&mut session, "/a").await.1, b"bytes", "{plan}");
+        assert_eq!(bench.count("USER"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_connects_is_left_for_passive_mode() {
+    let mut bench = bench(&["active-silent"], false);
+    bench.site.mode = Mode::Active;
+    bench.site.connect_timeout = std::time::Duration::from_millis(300);
+    bench.file("a", "bytes");
+    let mut session = bench.open().await.unwrap();
+    assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+    assert_eq!(session.route(), "epsv");
+    let words: Vec<_> = session.attempts().iter().map(|attempt| attempt.step).collect();
+    assert_eq!(words, ["eprt", "epsv"]);
+    // The next one begins where this one ended.
+    assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+    assert_eq!(session.attempts().len(), 3);
 }

@@ -105,6 +105,7 @@ impl Session {
             }
             let verified = self.verify(&temporary, size, modified).await?;
             self.put_in_place(&temporary, &remote).await?;
+            self.see_name(&remote).await?;
             Ok((sent, verified))
         };
         let result = work.await;

@@ -9,6 +9,7 @@ pub mod reports;
 pub mod run;
 pub mod times;
 pub mod transfers;
+pub mod trees;
 
 use rhai::{Engine, Module, combine_with_exported_module, exported_module};
 
@@ -18,6 +19,7 @@ pub fn register(engine: &mut Engine) {
     combine_with_exported_module!(&mut ftp, "connect", connect::functions);
     combine_with_exported_module!(&mut ftp, "names", names::functions);
     combine_with_exported_module!(&mut ftp, "transfers", transfers::functions);
+    combine_with_exported_module!(&mut ftp, "trees", trees::functions);
     engine.register_static_module("ftp", ftp.into());
     engine.register_static_module("local", exported_module!(local::functions).into());
     engine.register_static_module("log", exported_module!(log::functions).into());

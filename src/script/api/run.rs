@@ -12,6 +12,7 @@ use crate::{
     ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
     script::{
+        options::RETRY,
         raise::{self, Raise, RhaiResultOf, raised},
         run::Run,
         secrets, show,
@@ -37,9 +38,14 @@ fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
 
 /// How often, and with which first pause.
 fn patience(options: &Map) -> Outcome<(i64, Duration)> {
-    let options = Options::new(options, "retry", &["attempts", "backoff"])?;
+    let options = Options::new(options, "retry", RETRY)?;
     let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
     Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
+}
+
+/// Reads `options` as `retry` does, and tries nothing.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    patience(options).map(drop)
 }
 
 fn try_again(
@@ -78,7 +84,7 @@ pub mod functions {
     /// A password or the like: shows itself to nobody.
     pub type Secret = Value;
 
-    /// The secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
+    /// Gives the secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
     /// Prints as `***`. Raises `not_found`.
     ///
     /// ```rhai
@@ -108,7 +114,7 @@ pub mod functions {
         format!("{secret}{text}").into()
     }
 
-    /// The environment variable `name`, or `()` if it is not set.
+    /// Gives the environment variable `name`, or `()` if it is not set.
     ///
     /// ```rhai
     /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
@@ -121,7 +127,7 @@ pub mod functions {
         }
     }
 
-    /// Waits: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
+    /// Waits for a time: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
     ///
     /// ```rhai
     /// sleep("250ms");

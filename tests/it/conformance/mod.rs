@@ -1,6 +1,7 @@
 //! One suite for all servers: what a session promises, kept by vsftpd, ProFTPD and Pure-FTPd, plain and under TLS,
 //! active and passive, over IPv4 and IPv6.
 
+mod ends;
 mod errors;
 mod files;
 mod folders;

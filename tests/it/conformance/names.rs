@@ -37,7 +37,7 @@ pub(super) async fn survive_as_they_are(stand: &mut Stand<'_>) -> Result<(), Fau
     let is_pure = stand.cell.kind == Kind::PureFtpd;
     let is_taken = |name: &&[u8]| !is_pure || !name.contains(&b'\\') && !name.ends_with(b" ");
     let mut names: Vec<&[u8]> = ODD.iter().map(|name| name.as_bytes()).filter(is_taken).collect();
-    names.extend([long.as_bytes(), b"caf\xe9".as_slice()]);
+    names.extend([long.as_bytes(), b"caf\xe9".as_slice(), b"y\xffz"]);
     let folder = path("/work/odd");
     for name in &names {
         let at = folder.join(name)?;

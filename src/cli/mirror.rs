@@ -1,0 +1,153 @@
+//! `portolan mirror`: a whole folder to or from a server.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::{
+    common::{Common, interruptible, with_session},
+    exit, report,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{path::RemotePath, session::Session, url::Url},
+    mirror::{self, Compare, Direction, Rules, report::Report},
+};
+
+/// What `portolan mirror` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to copy: a local folder or a URL
+    source: String,
+    /// What to make like it: a URL or a local folder
+    target: String,
+    /// Removes what the source does not have: last, and only if nothing failed
+    #[arg(long)]
+    delete: bool,
+    /// Says what would be done, and does nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Only what matches, as in .gitignore; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Nothing that matches, as in .gitignore; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Sessions at the same time
+    #[arg(long, value_name = "N")]
+    parallel: Option<u16>,
+    /// When two files are held to be the same
+    #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
+    compare: CompareBy,
+    /// Does nothing at all if more than that would be removed
+    #[arg(long, value_name = "N")]
+    max_delete: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CompareBy {
+    Auto,
+    Size,
+    #[value(name = "size_time", alias = "size-time")]
+    SizeTime,
+    Checksum,
+}
+
+/// One side is here, the other there.
+struct Sides {
+    direction: Direction,
+    local: PathBuf,
+    url: Url,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let sides = sides(&args.source, &args.target)?;
+        let site = common.site(&sides.url)?;
+        let rules = rules(args, site.parallel);
+        // What cannot be meant is said before anything is connected.
+        rules.check()?;
+        Ok((sides, site, rules, common.single_context()?))
+    };
+    let (sides, site, rules, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let (stop, json) = (context.stop.clone(), common.json());
+    let dry_run = args.dry_run;
+    interruptible(&stop, move || {
+        let mut done = Report::default();
+        let result = with_session(site, &context, async |session| {
+            done = work(session, &sides, &rules, dry_run).await?;
+            Ok(())
+        });
+        match result {
+            Ok(()) => tell(&done, dry_run, json),
+            Err(fault) => report::fault(&fault),
+        }
+    })
+}
+
+async fn work(
+    session: &mut Session,
+    sides: &Sides,
+    rules: &Rules,
+    dry_run: bool,
+) -> Outcome<Report> {
+    let Sides { direction, local, url } = sides;
+    let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+    match direction {
+        Direction::Up => mirror::up(session, local, &remote, rules, dry_run).await,
+        Direction::Down => mirror::down(session, &remote, local, rules, dry_run).await,
+    }
+}
+
+/// Says what was done, and what was not.
+fn tell(done: &Report, dry_run: bool, json: bool) -> u8 {
+    if json {
+        report::output(&done.json());
+    } else {
+        let plan = if dry_run { done.plan.as_slice() } else { &[] };
+        let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
+        report::output(&(lines.concat() + format!("{done}\n").as_str()));
+    }
+    for fault in &done.errors {
+        report::fault(fault);
+    }
+    if done.failed > 0 { exit::IN_PART } else { exit::DONE }
+}
+
+fn rules(args: &Args, parallel: u16) -> Rules {
+    Rules {
+        delete: args.delete,
+        include: args.include.clone(),
+        exclude: args.exclude.clone(),
+        compare: match args.compare {
+            CompareBy::Auto => Compare::Auto,
+            CompareBy::Size => Compare::Size,
+            CompareBy::SizeTime => Compare::SizeTime,
+            CompareBy::Checksum => Compare::Checksum,
+        },
+        max_delete: args.max_delete,
+        parallel: args.parallel.unwrap_or(parallel),
+        ..Rules::default()
+    }
+}
+
+fn sides(source: &str, target: &str) -> Outcome<Sides> {
+    let (direction, local, url) = match (Url::is_one(source), Url::is_one(target)) {
+        (false, true) => (Direction::Up, source, target),
+        (true, false) => (Direction::Down, target, source),
+        (true, true) => {
+            return Err(Fault::invalid(
+                "one side must be a folder of this machine, and both are URLs",
+            ));
+        }
+        (false, false) => {
+            return Err(Fault::invalid(
+                "one side must be a URL (ftp://, ftpes:// or ftps://), and none is",
+            ));
+        }
+    };
+    Ok(Sides { direction, local: PathBuf::from(local), url: Url::parse(url)? })
+}

@@ -1,0 +1,166 @@
+//! Whether a file of the target is that of the source.
+
+use std::{cmp::Ordering, fmt};
+
+use super::{
+    plan::{Direction, Heading},
+    rules::{Compare, Rules},
+    tree::Node,
+};
+
+/// What comparing two files comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// They are the same.
+    Same,
+    /// They have the same size, and their times cannot be compared.
+    SameSize,
+    /// The target's stays, since it is not known to be older (`newer_only`).
+    Kept,
+    /// The source's is wanted.
+    Differs(Difference),
+}
+
+/// Why a file moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// The target has none.
+    New,
+    /// The sizes differ.
+    Size,
+    /// The times differ.
+    Time,
+    /// Neither can be told: size and time of one are not known.
+    Unknown,
+    /// Something else stands in its place, and goes first.
+    Replaced,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Size => "size differs",
+            Self::Time => "time differs",
+            Self::Unknown => "size not known",
+            Self::Replaced => "takes another's place",
+        })
+    }
+}
+
+/// Compares two files under one name.
+pub(super) fn compare(source: &Node, target: &Node, rules: &Rules, heading: &Heading) -> Judgement {
+    // MFMT sets whole seconds, whatever the server shows.
+    let unit_ns = if heading.direction == Direction::Up { 1_000_000_000 } else { 0 };
+    let order = source.order(target, unit_ns);
+    let is_same_size = source.size.zip(target.size).map(|(one, two)| one == two);
+    let judgement = judge(is_same_size, order, rules.compare, heading.keeps_times);
+    match judgement {
+        Judgement::Differs(_) if rules.newer_only && order != Some(Ordering::Greater) => {
+            Judgement::Kept
+        }
+        judgement => judgement,
+    }
+}
+
+fn judge(
+    is_same_size: Option<bool>,
+    order: Option<Ordering>,
+    compare: Compare,
+    keeps_times: bool,
+) -> Judgement {
+    use Judgement::{Differs, Same, SameSize};
+    if is_same_size == Some(false) {
+        return Differs(Difference::Size);
+    }
+    if compare == Compare::Size {
+        return if is_same_size.is_some() { Same } else { Differs(Difference::Unknown) };
+    }
+    match order {
+        Some(Ordering::Equal) => Same,
+        // The target's time is that of its arrival, which comes after that of the file.
+        Some(Ordering::Less) if !keeps_times => Same,
+        Some(_) => Differs(Difference::Time),
+        None if is_same_size.is_some() => SameSize,
+        None => Differs(Difference::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::ftp::{
+        listing::{Modified, Precision},
+        path::RemotePath,
+    };
+
+    fn file(size: u64, ms: i64, precision: Precision) -> Node {
+        let time = Timestamp::from_millisecond(ms).unwrap();
+        Node::file(Some(size), Some(Modified::Utc(time, precision)), None)
+    }
+
+    fn heading(direction: Direction, keeps_times: bool) -> Heading {
+        let (local, remote) = (PathBuf::from("/here"), RemotePath::root());
+        Heading { direction, local, remote, keeps_times }
+    }
+
+    #[test]
+    fn times_are_compared_as_exactly_as_both_are_known() {
+        use Precision::{Day, Millisecond, Minute, Second};
+        let same = Judgement::Same;
+        let time = Judgement::Differs(Difference::Time);
+        for (direction, apart_ms, precision, judgement) in [
+            (Direction::Up, 999, Second, same),
+            (Direction::Up, 1000, Second, time),
+            (Direction::Up, -1000, Second, time),
+            (Direction::Up, 999, Millisecond, same),
+            (Direction::Down, 999, Millisecond, time),
+            (Direction::Down, 999, Second, same),
+            (Direction::Up, 59_999, Minute, same),
+            (Direction::Up, 60_000, Minute, time),
+            (Direction::Down, 86_399_999, Day, same),
+        ] {
+            let source = file(1, 1_000_000_000 + apart_ms, Millisecond);
+            let target = file(1, 1_000_000_000, precision);
+            let found = compare(&source, &target, &Rules::default(), &heading(direction, true));
+            assert_eq!(found, judgement, "{direction:?} {apart_ms} {precision:?}");
+        }
+    }
+
+    #[test]
+    fn where_times_are_not_kept_a_later_target_is_the_same() {
+        let heading = heading(Direction::Up, false);
+        let rules = Rules::default();
+        let (early, late) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
+        assert_eq!(compare(&early, &late, &rules, &heading), Judgement::Same);
+        assert_eq!(compare(&late, &early, &rules, &heading), Judgement::Differs(Difference::Time));
+    }
+
+    #[test]
+    fn s58_a_time_in_an_unknown_zone_decides_nothing() {
+        let zoneless = |size| {
+            let time = jiff::civil::date(2020, 1, 1).at(0, 0, 0, 0);
+            Node::file(Some(size), Some(Modified::Server(time, Precision::Minute)), None)
+        };
+        let heading = heading(Direction::Down, true);
+        let local = file(1, 0, Precision::Millisecond);
+        let rules = Rules::default();
+        assert_eq!(compare(&zoneless(1), &local, &rules, &heading), Judgement::SameSize);
+        let size = Judgement::Differs(Difference::Size);
+        assert_eq!(compare(&zoneless(2), &local, &rules, &heading), size);
+        let rules = Rules { newer_only: true, ..rules };
+        assert_eq!(compare(&zoneless(2), &local, &rules, &heading), Judgement::Kept);
+    }
+
+    #[test]
+    fn sizes_alone_decide_where_that_is_asked_for() {
+        let heading = heading(Direction::Down, true);
+        let rules = Rules { compare: Compare::Size, ..Rules::default() };
+        let (one, two) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
+        assert_eq!(compare(&one, &two, &rules, &heading), Judgement::Same);
+    }
+}

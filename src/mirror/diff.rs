@@ -1,0 +1,310 @@
+//! The difference of two trees as a plan. Pure: reads and changes nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{
+    compare::{Difference, Judgement, compare},
+    plan::{Act, Counts, Direction, Heading, Plan, Step},
+    rules::Rules,
+    scan::place,
+    tree::{Node, NodeKind, Survey, Tree, above, parent},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    observe::visible::visible,
+};
+
+/// Files above which a plan may not delete more than half.
+const FEW_FILES: usize = 10;
+
+/// Lists the steps that make `target` like `source`; fails with `guard` when it would delete too much of it.
+pub fn plan(source: &Survey, target: &Survey, heading: Heading, rules: Rules) -> Outcome<Plan> {
+    let mut diff = Diff::new(&source.tree, &target.tree, &heading, &rules);
+    if rules.delete {
+        diff.delete();
+    }
+    diff.counts.skipped += source.left_out.len() as u64;
+    diff.copy();
+    diff.guard()?;
+    let mut faults = source.faults.clone();
+    if rules.delete {
+        faults.extend(target.faults.iter().cloned());
+    }
+    faults.append(&mut diff.faults);
+    let (steps, counts) = (diff.steps(), diff.counts);
+    Ok(Plan { heading, rules, steps, counts, faults })
+}
+
+/// A difference on its way.
+struct Diff<'a> {
+    source: &'a Tree,
+    target: &'a Tree,
+    heading: &'a Heading,
+    rules: &'a Rules,
+    counts: Counts,
+    faults: Vec<Fault>,
+    /// What goes, in the order of paths backwards: what is in a folder before the folder.
+    deletes: Vec<(&'a [u8], Act)>,
+    /// Of these, what something of the source takes the place of.
+    replaced: BTreeSet<&'a [u8]>,
+    /// What cannot be done, and so nothing below it.
+    blocked: BTreeSet<&'a [u8]>,
+    folders: BTreeSet<&'a [u8]>,
+    files: Vec<Step>,
+}
+
+impl<'a> Diff<'a> {
+    fn new(source: &'a Tree, target: &'a Tree, heading: &'a Heading, rules: &'a Rules) -> Self {
+        Self {
+            source,
+            target,
+            heading,
+            rules,
+            counts: Counts::default(),
+            faults: Vec::new(),
+            deletes: Vec::new(),
+            replaced: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            folders: BTreeSet::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Finds what goes from the target: only what is surely not in the source, and only where both sides are known
+    /// (classes C20 and C2). A folder in which anything stays, stays.
+    fn delete(&mut self) {
+        let mut known = Known { source: self.source, target: self.target, folders: HashMap::new() };
+        let mut staying = BTreeSet::new();
+        for (path, node) in self.target.nodes().rev() {
+            let is_extra = match self.source.get(path) {
+                None => known.is_gone(path),
+                Some(source) => is_conflict(source, node) && known.is_safe(parent(path)),
+            };
+            let is_whole =
+                !node.is_folder() || node.listed && !node.holds_more && !staying.contains(path);
+            let act = match node.kind {
+                NodeKind::File => Act::DeleteFile,
+                NodeKind::Folder => Act::DeleteFolder,
+                NodeKind::Way | NodeKind::Other => {
+                    staying.insert(parent(path));
+                    continue;
+                }
+            };
+            if !(is_extra && is_whole) {
+                staying.insert(parent(path));
+                continue;
+            }
+            if self.source.get(path).is_some() {
+                self.replaced.insert(path);
+            }
+            self.deletes.push((path, act));
+        }
+        self.counts.deletes = self.deletes.len() as u64;
+    }
+
+    /// Finds what goes to the target.
+    fn copy(&mut self) {
+        if self.target.get(b"").is_none() {
+            self.folders.insert(b"");
+        }
+        for (path, node) in self.source.nodes() {
+            if !self.blocked.is_empty() && above(path).any(|above| self.blocked.contains(above)) {
+                self.counts.skipped += u64::from(node.kind == NodeKind::File);
+                continue;
+            }
+            match node.kind {
+                NodeKind::File => self.copy_file(path, node),
+                NodeKind::Folder => self.copy_folder(path, node),
+                NodeKind::Way => self.pass_folder(path, node),
+                NodeKind::Other => {}
+            }
+        }
+    }
+
+    fn copy_file(&mut self, path: &'a [u8], node: &Node) {
+        let difference = match self.target.get(path) {
+            None => Difference::New,
+            Some(_) if self.replaced.contains(path) => Difference::Replaced,
+            Some(target) if target.kind == NodeKind::File => {
+                match compare(node, target, self.rules, self.heading) {
+                    Judgement::Differs(difference) => difference,
+                    judgement => return self.leave(judgement),
+                }
+            }
+            Some(target) => return self.conflict(path, node, target),
+        };
+        let missing = above(path).take_while(|folder| {
+            self.replaced.contains(folder) || self.target.get(folder).is_none()
+        });
+        self.folders.extend(missing);
+        let act = match self.heading.direction {
+            Direction::Up => Act::Put(difference),
+            Direction::Down => Act::Get(difference),
+        };
+        let (size, modified) = (node.size, node.modified);
+        self.counts.transfers += 1;
+        self.counts.bytes += size.unwrap_or(0);
+        self.files.push(Step { act, path: path.to_vec(), size, modified });
+    }
+
+    fn copy_folder(&mut self, path: &'a [u8], node: &Node) {
+        match self.target.get(path) {
+            Some(target) if target.is_folder() => {}
+            Some(target) if !self.replaced.contains(path) => self.conflict(path, node, target),
+            _ => {
+                self.folders.insert(path);
+                self.folders.extend(above(path).filter(|folder| self.target.get(folder).is_none()));
+            }
+        }
+    }
+
+    fn pass_folder(&mut self, path: &'a [u8], node: &Node) {
+        if let Some(target) = self.target.get(path)
+            && !target.is_folder()
+            && !self.replaced.contains(path)
+        {
+            self.conflict(path, node, target);
+        }
+    }
+
+    fn leave(&mut self, judgement: Judgement) {
+        match judgement {
+            Judgement::Kept => self.counts.skipped += 1,
+            _ => self.counts.unchanged += 1,
+        }
+        self.counts.by_size += u64::from(judgement == Judgement::SameSize);
+    }
+
+    fn conflict(&mut self, path: &'a [u8], source: &Node, target: &Node) {
+        let (wanted, found) = (word(source), word(target));
+        let reason = match (target.kind, self.rules.delete) {
+            (NodeKind::Other, _) => "which is left alone",
+            (_, true) => "which cannot go",
+            (_, false) => "which stays unless `delete` is on",
+        };
+        let message = format!("{found} stands in the place of this {wanted}, {reason}");
+        let shown = match self.heading.direction {
+            Direction::Up => place(&self.heading.remote, path).map(|place| place.to_string()),
+            Direction::Down => Ok(visible(path)),
+        };
+        let side = match self.heading.direction {
+            Direction::Up => Side::Server,
+            Direction::Down => Side::Here,
+        };
+        let shown = shown.unwrap_or_else(|_| visible(path));
+        self.faults.push(Fault::new(Kind::Refused, side, message).at(shown));
+        self.blocked.insert(path);
+    }
+
+    /// Fails when so much goes that a mistake is likelier than a wish (S53, S54).
+    fn guard(&self) -> Outcome<()> {
+        let deletes = self.deletes.len();
+        if deletes == 0 {
+            return Ok(());
+        }
+        let files = self.deletes.iter().filter(|(_, act)| *act == Act::DeleteFile).count();
+        let known = self.target.files();
+        let message = if self.source.files() == 0 {
+            format!("the source has no files at all, and {deletes} deletes would follow")
+        } else if self.rules.max_delete.is_some_and(|max| self.counts.deletes > max) {
+            let max = self.rules.max_delete.unwrap_or(0);
+            format!("{deletes} deletes would be needed, and `max_delete` is {max}")
+        } else if known > FEW_FILES && files > known / 2 {
+            format!("{files} of the {known} files of the target would be deleted, more than half")
+        } else {
+            return Ok(());
+        };
+        let message = format!("{message}: nothing was changed");
+        Err(Fault::new(Kind::Guard, Side::Here, message))
+    }
+
+    /// All steps in their order.
+    fn steps(&mut self) -> Vec<Step> {
+        let is_late = |path: &[u8]| {
+            let replaced = &self.replaced;
+            !replaced.is_empty()
+                && (replaced.contains(path) || above(path).any(|folder| replaced.contains(folder)))
+        };
+        let plain = |(path, act): (&[u8], Act)| Step {
+            act,
+            path: path.to_vec(),
+            size: None,
+            modified: None,
+        };
+        let folders = self.folders.iter().map(|path| (*path, Act::MakeFolder));
+        let (late_folders, folders): (Vec<_>, Vec<_>) =
+            folders.partition(|(path, _)| is_late(path));
+        let files = std::mem::take(&mut self.files);
+        let (late_files, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|step| is_late(&step.path));
+        // Files first: the folders are empty when their turn comes.
+        let (gone_files, gone_folders): (Vec<_>, Vec<_>) =
+            self.deletes.iter().copied().partition(|(_, act)| *act == Act::DeleteFile);
+        let mut steps: Vec<_> = folders.into_iter().map(plain).collect();
+        steps.extend(files);
+        steps.extend(gone_files.into_iter().chain(gone_folders).map(plain));
+        steps.extend(late_folders.into_iter().map(plain));
+        steps.extend(late_files);
+        steps
+    }
+}
+
+/// What may be relied on about what is *not* in a tree.
+struct Known<'a> {
+    source: &'a Tree,
+    target: &'a Tree,
+    folders: HashMap<&'a [u8], bool>,
+}
+
+impl<'a> Known<'a> {
+    /// Whether `path`, which the source's tree does not have, is not in the source.
+    fn is_gone(&mut self, path: &'a [u8]) -> bool {
+        let folder = parent(path);
+        if !self.is_safe(folder) {
+            return false;
+        }
+        let name = path.get(folder.len()..).unwrap_or_default();
+        let is_hidden = name.strip_prefix(b"/").unwrap_or(name).starts_with(b".");
+        match self.source.get(folder) {
+            Some(above) if above.is_folder() => above.shows_hidden || !is_hidden,
+            // With its folder it is gone as well.
+            _ => true,
+        }
+    }
+
+    /// Whether the folder `path` of the target is known wholly on both sides, with all above it.
+    fn is_safe(&mut self, path: &'a [u8]) -> bool {
+        if let Some(known) = self.folders.get(path) {
+            return *known;
+        }
+        let is_listed = self.target.get(path).is_some_and(|folder| folder.listed);
+        let is_safe = is_listed
+            && match self.source.get(path) {
+                Some(folder) if folder.is_folder() => {
+                    folder.listed && (path.is_empty() || self.is_safe(parent(path)))
+                }
+                // A file that wants the folder's place.
+                Some(node) => node.kind == NodeKind::File && self.is_safe(parent(path)),
+                None => !path.is_empty() && self.is_gone(path),
+            };
+        self.folders.insert(path, is_safe);
+        is_safe
+    }
+}
+
+/// Whether one is a file where the other is a folder.
+fn is_conflict(source: &Node, target: &Node) -> bool {
+    match source.kind {
+        NodeKind::File => target.kind == NodeKind::Folder,
+        NodeKind::Folder => target.kind == NodeKind::File,
+        NodeKind::Way | NodeKind::Other => false,
+    }
+}
+
+const fn word(node: &Node) -> &'static str {
+    match node.kind {
+        NodeKind::File => "file",
+        NodeKind::Folder | NodeKind::Way => "folder",
+        NodeKind::Other => "a link or device",
+    }
+}

@@ -1,0 +1,163 @@
+//! Plans: what is to be done so that the target becomes like the source, as a value that can be shown and applied.
+
+use std::{fmt, path::PathBuf};
+
+use super::{compare::Difference, report::Report, rules::Rules};
+use crate::{
+    fault::Fault,
+    ftp::{listing::Modified, path::RemotePath},
+    observe::{size_text, visible::visible},
+};
+
+/// Which way the files go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From here to the server.
+    Up,
+    /// From the server to here.
+    Down,
+}
+
+/// Between what and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// Which way.
+    pub direction: Direction,
+    /// The folder of this machine.
+    pub local: PathBuf,
+    /// The folder of the server, absolute.
+    pub remote: RemotePath,
+    /// Whether files in the target get the time that they have in the source.
+    pub keeps_times: bool,
+}
+
+/// What is done to one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// A folder is made.
+    MakeFolder,
+    /// A file goes to the server.
+    Put(Difference),
+    /// A file comes from the server.
+    Get(Difference),
+    /// A file of the target goes.
+    DeleteFile,
+    /// A folder of the target goes, empty by then.
+    DeleteFolder,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What is done.
+    pub act: Act,
+    /// To which path below both folders; the folder itself is the empty path.
+    pub path: Vec<u8>,
+    /// Bytes of the file that moves, where they are known.
+    pub size: Option<u64>,
+    /// Its time in the source.
+    pub modified: Option<Modified>,
+}
+
+/// What a plan comes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Files that move.
+    pub transfers: u64,
+    /// Bytes in them, as far as sizes are known.
+    pub bytes: u64,
+    /// Files and folders that go.
+    pub deletes: u64,
+    /// Files that are the same on both sides.
+    pub unchanged: u64,
+    /// Of these, the ones that only their size says so of.
+    pub by_size: u64,
+    /// What is left alone because a rule says so.
+    pub skipped: u64,
+}
+
+/// Steps in the order in which they are done, and what can already be seen to fail.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Between what and what.
+    pub heading: Heading,
+    /// By which rules.
+    pub rules: Rules,
+    /// Folders, transfers, deletes; then the folders and transfers into places that deletes make free.
+    pub steps: Vec<Step>,
+    /// What they come to.
+    pub counts: Counts,
+    /// What fails whatever is done: names in each other's way, folders that could not be listed.
+    pub faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        self.steps.iter().map(ToString::to_string).collect()
+    }
+
+    /// The report of a run that has done nothing of it yet.
+    pub fn report(&self) -> Report {
+        Report {
+            skipped: self.counts.skipped,
+            unchanged: self.counts.unchanged,
+            failed: self.faults.len() as u64,
+            errors: self.faults.clone(),
+            plan: self.lines(),
+            ..Report::default()
+        }
+    }
+}
+
+impl Act {
+    /// The word that stands first in a line of the plan.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MakeFolder => "mkdir",
+            Self::Put(_) => "put",
+            Self::Get(_) => "get",
+            Self::DeleteFile | Self::DeleteFolder => "delete",
+        }
+    }
+
+    /// Whether it takes something away.
+    pub const fn is_delete(self) -> bool {
+        matches!(self, Self::DeleteFile | Self::DeleteFolder)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
+        write!(f, "{}  {path}", self.act.word())?;
+        match (self.act, self.size) {
+            (Act::MakeFolder, _) => f.write_str("/"),
+            (Act::DeleteFile, _) => f.write_str("  (not in source)"),
+            (Act::DeleteFolder, _) => f.write_str("/  (not in source)"),
+            (Act::Put(why) | Act::Get(why), Some(size)) => {
+                write!(f, "  ({why}, {})", size_text(size))
+            }
+            (Act::Put(why) | Act::Get(why), None) => write!(f, "  ({why})"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        let Counts { transfers, bytes, deletes, unchanged, skipped, .. } = self.counts;
+        let bytes = size_text(bytes);
+        write!(
+            f,
+            "{transfers} to transfer ({bytes}), {deletes} to delete, {unchanged} unchanged, {skipped} skipped"
+        )
+    }
+}

@@ -1,0 +1,279 @@
+//! Scans: the tree below a folder of a server, or of this machine, as a value.
+
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use super::{
+    crew::{Crew, Work},
+    filter::{Filter, Part},
+    tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{LocalEntry, LocalKind, Root, is_temporary, walk_where},
+    ftp::{
+        listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
+        path::{RemotePath, component},
+        session::Session,
+    },
+    limits::DEPTH_MAX,
+    observe::visible::visible,
+    stop::Stop,
+};
+
+/// Which side of a mirror a folder is. A source must be there; a target is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What is to be copied.
+    Source,
+    /// What becomes like it.
+    Target,
+}
+
+/// Scans the folder `top` of the server.
+pub(super) async fn remote(
+    crew: &mut Crew<'_>,
+    top: &RemotePath,
+    filter: &Filter,
+    role: Role,
+) -> Outcome<Survey> {
+    let mut scan = RemoteScan::new(top, filter, role);
+    let list =
+        async |session: &mut Session, folder: &Vec<u8>| session.list(&place(top, folder)?).await;
+    // The first listing says whether there is anything for other sessions to do.
+    scan.waiting.push(Vec::new());
+    scan.holds_back = true;
+    crew.run(&mut scan, list).await?;
+    scan.holds_back = false;
+    crew.grow(scan.waiting.len()).await?;
+    // What a session that the server threw out gave back is left to the others, at last to the caller's.
+    while !scan.waiting.is_empty() {
+        crew.run(&mut scan, list).await?;
+    }
+    Ok(scan.survey)
+}
+
+/// The path on the server of `path` in the tree below `top`.
+pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
+    if path.is_empty() {
+        return Ok(top.clone());
+    }
+    let slash: &[u8] = if top.as_bytes().ends_with(b"/") { b"" } else { b"/" };
+    RemotePath::parse([top.as_bytes(), slash, path].concat())
+}
+
+/// A scan of a server on its way.
+struct RemoteScan<'a> {
+    top: &'a RemotePath,
+    filter: &'a Filter,
+    role: Role,
+    survey: Survey,
+    /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
+    /// after as many listings, and not at that of entries after a million (S11).
+    waiting: Vec<Vec<u8>>,
+    /// Whether only the first folder is listed for now.
+    holds_back: bool,
+}
+
+impl<'a> RemoteScan<'a> {
+    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role) -> Self {
+        let survey = Survey::default();
+        Self { top, filter, role, survey, waiting: Vec::new(), holds_back: false }
+    }
+
+    fn shown(&self, path: &[u8]) -> String {
+        place(self.top, path).map_or_else(|_| visible(path), |place| place.to_string())
+    }
+
+    fn take(&mut self, folder: &[u8], listing: Listing) -> Outcome<()> {
+        if folder.is_empty() {
+            self.survey.tree.set(Vec::new(), Node::of(NodeKind::Folder));
+        }
+        self.survey.tree.set_listed(folder, listing.may_delete(), shows_hidden(&listing));
+        if listing.refused_count > 0 {
+            self.survey.faults.push(incomplete(&listing).at(self.shown(folder)));
+        }
+        let twice = twice(&listing.entries);
+        for entry in listing.entries {
+            let path = join(folder, &entry.name);
+            if twice.contains(&entry.name) {
+                self.survey.leave_out(path, Why::Twice)?;
+            } else {
+                self.add(path, &entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
+        let is_folder = entry.kind == EntryKind::Dir;
+        let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
+        let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
+        match (part, entry.kind) {
+            (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
+            (_, EntryKind::Link) => self.survey.leave_out(path, Why::Link)?,
+            (_, EntryKind::Other) => self.survey.leave_out(path, Why::Device)?,
+            (_, EntryKind::File) => {
+                let node = Node::file(entry.size, entry.modified, entry.mode);
+                self.survey.tree.add(path, node)?;
+            }
+            (part, EntryKind::Dir) => {
+                if depth(&path) > DEPTH_MAX {
+                    let message = format!("more than {DEPTH_MAX} folders below one another");
+                    let fault = Fault::new(Kind::Guard, Side::Server, message);
+                    return Err(fault.at(self.shown(&path)));
+                }
+                self.survey.tree.add(path.clone(), folder(part))?;
+                self.waiting.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Work for RemoteScan<'_> {
+    type Job = Vec<u8>;
+    type Found = Listing;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if self.holds_back && self.waiting.last().is_some_and(|folder| !folder.is_empty()) {
+            return None;
+        }
+        self.waiting.pop()
+    }
+
+    fn give_back(&mut self, folder: Vec<u8>) {
+        self.waiting.push(folder);
+    }
+
+    fn done(&mut self, folder: Vec<u8>, result: Outcome<Listing>) -> Outcome<()> {
+        let fault = match result {
+            Ok(listing) => return self.take(&folder, listing),
+            Err(fault) => fault,
+        };
+        let is_top = folder.is_empty();
+        match (fault.kind, self.role) {
+            (Kind::NotFound, Role::Target) if is_top => Ok(()),
+            // A folder that takes files and shows none, as servers have for deliveries.
+            (Kind::Refused, Role::Target) if is_top => {
+                self.survey.faults.push(fault);
+                Ok(())
+            }
+            _ if is_top => Err(fault),
+            // Of one folder; what else fails, fails for all of them.
+            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol | Kind::Invalid, _) => {
+                self.survey.faults.push(fault);
+                Ok(())
+            }
+            _ => Err(fault),
+        }
+    }
+}
+
+const fn folder(part: Part) -> Node {
+    Node::of(match part {
+        Part::In => NodeKind::Folder,
+        Part::Way | Part::Out => NodeKind::Way,
+    })
+}
+
+/// Whether names that begin with a dot would be in it: LIST leaves them out on most servers, unless it was told not
+/// to, and then shows the folder itself as well (S56).
+fn shows_hidden(listing: &Listing) -> bool {
+    let has_one = listing.entries.iter().any(|entry| entry.name.starts_with(b"."));
+    has_one || listing.vouched || listing.format == Format::Mlsd
+}
+
+/// The names that stand more than once in a listing.
+fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
+    let mut names: Vec<_> = entries.iter().map(|entry| &entry.name).collect();
+    names.sort_unstable();
+    let pairs = names.iter().zip(names.iter().skip(1));
+    pairs.filter(|(one, two)| one == two).map(|(name, _)| (*name).clone()).collect()
+}
+
+fn incomplete(listing: &Listing) -> Fault {
+    let count = listing.refused_count;
+    let first = listing.refused.first().map(|refused| {
+        format!(", the first of which {}: {}", refused.why.text(), visible(&refused.line))
+    });
+    let lines = if count == 1 { "line" } else { "lines" };
+    let message = format!(
+        "its listing has {count} {lines} that could not be taken{}",
+        first.unwrap_or_default()
+    );
+    Fault::protocol(message)
+}
+
+/// Scans the folder `top` of this machine. Reads the disk for as long as it takes: not for the thread of sessions.
+pub(super) fn local(top: &Path, filter: &Filter, role: Role, stop: &Stop) -> Outcome<Survey> {
+    let root = match Root::open(top) {
+        Err(fault) if fault.kind == Kind::NotFound && role == Role::Target => {
+            return Ok(Survey::default());
+        }
+        root => root?,
+    };
+    let mut survey = Survey { tree: Tree::empty(), ..Survey::default() };
+    let mut out = Vec::new();
+    let walk = walk_where(&root, stop, |entry| {
+        let path = entry.path.as_os_str().as_bytes();
+        let is_in = filter.part(path, entry.kind == LocalKind::Folder) != Part::Out;
+        if !is_in {
+            out.push(path.to_vec());
+        }
+        is_in
+    })?;
+    for entry in &walk.entries {
+        survey.add(entry, filter, role, &root)?;
+    }
+    let leftovers = walk.leftovers.iter().map(|path| path.as_os_str().as_bytes());
+    for path in leftovers.chain(out.iter().map(Vec::as_slice)) {
+        survey.tree.keep_folder_of(path);
+    }
+    for (path, fault) in walk.unread {
+        // Without its top, nothing of a tree is known.
+        if path.as_os_str().is_empty() {
+            return Err(fault);
+        }
+        survey.tree.set_listed(path.as_os_str().as_bytes(), false, false);
+        survey.faults.push(fault);
+    }
+    Ok(survey)
+}
+
+impl Survey {
+    fn add(&mut self, entry: &LocalEntry, filter: &Filter, role: Role, root: &Root) -> Outcome<()> {
+        let path = entry.path.as_os_str().as_bytes().to_vec();
+        // No command can carry it, nor anything below it.
+        if role == Role::Source && RemotePath::parse(&path).is_err() {
+            let name = entry.path.file_name().unwrap_or_default().as_bytes();
+            if component(name).is_err() {
+                let message = "a name with a line end in it cannot be sent";
+                let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
+                self.faults.push(Fault::new(Kind::Invalid, Side::Here, message).at(shown));
+            }
+            self.tree.set(path, Node::of(NodeKind::Other));
+            return Ok(());
+        }
+        match entry.kind {
+            LocalKind::Link => self.leave_out(path, Why::Link)?,
+            LocalKind::Other => self.leave_out(path, Why::Device)?,
+            LocalKind::Folder => {
+                let node =
+                    Node { listed: true, shows_hidden: true, ..folder(filter.part(&path, true)) };
+                self.tree.add(path, node)?;
+            }
+            LocalKind::File => {
+                let modified = Modified::Utc(entry.modified, Precision::Millisecond);
+                let node = Node::file(Some(entry.size), Some(modified), Some(entry.mode));
+                self.tree.add(path, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+        self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
+        self.left_out.push((path, why));
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Mirrors against the embedded server, and laws of plans.
+
+mod both_ways;
+mod faults;
+mod guards;
+mod hostile;
+mod laws;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+
+use super::{Rules, report::Report};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    ftp::{
+        path::RemotePath,
+        secret::Secret,
+        session::{Context, Session},
+        site::Site,
+    },
+    rehearse::{
+        Plan, Server, Setup,
+        tree::{Change, Snapshot},
+    },
+};
+
+/// Names that other programs took for something else than names (S03).
+pub(super) const ODD_NAMES: &[&[u8]] = &[
+    b"a b",
+    b" lead",
+    b"-rf",
+    b"-e",
+    b"~x",
+    b"~root",
+    b"*",
+    b"?",
+    b"[a]",
+    b"file:",
+    b"http:",
+    b"|id",
+    b"$(id)",
+    b";x",
+    b"\"q\"",
+    b"'q'",
+    b"%2e%2e%2fx",
+    b"...",
+    b".hidden",
+    b"back\\slash",
+    "grüße-日本".as_bytes(),
+    b"caf\xe9",
+    b"x -> y",
+];
+
+/// One folder with all that a test may touch: `there` is what the server serves, `here` is this machine's.
+pub(super) struct Bench {
+    scratch: tempfile::TempDir,
+    pub(super) server: Server,
+    site: Site,
+}
+
+impl Bench {
+    pub(super) fn new(plans: &[&str]) -> Self {
+        Self::with(plans, |setup| setup)
+    }
+
+    pub(super) fn with(plans: &[&str], change: impl FnOnce(Setup) -> Setup) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        for folder in ["there/in", "here/tree"] {
+            fs::create_dir_all(scratch.path().join(folder)).unwrap();
+        }
+        let plans = plans.iter().map(|plan| Plan::parse(plan).unwrap()).collect();
+        let setup = change(Setup { plans, ..Setup::at(scratch.path().join("there")) });
+        let server = Server::start(setup).unwrap();
+        let mut site = Site::new("127.0.0.1");
+        site.port = server.address().port();
+        site.user = "tester".into();
+        site.password = Some(Secret::new("secret"));
+        site.reply_timeout = Duration::from_secs(3);
+        Self { scratch, server, site }
+    }
+
+    /// The local folder that is mirrored.
+    pub(super) fn here(&self) -> PathBuf {
+        self.scratch.path().join("here/tree")
+    }
+
+    /// The folder of the server that is mirrored.
+    pub(super) fn there(&self) -> PathBuf {
+        self.scratch.path().join("there/in")
+    }
+
+    /// Everything that a mirror gone wrong could reach.
+    pub(super) fn all(&self) -> Snapshot {
+        Snapshot::of(self.scratch.path()).unwrap()
+    }
+
+    pub(super) fn changes(&self, before: &Snapshot) -> Vec<Change> {
+        before.changes_to(&self.all())
+    }
+
+    pub(super) async fn session(&self) -> Session {
+        Session::open(self.site.clone(), Context::default()).await.unwrap()
+    }
+
+    pub(super) async fn up(&self, rules: &Rules) -> Outcome<Report> {
+        let mut session = self.session().await;
+        super::up(&mut session, &self.here(), &remote("/in"), rules, false).await
+    }
+
+    pub(super) async fn down(&self, rules: &Rules) -> Outcome<Report> {
+        let mut session = self.session().await;
+        super::down(&mut session, &remote("/in"), &self.here(), rules, false).await
+    }
+
+    pub(super) fn count(&self, command: &str) -> usize {
+        self.server.log().iter().filter(|line| line.contains(&format!(" > {command}"))).count()
+    }
+}
+
+pub(super) fn remote(path: &str) -> RemotePath {
+    RemotePath::parse(path).unwrap()
+}
+
+pub(super) fn deleting() -> Rules {
+    Rules { delete: true, ..Rules::default() }
+}
+
+/// Writes a file, an hour old, with the folders that it needs.
+pub(super) fn write(folder: &Path, name: impl AsRef<[u8]>, text: impl AsRef<[u8]>) {
+    let path = folder.join(OsStr::from_bytes(name.as_ref()));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    age(&path, 3600);
+}
+
+/// Makes a file so many seconds old; less than none for one of the time to come.
+pub(super) fn age(path: &Path, seconds: i64) {
+    let time = Clock::System.now() - SignedDuration::from_secs(seconds);
+    fs::File::open(path).unwrap().set_modified(time.into()).unwrap();
+}
+
+/// A tree of everything that names and contents can be.
+pub(super) fn odd_tree(folder: &Path) {
+    for (number, name) in ODD_NAMES.iter().enumerate() {
+        write(folder, name, vec![b'x'; number * 1000]);
+        let inside = [b"folders/", *name, b"/", *name].concat();
+        write(folder, inside, name);
+    }
+    fs::create_dir_all(folder.join("empty/deeper")).unwrap();
+    write(folder, "big", vec![7; 300_000]);
+}
+
+/// Whether both folders hold the same, as far as bytes go.
+pub(super) fn assert_same(one: &Path, other: &Path) {
+    let (one, other) = (Snapshot::of(one).unwrap(), Snapshot::of(other).unwrap());
+    assert_eq!(one.changes_to(&other), []);
+}
+
+/// The lines of changes, for tests to compare.
+pub(super) fn shown(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,136 @@
+//! The scripts that we ship: each passes the check, and each is run.
+
+use std::{fs, path::PathBuf};
+
+use crate::support::program::Portolan;
+
+fn shipped() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts")
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(shipped().join(name)).unwrap()
+}
+
+/// The script in a folder of its own, where a rehearsal of it starts.
+fn program(name: &str) -> Portolan {
+    Portolan::new().file(name, text(name))
+}
+
+#[test]
+fn the_quickstart_goes_both_ways_and_falls_back() {
+    program("quickstart.rhai")
+        .file("tree/a.txt", "one")
+        .file("tree/b/c.txt", "two")
+        .args(["rehearse", "quickstart.rhai", "--tree", "tree", "--fault", "active-425"])
+        .run()
+        .succeeds()
+        .stdout("2 files came down by epsv\n1 file went up, 2 were the same on both sides\n")
+        .stderr_has("fell back from active to passive on ftp.example.org")
+        .stderr_has("  added    note.txt  58 bytes\n")
+        .any_stderr();
+}
+
+#[test]
+fn the_nightly_mirror_takes_what_is_new_and_drops_what_is_gone() {
+    program("nightly-mirror.rhai")
+        .file("tree/a.txt", "one")
+        .file("tree/draft.tmp", "no")
+        .file("copy/gone.txt", "old")
+        .file("copy/a.txt", "before")
+        .args([
+            "rehearse",
+            "nightly-mirror.rhai",
+            "ftp://ftp.example.org",
+            "copy",
+            "--tree",
+            "tree",
+        ])
+        .run()
+        .succeeds()
+        .stdout("1 new, 1 gone, 0 unchanged, by epsv\n")
+        .any_stderr();
+}
+
+#[test]
+fn the_deployment_sends_the_site_and_nothing_else() {
+    program("web-deploy.rhai")
+        .file("dist/index.html", "<p>hello")
+        .file("dist/app.js.map", "{}")
+        .file("tree/htdocs/old.html", "gone")
+        .args([
+            "rehearse",
+            "web-deploy.rhai",
+            "dist",
+            "ftpes://me@www.example.com/htdocs",
+            "--tree",
+            "tree",
+        ])
+        .run()
+        .succeeds()
+        .stdout("1 sent, 1 removed, 8 bytes\n")
+        .stderr_has("  added    htdocs/index.html  8 bytes\n")
+        .stderr_has("  removed  htdocs/old.html  4 bytes\n")
+        .any_stderr();
+}
+
+#[test]
+fn the_deployment_refuses_a_folder_that_was_not_built() {
+    program("web-deploy.rhai")
+        .args(["rehearse", "web-deploy.rhai", "dist", "ftp://www.example.com"])
+        .run()
+        .fails_with(3)
+        .stderr_has("error: dist has no index.html: was it built?")
+        .any_stderr();
+}
+
+#[test]
+fn the_upload_says_that_the_file_arrived() {
+    program("upload.rhai")
+        .file("order.csv", "1,2,3")
+        .args(["rehearse", "upload.rhai", "order.csv", "ftpes://me@ftp.example.org"])
+        .run()
+        .succeeds()
+        .stdout("order.csv: 5 bytes, verified\n")
+        .stderr_has("  added    order.csv  5 bytes\n")
+        .any_stderr();
+}
+
+#[test]
+fn the_upload_of_which_half_is_stored_fails_and_leaves_nothing() {
+    program("upload.rhai")
+        .file("order.csv", "1,2,3")
+        .args([
+            "rehearse",
+            "upload.rhai",
+            "order.csv",
+            "ftp://ftp.example.org",
+            "--fault",
+            "stor-short",
+        ])
+        .run()
+        .fails_with(4)
+        .stderr_has("the server has 2 of 5 bytes")
+        .stderr_has("would have changed:\n  nothing\n")
+        .any_stderr();
+}
+
+#[test]
+fn the_demonstration_shows_what_was_tried() {
+    program("fall-back.rhai")
+        .args(["rehearse", "fall-back.rhai", "--fault", "active-refused"])
+        .run()
+        .succeeds()
+        .stdout_has("epsv: carries the data\nasked for active, goes by epsv\n")
+        .any_stdout()
+        .any_stderr();
+}
+
+#[test]
+fn every_script_is_run_by_a_test_here() {
+    let here = include_str!("scripts.rs");
+    for entry in fs::read_dir(shipped()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(here.contains(&format!("program(\"{name}\")")), "no test runs scripts/{name}");
+    }
+}
