@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, session::Session, url::Url},
-    mirror::{self, Compare, Direction, Rules, report::Report},
+    ftp::{path::RemotePath, session::Context, site::Site, url::Url},
+    mirror::{self, Compare, Direction, Rules},
 };
 
 /// What `portolan mirror` takes.
@@ -73,46 +73,39 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let (stop, json) = (context.stop.clone(), common.json());
+    let stop = context.stop.clone();
     let dry_run = args.dry_run;
-    interruptible(&stop, move || {
-        let mut done = Report::default();
-        let result = with_session(site, &context, async |session| {
-            done = work(session, &sides, &rules, dry_run).await?;
-            Ok(())
-        });
-        match result {
-            Ok(()) => tell(&done, dry_run, json),
-            Err(fault) => report::fault(&fault),
-        }
-    })
+    let json = common.json();
+    interruptible(&stop, move || work(&sides, site, &rules, dry_run, &context, json))
 }
 
-async fn work(
-    session: &mut Session,
+fn work(
     sides: &Sides,
+    site: Site,
     rules: &Rules,
     dry_run: bool,
-) -> Outcome<Report> {
+    context: &Context,
+    json: bool,
+) -> u8 {
     let Sides { direction, local, url } = sides;
-    let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
-    match direction {
-        Direction::Up => mirror::up(session, local, &remote, rules, dry_run).await,
-        Direction::Down => mirror::down(session, &remote, local, rules, dry_run).await,
+    let mut done = mirror::report::Report::default();
+    let result = with_session(site, context, async |session| {
+        let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+        done = match direction {
+            Direction::Up => mirror::up(session, local, &remote, rules, dry_run).await?,
+            Direction::Down => mirror::down(session, &remote, local, rules, dry_run).await?,
+        };
+        Ok(())
+    });
+    if let Err(fault) = result {
+        return report::fault(&fault);
     }
-}
-
-/// Says what was done, and what was not.
-fn tell(done: &Report, dry_run: bool, json: bool) -> u8 {
     if json {
         report::output(&done.json());
     } else {
         let plan = if dry_run { done.plan.as_slice() } else { &[] };
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
-    }
-    for fault in &done.errors {
-        report::fault(fault);
     }
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }

@@ -46,9 +46,9 @@ impl Session {
         };
         let host = site.host.clone();
         let opened = login::login(&site, security.as_ref(), &context).await;
-        let login::LoggedIn { control, features, home, security } =
+        let login::LoggedIn { control, features, home, security, ours_there } =
             opened.map_err(|fault| fault.on(host))?;
-        let way = Way::new(&site, control.peer.is_ipv6());
+        let way = Way::new(&site, &control, ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,

@@ -105,7 +105,7 @@ fn a_script_knows_its_arguments_and_its_job() {
             print(now().unix > 1700000000);
             "#,
         )
-        .args(["--", "one", "--two", "-3"])
+        .args(["one", "--", "--two", "-3"])
         .run()
         .succeeds()
         .stdout("[\"one\", \"--two\", \"-3\"]\n3\nscript 1 manual []\nmain\nnothing\ntrue\ntrue\n");
@@ -190,7 +190,8 @@ fn an_error_in_an_imported_file_shows_the_line_of_that_file() {
         ));
     portolan().script("import \"lib/bad\" as bad;\n").run().fails_with(3).stderr(concat!(
         "error: unexpected ';'\n",
-        "  --> lib/bad.rhai:2:9\n  |\n2 | let y = ;\n  |         ^\n\n1 error, nothing was run\n",
+        "  --> lib/bad.rhai:2:9\n  |\n2 | let y = ;\n  |         ^\n\n",
+        "1 error, nothing was run\n",
     ));
 }
 
@@ -239,7 +240,7 @@ fn each_end_has_its_exit_code() {
     run("fail(\"enough\");").fails_with(3).stderr_has("error: enough\n");
     run("throw 42;").fails_with(3).stderr_has("error: 42\n");
     run("try { exit(9); } catch (err) {}").fails_with(3).stderr_has("ended itself with exit(9)\n");
-    run("prnt(1);").fails_with(3).stderr_has("error: there is no function `prnt`");
+    run("prnt(1);").fails_with(3).stderr_has("error: there is no function `prnt`\n");
     run("ftp::connect(\"ftp://127.0.0.1:1\");").fails_with(4).stderr_has("connection refused\n");
     run("local::read(\"gone\");").fails_with(5).stderr_has("error: gone: cannot open");
     Portolan::new()
