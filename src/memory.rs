@@ -122,3 +122,91 @@ fn key(place: &Place) -> Key {
     let Place { host, port, user, protection, network } = place.clone();
     Key { host, port, login: user, network, protection: protection.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::observe::{Event, Sink};
+
+    /// What is said, however little it matters.
+    #[derive(Default)]
+    struct Said(Mutex<Vec<String>>);
+
+    impl Sink for Said {
+        fn event(&self, event: &Event) {
+            if let Event::Said { level, text } = event {
+                self.0.lock().unwrap().push(format!("{level:?}: {text}"));
+            }
+        }
+    }
+
+    fn observed() -> (Observer, Arc<Said>) {
+        let said = Arc::new(Said::default());
+        (Observer::new(vec![Box::new(Arc::clone(&said))]), said)
+    }
+
+    fn place() -> Place {
+        Place {
+            host: "a".into(),
+            port: 21,
+            user: "tester".into(),
+            protection: "explicit",
+            network: "192.0.2.0/24".into(),
+        }
+    }
+
+    const KNOWN: Known = Known {
+        step: Step::Port,
+        failed_mode: Some(Mode::Passive),
+        tls12_only: true,
+        refuses_list_all: false,
+        round_trip: Duration::from_millis(20),
+    };
+
+    #[test]
+    fn what_was_known_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::standing_at(100);
+        let open = || Memory::named(folder.path(), Observer::default(), clock.clone());
+        open().remember(&place(), KNOWN);
+        assert_eq!(open().recall(&place()), Some(KNOWN));
+        open().forget(&place(), Step::Port);
+        assert_eq!(open().recall(&place()), None);
+    }
+
+    #[test]
+    fn a_store_that_is_held_is_said_once_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (observer, said) = observed();
+        let memory = Memory::named(folder.path(), observer, Clock::standing_at(100));
+        assert_eq!(memory.recall(&place()), None);
+        Store::open(folder.path()).unwrap().held(|| {
+            memory.remember(&place(), KNOWN);
+            memory.forget(&place(), KNOWN.step);
+        });
+        memory.remember(&place(), KNOWN);
+        assert_eq!(memory.recall(&place()), None);
+        let said = said.0.lock().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("Warn: nothing more is remembered in this run: "), "{said:?}");
+    }
+
+    #[test]
+    fn a_folder_that_nobody_asked_for_is_not_missed() {
+        for (make, level) in [
+            (Memory::named as fn(&Path, Observer, Clock) -> Memory, "Warn"),
+            (Memory::usual, "Debug"),
+        ] {
+            let (observer, said) = observed();
+            let memory = make(Path::new("/proc/nowhere"), observer, Clock::System);
+            memory.remember(&place(), KNOWN);
+            assert_eq!(memory.recall(&place()), None);
+            let said = said.0.lock().unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            let start = format!("{level}: nothing is remembered: /proc/nowhere: cannot use");
+            assert!(said[0].starts_with(&start), "{said:?}");
+        }
+    }
+}

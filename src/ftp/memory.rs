@@ -94,6 +94,15 @@ impl Notes {
         Self { memory, place, known, round_trip, writes_left: ROUTE_WRITES_MAX }
     }
 
+    /// The session goes on over `line`: in another network nothing is known of it yet.
+    pub(super) fn follow(&mut self, line: &Line) {
+        let network = network(line.local.ip());
+        if network != self.place.network {
+            self.place.network = network;
+            self.known = None;
+        }
+    }
+
     /// What was known before, or has been learnt since.
     pub(super) const fn known(&self) -> Option<Known> {
         self.known

@@ -251,6 +251,7 @@ impl Session {
         let folder = self.server_folder.take();
         let logged_in = async {
             let line = control::dial(&self.site, &self.context.stop).await?;
+            self.way.follow(&line);
             login::login(line, &self.site, self.security.as_ref(), &self.context).await
         };
         let logged_in = logged_in.await.map_err(|fault| fault.on(&self.site.host))?;

@@ -87,6 +87,13 @@ impl Way {
         self.notes.as_ref().and_then(Notes::known)
     }
 
+    /// The session has a new connection.
+    pub(super) fn follow(&mut self, line: &Line) {
+        if let Some(notes) = &mut self.notes {
+            notes.follow(line);
+        }
+    }
+
     /// Takes nothing of what was known for granted any more.
     pub(super) fn forget(&mut self) {
         if let (Some(known), Some(notes)) = (self.known(), &mut self.notes) {

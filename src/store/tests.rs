@@ -15,6 +15,17 @@ fn pragma(store: &Store, name: &str) -> Value {
     store.read(|all| all.pragma_query_value(None, name, |row| row.get(0))).unwrap()
 }
 
+impl Store {
+    /// Keeps all others from writing while `work` goes on.
+    pub(crate) fn held(&mut self, work: impl FnOnce()) {
+        self.write(|_| {
+            work();
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
 #[test]
 fn the_folder_and_the_file_are_their_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,13 +113,10 @@ fn a_store_that_is_held_too_long_is_a_fault_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(folder.path()).unwrap();
     let mut other = Store::open(folder.path()).unwrap();
-    store
-        .write(|_| {
-            let fault = other.write(|_| Ok(())).unwrap_err();
-            assert!(fault.message.contains("another process has held it for more than"), "{fault}");
-            Ok(())
-        })
-        .unwrap();
+    store.held(|| {
+        let fault = other.write(|_| Ok(())).unwrap_err();
+        assert!(fault.message.contains("another process has held it for more than"), "{fault}");
+    });
 }
 
 /// What a machine that loses its power leaves: of the write-ahead log only the beginning has come to the disk.

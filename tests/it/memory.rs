@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     program::{Portolan, Ran},
-    server::{Kind, Options, RealServer},
+    server::{Kind, Options, RealServer, Tls},
 };
 
 /// Fetches a file in active mode, and prints what was tried for it.
@@ -54,6 +54,33 @@ fn the_second_run_begins_where_the_first_one_ended() {
         .args(["ls", &server.url(), "--set", "mode=active", "--state"])
         .args([state.path()]);
     one_liner.run().succeeds().any_stdout().stderr_has("passive mode at once");
+}
+
+/// ProFTPD gives no ticket for an upload under TLS 1.3, and refuses the next data connection for that: once.
+#[test]
+fn the_second_run_speaks_the_tls_that_the_first_one_ended_with() {
+    let options =
+        Options { tls: Tls::Explicit, require_tls: true, tls_reuse: true, ..Options::default() };
+    let Some(server) = RealServer::start(Kind::Proftpd, &options) else { return };
+    let state = tempfile::tempdir().unwrap();
+    let script = r#"
+        let options = #{ password: secret("SITE_PASSWORD"), ca_file: env("SITE_CA") };
+        let site = ftp::connect(env("SITE"), options);
+        for number in 0..4 { site.write(`/${number}`, "bytes"); site.names("/"); }
+    "#;
+    for connections in [2, 1] {
+        let ran = Portolan::new()
+            .server(&server)
+            .env("PORTOLAN_STATE", state.path())
+            .script(script)
+            .args(["--json"])
+            .run()
+            .succeeds()
+            .any_stderr();
+        let found = ran.stdout_text().matches(r#""event":"connected""#).count();
+        assert_eq!(found, connections, "{}", ran.stdout_text());
+        drop(ran.any_stdout());
+    }
 }
 
 #[test]

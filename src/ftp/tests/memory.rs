@@ -304,3 +304,20 @@ async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
         assert_eq!(is_kept, wanted == "TLSv1.2");
     }
 }
+
+#[tokio::test]
+async fn what_is_learnt_in_another_network_is_noted_for_that_one() {
+    let memory = Arc::new(Counted::default());
+    let bench = at(Mode::Auto, &["leave-after=NOOP*1"]);
+    bench.file("a", "bytes");
+    let mut session = Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
+    get(&mut session, "/a").await.0.unwrap();
+    // The laptop is carried home, and the server has had enough of the old connection.
+    session.site.source_address = Some("127.0.7.1".parse().unwrap());
+    session.quote(b"NOOP").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    get(&mut session, "/a").await.0.unwrap();
+    let networks: Vec<_> =
+        memory.remembered.lock().unwrap().iter().map(|place| place.network.clone()).collect();
+    assert_eq!(networks, ["127.0.0.0/24", "127.0.7.0/24"]);
+}
