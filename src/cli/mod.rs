@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and which command does it.
 
 mod common;
+mod doctor;
 pub mod exit;
 mod get;
 mod ls;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
+    /// Tries every mode on a server, says what works, and suggests options and firewall rules.
+    Doctor(doctor::Args),
     /// Lists a folder of a server.
     Ls(ls::Args),
     /// Fetches a file.
@@ -55,6 +58,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, common),
+        Command::Doctor(args) => doctor::run(&args, common),
         Command::Ls(args) => ls::run(&args, common),
         Command::Get(args) => get::run(&args, common),
         Command::Put(args) => put::run(&args, common),

@@ -7,6 +7,7 @@
 
 mod both_ways;
 mod conformance;
+mod doctor;
 mod readme;
 mod scripts;
 mod support;

@@ -13,8 +13,8 @@ use std::{
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-pub(super) use self::dial::connect;
 use self::dial::dial;
+pub(super) use self::dial::{connect, resolve};
 use super::{
     path::RemotePath,
     reply::Reply,
@@ -277,6 +277,11 @@ impl Control {
     /// The protocol of the TLS session, when there is one.
     pub fn tls(&self) -> Option<String> {
         self.link.lock().tls.clone()
+    }
+
+    /// The server's certificate (DER), when there is a TLS session.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        self.link.lock().certificate.clone()
     }
 
     /// Why this connection must not be used any more, if so.

@@ -64,6 +64,8 @@ pub struct Ladder {
     mode: Mode,
     fallback: bool,
     ipv6: bool,
+    /// The only step to try, where one is under test.
+    held: Option<Step>,
     /// What carried data last.
     current: Option<Step>,
     /// What failed since, and is tried last.
@@ -75,12 +77,28 @@ pub struct Ladder {
 impl Ladder {
     /// A ladder on which nothing has been tried.
     pub const fn new(mode: Mode, fallback: bool, ipv6: bool) -> Self {
-        Self { mode, fallback, ipv6, current: None, failed: Vec::new(), unknown: Vec::new() }
+        Self {
+            mode,
+            fallback,
+            ipv6,
+            held: None,
+            current: None,
+            failed: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// From now on `step` is the only one.
+    pub const fn hold(&mut self, step: Step) {
+        self.held = Some(step);
     }
 
     /// The steps to try now, in order: what worked last, then the mode's own, then the other mode's, then once more
     /// what has failed before.
     pub fn steps(&self) -> Vec<Step> {
+        if let Some(step) = self.held {
+            return vec![step];
+        }
         let (own, other) = match self.mode {
             Mode::Active => (self.active(), self.passive()),
             Mode::Auto | Mode::Passive => (self.passive(), self.active()),
