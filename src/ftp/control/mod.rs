@@ -126,8 +126,8 @@ impl Control {
         stop: &Stop,
     ) -> Outcome<(Self, Reply)> {
         let link = Link::default();
-        let secrets = site.password.iter().chain(&site.account).map(|secret| secret.reveal());
-        let secrets = secrets.filter(|secret| !secret.is_empty()).map(|secret| secret.into());
+        let secrets = site.password.iter().chain(&site.account).map(super::secret::Secret::reveal);
+        let secrets = secrets.filter(|secret| !secret.is_empty()).map(Into::into);
         link.lock().secrets = secrets.collect();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
