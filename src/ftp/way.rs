@@ -35,6 +35,8 @@ pub(super) struct Way {
     asked_for_ours: bool,
     /// What is known of the server's own address for data.
     address: address::Known,
+    /// What has failed of an upload that is to go on under another name.
+    held: Vec<Failed>,
 }
 
 impl Way {
@@ -50,13 +52,21 @@ impl Way {
             seen: Seen { ours, peer, ours_there, announced, named: None },
             asked_for_ours: false,
             address: address::Known::Nothing,
+            held: Vec::new(),
         }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let ladder = self.ladder.clone();
-        Self { ladder, attempts: Vec::new(), began_fresh_tls: false, ..*self }
+        let (attempts, held) = (Vec::new(), Vec::new());
+        Self { ladder, attempts, held, began_fresh_tls: false, ..*self }
+    }
+
+    /// Whether an upload that has just failed is to be tried once more, under another name: the server still holds
+    /// the first, and may have it locked (vsftpd, measured).
+    pub(super) const fn wants_another_name(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What happened, and what NAT may have to do with it.
@@ -70,7 +80,7 @@ impl Way {
 }
 
 /// A step that came to nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Failed {
     step: Step,
     fault: Fault,
@@ -91,9 +101,10 @@ struct Try<'a> {
 impl Session {
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let steps = self.way.ladder.steps();
         // The last of each mode, in the order of the modes.
-        let mut failed: Vec<Failed> = Vec::new();
+        let mut failed = std::mem::take(&mut self.way.held);
+        let mut steps = self.way.ladder.steps();
+        steps.retain(|step| failed.iter().all(|failed| failed.step.mode() != step.mode()));
         let mut hopeless = None;
         for (at, step) in steps.iter().copied().enumerate() {
             let is_deaf = hopeless == Some(step);
@@ -121,13 +132,21 @@ impl Session {
             }
             self.way.seen.named = failure.named.or(self.way.seen.named);
             hopeless = step.shares_its_fate(&fault, &failure.address);
+            if let Some(twin) = hopeless.filter(|twin| *twin != Step::Pasv) {
+                self.way.ladder.failed(twin, &fault);
+            }
             // What only asked has nothing to say beside what waited.
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
             self.way.ladder.failed(step, &fault);
             if is_telling {
                 failed.retain(|other| other.step.mode() != step.mode());
-                failed.push(Failed { step, fault });
+                failed.push(Failed { step, fault: fault.clone() });
+            }
+            let has_other_mode = left.iter().any(|other| other.mode() != step.mode());
+            if failure.has_begun && command.verb() == "STOR" && has_other_mode {
+                self.way.held = failed;
+                return Err(fault);
             }
         }
         Err(self.no_way(failed).on(&self.site.host))

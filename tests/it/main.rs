@@ -7,6 +7,8 @@
 
 mod both_ways;
 mod conformance;
+mod ladder;
+mod nat;
 mod readme;
 mod scripts;
 mod support;
