@@ -6,6 +6,7 @@
 )]
 
 mod both_ways;
+mod campaign;
 mod conformance;
 mod ladder;
 mod nat;

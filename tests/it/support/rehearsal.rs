@@ -85,6 +85,11 @@ impl Rehearsal {
         fs::write(path, bytes).unwrap();
     }
 
+    /// The folder that it serves.
+    pub(crate) fn root(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// A file of the server, if it is there.
     pub(crate) fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         fs::read(self.folder.path().join(path)).ok()
