@@ -38,6 +38,8 @@ pub(super) struct Way {
     address: address::Known,
     /// What earlier runs knew and later ones shall.
     notes: Option<Notes>,
+    /// What has failed of an upload that is to go on under another name.
+    held: Vec<Failed>,
 }
 
 impl Way {
@@ -60,6 +62,7 @@ impl Way {
             asked_for_ours: false,
             address: address::Known::Nothing,
             notes,
+            held: Vec::new(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Way {
             asked_for_ours: self.asked_for_ours,
             address: self.address,
             notes: self.notes.clone(),
+            held: Vec::new(),
         }
     }
 
@@ -102,6 +106,12 @@ impl Way {
         self.ladder.forget();
     }
 
+    /// Whether an upload that has just failed is to be tried once more, under another name: the server still holds
+    /// the first, and may have it locked (vsftpd, measured).
+    pub(super) const fn wants_another_name(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What happened, and what NAT may have to do with it.
     fn explained(&self, failed: &Failed) -> String {
         let Failed { step, fault } = failed;
@@ -113,7 +123,7 @@ impl Way {
 }
 
 /// A step that came to nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Failed {
     step: Step,
     fault: Fault,
@@ -140,9 +150,10 @@ impl Session {
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let steps = self.way.ladder.steps();
         // The last of each mode, in the order of the modes.
-        let mut failed: Vec<Failed> = Vec::new();
+        let mut failed = std::mem::take(&mut self.way.held);
+        let mut steps = self.way.ladder.steps();
+        steps.retain(|step| failed.iter().all(|failed| failed.step.mode() != step.mode()));
         let mut hopeless = None;
         for (at, step) in steps.iter().copied().enumerate() {
             let is_deaf = hopeless == Some(step);
@@ -171,6 +182,9 @@ impl Session {
             }
             self.way.seen.named = failure.named.or(self.way.seen.named);
             hopeless = step.shares_its_fate(&fault, &failure.address);
+            if let Some(twin) = hopeless.filter(|twin| *twin != Step::Pasv) {
+                self.way.ladder.failed(twin, &fault);
+            }
             // What only asked has nothing to say beside what waited.
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
@@ -180,7 +194,12 @@ impl Session {
             }
             if is_telling {
                 failed.retain(|other| other.step.mode() != step.mode());
-                failed.push(Failed { step, fault });
+                failed.push(Failed { step, fault: fault.clone() });
+            }
+            let has_other_mode = left.iter().any(|other| other.mode() != step.mode());
+            if failure.has_begun && command.verb() == "STOR" && has_other_mode {
+                self.way.held = failed;
+                return Err(fault);
             }
         }
         Err(self.no_way(failed).on(&self.site.host))

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{BATCH_BYTES_MAX, COMMAND_BYTES_MAX},
+    observe::duration_text,
     stop::Stop,
 };
 
@@ -425,6 +426,6 @@ fn read_error(error: FtpError) -> Fault {
 }
 
 fn late(verb: &str, time: Duration) -> Fault {
-    let message = format!("no answer to {verb} in {} s", time.as_secs_f32());
+    let message = format!("no answer to {verb} in {}", duration_text(time));
     Fault::new(Kind::Timeout, Side::Server, message)
 }
