@@ -32,8 +32,16 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time without a byte on a data connection.
 pub const DATA_TIMEOUT: Duration = Duration::from_mins(1);
-/// Time for a data connection to stand, active or passive; after it the other mode is tried.
-pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a data connection to stand while another mode is left to try: this, and so many round trips on top. A
+/// lost SYN is sent again after 1 s and after 3 s.
+pub const STEP_TIME: Duration = Duration::from_secs(3);
+/// Round trips of such a step: command, handshake, and one of each lost.
+pub const STEP_ROUND_TRIPS: u32 = 4;
+/// The longest that such a step takes, over whatever link: somebody waits for the other mode.
+pub const STEP_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time for a data connection when no other mode is left: some servers look up names first. With the steps before
+/// it, a transfer has begun or failed within 12 s.
+pub const LAST_STEP_TIME: Duration = Duration::from_secs(8);
 /// So many times the time for a reply may the final reply of a transfer take, besides what its size needs: the server
 /// writes to its disk.
 pub const FINAL_REPLY_FACTOR: u32 = 4;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     exit, report,
 };
 use crate::{
@@ -29,29 +29,29 @@ pub(super) struct Args {
     local: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
             Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        Ok((url, remote, local, common.single_context()?))
+        Ok((common.site(&url)?, remote, local, common.single_context()?))
     };
-    let (url, remote, local, context) = match prepared() {
+    let (site, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
-        let result = common.with_session(&url, &context, async |session| {
+        let result = with_session(site, &context, async |session| {
             let landing = Landing::begin(&local)?;
             done.add(session.download(&remote, landing, Known::default(), true).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, &context, common.json())
+        finish(result, &done, &context, json)
     })
 }
 

@@ -41,9 +41,10 @@ impl Session {
     /// Connects to `site` and logs in.
     pub async fn open(mut site: Site, context: Context) -> Outcome<Self> {
         let begun = first_login(&mut site, &context).await;
-        let (login::LoggedIn { control, mut features, home, security }, way) =
+        let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
             begun.map_err(|fault| fault.on(&site.host))?;
         features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
+        way.greeted(ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,

@@ -1,12 +1,14 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     control::{Command, Line},
     data::{
+        address,
+        nat_signs::{Seen, our_address_in},
         open::{Failure, Needs, Opened, open},
-        route::{Ladder, Step},
+        route::{Ladder, Step, answer_time, open_time},
     },
     memory::{Known, Notes, RouteMemory},
     session::Session,
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{ATTEMPTS_KEPT_MAX, OPEN_TIMEOUT},
+    limits::ATTEMPTS_KEPT_MAX,
     observe::{Attempt, Event, Level},
 };
 
@@ -28,6 +30,12 @@ pub(super) struct Way {
     told_mode: Option<&'static str>,
     /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
     pub(super) began_fresh_tls: bool,
+    /// What was seen of addresses, to explain a failure.
+    seen: Seen,
+    /// Whether the server was asked for our address.
+    asked_for_ours: bool,
+    /// What is known of the server's own address for data.
+    address: address::Known,
     /// What earlier runs knew and later ones shall.
     notes: Option<Notes>,
 }
@@ -35,20 +43,36 @@ pub(super) struct Way {
 impl Way {
     /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
     pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
+        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
+        let announced = site.external_address;
         let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
         let notes = memory.map(|memory| Notes::of(memory, site, line));
         let known = notes.as_ref().and_then(Notes::known);
         if let Some(known) = known.filter(|known| known.suits(site.mode)) {
             ladder.begin_with(known.step);
         }
-        Self { ladder, attempts: Vec::new(), told_mode: None, began_fresh_tls: false, notes }
+        let is_elsewhere = known.is_some_and(|known| known.is_elsewhere);
+        Self {
+            ladder,
+            attempts: Vec::new(),
+            told_mode: None,
+            began_fresh_tls: false,
+            seen: Seen { ours, peer, ours_there: None, announced, named: None },
+            asked_for_ours: false,
+            address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
+            notes,
+        }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
-        let told_mode = self.told_mode;
-        Self { ladder, attempts: Vec::new(), told_mode, began_fresh_tls: false, notes }
+        Self { ladder, notes, attempts: Vec::new(), began_fresh_tls: false, ..*self }
+    }
+
+    /// The greeting may have told our address.
+    pub(super) const fn greeted(&mut self, ours_there: Option<IpAddr>) {
+        self.seen.ours_there = ours_there;
     }
 
     /// What is known of the server from earlier runs, or from this one.
@@ -63,82 +87,153 @@ impl Way {
         }
     }
 
+    fn unlearn(&mut self, step: Step) {
+        if let Some(notes) = &mut self.notes {
+            notes.unlearn(step);
+        }
+    }
+
     /// Takes nothing of what was known for granted any more.
     pub(super) fn forget(&mut self) {
-        if let (Some(known), Some(notes)) = (self.known(), &mut self.notes) {
-            notes.unlearn(known.step);
+        if let Some(known) = self.known() {
+            self.unlearn(known.step);
         }
         self.ladder.forget();
+        self.address = address::Known::Nothing;
     }
+
+    /// What happened, and what NAT may have to do with it.
+    fn explained(&self, failed: &Failed) -> String {
+        let Failed { step, fault } = failed;
+        match self.seen.explain(step.is_active(), fault) {
+            Some(why) => format!("{} ({why})", fault.message),
+            None => fault.message.clone(),
+        }
+    }
+}
+
+/// A step that came to nothing.
+#[derive(Debug)]
+struct Failed {
+    step: Step,
+    fault: Fault,
+}
+
+/// A step about to be tried.
+#[derive(Clone, Copy)]
+struct Try<'a> {
+    step: Step,
+    /// The steps that are left after it.
+    left: &'a [Step],
+    /// Whether the same connection was waited for in vain a moment ago.
+    is_deaf: bool,
+    command: &'a Command,
+    offset: u64,
 }
 
 impl Session {
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let mut last = None;
+        let steps = self.way.ladder.steps();
+        // The last of each mode, in the order of the modes.
+        let mut failed: Vec<Failed> = Vec::new();
         let mut hopeless = None;
-        for step in self.way.ladder.steps() {
-            if hopeless == Some(step) {
+        for (at, step) in steps.iter().copied().enumerate() {
+            let is_deaf = hopeless == Some(step);
+            // PASV costs a question only, and may name another address or tell of the server's NAT.
+            if is_deaf && step != Step::Pasv {
                 continue;
             }
             self.ensure().await?;
+            self.ask_for_ours(step, failed.last()).await?;
+            let left = steps.get(at + 1..).unwrap_or_default();
             let started = Instant::now();
-            let mut result = self.try_step(step, command, offset).await;
-            if let Err(failure) = &result
-                && self.is_unsent(&failure.fault)
+            let failure = match self.try_twice(Try { step, left, is_deaf, command, offset }).await?
             {
-                self.renew().await?;
-                result = self.try_step(step, command, offset).await;
-            }
-            match result {
                 Ok(opened) => {
-                    self.way.began_fresh_tls = opened.data.is_fresh_tls();
-                    self.record(step, opened.address.clone(), None, started);
-                    self.way.ladder.worked(step);
-                    self.tell_mode(step, last.as_ref());
-                    self.learn(step);
+                    self.settle(step, &opened, started);
+                    self.tell_mode(step, &failed);
                     return Ok(opened);
                 }
-                Err(failure) => {
-                    let fault = failure.fault.on(&self.site.host);
-                    self.way.began_fresh_tls = fault.kind == Kind::Tls;
-                    if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
-                        return Err(fault);
-                    }
-                    hopeless = step.shares_its_fate(&fault, &failure.address);
-                    self.record(step, failure.address, Some(&fault), started);
-                    self.way.ladder.failed(step, &fault);
-                    if let Some(notes) = &mut self.way.notes {
-                        notes.unlearn(step);
-                    }
-                    last = Some((step, fault));
-                }
+                Err(failure) => failure,
+            };
+            let fault = failure.fault.on(&self.site.host);
+            self.way.began_fresh_tls = fault.kind == Kind::Tls;
+            if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
+                return Err(fault);
+            }
+            self.way.seen.named = failure.named.or(self.way.seen.named);
+            hopeless = step.shares_its_fate(&fault, &failure.address);
+            // What only asked has nothing to say beside what waited.
+            let is_telling = !(is_deaf && failure.address.is_empty());
+            self.record(step, failure.address, Some(&fault), started);
+            self.way.ladder.failed(step, &fault);
+            self.way.unlearn(step);
+            if is_telling {
+                failed.retain(|other| other.step.mode() != step.mode());
+                failed.push(Failed { step, fault });
             }
         }
-        let Some((_, fault)) = last else {
-            let message = "no way to a data connection is left";
-            return Err(Fault::new(Kind::DataConnection, Side::Server, message).on(&self.site.host));
-        };
-        Err(self.no_way(fault))
+        Err(self.no_way(failed).on(&self.site.host))
     }
 
-    async fn try_step(
-        &mut self,
-        step: Step,
-        command: &Command,
-        offset: u64,
-    ) -> Result<Opened, Failure> {
+    /// Tries a step, and once more where the connection was found dead before anything was done.
+    async fn try_twice(&mut self, what: Try<'_>) -> Outcome<Result<Opened, Failure>> {
+        let result = self.try_once(what).await;
+        match &result {
+            Err(failure) if self.is_unsent(&failure.fault) => {
+                self.renew().await?;
+                Ok(self.try_once(what).await)
+            }
+            _ => Ok(result),
+        }
+    }
+
+    async fn try_once(&mut self, what: Try<'_>) -> Result<Opened, Failure> {
+        let Try { step, left, is_deaf, command, offset } = what;
+        let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let needs = Needs {
             security: self.security.as_ref(),
             port_range: self.site.port_range.clone(),
             external_address: self.site.external_address,
             source_address: self.site.source_address,
-            open_timeout: OPEN_TIMEOUT.min(self.site.connect_timeout),
+            answer_timeout: answer_time(round_trip, budget),
+            open_timeout: open_time(round_trip, budget, step, left),
+            address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await
+    }
+
+    /// Asks the server what it takes for our address, when active mode has just failed and nothing else says why.
+    async fn ask_for_ours(&mut self, next: Step, last: Option<&Failed>) -> Outcome<()> {
+        let Some(Failed { step, fault }) = last else { return Ok(()) };
+        let is_change = step.is_active() && !next.is_active();
+        if !is_change || self.way.asked_for_ours || !self.way.seen.wants_ours_there(fault) {
+            return Ok(());
+        }
+        self.way.asked_for_ours = true;
+        let time = answer_time(self.control.round_trip, self.site.connect_timeout);
+        match self.control.ask_within(time, &Command::bare("STAT")).await {
+            Ok(reply) => {
+                self.way.seen.ours_there = our_address_in(&reply.text(), self.way.seen.peer);
+            }
+            Err(fault) => tracing::debug!(target: "portolan", "no STAT: {fault}"),
+        }
+        self.ensure().await
+    }
+
+    /// A step has worked.
+    fn settle(&mut self, step: Step, opened: &Opened, started: Instant) {
+        self.way.began_fresh_tls = opened.data.is_fresh_tls();
+        if opened.is_elsewhere {
+            self.way.address = address::Known::Worse;
+        }
+        self.record(step, opened.address.clone(), None, started);
+        self.way.ladder.worked(step);
+        self.learn(step);
     }
 
     fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
@@ -157,33 +252,28 @@ impl Session {
         self.way.attempts.push(attempt);
     }
 
-    /// Says once that the data goes another way than was asked for or than before.
-    fn tell_mode(&mut self, step: Step, failed: Option<&(Step, Fault)>) {
+    /// Says once that the data goes another way than was asked for or than before, and why.
+    fn tell_mode(&mut self, step: Step, failed: &[Failed]) {
         let wanted = match self.site.mode {
             Mode::Active => "active",
             Mode::Passive | Mode::Auto => "passive",
         };
-        let before = self.way.told_mode.unwrap_or(wanted);
-        let host = self.site.host.clone();
-        match failed {
-            _ if before == step.mode() => {}
-            Some((_, fault)) => self.context.observer.tell(&Event::FellBack {
-                host,
-                from: before,
-                to: step.mode(),
-                reason: fault.message.clone(),
-            }),
-            // Whoever asked for no mode gets what he asked for.
-            None if self.site.mode == Mode::Auto => {}
-            None => {
-                let now = step.mode();
-                let text = format!(
-                    "{host}: {now} mode at once, since {before} mode failed in an earlier run"
-                );
-                self.context.observer.say_once(Level::Info, text);
-            }
+        let (from, to) = (self.way.told_mode.unwrap_or(wanted), step.mode());
+        self.way.told_mode = Some(to);
+        if from == to {
+            return;
         }
-        self.way.told_mode = Some(step.mode());
+        let host = self.site.host.clone();
+        if self.way.ladder.failed_besides(step).is_some() {
+            let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
+            let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
+            self.context.observer.tell(&Event::FellBack { host, from, to, reason });
+        } else if self.site.mode != Mode::Auto {
+            // Whoever asked for no mode gets what he asked for.
+            let text =
+                format!("{host}: {to} mode at once, since {from} mode failed in an earlier run");
+            self.context.observer.say_once(Level::Info, text);
+        }
     }
 
     /// Notes for later runs what works now.
@@ -196,13 +286,20 @@ impl Session {
             failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
             tls12_only: self.site.trust.tls12_only,
             refuses_list_all: self.features.refuses_list_all,
-            round_trip: notes.round_trip,
+            is_elsewhere: matches!(self.way.address, address::Known::Worse),
+            round_trip: self.control.round_trip,
         });
     }
 
-    fn no_way(&self, last: Fault) -> Fault {
+    fn no_way(&self, failed: Vec<Failed>) -> Fault {
         let tried = if self.site.fallback { "in either mode" } else { "and `fallback` is off" };
-        let message = format!("no data connection could be made, {tried}: {}", last.message);
-        Fault { message, kind: Kind::DataConnection, ..last }
+        let each =
+            |failed: &Failed| format!("{}: {}", failed.step.mode(), self.way.explained(failed));
+        let reasons: Vec<_> = failed.iter().map(each).collect();
+        let message = format!("no data connection could be made, {tried}: {}", reasons.join("; "));
+        match failed.into_iter().next_back() {
+            Some(Failed { fault, .. }) => Fault { message, kind: Kind::DataConnection, ..fault },
+            None => Fault::new(Kind::DataConnection, Side::Server, message),
+        }
     }
 }

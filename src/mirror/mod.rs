@@ -158,6 +158,9 @@ fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey) {
     for (path, why) in source.left_out.iter().chain(&target.left_out) {
         observer.say(Level::Info, format!("{} {}: left alone", visible(path), why.text()));
     }
+    for fault in &plan.faults {
+        observer.say(Level::Error, fault.to_string());
+    }
     if plan.counts.by_size > 0 {
         let text = format!(
             "{} files were compared by size alone: the server tells no times in a known zone",

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
         failed_mode TEXT NOT NULL,
         tls12_only BOOLEAN NOT NULL,
         refuses_list_all BOOLEAN NOT NULL,
+        is_elsewhere BOOLEAN NOT NULL,
         round_trip_ms BIGINT NOT NULL,
         seen_at BIGINT NOT NULL,
         expires_at BIGINT NOT NULL,
