@@ -44,7 +44,7 @@ impl Session {
         let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
             begun.map_err(|fault| fault.on(&site.host))?;
         features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
-        way.greeted(ours_there);
+        way.hear(ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,

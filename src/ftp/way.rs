@@ -70,8 +70,8 @@ impl Way {
         Self { ladder, notes, attempts: Vec::new(), began_fresh_tls: false, ..*self }
     }
 
-    /// The greeting may have told our address.
-    pub(super) const fn greeted(&mut self, ours_there: Option<IpAddr>) {
+    /// Takes in our address as the server's greeting had it, if it did.
+    pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
         self.seen.ours_there = ours_there;
     }
 

@@ -233,7 +233,7 @@ mod tests {
         store
             .write(|transaction| {
                 for number in 0..max - 2 {
-                    let row = "INSERT INTO routes VALUES ($1, 21, 'x', 'x', 'x', 'epsv', '', FALSE, FALSE, FALSE, 0, $2, $3)";
+                    let row = "INSERT INTO routes VALUES ($1, 21, 'x', 'x', 'x', 'epsv', '', FALSE, FALSE, 0, $2, $3, FALSE)";
                     transaction.execute(row, params![format!("old-{number}"), number, i64::MAX])?;
                 }
                 Ok(())

@@ -18,12 +18,13 @@ const MIGRATIONS: &[&str] = &[
         failed_mode TEXT NOT NULL,
         tls12_only BOOLEAN NOT NULL,
         refuses_list_all BOOLEAN NOT NULL,
-        is_elsewhere BOOLEAN NOT NULL,
         round_trip_ms BIGINT NOT NULL,
         seen_at BIGINT NOT NULL,
         expires_at BIGINT NOT NULL,
         PRIMARY KEY (host, port, login, network, protection)
     )",
+    // 2: the address that PASV announces.
+    "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
