@@ -62,6 +62,19 @@ pub const ATTEMPTS_KEPT_MAX: usize = 256;
 /// Foreign connections turned away while one active data connection is awaited.
 pub const STRANGERS_MAX: usize = 64;
 
+/// Time for everything that `doctor` tries; what it has not come to by then is left out.
+pub const SURVEY_TIME_MAX: Duration = Duration::from_mins(1);
+/// Time for one connection that `doctor` tries: two lost packets are made good in it.
+pub const SURVEY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for one reply that `doctor` waits for: some servers look up our name first.
+pub const SURVEY_REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of the file that `doctor` sends and fetches.
+pub const SURVEY_FILE_BYTES: usize = 1024;
+/// Sessions that `doctor` holds at a time to see whether they are allowed; more would be an attack.
+pub const SURVEY_SESSIONS_MAX: u16 = 4;
+/// Addresses of one name that `doctor` tries.
+pub const SURVEY_ADDRESSES_MAX: usize = 8;
+
 /// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
 pub const COPY_BYTES: usize = 256 * 1024;
 /// Bytes read from the system at once under TLS.

@@ -111,6 +111,11 @@ impl Common {
         Ok(Context { memory, ..context })
     }
 
+    /// The context of a command that shows what happens in its own way.
+    pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Outcome<Context> {
+        self.context_with(sink.into_iter().collect())
+    }
+
     fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
         let clock = Clock::System;
         if let Some(level) = self.log_level {
@@ -196,7 +201,7 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
     })
 }
 
-fn runtime() -> Outcome<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Outcome<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Fault::new(
             Kind::Local,

@@ -3,6 +3,7 @@
 mod check;
 mod common;
 mod completions;
+mod doctor;
 pub mod exit;
 mod functions;
 mod get;
@@ -39,6 +40,8 @@ enum Command {
     Rehearse(rehearse::Args),
     /// Looks at scripts without running them: everything that can be known before.
     Check(check::Args),
+    /// Tries every mode on a server, says what works, and suggests options and firewall rules.
+    Doctor(doctor::Args),
     /// Lists a folder of a server.
     Ls(ls::Args),
     /// Fetches a file.
@@ -66,6 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
         Command::Check(args) => check::run(&args, &common),
+        Command::Doctor(args) => doctor::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),
         Command::Get(args) => get::run(&args, &common),
         Command::Put(args) => put::run(&args, &common),

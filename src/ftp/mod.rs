@@ -14,6 +14,7 @@ pub mod secret;
 pub mod secure;
 pub mod session;
 pub mod site;
+pub mod survey;
 pub mod transfer;
 pub mod url;
 mod way;

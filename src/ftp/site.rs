@@ -119,6 +119,8 @@ pub struct Site {
     pub list_command: Option<String>,
     /// Sessions that a mirror may use.
     pub parallel: u16,
+    /// Which of the host's addresses to connect to, where one is chosen.
+    pub address: Option<SocketAddr>,
     /// Where to go in place of the host: the embedded server of a rehearsal.
     pub detour: Option<SocketAddr>,
 }
@@ -151,6 +153,7 @@ impl Site {
             latin1: false,
             list_command: None,
             parallel: 1,
+            address: None,
             detour: None,
         }
     }

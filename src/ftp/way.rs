@@ -132,6 +132,12 @@ struct Try<'a> {
 }
 
 impl Session {
+    /// Tries `step` and no other from now on, to see what it does.
+    pub(super) const fn hold(&mut self, step: Step) {
+        self.way.ladder.hold(step);
+        self.way.told_mode = Some(step.mode());
+    }
+
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
         let steps = self.way.ladder.steps();

@@ -8,6 +8,7 @@
 mod both_ways;
 mod check;
 mod conformance;
+mod doctor;
 mod functions;
 mod input;
 mod interrupt;

@@ -39,13 +39,7 @@ pub(in crate::ftp) async fn dial(site: &Site, stop: &Stop) -> Outcome<Line> {
 }
 
 async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
-    let addresses: Vec<SocketAddr> = match site.detour {
-        Some(address) => vec![address],
-        None => tokio::net::lookup_host((site.host.as_str(), site.port))
-            .await
-            .map_err(|error| unknown_host(site, error))?
-            .collect(),
-    };
+    let addresses = resolve(site).await?;
     let mut last = None;
     for address in addresses {
         let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
@@ -64,6 +58,17 @@ async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
     let fault = last
         .unwrap_or_else(|| Fault::new(Kind::Unreachable, Side::Network, "the name has no address"));
     Err(fault.on(&site.host))
+}
+
+/// The addresses to try, in the resolver's order.
+pub(in crate::ftp) async fn resolve(site: &Site) -> Outcome<Vec<SocketAddr>> {
+    match site.detour.or(site.address) {
+        Some(address) => Ok(vec![address]),
+        None => Ok(tokio::net::lookup_host((site.host.as_str(), site.port))
+            .await
+            .map_err(|error| unknown_host(site, error))?
+            .collect()),
+    }
 }
 
 fn unknown_host(site: &Site, error: io::Error) -> Fault {

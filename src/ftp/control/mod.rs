@@ -13,7 +13,7 @@ use std::{
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-pub(super) use self::dial::{Line, connect, dial};
+pub(super) use self::dial::{Line, connect, dial, resolve};
 use super::{
     path::RemotePath,
     reply::Reply,
@@ -126,6 +126,9 @@ impl Control {
         stop: &Stop,
     ) -> Outcome<(Self, Reply)> {
         let link = Link::default();
+        let secrets = site.password.iter().chain(&site.account).map(super::secret::Secret::reveal);
+        let secrets = secrets.filter(|secret| !secret.is_empty()).map(Into::into);
+        link.lock().secrets = secrets.collect();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
         }
@@ -286,6 +289,11 @@ impl Control {
     /// The protocol of the TLS session, when there is one.
     pub fn tls(&self) -> Option<String> {
         self.link.lock().tls.clone()
+    }
+
+    /// The server's certificate (DER), when there is a TLS session.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        self.link.lock().certificate.clone()
     }
 
     /// Why this connection must not be used any more, if so.

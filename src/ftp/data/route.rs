@@ -93,6 +93,8 @@ pub struct Ladder {
     mode: Mode,
     fallback: bool,
     ipv6: bool,
+    /// The only step to try, where one is under test.
+    held: Option<Step>,
     /// What carried data last.
     current: Option<Step>,
     /// What carried data in an earlier run, until this one has learnt something.
@@ -110,6 +112,7 @@ impl Ladder {
             mode,
             fallback,
             ipv6,
+            held: None,
             current: None,
             remembered: None,
             failed: Vec::new(),
@@ -127,6 +130,11 @@ impl Ladder {
         self.remembered = None;
     }
 
+    /// From now on `step` is the only one.
+    pub const fn hold(&mut self, step: Step) {
+        self.held = Some(step);
+    }
+
     /// The mode of a step that was tried and did not carry data, other than that of `step`.
     pub fn failed_besides(&self, step: Step) -> Option<Mode> {
         let mut failed = self.failed.iter().chain(&self.unknown).map(|step| step.kind());
@@ -136,6 +144,9 @@ impl Ladder {
     /// The steps to try now, in order: what worked last, then the mode's own, then the other mode's, then once more
     /// what has failed before.
     pub fn steps(&self) -> Vec<Step> {
+        if let Some(step) = self.held {
+            return vec![step];
+        }
         let (own, other) = match self.mode {
             Mode::Active => (self.active(), self.passive()),
             Mode::Auto | Mode::Passive => (self.passive(), self.active()),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Session {
-    pub(super) async fn fetch(
+    pub(in crate::ftp) async fn fetch(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl Take,
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Sends all of `source` by `verb` to `remote` and gives the number of bytes.
-    pub(super) async fn store(
+    pub(in crate::ftp) async fn store(
         &mut self,
         verb: &str,
         remote: &RemotePath,

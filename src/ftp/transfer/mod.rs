@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// The size of `remote` where the server tells one, nothing where the file is not there or SIZE is not known.
-    pub(super) async fn size_of(&mut self, remote: &RemotePath) -> Outcome<Option<u64>> {
+    pub(in crate::ftp) async fn size_of(&mut self, remote: &RemotePath) -> Outcome<Option<u64>> {
         let reply = self.ask(&Command::path("SIZE", remote)).await?;
         if reply.code == 213 {
             return Ok(reply.number());

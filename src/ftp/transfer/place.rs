@@ -102,9 +102,9 @@ impl Session {
         self.control.ask(&Command::path("RNTO", to)).await?.done().map(drop)
     }
 
-    /// Removes our temporary file after a failure, if the server still listens. After the signal to stop there is
-    /// time for that only where the server answers at once.
-    pub(super) async fn sweep(&mut self, temporary: &RemotePath) {
+    /// Removes our temporary file after a failure, if the server still listens, and gives its answer. After the signal
+    /// to stop there is time for that only where the server answers at once.
+    pub(in crate::ftp) async fn sweep(&mut self, temporary: &RemotePath) -> Option<Reply> {
         let dele = Command::path("DELE", temporary);
         let swept = if self.context.stop.is_set() {
             self.control.reprieve(SWEEP_TIME_MAX);
@@ -116,10 +116,14 @@ impl Session {
             self.ask(&dele).await
         };
         match swept {
-            Ok(reply) => tracing::debug!(target: "portolan", "sweeping: {}", reply.words()),
+            Ok(reply) => {
+                tracing::debug!(target: "portolan", "sweeping: {}", reply.words());
+                Some(reply)
+            }
             Err(fault) => {
                 let text = format!("{temporary} may be left on the server: {fault}");
                 self.context.observer.warn(text);
+                None
             }
         }
     }

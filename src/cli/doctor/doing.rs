@@ -1,0 +1,42 @@
+//! What `doctor` is trying, on standard error: one line that changes on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, stderr};
+
+use crate::{
+    cli::report,
+    observe::{Event, Level, Sink, visible::visible},
+};
+
+/// Columns of the line; a longer one would wrap, and could not be taken back.
+const WIDTH: usize = 78;
+/// To the first column, and the line made empty.
+const AGAIN: &str = "\r\x1b[K";
+
+/// Shows what is tried.
+pub(super) fn sink() -> Box<dyn Sink> {
+    Box::new(Doing { is_terminal: stderr().is_terminal() })
+}
+
+/// Takes the line away, so that the result begins on a clean one.
+pub(super) fn done() {
+    if stderr().is_terminal() {
+        report::print(AGAIN);
+    }
+}
+
+struct Doing {
+    is_terminal: bool,
+}
+
+impl Sink for Doing {
+    fn event(&self, event: &Event) {
+        let Event::Said { level: Level::Debug, text } = event else { return };
+        let text = visible(text);
+        report::print(&if self.is_terminal {
+            let short: String = text.chars().take(WIDTH).collect();
+            format!("{AGAIN}{short}")
+        } else {
+            format!("{text}\n")
+        });
+    }
+}

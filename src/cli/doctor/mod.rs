@@ -1,0 +1,87 @@
+//! `portolan doctor`: tries every mode on a server, says what works, draws the channels, suggests the rules.
+//!
+//! With `--json` it prints one document, whose fields are those of [`crate::ftp::survey::value`].
+
+mod chart;
+mod doing;
+mod page;
+
+use super::{
+    common::{Common, interruptible, runtime},
+    exit, report,
+};
+use crate::{
+    fault::Outcome,
+    ftp::{
+        survey::{Options, Survey, Verdict, survey, value, verdict},
+        url::Url,
+    },
+    limits::SURVEY_SESSIONS_MAX,
+    observe::json::line,
+    script::raise::Failure,
+};
+
+/// What `portolan doctor` takes.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// The server, and the folder to try, such as ftp://deploy@www.example.com/htdocs
+    url: String,
+    /// Changes nothing on the server: tries listings alone
+    #[arg(long)]
+    read_only: bool,
+    /// Sessions to open at a time, to see whether they are allowed (1 to 4)
+    #[arg(long, value_name = "N", default_value_t = SURVEY_SESSIONS_MAX,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(SURVEY_SESSIONS_MAX)))]
+    sessions: u16,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let url = Url::parse(&args.url)?;
+        let mut site = common.site(&url)?;
+        site.folder.clone_from(&url.path);
+        let sink = if common.json() { None } else { Some(doing::sink()) };
+        Ok((site, common.context_shown_by(sink)?))
+    };
+    let (site, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let options =
+        Options { read_only: args.read_only, sessions: args.sessions, ..Options::default() };
+    let (stop, json) = (context.stop.clone(), common.json());
+    interruptible(&stop, move || {
+        let surveyed =
+            runtime().and_then(|runtime| runtime.block_on(survey(&site, &options, &context)));
+        if !json {
+            doing::done();
+        }
+        match surveyed {
+            Ok(survey) => show(&survey, json),
+            Err(fault) => report::fault(&fault),
+        }
+    })
+}
+
+/// Prints what was found, and gives the exit code.
+fn show(survey: &Survey, json: bool) -> u8 {
+    let verdict = verdict(survey);
+    report::output(&if json {
+        String::from_utf8_lossy(&line(&value(survey, &verdict))).into_owned() + "\n"
+    } else {
+        page::page(survey, &verdict, page::is_utf8_locale())
+    });
+    code(&verdict)
+}
+
+/// 0 when some mode did everything that was tried.
+fn code(verdict: &Verdict) -> u8 {
+    match &verdict.fault {
+        None => exit::DONE,
+        Some(fault) => exit::code(&Failure::from(fault.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! What a person reads: the verdict, a table of the modes, the pictures, the rules, the findings. Pure.
+
+use super::chart::{Pen, chart};
+use crate::{
+    ftp::{
+        data::route::Step,
+        site::{Mode, Tls},
+        survey::{Door, Entry, Rule, Survey, Trial, Verdict, Weight, findings, ms_text, rules},
+    },
+    observe::visible::visible,
+};
+
+/// What the pictures mean.
+const LEGEND: &str =
+    "An arrow points the way a connection is opened; files go both ways through it.\n";
+
+/// Columns of a page.
+const WIDTH: usize = 80;
+
+/// Whether the locale writes UTF-8 (POSIX: the first of these that is set wins).
+pub(super) fn is_utf8_locale() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.ends_with("utf-8") || locale.ends_with("utf8")
+}
+
+/// All of it.
+pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String {
+    let pen = Pen::new(unicode);
+    let mut parts = vec![wrapped(&verdict.sentence, "", "")];
+    if !verdict.snippet.is_empty() {
+        parts.push(snippet(verdict));
+    }
+    parts.extend(table(survey, &pen));
+    if let Some((mode, door)) = verdict.mode.zip(chosen(survey, verdict)) {
+        let other = if mode == Mode::Active { Mode::Passive } else { Mode::Active };
+        for (mode, is_chosen) in [(mode, true), (other, false)] {
+            let drawn = chart(survey, door, mode, &pen);
+            parts.push(format!("{}\n\n{drawn}", heading(mode, is_chosen)));
+        }
+        parts.push(LEGEND.to_owned());
+        parts.extend(what_to_open(&rules(survey, door.address, mode)));
+    }
+    parts.push(list(survey));
+    parts.join("\n")
+}
+
+/// The line for the script, an option a line where it is too long for the page.
+fn snippet(verdict: &Verdict) -> String {
+    let line = &verdict.snippet;
+    if line.chars().count() + 4 <= WIDTH {
+        return format!("    {line}\n");
+    }
+    let start = line.split(" #{").next().unwrap_or(line);
+    let options = verdict.options.iter().map(|(key, text)| format!("        {key}: {text},\n"));
+    format!("    {start} #{{\n{}    }});\n", options.collect::<Vec<_>>().concat())
+}
+
+/// The door that the verdict speaks of.
+fn chosen<'s>(survey: &'s Survey, verdict: &Verdict) -> Option<&'s Door> {
+    let carries = |door: &&Door| {
+        door.trials.iter().any(|trial| Some(trial.step) == verdict.step && trial.carries())
+    };
+    survey.doors.iter().filter(|door| door.tls == verdict.tls).find(carries)
+}
+
+const fn heading(mode: Mode, is_chosen: bool) -> &'static str {
+    match (mode, is_chosen) {
+        (Mode::Active, true) => {
+            "Active mode, to be used: the server opens the data connection to this machine"
+        }
+        (Mode::Active, false) => {
+            "Active mode, for comparison: the server opens the data connection"
+        }
+        (_, true) => "Passive mode, to be used: this machine opens both connections",
+        (_, false) => "Passive mode, for comparison: this machine opens both connections",
+    }
+}
+
+/// The modes, a column for each door that let us in; what failed stands below.
+fn table(survey: &Survey, pen: &Pen) -> Option<String> {
+    let doors: Vec<&Door> =
+        survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_))).collect();
+    if doors.is_empty() {
+        return None;
+    }
+    let several = doors.iter().any(|door| door.address.is_ipv6())
+        && doors.iter().any(|door| door.address.is_ipv4());
+    let heads: Vec<String> = doors.iter().map(|door| column(door, several)).collect();
+    let width = heads.iter().map(String::len).max().unwrap_or(0).max(10);
+    let mut notes: Vec<String> = Vec::new();
+    let mut rows = Vec::new();
+    for step in [Step::Epsv, Step::Pasv, Step::Eprt, Step::Port] {
+        let cells: Vec<_> = doors.iter().map(|door| cell(door, step, &mut notes)).collect();
+        rows.push(row(name(step), &cells, width));
+    }
+    let rule = pen.line.to_string().repeat(14 + doors.len() * (width + 2));
+    let mut lines = vec![row("mode", &heads, width), format!("  {rule}\n")];
+    lines.extend(rows);
+    let notes = notes.iter().enumerate();
+    lines.extend(
+        notes.map(|(number, note)| wrapped(note, &format!("  [{}] ", number + 1), "      ")),
+    );
+    Some(lines.concat())
+}
+
+fn row(name: &str, cells: &[String], width: usize) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| format!("  {cell:<width$}")).collect();
+    format!("{}\n", format!("  {name:<14}{}", cells.concat()).trim_end())
+}
+
+const fn name(step: Step) -> &'static str {
+    match step {
+        Step::Epsv => "passive (EPSV)",
+        Step::Pasv => "passive (PASV)",
+        Step::Eprt => "active (EPRT)",
+        Step::Port => "active (PORT)",
+    }
+}
+
+fn column(door: &Door, several: bool) -> String {
+    let how = match door.tls {
+        Tls::Off => "plain",
+        Tls::Explicit => "TLS",
+        Tls::Implicit => "TLS (ftps)",
+    };
+    match (several, door.address.is_ipv6()) {
+        (false, _) => how.to_owned(),
+        (true, true) => format!("{how} IPv6"),
+        (true, false) => format!("{how} IPv4"),
+    }
+}
+
+/// Milliseconds, or the number of a note that says what failed.
+fn cell(door: &Door, step: Step, notes: &mut Vec<String>) -> String {
+    let Some(trial) = door.trials.iter().find(|trial| trial.step == step) else {
+        return if door.address.is_ipv6() { "-".into() } else { "not tried".into() };
+    };
+    let Some(fault) = failure(trial) else {
+        return trial.time().map_or_else(|| "works".into(), ms_text);
+    };
+    let known = notes.iter().position(|note| *note == fault);
+    let number = known.unwrap_or_else(|| {
+        notes.push(fault);
+        notes.len() - 1
+    });
+    let what = if trial.carries() { "in part" } else { "no" };
+    format!("{what} [{}]", number + 1)
+}
+
+fn failure(trial: &Trial) -> Option<String> {
+    let fault = trial.fault()?;
+    let what = match (&trial.listing, &trial.upload, &trial.download) {
+        (Err(_), ..) => "",
+        (_, Some(Err(_)), _) => "upload: ",
+        _ => "download: ",
+    };
+    Some(format!("{what}{}", visible(&fault.message)))
+}
+
+fn what_to_open(rules: &[Rule]) -> Vec<String> {
+    let of = |(side, title): (&str, &str)| {
+        let rules = rules.iter().filter(|rule| rule.side == side);
+        let lines = rules.map(|rule| {
+            let words = wrapped(&rule.words, "  ", "  ");
+            let (nft, tables) = (broken(&rule.nft, " tcp "), broken(&rule.iptables, " -p "));
+            format!("{words}      {nft}\n      {tables}\n")
+        });
+        format!("{title}\n{}", lines.collect::<Vec<_>>().concat())
+    };
+    let titles = [
+        ("here", "What firewalls on this side have to let through"),
+        ("server", "What firewalls on the server's side have to let through"),
+    ];
+    titles.into_iter().map(of).collect()
+}
+
+fn list(survey: &Survey) -> String {
+    let mut lines = vec!["What else was found\n".to_owned()];
+    if let Some(greeting) = &survey.greeting {
+        let said = format!("it greets with \"{}\"", visible(short(greeting)));
+        lines.push(wrapped(&said, "  - ", "    "));
+    }
+    for finding in findings(survey) {
+        let mark = if finding.weight == Weight::Warning { "  ! " } else { "  - " };
+        lines.push(wrapped(&finding.text, mark, "    "));
+    }
+    lines.concat()
+}
+
+/// A command in two lines, broken before `at`, where one is too long for the page.
+fn broken(command: &str, at: &str) -> String {
+    if command.len() + 6 <= WIDTH {
+        return command.to_owned();
+    }
+    command.replacen(at, &format!(" \\\n         {at}"), 1)
+}
+
+/// The first line of a greeting, as much as is of use.
+fn short(greeting: &str) -> String {
+    greeting.chars().take(160).collect()
+}
+
+/// `text` in lines of the page's width.
+fn wrapped(text: &str, first: &str, indent: &str) -> String {
+    let mut lines = Vec::new();
+    let mut line = first.to_owned();
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        let wide = line.chars().count() + word.chars().count() + usize::from(!is_empty);
+        if wide > WIDTH && !is_empty {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line += word;
+        is_empty = false;
+    }
+    lines.push(line);
+    lines.join("\n") + "\n"
+}

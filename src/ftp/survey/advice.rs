@@ -1,0 +1,95 @@
+//! The line to put into the script. Pure.
+
+use super::{Door, Survey};
+use crate::{
+    ftp::site::{Mode, Tls},
+    observe::visible::visible,
+};
+
+/// Where active mode listens, unless the user has said: a range that a firewall rule can name.
+pub(super) const PORT_RANGE: &str = "50000-50010";
+
+/// The options for what was found best.
+pub(super) fn options(survey: &Survey, door: &Door, mode: Mode) -> Vec<(&'static str, String)> {
+    let mut options = Vec::new();
+    if survey.site.password.is_some() {
+        options.push(("password", "secret(\"FTP_PASSWORD\")".into()));
+    }
+    options.push(("mode", quoted(mode.word())));
+    if mode == Mode::Active {
+        let range = survey.site.port_range.as_ref();
+        let range = range.map(|range| format!("{}-{}", range.start(), range.end()));
+        options.push(("port_range", quoted(&range.unwrap_or_else(|| PORT_RANGE.into()))));
+    }
+    if let Some(address) = survey.site.external_address.filter(|_| mode == Mode::Active) {
+        options.push(("external_address", quoted(&address.to_string())));
+    }
+    if let Some(file) = survey.site.trust.ca_file.as_ref().filter(|_| door.tls != Tls::Off) {
+        options.push(("ca_file", quoted(&file.to_string_lossy())));
+    }
+    if survey.site.latin1 {
+        options.push(("encoding", quoted("latin-1")));
+    }
+    options
+}
+
+/// The whole line.
+pub(super) fn snippet(survey: &Survey, door: &Door, options: &[(&'static str, String)]) -> String {
+    let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    format!(
+        "let site = ftp::connect({}, #{{ {} }});",
+        quoted(&url(survey, door)),
+        options.join(", ")
+    )
+}
+
+/// The URL of a door, without the password.
+fn url(survey: &Survey, door: &Door) -> String {
+    let site = &survey.site;
+    let (scheme, usual) = match door.tls {
+        Tls::Off => ("ftp", 21),
+        Tls::Explicit => ("ftpes", 21),
+        Tls::Implicit => ("ftps", 990),
+    };
+    let user = match site.user.as_str() {
+        "anonymous" => String::new(),
+        user => format!("{}@", percent(user.as_bytes(), b"")),
+    };
+    let host = if site.host.contains(':') {
+        format!("[{}]", site.host.replace('%', "%25"))
+    } else {
+        site.host.clone()
+    };
+    let port = match door.address.port() {
+        port if port == usual => String::new(),
+        port => format!(":{port}"),
+    };
+    let path = site.folder.as_ref().map(|path| format!("/{}", percent(path.as_bytes(), b"/")));
+    format!("{scheme}://{user}{host}{port}{}", path.unwrap_or_default())
+}
+
+/// Bytes as a URL holds them.
+fn percent(bytes: &[u8], also: &[u8]) -> String {
+    let shown = |byte: &u8| {
+        let is_plain =
+            byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || also.contains(byte);
+        if is_plain { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    bytes.iter().map(shown).collect()
+}
+
+/// A string in the language's own notation.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", visible(text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_written_as_the_language_reads_it() {
+        assert_eq!(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
+        assert_eq!(percent("gr\u{fc}n/a b".as_bytes(), b"/"), "gr%C3%BCn/a%20b");
+    }
+}

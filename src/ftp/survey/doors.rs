@@ -1,0 +1,236 @@
+//! The ways in: addresses, protection, certificates, logins.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+
+use super::{Address, Certificate, Door, Entry, Probe, Protection, Sessions, Survey};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        control::{Command, Control, connect, dial, resolve},
+        reply::Reply,
+        secure::Security,
+        session::Session,
+        site::{Site, Tls},
+    },
+    limits::SURVEY_ADDRESSES_MAX,
+};
+
+/// The port of TLS from the first byte.
+const IMPLICIT_PORT: u16 = 990;
+/// The port of everything else.
+const PORT: u16 = 21;
+/// Time that a server gets to notice that a session has ended, before "too many" is believed.
+const SETTLE_TIME: Duration = Duration::from_millis(400);
+
+/// Where a door leads, for the line that says what is being tried.
+pub(super) fn words(door: &Door) -> String {
+    let how = match door.tls {
+        Tls::Off => "without TLS",
+        Tls::Explicit => "with TLS",
+        Tls::Implicit => "with TLS from the first byte",
+    };
+    format!("{how} at {}", door.address)
+}
+
+impl Probe<'_> {
+    /// Finds the addresses of the host and connects to each.
+    pub(super) async fn look_up(&self, survey: &mut Survey) -> Outcome<()> {
+        self.say(format!("looking up {}", self.site.host));
+        let mut addresses = match self.inner.stop.race(resolve(&self.site)).await? {
+            Ok(addresses) => addresses,
+            Err(fault) => {
+                survey.lookup = Some(fault);
+                return Ok(());
+            }
+        };
+        addresses.truncate(SURVEY_ADDRESSES_MAX);
+        for address in addresses {
+            self.say(format!("connecting to {address}"));
+            let started = Instant::now();
+            let connected =
+                timeout(self.site.connect_timeout, connect(address, self.site.source_address));
+            let reached = match self.inner.stop.race(connected).await? {
+                Ok(Ok(_)) => Ok(started.elapsed()),
+                Ok(Err(error)) => Err(Fault::network("cannot connect", error)),
+                Err(_) => Err(silent(self.site.connect_timeout)),
+            };
+            survey.addresses.push(Address { address, reached });
+        }
+        Ok(())
+    }
+
+    /// Sees which protection is offered at `address`, and gives the doors to go in by.
+    pub(super) async fn knock(
+        &self,
+        address: SocketAddr,
+        survey: &mut Survey,
+    ) -> Outcome<Vec<Door>> {
+        let mut wanted = Vec::new();
+        let asked = self.site.tls;
+        if asked == Tls::Off {
+            wanted.push(door(Tls::Off, address));
+        }
+        let (here, elsewhere) = match asked {
+            Tls::Implicit => (Tls::Implicit, (Tls::Explicit, PORT)),
+            _ => (Tls::Explicit, (Tls::Implicit, IMPLICIT_PORT)),
+        };
+        let mut protected = self.peek(door(here, address), survey).await?;
+        if protected.protection.is_some() && self.may_enter(&protected) {
+            wanted.push(protected);
+        } else {
+            if protected.protection.is_some() {
+                protected.entry = Entry::Offered(UNTRUSTED);
+            }
+            survey.doors.push(protected);
+        }
+        // In a rehearsal there is one server at one port.
+        if self.site.detour.is_none() && elsewhere.1 != address.port() {
+            let there = door(elsewhere.0, SocketAddr::new(address.ip(), elsewhere.1));
+            let there = self.peek(there, survey).await?;
+            survey.doors.push(there);
+        }
+        Ok(wanted)
+    }
+
+    /// Whether the password, if there is one, may go through this door.
+    fn may_enter(&self, door: &Door) -> bool {
+        let distrust = door.protection.as_ref().and_then(|protection| protection.distrust.as_ref());
+        distrust.is_none() || self.site.password.is_none()
+    }
+
+    /// Shakes hands and looks at the certificate, without a login.
+    async fn peek(&self, mut door: Door, survey: &mut Survey) -> Outcome<Door> {
+        self.say(format!("shaking hands {}", words(&door)));
+        let mut site = self.site_of(&door);
+        let mut peeked = self.peek_with(&site, survey).await;
+        let mut distrust = None;
+        if let Err(fault) = &peeked
+            && fault.kind == Kind::Tls
+            && fault.code == 0
+            && !site.trust.insecure
+        {
+            distrust = Some(fault.clone());
+            site.trust.insecure = true;
+            peeked = self.peek_with(&site, survey).await;
+        }
+        self.inner.stop.check()?;
+        match peeked {
+            Ok((version, certificate)) => {
+                let certificate = certificate.as_deref().map(Certificate::read);
+                door.protection = Some(Protection { version, certificate, distrust });
+                door.entry = Entry::Offered(ELSEWHERE);
+            }
+            Err(fault) => door.entry = Entry::Shut(distrust.unwrap_or(fault)),
+        }
+        Ok(door)
+    }
+
+    async fn peek_with(
+        &self,
+        site: &Site,
+        survey: &mut Survey,
+    ) -> Outcome<(String, Option<Vec<u8>>)> {
+        let security = Security::new(site.certified_name(), &site.trust)?;
+        let implicit = Some(&security).filter(|_| site.tls == Tls::Implicit);
+        let stop = &self.inner.stop;
+        let line = dial(site, stop).await?;
+        let (mut control, greeting) = Control::greeted(line, site, implicit, stop).await?;
+        survey.greeting.get_or_insert_with(|| welcome(&greeting));
+        if !greeting.is_done() {
+            return Err(greeting.fault());
+        }
+        if implicit.is_none() {
+            let reply = control.ask(&Command::bare("AUTH TLS")).await?;
+            if reply.code != 234 {
+                control.ask(&Command::bare("QUIT")).await?;
+                return Err(reply.fault());
+            }
+            control.upgrade(&security);
+        }
+        // Hands are shaken with the first command.
+        control.ask(&Command::bare("PBSZ 0")).await?;
+        let found = (control.tls().unwrap_or_default(), control.certificate());
+        control.ask(&Command::bare("QUIT")).await?;
+        Ok(found)
+    }
+
+    /// A session by `door`. A server that has too many gets a moment to count again.
+    pub(super) async fn enter(&self, door: &Door) -> Outcome<Session> {
+        let opened = Session::open(self.site_of(door), self.inner.clone()).await;
+        match opened {
+            Err(fault) if is_full(&fault) => {
+                self.inner.stop.race(tokio::time::sleep(SETTLE_TIME)).await?;
+                Session::open(self.site_of(door), self.inner.clone()).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens sessions together until one is refused, or there are as many as may be tried.
+    pub(super) async fn crowd(&self, door: &Door, survey: &mut Survey) -> Outcome<()> {
+        let most = self.options.sessions.min(crate::limits::SURVEY_SESSIONS_MAX);
+        let mut held = Vec::new();
+        let mut refusal = None;
+        self.say(format!("opening up to {most} sessions at a time"));
+        while held.len() < usize::from(most) && refusal.is_none() {
+            match self.enter(door).await {
+                Ok(session) => held.push(session),
+                Err(fault) => refusal = Some(fault),
+            }
+        }
+        let open = u16::try_from(held.len()).unwrap_or(most);
+        for session in held {
+            session.close().await;
+        }
+        self.inner.stop.check()?;
+        if let Some(server) = &mut survey.server {
+            server.sessions = Some(Sessions { open, refusal });
+        }
+        Ok(())
+    }
+
+    fn site_of(&self, door: &Door) -> Site {
+        let mut site = self.site.clone();
+        site.tls = door.tls;
+        site.port = door.address.port();
+        site.address = Some(door.address);
+        if door.protection.as_ref().is_some_and(|protection| protection.distrust.is_some()) {
+            // Seen already, and no password goes there: `may_enter`.
+            site.trust.insecure = true;
+        }
+        site
+    }
+}
+
+/// Why a door that is there is not gone through.
+const UNTRUSTED: &str = "its certificate is not trusted, so it is not shown the password";
+const ELSEWHERE: &str = "another port than the URL's, so it is not shown the password";
+
+fn door(tls: Tls, address: SocketAddr) -> Door {
+    let entry = Entry::Offered(ELSEWHERE);
+    Door { tls, address, local: None, protection: None, entry, trials: Vec::new() }
+}
+
+/// Whether the server has too many sessions; some say so by 530.
+fn is_full(fault: &Fault) -> bool {
+    fault.code == 421 || (fault.code == 530 && fault.message.to_lowercase().contains("too many"))
+}
+
+/// A greeting in one line, without the codes that stand before its lines.
+fn welcome(greeting: &Reply) -> String {
+    let text = greeting.text();
+    let code = format!("{}-", greeting.code);
+    let lines = text.split(" / ").map(|line| line.strip_prefix(&code).unwrap_or(line).trim());
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join(" / ")
+}
+
+fn silent(time: Duration) -> Fault {
+    let message = format!("cannot connect: no answer in {} s", time.as_secs_f32());
+    Fault::new(Kind::Timeout, Side::Network, message)
+}

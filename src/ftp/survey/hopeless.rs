@@ -1,0 +1,81 @@
+//! What to say where no data came through at all. Pure.
+
+use super::{
+    Door, Entry, Survey,
+    verdict::{capital, mode_of, reason},
+};
+use crate::{
+    fault::{Fault, Kind, Side},
+    ftp::site::Tls,
+    observe::visible::visible,
+};
+
+/// The sentence, and the fault that is at the bottom of it.
+pub(super) fn no_way(survey: &Survey) -> (String, Fault) {
+    let tried = [unknown, silent, deaf, distrusted, shut];
+    tried.iter().find_map(|read| read(survey)).unwrap_or_else(|| {
+        let message = "the time was over before a mode was tried";
+        let fault = Fault::new(Kind::Timeout, Side::Here, message);
+        (format!("{}.", capital(message)), fault)
+    })
+}
+
+/// The name leads nowhere.
+fn unknown(survey: &Survey) -> Option<(String, Fault)> {
+    let fault = survey.lookup.clone()?;
+    let host = visible(&survey.site.host);
+    Some((format!("The name {host} is not known here: {}.", fault.message), fault))
+}
+
+/// No address answers.
+fn silent(survey: &Survey) -> Option<(String, Fault)> {
+    if survey.addresses.iter().any(|address| address.reached.is_ok()) {
+        return None;
+    }
+    let fault = survey.addresses.iter().find_map(|address| address.reached.as_ref().err())?;
+    let (host, port) = (visible(&survey.site.host), survey.site.port);
+    Some((format!("Nothing answers at {host}, port {port}: {}.", fault.message), fault.clone()))
+}
+
+/// We are in, and no mode works.
+fn deaf(survey: &Survey) -> Option<(String, Fault)> {
+    let entered = |door: &&Door| matches!(door.entry, Entry::Entered(_));
+    let door = survey.doors.iter().find(entered)?;
+    let failed = |is_active: bool| {
+        let trial = door.trials.iter().find(|trial| trial.step.is_active() == is_active)?;
+        let (mode, fault) = (mode_of(trial.step), trial.fault()?);
+        let why = reason(survey, door, mode, fault);
+        Some((format!("{} mode does not work, because {why}", mode.word()), fault.clone()))
+    };
+    let (passive, fault) = failed(false)?;
+    let active = failed(true).map(|(active, _)| format!("; {active}")).unwrap_or_default();
+    let sentence = "The login works, but no data comes through in either mode";
+    Some((format!("{sentence}: {passive}{active}."), fault))
+}
+
+/// The certificate of the door that was asked for does not hold.
+fn distrusted(survey: &Survey) -> Option<(String, Fault)> {
+    let asked = |door: &&Door| door.tls == survey.site.tls;
+    let protection = survey.doors.iter().find(asked)?.protection.as_ref()?;
+    let fault = protection.distrust.clone()?;
+    let reason = capital(&fault.message);
+    Some((format!("{reason}; so no password was sent, and no mode was tried."), fault))
+}
+
+/// Nobody lets us in.
+fn shut(survey: &Survey) -> Option<(String, Fault)> {
+    let of = |door: &Door| match &door.entry {
+        Entry::Shut(fault) => Some(fault.clone()),
+        _ => None,
+    };
+    let asked = survey.doors.iter().filter(|door| door.tls == survey.site.tls).find_map(of);
+    let fault = asked.or_else(|| survey.doors.iter().find_map(of))?;
+    let advice = match survey.doors.iter().find(|door| door.protection.is_some()) {
+        Some(door) if survey.site.tls == Tls::Off && door.tls == Tls::Explicit => {
+            "; it offers TLS, so ftpes:// may do"
+        }
+        _ => "",
+    };
+    let sentence = "The server answers, but does not let us in";
+    Some((format!("{sentence}: {}{advice}.", fault.message), fault))
+}

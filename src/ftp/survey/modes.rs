@@ -1,0 +1,141 @@
+//! Each mode by itself: a listing, an upload of 1 KiB, its download, and nothing left behind.
+
+use std::time::{Duration, Instant};
+
+use super::{Door, Probe, Survey, Trial};
+use crate::{
+    fault::{Fault, Outcome},
+    files::temporary_name,
+    ftp::{
+        data::route::Step,
+        path::RemotePath,
+        session::{Context, Session},
+        transfer::{Kept, Text},
+    },
+    limits::{FAREWELL_TIMEOUT, SURVEY_FILE_BYTES},
+};
+
+impl Probe<'_> {
+    /// Tries every step behind `door`, in one session as long as that is in step; a session that is not makes a new
+    /// connection by itself.
+    pub(super) async fn try_modes(
+        &self,
+        session: &mut Session,
+        door: &mut Door,
+        survey: &mut Survey,
+    ) {
+        let steps: &[Step] = if door.address.is_ipv6() {
+            &[Step::Epsv, Step::Eprt]
+        } else {
+            &[Step::Epsv, Step::Pasv, Step::Eprt, Step::Port]
+        };
+        for step in steps {
+            if self.inner.stop.is_set() {
+                return;
+            }
+            let word = step.word().to_ascii_uppercase();
+            self.say(format!("trying {word} {}", super::doors::words(door)));
+            session.hold(*step);
+            let trial = self.try_step(session, *step, survey).await;
+            door.trials.push(trial);
+        }
+        if let Some(best) = door.trials.iter().find(|trial| trial.carries()) {
+            session.hold(best.step);
+        }
+    }
+
+    async fn try_step(&self, session: &mut Session, step: Step, survey: &mut Survey) -> Trial {
+        let here = session.folder().clone();
+        let listing = timed(session.list(&here)).await;
+        let listing = in_its_words(session, listing);
+        let mut trial =
+            Trial { step, address: last_address(session), listing, upload: None, download: None };
+        if self.options.read_only || trial.listing.is_err() {
+            return trial;
+        }
+        let content = content();
+        let Ok(name) = here.join(temporary_name().as_bytes()) else { return trial };
+        let id = session.context().observer.next_transfer();
+        let upload = timed(session.store("STOR", &name, &mut Text::new(&content), id)).await;
+        let is_stored = upload.is_ok();
+        trial.upload = Some(in_its_words(session, upload));
+        if is_stored {
+            let mut kept = Kept { bytes: Vec::new(), limit: content.len() as u64 };
+            let size = Some(content.len() as u64);
+            let download = timed(session.fetch(&name, &mut kept, size)).await;
+            let download = match in_its_words(session, download) {
+                Ok(_) if kept.bytes != content => {
+                    Err(Fault::protocol("other bytes came back than were sent"))
+                }
+                download => download,
+            };
+            trial.download = Some(download);
+        }
+        trial.address = last_address(session);
+        self.remove(session, &name, is_stored, survey).await;
+        trial
+    }
+
+    /// Takes one of our files away again.
+    pub(super) async fn remove(
+        &self,
+        session: &mut Session,
+        name: &RemotePath,
+        is_stored: bool,
+        survey: &mut Survey,
+    ) {
+        let is_gone = match session.sweep(name).await {
+            Some(reply) if reply.is_done() => true,
+            // A failed upload leaves a part of the file, or nothing.
+            Some(_) if !is_stored => !matches!(session.size_of(name).await, Ok(Some(_))),
+            Some(_) => false,
+            None => self.remove_anew(session, name, is_stored).await,
+        };
+        if !is_gone {
+            survey.left.push(name.to_string());
+        }
+    }
+
+    /// The same by a session of its own, where the old one is of no more use.
+    async fn remove_anew(&self, old: &Session, name: &RemotePath, is_stored: bool) -> bool {
+        if self.outer.stop.is_set() {
+            return false;
+        }
+        let stop = self.outer.stop.within(FAREWELL_TIMEOUT);
+        let context = Context { stop, ..self.inner.clone() };
+        let Ok(mut session) = Session::open(old.site().clone(), context).await else {
+            return false;
+        };
+        let is_gone = match session.delete(name).await {
+            Ok(()) => true,
+            Err(fault) => !is_stored && fault.code / 100 == 5,
+        };
+        session.close().await;
+        is_gone
+    }
+}
+
+/// A fault as the step itself had it, without "no way is left": one way was tried.
+fn in_its_words(session: &Session, tried: Outcome<Duration>) -> Outcome<Duration> {
+    tried.map_err(|fault| match session.attempts().last() {
+        Some(last) if !last.worked && fault.message.ends_with(&last.words) => {
+            Fault { message: last.words.clone(), ..fault }
+        }
+        _ => fault,
+    })
+}
+
+/// What is sent: every byte there is, in a row.
+fn content() -> Vec<u8> {
+    (0..=255).cycle().take(SURVEY_FILE_BYTES).collect()
+}
+
+fn last_address(session: &Session) -> String {
+    session.attempts().last().map(|attempt| attempt.address.clone()).unwrap_or_default()
+}
+
+/// How long `work` took.
+async fn timed<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<Duration> {
+    let started = Instant::now();
+    work.await.map(|_| started.elapsed())
+}

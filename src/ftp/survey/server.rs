@@ -1,0 +1,232 @@
+//! What a server can do besides moving data: time, names, TLS sessions.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Door, Hidden, Probe, Reuse, Server, Survey};
+use crate::{
+    fault::{Kind, Outcome},
+    files::temporary_name,
+    ftp::{
+        control::Command,
+        listing::{EntryKind, Listing, Modified, Reader},
+        path::RemotePath,
+        reply::Reply,
+        secure::Security,
+        session::Session,
+        site::Tls,
+        transfer::Text,
+    },
+    limits::{COPY_BYTES, LISTING_TIME_MAX},
+};
+
+/// NOOPs whose median is the round trip.
+const ROUNDS: usize = 5;
+/// A time that no file has by chance: 2001-02-03 04:05:06 UTC.
+const ODD_TIME_S: i64 = 981_173_106;
+/// Seconds by which a clock may be off without a word: what MDTM rounds away, and the way there.
+const CLOCK_SLACK_S: i64 = 2;
+
+impl Probe<'_> {
+    /// Looks at the server behind `door`: at all of it the first time, at its TLS behind the first protected door.
+    pub(super) async fn study(&self, session: &mut Session, door: &Door, survey: &mut Survey) {
+        let step = door.trials.iter().find(|trial| trial.carries());
+        if survey.server.is_none() {
+            self.say("asking what the server can do");
+            let mut server = Server::default();
+            self.ask(session, door, &mut server).await;
+            if step.is_some() {
+                self.look_around(session, door, &mut server, survey).await;
+            }
+            survey.server = Some(server);
+        }
+        if let Some(server) = &mut survey.server
+            && door.tls != Tls::Off
+            && server.reuse.is_none()
+            && step.is_some()
+        {
+            self.say("looking at the TLS of data connections");
+            server.tls12_only = session.site().trust.tls12_only && !self.site.trust.tls12_only;
+            server.reuse = reuse(session).await;
+        }
+    }
+
+    /// What a question without data answers.
+    async fn ask(&self, session: &mut Session, door: &Door, server: &mut Server) {
+        server.features.clone_from(session.features());
+        server.folder = session.folder().to_string();
+        server.round_trip = round_trip(session).await;
+        let said = |reply: Outcome<Reply>| reply.ok();
+        let system = said(session.ask(&Command::bare("SYST")).await);
+        server.system = system.filter(Reply::is_done).map(|reply| reply.text());
+        let status = said(session.ask(&Command::bare("STAT")).await);
+        let peer = door.address.ip();
+        server.sees_us_at = status
+            .filter(Reply::is_done)
+            .and_then(|reply| addresses(&reply.text()).find(|address| *address != peer));
+        let rest = said(session.ask(&Command::bare("REST 0")).await);
+        server.restarts = rest.map(|reply| reply.is_halfway());
+        if !door.address.is_ipv6() {
+            let passive = said(session.ask(&Command::bare("PASV")).await);
+            server.passive_address = passive
+                .filter(|reply| reply.code == 227)
+                .and_then(|reply| reply.passive_address())
+                .map(|(address, _)| address);
+        }
+    }
+
+    /// What only files show; with `read_only`, what the folder shows as it is.
+    async fn look_around(
+        &self,
+        session: &mut Session,
+        door: &Door,
+        server: &mut Server,
+        survey: &mut Survey,
+    ) {
+        let may_write = door.trials.iter().any(|trial| matches!(trial.upload, Some(Ok(_))));
+        if self.options.read_only || !may_write {
+            server.hidden = hidden(session, None).await;
+            return;
+        }
+        let here = session.folder().clone();
+        let names: Vec<RemotePath> =
+            (0..2).filter_map(|_| here.join(temporary_name().as_bytes()).ok()).collect();
+        let [one, other] = names.as_slice() else { return };
+        let mut stored = Vec::new();
+        for name in [one, other] {
+            let id = session.context().observer.next_transfer();
+            let sent = session.store("STOR", name, &mut Text::new(b"portolan"), id).await;
+            stored.push(sent.is_ok());
+        }
+        if stored == [true, true] {
+            let now = session.now();
+            server.clock_ahead_s = clock(session, other, now).await;
+            server.sets_times = sets_times(session, other).await;
+            server.hidden = hidden(session, Some(other.name())).await;
+            let renamed = session.rename_once(one, other).await;
+            if renamed.is_ok() {
+                stored = vec![false, true];
+            }
+            server.renames_over = Some(renamed);
+        }
+        for (name, is_stored) in [one, other].into_iter().zip(stored) {
+            self.remove(session, name, is_stored, survey).await;
+        }
+    }
+}
+
+async fn round_trip(session: &mut Session) -> Option<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        session.ask(&Command::bare("NOOP")).await.ok()?;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    times.get(times.len() / 2).copied()
+}
+
+/// The addresses in a text, in order.
+fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
+    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    text.split(move |c| !is_part(c)).filter_map(|word| {
+        word.trim_end_matches(['.', ':']).parse().ok().map(|address: IpAddr| address.to_canonical())
+    })
+}
+
+/// Seconds by which the server's clock is ahead, from the time it gave to a file that it had just got.
+async fn clock(session: &mut Session, name: &RemotePath, now: Timestamp) -> Option<i64> {
+    let Ok(Modified::Utc(time, _)) = session.modified(name).await else { return None };
+    let ahead = time.as_second() - now.as_second();
+    Some(if ahead.abs() <= CLOCK_SLACK_S { 0 } else { ahead })
+}
+
+async fn sets_times(session: &mut Session, name: &RemotePath) -> Option<bool> {
+    let time = Timestamp::from_second(ODD_TIME_S).ok()?;
+    match session.set_modified(name, time).await {
+        Ok(()) => match session.modified(name).await.ok()? {
+            Modified::Utc(found, _) => Some(found == time),
+            Modified::Server(..) => None,
+        },
+        Err(fault) => (fault.code / 100 == 5).then_some(false),
+    }
+}
+
+/// Whether `LIST` and `LIST -a` show `name`, or any name with a dot in front; nothing where there is none to show.
+async fn hidden(session: &mut Session, name: Option<&[u8]>) -> Option<Hidden> {
+    let shows = |listing: Outcome<Listing>| {
+        let entries = listing.map(|listing| listing.entries).unwrap_or_default();
+        entries.iter().any(|entry| match name {
+            Some(name) => entry.name == name,
+            None => entry.name.starts_with(b".") && entry.kind != EntryKind::Other,
+        })
+    };
+    let folder = session.folder().clone();
+    session.enter(&folder).await.ok()?;
+    let by_list = shows(list(session, "LIST").await);
+    let by_list_all = shows(list(session, "LIST -a").await);
+    (name.is_some() || by_list || by_list_all).then_some(Hidden { by_list, by_list_all })
+}
+
+async fn list(session: &mut Session, line: &'static str) -> Outcome<Listing> {
+    let mut data = session.open_data(&Command::bare(line), 0).await?.data;
+    let mut reader = Reader::list();
+    let mut buffer = vec![0; COPY_BYTES / 4];
+    let stop = session.context().stop.within(LISTING_TIME_MAX);
+    let copy = async {
+        loop {
+            let count = data.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            reader.push(buffer.get(..count).unwrap_or_default())?;
+        }
+    };
+    let copied = stop.race(copy).await.and_then(|copied| copied);
+    session.conclude("LIST", data, copied, 0).await?;
+    reader.finish(session.now())
+}
+
+/// Whether data connections resume TLS, and whether the server refuses one that cannot. The last probe of a session:
+/// vsftpd ends it with the refusal.
+async fn reuse(session: &mut Session) -> Option<Reuse> {
+    list(session, "LIST").await.ok()?;
+    let resumed = !session.way.began_fresh_tls;
+    // A store of its own holds nothing to resume.
+    session.security = session.security.as_ref().map(Security::fresh);
+    let required = match list(session, "LIST").await {
+        Ok(_) => Some(false),
+        Err(fault) if matches!(fault.code, 425 | 450 | 522) || fault.kind == Kind::Tls => {
+            Some(true)
+        }
+        Err(_) => None,
+    };
+    Some(Reuse { resumed, required })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_a_server_sees_is_found_in_its_words() {
+        let peer: IpAddr = "203.0.113.20".parse().unwrap();
+        for (text, found) in [
+            (
+                "FTP server status: / Connected to 198.51.100.7 / Logged in as a",
+                Some("198.51.100.7"),
+            ),
+            ("Connected from host (198.51.100.7) to 203.0.113.20.", Some("198.51.100.7")),
+            ("Connected to ::ffff:198.51.100.7", Some("198.51.100.7")),
+            ("Connected to 203.0.113.20", None),
+            ("vsFTPd 3.0.3 - secure, fast, stable", None),
+        ] {
+            let seen = addresses(text).find(|address| *address != peer);
+            assert_eq!(seen.map(|address| address.to_string()).as_deref(), found, "{text}");
+        }
+    }
+}
