@@ -98,6 +98,7 @@ impl RouteMemory for Memory {
             failed_mode: Mode::named(&found.failed_mode),
             tls12_only: found.tls12_only,
             refuses_list_all: found.refuses_list_all,
+            is_elsewhere: found.is_elsewhere,
             round_trip: found.round_trip,
         })
     }
@@ -108,6 +109,7 @@ impl RouteMemory for Memory {
             failed_mode: known.failed_mode.map_or("", Mode::word).into(),
             tls12_only: known.tls12_only,
             refuses_list_all: known.refuses_list_all,
+            is_elsewhere: known.is_elsewhere,
             round_trip: known.round_trip,
         };
         self.with(|store| store.remember(&key(place), &route, self.clock.now()));
@@ -162,6 +164,7 @@ mod tests {
         failed_mode: Some(Mode::Passive),
         tls12_only: true,
         refuses_list_all: false,
+        is_elsewhere: true,
         round_trip: Duration::from_millis(20),
     };
 

@@ -52,7 +52,9 @@ pub struct Known {
     pub tls12_only: bool,
     /// Whether it does not take `LIST -a`.
     pub refuses_list_all: bool,
-    /// From a packet to its answer.
+    /// Whether data is behind the address that PASV announces, and not behind the server's own.
+    pub is_elsewhere: bool,
+    /// From a command to its reply, at best.
     pub round_trip: Duration,
 }
 
@@ -74,8 +76,6 @@ pub(super) struct Notes {
     memory: Arc<dyn RouteMemory>,
     place: Place,
     known: Option<Known>,
-    /// How far away the server is now.
-    pub(super) round_trip: Duration,
     writes_left: u32,
 }
 
@@ -90,8 +90,7 @@ impl Notes {
             network: network(line.local.ip()),
         };
         let known = memory.recall(&place);
-        let round_trip = line.round_trip;
-        Self { memory, place, known, round_trip, writes_left: ROUTE_WRITES_MAX }
+        Self { memory, place, known, writes_left: ROUTE_WRITES_MAX }
     }
 
     /// The session goes on over `line`: in another network nothing is known of it yet.
@@ -165,6 +164,7 @@ mod tests {
             failed_mode,
             tls12_only: false,
             refuses_list_all: false,
+            is_elsewhere: false,
             round_trip: Duration::ZERO,
         };
         for (step, failed_mode, mode, suits) in [

@@ -41,8 +41,8 @@ impl Session {
     /// Connects to `site` and logs in.
     pub async fn open(mut site: Site, context: Context) -> Outcome<Self> {
         let begun = first_login(&mut site, &context).await;
-        let (logged_in, mut way) = begun.map_err(|fault| fault.on(&site.host))?;
-        let login::LoggedIn { control, mut features, home, security, ours_there } = logged_in;
+        let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
+            begun.map_err(|fault| fault.on(&site.host))?;
         features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
         way.hear(ours_there);
         let folder = match &site.folder {

@@ -45,14 +45,15 @@ pub(super) struct Way {
 impl Way {
     /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
     pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
+        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
+        let announced = site.external_address;
         let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
         let notes = memory.map(|memory| Notes::of(memory, site, line));
         let known = notes.as_ref().and_then(Notes::known);
         if let Some(known) = known.filter(|known| known.suits(site.mode)) {
             ladder.begin_with(known.step);
         }
-        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
-        let announced = site.external_address;
+        let is_elsewhere = known.is_some_and(|known| known.is_elsewhere);
         Self {
             ladder,
             attempts: Vec::new(),
@@ -60,30 +61,22 @@ impl Way {
             began_fresh_tls: false,
             seen: Seen { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
-            address: address::Known::Nothing,
+            address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
             held: Vec::new(),
         }
     }
 
+    /// The same for another session with the server, with a record of its own.
+    pub(super) fn for_another(&self) -> Self {
+        let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let (attempts, held) = (Vec::new(), Vec::new());
+        Self { ladder, notes, attempts, held, began_fresh_tls: false, ..*self }
+    }
+
     /// Takes in our address as the server's greeting had it, if it did.
     pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
         self.seen.ours_there = ours_there;
-    }
-
-    /// The same for another session with the server, with a record of its own.
-    pub(super) fn for_another(&self) -> Self {
-        Self {
-            ladder: self.ladder.clone(),
-            attempts: Vec::new(),
-            told_mode: self.told_mode,
-            began_fresh_tls: false,
-            seen: self.seen,
-            asked_for_ours: self.asked_for_ours,
-            address: self.address,
-            notes: self.notes.clone(),
-            held: Vec::new(),
-        }
     }
 
     /// What is known of the server from earlier runs, or from this one.
@@ -98,12 +91,19 @@ impl Way {
         }
     }
 
+    fn unlearn(&mut self, step: Step) {
+        if let Some(notes) = &mut self.notes {
+            notes.unlearn(step);
+        }
+    }
+
     /// Takes nothing of what was known for granted any more.
     pub(super) fn forget(&mut self) {
-        if let (Some(known), Some(notes)) = (self.known(), &mut self.notes) {
-            notes.unlearn(known.step);
+        if let Some(known) = self.known() {
+            self.unlearn(known.step);
         }
         self.ladder.forget();
+        self.address = address::Known::Nothing;
     }
 
     /// Whether an upload that has just failed is to be tried once more, under another name: the server still holds
@@ -170,7 +170,6 @@ impl Session {
                 Ok(opened) => {
                     self.settle(step, &opened, started);
                     self.tell_mode(step, &failed);
-                    self.learn(step);
                     return Ok(opened);
                 }
                 Err(failure) => failure,
@@ -189,9 +188,7 @@ impl Session {
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
             self.way.ladder.failed(step, &fault);
-            if let Some(notes) = &mut self.way.notes {
-                notes.unlearn(step);
-            }
+            self.way.unlearn(step);
             if is_telling {
                 failed.retain(|other| other.step.mode() != step.mode());
                 failed.push(Failed { step, fault: fault.clone() });
@@ -261,6 +258,7 @@ impl Session {
         }
         self.record(step, opened.address.clone(), None, started);
         self.way.ladder.worked(step);
+        self.learn(step);
     }
 
     fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
@@ -285,27 +283,22 @@ impl Session {
             Mode::Active => "active",
             Mode::Passive | Mode::Auto => "passive",
         };
-        let from = self.way.told_mode.unwrap_or(wanted);
-        let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
-        let host = self.site.host.clone();
-        match why {
-            _ if from == step.mode() => {}
-            Some(why) => {
-                let reason = self.way.explained(why);
-                let to = step.mode();
-                self.context.observer.tell(&Event::FellBack { host, from, to, reason });
-            }
-            // Whoever asked for no mode gets what he asked for.
-            None if self.site.mode == Mode::Auto => {}
-            None => {
-                let now = step.mode();
-                let text = format!(
-                    "{host}: {now} mode at once, since {from} mode failed in an earlier run"
-                );
-                self.context.observer.say_once(Level::Info, text);
-            }
+        let (from, to) = (self.way.told_mode.unwrap_or(wanted), step.mode());
+        self.way.told_mode = Some(to);
+        if from == to {
+            return;
         }
-        self.way.told_mode = Some(step.mode());
+        let host = self.site.host.clone();
+        if self.way.ladder.failed_besides(step).is_some() {
+            let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
+            let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
+            self.context.observer.tell(&Event::FellBack { host, from, to, reason });
+        } else if self.site.mode != Mode::Auto {
+            // Whoever asked for no mode gets what he asked for.
+            let text =
+                format!("{host}: {to} mode at once, since {from} mode failed in an earlier run");
+            self.context.observer.say_once(Level::Info, text);
+        }
     }
 
     /// Notes for later runs what works now.
@@ -318,7 +311,8 @@ impl Session {
             failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
             tls12_only: self.site.trust.tls12_only,
             refuses_list_all: self.features.refuses_list_all,
-            round_trip: notes.round_trip,
+            is_elsewhere: matches!(self.way.address, address::Known::Worse),
+            round_trip: self.control.round_trip,
         });
     }
 

@@ -23,6 +23,8 @@ const MIGRATIONS: &[&str] = &[
         expires_at BIGINT NOT NULL,
         PRIMARY KEY (host, port, login, network, protection)
     )",
+    // 2: the address that PASV announces.
+    "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.

@@ -25,8 +25,6 @@ pub(in crate::ftp) struct Line {
     pub(in crate::ftp) peer: SocketAddr,
     /// Our own.
     pub(in crate::ftp) local: SocketAddr,
-    /// From our first packet to the server's.
-    pub(in crate::ftp) round_trip: Duration,
     /// When we began to look for the host.
     pub(in crate::ftp) began: Instant,
 }
@@ -34,20 +32,19 @@ pub(in crate::ftp) struct Line {
 /// Connects to the first of the host's addresses that answers.
 pub(in crate::ftp) async fn dial(site: &Site, stop: &Stop) -> Outcome<Line> {
     let began = Instant::now();
-    let (tcp, round_trip) = stop.race(first_to_answer(site)).await??;
+    let tcp = stop.race(first_to_answer(site)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
     let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
-    Ok(Line { tcp, peer, local, round_trip, began })
+    Ok(Line { tcp, peer, local, began })
 }
 
-async fn first_to_answer(site: &Site) -> Outcome<(TcpStream, Duration)> {
+async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
     let addresses = resolve(site).await?;
     let mut last = None;
     for address in addresses {
-        let started = Instant::now();
         let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
         match attempt {
-            Ok(Ok(tcp)) => return Ok((tcp, started.elapsed())),
+            Ok(Ok(tcp)) => return Ok(tcp),
             Ok(Err(error)) => {
                 last = Some(Fault::network(&format!("cannot connect to {address}"), error));
             }

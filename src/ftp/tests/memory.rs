@@ -287,6 +287,7 @@ async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
         failed_mode: None,
         tls12_only: true,
         refuses_list_all: false,
+        is_elsewhere: false,
         round_trip: std::time::Duration::ZERO,
     };
     for (plans, wanted) in [(&[][..], "TLSv1.2"), (&["tls-refused*1"], "TLSv1.3")] {
