@@ -167,6 +167,11 @@ impl Ladder {
         self.current
     }
 
+    /// Whether a transfer may be begun for a connection that never comes: in active mode, until one has come.
+    pub fn may_begin_in_vain(&self) -> bool {
+        self.current.is_none() && self.steps().first().is_some_and(|step| step.is_active())
+    }
+
     /// A step carried data.
     pub fn worked(&mut self, step: Step) {
         self.current = Some(step);
@@ -226,6 +231,15 @@ mod tests {
         ] {
             assert_eq!(Ladder::new(mode, fallback, ipv6).steps(), steps);
         }
+    }
+
+    #[test]
+    fn only_active_mode_begins_in_vain_and_only_until_it_has_worked() {
+        let mut ladder = Ladder::new(Mode::Active, true, false);
+        assert!(ladder.may_begin_in_vain());
+        ladder.worked(Eprt);
+        assert!(!ladder.may_begin_in_vain());
+        assert!(!Ladder::new(Mode::Auto, true, false).may_begin_in_vain());
     }
 
     #[test]

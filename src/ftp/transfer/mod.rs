@@ -128,6 +128,7 @@ impl Session {
         let before = self.size_of(&remote).await?;
         let (id, started) = self.begin(Verb::Upload, &remote, None);
         let work = async {
+            self.find_way().await?;
             let sent = self.store("APPE", &remote, source, id).await?;
             let after = self.size_of(&remote).await?;
             match after {

@@ -162,6 +162,18 @@ fn carrier_grade_nat_is_called_by_its_name() {
         .stderr_has("(this machine is behind carrier-grade NAT: 100.64.50.10 is shared)");
 }
 
+#[test]
+fn nat_that_no_address_betrays_is_learnt_from_the_server() {
+    let test = "nat_that_no_address_betrays";
+    let plan = Plan { network: "198.51.100", ..HOME };
+    let status = "reply=STAT:211-Status:\\r\\n Connected to ::ffff:203.0.113.1\\r\\n211 End";
+    let Some(case) = Case::lay(test, plan, &[status], false) else { return };
+    case.run("active")
+        .succeeds()
+        .stdout("hello 2 epsv\n")
+        .stderr_has("(this machine is behind NAT: the server sees it as 203.0.113.1)");
+}
+
 /// A load balancer takes the control connection, and the server behind it names itself.
 #[test]
 fn a_private_server_may_name_another_private_address() {
