@@ -32,8 +32,16 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time without a byte on a data connection.
 pub const DATA_TIMEOUT: Duration = Duration::from_mins(1);
-/// Time for a data connection to stand, active or passive; after it the other mode is tried.
-pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a data connection to stand while another mode is left to try: this, and so many round trips on top. A
+/// lost SYN is sent again after 1 s and after 3 s.
+pub const STEP_TIME: Duration = Duration::from_secs(3);
+/// Round trips of such a step: command, handshake, and one of each lost.
+pub const STEP_ROUND_TRIPS: u32 = 4;
+/// The longest that such a step takes, over whatever link: somebody waits for the other mode.
+pub const STEP_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time for a data connection when no other mode is left: some servers look up names first. With the steps before
+/// it, a transfer has begun or failed within 12 s.
+pub const LAST_STEP_TIME: Duration = Duration::from_secs(8);
 /// So many times the time for a reply may the final reply of a transfer take, besides what its size needs: the server
 /// writes to its disk.
 pub const FINAL_REPLY_FACTOR: u32 = 4;
@@ -86,8 +94,14 @@ pub const SCRIPT_EXPRESSION_DEPTHS_MAX: (usize, usize) = (64, 32);
 pub const SCRIPT_STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Elements of one array: a listing of `ENTRIES_MAX` is for mirrors, not for variables.
 pub const SCRIPT_ARRAY_LENGTH_MAX: usize = 500_000;
-/// Entries of one map.
-pub const SCRIPT_MAP_LENGTH_MAX: usize = 100_000;
+/// Entries of the maps in one value: each entry of a listing has six.
+pub const SCRIPT_MAP_LENGTH_MAX: usize = 6 * SCRIPT_ARRAY_LENGTH_MAX;
+/// Time of the processor that a script may spend on its own steps. Transfers and waits are not among them.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(20);
+/// So much of it one look counts at most: hashing a large file is one step that was asked for.
+pub const SCRIPT_LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+/// Memory that the process may take for one script; a listing of `SCRIPT_ARRAY_LENGTH_MAX` entries needs most of it.
+pub const SCRIPT_MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Variables of one script.
 pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
 /// Functions of one script.

@@ -26,6 +26,7 @@ use crate::{
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
     /// One JSON object a line for each event, or one document for a query
@@ -131,23 +132,21 @@ impl Common {
         }
         Ok(site)
     }
+}
 
-    /// Opens a session with `url` and does `work` with it.
-    pub(super) fn with_session(
-        &self,
-        url: &Url,
-        context: &Context,
-        work: impl AsyncFnOnce(&mut Session) -> Outcome<()>,
-    ) -> Outcome<()> {
-        let site = self.site(url)?;
-        let runtime = runtime()?;
-        runtime.block_on(async {
-            let mut session = Session::open(site, context.clone()).await?;
-            let result = work(&mut session).await;
-            session.close().await;
-            result
-        })
-    }
+/// Opens a session with `site` and does `work` with it.
+pub(super) fn with_session(
+    site: Site,
+    context: &Context,
+    work: impl AsyncFnOnce(&mut Session) -> Outcome<()>,
+) -> Outcome<()> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut session = Session::open(site, context.clone()).await?;
+        let result = work(&mut session).await;
+        session.close().await;
+        result
+    })
 }
 
 /// Does `work` on a thread of its own; on Ctrl-C or SIGTERM asks it to stop, and leaves it behind if it does not.
@@ -155,6 +154,11 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
+    };
+    // Before the work begins: a signal that comes early must not end the program in the midst of it.
+    let signals = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)))
     };
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("work".into()).spawn(move || {
@@ -169,8 +173,6 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
         return report::fault(&Fault::new(Kind::Local, Side::Here, message));
     }
     runtime.block_on(async {
-        let signals = signal(SignalKind::interrupt())
-            .and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
         let Ok((mut interrupt, mut terminate)) = signals else {
             return ended.await.unwrap_or(exit::BUG);
         };

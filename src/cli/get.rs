@@ -1,9 +1,9 @@
 //! `portolan get`: one file from a server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     exit, report,
 };
 use crate::{
@@ -11,10 +11,12 @@ use crate::{
     files::Landing,
     ftp::{
         path::{RemotePath, component},
+        session::Context,
         transfer::Known,
         url::Url,
     },
     mirror::report::Report,
+    observe::Event,
 };
 
 /// What `portolan get` takes.
@@ -27,34 +29,36 @@ pub(super) struct Args {
     local: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
             Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        Ok((url, remote, local, common.single_context()?))
+        Ok((common.site(&url)?, remote, local, common.single_context()?))
     };
-    let (url, remote, local, context) = match prepared() {
+    let (site, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
-        let result = common.with_session(&url, &context, async |session| {
+        let result = with_session(site, &context, async |session| {
             let landing = Landing::begin(&local)?;
             done.add(session.download(&remote, landing, Known::default(), true).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, common.json())
+        finish(result, &done, &context, json)
     })
 }
 
 /// The report of a one-liner, or its error.
-pub(super) fn finish(result: Outcome<()>, done: &Report, json: bool) -> u8 {
+pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json: bool) -> u8 {
+    let took = Duration::from_secs_f64(done.seconds);
+    context.observer.tell(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
     if let Err(fault) = result {
         return report::fault(&fault);
     }

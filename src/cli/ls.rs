@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     exit, report,
 };
 use crate::{
@@ -25,15 +25,19 @@ pub(super) struct Args {
     url: String,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
-    let prepared = || -> Outcome<_> { Ok((Url::parse(&args.url)?, common.single_context()?)) };
-    let (url, context) = match prepared() {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let url = Url::parse(&args.url)?;
+        let site = common.site(&url)?;
+        Ok((url, site, common.single_context()?))
+    };
+    let (url, site, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
-        let done = common.with_session(&url, &context, async |session| {
+        let done = with_session(site, &context, async |session| {
             let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
             let mut entries = match session.list(&path).await {
                 Ok(listing) => listing.entries,
@@ -45,7 +49,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let names = if session.site().latin1 { Names::Latin1 } else { Names::Utf8 };
-            report::output(&shown(&entries, names, common.json()));
+            report::output(&shown(&entries, names, json));
             Ok(())
         });
         done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     exit, report,
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, session::Context, url::Url},
+    ftp::{path::RemotePath, session::Context, site::Site, url::Url},
     mirror::{self, Compare, Direction, Rules},
 };
 
@@ -60,27 +60,36 @@ struct Sides {
     url: Url,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let sides = sides(&args.source, &args.target)?;
-        let rules = rules(args, common.site(&sides.url)?.parallel);
+        let site = common.site(&sides.url)?;
+        let rules = rules(args, site.parallel);
         // What cannot be meant is said before anything is connected.
         rules.check()?;
-        Ok((sides, rules, common.single_context()?))
+        Ok((sides, site, rules, common.single_context()?))
     };
-    let (sides, rules, context) = match prepared() {
+    let (sides, site, rules, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
     let stop = context.stop.clone();
     let dry_run = args.dry_run;
-    interruptible(&stop, move || work(&sides, &rules, dry_run, &common, &context))
+    let json = common.json();
+    interruptible(&stop, move || work(&sides, site, &rules, dry_run, &context, json))
 }
 
-fn work(sides: &Sides, rules: &Rules, dry_run: bool, common: &Common, context: &Context) -> u8 {
+fn work(
+    sides: &Sides,
+    site: Site,
+    rules: &Rules,
+    dry_run: bool,
+    context: &Context,
+    json: bool,
+) -> u8 {
     let Sides { direction, local, url } = sides;
     let mut done = mirror::report::Report::default();
-    let result = common.with_session(url, context, async |session| {
+    let result = with_session(site, context, async |session| {
         let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
         done = match direction {
             Direction::Up => mirror::up(session, local, &remote, rules, dry_run).await?,
@@ -91,15 +100,12 @@ fn work(sides: &Sides, rules: &Rules, dry_run: bool, common: &Common, context: &
     if let Err(fault) = result {
         return report::fault(&fault);
     }
-    if common.json() {
+    if json {
         report::output(&done.json());
     } else {
         let plan = if dry_run { done.plan.as_slice() } else { &[] };
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
-    }
-    for fault in &done.errors {
-        report::fault(fault);
     }
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }

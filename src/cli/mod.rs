@@ -1,8 +1,11 @@
 //! The command line: what can be said on it, and which command does it.
 
+mod check;
 mod common;
+mod completions;
 mod doctor;
 pub mod exit;
+mod functions;
 mod get;
 mod ls;
 mod mirror;
@@ -14,7 +17,7 @@ mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::common::Common;
 
@@ -36,6 +39,8 @@ enum Command {
     Rehearse(rehearse::Args),
     /// Tries every mode on a server, says what works, and suggests options and firewall rules.
     Doctor(doctor::Args),
+    /// Looks at scripts without running them: everything that can be known before.
+    Check(check::Args),
     /// Lists a folder of a server.
     Ls(ls::Args),
     /// Fetches a file.
@@ -46,6 +51,10 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Tells what scripts can call: the manual of the language.
+    Functions(functions::Args),
+    /// Prints what a shell needs to complete this program's command lines.
+    Completions(completions::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -57,13 +66,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Line { common, command } = line;
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
-        Command::Rehearse(args) => rehearse::run(&args, common),
-        Command::Doctor(args) => doctor::run(&args, common),
-        Command::Ls(args) => ls::run(&args, common),
-        Command::Get(args) => get::run(&args, common),
-        Command::Put(args) => put::run(&args, common),
-        Command::Mirror(args) => mirror::run(&args, common),
-        Command::Rm(args) => rm::run(&args, common),
+        Command::Doctor(args) => doctor::run(&args, &common),
+        Command::Rehearse(args) => rehearse::run(&args, &common),
+        Command::Check(args) => check::run(&args, &common),
+        Command::Ls(args) => ls::run(&args, &common),
+        Command::Get(args) => get::run(&args, &common),
+        Command::Put(args) => put::run(&args, &common),
+        Command::Mirror(args) => mirror::run(&args, &common),
+        Command::Rm(args) => rm::run(&args, &common),
+        Command::Functions(args) => functions::run(&args, &common),
+        Command::Completions(args) => completions::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

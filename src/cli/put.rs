@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     get::finish,
     report,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    fault::{Fault, Kind, Outcome},
     files::Reading,
-    ftp::{path::RemotePath, url::Url},
+    ftp::{path::RemotePath, session::Session, url::Url},
     mirror::report::Report,
 };
 
@@ -24,13 +24,17 @@ pub(super) struct Args {
     url: String,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
+        if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
+            let message = "`put` wants the file first and then the URL: portolan put FILE URL";
+            return Err(Fault::invalid(message));
+        }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        Ok((url, remote, common.single_context()?))
+        Ok((common.site(&url)?, remote, common.single_context()?))
     };
-    let (url, remote, context) = match prepared() {
+    let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
@@ -38,16 +42,31 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
         Ok(reading) => reading,
         Err(fault) => return report::fault(&fault),
     };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
-        let result = common.with_session(&url, &context, async |session| {
-            done.add(session.upload_file(reading, &remote, true).await?);
+        let result = with_session(site, &context, async |session| {
+            let sent = session.upload_file(reading, &remote, true).await;
+            done.add(match sent {
+                Ok(moved) => moved,
+                Err(fault) => return Err(explained(session, &remote, fault).await),
+            });
             session.route().clone_into(&mut done.route);
             Ok(())
         });
-        finish(result, &done, common.json())
+        finish(result, &done, &context, json)
     })
+}
+
+/// The fault of an upload, which servers word in their own ways when there is no folder to put the file in.
+async fn explained(session: &mut Session, remote: &RemotePath, fault: Fault) -> Fault {
+    let may_be_missing = matches!(fault.kind, Kind::Refused | Kind::NotFound);
+    if !may_be_missing || session.exists(&remote.parent()).await.unwrap_or(true) {
+        return fault;
+    }
+    let message =
+        format!("there is no folder {} on the server; a script's mkdir makes it", remote.parent());
+    Fault { kind: Kind::NotFound, message, ..fault }
 }
 
 fn remote_path(url: &Url, local: &std::path::Path) -> Outcome<RemotePath> {

@@ -13,6 +13,7 @@ use crate::{
     fault::{Fault, Outcome},
     ftp::session::Context,
     limits::REHEARSAL_BYTES_MAX,
+    observe::Event,
     rehearse::{
         Plan, Server, Setup, Tls,
         tree::{Snapshot, copy_tree},
@@ -57,7 +58,7 @@ impl Stage {
     }
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if args.list_faults {
         let width = Plan::ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let lines = Plan::ALL.iter().map(|(name, what)| format!("{name:<width$}  {what}\n"));
@@ -68,7 +69,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
         let script = args.script.clone().ok_or_else(|| Fault::invalid("no script is named"))?;
         let source = Source::read(&script)?;
         let stage = set_up(args)?;
-        let mut settings = settings(&common, &script, args.rest.clone())?;
+        let mut settings = settings(common, &script, args.rest.clone())?;
         settings.rehearsal = Some(Rehearsal {
             address: stage.server.address(),
             ca_pem: stage.server.ca_pem().to_owned(),
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
         Err(fault) => report::wrong_usage(&fault),
         Ok((source, settings, stage, context)) => {
             let stop = context.stop.clone();
-            interruptible(&stop, move || play(&source, settings, &stage, &context, common.json()))
+            interruptible(&stop, move || play(&source, settings, &stage, &context))
         }
     }
 }
@@ -102,21 +103,12 @@ fn set_up(args: &Args) -> Outcome<Stage> {
     Ok(Stage { server: Server::start(setup)?, folder, before })
 }
 
-fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context, json: bool) -> u8 {
+fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context) -> u8 {
     let code = script(source, settings, context);
     let changes = match Snapshot::of(&stage.tree()) {
-        Ok(after) => stage.before.changes_to(&after),
+        Ok(after) => stage.before.changes_to(&after).iter().map(ToString::to_string).collect(),
         Err(fault) => return report::fault(&fault),
     };
-    if json {
-        return code;
-    }
-    let head = "\nrehearsal: nothing real was touched; on the server this would have changed:";
-    let mut lines = vec![head.to_owned()];
-    lines.extend(changes.iter().map(|change| format!("  {change}")));
-    if changes.is_empty() {
-        lines.push("  nothing".into());
-    }
-    report::print(&(lines.join("\n") + "\n"));
+    context.observer.tell(&Event::Rehearsed { changes });
     code
 }

@@ -6,8 +6,14 @@ use super::exit;
 use crate::{
     fault::{Fault, Kind},
     observe::visible::visible,
-    script::raise::{Failure, Place},
+    script::{
+        check::Finding,
+        raise::{Failure, Place},
+    },
 };
+
+/// Characters of a source line that an error shows; scripts that programs write have lines of thousands.
+const LINE_SHOWN_MAX: usize = 120;
 
 /// Prints what clap says of a command line, and gives the code: asking for help is no mistake.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
@@ -29,6 +35,19 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
     exit::code(failure)
 }
 
+/// Prints what a check found, each with the line of its script.
+pub(super) fn findings<'f>(
+    all: impl IntoIterator<Item = &'f Finding>,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) {
+    for finding in all {
+        let mut lines = vec![format!("{}: {}", finding.level.word(), visible(&finding.message))];
+        lines.extend(excerpt(&finding.place, text_of(&finding.place.file).as_deref()));
+        lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", visible(hint))));
+        print(&(lines.join("\n") + "\n\n"));
+    }
+}
+
 /// Prints a fault of the command line itself.
 pub(super) fn fault(fault: &Fault) -> u8 {
     failure(&Failure::from(fault.clone()), None)
@@ -47,14 +66,28 @@ pub(super) fn excerpt(place: &Place, source: Option<&str>) -> Vec<String> {
     if let Some(line) = line {
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        // Characters, not columns of the screen: wide ones move the caret, which is better than none.
-        let before = " ".repeat(place.column.saturating_sub(1));
+        let (text, before) = window(line, place.column.saturating_sub(1));
         let caret = if place.column > 0 { "^" } else { "" };
         lines.push(format!("{margin} |"));
-        lines.push(format!("{number} | {}", visible(line.replace('\t', " "))));
-        lines.push(format!("{margin} | {before}{caret}"));
+        lines.push(format!("{number} | {text}"));
+        lines.push(format!("{margin} | {}{caret}", " ".repeat(before)));
     }
     lines
+}
+
+/// What is shown of a line around its character `at`, and how many characters stand before it there.
+fn window(line: &str, at: usize) -> (String, usize) {
+    let first = if at < LINE_SHOWN_MAX - 20 { 0 } else { at + 20 - LINE_SHOWN_MAX };
+    let line = line.replace('\t', " ");
+    let part = |from: usize, to: usize| -> String {
+        visible(line.chars().skip(from).take(to.saturating_sub(from)).collect::<String>())
+    };
+    let ellipsis = |is_cut| if is_cut { "…" } else { "" };
+    // Characters, not columns of the screen: wide ones move the caret, which is better than none.
+    let before = format!("{}{}", ellipsis(first > 0), part(first, at));
+    let last = first + LINE_SHOWN_MAX;
+    let is_cut = line.chars().nth(last).is_some();
+    (format!("{before}{}{}", part(at, last), ellipsis(is_cut)), before.chars().count())
 }
 
 fn shown(place: &Place) -> String {

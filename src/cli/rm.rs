@@ -1,12 +1,13 @@
 //! `portolan rm`: removes a file, or a whole folder.
 
 use super::{
-    common::{Common, interruptible},
+    common::{Common, interruptible, with_session},
     exit, report,
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::url::Url,
+    ftp::{listing::EntryKind, url::Url},
+    observe::{Event, Verb},
 };
 
 /// What `portolan rm` takes.
@@ -19,26 +20,40 @@ pub(super) struct Args {
     recursive: bool,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+const FOLDER: &str = "this is a folder: --recursive removes it with all that is in it";
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let path = url.path.clone().ok_or_else(|| Fault::invalid("the URL names no file"))?;
         if url.is_folder && !args.recursive {
-            return Err(Fault::invalid(
-                "this names a folder: --recursive removes it with all that is in it",
-            ));
+            return Err(Fault::invalid(FOLDER));
         }
-        Ok((url, path, common.single_context()?))
+        Ok((common.site(&url)?, path, common.single_context()?))
     };
-    let (url, path, context) = match prepared() {
+    let (site, path, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
     let stop = context.stop.clone();
     let recursive = args.recursive;
     interruptible(&stop, move || {
-        let done = common.with_session(&url, &context, async |session| {
-            if recursive { session.delete_tree(&path).await } else { session.delete(&path).await }
+        let done = with_session(site, &context, async |session| {
+            if recursive {
+                return session.delete_tree(&path).await;
+            }
+            if let Err(fault) = session.delete(&path).await {
+                let entry = session.stat(&path).await;
+                let is_folder = entry.is_ok_and(|entry| entry.kind == EntryKind::Dir);
+                return Err(if is_folder {
+                    Fault { message: FOLDER.into(), ..fault }
+                } else {
+                    fault
+                });
+            }
+            let path = path.to_string();
+            context.observer.tell(&Event::Done { verb: Verb::Delete, path });
+            Ok(())
         });
         done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
     })

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
+    check::counted,
     common::{Common, interruptible},
     exit, report,
 };
@@ -10,6 +11,7 @@ use crate::{
     fault::Outcome,
     ftp::session::Context,
     script::{
+        check::{self, Level},
         run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
@@ -56,8 +58,16 @@ pub(super) fn settings(
     })
 }
 
-/// Runs `source` and gives the exit code; an error is printed here and nowhere else.
+/// Runs `source` and gives the exit code; an error is printed here and nowhere else. A script that calls what there
+/// is not does not even begin.
 pub(super) fn script(source: &Source, settings: Settings, context: &Context) -> u8 {
+    let mut errors = check::check(source);
+    errors.retain(|finding| finding.level == Level::Error);
+    if !errors.is_empty() {
+        report::findings(&errors, &|file| source.text_of(file));
+        report::print(&format!("{}, nothing was run\n", counted(errors.len(), "error")));
+        return exit::SCRIPT;
+    }
     match run::run(source, settings, context) {
         Ok(Ended::Whole) => exit::DONE,
         Ok(Ended::InPart) => exit::IN_PART,

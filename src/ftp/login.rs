@@ -1,10 +1,11 @@
 //! From nothing to a session: greeting, TLS, login, and what the server can do.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use super::{
     context::Context,
     control::{Command, Control},
+    data::nat_signs::our_address_in,
     path::RemotePath,
     reply::Reply,
     secure::Security,
@@ -53,6 +54,8 @@ pub(super) struct LoggedIn {
     /// The folder after the login.
     pub(super) home: RemotePath,
     pub(super) security: Option<Security>,
+    /// Our address, if the greeting told.
+    pub(super) ours_there: Option<IpAddr>,
 }
 
 /// Connects, protects and logs in. What was learnt before TLS is not kept (security class C13).
@@ -97,7 +100,8 @@ pub(super) async fn login(
         let message = "its certificate is not checked (`insecure`): anyone in between can read and change all";
         context.observer.warn_once(format!("{}: {message}", site.host));
     }
-    Ok(LoggedIn { control, features, home, security })
+    let ours_there = our_address_in(&greeting.text(), control.peer.ip());
+    Ok(LoggedIn { control, features, home, security, ours_there })
 }
 
 /// AUTH TLS (RFC 4217, 4). A refusal ends it here, before any password is sent.

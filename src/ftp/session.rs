@@ -29,6 +29,8 @@ pub struct Session {
     pub(super) features: Features,
     pub(super) security: Option<Security>,
     pub(super) way: Way,
+    /// Where the bytes of a transfer pass; empty before the first.
+    pub(super) buffer: Vec<u8>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -44,15 +46,24 @@ impl Session {
         };
         let host = site.host.clone();
         let opened = login::login(&site, security.as_ref(), &context).await;
-        let login::LoggedIn { control, features, home, security } =
+        let login::LoggedIn { control, features, home, security, ours_there } =
             opened.map_err(|fault| fault.on(host))?;
-        let way = Way::new(&site, control.peer.is_ipv6());
+        let way = Way::new(&site, &control, ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,
         };
-        let mut session =
-            Self { site, context, control, features, security, way, folder, server_folder: None };
+        let mut session = Self {
+            site,
+            context,
+            control,
+            features,
+            security,
+            way,
+            buffer: Vec::new(),
+            folder,
+            server_folder: None,
+        };
         if session.site.folder.is_some() {
             let folder = session.folder.clone();
             session.visit(&folder).await?;

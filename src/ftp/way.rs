@@ -1,19 +1,21 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::{
-    control::Command,
+    control::{Command, Control},
     data::{
+        address,
+        nat_signs::{Seen, our_address_in},
         open::{Failure, Needs, Opened, open},
-        route::{Ladder, Step},
+        route::{Ladder, Step, answer_time, open_time},
     },
     session::Session,
     site::{Mode, Site},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{ATTEMPTS_KEPT_MAX, OPEN_TIMEOUT},
+    limits::ATTEMPTS_KEPT_MAX,
     observe::{Attempt, Event},
 };
 
@@ -27,20 +29,63 @@ pub(super) struct Way {
     told_mode: Option<&'static str>,
     /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
     pub(super) began_fresh_tls: bool,
+    /// What was seen of addresses, to explain a failure.
+    seen: Seen,
+    /// Whether the server was asked for our address.
+    asked_for_ours: bool,
+    /// What is known of the server's own address for data.
+    address: address::Known,
 }
 
 impl Way {
     /// The ways to a server of which nothing is known yet.
-    pub(super) const fn new(site: &Site, is_ipv6: bool) -> Self {
-        let ladder = Ladder::new(site.mode, site.fallback, is_ipv6);
-        Self { ladder, attempts: Vec::new(), told_mode: None, began_fresh_tls: false }
+    pub(super) const fn new(site: &Site, control: &Control, ours_there: Option<IpAddr>) -> Self {
+        let (ours, peer) = (control.local.ip().to_canonical(), control.peer.ip().to_canonical());
+        let announced = site.external_address;
+        Self {
+            ladder: Ladder::new(site.mode, site.fallback, control.peer.is_ipv6()),
+            attempts: Vec::new(),
+            told_mode: None,
+            began_fresh_tls: false,
+            seen: Seen { ours, peer, ours_there, announced, named: None },
+            asked_for_ours: false,
+            address: address::Known::Nothing,
+        }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let ladder = self.ladder.clone();
-        Self { ladder, attempts: Vec::new(), told_mode: self.told_mode, began_fresh_tls: false }
+        Self { ladder, attempts: Vec::new(), began_fresh_tls: false, ..*self }
     }
+
+    /// What happened, and what NAT may have to do with it.
+    fn explained(&self, failed: &Failed) -> String {
+        let Failed { step, fault } = failed;
+        match self.seen.explain(step.is_active(), fault) {
+            Some(why) => format!("{} ({why})", fault.message),
+            None => fault.message.clone(),
+        }
+    }
+}
+
+/// A step that came to nothing.
+#[derive(Debug)]
+struct Failed {
+    step: Step,
+    fault: Fault,
+}
+
+/// A step about to be tried.
+#[derive(Clone, Copy)]
+struct Try<'a> {
+    step: Step,
+    /// The steps that are left after it.
+    left: &'a [Step],
+    /// Whether the same connection was waited for in vain a moment ago.
+    is_deaf: bool,
+    command: &'a Command,
+    offset: u64,
 }
 
 impl Session {
@@ -52,66 +97,104 @@ impl Session {
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let mut last = None;
+        let steps = self.way.ladder.steps();
+        // The last of each mode, in the order of the modes.
+        let mut failed: Vec<Failed> = Vec::new();
         let mut hopeless = None;
-        for step in self.way.ladder.steps() {
-            if hopeless == Some(step) {
+        for (at, step) in steps.iter().copied().enumerate() {
+            let is_deaf = hopeless == Some(step);
+            // PASV costs a question only, and may name another address or tell of the server's NAT.
+            if is_deaf && step != Step::Pasv {
                 continue;
             }
             self.ensure().await?;
+            self.ask_for_ours(step, failed.last()).await?;
+            let left = steps.get(at + 1..).unwrap_or_default();
             let started = Instant::now();
-            let mut result = self.try_step(step, command, offset).await;
-            if let Err(failure) = &result
-                && self.is_unsent(&failure.fault)
+            let failure = match self.try_twice(Try { step, left, is_deaf, command, offset }).await?
             {
-                self.renew().await?;
-                result = self.try_step(step, command, offset).await;
-            }
-            match result {
                 Ok(opened) => {
-                    self.way.began_fresh_tls = opened.data.is_fresh_tls();
-                    self.record(step, opened.address.clone(), None, started);
-                    self.way.ladder.worked(step);
-                    self.tell_mode(step, last.as_ref());
+                    self.settle(step, &opened, started);
+                    self.tell_mode(step, &failed);
                     return Ok(opened);
                 }
-                Err(failure) => {
-                    let fault = failure.fault.on(&self.site.host);
-                    self.way.began_fresh_tls = fault.kind == Kind::Tls;
-                    if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
-                        return Err(fault);
-                    }
-                    hopeless = step.shares_its_fate(&fault, &failure.address);
-                    self.record(step, failure.address, Some(&fault), started);
-                    self.way.ladder.failed(step, &fault);
-                    last = Some((step, fault));
-                }
+                Err(failure) => failure,
+            };
+            let fault = failure.fault.on(&self.site.host);
+            self.way.began_fresh_tls = fault.kind == Kind::Tls;
+            if !failure.is_matter_of_mode || fault.kind == Kind::Interrupted {
+                return Err(fault);
+            }
+            self.way.seen.named = failure.named.or(self.way.seen.named);
+            hopeless = step.shares_its_fate(&fault, &failure.address);
+            // What only asked has nothing to say beside what waited.
+            let is_telling = !(is_deaf && failure.address.is_empty());
+            self.record(step, failure.address, Some(&fault), started);
+            self.way.ladder.failed(step, &fault);
+            if is_telling {
+                failed.retain(|other| other.step.mode() != step.mode());
+                failed.push(Failed { step, fault });
             }
         }
-        let Some((_, fault)) = last else {
-            let message = "no way to a data connection is left";
-            return Err(Fault::new(Kind::DataConnection, Side::Server, message).on(&self.site.host));
-        };
-        Err(self.no_way(fault))
+        Err(self.no_way(failed).on(&self.site.host))
     }
 
-    async fn try_step(
-        &mut self,
-        step: Step,
-        command: &Command,
-        offset: u64,
-    ) -> Result<Opened, Failure> {
+    /// Tries a step, and once more where the connection was found dead before anything was done.
+    async fn try_twice(&mut self, what: Try<'_>) -> Outcome<Result<Opened, Failure>> {
+        let result = self.try_once(what).await;
+        match &result {
+            Err(failure) if self.is_unsent(&failure.fault) => {
+                self.renew().await?;
+                Ok(self.try_once(what).await)
+            }
+            _ => Ok(result),
+        }
+    }
+
+    async fn try_once(&mut self, what: Try<'_>) -> Result<Opened, Failure> {
+        let Try { step, left, is_deaf, command, offset } = what;
+        let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let needs = Needs {
             security: self.security.as_ref(),
             port_range: self.site.port_range.clone(),
             external_address: self.site.external_address,
             source_address: self.site.source_address,
-            open_timeout: OPEN_TIMEOUT.min(self.site.connect_timeout),
+            answer_timeout: answer_time(round_trip, budget),
+            open_timeout: open_time(round_trip, budget, step, left),
+            address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await
+    }
+
+    /// Asks the server what it takes for our address, when active mode has just failed and nothing else says why.
+    async fn ask_for_ours(&mut self, next: Step, last: Option<&Failed>) -> Outcome<()> {
+        let Some(Failed { step, fault }) = last else { return Ok(()) };
+        let is_change = step.is_active() && !next.is_active();
+        if !is_change || self.way.asked_for_ours || !self.way.seen.wants_ours_there(fault) {
+            return Ok(());
+        }
+        self.way.asked_for_ours = true;
+        let time = answer_time(self.control.round_trip, self.site.connect_timeout);
+        match self.control.ask_within(time, &Command::bare("STAT")).await {
+            Ok(reply) => {
+                self.way.seen.ours_there = our_address_in(&reply.text(), self.way.seen.peer);
+            }
+            Err(fault) => tracing::debug!(target: "portolan", "no STAT: {fault}"),
+        }
+        self.ensure().await
+    }
+
+    /// A step has worked.
+    fn settle(&mut self, step: Step, opened: &Opened, started: Instant) {
+        self.way.began_fresh_tls = opened.data.is_fresh_tls();
+        if opened.is_elsewhere {
+            self.way.address = address::Known::Worse;
+        }
+        self.record(step, opened.address.clone(), None, started);
+        self.way.ladder.worked(step);
     }
 
     fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
@@ -130,29 +213,31 @@ impl Session {
         self.way.attempts.push(attempt);
     }
 
-    /// Says once that the data goes another way than was asked for or than before.
-    fn tell_mode(&mut self, step: Step, failed: Option<&(Step, Fault)>) {
+    /// Says once that the data goes another way than was asked for or than before, and why.
+    fn tell_mode(&mut self, step: Step, failed: &[Failed]) {
         let wanted = match self.site.mode {
             Mode::Active => "active",
             Mode::Passive | Mode::Auto => "passive",
         };
-        let before = self.way.told_mode.unwrap_or(wanted);
-        if before != step.mode() {
-            let reason = failed.map(|(_, fault)| fault.message.clone()).unwrap_or_default();
+        let from = self.way.told_mode.unwrap_or(wanted);
+        if from != step.mode() {
+            let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
+            let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
             let host = self.site.host.clone();
-            self.context.observer.tell(&Event::FellBack {
-                host,
-                from: before,
-                to: step.mode(),
-                reason,
-            });
+            self.context.observer.tell(&Event::FellBack { host, from, to: step.mode(), reason });
         }
         self.way.told_mode = Some(step.mode());
     }
 
-    fn no_way(&self, last: Fault) -> Fault {
+    fn no_way(&self, failed: Vec<Failed>) -> Fault {
         let tried = if self.site.fallback { "in either mode" } else { "and `fallback` is off" };
-        let message = format!("no data connection could be made, {tried}: {}", last.message);
-        Fault { message, kind: Kind::DataConnection, ..last }
+        let each =
+            |failed: &Failed| format!("{}: {}", failed.step.mode(), self.way.explained(failed));
+        let reasons: Vec<_> = failed.iter().map(each).collect();
+        let message = format!("no data connection could be made, {tried}: {}", reasons.join("; "));
+        match failed.into_iter().next_back() {
+            Some(Failed { fault, .. }) => Fault { message, kind: Kind::DataConnection, ..fault },
+            None => Fault::new(Kind::DataConnection, Side::Server, message),
+        }
     }
 }

@@ -67,7 +67,7 @@ pub async fn down(
     mirror(session, Direction::Down, local, remote, rules, dry_run).await
 }
 
-/// The plan of [`up`], for [`apply`].
+/// The plan of [`up`], for [`apply()`].
 pub async fn plan_up(
     session: &mut Session,
     local: &Path,
@@ -78,7 +78,7 @@ pub async fn plan_up(
     plan_alone(session, heading, rules).await
 }
 
-/// The plan of [`down`], for [`apply`].
+/// The plan of [`down`], for [`apply()`].
 pub async fn plan_down(
     session: &mut Session,
     remote: &RemotePath,
@@ -157,6 +157,9 @@ async fn plan_with(
 fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey) {
     for (path, why) in source.left_out.iter().chain(&target.left_out) {
         observer.say(Level::Info, format!("{} {}: left alone", visible(path), why.text()));
+    }
+    for fault in &plan.faults {
+        observer.say(Level::Error, fault.to_string());
     }
     if plan.counts.by_size > 0 {
         let text = format!(

@@ -52,8 +52,13 @@ impl fmt::Display for Report {
 impl Report {
     /// The whole report as one line of JSON.
     pub fn json(&self) -> String {
+        String::from_utf8_lossy(&line(&self.value())).into_owned()
+    }
+
+    /// The whole report as other programs read it.
+    pub fn value(&self) -> serde_json::Value {
         let errors: Vec<_> = self.errors.iter().map(fault_value).collect();
-        let value = serde_json::json!({
+        serde_json::json!({
             "uploaded": self.uploaded,
             "downloaded": self.downloaded,
             "deleted": self.deleted,
@@ -67,8 +72,7 @@ impl Report {
             "errors": errors,
             "plan": self.plan,
             "route": self.route,
-        });
-        String::from_utf8_lossy(&line(&value)).into_owned()
+        })
     }
 
     /// Counts one transfer that arrived.

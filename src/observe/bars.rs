@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     Event, Sink, TransferId,
+    held::Held,
     progress::{coloured, write_line},
     rate_text,
     running::{Running, Transfer},
@@ -45,6 +46,7 @@ struct State<O> {
     began: HashMap<TransferId, Instant>,
     lines: HashMap<TransferId, ProgressBar>,
     sum: Option<ProgressBar>,
+    held: Held,
 }
 
 impl<O: Write> Bars<O> {
@@ -60,6 +62,7 @@ impl<O: Write> Bars<O> {
             began: HashMap::new(),
             lines: HashMap::new(),
             sum: None,
+            held: Held::default(),
         };
         Self { tally: Tally::new(), is_coloured, screen, state: Mutex::new(state) }
     }
@@ -77,6 +80,9 @@ impl<O: Write + Send> Sink for Bars<O> {
         self.tally.event(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let transfer = state.running.follow(event);
+        if let Some(line) = state.held.before(event) {
+            self.say(Weight::Failure, line);
+        }
         match event {
             Event::TransferStarted { id, .. } => state.begin(*id, &self.screen),
             Event::Moved { id, .. } => {
@@ -87,8 +93,8 @@ impl<O: Write + Send> Sink for Bars<O> {
             Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
                 state.end(*id, &self.tally);
                 // Files that arrived are counted, not listed: a mirror has many.
-                if let Some((weight @ Weight::Failure, line)) = words(event, transfer.as_ref()) {
-                    self.say(weight, line);
+                if let Some((Weight::Failure, line)) = words(event, transfer.as_ref()) {
+                    state.held.hold(event, line);
                 }
             }
             Event::Done { .. } => state.tell(&self.tally),

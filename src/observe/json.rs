@@ -16,6 +16,7 @@
 //! said               level ("debug" "info" "warn" "error"), text
 //! printed            text
 //! run_done           fault (or null), ms
+//! rehearsed          changes (an array of texts), after the end of a rehearsal
 //! ```
 //!
 //! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see.
@@ -199,6 +200,7 @@ fn describe(event: &Event, transfer: Option<&Transfer>) -> (&'static str, Value)
         Event::Done { verb, path } => ("done", json!({ "verb": verb, "path": path })),
         Event::Said { level, text } => ("said", json!({ "level": level, "text": text })),
         Event::Printed { text } => ("printed", json!({ "text": text })),
+        Event::Rehearsed { changes } => ("rehearsed", json!({ "changes": changes })),
         Event::RunDone { fault, took } => {
             ("run_done", json!({ "fault": fault.as_ref().map(fault_value), "ms": ms(*took) }))
         }

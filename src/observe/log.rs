@@ -109,6 +109,9 @@ impl Sink for Log {
             Event::RunDone { fault: Some(fault), took } => {
                 failed(fault, &format!("run failed after {}", duration_text(*took)));
             }
+            Event::Rehearsed { changes } => {
+                info!(target: TARGET, changes = changes.len(), "rehearsed");
+            }
             Event::Done { verb, path } => {
                 info!(target: TARGET, verb = infinitive(*verb), path = visible(path), "done");
             }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::fault::Fault;
 
 mod bars;
+mod held;
 pub mod json;
 pub mod log;
 pub mod progress;
@@ -167,6 +168,11 @@ pub enum Event {
     Printed {
         /// The line.
         text: String,
+    },
+    /// What a rehearsal would have changed on the server, a line each.
+    Rehearsed {
+        /// The changes.
+        changes: Vec<String>,
     },
     /// A script has ended.
     RunDone {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Event, Sink,
     bars::Bars,
+    held::Held,
     running::Running,
     tally::Tally,
     visible::visible_lines,
@@ -44,12 +45,13 @@ struct State<O, E> {
     out: O,
     err: E,
     running: Running,
+    held: Held,
 }
 
 impl<O: Write, E: Write> Lines<O, E> {
     /// Lines into `out` and `err`.
     pub fn new(out: O, err: E) -> Self {
-        let state = State { out, err, running: Running::default() };
+        let state = State { out, err, running: Running::default(), held: Held::default() };
         Self { tally: Tally::new(), state: Mutex::new(state) }
     }
 }
@@ -59,8 +61,16 @@ impl<O: Write + Send, E: Write + Send> Sink for Lines<O, E> {
         self.tally.event(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let transfer = state.running.follow(event);
+        if let Some(line) = state.held.before(event) {
+            write_line(&mut state.err, &line);
+        }
         match event {
             Event::Printed { text } => write_line(&mut state.out, &visible_lines(text)),
+            Event::TransferFailed { .. } => {
+                if let Some((_, line)) = words(event, transfer.as_ref()) {
+                    state.held.hold(event, line);
+                }
+            }
             Event::RunDone { took, .. } => {
                 let summary = self.tally.summary(*took);
                 if !summary.is_empty() {

@@ -117,16 +117,17 @@ impl Counts {
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"))
             .collect();
-        if parts.is_empty() {
+        // One failure and nothing else is told by the failure itself.
+        let is_lone_failure = parts.len() == 1 && numbers.failed == 1;
+        if parts.is_empty() || took.is_some() && is_lone_failure {
             return String::new();
         }
-        let mut amount = Vec::new();
+        let time = took.map(|took| format!(" in {}", duration_text(took))).unwrap_or_default();
         if numbers.up + numbers.down > 0 {
-            amount.push(size_text(numbers.bytes));
+            parts.push(size_text(numbers.bytes));
         }
-        amount.extend(took.map(|took| format!("in {}", duration_text(took))));
-        if !amount.is_empty() {
-            parts.push(amount.join(" "));
+        if let Some(last) = parts.last_mut() {
+            last.push_str(&time);
         }
         parts.extend(self.detours.iter().map(|(from, to)| format!("{to} after {from} failed")));
         parts.join(", ")
@@ -143,6 +144,12 @@ mod tests {
         let tally = Tally::new();
         let took = Duration::from_millis(400);
         assert_eq!(tally.summary(took), "");
+        let failed = Event::TransferFailed { id: 7, fault: Fault::protocol("no") };
+        let other = Tally::new();
+        other.event(&failed);
+        assert_eq!(other.summary(took), "", "the failure itself says so");
+        other.event(&failed);
+        assert_eq!(other.summary(took), "2 failed in 0.4 s");
         let fell_back = Event::FellBack {
             host: "h".into(),
             from: "active",

@@ -57,8 +57,19 @@ pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(Weigh
                 Level::Error => Some((Weight::Failure, format!("error: {text}"))),
             }
         }
+        Event::Rehearsed { changes } => Some((Weight::Notice, rehearsed(changes))),
         _ => None,
     }
+}
+
+fn rehearsed(changes: &[String]) -> String {
+    let head = "\nrehearsal: nothing real was touched; on the server this would have changed:";
+    let mut lines = vec![head.to_owned()];
+    lines.extend(changes.iter().map(|change| format!("  {}", visible(change))));
+    if changes.is_empty() {
+        lines.push("  nothing".into());
+    }
+    lines.join("\n")
 }
 
 /// The word before a path on which the work goes on: short, since it stands in a column.

@@ -1,13 +1,16 @@
 //! The engine of one run: limits, hooks, and every function that scripts see.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope, Token};
 
 use super::{
     api,
     imports::Imports,
-    run::{Run, Settings},
+    run::{JobFacts, Run, Settings},
     source::Source,
 };
 use crate::{
@@ -18,6 +21,9 @@ use crate::{
     },
     observe::{Level, visible::visible},
 };
+
+/// What a script reads as `job::NAME` and so on.
+pub const JOB_FACTS: [&str; 4] = ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER"];
 
 /// An engine with the language and its limits, but no run: for checking and for the manual.
 pub fn bare() -> Engine {
@@ -36,9 +42,24 @@ pub fn bare() -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .disable_symbol("eval");
+    allow_debug_in_modules(&mut engine);
     api::register(&mut engine);
     tell(&mut engine, &Settings::default());
     engine
+}
+
+/// `debug` is a function of the language itself, and its parser takes no such word behind `::`; `log::debug` is one.
+#[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
+fn allow_debug_in_modules(engine: &mut Engine) {
+    let is_behind_colons = AtomicBool::new(false);
+    engine.on_parse_token(move |token, _, _| {
+        let is_colons = token == Token::DoubleColon;
+        let is_name = is_behind_colons.swap(is_colons, Ordering::Relaxed);
+        match token {
+            Token::Reserved(word) if is_name && *word == "debug" => Token::Identifier(word),
+            other => other,
+        }
+    });
 }
 
 /// The engine of `run`, which runs `source`.
@@ -46,20 +67,10 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root()));
-    let stop = run.context.stop.clone();
-    engine.on_progress(move |operations| {
-        // Looking at the clock at each step would be half of a loop's cost.
-        let look = operations.is_multiple_of(256);
-        if look && stop.is_set() { Some(Dynamic::UNIT) } else { None }
-    });
+    let watched = Arc::clone(run);
+    engine.on_progress(move |operations| watched.must_end(operations).map(Dynamic::from));
     let printer = Arc::clone(run);
-    engine.on_print(move |text| {
-        if let Err(fault) = printer.print(text) {
-            // A print cannot fail, so the run is stopped.
-            printer.context.observer.say(Level::Error, fault.to_string());
-            printer.context.stop.set();
-        }
-    });
+    engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);
     engine.on_debug(move |text, _, position| {
         let text = format!("{position}: {}", visible(text));
@@ -92,9 +103,10 @@ fn tell(engine: &mut Engine, settings: &Settings) {
     facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    job.set_var("NAME", settings.job.name.clone());
-    job.set_var("ATTEMPT", settings.job.attempt);
-    job.set_var("SCHEDULED_FOR", settings.job.scheduled_for.clone());
-    job.set_var("TRIGGER", settings.job.trigger.clone());
+    let JobFacts { name, attempt, scheduled_for, trigger } = settings.job.clone();
+    let values: [Dynamic; 4] = [name.into(), attempt.into(), scheduled_for.into(), trigger.into()];
+    for (fact, value) in JOB_FACTS.into_iter().zip(values) {
+        job.set_var(fact, value);
+    }
     engine.register_static_module("job", job.into());
 }

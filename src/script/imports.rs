@@ -11,7 +11,16 @@ use std::{
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::{raise::raised, source::read_text};
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, Outcome, Side};
+
+/// A file that an import names.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// Its path from where the program was started, for people.
+    pub path: PathBuf,
+    /// The path that it has for sure, which is the same for every import of it.
+    pub real: PathBuf,
+}
 
 /// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
@@ -28,7 +37,7 @@ impl Imports {
     }
 
     /// The file that `name` means; fails with `invalid` where it would leave the root.
-    pub fn find(&self, name: &str) -> Outcome<PathBuf> {
+    pub fn find(&self, name: &str) -> Outcome<Imported> {
         let relative = Path::new(name);
         let stays = relative
             .components()
@@ -39,23 +48,27 @@ impl Imports {
             );
             return Err(Fault::invalid(message));
         }
-        let mut file = self.root.join(relative);
+        let mut file: PathBuf = self.root.join(relative).components().collect();
+        file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
         if file.extension().is_none_or(|extension| extension != "rhai") {
             file.as_mut_os_string().push(".rhai");
         }
-        let missing = |error: std::io::Error| Fault::local("import", &file, error);
+        let missing = |error: std::io::Error| {
+            let fault = Fault::local(&format!("import \"{name}\""), &file, error);
+            Fault { side: Side::Script, ..fault }
+        };
         let root = self.root.canonicalize().map_err(missing)?;
         let real = file.canonicalize().map_err(missing)?;
         if !real.starts_with(&root) {
             let message = format!("cannot import \"{name}\": it leads out of the script's folder");
             return Err(Fault::invalid(message));
         }
-        Ok(real)
+        Ok(Imported { path: file, real })
     }
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let raise = |fault| raised(fault, Position::NONE);
-        let file = self.find(name).map_err(raise)?;
+        let Imported { path, real: file } = self.find(name).map_err(raise)?;
         {
             let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {
@@ -68,7 +81,7 @@ impl Imports {
             }
             under_way.push(file.clone());
         }
-        let module = compile(engine, &file);
+        let module = compile(engine, &path, &file);
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != file);
         let module = Shared::new(module?);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,17 +90,14 @@ impl Imports {
     }
 }
 
-fn compile(engine: &Engine, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+fn compile(engine: &Engine, shown: &Path, file: &Path) -> Result<Module, Box<EvalAltResult>> {
+    let shown = shown.to_string_lossy().into_owned();
     let text = read_text(file).map_err(|fault| raised(fault, Position::NONE))?;
     let mut ast = super::engine::compile(engine, &text).map_err(|error| {
         let inner = EvalAltResult::from(error);
-        EvalAltResult::ErrorInModule(
-            file.to_string_lossy().into_owned(),
-            Box::new(inner),
-            Position::NONE,
-        )
+        EvalAltResult::ErrorInModule(shown.clone(), Box::new(inner), Position::NONE)
     })?;
-    ast.set_source(file.to_string_lossy().into_owned());
+    ast.set_source(shown);
     Module::eval_ast_as_new(Scope::new(), &ast, engine)
 }
 

@@ -3,13 +3,19 @@
 //! The only place that names rhai.
 
 pub mod api;
+mod budget;
+pub mod check;
+pub mod docs;
 pub mod engine;
 pub mod imports;
+pub mod options;
 mod overlay;
 pub mod raise;
 pub mod remote;
 pub mod run;
 pub mod secrets;
+pub mod show;
+pub mod signatures;
 pub mod site;
 pub mod source;
 pub mod value;

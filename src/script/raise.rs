@@ -2,6 +2,7 @@
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
+use super::{budget::limit, show};
 use crate::fault::{Fault, Kind, Outcome, Side};
 
 /// What a script function returns. The name is the one that rhai's writer of definitions strips.
@@ -85,7 +86,7 @@ impl Failure {
             match error {
                 EvalAltResult::ErrorInFunctionCall(function, source, inner, position) => {
                     let place = place(&file, position);
-                    calls.insert(0, Call { function, place });
+                    calls.insert(0, Call { function: called(function), place });
                     if !source.is_empty() {
                         file = source;
                     }
@@ -107,6 +108,11 @@ impl Failure {
             }
         }
     }
+}
+
+/// A function as its writer calls it: closures have names that the engine makes up.
+fn called(function: String) -> String {
+    if function.starts_with("anon$") { "a closure".into() } else { function }
 }
 
 fn place(file: &str, position: Position) -> Option<Place> {
@@ -136,15 +142,27 @@ fn read_fault(error: EvalAltResult) -> Fault {
     }
 }
 
-fn limit(what: &str) -> Fault {
-    Fault::new(Kind::Guard, Side::Script, format!("the script was stopped: {what}"))
-}
-
 /// The engine's own words without the position, which is printed beside the source line.
 fn words(mut error: EvalAltResult) -> String {
-    let text = error.set_position(Position::NONE).to_string();
+    plain(&error.set_position(Position::NONE).to_string())
+}
+
+/// The engine's words as people say them.
+fn plain(text: &str) -> String {
+    let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
+    if let Some(signature) = text.strip_prefix("Function not found: ") {
+        let signature = signature.replace("&str | ImmutableString | String", "string");
+        let (name, types) = signature.split_once(' ').unwrap_or((&signature, "()"));
+        return format!("there is no function `{name}{types}`");
+    }
+    if let Some((property, kind)) = text
+        .strip_prefix("Unknown property '")
+        .and_then(|rest| rest.split_once("' - a getter is not registered for type '"))
+    {
+        return format!("`{}` has no property `{property}`", kind.trim_end_matches('\''));
+    }
     let mut text = text.trim_end_matches(['.', ' ']).to_owned();
-    // "Function not found: gett (…)" reads on behind a file name.
+    // It reads on behind a file name, unless it begins with a name in capitals.
     let is_one_word_shouted = text.chars().nth(1).is_some_and(char::is_uppercase);
     if !is_one_word_shouted && let Some(first) = text.get_mut(..1) {
         first.make_ascii_lowercase();
@@ -159,8 +177,18 @@ pub fn normal(value: Dynamic) -> Fault {
         Err(value) => value,
     };
     let message = match value.read_lock::<rhai::Map>() {
-        Some(map) => map.get("message").map_or_else(|| value.to_string(), ToString::to_string),
-        None => value.to_string(),
+        Some(map) if map.contains_key("error") && map.contains_key("message") => {
+            plain(&map.get("message").map(show::text).unwrap_or_default())
+        }
+        Some(map) if map.contains_key("message") => {
+            map.get("message").map(show::text).unwrap_or_default()
+        }
+        _ => show::text(&value),
     };
-    Fault::invalid(message)
+    let is_silent = message.trim().is_empty();
+    Fault::invalid(if is_silent {
+        "the script threw an error without words".into()
+    } else {
+        message
+    })
 }

@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{
+    budget::{Budget, limit},
     engine,
     overlay::Overlay,
     raise::{Failure, RhaiResultOf, raised},
@@ -30,8 +31,11 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
-    observe::Event,
+    observe::{Event, Level},
 };
+
+/// How many steps of a script pass between two looks at clocks and memory.
+const STEPS_BETWEEN_LOOKS: u64 = 256;
 
 /// What a run is started with.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +96,9 @@ pub struct Run {
     runtime: Runtime,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
+    budget: Budget,
+    /// Why it must end, beside the signal to stop.
+    over: OnceLock<Fault>,
     partial: AtomicBool,
     folders: Mutex<Vec<TempDir>>,
 }
@@ -155,14 +162,47 @@ impl Run {
     }
 
     /// Prints a line of the script's output, within its limit.
-    pub fn print(&self, text: &str) -> Outcome<()> {
-        let before = self.printed.fetch_add(text.len() + 1, Ordering::Relaxed);
-        if before > SCRIPT_OUTPUT_BYTES_MAX {
-            let message = format!("the script printed more than {SCRIPT_OUTPUT_BYTES_MAX} bytes");
-            return Err(Fault::new(Kind::Guard, Side::Script, message));
+    pub fn print(&self, text: &str) {
+        if self.has_room_for(text) {
+            self.context.observer.tell(&Event::Printed { text: text.to_owned() });
         }
-        self.context.observer.tell(&Event::Printed { text: text.to_owned() });
-        Ok(())
+    }
+
+    /// Says what a script has to say; what it says counts as what it prints does.
+    pub fn say(&self, level: Level, text: String) {
+        if self.has_room_for(&text) {
+            self.context.observer.say(level, text);
+        }
+    }
+
+    fn has_room_for(&self, text: &str) -> bool {
+        let before = self.printed.fetch_add(text.len() + 1, Ordering::Relaxed);
+        let has_room = before.saturating_add(text.len()) < SCRIPT_OUTPUT_BYTES_MAX;
+        if !has_room {
+            let mib = SCRIPT_OUTPUT_BYTES_MAX / (1024 * 1024);
+            // A print cannot fail: the next step does.
+            self.end(limit(&format!("it printed more than {mib} MiB")));
+        }
+        has_room
+    }
+
+    /// Ends the script at its next step; it cannot catch that.
+    pub fn end(&self, fault: Fault) {
+        self.over.get_or_init(|| fault);
+    }
+
+    /// Why the script must not take its next step, the `step`th.
+    pub fn must_end(&self, step: u64) -> Option<Fault> {
+        // Looking at clocks at each step would be most of a loop's cost.
+        if step.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+            if let Err(fault) = self.context.stop.check() {
+                return Some(fault);
+            }
+            if let Some(fault) = self.budget.excess() {
+                self.end(fault);
+            }
+        }
+        self.over.get().cloned()
     }
 
     /// Notes that a mirror left files undone, though the script goes on.
@@ -227,6 +267,8 @@ fn on_this_thread(
         runtime,
         overlay,
         printed: AtomicUsize::new(0),
+        budget: Budget::new(),
+        over: OnceLock::new(),
         partial: AtomicBool::new(false),
         folders: Mutex::new(Vec::new()),
     });

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use rhai::Map;
 
-use super::value::Options;
+use super::{options::CONNECT, value::Options};
 use crate::{
     fault::{Fault, Outcome},
     ftp::{
@@ -14,53 +14,35 @@ use crate::{
     limits::PARALLEL_MAX,
 };
 
-/// Every option of `ftp::connect`.
-pub const CONNECT_OPTIONS: &[&str] = &[
-    "user",
-    "password",
-    "account",
-    "mode",
-    "fallback",
-    "port_range",
-    "external_address",
-    "source_address",
-    "tls",
-    "ca_file",
-    "client_cert",
-    "client_key",
-    "pin",
-    "insecure",
-    "connect_timeout",
-    "data_timeout",
-    "reply_timeout",
-    "encoding",
-    "list_command",
-    "rate_limit",
-    "parallel",
-    "proxy",
-];
+/// Those that are texts, whatever they look like.
+const TEXTS: &[&str] =
+    &["user", "password", "account", "port_range", "ca_file", "client_cert", "client_key", "pin"];
 
 /// Options that win over a script's: `--set mode=passive`.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Map);
 
 impl Overrides {
-    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind.
+    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind where a text is not
+    /// wanted.
     pub fn read(texts: &[String]) -> Outcome<Self> {
         let mut map = Map::new();
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Fault::invalid(format!("--set wants KEY=VALUE, such as mode=passive, got `{text}`"))
             })?;
+            let key = key.trim();
             let value = match (value.parse::<bool>(), value.parse::<i64>()) {
+                // A password or a port may be all digits, and is a text all the same.
+                _ if TEXTS.contains(&key) => value.into(),
                 (Ok(flag), _) => flag.into(),
                 (_, Ok(number)) => number.into(),
                 _ => value.into(),
             };
-            map.insert(key.trim().into(), value);
+            map.insert(key.into(), value);
         }
         let mut probe = Site::new("");
-        apply(&mut probe, &Options::new(&map, "--set", CONNECT_OPTIONS)?)?;
+        apply(&mut probe, &Options::new(&map, "--set", CONNECT)?)?;
         Ok(Self(map))
     }
 }
@@ -75,9 +57,14 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     let mut site = url.site.clone();
     site.folder.clone_from(&url.path);
     for map in [options, &overrides.0] {
-        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT_OPTIONS)?)?;
+        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT)?)?;
     }
     Ok(site)
+}
+
+/// Reads `options` as `ftp::connect` does, without a server.
+pub(super) fn probe(options: &Map) -> Outcome<()> {
+    apply(&mut Site::new(""), &Options::new(options, "ftp::connect", CONNECT)?)
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {

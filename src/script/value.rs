@@ -5,6 +5,7 @@ use std::{cmp::Ordering, fmt, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 use rhai::{Dynamic, Map};
 
+use super::show;
 use crate::{
     fault::{Fault, Outcome},
     ftp::{path::RemotePath, secret::Secret},
@@ -89,10 +90,12 @@ impl<'a> Options<'a> {
 
     /// A string or a secret.
     pub fn secret(&self, key: &str) -> Outcome<Option<Secret>> {
-        self.read(key, "a string or a secret()", |value| {
-            let secret = value.clone().try_cast::<Secret>();
-            secret.or_else(|| value.clone().into_string().ok().map(Secret::new))
-        })
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let secret = value.clone().try_cast::<Secret>();
+        let found = secret.or_else(|| value.clone().into_string().ok().map(Secret::new));
+        // What was given may be the password all the same: it is not shown.
+        let wrong = || Fault::invalid(format!("`{key}` wants a string or a secret()"));
+        found.map(Some).ok_or_else(wrong)
     }
 
     /// A path of this machine.
@@ -176,7 +179,7 @@ fn is_off(value: &Dynamic) -> bool {
 fn shown(value: &Dynamic) -> String {
     match value.read_lock::<rhai::ImmutableString>() {
         Some(text) => format!("\"{}\"", text.as_str()),
-        None => format!("{value} ({})", value.type_name()),
+        None => show::text(value),
     }
 }
 
@@ -330,6 +333,6 @@ mod tests {
         let expected = "`mode` wants one of \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?";
         assert_eq!(fault.message, expected);
         let fault = options.number("parallel", 1, 32).unwrap_err();
-        assert_eq!(fault.message, "`parallel` wants a whole number from 1 to 32, got 99 (i64)");
+        assert_eq!(fault.message, "`parallel` wants a whole number from 1 to 32, got 99");
     }
 }

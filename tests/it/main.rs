@@ -6,9 +6,18 @@
 )]
 
 mod both_ways;
+mod check;
 mod conformance;
 mod doctor;
+mod functions;
+mod input;
+mod interrupt;
+mod limits;
+mod oneliners;
 mod readme;
+mod rehearse;
+mod run;
 mod scripts;
+mod secrets;
 mod support;
 mod tidy;

@@ -36,7 +36,7 @@ pub(super) struct Args {
     sessions: u16,
 }
 
-pub(super) fn run(args: &Args, common: Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let mut site = common.site(&url)?;
@@ -50,15 +50,15 @@ pub(super) fn run(args: &Args, common: Common) -> u8 {
     };
     let options =
         Options { read_only: args.read_only, sessions: args.sessions, ..Options::default() };
-    let stop = context.stop.clone();
+    let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let surveyed =
             runtime().and_then(|runtime| runtime.block_on(survey(&site, &options, &context)));
-        if !common.json() {
+        if !json {
             doing::done();
         }
         match surveyed {
-            Ok(survey) => show(&survey, common.json()),
+            Ok(survey) => show(&survey, json),
             Err(fault) => report::fault(&fault),
         }
     })

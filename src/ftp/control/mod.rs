@@ -7,7 +7,7 @@ use std::{
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
@@ -108,6 +108,8 @@ pub struct Control {
     broken: Option<Fault>,
     /// A final reply that came before the data it speaks of.
     early: Option<Reply>,
+    /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
+    pub round_trip: Duration,
 }
 
 impl std::fmt::Debug for Control {
@@ -156,17 +158,27 @@ impl Control {
             stop: stop.clone(),
             broken: None,
             early: None,
+            round_trip: Duration::MAX,
         };
         Ok((control, reply))
     }
 
     /// Sends `command` and gives its reply, whatever it says.
     pub async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
+        self.ask_within(self.reply_timeout, command).await
+    }
+
+    /// The same for a reply that must come in `time`.
+    pub async fn ask_within(&mut self, time: Duration, command: &Command) -> Outcome<Reply> {
         self.usable()?;
         let text = command.as_text();
+        let started = Instant::now();
         let answer = answer(&mut self.ftp, text);
-        let waited = wait(&self.stop, self.reply_timeout, answer).await;
+        let waited = wait(&self.stop, time, answer).await;
         let reply = self.take(waited, &command.verb());
+        if reply.is_ok() {
+            self.round_trip = self.round_trip.min(started.elapsed());
+        }
         self.own(reply, command).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Data,
+    address::{self, targets},
     route::{Step, is_matter_of_mode},
 };
 use crate::{
@@ -39,8 +40,12 @@ pub struct Needs<'a> {
     pub external_address: Option<IpAddr>,
     /// What to connect from in passive mode.
     pub source_address: Option<IpAddr>,
+    /// Time for the answer to EPSV, PASV, EPRT or PORT.
+    pub answer_timeout: Duration,
     /// Time for the connection to stand.
     pub open_timeout: Duration,
+    /// What is known of the server's address.
+    pub address: address::Known,
     /// Time without a byte.
     pub idle: Duration,
     /// Where the transfer begins, if not at 0.
@@ -58,15 +63,17 @@ pub struct Failure {
     pub is_matter_of_mode: bool,
     /// Where the step went or listened.
     pub address: String,
+    /// What the server named in reply to PASV.
+    pub named: Option<Ipv4Addr>,
 }
 
 impl Failure {
     const fn of_mode(fault: Fault, address: String) -> Self {
-        Self { fault, is_matter_of_mode: true, address }
+        Self { fault, is_matter_of_mode: true, address, named: None }
     }
 
     const fn of_transfer(fault: Fault, address: String) -> Self {
-        Self { fault, is_matter_of_mode: false, address }
+        Self { fault, is_matter_of_mode: false, address, named: None }
     }
 }
 
@@ -77,6 +84,8 @@ pub struct Opened {
     pub data: Data,
     /// Where it goes to or comes from.
     pub address: String,
+    /// Whether it goes where PASV named, and not to the server's own address.
+    pub is_elsewhere: bool,
 }
 
 /// Makes a data connection by `step` and starts `command` over it.
@@ -91,10 +100,12 @@ pub async fn open(
     } else {
         passive(control, step, command, needs).await?
     };
+    let server = control.peer.ip();
+    let is_elsewhere = !step.is_active() && tcp.peer_addr().is_ok_and(|it| it.ip() != server);
     let data = protect(control, tcp, needs)
         .await
         .map_err(|fault| Failure::of_mode(fault, address.clone()))?;
-    Ok(Opened { data, address })
+    Ok(Opened { data, address, is_elsewhere })
 }
 
 /// EPSV or PASV; connects first, then sends the command: a blocked port then costs nothing but its time, and the
@@ -107,43 +118,54 @@ async fn passive(
 ) -> Result<(TcpStream, String), Failure> {
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let reply = control.ask(&Command::bare(verb)).await.map_err(of_mode)?;
-    let port = match (step, reply.code) {
-        (Step::Epsv, 229) => reply.extended_passive_port(),
-        // The address in it is not believed: it may be a third host's, or one behind NAT (security class C12).
-        (_, 227) => reply.passive_address().map(|(_, port)| port),
-        (_, 421) => return Err(Failure::of_transfer(reply.fault(), String::new())),
+    let asked = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
+    let reply = asked.map_err(of_mode)?;
+    let server = control.peer.ip();
+    let named = match (step, reply.code) {
+        (Step::Epsv, 229) => reply.extended_passive_port().map(|port| (port, None)),
+        (_, 227) => reply.passive_address().map(|(ip, port)| (port, Some(ip))),
         _ => return Err(of_mode(reply.fault())),
     };
-    let Some(port) = port else {
+    let Some((port, named)) = named else {
         let message = format!("cannot read the server's \"{}\"", reply.words());
         return Err(of_mode(Fault { code: reply.code, ..Fault::protocol(message) }));
     };
-    let address = SocketAddr::new(control.peer.ip(), port);
-    let connected = timeout(needs.open_timeout, connect(address, needs.source_address));
-    let tcp = match needs.stop.race(connected).await {
-        Err(fault) => return Err(Failure::of_transfer(fault, address.to_string())),
-        Ok(Ok(Ok(tcp))) => tcp,
-        Ok(Ok(Err(error))) => {
-            let fault = Fault::network(&format!("cannot connect to {address}"), error);
-            return Err(Failure::of_mode(fault, address.to_string()));
-        }
-        Ok(Err(_)) => {
-            let time = needs.open_timeout.as_secs_f32();
-            let message = format!("cannot connect to {address}: no answer in {time} s");
-            let fault = Fault::new(Kind::Timeout, Side::Network, message);
-            return Err(Failure::of_mode(fault, address.to_string()));
-        }
-    };
+    let targets = named.map_or_else(|| vec![server], |ip| targets(server, ip, needs.address));
+    let connected = connect_to_first(&targets, port, needs).await;
+    let (tcp, address) = connected.map_err(|failure| Failure { named, ..failure })?;
     let start = async {
         restart(control, needs.offset).await?;
         control.ask(command).await
     };
-    let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.to_string()))?;
-    if !reply.is_preliminary() {
-        return Err(refused(&reply, address.to_string()));
+    let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
+    if reply.is_preliminary() { Ok((tcp, address)) } else { Err(refused(&reply, address)) }
+}
+
+/// A connection with the first of `targets` that takes it, and where it goes.
+async fn connect_to_first(
+    targets: &[IpAddr],
+    port: u16,
+    needs: &Needs<'_>,
+) -> Result<(TcpStream, String), Failure> {
+    let message = "PASV names no other way than the one that was just tried";
+    let fault = Fault::new(Kind::DataConnection, Side::Network, message);
+    let mut last = Failure::of_mode(fault, String::new());
+    for ip in targets {
+        let address = SocketAddr::new(*ip, port);
+        let connected = timeout(needs.open_timeout, connect(address, needs.source_address));
+        let fault = match needs.stop.race(connected).await {
+            Err(fault) => return Err(Failure::of_transfer(fault, address.to_string())),
+            Ok(Ok(Ok(tcp))) => return Ok((tcp, address.to_string())),
+            Ok(Ok(Err(error))) => Fault::network(&format!("cannot connect to {address}"), error),
+            Ok(Err(_)) => {
+                let time = needs.open_timeout.as_secs_f32();
+                let message = format!("cannot connect to {address}: no answer in {time} s");
+                Fault::new(Kind::Timeout, Side::Network, message)
+            }
+        };
+        last = Failure::of_mode(fault, address.to_string());
     }
-    Ok((tcp, address.to_string()))
+    Err(last)
 }
 
 /// EPRT or PORT; the server's connection is awaited together with its replies, so that a 425 ends the wait at once.
@@ -159,11 +181,9 @@ async fn active(
     let port = listener.local_addr().map_err(|error| of_mode(cannot_listen(&error)))?.port();
     let announced = SocketAddr::new(needs.external_address.unwrap_or(ours), port);
     let failed = |fault| Failure::of_mode(fault, announced.to_string());
-    let reply = control.ask(&announce(step, announced)).await.map_err(failed)?;
-    if reply.code == 421 {
-        return Err(Failure::of_transfer(reply.fault(), announced.to_string()));
-    }
-    reply.done().map_err(failed)?;
+    // No answer is about the command: its twin may fare better, on a listener of its own.
+    let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
+    asked.map_err(of_mode)?.done().map_err(failed)?;
     let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
     restart(control, needs.offset).await.map_err(of_transfer)?;
     let tcp = join(control, command, &listener, needs, announced).await?;
@@ -230,7 +250,8 @@ fn out_of_step(control: &mut Control, fault: Fault, address: String) -> Failure 
 }
 
 fn refused(reply: &Reply, address: String) -> Failure {
-    Failure { is_matter_of_mode: is_matter_of_mode(reply.code), fault: reply.fault(), address }
+    let fault = reply.fault();
+    Failure { is_matter_of_mode: is_matter_of_mode(reply.code), fault, address, named: None }
 }
 
 fn never_came(announced: SocketAddr, time: Duration) -> Fault {
@@ -328,7 +349,7 @@ async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Ou
         Err(_) => Fault::new(Kind::Tls, Side::Network, "no answer to TLS on the data connection"),
     };
     // The server says why on the control connection, most of the time.
-    match control.next_reply(needs.open_timeout, "TLS").await {
+    match control.next_reply(needs.answer_timeout, "TLS").await {
         Ok(reply) => {
             let message = format!("{}; the server said \"{}\"", fault.message, reply.words());
             Err(Fault { code: reply.code, message, ..fault })

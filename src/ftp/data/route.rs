@@ -1,8 +1,11 @@
 //! The ways to a data connection, and the order in which they are tried. Pure: what happened goes in, a step comes out.
 
+use std::time::Duration;
+
 use crate::{
     fault::{Fault, Kind},
     ftp::site::Mode,
+    limits::{LAST_STEP_TIME, STEP_ROUND_TRIPS, STEP_TIME, STEP_TIME_MAX},
 };
 
 /// One way to a data connection.
@@ -56,6 +59,20 @@ impl Step {
     pub const fn mode(self) -> &'static str {
         if self.is_active() { "active" } else { "passive" }
     }
+}
+
+/// How long the server may take to answer the command of a step, over a link with this round trip.
+pub fn answer_time(round_trip: Duration, budget: Duration) -> Duration {
+    let time = round_trip.saturating_mul(STEP_ROUND_TRIPS).saturating_add(STEP_TIME);
+    time.min(STEP_TIME_MAX).min(budget)
+}
+
+/// How long the connection of a step may take; longer when there is no other mode among the steps `left`.
+pub fn open_time(round_trip: Duration, budget: Duration, step: Step, left: &[Step]) -> Duration {
+    if left.iter().any(|other| other.is_active() != step.is_active()) {
+        return answer_time(round_trip, budget);
+    }
+    LAST_STEP_TIME.min(budget)
 }
 
 /// What is known of the ways to one server.
@@ -201,6 +218,29 @@ mod tests {
         }
         let busy = Fault { code: 425, ..fault(Kind::DataConnection) };
         assert_eq!(Eprt.shares_its_fate(&busy, "10.0.0.1:4000"), None);
+    }
+
+    #[test]
+    fn a_step_has_time_for_the_link_and_the_last_mode_has_more() {
+        let ms = Duration::from_millis;
+        for (round_trip, budget, time) in [
+            (0, 15_000, 3_000),
+            (100, 15_000, 3_400),
+            (800, 15_000, 5_000),
+            (0, 500, 500),
+            (u64::MAX, 15_000, 5_000),
+        ] {
+            assert_eq!(answer_time(ms(round_trip), ms(budget)), ms(time), "{round_trip}");
+        }
+        for (step, left, time) in [
+            (Epsv, &[Pasv, Eprt, Port][..], 3_000),
+            (Epsv, &[Pasv], 8_000),
+            (Port, &[], 8_000),
+            (Port, &[Epsv], 3_000),
+        ] {
+            assert_eq!(open_time(ms(0), ms(15_000), step, left), ms(time), "{step:?} {left:?}");
+        }
+        assert_eq!(open_time(ms(0), ms(500), Port, &[]), ms(500));
     }
 
     #[test]

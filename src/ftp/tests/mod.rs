@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod replies;
 mod secure;
+mod survey;
 mod uploads;
 mod ways;
 

@@ -47,7 +47,7 @@ impl Session {
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path("RETR", remote), 0).await?;
         let mut data = opened.data;
-        let mut buffer = vec![0; COPY_BYTES];
+        let mut buffer = self.take_buffer();
         let mut bytes = 0_u64;
         let copy = async {
             loop {
@@ -68,6 +68,7 @@ impl Session {
             }
         };
         let copied = copy.await;
+        self.buffer = buffer;
         self.conclude("RETR", data, copied, bytes).await?;
         match size {
             Some(size) if size != bytes => {
@@ -109,7 +110,7 @@ impl Session {
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
         let mut data = opened.data;
-        let mut buffer = vec![0; COPY_BYTES];
+        let mut buffer = self.take_buffer();
         let mut bytes = 0_u64;
         let copy = async {
             loop {
@@ -122,7 +123,9 @@ impl Session {
                 self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
             }
         };
-        match copy.await {
+        let copied = copy.await;
+        self.buffer = buffer;
+        match copied {
             Ok(()) => {
                 let ended = data.finish().await;
                 self.final_reply(verb, ended, bytes).await?;
@@ -133,6 +136,12 @@ impl Session {
                 Ok(bytes)
             }
         }
+    }
+
+    /// The session's own buffer: to make and clear another one for each small file costs more than the file.
+    fn take_buffer(&mut self) -> Vec<u8> {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() { vec![0; COPY_BYTES] } else { buffer }
     }
 
     /// Closes the data connection, then waits for the final reply: held open, ProFTPD would wait 11 s (measured).

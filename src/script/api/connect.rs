@@ -48,10 +48,18 @@ pub mod functions {
         open(&ctx, url, &Map::new())
     }
 
-    /// Connects with options: `user`, `password`, `account`, `mode` ("auto", "active", "passive"), `fallback`,
-    /// `port_range`, `external_address`, `source_address`, `tls` ("off", "explicit", "implicit"), `ca_file`,
-    /// `client_cert`, `client_key`, `pin`, `insecure`, `connect_timeout`, `data_timeout`, `reply_timeout`,
-    /// `encoding`, `list_command`, `parallel`.
+    /// Connects with options.
+    ///
+    /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` gives a password
+    /// - `mode`: "auto" (what worked last, else passive), "active" or "passive"; `fallback` (true): try the other
+    /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
+    /// - `source_address`: the address to connect from
+    /// - `tls`: "off", "explicit" or "implicit", in place of what the URL says
+    /// - `ca_file`: authorities to believe besides the system's; `pin`: the SHA-256 of the only certificate to
+    ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
+    /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
+    /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
+    /// - `parallel`: sessions that a mirror may use
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
     /// itself and says so, unless `fallback` is false.

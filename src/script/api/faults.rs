@@ -11,7 +11,7 @@ pub mod functions {
     /// What failed: `err` in `catch (err)`.
     pub type Fault = Value;
 
-    /// Any caught value as a fault: errors of the language and thrown texts as well.
+    /// Makes a fault of any caught value: errors of the language and thrown texts as well.
     ///
     /// ```rhai
     /// try { throw "no order today"; } catch (err) { print(fault(err).message); }
@@ -35,7 +35,7 @@ pub mod functions {
         err.kind.word().into()
     }
 
-    /// On which side: "script", "here", "network" or "server".
+    /// On which side it failed: "script", "here", "network" or "server".
     ///
     /// ```rhai
     /// try { local::read("gone"); } catch (err) { print(err.side); }

@@ -4,11 +4,11 @@ use rhai::{Dynamic, NativeCallContext, export_module};
 
 use crate::{
     observe::Level,
-    script::{raise::RhaiResultOf, run::Run},
+    script::{raise::RhaiResultOf, run::Run, show},
 };
 
 fn say(ctx: &NativeCallContext<'_>, level: Level, message: &Dynamic) -> RhaiResultOf<()> {
-    Run::of(ctx)?.context.observer.say(level, message.to_string());
+    Run::of(ctx)?.say(level, show::text(message));
     Ok(())
 }
 

@@ -8,9 +8,11 @@ use crate::{
         listing::{Entry, Modified},
         path::RemotePath,
     },
+    observe::{Event, Verb},
     script::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
+        run::Run,
         value::{Names, Time},
     },
 };
@@ -18,6 +20,11 @@ use crate::{
 /// The absolute path of what a script named, or the fault raised.
 fn path(ctx: &NativeCallContext<'_>, site: &Remote, text: &str) -> RhaiResultOf<RemotePath> {
     site.names().path(text).or_raise(ctx)
+}
+
+/// Tells who watches that a name on the server is not what it was.
+fn done(run: &Run, verb: Verb, path: &RemotePath) {
+    run.context.observer.tell(&Event::Done { verb, path: path.to_string() });
 }
 
 /// When something was changed, as a script has it. A time without a zone is given as the server wrote it.
@@ -182,7 +189,11 @@ pub mod functions {
         to: &str,
     ) -> RhaiResultOf<()> {
         let (from, to) = (path(&ctx, site, from)?, path(&ctx, site, to)?);
-        site.with(&ctx, async |session, _| session.rename(&from, &to).await)
+        site.with(&ctx, async |session, run| {
+            session.rename(&from, &to).await?;
+            done(run, Verb::Rename, &from);
+            Ok(())
+        })
     }
 
     /// Removes a file. Raises `not_found` or `refused`.
@@ -194,7 +205,11 @@ pub mod functions {
     #[rhai_fn(global, return_raw, volatile)]
     pub fn delete(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<()> {
         let file = path(&ctx, site, file)?;
-        site.with(&ctx, async |session, _| session.delete(&file).await)
+        site.with(&ctx, async |session, run| {
+            session.delete(&file).await?;
+            done(run, Verb::Delete, &file);
+            Ok(())
+        })
     }
 
     /// Makes a folder, and those above it that are missing. A folder that is there already is fine.
@@ -206,7 +221,11 @@ pub mod functions {
     #[rhai_fn(global, return_raw, volatile)]
     pub fn mkdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
-        site.with(&ctx, async |session, _| session.mkdir(&folder).await)
+        site.with(&ctx, async |session, run| {
+            session.mkdir(&folder).await?;
+            done(run, Verb::Mkdir, &folder);
+            Ok(())
+        })
     }
 
     /// Removes an empty folder. Raises `not_found` or `refused`.
@@ -218,7 +237,11 @@ pub mod functions {
     #[rhai_fn(global, return_raw, volatile)]
     pub fn rmdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
-        site.with(&ctx, async |session, _| session.rmdir(&folder).await)
+        site.with(&ctx, async |session, run| {
+            session.rmdir(&folder).await?;
+            done(run, Verb::Delete, &folder);
+            Ok(())
+        })
     }
 
     /// Removes a folder with everything below it. Links are removed, not followed; nothing is removed because of a

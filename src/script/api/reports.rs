@@ -74,7 +74,7 @@ pub mod functions {
         count(report.verified)
     }
 
-    /// Transfers of which that could not be seen.
+    /// Transfers whose size the other end did not tell.
     #[rhai_fn(get = "unverified", pure)]
     pub fn unverified(report: &mut Report) -> i64 {
         count(report.unverified)

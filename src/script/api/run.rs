@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rhai::{
-    Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position, export_module,
+    Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext, Position,
+    export_module,
 };
 
 use crate::{
@@ -11,9 +12,10 @@ use crate::{
     ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
     script::{
+        options::RETRY,
         raise::{self, Raise, RhaiResultOf, raised},
         run::Run,
-        secrets,
+        secrets, show,
         value::{self, Options},
     },
 };
@@ -26,16 +28,24 @@ fn pause(run: &Run, time: Duration) -> Outcome<()> {
 fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
     let run = Run::of(ctx)?;
     let found = value::duration(time).ok_or_else(|| {
-        Fault::invalid(format!("sleep wants a duration such as \"90s\" or \"5m\", got {time}"))
+        Fault::invalid(format!(
+            "sleep wants a duration such as \"90s\" or \"5m\", got {}",
+            show::text(time)
+        ))
     });
     found.and_then(|time| pause(&run, time)).or_raise(ctx)
 }
 
 /// How often, and with which first pause.
 fn patience(options: &Map) -> Outcome<(i64, Duration)> {
-    let options = Options::new(options, "retry", &["attempts", "backoff"])?;
+    let options = Options::new(options, "retry", RETRY)?;
     let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
     Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
+}
+
+/// Reads `options` as `retry` does, and tries nothing.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    patience(options).map(drop)
 }
 
 fn try_again(
@@ -74,7 +84,7 @@ pub mod functions {
     /// A password or the like: shows itself to nobody.
     pub type Secret = Value;
 
-    /// The secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
+    /// Gives the secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
     /// Prints as `***`. Raises `not_found`.
     ///
     /// ```rhai
@@ -104,7 +114,7 @@ pub mod functions {
         format!("{secret}{text}").into()
     }
 
-    /// The environment variable `name`, or `()` if it is not set.
+    /// Gives the environment variable `name`, or `()` if it is not set.
     ///
     /// ```rhai
     /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
@@ -117,7 +127,7 @@ pub mod functions {
         }
     }
 
-    /// Waits: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
+    /// Waits for a time: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
     ///
     /// ```rhai
     /// sleep("250ms");
@@ -164,6 +174,42 @@ pub mod functions {
     ) -> RhaiResultOf<Dynamic> {
         let attempts = attempts.clamp(1, RETRIES_MAX);
         try_again(&ctx, attempts, Duration::from_secs(1), &work)
+    }
+
+    /// Ends the script here. Any other number than 0 is a failure: `portolan run` then ends with exit code 3.
+    ///
+    /// ```rhai
+    /// if !local::exists("order.csv") { exit(0); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn exit(ctx: NativeCallContext<'_>, code: i64) -> RhaiResultOf<()> {
+        let position = ctx.call_position();
+        Err(Box::new(if code == 0 {
+            EvalAltResult::Exit(Dynamic::UNIT, position)
+        } else {
+            let fault = Fault::invalid(format!("the script ended itself with exit({code})"));
+            EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
+        }))
+    }
+
+    /// A map in one line of JSON. Secrets are `***`, times and errors are what they print as.
+    ///
+    /// ```rhai
+    /// print(#{ name: "a.csv", at: now() }.to_json());
+    /// ```
+    #[rhai_fn(name = "to_json", global, pure)]
+    pub fn map_to_json(map: &mut Map) -> String {
+        show::json(&Dynamic::from_map(map.clone()))
+    }
+
+    /// An array in one line of JSON.
+    ///
+    /// ```rhai
+    /// print(local::list(".").to_json());
+    /// ```
+    #[rhai_fn(name = "to_json", global, pure)]
+    pub fn array_to_json(array: &mut Array) -> String {
+        show::json(&Dynamic::from_array(array.clone()))
     }
 
     /// Ends the script with an error in your words; `catch` sees it.

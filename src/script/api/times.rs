@@ -13,7 +13,7 @@ pub mod functions {
     /// A moment; prints as `2026-02-11T14:22:07Z`.
     pub type Time = Value;
 
-    /// The time of day.
+    /// The time it is.
     ///
     /// ```rhai
     /// print(`started at ${now()}`);

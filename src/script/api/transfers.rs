@@ -13,6 +13,7 @@ use crate::{
     limits::READ_BYTES_MAX,
     mirror::report::Report,
     script::{
+        options::TRANSFER,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
@@ -20,15 +21,17 @@ use crate::{
     },
 };
 
-/// Every option of `get` and `put`.
-pub const TRANSFER_OPTIONS: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
-
 /// Whether the file's time goes with it; the other options are not there yet.
 fn keeps_time(options: &Map, what: &str) -> Outcome<bool> {
-    let options = Options::new(options, what, TRANSFER_OPTIONS)?;
+    let options = Options::new(options, what, TRANSFER)?;
     options.not_yet(&["resume", "rate_limit"])?;
     options.flag("verify")?;
     Ok(options.flag("preserve_times")?.unwrap_or(true))
+}
+
+/// Reads `options` as `get` and `put` do, without a transfer.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    keeps_time(options, "a transfer").map(drop)
 }
 
 /// The path of a file here: `local` itself, or the remote name in it where it is a folder.
@@ -107,7 +110,7 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: `preserve_times` (true): the file gets the server's time.
+    /// The same with options: with `preserve_times` (true) the file gets the server's time.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -146,7 +149,8 @@ pub mod functions {
         put_with(ctx, site, local, remote, Map::new())
     }
 
-    /// The same with options: `preserve_times` (true): the file gets the local file's time where the server can.
+    /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
+    /// server can set it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

@@ -10,6 +10,7 @@ use crate::{
     limits::{ENTRIES_MAX, PARALLEL_MAX},
     mirror::{self, Compare, Plan as Steps, Rules, report::Report},
     script::{
+        options::MIRROR,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
@@ -17,32 +18,21 @@ use crate::{
     },
 };
 
-/// Every option of a mirror.
-pub const MIRROR_OPTIONS: &[&str] = &[
-    "delete",
-    "dry_run",
-    "include",
-    "exclude",
-    "compare",
-    "parallel",
-    "max_delete",
-    "trash",
-    "staged",
-    "resume",
-    "verify",
-    "preserve_times",
-    "follow_links",
-    "newer_only",
-    "on_conflict",
-    "rate_limit",
-];
+/// Reads `options` as a mirror does, without one.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    read(options, "a mirror", 1).map(drop)
+}
 
 /// The rules that the options of `what` make, and whether to do nothing.
 fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)> {
-    let options = Options::new(options, what, MIRROR_OPTIONS)?;
+    read(options, what, session.site().parallel)
+}
+
+fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
+    let options = Options::new(options, what, MIRROR)?;
     options.not_yet(&["trash", "staged", "resume", "follow_links", "on_conflict", "rate_limit"])?;
     options.flag("verify")?;
-    let usual = Rules { parallel: session.site().parallel, ..Rules::default() };
+    let usual = Rules { parallel, ..Rules::default() };
     let compare = [
         ("auto", Compare::Auto),
         ("size", Compare::Size),

@@ -1,0 +1,21 @@
+//! `portolan completions`: what a shell needs to complete command lines.
+
+use clap::Command;
+use clap_complete::Shell;
+
+use super::{exit, report};
+
+/// What `portolan completions` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(super) fn run(args: &Args, mut line: Command) -> u8 {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut line, "portolan", &mut text);
+    report::output(&String::from_utf8_lossy(&text));
+    exit::DONE
+}

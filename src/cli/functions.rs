@@ -1,0 +1,109 @@
+//! `portolan functions`: the manual of the language.
+
+use serde_json::json;
+
+use super::{common::Common, exit, report};
+use crate::{
+    fault::Fault,
+    observe::json::line,
+    script::docs::{self, Entry},
+};
+
+/// What `portolan functions` takes.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// One function, such as ftp::connect or get
+    name: Option<String>,
+    /// The whole manual as Markdown
+    #[arg(long, conflicts_with_all = ["name", "definitions"])]
+    markdown: bool,
+    /// Definitions for editors that know Rhai
+    #[arg(long, conflicts_with = "name")]
+    definitions: bool,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    if args.definitions {
+        report::output(&docs::definitions());
+        return exit::DONE;
+    }
+    let all = docs::functions();
+    let found = match &args.name {
+        None => all.iter().collect(),
+        Some(name) => docs::find(&all, name),
+    };
+    if let (Some(name), true) = (&args.name, found.is_empty()) {
+        let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
+        let near = near.unwrap_or_else(|| ": `portolan functions` lists all".into());
+        return report::wrong_usage(&Fault::invalid(format!(
+            "there is no function `{name}`{near}"
+        )));
+    }
+    let text = if args.markdown {
+        docs::markdown(&all)
+    } else if common.json() {
+        let values: Vec<_> = found.into_iter().map(value).collect();
+        String::from_utf8_lossy(&line(&values)).into_owned() + "\n"
+    } else if args.name.is_some() {
+        found.into_iter().map(whole).collect::<Vec<_>>().join("\n")
+    } else {
+        list(&all)
+    };
+    report::output(&text);
+    exit::DONE
+}
+
+/// One line each, under the names of the families.
+fn list(all: &[Entry]) -> String {
+    let width = all.iter().map(|entry| entry.short().len()).max().unwrap_or(0);
+    let mut parts = Vec::new();
+    let mut family = "";
+    for entry in all {
+        if entry.family != family {
+            let gap = if family.is_empty() { "" } else { "\n" };
+            family = &entry.family;
+            parts.push(format!("{gap}{family}\n"));
+        }
+        parts.push(format!("  {:<width$}  {}\n", entry.short(), entry.summary()));
+    }
+    parts.concat()
+}
+
+/// Everything about one function.
+fn whole(entry: &Entry) -> String {
+    let mut parts = Vec::new();
+    for (number, overload) in entry.overloads.iter().enumerate() {
+        let gap = if number == 0 { "" } else { "\n" };
+        parts.push(format!("{gap}{}\n", overload.signature));
+        parts.push(indented(&overload.text, 2));
+        for example in &overload.examples {
+            parts.push("\n".into());
+            parts.push(indented(example, 4));
+        }
+    }
+    if !entry.options.is_empty() {
+        parts.push(format!("\noptions: {}\n", entry.options.join(", ")));
+    }
+    parts.concat()
+}
+
+/// `text` with each line so many columns to the right.
+fn indented(text: &str, columns: usize) -> String {
+    let margin = " ".repeat(columns);
+    let lines = text.lines().map(|line| format!("{}\n", format!("{margin}{line}").trim_end()));
+    lines.collect()
+}
+
+fn value(entry: &Entry) -> serde_json::Value {
+    let overloads = entry.overloads.iter().map(
+        |one| json!({ "signature": one.signature, "text": one.text, "examples": one.examples }),
+    );
+    json!({
+        "family": entry.family,
+        "name": entry.path,
+        "kind": if entry.is_property { "property" } else { "function" },
+        "overloads": overloads.collect::<Vec<_>>(),
+        "options": entry.options,
+    })
+}

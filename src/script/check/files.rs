@@ -1,0 +1,212 @@
+//! A script and all files that it imports by name, each parsed once.
+
+use std::path::{Path, PathBuf};
+
+use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, OptimizationLevel, ParseError, Stmt};
+
+use super::{
+    Finding,
+    walk::{place, walk},
+};
+use crate::{
+    limits::SCRIPT_MODULES_MAX,
+    observe::visible::visible,
+    script::{
+        engine,
+        imports::Imports,
+        raise::{Failure, Place},
+        source::{Source, read_text},
+        value::nearest,
+    },
+};
+
+/// One parsed file.
+pub(super) struct File {
+    /// Its path as people see it.
+    pub(super) shown: String,
+    pub(super) ast: AST,
+    /// The modules that it imports under a name, and which file each is, where that is known.
+    pub(super) modules: Vec<(String, Option<usize>)>,
+}
+
+/// Engines that fold nothing away before it can be looked at.
+pub(super) struct Engines {
+    /// Refuses unknown variables and modules, as a run does.
+    pub(super) strict: Engine,
+    /// Takes them, so that the rest can be looked at.
+    lax: Engine,
+}
+
+impl Engines {
+    pub(super) fn new() -> Self {
+        let [strict, lax] = [true, false].map(|is_strict| {
+            let mut engine = engine::bare();
+            engine.set_optimization_level(OptimizationLevel::None).set_strict_variables(is_strict);
+            engine
+        });
+        Self { strict, lax }
+    }
+}
+
+/// A script and its imports.
+pub(super) struct Files<'e> {
+    engines: &'e Engines,
+    imports: Imports,
+    /// The script first, then its imports; a file that cannot be parsed is not among them.
+    pub(super) all: Vec<File>,
+    pub(super) findings: Vec<Finding>,
+    /// Every file by its real path, with its index in `all` if it could be parsed.
+    seen: Vec<(PathBuf, Option<usize>)>,
+    under_way: Vec<PathBuf>,
+    real: Option<PathBuf>,
+}
+
+/// An import as it is written.
+struct Import {
+    /// The file; nothing where it is known only in the run.
+    file: Option<String>,
+    alias: String,
+    place: Place,
+}
+
+impl<'e> Files<'e> {
+    /// Parses `source` and what it imports.
+    pub(super) fn load(engines: &'e Engines, source: &Source) -> Self {
+        let real = Path::new(source.shown()).canonicalize().ok();
+        let mut files = Self {
+            engines,
+            imports: Imports::new(source.root()),
+            all: Vec::new(),
+            findings: Vec::new(),
+            seen: Vec::new(),
+            under_way: real.iter().cloned().collect(),
+            real,
+        };
+        files.add(source.shown(), source.text());
+        files
+    }
+
+    /// The script's own file, if it has one.
+    pub(super) fn real(&self) -> Option<&Path> {
+        self.real.as_deref()
+    }
+
+    /// Whether the file `real` is among the imports.
+    pub(super) fn imports(&self, real: &Path) -> bool {
+        self.seen.iter().any(|(path, _)| path == real)
+    }
+
+    /// The same for a file that may not be there.
+    pub(super) fn imports_any(&self, real: Option<&Path>) -> bool {
+        real.is_some_and(|real| self.imports(real))
+    }
+
+    fn add(&mut self, shown: &str, text: &str) -> Option<usize> {
+        let ast = self.parse(shown, text)?;
+        let index = self.all.len();
+        let imports = imports(&ast, shown);
+        self.all.push(File { shown: shown.to_owned(), ast, modules: Vec::new() });
+        for import in imports {
+            let found = import.file.and_then(|name| self.follow(&name, &import.place));
+            if let Some(file) = self.all.get_mut(index) {
+                file.modules.push((import.alias, found));
+            }
+        }
+        Some(index)
+    }
+
+    fn follow(&mut self, name: &str, place: &Place) -> Option<usize> {
+        let found = self.imports.find(name).and_then(|found| {
+            let text = read_text(&found.real)?;
+            Ok((found, text))
+        });
+        let (found, text) = match found {
+            Ok(found) => found,
+            Err(fault) => {
+                self.findings.push(Finding::error(place.clone(), fault.to_string()));
+                return None;
+            }
+        };
+        if self.under_way.contains(&found.real) {
+            let message = format!("the import of \"{name}\" goes in a circle");
+            self.findings.push(Finding::error(place.clone(), message));
+            return None;
+        }
+        if let Some((_, index)) = self.seen.iter().find(|(path, _)| *path == found.real) {
+            return *index;
+        }
+        if self.seen.len() >= SCRIPT_MODULES_MAX {
+            let message = format!("a script imports at most {SCRIPT_MODULES_MAX} files");
+            self.findings.push(Finding::error(place.clone(), message));
+            return None;
+        }
+        self.under_way.push(found.real.clone());
+        self.seen.push((found.real.clone(), None));
+        let index = self.add(&visible(found.path.as_os_str().as_encoded_bytes()), &text);
+        self.under_way.retain(|path| *path != found.real);
+        for (path, known) in &mut self.seen {
+            if *path == found.real {
+                *known = index;
+            }
+        }
+        index
+    }
+
+    /// The parsed text. An unknown variable is one finding, and the rest is looked at all the same.
+    fn parse(&mut self, shown: &str, text: &str) -> Option<AST> {
+        let error = match engine::compile(&self.engines.strict, text) {
+            Ok(ast) => return Some(ast),
+            Err(error) => error,
+        };
+        let parsed = engine::compile(&self.engines.lax, text).ok();
+        let is_module = matches!(*error.0, rhai::ParseErrorType::ModuleUndefined(_));
+        // The calls into an unknown module are found one by one.
+        if parsed.is_none() || !is_module {
+            self.findings.push(syntax(error, shown, text));
+        }
+        parsed
+    }
+}
+
+fn imports(ast: &AST, shown: &str) -> Vec<Import> {
+    let mut found = Vec::new();
+    walk(ast, &mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last() {
+            let (file, alias) = &**import;
+            let name = match file {
+                Expr::StringConstant(name, _) => Some(name.to_string()),
+                _ => None,
+            };
+            let place = place(shown, file.start_position());
+            found.push(Import { file: name, alias: alias.name.to_string(), place });
+        }
+    });
+    found
+}
+
+/// What the parser found.
+fn syntax(error: ParseError, shown: &str, text: &str) -> Finding {
+    let at = place(shown, error.1);
+    if let rhai::ParseErrorType::VariableUndefined(name) = &*error.0 {
+        let known = variables(text);
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let hint = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
+        return Finding::error(at, format!("there is no variable `{name}`")).hint(hint);
+    }
+    let failure = Failure::read(EvalAltResult::from(error), shown);
+    let at = failure.place.unwrap_or(at);
+    Finding::error(at, failure.fault.message)
+}
+
+/// The names that a text seems to give to variables. There is no tree yet in which to look them up.
+fn variables(text: &str) -> Vec<String> {
+    let words: Vec<_> = text
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let named = words.windows(2).filter_map(|pair| match pair {
+        ["let" | "const" | "for" | "catch", name] => Some((*name).to_owned()),
+        _ => None,
+    });
+    named.chain(["args".to_owned()]).collect()
+}

@@ -1,0 +1,128 @@
+//! What can be known of scripts before they run: every call goes to a function that there is, with the number of
+//! arguments and the options that it takes.
+
+mod calls;
+mod files;
+mod names;
+mod options;
+mod types;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use self::{
+    calls::Calls,
+    files::{Engines, Files},
+    names::Names,
+};
+use super::{raise::Place, signatures, source::Source};
+use crate::limits::SCRIPT_STACK_BYTES;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The script would fail there.
+    Error,
+    /// It may be meant so, but should be looked at.
+    Warning,
+}
+
+impl Level {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One thing that is wrong with a script.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// A lower-case clause that says what is wrong.
+    pub message: String,
+    /// Where it is.
+    pub place: Place,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    fn error(place: Place, message: impl Into<String>) -> Self {
+        Self { level: Level::Error, message: message.into(), place, hint: None }
+    }
+
+    fn warning(place: Place, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, message: message.into(), place, hint: None }
+    }
+
+    fn hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+/// What is wrong with `source` and with what it imports; an empty list for a script that may run.
+pub fn check(source: &Source) -> Vec<Finding> {
+    check_all(std::slice::from_ref(source))
+}
+
+/// What is wrong with any of `sources`. A file that another of them imports is looked at as an import only: its own
+/// imports count from the folder of the script that is run.
+pub fn check_all(sources: &[Source]) -> Vec<Finding> {
+    // Deep expressions need the stack that a run has.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("check".into())
+            .stack_size(SCRIPT_STACK_BYTES)
+            .spawn_scoped(scope, || on_this_thread(sources));
+        let found = thread.ok().and_then(|thread| thread.join().ok());
+        found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect())
+    })
+}
+
+fn crashed(source: &Source) -> Finding {
+    let place = Place { file: source.shown().to_owned(), line: 1, column: 0 };
+    Finding::error(place, "portolan could not check this script (a bug): please report it")
+}
+
+fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
+    let engines = Engines::new();
+    let known = signatures::all(&engines.strict);
+    let all: Vec<_> = sources.iter().map(|source| Files::load(&engines, source)).collect();
+    let mut findings = Vec::new();
+    for files in &all {
+        let is_import = files.real().is_some_and(|real| {
+            let imports_it = |other: &Files<'_>| {
+                other.real() != Some(real)
+                    && other.imports(real)
+                    && !files.imports_any(other.real())
+            };
+            all.iter().any(imports_it)
+        });
+        if !is_import {
+            findings.extend(files.findings.iter().cloned());
+            let names = Names::new(&known, &files.all);
+            findings.extend(files.all.iter().flat_map(|file| Calls::check(&names, file)));
+        }
+    }
+    sort(findings)
+}
+
+/// By file and place, each place and message once: a loop's or switch's body is walked several times.
+fn sort(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let mut seen = BTreeSet::new();
+    let key = |finding: &Finding| {
+        let Place { file, line, column } = &finding.place;
+        (file.clone(), *line, *column, finding.message.clone())
+    };
+    findings.sort_by_key(key);
+    findings.retain(|finding| seen.insert(key(finding)));
+    findings
+}
+
+#[cfg(test)]
+mod tests;

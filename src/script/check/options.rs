@@ -1,0 +1,78 @@
+//! Options in map literals: their keys, and the values that stand there as constants.
+
+use rhai::{Expr, FnCallExpr, Map, Position};
+
+use super::{Finding, calls::Calls};
+use crate::{
+    ftp::url::Url,
+    script::{
+        options::{Taker, taker},
+        value::{duration_text, nearest},
+    },
+};
+
+/// What keeps a password out of a script.
+const SECRET_HINT: &str =
+    "secret(\"NAME\") takes it from the environment variable NAME or a systemd credential";
+
+/// Looks at the arguments of `call`, a function of ours if `name` is one that takes options.
+pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
+    match (name, call.args.first()) {
+        ("ftp::connect", Some(Expr::StringConstant(text, at))) => url(calls, text, *at),
+        ("sleep", Some(Expr::StringConstant(text, at))) if duration_text(text).is_none() => {
+            let message =
+                format!("sleep wants a duration such as \"90s\" or \"5m\", got \"{text}\"");
+            calls.wrong_value(*at, message, None);
+        }
+        _ => {}
+    }
+    let Some(taker) = taker(name) else { return };
+    for argument in &call.args {
+        let variable = match argument {
+            Expr::Variable(variable, ..) => calls.types.variables.value(&variable.1).cloned(),
+            _ => None,
+        };
+        if let Expr::Map(map, _) = variable.as_ref().unwrap_or(argument) {
+            for (key, value) in &map.0 {
+                option(calls, taker, (&key.name, key.pos), value);
+            }
+        }
+    }
+}
+
+fn url(calls: &mut Calls<'_>, text: &str, at: Position) {
+    match Url::parse(text) {
+        Err(fault) => calls.wrong_value(at, fault.to_string(), None),
+        Ok(url) if url.site.password.is_some() => {
+            let place = calls.place(at);
+            let found = Finding::warning(place, "a password stands in this URL");
+            calls.findings.push(found.hint(Some(SECRET_HINT.into())));
+        }
+        Ok(_) => {}
+    }
+}
+
+fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), value: &Expr) {
+    if !taker.keys.contains(&key) {
+        let message = format!("`{}` has no option `{key}`", taker.name);
+        let hint = nearest(key, taker.keys).map_or_else(
+            || format!("its options are {}", taker.keys.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        calls.wrong_value(at, message, Some(hint));
+        return;
+    }
+    let Some(constant) = value.get_literal_value(None) else { return };
+    let is_secret = matches!(key, "password" | "account");
+    if is_secret && constant.is_string() {
+        let found = Finding::warning(
+            calls.place(value.position()),
+            format!("this {key} stands in the script"),
+        );
+        calls.findings.push(found.hint(Some(SECRET_HINT.into())));
+    }
+    let map: Map = [(key.into(), constant)].into_iter().collect();
+    if let Err(fault) = (taker.read)(&map) {
+        calls.wrong_value(value.position(), fault.message, None);
+    }
+}

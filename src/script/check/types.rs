@@ -1,0 +1,188 @@
+//! The types of values, where a script leaves no doubt: a variable that is set once, to what a function of ours gives.
+
+use std::collections::BTreeMap;
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Stmt};
+
+use super::{
+    names::Names,
+    walk::{expression, walk},
+};
+use crate::script::signatures::Signature;
+
+/// Variables that are set through other variables, at most so many times.
+const STEPS_MAX: usize = 8;
+
+/// What a file's variables are set to.
+pub(super) struct Variables {
+    /// `None` for a variable of which it is not known.
+    all: BTreeMap<String, Option<Expr>>,
+}
+
+impl Variables {
+    pub(super) fn of(ast: &AST) -> Self {
+        let mut found = Self { all: BTreeMap::new() };
+        // What a closure captures comes first among its parameters.
+        let mut captured = BTreeMap::new();
+        walk(ast, &mut |path| match path.last() {
+            Some(ASTNode::Stmt(statement)) => found.statement(statement),
+            Some(ASTNode::Expr(Expr::FnCall(call, _))) if call.name == "curry" => {
+                if let Some(closure) = closure_name(call) {
+                    captured.insert(closure, call.args.len() - 1);
+                }
+            }
+            _ => {}
+        });
+        for function in ast.iter_functions() {
+            let skipped = captured.get(function.name).copied().unwrap_or(0);
+            for own in function.params.iter().skip(skipped) {
+                found.doubt(own);
+            }
+        }
+        found
+    }
+
+    fn statement(&mut self, statement: &Stmt) {
+        match statement {
+            Stmt::Var(var, ..) => {
+                let name = var.0.name.to_string();
+                let is_known = self.all.contains_key(&name);
+                self.all.insert(name, (!is_known).then(|| var.1.clone()));
+            }
+            Stmt::Assignment(parts) => {
+                if let Expr::Variable(variable, ..) = &parts.1.lhs {
+                    self.doubt(&variable.1);
+                }
+            }
+            Stmt::For(parts, _) => {
+                self.doubt(&parts.0.name);
+                if let Some(counter) = &parts.1 {
+                    self.doubt(&counter.name);
+                }
+            }
+            Stmt::TryCatch(parts, _) => {
+                if let Expr::Variable(variable, ..) = &parts.expr {
+                    self.doubt(&variable.1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn doubt(&mut self, name: &str) {
+        self.all.insert(name.to_owned(), None);
+    }
+
+    /// Whether a variable has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.all.contains_key(name)
+    }
+
+    /// What the variable is set to, if it is set once.
+    pub(super) fn value(&self, name: &str) -> Option<&Expr> {
+        self.all.get(name)?.as_ref()
+    }
+}
+
+fn closure_name(call: &FnCallExpr) -> Option<String> {
+    let value = call.args.first()?.get_literal_value(None)?;
+    value.try_cast::<rhai::FnPtr>().map(|closure| closure.fn_name().to_owned())
+}
+
+/// Finds the types of expressions.
+pub(super) struct Types<'t> {
+    names: &'t Names<'t>,
+    pub(super) variables: Variables,
+}
+
+impl<'t> Types<'t> {
+    pub(super) fn new(names: &'t Names<'t>, ast: &AST) -> Self {
+        Self { names, variables: Variables::of(ast) }
+    }
+
+    /// The type of the value that the last node of `path` is called on, if it is one of ours.
+    pub(super) fn receiver(&self, path: &[ASTNode<'_>]) -> Option<&'t str> {
+        let (node, above) = path.split_last()?;
+        let Expr::Dot(pair, ..) = expression(above.last()?)? else { return None };
+        let node = expression(node)?;
+        if std::ptr::eq(&raw const pair.lhs, node) {
+            // In `a.b().c()` the tree has `b` on the left of a dot that is on the right of `a`'s.
+            return is_link(above).then(|| self.receiver(above)).flatten();
+        }
+        if is_link(above) {
+            let receiver = self.receiver(above)?;
+            return self.step(Some(receiver), &pair.lhs);
+        }
+        if is_index(above) { None } else { self.of(&pair.lhs, STEPS_MAX) }
+    }
+
+    fn of(&self, value: &Expr, steps: usize) -> Option<&'t str> {
+        let steps = steps.checked_sub(1)?;
+        match value {
+            Expr::Variable(variable, ..) if variable.2.path.is_empty() => {
+                self.of(self.variables.value(&variable.1)?, steps)
+            }
+            Expr::FnCall(call, _) if call.op_token.is_none() => {
+                let module = call.namespace.path.first().map_or("", |part| part.name.as_str());
+                let all = self.names.named(&call.name);
+                one_type(all.filter(|one| {
+                    one.params.len() == call.args.len()
+                        && (one.namespace == module || (module.is_empty() && one.is_global))
+                }))
+            }
+            Expr::Dot(pair, ..) => {
+                let mut found = self.of(&pair.lhs, steps);
+                let mut rest = &pair.rhs;
+                while let Expr::Dot(pair, ..) = rest {
+                    found = self.step(found, &pair.lhs);
+                    rest = &pair.rhs;
+                }
+                self.step(found, rest)
+            }
+            _ => None,
+        }
+    }
+
+    /// What one step behind a dot gives.
+    fn step(&self, receiver: Option<&str>, step: &Expr) -> Option<&'t str> {
+        let receiver = receiver?;
+        let is_on = |one: &&Signature| one.receiver().is_some_and(|found| found.kind == receiver);
+        match step {
+            Expr::MethodCall(call, _) => {
+                let all = self.names.named(&call.name).filter(is_on);
+                one_type(all.filter(|one| one.arguments().len() == call.args.len()))
+            }
+            Expr::Property(property, _) => {
+                let all = self.names.signatures().iter().filter(is_on);
+                one_type(all.filter(|one| one.is_property && one.name == property.2.as_str()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The type of ours that all of these functions give.
+fn one_type<'s>(all: impl Iterator<Item = &'s Signature>) -> Option<&'s str> {
+    let of_ours = |one: &'s Signature| if one.is_ours { one.returns.as_str() } else { "" };
+    let mut types = all.map(of_ours);
+    let first = types.next().filter(|name| name.starts_with(char::is_uppercase))?;
+    types.all(|other| other == first).then_some(first)
+}
+
+/// Whether the last node of `path` is on the right of a dot, as the rest of a chain.
+fn is_link(path: &[ASTNode<'_>]) -> bool {
+    let [.., above, node] = path else { return false };
+    let (Some(Expr::Dot(pair, ..)), Some(node)) = (expression(above), expression(node)) else {
+        return false;
+    };
+    std::ptr::eq(&raw const pair.rhs, node)
+}
+
+/// Whether the last node of `path` is the rest of a chain behind an index: its left side is the index.
+fn is_index(path: &[ASTNode<'_>]) -> bool {
+    let [.., above, node] = path else { return false };
+    let (Some(Expr::Index(pair, ..)), Some(node)) = (expression(above), expression(node)) else {
+        return false;
+    };
+    std::ptr::eq(&raw const pair.rhs, node)
+}

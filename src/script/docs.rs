@@ -1,0 +1,308 @@
+//! The manual of the language, from the doc comments of its functions.
+
+use std::collections::BTreeMap;
+
+use super::{
+    engine,
+    options::taker,
+    signatures::{Signature, ours},
+    value::nearest,
+};
+
+/// The families in the order of the manual: how each is called, and what it is.
+const FAMILIES: &[(&str, &str)] = &[
+    ("ftp::", "Sessions with FTP servers."),
+    ("session", "What `ftp::connect` gives, here called `site`: one login on one server."),
+    ("plan", "What a mirror would do; `apply` does it."),
+    ("report", "What a transfer or a mirror did."),
+    ("nat::", "Rules of this machine that let FTP through."),
+    (
+        "local::",
+        "Files of this machine. Relative paths count from the folder in which portolan was started.",
+    ),
+    (
+        "run",
+        "The run itself. `args` has the script's arguments; `job::NAME`, `job::ATTEMPT`, `job::SCHEDULED_FOR` and \
+         `job::TRIGGER` tell what it runs for.",
+    ),
+    ("log::", "Messages for whoever watches the run or reads its log. `print` is for output."),
+    ("fault", "What failed: `err` in `catch (err)`. `fault(err)` makes one of any caught value."),
+    (
+        "time",
+        "A moment, from `now()` and as the time of a file. Two of them compare and subtract to seconds.",
+    ),
+];
+
+/// What stands above the manual.
+const HEAD: &str = "\
+# The functions of scripts
+
+Scripts are written in [Rhai](https://rhai.rs/book/). Its own functions are there as well (`print`, `len`, `filter`,
+`sort`, `parse_json` and so on); these are the ones that portolan adds. `portolan functions NAME` shows one of them,
+`portolan check` finds calls that do not fit.
+
+Durations are texts such as `\"90s\"` or `\"5m\"`, or a number of seconds. Options are maps, `#{ key: value }`; a key that
+is not known is an error.
+
+This page is written by `portolan functions --markdown`.
+";
+
+/// One function or property with all its overloads.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The family that it belongs to.
+    pub family: String,
+    /// How it is called: `ftp::connect`, `site.get`.
+    pub path: String,
+    /// Its name alone.
+    pub name: String,
+    /// Whether it is read without parentheses.
+    pub is_property: bool,
+    /// Every way to call it, the one with the fewest arguments first.
+    pub overloads: Vec<Overload>,
+    /// The options that it knows.
+    pub options: &'static [&'static str],
+}
+
+/// One way to call a function.
+#[derive(Debug, Clone)]
+pub struct Overload {
+    /// `site.get(remote: string, local: string) -> Report`.
+    pub signature: String,
+    /// The names of its arguments.
+    pub arguments: Vec<String>,
+    /// What it does.
+    pub text: String,
+    /// Scripts that show it.
+    pub examples: Vec<String>,
+}
+
+/// All functions and properties of ours, by family and name; in a family properties come last.
+pub fn functions() -> Vec<Entry> {
+    let mut entries: BTreeMap<(usize, bool, String), Entry> = BTreeMap::new();
+    for one in ours(&engine::bare()).iter().filter(|one| !is_internal(one)) {
+        let family = family(one);
+        let order = FAMILIES.iter().position(|(known, _)| *known == family);
+        let path = one.path();
+        let key = (order.unwrap_or(FAMILIES.len()), one.is_property, path.clone());
+        let entry = entries.entry(key).or_insert_with(|| Entry {
+            family,
+            name: one.name.clone(),
+            is_property: one.is_property,
+            overloads: Vec::new(),
+            options: taker(if one.receiver().is_some() { &one.name } else { &path })
+                .map_or(&[], |taker| taker.keys),
+            path,
+        });
+        entry.overloads.push(overload(one));
+    }
+    let mut entries: Vec<_> = entries.into_values().collect();
+    for entry in &mut entries {
+        // Of several with the same number of arguments the one that explains most comes first.
+        entry.overloads.sort_by_cached_key(|one| {
+            let length = one.text.len();
+            (one.arguments.len(), usize::MAX - length, one.signature.clone())
+        });
+    }
+    entries
+}
+
+/// How a value prints itself is nothing to call.
+fn is_internal(one: &Signature) -> bool {
+    let is_printer = matches!(one.name.as_str(), "to_string" | "to_debug" | "print" | "debug");
+    is_printer && (one.namespace.is_empty() || one.receiver().is_some())
+}
+
+fn family(one: &Signature) -> String {
+    match one.receiver() {
+        Some(receiver) => receiver.kind.to_lowercase(),
+        None if one.namespace.is_empty() => "run".into(),
+        None => format!("{}::", one.namespace),
+    }
+}
+
+fn overload(one: &Signature) -> Overload {
+    let mut text = Vec::new();
+    let mut examples = Vec::new();
+    let mut example: Option<Vec<&str>> = None;
+    for line in one.doc.lines() {
+        match (line.trim_end(), &mut example) {
+            ("```rhai", None) => example = Some(Vec::new()),
+            ("```", Some(lines)) => {
+                examples.push(lines.join("\n"));
+                example = None;
+            }
+            (line, Some(lines)) => lines.push(line),
+            (line, None) => text.push(line),
+        }
+    }
+    Overload {
+        signature: one.shown(),
+        arguments: one.arguments().iter().map(|param| param.name.clone()).collect(),
+        text: text.join("\n").trim().to_owned(),
+        examples,
+    }
+}
+
+impl Entry {
+    /// `site.get(remote, local[, options])`.
+    pub fn short(&self) -> String {
+        if self.is_property {
+            return self.path.clone();
+        }
+        let mut parts = Vec::new();
+        let mut given = 0;
+        for overload in &self.overloads {
+            let more = overload.arguments.get(given..).unwrap_or_default();
+            if more.is_empty() {
+                continue;
+            }
+            let comma = if given > 0 { ", " } else { "" };
+            let more = more.join(", ");
+            let is_first = parts.is_empty() && !self.may_be_empty();
+            parts.push(if is_first { more } else { format!("[{comma}{more}]") });
+            given = overload.arguments.len();
+        }
+        format!("{}({})", self.path, parts.concat())
+    }
+
+    fn may_be_empty(&self) -> bool {
+        self.overloads.first().is_some_and(|one| one.arguments.is_empty())
+    }
+
+    /// What it does, in its first clause.
+    pub fn summary(&self) -> String {
+        let text = self.overloads.first().map_or("", |one| one.text.as_str());
+        let paragraph = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
+        let ends = [". ", ": ", "; "].map(|end| paragraph.find(end));
+        let end = ends.into_iter().flatten().min().unwrap_or(paragraph.len());
+        paragraph.get(..end).unwrap_or(&paragraph).trim_end_matches(['.', ':']).to_owned()
+    }
+}
+
+/// The entries that `name` means: a path such as `ftp::connect`, or a name such as `get`.
+pub fn find<'e>(entries: &'e [Entry], name: &str) -> Vec<&'e Entry> {
+    let name = name.trim_end_matches("()");
+    let is_it = |entry: &&Entry| entry.path == name || entry.name == name || entry.member() == name;
+    entries.iter().filter(is_it).collect()
+}
+
+/// The path or name most like `name`.
+pub fn near<'e>(entries: &'e [Entry], name: &str) -> Option<&'e str> {
+    let names = entries.iter().flat_map(|entry| [entry.path.as_str(), entry.name.as_str()]);
+    nearest(name, &names.collect::<Vec<_>>())
+}
+
+impl Entry {
+    /// `session.get`, for who looks under the family's name.
+    fn member(&self) -> String {
+        format!("{}.{}", self.family, self.name)
+    }
+}
+
+/// What a family is.
+pub fn about(family: &str) -> &'static str {
+    FAMILIES.iter().find(|(known, _)| *known == family).map_or("", |(_, about)| about)
+}
+
+/// The whole manual.
+pub fn markdown(entries: &[Entry]) -> String {
+    let mut parts = vec![HEAD.to_owned()];
+    let mut family = "";
+    for entry in entries {
+        if entry.family != family {
+            family = &entry.family;
+            let heading =
+                if family.ends_with("::") { format!("`{family}`") } else { capital(family) };
+            parts.push(format!("\n## {heading}\n\n{}\n", about(family)));
+        }
+        parts.push(format!("\n### `{}`\n", entry.path));
+        for overload in &entry.overloads {
+            parts.push(format!("\n`{}`\n", overload.signature));
+            if !overload.text.is_empty() {
+                parts.push(format!("\n{}\n", overload.text));
+            }
+            for example in &overload.examples {
+                parts.push(format!("\n```rhai\n{example}\n```\n"));
+            }
+        }
+        if !entry.options.is_empty() {
+            let options: Vec<_> = entry.options.iter().map(|one| format!("`{one}`")).collect();
+            parts.push(format!("\nOptions: {}.\n", options.join(", ")));
+        }
+    }
+    parts.concat()
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    let first = chars.next().map(|c| c.to_uppercase().collect::<String>());
+    first.unwrap_or_default() + chars.as_str()
+}
+
+/// The language as editors read it: a file of definitions in Rhai's own form.
+pub fn definitions() -> String {
+    let engine = engine::bare();
+    let text = engine.definitions().include_standard_packages(false).single_file();
+    // What Rust calls it in some signatures.
+    text.replace(": Remote", ": Session")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::{
+        check::{Level, check},
+        source::Source,
+    };
+
+    #[test]
+    fn every_function_has_its_text_and_an_example() {
+        let mut missing = Vec::new();
+        for entry in functions() {
+            let has_example = entry.overloads.iter().any(|one| !one.examples.is_empty());
+            if !entry.is_property && !has_example {
+                missing.push(format!("{}: no example", entry.path));
+            }
+            let silent = entry.overloads.iter().filter(|one| one.text.is_empty());
+            missing.extend(silent.map(|one| format!("{}: no text", one.signature)));
+            if about(&entry.family).is_empty() {
+                missing.push(format!("{}: nothing is said of {}", entry.path, entry.family));
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn every_example_passes_the_check() {
+        for entry in functions() {
+            for example in entry.overloads.iter().flat_map(|one| &one.examples) {
+                let source = Source::from_text(example, entry.path.clone(), ".");
+                let wrong: Vec<_> = check(&source).into_iter().map(|one| one.message).collect();
+                assert!(wrong.is_empty(), "{}: {wrong:?}\n{example}", entry.path);
+                assert!(check(&source).iter().all(|one| one.level != Level::Error));
+            }
+        }
+    }
+
+    #[test]
+    fn overloads_are_one_entry() {
+        let all = functions();
+        let short: Vec<_> = all.iter().map(Entry::short).collect();
+        for wanted in [
+            "ftp::connect(url[, options])",
+            "site.get(remote, local[, options])",
+            "site.list([folder])",
+            "site.checksum(file[, algorithm])",
+            "site.route",
+            "local::temp_dir()",
+            "sleep(time)",
+        ] {
+            assert!(short.iter().any(|one| one == wanted), "{wanted} is not in {short:#?}");
+        }
+        let get = find(&all, "site.get");
+        assert_eq!(get.iter().map(|entry| entry.overloads.len()).collect::<Vec<_>>(), [2]);
+        assert_eq!(find(&all, "session.get").len(), 1);
+        assert_eq!(near(&all, "conect"), Some("connect"));
+    }
+}

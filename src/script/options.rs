@@ -1,0 +1,105 @@
+//! Every function that takes options, and the keys it knows: the readers and the check go by the same list.
+
+use rhai::Map;
+
+use super::{api, site};
+use crate::fault::Outcome;
+
+/// The options of `ftp::connect`.
+pub const CONNECT: &[&str] = &[
+    "user",
+    "password",
+    "account",
+    "mode",
+    "fallback",
+    "port_range",
+    "external_address",
+    "source_address",
+    "tls",
+    "ca_file",
+    "client_cert",
+    "client_key",
+    "pin",
+    "insecure",
+    "connect_timeout",
+    "data_timeout",
+    "reply_timeout",
+    "encoding",
+    "list_command",
+    "rate_limit",
+    "parallel",
+    "proxy",
+];
+
+/// The options that `ftp::doctor` has besides those of `ftp::connect`.
+pub const SURVEY: &[&str] = &["read_only", "sessions"];
+
+/// The options of `ftp::doctor`.
+pub const DOCTOR: &[&str] = &joined::<{ CONNECT.len() + SURVEY.len() }>(CONNECT, SURVEY);
+
+/// One list after the other.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
+const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < one.len() { one[at] } else { other[at - one.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// The options of `get` and `put`.
+pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
+
+/// The options of `retry`.
+pub const RETRY: &[&str] = &["attempts", "backoff"];
+
+/// The options of mirrors and of their plans.
+pub const MIRROR: &[&str] = &[
+    "delete",
+    "dry_run",
+    "include",
+    "exclude",
+    "compare",
+    "parallel",
+    "max_delete",
+    "trash",
+    "staged",
+    "resume",
+    "verify",
+    "preserve_times",
+    "follow_links",
+    "newer_only",
+    "on_conflict",
+    "rate_limit",
+];
+
+/// A function that takes options.
+#[derive(Debug, Clone, Copy)]
+pub struct Taker {
+    /// Its name as it is called, without the value before a dot.
+    pub name: &'static str,
+    /// What it knows.
+    pub keys: &'static [&'static str],
+    /// Reads options as the function does, and does nothing with them.
+    pub read: fn(&Map) -> Outcome<()>,
+}
+
+/// All of them.
+pub const TAKERS: &[Taker] = &[
+    Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
+    Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
+    Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
+    Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
+    Taker { name: "retry", keys: RETRY, read: api::run::probe },
+    Taker { name: "mirror_up", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "mirror_down", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "plan_up", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "plan_down", keys: MIRROR, read: api::trees::probe },
+];
+
+/// The function `name`, if it takes options.
+pub fn taker(name: &str) -> Option<&'static Taker> {
+    TAKERS.iter().find(|taker| taker.name == name)
+}

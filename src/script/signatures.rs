@@ -1,0 +1,186 @@
+//! Every function that a script may call, as the engine's metadata has it: for the check and for the manual.
+
+use rhai::{Engine, FnNamespace, FuncInfo};
+
+/// One overload of a function, or one property.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// The module that qualifies it; empty for the global ones.
+    pub namespace: String,
+    /// Its name; of a property the name alone.
+    pub name: String,
+    /// What it takes, the value before the dot first.
+    pub params: Vec<Param>,
+    /// What it gives, in the words of scripts; empty for nothing.
+    pub returns: String,
+    /// Its doc comment without the slashes.
+    pub doc: String,
+    /// Whether scripts may call it without its module.
+    pub is_global: bool,
+    /// Whether it is read as `value.name`.
+    pub is_property: bool,
+    /// Whether it is ours and not the language's own.
+    pub is_ours: bool,
+}
+
+/// One parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name; `_` where the engine knows none.
+    pub name: String,
+    /// Its type, in the words of scripts.
+    pub kind: String,
+    is_receiver: bool,
+}
+
+/// Every function of `engine` that has a name: operators are left out.
+pub fn all(engine: &Engine) -> Vec<Signature> {
+    let ours = engine.collect_fn_metadata(None, |info| signature(&info, true), false);
+    let every = engine.collect_fn_metadata(None, |info| signature(&info, false), true);
+    let is_standard = |found: &Signature| !ours.iter().any(|own| own.is_same(found));
+    let standard: Vec<_> = every.into_iter().filter(is_standard).collect();
+    ours.into_iter().chain(standard).collect()
+}
+
+/// The functions that portolan adds to the language.
+pub fn ours(engine: &Engine) -> Vec<Signature> {
+    engine.collect_fn_metadata(None, |info| signature(&info, true), false)
+}
+
+fn signature(info: &FuncInfo<'_>, is_ours: bool) -> Option<Signature> {
+    let known = info.metadata;
+    let name = known.name.as_str();
+    let property = name.strip_prefix("get$");
+    let name = property.unwrap_or(name);
+    if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') || name.contains('$') {
+        return None;
+    }
+    let named = known.params_info.iter().map(|text| param(text));
+    let params = if known.params_info.is_empty() {
+        vec![param(""); known.num_params]
+    } else {
+        named.collect()
+    };
+    Some(Signature {
+        namespace: info.namespace.to_string(),
+        name: name.to_owned(),
+        params,
+        returns: kind(&known.return_type),
+        doc: doc(known.comments.iter().map(AsRef::as_ref)),
+        is_global: info.namespace.is_empty() || known.namespace == FnNamespace::Global,
+        is_property: property.is_some(),
+        is_ours,
+    })
+}
+
+fn param(text: &str) -> Param {
+    let (name, typed) = text.split_once(':').unwrap_or((text, ""));
+    let name = if name.trim().is_empty() { "_" } else { name.trim() };
+    let is_receiver = typed.trim().starts_with("&mut ");
+    Param { name: name.to_owned(), kind: kind(typed), is_receiver }
+}
+
+/// A type of Rust in the words of scripts.
+fn kind(text: &str) -> String {
+    let text = text.trim();
+    let text = text.strip_prefix("RhaiResultOf<").and_then(|t| t.strip_suffix('>')).unwrap_or(text);
+    let text = text.trim().trim_start_matches("&mut ").trim();
+    match text.rsplit("::").next().unwrap_or(text) {
+        "&str" | "String" | "ImmutableString" => "string",
+        "i64" | "INT" => "int",
+        "f64" | "FLOAT" => "float",
+        "Array" => "array",
+        "Blob" => "blob",
+        "Map" => "map",
+        "FnPtr" => "closure",
+        "Dynamic" | "RhaiResult" | "?" | "" => "any",
+        "()" => "",
+        "Remote" => "Session",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The text of a doc comment.
+fn doc<'c>(comments: impl Iterator<Item = &'c str>) -> String {
+    let lines = comments.flat_map(str::lines).map(|line| {
+        let line = line.trim_start().trim_start_matches("///");
+        line.strip_prefix(' ').unwrap_or(line).trim_end()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Signature {
+    fn is_same(&self, other: &Self) -> bool {
+        self.namespace == other.namespace
+            && self.name == other.name
+            && self.is_property == other.is_property
+            && self.params == other.params
+    }
+
+    /// The type whose values it is called on, where that is a type of ours.
+    pub fn receiver(&self) -> Option<&Param> {
+        self.params.first().filter(|first| {
+            self.is_ours && first.is_receiver && first.kind.starts_with(char::is_uppercase)
+        })
+    }
+
+    /// The name by which it is called: `ftp::connect`, `site.get`, `sleep`.
+    pub fn path(&self) -> String {
+        match self.receiver() {
+            Some(receiver) => format!("{}.{}", receiver.name, self.name),
+            None if self.namespace.is_empty() => self.name.clone(),
+            None => format!("{}::{}", self.namespace, self.name),
+        }
+    }
+
+    /// What stands between its parentheses.
+    pub fn arguments(&self) -> &[Param] {
+        self.params.get(usize::from(self.receiver().is_some())..).unwrap_or_default()
+    }
+
+    /// `site.get(remote: string, local: string) -> Report`.
+    pub fn shown(&self) -> String {
+        let mut text = self.path();
+        if !self.is_property {
+            let arguments =
+                self.arguments().iter().map(|param| format!("{}: {}", param.name, param.kind));
+            text = format!("{text}({})", arguments.collect::<Vec<_>>().join(", "));
+        }
+        if !self.returns.is_empty() {
+            text = format!("{text} -> {}", self.returns);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_speaks_the_words_of_scripts() {
+        let all = ours(&crate::script::engine::bare());
+        let shown: Vec<_> = all.iter().map(Signature::shown).collect();
+        for wanted in [
+            "ftp::connect(url: string, options: map) -> Session",
+            "site.get(remote: string, local: string, options: map) -> Report",
+            "site.close()",
+            "site.route -> string",
+            "retry(attempts: int, work: closure) -> any",
+            "local::size(path: string) -> int",
+        ] {
+            assert!(shown.iter().any(|one| one == wanted), "{wanted} is not in {shown:#?}");
+        }
+        assert!(!shown.iter().any(|one| one.starts_with('=')), "operators are no functions");
+    }
+
+    #[test]
+    fn standard_functions_are_known_and_told_apart() {
+        let all = all(&crate::script::engine::bare());
+        let of = |name: &str| all.iter().filter(|one| one.name == name).collect::<Vec<_>>();
+        assert!(of("filter").iter().all(|one| !one.is_ours && one.is_global));
+        assert!(of("connect").iter().all(|one| one.is_ours && !one.is_global));
+        assert!(of("sleep").iter().any(|one| one.is_ours));
+    }
+}

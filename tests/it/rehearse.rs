@@ -1,0 +1,145 @@
+//! `portolan rehearse`: everything happens on a stage, and nothing anywhere else.
+
+use crate::support::program::{Portolan, Ran};
+
+fn rehearse(script: &str, options: &[&str]) -> Ran {
+    Portolan::new()
+        .file("tree/a.txt", "hello")
+        .file("tree/sub/b.txt", "b")
+        .file("here.txt", "here")
+        .file("script.rhai", script)
+        .args(["rehearse", "--tree", "tree"])
+        .args(options.iter().copied())
+        .args(["script.rhai"])
+        .run()
+}
+
+const HEAD: &str = "rehearsal: nothing real was touched; on the server this would have changed:\n";
+
+#[test]
+fn nothing_real_is_touched_here_or_there() {
+    // What is not stated must be as it was: the folder of the run is compared by the builder.
+    let ran = rehearse(
+        r#"
+        let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("NOT_SET") });
+        print(site.read("a.txt"));
+        site.get("a.txt", "got.txt");
+        site.get("a.txt", "here.txt");
+        local::write("new.txt", "new");
+        local::append("here.txt", "+");
+        local::mkdir("folder/deep");
+        local::copy("here.txt", "folder/copy.txt");
+        local::rename("folder/copy.txt", "folder/moved.txt");
+        print(`${local::read("got.txt")} ${local::read("here.txt")} ${local::read("folder/moved.txt")}`);
+        print(local::exists("new.txt"));
+        local::delete("script.rhai");
+        print(local::exists("script.rhai"));
+        site.put("here.txt", "up.txt");
+        site.write("a.txt", "changed");
+        site.delete_tree("sub");
+        site.rename("up.txt", "down.txt");
+        "#,
+        &[],
+    );
+    ran.succeeds()
+        .stdout("hello\nhello hello+ hello+\ntrue\nfalse\n")
+        .stderr_has(HEAD)
+        .stderr_has("  changed  a.txt  7 bytes\n")
+        .stderr_has("  added    down.txt  6 bytes\n")
+        .stderr_has("  removed  sub");
+}
+
+#[test]
+fn whatever_the_host_and_the_scheme_the_stage_answers() {
+    for url in [
+        "ftp://ftp.example.org",
+        "ftpes://u@nowhere.invalid",
+        "ftps://u:p@nowhere.invalid:2990",
+        "ftp://[::1]:2121/sub",
+        "ftps://192.0.2.1",
+    ] {
+        let script = format!(
+            "let site = ftp::connect(\"{url}\"); print(site.names(\"/sub\")); print(site.host);"
+        );
+        let host = url.rsplit(['/', '@']).find(|part| part.len() > 3).unwrap();
+        let host =
+            host.trim_end_matches(":2990").trim_start_matches('[').split("]:").next().unwrap();
+        rehearse(&script, &[]).succeeds().stdout(&format!("[\"b.txt\"]\n{host}\n")).any_stderr();
+    }
+}
+
+#[test]
+fn a_fault_happens_so_often_as_it_says() {
+    let script = r#"
+        let site = ftp::connect("ftpes://ftp.example.org");
+        for i in 0..3 {
+            try { site.read("a.txt"); print("read"); } catch (err) { print(err.code); }
+        }
+    "#;
+    rehearse(script, &["--fault", "retr-426*1"]).stdout("426\nread\nread\n").any_stderr();
+    rehearse(script, &["--fault", "retr-426*2"]).stdout("426\n426\nread\n").any_stderr();
+    rehearse(script, &["--fault", "retr-426"]).stdout("426\n426\n426\n").any_stderr();
+    rehearse(script, &["--fault", "retr-426@/sub"]).stdout("read\nread\nread\n").any_stderr();
+    rehearse(script, &["--fault", "retr-426*1", "--fault", "reply=RETR:550 gone*2"])
+        .stdout("550\n550\n426\n")
+        .any_stderr();
+}
+
+#[test]
+fn a_fault_that_nobody_knows_is_told_with_the_nearest() {
+    for (fault, why) in [
+        ("drop-aftr=10", "error: there is no fault `drop-aftr`; did you mean `drop-after`?\n"),
+        ("drop-after", "error: the fault `drop-after` wants a number, as in `drop-after=100`\n"),
+        ("drop-after=x", "error: the fault `drop-after` wants a number, as in `drop-after=100`\n"),
+        ("retr-425=1", "error: the fault `retr-425` wants nothing behind its name\n"),
+    ] {
+        rehearse("print(1);", &["--fault", fault]).fails_with(2).stdout("").stderr(why);
+    }
+}
+
+#[test]
+fn the_faults_are_listed_by_name() {
+    let ran = Portolan::new().args(["rehearse", "--list-faults"]).run().succeeds();
+    for name in
+        ["pasv-refused ", "active-silent ", "short-226 ", "drop-after ", "slow ", "login-530 "]
+    {
+        assert!(ran.stdout_text().lines().any(|line| line.starts_with(name)), "{name}");
+    }
+    drop(ran.any_stdout());
+}
+
+#[test]
+fn a_tree_that_is_not_there_or_a_script_that_is_not_named_is_a_wrong_command() {
+    Portolan::new()
+        .file("script.rhai", "print(1);")
+        .args(["rehearse", "--tree", "gone", "script.rhai"])
+        .run()
+        .fails_with(2)
+        .stderr_has("error: gone: ");
+    Portolan::new().args(["rehearse"]).run().fails_with(2).stderr_has("<SCRIPT>");
+}
+
+#[test]
+fn a_rehearsal_ends_with_the_code_of_the_run_and_still_says_what_changed() {
+    let script = r#"
+        let site = ftp::connect("ftpes://ftp.example.org");
+        site.write("done.txt", "1");
+        site.put("here.txt", "full.txt");
+    "#;
+    rehearse(script, &["--fault", "stor-552@/full.txt"]).succeeds().any_stderr();
+    let ran = rehearse(script, &["--fault", "rename-refused"]).fails_with(5).any_stderr();
+    assert!(ran.stderr_text().contains(&format!("{HEAD}  nothing\n")), "{}", ran.stderr_text());
+    let ran = rehearse(script, &["--fault", "login-421"]).fails_with(4);
+    ran.stderr_has("421 Too many users").stderr_has("  nothing\n");
+}
+
+#[test]
+fn a_program_reads_what_would_have_changed() {
+    let script = "ftp::connect(\"ftpes://h\").delete(\"a.txt\");";
+    let ran = rehearse(script, &["--json"]).succeeds();
+    let last = ran.stdout_text().lines().last().unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(last["event"], "rehearsed");
+    assert_eq!(last["changes"], serde_json::json!(["removed  a.txt  5 bytes"]));
+    drop(ran.any_stdout());
+}

@@ -1,0 +1,388 @@
+//! `portolan run`: scripts against real servers, what they know of their run, how they fail.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::support::{
+    program::Portolan,
+    server::{Kind, Options, RealServer, Tls},
+};
+
+const CONNECT: &str = r#"
+    let site = ftp::connect(env("SITE"), #{ password: secret("SITE_PASSWORD"), ca_file: env("SITE_CA") });
+"#;
+
+/// The same script for every server: each line that it prints is the same everywhere.
+const EVERYTHING: &str = r#"
+    site.mkdir("/in/deep");
+    let report = site.put("a.txt", "/in/a.txt");
+    print(`${report.uploaded} ${report.bytes} ${report.verified}`);
+    site.put("a.txt", "/in/deep/");
+    site.write("/in/text", "one\ntwo\n");
+    site.append("a.txt", "/in/text");
+    print(site.read("/in/text"));
+    print(site.read_blob("/in/a.txt").len());
+    print(site.size("/in/text"));
+    print(site.exists("/in/a.txt"));
+    print(site.exists("/in/none"));
+    let entries = site.list("/in");
+    entries.sort(|a, b| if a.name < b.name { -1 } else { 1 });
+    for entry in entries { print(`${entry.name} ${entry.kind} ${if entry.kind == "file" { entry.size } else { "" }}`); }
+    print(site.stat("/in/a.txt").size);
+    site.rename("/in/a.txt", "/in/b.txt");
+    let names = site.names("/in");
+    names.sort();
+    print(names);
+    print(site.get("/in/b.txt", "back.txt").downloaded);
+    site.get("/in/b.txt", "folder/");
+    site.set_modified("/in/b.txt", "2020-02-03T04:05:06Z");
+    print(site.modified("/in/b.txt"));
+    site.chmod("/in/b.txt", "600");
+    site.cd("/in");
+    print(site.pwd());
+    site.delete("b.txt");
+    site.delete_tree("deep");
+    site.rmdir("empty");
+    site.delete("/in/text");
+    print(site.names("/in"));
+    try { site.get("/in/none", "none"); }
+    catch (err) {
+        print(`${err.kind} ${err.side} ${err.code} ${err.path} ${err.may_retry} ${err.host == site.host}`);
+    }
+    site.close();
+    try { site.pwd(); } catch (err) { print(err.message); }
+"#;
+
+#[test]
+fn one_script_prints_the_same_with_every_server() {
+    for kind in Kind::ALL {
+        for tls in [Tls::Off, Tls::Explicit] {
+            let Some(server) = RealServer::start(kind, &Options { tls, ..Options::default() })
+            else {
+                return;
+            };
+            server.file("in/empty/.keep", "");
+            std::fs::remove_file(server.root().join("in/empty/.keep")).unwrap();
+            let portolan =
+                Portolan::new().server(&server).file("a.txt", "12345").file("folder/x", "");
+            portolan
+                .script(&format!("{CONNECT}{EVERYTHING}"))
+                .run()
+                .succeeds()
+                .stdout(concat!(
+                    "1 5 1\none\ntwo\n12345\n5\n13\ntrue\nfalse\n",
+                    "a.txt file 5\ndeep dir \nempty dir \ntext file 13\n5\n",
+                    "[\"b.txt\", \"deep\", \"empty\", \"text\"]\n1\n2020-02-03T04:05:06Z\n/in\n[]\n",
+                    "not_found server 550 /in/none false true\nthis session is closed\n",
+                ))
+                .any_stderr()
+                .wrote("back.txt", "12345")
+                .wrote("folder/b.txt", "12345");
+            assert_eq!(std::fs::read_dir(server.root().join("in")).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_script_knows_its_arguments_and_its_job() {
+    Portolan::new()
+        .env("BRANCH", "main")
+        .script(
+            r#"
+            fn inside() { args.len() }
+            print(args);
+            print(inside());
+            print(`${job::NAME} ${job::ATTEMPT} ${job::TRIGGER} [${job::SCHEDULED_FOR}]`);
+            print(env("BRANCH"));
+            print(env("NOT_SET") ?? "nothing");
+            let before = now();
+            sleep("20ms");
+            sleep(0);
+            sleep(0.01);
+            let gone = now() - before;
+            print(gone >= 0.03 && gone < 20.0);
+            print(now().unix > 1700000000);
+            "#,
+        )
+        .args(["one", "--", "--two", "-3"])
+        .run()
+        .succeeds()
+        .stdout("[\"one\", \"--two\", \"-3\"]\n3\nscript 1 manual []\nmain\nnothing\ntrue\ntrue\n");
+}
+
+#[test]
+fn every_caught_value_becomes_a_fault() {
+    Portolan::new()
+        .script(
+            r#"
+            fn tell(err) {
+                let f = fault(err);
+                print(`${f.kind}|${f.side}|${f.message}|${f.code}|${f.host}|${f.path}|${f.may_retry}`);
+            }
+            try { throw "words"; } catch (err) { tell(err); }
+            try { fail("mine"); } catch (err) { tell(err); }
+            try { let x = 1 / 0; } catch (err) { tell(err); }
+            try { throw #{ message: "in a map" }; } catch (err) { tell(err); }
+            try { throw; } catch (err) { tell(err); }
+            try { local::read("gone"); } catch (err) { tell(err); }
+            try { ftp::connect("ftp://127.0.0.1:1"); } catch (err) { tell(err); }
+            try { ftp::connect("ftp://127.0.0.1:1", #{ mod: "x" }); } catch (err) { tell(err); }
+            try { try { fail("inner"); } catch (err) { throw err; } } catch (err) { tell(err); }
+            "#,
+        )
+        .run()
+        .succeeds()
+        .stdout(concat!(
+            "invalid|script|words|0|||false\n",
+            "invalid|script|mine|0|||false\n",
+            "invalid|script|division by zero: 1 / 0|0|||false\n",
+            "invalid|script|in a map|0|||false\n",
+            "invalid|script|the script threw an error without words|0|||false\n",
+            "not_found|here|cannot open: no such file or directory|0||gone|false\n",
+            "unreachable|network|cannot connect to 127.0.0.1:1: connection refused|0|127.0.0.1||true\n",
+            "invalid|script|ftp::connect has no option `mod`; did you mean `mode`?|0|||false\n",
+            "invalid|script|inner|0|||false\n",
+        ));
+}
+
+#[test]
+fn an_error_shows_its_line_and_the_calls_on_the_way_there() {
+    Portolan::new()
+        .script("fn inner(path) {\n    local::read(path)\n}\nfn outer(path) {\n    inner(path)\n}\nouter(\"gone\");\n")
+        .run()
+        .fails_with(5)
+        .stderr(concat!(
+            "error: gone: cannot open: no such file or directory\n",
+            "  --> script.rhai:2:12\n  |\n2 |     local::read(path)\n  |            ^\n",
+            "  in inner at script.rhai:5:5\n  in outer at script.rhai:7:1\n",
+        ));
+}
+
+#[test]
+fn an_error_in_a_closure_says_so() {
+    Portolan::new()
+        .script("retry(2, ||\n  local::read(\"gone\")\n);\n")
+        .run()
+        .fails_with(5)
+        .stderr(concat!(
+            "error: gone: cannot open: no such file or directory\n",
+            "  --> script.rhai:2:10\n  |\n2 |   local::read(\"gone\")\n  |          ^\n",
+            "  in a closure at script.rhai:1:1\n",
+        ));
+}
+
+#[test]
+fn an_error_in_an_imported_file_shows_the_line_of_that_file() {
+    let portolan = || {
+        Portolan::new()
+            .file("lib/tools.rhai", "// reads\nfn load(path) {\n    local::read(path)\n}\n")
+            .file("lib/bad.rhai", "let x = 1;\nlet y = ;\n")
+    };
+    portolan()
+        .script("import \"lib/tools\" as tools;\ntools::load(\"gone\");\n")
+        .run()
+        .fails_with(5)
+        .stderr(concat!(
+            "error: gone: cannot open: no such file or directory\n",
+            "  --> lib/tools.rhai:3:12\n  |\n3 |     local::read(path)\n  |            ^\n",
+            "  in load at script.rhai:2:8\n",
+        ));
+    portolan().script("import \"lib/bad\" as bad;\n").run().fails_with(3).stderr(concat!(
+        "error: unexpected ';'\n",
+        "  --> lib/bad.rhai:2:9\n  |\n2 | let y = ;\n  |         ^\n\n",
+        "1 error, nothing was run\n",
+    ));
+}
+
+#[test]
+fn imports_stay_below_the_folder_of_the_script() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("x.rhai"), "print(\"outside\");").unwrap();
+    let absolute = outside.path().join("x");
+    for (text, why) in [
+        (
+            "import \"../x\" as x;",
+            "cannot import \"../x\": an import names a file below the script's own folder",
+        ),
+        ("import \"a/../../x\" as x;", "an import names a file below the script's own folder"),
+        ("import \"link\" as x;", "cannot import \"link\": it leads out of the script's folder"),
+        (
+            "import \"folder/x\" as x;",
+            "cannot import \"folder/x\": it leads out of the script's folder",
+        ),
+        ("import \"gone\" as x;", "gone.rhai: cannot import \"gone\": no such file or directory"),
+        ("import \"\" as x;", "cannot import \"\": an import names a file"),
+        ("import \"one\" as x;", "the import of \"one\" goes in a circle"),
+        (
+            &format!("import \"{}\" as x;", absolute.display()),
+            "an import names a file below the script's own folder",
+        ),
+    ] {
+        let portolan = Portolan::new()
+            .file("work/one.rhai", "import \"two\" as two;")
+            .file("work/two.rhai", "import \"one\" as one;")
+            .file("x.rhai", "print(\"above\");")
+            .file("work/script.rhai", text)
+            .args(["run", "work/script.rhai"]);
+        symlink(outside.path().join("x.rhai"), portolan.folder().join("work/link.rhai")).unwrap();
+        symlink(outside.path(), portolan.folder().join("work/folder")).unwrap();
+        portolan.run().fails_with(3).stdout("").stderr_has(why);
+    }
+}
+
+#[test]
+fn each_end_has_its_exit_code() {
+    let run = |text: &str| Portolan::new().script(text).run();
+    run("print(1);").stdout("1\n");
+    run("exit(0); print(1);").succeeds();
+    run("let x = ;").fails_with(3).stderr_has("error: unexpected ';'\n");
+    run("fail(\"enough\");").fails_with(3).stderr_has("error: enough\n");
+    run("throw 42;").fails_with(3).stderr_has("error: 42\n");
+    run("try { exit(9); } catch (err) {}").fails_with(3).stderr_has("ended itself with exit(9)\n");
+    run("prnt(1);").fails_with(3).stderr_has("error: there is no function `prnt`\n");
+    run("ftp::connect(\"ftp://127.0.0.1:1\");").fails_with(4).stderr_has("connection refused\n");
+    run("local::read(\"gone\");").fails_with(5).stderr_has("error: gone: cannot open");
+    Portolan::new()
+        .args(["run", "gone.rhai"])
+        .run()
+        .fails_with(2)
+        .stderr("error: gone.rhai: cannot read the script: no such file or directory\n");
+    Portolan::new().args(["run"]).run().fails_with(2).stderr_has("<SCRIPT>");
+    Portolan::new().args(["run", "."]).run().fails_with(2).stderr_has("is a directory");
+}
+
+#[test]
+fn options_of_the_command_line_win_over_the_script() {
+    let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
+    let script = r#"
+        let options = #{ password: secret("SITE_PASSWORD"), mode: "active" };
+        let site = ftp::connect(env("SITE"), options);
+        site.list("/");
+        print(`${site.mode} ${site.route}`);
+    "#;
+    for (set, expected) in [(None, "active eprt\n"), (Some("mode=passive"), "passive epsv\n")] {
+        let portolan = Portolan::new().server(&server).script(script);
+        let set = set.map(|set| format!("--set={set}"));
+        // Behind the script stand its own arguments.
+        let portolan = match set {
+            Some(set) => Portolan::new().server(&server).args([set.as_str()]).script(script),
+            None => portolan,
+        };
+        portolan.run().stdout(expected).any_stderr();
+    }
+}
+
+#[test]
+fn a_wrong_override_is_told_before_anything_runs() {
+    for (set, why) in [
+        ("mod=passive", "error: --set has no option `mod`; did you mean `mode`?\n"),
+        (
+            "mode=pasive",
+            "error: `mode` wants one of \"auto\", \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?\n",
+        ),
+        ("mode", "error: --set wants KEY=VALUE, such as mode=passive, got `mode`\n"),
+        (
+            "connect_timeout=5x",
+            "error: `connect_timeout` wants a duration such as \"90s\" or \"5m\", got \"5x\"\n",
+        ),
+        ("parallel=99", "error: `parallel` wants a whole number from 1 to 32, got 99\n"),
+        (
+            "port_range=1-2",
+            "error: `port_range` wants ports such as \"50000-50010\", got \"1-2\"\n",
+        ),
+        ("insecure=maybe", "error: `insecure` wants true or false, got \"maybe\"\n"),
+    ] {
+        Portolan::new()
+            .args(["--set", set])
+            .script("print(\"ran\");")
+            .run()
+            .fails_with(2)
+            .stdout("")
+            .stderr(why);
+    }
+    Portolan::new().args(["--set", "password=123"]).script("print(1);").run().stdout("1\n");
+}
+
+#[test]
+fn each_event_is_a_line_of_json_as_the_documentation_says() {
+    let ran = Portolan::new()
+        .file("tree/a.txt", "hello")
+        .file(
+            "script.rhai",
+            r#"
+            let site = ftp::connect("ftpes://ftp.example.org", #{ mode: "active" });
+            print("one\ntwo");
+            log::warn("careful");
+            site.get("a.txt", "b.txt");
+            site.delete("a.txt");
+            site.get("a.txt", "c.txt");
+            "#,
+        )
+        .args(["rehearse", "--json", "--tree", "tree", "--fault", "active-refused", "script.rhai"])
+        .run()
+        .fails_with(5)
+        .any_stdout()
+        .stderr_has("error: /a.txt: ");
+    let lines: Vec<Value> =
+        ran.stdout_text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let fields = |event: &str| -> Vec<String> {
+        let line = lines.iter().find(|line| line["event"] == event);
+        let line = line.unwrap_or_else(|| panic!("no {event} in {}", ran.stdout_text()));
+        line.as_object().unwrap().keys().skip(3).cloned().collect()
+    };
+    for (event, wanted) in [
+        ("run_started", &["script"][..]),
+        ("connected", &["host", "address", "tls", "ms"]),
+        ("attempted", &["host", "step", "address", "worked", "ms", "words"]),
+        ("fell_back", &["host", "from", "to", "reason"]),
+        ("transfer_started", &["id", "verb", "path", "bytes"]),
+        ("transfer_done", &["id", "verb", "path", "bytes", "verified", "ms"]),
+        ("transfer_failed", &["id", "verb", "path", "fault"]),
+        ("done", &["verb", "path"]),
+        ("said", &["level", "text"]),
+        ("printed", &["text"]),
+        ("run_done", &["fault", "ms"]),
+        ("rehearsed", &["changes"]),
+    ] {
+        assert_eq!(fields(event), wanted, "{event}");
+    }
+    for line in &lines {
+        assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+        assert_eq!(line["run"], lines[0]["run"], "{line}");
+    }
+    let done = lines.iter().find(|line| line["event"] == "run_done").unwrap();
+    let fault: Vec<_> = done["fault"].as_object().unwrap().keys().collect();
+    assert_eq!(fault, ["kind", "side", "message", "code", "host", "path", "may_retry"]);
+}
+
+#[test]
+fn what_fails_once_is_tried_again_and_what_always_fails_is_not_for_ever() {
+    let script = r#"
+        let tries = 0;
+        let text = retry(#{ attempts: 3, backoff: "10ms" }, || {
+            tries += 1;
+            ftp::connect("ftpes://ftp.example.org").read("a.txt")
+        });
+        print(`${text} after ${tries}`);
+    "#;
+    let rehearse = |fault: &str| {
+        Portolan::new()
+            .file("tree/a.txt", "hello")
+            .file("script.rhai", script)
+            .args(["rehearse", "--tree", "tree", "--fault", fault, "script.rhai"])
+            .run()
+    };
+    let ran = rehearse("retr-426*1").succeeds().stdout("hello after 2\n");
+    let ran = ran.stderr_has(concat!(
+        "warning: /a.txt: the server said \"426 Connection closed; transfer aborted.\"; trying again (1 of 2)\n",
+        "down  /a.txt  5 B\n1 down, 1 failed, 5 B in ",
+    ));
+    assert_eq!(ran.stderr_text().matches("426").count(), 1, "told once");
+    let ran = rehearse("retr-426").fails_with(4).stdout("");
+    let ran = ran.stderr_has("trying again (2 of 2)\n3 failed in ").stderr_has("\nerror: /a.txt: ");
+    assert_eq!(ran.stderr_text().matches("426").count(), 3, "each failure is told once");
+    // What will not pass by itself is not tried again.
+    rehearse("login-530").fails_with(5).stdout("").stderr_has("error: ftp.example.org: the login");
+    rehearse("login-530").fails_with(5).stdout("").never_says("trying again").any_stderr();
+}
