@@ -31,6 +31,24 @@ pub const CONNECT: &[&str] = &[
     "proxy",
 ];
 
+/// The options that `ftp::doctor` has besides those of `ftp::connect`.
+pub const SURVEY: &[&str] = &["read_only", "sessions"];
+
+/// The options of `ftp::doctor`.
+pub const DOCTOR: &[&str] = &joined::<{ CONNECT.len() + SURVEY.len() }>(CONNECT, SURVEY);
+
+/// One list after the other.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
+const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < one.len() { one[at] } else { other[at - one.len()] };
+        at += 1;
+    }
+    all
+}
+
 /// The options of `get` and `put`.
 pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
 
@@ -71,6 +89,7 @@ pub struct Taker {
 /// All of them.
 pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
+    Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
     Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "retry", keys: RETRY, read: api::run::probe },

@@ -33,11 +33,13 @@ pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String 
         parts.push(snippet(verdict));
     }
     parts.extend(table(survey, &pen));
-    if let Some((mode, door)) = verdict.mode.zip(chosen(survey, verdict)) {
+    if let Some(door) = chosen(survey, verdict) {
+        // Where nothing works, passive mode is what is simpler to open.
+        let mode = verdict.mode.unwrap_or(Mode::Passive);
         let other = if mode == Mode::Active { Mode::Passive } else { Mode::Active };
-        for (mode, is_chosen) in [(mode, true), (other, false)] {
-            let drawn = chart(survey, door, mode, &pen);
-            parts.push(format!("{}\n\n{drawn}", heading(mode, is_chosen)));
+        for drawn in [mode, other] {
+            let picture = chart(survey, door, drawn, &pen);
+            parts.push(format!("{}\n\n{picture}", heading(drawn, verdict, door)));
         }
         parts.push(LEGEND.to_owned());
         parts.extend(what_to_open(&rules(survey, door.address, mode)));
@@ -59,23 +61,23 @@ fn snippet(verdict: &Verdict) -> String {
 
 /// The door that the verdict speaks of.
 fn chosen<'s>(survey: &'s Survey, verdict: &Verdict) -> Option<&'s Door> {
-    let carries = |door: &&Door| {
-        door.trials.iter().any(|trial| Some(trial.step) == verdict.step && trial.carries())
-    };
-    survey.doors.iter().filter(|door| door.tls == verdict.tls).find(carries)
+    let mut entered = survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_)));
+    entered.find(|door| Some(door.address) == verdict.server && door.tls == verdict.tls)
 }
 
-const fn heading(mode: Mode, is_chosen: bool) -> &'static str {
-    match (mode, is_chosen) {
-        (Mode::Active, true) => {
-            "Active mode, to be used: the server opens the data connection to this machine"
-        }
-        (Mode::Active, false) => {
-            "Active mode, for comparison: the server opens the data connection"
-        }
-        (_, true) => "Passive mode, to be used: this machine opens both connections",
-        (_, false) => "Passive mode, for comparison: this machine opens both connections",
-    }
+fn heading(mode: Mode, verdict: &Verdict, door: &Door) -> String {
+    let (name, does) = match mode {
+        Mode::Active => ("Active", "the server opens the data connection"),
+        Mode::Passive | Mode::Auto => ("Passive", "this machine opens both connections"),
+    };
+    let mut trials = door.trials.iter();
+    let works = trials.any(|t| t.step.is_active() == (mode == Mode::Active) && t.carries());
+    let what = match (verdict.mode == Some(mode), works) {
+        (true, _) => ", to be used",
+        (false, true) => ", for comparison",
+        (false, false) => ", which fails here",
+    };
+    format!("{name} mode{what}: {does}")
 }
 
 /// The modes, a column for each door that let us in; what failed stands below.

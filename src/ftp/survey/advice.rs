@@ -60,7 +60,7 @@ fn url(survey: &Survey, door: &Door) -> String {
     } else {
         site.host.clone()
     };
-    let port = match door.address.port() {
+    let port = match site.port {
         port if port == usual => String::new(),
         port => format!(":{port}"),
     };

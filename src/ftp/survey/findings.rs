@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::{
     Certificate, Door, Entry, Protection, Server, Survey,
-    verdict::{is_private, ms_text, private_here},
+    verdict::{ms_text, seen},
 };
 use crate::{
+    fault::{Fault, Kind, Side},
     ftp::site::Tls,
     observe::{duration_text, visible::visible},
 };
@@ -57,6 +58,10 @@ pub fn findings(survey: &Survey) -> Vec<Finding> {
     list.0
 }
 
+fn note(text: impl Into<String>) -> Finding {
+    Finding { weight: Weight::Note, text: text.into() }
+}
+
 struct List(Vec<Finding>);
 
 impl List {
@@ -65,7 +70,7 @@ impl List {
     }
 
     fn note(&mut self, text: impl Into<String>) {
-        self.0.push(Finding { weight: Weight::Note, text: text.into() });
+        self.0.push(note(text));
     }
 
     fn left(&mut self, survey: &Survey) {
@@ -137,7 +142,8 @@ impl List {
                 named(&certificate.issuer),
                 until.unwrap_or_default()
             ));
-            if let Some(text) = certificate.expires.and_then(|end| expiry(end, survey.at)) {
+            let end = certificate.expires.filter(|_| protection.distrust.is_none());
+            if let Some(text) = end.and_then(|end| expiry(end, survey.at)) {
                 self.warn(text);
             }
         }
@@ -153,30 +159,19 @@ impl List {
             }
         }
         let Some(server) = &survey.server else { return };
-        let inside = survey.doors.iter().find_map(|door| private_here(survey, door));
-        let seen = server.sees_us_at.filter(|seen| Some(*seen) != inside);
-        match (inside, seen) {
-            (Some(inside), Some(seen)) => self.note(format!(
-                "this machine is behind NAT: it is {inside}, and the server sees {seen}"
-            )),
-            (Some(inside), None) => {
-                self.note(format!("this machine is behind NAT: its address {inside} is private"));
-            }
-            (None, _) => {}
-        }
-        let peer = survey.doors.first().map(|door| door.address.ip().to_canonical());
-        if let (Some(named), Some(peer)) = (server.passive_address, peer)
+        let seen = survey.doors.iter().find_map(|door| seen(survey, door));
+        // What would be wrong if the server connected to us.
+        let called = Fault::new(Kind::DataConnection, Side::Network, "");
+        self.0.extend(seen.and_then(|seen| seen.explain(true, &called)).map(note));
+        if let (Some(named), Some(seen)) = (server.passive_address, seen)
             && !named.is_unspecified()
-            && peer != named
+            && seen.peer != named
         {
-            let what = if is_private(named.into()) {
-                "a private address: it is behind NAT"
-            } else {
-                "another address"
+            let what = match seen.explain(false, &called) {
+                Some(why) => why,
+                None => format!("the server's PASV names another address, {named}"),
             };
-            self.note(format!(
-                "the server's PASV names {named}, {what}; portolan connects to {peer} instead"
-            ));
+            self.note(format!("{what}; portolan connects to {} instead", seen.peer));
         }
     }
 

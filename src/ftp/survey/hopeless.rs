@@ -2,7 +2,7 @@
 
 use super::{
     Door, Entry, Survey,
-    verdict::{capital, mode_of, reason},
+    verdict::{capital, ended, entered, mode_of, reason},
 };
 use crate::{
     fault::{Fault, Kind, Side},
@@ -39,8 +39,7 @@ fn silent(survey: &Survey) -> Option<(String, Fault)> {
 
 /// We are in, and no mode works.
 fn deaf(survey: &Survey) -> Option<(String, Fault)> {
-    let entered = |door: &&Door| matches!(door.entry, Entry::Entered(_));
-    let door = survey.doors.iter().find(entered)?;
+    let door = entered(survey)?;
     let failed = |is_active: bool| {
         let trial = door.trials.iter().find(|trial| trial.step.is_active() == is_active)?;
         let (mode, fault) = (mode_of(trial.step), trial.fault()?);
@@ -50,7 +49,7 @@ fn deaf(survey: &Survey) -> Option<(String, Fault)> {
     let (passive, fault) = failed(false)?;
     let active = failed(true).map(|(active, _)| format!("; {active}")).unwrap_or_default();
     let sentence = "The login works, but no data comes through in either mode";
-    Some((format!("{sentence}: {passive}{active}."), fault))
+    Some((ended(format!("{sentence}: {passive}{active}")), fault))
 }
 
 /// The certificate of the door that was asked for does not hold.
@@ -77,5 +76,5 @@ fn shut(survey: &Survey) -> Option<(String, Fault)> {
         _ => "",
     };
     let sentence = "The server answers, but does not let us in";
-    Some((format!("{sentence}: {}{advice}.", fault.message), fault))
+    Some((ended(format!("{sentence}: {}{advice}", fault.message)), fault))
 }

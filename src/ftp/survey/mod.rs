@@ -265,7 +265,8 @@ pub async fn survey(site: &Site, options: &Options, context: &Context) -> Outcom
         is_cut_short: false,
     };
     let probe = Probe::new(site, options, context);
-    let probed = probe.everything(&mut survey).await;
+    // Boxed: all its sessions and buffers would lie in every caller's future.
+    let probed = Box::pin(probe.everything(&mut survey)).await;
     context.stop.check()?;
     survey.is_cut_short = probed.is_err();
     survey.took = started.elapsed();

@@ -9,6 +9,7 @@ use crate::{
     ftp::{
         data::route::Step,
         path::RemotePath,
+        reply::Reply,
         session::{Context, Session},
         transfer::{Kept, Text},
     },
@@ -115,11 +116,13 @@ impl Probe<'_> {
     }
 }
 
-/// A fault as the step itself had it, without "no way is left": one way was tried.
+/// A fault as the step itself had it: "no way is left" says nothing where one way was tried.
 fn in_its_words(session: &Session, tried: Outcome<Duration>) -> Outcome<Duration> {
     tried.map_err(|fault| match session.attempts().last() {
-        Some(last) if !last.worked && fault.message.ends_with(&last.words) => {
-            Fault { message: last.words.clone(), ..fault }
+        Some(last) if !last.worked && fault.message.contains(&last.words) => {
+            let reply = Reply { code: fault.code, raw: Vec::new() };
+            let kind = if fault.code == 0 { fault.kind } else { reply.fault().kind };
+            Fault { kind, message: last.words.clone(), ..fault }
         }
         _ => fault,
     })

@@ -1,9 +1,6 @@
 //! What a server can do besides moving data: time, names, TLS sessions.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -13,6 +10,7 @@ use crate::{
     files::temporary_name,
     ftp::{
         control::Command,
+        data::nat_signs::our_address_in,
         listing::{EntryKind, Listing, Modified, Reader},
         path::RemotePath,
         reply::Reply,
@@ -65,9 +63,8 @@ impl Probe<'_> {
         server.system = system.filter(Reply::is_done).map(|reply| reply.text());
         let status = said(session.ask(&Command::bare("STAT")).await);
         let peer = door.address.ip();
-        server.sees_us_at = status
-            .filter(Reply::is_done)
-            .and_then(|reply| addresses(&reply.text()).find(|address| *address != peer));
+        server.sees_us_at =
+            status.filter(Reply::is_done).and_then(|reply| our_address_in(&reply.text(), peer));
         let rest = said(session.ask(&Command::bare("REST 0")).await);
         server.restarts = rest.map(|reply| reply.is_halfway());
         if !door.address.is_ipv6() {
@@ -128,14 +125,6 @@ async fn round_trip(session: &mut Session) -> Option<Duration> {
     }
     times.sort();
     times.get(times.len() / 2).copied()
-}
-
-/// The addresses in a text, in order.
-fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
-    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
-    text.split(move |c| !is_part(c)).filter_map(|word| {
-        word.trim_end_matches(['.', ':']).parse().ok().map(|address: IpAddr| address.to_canonical())
-    })
 }
 
 /// Seconds by which the server's clock is ahead, from the time it gave to a file that it had just got.
@@ -206,27 +195,4 @@ async fn reuse(session: &mut Session) -> Option<Reuse> {
         Err(_) => None,
     };
     Some(Reuse { resumed, required })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_that_a_server_sees_is_found_in_its_words() {
-        let peer: IpAddr = "203.0.113.20".parse().unwrap();
-        for (text, found) in [
-            (
-                "FTP server status: / Connected to 198.51.100.7 / Logged in as a",
-                Some("198.51.100.7"),
-            ),
-            ("Connected from host (198.51.100.7) to 203.0.113.20.", Some("198.51.100.7")),
-            ("Connected to ::ffff:198.51.100.7", Some("198.51.100.7")),
-            ("Connected to 203.0.113.20", None),
-            ("vsFTPd 3.0.3 - secure, fast, stable", None),
-        ] {
-            let seen = addresses(text).find(|address| *address != peer);
-            assert_eq!(seen.map(|address| address.to_string()).as_deref(), found, "{text}");
-        }
-    }
 }

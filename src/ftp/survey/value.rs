@@ -18,7 +18,7 @@
 //!              sets_times, renames_over, hidden, tls_resumed, tls_resume_required, tls12_only, sessions,
 //!              sessions_refused}
 //! findings     [{weight ("warning" "note"), text}]
-//! rules        [{side ("here" "server"), nft, iptables, words}]
+//! rules        what to let through for the mode, or for passive mode where none works: [{side ("here" "server"), nft, iptables, words}]
 //! left         names that could not be removed from the server
 //! ```
 
@@ -27,7 +27,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Certificate, Door, Entry, Server, Survey, Trial, Verdict, findings, verdict::mode_of};
-use crate::{fault::Outcome, ftp::site::Tls, observe::json::fault_value};
+use crate::{
+    fault::Outcome,
+    ftp::site::{Mode, Tls},
+    observe::json::fault_value,
+};
 
 /// All of it.
 pub fn value(survey: &Survey, verdict: &Verdict) -> Value {
@@ -37,8 +41,9 @@ pub fn value(survey: &Survey, verdict: &Verdict) -> Value {
         .into_iter()
         .map(|finding| json!({ "weight": finding.weight.word(), "text": finding.text }))
         .collect();
-    let rules = verdict.mode.zip(verdict.server);
-    let rules = rules.map(|(mode, server)| super::rules(survey, server, mode)).unwrap_or_default();
+    // Where nothing works, passive mode is what is simpler to open.
+    let mode = verdict.mode.unwrap_or(Mode::Passive);
+    let rules = verdict.server.map(|server| super::rules(survey, server, mode)).unwrap_or_default();
     let rules: Vec<_> = rules
         .into_iter()
         .map(|rule| {
@@ -66,7 +71,7 @@ pub fn value(survey: &Survey, verdict: &Verdict) -> Value {
     json!({
         "verdict": verdict.sentence,
         "works": verdict.mode.is_some() && verdict.fault.is_none(),
-        "mode": verdict.mode.map(crate::ftp::site::Mode::word),
+        "mode": verdict.mode.map(Mode::word),
         "route": verdict.step.map(super::Step::word),
         "tls": tls(verdict.tls),
         "options": options,

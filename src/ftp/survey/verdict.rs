@@ -1,15 +1,12 @@
 //! What a survey comes to: one sentence, and the options to put into the script. Pure.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use super::{Door, Survey, Trial, advice, hopeless};
+use super::{Door, Entry, Survey, Trial, advice, hopeless};
 use crate::{
     fault::{Fault, Kind},
     ftp::{
-        data::route::Step,
+        data::{nat_signs::Seen, route::Step},
         site::{Mode, Tls},
     },
     observe::duration_text,
@@ -42,8 +39,8 @@ pub fn verdict(survey: &Survey) -> Verdict {
         sentence,
         mode: None,
         step: None,
-        tls: survey.site.tls,
-        server: None,
+        tls: entered(survey).map_or(survey.site.tls, |door| door.tls),
+        server: entered(survey).map(|door| door.address),
         options: Vec::new(),
         snippet: String::new(),
         fault,
@@ -65,13 +62,18 @@ pub fn verdict(survey: &Survey) -> Verdict {
         let what = if trial.upload.is_some() { "a file" } else { "a listing" };
         sentence = format!("{sentence}, {} {what}", ms_text(time));
     }
-    let sentence = format!("{sentence}; {}.", other_mode(survey, door, mode));
+    let sentence = ended(format!("{sentence}; {}", other_mode(survey, door, mode)));
     let options = advice::options(survey, door, mode);
     let snippet = advice::snippet(survey, door, &options);
     let (mode, step) = (Some(mode), Some(trial.step));
     let fault = trial.fault().cloned();
     let server = Some(door.address);
     Verdict { sentence, mode, step, tls: door.tls, server, options, snippet, fault }
+}
+
+/// The first door that let us in.
+pub(super) fn entered(survey: &Survey) -> Option<&Door> {
+    survey.doors.iter().find(|door| matches!(door.entry, Entry::Entered(_)))
 }
 
 /// The mode that a step belongs to.
@@ -125,58 +127,44 @@ fn other_mode(survey: &Survey, door: &Door, mode: Mode) -> String {
 
 /// Why a mode failed, in words for someone who does not know how it works.
 pub(super) fn reason(survey: &Survey, door: &Door, mode: Mode, fault: &Fault) -> String {
-    let is_of_network = fault.code == 425
-        || matches!(fault.kind, Kind::DataConnection | Kind::Timeout | Kind::Unreachable);
-    match mode {
-        Mode::Active if is_of_network || fault.code == 500 || fault.code == 501 => {
-            match private_here(survey, door) {
-                Some(address) => format!(
-                    "the server cannot reach this machine (it is behind NAT: {address} is a private address)"
-                ),
-                None if is_of_network => {
-                    "the server's connection does not come through to this machine (a firewall here or on the way)".into()
-                }
-                None => fault.message.clone(),
-            }
+    let is_active = mode == Mode::Active;
+    let nat = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
+    let nat = nat.map(|why| format!(" ({})", why.replacen("this machine is", "it is", 1)));
+    let is_of_network =
+        matches!(fault.kind, Kind::DataConnection | Kind::Timeout | Kind::Unreachable);
+    match (is_active, nat) {
+        (true, Some(nat)) => format!("the server cannot reach this machine{nat}"),
+        (true, None) if is_of_network => {
+            "the server's connection does not come through to this machine (a firewall here or on the way)".into()
         }
-        Mode::Passive | Mode::Auto if is_of_network => {
-            "the ports that the server names cannot be reached (a firewall in front of it)".into()
+        (false, nat) if is_of_network => {
+            let why = nat.unwrap_or_else(|| " (a firewall in front of it)".into());
+            format!("the ports that the server names cannot be reached{why}")
         }
         _ => fault.message.clone(),
     }
 }
 
-/// Our own address, where the server cannot know it: it is private, and the server's is not, or it sees another.
-pub(super) fn private_here(survey: &Survey, door: &Door) -> Option<IpAddr> {
-    let ours = door.local?.ip().to_canonical();
-    if survey.site.external_address.is_some() {
-        return None;
-    }
-    let seen = survey.server.as_ref().and_then(|server| server.sees_us_at);
-    let is_seen_as_other =
-        seen.is_some_and(|seen| seen.is_ipv4() == ours.is_ipv4() && seen != ours);
-    let is_outside = !is_private(door.address.ip().to_canonical());
-    (is_private(ours) && !ours.is_loopback() && (is_outside || is_seen_as_other)).then_some(ours)
-}
-
-/// Whether an address means something only in its own network.
-pub(super) const fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            // 100.64/10 is between a provider and its customers (RFC 6598).
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || (a == 100 && b & 0xc0 == 64)
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
+/// What was seen of addresses at a door.
+pub(super) fn seen(survey: &Survey, door: &Door) -> Option<Seen> {
+    let server = survey.server.as_ref();
+    Some(Seen {
+        ours: door.local?.ip().to_canonical(),
+        peer: door.address.ip().to_canonical(),
+        ours_there: server.and_then(|server| server.sees_us_at),
+        announced: survey.site.external_address,
+        named: server.and_then(|server| server.passive_address),
+    })
 }
 
 /// Whole milliseconds while they are few: nobody waits for the rest.
 pub fn ms_text(time: Duration) -> String {
     if time < Duration::from_millis(1) { "under 1 ms".into() } else { duration_text(time) }
+}
+
+/// The sentence with its full stop, unless it ends with the server's own.
+pub(super) fn ended(sentence: String) -> String {
+    if sentence.ends_with(".\"") { sentence } else { sentence + "." }
 }
 
 /// The text with a capital in front.

@@ -5,6 +5,7 @@ mod data;
 mod memory;
 mod replies;
 mod secure;
+mod survey;
 mod uploads;
 mod ways;
 

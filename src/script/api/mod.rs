@@ -1,6 +1,7 @@
 //! What scripts see: the only list of the families.
 
 pub mod connect;
+pub mod doctor;
 pub mod faults;
 pub mod local;
 pub mod log;
@@ -17,6 +18,7 @@ use rhai::{Engine, Module, combine_with_exported_module, exported_module};
 pub fn register(engine: &mut Engine) {
     let mut ftp = Module::new();
     combine_with_exported_module!(&mut ftp, "connect", connect::functions);
+    combine_with_exported_module!(&mut ftp, "doctor", doctor::functions);
     combine_with_exported_module!(&mut ftp, "names", names::functions);
     combine_with_exported_module!(&mut ftp, "transfers", transfers::functions);
     combine_with_exported_module!(&mut ftp, "trees", trees::functions);

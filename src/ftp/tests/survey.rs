@@ -1,0 +1,239 @@
+//! `survey` against the embedded server: what works is seen, what fails is named, nothing stays behind.
+
+use std::time::Duration;
+
+use super::{Bench, bench, bench_with};
+use crate::{
+    ftp::{
+        data::route::Step,
+        secret::Secret,
+        session::Context,
+        site::{Mode, Tls as Protection},
+        survey::{Entry, Options, Survey, Verdict, findings, survey, value, verdict},
+    },
+    rehearse::{Certificate, Server, Setup, Tls},
+};
+
+async fn look(bench: &Bench, options: &Options) -> (Survey, Verdict) {
+    let found = survey(&bench.site, options, &Context::default()).await.unwrap();
+    let verdict = verdict(&found);
+    (found, verdict)
+}
+
+async fn examine(bench: &Bench) -> (Survey, Verdict) {
+    look(bench, &Options::default()).await
+}
+
+/// The steps that did everything, at the door protected so.
+fn working(survey: &Survey, tls: Protection) -> Vec<Step> {
+    let doors = survey.doors.iter().filter(|door| door.tls == tls);
+    let trials = doors.flat_map(|door| &door.trials);
+    trials.filter(|trial| trial.fault().is_none()).map(|trial| trial.step).collect()
+}
+
+fn told(survey: &Survey) -> String {
+    findings(survey).into_iter().map(|finding| finding.text + "\n").collect()
+}
+
+const ALL: [Step; 4] = [Step::Epsv, Step::Pasv, Step::Eprt, Step::Port];
+
+#[tokio::test]
+async fn a_good_server_works_in_every_mode_plain_and_under_tls() {
+    let mut bench = bench(&[], true);
+    bench.site.tls = Protection::Off;
+    let (found, verdict) = examine(&bench).await;
+    assert_eq!(working(&found, Protection::Off), ALL);
+    assert_eq!(working(&found, Protection::Explicit), ALL);
+    assert!(verdict.sentence.starts_with("Use passive mode: it works plain and under TLS, "));
+    assert!(verdict.sentence.ends_with(" a file; active mode works as well."));
+    assert!(verdict.snippet.starts_with("let site = ftp::connect(\"ftpes://tester@127.0.0.1:"));
+    let server = found.server.as_ref().unwrap();
+    assert_eq!((server.clock_ahead_s, server.sets_times), (Some(0), Some(true)));
+    assert_eq!(server.restarts, Some(true));
+    assert!(matches!(server.renames_over, Some(Ok(()))));
+    assert_eq!(server.sessions.as_ref().unwrap().open, 4);
+    assert!(server.reuse.unwrap().resumed);
+    let protection = found.doors.iter().find_map(|door| door.protection.as_ref()).unwrap();
+    let certificate = protection.certificate.as_ref().unwrap();
+    assert_eq!(certificate.subject, "portolan rehearsal server");
+    assert!(bench.names().is_empty(), "something is left");
+    assert!(found.left.is_empty());
+}
+
+#[tokio::test]
+async fn what_one_mode_does_not_do_is_said_and_the_other_one_is_recommended() {
+    for (plan, mode, works, words) in [
+        ("pasv-refused", Mode::Active, &[Step::Eprt, Step::Port][..], "502"),
+        ("active-refused", Mode::Passive, &[Step::Epsv, Step::Pasv], ""),
+        ("epsv-refused", Mode::Passive, &[Step::Pasv, Step::Eprt, Step::Port], "500"),
+        ("active-silent", Mode::Passive, &[Step::Epsv, Step::Pasv], "did not connect"),
+    ] {
+        let mut bench = bench(&[plan], false);
+        bench.site.connect_timeout = Duration::from_millis(300);
+        let (found, verdict) = examine(&bench).await;
+        assert_eq!(working(&found, Protection::Off), works, "{plan}");
+        assert_eq!(verdict.mode, Some(mode), "{plan}");
+        assert!(verdict.fault.is_none(), "{plan}");
+        let failed = found.doors.iter().flat_map(|door| &door.trials);
+        let failed = failed.filter_map(|trial| trial.fault());
+        assert!(failed.map(|fault| &fault.message).all(|text| text.contains(words)), "{plan}");
+        assert!(bench.names().is_empty(), "{plan}: something is left");
+    }
+}
+
+#[tokio::test]
+async fn where_no_mode_works_the_verdict_says_why() {
+    let mut bench = bench(&["pasv-refused", "active-425"], false);
+    bench.site.connect_timeout = Duration::from_millis(300);
+    let (_, verdict) = examine(&bench).await;
+    assert_eq!(verdict.mode, None);
+    assert!(verdict.sentence.starts_with("The login works, but no data comes through"));
+    assert!(verdict.sentence.contains("502"), "{}", verdict.sentence);
+    assert!(verdict.fault.is_some() && verdict.snippet.is_empty());
+}
+
+#[tokio::test]
+async fn shortcomings_are_findings_and_no_failures() {
+    for (plan, finding) in [
+        ("no-mlsd", "MLSD"),
+        ("no-mfmt", "no MFMT"),
+        ("rename-onto-refused", "a rename does not replace the file that has the name"),
+        ("tls-refused", "the server offers no TLS"),
+    ] {
+        let bench = bench(&[plan], false);
+        let (found, verdict) = examine(&bench).await;
+        assert_eq!(working(&found, Protection::Off), ALL, "{plan}");
+        assert!(verdict.fault.is_none(), "{plan}");
+        assert!(told(&found).contains(finding), "{plan}:\n{}", told(&found));
+        assert!(bench.names().is_empty(), "{plan}: something is left");
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_counted_as_far_as_they_are_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup { sessions_max: 2, ..Setup::at(folder.path()) };
+    let server = Server::start(setup).unwrap();
+    let mut bench = bench(&[], false);
+    bench.site.port = server.address().port();
+    let (found, _) = examine(&bench).await;
+    let sessions = found.server.as_ref().unwrap().sessions.clone().unwrap();
+    assert_eq!(sessions.open, 2);
+    assert_eq!(sessions.refusal.unwrap().code, 421);
+    assert!(told(&found).contains("sessions are limited to 2 at a time"));
+    let (found, _) = look(&bench, &Options { sessions: 1, ..Options::default() }).await;
+    assert_eq!(found.server.unwrap().sessions.unwrap().open, 1);
+}
+
+#[tokio::test]
+async fn no_password_goes_where_the_certificate_does_not_hold() {
+    for certificate in [Certificate::Expired, Certificate::WrongName, Certificate::SelfSigned] {
+        let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
+        let (found, verdict) = examine(&bench).await;
+        assert_eq!((bench.count("PASS"), bench.count("USER")), (0, 0), "{certificate:?}");
+        assert!(verdict.sentence.contains("certificate"), "{}", verdict.sentence);
+        assert!(verdict.sentence.ends_with("no password was sent, and no mode was tried."));
+        assert!(told(&found).contains("pin: \""));
+        // Without one there is nothing to lose, and the modes are tried.
+        bench.site.password = None;
+        bench.site.user = "anonymous".into();
+        let (found, verdict) = examine(&bench).await;
+        assert_eq!(working(&found, Protection::Explicit), ALL, "{certificate:?}");
+        assert!(verdict.fault.is_none());
+        assert!(told(&found).contains("its certificate is not trusted"));
+    }
+}
+
+#[tokio::test]
+async fn an_url_under_tls_sends_no_password_in_clear() {
+    let bench = bench(&["tls-refused"], true);
+    let (found, verdict) = examine(&bench).await;
+    assert_eq!((bench.count("PASS"), bench.count("USER")), (0, 0));
+    assert!(found.doors.iter().all(|door| !matches!(door.entry, Entry::Entered(_))));
+    assert!(verdict.sentence.starts_with("The server answers, but does not let us in: "));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_tls_is_gone_into_by_tls() {
+    let mut bench = bench_with(&[], Some(Tls { required: true, ..Tls::default() }));
+    bench.site.tls = Protection::Off;
+    let (found, verdict) = examine(&bench).await;
+    assert_eq!(working(&found, Protection::Explicit), ALL);
+    assert!(verdict.sentence.starts_with("Use passive mode: it works under TLS, "));
+    assert!(told(&found).contains("no way in without TLS"));
+}
+
+#[tokio::test]
+async fn read_only_sends_no_command_that_changes_anything() {
+    let bench = bench(&[], false);
+    bench.file(".hidden", "x");
+    let (found, verdict) = look(&bench, &Options { read_only: true, ..Options::default() }).await;
+    let changing = ["STOR", "APPE", "DELE", "RNFR", "RNTO", "MKD", "RMD", "MFMT", "SITE", "STOU"];
+    for verb in changing {
+        assert_eq!(bench.count(verb), 0, "{verb}");
+    }
+    assert!(verdict.sentence.contains(" a listing; "), "{}", verdict.sentence);
+    assert!(found.server.unwrap().hidden.unwrap().by_list_all);
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_named() {
+    let bench = bench(&["delete-refused"], false);
+    let (found, _) = examine(&bench).await;
+    let mut left: Vec<_> = found.left.iter().map(|name| name.trim_start_matches('/')).collect();
+    left.sort_unstable();
+    assert_eq!(left, bench.names());
+    assert!(told(&found).contains("is left on the server"));
+}
+
+#[tokio::test]
+async fn what_ends_midway_leaves_nothing_either() {
+    for plan in ["drop-after=100", "short=100", "hang-up-after=STOR", "lost-reply=STOR*1"] {
+        let bench = bench(&[plan], false);
+        let (found, _) = examine(&bench).await;
+        assert!(found.left.is_empty(), "{plan}: {:?}", found.left);
+        assert!(bench.names().is_empty(), "{plan}: something is left");
+    }
+}
+
+#[tokio::test]
+async fn when_the_time_is_over_what_was_seen_is_told() {
+    let bench = bench(&["active-silent"], false);
+    let time = Duration::from_millis(700);
+    let (found, verdict) = look(&bench, &Options { time, ..Options::default() }).await;
+    assert!(found.is_cut_short && found.took < Duration::from_secs(4), "{:?}", found.took);
+    assert_eq!(working(&found, Protection::Off), [Step::Epsv, Step::Pasv]);
+    assert_eq!(verdict.mode, Some(Mode::Passive));
+    assert!(bench.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_ends_it_and_leaves_nothing() {
+    let bench = bench(&["late-reply=STOR"], false);
+    let context = Context::default();
+    let stop = context.stop.clone();
+    let options = Options::default();
+    let looking = survey(&bench.site, &options, &context);
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop.set();
+    };
+    let (found, ()) = tokio::join!(looking, stopping);
+    assert_eq!(found.unwrap_err().kind, crate::fault::Kind::Interrupted);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_a_verdict_too() {
+    let mut bench = bench(&[], false);
+    bench.site.host = "no-such-host.invalid".into();
+    let (found, verdict) = examine(&bench).await;
+    assert!(found.addresses.is_empty());
+    assert!(verdict.sentence.starts_with("The name no-such-host.invalid is not known here"));
+    let document = value(&found, &verdict);
+    assert_eq!(document.get("works"), Some(&false.into()));
+    bench.site.host = "127.0.0.1".into();
+    bench.site.port = 1;
+    bench.site.password = Some(Secret::new("secret"));
+    let (_, verdict) = examine(&bench).await;
+    assert!(verdict.sentence.starts_with("Nothing answers at 127.0.0.1, port 1: "));
+}

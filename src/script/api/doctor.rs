@@ -1,0 +1,87 @@
+//! `ftp::doctor`: what works with a server, as a value.
+
+use rhai::{Dynamic, Map, NativeCallContext, export_module};
+
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{
+        survey::{Options as Survey, survey, value, verdict},
+        url::Url,
+    },
+    limits::SURVEY_SESSIONS_MAX,
+    script::{
+        options::{DOCTOR, SURVEY},
+        raise::{Raise, RhaiResultOf},
+        run::Run,
+        site::{self, site},
+        value::Options,
+    },
+};
+
+/// The options of a survey, and what is left for the connection.
+fn split(options: &Map) -> Outcome<(Survey, Map)> {
+    let read = Options::new(options, "ftp::doctor", DOCTOR)?;
+    let mut found = Survey::default();
+    found.read_only = read.flag("read_only")?.unwrap_or(found.read_only);
+    let sessions = read.number("sessions", 1, SURVEY_SESSIONS_MAX.into())?;
+    found.sessions = sessions.and_then(|most| u16::try_from(most).ok()).unwrap_or(found.sessions);
+    let mut connect = options.clone();
+    connect.retain(|key, _| !SURVEY.contains(&key.as_str()));
+    Ok((found, connect))
+}
+
+/// Reads `options` as `ftp::doctor` does, without a server.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    site::probe(&split(options)?.1)
+}
+
+fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Map> {
+    let run = Run::of(ctx)?;
+    let examined = || -> Outcome<Map> {
+        let url = Url::parse(url)?;
+        let (options, connect) = split(options)?;
+        let site = run.aim(site(&url, &connect, &run.settings.overrides)?);
+        let found = run.wait(survey(&site, &options, &run.context))?;
+        let value = value(&found, &verdict(&found));
+        let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
+        map.ok_or_else(|| Fault::invalid("what was found is too large for a script"))
+    };
+    examined().or_raise(ctx)
+}
+
+/// What works with a server.
+#[export_module]
+pub mod functions {
+    /// Tries every mode on the server of `url` and says what works; does not raise for what does not.
+    ///
+    /// The map has `verdict` (a sentence), `works`, `mode` ("passive", "active" or `()`), `route`, `tls`, `options`
+    /// (for `ftp::connect`), `snippet`, `modes` (an array of maps with `tls`, `mode`, `step`, `works`, `ms`, `fault`),
+    /// `findings` (an array of maps with `weight`, `text`), `rules` (with `side`, `nft`, `iptables`, `words`),
+    /// `addresses`, `doors`, `server` and `left`, as `portolan doctor --json` has them.
+    ///
+    /// ```rhai
+    /// let found = ftp::doctor("ftp://ftp.example.org/pub");
+    /// print(found.verdict);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn doctor(ctx: NativeCallContext<'_>, url: &str) -> RhaiResultOf<Map> {
+        examine(&ctx, url, &Map::new())
+    }
+
+    /// Tries every mode with options: those of `ftp::connect`, and two of its own.
+    ///
+    /// - `read_only` (false): change nothing on the server, and try listings alone
+    /// - `sessions` (4): how many to open at a time, to see whether they are allowed; 1 to 4
+    ///
+    /// ```rhai
+    /// let found = ftp::doctor("ftpes://deploy@www.example.com", #{
+    ///     password: secret("WWW_PASSWORD"),
+    ///     read_only: true,
+    /// });
+    /// for tried in found.modes { print(`${tried.step}: ${tried.works}`); }
+    /// ```
+    #[rhai_fn(name = "doctor", return_raw, volatile)]
+    pub fn doctor_with(ctx: NativeCallContext<'_>, url: &str, options: Map) -> RhaiResultOf<Map> {
+        examine(&ctx, url, &options)
+    }
+}
