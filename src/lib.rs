@@ -7,8 +7,8 @@
 //! ```text
 //! cli                              one file a command; the only place that names clap
 //! script                           the Rhai engine and what scripts see; the only place that names rhai
-//! mirror                           plan and apply for trees
-//! ftp        rehearse              the client; the embedded server (neither knows the other)
+//! mirror     memory                plan and apply for trees; what runs remember of servers
+//! ftp    store    rehearse         the client; what outlives a run; the embedded server (none knows another)
 //! observe                          one event enum, its sinks
 //! files                            files of this machine, safe from links, races and half-written ends
 //! fault  limits  stop  clock       leaves
@@ -19,10 +19,12 @@ pub mod fault;
 pub mod files;
 pub mod ftp;
 pub mod limits;
+pub mod memory;
 pub mod mirror;
 pub mod observe;
 pub mod rehearse;
 pub mod script;
 pub mod stop;
+pub mod store;
 
 pub mod cli;

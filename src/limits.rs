@@ -136,3 +136,12 @@ pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
+
+/// Time to wait for another process that writes the store; that takes milliseconds, unless the other has come to a halt.
+pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for which the memory of a route is believed; after it the mode that was asked for has another chance.
+pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
+/// Routes that are remembered: more servers than one person has, and few enough to be searched in no time.
+pub const ROUTES_KEPT_MAX: u32 = 1_000;
+/// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
+pub const ROUTE_WRITES_MAX: u32 = 8;

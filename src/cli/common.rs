@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{exit, report};
+use super::{exit, report, state::State};
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
@@ -47,6 +47,8 @@ pub(super) struct Common {
     /// A file with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
     #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    state: State,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,8 +83,13 @@ impl Common {
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
     }
 
-    /// The context of a run, with its sinks.
+    /// The context of a run, with its sinks and its memory.
     pub(super) fn context(&self) -> Outcome<Context> {
+        self.remembering(self.rehearsal_context()?)
+    }
+
+    /// The context of a rehearsal: what it finds is true of no server, so it has no memory.
+    pub(super) fn rehearsal_context(&self) -> Outcome<Context> {
         let clock = Clock::System;
         let shown: Box<dyn Sink> = if self.json {
             let run = format!("{:x}", clock.now().as_millisecond());
@@ -96,7 +103,12 @@ impl Common {
     /// The context of a command that answers with one document: with `--json` that is all it prints.
     pub(super) fn single_context(&self) -> Outcome<Context> {
         let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
-        self.context_with(shown)
+        self.remembering(self.context_with(shown)?)
+    }
+
+    fn remembering(&self, context: Context) -> Outcome<Context> {
+        let memory = self.state.memory(&context.observer, &context.clock)?;
+        Ok(Context { memory, ..context })
     }
 
     /// The context of a command that shows what happens in its own way.
@@ -120,7 +132,7 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock })
+        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

@@ -14,6 +14,7 @@ mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod state;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -37,10 +38,10 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
-    /// Tries every mode on a server, says what works, and suggests options and firewall rules.
-    Doctor(doctor::Args),
     /// Looks at scripts without running them: everything that can be known before.
     Check(check::Args),
+    /// Tries every mode on a server, says what works, and suggests options and firewall rules.
+    Doctor(doctor::Args),
     /// Lists a folder of a server.
     Ls(ls::Args),
     /// Fetches a file.
@@ -66,9 +67,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Line { common, command } = line;
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
-        Command::Doctor(args) => doctor::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
         Command::Check(args) => check::run(&args, &common),
+        Command::Doctor(args) => doctor::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),
         Command::Get(args) => get::run(&args, &common),
         Command::Put(args) => put::run(&args, &common),

@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             ca_pem: stage.server.ca_pem().to_owned(),
             scratch: stage.folder.path().join("here"),
         });
-        Ok((source, settings, stage, common.context()?))
+        Ok((source, settings, stage, common.rehearsal_context()?))
     };
     match prepared() {
         Err(fault) => report::wrong_usage(&fault),

@@ -19,7 +19,7 @@ use crate::{
     stop::Stop,
 };
 
-pub use super::pattern::glob;
+pub use super::pattern::{glob, glob_where};
 
 /// Whether something stands at `path`; a link that leads nowhere does not.
 pub fn exists(path: impl AsRef<Path>) -> Outcome<bool> {

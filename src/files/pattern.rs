@@ -13,6 +13,15 @@ use crate::{
 /// The files and folders whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans folders,
 /// `[a-z]` and `{a,b}` choose. A folder that does not exist matches nothing; one that cannot be read is a failure.
 pub fn glob(pattern: &str, stop: &Stop) -> Outcome<Vec<PathBuf>> {
+    glob_where(pattern, stop, |base| Ok(base.to_owned()))
+}
+
+/// The same, with the folder where the search begins looked up by `place`.
+pub fn glob_where(
+    pattern: &str,
+    stop: &Stop,
+    place: impl FnOnce(&Path) -> Outcome<PathBuf>,
+) -> Outcome<Vec<PathBuf>> {
     let (base, below) = split(pattern);
     let matcher = GlobBuilder::new(&below)
         .literal_separator(true)
@@ -22,7 +31,7 @@ pub fn glob(pattern: &str, stop: &Stop) -> Outcome<Vec<PathBuf>> {
             Fault::invalid(message).because(error)
         })?
         .compile_matcher();
-    let root = match Root::open(&base) {
+    let root = match Root::open(place(&base)?) {
         Err(fault) if fault.kind == Kind::NotFound => return Ok(Vec::new()),
         root => root?,
     };

@@ -1,8 +1,11 @@
 //! What a session needs of the run it belongs to.
 
+use std::sync::Arc;
+
+use super::memory::RouteMemory;
 use crate::{clock::Clock, observe::Observer, stop::Stop};
 
-/// Signal, events and time of a run.
+/// Signal, events, time and memory of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// The signal to stop.
@@ -11,4 +14,6 @@ pub struct Context {
     pub observer: Observer,
     /// What time it is.
     pub clock: Clock,
+    /// What earlier runs learnt of servers; without it each run begins with nothing.
+    pub memory: Option<Arc<dyn RouteMemory>>,
 }

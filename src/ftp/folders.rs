@@ -274,6 +274,19 @@ impl Session {
         self.fetch_listing(&Command::bare("LIST"), false).await
     }
 
+    /// Finds out how data comes through before a file is written to that cannot have another name: one that the
+    /// server has opened for a connection that never comes stays locked for a minute (vsftpd, measured).
+    pub(super) async fn find_way(&mut self) -> Outcome<()> {
+        if !self.way.ladder.may_begin_in_vain() {
+            return Ok(());
+        }
+        match self.fetch_listing_once(&Command::bare("NLST"), false).await {
+            Err(fault) if fault.kind == Kind::DataConnection => Err(fault),
+            // What is in the folder, and whether it may be listed, is of no interest here.
+            _ => self.context.stop.check(),
+        }
+    }
+
     async fn fetch_listing(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
         let mut listing = self.fetch_listing_once(command, is_mlsd).await;
         if let Err(fault) = &listing

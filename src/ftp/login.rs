@@ -1,10 +1,10 @@
 //! From nothing to a session: greeting, TLS, login, and what the server can do.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     context::Context,
-    control::{Command, Control},
+    control::{Command, Control, Line},
     data::nat_signs::our_address_in,
     path::RemotePath,
     reply::Reply,
@@ -58,16 +58,17 @@ pub(super) struct LoggedIn {
     pub(super) ours_there: Option<IpAddr>,
 }
 
-/// Connects, protects and logs in. What was learnt before TLS is not kept (security class C13).
+/// Greets, protects and logs in over `line`. What was learnt before TLS is not kept (security class C13).
 pub(super) async fn login(
+    line: Line,
     site: &Site,
     security: Option<&Security>,
     context: &Context,
 ) -> Outcome<LoggedIn> {
-    let started = Instant::now();
+    let began = line.began;
     let security = security.map(Security::fresh);
     let implicit = security.as_ref().filter(|_| site.tls == Tls::Implicit);
-    let (mut control, greeting) = Control::connect(site, implicit, &context.stop).await?;
+    let (mut control, greeting) = Control::greeted(line, site, implicit, &context.stop).await?;
     let is_greeting = greeting.is_done();
     if !is_greeting {
         return Err(greeting.fault());
@@ -88,7 +89,7 @@ pub(super) async fn login(
         host: site.host.clone(),
         address: control.peer.to_string(),
         tls: control.tls(),
-        took: started.elapsed(),
+        took: began.elapsed(),
     });
     if site.tls == Tls::Off
         && features.named.iter().any(|(name, with)| name == "AUTH" && with.contains("TLS"))

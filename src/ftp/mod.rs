@@ -6,6 +6,7 @@ pub mod data;
 pub mod folders;
 pub mod listing;
 pub mod login;
+pub mod memory;
 pub mod path;
 mod remove;
 pub mod reply;

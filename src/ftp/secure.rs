@@ -15,7 +15,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
-use super::site::Trust;
+use super::site::{Site, Tls, Trust};
 use crate::fault::{Fault, Kind, Outcome, Side};
 
 /// The TLS of one control connection and its data connections.
@@ -35,6 +35,16 @@ impl std::fmt::Debug for Security {
 }
 
 impl Security {
+    /// TLS as `site` wants it, if it wants any.
+    pub(super) fn of(site: &Site) -> Outcome<Option<Self>> {
+        match site.tls {
+            Tls::Off => Ok(None),
+            Tls::Explicit | Tls::Implicit => {
+                Self::new(site.certified_name(), &site.trust).map(Some)
+            }
+        }
+    }
+
     /// TLS with `host` as `trust` says.
     pub fn new(host: &str, trust: &Trust) -> Outcome<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 pub use super::context::Context;
 use super::{
-    control::{Command, Control},
+    control::{self, Command, Control},
     login::{self, Features},
     path::RemotePath,
     reply::Reply,
@@ -39,16 +39,12 @@ pub struct Session {
 
 impl Session {
     /// Connects to `site` and logs in.
-    pub async fn open(site: Site, context: Context) -> Outcome<Self> {
-        let security = match site.tls {
-            super::site::Tls::Off => None,
-            _ => Some(Security::new(site.certified_name(), &site.trust)?),
-        };
-        let host = site.host.clone();
-        let opened = login::login(&site, security.as_ref(), &context).await;
-        let login::LoggedIn { control, features, home, security, ours_there } =
-            opened.map_err(|fault| fault.on(host))?;
-        let way = Way::new(&site, &control, ours_there);
+    pub async fn open(mut site: Site, context: Context) -> Outcome<Self> {
+        let begun = first_login(&mut site, &context).await;
+        let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
+            begun.map_err(|fault| fault.on(&site.host))?;
+        features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
+        way.hear(ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
             None => home,
@@ -241,7 +237,7 @@ impl Session {
     /// The next session with this server speaks TLS 1.2, since it does not take our TLS 1.3 data connections.
     pub(super) async fn renew_with_tls12(&mut self) -> Outcome<()> {
         self.site.trust.tls12_only = true;
-        self.security = Some(Security::new(self.site.certified_name(), &self.site.trust)?);
+        self.security = Security::of(&self.site)?;
         self.renew().await
     }
 
@@ -253,9 +249,12 @@ impl Session {
 
     pub(super) async fn renew(&mut self) -> Outcome<()> {
         let folder = self.server_folder.take();
-        let security = self.security.as_ref();
-        let logged_in = login::login(&self.site, security, &self.context).await;
-        let logged_in = logged_in.map_err(|fault| fault.on(&self.site.host))?;
+        let logged_in = async {
+            let line = control::dial(&self.site, &self.context.stop).await?;
+            self.way.follow(&line);
+            login::login(line, &self.site, self.security.as_ref(), &self.context).await
+        };
+        let logged_in = logged_in.await.map_err(|fault| fault.on(&self.site.host))?;
         self.control = logged_in.control;
         self.security = logged_in.security;
         // A command without a path may come next, and means the folder we were in.
@@ -270,6 +269,28 @@ impl Session {
     pub(super) fn is_unsent(&self, fault: &Fault) -> bool {
         fault.kind != Kind::Interrupted && self.control.sent_nothing()
     }
+}
+
+/// The login of a session, with what earlier runs knew of the server.
+async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::LoggedIn, Way)> {
+    let security = Security::of(site)?;
+    let mut line = control::dial(site, &context.stop).await?;
+    let mut way = Way::new(site, &line, context.memory.clone());
+    let is_told_tls12 = way.known().is_some_and(|known| known.tls12_only);
+    if is_told_tls12 && security.is_some() && !site.trust.tls12_only {
+        site.trust.tls12_only = true;
+        let tls12 = Security::of(site)?;
+        match login::login(line, site, tls12.as_ref(), context).await {
+            // The server is not what it was: what is known of it must not be in the way.
+            Err(fault) if fault.kind == Kind::Tls => {
+                site.trust.tls12_only = false;
+                line = control::dial(site, &context.stop).await?;
+                way.forget();
+            }
+            result => return Ok((result?, way)),
+        }
+    }
+    Ok((login::login(line, site, security.as_ref(), context).await?, way))
 }
 
 /// Commands that open a data connection or change what the session relies on.

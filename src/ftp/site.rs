@@ -21,6 +21,17 @@ pub enum Tls {
     Implicit,
 }
 
+impl Tls {
+    /// The word that scripts use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Explicit => "explicit",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
 /// Who opens the data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -33,6 +44,11 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The mode of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Auto, Self::Active, Self::Passive].into_iter().find(|mode| mode.word() == word)
+    }
+
     /// The word that scripts use.
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,22 +1,23 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
-    control::{Command, Control},
+    control::{Command, Line},
     data::{
         address,
         nat_signs::{Seen, our_address_in},
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step, answer_time, open_time},
     },
+    memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::ATTEMPTS_KEPT_MAX,
-    observe::{Attempt, Event},
+    observe::{Attempt, Event, Level},
 };
 
 /// What a session knows of its ways to data.
@@ -35,28 +36,80 @@ pub(super) struct Way {
     asked_for_ours: bool,
     /// What is known of the server's own address for data.
     address: address::Known,
+    /// What earlier runs knew and later ones shall.
+    notes: Option<Notes>,
+    /// What has failed of an upload that is to go on under another name.
+    held: Vec<Failed>,
 }
 
 impl Way {
-    /// The ways to a server of which nothing is known yet.
-    pub(super) const fn new(site: &Site, control: &Control, ours_there: Option<IpAddr>) -> Self {
-        let (ours, peer) = (control.local.ip().to_canonical(), control.peer.ip().to_canonical());
+    /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
+    pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
+        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
         let announced = site.external_address;
+        let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
+        let notes = memory.map(|memory| Notes::of(memory, site, line));
+        let known = notes.as_ref().and_then(Notes::known);
+        if let Some(known) = known.filter(|known| known.suits(site.mode)) {
+            ladder.begin_with(known.step);
+        }
+        let is_elsewhere = known.is_some_and(|known| known.is_elsewhere);
         Self {
-            ladder: Ladder::new(site.mode, site.fallback, control.peer.is_ipv6()),
+            ladder,
             attempts: Vec::new(),
             told_mode: None,
             began_fresh_tls: false,
-            seen: Seen { ours, peer, ours_there, announced, named: None },
+            seen: Seen { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
-            address: address::Known::Nothing,
+            address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
+            notes,
+            held: Vec::new(),
         }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
-        let ladder = self.ladder.clone();
-        Self { ladder, attempts: Vec::new(), began_fresh_tls: false, ..*self }
+        let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let (attempts, held) = (Vec::new(), Vec::new());
+        Self { ladder, notes, attempts, held, began_fresh_tls: false, ..*self }
+    }
+
+    /// Takes in our address as the server's greeting had it, if it did.
+    pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
+        self.seen.ours_there = ours_there;
+    }
+
+    /// What is known of the server from earlier runs, or from this one.
+    pub(super) fn known(&self) -> Option<Known> {
+        self.notes.as_ref().and_then(Notes::known)
+    }
+
+    /// The session has a new connection.
+    pub(super) fn follow(&mut self, line: &Line) {
+        if let Some(notes) = &mut self.notes {
+            notes.follow(line);
+        }
+    }
+
+    fn unlearn(&mut self, step: Step) {
+        if let Some(notes) = &mut self.notes {
+            notes.unlearn(step);
+        }
+    }
+
+    /// Takes nothing of what was known for granted any more.
+    pub(super) fn forget(&mut self) {
+        if let Some(known) = self.known() {
+            self.unlearn(known.step);
+        }
+        self.ladder.forget();
+        self.address = address::Known::Nothing;
+    }
+
+    /// Whether an upload that has just failed is to be tried once more, under another name: the server still holds
+    /// the first, and may have it locked (vsftpd, measured).
+    pub(super) const fn wants_another_name(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What happened, and what NAT may have to do with it.
@@ -70,7 +123,7 @@ impl Way {
 }
 
 /// A step that came to nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Failed {
     step: Step,
     fault: Fault,
@@ -97,9 +150,10 @@ impl Session {
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
-        let steps = self.way.ladder.steps();
         // The last of each mode, in the order of the modes.
-        let mut failed: Vec<Failed> = Vec::new();
+        let mut failed = std::mem::take(&mut self.way.held);
+        let mut steps = self.way.ladder.steps();
+        steps.retain(|step| failed.iter().all(|failed| failed.step.mode() != step.mode()));
         let mut hopeless = None;
         for (at, step) in steps.iter().copied().enumerate() {
             let is_deaf = hopeless == Some(step);
@@ -127,13 +181,22 @@ impl Session {
             }
             self.way.seen.named = failure.named.or(self.way.seen.named);
             hopeless = step.shares_its_fate(&fault, &failure.address);
+            if let Some(twin) = hopeless.filter(|twin| *twin != Step::Pasv) {
+                self.way.ladder.failed(twin, &fault);
+            }
             // What only asked has nothing to say beside what waited.
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
             self.way.ladder.failed(step, &fault);
+            self.way.unlearn(step);
             if is_telling {
                 failed.retain(|other| other.step.mode() != step.mode());
-                failed.push(Failed { step, fault });
+                failed.push(Failed { step, fault: fault.clone() });
+            }
+            let has_other_mode = left.iter().any(|other| other.mode() != step.mode());
+            if failure.has_begun && command.verb() == "STOR" && has_other_mode {
+                self.way.held = failed;
+                return Err(fault);
             }
         }
         Err(self.no_way(failed).on(&self.site.host))
@@ -195,6 +258,7 @@ impl Session {
         }
         self.record(step, opened.address.clone(), None, started);
         self.way.ladder.worked(step);
+        self.learn(step);
     }
 
     fn record(&mut self, step: Step, address: String, fault: Option<&Fault>, started: Instant) {
@@ -219,14 +283,37 @@ impl Session {
             Mode::Active => "active",
             Mode::Passive | Mode::Auto => "passive",
         };
-        let from = self.way.told_mode.unwrap_or(wanted);
-        if from != step.mode() {
+        let (from, to) = (self.way.told_mode.unwrap_or(wanted), step.mode());
+        self.way.told_mode = Some(to);
+        if from == to {
+            return;
+        }
+        let host = self.site.host.clone();
+        if self.way.ladder.failed_besides(step).is_some() {
             let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
             let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
-            let host = self.site.host.clone();
-            self.context.observer.tell(&Event::FellBack { host, from, to: step.mode(), reason });
+            self.context.observer.tell(&Event::FellBack { host, from, to, reason });
+        } else if self.site.mode != Mode::Auto {
+            // Whoever asked for no mode gets what he asked for.
+            let text =
+                format!("{host}: {to} mode at once, since {from} mode failed in an earlier run");
+            self.context.observer.say_once(Level::Info, text);
         }
-        self.way.told_mode = Some(step.mode());
+    }
+
+    /// Notes for later runs what works now.
+    fn learn(&mut self, step: Step) {
+        let Some(notes) = &mut self.way.notes else { return };
+        let before = notes.known().and_then(|known| known.failed_mode);
+        let failed = self.way.ladder.failed_besides(step);
+        notes.learn(Known {
+            step,
+            failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
+            tls12_only: self.site.trust.tls12_only,
+            refuses_list_all: self.features.refuses_list_all,
+            is_elsewhere: matches!(self.way.address, address::Known::Worse),
+            round_trip: self.control.round_trip,
+        });
     }
 
     fn no_way(&self, failed: Vec<Failed>) -> Fault {

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
     /// Commands to send in the same packet as the next one.
     pub(super) with_next: Vec<u8>,
+    /// What proves who one is: a server that repeats it must not bring it into the log.
+    pub(super) secrets: Vec<Vec<u8>>,
     /// Final replies that are still to come.
     pub(super) outstanding: usize,
     /// The protocol of the TLS session, when there is one.
@@ -170,6 +172,11 @@ impl Wire {
         }
     }
 
+    /// A line of the server as the log may show it.
+    fn without_secrets(&self, line: &[u8]) -> String {
+        visible(hidden(line, &self.link.lock().secrets))
+    }
+
     /// Sends what is queued. A full send buffer or a handshake is no error: reading drives it on.
     fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.upgrade(cx)?.is_pending() {
@@ -203,7 +210,7 @@ impl Wire {
             if raw.last() == Some(&b'\r') {
                 raw.pop();
             }
-            tracing::debug!(target: "portolan::control", "< {}", visible(&raw));
+            tracing::debug!(target: "portolan::control", "< {}", self.without_secrets(&raw));
             let (code, line) = match self.framing.take(&raw).map_err(Breach::from)? {
                 Framed::Blank => continue,
                 Framed::Part(line) => (None, line),
@@ -430,13 +437,29 @@ fn single(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A command as the log may show it: without what proves who one is.
-pub(super) fn redacted(line: &[u8]) -> String {
+fn redacted(line: &[u8]) -> String {
     let line = line.trim_ascii_end();
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     if verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT") {
         return format!("{} ***", visible(verb));
     }
     visible(line)
+}
+
+/// `text` with `***` in place of each of `secrets`.
+fn hidden(text: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
+            shown.extend_from_slice(b"***");
+            rest = rest.get(secret.len()..).unwrap_or_default();
+        } else {
+            shown.push(*first);
+            rest = after;
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -456,5 +479,7 @@ mod tests {
         assert_eq!(redacted(b"PASS hunter2\r\n"), "PASS ***");
         assert_eq!(redacted(b"acct 7\r\n"), "acct ***");
         assert_eq!(redacted(b"RETR PASS me\r\n"), "RETR PASS me");
+        let secrets = [b"hunter2".to_vec()];
+        assert_eq!(hidden(b"530 hunter2 is wrong, hunter2", &secrets), b"530 *** is wrong, ***");
     }
 }

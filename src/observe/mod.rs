@@ -200,7 +200,7 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 pub struct Observer {
     sinks: Arc<Vec<Box<dyn Sink>>>,
     numbers: Arc<std::sync::atomic::AtomicU64>,
-    warned: Arc<Mutex<BTreeSet<String>>>,
+    said: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Observer {
@@ -234,13 +234,18 @@ impl Observer {
 
     /// The same, unless this run has said so already.
     pub fn warn_once(&self, text: impl Into<String>) {
+        self.say_once(Level::Warn, text);
+    }
+
+    /// Says something, unless this run has said so already.
+    pub fn say_once(&self, level: Level, text: impl Into<String>) {
         let text = text.into();
-        let is_new = match self.warned.lock() {
-            Ok(mut warned) => warned.insert(text.clone()),
+        let is_new = match self.said.lock() {
+            Ok(mut said) => said.insert(text.clone()),
             Err(_) => true,
         };
         if is_new {
-            self.warn(text);
+            self.say(level, text);
         }
     }
 

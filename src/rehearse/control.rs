@@ -22,6 +22,8 @@ use crate::limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT};
 /// Pause between two bytes of a slow control connection.
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
+/// How long a paused control connection is silent.
+pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// How late a late reply is.
 pub(super) const LATE: Duration = Duration::from_secs(2);
 /// Time for the last words of a session.
@@ -62,6 +64,8 @@ pub(super) struct Control {
     leaving: bool,
     /// Bytes of replies so far.
     sent: u64,
+    /// Commands so far.
+    pub(super) heard: u64,
 }
 
 impl Control {
@@ -75,6 +79,7 @@ impl Control {
             skipping: false,
             leaving: false,
             sent: 0,
+            heard: 0,
         }
     }
 
@@ -128,8 +133,14 @@ impl Control {
 
     /// Sends the reply to `verb`, bent as the plans want it.
     pub(super) async fn reply(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<()> {
+        self.bent(scene, Some(self.heard), reply).await
+    }
+
+    /// Sends a reply; `of` is the number of the command that it is the last reply to.
+    async fn bent(&mut self, scene: &Scene<'_>, of: Option<u64>, reply: Reply) -> io::Result<()> {
         let stage = Arc::clone(&self.stage);
         let twists = stage.plans.every(scene, |effect| match effect {
+            Effect::TwistAt(at, twist) if of == Some(*at) => Some(twist.clone()),
             Effect::Twist(verbs, twist) if verbs.is_empty() || verbs.contains(&scene.verb) => {
                 Some(twist.clone())
             }
@@ -163,7 +174,7 @@ impl Control {
 
     /// Sends the first reply of a transfer. Plans for a command bend only its last.
     pub(super) async fn begin(&mut self, reply: Reply) -> io::Result<()> {
-        self.reply(&Scene::of(Verb::Other), reply).await
+        self.bent(&Scene::of(Verb::Other), None, reply).await
     }
 
     /// Does what a plan wants in place of a command.
@@ -209,6 +220,16 @@ impl Control {
             self.write(part).await?;
             self.leaving = true;
             return Ok(());
+        }
+        let pause = self.stage.plans.first(&scene, |effect| match effect {
+            Effect::PauseControl(at) if (before..self.sent).contains(at) => Some(at - before),
+            _ => None,
+        });
+        let middle = pause.and_then(|at| wire.split_at_checked(usize::try_from(at).ok()?));
+        if let Some((first, rest)) = middle {
+            self.write(first).await?;
+            sleep(PAUSE).await;
+            return self.write(rest).await;
         }
         let slow = |effect: &Effect| (*effect == Effect::SlowControl).then_some(());
         if self.stage.plans.first(&scene, slow).is_none() {
@@ -259,6 +280,7 @@ impl Control {
         if std::mem::take(&mut self.skipping) || line.len() > COMMAND_BYTES_MAX {
             return Some(Line::TooLong);
         }
+        self.heard += 1;
         self.stage.log.command(self.number, &Command::parse(&line).masked(&line));
         Some(Line::Whole(line))
     }

@@ -26,10 +26,16 @@ pub(super) enum Effect {
     Flow(Vec<Verb>, Bend),
     /// The final reply of these transfers is not as it should be.
     Final(Vec<Verb>, Ending),
+    /// Transfers begin with 125 in place of 150.
+    Begins125,
     /// Every byte of the control connection comes 5 ms after the one before.
     SlowControl,
     /// The control connection ends after so many bytes of replies.
     CutControl(u64),
+    /// The control connection is silent for a while after so many bytes of replies.
+    PauseControl(u64),
+    /// The reply to this command, counted from 1 in each session, is bent.
+    TwistAt(u64, Twist),
     /// The control connection ends at this command, counted from 1 in each session.
     HangUpAt(u64),
     /// Data connections must resume the TLS session of their control connection.
@@ -98,6 +104,8 @@ pub(super) enum Passive {
     Foreign,
     /// The reply holds no port.
     Nonsense,
+    /// The reply is well formed, and not as most servers write it.
+    Odd,
 }
 
 /// What is wrong with the connection of active mode.
@@ -109,6 +117,8 @@ pub(super) enum Active {
     Late425,
     /// A stranger connects first and sends rubbish.
     Stranger,
+    /// It is made so many milliseconds late.
+    Late(u64),
 }
 
 /// How the bytes of a transfer are bent.

@@ -7,7 +7,7 @@ use super::{
     },
     effect::{
         Act, Active, Bend,
-        Effect::{self, Final, Flow, Instead, Missing, ReuseTls, SlowControl},
+        Effect::{self, Begins125, Final, Flow, Instead, Missing, ReuseTls, SlowControl},
         Ending, Passive, Twist, When,
     },
 };
@@ -111,6 +111,9 @@ pub(super) const ROWS: &[Row] = &[
     plain("pasv-nonsense", "answers PASV and EPSV with ports that do not exist", || {
         Effect::Passive(Passive::Nonsense)
     }),
+    plain("pasv-odd", "answers PASV without parentheses and EPSV with other delimiters", || {
+        Effect::Passive(Passive::Odd)
+    }),
     plain("active-refused", "answers PORT and EPRT with 500", || {
         say(&[Port, Eprt], "500 Illegal PORT command.")
     }),
@@ -129,6 +132,9 @@ pub(super) const ROWS: &[Row] = &[
         "lets 127.0.0.9 connect first in active mode and send rubbish",
         || Effect::Active(Active::Stranger),
     ),
+    number("active-late", "connects N milliseconds late in active mode", |ms| {
+        Effect::Active(Active::Late(ms))
+    }),
     plain("retr-425", "answers RETR with 425", || {
         say(&[Retr], "425 Failed to establish connection.")
     }),
@@ -179,8 +185,16 @@ pub(super) const ROWS: &[Row] = &[
     plain("no-final", "never sends the final reply of a transfer", || {
         finish(&TRANSFERS, Ending::Never)
     }),
+    plain("begin-125", "begins transfers with 125 in place of 150", || Begins125),
     plain("slow-control", "sends every byte of a reply 5 ms after the one before", || SlowControl),
     number("control-cut", "ends the session after N bytes of replies", Effect::CutControl),
+    number("control-pause", "is silent for 300 ms after N bytes of replies", Effect::PauseControl),
+    number("repeat-at", "answers the Nth command twice in one packet", |n| {
+        Effect::TwistAt(n, Twist::Twice)
+    }),
+    number("lost-at", "does the Nth command and never answers", |n| {
+        Effect::TwistAt(n, Twist::Lost)
+    }),
     number("hang-up-at", "ends the session at its Nth command", Effect::HangUpAt),
     plain("double-reply", "answers DELE twice in one packet", || twist(&[Dele], Twist::Twice)),
     plain("line-feeds", "ends the lines of replies with LF alone", || twist(&[], Twist::LineFeeds)),

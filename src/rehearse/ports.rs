@@ -70,6 +70,12 @@ impl Session {
             (Verb::Pasv, Some(Passive::Nonsense)) => {
                 Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},1216,{low})."))
             }
+            (Verb::Pasv, Some(Passive::Odd)) => {
+                Reply::new(227, format!("Entering Passive Mode. {a},{b},{c},{d},{high},{low}"))
+            }
+            (_, Some(Passive::Odd)) => {
+                Reply::new(229, format!("Extended Passive Mode OK (!!!{port}!)"))
+            }
             (Verb::Pasv, _) => {
                 Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})."))
             }

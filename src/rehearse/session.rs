@@ -51,8 +51,6 @@ pub(super) struct Session {
     pub(super) port: Port,
     /// Whether the client has promised to use nothing but `EPSV`.
     pub(super) extended_only: bool,
-    /// Commands so far.
-    pub(super) heard: u64,
     /// Whether the `ABOR` that comes next has done its work already.
     pub(super) aborted: bool,
 }
@@ -83,7 +81,6 @@ impl Session {
             renaming: None,
             port: Port::Closed,
             extended_only: false,
-            heard: 0,
             aborted: false,
         };
         // What breaks a control connection is not worth a word: the client has gone.
@@ -125,7 +122,6 @@ impl Session {
     }
 
     async fn obey(&mut self, command: &Command) -> io::Result<Next> {
-        self.heard += 1;
         let place = command.path().map(|path| self.folder.join(path));
         let scene = Scene {
             verb: command.verb,
@@ -223,7 +219,7 @@ impl Session {
     /// What a plan wants in place of a command.
     fn instead(&self, scene: &Scene<'_>) -> Option<Act> {
         self.stage.plans.first(scene, |effect| match effect {
-            Effect::HangUpAt(at) if *at == self.heard => Some(Act::Close),
+            Effect::HangUpAt(at) if *at == self.control.heard => Some(Act::Close),
             Effect::Instead { to, when, act } if to.contains(&scene.verb) => {
                 let now = match when {
                     When::Always => true,

@@ -54,14 +54,14 @@ impl Cargo {
     }
 
     /// The 150. Clients read the size out of it, as of those of real servers.
-    fn announcement(&self, scene: &Scene<'_>) -> Reply {
+    fn announcement(&self, code: u16, scene: &Scene<'_>) -> Reply {
         match (self, scene.verb, scene.path) {
             (Self::Out(source), Verb::Retr, Some(place)) => {
                 let size = format!(" ({} bytes).", source.size);
                 let opening = b"Opening data connection for ".as_slice();
-                Reply::new(150, [opening, place.name(), size.as_bytes()].concat())
+                Reply::new(code, [opening, place.name(), size.as_bytes()].concat())
             }
-            _ => Reply::new(150, "Ok to send data."),
+            _ => Reply::new(code, "Ok to send data."),
         }
     }
 
@@ -143,7 +143,9 @@ impl Session {
             Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(*ending),
             _ => None,
         });
-        let mut beginning = cargo.announcement(scene);
+        let is_125 = |effect: &Effect| (*effect == Effect::Begins125).then_some(125);
+        let code = stage.plans.first(scene, is_125).unwrap_or(150);
+        let mut beginning = cargo.announcement(code, scene);
         if ending == Some(Ending::Early) {
             beginning = beginning.then(&complete());
         }
@@ -185,13 +187,17 @@ impl Session {
         match trouble {
             Some(Active::Silent) => return Ok(Opened::Silent),
             Some(Active::Late425) => return Ok(Opened::Refused(no_connection())),
-            Some(Active::Stranger) | None => {}
+            Some(Active::Stranger | Active::Late(_)) | None => {}
         }
         let (local, peer) = (self.local.ip(), self.peer.ip());
         let opening = timeout(stage.setup.open_timeout, async {
             let _stranger = match trouble {
-                Some(_) => port.let_stranger_call().await?,
-                None => None,
+                Some(Active::Stranger) => port.let_stranger_call().await?,
+                Some(Active::Late(ms)) => {
+                    sleep(Duration::from_millis(ms)).await;
+                    None
+                }
+                _ => None,
             };
             port.open(local, peer).await
         });

@@ -30,15 +30,20 @@ impl Overlay {
         Self { scratch: scratch.to_owned(), taken: Mutex::default() }
     }
 
-    /// The path to read for `path`.
-    pub(super) fn readable(&self, path: &Path) -> Outcome<PathBuf> {
-        let path = absolute(path)?;
-        if path.starts_with(&self.scratch) {
-            return Ok(path);
-        }
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_taken = path.ancestors().any(|above| taken.contains(above));
-        Ok(if is_taken { self.inside(&path) } else { path })
+    /// The path to read for `path`. A folder in which something was written is taken as a whole, so that what is
+    /// listed in it is both what was there and what is new.
+    pub(super) fn readable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
+        let whole = absolute(path)?;
+        let is_changed_below = {
+            let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if !whole.starts_with(&self.scratch)
+                && whole.ancestors().any(|above| taken.contains(above))
+            {
+                return Ok(self.inside(&whole));
+            }
+            taken.iter().any(|below| below.starts_with(&whole))
+        };
+        if is_changed_below { self.writable(path, stop) } else { Ok(whole) }
     }
 
     /// The path to write for `path`, with what stands at `path` copied there.
@@ -55,7 +60,7 @@ impl Overlay {
         if let Some(folder) = inside.parent() {
             make(folder)?;
         }
-        copy(&path, &inside, stop)?;
+        copy(&path, &inside, &taken, stop)?;
         taken.insert(path);
         Ok(inside)
     }
@@ -67,6 +72,7 @@ impl Overlay {
 
 /// `path` from the root, with `.` and `..` worked out, links left as they are.
 fn absolute(path: &Path) -> Outcome<PathBuf> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let path = std::path::absolute(path).map_err(|error| Fault::local("find", path, error))?;
     let mut whole = PathBuf::new();
     for component in path.components() {
@@ -82,7 +88,8 @@ fn make(folder: &Path) -> Outcome<()> {
     std::fs::create_dir_all(folder).map_err(|error| Fault::local("make the folder", folder, error))
 }
 
-fn copy(from: &Path, to: &Path, stop: &Stop) -> Outcome<()> {
+/// Copies all but what is `taken`: that is there already, as the script has left it.
+fn copy(from: &Path, to: &Path, taken: &BTreeSet<PathBuf>, stop: &Stop) -> Outcome<()> {
     let Ok(found) = std::fs::metadata(from) else { return Ok(()) };
     if !found.is_dir() {
         return copy_file(from, to, found.len());
@@ -92,6 +99,9 @@ fn copy(from: &Path, to: &Path, stop: &Stop) -> Outcome<()> {
     let mut left = REHEARSAL_BYTES_MAX;
     for entry in walk(&root, stop)?.entries {
         let (from, to) = (from.join(&entry.path), to.join(&entry.path));
+        if from.ancestors().any(|above| taken.contains(above)) {
+            continue;
+        }
         match entry.kind {
             LocalKind::Folder => make(&to)?,
             LocalKind::File => {
@@ -133,10 +143,13 @@ mod tests {
         std::fs::write(real.path().join("d/a"), "old").unwrap();
         let overlay = Overlay::new(scratch.path());
         let stop = Stop::new();
-        assert_eq!(overlay.readable(&real.path().join("d/a")).unwrap(), real.path().join("d/a"));
+        assert_eq!(
+            overlay.readable(&real.path().join("d/a"), &stop).unwrap(),
+            real.path().join("d/a")
+        );
         let folder = overlay.writable(&real.path().join("d"), &stop).unwrap();
         std::fs::write(folder.join("a"), "new").unwrap();
-        let seen = overlay.readable(&real.path().join("d/../d/a")).unwrap();
+        let seen = overlay.readable(&real.path().join("d/../d/a"), &stop).unwrap();
         assert_eq!(std::fs::read_to_string(seen).unwrap(), "new");
         assert_eq!(std::fs::read_to_string(real.path().join("d/a")).unwrap(), "old");
     }

@@ -128,7 +128,7 @@ impl Run {
     pub fn readable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
-            Some(overlay) => overlay.readable(path.as_ref()),
+            Some(overlay) => overlay.readable(path.as_ref(), &self.context.stop),
         }
     }
 

@@ -6,13 +6,17 @@
 )]
 
 mod both_ways;
+mod campaign;
 mod check;
 mod conformance;
 mod doctor;
 mod functions;
 mod input;
 mod interrupt;
+mod ladder;
 mod limits;
+mod memory;
+mod nat;
 mod oneliners;
 mod readme;
 mod rehearse;

@@ -50,6 +50,22 @@ fn nothing_real_is_touched_here_or_there() {
 }
 
 #[test]
+fn what_a_rehearsal_wrote_is_listed_beside_what_was_there() {
+    let script = r#"
+        local::write("tree/new.txt", "new");
+        local::delete("tree/a.txt");
+        print(local::list("tree").map(|entry| entry.name));
+        print(local::glob("tree/**/*.txt"));
+        print(local::glob("*.txt"));
+        local::write("here.txt", "changed");
+        local::rename("tree", "moved");
+        print(local::read("moved/new.txt"));
+        print(local::read("here.txt"));
+    "#;
+    rehearse(script, &[]).any_stderr().stdout("[\"new.txt\", \"sub\"]\n[\"tree/new.txt\", \"tree/sub/b.txt\"]\n[\"here.txt\"]\nnew\nchanged\n");
+}
+
+#[test]
 fn whatever_the_host_and_the_scheme_the_stage_answers() {
     for url in [
         "ftp://ftp.example.org",

@@ -100,7 +100,7 @@ fn s65_a_password_that_the_server_repeats_is_hidden() {
         for json in [&[][..], &["--json"][..]] {
             Portolan::new()
                 .env("TOKEN", CANARY)
-                .args(["--log-level", "info"])
+                .args(["--log-level", "debug"])
                 .args(json.iter().copied())
                 .args([
                     "rehearse",

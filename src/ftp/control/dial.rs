@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -14,10 +14,31 @@ use tokio::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::site::Site,
+    stop::Stop,
 };
 
+/// A connection over which nothing has been said yet.
+#[derive(Debug)]
+pub(in crate::ftp) struct Line {
+    pub(in crate::ftp) tcp: TcpStream,
+    /// The server's address and port.
+    pub(in crate::ftp) peer: SocketAddr,
+    /// Our own.
+    pub(in crate::ftp) local: SocketAddr,
+    /// When we began to look for the host.
+    pub(in crate::ftp) began: Instant,
+}
+
 /// Connects to the first of the host's addresses that answers.
-pub(super) async fn dial(site: &Site) -> Outcome<TcpStream> {
+pub(in crate::ftp) async fn dial(site: &Site, stop: &Stop) -> Outcome<Line> {
+    let began = Instant::now();
+    let tcp = stop.race(first_to_answer(site)).await??;
+    let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
+    let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
+    Ok(Line { tcp, peer, local, began })
+}
+
+async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
     let addresses = resolve(site).await?;
     let mut last = None;
     for address in addresses {

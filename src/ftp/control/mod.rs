@@ -13,8 +13,7 @@ use std::{
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-use self::dial::dial;
-pub(super) use self::dial::{connect, resolve};
+pub(super) use self::dial::{Line, connect, dial, resolve};
 use super::{
     path::RemotePath,
     reply::Reply,
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{BATCH_BYTES_MAX, COMMAND_BYTES_MAX},
+    observe::duration_text,
     stop::Stop,
 };
 
@@ -119,16 +119,17 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Connects to `site` and reads its greeting; with `implicit`, through TLS from the first byte.
-    pub async fn connect(
+    /// Reads the greeting of `site`; with `implicit`, through TLS from the first byte.
+    pub(super) async fn greeted(
+        Line { tcp, peer, local, .. }: Line,
         site: &Site,
         implicit: Option<&Security>,
         stop: &Stop,
     ) -> Outcome<(Self, Reply)> {
-        let tcp = stop.race(dial(site)).await??;
-        let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
-        let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
         let link = Link::default();
+        let secrets = site.password.iter().chain(&site.account).map(super::secret::Secret::reveal);
+        let secrets = secrets.filter(|secret| !secret.is_empty()).map(Into::into);
+        link.lock().secrets = secrets.collect();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
         }
@@ -425,6 +426,6 @@ fn read_error(error: FtpError) -> Fault {
 }
 
 fn late(verb: &str, time: Duration) -> Fault {
-    let message = format!("no answer to {verb} in {} s", time.as_secs_f32());
+    let message = format!("no answer to {verb} in {}", duration_text(time));
     Fault::new(Kind::Timeout, Side::Server, message)
 }

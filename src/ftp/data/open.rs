@@ -26,6 +26,7 @@ use crate::{
         secure::Security,
     },
     limits::STRANGERS_MAX,
+    observe::duration_text,
     stop::Stop,
 };
 
@@ -65,15 +66,17 @@ pub struct Failure {
     pub address: String,
     /// What the server named in reply to PASV.
     pub named: Option<Ipv4Addr>,
+    /// Whether the server has begun the transfer, and may be at it for another minute.
+    pub has_begun: bool,
 }
 
 impl Failure {
     const fn of_mode(fault: Fault, address: String) -> Self {
-        Self { fault, is_matter_of_mode: true, address, named: None }
+        Self { fault, is_matter_of_mode: true, address, named: None, has_begun: false }
     }
 
     const fn of_transfer(fault: Fault, address: String) -> Self {
-        Self { fault, is_matter_of_mode: false, address, named: None }
+        Self { fault, is_matter_of_mode: false, address, named: None, has_begun: false }
     }
 }
 
@@ -158,8 +161,8 @@ async fn connect_to_first(
             Ok(Ok(Ok(tcp))) => return Ok((tcp, address.to_string())),
             Ok(Ok(Err(error))) => Fault::network(&format!("cannot connect to {address}"), error),
             Ok(Err(_)) => {
-                let time = needs.open_timeout.as_secs_f32();
-                let message = format!("cannot connect to {address}: no answer in {time} s");
+                let time = duration_text(needs.open_timeout);
+                let message = format!("cannot connect to {address}: no answer in {time}");
                 Fault::new(Kind::Timeout, Side::Network, message)
             }
         };
@@ -210,7 +213,7 @@ async fn join(
     };
     tokio::pin!(awaited);
     let first = control.ask_or(command, &mut awaited).await;
-    let first = first.map_err(|fault| Failure::of_mode(fault, address.clone()))?;
+    let first = first.map_err(|fault| out_of_step(control, fault, address.clone()))?;
     let (tcp, reply) = match first {
         Either::Other(tcp) => (Some(tcp), None),
         Either::Reply(reply) => (None, Some(reply)),
@@ -222,7 +225,7 @@ async fn join(
         // The 150 is here; the connection or a 425 is not.
         let time = needs.open_timeout + Duration::from_secs(1);
         let next = control.reply_or(time, &command.verb(), &mut awaited).await;
-        return match next.map_err(|fault| Failure::of_mode(fault, address.clone()))? {
+        return match next.map_err(|fault| out_of_step(control, fault, address.clone()))? {
             // 150 and 226 may come together, before the data of a small file.
             Either::Reply(reply) if reply.is_done() => {
                 control.put_back(reply);
@@ -235,7 +238,10 @@ async fn join(
     let tcp = match tcp {
         Some(Ok(tcp)) => tcp,
         Some(Err(fault)) => return Err(out_of_step(control, fault, address)),
-        None => return Err(Failure::of_mode(never_came(announced, needs.open_timeout), address)),
+        None => {
+            let fault = never_came(announced, needs.open_timeout);
+            return Err(out_of_step(control, fault, address));
+        }
     };
     let reply = control.next_reply(needs.idle, &command.verb()).await;
     let reply = reply.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
@@ -246,17 +252,17 @@ async fn join(
 /// no more use.
 fn out_of_step(control: &mut Control, fault: Fault, address: String) -> Failure {
     control.give_up(&fault);
-    Failure::of_mode(fault, address)
+    Failure { has_begun: true, ..Failure::of_mode(fault, address) }
 }
 
 fn refused(reply: &Reply, address: String) -> Failure {
-    let fault = reply.fault();
-    Failure { is_matter_of_mode: is_matter_of_mode(reply.code), fault, address, named: None }
+    let is_matter_of_mode = is_matter_of_mode(reply.code);
+    Failure { is_matter_of_mode, ..Failure::of_mode(reply.fault(), address) }
 }
 
 fn never_came(announced: SocketAddr, time: Duration) -> Fault {
-    let time = time.as_secs_f32();
-    let message = format!("the server did not connect to {announced} in {time} s");
+    let time = duration_text(time);
+    let message = format!("the server did not connect to {announced} in {time}");
     Fault::new(Kind::DataConnection, Side::Network, message)
 }
 

@@ -22,6 +22,13 @@ pub enum Step {
 }
 
 impl Step {
+    /// The step of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Epsv, Self::Pasv, Self::Eprt, Self::Port]
+            .into_iter()
+            .find(|step| step.word() == word)
+    }
+
     /// The word in events and in the record.
     pub const fn word(self) -> &'static str {
         match self {
@@ -57,7 +64,12 @@ impl Step {
 
     /// `active` or `passive`.
     pub const fn mode(self) -> &'static str {
-        if self.is_active() { "active" } else { "passive" }
+        self.kind().word()
+    }
+
+    /// The mode it belongs to.
+    pub const fn kind(self) -> Mode {
+        if self.is_active() { Mode::Active } else { Mode::Passive }
     }
 }
 
@@ -85,6 +97,8 @@ pub struct Ladder {
     held: Option<Step>,
     /// What carried data last.
     current: Option<Step>,
+    /// What carried data in an earlier run, until this one has learnt something.
+    remembered: Option<Step>,
     /// What failed since, and is tried last.
     failed: Vec<Step>,
     /// What the server does not know at all, and is not asked again.
@@ -100,14 +114,31 @@ impl Ladder {
             ipv6,
             held: None,
             current: None,
+            remembered: None,
             failed: Vec::new(),
             unknown: Vec::new(),
         }
     }
 
+    /// Begins with `step`, where it stands on the ladder at all.
+    pub fn begin_with(&mut self, step: Step) {
+        self.remembered = Some(step);
+    }
+
+    /// Takes nothing of an earlier run for granted any more.
+    pub const fn forget(&mut self) {
+        self.remembered = None;
+    }
+
     /// From now on `step` is the only one.
     pub const fn hold(&mut self, step: Step) {
         self.held = Some(step);
+    }
+
+    /// The mode of a step that was tried and did not carry data, other than that of `step`.
+    pub fn failed_besides(&self, step: Step) -> Option<Mode> {
+        let mut failed = self.failed.iter().chain(&self.unknown).map(|step| step.kind());
+        failed.find(|mode| *mode != step.kind())
     }
 
     /// The steps to try now, in order: what worked last, then the mode's own, then the other mode's, then once more
@@ -124,8 +155,9 @@ impl Ladder {
         let mut steps: Vec<Step> = own.iter().chain(other).copied().collect();
         steps.retain(|step| !self.unknown.contains(step));
         // The sort is stable: within a rank the order above stays.
+        let first = self.current.or(self.remembered);
         steps.sort_by_key(|step| {
-            if self.current == Some(*step) { 0 } else { 1 + u8::from(self.failed.contains(step)) }
+            if first == Some(*step) { 0 } else { 1 + u8::from(self.failed.contains(step)) }
         });
         steps
     }
@@ -135,16 +167,22 @@ impl Ladder {
         self.current
     }
 
+    /// Whether a transfer may be begun for a connection that never comes: in active mode, until one has come.
+    pub fn may_begin_in_vain(&self) -> bool {
+        self.current.is_none() && self.steps().first().is_some_and(|step| step.is_active())
+    }
+
     /// A step carried data.
     pub fn worked(&mut self, step: Step) {
         self.current = Some(step);
+        self.remembered = None;
         self.failed.retain(|failed| *failed != step);
     }
 
     /// A step did not: it is tried after the others from now on.
     pub fn failed(&mut self, step: Step, fault: &Fault) {
-        if self.current == Some(step) {
-            self.current = None;
+        for known in [&mut self.current, &mut self.remembered] {
+            known.take_if(|known| *known == step);
         }
         let list =
             if fault.kind == Kind::Unsupported { &mut self.unknown } else { &mut self.failed };
@@ -196,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn only_active_mode_begins_in_vain_and_only_until_it_has_worked() {
+        let mut ladder = Ladder::new(Mode::Active, true, false);
+        assert!(ladder.may_begin_in_vain());
+        ladder.worked(Eprt);
+        assert!(!ladder.may_begin_in_vain());
+        assert!(!Ladder::new(Mode::Auto, true, false).may_begin_in_vain());
+    }
+
+    #[test]
     fn what_worked_comes_first_and_what_failed_last() {
         let mut ladder = Ladder::new(Mode::Active, true, false);
         ladder.failed(Eprt, &fault(Kind::Timeout));
@@ -204,6 +251,24 @@ mod tests {
         assert_eq!(ladder.steps(), [Epsv, Pasv, Eprt, Port]);
         ladder.failed(Epsv, &fault(Kind::Unreachable));
         assert_eq!(ladder.steps(), [Pasv, Eprt, Port, Epsv]);
+    }
+
+    #[test]
+    fn what_worked_in_an_earlier_run_comes_first_where_it_is_allowed() {
+        let begun = |mode, fallback, ipv6, step| {
+            let mut ladder = Ladder::new(mode, fallback, ipv6);
+            ladder.begin_with(step);
+            (ladder.current(), ladder.steps())
+        };
+        assert_eq!(begun(Mode::Active, true, false, Pasv).1, [Pasv, Eprt, Port, Epsv]);
+        assert_eq!(begun(Mode::Active, false, false, Pasv).1, [Eprt, Port]);
+        assert_eq!(begun(Mode::Auto, true, true, Port), (None, vec![Epsv, Eprt]));
+        let mut ladder = Ladder::new(Mode::Active, true, false);
+        ladder.begin_with(Epsv);
+        ladder.failed(Epsv, &fault(Kind::Timeout));
+        assert_eq!(ladder.steps(), [Eprt, Port, Pasv, Epsv]);
+        assert_eq!(ladder.failed_besides(Eprt), Some(Mode::Passive));
+        assert_eq!(ladder.failed_besides(Pasv), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Address, Certificate, Door, Entry, Probe, Protection, Sessions, Surv
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
-        control::{Command, Control, connect, resolve},
+        control::{Command, Control, connect, dial, resolve},
         reply::Reply,
         secure::Security,
         session::Session,
@@ -137,7 +137,9 @@ impl Probe<'_> {
     ) -> Outcome<(String, Option<Vec<u8>>)> {
         let security = Security::new(site.certified_name(), &site.trust)?;
         let implicit = Some(&security).filter(|_| site.tls == Tls::Implicit);
-        let (mut control, greeting) = Control::connect(site, implicit, &self.inner.stop).await?;
+        let stop = &self.inner.stop;
+        let line = dial(site, stop).await?;
+        let (mut control, greeting) = Control::greeted(line, site, implicit, stop).await?;
         survey.greeting.get_or_insert_with(|| welcome(&greeting));
         if !greeting.is_done() {
             return Err(greeting.fault());

@@ -302,6 +302,8 @@ impl<'a> Probe<'a> {
             stop: outer.stop.within(options.time),
             observer: Observer::default(),
             clock: outer.clock.clone(),
+            // What is under test is looked at, not remembered.
+            memory: None,
         };
         Self { site, options, outer, inner }
     }

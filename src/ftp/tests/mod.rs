@@ -2,6 +2,7 @@
 
 mod commands;
 mod data;
+mod memory;
 mod replies;
 mod secure;
 mod survey;

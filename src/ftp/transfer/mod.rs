@@ -94,10 +94,17 @@ impl Session {
         remote: &RemotePath,
     ) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
-        let temporary = remote.parent().join(temporary_name().as_bytes())?;
+        let mut temporary = remote.parent().join(temporary_name().as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
         let work = async {
-            let sent = self.store("STOR", &temporary, source, id).await?;
+            let mut sent = self.store("STOR", &temporary, source, id).await;
+            if sent.is_err() && self.way.wants_another_name() {
+                self.sweep(&temporary).await;
+                temporary = remote.parent().join(temporary_name().as_bytes())?;
+                source.restart()?;
+                sent = self.store("STOR", &temporary, source, id).await;
+            }
+            let sent = sent?;
             source.check()?;
             if sent != size {
                 let message = format!("{sent} bytes were read where {size} were expected");
@@ -121,6 +128,7 @@ impl Session {
         let before = self.size_of(&remote).await?;
         let (id, started) = self.begin(Verb::Upload, &remote, None);
         let work = async {
+            self.find_way().await?;
             let sent = self.store("APPE", &remote, source, id).await?;
             let after = self.size_of(&remote).await?;
             match after {

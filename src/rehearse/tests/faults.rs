@@ -42,6 +42,24 @@ pub(super) const CASES: &[Case] = &[
         assert!(client.ask("PASV").contains(",1216,"));
         assert_eq!(client.ask("EPSV"), "229 Entering Extended Passive Mode (|||1000000|)");
     }),
+    ("pasv-odd", |scratch| {
+        let mut client = scratch.client();
+        assert!(client.ask("PASV").starts_with("227 Entering Passive Mode. 127,0,0,1,"));
+        assert!(client.ask("EPSV").starts_with("229 Extended Passive Mode OK (!!!"));
+    }),
+    ("active-late=100", |scratch| {
+        let mut client = scratch.client();
+        let listener = client.active();
+        client.begin("RETR a.txt");
+        let started = Instant::now();
+        assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
+        assert!(started.elapsed() >= Duration::from_millis(90));
+    }),
+    ("begin-125", |scratch| {
+        let (first, bytes, last) = scratch.client().get("RETR a.txt");
+        assert!(first.starts_with("125 ") && last == DONE, "{first} {last}");
+        assert_eq!(bytes.unwrap(), TEXT);
+    }),
     ("active-silent", |scratch| {
         let mut client = scratch.client();
         let listener = client.active();
@@ -204,6 +222,19 @@ pub(super) const CASES: &[Case] = &[
         assert_eq!(client.reply(), "220 portolan rehearsal ready.");
         assert_eq!(client.ask("USER me"), "331 Pleas");
         assert_eq!(client.reply(), "(end)");
+    }),
+    ("control-pause=40", |scratch| {
+        let started = Instant::now();
+        let mut client = Client::connect(scratch.server.address());
+        client.reply();
+        assert_eq!(client.ask("USER me"), "331 Please specify the password.");
+        assert!(started.elapsed() >= Duration::from_millis(300));
+    }),
+    ("lost-at=4", |scratch| {
+        let mut client = scratch.client();
+        client.send("NOOP");
+        assert!(client.is_silent());
+        assert_eq!(client.ask("SYST"), "215 UNIX Type: L8");
     }),
     ("line-feeds", |scratch| {
         let mut socket = TcpStream::connect(scratch.server.address()).unwrap();

@@ -84,6 +84,10 @@ pub(super) const TALKS: &[Talk] = &[
             ("NOOP", "(end)"),
         ],
     ),
+    (
+        "repeat-at=5",
+        &[("SYST", "215 UNIX Type: L8"), ("NOOP", "200 NOOP ok."), ("SYST", "200 NOOP ok.")],
+    ),
     ("hang-up-at=5", &[("NOOP", "200 NOOP ok."), ("NOOP", "(end)")]),
     ("no-size", &[("SIZE a.txt", UNKNOWN)]),
     ("no-mlsd", &[("MLSD", UNKNOWN)]),

@@ -160,7 +160,8 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn glob(ctx: NativeCallContext<'_>, pattern: &str) -> RhaiResultOf<Array> {
         let run = Run::of(&ctx)?;
-        let found = paths::glob(pattern, &run.context.stop).or_raise(&ctx)?;
+        let found = paths::glob_where(pattern, &run.context.stop, |base| run.readable(base))
+            .or_raise(&ctx)?;
         Ok(found.iter().map(|path| path.to_string_lossy().into_owned().into()).collect())
     }
 

@@ -1,7 +1,9 @@
 //! What the tests stand on: the program as a black box, real servers, trees of files.
 
 pub(crate) mod certificates;
+pub(crate) mod net;
 pub(crate) mod program;
+pub(crate) mod rehearsal;
 pub(crate) mod server;
 pub(crate) mod tree;
 pub(crate) mod wait;

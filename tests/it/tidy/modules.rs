@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 9] = [
     &["files"],
     &["observe"],
     &["ftp", "nat", "store", "rehearse"],
-    &["mirror"],
+    &["mirror", "memory"],
     &["script"],
     &["schedule"],
     &["cli"],

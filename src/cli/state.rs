@@ -1,0 +1,80 @@
+//! Where runs keep what later runs shall know.
+
+use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
+
+use clap::Args;
+
+use crate::{
+    clock::Clock, fault::Outcome, ftp::memory::RouteMemory, memory::Memory, observe::Observer,
+    store,
+};
+
+/// Options for what outlives a run.
+#[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct State {
+    /// Where runs keep what they learn [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long = "state", global = true, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Takes no notice of what earlier runs learnt of servers, and tells later ones nothing
+    #[arg(long, global = true)]
+    no_memory: bool,
+}
+
+impl State {
+    /// What runs remember of servers; nothing where the user or the machine has no place for it. Fails only for a
+    /// folder that `--state` names.
+    pub(super) fn memory(
+        &self,
+        observer: &Observer,
+        clock: &Clock,
+    ) -> Outcome<Option<Arc<dyn RouteMemory>>> {
+        let (observer, clock) = (observer.clone(), clock.clone());
+        if self.no_memory {
+            return Ok(None);
+        }
+        let memory = if let Some(folder) = &self.folder {
+            store::make_folder(folder)?;
+            Memory::named(folder, observer, clock)
+        } else if let Some(folder) = folder_of("PORTOLAN_STATE") {
+            Memory::named(&folder, observer, clock)
+        } else if let Some(folder) = usual_folder(|name| env::var_os(name)) {
+            Memory::usual(&folder, observer, clock)
+        } else {
+            tracing::debug!(target: "portolan", "nothing is remembered: there is no home folder");
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(memory)))
+    }
+}
+
+fn folder_of(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where state is kept when nobody says where (the XDG base directory specification: relative paths do not count).
+fn usual_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    Some(state?.join("portolan"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_kept_where_the_system_wants_it() {
+        for (xdg, home, wanted) in [
+            (Some("/state"), Some("/home/me"), Some("/state/portolan")),
+            (Some("state"), Some("/home/me"), Some("/home/me/.local/state/portolan")),
+            (Some(""), Some("/home/me"), Some("/home/me/.local/state/portolan")),
+            (None, Some("/home/me"), Some("/home/me/.local/state/portolan")),
+            (None, Some(""), None),
+            (None, None, None),
+        ] {
+            let variable = |name: &str| if name == "HOME" { home } else { xdg }.map(OsString::from);
+            assert_eq!(usual_folder(variable), wanted.map(PathBuf::from), "{xdg:?} {home:?}");
+        }
+    }
+}

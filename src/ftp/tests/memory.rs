@@ -1,0 +1,324 @@
+//! What one session learns of the ways to a server, and the next one knows.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use super::{Bench, bench, get, path};
+use crate::{
+    clock::Clock,
+    ftp::{
+        context::Context,
+        data::route::Step,
+        memory::{Known, Place, RouteMemory},
+        session::Session,
+        site::Mode,
+    },
+    memory::Memory,
+    observe::{Event, Observer, Sink},
+};
+
+const WEEK_S: i64 = 7 * 24 * 60 * 60;
+
+/// The lines that a user reads.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Sink for Told {
+    fn event(&self, event: &Event) {
+        let line = match event {
+            Event::Said { level, text } => format!("{level:?}: {text}"),
+            Event::FellBack { from, to, .. } => format!("from {from} to {to}"),
+            Event::Connected { tls: Some(tls), .. } => tls.replace('_', "."),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+/// Runs with one state folder, and what the last of them has told.
+struct Runs {
+    state: tempfile::TempDir,
+    clock: Clock,
+    told: Arc<Told>,
+}
+
+impl Runs {
+    fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        Self { state, clock: Clock::standing_at(1_000), told: Arc::default() }
+    }
+
+    /// The context of the next run.
+    fn next(&mut self) -> Context {
+        self.told = Arc::default();
+        let observer = Observer::new(vec![Box::new(Arc::clone(&self.told))]);
+        let memory = Memory::named(self.state.path(), observer.clone(), self.clock.clone());
+        Context { observer, memory: Some(Arc::new(memory)), ..Context::default() }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.told.0.lock().unwrap().clone()
+    }
+
+    /// What a run that fetches a file tries for it.
+    async fn tries(&mut self, bench: &Bench) -> Vec<String> {
+        bench.file("a", "bytes");
+        let mut session = Session::open(bench.site.clone(), self.next()).await.unwrap();
+        let (moved, bytes) = get(&mut session, "/a").await;
+        assert_eq!(bytes, b"bytes", "{moved:?}\n{:#?}", bench.server.log());
+        let tries = tried(&session);
+        session.close().await;
+        tries
+    }
+}
+
+/// The tries of a session; those that failed in brackets.
+fn tried(session: &Session) -> Vec<String> {
+    let show = |step: &str, worked: bool| if worked { step.into() } else { format!("({step})") };
+    session.attempts().iter().map(|attempt| show(attempt.step, attempt.worked)).collect()
+}
+
+fn at(mode: Mode, plans: &[&str]) -> Bench {
+    let mut bench = bench(plans, false);
+    bench.site.mode = mode;
+    bench
+}
+
+/// The same place with a server that has other faults.
+fn become_other(bench: &mut Bench, plans: &[&str]) {
+    let other = super::bench(plans, false);
+    let detour = Some(other.server.address());
+    *bench = Bench { site: crate::ftp::site::Site { detour, ..bench.site.clone() }, ..other };
+}
+
+#[tokio::test]
+async fn the_second_run_makes_no_failed_attempt() {
+    for (plan, mode, first, second) in [
+        ("active-425", Mode::Active, vec!["(eprt)", "(port)", "epsv"], "epsv"),
+        ("active-refused", Mode::Active, vec!["(eprt)", "(port)", "epsv"], "epsv"),
+        ("eprt-refused", Mode::Active, vec!["(eprt)", "port"], "port"),
+        ("pasv-refused", Mode::Passive, vec!["(epsv)", "(pasv)", "eprt"], "eprt"),
+        ("pasv-refused", Mode::Auto, vec!["(epsv)", "(pasv)", "eprt"], "eprt"),
+        ("epsv-refused", Mode::Auto, vec!["(epsv)", "pasv"], "pasv"),
+    ] {
+        let mut runs = Runs::new();
+        let bench = at(mode, &[plan]);
+        assert_eq!(runs.tries(&bench).await, first, "{plan} {mode:?}");
+        for _ in 0..2 {
+            assert_eq!(runs.tries(&bench).await, [second], "{plan} {mode:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_asked_for_a_mode_is_told_once_that_it_is_not_tried() {
+    let mut runs = Runs::new();
+    let bench = at(Mode::Active, &["active-425"]);
+    runs.tries(&bench).await;
+    assert_eq!(runs.told(), ["from active to passive"]);
+    bench.file("b", "more");
+    let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
+    assert_eq!(session.route(), "", "nothing has carried data yet");
+    let mut other = session.another().await.unwrap();
+    for session in [&mut session, &mut other] {
+        for name in ["/a", "/b"] {
+            get(session, name).await.0.unwrap();
+        }
+        assert_eq!(tried(session), ["epsv", "epsv"]);
+    }
+    let line = "Info: 127.0.0.1: passive mode at once, since active mode failed in an earlier run";
+    assert_eq!(runs.told(), [line]);
+}
+
+#[tokio::test]
+async fn a_remembered_step_that_fails_is_forgotten_and_the_ladder_goes_on() {
+    let mut runs = Runs::new();
+    let mut bench = at(Mode::Active, &["active-425"]);
+    runs.tries(&bench).await;
+    become_other(&mut bench, &["pasv-refused"]);
+    assert_eq!(runs.tries(&bench).await, ["(epsv)", "eprt"]);
+    assert_eq!(runs.tries(&bench).await, ["eprt"]);
+    assert!(runs.told().is_empty(), "{:?}", runs.told());
+    // Where no step works, nothing is left of it either.
+    become_other(&mut bench, &["pasv-refused", "active-refused"]);
+    bench.file("a", "bytes");
+    let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
+    get(&mut session, "/a").await.0.unwrap_err();
+    become_other(&mut bench, &[]);
+    bench.site.mode = Mode::Auto;
+    assert_eq!(runs.tries(&bench).await, ["epsv"]);
+}
+
+#[tokio::test]
+async fn a_mode_that_is_held_or_that_never_failed_is_not_left_for_a_remembered_one() {
+    let mut runs = Runs::new();
+    let mut bench = at(Mode::Passive, &[]);
+    assert_eq!(runs.tries(&bench).await, ["epsv"]);
+    bench.site.mode = Mode::Active;
+    assert_eq!(runs.tries(&bench).await, ["eprt"]);
+    bench.site.mode = Mode::Auto;
+    assert_eq!(runs.tries(&bench).await, ["eprt"], "the last success");
+    bench.site.mode = Mode::Passive;
+    assert_eq!(runs.tries(&bench).await, ["epsv"]);
+
+    let mut bench = at(Mode::Active, &["active-425"]);
+    runs.tries(&bench).await;
+    bench.site.fallback = false;
+    let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
+    get(&mut session, "/a").await.0.unwrap_err();
+    assert_eq!(tried(&session), ["(eprt)", "(port)"]);
+}
+
+#[tokio::test]
+async fn after_a_week_the_mode_that_was_asked_for_has_another_chance() {
+    let mut runs = Runs::new();
+    let bench = at(Mode::Active, &["active-425"]);
+    runs.tries(&bench).await;
+    let Clock::Set(seconds) = &runs.clock else { unreachable!() };
+    seconds.fetch_add(WEEK_S - 1, Ordering::Relaxed);
+    assert_eq!(runs.tries(&bench).await, ["epsv"]);
+    let Clock::Set(seconds) = &runs.clock else { unreachable!() };
+    seconds.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(runs.tries(&bench).await, ["(eprt)", "(port)", "epsv"]);
+    assert_eq!(runs.tries(&bench).await, ["epsv"]);
+}
+
+#[tokio::test]
+async fn a_list_option_that_the_server_refuses_is_not_tried_by_the_next_run() {
+    let bench = at(Mode::Auto, &["no-mlsd", "no-mlst", "reply=LIST:501 no*1"]);
+    bench.file("a", "bytes");
+    let mut runs = Runs::new();
+    for asked in [vec!["LIST -a", "LIST"], vec!["LIST -a", "LIST", "LIST"]] {
+        let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
+        assert_eq!(session.list(&path("/")).await.unwrap().entries.len(), 1);
+        let lists = bench.commands().into_iter().filter(|line| line.starts_with("LIST"));
+        assert_eq!(lists.collect::<Vec<_>>(), asked);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_that_is_broken_costs_one_warning_and_no_transfer() {
+    let mut runs = Runs::new();
+    fs::write(runs.state.path().join("portolan.db"), "no database at all".repeat(100)).unwrap();
+    let bench = at(Mode::Active, &["active-425"]);
+    assert_eq!(runs.tries(&bench).await, ["(eprt)", "(port)", "epsv"]);
+    let told = runs.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("Warn: nothing is remembered in this run: /"), "{told:?}");
+    assert!(told[0].ends_with("it is damaged; move it away, and the next run begins a new one"));
+}
+
+/// A memory that counts what it is told.
+#[derive(Debug, Default)]
+struct Counted {
+    known: Mutex<Option<Known>>,
+    remembered: Mutex<Vec<Place>>,
+    forgotten: Mutex<u32>,
+}
+
+impl RouteMemory for Counted {
+    fn recall(&self, _: &Place) -> Option<Known> {
+        *self.known.lock().unwrap()
+    }
+
+    fn remember(&self, place: &Place, known: Known) {
+        *self.known.lock().unwrap() = Some(known);
+        self.remembered.lock().unwrap().push(place.clone());
+    }
+
+    fn forget(&self, _: &Place, step: Step) {
+        assert_eq!(self.known.lock().unwrap().take().map(|known| known.step), Some(step));
+        *self.forgotten.lock().unwrap() += 1;
+    }
+}
+
+fn with_memory(memory: &Arc<Counted>) -> Context {
+    let memory: Arc<dyn RouteMemory> = memory.clone();
+    Context { memory: Some(memory), ..Context::default() }
+}
+
+#[tokio::test]
+async fn it_is_written_once_however_many_files_there_are() {
+    let memory = Arc::new(Counted::default());
+    let mut bench = at(Mode::Active, &["active-425"]);
+    bench.site.host = "LocalHost".into();
+    bench.site.detour = Some(bench.server.address());
+    bench.file("a", "bytes");
+    for _ in 0..2 {
+        let mut session = Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
+        for _ in 0..5 {
+            get(&mut session, "/a").await.0.unwrap();
+        }
+    }
+    let place = Place {
+        host: "localhost".into(),
+        port: bench.site.port,
+        user: "tester".into(),
+        protection: "off",
+        network: "127.0.0.0/24".into(),
+    };
+    assert_eq!(*memory.remembered.lock().unwrap(), [place]);
+    let known = memory.known.lock().unwrap().unwrap();
+    assert_eq!((known.step, known.failed_mode), (Step::Epsv, Some(Mode::Active)));
+}
+
+#[tokio::test]
+async fn a_route_that_comes_and_goes_is_not_written_for_every_file() {
+    let memory = Arc::new(Counted::default());
+    let bench = at(Mode::Auto, &["retr-425*1000"]);
+    let mut session = Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
+    for number in 0..20 {
+        bench.file("a", "bytes");
+        session.list(&path("/")).await.unwrap();
+        get(&mut session, "/a").await.0.unwrap_err();
+        assert!(session.attempts().len() > number);
+    }
+    let writes = memory.remembered.lock().unwrap().len();
+    let writes = u32::try_from(writes).unwrap() + *memory.forgotten.lock().unwrap();
+    assert_eq!(writes, crate::limits::ROUTE_WRITES_MAX);
+}
+
+#[tokio::test]
+async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
+    let known = Known {
+        step: Step::Epsv,
+        failed_mode: None,
+        tls12_only: true,
+        refuses_list_all: false,
+        is_elsewhere: false,
+        round_trip: std::time::Duration::ZERO,
+    };
+    for (plans, wanted) in [(&[][..], "TLSv1.2"), (&["tls-refused*1"], "TLSv1.3")] {
+        let memory = Arc::new(Counted::default());
+        *memory.known.lock().unwrap() = Some(known);
+        let told = Arc::new(Told::default());
+        let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
+        let bench = bench(plans, true);
+        bench.file("a", "bytes");
+        let context = Context { observer, ..with_memory(&memory) };
+        let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+        get(&mut session, "/a").await.0.unwrap();
+        assert_eq!(*told.0.lock().unwrap(), [wanted], "{plans:?}");
+        let is_kept = memory.known.lock().unwrap().unwrap().tls12_only;
+        assert_eq!(is_kept, wanted == "TLSv1.2");
+    }
+}
+
+#[tokio::test]
+async fn what_is_learnt_in_another_network_is_noted_for_that_one() {
+    let memory = Arc::new(Counted::default());
+    let bench = at(Mode::Auto, &["leave-after=NOOP*1"]);
+    bench.file("a", "bytes");
+    let mut session = Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
+    get(&mut session, "/a").await.0.unwrap();
+    // The laptop is carried home, and the server has had enough of the old connection.
+    session.site.source_address = Some("127.0.7.1".parse().unwrap());
+    session.quote(b"NOOP").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    get(&mut session, "/a").await.0.unwrap();
+    let networks: Vec<_> =
+        memory.remembered.lock().unwrap().iter().map(|place| place.network.clone()).collect();
+    assert_eq!(networks, ["127.0.0.0/24", "127.0.7.0/24"]);
+}

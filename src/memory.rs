@@ -1,0 +1,215 @@
+//! What runs remember of servers: ftp's wish for a memory, granted by the store.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    ftp::{
+        data::route::Step,
+        memory::{Known, Place, RouteMemory},
+        site::Mode,
+    },
+    observe::{Level, Observer},
+    store::{
+        self, Store,
+        routes::{Key, Route},
+    },
+};
+
+/// The memory in a state folder. It is opened when it is first asked; once it fails it is off for the rest of the run,
+/// which goes on without.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    /// How much it matters that there is no folder: a user who named none may not want any.
+    no_folder: Level,
+    observer: Observer,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    Open(Store),
+    Off,
+}
+
+impl Memory {
+    /// The memory in `folder`, which the user has named.
+    pub fn named(folder: &Path, observer: Observer, clock: Clock) -> Self {
+        Self::new(folder, Level::Warn, observer, clock)
+    }
+
+    /// The memory in `folder`, where it is when nobody has said anything. Where there is no such folder and none can be
+    /// made, there is no memory, and only who looks for a cause is told.
+    pub fn usual(folder: &Path, observer: Observer, clock: Clock) -> Self {
+        Self::new(folder, Level::Debug, observer, clock)
+    }
+
+    fn new(folder: &Path, no_folder: Level, observer: Observer, clock: Clock) -> Self {
+        let state = Mutex::new(State::Unopened);
+        Self { folder: folder.to_owned(), no_folder, observer, clock, state }
+    }
+
+    /// What `work` gives, unless there is no memory (any more).
+    fn with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Option<T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Unopened = *state {
+            *state = self.open();
+        }
+        let State::Open(store) = &mut *state else { return None };
+        match work(store) {
+            Ok(done) => Some(done),
+            Err(fault) => {
+                self.observer.warn(format!("nothing more is remembered in this run: {fault}"));
+                *state = State::Off;
+                None
+            }
+        }
+    }
+
+    fn open(&self) -> State {
+        if let Err(fault) = store::make_folder(&self.folder) {
+            self.observer.say(self.no_folder, format!("nothing is remembered: {fault}"));
+            return State::Off;
+        }
+        match Store::open(&self.folder) {
+            Ok(store) => State::Open(store),
+            Err(fault) => {
+                self.observer.warn(format!("nothing is remembered in this run: {fault}"));
+                State::Off
+            }
+        }
+    }
+}
+
+impl RouteMemory for Memory {
+    fn recall(&self, place: &Place) -> Option<Known> {
+        let found = self.with(|store| store.recall(&key(place), self.clock.now()))??;
+        // A step of another version is nothing that this one could begin with.
+        let step = Step::named(&found.step)?;
+        Some(Known {
+            step,
+            failed_mode: Mode::named(&found.failed_mode),
+            tls12_only: found.tls12_only,
+            refuses_list_all: found.refuses_list_all,
+            is_elsewhere: found.is_elsewhere,
+            round_trip: found.round_trip,
+        })
+    }
+
+    fn remember(&self, place: &Place, known: Known) {
+        let route = Route {
+            step: known.step.word().into(),
+            failed_mode: known.failed_mode.map_or("", Mode::word).into(),
+            tls12_only: known.tls12_only,
+            refuses_list_all: known.refuses_list_all,
+            is_elsewhere: known.is_elsewhere,
+            round_trip: known.round_trip,
+        };
+        self.with(|store| store.remember(&key(place), &route, self.clock.now()));
+    }
+
+    fn forget(&self, place: &Place, step: Step) {
+        self.with(|store| store.forget(&key(place), step.word()));
+    }
+}
+
+fn key(place: &Place) -> Key {
+    let Place { host, port, user, protection, network } = place.clone();
+    Key { host, port, login: user, network, protection: protection.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::observe::{Event, Sink};
+
+    /// What is said, however little it matters.
+    #[derive(Default)]
+    struct Said(Mutex<Vec<String>>);
+
+    impl Sink for Said {
+        fn event(&self, event: &Event) {
+            if let Event::Said { level, text } = event {
+                self.0.lock().unwrap().push(format!("{level:?}: {text}"));
+            }
+        }
+    }
+
+    fn observed() -> (Observer, Arc<Said>) {
+        let said = Arc::new(Said::default());
+        (Observer::new(vec![Box::new(Arc::clone(&said))]), said)
+    }
+
+    fn place() -> Place {
+        Place {
+            host: "a".into(),
+            port: 21,
+            user: "tester".into(),
+            protection: "explicit",
+            network: "192.0.2.0/24".into(),
+        }
+    }
+
+    const KNOWN: Known = Known {
+        step: Step::Port,
+        failed_mode: Some(Mode::Passive),
+        tls12_only: true,
+        refuses_list_all: false,
+        is_elsewhere: true,
+        round_trip: Duration::from_millis(20),
+    };
+
+    #[test]
+    fn what_was_known_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::standing_at(100);
+        let open = || Memory::named(folder.path(), Observer::default(), clock.clone());
+        open().remember(&place(), KNOWN);
+        assert_eq!(open().recall(&place()), Some(KNOWN));
+        open().forget(&place(), Step::Port);
+        assert_eq!(open().recall(&place()), None);
+    }
+
+    #[test]
+    fn a_store_that_is_held_is_said_once_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (observer, said) = observed();
+        let memory = Memory::named(folder.path(), observer, Clock::standing_at(100));
+        assert_eq!(memory.recall(&place()), None);
+        Store::open(folder.path()).unwrap().held(|| {
+            memory.remember(&place(), KNOWN);
+            memory.forget(&place(), KNOWN.step);
+        });
+        memory.remember(&place(), KNOWN);
+        assert_eq!(memory.recall(&place()), None);
+        let said = said.0.lock().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("Warn: nothing more is remembered in this run: "), "{said:?}");
+    }
+
+    #[test]
+    fn a_folder_that_nobody_asked_for_is_not_missed() {
+        for (make, level) in [
+            (Memory::named as fn(&Path, Observer, Clock) -> Memory, "Warn"),
+            (Memory::usual, "Debug"),
+        ] {
+            let (observer, said) = observed();
+            let memory = make(Path::new("/proc/nowhere"), observer, Clock::System);
+            memory.remember(&place(), KNOWN);
+            assert_eq!(memory.recall(&place()), None);
+            let said = said.0.lock().unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            let start = format!("{level}: nothing is remembered: /proc/nowhere: cannot use");
+            assert!(said[0].starts_with(&start), "{said:?}");
+        }
+    }
+}

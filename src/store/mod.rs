@@ -1,0 +1,121 @@
+//! What outlives a run, in one file of the state folder, which several processes may use at once.
+//!
+//! The only place that names the SQL library. The statements are those that PostgreSQL would take as well: numbered
+//! parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
+
+pub mod routes;
+mod schema;
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rustix::fs::{Access, access};
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::STORE_BUSY_TIMEOUT,
+};
+
+/// The file in the state folder. SQLite puts two more beside it while it is in use.
+const FILE: &str = "portolan.db";
+
+/// The memory between runs.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    file: PathBuf,
+}
+
+/// Makes the state folder, for its owner alone, where there is none yet; fails where nothing can be written into it.
+pub fn make_folder(folder: &Path) -> Outcome<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.and_then(|()| Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?))
+        .map_err(|error| Fault::local("use the state folder", folder, error))
+}
+
+impl Store {
+    /// Opens the store in `folder`, and makes both where they are missing. Fails with `local` where the file is
+    /// damaged or of a newer portolan.
+    pub fn open(folder: &Path) -> Outcome<Self> {
+        make_folder(folder)?;
+        let file = folder.join(FILE);
+        // Made here, so that it is its owner's alone; SQLite gives its other files the same permissions.
+        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
+        drop(made.map_err(|error| Fault::local("open the store", &file, error))?);
+        let prepared = Connection::open(&file).and_then(|connection| {
+            connection.busy_timeout(STORE_BUSY_TIMEOUT)?;
+            write_ahead(&connection)?;
+            connection.pragma_update(None, "synchronous", "full")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            Ok(connection)
+        });
+        let connection = prepared.map_err(|error| fault("open the store", &file, error))?;
+        let mut store = Self { connection, file };
+        schema::bring_up(&mut store)?;
+        Ok(store)
+    }
+
+    /// What `look` reads.
+    fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Outcome<T> {
+        look(&self.connection).map_err(|error| fault("read the store", &self.file, error))
+    }
+
+    /// All that `work` writes, or nothing. The right to write is taken at the beginning: a transaction that reads
+    /// first and writes then can find that another has written in between, and is lost.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Outcome<T> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let written = transaction.and_then(|transaction| {
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        });
+        written.map_err(|error| fault("write the store", &self.file, error))
+    }
+}
+
+/// Lets readers go on while another process writes. A file system that cannot (some network ones) is taken as it is.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    const TRIES_MAX: u32 = 10;
+    for _ in 1..TRIES_MAX {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())) {
+            // Of several that find a new file, one may change it, and SQLite lets the others not wait for that;
+            // a transaction does wait.
+            Err(error) if is_busy(&error) => connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?,
+            other => return other,
+        }
+    }
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// What an error of the SQL library means to the user.
+fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
+    let seconds = STORE_BUSY_TIMEOUT.as_secs();
+    let (kind, why) = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            (Kind::Local, "it is damaged; move it away, and the next run begins a new one".into())
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (Kind::Local, format!("another process has held it for more than {seconds} s"))
+        }
+        Some(ErrorCode::DiskFull) => (Kind::Full, "the disk is full".into()),
+        Some(ErrorCode::ReadOnly) => (Kind::Local, "it is read-only".into()),
+        _ => (Kind::Local, error.to_string()),
+    };
+    Fault::new(kind, Side::Here, format!("cannot {doing}: {why}"))
+        .at(file.to_string_lossy())
+        .because(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The tables, as numbered steps from nothing to now. A step that has been released is never changed.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Store;
+use crate::fault::{Fault, Kind, Outcome, Side};
+
+/// Each step leads from the schema of its number to the next.
+const MIGRATIONS: &[&str] = &[
+    // 1: the memory of routes. Times are milliseconds since 1970.
+    "CREATE TABLE routes (
+        host TEXT NOT NULL,
+        port BIGINT NOT NULL,
+        login TEXT NOT NULL,
+        network TEXT NOT NULL,
+        protection TEXT NOT NULL,
+        step TEXT NOT NULL,
+        failed_mode TEXT NOT NULL,
+        tls12_only BOOLEAN NOT NULL,
+        refuses_list_all BOOLEAN NOT NULL,
+        round_trip_ms BIGINT NOT NULL,
+        seen_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        PRIMARY KEY (host, port, login, network, protection)
+    )",
+    // 2: the address that PASV announces.
+    "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
+];
+
+/// Takes the steps that the file has not had, all or none; another process may be doing the same.
+pub(super) fn bring_up(store: &mut Store) -> Outcome<()> {
+    climb(store, MIGRATIONS)
+}
+
+fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<()> {
+    let ours = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let mut found = store.read(version)?;
+    if found < ours {
+        found = store.write(|transaction| {
+            let found = version(transaction)?;
+            for (number, statement) in (1..).zip(migrations).skip_while(|(at, _)| *at <= found) {
+                transaction.execute_batch(statement)?;
+                transaction.execute("INSERT INTO migrations (number) VALUES ($1)", [number])?;
+            }
+            Ok(found.max(ours))
+        })?;
+    }
+    if found > ours {
+        let message = format!(
+            "cannot use the store: a newer portolan wrote it (its schema is {found}, this one knows {ours}); use that \
+             one, or another folder with --state"
+        );
+        let fault = Fault::new(Kind::Local, Side::Here, message);
+        return Err(fault.at(store.file.to_string_lossy()));
+    }
+    Ok(())
+}
+
+/// The number of the last step that was taken.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)",
+    )?;
+    let last = "SELECT number FROM migrations ORDER BY number DESC LIMIT 1";
+    Ok(connection.query_row(last, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Kind;
+
+    fn tables(store: &Store) -> Vec<String> {
+        let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let read = store.read(|connection| {
+            connection.prepare(names)?.query_map([], |row| row.get(0))?.collect()
+        });
+        read.unwrap()
+    }
+
+    #[test]
+    fn each_step_is_taken_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        assert_eq!(tables(&store), ["migrations", "routes"]);
+        let more = [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "DROP TABLE a"]].concat();
+        for _ in 0..2 {
+            climb(&mut store, &more).unwrap();
+            assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
+            assert_eq!(tables(&store), ["migrations", "routes"]);
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_everything_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let more =
+            [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "CREATE TABLE a (x BIGINT)"]].concat();
+        let fault = climb(&mut store, &more).unwrap_err();
+        assert!(fault.to_string().contains("table a already exists"), "{fault}");
+        assert_eq!(tables(&store), ["migrations", "routes"]);
+        assert_eq!(store.read(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
+    }
+
+    #[test]
+    fn a_store_of_a_newer_portolan_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let file = store.file.clone();
+        let newer = MIGRATIONS.len() + 1;
+        climb(&mut store, &[MIGRATIONS, &["CREATE TABLE later (x BIGINT)"]].concat()).unwrap();
+        drop(store);
+        let fault = Store::open(folder.path()).unwrap_err();
+        assert_eq!(fault.kind, Kind::Local);
+        let words = format!(
+            "{}: cannot use the store: a newer portolan wrote it (its schema is {newer}, this one knows {}); use that \
+             one, or another folder with --state",
+            file.display(),
+            newer - 1,
+        );
+        assert_eq!(fault.to_string(), words);
+    }
+}

@@ -1,0 +1,76 @@
+//! Faults on the control connection at every byte of its replies and at every command of a whole session: nothing is
+//! reported done that the server has not done, and no command is answered by another's reply.
+//!
+//! Every seventh byte by default; all of them with `PORTOLAN_CAMPAIGN=full`.
+
+mod tour;
+
+use std::{env, sync::Mutex, thread, time::Duration};
+
+use self::tour::Tour;
+use crate::support::rehearsal::{Rehearsal, run};
+
+/// Sessions at the same time: most of them wait for something.
+const WORKERS: usize = 8;
+/// Shorter than the pause of `control-pause`: what comes then is too late, and nobody's reply.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What the session says when nothing is wrong: bytes of replies, and commands.
+fn recorded() -> (usize, usize) {
+    let stage = Rehearsal::start(&[], false);
+    let tour = run(Tour::go(&stage));
+    assert_eq!(tour.failed, 0, "{:#?}", stage.server.log());
+    assert!(tour.complaints.is_empty(), "{:#?}", tour.complaints);
+    let log = stage.server.log();
+    let replies = log.iter().filter_map(|line| line.strip_prefix("1 < "));
+    let bytes = replies.map(|line| line.len() + 2).sum();
+    let commands = log.iter().filter(|line| line.starts_with("1 > ")).count();
+    (bytes, commands)
+}
+
+/// One session with one fault; what it claimed wrongly.
+fn with_fault(fault: &str) -> Option<String> {
+    let mut stage = Rehearsal::start(&[fault], false);
+    stage.site.reply_timeout = REPLY_TIMEOUT;
+    stage.site.connect_timeout = Duration::from_secs(2);
+    stage.site.data_timeout = Duration::from_secs(1);
+    let tour = run(Tour::go(&stage));
+    let complaints = tour.complaints.join("\n");
+    let log = || stage.server.log().join("\n");
+    (!complaints.is_empty()).then(|| format!("{fault}:\n{complaints}\n{}\n", log()))
+}
+
+/// The faults of a campaign over a session of so many bytes and commands.
+fn faults(bytes: usize, commands: usize) -> Vec<String> {
+    let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
+    let every = if is_full { 1 } else { 7 };
+    let by_byte = ["control-cut", "control-pause"].map(|name| (name, bytes, every));
+    let by_command = ["repeat-at", "lost-at", "hang-up-at"].map(|name| (name, commands + 1, 1));
+    let all = by_byte.into_iter().chain(by_command);
+    let each = |(name, end, every)| (0..end).step_by(every).map(move |at| format!("{name}={at}*1"));
+    all.flat_map(each).collect()
+}
+
+#[test]
+fn nothing_is_claimed_that_did_not_happen_wherever_the_control_connection_fails() {
+    let (bytes, commands) = recorded();
+    assert!(commands >= 40, "{commands} commands are no session");
+    let faults = faults(bytes, commands);
+    let next = Mutex::new(faults.iter());
+    let complaints = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some(fault) = next.lock().unwrap().next() else { return };
+                    let complaint = with_fault(fault);
+                    complaints.lock().unwrap().extend(complaint);
+                }
+            });
+        }
+    });
+    let complaints = complaints.into_inner().unwrap();
+    println!("{} faults over {bytes} bytes and {commands} commands", faults.len());
+    let count = complaints.len();
+    assert!(count == 0, "{count} of {}:\n{}", faults.len(), complaints.join("\n"));
+}

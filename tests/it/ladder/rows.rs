@@ -1,0 +1,77 @@
+//! The table: what other programs fail at (measured: lftp, curl, wget, ncftp, rclone, ftplib, Perl), and more.
+
+use portolan::ftp::site::Mode;
+
+/// What stands in the way, and the way that is left.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) faults: &'static [&'static str],
+    pub(super) mode: Mode,
+    /// What carries the data in the end.
+    pub(super) route: &'static str,
+    /// Part of what is told of the change of mode.
+    pub(super) reason: Option<&'static str>,
+}
+
+const fn passive(name: &'static str, faults: &'static [&'static str], route: &'static str) -> Row {
+    Row { name, faults, mode: Mode::Passive, route, reason: None }
+}
+
+const fn active(name: &'static str, faults: &'static [&'static str], route: &'static str) -> Row {
+    Row { name, faults, mode: Mode::Active, route, reason: None }
+}
+
+const fn because(row: Row, reason: &'static str) -> Row {
+    Row { reason: Some(reason), ..row }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    // Nothing in the way.
+    passive("nothing", &[], "epsv"),
+    active("nothing", &[], "eprt"),
+    // What the others were measured with.
+    because(passive("PASV and EPSV 502", &["pasv-refused"], "eprt"), "the server said \"502"),
+    because(
+        passive("PASV 425", &["reply=PASV:425 no", "reply=EPSV:425 no"], "eprt"),
+        "the server said \"425 no\"",
+    ),
+    passive("PASV 421, always", &["epsv-refused", "busy-421=PASV"], "eprt"),
+    passive("PASV 421, once", &["epsv-refused", "busy-421=PASV*1"], "pasv"),
+    passive("EPSV 421, once", &["busy-421=EPSV*1"], "epsv"),
+    because(passive("port refused", &["pasv-dead"], "eprt"), "connection refused"),
+    because(passive("port dropped", &["pasv-blackhole"], "eprt"), "no answer in 3"),
+    passive("RETR 425", &["retr-425*2"], "eprt"),
+    passive("EPSV port refused", &["reply=EPSV:229 (|||9|)"], "pasv"),
+    passive("PASV of 10.255.255.1", &["epsv-refused", "pasv-foreign"], "pasv"),
+    passive("the same, refused", &["epsv-refused", "reply=PASV:227 (10,1,2,3,0,9)"], "eprt"),
+    because(active("PORT 500", &["active-refused"], "epsv"), "500 Illegal PORT"),
+    because(active("RETR 425", &["active-425"], "epsv"), "425 Failed to establish"),
+    because(active("RETR 150, then 425", &["active-late-425"], "epsv"), "425 Failed to establish"),
+    because(active("the server never comes", &["active-silent"], "epsv"), "did not connect to"),
+    // Odd servers.
+    passive("EPSV with other delimiters", &["pasv-odd"], "epsv"),
+    passive("227 without parentheses", &["epsv-refused", "pasv-odd"], "pasv"),
+    passive("226 before the data", &["early-226"], "epsv"),
+    active("226 before the data", &["early-226"], "eprt"),
+    passive("125 for 150", &["begin-125"], "epsv"),
+    active("125 for 150", &["begin-125"], "eprt"),
+    active("a stranger comes first", &["active-stranger"], "eprt"),
+    active("the server comes after 2.5 s", &["active-late=2500"], "eprt"),
+    active("the server comes after 3.5 s", &["active-late=3500"], "epsv"),
+    passive("replies byte by byte", &["slow-control"], "epsv"),
+    active("replies byte by byte", &["slow-control"], "eprt"),
+    passive("ports that do not exist", &["pasv-nonsense"], "eprt"),
+    // Firewalls that know some commands and swallow the others.
+    passive("EPSV swallowed", &["no-reply=EPSV"], "pasv"),
+    passive("EPSV and PASV swallowed", &["no-reply=EPSV", "no-reply=PASV"], "eprt"),
+    active("EPRT swallowed", &["no-reply=EPRT"], "port"),
+    active("EPRT and PORT swallowed", &["no-reply=EPRT", "no-reply=PORT"], "epsv"),
+    passive("EPSV ends the session", &["hang-up=EPSV"], "pasv"),
+    active("EPRT ends the session", &["hang-up=EPRT"], "port"),
+    active("never comes, EPSV swallowed", &["active-silent", "no-reply=EPSV"], "pasv"),
+    passive("dropped, EPRT unknown", &["pasv-blackhole", "eprt-refused"], "port"),
+    // Without a mode of the user's own.
+    Row { mode: Mode::Auto, ..passive("port dropped", &["pasv-blackhole"], "eprt") },
+    Row { mode: Mode::Auto, ..passive("the server never comes", &["active-silent"], "epsv") },
+];

@@ -1,0 +1,130 @@
+//! Networks of a test's own: namespaces that a process holds, so that they go with the test, however it ends.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    os::fd::AsFd,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::server::skip;
+
+/// Where the programs are that set up networks; not every user has that in `PATH`.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Holds the namespace until its standard input closes.
+const KEEPER: &str = "ip link set lo up; echo up; read -r _ || true";
+
+/// A network that nothing leads into but what the test lays.
+pub(crate) struct Space {
+    keeper: Child,
+}
+
+impl Space {
+    /// A namespace with nothing in it but a loopback. `None`: there can be none here, and that has been said.
+    ///
+    /// # Panics
+    /// Instead of skipping when `PORTOLAN_REQUIRE_SERVERS=1`.
+    pub(crate) fn open() -> Option<Self> {
+        match can_be_made() {
+            Ok(()) => Some(Self::make().unwrap()),
+            Err(reason) => {
+                skip(&reason);
+                None
+            }
+        }
+    }
+
+    fn make() -> Result<Self, String> {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", KEEPER]).env("PATH", PATH);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut keeper = command.spawn().map_err(|error| format!("unshare: {error}"))?;
+        let mut line = String::new();
+        let read = BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line);
+        if read.is_ok() && line == "up\n" {
+            return Ok(Self { keeper });
+        }
+        let said = keeper.wait_with_output().map(|done| done.stderr).unwrap_or_default();
+        Err(format!("no network namespaces here: {}", String::from_utf8_lossy(&said).trim()))
+    }
+
+    /// For `ip link … netns`.
+    pub(crate) fn pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// Runs a shell script in it; what it said if it failed.
+    pub(crate) fn try_sh(&self, script: &str) -> Result<(), String> {
+        let target = format!("--net=/proc/{}/ns/net", self.pid());
+        let mut command = Command::new("nsenter");
+        command.args([&target, "sh", "-e"]).env("PATH", PATH);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut shell = command.spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let done = shell.wait_with_output().unwrap();
+        if done.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
+    }
+
+    /// Runs a shell script in it, which must succeed.
+    #[track_caller]
+    pub(crate) fn sh(&self, script: &str) {
+        if let Err(said) = self.try_sh(script) {
+            panic!("{script}\n{said}");
+        }
+    }
+
+    /// Adds rules to its packet filter.
+    pub(crate) fn try_rules(&self, rules: &str) -> Result<(), String> {
+        self.try_sh(&format!("nft -f - <<'END'\n{rules}\nEND\n"))
+    }
+
+    /// A cable to another space, `device` at this end and `other_device` at the other.
+    pub(crate) fn wire(&self, device: &str, other: &Self, other_device: &str) {
+        let pid = other.pid();
+        self.sh(&format!("ip link add {device} type veth peer name {other_device} netns {pid}"));
+        self.sh(&format!("ip link set {device} up"));
+        other.sh(&format!("ip link set {other_device} up"));
+    }
+
+    /// Does `work` in it; threads and processes that it starts stay there.
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let space = File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
+        let name = thread::current().name().unwrap_or("a test").to_owned();
+        thread::scope(|scope| {
+            let inside = move || {
+                move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            };
+            let thread = thread::Builder::new().name(name).spawn_scoped(scope, inside).unwrap();
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        drop(self.keeper.wait());
+    }
+}
+
+/// Why there can be no network of a test's own here, if so.
+fn can_be_made() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    let tried = || {
+        if !rustix::process::geteuid().is_root() {
+            return Err("not root".to_owned());
+        }
+        let space = Space::make()?;
+        let nft = |said| format!("no nft in a namespace here: {said}");
+        space.try_rules("table inet portolan_test { }").map_err(nft)
+    };
+    TRIED.get_or_init(tried).clone()
+}
