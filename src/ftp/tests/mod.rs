@@ -3,6 +3,7 @@
 mod commands;
 mod data;
 mod memory;
+mod race;
 mod replies;
 mod secure;
 mod survey;
