@@ -11,13 +11,13 @@ use super::{
     path::RemotePath,
     reply::Reply,
     secure::Security,
-    site::Site,
+    site::{Mode, Site},
     way::Way,
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
     limits::FAREWELL_TIMEOUT,
-    observe::Attempt,
+    observe::{Attempt, Level},
 };
 
 /// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
@@ -40,6 +40,7 @@ pub struct Session {
 impl Session {
     /// Connects to `site` and logs in.
     pub async fn open(mut site: Site, context: Context) -> Outcome<Self> {
+        site.check()?;
         let begun = first_login(&mut site, &context).await;
         let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
             begun.map_err(|fault| fault.on(&site.host))?;
@@ -276,6 +277,10 @@ async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::Logg
     let security = Security::of(site)?;
     let mut line = control::dial(site, &context.stop).await?;
     let mut way = Way::new(site, &line, context.memory.clone());
+    if site.proxy.is_some() && site.mode == Mode::Active {
+        let text = format!("{}: passive mode, since a proxy cannot carry active mode", site.host);
+        context.observer.say_once(Level::Info, text);
+    }
     let is_told_tls12 = way.known().is_some_and(|known| known.tls12_only);
     if is_told_tls12 && security.is_some() && !site.trust.tls12_only {
         site.trust.tls12_only = true;

@@ -2,7 +2,9 @@
 
 mod commands;
 mod data;
+mod gate;
 mod memory;
+mod proxy;
 mod replies;
 mod secure;
 mod survey;
