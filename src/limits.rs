@@ -70,6 +70,8 @@ pub const STRANGERS_MAX: usize = 64;
 pub const SURVEY_TIME_MAX: Duration = Duration::from_mins(1);
 /// Time for one connection that `doctor` tries: two lost packets are made good in it.
 pub const SURVEY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where a connection of that mode has been waited for in vain already: one lost packet is made good in it.
+pub const SURVEY_AGAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for one reply that `doctor` waits for: some servers look up our name first.
 pub const SURVEY_REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of the file that `doctor` sends and fetches.

@@ -15,6 +15,7 @@ use crate::{
         transfer::Known,
         url::Url,
     },
+    limits::PARALLEL_MAX,
     mirror::report::Report,
     observe::Event,
 };
@@ -27,16 +28,21 @@ pub(super) struct Args {
     url: String,
     /// The file or folder to put it in; this folder if left out
     local: Option<PathBuf>,
+    /// Sessions that may be used; this version fetches one file over one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
+    parallel: Option<u16>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
-            Fault::invalid("`get` fetches one file, and the URL names a folder: a script's mirror_down fetches folders")
+            Fault::invalid("`get` fetches one file, and the URL names a folder: `portolan mirror URL FOLDER` fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        Ok((common.site(&url)?, remote, local, common.single_context()?))
+        let mut site = common.site(&url)?;
+        site.parallel = args.parallel.unwrap_or(site.parallel);
+        Ok((site, remote, local, common.single_context()?))
     };
     let (site, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,

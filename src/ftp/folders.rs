@@ -299,7 +299,12 @@ impl Session {
         listing
     }
 
-    async fn fetch_listing_once(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
+    /// Asks for one listing by `command`, in the folder where the session is.
+    pub(super) async fn fetch_listing_once(
+        &mut self,
+        command: &Command,
+        is_mlsd: bool,
+    ) -> Outcome<Listing> {
         let mut data = self.open_data(command, 0).await?.data;
         let mut reader = if is_mlsd { Reader::mlsd() } else { Reader::list() };
         let mut buffer = vec![0; COPY_BYTES / 4];

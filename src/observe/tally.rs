@@ -17,6 +17,8 @@ pub struct Tally(Mutex<Counts>);
 struct Counts {
     running: Running,
     numbers: Numbers,
+    /// Paths on which the work failed, and was not done in another try.
+    failed: BTreeSet<String>,
     /// What failed, and what carried the data after it.
     detours: BTreeSet<(&'static str, &'static str)>,
 }
@@ -80,7 +82,11 @@ impl Counts {
         let numbers = &mut self.numbers;
         match event {
             Event::TransferDone { bytes, verified, .. } => {
-                let verb = transfer.map(|transfer| transfer.verb);
+                let verb = transfer.as_ref().map(|transfer| transfer.verb);
+                if let Some(transfer) = &transfer {
+                    self.failed.remove(&transfer.path);
+                    numbers.failed = self.failed.len() as u64;
+                }
                 match verb {
                     Some(Verb::Upload) => numbers.up += 1,
                     Some(Verb::Download) => numbers.down += 1,
@@ -93,7 +99,11 @@ impl Counts {
                     numbers.unverified += u64::from(!*verified);
                 }
             }
-            Event::TransferFailed { .. } => numbers.failed += 1,
+            Event::TransferFailed { id, .. } => {
+                let path = transfer.map_or_else(|| format!("#{id}"), |transfer| transfer.path);
+                self.failed.insert(path);
+                numbers.failed = self.failed.len() as u64;
+            }
             Event::Done { verb: Verb::Delete, .. } => numbers.deleted += 1,
             Event::FellBack { from, to, .. } => {
                 numbers.fell_back += 1;
@@ -140,6 +150,22 @@ mod tests {
     use crate::fault::Fault;
 
     #[test]
+    fn a_file_that_arrives_in_another_try_has_not_failed() {
+        let tally = Tally::new();
+        let start =
+            |id| Event::TransferStarted { id, verb: Verb::Upload, path: "a".into(), bytes: None };
+        for id in [1, 2] {
+            tally.event(&start(id));
+            tally.event(&Event::TransferFailed { id, fault: Fault::protocol("no") });
+        }
+        assert_eq!(tally.numbers().failed, 1);
+        tally.event(&start(3));
+        let took = Duration::from_millis(400);
+        tally.event(&Event::TransferDone { id: 3, bytes: 1, verified: true, took });
+        assert_eq!(tally.text(), "1 up, 1 B");
+    }
+
+    #[test]
     fn a_summary_says_what_went_which_way() {
         let tally = Tally::new();
         let took = Duration::from_millis(400);
@@ -148,7 +174,7 @@ mod tests {
         let other = Tally::new();
         other.event(&failed);
         assert_eq!(other.summary(took), "", "the failure itself says so");
-        other.event(&failed);
+        other.event(&Event::TransferFailed { id: 8, fault: Fault::protocol("no") });
         assert_eq!(other.summary(took), "2 failed in 0.4 s");
         let fell_back = Event::FellBack {
             host: "h".into(),

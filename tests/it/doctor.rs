@@ -159,3 +159,24 @@ fn a_script_gets_the_same_as_a_map() {
         .stdout_has("passive epsv true 8 \"passive\"\ntrue\nwarning\nhere: outbound TCP to ")
         .any_stderr();
 }
+
+#[test]
+fn over_ipv6_the_two_modes_that_it_has_are_tried() {
+    for kind in Kind::ALL {
+        let options = Options { ipv6: true, tls: Tls::Explicit, ..Options::default() };
+        let Some(server) = RealServer::start(kind, &options) else { continue };
+        let found = document(&doctor_by("ftpes", &server, &["--json"]));
+        assert_eq!(working(&found, "explicit"), ["epsv", "eprt"], "{kind:?} {found:#}");
+        assert_eq!(fs::read_dir(server.root()).unwrap().count(), 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_limit_on_sessions_is_found_on_a_real_server() {
+    for kind in Kind::ALL {
+        let options = Options { sessions_max: Some(2), ..Options::default() };
+        let Some(server) = RealServer::start(kind, &options) else { continue };
+        let found = document(&doctor_by("ftp", &server, &["--json"]));
+        assert_eq!(found.pointer("/server/sessions"), Some(&2.into()), "{kind:?} {found:#}");
+    }
+}

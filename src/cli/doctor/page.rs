@@ -91,7 +91,7 @@ fn table(survey: &Survey, pen: &Pen) -> Option<String> {
         && doors.iter().any(|door| door.address.is_ipv4());
     let heads: Vec<String> = doors.iter().map(|door| column(door, several)).collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0).max(10);
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes = Vec::new();
     let mut rows = Vec::new();
     for step in [Step::Epsv, Step::Pasv, Step::Eprt, Step::Port] {
         let cells: Vec<_> = doors.iter().map(|door| cell(door, step, &mut notes)).collect();
@@ -102,7 +102,7 @@ fn table(survey: &Survey, pen: &Pen) -> Option<String> {
     lines.extend(rows);
     let notes = notes.iter().enumerate();
     lines.extend(
-        notes.map(|(number, note)| wrapped(note, &format!("  [{}] ", number + 1), "      ")),
+        notes.map(|(number, note)| wrapped(&note.text, &format!("  [{}] ", number + 1), "      ")),
     );
     Some(lines.concat())
 }
@@ -134,17 +134,26 @@ fn column(door: &Door, several: bool) -> String {
     }
 }
 
+/// What failed.
+struct Note {
+    text: String,
+    /// The same without the address of this one try.
+    sort: String,
+}
+
 /// Milliseconds, or the number of a note that says what failed.
-fn cell(door: &Door, step: Step, notes: &mut Vec<String>) -> String {
+fn cell(door: &Door, step: Step, notes: &mut Vec<Note>) -> String {
     let Some(trial) = door.trials.iter().find(|trial| trial.step == step) else {
         return if door.address.is_ipv6() { "-".into() } else { "not tried".into() };
     };
     let Some(fault) = failure(trial) else {
         return trial.time().map_or_else(|| "works".into(), ms_text);
     };
-    let known = notes.iter().position(|note| *note == fault);
+    // Every try has a port of its own, which makes no failure of another sort.
+    let sort = fault.replace(&trial.address, "");
+    let known = notes.iter().position(|note| note.sort == sort);
     let number = known.unwrap_or_else(|| {
-        notes.push(fault);
+        notes.push(Note { text: fault, sort });
         notes.len() - 1
     });
     let what = if trial.carries() { "in part" } else { "no" };

@@ -95,9 +95,13 @@ impl List {
         for door in &survey.doors {
             let place = place(survey, door);
             match (&door.entry, &door.protection) {
-                (Entry::Shut(fault), _) => {
-                    let text = format!("no way in {place}: {}", fault.message);
+                (Entry::Shut(fault), None) if door.tls != Tls::Off => {
+                    let place = place.trim_start_matches("with ");
+                    let text = format!("no {place}: {}", fault.message);
                     if door.tls == survey.site.tls { self.warn(text) } else { self.note(text) }
+                }
+                (Entry::Shut(fault), _) => {
+                    self.warn(format!("no way in {place}: {}", fault.message));
                 }
                 (Entry::Offered(why), Some(protection)) => {
                     self.note(format!(

@@ -53,7 +53,7 @@ use super::{
     site::{Site, Tls},
 };
 use crate::{
-    fault::{Fault, Outcome, Side},
+    fault::{Fault, Kind, Outcome, Side},
     limits::{SURVEY_CONNECT_TIMEOUT, SURVEY_REPLY_TIMEOUT, SURVEY_SESSIONS_MAX, SURVEY_TIME_MAX},
     observe::{Level, Observer},
 };
@@ -175,6 +175,14 @@ impl Trial {
     /// Whether data came through at all.
     pub const fn carries(&self) -> bool {
         self.listing.is_ok()
+    }
+
+    /// Whether it waited in vain for a connection of the same mode as that of `step`.
+    fn waited_like(&self, step: Step) -> bool {
+        let waited = |fault: &Fault| {
+            fault.code == 0 && matches!(fault.kind, Kind::Timeout | Kind::DataConnection)
+        };
+        self.step.mode() == step.mode() && self.listing.as_ref().is_err_and(waited)
     }
 
     /// Time for one file of 1 KiB; for a listing, where no file moved.

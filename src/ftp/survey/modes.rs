@@ -13,7 +13,7 @@ use crate::{
         session::{Context, Session},
         transfer::{Kept, Text},
     },
-    limits::{FAREWELL_TIMEOUT, SURVEY_FILE_BYTES},
+    limits::{FAREWELL_TIMEOUT, SURVEY_AGAIN_TIMEOUT, SURVEY_FILE_BYTES},
 };
 
 impl Probe<'_> {
@@ -37,6 +37,10 @@ impl Probe<'_> {
             let word = step.word().to_ascii_uppercase();
             self.say(format!("trying {word} {}", super::doors::words(door)));
             session.hold(*step);
+            let seen = survey.doors.iter().flat_map(|door| &door.trials).chain(&door.trials);
+            let is_deaf = seen.into_iter().any(|trial| trial.waited_like(*step));
+            let most = if is_deaf { SURVEY_AGAIN_TIMEOUT } else { self.site.connect_timeout };
+            session.site.connect_timeout = self.site.connect_timeout.min(most);
             let trial = self.try_step(session, *step, survey).await;
             door.trials.push(trial);
         }

@@ -11,7 +11,7 @@ use crate::{
     ftp::{
         control::Command,
         data::nat_signs::our_address_in,
-        listing::{EntryKind, Listing, Modified, Reader},
+        listing::{EntryKind, Listing, Modified},
         path::RemotePath,
         reply::Reply,
         secure::Security,
@@ -19,7 +19,6 @@ use crate::{
         site::Tls,
         transfer::Text,
     },
-    limits::{COPY_BYTES, LISTING_TIME_MAX},
 };
 
 /// NOOPs whose median is the round trip.
@@ -162,22 +161,7 @@ async fn hidden(session: &mut Session, name: Option<&[u8]>) -> Option<Hidden> {
 }
 
 async fn list(session: &mut Session, line: &'static str) -> Outcome<Listing> {
-    let mut data = session.open_data(&Command::bare(line), 0).await?.data;
-    let mut reader = Reader::list();
-    let mut buffer = vec![0; COPY_BYTES / 4];
-    let stop = session.context().stop.within(LISTING_TIME_MAX);
-    let copy = async {
-        loop {
-            let count = data.read(&mut buffer).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            reader.push(buffer.get(..count).unwrap_or_default())?;
-        }
-    };
-    let copied = stop.race(copy).await.and_then(|copied| copied);
-    session.conclude("LIST", data, copied, 0).await?;
-    reader.finish(session.now())
+    session.fetch_listing_once(&Command::bare(line), false).await
 }
 
 /// Whether data connections resume TLS, and whether the server refuses one that cannot. The last probe of a session:
