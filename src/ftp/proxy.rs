@@ -202,7 +202,7 @@ impl Proxy {
             407 if self.login.is_none() => {
                 Err(denied(format!("{said}: it wants a login, and `proxy` has none")))
             }
-            407 => Err(self.not_let_in(&said)),
+            407 => Err(self.not_let_in(&format!("{said} to the login"))),
             401 | 403 => Err(denied(said)),
             408 | 504 => Err(Fault::new(Kind::Timeout, Side::Network, said)),
             400..=499 => Err(Fault::new(Kind::Refused, Side::Network, said)),
@@ -270,7 +270,7 @@ impl Proxy {
 
     fn not_let_in(&self, what: &str) -> Fault {
         let user = self.login.as_ref().map_or("", |login| &login.user);
-        denied(format!("{what} to the login as `{}`", visible(user)))
+        denied(format!("{what} as `{}`", visible(user)))
     }
 }
 
@@ -455,7 +455,7 @@ mod tests {
         for (proxy, says, kind, words) in [
             ("socks5://g", &[5, 0xFF][..], Kind::Denied, "wants a login"),
             ("socks5://me:x@g", &[5, 0xFF], Kind::Denied, "no login by password"),
-            ("socks5://me:x@g", &[5, 2, 1, 1], Kind::Denied, "to the login as `me`"),
+            ("socks5://me:x@g", &[5, 2, 1, 1], Kind::Denied, "refused the login as `me`"),
             ("socks5://g", &[5, 2], Kind::Protocol, "no SOCKS5"),
             ("socks5://g", &[4, 0], Kind::Protocol, "no SOCKS5"),
             ("socks5://g", b"HTTP/1.1 400", Kind::Protocol, "no SOCKS5"),
@@ -466,7 +466,7 @@ mod tests {
             ("socks5://g", &[5, 0, 5, 0, 0, 1, 0], Kind::Unreachable, "closed"),
             ("http://g", b"HTTP/1.1 403 Forbidden\r\n\r\n", Kind::Denied, "\"403 Forbidden\""),
             ("http://g", b"HTTP/1.1 407 Auth\r\n\r\n", Kind::Denied, "wants a login"),
-            ("http://me:x@g", b"HTTP/1.1 407 Auth\r\n\r\n", Kind::Denied, "login as `me`"),
+            ("http://me:x@g", b"HTTP/1.1 407 Auth\r\n\r\n", Kind::Denied, "to the login as `me`"),
             ("http://g", b"HTTP/1.1 502 Bad\r\n\r\n", Kind::Unreachable, "\"502 Bad\""),
             ("http://g", b"HTTP/1.1 405 No\r\n\r\n", Kind::Refused, "\"405 No\""),
             ("http://g", b"HTTP/1.1 99\r\n\r\n", Kind::Protocol, "no HTTP"),

@@ -39,15 +39,15 @@ impl Bench {
     }
 }
 
-fn tls(start: Start) -> Option<Tls> {
-    Some(Tls { start, names: vec![NAME.into()], ..Tls::default() })
+fn tls(start: Start) -> Tls {
+    Tls { start, names: vec![NAME.into()], ..Tls::default() }
 }
 
 #[tokio::test]
 async fn everything_goes_through_the_proxy_plain_and_protected() {
     for tongue in TONGUES {
         for manner in [Manner::Serve, Manner::Early] {
-            for tls in [None, tls(Start::Explicit), tls(Start::Implicit)] {
+            for tls in [None, Some(tls(Start::Explicit)), Some(tls(Start::Implicit))] {
                 let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit);
                 if manner == Manner::Early && is_implicit {
                     // There the client speaks first.
