@@ -61,6 +61,10 @@ pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 pub const DURATION_MAX: Duration = Duration::from_hours(30 * 24);
 /// Tries to make a data connection that a session remembers, for `attempts`.
 pub const ATTEMPTS_KEPT_MAX: usize = 256;
+/// Bytes of the head of an HTTP proxy's reply: its status and a few lines.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Characters of it that a message repeats.
+pub const PROXY_WORDS_MAX: usize = 200;
 /// Foreign connections turned away while one active data connection is awaited.
 pub const STRANGERS_MAX: usize = 64;
 

@@ -87,7 +87,7 @@ pub(super) async fn login(
     let (features, home) = look_around(&mut control, site).await?;
     context.observer.tell(&Event::Connected {
         host: site.host.clone(),
-        address: control.peer.to_string(),
+        address: site.proxy.as_ref().map_or_else(|| control.peer.to_string(), ToString::to_string),
         tls: control.tls(),
         took: began.elapsed(),
     });

@@ -8,6 +8,7 @@ pub mod listing;
 pub mod login;
 pub mod memory;
 pub mod path;
+pub mod proxy;
 mod race;
 mod remove;
 pub mod reply;

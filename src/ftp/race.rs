@@ -17,7 +17,9 @@ use crate::{
 impl Session {
     /// Whether both modes are to be tried at once: nobody knows yet which one works, and either may be used.
     pub(super) fn wants_race(&self) -> bool {
-        self.site.mode == Mode::Race && self.site.fallback && self.way.known().is_none()
+        // Through a proxy nobody can connect to us, so there is nothing to race with.
+        let may_fall_back = self.site.modes() == (Mode::Race, true);
+        may_fall_back && self.way.known().is_none()
     }
 }
 

@@ -12,13 +12,13 @@ use super::{
     race,
     reply::Reply,
     secure::Security,
-    site::Site,
+    site::{Mode, Site},
     way::Way,
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
     limits::FAREWELL_TIMEOUT,
-    observe::Attempt,
+    observe::{Attempt, Level},
 };
 
 /// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
@@ -46,6 +46,7 @@ impl Session {
     }
 
     async fn open_alone(mut site: Site, context: Context) -> Outcome<Self> {
+        site.check()?;
         let begun = first_login(&mut site, &context).await;
         let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
             begun.map_err(|fault| fault.on(&site.host))?;
@@ -282,6 +283,10 @@ async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::Logg
     let security = Security::of(site)?;
     let mut line = control::dial(site, &context.stop).await?;
     let mut way = Way::new(site, &line, context.memory.clone());
+    if site.proxy.is_some() && site.mode == Mode::Active {
+        let text = format!("{}: passive mode, since a proxy cannot carry active mode", site.host);
+        context.observer.say_once(Level::Info, text);
+    }
     let is_told_tls12 = way.known().is_some_and(|known| known.tls12_only);
     if is_told_tls12 && security.is_some() && !site.trust.tls12_only {
         site.trust.tls12_only = true;

@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use super::{path::RemotePath, secret::Secret};
-use crate::limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT};
+use super::{path::RemotePath, proxy::Proxy, secret::Secret};
+use crate::{
+    fault::{Fault, Outcome},
+    limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
+};
 
 /// How the control connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +115,8 @@ pub struct Site {
     pub external_address: Option<IpAddr>,
     /// The address to connect from.
     pub source_address: Option<IpAddr>,
+    /// What every connection goes through.
+    pub proxy: Option<Proxy>,
     /// Time to make a connection.
     pub connect_timeout: Duration,
     /// Time without a byte on a data connection.
@@ -136,6 +141,21 @@ impl Site {
         if self.detour.is_some() { "localhost" } else { &self.host }
     }
 
+    /// Fails with `invalid` where two things that were said cannot both be.
+    pub fn check(&self) -> Outcome<()> {
+        if self.proxy.is_some() && self.mode == Mode::Active && !self.fallback {
+            let message = "a `proxy` cannot carry mode \"active\", and `fallback` is false";
+            return Err(Fault::invalid(message));
+        }
+        Ok(())
+    }
+
+    /// Who opens the data connections that may be tried first, and whether the other may after it. Nobody can
+    /// connect to us through a proxy.
+    pub(super) fn modes(&self) -> (Mode, bool) {
+        if self.proxy.is_some() { (Mode::Passive, false) } else { (self.mode, self.fallback) }
+    }
+
     /// The server `host` with everything as it is by default: anonymous, plain, `auto`.
     pub fn new(host: impl Into<String>) -> Self {
         Self {
@@ -152,6 +172,7 @@ impl Site {
             port_range: None,
             external_address: None,
             source_address: None,
+            proxy: None,
             connect_timeout: CONNECT_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,

@@ -112,7 +112,7 @@ fn without_type(path: &str) -> Result<&str, String> {
     }
 }
 
-fn host_and_port(place: &str) -> Result<(String, Option<u16>), String> {
+pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = if let Some(rest) = place.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or("the [ is never closed")?;
         let address = host.replace("%25", "%");
@@ -182,7 +182,7 @@ fn decoded(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn decoded_text(text: &str, what: &str) -> Result<String, String> {
+pub(super) fn decoded_text(text: &str, what: &str) -> Result<String, String> {
     let bytes = decoded(text)?;
     let text = String::from_utf8(bytes).map_err(|_| format!("the {what} is not UTF-8"))?;
     if text.chars().any(|c| matches!(c, '\r' | '\n' | '\0')) {

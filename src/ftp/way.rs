@@ -1,6 +1,10 @@
 //! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{
     control::{Command, Line},
@@ -47,19 +51,25 @@ pub(super) struct Way {
 impl Way {
     /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
     pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
-        let (ours, peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
+        let (ours, mut peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
+        let mut is_ipv6 = line.peer.is_ipv6();
+        if site.proxy.is_some() {
+            // The address at the other end is the proxy's, which says nothing of the server's.
+            (peer, is_ipv6) = (Ipv4Addr::UNSPECIFIED.into(), false);
+        }
         let announced = site.external_address;
-        let mut ladder = Ladder::new(site.mode, site.fallback, line.peer.is_ipv6());
+        let (mode, fallback) = site.modes();
+        let mut ladder = Ladder::new(mode, fallback, is_ipv6);
         let notes = memory.map(|memory| Notes::of(memory, site, line));
         let known = notes.as_ref().and_then(Notes::known);
-        if let Some(known) = known.filter(|known| known.suits(site.mode)) {
+        if let Some(known) = known.filter(|known| known.suits(mode)) {
             ladder.begin_with(known.step);
         }
         let is_elsewhere = known.is_some_and(|known| known.is_elsewhere);
         Self {
             ladder,
             attempts: Vec::new(),
-            told_mode: None,
+            told_mode: site.proxy.is_some().then(|| mode.word()),
             began_fresh_tls: false,
             seen: Seen { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
@@ -254,6 +264,8 @@ impl Session {
             port_range: self.site.port_range.clone(),
             external_address: self.site.external_address,
             source_address: self.site.source_address,
+            proxy: self.site.proxy.as_ref(),
+            host: &self.site.host,
             answer_timeout: answer_time(round_trip, budget),
             open_timeout: open_time(round_trip, budget, step, left),
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
@@ -349,7 +361,11 @@ impl Session {
     }
 
     fn no_way(&self, failed: Vec<Failed>) -> Fault {
-        let tried = if self.site.fallback { "in either mode" } else { "and `fallback` is off" };
+        let tried = match (&self.site.proxy, self.site.fallback) {
+            (Some(_), _) => "and a proxy carries passive mode only",
+            (None, true) => "in either mode",
+            (None, false) => "and `fallback` is off",
+        };
         let each =
             |failed: &Failed| format!("{}: {}", failed.step.mode(), self.way.explained(failed));
         let reasons: Vec<_> = failed.iter().map(each).collect();

@@ -154,6 +154,7 @@ impl Run {
             }
             site.external_address = None;
             site.source_address = None;
+            site.proxy = None;
             if site.password.is_none() {
                 site.password = Some(Secret::new("rehearsal"));
             }

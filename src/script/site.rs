@@ -8,6 +8,7 @@ use super::{options::CONNECT, value::Options};
 use crate::{
     fault::{Fault, Outcome},
     ftp::{
+        proxy::Proxy,
         site::{Mode, Site, Tls},
         url::Url,
     },
@@ -15,8 +16,17 @@ use crate::{
 };
 
 /// Those that are texts, whatever they look like.
-const TEXTS: &[&str] =
-    &["user", "password", "account", "port_range", "ca_file", "client_cert", "client_key", "pin"];
+const TEXTS: &[&str] = &[
+    "user",
+    "password",
+    "account",
+    "port_range",
+    "ca_file",
+    "client_cert",
+    "client_key",
+    "pin",
+    "proxy",
+];
 
 /// Options that win over a script's: `--set mode=passive`.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +69,7 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     for map in [options, &overrides.0] {
         apply(&mut site, &Options::new(map, "ftp::connect", CONNECT)?)?;
     }
+    site.check()?;
     Ok(site)
 }
 
@@ -68,7 +79,7 @@ pub(super) fn probe(options: &Map) -> Outcome<()> {
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
-    options.not_yet(&["rate_limit", "proxy"])?;
+    options.not_yet(&["rate_limit"])?;
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
@@ -85,6 +96,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     }
     put_some(&mut site.external_address, address(options, "external_address")?);
     put_some(&mut site.source_address, address(options, "source_address")?);
+    put_some(&mut site.proxy, proxy(options)?);
     let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
     if let Some(tls) = options.choice("tls", &protections)? {
         // The ordinary ports go with the protection, unless the URL names another.
@@ -152,6 +164,12 @@ fn address(options: &Options<'_>, key: &str) -> Outcome<Option<IpAddr>> {
         .map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
 }
 
+/// A text or a secret, since a password may stand in it.
+fn proxy(options: &Options<'_>) -> Outcome<Option<Proxy>> {
+    let text = options.secret("proxy").map_err(|_| Proxy::wrong())?;
+    text.map(|text| Proxy::parse(text.reveal())).transpose()
+}
+
 /// SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and `sha256/` in front.
 fn pin(text: &str) -> Outcome<[u8; 32]> {
     let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
@@ -163,4 +181,58 @@ fn pin(text: &str) -> Outcome<[u8; 32]> {
         let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
         Fault::invalid(format!("`pin` wants {wants}, got \"{text}\""))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Kind;
+
+    fn given(options: &[(&str, rhai::Dynamic)], set: &[&str]) -> Outcome<Site> {
+        let map = options.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
+        let texts: Vec<_> = set.iter().map(|text| (*text).to_owned()).collect();
+        site(&Url::parse("ftp://h").unwrap(), &map, &Overrides::read(&texts)?)
+    }
+
+    #[test]
+    fn a_proxy_is_a_text_or_a_secret_and_comes_by_set_as_well() {
+        let text = "socks5://me:hunter2@gate";
+        let secret = rhai::Dynamic::from(crate::ftp::secret::Secret::new(text));
+        for (option, set) in [
+            (Some(text.into()), None),
+            (Some(secret), None),
+            (None, Some(text)),
+            (Some("http://other".into()), Some(text)),
+        ] {
+            let options: Vec<_> = option.map(|value| ("proxy", value)).into_iter().collect();
+            let set = set.map(|text| format!("proxy={text}"));
+            let site = given(&options, &set.iter().map(String::as_str).collect::<Vec<_>>());
+            let site = site.unwrap();
+            assert_eq!(site.proxy.as_ref().unwrap().to_string(), "socks5://gate:1080");
+            assert!(!format!("{site:?}").contains("hunter2"));
+        }
+        assert!(given(&[], &[]).unwrap().proxy.is_none());
+    }
+
+    #[test]
+    fn anything_else_names_both_forms_of_a_proxy() {
+        for value in [false.into(), 1080.into(), "ftp://me:hunter2@gate".into()] {
+            let fault = given(&[("proxy", value)], &[]).unwrap_err();
+            assert_eq!(fault.kind, Kind::Invalid);
+            assert!(fault.message.contains("socks5://[") && fault.message.contains("http://["));
+            assert!(!fault.message.contains("hunter2"));
+        }
+        for text in ["proxy=", "proxy=1080", "proxy=true", "proxy=gate:1080"] {
+            assert!(given(&[], &[text]).unwrap_err().message.contains("`proxy` wants"), "{text}");
+        }
+    }
+
+    #[test]
+    fn active_mode_alone_cannot_have_a_proxy() {
+        let proxy = ("proxy", "http://gate".into());
+        let active = ("mode", "active".into());
+        assert!(given(&[proxy.clone(), active.clone()], &[]).is_ok());
+        let fault = given(&[proxy, active, ("fallback", false.into())], &[]).unwrap_err();
+        assert_eq!(fault.kind, Kind::Invalid);
+    }
 }

@@ -50,6 +50,15 @@ fn nothing_real_is_touched_here_or_there() {
 }
 
 #[test]
+fn a_rehearsal_does_without_the_proxy() {
+    let script = r#"
+        let site = ftp::connect("ftp://ftp.example.org", #{ proxy: "socks5://gate.invalid" });
+        print(site.read("a.txt"));
+    "#;
+    rehearse(script, &[]).succeeds().stdout("hello\n").stderr_has("rehearsal: nothing real");
+}
+
+#[test]
 fn what_a_rehearsal_wrote_is_listed_beside_what_was_there() {
     let script = r#"
         local::write("tree/new.txt", "new");

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::ftp) struct Line {
     pub(in crate::ftp) tcp: TcpStream,
-    /// The server's address and port.
+    /// The server's address and port, or the proxy's.
     pub(in crate::ftp) peer: SocketAddr,
     /// Our own.
     pub(in crate::ftp) local: SocketAddr,
@@ -29,28 +29,41 @@ pub(in crate::ftp) struct Line {
     pub(in crate::ftp) began: Instant,
 }
 
-/// Connects to the first of the host's addresses that answers.
+/// Connects to the first of the host's addresses that answers, or to the host by way of its proxy.
 pub(in crate::ftp) async fn dial(site: &Site, stop: &Stop) -> Outcome<Line> {
     let began = Instant::now();
-    let tcp = stop.race(first_to_answer(site)).await??;
+    let tcp = stop.race(reach(site)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
     let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
     Ok(Line { tcp, peer, local, began })
 }
 
+async fn reach(site: &Site) -> Outcome<TcpStream> {
+    let mut tcp = first_to_answer(site).await?;
+    if let Some(proxy) = &site.proxy {
+        let led = proxy.lead(&mut tcp, (&site.host, site.port), site.connect_timeout).await;
+        led.map_err(|fault| fault.on(&site.host))?;
+    }
+    Ok(tcp)
+}
+
 async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
-    let addresses = resolve(site).await?;
+    let addresses = match &site.proxy {
+        Some(proxy) => look_up(site, (&proxy.host, proxy.port), "the proxy").await?,
+        None => resolve(site).await?,
+    };
+    let whose = if site.proxy.is_some() { "the proxy at " } else { "" };
     let mut last = None;
     for address in addresses {
         let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
         match attempt {
             Ok(Ok(tcp)) => return Ok(tcp),
             Ok(Err(error)) => {
-                last = Some(Fault::network(&format!("cannot connect to {address}"), error));
+                last = Some(Fault::network(&format!("cannot connect to {whose}{address}"), error));
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();
-                let message = format!("cannot connect to {address}: no answer in {time} s");
+                let message = format!("cannot connect to {whose}{address}: no answer in {time} s");
                 last = Some(Fault::new(Kind::Timeout, Side::Network, message));
             }
         }
@@ -64,19 +77,21 @@ async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
 pub(in crate::ftp) async fn resolve(site: &Site) -> Outcome<Vec<SocketAddr>> {
     match site.detour.or(site.address) {
         Some(address) => Ok(vec![address]),
-        None => Ok(tokio::net::lookup_host((site.host.as_str(), site.port))
-            .await
-            .map_err(|error| unknown_host(site, error))?
-            .collect()),
+        None => look_up(site, (&site.host, site.port), "the host").await,
     }
 }
 
-fn unknown_host(site: &Site, error: io::Error) -> Fault {
-    let text = error.to_string();
-    let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
-    Fault::new(Kind::Unreachable, Side::Network, format!("cannot find the host: {words}"))
-        .on(&site.host)
-        .because(error)
+async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Outcome<Vec<SocketAddr>> {
+    match tokio::net::lookup_host(place).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => {
+            let text = error.to_string();
+            let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
+            let message = format!("cannot find {what}: {words}");
+            let fault = Fault::new(Kind::Unreachable, Side::Network, message);
+            Err(fault.on(&site.host).because(error))
+        }
+    }
 }
 
 /// A connection to `address`, from `source` where that is given.

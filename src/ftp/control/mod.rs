@@ -99,7 +99,7 @@ pub struct Control {
     ftp: ImplAsyncFtpStream<Wire>,
     link: Link,
     host: String,
-    /// The server's address and port.
+    /// The server's address and port, or the proxy's.
     pub peer: SocketAddr,
     /// Our own.
     pub local: SocketAddr,

@@ -22,6 +22,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         control::{Command, Control, Either, connect},
+        proxy::{Proxy, authority},
         reply::Reply,
         secure::Security,
     },
@@ -41,6 +42,10 @@ pub struct Needs<'a> {
     pub external_address: Option<IpAddr>,
     /// What to connect from in passive mode.
     pub source_address: Option<IpAddr>,
+    /// What passive connections go through, to the `host` by its name.
+    pub proxy: Option<&'a Proxy>,
+    /// The server as the user named it.
+    pub host: &'a str,
     /// Time for the answer to EPSV, PASV, EPRT or PORT.
     pub answer_timeout: Duration,
     /// Time for the connection to stand.
@@ -104,7 +109,8 @@ pub async fn open(
         passive(control, step, command, needs).await?
     };
     let server = control.peer.ip();
-    let is_elsewhere = !step.is_active() && tcp.peer_addr().is_ok_and(|it| it.ip() != server);
+    let may_differ = !step.is_active() && needs.proxy.is_none();
+    let is_elsewhere = may_differ && tcp.peer_addr().is_ok_and(|it| it.ip() != server);
     let data = protect(control, tcp, needs)
         .await
         .map_err(|fault| Failure::of_mode(fault, address.clone()))?;
@@ -133,8 +139,12 @@ async fn passive(
         let message = format!("cannot read the server's \"{}\"", reply.words());
         return Err(of_mode(Fault { code: reply.code, ..Fault::protocol(message) }));
     };
-    let targets = named.map_or_else(|| vec![server], |ip| targets(server, ip, needs.address));
-    let connected = connect_to_first(&targets, port, needs).await;
+    let connected = if let Some(proxy) = needs.proxy {
+        connect_through(proxy, control.peer, port, needs).await
+    } else {
+        let targets = named.map_or_else(|| vec![server], |ip| targets(server, ip, needs.address));
+        connect_to_first(&targets, port, needs).await
+    };
     let (tcp, address) = connected.map_err(|failure| Failure { named, ..failure })?;
     let start = async {
         restart(control, needs.offset).await?;
@@ -150,9 +160,7 @@ async fn connect_to_first(
     port: u16,
     needs: &Needs<'_>,
 ) -> Result<(TcpStream, String), Failure> {
-    let message = "PASV names no other way than the one that was just tried";
-    let fault = Fault::new(Kind::DataConnection, Side::Network, message);
-    let mut last = Failure::of_mode(fault, String::new());
+    let mut last = no_other_way();
     for ip in targets {
         let address = SocketAddr::new(*ip, port);
         let connected = timeout(needs.open_timeout, connect(address, needs.source_address));
@@ -169,6 +177,44 @@ async fn connect_to_first(
         last = Failure::of_mode(fault, address.to_string());
     }
     Err(last)
+}
+
+/// A connection with the server's host by way of the proxy at `peer`. The proxy knows the host by its name: what PASV
+/// announces is of no matter.
+async fn connect_through(
+    proxy: &Proxy,
+    peer: SocketAddr,
+    port: u16,
+    needs: &Needs<'_>,
+) -> Result<(TcpStream, String), Failure> {
+    if needs.address == address::Known::Deaf {
+        return Err(no_other_way());
+    }
+    let address = authority(needs.host, port);
+    let connected = async {
+        let cannot = format!("cannot connect to the proxy at {peer}");
+        let tcp = connect(peer, needs.source_address).await;
+        let mut tcp = tcp.map_err(|error| Fault::network(&cannot, error))?;
+        proxy.lead(&mut tcp, (needs.host, port), needs.open_timeout).await?;
+        Ok(tcp)
+    };
+    match needs.stop.race(timeout(needs.open_timeout, connected)).await {
+        Err(fault) => Err(Failure::of_transfer(fault, address)),
+        Ok(Ok(Ok(tcp))) => Ok((tcp, address)),
+        Ok(Ok(Err(fault))) => Err(Failure::of_mode(fault, address)),
+        Ok(Err(_)) => {
+            let time = duration_text(needs.open_timeout);
+            let message = format!("no way through the proxy {proxy} to {address} in {time}");
+            let fault = Fault::new(Kind::Timeout, Side::Network, message);
+            Err(Failure::of_mode(fault, address))
+        }
+    }
+}
+
+fn no_other_way() -> Failure {
+    let message = "PASV names no other way than the one that was just tried";
+    let fault = Fault::new(Kind::DataConnection, Side::Network, message);
+    Failure::of_mode(fault, String::new())
 }
 
 /// EPRT or PORT; the server's connection is awaited together with its replies, so that a 425 ends the wait at once.

@@ -53,7 +53,7 @@ use super::{
     site::{Site, Tls},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
+    fault::{Fault, Kind, Outcome, Side},
     limits::{SURVEY_CONNECT_TIMEOUT, SURVEY_REPLY_TIMEOUT, SURVEY_SESSIONS_MAX, SURVEY_TIME_MAX},
     observe::{Level, Observer},
 };
@@ -255,9 +255,13 @@ pub struct Sessions {
     pub refusal: Option<Fault>,
 }
 
-/// Tries everything that `options` allow on the server of `site`. Fails only when it is interrupted: what does not
-/// work is in the survey.
+/// Tries everything that `options` allow on the server of `site`. Fails only when it is interrupted, or when there is a
+/// proxy, which it cannot go through: what does not work is in the survey.
 pub async fn survey(site: &Site, options: &Options, context: &Context) -> Outcome<Survey> {
+    if site.proxy.is_some() {
+        let message = "this version of portolan cannot look through a `proxy` yet: doctor tries the direct way only";
+        return Err(Fault::unsupported(Side::Here, message));
+    }
     let started = Instant::now();
     let mut survey = Survey {
         site: site.clone(),

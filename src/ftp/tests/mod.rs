@@ -2,7 +2,9 @@
 
 mod commands;
 mod data;
+mod gate;
 mod memory;
+mod proxy;
 mod race;
 mod replies;
 mod secure;

@@ -55,6 +55,9 @@ pub mod functions {
     ///   other
     /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
     /// - `source_address`: the address to connect from
+    /// - `proxy`: "socks5://[user:password@]host[:1080]" or "http://[user:password@]host[:8080]"; it carries every
+    ///   connection of the session, in passive mode, and looks up the server's name. `secret("NAME")` gives one that
+    ///   has a password in it
     /// - `tls`: "off", "explicit" or "implicit", in place of what the URL says
     /// - `ca_file`: authorities to believe besides the system's; `pin`: the SHA-256 of the only certificate to
     ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
@@ -63,7 +66,7 @@ pub mod functions {
     /// - `parallel`: sessions that a mirror may use
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
-    /// itself and says so, unless `fallback` is false.
+    /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.
     ///
     /// In mode "race", where nothing is known of the server yet, passive and active are tried side by side on two
     /// sessions, and the first that delivers a listing is kept; `data_connection` is raised when neither does. With

@@ -68,7 +68,7 @@ pub mod functions {
         examine(&ctx, url, &Map::new())
     }
 
-    /// Tries every mode with options: those of `ftp::connect`, and two of its own.
+    /// Tries every mode with options: those of `ftp::connect` but `proxy`, and two of its own.
     ///
     /// - `read_only` (false): change nothing on the server, and try listings alone
     /// - `sessions` (4): how many to open at a time, to see whether they are allowed; 1 to 4

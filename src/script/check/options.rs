@@ -4,7 +4,7 @@ use rhai::{Expr, FnCallExpr, Map, Position};
 
 use super::{Finding, calls::Calls};
 use crate::{
-    ftp::url::Url,
+    ftp::{proxy::Proxy, url::Url},
     script::{
         options::{Taker, taker},
         value::{duration_text, nearest},
@@ -69,6 +69,14 @@ fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), val
             calls.place(value.position()),
             format!("this {key} stands in the script"),
         );
+        calls.findings.push(found.hint(Some(SECRET_HINT.into())));
+    }
+    let is_proxy = key == "proxy" && constant.is_string();
+    let proxy = is_proxy.then(|| constant.clone().into_string().ok()).flatten();
+    let proxy = proxy.and_then(|text| Proxy::parse(&text).ok());
+    if proxy.is_some_and(|proxy| proxy.has_password()) {
+        let place = calls.place(value.position());
+        let found = Finding::warning(place, "a password stands in this proxy");
         calls.findings.push(found.hint(Some(SECRET_HINT.into())));
     }
     let map: Map = [(key.into(), constant)].into_iter().collect();

@@ -108,6 +108,11 @@ fn options_are_looked_at_by_key_and_by_value() {
     assert_eq!(connect("port_range: \"90-80\"").len(), 1);
     assert_eq!(connect("password: \"x\"").len(), 1);
     assert!(connect("password: \"x\"").iter().all(|one| one.contains("warning: ")));
+    let proxy = connect("proxy: \"http://me:hunter2@gate\"");
+    assert!(proxy.len() == 1 && proxy[0].contains("warning: a password stands"), "{proxy:?}");
+    assert!(connect("proxy: \"http://me@gate\"").is_empty());
+    let wrong = connect("proxy: \"https://me:hunter2@gate\"");
+    assert!(wrong.len() == 1 && !wrong[0].contains("hunter2"), "{wrong:?}");
     assert!(connect("mode: args[0], password: secret(\"A\"), port_range: ()").is_empty());
     let held = "let all = #{ mod: \"active\" }; ftp::connect(\"ftp://x\", all);";
     says(held, &["1:14 `ftp::connect` has no option `mod` (did you mean `mode`?)"]);

@@ -1,0 +1,283 @@
+//! Proxies: everything goes through them, and what they refuse is said.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Bench, bench, bench_with,
+    gate::{Gate, Manner, NAME},
+    get, path, put, round_trip,
+};
+use crate::{
+    fault::Kind,
+    ftp::{
+        data::route::Step,
+        memory::{Known, Place, RouteMemory},
+        proxy::Proxy,
+        session::{Context, Session},
+        site::Mode,
+        survey::{Options, survey},
+    },
+    observe::{Event, Observer, Sink},
+    rehearse::{Certificate, Start, Tls},
+};
+
+const TONGUES: [&str; 2] = ["socks5", "http"];
+
+impl Bench {
+    /// The same by the way of `gate`, which alone knows the server's name.
+    fn through(mut self, gate: &Gate, login: &str) -> Self {
+        self.site.host = NAME.into();
+        self.site.proxy = Some(Proxy::parse(&gate.url(login)).unwrap());
+        self
+    }
+
+    fn control(&self) -> String {
+        format!("{NAME}:{}", self.site.port)
+    }
+}
+
+fn tls(start: Start) -> Tls {
+    Tls { start, names: vec![NAME.into()], ..Tls::default() }
+}
+
+#[tokio::test]
+async fn everything_goes_through_the_proxy_plain_and_protected() {
+    for tongue in TONGUES {
+        for manner in [Manner::Serve, Manner::Early] {
+            for tls in [None, Some(tls(Start::Explicit)), Some(tls(Start::Implicit))] {
+                let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit);
+                if manner == Manner::Early && is_implicit {
+                    // There the client speaks first.
+                    continue;
+                }
+                let gate = Gate::start(tongue, manner).await;
+                let bench = bench_with(&[], tls).through(&gate, "");
+                let session = round_trip(&bench).await.unwrap();
+                assert_eq!(session.route(), "epsv");
+                let asked = gate.asked();
+                // An upload, a download, a listing.
+                assert_eq!((asked.len(), bench.count("EPSV")), (4, 3), "{asked:?}");
+                assert_eq!(asked[0], bench.control());
+                assert!(asked.iter().all(|to| to.starts_with(&format!("{NAME}:"))), "{asked:?}");
+                let went: Vec<_> =
+                    session.attempts().iter().map(|attempt| attempt.address.clone()).collect();
+                assert_eq!(went, asked[1..]);
+                session.close().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_address_that_pasv_names_is_of_no_matter() {
+    for tongue in TONGUES {
+        let gate = Gate::start(tongue, Manner::Serve).await;
+        let bench = bench(&["epsv-refused", "pasv-foreign"], false).through(&gate, "");
+        let session = round_trip(&bench).await.unwrap();
+        assert_eq!((session.route(), gate.asked().len()), ("pasv", 4));
+    }
+}
+
+#[tokio::test]
+async fn a_new_connection_goes_through_the_proxy_as_well() {
+    let gate = Gate::start("socks5", Manner::Serve).await;
+    let bench = bench(&["leave-after=NOOP*1"], false).through(&gate, "");
+    let mut session = bench.open().await.unwrap();
+    session.quote(b"NOOP").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    put(&mut session, "/a", b"bytes").await.unwrap();
+    let other = session.another().await.unwrap();
+    let controls = gate.asked().iter().filter(|to| **to == bench.control()).count();
+    assert_eq!((controls, bench.count("USER")), (3, 3));
+    other.close().await;
+}
+
+#[tokio::test]
+async fn the_certificate_must_have_the_servers_name() {
+    let gate = Gate::start("http", Manner::Serve).await;
+    for certificate in [Certificate::Good, Certificate::WrongName] {
+        // Good for localhost, where the proxy is.
+        let tls = Tls { certificate, ..Tls::default() };
+        let bench = bench_with(&[], Some(tls)).through(&gate, "");
+        let fault = bench.open().await.unwrap_err();
+        assert_eq!((fault.kind, bench.count("USER")), (Kind::Tls, 0), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_given_where_it_is_wanted_and_never_shown() {
+    for tongue in TONGUES {
+        let gate = Gate::guarded(tongue, Manner::Serve, Some("me:hun@ter2")).await;
+        let right = bench(&[], false).through(&gate, "me:hun%40ter2@");
+        round_trip(&right).await.unwrap();
+        for (login, words) in [("", "wants a login"), ("me:other@", "login as `me`")] {
+            let wrong = bench(&[], false).through(&gate, login);
+            let fault = wrong.open().await.unwrap_err();
+            assert_eq!((fault.kind, fault.may_retry()), (Kind::Denied, false), "{fault}");
+            assert_eq!(fault.host.as_deref(), Some(NAME));
+            assert!(fault.message.contains(words) && !fault.message.contains("other"), "{fault}");
+            assert_eq!(wrong.server.log().len(), 0);
+        }
+        // Whoever lets everyone in is not shown it.
+        let open = Gate::start(tongue, Manner::Serve).await;
+        round_trip(&bench(&[], false).through(&open, "me:hun%40ter2@")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_connect_is_a_clear_fault() {
+    for (tongue, manner, kind, words) in [
+        ("socks5", Manner::Refuse, Kind::Unreachable, "the proxy refused: host unreachable"),
+        ("http", Manner::Refuse, Kind::Denied, "the proxy said \"403 Forbidden\""),
+        ("socks5", Manner::Close, Kind::Unreachable, "closed the connection"),
+        ("http", Manner::Close, Kind::Unreachable, "closed the connection"),
+        ("socks5", Manner::Babble, Kind::Protocol, "is no SOCKS5 proxy"),
+        ("http", Manner::Babble, Kind::Protocol, "is no HTTP proxy"),
+        ("socks5", Manner::Silent, Kind::Timeout, "does not answer in 0.3 s"),
+        ("http", Manner::Silent, Kind::Timeout, "does not answer in 0.3 s"),
+    ] {
+        let gate = Gate::start(tongue, manner).await;
+        let mut bench = bench(&[], false).through(&gate, "me:hunter2@");
+        bench.site.connect_timeout = Duration::from_millis(300);
+        let started = Instant::now();
+        let fault = bench.open().await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{tongue} {manner:?}: {fault}");
+        assert!(fault.message.contains(words), "{tongue} {manner:?}: {fault}");
+        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!((gate.came(), bench.server.log().len()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named_as_such() {
+    let gate = Gate::start("http", Manner::Serve).await;
+    let mut bench = bench(&[], false).through(&gate, "");
+    let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    for (proxy, words) in [
+        (format!("http://{free}"), "cannot connect to the proxy at 127.0.0.2"),
+        ("http://gate.invalid".to_owned(), "cannot find the proxy"),
+    ] {
+        bench.site.proxy = Some(Proxy::parse(&proxy).unwrap());
+        let fault = bench.open().await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Unreachable, "{fault}");
+        assert!(fault.message.contains(words), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn data_that_the_proxy_refuses_is_not_tried_around_it() {
+    for (tongue, words) in [("socks5", "host unreachable"), ("http", "403 Forbidden")] {
+        let server = bench(&[], false);
+        let gate = Gate::start(tongue, Manner::RefuseBut(server.site.port)).await;
+        let bench = server.through(&gate, "");
+        bench.file("a", "new");
+        let mut session = bench.open().await.unwrap();
+        let (moved, bytes) = get(&mut session, "/a").await;
+        let fault = moved.unwrap_err();
+        assert_eq!((fault.kind, bytes), (Kind::DataConnection, b"old".to_vec()), "{fault}");
+        assert!(fault.message.contains(words), "{fault}");
+        assert!(fault.message.contains("a proxy carries passive mode only"), "{fault}");
+        assert_eq!((bench.count("EPRT"), bench.count("PORT"), bench.count("RETR")), (0, 0, 0));
+        // The session is in step all the same.
+        session.delete(&path("/a")).await.unwrap();
+        assert_eq!(bench.count("USER"), 1);
+    }
+}
+
+/// The lines that a user reads.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Sink for Told {
+    fn event(&self, event: &Event) {
+        let line = match event {
+            Event::Said { text, .. } => text.clone(),
+            Event::FellBack { from, to, .. } => format!("from {from} to {to}"),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test]
+async fn active_mode_is_left_at_once_and_one_line_says_so() {
+    let gate = Gate::start("socks5", Manner::Serve).await;
+    let mut bench = bench(&[], false).through(&gate, "");
+    bench.site.mode = Mode::Active;
+    let told = Arc::<Told>::default();
+    let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
+    let context = Context { observer, ..Context::default() };
+    for name in ["/x", "/y"] {
+        let mut session = Session::open(bench.site.clone(), context.clone()).await.unwrap();
+        put(&mut session, name, b"x").await.unwrap();
+        assert_eq!(session.route(), "epsv");
+    }
+    let line = format!("{NAME}: passive mode, since a proxy cannot carry active mode");
+    assert_eq!(*told.0.lock().unwrap(), [line]);
+    assert_eq!(bench.count("EPRT") + bench.count("PORT"), 0);
+    bench.site.fallback = false;
+    let came = gate.came();
+    let fault = bench.open().await.unwrap_err();
+    assert_eq!((fault.kind, gate.came()), (Kind::Invalid, came), "{fault}");
+    // Without the other mode passive mode goes through as ever.
+    bench.site.mode = Mode::Passive;
+    round_trip(&bench).await.unwrap();
+}
+
+/// A memory that takes in everything, and knows of one way.
+#[derive(Debug)]
+struct Learnt(Mutex<Vec<(Place, Known)>>, Option<Step>);
+
+impl RouteMemory for Learnt {
+    fn recall(&self, _: &Place) -> Option<Known> {
+        let (failed_mode, round_trip) = (Some(Mode::Passive), Duration::ZERO);
+        self.1.map(|step| Known {
+            step,
+            failed_mode,
+            tls12_only: false,
+            refuses_list_all: false,
+            is_elsewhere: true,
+            round_trip,
+        })
+    }
+
+    fn remember(&self, place: &Place, known: Known) {
+        self.0.lock().unwrap().push((place.clone(), known));
+    }
+
+    fn forget(&self, _: &Place, _: Step) {}
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_the_servers_and_no_step_that_a_proxy_cannot_carry_is_taken_from_it()
+{
+    for step in [None, Some(Step::Eprt), Some(Step::Pasv)] {
+        let gate = Gate::start("socks5", Manner::Serve).await;
+        let bench = bench(&[], false).through(&gate, "");
+        let memory = Arc::new(Learnt(Mutex::default(), step));
+        let context = Context { memory: Some(memory.clone()), ..Context::default() };
+        let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+        put(&mut session, "/a", b"x").await.unwrap();
+        let route = if step == Some(Step::Pasv) { "pasv" } else { "epsv" };
+        assert_eq!((session.route(), session.attempts().len()), (route, 1));
+        if step != Some(Step::Pasv) {
+            let learnt = memory.0.lock().unwrap();
+            let [(place, known)] = learnt.as_slice() else { panic!("{learnt:?}") };
+            assert_eq!((place.host.as_str(), place.port), (NAME, bench.site.port));
+            assert_eq!(known.step, Step::Epsv);
+        }
+    }
+}
+
+#[tokio::test]
+async fn doctor_does_not_look_around_the_proxy() {
+    let gate = Gate::start("http", Manner::Serve).await;
+    let bench = bench(&[], false).through(&gate, "");
+    let found = survey(&bench.site, &Options::default(), &Context::default()).await;
+    assert_eq!(found.unwrap_err().kind, Kind::Unsupported);
+    assert_eq!((gate.came(), bench.server.log().len()), (0, 0));
+}
