@@ -49,6 +49,8 @@ pub const FINAL_REPLY_FACTOR: u32 = 4;
 pub const FINAL_REPLY_BYTES_PER_SECOND: u64 = 20 * 1024 * 1024;
 /// Time to take in a server's last TLS records after an upload (session tickets).
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the second session of `mode: "race"` to log in; where it takes longer, the first goes alone.
+pub const RACE_LOGIN_TIME: Duration = Duration::from_secs(5);
 /// Time for the end of a transfer that was ended from here; most servers need a millisecond, Pure-FTPd may say nothing.
 pub const RESYNC_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Time to remove a temporary name from the server after the signal to stop: the program ends within a second.

@@ -61,7 +61,9 @@ pub struct Known {
 impl Known {
     /// Whether one who asks for `mode` may begin with the step: it is of that mode, or that mode did not work.
     pub(super) fn suits(&self, mode: Mode) -> bool {
-        mode == Mode::Auto || mode == self.step.kind() || Some(mode) == self.failed_mode
+        matches!(mode, Mode::Auto | Mode::Race)
+            || mode == self.step.kind()
+            || Some(mode) == self.failed_mode
     }
 
     /// Whether it says the same of the server; round trips are never the same.
@@ -170,6 +172,7 @@ mod tests {
         for (step, failed_mode, mode, suits) in [
             (Step::Epsv, None, Mode::Auto, true),
             (Step::Eprt, None, Mode::Auto, true),
+            (Step::Eprt, None, Mode::Race, true),
             (Step::Epsv, None, Mode::Passive, true),
             (Step::Epsv, None, Mode::Active, false),
             (Step::Epsv, Some(Mode::Active), Mode::Active, true),

@@ -9,6 +9,7 @@ pub mod login;
 pub mod memory;
 pub mod path;
 pub mod proxy;
+mod race;
 mod remove;
 pub mod reply;
 pub mod secret;

@@ -9,6 +9,7 @@ use super::{
     control::{self, Command, Control},
     login::{self, Features},
     path::RemotePath,
+    race,
     reply::Reply,
     secure::Security,
     site::{Mode, Site},
@@ -38,8 +39,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to `site` and logs in.
-    pub async fn open(mut site: Site, context: Context) -> Outcome<Self> {
+    /// Connects to `site` and logs in; in mode `race` it finds out as well what carries the data.
+    pub async fn open(site: Site, context: Context) -> Outcome<Self> {
+        let session = Self::open_alone(site, context).await?;
+        if session.wants_race() { race::run(session).await } else { Ok(session) }
+    }
+
+    async fn open_alone(mut site: Site, context: Context) -> Outcome<Self> {
         site.check()?;
         let begun = first_login(&mut site, &context).await;
         let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
@@ -72,7 +78,7 @@ impl Session {
     pub async fn another(&self) -> Outcome<Self> {
         let mut site = self.site.clone();
         site.folder = None;
-        let mut other = Self::open(site, self.context.clone()).await?;
+        let mut other = Self::open_alone(site, self.context.clone()).await?;
         other.folder = self.folder.clone();
         other.way = self.way.for_another();
         Ok(other)

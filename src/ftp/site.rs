@@ -44,12 +44,16 @@ pub enum Mode {
     Active,
     /// The client.
     Passive,
+    /// Whichever delivers first where nothing is known of the server yet, else as `Auto`.
+    Race,
 }
 
 impl Mode {
     /// The mode of that word.
     pub fn named(word: &str) -> Option<Self> {
-        [Self::Auto, Self::Active, Self::Passive].into_iter().find(|mode| mode.word() == word)
+        [Self::Auto, Self::Active, Self::Passive, Self::Race]
+            .into_iter()
+            .find(|mode| mode.word() == word)
     }
 
     /// The word that scripts use.
@@ -58,6 +62,7 @@ impl Mode {
             Self::Auto => "auto",
             Self::Active => "active",
             Self::Passive => "passive",
+            Self::Race => "race",
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Way {
     notes: Option<Notes>,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
+    /// What had failed when no way was left.
+    lost: Vec<Failed>,
 }
 
 impl Way {
@@ -74,14 +76,15 @@ impl Way {
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
             held: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
-        let (attempts, held) = (Vec::new(), Vec::new());
-        Self { ladder, notes, attempts, held, began_fresh_tls: false, ..*self }
+        let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
+        Self { ladder, notes, attempts, held, lost, began_fresh_tls: false, ..*self }
     }
 
     /// Takes in our address as the server's greeting had it, if it did.
@@ -122,6 +125,21 @@ impl Way {
         !self.held.is_empty()
     }
 
+    /// From now on only the steps of `mode`, and nothing is noted: only who has won the race knows what works.
+    pub(super) fn start_race(&mut self, mode: Mode) -> Option<Notes> {
+        self.ladder.start_race(mode);
+        self.told_mode = Some(mode.word());
+        self.notes.take()
+    }
+
+    /// All steps again, with what the `other` side of the race has seen, and notes to take.
+    fn finish_race(&mut self, other: &Self, notes: Option<Notes>) {
+        self.ladder.finish_race(&other.ladder);
+        self.attempts.splice(..0, other.attempts.iter().cloned());
+        self.lost.clear();
+        self.notes = notes;
+    }
+
     /// What happened, and what NAT may have to do with it.
     fn explained(&self, failed: &Failed) -> String {
         let Failed { step, fault } = failed;
@@ -156,6 +174,19 @@ impl Session {
     pub(super) const fn hold(&mut self, step: Step) {
         self.way.ladder.hold(step);
         self.way.told_mode = Some(step.mode());
+    }
+
+    /// This session is kept of those in a race, and has all ways again.
+    pub(super) fn finish_race(&mut self, other: &Self, notes: Option<Notes>) {
+        self.way.finish_race(&other.way, notes);
+        if let Some(step) = self.way.ladder.current() {
+            self.learn(step);
+        }
+    }
+
+    /// The fault where neither side of a race has got anywhere: this one's reasons, then the `other`'s.
+    pub(super) fn no_way_besides(&self, other: &Self) -> Fault {
+        self.no_way([self.way.lost.as_slice(), &other.way.lost].concat())
     }
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
@@ -209,7 +240,8 @@ impl Session {
                 return Err(fault);
             }
         }
-        Err(self.no_way(failed).on(&self.site.host))
+        self.way.lost.clone_from(&failed);
+        Err(self.no_way(failed))
     }
 
     /// Tries a step, and once more where the connection was found dead before anything was done.
@@ -293,7 +325,7 @@ impl Session {
     fn tell_mode(&mut self, step: Step, failed: &[Failed]) {
         let wanted = match self.site.mode {
             Mode::Active => "active",
-            Mode::Passive | Mode::Auto => "passive",
+            Mode::Passive | Mode::Auto | Mode::Race => "passive",
         };
         let (from, to) = (self.way.told_mode.unwrap_or(wanted), step.mode());
         self.way.told_mode = Some(to);
@@ -305,7 +337,7 @@ impl Session {
             let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
             let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
             self.context.observer.tell(&Event::FellBack { host, from, to, reason });
-        } else if self.site.mode != Mode::Auto {
+        } else if !matches!(self.site.mode, Mode::Auto | Mode::Race) {
             // Whoever asked for no mode gets what he asked for.
             let text =
                 format!("{host}: {to} mode at once, since {from} mode failed in an earlier run");
@@ -338,9 +370,10 @@ impl Session {
             |failed: &Failed| format!("{}: {}", failed.step.mode(), self.way.explained(failed));
         let reasons: Vec<_> = failed.iter().map(each).collect();
         let message = format!("no data connection could be made, {tried}: {}", reasons.join("; "));
-        match failed.into_iter().next_back() {
+        let fault = match failed.into_iter().next_back() {
             Some(Failed { fault, .. }) => Fault { message, kind: Kind::DataConnection, ..fault },
             None => Fault::new(Kind::DataConnection, Side::Server, message),
-        }
+        };
+        fault.on(&self.site.host)
     }
 }

@@ -83,7 +83,12 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
-    let modes = [("auto", Mode::Auto), ("active", Mode::Active), ("passive", Mode::Passive)];
+    let modes = [
+        ("auto", Mode::Auto),
+        ("active", Mode::Active),
+        ("passive", Mode::Passive),
+        ("race", Mode::Race),
+    ];
     put(&mut site.mode, options.choice("mode", &modes)?);
     put(&mut site.fallback, options.flag("fallback")?);
     if let Some(text) = options.text("port_range")? {

@@ -95,7 +95,7 @@ fn a_misspelt_value_is_shown_where_it_stands_and_a_password_is_warned_of() {
     says(
         "ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"x\" });\n",
         3,
-        "error: `mode` wants one of \"auto\", \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?
+        "error: `mode` wants one of \"auto\", \"active\", \"passive\", \"race\", got \"pasive\"; did you mean \"passive\"?
   --> a.rhai:1:48
   |
 1 | ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"x\" });

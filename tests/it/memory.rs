@@ -56,6 +56,20 @@ fn the_second_run_begins_where_the_first_one_ended() {
     one_liner.run().succeeds().any_stdout().stderr_has("passive mode at once");
 }
 
+#[test]
+fn a_race_is_won_by_the_mode_that_the_server_has_and_is_run_once() {
+    let Some(server) = passive_server() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let script = r#"
+        let site = ftp::connect(env("SITE"), #{ password: secret("SITE_PASSWORD"), mode: "race" });
+        print(`${site.mode}, then "${site.route}": ${site.read("/a.txt")}`);
+    "#;
+    for expected in ["race, then \"epsv\": bytes\n", "race, then \"\": bytes\n"] {
+        let ran = program(&server, state.path()).script(script).run();
+        ran.stdout(expected).any_stderr().never_says("fell back");
+    }
+}
+
 /// ProFTPD gives no ticket for an upload under TLS 1.3, and refuses the next data connection for that: once.
 #[test]
 fn the_second_run_speaks_the_tls_that_the_first_one_ended_with() {

@@ -279,7 +279,7 @@ fn a_wrong_override_is_told_before_anything_runs() {
         ("mod=passive", "error: --set has no option `mod`; did you mean `mode`?\n"),
         (
             "mode=pasive",
-            "error: `mode` wants one of \"auto\", \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?\n",
+            "error: `mode` wants one of \"auto\", \"active\", \"passive\", \"race\", got \"pasive\"; did you mean \"passive\"?\n",
         ),
         ("mode", "error: --set wants KEY=VALUE, such as mode=passive, got `mode`\n"),
         (

@@ -79,7 +79,7 @@ pub(super) fn chart(survey: &Survey, door: &Door, mode: Mode, pen: &Pen) -> Stri
             name: "data",
             way: Way::In,
         },
-        Mode::Passive | Mode::Auto => Channel {
+        Mode::Passive | Mode::Auto | Mode::Race => Channel {
             here: port(None),
             there: port(seen.map(|seen| seen.port())),
             name: "data",

@@ -68,7 +68,9 @@ fn chosen<'s>(survey: &'s Survey, verdict: &Verdict) -> Option<&'s Door> {
 fn heading(mode: Mode, verdict: &Verdict, door: &Door) -> String {
     let (name, does) = match mode {
         Mode::Active => ("Active", "the server opens the data connection"),
-        Mode::Passive | Mode::Auto => ("Passive", "this machine opens both connections"),
+        Mode::Passive | Mode::Auto | Mode::Race => {
+            ("Passive", "this machine opens both connections")
+        }
     };
     let mut trials = door.trials.iter();
     let works = trials.any(|t| t.step.is_active() == (mode == Mode::Active) && t.carries());

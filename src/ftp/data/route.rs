@@ -135,6 +135,18 @@ impl Ladder {
         self.held = Some(step);
     }
 
+    /// From now on there are only the steps of `mode`: another session tries the others meanwhile.
+    pub const fn start_race(&mut self, mode: Mode) {
+        (self.mode, self.fallback) = (mode, false);
+    }
+
+    /// All steps are there again, with what the other side of the race found out.
+    pub fn finish_race(&mut self, other: &Self) {
+        (self.mode, self.fallback) = (Mode::Race, true);
+        self.failed.extend(&other.failed);
+        self.unknown.extend(&other.unknown);
+    }
+
     /// The mode of a step that was tried and did not carry data, other than that of `step`.
     pub fn failed_besides(&self, step: Step) -> Option<Mode> {
         let mut failed = self.failed.iter().chain(&self.unknown).map(|step| step.kind());
@@ -149,7 +161,7 @@ impl Ladder {
         }
         let (own, other) = match self.mode {
             Mode::Active => (self.active(), self.passive()),
-            Mode::Auto | Mode::Passive => (self.passive(), self.active()),
+            Mode::Auto | Mode::Passive | Mode::Race => (self.passive(), self.active()),
         };
         let other = if self.fallback { other } else { &[] };
         let mut steps: Vec<Step> = own.iter().chain(other).copied().collect();
@@ -224,6 +236,7 @@ mod tests {
         for (mode, fallback, ipv6, steps) in [
             (Mode::Auto, true, false, vec![Epsv, Pasv, Eprt, Port]),
             (Mode::Passive, true, false, vec![Epsv, Pasv, Eprt, Port]),
+            (Mode::Race, true, false, vec![Epsv, Pasv, Eprt, Port]),
             (Mode::Active, true, false, vec![Eprt, Port, Epsv, Pasv]),
             (Mode::Active, false, false, vec![Eprt, Port]),
             (Mode::Passive, false, true, vec![Epsv]),
@@ -306,6 +319,22 @@ mod tests {
             assert_eq!(open_time(ms(0), ms(15_000), step, left), ms(time), "{step:?} {left:?}");
         }
         assert_eq!(open_time(ms(0), ms(500), Port, &[]), ms(500));
+    }
+
+    #[test]
+    fn a_side_of_a_race_has_one_mode_and_learns_of_the_other_afterwards() {
+        let mut passive = Ladder::new(Mode::Race, true, false);
+        let mut active = passive.clone();
+        passive.start_race(Mode::Passive);
+        active.start_race(Mode::Active);
+        assert_eq!((passive.steps(), active.steps()), (vec![Epsv, Pasv], vec![Eprt, Port]));
+        passive.failed(Epsv, &fault(Kind::Unsupported));
+        passive.failed(Pasv, &fault(Kind::Timeout));
+        active.failed(Eprt, &fault(Kind::Timeout));
+        active.worked(Port);
+        active.finish_race(&passive);
+        assert_eq!(active.steps(), [Port, Pasv, Eprt]);
+        assert_eq!(active.failed_besides(Port), Some(Mode::Passive));
     }
 
     #[test]

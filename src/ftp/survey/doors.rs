@@ -15,7 +15,7 @@ use crate::{
         reply::Reply,
         secure::Security,
         session::Session,
-        site::{Site, Tls},
+        site::{Mode, Site, Tls},
     },
     limits::SURVEY_ADDRESSES_MAX,
 };
@@ -196,6 +196,8 @@ impl Probe<'_> {
 
     fn site_of(&self, door: &Door) -> Site {
         let mut site = self.site.clone();
+        // Every mode is tried by itself.
+        site.mode = Mode::Auto;
         site.tls = door.tls;
         site.port = door.address.port();
         site.address = Some(door.address);

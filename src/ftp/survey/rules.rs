@@ -41,7 +41,7 @@ pub fn rules(survey: &Survey, server: SocketAddr, mode: Mode) -> Vec<Rule> {
                 "its data connections to the clients' `port_range`",
             ),
         ],
-        Mode::Passive | Mode::Auto => {
+        Mode::Passive | Mode::Auto | Mode::Race => {
             // nft refuses a set whose parts overlap.
             let both =
                 if control < HIGH_FROM { format!("{control}, {HIGH}") } else { HIGH.to_owned() };

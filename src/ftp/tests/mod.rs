@@ -5,6 +5,7 @@ mod data;
 mod gate;
 mod memory;
 mod proxy;
+mod race;
 mod replies;
 mod secure;
 mod survey;

@@ -51,7 +51,8 @@ pub mod functions {
     /// Connects with options.
     ///
     /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` gives a password
-    /// - `mode`: "auto" (what worked last, else passive), "active" or "passive"; `fallback` (true): try the other
+    /// - `mode`: "auto" (what worked last, else passive), "active", "passive" or "race"; `fallback` (true): try the
+    ///   other
     /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
     /// - `source_address`: the address to connect from
     /// - `proxy`: "socks5://[user:password@]host[:1080]" or "http://[user:password@]host[:8080]"; it carries every
@@ -66,6 +67,11 @@ pub mod functions {
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
     /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.
+    ///
+    /// In mode "race", where nothing is known of the server yet, passive and active are tried side by side on two
+    /// sessions, and the first that delivers a listing is kept; `data_connection` is raised when neither does. With
+    /// something remembered, with `fallback` false, with a proxy, or where the server lets no second session in, it is as
+    /// "auto".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com/htdocs", #{
@@ -105,7 +111,7 @@ pub mod functions {
         site.look(|session| session.route().to_owned()).unwrap_or_default()
     }
 
-    /// The mode that was asked for: "auto", "active" or "passive".
+    /// The mode that was asked for: "auto", "active", "passive" or "race".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

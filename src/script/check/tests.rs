@@ -101,7 +101,7 @@ fn options_are_looked_at_by_key_and_by_value() {
     assert_eq!(
         connect("mode: \"pasive\""),
         [
-            "1:34 `mode` wants one of \"auto\", \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?"
+            "1:34 `mode` wants one of \"auto\", \"active\", \"passive\", \"race\", got \"pasive\"; did you mean \"passive\"?"
         ]
     );
     assert_eq!(connect("connect_timeout: \"5x\"").len(), 1);

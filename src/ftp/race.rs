@@ -1,0 +1,81 @@
+//! `mode: "race"`: on first contact both modes are tried side by side, and the session that delivers first is kept.
+
+use std::pin::pin;
+
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
+use tokio::time::timeout;
+
+use super::{session::Session, site::Mode};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    limits::RACE_LOGIN_TIME,
+};
+
+impl Session {
+    /// Whether both modes are to be tried at once: nobody knows yet which one works, and either may be used.
+    pub(super) fn wants_race(&self) -> bool {
+        self.site.modes() == (Mode::Race, true) && self.way.known().is_none()
+    }
+}
+
+/// Lets `passive` race against another session that goes active. One of them is kept and has all ways again; it goes
+/// alone where the server lets no second session in.
+pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
+    let Ok(Ok(mut active)) = timeout(RACE_LOGIN_TIME, Box::pin(passive.another())).await else {
+        passive.context.stop.check()?;
+        return Ok(passive);
+    };
+    let notes = passive.way.start_race(Mode::Passive);
+    drop(active.way.start_race(Mode::Active));
+    let (mut kept, other) = match first(&mut passive, &mut active).await {
+        Ok(Mode::Active) => (active, passive),
+        Ok(_) => (passive, active),
+        Err(faults) => {
+            passive.context.stop.check()?;
+            match faults.map(|fault| fault.kind == Kind::DataConnection) {
+                [true, true] => {
+                    let fault = passive.no_way_besides(&active);
+                    leave(passive);
+                    leave(active);
+                    return Err(fault);
+                }
+                // What else failed, such as the right to list the folder, says nothing against a mode.
+                [true, false] => (active, passive),
+                [false, _] => (passive, active),
+            }
+        }
+    };
+    kept.finish_race(&other, notes);
+    leave(other);
+    Ok(kept)
+}
+
+/// The mode that delivers a listing first, or what kept passive mode and then active mode from it.
+async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Fault; 2]> {
+    let sides = (pin!(deliver(passive)), pin!(deliver(active)));
+    match select(sides.0, sides.1).await {
+        Either::Left((Ok(()), _)) => Ok(Mode::Passive),
+        Either::Right((Ok(()), _)) => Ok(Mode::Active),
+        Either::Left((Err(fault), active)) => match active.await {
+            Ok(()) => Ok(Mode::Active),
+            Err(other) => Err([fault, other]),
+        },
+        Either::Right((Err(other), passive)) => match passive.await {
+            Ok(()) => Ok(Mode::Passive),
+            Err(fault) => Err([fault, other]),
+        },
+    }
+}
+
+/// Says goodbye and waits for no answer: whoever has won goes on at once.
+fn leave(session: Session) {
+    let _ = Box::pin(session.close()).now_or_never();
+}
+
+async fn deliver(session: &mut Session) -> Outcome<()> {
+    let here = session.folder().clone();
+    Box::pin(session.list(&here)).await.map(drop)
+}

@@ -1,0 +1,234 @@
+//! Both modes at once: who wins, and what becomes of the other.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{Bench, bench, get, path};
+use crate::{
+    clock::Clock,
+    fault::{Kind, Outcome},
+    ftp::{
+        context::Context,
+        session::Session,
+        site::{Mode, Site},
+    },
+    memory::Memory,
+    observe::{Event, Observer, Sink},
+    rehearse::{Plan, Server, Setup},
+    stop::Stop,
+};
+
+/// Less than a step may take: nobody waited for the side that fails.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+fn race(plans: &[&str]) -> Bench {
+    let mut bench = bench(plans, false);
+    bench.site.mode = Mode::Race;
+    bench.file("a", "bytes");
+    bench
+}
+
+impl Bench {
+    /// Another server on the same folder, which takes so many sessions, and the way to it.
+    fn limited(&self, sessions_max: usize, plan: Option<&str>) -> (Server, Site) {
+        let plans = plan.map(|plan| Plan::parse(plan).unwrap()).into_iter().collect();
+        let setup = Setup { plans, sessions_max, ..Setup::at(self.folder.path()) };
+        let server = Server::start(setup).unwrap();
+        let site = Site { port: server.address().port(), ..self.site.clone() };
+        (server, site)
+    }
+}
+
+/// The steps that have worked.
+fn ways(session: &Session) -> Vec<&str> {
+    let worked = session.attempts().iter().filter(|attempt| attempt.worked);
+    worked.map(|attempt| attempt.step).collect()
+}
+
+/// Opens a session, within the time of those that wait for nothing.
+async fn at_once(bench: &Bench) -> Outcome<Session> {
+    let started = Instant::now();
+    let opened = bench.open().await;
+    assert!(started.elapsed() < AT_ONCE, "{:?}\n{:#?}", started.elapsed(), bench.server.log());
+    opened
+}
+
+#[tokio::test]
+async fn the_first_to_deliver_is_kept_and_carries_everything_from_then_on() {
+    for tls in [false, true] {
+        let mut bench = bench(&[], tls);
+        bench.site.mode = Mode::Race;
+        bench.file("a", "bytes");
+        let mut session = at_once(&bench).await.unwrap();
+        let won = session.route();
+        assert_eq!(bench.count("USER"), 2);
+        for _ in 0..3 {
+            assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+        }
+        assert!(ways(&session).ends_with(&[won; 4]), "{:?}", session.attempts());
+        assert_eq!(session.site().mode.word(), "race");
+        assert_eq!(bench.count("USER"), 2, "no session was made anew");
+        // Those that are made later for parallel work race no more.
+        let mut other = session.another().await.unwrap();
+        assert_eq!(get(&mut other, "/a").await.1, b"bytes");
+        assert_eq!((ways(&other), bench.count("USER")), (vec![won], 3));
+    }
+}
+
+#[tokio::test]
+async fn the_session_that_lost_is_gone() {
+    for plan in [None, Some("active-silent"), Some("pasv-blackhole"), Some("pasv-refused")] {
+        let bench = race(&[]);
+        let (server, site) = bench.limited(2, plan);
+        let session = Session::open(site, Context::default()).await.unwrap();
+        let started = Instant::now();
+        let other = loop {
+            match session.another().await {
+                Ok(other) => break other,
+                Err(fault) => assert_eq!(fault.code, 421, "{fault}"),
+            }
+            assert!(started.elapsed() < AT_ONCE, "{plan:?}\n{:#?}", server.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        // Two are all that the server takes.
+        assert_eq!(other.another().await.unwrap_err().code, 421);
+    }
+}
+
+#[tokio::test]
+async fn a_side_that_has_failed_says_goodbye() {
+    let bench = race(&["slow=400*1", "active-refused"]);
+    let session = bench.open().await.unwrap();
+    assert_eq!(session.route(), "epsv");
+    session.close().await;
+    assert_eq!(bench.count("QUIT"), 2, "{:#?}", bench.server.log());
+}
+
+#[tokio::test]
+async fn the_mode_that_works_wins_without_waiting_for_the_other() {
+    for (plan, route) in [
+        ("active-silent", "epsv"),
+        ("active-refused", "epsv"),
+        ("active-425", "epsv"),
+        ("pasv-blackhole", "eprt"),
+        ("pasv-dead", "eprt"),
+        ("pasv-refused", "eprt"),
+    ] {
+        let bench = race(&[plan]);
+        let mut session = at_once(&bench).await.unwrap();
+        assert_eq!(get(&mut session, "/a").await.1, b"bytes", "{plan}");
+        assert_eq!((session.route(), ways(&session)), (route, vec![route; 2]), "{plan}");
+        assert_eq!(session.folder(), &path("/"));
+    }
+}
+
+#[tokio::test]
+async fn the_folder_of_the_session_is_what_is_listed() {
+    let mut bench = race(&[]);
+    std::fs::create_dir(bench.folder.path().join("in")).unwrap();
+    bench.file("in/b", "more");
+    bench.site.folder = Some(path("/in"));
+    let mut session = at_once(&bench).await.unwrap();
+    assert_eq!(session.folder(), &path("/in"));
+    assert!(bench.commands().contains(&"MLSD /in".to_owned()), "{:#?}", bench.server.log());
+    assert_eq!(get(&mut session, "b").await.1, b"more");
+}
+
+#[tokio::test]
+async fn a_fault_names_what_both_modes_ended_with() {
+    let bench = race(&["pasv-dead", "active-425"]);
+    let fault = at_once(&bench).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::DataConnection);
+    let (start, rest) = fault.message.split_once("passive: cannot connect to").unwrap();
+    assert_eq!(start, "no data connection could be made, in either mode: ");
+    assert!(rest.contains("; active: the server said \"425"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_folder_that_may_not_be_listed_is_nobodys_defeat() {
+    let bench = race(&["reply=MLSD:550 no"]);
+    let mut session = at_once(&bench).await.unwrap();
+    assert_eq!((session.route(), bench.count("USER")), ("", 2));
+    assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+    assert_eq!(session.route(), "epsv");
+    // A mode that has no data connection either is left alone.
+    let bench = race(&["reply=MLSD:550 no*2", "pasv-refused"]);
+    let mut session = at_once(&bench).await.unwrap();
+    assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+    assert_eq!(ways(&session), ["eprt"]);
+}
+
+#[tokio::test]
+async fn where_one_session_is_allowed_it_goes_alone() {
+    for (plan, route) in [(None, "epsv"), (Some("pasv-refused"), "eprt")] {
+        let bench = race(&[]);
+        let (_server, site) = bench.limited(1, plan);
+        let mut session = Session::open(site, Context::default()).await.unwrap();
+        assert_eq!(session.route(), "");
+        assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+        assert_eq!(ways(&session), [route]);
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_fall_back_does_not_race() {
+    let mut bench = race(&[]);
+    bench.site.fallback = false;
+    let mut session = bench.open().await.unwrap();
+    assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+    assert_eq!((session.route(), bench.count("USER")), ("epsv", 1));
+}
+
+/// The lines about ways that a user reads.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Sink for Told {
+    fn event(&self, event: &Event) {
+        let line = match event {
+            Event::Said { text, .. } => text.clone(),
+            Event::FellBack { from, to, .. } => format!("from {from} to {to}"),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test]
+async fn the_winner_is_remembered_and_the_next_run_opens_one_session() {
+    for (plan, route) in [("active-refused", "epsv"), ("pasv-refused", "eprt")] {
+        let state = tempfile::tempdir().unwrap();
+        let bench = race(&[plan]);
+        let told: Arc<Told> = Arc::default();
+        for logins in [2, 3, 4] {
+            let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
+            let clock = Clock::standing_at(1_000);
+            let memory = Memory::named(state.path(), observer.clone(), clock);
+            let context =
+                Context { observer, memory: Some(Arc::new(memory)), ..Context::default() };
+            let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+            assert_eq!(get(&mut session, "/a").await.1, b"bytes");
+            assert_eq!((session.route(), bench.count("USER")), (route, logins), "{plan}");
+            session.close().await;
+        }
+        assert!(told.0.lock().unwrap().is_empty(), "{:?}", told.0.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_signal_to_stop_ends_a_race() {
+    let bench = race(&["pasv-blackhole", "active-silent"]);
+    let stop = Stop::new();
+    let context = Context { stop: stop.clone(), ..Context::default() };
+    let started = Instant::now();
+    let signal = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stop.set();
+    };
+    let (opened, ()) = tokio::join!(Session::open(bench.site.clone(), context), signal);
+    assert_eq!(opened.unwrap_err().kind, Kind::Interrupted);
+    assert!(started.elapsed() < AT_ONCE);
+    assert!(bench.count("USER") == 2, "it had begun");
+}
