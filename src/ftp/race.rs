@@ -18,8 +18,7 @@ impl Session {
     /// Whether both modes are to be tried at once: nobody knows yet which one works, and either may be used.
     pub(super) fn wants_race(&self) -> bool {
         // Through a proxy nobody can connect to us, so there is nothing to race with.
-        let may_fall_back = self.site.modes() == (Mode::Race, true);
-        may_fall_back && self.way.known().is_none()
+        self.site.modes() == (Mode::Race, true) && self.way.known().is_none()
     }
 }
 

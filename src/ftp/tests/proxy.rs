@@ -228,6 +228,15 @@ async fn active_mode_is_left_at_once_and_one_line_says_so() {
     round_trip(&bench).await.unwrap();
 }
 
+#[tokio::test]
+async fn no_race_is_run_through_a_proxy() {
+    let gate = Gate::start("http", Manner::Serve).await;
+    let mut bench = bench(&[], false).through(&gate, "");
+    bench.site.mode = Mode::Race;
+    let session = round_trip(&bench).await.unwrap();
+    assert_eq!((session.route(), bench.count("USER"), bench.count("EPRT")), ("epsv", 1, 0));
+}
+
 /// A memory that takes in everything, and knows of one way.
 #[derive(Debug)]
 struct Learnt(Mutex<Vec<(Place, Known)>>, Option<Step>);

@@ -70,7 +70,8 @@ pub mod functions {
     ///
     /// In mode "race", where nothing is known of the server yet, passive and active are tried side by side on two
     /// sessions, and the first that delivers a listing is kept; `data_connection` is raised when neither does. With
-    /// something remembered, with `fallback` false, or where the server lets no second session in, it is as "auto".
+    /// something remembered, with `fallback` false, with a proxy, or where the server lets no second session in, it is as
+    /// "auto".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com/htdocs", #{
