@@ -156,7 +156,8 @@ impl Wire {
             Ok(tls) => {
                 let session = tls.get_ref().1;
                 let mut shared = self.link.lock();
-                shared.tls = session.protocol_version().map(|version| format!("{version:?}"));
+                let version = session.protocol_version();
+                shared.tls = version.map(|version| format!("{version:?}").replace('_', "."));
                 shared.certificate = session
                     .peer_certificates()
                     .and_then(|chain| chain.first())

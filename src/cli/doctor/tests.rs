@@ -53,7 +53,7 @@ fn door(tls: Tls, trials: Vec<Trial>) -> Door {
         pin: "ab".repeat(32),
     };
     let protection =
-        Protection { version: "TLSv1_3".into(), certificate: Some(certificate), distrust: None };
+        Protection { version: "TLSv1.3".into(), certificate: Some(certificate), distrust: None };
     Door {
         tls,
         address: address.parse().unwrap(),

@@ -309,7 +309,7 @@ fn place(survey: &Survey, door: &Door) -> String {
 }
 
 fn version(protection: &Protection) -> String {
-    protection.version.replace("TLSv1_", "TLS 1.")
+    protection.version.replace("TLSv1.", "TLS 1.")
 }
 
 fn named(name: &str) -> &str {

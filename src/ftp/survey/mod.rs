@@ -142,7 +142,7 @@ pub enum Entry {
 /// TLS of a control connection.
 #[derive(Debug, Clone)]
 pub struct Protection {
-    /// `TLSv1_3`, `TLSv1_2`.
+    /// `TLSv1.3`, `TLSv1.2`.
     pub version: String,
     /// Whom we talk to.
     pub certificate: Option<Certificate>,
