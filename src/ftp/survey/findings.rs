@@ -273,19 +273,23 @@ impl List {
                 },
             )
             .collect();
-        let hash = if hashes.is_empty() {
-            "no checksums".to_owned()
-        } else {
-            format!("checksums by {}", hashes.join(", "))
-        };
-        let yes = |is: bool, name: &str| if is { name.to_owned() } else { format!("no {name}") };
-        self.note(format!(
-            "{}, {}, {}, {}, {hash}",
-            yes(has("MLSD") || has("MLST"), "MLSD"),
-            yes(server.restarts.unwrap_or(false), "REST"),
-            yes(has("MFMT"), "MFMT"),
-            yes(has("UTF8"), "UTF8"),
-        ));
+        let by =
+            if hashes.is_empty() { String::new() } else { format!(" by {}", hashes.join(", ")) };
+        let checksums = format!("checksums{by}");
+        let abilities = [
+            (has("MLSD") || has("MLST"), "MLSD".to_owned()),
+            (server.restarts.unwrap_or(false), "REST".to_owned()),
+            (has("MFMT"), "MFMT".to_owned()),
+            (has("UTF8"), "UTF8".to_owned()),
+            (!hashes.is_empty(), checksums),
+        ];
+        for (is_there, verb) in [(true, "has"), (false, "has no")] {
+            let named = abilities.iter().filter(|(is, _)| *is == is_there);
+            let named: Vec<_> = named.map(|(_, name)| name.as_str()).collect();
+            if !named.is_empty() {
+                self.note(format!("it {verb} {}", named.join(", ")));
+            }
+        }
         if let Some(system) = &server.system {
             self.note(format!("its system: {}", visible(system)));
         }
