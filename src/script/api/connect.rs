@@ -55,7 +55,7 @@ pub mod functions {
     ///   other
     /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
     /// - `source_address`: the address to connect from
-    /// - `proxy`: "socks5://[user:password@]host[:1080]" or "http://[user:password@]host[:8080]"; it carries every
+    /// - `proxy`: `"socks5://[user:password@]host[:1080]"` or `"http://[user:password@]host[:8080]"`; it carries every
     ///   connection of the session, in passive mode, and looks up the server's name. `secret("NAME")` gives one that
     ///   has a password in it
     /// - `tls`: "off", "explicit" or "implicit", in place of what the URL says
