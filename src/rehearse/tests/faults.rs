@@ -50,8 +50,8 @@ pub(super) const CASES: &[Case] = &[
     ("active-late=100", |scratch| {
         let mut client = scratch.client();
         let listener = client.active();
-        client.begin("RETR a.txt");
         let started = Instant::now();
+        client.begin("RETR a.txt");
         assert_eq!(all(listener.accept().unwrap().0).unwrap(), TEXT);
         assert!(started.elapsed() >= Duration::from_millis(90));
     }),
