@@ -73,7 +73,10 @@ async fn s38_a_reset_or_a_bad_final_reply_is_a_failure() {
         ("stall=40", Kind::Timeout),
     ] {
         let mut bench = bench(&[plan], false);
-        bench.site.data_timeout = std::time::Duration::from_millis(300);
+        if kind == Kind::Timeout {
+            bench.site.data_timeout = std::time::Duration::from_millis(300);
+            bench.site.reply_timeout = std::time::Duration::from_secs(3);
+        }
         bench.file("a", [7; 100]);
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
@@ -103,7 +106,7 @@ async fn s40_s45_binary_comes_before_any_size_or_transfer_also_on_a_new_connecti
     let mut session = bench.open().await.unwrap();
     put(&mut session, "/a", &every_byte).await.unwrap();
     session.quote(b"NOOP").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    bench.until_said("421").await;
     assert_eq!(get(&mut session, "/a").await.1, every_byte);
     // A script that asks for text gets it for no longer than its own command.
     session.quote(b"TYPE A").await.unwrap();

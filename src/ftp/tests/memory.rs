@@ -316,7 +316,7 @@ async fn what_is_learnt_in_another_network_is_noted_for_that_one() {
     // The laptop is carried home, and the server has had enough of the old connection.
     session.site.source_address = Some("127.0.7.1".parse().unwrap());
     session.quote(b"NOOP").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    bench.until_said("421").await;
     get(&mut session, "/a").await.0.unwrap();
     let networks: Vec<_> =
         memory.remembered.lock().unwrap().iter().map(|place| place.network.clone()).collect();

@@ -52,9 +52,9 @@ fn bench_with(plans: &[&str], tls: Option<Tls>) -> Bench {
     site.port = server.address().port();
     site.user = "tester".into();
     site.password = Some(Secret::new("secret"));
-    // Long enough for the late replies of the plans, short enough to wait for those that never come.
-    site.reply_timeout = Duration::from_secs(1);
-    site.data_timeout = Duration::from_secs(3);
+    // Longer than the busiest machine takes; tests that wait for what never comes say so.
+    site.reply_timeout = Duration::from_secs(20);
+    site.data_timeout = Duration::from_secs(20);
     if let Some(start) = start {
         let is_implicit = start == crate::rehearse::Start::Implicit;
         site.tls = if is_implicit { Protection::Implicit } else { Protection::Explicit };
@@ -77,6 +77,15 @@ impl Bench {
     fn commands(&self) -> Vec<String> {
         let log = self.server.log();
         log.iter().filter_map(|line| Some(line.split_once(" > ")?.1.to_owned())).collect()
+    }
+
+    /// Waits until the server has said `words` to a session, and a moment more in which they arrive.
+    async fn until_said(&self, words: &str) {
+        let said = || self.server.log().iter().any(|line| line.contains(&format!(" < {words}")));
+        while !said() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     fn count(&self, verb: &str) -> usize {

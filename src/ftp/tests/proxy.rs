@@ -87,7 +87,7 @@ async fn a_new_connection_goes_through_the_proxy_as_well() {
     let bench = bench(&["leave-after=NOOP*1"], false).through(&gate, "");
     let mut session = bench.open().await.unwrap();
     session.quote(b"NOOP").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    bench.until_said("421").await;
     put(&mut session, "/a", b"bytes").await.unwrap();
     let other = session.another().await.unwrap();
     let controls = gate.asked().iter().filter(|to| **to == bench.control()).count();
@@ -141,13 +141,15 @@ async fn a_proxy_that_does_not_connect_is_a_clear_fault() {
     ] {
         let gate = Gate::start(tongue, manner).await;
         let mut bench = bench(&[], false).through(&gate, "me:hunter2@");
-        bench.site.connect_timeout = Duration::from_millis(300);
+        if kind == Kind::Timeout {
+            bench.site.connect_timeout = Duration::from_millis(300);
+        }
         let started = Instant::now();
         let fault = bench.open().await.unwrap_err();
         assert_eq!(fault.kind, kind, "{tongue} {manner:?}: {fault}");
         assert!(fault.message.contains(words), "{tongue} {manner:?}: {fault}");
         assert!(!fault.to_string().contains("hunter2"), "{fault}");
-        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!((gate.came(), bench.server.log().len()), (1, 0));
     }
 }

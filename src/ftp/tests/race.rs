@@ -20,8 +20,8 @@ use crate::{
     stop::Stop,
 };
 
-/// Less than a step may take: nobody waited for the side that fails.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Less than the last step of a mode may take: nobody waited for the side that fails.
+const AT_ONCE: Duration = Duration::from_secs(6);
 
 fn race(plans: &[&str]) -> Bench {
     let mut bench = bench(plans, false);

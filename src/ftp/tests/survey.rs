@@ -69,7 +69,9 @@ async fn what_one_mode_does_not_do_is_said_and_the_other_one_is_recommended() {
         ("active-silent", Mode::Passive, &[Step::Epsv, Step::Pasv], "did not connect"),
     ] {
         let mut bench = bench(&[plan], false);
-        bench.site.connect_timeout = Duration::from_millis(300);
+        if plan == "active-silent" {
+            bench.site.connect_timeout = Duration::from_secs(1);
+        }
         let (found, verdict) = examine(&bench).await;
         assert_eq!(working(&found, Protection::Off), works, "{plan}");
         assert_eq!(verdict.mode, Some(mode), "{plan}");
@@ -83,8 +85,7 @@ async fn what_one_mode_does_not_do_is_said_and_the_other_one_is_recommended() {
 
 #[tokio::test]
 async fn where_no_mode_works_the_verdict_says_why() {
-    let mut bench = bench(&["pasv-refused", "active-425"], false);
-    bench.site.connect_timeout = Duration::from_millis(300);
+    let bench = bench(&["pasv-refused", "active-425"], false);
     let (_, verdict) = examine(&bench).await;
     assert_eq!(verdict.mode, None);
     assert!(verdict.sentence.starts_with("The login works, but no data comes through"));
@@ -189,7 +190,8 @@ async fn what_cannot_be_removed_is_named() {
 #[tokio::test]
 async fn what_ends_midway_leaves_nothing_either() {
     for plan in ["drop-after=100", "short=100", "hang-up-after=STOR", "lost-reply=STOR*1"] {
-        let bench = bench(&[plan], false);
+        let mut bench = bench(&[plan], false);
+        bench.site.reply_timeout = Duration::from_secs(4);
         let (found, _) = examine(&bench).await;
         assert!(found.left.is_empty(), "{plan}: {:?}", found.left);
         assert!(bench.names().is_empty(), "{plan}: something is left");
@@ -199,9 +201,10 @@ async fn what_ends_midway_leaves_nothing_either() {
 #[tokio::test]
 async fn when_the_time_is_over_what_was_seen_is_told() {
     let bench = bench(&["active-silent"], false);
-    let time = Duration::from_millis(700);
+    // Long enough for the passive modes, shorter than what is waited for in active mode.
+    let time = Duration::from_secs(4);
     let (found, verdict) = look(&bench, &Options { time, ..Options::default() }).await;
-    assert!(found.is_cut_short && found.took < Duration::from_secs(4), "{:?}", found.took);
+    assert!(found.is_cut_short && found.took < 5 * time, "{:?}", found.took);
     assert_eq!(working(&found, Protection::Off), [Step::Epsv, Step::Pasv]);
     assert_eq!(verdict.mode, Some(Mode::Passive));
     assert!(bench.names().is_empty());

@@ -118,7 +118,8 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
         let started = Instant::now();
         let fault = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
         assert_eq!(fault.kind, Kind::Interrupted, "{fault}");
-        assert!(started.elapsed() < Duration::from_secs(2));
+        // The source has no end: without the stop this would last for ever.
+        assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
         assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
     }
@@ -126,12 +127,12 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
 
 #[tokio::test]
 async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
-    let mut bench = bench(&["stor-stall=5"], false);
-    bench.site.data_timeout = Duration::from_secs(20);
+    let bench = bench(&["stor-stall=5"], false);
     let stop = Stop::new();
     let context = Context { stop: stop.within(Duration::from_millis(300)), ..Context::default() };
     let mut session = Session::open(bench.site.clone(), context).await.unwrap();
     let started = Instant::now();
     put(&mut session, "/a", &vec![7; 50_000_000]).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let took = started.elapsed();
+    assert!(took < bench.site.data_timeout / 2, "{took:?}");
 }

@@ -70,7 +70,7 @@ async fn a_transfer_answered_425_goes_another_way_and_is_no_failure() {
 async fn a_server_that_never_connects_is_left_for_passive_mode() {
     let mut bench = bench(&["active-silent"], false);
     bench.site.mode = Mode::Active;
-    bench.site.connect_timeout = std::time::Duration::from_millis(300);
+    bench.site.connect_timeout = std::time::Duration::from_secs(1);
     bench.file("a", "bytes");
     let mut session = bench.open().await.unwrap();
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");

@@ -83,7 +83,7 @@ impl Bench {
         site.port = server.address().port();
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
-        site.reply_timeout = Duration::from_secs(3);
+        site.reply_timeout = Duration::from_secs(20);
         Self { scratch, server, site }
     }
 

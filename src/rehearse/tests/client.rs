@@ -10,7 +10,7 @@ use std::{
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
 /// Longer than anything the tests wait for on purpose.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection under TLS.
 pub(super) type Secure = StreamOwned<ClientConnection, TcpStream>;

@@ -352,7 +352,7 @@ fn commands_in_one_packet_are_answered_in_their_order() {
 fn limits_hold() {
     let scratch = Scratch::with(|setup| {
         setup.sessions_max = 1;
-        setup.idle_timeout = Duration::from_millis(200);
+        setup.idle_timeout = Duration::from_secs(3);
         setup.open_timeout = Duration::from_millis(100);
     });
     let mut client = scratch.client();

@@ -6,7 +6,11 @@ mod faults;
 mod secure;
 mod talks;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tempfile::TempDir;
 
@@ -48,6 +52,16 @@ impl Scratch {
         assert!(client.reply().starts_with("220"));
         client.login();
         client
+    }
+
+    /// Waits until the server has done what it does without saying so.
+    #[expect(clippy::disallowed_methods, reason = "a test has no `Stop` to wait on")]
+    fn until(&self, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + client::PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < end, "it never came: {:#?}", self.server.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn path(&self) -> &Path {

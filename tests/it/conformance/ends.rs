@@ -126,7 +126,7 @@ fn a_stop_in_the_middle_of_an_upload_is_quick_and_leaves_no_temporary_name() {
         };
         let (fault, took) = run(work);
         assert_eq!(fault.kind, Sort::Interrupted, "{cell}: {fault}");
-        assert!(took < Duration::from_secs(2), "{cell}: {took:?}");
+        assert!(took < Duration::from_secs(10), "{cell}: {took:?}");
         assert_eq!(names(server), ["a"], "{cell}\n{}", server.log());
         assert_eq!(server.bytes("a"), b"old");
     });

@@ -18,6 +18,8 @@ site.close();
 "#;
 /// The longest way round.
 const TIME_MAX: Duration = Duration::from_secs(12);
+/// It is too long when it was that so many times in a row: others use this machine too.
+const TRIES: usize = 4;
 
 /// A public server, and a client behind a home router.
 const HOME: Plan =
@@ -41,11 +43,19 @@ impl Case {
 
     /// Runs the script from where the client is.
     fn run(&self, mode: &str) -> Ran {
-        let started = Instant::now();
-        let ran = run_in(&self.world.client, &self.server, &OUTSIDE.to_string(), mode, self.tls);
-        let took = started.elapsed();
-        assert!(took < TIME_MAX, "{took:?}");
-        ran
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let started = Instant::now();
+            let host = OUTSIDE.to_string();
+            let ran = run_in(&self.world.client, &self.server, &host, mode, self.tls);
+            let took = started.elapsed();
+            if took < TIME_MAX {
+                return ran;
+            }
+            assert!(tries < TRIES, "{took:?}, and no quicker before that");
+            ran.is_forgotten();
+        }
     }
 }
 

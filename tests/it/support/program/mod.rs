@@ -113,7 +113,7 @@ impl Portolan {
     /// Runs it to its end. It can be run again in the same folder.
     ///
     /// # Panics
-    /// When it does not end within a minute.
+    /// When it does not end within three minutes.
     pub(crate) fn run(&self) -> Ran {
         self.spawn().wait()
     }

@@ -15,7 +15,7 @@ use super::{Folders, Ran};
 use crate::support::{tree::Manifest, wait};
 
 /// After that it is killed and the test fails.
-const TIME_MAX: Duration = Duration::from_mins(1);
+const TIME_MAX: Duration = Duration::from_mins(3);
 
 /// The program while it runs; killed with all its children when dropped.
 pub(crate) struct Running {
@@ -76,7 +76,7 @@ impl Running {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When that takes more than a minute.
+    /// When that takes more than three minutes.
     pub(crate) fn wait(mut self) -> Ran {
         let Some(status) = self.ends_within(TIME_MAX) else {
             panic!("still running after {TIME_MAX:?}\n{}", self.said());

@@ -69,11 +69,12 @@ fn json_is_read_as_one_document() {
 #[test]
 fn a_running_program_can_be_watched_and_interrupted() {
     let running =
-        shell("trap 'exit 130' INT; echo ready; echo set >&2; while :; do sleep 0.01; done")
+        shell("trap 'exit 130' TERM; echo ready; echo set >&2; while :; do sleep 0.01; done")
             .spawn();
     running.until_stdout_has("ready");
     running.until_stderr_has("set");
-    running.signal(Signal::INT);
+    // Not INT: where the tests run in the background, a shell is born deaf to it.
+    running.signal(Signal::TERM);
     running.wait().fails_with(130).stdout("ready\n").stderr("set\n");
     let running = shell("echo ready; sleep 50").spawn();
     running.until_stdout_has("ready");
