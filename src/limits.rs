@@ -116,6 +116,8 @@ pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
 pub const SCRIPT_FUNCTIONS_MAX: usize = 500;
 /// Imported files of one run.
 pub const SCRIPT_MODULES_MAX: usize = 32;
+/// Bytes of a netrc file: hundreds of hosts.
+pub const NETRC_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of one script file.
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).

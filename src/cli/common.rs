@@ -18,6 +18,7 @@ use crate::{
     limits::STOP_TIME_MAX,
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
+        netrc::Netrc,
         secrets,
         site::{Overrides, site_of},
     },
@@ -47,6 +48,10 @@ pub(super) struct Common {
     /// A file with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
     #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Looks up logins in ~/.netrc, or in $NETRC, or in FILE
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's way to say that the value may be left out")]
+    netrc: Option<Option<PathBuf>>,
     #[command(flatten)]
     state: State,
 }
@@ -81,6 +86,20 @@ impl Common {
             return secrets::read_file(file).map(Some);
         }
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
+    }
+
+    /// The logins of `--netrc`; none without it.
+    pub(super) fn netrc(&self) -> Outcome<Netrc> {
+        let (Some(given), None) = (&self.netrc, &self.password_file) else {
+            return Ok(Netrc::default());
+        };
+        let usual = || {
+            let named = std::env::var_os("NETRC").map(PathBuf::from);
+            named.or_else(|| std::env::home_dir().map(|home| home.join(".netrc")))
+        };
+        let none = "--netrc=FILE names the file with the logins: there is no home folder here";
+        let path = given.clone().or_else(usual).ok_or_else(|| Fault::invalid(none))?;
+        Netrc::read(&path)
     }
 
     /// The context of a run, with its sinks and its memory.
@@ -139,6 +158,7 @@ impl Common {
     pub(super) fn site(&self, url: &Url) -> Outcome<Site> {
         let mut site = site_of(url, &self.overrides()?)?;
         site.folder = None;
+        self.netrc()?.complete(&mut site)?;
         if site.password.is_none() {
             site.password = self.password()?;
         }

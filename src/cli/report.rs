@@ -106,7 +106,7 @@ fn hint(fault: &Fault) -> Option<&'static str> {
             Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
         }
         (Kind::Denied, 530) => Some(
-            "check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD",
+            "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
         ),
         (Kind::DataConnection, _) if fault.message.contains("`fallback` is off") => {
             Some("with `fallback: true` the other mode is tried as well")

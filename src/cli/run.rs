@@ -53,6 +53,7 @@ pub(super) fn settings(
         args,
         overrides: common.overrides()?,
         password: common.password()?,
+        netrc: common.netrc()?,
         rehearsal: None,
         job: JobFacts { name, ..JobFacts::default() },
     })

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod path;
 pub mod proxy;
 mod race;
+pub mod rate;
 mod remove;
 pub mod reply;
 pub mod secret;

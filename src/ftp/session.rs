@@ -1,6 +1,6 @@
 //! A session: a control connection that is logged in, and what is known of its server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -10,6 +10,7 @@ use super::{
     login::{self, Features},
     path::RemotePath,
     race,
+    rate::Rate,
     reply::Reply,
     secure::Security,
     site::{Mode, Site},
@@ -87,6 +88,11 @@ impl Session {
     /// What it is connected to.
     pub const fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// Lets no more than `rate` through from now on, and gives what held before.
+    pub const fn limit_rate(&mut self, rate: Option<Arc<Rate>>) -> Option<Arc<Rate>> {
+        std::mem::replace(&mut self.site.rate, rate)
     }
 
     /// The run it belongs to.

@@ -4,10 +4,11 @@ use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
-use super::{path::RemotePath, proxy::Proxy, secret::Secret};
+use super::{path::RemotePath, proxy::Proxy, rate::Rate, secret::Secret};
 use crate::{
     fault::{Fault, Outcome},
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
@@ -117,6 +118,8 @@ pub struct Site {
     pub source_address: Option<IpAddr>,
     /// What every connection goes through.
     pub proxy: Option<Proxy>,
+    /// How fast bytes may pass, over all sessions with this server together.
+    pub rate: Option<Arc<Rate>>,
     /// Time to make a connection.
     pub connect_timeout: Duration,
     /// Time without a byte on a data connection.
@@ -173,6 +176,7 @@ impl Site {
             external_address: None,
             source_address: None,
             proxy: None,
+            rate: None,
             connect_timeout: CONNECT_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use super::{
     budget::{Budget, limit},
     engine,
+    netrc::Netrc,
     overlay::Overlay,
     raise::{Failure, RhaiResultOf, raised},
     site::Overrides,
@@ -46,6 +47,8 @@ pub struct Settings {
     pub overrides: Overrides,
     /// The password where neither script nor URL has one.
     pub password: Option<Secret>,
+    /// Where logins are looked up that neither script nor URL completes (`--netrc`).
+    pub netrc: Netrc,
     /// Where everything goes in a rehearsal, in place of the real servers and files.
     pub rehearsal: Option<Rehearsal>,
     /// What the script learns of its job.
@@ -141,7 +144,8 @@ impl Run {
     }
 
     /// `site`, or the embedded server in its place.
-    pub fn aim(&self, mut site: Site) -> Site {
+    pub fn aim(&self, mut site: Site) -> Outcome<Site> {
+        self.settings.netrc.complete(&mut site)?;
         if site.password.is_none() {
             site.password.clone_from(&self.settings.password);
         }
@@ -159,7 +163,7 @@ impl Run {
                 site.password = Some(Secret::new("rehearsal"));
             }
         }
-        site
+        Ok(site)
     }
 
     /// Prints a line of the script's output, within its limit.

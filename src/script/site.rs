@@ -1,6 +1,6 @@
 //! The options of `ftp::connect`, read into a [`Site`].
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 use rhai::Map;
 
@@ -9,6 +9,7 @@ use crate::{
     fault::{Fault, Outcome},
     ftp::{
         proxy::Proxy,
+        rate::Rate,
         site::{Mode, Site, Tls},
         url::Url,
     },
@@ -79,7 +80,6 @@ pub(super) fn probe(options: &Map) -> Outcome<()> {
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
-    options.not_yet(&["rate_limit"])?;
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
@@ -107,6 +107,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
         }
         site.tls = tls;
     }
+    put_some(&mut site.rate, rate(options)?);
     put_some(&mut site.trust.ca_file, options.path("ca_file")?);
     put_some(&mut site.trust.client_cert, options.path("client_cert")?);
     put_some(&mut site.trust.client_key, options.path("client_key")?);
@@ -141,6 +142,12 @@ fn put_some<T>(field: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *field = value;
     }
+}
+
+/// How fast bytes may pass: 0 is as fast as they can, which a `--set` may want.
+pub(super) fn rate(options: &Options<'_>) -> Outcome<Option<Arc<Rate>>> {
+    let rate = options.size("rate_limit")?;
+    Ok(rate.map(|bytes| Arc::new(Rate::new(bytes))))
 }
 
 fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {

@@ -121,6 +121,11 @@ impl<'a> Options<'a> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
+    /// A number of bytes.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a size such as 500000 or \"64MiB\"", size)
+    }
+
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
         let Some(word) = self.text(key)? else { return Ok(None) };
@@ -212,6 +217,30 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
+/// `64000`, `"64MiB"`, `"500k"`: with `i` or alone a letter stands for powers of 1024, in `kB` and `MB` of 1000.
+pub fn size(value: &Dynamic) -> Option<u64> {
+    if let Ok(whole) = value.as_int() {
+        return u64::try_from(whole).ok();
+    }
+    let text = value.clone().into_string().ok()?.to_ascii_lowercase();
+    let text = text.trim().trim_end_matches("/s");
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = unit.trim_start();
+    let letters = unit.strip_suffix('b').unwrap_or(unit);
+    let (letter, base) = match letters.strip_suffix('i') {
+        Some(letter) if !letter.is_empty() => (letter, 1024_u32),
+        Some(_) => return None,
+        None if unit.len() == 2 => (letters, 1000),
+        None => (letters, 1024),
+    };
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == letter)?;
+    let bytes = number.parse::<f64>().ok()? * f64::from(base).powi(i32::try_from(power).ok()?);
+    // A fraction of a byte is none; 2^53 is the last number that is exact, and more than any file.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in these bounds")]
+    (0.0..=9e15).contains(&bytes).then_some(bytes as u64)
+}
+
 /// The bytes of a text or blob.
 pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
@@ -299,6 +328,30 @@ mod tests {
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
             assert_eq!(duration_text(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("500", 500),
+            ("500b", 500),
+            ("64KiB", 65_536),
+            ("64k", 65_536),
+            ("1.5 MiB", 1_572_864),
+            ("2MB", 2_000_000),
+            ("2mb/s", 2_000_000),
+            ("1G", 1 << 30),
+        ] {
+            assert_eq!(size(&text.into()), Some(bytes), "{text}");
+        }
+        for text in ["", "k", "ib", "5x", "-5", "5ii", "1..5k", "99999999T", "5 k B"] {
+            assert_eq!(size(&text.into()), None, "{text}");
+        }
+        assert_eq!(
+            (size(&7.into()), size(&(-7).into()), size(&true.into())),
+            (Some(7), None, None)
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod limits;
 mod memory;
 mod nat;
 mod oneliners;
+mod options;
 mod readme;
 mod rehearse;
 mod run;

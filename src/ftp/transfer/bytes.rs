@@ -51,7 +51,7 @@ impl Session {
         let mut bytes = 0_u64;
         let copy = async {
             loop {
-                let count = data.read(&mut buffer).await?;
+                let count = data.read(self.piece_of(&mut buffer)).await?;
                 if count == 0 {
                     return Ok(());
                 }
@@ -65,6 +65,7 @@ impl Session {
                     return Err(Fault::new(Kind::Protocol, Side::Server, message));
                 }
                 self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                self.keep_to_rate(count).await?;
             }
         };
         let copied = copy.await;
@@ -114,13 +115,14 @@ impl Session {
         let mut bytes = 0_u64;
         let copy = async {
             loop {
-                let count = source.give(&mut buffer)?;
+                let count = source.give(self.piece_of(&mut buffer))?;
                 if count == 0 {
                     return Ok(());
                 }
                 data.write_all(buffer.get(..count).unwrap_or_default()).await?;
                 bytes += count as u64;
                 self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                self.keep_to_rate(count).await?;
             }
         };
         let copied = copy.await;
@@ -136,6 +138,20 @@ impl Session {
                 Ok(bytes)
             }
         }
+    }
+
+    /// As much of `buffer` as may be filled at once.
+    fn piece_of<'b>(&self, buffer: &'b mut [u8]) -> &'b mut [u8] {
+        let most = buffer.len();
+        let piece = self.site.rate.as_ref().map_or(most, |rate| rate.piece(most));
+        buffer.get_mut(..piece).unwrap_or_default()
+    }
+
+    /// Waits until more bytes may follow these.
+    async fn keep_to_rate(&self, bytes: usize) -> Outcome<()> {
+        let Some(rate) = &self.site.rate else { return Ok(()) };
+        let until = rate.after(bytes);
+        self.context.stop.race(tokio::time::sleep_until(until)).await
     }
 
     /// The session's own buffer: to make and clear another one for each small file costs more than the file.

@@ -21,7 +21,7 @@ fn open(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<R
             let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
             run.context.observer.warn_once(advice);
         }
-        let site = run.aim(site(&url, options, &run.settings.overrides)?);
+        let site = run.aim(site(&url, options, &run.settings.overrides)?)?;
         let session = run.wait(ftp::session::Session::open(site, run.context.clone()))?;
         Ok(Remote::new(session))
     };
@@ -63,7 +63,8 @@ pub mod functions {
     ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
     /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
     /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
-    /// - `parallel`: sessions that a mirror may use
+    /// - `rate_limit`: bytes a second, such as `"2MiB"`, over all sessions with this server; `parallel`: sessions that
+    ///   a mirror may use
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
     /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.

@@ -40,7 +40,7 @@ fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultO
     let examined = || -> Outcome<Map> {
         let url = Url::parse(url)?;
         let (options, connect) = split(options)?;
-        let site = run.aim(site(&url, &connect, &run.settings.overrides)?);
+        let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
         let found = run.wait(survey(&site, &options, &run.context))?;
         let value = value(&found, &verdict(&found));
         let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);

@@ -1,5 +1,7 @@
 //! Files to and from a server, whole.
 
+use std::sync::Arc;
+
 use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     files::{Landing, Reading},
     ftp::{
         path::RemotePath,
+        rate::Rate,
         session::Session,
         transfer::{Known, Moved, Text},
     },
@@ -17,21 +20,45 @@ use crate::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
+        site::rate,
         value::Options,
     },
 };
 
-/// Whether the file's time goes with it; the other options are not there yet.
-fn keeps_time(options: &Map, what: &str) -> Outcome<bool> {
-    let options = Options::new(options, what, TRANSFER)?;
-    options.not_yet(&["resume", "rate_limit"])?;
-    options.flag("verify")?;
-    Ok(options.flag("preserve_times")?.unwrap_or(true))
+/// What the options of one transfer ask for.
+struct Wishes {
+    /// Whether the file's time goes with it.
+    keep_time: bool,
+    /// A limit in place of the session's.
+    rate: Option<Arc<Rate>>,
+}
+
+impl Wishes {
+    fn read(options: &Map, what: &str) -> Outcome<Self> {
+        let options = Options::new(options, what, TRANSFER)?;
+        options.not_yet(&["resume"])?;
+        options.flag("verify")?;
+        let keep_time = options.flag("preserve_times")?.unwrap_or(true);
+        Ok(Self { keep_time, rate: rate(&options)? })
+    }
+
+    /// Does `work` at the rate that is wished for; after it the session's own holds again.
+    async fn hold<T>(
+        self,
+        session: &mut Session,
+        work: impl AsyncFnOnce(&mut Session, bool) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let Some(rate) = self.rate else { return work(session, self.keep_time).await };
+        let usual = session.limit_rate(Some(rate));
+        let done = work(session, self.keep_time).await;
+        session.limit_rate(usual);
+        done
+    }
 }
 
 /// Reads `options` as `get` and `put` do, without a transfer.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
-    keeps_time(options, "a transfer").map(drop)
+    Wishes::read(options, "a transfer").map(drop)
 }
 
 /// The path of a file here: `local` itself, or the remote name in it where it is a folder.
@@ -53,9 +80,12 @@ async fn get_file(
     local: &str,
     options: &Map,
 ) -> Outcome<Moved> {
-    let keep_time = keeps_time(options, "get")?;
+    let wishes = Wishes::read(options, "get")?;
     let landing = Landing::begin(landing_path(run, local, remote)?)?;
-    session.download(remote, landing, Known::default(), keep_time).await
+    let work = async |session: &mut Session, keep_time| {
+        session.download(remote, landing, Known::default(), keep_time).await
+    };
+    wishes.hold(session, work).await
 }
 
 /// The name of a file there: `remote` itself, or the local name in it where it ends with a slash.
@@ -74,10 +104,13 @@ async fn put_file(
     remote: RemotePath,
     options: &Map,
 ) -> Outcome<Moved> {
-    let keep_time = keeps_time(options, "put")?;
+    let wishes = Wishes::read(options, "put")?;
     let remote = target(local, remote)?;
     let reading = Reading::open(run.readable(local)?)?;
-    session.upload_file(reading, &remote, keep_time).await
+    let work = async |session: &mut Session, keep_time| {
+        session.upload_file(reading, &remote, keep_time).await
+    };
+    wishes.hold(session, work).await
 }
 
 /// What one transfer did, as the report of a mirror of one file.
@@ -110,7 +143,8 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: with `preserve_times` (true) the file gets the server's time.
+    /// The same with options: with `preserve_times` (true) the file gets the server's time; `rate_limit` (bytes a
+    /// second, such as `"2MiB"`) holds for this transfer.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
