@@ -8,9 +8,9 @@ use super::{
     report,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
+    fault::{Fault, Outcome},
     files::Reading,
-    ftp::{path::RemotePath, session::Session, url::Url},
+    ftp::{path::RemotePath, url::Url},
     mirror::report::Report,
 };
 
@@ -49,24 +49,13 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             let sent = session.upload_file(reading, &remote, true).await;
             done.add(match sent {
                 Ok(moved) => moved,
-                Err(fault) => return Err(explained(session, &remote, fault).await),
+                Err(fault) => return Err(session.explain_upload(&remote, fault).await),
             });
             session.route().clone_into(&mut done.route);
             Ok(())
         });
         finish(result, &done, &context, json)
     })
-}
-
-/// The fault of an upload, which servers word in their own ways when there is no folder to put the file in.
-async fn explained(session: &mut Session, remote: &RemotePath, fault: Fault) -> Fault {
-    let may_be_missing = matches!(fault.kind, Kind::Refused | Kind::NotFound);
-    if !may_be_missing || session.exists(&remote.parent()).await.unwrap_or(true) {
-        return fault;
-    }
-    let message =
-        format!("there is no folder {} on the server; a script's mkdir makes it", remote.parent());
-    Fault { kind: Kind::NotFound, message, ..fault }
 }
 
 fn remote_path(url: &Url, local: &std::path::Path) -> Outcome<RemotePath> {

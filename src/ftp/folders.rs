@@ -40,6 +40,19 @@ impl Session {
         Ok(self.find(&path).await?.is_some())
     }
 
+    /// The fault of an upload to `path`, which servers word in their own ways when there is no folder to put it in.
+    pub async fn explain_upload(&mut self, path: &RemotePath, fault: Fault) -> Fault {
+        let may_be_missing = matches!(fault.kind, Kind::Refused | Kind::NotFound);
+        let Ok(folder) = self.absolute(path).map(|path| path.parent()) else { return fault };
+        let is_ours = fault.side == Side::Server && may_be_missing;
+        if !is_ours || self.exists(&folder).await.unwrap_or(true) {
+            return fault;
+        }
+        let message =
+            format!("there is no folder {folder} on the server; a script's mkdir makes it");
+        Fault { kind: Kind::NotFound, message, ..fault }
+    }
+
     /// The size of file `path` in bytes.
     pub async fn size(&mut self, path: &RemotePath) -> Outcome<u64> {
         let path = self.absolute(path)?;

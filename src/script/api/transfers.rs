@@ -107,8 +107,12 @@ async fn put_file(
     let wishes = Wishes::read(options, "put")?;
     let remote = target(local, remote)?;
     let reading = Reading::open(run.readable(local)?)?;
-    let work = async |session: &mut Session, keep_time| {
-        session.upload_file(reading, &remote, keep_time).await
+    let work = async |session: &mut Session, keep_time| match session
+        .upload_file(reading, &remote, keep_time)
+        .await
+    {
+        Err(fault) => Err(session.explain_upload(&remote, fault).await),
+        sent => sent,
     };
     wishes.hold(session, work).await
 }

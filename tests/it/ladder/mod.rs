@@ -26,6 +26,8 @@ use crate::support::{
 const ROW_TIME_MAX: Duration = Duration::from_secs(12);
 /// The same where every refusal comes at once.
 const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
+/// The same where the server writes its replies byte by byte, a pause after each; some 3 s on an idle machine.
+const SLOW_TIME_MAX: Duration = Duration::from_mins(1);
 /// A time counts as too long when it was that so many times in a row: others use this machine too.
 const TRIES: usize = 4;
 /// Rows at the same time: most of them wait.
@@ -56,7 +58,11 @@ async fn go_through(row: &Row, stage: &Rehearsal) -> Outcome<Measured> {
     assert_eq!(session.route(), row.route, "{}: {:#?}", row.name, session.attempts());
     session.close().await;
     let name = format!("{}, {}", row.name, row.mode.word());
-    let time_max = if row.waits() { ROW_TIME_MAX } else { REFUSED_TIME_MAX };
+    let time_max = match (row.is_slow(), row.waits()) {
+        (true, _) => SLOW_TIME_MAX,
+        (_, true) => ROW_TIME_MAX,
+        (_, false) => REFUSED_TIME_MAX,
+    };
     Ok(Measured { name, steps, took, time_max })
 }
 

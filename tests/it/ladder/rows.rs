@@ -17,10 +17,14 @@ pub(super) struct Row {
 impl Row {
     /// Whether somebody has to be waited for. Everything else is refused, or works, at once.
     pub(super) fn waits(&self) -> bool {
-        let silent =
-            ["pasv-blackhole", "active-silent", "active-late=", "no-reply=", "slow-control"];
+        let silent = ["pasv-blackhole", "active-silent", "active-late=", "no-reply="];
         let is_silent = |fault: &&str| silent.iter().any(|start| fault.starts_with(start));
-        self.faults.iter().any(|fault| is_silent(&fault))
+        self.faults.iter().any(|fault| is_silent(fault))
+    }
+
+    /// Whether the server takes its time for all that it says, which no choice of a mode makes shorter.
+    pub(super) fn is_slow(&self) -> bool {
+        self.faults.contains(&"slow-control")
     }
 }
 

@@ -54,7 +54,7 @@ impl Case {
                 return ran;
             }
             assert!(tries < TRIES, "{took:?}, and no quicker before that");
-            ran.is_forgotten();
+            ran.forget();
         }
     }
 }

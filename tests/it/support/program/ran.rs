@@ -133,7 +133,7 @@ impl Ran {
     }
 
     /// Nothing is said of it: another one counts.
-    pub(crate) fn is_forgotten(mut self) {
+    pub(crate) fn forget(mut self) {
         self.open = Open { code: false, stdout: false, stderr: false, changes: BTreeSet::new() };
     }
 
