@@ -70,6 +70,11 @@ impl Common {
         self.json
     }
 
+    /// The folder for what outlives a run, where there is one.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.folder()
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
