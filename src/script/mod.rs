@@ -13,6 +13,7 @@ mod overlay;
 pub mod prompt;
 pub mod raise;
 pub mod remote;
+pub mod rules;
 pub mod run;
 pub mod secrets;
 pub mod show;
