@@ -99,9 +99,9 @@ fn the_first_line_that_fails_ends_a_pipe_with_the_code_of_a_run() {
         ),
         ("cd /gone\nrm pub/a.csv\n", 5, "error: /gone: "),
         (
-            "site.gte(\"a\")\nrm pub/a.csv\n",
+            "site.lsit(\"a\")\nrm pub/a.csv\n",
             3,
-            "error: a session has no function `gte`\n  --> input:1:6\n  |\n1 | site.gte(\"a\")\n  |      ^\nhint: did you mean `get`?\n",
+            "error: a session has no function `lsit`\n  --> input:1:6\n  |\n1 | site.lsit(\"a\")\n  |      ^\nhint: did you mean `list`?\n",
         ),
         ("lst pub\nrm pub/a.csv\n", 3, "hint: did you mean `ls`? `help` lists what can be typed\n"),
         (

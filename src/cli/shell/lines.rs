@@ -13,7 +13,7 @@ use rustyline::{
     highlight::{CmdKind, Highlighter},
     hint::Hinter,
     history::FileHistory,
-    validate::Validator,
+    validate::{ValidationContext, ValidationResult, Validator},
 };
 
 use super::history::may_keep;
@@ -21,11 +21,8 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::secret::Secret,
     limits::PROMPT_LINES_KEPT_MAX,
-    script::prompt::{self, Prompt},
+    script::prompt::{self, Prompt, Reader},
 };
-
-/// What stands before the lines that go on.
-const MORE: &str = "... ";
 
 /// Lines, one piece of script after the other.
 pub(super) enum Lines {
@@ -62,52 +59,14 @@ impl Lines {
 
     /// The next line, with those that it goes on in; nothing at the end.
     pub(super) fn next(&mut self, prompt: &Prompt) -> Outcome<Option<String>> {
-        let mut text = String::new();
-        if let Self::Typed { editor, .. } = self {
-            editor.set_helper(Some(Keys(prompt.completer())));
+        let text = match self {
+            Self::Typed { editor, .. } => typed(editor, prompt)?,
+            Self::Piped(lines) => piped(lines, prompt)?,
+        };
+        if let Some(text) = &text {
+            self.keep(text);
         }
-        let title = format!("{}> ", prompt.title());
-        loop {
-            let head = if text.is_empty() { title.as_str() } else { MORE };
-            let line = match self.one(head) {
-                Ok(Some(line)) => line,
-                // What was begun is thrown away, and so is the end of a pipe that breaks off: it must be read whole.
-                Ok(None) if text.is_empty() => return Ok(None),
-                Ok(None) => break,
-                Err(fault) if fault.kind == Kind::Interrupted => {
-                    text.clear();
-                    continue;
-                }
-                Err(fault) => return Err(fault),
-            };
-            let is_end = line.trim().is_empty();
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&line);
-            if is_end || !prompt.is_unfinished(&text) {
-                break;
-            }
-        }
-        self.keep(&text);
-        Ok(Some(text))
-    }
-
-    fn one(&mut self, head: &str) -> Outcome<Option<String>> {
-        match self {
-            Self::Typed { editor, .. } => match editor.readline(head) {
-                Ok(line) => Ok(Some(line)),
-                Err(ReadlineError::Eof) => Ok(None),
-                Err(ReadlineError::Interrupted) => {
-                    Err(Fault::new(Kind::Interrupted, Side::Here, "interrupted"))
-                }
-                Err(error) => Err(trouble(&error)),
-            },
-            Self::Piped(lines) => {
-                let line = lines.next().transpose();
-                line.map_err(|error| Fault::local("read standard input", "-", error))
-            }
-        }
+        Ok(text)
     }
 
     fn keep(&mut self, text: &str) {
@@ -122,12 +81,46 @@ impl Lines {
     }
 }
 
+fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Outcome<Option<String>> {
+    editor.set_helper(Some(Keys { completer: prompt.completer(), reader: prompt.reader() }));
+    loop {
+        match editor.readline(&format!("{}> ", prompt.title())) {
+            Ok(line) => return Ok(Some(line)),
+            Err(ReadlineError::Eof) => return Ok(None),
+            // What was begun is thrown away.
+            Err(ReadlineError::Interrupted) => {}
+            Err(error) => return Err(trouble(&error)),
+        }
+    }
+}
+
+fn piped(
+    lines: &mut io::Lines<io::StdinLock<'static>>,
+    prompt: &Prompt,
+) -> Outcome<Option<String>> {
+    let reader = prompt.reader();
+    let mut text: Option<String> = None;
+    for line in lines {
+        let line = line.map_err(|error| Fault::local("read standard input", "-", error))?;
+        let whole = text.map_or_else(|| line.clone(), |text| format!("{text}\n{line}"));
+        if !reader.is_unfinished(&whole) {
+            return Ok(Some(whole));
+        }
+        text = Some(whole);
+    }
+    // A pipe that ends in the midst of something: reading it will say what is missing.
+    Ok(text)
+}
+
 fn trouble(error: &ReadlineError) -> Fault {
     Fault::new(Kind::Local, Side::Here, format!("cannot read from this terminal: {error}"))
 }
 
-/// What Tab does.
-pub(super) struct Keys(Option<prompt::Completer>);
+/// What Tab does, and Enter.
+pub(super) struct Keys {
+    completer: Option<prompt::Completer>,
+    reader: Reader,
+}
 
 impl Completer for Keys {
     type Candidate = Pair;
@@ -140,7 +133,7 @@ impl Completer for Keys {
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let before = line.get(..position).unwrap_or_default();
         let (start, found) =
-            self.0.as_ref().map(|keys| keys.candidates(before)).unwrap_or_default();
+            self.completer.as_ref().map(|one| one.candidates(before)).unwrap_or_default();
         let pair = |one: prompt::Candidate| Pair { display: one.shown, replacement: one.text };
         Ok((start, found.into_iter().map(pair).collect()))
     }
@@ -150,7 +143,12 @@ impl Highlighter for Keys {}
 impl Hinter for Keys {
     type Hint = String;
 }
-impl Validator for Keys {}
+impl Validator for Keys {
+    fn validate(&self, typed: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let goes_on = self.reader.is_unfinished(typed.input());
+        Ok(if goes_on { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+    }
+}
 impl Helper for Keys {}
 
 /// Asks for the password of `user` without showing what is typed; nothing where nothing was typed.

@@ -203,9 +203,9 @@ impl Prompt {
         errors
     }
 
-    /// Whether `text` is the beginning of something: a block without its end, a call without its arguments.
-    pub fn is_unfinished(&self, text: &str) -> bool {
-        shortcuts::of(text).is_none() && is_unfinished(&engine::bare(), &self.scope, text)
+    /// What tells whether a line goes on.
+    pub fn reader(&self) -> Reader {
+        Reader { engine: engine::bare(), scope: self.scope.clone() }
     }
 
     /// What completes lines on this session.
@@ -272,6 +272,21 @@ fn add_shortcut(errors: &mut [Finding], line: &str) {
         (errors.first_mut(), shortcuts::near(word), is_word_alone)
     {
         first.hint = Some(format!("did you mean `{near}`? `help` lists what can be typed"));
+    }
+}
+
+/// Tells whether a line goes on.
+pub struct Reader {
+    engine: Engine,
+    scope: Scope<'static>,
+}
+
+impl Reader {
+    /// Whether `text` is the beginning of something: a block without its end, a call without its arguments. An empty
+    /// line ends it all the same.
+    pub fn is_unfinished(&self, text: &str) -> bool {
+        let is_ended = text.rsplit_once('\n').is_some_and(|(_, last)| last.trim().is_empty());
+        !is_ended && shortcuts::of(text).is_none() && is_unfinished(&self.engine, &self.scope, text)
     }
 }
 

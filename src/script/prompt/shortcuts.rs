@@ -315,7 +315,7 @@ fn call(function: &str, arguments: &[String]) -> Step {
 
 /// The same without its value: what a transfer did has been said by then.
 fn quiet(function: &str, arguments: &[String]) -> Step {
-    Step::Script(format!("site.{function}({});", arguments.join(", ")))
+    Step::Script(format!("site.{function}({}); ()", arguments.join(", ")))
 }
 
 fn has_pattern(word: &Word) -> bool {
@@ -338,7 +338,9 @@ fn all(function: &str, words: &[Word]) -> Step {
 
 /// For each of `words` its files on the server, with `path` in `what`. A pattern without a match is an error.
 fn each_remote(words: &[Word], what: &str) -> Step {
-    Step::Script(words.iter().map(|word| one_remote(word, what)).collect::<Vec<_>>().join(" "))
+    Step::Script(
+        words.iter().map(|word| one_remote(word, what)).collect::<Vec<_>>().join(" ") + " ()",
+    )
 }
 
 fn one_remote(word: &Word, what: &str) -> String {
@@ -364,7 +366,7 @@ fn each_local(words: &[Word]) -> Step {
              for path in all {{ site.put(path, \"./\"); }} }}"
         )
     });
-    Step::Script(each.collect::<Vec<_>>().join(" "))
+    Step::Script(each.collect::<Vec<_>>().join(" ") + " ()")
 }
 
 fn rm(words: &[Word]) -> Step {
@@ -425,19 +427,19 @@ mod tests {
             ("ls pub", r#"site.list("pub")"#),
             ("ls *.csv", r#"site.glob("*.csv")"#),
             (r"ls \*.csv", r#"site.list("*.csv")"#),
-            ("get a.csv", r#"site.get("a.csv", ".");"#),
-            ("get 'a b' c", r#"site.get("a b", "c");"#),
-            ("put a.csv in/", r#"site.put("a.csv", "in/");"#),
+            ("get a.csv", r#"site.get("a.csv", "."); ()"#),
+            ("get 'a b' c", r#"site.get("a b", "c"); ()"#),
+            ("put a.csv in/", r#"site.put("a.csv", "in/"); ()"#),
             ("rm -r old", r#"site.delete_tree("old");"#),
             ("chmod 644 a", r#"site.chmod("a", "644")"#),
             ("quote SITE HELP", r#"site.quote("SITE HELP")"#),
             (
                 "mirror -R --delete dist /htdocs",
-                r#"site.mirror_up("dist", "/htdocs", #{ delete: true, dry_run: false });"#,
+                r#"site.mirror_up("dist", "/htdocs", #{ delete: true, dry_run: false }); ()"#,
             ),
             (
                 "mirror pub/a/",
-                r#"site.mirror_down("pub/a/", "a", #{ delete: false, dry_run: false });"#,
+                r#"site.mirror_down("pub/a/", "a", #{ delete: false, dry_run: false }); ()"#,
             ),
             ("rename a b", r#"site.rename("a", "b")"#),
         ] {
