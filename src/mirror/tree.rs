@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::listing::{Modified, Precision},
+    ftp::listing::Modified,
     limits::ENTRIES_MAX,
     observe::visible::visible,
 };
@@ -76,19 +76,9 @@ impl Node {
         else {
             return None;
         };
-        let unit_ns = unit_ns.max(ns(one_precision.max(two_precision)));
+        let unit_ns = unit_ns.max(one_precision.max(two_precision).nanoseconds());
         let apart_ns = one.as_nanosecond() - two.as_nanosecond();
         Some(if apart_ns.abs() < unit_ns { Ordering::Equal } else { apart_ns.cmp(&0) })
-    }
-}
-
-/// How much a time of this precision may be off.
-const fn ns(precision: Precision) -> i128 {
-    match precision {
-        Precision::Millisecond => 1_000_000,
-        Precision::Second => 1_000_000_000,
-        Precision::Minute => 60 * 1_000_000_000,
-        Precision::Day => 24 * 3600 * 1_000_000_000,
     }
 }
 
