@@ -170,8 +170,7 @@ fn hex(digits: &str) -> Option<u8> {
 
 /// A hash as text.
 pub fn hash_text(hash: &Hash) -> String {
-    hash.iter()
-        .fold(String::with_capacity(2 * hash.len()), |text, byte| text + &format!("{byte:02x}"))
+    hash.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }
 
 /// The hash that [`hash_text`] wrote.
