@@ -158,3 +158,18 @@ pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 pub const ROUTES_KEPT_MAX: u32 = 1_000;
 /// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
 pub const ROUTE_WRITES_MAX: u32 = 8;
+
+/// Bytes of a cron expression; the longest that people write have some hundred.
+pub const CRON_BYTES_MAX: usize = 1024;
+/// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
+pub const CRON_SEARCH_YEARS: i64 = 8;
+/// Missed slots of one job that have a row each; older ones share one. Three weeks of a job that runs twice an hour.
+pub const MISSED_ROWS_MAX: usize = 1_000;
+/// Missed slots of one job that are counted at all: a fraction of a second. A day by the second has fewer.
+pub const MISSED_COUNTED_MAX: u64 = 200_000;
+/// Slots of one job that wait to begin.
+pub const WAITING_MAX: usize = 100;
+/// A watermark that is further ahead was set by a clock that was wrong (a machine without a battery starts in 2031).
+pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
+pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
