@@ -19,11 +19,17 @@ use crate::{
 
 /// What `portolan ls` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The folder or file, such as ftp://ftp.example.org/pub
     url: String,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan ls ftp://ftp.example.org/pub
+    portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
