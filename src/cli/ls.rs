@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 fn shown(entries: &[Entry], names: Names, json: bool) -> String {
     if json {
         let all: Vec<_> = entries.iter().map(|entry| value(entry, names)).collect();
-        return String::from_utf8_lossy(&line(&all)).into_owned();
+        return String::from_utf8_lossy(&line(&all)).into_owned() + "\n";
     }
     let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
     let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);

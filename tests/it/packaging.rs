@@ -36,7 +36,7 @@ fn the_folder_for_packages_has_what_the_debian_package_takes() {
     for asset in assets {
         let source = asset[0].as_str().unwrap();
         let path = match source.strip_prefix("target/package/") {
-            Some(built) => folder.path().join(built),
+            Some(made) => folder.path().join(made),
             None if source.starts_with("target/") => continue,
             None => root().join(source),
         };
