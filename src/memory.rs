@@ -1,5 +1,7 @@
 //! What runs remember of servers: ftp's wish for a memory, granted by the store.
 
+pub mod nat;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},

@@ -9,6 +9,7 @@ mod functions;
 mod get;
 mod ls;
 mod mirror;
+mod nat;
 mod put;
 mod rehearse;
 mod report;
@@ -52,6 +53,8 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Plans, applies and takes back the rules for NAT that a script describes.
+    Nat(nat::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -75,6 +78,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Nat(args) => nat::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
     };

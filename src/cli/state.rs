@@ -5,7 +5,12 @@ use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
 use clap::Args;
 
 use crate::{
-    clock::Clock, fault::Outcome, ftp::memory::RouteMemory, memory::Memory, observe::Observer,
+    clock::Clock,
+    fault::Outcome,
+    ftp::memory::RouteMemory,
+    memory::{Memory, nat::NatLedger},
+    nat::ledger::Ledger,
+    observe::Observer,
     store,
 };
 
@@ -45,6 +50,15 @@ impl State {
             return Ok(None);
         };
         Ok(Some(Arc::new(memory)))
+    }
+}
+
+impl State {
+    /// Where what undoes rules of NAT is kept: also for who takes no notice of what was learnt of servers.
+    pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn Ledger>> {
+        let named = || self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
+        let folder = named().or_else(|| usual_folder(|name| env::var_os(name)))?;
+        Some(Arc::new(NatLedger::new(&folder, clock)))
     }
 }
 

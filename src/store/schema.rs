@@ -25,6 +25,12 @@ const MIGRATIONS: &[&str] = &[
     )",
     // 2: the address that PASV announces.
     "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
+    // 3: what undoes each ruleset of NAT, as JSON.
+    "CREATE TABLE nat_rulesets (
+        name TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL,
+        changed_at BIGINT NOT NULL
+    )",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
@@ -82,12 +88,12 @@ mod tests {
     fn each_step_is_taken_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
-        assert_eq!(tables(&store), ["migrations", "routes"]);
+        assert_eq!(tables(&store), ["migrations", "nat_rulesets", "routes"]);
         let more = [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "DROP TABLE a"]].concat();
         for _ in 0..2 {
             climb(&mut store, &more).unwrap();
             assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
-            assert_eq!(tables(&store), ["migrations", "routes"]);
+            assert_eq!(tables(&store), ["migrations", "nat_rulesets", "routes"]);
         }
     }
 
@@ -99,7 +105,7 @@ mod tests {
             [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "CREATE TABLE a (x BIGINT)"]].concat();
         let fault = climb(&mut store, &more).unwrap_err();
         assert!(fault.to_string().contains("table a already exists"), "{fault}");
-        assert_eq!(tables(&store), ["migrations", "routes"]);
+        assert_eq!(tables(&store), ["migrations", "nat_rulesets", "routes"]);
         assert_eq!(store.read(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
     }
 
