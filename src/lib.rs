@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cli                              one file a command; the only place that names clap
+//! schedule                         jobs, cron expressions, what is to be done at a moment
 //! script                           the Rhai engine and what scripts see; the only place that names rhai
 //! mirror     memory                plan and apply for trees; what runs remember of servers
 //! ftp    nat    store    rehearse  the client; rules for NAT; what outlives a run; the embedded server (none knows another)
@@ -24,6 +25,7 @@ pub mod mirror;
 pub mod nat;
 pub mod observe;
 pub mod rehearse;
+pub mod schedule;
 pub mod script;
 pub mod stop;
 pub mod store;

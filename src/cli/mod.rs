@@ -15,6 +15,7 @@ mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod shell;
 mod state;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -55,6 +56,8 @@ enum Command {
     Rm(rm::Args),
     /// Plans, applies and takes back the rules for NAT that a script describes.
     Nat(nat::Args),
+    /// A prompt on a session: ls, cd, get, put, and every function of scripts.
+    Shell(shell::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -79,6 +82,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
         Command::Nat(args) => nat::run(&args, &common),
+        Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
     };
