@@ -1,6 +1,6 @@
 //! What every command has: options, sinks, the signal to stop, and a thread that it may be taken away from.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +16,7 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
+    nat::ledger::Ledger,
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         netrc::Netrc,
@@ -75,6 +76,11 @@ impl Common {
         self.json
     }
 
+    /// The folder for what outlives a run, where there is one.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.folder()
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
@@ -88,6 +94,7 @@ impl Common {
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
     }
 
+<<<<<<< HEAD
     /// The logins of `--netrc`; none without it.
     pub(super) fn netrc(&self) -> Outcome<Netrc> {
         let (Some(given), None) = (&self.netrc, &self.password_file) else {
@@ -100,6 +107,11 @@ impl Common {
         let none = "--netrc=FILE names the file with the logins: there is no home folder here";
         let path = given.clone().or_else(usual).ok_or_else(|| Fault::invalid(none))?;
         Netrc::read(&path)
+=======
+    /// Where what undoes rules of NAT is kept; nothing where there is no place for it.
+    pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
+        self.state.ledger(Clock::System)
+>>>>>>> main
     }
 
     /// The context of a run, with its sinks and its memory.
@@ -126,8 +138,10 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let memory = self.state.memory(&context.observer, &context.clock)?;
-        Ok(Context { memory, ..context })
+        let Some(memory) = self.state.memory(&context.observer, &context.clock)? else {
+            return Ok(context);
+        };
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), ..context })
     }
 
     /// The context of a command that shows what happens in its own way.
@@ -151,7 +165,13 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
+        Ok(Context {
+            stop: Stop::new(),
+            observer: Observer::new(sinks),
+            clock,
+            memory: None,
+            bases: None,
+        })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

@@ -12,6 +12,7 @@ use crate::{
     ftp::session::Context,
     script::{
         check::{self, Level},
+        rules::NatSettings,
         run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
@@ -19,7 +20,11 @@ use crate::{
 
 /// What `portolan run` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(super) struct Args {
+    /// Lets the script change this machine's rules for NAT
+    #[arg(long)]
+    allow_nat: bool,
     /// The script
     script: PathBuf,
     /// What it sees as `args`; those that begin with a hyphen stand behind `--`
@@ -27,10 +32,17 @@ pub(super) struct Args {
     rest: Vec<String>,
 }
 
+const HELP: &str = "\
+Examples:
+    portolan run deploy.rhai dist
+    portolan run --json mirror.rhai > events.jsonl
+    portolan run report.rhai -- --since yesterday";
+
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
-        let settings = settings(common, &args.script, args.rest.clone())?;
+        let mut settings = settings(common, &args.script, args.rest.clone())?;
+        settings.nat.is_allowed = args.allow_nat;
         Ok((source, settings, common.context()?))
     };
     match prepared() {
@@ -55,6 +67,7 @@ pub(super) fn settings(
         password: common.password()?,
         netrc: common.netrc()?,
         rehearsal: None,
+        nat: NatSettings { ledger: common.ledger(), ..NatSettings::default() },
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

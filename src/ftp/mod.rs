@@ -1,5 +1,6 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod base;
 pub mod context;
 pub mod control;
 pub mod data;
@@ -13,6 +14,7 @@ mod race;
 pub mod rate;
 mod remove;
 pub mod reply;
+pub mod search;
 pub mod secret;
 pub mod secure;
 pub mod session;

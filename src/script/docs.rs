@@ -17,6 +17,11 @@ const FAMILIES: &[(&str, &str)] = &[
     ("report", "What a transfer or a mirror did."),
     ("nat::", "Rules of this machine that let FTP through."),
     (
+        "ruleset",
+        "What `nat::ruleset` gives, here called `rules`: one table of rules, which is this machine's only when it is \
+         applied.",
+    ),
+    (
         "local::",
         "Files of this machine. Relative paths count from the folder in which portolan was started.",
     ),
@@ -90,7 +95,8 @@ pub fn functions() -> Vec<Entry> {
             name: one.name.clone(),
             is_property: one.is_property,
             overloads: Vec::new(),
-            options: taker(if one.receiver().is_some() { &one.name } else { &path })
+            options: taker(&path)
+                .or_else(|| taker(&one.name).filter(|_| one.receiver().is_some()))
                 .map_or(&[], |taker| taker.keys),
             path,
         });

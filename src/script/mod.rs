@@ -2,6 +2,7 @@
 //!
 //! The only place that names rhai.
 
+pub mod advice;
 pub mod api;
 mod budget;
 pub mod check;
@@ -11,8 +12,10 @@ pub mod imports;
 pub mod netrc;
 pub mod options;
 mod overlay;
+pub mod prompt;
 pub mod raise;
 pub mod remote;
+pub mod rules;
 pub mod run;
 pub mod secrets;
 pub mod show;
