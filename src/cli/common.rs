@@ -94,7 +94,6 @@ impl Common {
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
     }
 
-<<<<<<< HEAD
     /// The logins of `--netrc`; none without it.
     pub(super) fn netrc(&self) -> Outcome<Netrc> {
         let (Some(given), None) = (&self.netrc, &self.password_file) else {
@@ -107,11 +106,11 @@ impl Common {
         let none = "--netrc=FILE names the file with the logins: there is no home folder here";
         let path = given.clone().or_else(usual).ok_or_else(|| Fault::invalid(none))?;
         Netrc::read(&path)
-=======
+    }
+
     /// Where what undoes rules of NAT is kept; nothing where there is no place for it.
     pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
         self.state.ledger(Clock::System)
->>>>>>> main
     }
 
     /// The context of a run, with its sinks and its memory.

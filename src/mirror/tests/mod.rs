@@ -89,13 +89,8 @@ impl Bench {
         site.port = server.address().port();
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
-<<<<<<< HEAD
         site.reply_timeout = Duration::from_secs(20);
-        Self { scratch, server, site }
-=======
-        site.reply_timeout = Duration::from_secs(3);
         Self { scratch, server, site, remembers: false }
->>>>>>> main
     }
 
     /// The local folder that is mirrored.
