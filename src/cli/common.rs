@@ -1,6 +1,6 @@
 //! What every command has: options, sinks, the signal to stop, and a thread that it may be taken away from.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{exit, report, state::State};
 use crate::{
     clock::Clock,
+    doors::RunDoors,
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -16,6 +17,7 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
+    nat::portmap::{Book, Leases},
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         secrets,
@@ -107,8 +109,15 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let memory = self.state.memory(&context.observer, &context.clock)?;
-        Ok(Context { memory, ..context })
+        let Context { observer, clock, .. } = &context;
+        let memory = self.state.memory(observer, clock)?;
+        let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
+        Ok(Context { memory, doors: Some(RunDoors::shared(Arc::new(leases))), ..context })
+    }
+
+    /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
+    pub(super) fn lease_book(&self) -> Option<Book> {
+        self.state.folder().map(|folder| Book::in_state(&folder))
     }
 
     /// The context of a command that shows what happens in its own way.
@@ -132,7 +141,8 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
+        let (stop, observer) = (Stop::new(), Observer::new(sinks));
+        Ok(Context { stop, observer, clock, memory: None, doors: None })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

@@ -46,6 +46,12 @@ impl State {
         };
         Ok(Some(Arc::new(memory)))
     }
+
+    /// The folder, whether it is there or not; nothing where the machine has no place for one.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        let usual = || usual_folder(|name| env::var_os(name));
+        self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE")).or_else(usual)
+    }
 }
 
 fn folder_of(name: &str) -> Option<PathBuf> {

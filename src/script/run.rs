@@ -24,6 +24,7 @@ use super::{
     source::Source,
 };
 use crate::{
+    doors::RunDoors,
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -31,7 +32,10 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
-    nat::Reason,
+    nat::{
+        Reason,
+        portmap::{self, Book, Leases},
+    },
     observe::{Event, Level},
 };
 
@@ -74,6 +78,8 @@ pub struct Rehearsal {
 pub struct NatSettings {
     /// Whether the user lets it change rules (`--allow-nat`).
     pub is_allowed: bool,
+    /// Where it is noted what routers are asked for, so that nothing stays behind after a crash.
+    pub book: Option<Book>,
 }
 
 /// What a script sees as `job::…`.
@@ -106,6 +112,8 @@ pub struct Run {
     pub context: Context,
     /// What it was started with.
     pub settings: Settings,
+    /// The ports of a router that lead to it.
+    pub leases: Arc<Leases>,
     runtime: Runtime,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
@@ -175,6 +183,7 @@ impl Run {
                 site.tls = Tls::Explicit;
             }
             site.external_address = None;
+            site.map_ports = false;
             site.source_address = None;
             site.proxy = None;
             if site.password.is_none() {
@@ -256,6 +265,9 @@ pub enum Ended {
 /// Runs `source` on a thread of its own and waits for its end.
 pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
+    if let Some(book) = &settings.nat.book {
+        portmap::reap(book, &context.clock);
+    }
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
     let result = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -283,10 +295,16 @@ fn on_this_thread(
         let message = format!("cannot start the machinery for connections: {error}");
         Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
     })?;
+    let mut context = context.clone();
+    let (observer, clock) = (context.observer.clone(), context.clock.clone());
+    let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
+    // In a rehearsal nothing outside is touched.
+    context.doors = settings.rehearsal.is_none().then(|| RunDoors::shared(Arc::clone(&leases)));
     let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
     let run = Arc::new(Run {
-        context: context.clone(),
+        context,
         settings,
+        leases,
         runtime,
         overlay,
         printed: AtomicUsize::new(0),
@@ -304,6 +322,7 @@ fn on_this_thread(
         let is_partial = run.partial.load(Ordering::Relaxed);
         Ok(if is_partial { Ended::InPart } else { Ended::Whole })
     }));
+    run.leases.release();
     result.unwrap_or_else(|_| Err(crashed()))
 }
 
