@@ -72,6 +72,11 @@ impl Common {
         self.json
     }
 
+    /// The folder for what outlives a run, where there is one.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.folder()
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
@@ -110,9 +115,12 @@ impl Common {
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
         let Context { observer, clock, .. } = &context;
-        let memory = self.state.memory(observer, clock)?;
         let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
-        Ok(Context { memory, doors: Some(RunDoors::shared(Arc::new(leases))), ..context })
+        let doors = Some(RunDoors::shared(Arc::new(leases)));
+        let Some(memory) = self.state.memory(observer, clock)? else {
+            return Ok(Context { doors, ..context });
+        };
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
     }
 
     /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
@@ -142,7 +150,7 @@ impl Common {
             sinks.push(Box::new(log::Log::new()));
         }
         let (stop, observer) = (Stop::new(), Observer::new(sinks));
-        Ok(Context { stop, observer, clock, memory: None, doors: None })
+        Ok(Context { stop, observer, clock, memory: None, bases: None, doors: None })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

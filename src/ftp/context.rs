@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{door::Doors, memory::RouteMemory};
+use super::{base::BaseMemory, door::Doors, memory::RouteMemory};
 use crate::{clock::Clock, observe::Observer, stop::Stop};
 
 /// Signal, events, time and memory of a run.
@@ -18,4 +18,6 @@ pub struct Context {
     pub memory: Option<Arc<dyn RouteMemory>>,
     /// Who knows ways in for active data connections; without it a session knows what its options say.
     pub doors: Option<Arc<dyn Doors>>,
+    /// What earlier mirrors left on both sides; without it they are compared by size and time.
+    pub bases: Option<Arc<dyn BaseMemory>>,
 }
