@@ -54,7 +54,7 @@ impl Home {
         home.daemon = Some(home.router.within(|| command.spawn().unwrap()));
         let listens = || home.router.try_sh("ss -Hltn 'sport = :5000' | grep -q .").ok();
         let is_up = wait::until(START_TIME_MAX, listens).is_some();
-        assert!(is_up, "{}", fs::read_to_string(home.folder.path().join("log")).unwrap());
+        assert!(is_up, "{}", home.log());
         Some(home)
     }
 
@@ -73,6 +73,11 @@ impl Home {
         router.try_rules(RULES).unwrap();
         let folder = tempfile::Builder::new().prefix("portolan-router-").tempdir().unwrap();
         Some(Self { client, router, server, daemon: None, folder })
+    }
+
+    /// What the router's daemon has said.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Where a server listens.
