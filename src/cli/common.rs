@@ -17,7 +17,10 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
-    nat::portmap::{Book, Leases},
+    nat::{
+        ledger::Ledger,
+        portmap::{Book, Leases},
+    },
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         secrets,
@@ -88,6 +91,11 @@ impl Common {
             return secrets::read_file(file).map(Some);
         }
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
+    }
+
+    /// Where what undoes rules of NAT is kept; nothing where there is no place for it.
+    pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
+        self.state.ledger(Clock::System)
     }
 
     /// The context of a run, with its sinks and its memory.

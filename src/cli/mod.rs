@@ -9,6 +9,7 @@ mod functions;
 mod get;
 mod ls;
 mod mirror;
+mod nat;
 mod put;
 mod rehearse;
 mod report;
@@ -53,6 +54,8 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Plans, applies and takes back the rules for NAT that a script describes.
+    Nat(nat::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
     /// Tells what scripts can call: the manual of the language.
@@ -78,6 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Nat(args) => nat::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),

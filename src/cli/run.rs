@@ -12,7 +12,8 @@ use crate::{
     ftp::session::Context,
     script::{
         check::{self, Level},
-        run::{self, Ended, JobFacts, NatSettings, Settings},
+        rules::NatSettings,
+        run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
 };
@@ -59,7 +60,7 @@ pub(super) fn settings(
         overrides: common.overrides()?,
         password: common.password()?,
         rehearsal: None,
-        nat: NatSettings::default(),
+        nat: NatSettings { ledger: common.ledger(), ..NatSettings::default() },
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

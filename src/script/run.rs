@@ -20,6 +20,7 @@ use super::{
     engine,
     overlay::Overlay,
     raise::{Failure, RhaiResultOf, raised},
+    rules::NatSettings,
     site::Overrides,
     source::Source,
 };
@@ -34,7 +35,9 @@ use crate::{
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
     nat::{
         Reason,
-        portmap::{self, Book, Leases},
+        ledger::Ledger,
+        portmap::{self, Leases},
+        undo::no_ledger,
     },
     observe::{Event, Level},
 };
@@ -71,15 +74,6 @@ pub struct Rehearsal {
     pub ca_pem: String,
     /// The folder that takes what would be written here.
     pub scratch: PathBuf,
-}
-
-/// What a script may do to this machine's NAT, and what is remembered of it.
-#[derive(Debug, Clone, Default)]
-pub struct NatSettings {
-    /// Whether the user lets it change rules (`--allow-nat`).
-    pub is_allowed: bool,
-    /// Where it is noted what routers are asked for, so that nothing stays behind after a crash.
-    pub book: Option<Book>,
 }
 
 /// What a script sees as `job::…`.
@@ -142,7 +136,7 @@ impl Run {
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
         let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
         // In a rehearsal nothing outside is touched.
-        let is_real = settings.rehearsal.is_none();
+        let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
         context.doors = is_real.then(|| RunDoors::shared(Arc::clone(&leases)));
         Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
@@ -193,6 +187,17 @@ impl Run {
         } else {
             Err(Reason::NotAllowed.fault(NOT_ALLOWED))
         }
+    }
+
+    /// Where what undoes rules of NAT is kept; fails where there is no such place.
+    pub fn nat_ledger(&self) -> Outcome<Arc<dyn Ledger>> {
+        self.settings.nat.ledger.clone().ok_or_else(no_ledger)
+    }
+
+    /// Whether rules of NAT are not to be changed here, though a script asks for it: in a rehearsal, and where it only
+    /// describes them.
+    pub const fn is_nat_inert(&self) -> bool {
+        self.settings.rehearsal.is_some() || self.settings.nat.described.is_some()
     }
 
     /// Waits for `work` on the script's own thread.

@@ -1,13 +1,18 @@
 //! `nat::map_ports` and the functions that say how a session gets through NAT.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
+};
 
 use rhai::{Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
     fault::{Fault, Outcome},
+    limits::MAPPED_PORTS_MAX,
     nat::{
         Reason,
+        check::Ports,
         detect::{Facts, Situation},
         gateway::Gateway,
         portmap::{self, Mapped, Via, Wish},
@@ -17,22 +22,25 @@ use crate::{
         options::{MAP_PORTS, SUGGEST},
         raise::{Raise, RhaiResultOf},
         remote::Remote,
+        rules,
         run::Run,
         value::Options,
     },
 };
 
 /// Ports that a client listens on, where nobody says which; and those of a server.
-const CLIENT_PORTS: &str = "40000-40009";
-const SERVER_PORTS: &str = "50000-50009";
+const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
+const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
 
 fn wish(options: &Map) -> Outcome<Wish> {
     let options = Options::new(options, "nat::map_ports", MAP_PORTS)?;
-    let wants = || {
-        let message = "`ports` wants ports such as \"40000-40003\", 40000 or [40000, 40001]";
-        Reason::BadRange.fault(message)
-    };
-    let ports = ports(options.get("ports").ok_or_else(wants)?).ok_or_else(wants)?;
+    let asked = rules::ports(&options, "ports")?.ok_or_else(|| {
+        Reason::BadRange
+            .fault("`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]")
+    })?;
+    // One more than can be mapped is enough to be refused.
+    let each = asked.ranges().iter().flat_map(|(first, last)| *first..=*last);
+    let ports = each.take(MAPPED_PORTS_MAX + 1).collect();
     let ways = [
         ("auto", None),
         ("pcp", Some(Via::Pcp)),
@@ -41,19 +49,6 @@ fn wish(options: &Map) -> Outcome<Wish> {
     ];
     let via = options.choice("via", &ways)?.flatten();
     Wish::new(ports, options.duration("lease")?, via)
-}
-
-fn ports(value: &Dynamic) -> Option<Vec<u16>> {
-    if let Some(array) = value.read_lock::<rhai::Array>() {
-        return array.iter().map(ports).collect::<Option<Vec<_>>>().map(|all| all.concat());
-    }
-    if let Ok(number) = value.as_int() {
-        return Some(vec![u16::try_from(number).ok()?]);
-    }
-    let text = value.clone().into_string().ok()?;
-    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last).then(|| (first..=last).collect())
 }
 
 /// Without the user's word for it, a script opens nothing to the Internet but what it listens on itself.
@@ -121,9 +116,15 @@ fn wanted(options: &Map) -> Outcome<Wanted> {
     let mode = options.choice("mode", &modes)?.unwrap_or(Mode::Passive);
     let side = options.choice("side", &sides)?.unwrap_or(Side::Client);
     let usual = if mode == Mode::Active { CLIENT_PORTS } else { SERVER_PORTS };
-    let range = options.get("ports").cloned().unwrap_or_else(|| usual.into());
-    let range = ports(&range).and_then(|all| Some(*all.first()?..=*all.last()?));
-    let wants = || Reason::BadRange.fault("`ports` wants a range such as \"50000-50009\"");
+    let asked = rules::ports(&options, "ports")?;
+    let ports = match asked.as_ref().map(Ports::ranges) {
+        None => usual,
+        Some([(first, last)]) => *first..=*last,
+        Some(_) => {
+            let message = "`ports` wants one range here, such as \"50000-50009\"";
+            return Err(Reason::BadRange.fault(message));
+        }
+    };
     let from = options.text("from")?.map(|text| address::<IpAddr>("from", &text)).transpose()?;
     let external = options.text("external_address")?;
     let external = external.map(|text| address("external_address", &text)).transpose()?;
@@ -132,7 +133,7 @@ fn wanted(options: &Map) -> Outcome<Wanted> {
         side,
         mode,
         format,
-        ports: range.ok_or_else(wants)?,
+        ports,
         control: u16::try_from(control).unwrap_or(21),
         from,
         external,
@@ -146,7 +147,7 @@ fn address<T: std::str::FromStr>(key: &str, text: &str) -> Outcome<T> {
 /// Reads options as `nat::map_ports` does, and asks nobody; `ports` may be missing where they are not known yet.
 pub(in crate::script) fn probe_map_ports(options: &Map) -> Outcome<()> {
     let mut options = options.clone();
-    options.entry("ports".into()).or_insert_with(|| CLIENT_PORTS.into());
+    options.entry("ports".into()).or_insert_with(|| 40000.into());
     wish(&options).map(drop)
 }
 
@@ -185,7 +186,7 @@ pub mod functions {
         let run = Run::of(&ctx)?;
         let asked = || -> Outcome<Mapped> {
             let wish = wish(&options)?;
-            if run.settings.rehearsal.is_some() {
+            if run.is_nat_inert() {
                 return Ok(Mapped::rehearsed(&wish));
             }
             check_free(&wish, &run)?;
@@ -207,7 +208,7 @@ pub mod functions {
     pub fn external_address(ctx: NativeCallContext<'_>) -> RhaiResultOf<ImmutableString> {
         let run = Run::of(&ctx)?;
         let asked = || -> Outcome<Ipv4Addr> {
-            if run.settings.rehearsal.is_some() {
+            if run.is_nat_inert() {
                 return Ok(Ipv4Addr::LOCALHOST);
             }
             let gateway = Gateway::find()?;
