@@ -3,7 +3,7 @@
 use super::Gate;
 
 /// Every argument that is a text, of every function of a ruleset. Each is tried with every hostile text in its place.
-const SCRIPT: &str = r##"
+const SCRIPT: &str = r#"
 let hostile = [
     "x\"; } ; add table inet evil ; #", "wan; drop", "wan\" drop comment \"", "wan accept", "wan\n\tdrop", "wan}", "{ wan }",
     "$(touch evil)", "`touch evil`", "; touch evil", "-j", "--help", "-f", "*", "w*", "", " ", "10.0.0.1; drop",
@@ -50,7 +50,7 @@ for name in whole.keys() {
     }
 }
 print(`${tried} tried, ${tried - refused} taken`);
-"##;
+"#;
 
 #[test]
 fn a_text_that_is_more_than_a_word_changes_nothing() {

@@ -98,8 +98,9 @@ impl Gate {
     /// What a program of the router prints.
     pub(super) fn prints(&self, words: &[&str]) -> String {
         let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).env("PATH", path);
+        let (program, arguments) = words.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).env("PATH", path);
         let ran = self.router.within(|| command.output().unwrap());
         String::from_utf8(ran.stdout).unwrap()
     }
@@ -150,7 +151,8 @@ pub(super) fn echo(space: &Space, port: u16) {
             thread::spawn(move || {
                 let mut bytes = [0; 64];
                 while let Ok(count) = stream.read(&mut bytes) {
-                    if count == 0 || stream.write_all(&bytes[..count]).is_err() {
+                    let said = bytes.get(..count).unwrap_or_default();
+                    if said.is_empty() || stream.write_all(said).is_err() {
                         return;
                     }
                 }

@@ -211,14 +211,14 @@ fn what_is_open_for_a_while_is_closed_with_the_program_however_that_ends() {
 
 #[test]
 fn rules_are_replaced_under_running_transfers_and_none_breaks() {
-    let test = "rules_are_replaced_under_running_transfers";
+    const TEST: &str = "rules_are_replaced_under_running_transfers";
     let Some(gate) = Gate::lay() else { return };
     let helper =
         OFFICE.replace("rules.forwarding(true);", "rules.ftp_helper(#{}); rules.forwarding(true);");
     let ran = gate.nat(&helper, &["apply"]);
     if ran.stderr_text().contains("nat.helper_missing") {
         drop(ran.fails_with(5).any_stderr());
-        say_skipped(test, "the kernel has no FTP connection tracking");
+        say_skipped(TEST, "the kernel has no FTP connection tracking");
         return;
     }
     drop(ran.succeeds().any_stdout().any_stderr());
