@@ -73,6 +73,15 @@ pub const MIRROR: &[&str] = &[
     "newer_only",
     "on_conflict",
     "rate_limit",
+    "state",
+    "trust_state",
+    "min_size",
+    "max_size",
+    "newer_than",
+    "older_than",
+    "max_file_size",
+    "max_total",
+    "min_free",
 ];
 
 /// A function that takes options.
@@ -93,10 +102,10 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "retry", keys: RETRY, read: api::run::probe },
-    Taker { name: "mirror_up", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "mirror_down", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "plan_up", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "plan_down", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "mirror_up", keys: MIRROR, read: api::rules::probe },
+    Taker { name: "mirror_down", keys: MIRROR, read: api::rules::probe },
+    Taker { name: "plan_up", keys: MIRROR, read: api::rules::probe },
+    Taker { name: "plan_down", keys: MIRROR, read: api::rules::probe },
 ];
 
 /// The function `name`, if it takes options.

@@ -8,6 +8,7 @@ pub mod log;
 pub mod names;
 pub mod nat;
 pub mod reports;
+pub mod rules;
 pub mod run;
 pub mod times;
 pub mod transfers;
