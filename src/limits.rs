@@ -120,6 +120,10 @@ pub const SCRIPT_MODULES_MAX: usize = 32;
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).
 pub const SCRIPT_STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Time in which a server must list a folder for the completion of a name: after that the key does nothing.
+pub const COMPLETION_TIME_MAX: Duration = Duration::from_secs(3);
+/// Lines that the prompt remembers.
+pub const PROMPT_LINES_KEPT_MAX: usize = 1_000;
 /// Bytes that one script may print.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Tries of `retry` in a script.
@@ -166,6 +170,19 @@ pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 pub const ROUTES_KEPT_MAX: u32 = 1_000;
 /// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
 pub const ROUTE_WRITES_MAX: u32 = 8;
+
+/// Ports and ranges of one rule for NAT; one packet is compared with all of them.
+pub const NAT_RANGES_MAX: usize = 64;
+/// Parts of one ruleset for NAT: far more than a gateway has, and few enough to be loaded in no time.
+pub const NAT_PARTS_MAX: usize = 256;
+/// Bytes that nft or iptables may list: a set of a million addresses is some 20 MiB.
+pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The shortest trial of rules: a person must have time to try and to say `confirm`.
+pub const NAT_TRIAL_MIN: Duration = Duration::from_secs(1);
+/// The longest trial of rules.
+pub const NAT_TRIAL_MAX: Duration = Duration::from_hours(24);
+/// The trial of rules while a script tests them, if it names no time.
+pub const NAT_TRIAL_USUAL: Duration = Duration::from_mins(1);
 
 /// Bytes of a cron expression; the longest that people write have some hundred.
 pub const CRON_BYTES_MAX: usize = 1024;

@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+#[command(after_help = HELP)]
 pub(super) struct Args {
     /// What to copy: a local folder or a URL
     source: String,
@@ -107,6 +108,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "include", "exclude", "explain"])]
     apply: Option<PathBuf>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan mirror ftpes://me@ftp.example.org/pub copy
+    portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
+    portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
 /// The choice that `word` names, with a dash or an underscore in it.
 fn choice<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {

@@ -19,7 +19,8 @@
 //! rehearsed          changes (an array of texts), after the end of a rehearsal
 //! ```
 //!
-//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see.
+//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see; one
+//! that has a name of its own besides its kind has it as `name`.
 //! Characters that could fool a terminal are written as `\u001b`: the line is safe to show and loses nothing.
 
 use std::{
@@ -112,16 +113,19 @@ impl<W> State<W> {
 
 /// A fault as other programs read it.
 pub fn fault_value(fault: &Fault) -> Value {
-    json!({
+    let mut value = json!({
         "kind": fault.kind.word(),
         "side": fault.side.word(),
         "message": fault.message,
         "code": fault.code,
-        "name": fault.name,
         "host": fault.host,
         "path": fault.path,
         "may_retry": fault.may_retry(),
-    })
+    });
+    if let (Some(name), Some(fields)) = (fault.name, value.as_object_mut()) {
+        fields.insert("name".into(), name.into());
+    }
+    value
 }
 
 /// `value` in one line that is safe to show: nothing in it moves a cursor or turns the direction of writing.

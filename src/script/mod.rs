@@ -2,6 +2,7 @@
 //!
 //! The only place that names rhai.
 
+pub mod advice;
 pub mod api;
 mod budget;
 pub mod check;
@@ -10,6 +11,7 @@ pub mod engine;
 pub mod imports;
 pub mod options;
 mod overlay;
+pub mod prompt;
 pub mod raise;
 pub mod remote;
 pub mod rules;

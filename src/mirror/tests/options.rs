@@ -173,6 +173,9 @@ async fn s43_what_cannot_be_seen_to_have_arrived_is_said_and_nothing_is_deleted(
     assert_eq!((report.verified, report.unverified, report.failed), (1, 0, 0));
 }
 
+/// Something that happens to one side.
+type Change = fn(&Bench);
+
 #[tokio::test]
 async fn a_plan_is_done_later_unless_either_side_has_changed() {
     let bench = Bench::new(&[]);
@@ -188,7 +191,6 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
     let read = Plan::from_json(&saved).unwrap();
     assert_eq!((read.lines(), read.to_json()), (plan.lines(), saved.clone()));
 
-    type Change = fn(&Bench);
     let changes: [(&str, Change); 4] = [
         ("a", |bench| write(&bench.here(), "a", "longer than before")),
         ("a", |bench| write(&bench.there(), "a", "yet others")),

@@ -9,7 +9,7 @@ use crate::{
     ftp::session::Session,
     mirror::{self, Plan as Steps, Rules, report::Report},
     script::{
-        api::rules::read,
+        api::mirroring::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
