@@ -8,6 +8,7 @@ pub mod exit;
 mod functions;
 mod get;
 mod ls;
+mod man;
 mod mirror;
 mod nat;
 mod put;
@@ -51,7 +52,7 @@ enum Command {
     /// Sends a file.
     Put(put::Args),
     /// Makes a folder like another, here or on a server.
-    Mirror(mirror::Args),
+    Mirror(Box<mirror::Args>),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
     /// Plans, applies and takes back the rules for NAT that a script describes.
@@ -62,6 +63,8 @@ enum Command {
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
     Completions(completions::Args),
+    /// Writes the manual pages of the command line into a folder.
+    Man(man::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -85,6 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
+        Command::Man(args) => man::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

@@ -2,6 +2,7 @@
 
 mod home;
 mod mapping;
+mod rules;
 mod world;
 
 use std::time::{Duration, Instant};

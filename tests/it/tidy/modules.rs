@@ -25,6 +25,8 @@ const ROOMS: [(&str, &str); 7] = [
     ("igd_next", "nat"),
     ("clap", "cli"),
     ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
+    ("rustyline", "cli"),
 ];
 
 /// Lines of code of one file, its tests apart.
