@@ -132,7 +132,7 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
+        Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

@@ -6,11 +6,19 @@ use clap::ValueEnum;
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    exit,
+    get::rate,
+    report,
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, session::Context, site::Site, url::Url},
+    ftp::{
+        path::RemotePath,
+        session::Context,
+        site::{PARALLEL_AUTO, Site},
+        url::Url,
+    },
+    limits::PARALLEL_MAX,
     mirror::{self, Compare, Direction, Rules},
 };
 
@@ -33,9 +41,15 @@ pub(super) struct Args {
     /// Nothing that matches, as in .gitignore; may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Sessions at the same time
-    #[arg(long, value_name = "N")]
+    /// Sessions at the same time, or `auto`: as many as make it faster
+    #[arg(long, value_name = "N|auto", value_parser = sessions)]
     parallel: Option<u16>,
+    /// A file that broke off goes on where it ended, if it is still the same one
+    #[arg(long)]
+    resume: bool,
+    /// Bytes per second at most, all sessions together, such as 2MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
     /// When two files are held to be the same
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     compare: CompareBy,
@@ -110,6 +124,15 @@ fn work(
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }
 
+/// A number of sessions from the command line.
+fn sessions(text: &str) -> Result<u16, String> {
+    if text == "auto" {
+        return Ok(PARALLEL_AUTO);
+    }
+    let wants = || format!("a number from 1 to {PARALLEL_MAX} is wanted, or auto");
+    text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
+}
+
 fn rules(args: &Args, parallel: u16) -> Rules {
     Rules {
         delete: args.delete,
@@ -123,6 +146,8 @@ fn rules(args: &Args, parallel: u16) -> Rules {
         },
         max_delete: args.max_delete,
         parallel: args.parallel.unwrap_or(parallel),
+        resume: args.resume,
+        rate_limit: args.rate_limit,
         ..Rules::default()
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    crew::{Crew, Work},
+    crew::{Crew, Ends, Feed, Work},
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     scan::place,
@@ -19,10 +19,11 @@ use crate::{
     fault::{Fault, Kind, Outcome},
     files::{Landing, Reading, Root},
     ftp::{
+        pace::Pace,
         session::Session,
-        transfer::{Known, Moved, utc},
+        transfer::{Aside, Known, Moved, utc},
     },
-    limits::MIRROR_FAILURES_IN_A_ROW_MAX,
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
     observe::{Event, Verb, visible::visible},
 };
 
@@ -36,24 +37,23 @@ pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
 }
 
 pub(super) async fn apply_with(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Report> {
+    crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
+    let report = do_all(crew, plan).await;
+    crew.keep_pace(None);
+    report
+}
+
+async fn do_all(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Report> {
     let started = Instant::now();
     let mut run = Run::new(plan);
     if !plan.is_empty() {
         let tools = Tools { root: open(&plan.heading)?, plan };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
-            let is_up = plan.heading.direction == Direction::Up;
-            let is_for_sessions = is_up || matches!(wave, [Step { act: Act::Get(_), .. }, ..]);
-            if is_for_sessions {
-                crew.grow(run.waiting.len()).await?;
-            }
-            // What a session that the server threw out gave back is left to the others.
-            while !run.waiting.is_empty() {
-                crew.run(&mut run, async |session: &mut Session, step: &&Step| {
-                    tools.act(session, step).await
-                })
-                .await?;
-            }
+            crew.run(&mut run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+                tools.turn(session, step, feed).await
+            })
+            .await?;
         }
     }
     let mut report = run.report;
@@ -88,16 +88,71 @@ struct Tools<'p> {
     plan: &'p Plan,
 }
 
-impl Tools<'_> {
+impl<'p> Tools<'p> {
+    /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
+    async fn turn(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p>>,
+    ) -> Ends<Run<'p>> {
+        // What may be left half on purpose is seen to by itself.
+        if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
+            session.go_on(feed.goes_on());
+            return vec![(step, self.act(session, step).await)];
+        }
+        let started = Instant::now();
+        let (mut steps, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut next, mut failed) = (Some(step), None);
+        while let Some(step) = next {
+            session.go_on(feed.goes_on() && files.len() + 1 < ASIDE_FILES_MAX);
+            match self.put_aside(session, step).await {
+                Ok(file) => {
+                    steps.push(step);
+                    files.push(file);
+                }
+                Err(fault) => {
+                    failed = Some((step, Err(fault)));
+                    break;
+                }
+            }
+            bytes += step.size.unwrap_or(0);
+            let is_enough = files.len() >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+        }
+        let placed = session.put_in_place(files).await.into_iter().map(|moved| moved.map(Some));
+        steps.into_iter().zip(placed).chain(failed).collect()
+    }
+
+    /// Sends a file to a temporary name on the server.
+    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Aside> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let mut reading = Reading::open_in(&self.root, here)?;
+        let (size, modified) = (reading.size(), reading.modified());
+        let modified = self.plan.rules.preserve_times.then_some(modified);
+        session.put_aside(&mut reading, size, modified, &there).await
+    }
+
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Option<Moved>> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
         let keeps_times = self.plan.rules.preserve_times;
         let verb = match step.act {
-            Act::Put(_) => {
+            Act::Put(_) if self.plan.rules.resume => {
                 let reading = Reading::open_in(&self.root, here)?;
-                return session.upload_file(reading, &there, keeps_times).await.map(Some);
+                return session.upload_on(reading, &there, keeps_times).await.map(Some);
+            }
+            Act::Put(_) => {
+                let file = self.put_aside(session, step).await?;
+                return session.put_in_place(vec![file]).await.pop().transpose();
+            }
+            Act::Get(_) if self.plan.rules.resume => {
+                let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+                return session.download_on(&there, begin, keeps_times).await.map(Some);
             }
             Act::Get(_) => {
                 let landing = Landing::begin_in(&self.root, here)?;
@@ -139,6 +194,7 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 /// A plan on its way.
 struct Run<'p> {
     report: Report,
+    direction: Direction,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -156,6 +212,7 @@ impl<'p> Run<'p> {
     fn new(plan: &Plan) -> Self {
         Self {
             report: plan.report(),
+            direction: plan.heading.direction,
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeSet::new(),
@@ -218,6 +275,17 @@ impl<'p> Work for Run<'p> {
             }
         }
         None
+    }
+
+    fn waiting(&self) -> usize {
+        // What is done on this machine needs no session.
+        let is_local =
+            |step: &&Step| self.direction == Direction::Down && !matches!(step.act, Act::Get(_));
+        if self.waiting.front().is_some_and(|step| is_local(step)) { 0 } else { self.waiting.len() }
+    }
+
+    fn weight(found: &Option<Moved>) -> u64 {
+        found.as_ref().map_or(0, |moved| moved.bytes)
     }
 
     fn give_back(&mut self, step: &'p Step) {

@@ -5,7 +5,8 @@
 //! rules    what the user wants                      filter   what takes part
 //! diff     two trees to a plan, pure                compare  two files
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
-//! crew     several sessions at one heap of work     doubt    a second opinion before deletes here
+//! crew     several sessions at one heap of work     size     how many there are
+//! doubt    a second opinion before deletes here
 //! ```
 //!
 //! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
@@ -23,6 +24,7 @@ pub mod plan;
 pub mod report;
 mod rules;
 mod scan;
+mod size;
 mod tree;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, secret::Secret},
-    limits::DURATION_MAX,
+    ftp::{path::RemotePath, secret::Secret, site::PARALLEL_AUTO},
+    limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
 /// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
@@ -121,6 +121,30 @@ impl<'a> Options<'a> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
+    /// A number of bytes: a whole number, or a text such as `"64MiB"`.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a number of bytes, such as 500000 or \"64MiB\"", |value| {
+            match value.as_int() {
+                Ok(number) => u64::try_from(number).ok(),
+                Err(_) => byte_count(&value.clone().into_string().ok()?),
+            }
+        })
+    }
+
+    /// Bytes per second; no limit where it is 0.
+    pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
+        Ok(self.size(key)?.filter(|rate| *rate > 0))
+    }
+
+    /// A number of sessions, or `"auto"`.
+    pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
+        let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
+        self.read(key, &wants, |value| match value.as_int() {
+            Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
+            Err(_) => (value.clone().into_string().ok()? == "auto").then_some(PARALLEL_AUTO),
+        })
+    }
+
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
         let Some(word) = self.text(key)? else { return Ok(None) };
@@ -212,6 +236,39 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
+/// `"64MiB"`, `"1.5 GB"`, `"500k"`, with or without `/s`: units are 1024 of the one before, with a `B` alone 1000.
+pub fn byte_count(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let text = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(number_end)?;
+    let (power, base) = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => (0, 1024_u32),
+        "k" | "kib" => (1, 1024),
+        "m" | "mib" => (2, 1024),
+        "g" | "gib" => (3, 1024),
+        "t" | "tib" => (4, 1024),
+        "kb" => (1, 1000),
+        "mb" => (2, 1000),
+        "gb" => (3, 1000),
+        "tb" => (4, 1000),
+        _ => return None,
+    };
+    let factor = u64::from(base).checked_pow(power)?;
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a power of ten or two is exact")]
+    let bytes = number.parse::<f64>().ok()? * factor as f64;
+    // Below 2^53 every whole number of bytes is exact.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it was seen to be in bounds"
+    )]
+    (0.0..9e15).contains(&bytes).then_some(bytes as u64)
+}
+
 /// The bytes of a text or blob.
 pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
@@ -283,6 +340,26 @@ impl Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("500000", Some(500_000)),
+            ("64MiB", Some(64 << 20)),
+            ("64 mib/s", Some(64 << 20)),
+            ("1.5k", Some(1536)),
+            ("2GB", Some(2_000_000_000)),
+            ("", None),
+            ("MiB", None),
+            ("-1", None),
+            ("1..2k", None),
+            ("5 apples", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(byte_count(text), bytes, "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

@@ -56,6 +56,8 @@ pub struct Needs<'a> {
     pub idle: Duration,
     /// Where the transfer begins, if not at 0.
     pub offset: u64,
+    /// Whether the step has carried data before, so that EPRT or PORT may go out together with the transfer.
+    pub has_worked: bool,
     /// The signal to stop.
     pub stop: Stop,
 }
@@ -127,7 +129,10 @@ async fn passive(
 ) -> Result<(TcpStream, String), Failure> {
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let asked = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
+    let asked = match control.take_ahead(verb, needs.answer_timeout).await {
+        Some(answer) => answer,
+        None => control.ask_within(needs.answer_timeout, &Command::bare(verb)).await,
+    };
     let reply = asked.map_err(of_mode)?;
     let server = control.peer.ip();
     let named = match (step, reply.code) {
@@ -230,23 +235,67 @@ async fn active(
     let port = listener.local_addr().map_err(|error| of_mode(cannot_listen(&error)))?.port();
     let announced = SocketAddr::new(needs.external_address.unwrap_or(ours), port);
     let failed = |fault| Failure::of_mode(fault, announced.to_string());
-    // No answer is about the command: its twin may fare better, on a listener of its own.
-    let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
-    asked.map_err(of_mode)?.done().map_err(failed)?;
     let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
-    restart(control, needs.offset).await.map_err(of_transfer)?;
-    let tcp = join(control, command, &listener, needs, announced).await?;
+    let sent = if needs.has_worked && needs.offset == 0 {
+        announce_with(control, &announce(step, announced), command, needs).await?
+    } else {
+        // No answer is about the command: its twin may fare better, on a listener of its own.
+        let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
+        asked.map_err(of_mode)?.done().map_err(failed)?;
+        restart(control, needs.offset).await.map_err(of_transfer)?;
+        Sent::Nothing
+    };
+    let tcp = join(control, command, sent, (&listener, announced), needs).await?;
     tcp.set_nodelay(true).map_err(|error| failed(cannot_listen(&error)))?;
     Ok((tcp, announced.to_string()))
+}
+
+/// How far a transfer in active mode has come when its connection is awaited.
+enum Sent {
+    /// The command is still to be sent.
+    Nothing,
+    /// It is on its way.
+    Command,
+    /// Its 150 is here.
+    Begun,
+}
+
+/// Sends EPRT or PORT and the transfer command in one packet, which saves a round trip. Only where the step has
+/// worked before: a server that refuses the first may take the second for a connection to nowhere.
+async fn announce_with(
+    control: &mut Control,
+    announcement: &Command,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<Sent, Failure> {
+    let of_mode = |fault| Failure::of_mode(fault, String::new());
+    let begun = |fault| Failure { has_begun: true, ..of_mode(fault) };
+    let time = needs.answer_timeout;
+    let first = control.ask_with(time, announcement, command).await.map_err(begun)?;
+    if first.is_done() {
+        return Ok(Sent::Command);
+    }
+    let second = control.next_reply(time, &command.verb()).await.map_err(begun)?;
+    match (first.is_preliminary(), second.is_done()) {
+        // pyftpdlib answers PORT when it has connected, and the transfer before that (measured).
+        (true, true) => Ok(Sent::Begun),
+        (false, false) if !second.is_preliminary() => Err(of_mode(first.fault())),
+        _ => {
+            let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
+            let fault = Fault::protocol(format!("{} was answered by {said}", announcement.verb()));
+            control.give_up(&fault);
+            Err(begun(fault))
+        }
+    }
 }
 
 /// The connection that `command` makes the server open.
 async fn join(
     control: &mut Control,
     command: &Command,
-    listener: &TcpListener,
+    sent: Sent,
+    (listener, announced): (&TcpListener, SocketAddr),
     needs: &Needs<'_>,
-    announced: SocketAddr,
 ) -> Result<TcpStream, Failure> {
     let address = announced.to_string();
     let peer = control.peer.ip().to_canonical();
@@ -258,16 +307,19 @@ async fn join(
         }
     };
     tokio::pin!(awaited);
-    let first = control.ask_or(command, &mut awaited).await;
-    let first = first.map_err(|fault| out_of_step(control, fault, address.clone()))?;
-    let (tcp, reply) = match first {
-        Either::Other(tcp) => (Some(tcp), None),
-        Either::Reply(reply) => (None, Some(reply)),
+    let first = match sent {
+        Sent::Nothing => Some(control.ask_or(command, &mut awaited).await),
+        Sent::Command => Some(control.reply_or(needs.idle, &command.verb(), &mut awaited).await),
+        Sent::Begun => None,
     };
-    if let Some(reply) = reply {
-        if !reply.is_preliminary() {
-            return Err(refused(&reply, address));
-        }
+    let first = first.transpose();
+    let first = first.map_err(|fault| out_of_step(control, fault, address.clone()))?;
+    if let Some(Either::Reply(reply)) = &first
+        && !reply.is_preliminary()
+    {
+        return Err(refused(reply, address));
+    }
+    let Some(Either::Other(tcp)) = first else {
         // The 150 is here; the connection or a 425 is not.
         let time = needs.open_timeout + Duration::from_secs(1);
         let next = control.reply_or(time, &command.verb(), &mut awaited).await;
@@ -280,15 +332,8 @@ async fn join(
             Either::Reply(reply) => Err(refused(&reply, address)),
             Either::Other(tcp) => tcp.map_err(|fault| out_of_step(control, fault, address)),
         };
-    }
-    let tcp = match tcp {
-        Some(Ok(tcp)) => tcp,
-        Some(Err(fault)) => return Err(out_of_step(control, fault, address)),
-        None => {
-            let fault = never_came(announced, needs.open_timeout);
-            return Err(out_of_step(control, fault, address));
-        }
     };
+    let tcp = tcp.map_err(|fault| out_of_step(control, fault, address.clone()))?;
     let reply = control.next_reply(needs.idle, &command.verb()).await;
     let reply = reply.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
     if reply.is_preliminary() { Ok(tcp) } else { Err(refused(&reply, address)) }

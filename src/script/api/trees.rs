@@ -7,7 +7,7 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 use crate::{
     fault::Outcome,
     ftp::session::Session,
-    limits::{ENTRIES_MAX, PARALLEL_MAX},
+    limits::ENTRIES_MAX,
     mirror::{self, Compare, Plan as Steps, Rules, report::Report},
     script::{
         options::MIRROR,
@@ -30,7 +30,7 @@ fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)>
 
 fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
     let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["trash", "staged", "resume", "follow_links", "on_conflict", "rate_limit"])?;
+    options.not_yet(&["trash", "staged", "follow_links", "on_conflict"])?;
     options.flag("verify")?;
     let usual = Rules { parallel, ..Rules::default() };
     let compare = [
@@ -40,7 +40,6 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         ("checksum", Compare::Checksum),
     ];
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
     let rules = Rules {
         delete: options.flag("delete")?.unwrap_or(usual.delete),
         include: options.texts("include")?,
@@ -49,9 +48,11 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         max_delete: options
             .number("max_delete", 0, most)?
             .and_then(|most| u64::try_from(most).ok()),
-        parallel: parallel.and_then(|count| u16::try_from(count).ok()).unwrap_or(usual.parallel),
+        parallel: options.sessions("parallel")?.unwrap_or(usual.parallel),
         preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
+        resume: options.flag("resume")?.unwrap_or(usual.resume),
+        rate_limit: options.rate("rate_limit")?,
     };
     Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
 }
@@ -90,7 +91,9 @@ pub mod functions {
 
     /// The same with options: `delete` (false): what is not in `local` goes, last, and only if nothing failed;
     /// `dry_run`; `include` and `exclude` (patterns as in .gitignore); `compare` (`"auto"`, `"size"`, `"size_time"`);
-    /// `parallel` (sessions); `max_delete` (more deletes than that stop the run before anything is done, as does
+    /// `parallel` (sessions, or `"auto"`: as many as make it faster); `rate_limit` (bytes per second of all of them,
+    /// such as `"2MiB"`); `resume` (false: a file that broke off goes on where it ended, if it is still the same
+    /// one); `max_delete` (more deletes than that stop the run before anything is done, as does
     /// half of the folder); `preserve_times` (true); `newer_only`.
     ///
     /// A file that fails is in `report.errors`, and the others go on; the program then ends with code 6.

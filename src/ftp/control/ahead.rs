@@ -1,0 +1,132 @@
+//! A command that is sent ahead: as soon as the data of a transfer has ended, before the reply that ends it.
+//!
+//! Saves a round trip a file. Not every server bears it: some answer the command first, some refuse it while they
+//! still wait for the end of the data. Who is asked, and when, is the business of [`Manners`](crate::ftp::manners).
+
+use std::time::Duration;
+
+use super::{Command, Control};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::reply::Reply,
+};
+
+/// A command whose reply nobody has asked for yet.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    command: &'static str,
+    /// Its reply, where that is here already.
+    reply: Option<Reply>,
+}
+
+/// The reply that ends a transfer.
+#[derive(Debug)]
+pub struct End {
+    /// The reply.
+    pub reply: Reply,
+    /// Whether it came in its turn, before the reply to the command that was sent ahead.
+    pub in_turn: bool,
+}
+
+impl Control {
+    /// Waits for the reply that ends the transfer `verb`, and sends `ahead` meanwhile.
+    pub async fn end_and_ask(
+        &mut self,
+        time: Duration,
+        verb: &str,
+        ahead: &'static str,
+    ) -> Outcome<End> {
+        self.usable()?;
+        if let Some(reply) = self.early.take() {
+            return Ok(End { reply, in_turn: true });
+        }
+        self.link.lock().with_next = format!("{ahead}\r\n").into_bytes();
+        let first = self.next_reply(time, verb).await?;
+        if is_end(first.code) {
+            self.ahead = Some(Ahead { command: ahead, reply: None });
+            return Ok(End { reply: first, in_turn: true });
+        }
+        let second = self.next_reply(self.reply_timeout, ahead).await?;
+        let Some(in_turn) = are_in_turn(first.code, second.code, ahead) else {
+            let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
+            let fault = Fault::protocol(format!("{verb} and {ahead} were answered by {said}"));
+            self.give_up(&fault);
+            return Err(fault.on(&self.host));
+        };
+        let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
+        // A port that was opened in the middle of another transfer is not relied on.
+        self.ahead = in_turn.then_some(Ahead { command: ahead, reply: Some(answer) });
+        Ok(End { reply, in_turn })
+    }
+
+    /// The reply to `command`, if that was sent ahead.
+    pub async fn take_ahead(&mut self, command: &str, time: Duration) -> Option<Outcome<Reply>> {
+        let ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
+        Some(self.answer_to(ahead, time).await)
+    }
+
+    /// Takes in the reply to a command that was sent ahead and is of no use now.
+    pub(super) async fn settle(&mut self) -> Outcome<()> {
+        match self.ahead.take() {
+            None => Ok(()),
+            Some(ahead) => self.answer_to(ahead, self.reply_timeout).await.map(drop),
+        }
+    }
+
+    async fn answer_to(&mut self, ahead: Ahead, time: Duration) -> Outcome<Reply> {
+        let command = Command::bare(ahead.command);
+        let reply = match ahead.reply {
+            Some(reply) => Ok(reply),
+            None => self.next_reply(time, ahead.command).await,
+        };
+        let reply = self.own(reply, &command).await;
+        if reply.is_err() {
+            // Of what is to be sent next nothing was sent.
+            self.link.lock().outstanding = 0;
+        }
+        reply
+    }
+}
+
+/// Whether a reply of this code ends a transfer that has begun, and answers neither EPSV, PASV nor NOOP.
+const fn is_end(code: u16) -> bool {
+    matches!(code, 226 | 250 | 421 | 425 | 426 | 451 | 452 | 550..=553)
+}
+
+/// Whether the first of two replies ends the transfer and the second answers `ahead`; nothing where neither order
+/// makes sense.
+fn are_in_turn(first: u16, second: u16, ahead: &str) -> Option<bool> {
+    let own = match ahead {
+        "EPSV" => 229,
+        "PASV" => 227,
+        _ => 200,
+    };
+    match (first, second) {
+        (_, end) if is_end(end) => Some(false),
+        (400.., answer) if answer == own => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_replies_find_their_commands_or_the_connection_is_given_up() {
+        for (first, second, ahead, in_turn) in [
+            (229, 226, "EPSV", Some(false)),
+            (227, 426, "PASV", Some(false)),
+            (200, 250, "NOOP", Some(false)),
+            // ProFTPD and Pure-FTPd refuse what comes while they still receive.
+            (450, 226, "EPSV", Some(false)),
+            (500, 226, "NOOP", Some(false)),
+            (450, 229, "EPSV", Some(true)),
+            (229, 200, "EPSV", None),
+            (229, 229, "EPSV", None),
+            (500, 500, "NOOP", None),
+        ] {
+            assert_eq!(are_in_turn(first, second, ahead), in_turn, "{first} {second} {ahead}");
+        }
+    }
+}
