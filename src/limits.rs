@@ -153,6 +153,10 @@ pub const SCRIPT_MODULES_MAX: usize = 32;
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).
 pub const SCRIPT_STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Time in which a server must list a folder for the completion of a name: after that the key does nothing.
+pub const COMPLETION_TIME_MAX: Duration = Duration::from_secs(3);
+/// Lines that the prompt remembers.
+pub const PROMPT_LINES_KEPT_MAX: usize = 1_000;
 /// Bytes that one script may print.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Tries of `retry` in a script.
@@ -176,6 +180,13 @@ pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Durat
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
+/// Mirrors of which the files are remembered; the one not seen for longest gives way.
+pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
+pub const MIRROR_NOTE_FILES: usize = 256;
+/// A file of this machine that was written so shortly ago may be written again without a new time.
+pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
+
 /// Time to wait for another process that writes the store; that takes milliseconds, unless the other has come to a halt.
 pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which the memory of a route is believed; after it the mode that was asked for has another chance.
@@ -184,3 +195,18 @@ pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 pub const ROUTES_KEPT_MAX: u32 = 1_000;
 /// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
 pub const ROUTE_WRITES_MAX: u32 = 8;
+
+/// Bytes of a cron expression; the longest that people write have some hundred.
+pub const CRON_BYTES_MAX: usize = 1024;
+/// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
+pub const CRON_SEARCH_YEARS: i64 = 8;
+/// Missed slots of one job that have a row each; older ones share one. Three weeks of a job that runs twice an hour.
+pub const MISSED_ROWS_MAX: usize = 1_000;
+/// Missed slots of one job that are counted at all: a fraction of a second. A day by the second has fewer.
+pub const MISSED_COUNTED_MAX: u64 = 200_000;
+/// Slots of one job that wait to begin.
+pub const WAITING_MAX: usize = 100;
+/// A watermark that is further ahead was set by a clock that was wrong (a machine without a battery starts in 2031).
+pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
+pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);

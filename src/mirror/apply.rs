@@ -10,6 +10,8 @@ use std::{
 
 use super::{
     crew::{Crew, Ends, Feed, Work},
+    hashed::Hashed,
+    ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     scan::place,
@@ -19,6 +21,7 @@ use crate::{
     fault::{Fault, Kind, Outcome},
     files::{Landing, Reading, Root},
     ftp::{
+        base::Pair,
         pace::Pace,
         session::Session,
         transfer::{Aside, Known, Moved, utc},
@@ -30,36 +33,45 @@ use crate::{
 /// Does `plan`. A fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped,
 /// or when the folder of this machine cannot be opened.
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
+    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules);
     let mut crew = Crew::new(session, plan.rules.parallel);
-    let report = apply_with(&mut crew, plan).await;
+    let report = apply_with(&mut crew, plan, &mut ledger).await;
     crew.dismiss().await;
     report
 }
 
-pub(super) async fn apply_with(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Report> {
+pub(super) async fn apply_with(
+    crew: &mut Crew<'_>,
+    plan: &Plan,
+    ledger: &mut Ledger,
+) -> Outcome<Report> {
+    let started = Instant::now();
+    ledger.learn(plan, crew.first()).await?;
+    let mut run = Run::new(plan, ledger);
     crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
-    let report = do_all(crew, plan).await;
+    let done = do_all(crew, plan, &mut run).await;
     crew.keep_pace(None);
-    report
+    let Run { mut report, .. } = run;
+    // What was done stays known, however the run ended.
+    ledger.flush();
+    done?;
+    crew.first().route().clone_into(&mut report.route);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
 }
 
-async fn do_all(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Report> {
-    let started = Instant::now();
-    let mut run = Run::new(plan);
+async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
     if !plan.is_empty() {
-        let tools = Tools { root: open(&plan.heading)?, plan };
+        let tools = Tools { root: open(&plan.heading)?, plan, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
-            crew.run(&mut run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+            crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
                 tools.turn(session, step, feed).await
             })
             .await?;
         }
     }
-    let mut report = run.report;
-    crew.first().route().clone_into(&mut report.route);
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    Ok(())
 }
 
 /// The folder of this machine; that of a download is made, since the user named it.
@@ -86,30 +98,38 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 struct Tools<'p> {
     root: Root,
     plan: &'p Plan,
+    /// Whether what both sides are now is of use to anybody.
+    keeps_pairs: bool,
 }
+
+/// What a step led to: a transfer, and what both sides of the file are now.
+type Found = Option<(Moved, Option<Pair>)>;
+
+/// A file under its temporary name on the server, and what is known of it here.
+type Sent = (Aside, Option<Pair>);
 
 impl<'p> Tools<'p> {
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
-    async fn turn(
+    async fn turn<'l>(
         &self,
         session: &mut Session,
         step: &'p Step,
-        feed: Feed<'_, '_, Run<'p>>,
-    ) -> Ends<Run<'p>> {
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
         // What may be left half on purpose is seen to by itself.
         if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
             session.go_on(feed.goes_on());
             return vec![(step, self.act(session, step).await)];
         }
         let started = Instant::now();
-        let (mut steps, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
         let (mut next, mut failed) = (Some(step), None);
         while let Some(step) = next {
-            session.go_on(feed.goes_on() && files.len() + 1 < ASIDE_FILES_MAX);
+            session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
             match self.put_aside(session, step).await {
                 Ok(file) => {
                     steps.push(step);
-                    files.push(file);
+                    sent.push(file);
                 }
                 Err(fault) => {
                     failed = Some((step, Err(fault)));
@@ -117,48 +137,75 @@ impl<'p> Tools<'p> {
                 }
             }
             bytes += step.size.unwrap_or(0);
-            let is_enough = files.len() >= ASIDE_FILES_MAX
+            let is_enough = sent.len() >= ASIDE_FILES_MAX
                 || bytes >= ASIDE_BYTES_MAX
                 || started.elapsed() >= ASIDE_TIME_MAX;
             next = if is_enough { None } else { feed.next() };
         }
-        let placed = session.put_in_place(files).await.into_iter().map(|moved| moved.map(Some));
-        steps.into_iter().zip(placed).chain(failed).collect()
+        steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
     }
 
     /// Sends a file to a temporary name on the server.
-    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Aside> {
+    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let mut reading = Reading::open_in(&self.root, here)?;
         let (size, modified) = (reading.size(), reading.modified());
-        let modified = self.plan.rules.preserve_times.then_some(modified);
-        session.put_aside(&mut reading, size, modified, &there).await
+        let time = self.plan.rules.preserve_times.then_some(modified);
+        if !self.keeps_pairs {
+            return Ok((session.put_aside(&mut reading, size, time, &there).await?, None));
+        }
+        let mut source = Hashed::new(reading);
+        let file = session.put_aside(&mut source, size, time, &there).await?;
+        let pair = Pair {
+            hash: Some(source.hash()),
+            local_size: size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        };
+        Ok((file, Some(pair)))
     }
 
-    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Option<Moved>> {
+    /// Sends what is lacking of a file on the server.
+    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let reading = Reading::open_in(&self.root, here)?;
+        let pair = self.keeps_pairs.then(|| Pair {
+            // Not all of it has passed through our hands.
+            hash: None,
+            local_size: reading.size(),
+            local_us: Some(reading.modified().as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        });
+        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
+        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    }
+
+    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let keeps_times = self.plan.rules.preserve_times;
+        let moved = if self.plan.rules.resume {
+            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+            session.download_on(&there, begin, keeps_times).await?
+        } else {
+            let landing = Landing::begin_in(&self.root, here)?;
+            let known = Known { size: step.size, modified: utc(step.modified) };
+            session.download(&there, landing, known, keeps_times).await?
+        };
+        Ok(Some((moved, self.pair_here(step, here))))
+    }
+
+    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
-        let keeps_times = self.plan.rules.preserve_times;
         let verb = match step.act {
-            Act::Put(_) if self.plan.rules.resume => {
-                let reading = Reading::open_in(&self.root, here)?;
-                return session.upload_on(reading, &there, keeps_times).await.map(Some);
-            }
-            Act::Put(_) => {
-                let file = self.put_aside(session, step).await?;
-                return session.put_in_place(vec![file]).await.pop().transpose();
-            }
-            Act::Get(_) if self.plan.rules.resume => {
-                let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-                return session.download_on(&there, begin, keeps_times).await.map(Some);
-            }
-            Act::Get(_) => {
-                let landing = Landing::begin_in(&self.root, here)?;
-                let known = Known { size: step.size, modified: utc(step.modified) };
-                return session.download(&there, landing, known, keeps_times).await.map(Some);
-            }
+            Act::Put(_) => return self.put_on(session, step).await,
+            Act::Get(_) => return self.get(session, step).await,
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
             Act::DeleteFile if is_up => gone(session.delete(&there).await)?,
@@ -170,6 +217,34 @@ impl<'p> Tools<'p> {
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
     }
+
+    /// What both sides of a file are that was fetched; nothing where it is gone again.
+    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
+        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
+        Some(Pair {
+            hash: None,
+            local_size: found.size,
+            local_us: Some(found.modified.as_microsecond()),
+            remote_size: step.size,
+            remote_time: step.modified,
+        })
+    }
+}
+
+/// Gives files that were sent their final names, and says what both sides of each are now.
+async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
+    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
+    let found = placed.map(|(moved, pair)| {
+        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    });
+    found.collect()
+}
+
+/// What is known of a file here, with what the server has of it now.
+fn completed(pair: Pair, moved: &Moved) -> Pair {
+    let remote_size = moved.verified.then_some(pair.local_size);
+    Pair { remote_size, remote_time: moved.modified, ..pair }
 }
 
 /// A path of this machine as shown to people.
@@ -192,9 +267,10 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 }
 
 /// A plan on its way.
-struct Run<'p> {
+struct Run<'p, 'l> {
     report: Report,
     direction: Direction,
+    ledger: &'l mut Ledger,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -208,11 +284,12 @@ struct Run<'p> {
     failures: u32,
 }
 
-impl<'p> Run<'p> {
-    fn new(plan: &Plan) -> Self {
+impl<'p, 'l> Run<'p, 'l> {
+    fn new(plan: &Plan, ledger: &'l mut Ledger) -> Self {
         Self {
             report: plan.report(),
             direction: plan.heading.direction,
+            ledger,
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeSet::new(),
@@ -264,9 +341,9 @@ impl<'p> Run<'p> {
     }
 }
 
-impl<'p> Work for Run<'p> {
+impl<'p> Work for Run<'p, '_> {
     type Job = &'p Step;
-    type Found = Option<Moved>;
+    type Found = Found;
 
     fn next(&mut self) -> Option<&'p Step> {
         while let Some(step) = self.waiting.pop_front() {
@@ -284,29 +361,33 @@ impl<'p> Work for Run<'p> {
         if self.waiting.front().is_some_and(|step| is_local(step)) { 0 } else { self.waiting.len() }
     }
 
-    fn weight(found: &Option<Moved>) -> u64 {
-        found.as_ref().map_or(0, |moved| moved.bytes)
+    fn weight(found: &Found) -> u64 {
+        found.as_ref().map_or(0, |(moved, _)| moved.bytes)
     }
 
     fn give_back(&mut self, step: &'p Step) {
         self.waiting.push_front(step);
     }
 
-    fn done(&mut self, step: &'p Step, result: Outcome<Option<Moved>>) -> Outcome<()> {
+    fn done(&mut self, step: &'p Step, result: Outcome<Found>) -> Outcome<()> {
         match (result, step.act) {
             (Err(fault), _) if fault.kind == Kind::Interrupted => return Err(fault),
             (Err(fault), _) => {
                 self.fail(step, fault);
                 return Ok(());
             }
-            (Ok(Some(moved)), act) => {
+            (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
+                self.ledger.note(&step.path, pair);
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,
                     _ => self.report.uploaded += 1,
                 }
             }
-            (Ok(None), Act::DeleteFile | Act::DeleteFolder) => self.report.deleted += 1,
+            (Ok(None), Act::DeleteFile | Act::DeleteFolder) => {
+                self.report.deleted += 1;
+                self.ledger.note(&step.path, None);
+            }
             (Ok(None), _) => {}
         }
         self.failures = 0;

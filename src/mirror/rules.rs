@@ -10,7 +10,8 @@ use crate::{
 /// How two files are held to be the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compare {
-    /// The best that costs no transfer: size and time.
+    /// What changed since the last run, where that is remembered: content here, size and time there. Else size and
+    /// time.
     #[default]
     Auto,
     /// Size alone.
@@ -37,6 +38,20 @@ impl Compare {
     }
 }
 
+/// Who wins where the target has changed since the last run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The source: the target becomes like it.
+    #[default]
+    Source,
+    /// The target's change stays.
+    Keep,
+    /// The newer file; the target's where times cannot be compared.
+    Newer,
+    /// Nobody: nothing at all is done.
+    Fail,
+}
+
 /// What is to be done, and what not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -60,6 +75,8 @@ pub struct Rules {
     pub resume: bool,
     /// Bytes per second, all sessions together.
     pub rate_limit: Option<u64>,
+    /// Who wins where the target has changed since the last run.
+    pub on_conflict: OnConflict,
 }
 
 impl Default for Rules {
@@ -75,6 +92,7 @@ impl Default for Rules {
             newer_only: false,
             resume: false,
             rate_limit: None,
+            on_conflict: OnConflict::default(),
         }
     }
 }

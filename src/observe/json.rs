@@ -19,7 +19,8 @@
 //! rehearsed          changes (an array of texts), after the end of a rehearsal
 //! ```
 //!
-//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see.
+//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see; one
+//! that has a name of its own besides its kind has it as `name`.
 //! Characters that could fool a terminal are written as `\u001b`: the line is safe to show and loses nothing.
 
 use std::{

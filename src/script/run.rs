@@ -31,11 +31,15 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
+    nat::Reason,
     observe::{Event, Level},
 };
 
 /// How many steps of a script pass between two looks at clocks and memory.
 const STEPS_BETWEEN_LOOKS: u64 = 256;
+
+/// What a script learns that changes NAT unasked.
+const NOT_ALLOWED: &str = "this script may not change NAT: run it with `--allow-nat`, or give its job `allow = [\"nat\"]`";
 
 /// What a run is started with.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +54,8 @@ pub struct Settings {
     pub rehearsal: Option<Rehearsal>,
     /// What the script learns of its job.
     pub job: JobFacts,
+    /// What it may do to this machine's NAT.
+    pub nat: NatSettings,
 }
 
 /// A server and a scratch folder in place of the real ones.
@@ -61,6 +67,13 @@ pub struct Rehearsal {
     pub ca_pem: String,
     /// The folder that takes what would be written here.
     pub scratch: PathBuf,
+}
+
+/// What a script may do to this machine's NAT, and what is remembered of it.
+#[derive(Debug, Clone, Default)]
+pub struct NatSettings {
+    /// Whether the user lets it change rules (`--allow-nat`).
+    pub is_allowed: bool,
 }
 
 /// What a script sees as `job::…`.
@@ -93,14 +106,14 @@ pub struct Run {
     pub context: Context,
     /// What it was started with.
     pub settings: Settings,
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
     budget: Budget,
     /// Why it must end, beside the signal to stop.
     over: OnceLock<Fault>,
     partial: AtomicBool,
-    folders: Mutex<Vec<TempDir>>,
+    folders: Arc<Mutex<Vec<TempDir>>>,
 }
 
 impl std::fmt::Debug for Run {
@@ -110,6 +123,43 @@ impl std::fmt::Debug for Run {
 }
 
 impl Run {
+    /// A run that has not begun, on the thread that shall carry it.
+    pub fn new(settings: Settings, context: &Context) -> Outcome<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            let message = format!("cannot start the machinery for connections: {error}");
+            Fault::new(Kind::Local, Side::Here, message)
+        })?;
+        Ok(Self::of_parts(settings, context.clone(), Arc::new(runtime), Arc::default()))
+    }
+
+    /// A run after this one, with limits of its own: its connections and its folders stay.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        Self::of_parts(settings, context, Arc::clone(&self.runtime), Arc::clone(&self.folders))
+    }
+
+    fn of_parts(
+        settings: Settings,
+        context: Context,
+        runtime: Arc<Runtime>,
+        folders: Arc<Mutex<Vec<TempDir>>>,
+    ) -> Self {
+        let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
+        Self {
+            context,
+            settings,
+            runtime,
+            overlay,
+            printed: AtomicUsize::new(0),
+            budget: Budget::new(),
+            over: OnceLock::new(),
+            partial: AtomicBool::new(false),
+            folders,
+        }
+    }
+
     /// The run that a call belongs to.
     pub fn of(ctx: &NativeCallContext<'_>) -> RhaiResultOf<Arc<Self>> {
         let run = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Self>>());
@@ -117,6 +167,15 @@ impl Run {
             let fault = Fault::invalid("this function works only in a run");
             raised(fault, ctx.call_position())
         })
+    }
+
+    /// Fails with `nat.not_allowed` unless the user lets the script change NAT.
+    pub fn nat_allowed(&self) -> Outcome<()> {
+        if self.settings.nat.is_allowed {
+            Ok(())
+        } else {
+            Err(Reason::NotAllowed.fault(NOT_ALLOWED))
+        }
     }
 
     /// Waits for `work` on the script's own thread.
@@ -211,6 +270,11 @@ impl Run {
         self.partial.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a mirror left files undone.
+    pub fn is_partial(&self) -> bool {
+        self.partial.load(Ordering::Relaxed)
+    }
+
     /// A new folder that is gone when the run is over.
     pub fn temporary_folder(&self) -> Outcome<PathBuf> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
@@ -256,37 +320,21 @@ fn on_this_thread(
     settings: Settings,
     context: &Context,
 ) -> Result<Ended, Box<Failure>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        let message = format!("cannot start the machinery for connections: {error}");
-        Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
-    })?;
-    let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
-    let run = Arc::new(Run {
-        context: context.clone(),
-        settings,
-        runtime,
-        overlay,
-        printed: AtomicUsize::new(0),
-        budget: Budget::new(),
-        over: OnceLock::new(),
-        partial: AtomicBool::new(false),
-        folders: Mutex::new(Vec::new()),
-    });
+    let run = Run::new(settings, context).map_err(|fault| Box::new(Failure::from(fault)))?;
+    let run = Arc::new(run);
     // A panic in one function of ours must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
         let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
         ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
-        let is_partial = run.partial.load(Ordering::Relaxed);
-        Ok(if is_partial { Ended::InPart } else { Ended::Whole })
+        Ok(if run.is_partial() { Ended::InPart } else { Ended::Whole })
     }));
     result.unwrap_or_else(|_| Err(crashed()))
 }
 
 /// The fault of a run that met a bug of ours.
-fn crashed() -> Box<Failure> {
+pub(super) fn crashed() -> Box<Failure> {
     let message = "portolan itself failed (a bug): please report what it printed above";
     Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())
 }

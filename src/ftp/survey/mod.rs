@@ -309,6 +309,7 @@ impl<'a> Probe<'a> {
             // What is under test is looked at, not remembered.
             memory: None,
             paces: outer.paces.clone(),
+            bases: None,
         };
         Self { site, options, outer, inner }
     }

@@ -12,7 +12,13 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
-    ftp::{control::Command, path::RemotePath, reply::Reply, session::Session},
+    ftp::{
+        control::Command,
+        listing::{Modified, parse_time_val},
+        path::RemotePath,
+        reply::Reply,
+        session::Session,
+    },
     limits::BATCH_BYTES_MAX,
     observe::{TransferId, Verb},
 };
@@ -28,6 +34,14 @@ pub struct Aside {
     pub(super) temporary: RemotePath,
     pub(super) size: u64,
     pub(super) modified: Option<Timestamp>,
+}
+
+/// What the server says of a file under its temporary name.
+struct Seen {
+    /// Whether it said that all bytes are there; else it said nothing of them.
+    is_whole: bool,
+    /// Its time there.
+    modified: Option<Modified>,
 }
 
 impl Session {
@@ -79,13 +93,16 @@ impl Session {
         }
         let ended = files.into_iter().zip(results).map(|(file, result)| {
             let Aside { id, started, remote, size, .. } = file;
-            self.end(id, started, &remote, result.map(|verified| (size, verified)))
+            let modified = result.as_ref().map_or(None, |seen| seen.modified);
+            let result = result.map(|seen| (size, seen.is_whole));
+            let moved = self.end(id, started, &remote, result)?;
+            Ok(Moved { modified, ..moved })
         });
         ended.collect()
     }
 
     /// Whether the server has all bytes of each file under its temporary name; sets the times as well.
-    async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<bool>> {
+    async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<Seen>> {
         let questions = files.iter().map(|file| self.questions(file)).collect::<Outcome<Vec<_>>>();
         let asked = match &questions {
             Ok(questions) => self.ask_groups(questions).await,
@@ -107,10 +124,14 @@ impl Session {
         if let Some(time) = file.modified {
             commands.push(self.time_command(&file.temporary, time)?);
         }
+        commands.push(Command::path("MDTM", &file.temporary));
         Ok(commands)
     }
 
-    async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<bool> {
+    async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
+        let time = replies.last().filter(|reply| reply.code == 213);
+        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+        let modified = time.map(|(time, precision)| Modified::Utc(time, precision));
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -124,12 +145,12 @@ impl Session {
                     format!("the server has {told} of {size} bytes, though it said all was well");
                 Err(Fault::new(Kind::DataConnection, Side::Server, message))
             }
-            told => Ok(told.is_some()),
+            told => Ok(Seen { is_whole: told.is_some(), modified }),
         }
     }
 
     /// Renames what has been verified.
-    async fn rename_good(&mut self, files: &[Aside], results: &mut [Outcome<bool>]) {
+    async fn rename_good(&mut self, files: &[Aside], results: &mut [Outcome<Seen>]) {
         let mut good: Vec<_> =
             files.iter().zip(results).filter(|(_, result)| result.is_ok()).collect();
         let renames: Vec<_> =

@@ -37,6 +37,8 @@ pub struct Moved {
     pub verified: bool,
     /// How long it took.
     pub took: Duration,
+    /// The time that the file has on the server since, where it told.
+    pub modified: Option<Modified>,
 }
 
 /// What is known of a remote file before it is fetched.
@@ -168,7 +170,7 @@ impl Session {
         match result {
             Ok((bytes, verified)) => {
                 self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
-                Ok(Moved { bytes, verified, took })
+                Ok(Moved { bytes, verified, took, modified: None })
             }
             Err(fault) => Err(self.failed(id, path, fault)),
         }

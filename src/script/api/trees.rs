@@ -8,7 +8,7 @@ use crate::{
     fault::Outcome,
     ftp::session::Session,
     limits::ENTRIES_MAX,
-    mirror::{self, Compare, Plan as Steps, Rules, report::Report},
+    mirror::{self, Compare, OnConflict, Plan as Steps, Rules, report::Report},
     script::{
         options::MIRROR,
         raise::{Raise, RhaiResultOf},
@@ -30,7 +30,7 @@ fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)>
 
 fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
     let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["trash", "staged", "follow_links", "on_conflict"])?;
+    options.not_yet(&["trash", "staged", "follow_links"])?;
     options.flag("verify")?;
     let usual = Rules { parallel, ..Rules::default() };
     let compare = [
@@ -38,6 +38,12 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         ("size", Compare::Size),
         ("size_time", Compare::SizeTime),
         ("checksum", Compare::Checksum),
+    ];
+    let on_conflict = [
+        ("source", OnConflict::Source),
+        ("keep", OnConflict::Keep),
+        ("newer", OnConflict::Newer),
+        ("fail", OnConflict::Fail),
     ];
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
     let rules = Rules {
@@ -53,6 +59,7 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
         resume: options.flag("resume")?.unwrap_or(usual.resume),
         rate_limit: options.rate("rate_limit")?,
+        on_conflict: options.choice("on_conflict", &on_conflict)?.unwrap_or(usual.on_conflict),
     };
     Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
 }
