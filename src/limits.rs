@@ -16,6 +16,9 @@ pub const BATCH_BYTES_MAX: usize = 2048;
 /// So often a server must have answered in turn before a command that matters is sent ahead to it.
 pub const STEPS_KEPT_MIN: u8 = 2;
 
+/// Age of a port that a server was asked for ahead; the shortest time after which a server gives one up is 30 s.
+pub const AHEAD_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of one line of a listing: a name has 255 bytes, its facts some hundred more.
 pub const LISTING_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of one listing.

@@ -163,7 +163,7 @@ pub(super) fn with_session(
     runtime.block_on(async {
         let mut session = Session::open(site, context.clone()).await?;
         let result = work(&mut session).await;
-        session.close().await;
+        session.leave();
         result
     })
 }

@@ -185,7 +185,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Says goodbye; whether the server answers does not matter any more.
+    /// Says goodbye and waits a little for the answer: then the server has room for another session.
     pub async fn close(mut self) {
         if self.control.broken().is_none() {
             self.control.hurry(FAREWELL_TIMEOUT);
@@ -193,6 +193,11 @@ impl Session {
                 tracing::debug!(target: "portolan", "no farewell: {fault}");
             }
         }
+    }
+
+    /// Says goodbye and waits for nothing: whoever was to go on has gone on.
+    pub fn leave(mut self) {
+        self.control.farewell();
     }
 
     /// Sends `command`; on a connection that is found dead before anything was sent, makes a new one first.

@@ -36,7 +36,7 @@ pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     let mut ledger = Ledger::of(session, &plan.heading, &plan.rules);
     let mut crew = Crew::new(session, plan.rules.parallel);
     let report = apply_with(&mut crew, plan, &mut ledger).await;
-    crew.dismiss().await;
+    crew.dismiss();
     report
 }
 

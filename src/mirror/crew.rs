@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{
-    future::join_all,
-    stream::{FuturesUnordered, StreamExt},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::size::Size;
 use crate::{
@@ -152,8 +149,8 @@ impl<'a> Crew<'a> {
     }
 
     /// Ends the sessions that were opened here.
-    pub(super) async fn dismiss(self) {
-        join_all(self.others.into_iter().map(Session::close)).await;
+    pub(super) fn dismiss(self) {
+        self.others.into_iter().for_each(Session::leave);
     }
 }
 

@@ -102,7 +102,7 @@ async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> O
     let ledger = Ledger::of(session, &heading, rules);
     let mut crew = Crew::new(session, rules.parallel);
     let plan = plan_with(&mut crew, heading, rules, filter, &ledger).await;
-    crew.dismiss().await;
+    crew.dismiss();
     plan
 }
 
@@ -127,7 +127,7 @@ async fn mirror(
         apply::apply_with(&mut crew, &plan, &mut ledger).await
     };
     let report = work.await;
-    crew.dismiss().await;
+    crew.dismiss();
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })
 }

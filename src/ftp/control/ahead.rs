@@ -3,12 +3,15 @@
 //! Saves a round trip a file. Not every server bears it: some answer the command first, some refuse it while they
 //! still wait for the end of the data. Who is asked, and when, is the business of [`Manners`](crate::ftp::manners).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use super::{Command, Control};
 use crate::{
     fault::{Fault, Outcome},
     ftp::reply::Reply,
+    limits::AHEAD_AGE_MAX,
 };
 
 /// A command whose reply nobody has asked for yet.
@@ -17,6 +20,25 @@ pub(super) struct Ahead {
     command: &'static str,
     /// Its reply, where that is here already.
     reply: Option<Reply>,
+    /// The connection that the reply leads to, where that is made already.
+    tcp: Option<TcpStream>,
+    /// When it was sent.
+    at: Instant,
+}
+
+/// What a command that was sent ahead has come to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The reply to it.
+    pub reply: Reply,
+    /// The connection that the reply leads to, where that is made already.
+    pub tcp: Option<TcpStream>,
+}
+
+impl Ahead {
+    fn new(command: &'static str, reply: Option<Reply>) -> Self {
+        Self { command, reply, tcp: None, at: Instant::now() }
+    }
 }
 
 /// The reply that ends a transfer.
@@ -43,7 +65,7 @@ impl Control {
         self.link.lock().with_next = format!("{ahead}\r\n").into_bytes();
         let first = self.next_reply(time, verb).await?;
         if is_end(first.code) {
-            self.ahead = Some(Ahead { command: ahead, reply: None });
+            self.ahead = Some(Ahead::new(ahead, None));
             return Ok(End { reply: first, in_turn: true });
         }
         let second = self.next_reply(self.reply_timeout, ahead).await?;
@@ -55,22 +77,47 @@ impl Control {
         };
         let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
         // A port that was opened in the middle of another transfer is not relied on.
-        self.ahead = in_turn.then_some(Ahead { command: ahead, reply: Some(answer) });
+        self.ahead = in_turn.then(|| Ahead::new(ahead, Some(answer)));
         Ok(End { reply, in_turn })
     }
 
-    /// The reply to `command`, if that was sent ahead.
-    pub async fn take_ahead(&mut self, command: &str, time: Duration) -> Option<Outcome<Reply>> {
-        let ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
-        Some(self.answer_to(ahead, time).await)
+    /// What came of `command`, if that was sent ahead, and not too long ago: servers close ports that nobody uses.
+    pub async fn take_ahead(&mut self, command: &str, time: Duration) -> Option<Outcome<Prepared>> {
+        let mut ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
+        let tcp = ahead.tcp.take();
+        let is_fresh = ahead.at.elapsed() < AHEAD_AGE_MAX;
+        match self.answer_to(ahead, time).await {
+            Ok(_) if !is_fresh => None,
+            answer => Some(answer.map(|reply| Prepared { reply, tcp })),
+        }
     }
 
-    /// Takes in the reply to a command that was sent ahead and is of no use now.
-    pub(super) async fn settle(&mut self) -> Outcome<()> {
-        match self.ahead.take() {
-            None => Ok(()),
-            Some(ahead) => self.answer_to(ahead, self.reply_timeout).await.map(drop),
+    /// The port that EPSV has named ahead.
+    pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
+        let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV")?;
+        let at = ahead.at;
+        let reply = self.answer_to(ahead, time).await.ok()?;
+        let port = reply.extended_passive_port();
+        self.ahead = Some(Ahead { at, ..Ahead::new("EPSV", Some(reply)) });
+        port
+    }
+
+    /// Keeps the connection to that port for the transfer that is to come.
+    pub fn keep_ahead(&mut self, tcp: TcpStream) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.tcp = Some(tcp);
         }
+    }
+
+    /// Takes in the reply to a command that was sent ahead: what it says of a port may still be of use.
+    pub(super) async fn settle(&mut self) -> Outcome<()> {
+        let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
+        let (command, at) = (ahead.command, ahead.at);
+        let reply = self.answer_to(ahead, self.reply_timeout).await?;
+        if command != "NOOP" {
+            self.ahead = Some(Ahead { at, ..Ahead::new(command, Some(reply)) });
+        }
+        Ok(())
     }
 
     async fn answer_to(&mut self, ahead: Ahead, time: Duration) -> Outcome<Reply> {

@@ -11,11 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
 use self::ahead::Ahead;
-pub use self::ahead::End;
+pub use self::ahead::{End, Prepared};
 pub(super) use self::dial::{Line, connect, dial, resolve};
 use super::{
     path::RemotePath,
@@ -322,6 +323,15 @@ impl Control {
     /// Marks the connection as no longer in step.
     pub fn give_up(&mut self, why: &Fault) {
         self.broken.get_or_insert_with(|| why.clone());
+    }
+
+    /// Says goodbye, and does not wait for the answer.
+    pub fn farewell(&mut self) {
+        if self.usable().is_ok() {
+            self.link.lock().with_next = b"QUIT\r\n".to_vec();
+            // The first poll sends it.
+            drop(further(&mut self.ftp).now_or_never());
+        }
     }
 
     /// Waits for replies at most so long from now on; for farewells.

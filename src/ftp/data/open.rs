@@ -21,7 +21,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
-        control::{Command, Control, Either, connect},
+        control::{Command, Control, Either, Prepared, connect},
         proxy::{Proxy, authority},
         reply::Reply,
         secure::Security,
@@ -130,10 +130,13 @@ async fn passive(
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
     let asked = match control.take_ahead(verb, needs.answer_timeout).await {
-        Some(answer) => answer,
-        None => control.ask_within(needs.answer_timeout, &Command::bare(verb)).await,
+        Some(prepared) => prepared,
+        None => {
+            let reply = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
+            reply.map(|reply| Prepared { reply, tcp: None })
+        }
     };
-    let reply = asked.map_err(of_mode)?;
+    let Prepared { reply, tcp: prepared } = asked.map_err(of_mode)?;
     let server = control.peer.ip();
     let named = match (step, reply.code) {
         (Step::Epsv, 229) => reply.extended_passive_port().map(|port| (port, None)),
@@ -144,7 +147,9 @@ async fn passive(
         let message = format!("cannot read the server's \"{}\"", reply.words());
         return Err(of_mode(Fault { code: reply.code, ..Fault::protocol(message) }));
     };
-    let connected = if let Some(proxy) = needs.proxy {
+    let connected = if let Some(tcp) = prepared {
+        Ok((tcp, SocketAddr::new(server, port).to_string()))
+    } else if let Some(proxy) = needs.proxy {
         connect_through(proxy, control.peer, port, needs).await
     } else {
         let targets = named.map_or_else(|| vec![server], |ip| targets(server, ip, needs.address));

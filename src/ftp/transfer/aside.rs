@@ -105,7 +105,7 @@ impl Session {
     async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<Seen>> {
         let questions = files.iter().map(|file| self.questions(file)).collect::<Outcome<Vec<_>>>();
         let asked = match &questions {
-            Ok(questions) => self.ask_groups(questions).await,
+            Ok(questions) => self.ask_groups(questions, true).await,
             Err(fault) => vec![Err(fault.clone()); files.len()],
         };
         let mut results = Vec::with_capacity(files.len());
@@ -155,12 +155,12 @@ impl Session {
             files.iter().zip(results).filter(|(_, result)| result.is_ok()).collect();
         let renames: Vec<_> =
             good.iter().map(|(file, _)| rename(&file.temporary, &file.remote).to_vec()).collect();
-        let answers = self.ask_groups(&renames).await;
+        let answers = self.ask_groups(&renames, false).await;
         for ((file, result), answer) in good.iter_mut().zip(answers) {
             let outcome = match answer {
                 Ok(replies) if renamed(&replies).is_ok() => self.see_name(&file.remote).await,
                 Ok(_) => self.place_alone(file).await,
-                Err(fault) => Err(fault),
+                Err(fault) => self.place_after(file, fault).await,
             };
             if let Err(fault) = outcome {
                 **result = Err(fault);
@@ -174,9 +174,28 @@ impl Session {
         self.see_name(&file.remote).await
     }
 
+    /// What became of a file whose rename had no answer because of `fault`: under the one name or the other it is.
+    async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
+        if fault.kind == Kind::Interrupted {
+            return Err(fault);
+        }
+        if self.size_of(&file.temporary).await? == Some(file.size) {
+            return self.place_alone(file).await;
+        }
+        // It was there when it was measured, and nothing but the rename takes it away.
+        if self.size_of(&file.remote).await? == Some(file.size) {
+            return self.see_name(&file.remote).await;
+        }
+        Err(fault)
+    }
+
     /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
-    /// connection breaks, only those have no answers whose packet it was.
-    async fn ask_groups(&mut self, groups: &[Vec<Command>]) -> Vec<Outcome<Vec<Reply>>> {
+    /// connection breaks, only those have no answers whose packet it was; what may be asked twice then is.
+    async fn ask_groups(
+        &mut self,
+        groups: &[Vec<Command>],
+        twice: bool,
+    ) -> Vec<Outcome<Vec<Reply>>> {
         let mut answers = Vec::with_capacity(groups.len());
         let mut rest = groups;
         while !rest.is_empty() {
@@ -187,7 +206,11 @@ impl Session {
             };
             let count = rest.iter().take_while(fits).count().max(1);
             let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-            match self.ask_all(&now.concat()).await {
+            let mut asked = self.ask_all(&now.concat()).await;
+            if twice && asked.as_ref().is_err_and(|fault| fault.kind != Kind::Interrupted) {
+                asked = self.ask_all(&now.concat()).await;
+            }
+            match asked {
                 Ok(replies) => {
                     let mut replies = replies.into_iter();
                     answers.extend(

@@ -181,7 +181,7 @@ impl Take for Rest<'_> {
         let (again, new) = bytes.split_at_checked(left.len()).unwrap_or((bytes, &[]));
         if left.get(..again.len()) != Some(again) {
             let message = "what is here of it is not what the server has";
-            return Err(Fault::new(Kind::Protocol, Side::Server, message));
+            return Err(Fault::new(Kind::Invalid, Side::Server, message));
         }
         self.at += again.len();
         self.landing.write_all(new)
