@@ -54,7 +54,7 @@ impl Net {
     }
 
     /// What stands before the path in URLs.
-    pub(crate) fn url(&self) -> String {
+    pub(crate) fn url() -> String {
         format!("ftp://{}:{}@{SERVER}", RealServer::USER, RealServer::PASSWORD)
     }
 
@@ -69,9 +69,9 @@ fn delayed(client: &Space, server: &Space, delay_ms: f64) -> Child {
     command.args([script, &client.pid().to_string(), &server.pid().to_string()]);
     command.arg(delay_ms.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut link = command.spawn().unwrap_or_else(|error| panic!("python3: {error}"));
-    let mut line = String::new();
-    BufReader::new(link.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "up\n", "the link did not come up");
+    let mut said = String::new();
+    BufReader::new(link.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "up\n", "the link did not come up");
     link
 }
 

@@ -91,7 +91,7 @@ fn ours(peer: Peer, net: &Net, job: &Job<'_>) -> Option<Command> {
         _ => return None,
     };
     let mut command = net.command(env!("CARGO_BIN_EXE_portolan"));
-    let (url, here) = (net.url() + job.there, text(job.here));
+    let (url, here) = (Net::url() + job.there, text(job.here));
     match job.item {
         Item::Down | Item::Unchanged => command.args(["mirror", &url, here]),
         Item::Up | Item::UnchangedUp => command.args(["mirror", here, &url]),
@@ -178,7 +178,7 @@ fn ncftp(net: &Net, job: &Job<'_>) -> Option<Command> {
 
 fn wget(net: &Net, job: &Job<'_>) -> Option<Command> {
     let mut command = net.command("wget");
-    let url = net.url() + job.there;
+    let url = Net::url() + job.there;
     match job.item {
         _ if job.sessions > 1 => return None,
         Item::Down | Item::Unchanged => {

@@ -50,7 +50,7 @@ impl Part {
         let is_ours = status::kind(&found) == LocalKind::File
             && found.st_uid == geteuid().as_raw()
             && found.st_nlink == 1
-            && found.st_mode & 0o077 == 0;
+            && found.st_mode & 0o777 == 0o600;
         if !is_ours {
             return None;
         }

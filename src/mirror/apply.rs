@@ -358,7 +358,7 @@ impl<'p> Work for Run<'p, '_> {
         // What is done on this machine needs no session.
         let is_local =
             |step: &&Step| self.direction == Direction::Down && !matches!(step.act, Act::Get(_));
-        if self.waiting.front().is_some_and(|step| is_local(step)) { 0 } else { self.waiting.len() }
+        if self.waiting.front().is_some_and(is_local) { 0 } else { self.waiting.len() }
     }
 
     fn weight(found: &Found) -> u64 {

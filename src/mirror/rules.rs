@@ -54,6 +54,7 @@ pub enum OnConflict {
 
 /// What is to be done, and what not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a user may want")]
 pub struct Rules {
     /// Whether what is not in the source goes from the target.
     pub delete: bool,

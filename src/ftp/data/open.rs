@@ -129,12 +129,12 @@ async fn passive(
 ) -> Result<(TcpStream, String), Failure> {
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let asked = match control.take_ahead(verb, needs.answer_timeout).await {
-        Some(prepared) => prepared,
-        None => {
-            let reply = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
-            reply.map(|reply| Prepared { reply, tcp: None })
-        }
+    let ahead = control.take_ahead(verb, needs.answer_timeout).await;
+    let asked = if let Some(prepared) = ahead {
+        prepared
+    } else {
+        let reply = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
+        reply.map(|reply| Prepared { reply, tcp: None })
     };
     let Prepared { reply, tcp: prepared } = asked.map_err(of_mode)?;
     let server = control.peer.ip();

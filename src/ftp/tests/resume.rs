@@ -4,11 +4,13 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
+
+use jiff::SignedDuration;
 
 use super::{Bench, bench, path};
 use crate::{
+    clock::Clock,
     fault::{Fault, Outcome},
     files::{Landing, Reading, is_temporary},
     ftp::{
@@ -25,8 +27,8 @@ fn content(length: u32) -> Vec<u8> {
 /// A file that is an hour old.
 fn write(at: &Path, bytes: &[u8]) {
     fs::write(at, bytes).unwrap();
-    let old = SystemTime::now().checked_sub(Duration::from_hours(1)).unwrap();
-    fs::File::open(at).unwrap().set_modified(old).unwrap();
+    let old = Clock::System.now() - SignedDuration::from_hours(1);
+    fs::File::open(at).unwrap().set_modified(old.into()).unwrap();
 }
 
 async fn get(session: &mut Session, target: &Path) -> Outcome<Moved> {

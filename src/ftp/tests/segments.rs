@@ -97,7 +97,7 @@ async fn transfers_keep_to_the_pace_each_way() {
     session.download(&path("/f"), landing, Known::default(), true).await.unwrap();
     assert!(began.elapsed().as_millis() >= 1_300, "{:?}", began.elapsed());
     let began = Instant::now();
-    super::put(&mut session, "/g", &[7; 300_000]).await.unwrap();
+    super::put(&mut session, "/g", &vec![7; 300_000]).await.unwrap();
     assert!(began.elapsed().as_millis() >= 1_200, "{:?}", began.elapsed());
 }
 
@@ -109,7 +109,7 @@ async fn sessions_with_one_host_share_its_pace() {
     let mut one = Session::open(bench.site.clone(), context.clone()).await.unwrap();
     let mut two = Session::open(bench.site.clone(), context).await.unwrap();
     let began = Instant::now();
-    let bytes = [7; 150_000];
+    let bytes = vec![7; 150_000];
     let (first, second) =
         tokio::join!(super::put(&mut one, "/a", &bytes), super::put(&mut two, "/b", &bytes));
     assert!(first.is_ok() && second.is_ok());

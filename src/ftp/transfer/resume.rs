@@ -153,10 +153,9 @@ impl Session {
 
     /// All that tells one state of one file from another.
     fn identity(&self, remote: &RemotePath, size: u64, modified: Timestamp) -> Vec<u8> {
-        let site = &self.site;
         let (host, port, time) =
-            (site.host.to_ascii_lowercase(), site.port, modified.as_nanosecond());
-        let place = format!("{host}\n{port}\n{}\n{size}\n{time}\n", site.user);
+            (self.site.host.to_ascii_lowercase(), self.site.port, modified.as_nanosecond());
+        let place = format!("{host}\n{port}\n{}\n{size}\n{time}\n", self.site.user);
         Sha256::digest([place.as_bytes(), remote.as_bytes()].concat()).to_vec()
     }
 }
