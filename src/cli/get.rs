@@ -22,6 +22,7 @@ use crate::{
 
 /// What `portolan get` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file, such as ftp://ftp.example.org/pub/catalogue.csv
@@ -44,6 +45,11 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
     let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
     byte_count(text).filter(|rate| *rate > 0).ok_or_else(wants)
 }
+
+const HELP: &str = "\
+Examples:
+    portolan get ftpes://me@ftp.example.org/pub/catalogue.csv
+    portolan get ftp://ftp.example.org/pub/a.zip downloads/";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {

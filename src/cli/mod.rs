@@ -8,7 +8,9 @@ pub mod exit;
 mod functions;
 mod get;
 mod ls;
+mod man;
 mod mirror;
+mod nat;
 mod put;
 mod rehearse;
 mod report;
@@ -53,12 +55,16 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Plans, applies and takes back the rules for NAT that a script describes.
+    Nat(nat::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
     Completions(completions::Args),
+    /// Writes the manual pages of the command line into a folder.
+    Man(man::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -78,9 +84,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Nat(args) => nat::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
+        Command::Man(args) => man::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

@@ -16,6 +16,7 @@ use crate::{
 
 /// What `portolan put` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file
@@ -29,6 +30,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan put order.csv ftpes://me@ftp.example.org/in/
+    portolan --set mode=active put order.csv ftp://ftp.example.org/in/new.csv";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
