@@ -33,6 +33,11 @@ impl Manners {
         }
     }
 
+    /// Whether the server has kept step at the end of transfers like `verb` ever since, and often enough.
+    pub(super) fn is_trusted(&self, verb: &str) -> bool {
+        (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed))
+    }
+
     /// The server kept step at the end of `verb`.
     pub(super) fn kept(&self, verb: &str) {
         let more = |kept: u8| (kept < STEPS_KEPT_MIN).then(|| kept + 1);
@@ -62,6 +67,7 @@ mod tests {
             manners.kept("RETR");
         }
         assert_eq!(manners.ahead("RETR", Step::Epsv), Some("EPSV"));
+        assert_eq!((manners.is_trusted("RETR"), manners.is_trusted("STOR")), (true, false));
         assert_eq!(manners.ahead("LIST", Step::Pasv), Some("PASV"));
         assert_eq!(manners.ahead("RETR", Step::Port), None);
         assert_eq!(manners.ahead("STOR", Step::Epsv), Some("NOOP"));
@@ -74,7 +80,7 @@ mod tests {
         for _ in 0..=STEPS_KEPT_MIN {
             manners.kept("STOR");
         }
-        assert_eq!(manners.ahead("STOR", Step::Epsv), None);
+        assert_eq!((manners.ahead("STOR", Step::Epsv), manners.is_trusted("STOR")), (None, false));
         assert_eq!(manners.ahead("RETR", Step::Epsv), Some("NOOP"));
     }
 }

@@ -36,7 +36,7 @@ pub struct Session {
     /// The paces that transfers keep: the host's, and one for what is done now.
     pub(super) paces: [Option<Pace>; 2],
     /// Whether another transfer follows the next one at once.
-    goes_on: bool,
+    pub(super) goes_on: bool,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.

@@ -277,6 +277,10 @@ impl Session {
             idle: self.site.data_timeout,
             offset,
             has_worked: self.way.ladder.current() == Some(step),
+            is_early: self.goes_on
+                && command.verb() == "STOR"
+                && self.way.ladder.current() == Some(step)
+                && self.way.manners.is_trusted("STOR"),
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await

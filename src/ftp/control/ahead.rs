@@ -51,11 +51,12 @@ pub struct End {
 }
 
 impl Control {
-    /// Waits for the reply that ends the transfer `verb`, and sends `ahead` meanwhile.
+    /// Waits for the reply that ends the transfer `verb`, and sends `ahead` meanwhile; before that for the reply that
+    /// begins it, unless it `has_begun`.
     pub async fn end_and_ask(
         &mut self,
         time: Duration,
-        verb: &str,
+        (verb, has_begun): (&str, bool),
         ahead: &'static str,
     ) -> Outcome<End> {
         self.usable()?;
@@ -63,7 +64,10 @@ impl Control {
             return Ok(End { reply, in_turn: true });
         }
         self.link.lock().with_next = format!("{ahead}\r\n").into_bytes();
-        let first = self.next_reply(time, verb).await?;
+        let mut first = self.next_reply(time, verb).await?;
+        if !has_begun && first.is_preliminary() {
+            first = self.next_reply(time, verb).await?;
+        }
         if is_end(first.code) {
             self.ahead = Some(Ahead::new(ahead, None));
             return Ok(End { reply: first, in_turn: true });

@@ -58,6 +58,8 @@ pub struct Needs<'a> {
     pub offset: u64,
     /// Whether the step has carried data before, so that EPRT or PORT may go out together with the transfer.
     pub has_worked: bool,
+    /// Whether the data may go before the server has said that it takes it: the 150 is then still to come.
+    pub is_early: bool,
     /// The signal to stop.
     pub stop: Stop,
 }
@@ -96,6 +98,8 @@ pub struct Opened {
     pub address: String,
     /// Whether it goes where PASV named, and not to the server's own address.
     pub is_elsewhere: bool,
+    /// Whether the server has said that the transfer begins.
+    pub has_begun: bool,
 }
 
 /// Makes a data connection by `step` and starts `command` over it.
@@ -105,8 +109,9 @@ pub async fn open(
     command: &Command,
     needs: &Needs<'_>,
 ) -> Result<Opened, Failure> {
-    let (tcp, address) = if step.is_active() {
-        active(control, step, command, needs).await?
+    let (tcp, address, has_begun) = if step.is_active() {
+        let (tcp, address) = active(control, step, command, needs).await?;
+        (tcp, address, true)
     } else {
         passive(control, step, command, needs).await?
     };
@@ -116,7 +121,7 @@ pub async fn open(
     let data = protect(control, tcp, needs)
         .await
         .map_err(|fault| Failure::of_mode(fault, address.clone()))?;
-    Ok(Opened { data, address, is_elsewhere })
+    Ok(Opened { data, address, is_elsewhere, has_begun })
 }
 
 /// EPSV or PASV; connects first, then sends the command: a blocked port then costs nothing but its time, and the
@@ -126,7 +131,7 @@ async fn passive(
     step: Step,
     command: &Command,
     needs: &Needs<'_>,
-) -> Result<(TcpStream, String), Failure> {
+) -> Result<(TcpStream, String, bool), Failure> {
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
     let ahead = control.take_ahead(verb, needs.answer_timeout).await;
@@ -156,12 +161,20 @@ async fn passive(
         connect_to_first(&targets, port, needs).await
     };
     let (tcp, address) = connected.map_err(|failure| Failure { named, ..failure })?;
+    if needs.is_early && needs.offset == 0 && needs.security.is_none() {
+        let sent = control.ask_or(command, std::future::ready(())).await;
+        return match sent.map_err(|fault| Failure::of_transfer(fault, address.clone()))? {
+            Either::Other(()) => Ok((tcp, address, false)),
+            Either::Reply(reply) if reply.is_preliminary() => Ok((tcp, address, true)),
+            Either::Reply(reply) => Err(refused(&reply, address)),
+        };
+    }
     let start = async {
         restart(control, needs.offset).await?;
         control.ask(command).await
     };
     let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
-    if reply.is_preliminary() { Ok((tcp, address)) } else { Err(refused(&reply, address)) }
+    if reply.is_preliminary() { Ok((tcp, address, true)) } else { Err(refused(&reply, address)) }
 }
 
 /// A connection with the first of `targets` that takes it, and where it goes.

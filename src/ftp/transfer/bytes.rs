@@ -117,7 +117,7 @@ impl Session {
         id: TransferId,
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
-        let mut data = opened.data;
+        let (mut data, has_begun) = (opened.data, opened.has_begun);
         let (mut buffer, piece) = (self.take_buffer(), self.piece());
         let mut bytes = 0_u64;
         let copy = async {
@@ -134,17 +134,18 @@ impl Session {
         };
         let copied = copy.await;
         self.buffer = buffer;
-        match copied {
-            Ok(()) => {
-                let ended = data.finish().await;
-                self.final_reply(verb, ended, bytes).await?;
-                Ok(bytes)
-            }
+        let copied = match copied {
+            Ok(()) => data.finish().await,
             Err(fault) => {
-                self.conclude(verb, data, Err(fault), bytes).await?;
-                Ok(bytes)
+                drop(data);
+                Err(fault)
             }
+        };
+        let ended = self.final_reply((verb, has_begun), copied, bytes).await;
+        if !has_begun && ended.is_err() {
+            self.way.manners.doubt(verb);
         }
+        ended.map(|()| bytes)
     }
 
     /// How many bytes to move at once: all that there is room for, or what the paces say.
@@ -176,11 +177,17 @@ impl Session {
         bytes: u64,
     ) -> Outcome<()> {
         drop(data);
-        self.final_reply(verb, copied, bytes).await
+        self.final_reply((verb, true), copied, bytes).await
     }
 
-    /// The final reply joined with what happened to the data: both must be good.
-    async fn final_reply(&mut self, verb: &str, copied: Outcome<()>, bytes: u64) -> Outcome<()> {
+    /// The final reply joined with what happened to the data: both must be good. The reply that says that the transfer
+    /// begins comes before it, unless it `has_begun`.
+    async fn final_reply(
+        &mut self,
+        (verb, has_begun): (&str, bool),
+        copied: Outcome<()>,
+        bytes: u64,
+    ) -> Outcome<()> {
         if let Err(fault) = &copied
             && (fault.side != Side::Network || self.context.stop.is_set())
         {
@@ -197,7 +204,7 @@ impl Session {
         let time = self.site.reply_timeout * FINAL_REPLY_FACTOR;
         let time = time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
         let time = if copied.is_ok() { time } else { self.site.reply_timeout.min(time) };
-        let ended = self.last_reply(verb, time, copied.is_ok()).await;
+        let ended = self.last_reply((verb, has_begun), time, copied.is_ok()).await;
         let reply = match (ended, copied) {
             (_, Err(fault)) if self.control.broken().is_some() => return Err(fault),
             (Err(fault), _) => return Err(fault),
@@ -215,11 +222,20 @@ impl Session {
 
     /// The reply that ends a transfer; the way of the next one is prepared meanwhile, where all went well and the
     /// server bears it.
-    async fn last_reply(&mut self, verb: &str, time: Duration, is_good: bool) -> Outcome<Reply> {
+    async fn last_reply(
+        &mut self,
+        (verb, has_begun): (&str, bool),
+        time: Duration,
+        is_good: bool,
+    ) -> Outcome<Reply> {
         let Some(ahead) = self.ahead(verb).filter(|_| is_good) else {
+            let reply = self.control.next_reply(time, verb).await?;
+            if has_begun || !reply.is_preliminary() {
+                return Ok(reply);
+            }
             return self.control.next_reply(time, verb).await;
         };
-        let ended = self.control.end_and_ask(time, verb, ahead).await;
+        let ended = self.control.end_and_ask(time, (verb, has_begun), ahead).await;
         match &ended {
             Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
             _ => self.way.manners.doubt(verb),
