@@ -62,7 +62,7 @@ site.get(remote: string, local: string, options: map) -> Report
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });
     print(`${report.bytes} bytes`);
 
-options: preserve_times, resume, rate_limit, verify
+options: preserve_times, resume, rate_limit, segments, verify
 ",
     );
     // Several families have one of that name.
