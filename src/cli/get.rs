@@ -17,7 +17,7 @@ use crate::{
     limits::PARALLEL_MAX,
     mirror::report::Report,
     observe::Event,
-    script::value::byte_count,
+    script::value::rate_text,
 };
 
 /// What `portolan get` takes.
@@ -43,7 +43,7 @@ pub(super) struct Args {
 /// Bytes per second from the command line.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
-    byte_count(text).filter(|rate| *rate > 0).ok_or_else(wants)
+    rate_text(text).filter(|rate| *rate > 0).ok_or_else(wants)
 }
 
 const HELP: &str = "\

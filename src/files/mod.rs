@@ -25,7 +25,7 @@ mod hostile;
 pub use landing::{Landing, temporary_name};
 pub use part::temporary_name_of;
 pub use reading::Reading;
-pub use root::Root;
+pub use root::{Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
 pub use walk::{Walk, walk, walk_where};
 

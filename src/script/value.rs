@@ -116,24 +116,25 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A number of bytes.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a size such as 4096 or \"64MiB\"", size)
+    }
+
     /// A duration.
     pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
-    /// A number of bytes: a whole number, or a text such as `"64MiB"`.
-    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
-        self.read(key, "a number of bytes, such as 500000 or \"64MiB\"", |value| {
-            match value.as_int() {
-                Ok(number) => u64::try_from(number).ok(),
-                Err(_) => byte_count(&value.clone().into_string().ok()?),
-            }
-        })
-    }
-
     /// Bytes per second; no limit where it is 0.
     pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
-        Ok(self.size(key)?.filter(|rate| *rate > 0))
+        let wants = "bytes per second, such as 500000 or \"2MiB\"";
+        let rate =
+            self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
+                Some(text) => rate_text(&text),
+                None => size(value),
+            })?;
+        Ok(rate.filter(|rate| *rate > 0))
     }
 
     /// A number of sessions, or `"auto"`.
@@ -236,37 +237,38 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
-/// `"64MiB"`, `"1.5 GB"`, `"500k"`, with or without `/s`: units are 1024 of the one before, with a `B` alone 1000.
-pub fn byte_count(text: &str) -> Option<u64> {
+/// A number of bytes, or `"64MiB"`.
+pub fn size(value: &Dynamic) -> Option<u64> {
+    if let Ok(bytes) = value.as_int() {
+        return u64::try_from(bytes).ok();
+    }
+    size_text(&value.clone().into_string().ok()?)
+}
+
+/// The text form of a rate: a size, with or without `/s`.
+pub fn rate_text(text: &str) -> Option<u64> {
+    size_text(text.trim().trim_end_matches("/s"))
+}
+
+/// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in
+/// any case; a single letter means the latter, as in `ls -h`.
+pub fn size_text(text: &str) -> Option<u64> {
     let text = text.trim();
-    let text = text.strip_suffix("/s").unwrap_or(text).trim_end();
-    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(number_end)?;
-    let (power, base) = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => (0, 1024_u32),
-        "k" | "kib" => (1, 1024),
-        "m" | "mib" => (2, 1024),
-        "g" | "gib" => (3, 1024),
-        "t" | "tib" => (4, 1024),
-        "kb" => (1, 1000),
-        "mb" => (2, 1000),
-        "gb" => (3, 1000),
-        "tb" => (4, 1000),
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
         _ => return None,
     };
-    let factor = u64::from(base).checked_pow(power)?;
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor);
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a power of ten or two is exact")]
-    let bytes = number.parse::<f64>().ok()? * factor as f64;
-    // Below 2^53 every whole number of bytes is exact.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it was seen to be in bounds"
-    )]
-    (0.0..9e15).contains(&bytes).then_some(bytes as u64)
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The bytes of a text or blob.
@@ -342,26 +344,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [
-            ("0", Some(0)),
-            ("500000", Some(500_000)),
-            ("64MiB", Some(64 << 20)),
-            ("64 mib/s", Some(64 << 20)),
-            ("1.5k", Some(1536)),
-            ("2GB", Some(2_000_000_000)),
-            ("", None),
-            ("MiB", None),
-            ("-1", None),
-            ("1..2k", None),
-            ("5 apples", None),
-            ("99999999999999999999", None),
-        ] {
-            assert_eq!(byte_count(text), bytes, "{text}");
-        }
-    }
-
-    #[test]
     fn durations_are_read_as_people_write_them() {
         for (text, seconds) in [
             ("90s", 90.0),
@@ -375,6 +357,24 @@ mod tests {
         }
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
             assert_eq!(duration_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("1k", 1024),
+            ("1kB", 1000),
+            ("2GB", 2_000_000_000),
+        ] {
+            assert_eq!(size_text(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5MiB", "1x", "99999999999TiB"] {
+            assert_eq!(size_text(text), None, "{text}");
         }
     }
 
