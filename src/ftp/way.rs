@@ -15,6 +15,7 @@ use super::{
         route::{Ladder, Step, answer_time, open_time},
     },
     door::{Door, Wish},
+    manners::Manners,
     memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
@@ -43,6 +44,8 @@ pub(super) struct Way {
     address: address::Known,
     /// What earlier runs knew and later ones shall.
     notes: Option<Notes>,
+    /// How the server takes commands that come early.
+    pub(super) manners: Arc<Manners>,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
     /// What had failed when no way was left.
@@ -76,6 +79,7 @@ impl Way {
             asked_for_ours: false,
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
+            manners: Arc::default(),
             held: Vec::new(),
             lost: Vec::new(),
         }
@@ -84,8 +88,9 @@ impl Way {
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let manners = Arc::clone(&self.manners);
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ladder, notes, attempts, held, lost, began_fresh_tls: false, ..*self }
+        Self { ladder, notes, manners, attempts, held, lost, began_fresh_tls: false, ..*self }
     }
 
     /// Takes in our address as the server's greeting had it, if it did.
@@ -279,6 +284,11 @@ impl Session {
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
+            has_worked: self.way.ladder.current() == Some(step),
+            is_early: self.goes_on
+                && command.verb() == "STOR"
+                && self.way.ladder.current() == Some(step)
+                && self.way.manners.is_trusted("STOR"),
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await

@@ -51,7 +51,7 @@ const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) ->
 }
 
 /// The options of `get` and `put`.
-pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
+pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "segments", "verify"];
 
 /// The options of `nat::map_ports`.
 pub const MAP_PORTS: &[&str] = &["ports", "lease", "via"];

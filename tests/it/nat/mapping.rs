@@ -30,7 +30,7 @@ site.close();
 "#;
 
 fn vsftpd(home: &Home, tls: Tls) -> Option<RealServer> {
-    let options = Options { at: Some(Home::address()), tls, ..Options::default() };
+    let options = Options { listen: Some(Home::address()), tls, ..Options::default() };
     let server = home.server.within(|| RealServer::start(Kind::Vsftpd, &options))?;
     server.file("a", "hello");
     Some(server)

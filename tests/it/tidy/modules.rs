@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Crates that one module alone may name.
-const ROOMS: [(&str, &str); 7] = [
+const ROOMS: [(&str, &str); 9] = [
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),

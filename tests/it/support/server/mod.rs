@@ -91,10 +91,10 @@ pub(crate) enum Tls {
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of a server")]
 pub(crate) struct Options {
-    /// Listens on `::1`, else on `127.0.0.1`, unless `at` says where.
+    /// Listens on `::1`, else on `127.0.0.1`, unless `listen` says where.
     pub(crate) ipv6: bool,
-    /// Where it listens in a network of the test's own.
-    pub(crate) at: Option<SocketAddr>,
+    /// Listens there instead, in a network of the test's own.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) tls: Tls,
     /// Refuses plain logins and plain data.
     pub(crate) require_tls: bool,
@@ -184,7 +184,7 @@ impl RealServer {
         let found = find(kind.program())
             .ok_or_else(|| format!("no {} here: run tests/servers/install", kind.program()))?;
         room::can_be_made()?;
-        if options.ipv6 && options.at.is_none() && !ports::has_ipv6() {
+        if options.ipv6 && options.listen.is_none() && !ports::has_ipv6() {
             return Err("no IPv6 here".to_owned());
         }
         Ok(found)
@@ -202,7 +202,8 @@ impl RealServer {
         } else {
             IpAddr::from(Ipv4Addr::LOCALHOST)
         };
-        let address = options.at.unwrap_or_else(|| SocketAddr::new(ip, *free_ports(1).start()));
+        let free = || SocketAddr::new(ip, *free_ports(1).start());
+        let address = options.listen.unwrap_or_else(free);
         let files = certificates::write(options.certificate, folder.path());
         let setup = Setup {
             options,
