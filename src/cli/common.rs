@@ -145,13 +145,7 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context {
-            stop: Stop::new(),
-            observer: Observer::new(sinks),
-            clock,
-            memory: None,
-            bases: None,
-        })
+        Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
     }
 
     /// The site of a URL on the command line; its path is left to the command.
@@ -175,7 +169,7 @@ pub(super) fn with_session(
     runtime.block_on(async {
         let mut session = Session::open(site, context.clone()).await?;
         let result = work(&mut session).await;
-        session.close().await;
+        session.leave();
         result
     })
 }

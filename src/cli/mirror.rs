@@ -2,26 +2,30 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    exit,
+    get::rate,
+    report,
 };
 use crate::{
     fault::{Fault, Outcome},
     ftp::{
         path::RemotePath,
         session::{Context, Session},
-        site::Site,
+        site::{PARALLEL_AUTO, Site},
         url::Url,
     },
+    limits::PARALLEL_MAX,
     mirror::{
         self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
     },
+    observe::Event,
     script::value::{duration_text, size_text},
 };
 
@@ -50,9 +54,15 @@ pub(super) struct Args {
     /// Says which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
-    /// Sessions at the same time
-    #[arg(long, value_name = "N")]
+    /// Sessions at the same time, or `auto`: as many as make it faster
+    #[arg(long, value_name = "N|auto", value_parser = sessions)]
     parallel: Option<u16>,
+    /// A file that broke off goes on where it ended, if it is still the same one
+    #[arg(long)]
+    resume: bool,
+    /// Bytes per second at most, all sessions together, such as 2MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
     /// When two files are held to be the same: auto, size, size_time or checksum
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
     compare: Compare,
@@ -194,10 +204,13 @@ fn work(
     json: bool,
 ) -> u8 {
     let mut done = Report::default();
+    let started = Instant::now();
     let result = with_session(site, context, async |session| {
         done = go(session, sides, rules, doing).await?;
         Ok(())
     });
+    let fault = result.as_ref().err().cloned();
+    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
     if let Err(fault) = result {
         return report::fault(&fault);
     }
@@ -210,6 +223,15 @@ fn work(
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
+}
+
+/// A number of sessions from the command line.
+fn sessions(text: &str) -> Result<u16, String> {
+    if text == "auto" {
+        return Ok(PARALLEL_AUTO);
+    }
+    let wants = || format!("a number from 1 to {PARALLEL_MAX} is wanted, or auto");
+    text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
 }
 
 async fn go(session: &mut Session, sides: &Sides, rules: &Rules, doing: &Doing) -> Outcome<Report> {
@@ -276,6 +298,8 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         compare: args.compare,
         max_delete: args.max_delete,
         parallel: args.parallel.unwrap_or(parallel),
+        resume: args.resume,
+        rate_limit: args.rate_limit,
         preserve_times: !args.no_preserve_times,
         newer_only: args.newer_only,
         on_conflict: args.on_conflict,
