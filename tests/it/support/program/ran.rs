@@ -74,12 +74,6 @@ impl Ran {
         self
     }
 
-    /// However it ended: the signal may have come too late.
-    pub(crate) fn any_end(mut self) -> Self {
-        self.open.code = false;
-        self
-    }
-
     /// A signal ended it.
     #[track_caller]
     pub(crate) fn killed_by(mut self, signal: i32) -> Self {
