@@ -145,7 +145,9 @@ fn grow(folder: &Path, round: usize) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         match (number + round) % 10 {
             0 => drop(fs::remove_file(&path)),
-            1..4 => fs::write(&path, format!("{round} {number} ").repeat(200)).unwrap(),
+            // Of another size each time: rounds follow within the second by which servers tell times, and each run
+            // begins with a memory of its own, so the same size would look like the same file (S59).
+            1..4 => fs::write(&path, format!("{number} ").repeat(200 + round)).unwrap(),
             _ if !path.exists() => fs::write(&path, format!("{number}")).unwrap(),
             _ => {}
         }
