@@ -1,6 +1,6 @@
 //! The options of `ftp::connect`, read into a [`Site`].
 
-use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use rhai::Map;
 
@@ -9,11 +9,9 @@ use crate::{
     fault::{Fault, Outcome},
     ftp::{
         proxy::Proxy,
-        rate::Rate,
         site::{Mode, Site, Tls},
         url::Url,
     },
-    limits::PARALLEL_MAX,
 };
 
 /// Those that are texts, whatever they look like.
@@ -95,6 +93,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
         site.port_range = Some(port_range(&text)?);
     }
     put_some(&mut site.external_address, address(options, "external_address")?);
+    put(&mut site.map_ports, options.choice("map_ports", &[("auto", true), ("off", false)])?);
     put_some(&mut site.source_address, address(options, "source_address")?);
     put_some(&mut site.proxy, proxy(options)?);
     let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
@@ -107,7 +106,6 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
         }
         site.tls = tls;
     }
-    put_some(&mut site.rate, rate(options)?);
     put_some(&mut site.trust.ca_file, options.path("ca_file")?);
     put_some(&mut site.trust.client_cert, options.path("client_cert")?);
     put_some(&mut site.trust.client_key, options.path("client_key")?);
@@ -127,8 +125,8 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     ];
     put(&mut site.latin1, options.choice("encoding", &encodings)?);
     put_some(&mut site.list_command, options.text("list_command")?);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
-    put(&mut site.parallel, parallel.and_then(|number| u16::try_from(number).ok()));
+    put(&mut site.parallel, options.sessions("parallel")?);
+    put_some(&mut site.rate_limit, options.rate("rate_limit")?);
     Ok(())
 }
 
@@ -142,12 +140,6 @@ fn put_some<T>(field: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *field = value;
     }
-}
-
-/// How fast bytes may pass: 0 is as fast as they can, which a `--set` may want.
-pub(super) fn rate(options: &Options<'_>) -> Outcome<Option<Arc<Rate>>> {
-    let rate = options.size("rate_limit")?;
-    Ok(rate.map(|bytes| Arc::new(Rate::new(bytes))))
 }
 
 fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {

@@ -8,8 +8,8 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, secret::Secret},
-    limits::DURATION_MAX,
+    ftp::{path::RemotePath, secret::Secret, site::PARALLEL_AUTO},
+    limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
 /// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
@@ -116,14 +116,34 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A number of bytes.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a size such as 4096 or \"64MiB\"", size)
+    }
+
     /// A duration.
     pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
-    /// A number of bytes.
-    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
-        self.read(key, "a size such as 500000 or \"64MiB\"", size)
+    /// Bytes per second; no limit where it is 0.
+    pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
+        let wants = "bytes per second, such as 500000 or \"2MiB\"";
+        let rate =
+            self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
+                Some(text) => rate_text(&text),
+                None => size(value),
+            })?;
+        Ok(rate.filter(|rate| *rate > 0))
+    }
+
+    /// A number of sessions, or `"auto"`.
+    pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
+        let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
+        self.read(key, &wants, |value| match value.as_int() {
+            Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
+            Err(_) => (value.clone().into_string().ok()? == "auto").then_some(PARALLEL_AUTO),
+        })
     }
 
     /// One of several words.
@@ -217,28 +237,38 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
-/// `64000`, `"64MiB"`, `"500k"`: with `i` or alone a letter stands for powers of 1024, in `kB` and `MB` of 1000.
+/// A number of bytes, or `"64MiB"`.
 pub fn size(value: &Dynamic) -> Option<u64> {
-    if let Ok(whole) = value.as_int() {
-        return u64::try_from(whole).ok();
+    if let Ok(bytes) = value.as_int() {
+        return u64::try_from(bytes).ok();
     }
-    let text = value.clone().into_string().ok()?.to_ascii_lowercase();
-    let text = text.trim().trim_end_matches("/s");
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    size_text(&value.clone().into_string().ok()?)
+}
+
+/// The text form of a rate: a size, with or without `/s`.
+pub fn rate_text(text: &str) -> Option<u64> {
+    size_text(text.trim().trim_end_matches("/s"))
+}
+
+/// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in
+/// any case; a single letter means the latter, as in `ls -h`.
+pub fn size_text(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
-    let unit = unit.trim_start();
-    let letters = unit.strip_suffix('b').unwrap_or(unit);
-    let (letter, base) = match letters.strip_suffix('i') {
-        Some(letter) if !letter.is_empty() => (letter, 1024_u32),
-        Some(_) => return None,
-        None if unit.len() == 2 => (letters, 1000),
-        None => (letters, 1024),
+    let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return None,
     };
-    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == letter)?;
-    let bytes = number.parse::<f64>().ok()? * f64::from(base).powi(i32::try_from(power).ok()?);
-    // A fraction of a byte is none; 2^53 is the last number that is exact, and more than any file.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in these bounds")]
-    (0.0..=9e15).contains(&bytes).then_some(bytes as u64)
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The bytes of a text or blob.
@@ -334,24 +364,18 @@ mod tests {
     fn sizes_are_read_as_people_write_them() {
         for (text, bytes) in [
             ("0", 0),
-            ("500", 500),
-            ("500b", 500),
-            ("64KiB", 65_536),
-            ("64k", 65_536),
-            ("1.5 MiB", 1_572_864),
-            ("2MB", 2_000_000),
-            ("2mb/s", 2_000_000),
-            ("1G", 1 << 30),
+            ("4096", 4096),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("1k", 1024),
+            ("1kB", 1000),
+            ("2GB", 2_000_000_000),
         ] {
-            assert_eq!(size(&text.into()), Some(bytes), "{text}");
+            assert_eq!(size_text(text), Some(bytes), "{text}");
         }
-        for text in ["", "k", "ib", "5x", "-5", "5ii", "1..5k", "99999999T", "5 k B"] {
-            assert_eq!(size(&text.into()), None, "{text}");
+        for text in ["", "MiB", "-1", "1.5MiB", "1x", "99999999999TiB"] {
+            assert_eq!(size_text(text), None, "{text}");
         }
-        assert_eq!(
-            (size(&7.into()), size(&(-7).into()), size(&true.into())),
-            (Some(7), None, None)
-        );
     }
 
     #[test]

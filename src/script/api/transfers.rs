@@ -1,64 +1,59 @@
 //! Files to and from a server, whole.
 
-use std::sync::Arc;
-
 use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
-    fault::Outcome,
+    fault::{Fault, Outcome},
     files::{Landing, Reading},
     ftp::{
+        pace::Pace,
         path::RemotePath,
-        rate::Rate,
         session::Session,
-        transfer::{Known, Moved, Text},
+        transfer::{Moved, Text},
     },
-    limits::READ_BYTES_MAX,
+    limits::{PARALLEL_MAX, READ_BYTES_MAX},
     mirror::report::Report,
     script::{
         options::TRANSFER,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
-        site::rate,
         value::Options,
     },
 };
 
-/// What the options of one transfer ask for.
+/// How a script wants a transfer to be.
 struct Wishes {
     /// Whether the file's time goes with it.
     keep_time: bool,
-    /// A limit in place of the session's.
-    rate: Option<Arc<Rate>>,
+    /// Whether it goes on where an earlier try broke off.
+    resume: bool,
+    /// Bytes per second.
+    pace: Option<Pace>,
+    /// Sessions that fetch a piece of it each.
+    segments: u16,
 }
 
-impl Wishes {
-    fn read(options: &Map, what: &str) -> Outcome<Self> {
-        let options = Options::new(options, what, TRANSFER)?;
-        options.not_yet(&["resume"])?;
-        options.flag("verify")?;
-        let keep_time = options.flag("preserve_times")?.unwrap_or(true);
-        Ok(Self { keep_time, rate: rate(&options)? })
+fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
+    let options = Options::new(options, what, TRANSFER)?;
+    options.flag("verify")?;
+    let segments = options.number("segments", 1, PARALLEL_MAX.into())?;
+    let wishes = Wishes {
+        keep_time: options.flag("preserve_times")?.unwrap_or(true),
+        resume: options.flag("resume")?.unwrap_or(false),
+        pace: options.rate("rate_limit")?.map(Pace::new),
+        segments: segments.and_then(|count| u16::try_from(count).ok()).unwrap_or(1),
+    };
+    if wishes.segments > 1 && (wishes.resume || what == "put") {
+        let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
+        return Err(Fault::invalid(format!("`segments` is for one large download; {with}")));
     }
-
-    /// Does `work` at the rate that is wished for; after it the session's own holds again.
-    async fn hold<T>(
-        self,
-        session: &mut Session,
-        work: impl AsyncFnOnce(&mut Session, bool) -> Outcome<T>,
-    ) -> Outcome<T> {
-        let Some(rate) = self.rate else { return work(session, self.keep_time).await };
-        let usual = session.limit_rate(Some(rate));
-        let done = work(session, self.keep_time).await;
-        session.limit_rate(usual);
-        done
-    }
+    Ok(wishes)
 }
 
 /// Reads `options` as `get` and `put` do, without a transfer.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
-    Wishes::read(options, "a transfer").map(drop)
+    wishes(options, "a transfer").map(drop)
 }
 
 /// The path of a file here: `local` itself, or the remote name in it where it is a folder.
@@ -80,12 +75,18 @@ async fn get_file(
     local: &str,
     options: &Map,
 ) -> Outcome<Moved> {
-    let wishes = Wishes::read(options, "get")?;
-    let landing = Landing::begin(landing_path(run, local, remote)?)?;
-    let work = async |session: &mut Session, keep_time| {
-        session.download(remote, landing, Known::default(), keep_time).await
+    let Wishes { keep_time, resume, pace, segments } = wishes(options, "get")?;
+    let path = landing_path(run, local, remote)?;
+    session.keep_pace(pace);
+    let moved = if resume {
+        let begin = |lasting: Option<&str>| Landing::begin_as(&path, lasting);
+        session.download_on(remote, begin, keep_time).await
+    } else {
+        let landing = Landing::begin(&path)?;
+        session.download_in_segments(remote, landing, segments, keep_time).await
     };
-    wishes.hold(session, work).await
+    session.keep_pace(None);
+    moved
 }
 
 /// The name of a file there: `remote` itself, or the local name in it where it ends with a slash.
@@ -104,17 +105,20 @@ async fn put_file(
     remote: RemotePath,
     options: &Map,
 ) -> Outcome<Moved> {
-    let wishes = Wishes::read(options, "put")?;
+    let Wishes { keep_time, resume, pace, .. } = wishes(options, "put")?;
     let remote = target(local, remote)?;
     let reading = Reading::open(run.readable(local)?)?;
-    let work = async |session: &mut Session, keep_time| match session
-        .upload_file(reading, &remote, keep_time)
-        .await
-    {
-        Err(fault) => Err(session.explain_upload(&remote, fault).await),
-        sent => sent,
+    session.keep_pace(pace);
+    let moved = if resume {
+        session.upload_on(reading, &remote, keep_time).await
+    } else {
+        session.upload_file(reading, &remote, keep_time).await
     };
-    wishes.hold(session, work).await
+    session.keep_pace(None);
+    match moved {
+        Err(fault) => Err(session.explain_upload(&remote, fault).await),
+        moved => moved,
+    }
 }
 
 /// What one transfer did, as the report of a mirror of one file.
@@ -147,8 +151,9 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: with `preserve_times` (true) the file gets the server's time; `rate_limit` (bytes a
-    /// second, such as `"2MiB"`) holds for this transfer.
+    /// The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
+    /// goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
+    /// second, such as `"500KiB"`; `segments` (1) is the number of sessions that fetch a piece of a large file each.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -188,7 +193,8 @@ pub mod functions {
     }
 
     /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
-    /// server can set it.
+    /// server can set it; with `resume` (false) it goes on where an earlier try of the same file broke off;
+    /// `rate_limit` is in bytes per second, such as `"500KiB"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -222,8 +228,7 @@ pub mod functions {
     ) -> RhaiResultOf<String> {
         let bytes = read_blob(ctx, site, remote)?;
         String::from_utf8(bytes).map_err(|_| {
-            let fault =
-                crate::fault::Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
+            let fault = Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
             crate::script::raise::raised(fault.at(remote), Position::NONE)
         })
     }

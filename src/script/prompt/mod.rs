@@ -70,7 +70,7 @@ impl Prompt {
     /// Connects to `url`. The thread that does so must be the one that everything else is called on.
     pub fn open(url: &Url, settings: Settings, context: &Context) -> Outcome<Self> {
         let run = Run::new(settings, context)?;
-        let site = run.aim(site_of(url, &run.settings.overrides)?);
+        let site = run.aim(site_of(url, &run.settings.overrides)?)?;
         let session = run.wait(Session::open(site, run.context.clone()))?;
         let remote = Remote::new(session);
         let start = folder(&remote).unwrap_or_default();
