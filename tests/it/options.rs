@@ -134,7 +134,7 @@ fn bytes_pass_no_faster_than_the_limit_says() {
     limited.stdout("true\n").any_files();
     with(&stage, r#"rate_limit: "quick""#, "")
         .fails_with(3)
-        .stderr_has("`rate_limit` wants a size");
+        .stderr_has("`rate_limit` wants bytes per second");
 }
 
 #[test]

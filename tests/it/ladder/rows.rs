@@ -19,7 +19,7 @@ impl Row {
     pub(super) fn waits(&self) -> bool {
         let silent = ["pasv-blackhole", "active-silent", "active-late=", "no-reply="];
         let is_silent = |fault: &&str| silent.iter().any(|start| fault.starts_with(start));
-        self.faults.iter().any(|fault| is_silent(fault))
+        self.faults.iter().any(is_silent)
     }
 
     /// Whether the server takes its time for all that it says, which no choice of a mode makes shorter.
