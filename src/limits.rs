@@ -151,3 +151,8 @@ pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 pub const ROUTES_KEPT_MAX: u32 = 1_000;
 /// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
 pub const ROUTE_WRITES_MAX: u32 = 8;
+
+/// Files of one run that history lists; the run's log has them all.
+pub const RUN_FILES_KEPT_MAX: i64 = 1_000;
+/// Runs that are removed from history at once: a writer must not wait long.
+pub const PRUNE_ROWS_MAX: u32 = 500;

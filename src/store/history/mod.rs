@@ -1,0 +1,324 @@
+//! History: what was decided for each slot, what became of it, and how.
+//!
+//! A decision is a row before it is an act: who is killed between the two leaves a row that says so.
+
+mod jobs;
+mod look;
+mod notices;
+mod parts;
+mod prune;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+pub use self::{
+    jobs::{Health, JobState},
+    notices::{NewNotice, Notice},
+    parts::{Attempt, FallBack, FileMoved},
+};
+use super::Store;
+use crate::fault::Outcome;
+
+/// What became of a run. The words are an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It is to begin.
+    Queued,
+    /// It goes on.
+    Running,
+    /// All was done.
+    Done,
+    /// Some files failed.
+    Partial,
+    /// It failed.
+    Failed,
+    /// Its slot was not run, for a reason.
+    Skipped,
+    /// It was ended before its end: the scheduler stopped, or was killed.
+    Interrupted,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Partial,
+        Self::Failed,
+        Self::Skipped,
+        Self::Interrupted,
+    ];
+
+    /// The word for it in the store, in `--json` and in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The state of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// What made a run begin. The words are an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its time had come.
+    Schedule,
+    /// Its time had passed while nobody ran it.
+    CatchUp,
+    /// Somebody asked for it.
+    Manual,
+    /// The jobs that it waits for had succeeded.
+    Dependency,
+}
+
+impl Cause {
+    /// The word for it; what scripts see as `job::TRIGGER`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::CatchUp => "catchup",
+            Self::Manual => "manual",
+            Self::Dependency => "dependency",
+        }
+    }
+
+    /// The cause of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency]
+            .into_iter()
+            .find(|cause| cause.word() == word)
+    }
+}
+
+/// One slot, or one run by hand, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its number, counted from 1 in each store.
+    pub id: i64,
+    /// Its job; the name of the script for a run by hand.
+    pub job: String,
+    /// The revision of the job's schedule.
+    pub revision: String,
+    /// The slot; none for a run by hand.
+    pub slot: Option<String>,
+    /// The script.
+    pub script: String,
+    /// What made it begin.
+    pub cause: Cause,
+    /// When it was due.
+    pub scheduled_for: Option<Timestamp>,
+    /// When its row was written.
+    pub decided_at: Timestamp,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When its last attempt ended.
+    pub ended_at: Option<Timestamp>,
+    /// What became of it.
+    pub state: State,
+    /// Why it was skipped, waits, or was taken up again.
+    pub reason: Option<String>,
+    /// How many slots it stands for, itself included.
+    pub covers: i64,
+    /// Attempts so far.
+    pub attempts: i64,
+    /// What it did.
+    pub sum: Sum,
+    /// How often the data went another way.
+    pub fallbacks: i64,
+}
+
+/// What a run or an attempt did, and how it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Files that arrived.
+    pub files: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// The way that carried the last of them.
+    pub route: Option<String>,
+    /// The exit code of its process.
+    pub exit_code: Option<i64>,
+    /// The sort of failure.
+    pub error_kind: Option<String>,
+    /// The failure in words.
+    pub error: Option<String>,
+}
+
+/// A run that is to be written.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// As in [`Run`].
+    pub job: String,
+    /// As in [`Run`].
+    pub revision: String,
+    /// As in [`Run`].
+    pub slot: Option<String>,
+    /// As in [`Run`].
+    pub script: String,
+    /// As in [`Run`].
+    pub cause: Cause,
+    /// As in [`Run`].
+    pub scheduled_for: Option<Timestamp>,
+    /// `Queued`, `Skipped`, or what a run by hand is.
+    pub state: State,
+    /// As in [`Run`].
+    pub reason: Option<String>,
+    /// As in [`Run`].
+    pub covers: i64,
+}
+
+/// The next number of a table. The right to write is ours already, so nobody else takes it.
+fn next_id(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> {
+    let query = format!("SELECT COALESCE(MAX(id), 0) + 1 FROM {table}");
+    transaction.query_row(&query, [], |row| row.get(0))
+}
+
+impl Store {
+    /// Writes what was decided, and how far each job's slots are decided now, all or nothing. Gives the number of each
+    /// row; none for a slot that had one already.
+    pub fn decide(
+        &mut self,
+        runs: &[NewRun],
+        marks: &[(String, String, Timestamp)],
+        now: Timestamp,
+    ) -> Outcome<Vec<Option<i64>>> {
+        self.write(|transaction| {
+            let ids = runs.iter().map(|run| insert(transaction, run, now)).collect();
+            for (job, revision, watermark) in marks {
+                jobs::mark(transaction, job, revision, *watermark)?;
+            }
+            ids
+        })
+    }
+
+    /// Notes that a run has begun: its attempt `number` starts.
+    pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Outcome<()> {
+        let begin = "UPDATE runs SET outcome = $1, attempts = $2, started_at = COALESCE(started_at, $3), ended_at = NULL
+            WHERE id = $4";
+        let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
+            VALUES ($1, $2, $3, $4, 0, 0)";
+        let (now, running) = (now.as_millisecond(), State::Running.word());
+        self.write(|transaction| {
+            transaction.execute(begin, params![running, number, now, run])?;
+            transaction.execute(attempt, params![run, number, now, running]).map(drop)
+        })
+    }
+
+    /// Notes what became of a run: its state and what it did in all its attempts.
+    pub fn finish(
+        &mut self,
+        run: i64,
+        state: State,
+        reason: Option<&str>,
+        sum: &Sum,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason), files = $4, bytes = $5,
+            route = $6, exit_code = $7, error_kind = $8, error = $9,
+            fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $10";
+        let Sum { files, bytes, route, exit_code, error_kind, error } = sum;
+        let values = params![
+            state.word(),
+            now.as_millisecond(),
+            reason,
+            files,
+            bytes,
+            route,
+            exit_code,
+            error_kind,
+            error,
+            run
+        ];
+        self.write(|transaction| transaction.execute(finish, values).map(drop))
+    }
+
+    /// Turns a run that waits, or one that was interrupted, into another: skipped for a reason, or waiting again.
+    pub fn turn(
+        &mut self,
+        run: i64,
+        state: State,
+        cause: Cause,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let turn =
+            "UPDATE runs SET outcome = $1, cause = $2, reason = $3, ended_at = $4 WHERE id = $5";
+        let ended = (state != State::Queued).then(|| now.as_millisecond());
+        let values = params![state.word(), cause.word(), reason, ended, run];
+        self.write(|transaction| transaction.execute(turn, values).map(drop))
+    }
+
+    /// Notes that every run that goes on was interrupted: nobody is left who could end it. Gives their numbers.
+    pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Outcome<Vec<i64>> {
+        let find = "SELECT id FROM runs WHERE outcome = $1 AND slot IS NOT NULL ORDER BY id";
+        let runs = "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
+        let attempts =
+            "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
+            WHERE run = $4 AND ended_at IS NULL";
+        let (word, at) = (State::Interrupted.word(), now.as_millisecond());
+        self.write(|transaction| {
+            let found = transaction
+                .prepare(find)?
+                .query_map([State::Running.word()], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            for run in &found {
+                transaction.execute(runs, params![word, at, error, run])?;
+                transaction.execute(attempts, params![word, at, error, run])?;
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    run: &NewRun,
+    now: Timestamp,
+) -> rusqlite::Result<Option<i64>> {
+    let known = "SELECT id FROM runs WHERE job = $1 AND revision = $2 AND slot = $3";
+    let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, decided_at, ended_at, outcome,
+            reason, covers, attempts, files, bytes, fallbacks)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0)";
+    let NewRun { job, revision, slot, script, cause, scheduled_for, state, reason, covers } = run;
+    let is_known = slot.as_ref().map(|slot| {
+        transaction
+            .query_row(known, params![job, revision, slot], |row| row.get::<_, i64>(0))
+            .optional()
+    });
+    if is_known.transpose()?.flatten().is_some() {
+        return Ok(None);
+    }
+    let id = next_id(transaction, "runs")?;
+    let due = scheduled_for.map(Timestamp::as_millisecond);
+    let ended = (*state == State::Skipped).then(|| now.as_millisecond());
+    let values = params![
+        id,
+        job,
+        revision,
+        slot,
+        script,
+        cause.word(),
+        due,
+        now.as_millisecond(),
+        ended,
+        state.word(),
+        reason,
+        covers
+    ];
+    transaction.execute(insert, values)?;
+    Ok(Some(id))
+}
+
+#[cfg(test)]
+mod tests;
