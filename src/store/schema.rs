@@ -34,6 +34,10 @@ const MIGRATIONS: &[&str] = &[
         script TEXT NOT NULL,
         cause TEXT NOT NULL,
         scheduled_for BIGINT,
+        moved_from TEXT,
+        not_before BIGINT,
+        give_up_at BIGINT,
+        needs_since BIGINT,
         decided_at BIGINT NOT NULL,
         started_at BIGINT,
         ended_at BIGINT,
@@ -91,9 +95,16 @@ const MIGRATIONS: &[&str] = &[
         job TEXT NOT NULL PRIMARY KEY,
         revision TEXT NOT NULL,
         watermark BIGINT,
+        label TEXT,
+        last_success BIGINT,
         paused_at BIGINT,
         pause_reason TEXT,
         health TEXT NOT NULL
+    );
+    CREATE TABLE requests (
+        job TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        PRIMARY KEY (job, asked_at)
     );
     CREATE TABLE notices (
         id BIGINT NOT NULL PRIMARY KEY,

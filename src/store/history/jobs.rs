@@ -46,6 +46,10 @@ pub struct JobState {
     pub revision: String,
     /// Every slot up to here is decided.
     pub watermark: Option<Timestamp>,
+    /// The last time on the wall that was decided, for schedules of fixed times.
+    pub label: Option<String>,
+    /// When a run last succeeded.
+    pub last_success: Option<Timestamp>,
     /// Since when it is paused, if it is.
     pub paused_at: Option<Timestamp>,
     /// Why.
@@ -54,24 +58,56 @@ pub struct JobState {
     pub health: Health,
 }
 
-/// Notes that every slot of a revision is decided up to `watermark`.
-pub(super) fn mark(
+/// Notes how far the slots of a job are decided. Pause and health are not the planner's to say.
+pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite::Result<()> {
+    let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (job) DO UPDATE SET revision = excluded.revision, watermark = excluded.watermark,
+            label = excluded.label, last_success = excluded.last_success";
+    let JobState { job, revision, watermark, label, last_success, .. } = state;
+    let [watermark, last_success] =
+        [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
+    let unknown = Health::Unknown.word();
+    let values = params![job, revision, watermark, label, last_success, unknown];
+    transaction.execute(put, values).map(drop)
+}
+
+/// A request is heard: it has its row in history now.
+pub(super) fn hear(
     transaction: &Transaction<'_>,
     job: &str,
-    revision: &str,
-    watermark: Timestamp,
+    asked_at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let put = "INSERT INTO job_states (job, revision, watermark, health) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (job) DO UPDATE SET revision = excluded.revision, watermark = excluded.watermark";
-    let at = watermark.as_millisecond();
-    transaction.execute(put, params![job, revision, at, Health::Unknown.word()]).map(drop)
+    let delete = "DELETE FROM requests WHERE job = $1 AND asked_at = $2";
+    transaction.execute(delete, params![job, asked_at.as_millisecond()]).map(drop)
 }
 
 impl Store {
     /// The state of every job that has one.
     pub fn job_states(&self) -> Outcome<Vec<JobState>> {
-        let query = "SELECT job, revision, watermark, paused_at, pause_reason, health FROM job_states ORDER BY job";
+        let query = "SELECT job, revision, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+    }
+
+    /// Asks for a run of a job. Gives the time of the request, by which it is known: of two at one time, the second is a
+    /// little later.
+    pub fn ask(&mut self, job: &str, now: Timestamp) -> Outcome<Timestamp> {
+        let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
+        let put = "INSERT INTO requests (job, asked_at) VALUES ($1, $2)";
+        self.write(|transaction| {
+            let last: i64 = transaction.query_row(last, [job], |row| row.get(0))?;
+            let at = now.as_millisecond().max(last + 1);
+            transaction.execute(put, params![job, at])?;
+            Ok(instant(at))
+        })
+    }
+
+    /// The requests that nobody has heard, the oldest first.
+    pub fn requests(&self) -> Outcome<Vec<(String, Timestamp)>> {
+        let query = "SELECT job, asked_at FROM requests ORDER BY asked_at, job";
+        let request =
+            |row: &Row<'_>| Ok((row.get("job")?, instant(row.get::<_, i64>("asked_at")?)));
+        self.read(|connection| connection.prepare(query)?.query_map([], request)?.collect())
     }
 
     /// Pauses a job; one that is paused gets the new reason.
@@ -115,6 +151,8 @@ fn job_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
         job: row.get("job")?,
         revision: row.get("revision")?,
         watermark: time("watermark")?,
+        label: row.get("label")?,
+        last_success: time("last_success")?,
         paused_at: time("paused_at")?,
         pause_reason: row.get("pause_reason")?,
         health: Health::named(&health),

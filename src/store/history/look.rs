@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Cause, Run, State, Sum};
+use super::{Cause, Run, State, Sum, Wait};
 use crate::{fault::Outcome, store::Store};
 
-const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, decided_at, started_at, ended_at, outcome,
-    reason, covers, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
+const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
+    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
 
 impl Store {
     /// The run of that number.
@@ -87,6 +87,15 @@ pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     Ok(State::named(&word).unwrap_or(State::Interrupted))
 }
 
+const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
+    match times {
+        [Some(not_before), Some(give_up), Some(needs_since)] => {
+            Some(Wait { not_before, give_up, needs_since })
+        }
+        _ => None,
+    }
+}
+
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
     let cause: String = row.get("cause")?;
@@ -98,6 +107,8 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         script: row.get("script")?,
         cause: Cause::named(&cause).unwrap_or(Cause::Manual),
         scheduled_for: time("scheduled_for")?,
+        moved_from: row.get("moved_from")?,
+        wait: wait([time("not_before")?, time("give_up_at")?, time("needs_since")?]),
         decided_at: instant(row.get("decided_at")?),
         started_at: time("started_at")?,
         ended_at: time("ended_at")?,

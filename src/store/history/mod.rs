@@ -22,8 +22,8 @@ use crate::fault::Outcome;
 /// What became of a run. The words are an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It is to begin.
-    Queued,
+    /// It will be run, but not yet.
+    Waiting,
     /// It goes on.
     Running,
     /// All was done.
@@ -41,7 +41,7 @@ pub enum State {
 impl State {
     /// Every state.
     pub const ALL: [Self; 7] = [
-        Self::Queued,
+        Self::Waiting,
         Self::Running,
         Self::Done,
         Self::Partial,
@@ -53,7 +53,7 @@ impl State {
     /// The word for it in the store, in `--json` and in metrics.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Queued => "queued",
+            Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Done => "done",
             Self::Partial => "partial",
@@ -118,6 +118,10 @@ pub struct Run {
     pub cause: Cause,
     /// When it was due.
     pub scheduled_for: Option<Timestamp>,
+    /// The time on the wall that the clock jumped over, if the slot was moved behind the jump.
+    pub moved_from: Option<String>,
+    /// Until when it waits, or waited.
+    pub wait: Option<Wait>,
     /// When its row was written.
     pub decided_at: Timestamp,
     /// When its first attempt began.
@@ -155,7 +159,7 @@ pub struct Sum {
     pub error: Option<String>,
 }
 
-/// A run that is to be written.
+/// A decision on a slot, or a run by hand, that is to be written.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     /// As in [`Run`].
@@ -170,12 +174,27 @@ pub struct NewRun {
     pub cause: Cause,
     /// As in [`Run`].
     pub scheduled_for: Option<Timestamp>,
-    /// `Queued`, `Skipped`, or what a run by hand is.
+    /// As in [`Run`].
+    pub moved_from: Option<String>,
+    /// As in [`Run`].
+    pub wait: Option<Wait>,
+    /// `Waiting`, `Running` or `Skipped`.
     pub state: State,
     /// As in [`Run`].
     pub reason: Option<String>,
     /// As in [`Run`].
     pub covers: i64,
+}
+
+/// Until when a run waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// It does not begin earlier.
+    pub not_before: Timestamp,
+    /// It is skipped when it has not begun by then.
+    pub give_up: Timestamp,
+    /// The jobs before it must have succeeded later than this.
+    pub needs_since: Timestamp,
 }
 
 /// The next number of a table. The right to write is ours already, so nobody else takes it.
@@ -185,18 +204,22 @@ fn next_id(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> 
 }
 
 impl Store {
-    /// Writes what was decided, and how far each job's slots are decided now, all or nothing. Gives the number of each
-    /// row; none for a slot that had one already.
+    /// Writes what was decided, how far each job's slots are decided now, and which requests are heard, all or nothing.
+    /// Gives the number of each row; none where the slot had come to its end before.
     pub fn decide(
         &mut self,
         runs: &[NewRun],
-        marks: &[(String, String, Timestamp)],
+        states: &[JobState],
+        heard: &[(String, Timestamp)],
         now: Timestamp,
     ) -> Outcome<Vec<Option<i64>>> {
         self.write(|transaction| {
-            let ids = runs.iter().map(|run| insert(transaction, run, now)).collect();
-            for (job, revision, watermark) in marks {
-                jobs::mark(transaction, job, revision, *watermark)?;
+            let ids = runs.iter().map(|run| put(transaction, run, now)).collect();
+            for state in states {
+                jobs::mark(transaction, state)?;
+            }
+            for (job, asked_at) in heard {
+                jobs::hear(transaction, job, *asked_at)?;
             }
             ids
         })
@@ -243,19 +266,13 @@ impl Store {
         self.write(|transaction| transaction.execute(finish, values).map(drop))
     }
 
-    /// Turns a run that waits, or one that was interrupted, into another: skipped for a reason, or waiting again.
-    pub fn turn(
-        &mut self,
-        run: i64,
-        state: State,
-        cause: Cause,
-        reason: Option<&str>,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let turn =
-            "UPDATE runs SET outcome = $1, cause = $2, reason = $3, ended_at = $4 WHERE id = $5";
-        let ended = (state != State::Queued).then(|| now.as_millisecond());
-        let values = params![state.word(), cause.word(), reason, ended, run];
+    /// Lets a run that was interrupted wait to be taken up again.
+    pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Outcome<()> {
+        let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, not_before = $4, give_up_at = $5,
+            needs_since = $6, ended_at = NULL WHERE id = $7";
+        let (word, cause) = (State::Waiting.word(), Cause::CatchUp.word());
+        let [not_before, give_up, needs_since] = wait.columns();
+        let values = params![word, cause, reason, not_before, give_up, needs_since, run];
         self.write(|transaction| transaction.execute(turn, values).map(drop))
     }
 
@@ -281,43 +298,101 @@ impl Store {
     }
 }
 
-fn insert(
+impl Wait {
+    fn columns(self) -> [i64; 3] {
+        [
+            self.not_before.as_millisecond(),
+            self.give_up.as_millisecond(),
+            self.needs_since.as_millisecond(),
+        ]
+    }
+}
+
+/// Writes a new row, or turns the one of a slot that waits.
+fn put(
     transaction: &Transaction<'_>,
     run: &NewRun,
     now: Timestamp,
 ) -> rusqlite::Result<Option<i64>> {
-    let known = "SELECT id FROM runs WHERE job = $1 AND revision = $2 AND slot = $3";
-    let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, decided_at, ended_at, outcome,
-            reason, covers, attempts, files, bytes, fallbacks)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0)";
-    let NewRun { job, revision, slot, script, cause, scheduled_for, state, reason, covers } = run;
-    let is_known = slot.as_ref().map(|slot| {
-        transaction
-            .query_row(known, params![job, revision, slot], |row| row.get::<_, i64>(0))
-            .optional()
-    });
-    if is_known.transpose()?.flatten().is_some() {
-        return Ok(None);
+    let known = "SELECT id, outcome FROM runs WHERE job = $1 AND revision = $2 AND slot = $3";
+    let NewRun { job, revision, slot, .. } = run;
+    let found = transaction
+        .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
+    match found {
+        None => insert(transaction, run, now).map(Some),
+        Some((id, state)) if state == State::Waiting.word() => turn(transaction, id, run, now),
+        Some(_) => Ok(None),
     }
+}
+
+fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqlite::Result<i64> {
+    let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before,
+            give_up_at, needs_since, decided_at, started_at, ended_at, outcome, reason, covers, attempts, files, bytes,
+            fallbacks)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, 0, 0, 0)";
+    let NewRun { job, revision, slot, script, scheduled_for, moved_from, reason, covers, .. } = run;
     let id = next_id(transaction, "runs")?;
-    let due = scheduled_for.map(Timestamp::as_millisecond);
-    let ended = (*state == State::Skipped).then(|| now.as_millisecond());
+    let [not_before, give_up, needs_since] = waits(run);
+    let [started, ended] = times(run.state, now);
     let values = params![
         id,
         job,
         revision,
         slot,
         script,
-        cause.word(),
-        due,
+        run.cause.word(),
+        scheduled_for.map(Timestamp::as_millisecond),
+        moved_from,
+        not_before,
+        give_up,
+        needs_since,
         now.as_millisecond(),
+        started,
         ended,
-        state.word(),
+        run.state.word(),
         reason,
         covers
     ];
     transaction.execute(insert, values)?;
+    Ok(id)
+}
+
+fn turn(
+    transaction: &Transaction<'_>,
+    id: i64,
+    run: &NewRun,
+    now: Timestamp,
+) -> rusqlite::Result<Option<i64>> {
+    let turn = "UPDATE runs SET cause = $1, not_before = $2, give_up_at = $3, needs_since = $4,
+        started_at = COALESCE(started_at, $5), ended_at = $6, outcome = $7, reason = $8, covers = $9 WHERE id = $10";
+    let [not_before, give_up, needs_since] = waits(run);
+    let [started, ended] = times(run.state, now);
+    let values = params![
+        run.cause.word(),
+        not_before,
+        give_up,
+        needs_since,
+        started,
+        ended,
+        run.state.word(),
+        run.reason,
+        run.covers,
+        id
+    ];
+    transaction.execute(turn, values)?;
     Ok(Some(id))
+}
+
+fn waits(run: &NewRun) -> [Option<i64>; 3] {
+    run.wait.map_or([None; 3], |wait| wait.columns().map(Some))
+}
+
+/// When a run that is in `state` since `now` began, and ended.
+fn times(state: State, now: Timestamp) -> [Option<i64>; 2] {
+    let is = |wanted| (state == wanted).then(|| now.as_millisecond());
+    [is(State::Running), is(State::Skipped)]
 }
 
 #[cfg(test)]

@@ -18,9 +18,27 @@ fn new_run(job: &str, slot: Option<&str>) -> NewRun {
         script: "a.rhai".into(),
         cause: Cause::Schedule,
         scheduled_for: Some(at(60)),
-        state: State::Queued,
+        moved_from: None,
+        wait: Some(WAIT),
+        state: State::Waiting,
         reason: None,
         covers: 1,
+    }
+}
+
+const WAIT: Wait = Wait {
+    not_before: Timestamp::constant(60, 0),
+    give_up: Timestamp::constant(3600, 0),
+    needs_since: Timestamp::constant(0, 0),
+};
+
+fn state(job: &str, watermark: i64) -> JobState {
+    JobState {
+        job: job.into(),
+        revision: "r1".into(),
+        watermark: Some(at(watermark)),
+        label: Some("1970-01-01T00:01".into()),
+        ..JobState::default()
     }
 }
 
@@ -39,22 +57,37 @@ fn sum(error: Option<&str>) -> Sum {
 fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
     let (_folder, mut store) = store();
     let slot = new_run("a", Some("U1"));
-    let marks = [("a".to_owned(), "r1".to_owned(), at(60))];
-    let first = store.decide(&[slot.clone(), new_run("a", None)], &marks, at(61)).unwrap();
+    let marks = [state("a", 60)];
+    let first = store.decide(&[slot.clone(), new_run("a", None)], &marks, &[], at(61)).unwrap();
     assert_eq!(first, [Some(1), Some(2)]);
-    let again = store.decide(&[slot.clone(), new_run("a", None)], &marks, at(62)).unwrap();
-    assert_eq!(again, [None, Some(3)]);
-    let other = NewRun { revision: "r2".into(), ..slot };
-    assert_eq!(store.decide(&[other], &[], at(63)).unwrap(), [Some(4)]);
-    let state = store.job_states().unwrap().remove(0);
-    assert_eq!((state.watermark, state.revision.as_str()), (Some(at(60)), "r1"));
-    assert_eq!(store.run_of_slot("a", "r1", "U1").unwrap().unwrap().id, 1);
+    let other = NewRun { revision: "r2".into(), ..slot.clone() };
+    assert_eq!(
+        store.decide(&[other, new_run("a", None)], &[], &[], at(63)).unwrap(),
+        [Some(3), Some(4)]
+    );
+    // While it waits its row is turned; once it has begun nothing but its end can change it.
+    let start = NewRun { state: State::Running, wait: None, ..slot.clone() };
+    assert_eq!(store.decide(std::slice::from_ref(&start), &[], &[], at(64)).unwrap(), [Some(1)]);
+    assert_eq!(store.decide(&[start, slot], &[], &[], at(65)).unwrap(), [None, None]);
+    assert_eq!(store.job_states().unwrap(), marks);
+    let run = store.run_of_slot("a", "r1", "U1").unwrap().unwrap();
+    assert_eq!((run.id, run.state, run.started_at), (1, State::Running, Some(at(64))));
+}
+
+#[test]
+fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same() {
+    let (_folder, mut store) = store();
+    let times = [1, 2].map(|_| store.ask("a", at(60)).unwrap());
+    assert_ne!(times[0], times[1]);
+    assert_eq!(store.requests().unwrap().len(), 2);
+    store.decide(&[], &[], &[("a".into(), times[0])], at(61)).unwrap();
+    assert_eq!(store.requests().unwrap(), [("a".into(), times[1])]);
 }
 
 #[test]
 fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
     let (_folder, mut store) = store();
-    store.decide(&[new_run("a", Some("U1"))], &[], at(61)).unwrap();
+    store.decide(&[new_run("a", Some("U1"))], &[], &[], at(61)).unwrap();
     let file = |path: &str, error: Option<&str>| FileMoved {
         attempt: 1,
         verb: "upload".into(),
@@ -100,24 +133,24 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
 fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
     let (_folder, mut store) = store();
     let rows = [new_run("a", Some("U1")), new_run("a", Some("U2")), new_run("by-hand", None)];
-    store.decide(&rows, &[], at(61)).unwrap();
+    store.decide(&rows, &[], &[], at(61)).unwrap();
     store.begin(1, 1, at(62)).unwrap();
     store.begin(3, 1, at(62)).unwrap();
     assert_eq!(store.interrupt_all("killed", at(90)).unwrap(), [1]);
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.state, run.sum.error.as_deref()), (State::Interrupted, Some("killed")));
     assert_eq!(store.attempts(1).unwrap()[0].state, State::Interrupted);
-    let waiting = store.runs_that_are(State::Queued).unwrap();
+    let waiting = store.runs_that_are(State::Waiting).unwrap();
     assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
-    store.turn(1, State::Queued, Cause::CatchUp, Some("again"), at(91)).unwrap();
+    store.take_up(1, WAIT, "again").unwrap();
     let run = store.run(1).unwrap().unwrap();
-    assert_eq!((run.state, run.cause, run.ended_at), (State::Queued, Cause::CatchUp, None));
+    assert_eq!((run.state, run.cause, run.ended_at), (State::Waiting, Cause::CatchUp, None));
 }
 
 #[test]
 fn a_pause_has_a_reason_and_leaves_the_watermark_alone() {
     let (_folder, mut store) = store();
-    store.decide(&[], &[("a".into(), "r1".into(), at(60))], at(61)).unwrap();
+    store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
     for reason in [Some("move"), None] {
         store.pause("a", reason, at(70)).unwrap();
         store.pause("b", reason, at(70)).unwrap();
@@ -143,7 +176,7 @@ fn how_a_job_fares_is_told_with_how_it_fared_before() {
 fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
     let (_folder, mut store) = store();
     let rows: Vec<_> = (0..10).map(|number| new_run("a", Some(&format!("U{number}")))).collect();
-    store.decide(&rows, &[], at(0)).unwrap();
+    store.decide(&rows, &[], &[], at(0)).unwrap();
     for run in 1..=10 {
         store.begin(run, 1, at(run)).unwrap();
         if run != 2 {
