@@ -118,7 +118,7 @@ impl fmt::Display for Side {
 
 /// One failure, kept as data until it is printed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}{message}", Place(self))]
+#[error("{}{message}{}", Place(self), Named(self))]
 pub struct Fault {
     /// What sort of failure.
     pub kind: Kind,
@@ -128,6 +128,8 @@ pub struct Fault {
     pub message: String,
     /// The reply code of the server, 0 when no reply is behind it.
     pub code: u16,
+    /// The name of a failure that has one besides its kind, such as `nat.bad_cidr`; it stays the same between versions.
+    pub name: Option<&'static str>,
     /// The server, when there is one.
     pub host: Option<String>,
     /// The file or folder it happened to, as shown to people.
@@ -150,13 +152,31 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// What stands behind the message: the name, if it has one.
+struct Named<'a>(&'a Fault);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.name.map_or(Ok(()), |name| write!(f, " ({name})"))
+    }
+}
+
 /// What most functions return.
 pub type Outcome<T> = Result<T, Fault>;
 
 impl Fault {
     /// A fault without place, code or cause.
     pub fn new(kind: Kind, side: Side, message: impl Into<String>) -> Self {
-        Self { kind, side, message: message.into(), code: 0, host: None, path: None, cause: None }
+        Self {
+            kind,
+            side,
+            message: message.into(),
+            code: 0,
+            name: None,
+            host: None,
+            path: None,
+            cause: None,
+        }
     }
 
     /// A value from the user that cannot be used.
@@ -208,6 +228,13 @@ impl Fault {
     #[must_use]
     pub fn on(mut self, host: impl Into<String>) -> Self {
         self.host.get_or_insert_with(|| host.into());
+        self
+    }
+
+    /// With its name.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
         self
     }
 

@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! cli                              one file a command; the only place that names clap
+//! schedule                         jobs, cron expressions, what is to be done at a moment
 //! script                           the Rhai engine and what scripts see; the only place that names rhai
 //! mirror     memory                plan and apply for trees; what runs remember of servers
-//! ftp    store    rehearse         the client; what outlives a run; the embedded server (none knows another)
+//! ftp    nat    store    rehearse  the client; rules for NAT; what outlives a run; the embedded server (none knows another)
 //! observe                          one event enum, its sinks
 //! files                            files of this machine, safe from links, races and half-written ends
 //! fault  limits  stop  clock       leaves
@@ -21,8 +22,10 @@ pub mod ftp;
 pub mod limits;
 pub mod memory;
 pub mod mirror;
+pub mod nat;
 pub mod observe;
 pub mod rehearse;
+pub mod schedule;
 pub mod script;
 pub mod stop;
 pub mod store;

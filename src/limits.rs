@@ -156,3 +156,17 @@ pub const ROUTE_WRITES_MAX: u32 = 8;
 pub const RUN_FILES_KEPT_MAX: i64 = 1_000;
 /// Runs that are removed from history at once: a writer must not wait long.
 pub const PRUNE_ROWS_MAX: u32 = 500;
+/// Bytes of a cron expression; the longest that people write have some hundred.
+pub const CRON_BYTES_MAX: usize = 1024;
+/// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
+pub const CRON_SEARCH_YEARS: i64 = 8;
+/// Missed slots of one job that have a row each; older ones share one. Three weeks of a job that runs twice an hour.
+pub const MISSED_ROWS_MAX: usize = 1_000;
+/// Missed slots of one job that are counted at all: a fraction of a second. A day by the second has fewer.
+pub const MISSED_COUNTED_MAX: u64 = 200_000;
+/// Slots of one job that wait to begin.
+pub const WAITING_MAX: usize = 100;
+/// A watermark that is further ahead was set by a clock that was wrong (a machine without a battery starts in 2031).
+pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
+pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);

@@ -12,7 +12,7 @@ use crate::{
     ftp::session::Context,
     script::{
         check::{self, Level},
-        run::{self, Ended, JobFacts, Settings},
+        run::{self, Ended, JobFacts, NatSettings, Settings},
         source::Source,
     },
 };
@@ -20,6 +20,9 @@ use crate::{
 /// What `portolan run` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Lets the script change this machine's rules for NAT
+    #[arg(long)]
+    allow_nat: bool,
     /// The script
     script: PathBuf,
     /// What it sees as `args`; those that begin with a hyphen stand behind `--`
@@ -30,7 +33,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
-        let settings = settings(common, &args.script, args.rest.clone())?;
+        let mut settings = settings(common, &args.script, args.rest.clone())?;
+        settings.nat.is_allowed = args.allow_nat;
         Ok((source, settings, common.context()?))
     };
     match prepared() {
@@ -54,6 +58,7 @@ pub(super) fn settings(
         overrides: common.overrides()?,
         password: common.password()?,
         rehearsal: None,
+        nat: NatSettings::default(),
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

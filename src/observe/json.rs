@@ -117,6 +117,7 @@ pub fn fault_value(fault: &Fault) -> Value {
         "side": fault.side.word(),
         "message": fault.message,
         "code": fault.code,
+        "name": fault.name,
         "host": fault.host,
         "path": fault.path,
         "may_retry": fault.may_retry(),

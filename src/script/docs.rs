@@ -17,6 +17,11 @@ const FAMILIES: &[(&str, &str)] = &[
     ("report", "What a transfer or a mirror did."),
     ("nat::", "Rules of this machine that let FTP through."),
     (
+        "ruleset",
+        "What `nat::ruleset` gives, here called `rules`: one table of rules, which is this machine's only when it is \
+         applied.",
+    ),
+    (
         "local::",
         "Files of this machine. Relative paths count from the folder in which portolan was started.",
     ),

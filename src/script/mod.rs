@@ -12,6 +12,7 @@ pub mod options;
 mod overlay;
 pub mod raise;
 pub mod remote;
+pub mod rules;
 pub mod run;
 pub mod secrets;
 pub mod show;

@@ -31,11 +31,15 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
+    nat::Reason,
     observe::{Event, Level},
 };
 
 /// How many steps of a script pass between two looks at clocks and memory.
 const STEPS_BETWEEN_LOOKS: u64 = 256;
+
+/// What a script learns that changes NAT unasked.
+const NOT_ALLOWED: &str = "this script may not change NAT: run it with `--allow-nat`, or give its job `allow = [\"nat\"]`";
 
 /// What a run is started with.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +54,8 @@ pub struct Settings {
     pub rehearsal: Option<Rehearsal>,
     /// What the script learns of its job.
     pub job: JobFacts,
+    /// What it may do to this machine's NAT.
+    pub nat: NatSettings,
 }
 
 /// A server and a scratch folder in place of the real ones.
@@ -61,6 +67,13 @@ pub struct Rehearsal {
     pub ca_pem: String,
     /// The folder that takes what would be written here.
     pub scratch: PathBuf,
+}
+
+/// What a script may do to this machine's NAT, and what is remembered of it.
+#[derive(Debug, Clone, Default)]
+pub struct NatSettings {
+    /// Whether the user lets it change rules (`--allow-nat`).
+    pub is_allowed: bool,
 }
 
 /// What a script sees as `job::…`.
@@ -117,6 +130,15 @@ impl Run {
             let fault = Fault::invalid("this function works only in a run");
             raised(fault, ctx.call_position())
         })
+    }
+
+    /// Fails with `nat.not_allowed` unless the user lets the script change NAT.
+    pub fn nat_allowed(&self) -> Outcome<()> {
+        if self.settings.nat.is_allowed {
+            Ok(())
+        } else {
+            Err(Reason::NotAllowed.fault(NOT_ALLOWED))
+        }
     }
 
     /// Waits for `work` on the script's own thread.

@@ -55,15 +55,16 @@ pub mod functions {
         err.message.as_str().into()
     }
 
-    /// The server's reply code; 0 when no reply is behind it.
+    /// The server's reply code; 0 when no reply is behind it. Failures of NAT have a name here, such as
+    /// `"nat.not_permitted"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
     /// try { site.delete("/a"); } catch (err) { print(err.code); }
     /// ```
     #[rhai_fn(get = "code", pure)]
-    pub fn code(err: &mut Fault) -> i64 {
-        err.code.into()
+    pub fn code(err: &mut Fault) -> Dynamic {
+        err.name.map_or_else(|| i64::from(err.code).into(), Dynamic::from)
     }
 
     /// The server; empty when none is involved.

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod local;
 pub mod log;
 pub mod names;
+pub mod nat;
 pub mod reports;
 pub mod run;
 pub mod times;
@@ -23,6 +24,9 @@ pub fn register(engine: &mut Engine) {
     combine_with_exported_module!(&mut ftp, "transfers", transfers::functions);
     combine_with_exported_module!(&mut ftp, "trees", trees::functions);
     engine.register_static_module("ftp", ftp.into());
+    let mut nat = Module::new();
+    combine_with_exported_module!(&mut nat, "rulesets", nat::functions);
+    engine.register_static_module("nat", nat.into());
     engine.register_static_module("local", exported_module!(local::functions).into());
     engine.register_static_module("log", exported_module!(log::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());

@@ -1,0 +1,133 @@
+//! Why something about NAT failed, as names that scripts and programs can rely on.
+
+use crate::fault::{Fault, Kind, Side};
+
+/// Why something about NAT failed. Scripts see its name as `err.code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The user has not let the script change NAT.
+    NotAllowed,
+    /// The process lacks `CAP_NET_ADMIN`.
+    NotPermitted,
+    /// Neither nft nor iptables is here.
+    NoBackend,
+    /// The name of a ruleset that cannot be one.
+    BadName,
+    /// A network or address that cannot be read.
+    BadCidr,
+    /// The name of an interface that cannot be one.
+    BadInterface,
+    /// An interface that this machine does not have.
+    UnknownInterface,
+    /// Ports that cannot be read.
+    BadRange,
+    /// IPv4 and IPv6 in one rule.
+    FamilyMismatch,
+    /// Two things want the same ports.
+    Conflict,
+    /// It would cut off whoever does it.
+    WouldLockOut,
+    /// The rules are no longer those of the plan.
+    ChangedSincePlan,
+    /// Rules of others drop the traffic.
+    BlockedBy,
+    /// The kernel has no FTP connection tracking.
+    HelperMissing,
+    /// The kernel's settings cannot be written.
+    SysctlReadonly,
+    /// Another portolan is at work on the rules.
+    Busy,
+    /// A trial waits for `confirm` or `rollback`.
+    TrialPending,
+    /// There is no trial, or it is over.
+    NoTrial,
+    /// There is nothing to go back to.
+    NoUndo,
+    /// There is no default gateway to ask.
+    NoGateway,
+    /// The router would not map the port.
+    MappingRefused,
+    /// The router's own address is private.
+    DoubleNat,
+    /// The router has nothing that maps ports.
+    NoMapping,
+    /// nft refused the rules.
+    NftFailed,
+    /// iptables refused the rules.
+    IptablesFailed,
+}
+
+impl Reason {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "nat.not_allowed",
+            Self::NotPermitted => "nat.not_permitted",
+            Self::NoBackend => "nat.no_backend",
+            Self::BadName => "nat.bad_name",
+            Self::BadCidr => "nat.bad_cidr",
+            Self::BadInterface => "nat.bad_interface",
+            Self::UnknownInterface => "nat.unknown_interface",
+            Self::BadRange => "nat.bad_range",
+            Self::FamilyMismatch => "nat.family_mismatch",
+            Self::Conflict => "nat.conflict",
+            Self::WouldLockOut => "nat.would_lock_out",
+            Self::ChangedSincePlan => "nat.changed_since_plan",
+            Self::BlockedBy => "nat.blocked_by",
+            Self::HelperMissing => "nat.helper_missing",
+            Self::SysctlReadonly => "nat.sysctl_readonly",
+            Self::Busy => "nat.busy",
+            Self::TrialPending => "nat.trial_pending",
+            Self::NoTrial => "nat.no_trial",
+            Self::NoUndo => "nat.no_undo",
+            Self::NoGateway => "nat.no_gateway",
+            Self::MappingRefused => "nat.mapping_refused",
+            Self::DoubleNat => "nat.double_nat",
+            Self::NoMapping => "nat.no_mapping",
+            Self::NftFailed => "nat.nft_failed",
+            Self::IptablesFailed => "nat.iptables_failed",
+        }
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::NotAllowed | Self::NotPermitted => Kind::Denied,
+            Self::BadName
+            | Self::BadCidr
+            | Self::BadInterface
+            | Self::BadRange
+            | Self::FamilyMismatch => Kind::Invalid,
+            Self::UnknownInterface | Self::NoTrial | Self::NoUndo => Kind::NotFound,
+            Self::Conflict
+            | Self::WouldLockOut
+            | Self::ChangedSincePlan
+            | Self::BlockedBy
+            | Self::TrialPending => Kind::Guard,
+            Self::NoBackend | Self::HelperMissing | Self::NoMapping => Kind::Unsupported,
+            Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => Kind::Local,
+            Self::Busy => Kind::Busy,
+            Self::NoGateway => Kind::Unreachable,
+            Self::MappingRefused | Self::DoubleNat => Kind::Refused,
+        }
+    }
+
+    const fn side(self) -> Side {
+        match self {
+            Self::BadName
+            | Self::BadCidr
+            | Self::BadInterface
+            | Self::BadRange
+            | Self::FamilyMismatch
+            | Self::NotAllowed => Side::Script,
+            Self::NoGateway | Self::MappingRefused | Self::DoubleNat | Self::NoMapping => {
+                Side::Network
+            }
+            _ => Side::Here,
+        }
+    }
+
+    /// The fault that says so.
+    pub fn fault(self, message: impl Into<String>) -> Fault {
+        Fault::new(self.kind(), self.side(), message).named(self.name())
+    }
+}

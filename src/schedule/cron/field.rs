@@ -1,0 +1,246 @@
+//! One field of an expression: lists, ranges, steps, names, `H`.
+
+use std::ops::Range;
+
+use super::Mistake;
+use crate::schedule::stable;
+
+/// What a field may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spec {
+    /// What people call it.
+    pub(super) name: &'static str,
+    pub(super) least: u16,
+    pub(super) most: u16,
+    /// Names for values, the first for `first_name`.
+    names: &'static [&'static str],
+    first_name: u16,
+    /// The greatest value that `H` may choose: no month lacks it.
+    hash_most: u16,
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+const DAYS: [&str; 7] =
+    ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+
+const fn plain(name: &'static str, least: u16, most: u16, hash_most: u16) -> Spec {
+    Spec { name, least, most, names: &[], first_name: 0, hash_most }
+}
+
+pub(super) const SECOND: Spec = plain("second", 0, 59, 59);
+pub(super) const MINUTE: Spec = plain("minute", 0, 59, 59);
+pub(super) const HOUR: Spec = plain("hour", 0, 23, 23);
+pub(super) const DAY: Spec = plain("day of the month", 1, 31, 28);
+pub(super) const MONTH: Spec = Spec { names: &MONTHS, first_name: 1, ..plain("month", 1, 12, 12) };
+/// 7 is Sunday as well as 0.
+pub(super) const WEEKDAY: Spec = Spec { names: &DAYS, ..plain("day of the week", 0, 7, 6) };
+/// jiff's calendar ends with the year 9999.
+pub(super) const YEAR: Spec = plain("year", 1970, 9999, 2099);
+
+/// A range with a step, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    pub(super) step: u16,
+}
+
+impl Run {
+    pub(super) fn has(self, value: u16) -> bool {
+        (self.first..=self.last).contains(&value) && (value - self.first).is_multiple_of(self.step)
+    }
+}
+
+/// A field, or a part of one, with its place in the expression.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'t> {
+    pub(super) text: &'t str,
+    pub(super) at: usize,
+}
+
+impl<'t> Text<'t> {
+    pub(super) fn range(self) -> Range<usize> {
+        self.at..self.at + self.text.len()
+    }
+
+    /// The parts between commas.
+    pub(super) fn items(self) -> impl Iterator<Item = Text<'t>> {
+        let start = self.text.as_ptr() as usize;
+        self.text
+            .split(',')
+            .map(move |text| Text { text, at: self.at + text.as_ptr() as usize - start })
+    }
+
+    /// Begins with a star, by which a field says "whatever it is".
+    pub(super) fn is_star(self) -> bool {
+        self.text.starts_with(['*', '?'])
+    }
+
+    pub(super) fn mistake(self, message: impl Into<String>) -> Mistake {
+        Mistake { message: message.into(), hint: None, at: self.range() }
+    }
+
+    pub(super) fn hinted(self, message: impl Into<String>, hint: impl Into<String>) -> Mistake {
+        Mistake { hint: Some(hint.into()), ..self.mistake(message) }
+    }
+}
+
+impl Spec {
+    /// The item as a run; `job` decides what `H` is.
+    pub(super) fn run(&self, item: Text<'_>, job: &str) -> Result<Run, Mistake> {
+        let Text { text, .. } = item;
+        if text.is_empty() {
+            let message = format!("the {} has nothing between two commas, or after one", self.name);
+            return Err(item.hinted(message, "a list has no blanks: write `1,2`, not `1, 2`"));
+        }
+        let (range, step) = match text.split_once('/') {
+            Some((range, step)) => (range, Some(self.step(item, step)?)),
+            None => (text, None),
+        };
+        if range.starts_with(['H', 'h']) {
+            return self.hashed(item, range, step, job);
+        }
+        let (first, last) = match range.split_once('-') {
+            // crontab has `*/n` and `a-b/n`; `?` is Quartz's word for a day that does not matter.
+            None if range == "*" || range == "?" => (self.least, self.whole_most()),
+            None if step.is_some() => (self.value(item, range)?, self.whole_most()),
+            None => {
+                let value = self.value(item, range)?;
+                (value, value)
+            }
+            Some((first, last)) => (self.value(item, first)?, self.end(item, last)?),
+        };
+        if first > last {
+            return Err(self.reversed(item, range, first, last));
+        }
+        Ok(Run { first, last, step: step.unwrap_or(1) })
+    }
+
+    /// The last value of `*`: Sunday is not twice in a week.
+    fn whole_most(&self) -> u16 {
+        if self.most == 7 { 6 } else { self.most }
+    }
+
+    fn reversed(&self, item: Text<'_>, range: &str, first: u16, last: u16) -> Mistake {
+        let (start, stop) = (self.least, self.whole_most());
+        let end = |from: u16, to: u16| {
+            if from == to { from.to_string() } else { format!("{from}-{to}") }
+        };
+        let parts = format!("{},{}", end(first, stop), end(start, last));
+        item.hinted(
+            format!("the range `{range}` ends before it begins"),
+            format!("write `{parts}`"),
+        )
+    }
+
+    fn step(&self, item: Text<'_>, step: &str) -> Result<u16, Mistake> {
+        let span = self.most - self.least;
+        let number = step.parse::<u16>().ok().filter(|step| *step >= 1);
+        let Some(number) = number else {
+            return Err(item.mistake(format!("`/{step}` is no step: it wants a number from 1 on")));
+        };
+        if number > span {
+            let message = format!("no {} is {number} after another", self.name);
+            let hint = format!("steps go up to {span}; `{}` alone is the first", self.least);
+            return Err(item.hinted(message, hint));
+        }
+        Ok(number)
+    }
+
+    /// A number or name.
+    pub(super) fn value(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
+        let Self { name, least, most, .. } = self;
+        if let Some(value) = self.named(word) {
+            return Ok(value);
+        }
+        match word.parse::<u16>() {
+            Ok(value) if (*least..=*most).contains(&value) => Ok(value),
+            Ok(value) => {
+                Err(item.mistake(format!("{value} is no {name}: those are {least} to {most}")))
+            }
+            Err(_) if word.is_empty() => Err(item.mistake(format!("the {name} lacks a number"))),
+            Err(_) => Err(self.no_value(item, word)),
+        }
+    }
+
+    /// The end of a range: `FRI-SUN` goes to the Sunday after, which is 7.
+    fn end(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
+        let value = self.value(item, word)?;
+        Ok(if self.most == 7 && value == 0 && word.parse::<u16>().is_err() { 7 } else { value })
+    }
+
+    fn named(&self, word: &str) -> Option<u16> {
+        let word = word.to_ascii_lowercase();
+        let is_it = |name: &&str| name.get(..3) == Some(&word) || **name == word;
+        let at = self.names.iter().position(is_it)?;
+        u16::try_from(at).ok().map(|at| at + self.first_name)
+    }
+
+    fn no_value(&self, item: Text<'_>, word: &str) -> Mistake {
+        let message = format!("`{word}` is no {}", self.name);
+        let near = crate::script::value::nearest(word, self.names);
+        let short = near.and_then(|name| name.get(..3)).map(str::to_uppercase);
+        if let Some(short) = short {
+            return item.hinted(message, format!("did you mean `{short}`?"));
+        }
+        if word.contains('~') {
+            return item
+                .hinted(message, "`H` is a value of the job's own, `H(0-29)` one in a range");
+        }
+        let names = match self.names {
+            [first, .., last] => {
+                let short = |name: &str| name.get(..3).unwrap_or(name).to_uppercase();
+                format!(", or {} to {}", short(first), short(last))
+            }
+            _ => String::new(),
+        };
+        item.hinted(message, format!("a {} is {} to {}{names}", self.name, self.least, self.most))
+    }
+
+    /// `H`, `H/15`, `H(0-29)`, `H(0-29)/10`: values that depend on the job's name alone.
+    fn hashed(
+        &self,
+        item: Text<'_>,
+        range: &str,
+        step: Option<u16>,
+        job: &str,
+    ) -> Result<Run, Mistake> {
+        let inside = range.get(1..).unwrap_or_default();
+        let (first, last) = if inside.is_empty() {
+            (self.least, self.hash_most)
+        } else {
+            let pair = inside.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+            let pair = pair.and_then(|pair| pair.split_once('-'));
+            let Some((first, last)) = pair else {
+                return Err(item.hinted(
+                    format!("`{range}` cannot be read"),
+                    "write `H`, `H/15`, `H(0-29)` or `H(0-29)/10`",
+                ));
+            };
+            (self.value(item, first)?, self.end(item, last)?)
+        };
+        if first > last {
+            return Err(self.reversed(item, range, first, last));
+        }
+        let span = step.unwrap_or(last - first + 1).min(last - first + 1);
+        let chosen = stable(&[job, self.name]) % u64::from(span);
+        let chosen = first + u16::try_from(chosen).unwrap_or(0);
+        Ok(match step {
+            None => Run { first: chosen, last: chosen, step: 1 },
+            Some(step) => Run { first: chosen, last, step },
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Jobs on schedules: expressions and zones, the jobs file, and what is to be done at a moment.
+//!
+//! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], what has been decided before, the time and what runs into
+//! decisions. Who sleeps, starts processes and opens databases calls it and carries out what it says.
+
+pub mod cron;
+pub mod jobs;
+pub mod plan;
+pub mod slot;
+pub mod zone;
+
+use sha2::{Digest, Sha256};
+
+/// A number that is the same for the same words on every machine, in every version: spreads jobs over time.
+fn stable(words: &[&str]) -> u64 {
+    let mut hash = Sha256::new();
+    for word in words {
+        hash.update(word.as_bytes());
+        hash.update([0]);
+    }
+    let bytes = hash.finalize();
+    bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// The zone most like `name`, which may be only its city.
+fn nearest_zone<'z>(name: &str, known: &[&'z str]) -> Option<&'z str> {
+    let city = name.replace(' ', "_").to_lowercase();
+    let is_it = |zone: &&&str| zone.to_lowercase().rsplit('/').next() == Some(city.as_str());
+    let by_city = known.iter().find(is_it).copied();
+    by_city.or_else(|| crate::script::value::nearest(name, known))
+}

@@ -1,0 +1,239 @@
+//! Slots that wait: which of them begin now.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{
+    decide::Line,
+    decision::{Action, Step, Trigger},
+    reason::Reason,
+    state::{JobState, Moment, Running, Waiting},
+};
+use crate::schedule::jobs::{Job, Misfire, Overlap, Runner};
+
+/// What holds places and locks at this moment.
+struct Held<'m> {
+    runner: &'m Runner,
+    now: Timestamp,
+    running: &'m [Running],
+    /// Slots that this step has begun, with the locks of their jobs.
+    begun: Vec<(Arc<Job>, Timestamp)>,
+    /// Runs that this step has told to end.
+    ending: Vec<super::RunId>,
+    /// When each job last succeeded.
+    successes: Vec<(Arc<str>, Option<Timestamp>)>,
+}
+
+/// Begins what can begin, the earliest first, and gives up what could not in its time.
+pub(super) fn begin(runner: &Runner, lines: &mut [Line], moment: &Moment<'_>, step: &mut Step) {
+    let first = |line: &Line| {
+        line.state.waiting.iter().map(|waiting| (waiting.not_before, waiting.slot.at)).min()
+    };
+    let mut order: Vec<_> =
+        lines.iter().enumerate().filter_map(|(at, line)| Some((first(line)?, at))).collect();
+    if order.is_empty() {
+        return;
+    }
+    order.sort_unstable();
+    let success = |line: &Line| (Arc::clone(&line.job.name), line.state.last_success);
+    let mut held = Held {
+        runner,
+        now: moment.now,
+        running: moment.running,
+        begun: Vec::new(),
+        ending: Vec::new(),
+        successes: lines.iter().map(success).collect(),
+    };
+    for (_, at) in order {
+        if let Some(line) = lines.get_mut(at) {
+            held.begin(line, step);
+        }
+    }
+}
+
+/// What becomes of a slot that cannot begin.
+enum Blocked {
+    /// It waits.
+    Hold(Reason),
+    /// It is skipped.
+    Skip(Reason),
+}
+
+impl Held<'_> {
+    fn begin(&mut self, line: &mut Line, step: &mut Step) {
+        let mut waiting = std::mem::take(&mut line.state.waiting);
+        waiting.sort_by_key(|waiting| (waiting.not_before, waiting.slot.at));
+        let before = waiting.len();
+        let mut kept: Vec<Waiting> = Vec::new();
+        for mut one in waiting {
+            if self.now >= one.give_up {
+                line.skip(&one, self.gave_up(&one), step);
+            } else if one.not_before > self.now {
+                let until = one.not_before;
+                let is_caught_up = one.trigger == Trigger::CatchUp;
+                let reason =
+                    if is_caught_up { Reason::Spread { until } } else { Reason::Jitter { until } };
+                hold(line, &mut one, reason, step);
+                kept.push(one);
+            } else {
+                match self.blocked(line, &one, &mut kept, step) {
+                    Some(Blocked::Skip(reason)) => line.skip(&one, reason, step),
+                    Some(Blocked::Hold(reason)) => {
+                        hold(line, &mut one, reason, step);
+                        kept.push(one);
+                    }
+                    None => {
+                        let reason = self.why(&one);
+                        step.decisions.push(line.decision(&one, Action::Start, reason));
+                        self.begun.push((Arc::clone(&line.job), one.slot.at));
+                    }
+                }
+            }
+        }
+        if kept.len() != before {
+            step.changed.push(Arc::clone(&line.job.name));
+        }
+        line.state.waiting = kept;
+    }
+
+    fn gave_up(&self, waiting: &Waiting) -> Reason {
+        match &waiting.told {
+            None => Reason::TooLate { late: self.now.duration_since(waiting.slot.at) },
+            Some(told) => Reason::GaveUp { waited_for: Some(Box::new(told.clone())) },
+        }
+    }
+
+    fn why(&self, waiting: &Waiting) -> Reason {
+        match waiting.trigger {
+            Trigger::Schedule => Reason::Due,
+            Trigger::Manual => Reason::Asked,
+            Trigger::Dependency => Reason::Succeeded,
+            Trigger::CatchUp => Reason::CaughtUp { late: self.now.duration_since(waiting.slot.at) },
+        }
+    }
+
+    /// Why a slot cannot begin now; nothing if it can.
+    fn blocked(
+        &mut self,
+        line: &Line,
+        waiting: &Waiting,
+        kept: &mut Vec<Waiting>,
+        step: &mut Step,
+    ) -> Option<Blocked> {
+        if line.job.overlap != Overlap::Allow
+            && let Some(blocked) = self.overlaps(line, waiting, kept, step)
+        {
+            return Some(blocked);
+        }
+        let awaits = || self.awaits(line, waiting);
+        awaits().or_else(|| self.no_place(&line.job)).map(Blocked::Hold)
+    }
+
+    /// Another slot of the same job is in the way.
+    fn overlaps(
+        &mut self,
+        line: &Line,
+        waiting: &Waiting,
+        kept: &mut Vec<Waiting>,
+        step: &mut Step,
+    ) -> Option<Blocked> {
+        let job = &line.job;
+        let is_scheduled = waiting.trigger == Trigger::Schedule;
+        let is_replace = job.overlap == Overlap::Replace && is_scheduled;
+        let now = self.now;
+        let is_due = |one: &Waiting| one.not_before <= now;
+        if is_replace {
+            let (older, rest): (Vec<_>, Vec<_>) = std::mem::take(kept)
+                .into_iter()
+                .partition(|one| is_due(one) && one.trigger == Trigger::Schedule);
+            *kept = rest;
+            for one in older {
+                line.skip(&one, Reason::Replaced { by: waiting.slot.at }, step);
+            }
+        }
+        if let Some(ahead) = kept.iter().find(|one| is_due(one)) {
+            let reason = Reason::StillWaiting { slot: ahead.slot.at };
+            let joins = ahead.trigger == Trigger::CatchUp && job.catch_up.misfire == Misfire::All;
+            let waits = !is_scheduled || joins || is_replace;
+            return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
+        }
+        if let Some((_, slot)) = self.begun.iter().find(|(begun, _)| begun.name == job.name) {
+            let reason = Reason::StillWaiting { slot: *slot };
+            let waits = !is_scheduled || job.overlap == Overlap::Queue || is_replace;
+            return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
+        }
+        let running = self.running.iter().find(|running| running.job == job.name)?;
+        let reason = Reason::StillRunning { run: running.run, since: running.started_at };
+        if !is_scheduled {
+            return Some(Blocked::Hold(reason));
+        }
+        let is_ending = running.is_ending || self.ending.contains(&running.run);
+        let why = match (job.overlap, running.between_attempts) {
+            (Overlap::Replace, _) => Some(Reason::Replaced { by: waiting.slot.at }),
+            (_, true) => Some(Reason::NextSlot),
+            _ => None,
+        };
+        match why {
+            Some(why) => {
+                if !is_ending {
+                    let cancel = Action::Cancel(running.run);
+                    step.decisions.push(line.decision(waiting, cancel, why));
+                    self.ending.push(running.run);
+                }
+                Some(Blocked::Hold(reason))
+            }
+            None if job.overlap == Overlap::Skip && !is_ending => Some(Blocked::Skip(reason)),
+            None => Some(Blocked::Hold(reason)),
+        }
+    }
+
+    /// A job in `after` that has not succeeded since.
+    fn awaits(&self, line: &Line, waiting: &Waiting) -> Option<Reason> {
+        if !matches!(waiting.trigger, Trigger::Schedule | Trigger::CatchUp) {
+            return None;
+        }
+        let since = waiting.needs_since;
+        let succeeded = |job: &Arc<str>| {
+            let found = self.successes.iter().find(|(name, _)| name == job);
+            found.and_then(|(_, success)| *success).is_some_and(|success| success > since)
+        };
+        let missing = line.job.after.iter().find(|job| !succeeded(job))?;
+        Some(Reason::Awaits { job: Arc::clone(missing), since })
+    }
+
+    /// All places are taken, or a lock.
+    fn no_place(&self, job: &Job) -> Option<Reason> {
+        let most = self.runner.max_running;
+        let busy = self.running.len() + self.begun.len();
+        if busy >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return Some(Reason::MaxRunning { most });
+        }
+        job.locks.iter().find_map(|lock| {
+            let running = self.running.iter().map(|running| (&running.job, &running.locks));
+            let begun = self.begun.iter().map(|(job, _)| (&job.name, &job.locks));
+            let holders = running.chain(begun).filter(|(_, locks)| locks.contains(lock));
+            let holders: Vec<_> = holders.map(|(name, _)| name).collect();
+            let room = self.runner.locks.get(lock).copied().unwrap_or(1);
+            let is_full = holders.len() >= usize::try_from(room).unwrap_or(usize::MAX);
+            let by = holders.first().filter(|_| is_full)?;
+            Some(Reason::Locked { lock: lock.clone(), by: Arc::clone(by) })
+        })
+    }
+}
+
+/// Lets a slot wait, and says so when what it waits for is something else than before.
+fn hold(line: &Line, waiting: &mut Waiting, reason: Reason, step: &mut Step) {
+    if waiting.told.as_ref() != Some(&reason) {
+        step.decisions.push(line.decision(waiting, Action::Wait, reason.clone()));
+        step.changed.push(Arc::clone(&line.job.name));
+        waiting.told = Some(reason);
+    }
+}
+
+impl JobState {
+    /// What somebody may want to know of a slot that waits.
+    pub fn waits_for(&self, slot: Timestamp) -> Option<&Reason> {
+        self.waiting.iter().find(|waiting| waiting.slot.at == slot)?.told.as_ref()
+    }
+}

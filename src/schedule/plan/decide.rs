@@ -1,0 +1,378 @@
+//! Slots that have come: which of them will be run.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    decision::{Action, Decision, Note, Step, Trigger},
+    planner::later,
+    reason::Reason,
+    state::{JobState, Waiting},
+};
+use crate::{
+    limits::{DEADLINE_MAX, MISSED_COUNTED_MAX, MISSED_ROWS_MAX, WAITING_MAX, WATERMARK_AHEAD_MAX},
+    schedule::{
+        cron::Walk,
+        jobs::{Job, Misfire},
+        slot::{Slot, SlotId},
+        stable,
+    },
+};
+
+/// A job, what has been decided for it, and its next slot.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) job: Arc<Job>,
+    pub(super) state: JobState,
+    walk: Walk,
+    /// The first slot that is not decided.
+    pub(super) next: Option<Slot>,
+}
+
+/// Slots that have come since the last step.
+#[derive(Debug, Default)]
+struct Passed {
+    /// The oldest, where they are too many for a row each: the first, the last, and how many if that is known.
+    lump: Option<(Slot, Slot, Option<u64>)>,
+    /// The others, each for itself.
+    slots: VecDeque<Slot>,
+}
+
+impl Passed {
+    fn count(&self) -> u64 {
+        let lump = self.lump.and_then(|(.., count)| count).unwrap_or(0);
+        lump + self.slots.len() as u64
+    }
+
+    fn push(&mut self, slot: Slot) {
+        self.slots.push_back(slot);
+        if self.slots.len() > MISSED_ROWS_MAX
+            && let Some(oldest) = self.slots.pop_front()
+        {
+            let (first, count) = match self.lump {
+                Some((first, _, count)) => (first, count.map(|count| count + 1)),
+                None => (oldest, Some(1)),
+            };
+            self.lump = Some((first, oldest, count));
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn new(job: Arc<Job>, state: JobState) -> Self {
+        let mut line = Self { walk: Walk::new(state.watermark), job, state, next: None };
+        line.advance();
+        line
+    }
+
+    /// Goes to the next slot that has not been decided under its time on the wall.
+    fn advance(&mut self) {
+        let Some(schedule) = &self.job.schedule else { return };
+        loop {
+            self.next = self.walk.next(schedule);
+            match (self.next.map(|slot| slot.id), self.state.label) {
+                // The zone's rules have changed, and the same time on the wall is another instant now.
+                (Some(SlotId::Civil(civil)), Some(label)) if civil <= label => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn seat_at(&mut self, watermark: Timestamp) {
+        self.state.watermark = watermark;
+        self.walk = Walk::new(watermark);
+        self.advance();
+    }
+
+    fn changed(&self, step: &mut Step) {
+        step.changed.push(Arc::clone(&self.job.name));
+    }
+
+    /// Decides every slot up to `now`: it waits to begin, or it is skipped.
+    pub(super) fn decide(&mut self, now: Timestamp, step: &mut Step) {
+        if self.state.watermark > later(now, WATERMARK_AHEAD_MAX) {
+            let (job, watermark) = (Arc::clone(&self.job.name), self.state.watermark);
+            step.notes.push(Note::WatermarkAhead { job, watermark });
+            self.state.label = None;
+            self.seat_at(now);
+            self.changed(step);
+        }
+        if self.state.paused.is_some() && !self.state.waiting.is_empty() {
+            self.drop_paused(step);
+        }
+        if self.next.is_none_or(|next| next.at > now) {
+            return;
+        }
+        let since = self.state.watermark;
+        let passed = self.passed(now);
+        self.changed(step);
+        if let Some(reason) = self.pause_reason() {
+            return self.skip_all(&passed, &reason, step);
+        }
+        let late_after = signed(self.job.catch_up.late_after);
+        let is_missed = |slot: &Slot| now.duration_since(slot.at) > late_after;
+        if passed.lump.is_some() || passed.slots.iter().any(is_missed) {
+            return self.catch_up(passed, since, now, step);
+        }
+        let mut needs_since = since;
+        for slot in passed.slots {
+            let not_before = later(slot.at, self.jitter(&slot));
+            let give_up = self.give_up(&slot);
+            let trigger = Trigger::Schedule;
+            let waiting =
+                Waiting { slot, trigger, covers: 1, not_before, give_up, needs_since, told: None };
+            self.add(waiting, step);
+            needs_since = slot.at;
+        }
+    }
+
+    /// Takes the slots up to `now`, and remembers that they are decided.
+    fn passed(&mut self, now: Timestamp) -> Passed {
+        let mut passed = Passed::default();
+        let mut seen = 0_u64;
+        while let Some(slot) = self.next.filter(|slot| slot.at <= now) {
+            seen += 1;
+            let day_ago = later(now, -SignedDuration::from_hours(24));
+            if seen > MISSED_COUNTED_MAX && slot.at < day_ago {
+                // Months of a schedule by the second: nobody counts them. Begin again a day ago.
+                let first = passed.lump.map_or(slot, |(first, ..)| first);
+                passed.slots.clear();
+                passed.lump = Some((first, slot, None));
+                seen = 0;
+                self.seat_at(day_ago);
+                continue;
+            }
+            passed.push(slot);
+            self.state.watermark = slot.at;
+            if let SlotId::Civil(civil) | SlotId::CivilAgain(civil) = slot.id {
+                self.state.label = Some(civil);
+            }
+            self.advance();
+        }
+        if let (Some((_, last, count)), Some(next)) = (&mut passed.lump, passed.slots.front())
+            && count.is_none()
+            && last.at < next.at
+        {
+            // The last one that nobody counted is just before the first that has a row; its own time is not known.
+            let at = later(next.at, -SignedDuration::from_secs(1)).max(last.at);
+            *last = Slot { at, ..*last };
+        }
+        passed
+    }
+
+    fn pause_reason(&self) -> Option<Reason> {
+        let pause = self.state.paused.as_ref()?;
+        Some(Reason::Paused { since: pause.since, reason: pause.reason.clone() })
+    }
+
+    /// What waits when a pause begins is skipped, but for what somebody asked for.
+    fn drop_paused(&mut self, step: &mut Step) {
+        let Some(reason) = self.pause_reason() else { return };
+        let is_asked = |waiting: &Waiting| waiting.trigger == Trigger::Manual;
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.state.waiting).into_iter().partition(is_asked);
+        self.state.waiting = kept;
+        if !dropped.is_empty() {
+            self.changed(step);
+        }
+        for waiting in dropped {
+            self.skip(&waiting, reason.clone(), step);
+        }
+    }
+
+    /// Slots of which at least one was missed.
+    fn catch_up(&mut self, passed: Passed, since: Timestamp, now: Timestamp, step: &mut Step) {
+        let rules = self.job.catch_up;
+        let Some(newest) = passed.slots.back().copied() else { return };
+        let late = |slot: &Slot| now.duration_since(slot.at);
+        if rules.misfire == Misfire::Skip {
+            return self.skip_all(&passed, &Reason::MisfireSkip, step);
+        }
+        let deadline = rules.start_deadline.map_or(DEADLINE_MAX, signed);
+        if late(&newest) >= deadline {
+            return self.skip_too_late(&passed, now, step);
+        }
+        let count = passed.count();
+        let most = usize::try_from(rules.most).unwrap_or(usize::MAX);
+        let (run, reason) = if rules.misfire == Misfire::Once {
+            (1, Reason::Covered { by: newest.at })
+        } else {
+            (most, Reason::TooMany { most: rules.most })
+        };
+        self.skip_lump(&passed, &reason, step);
+        let skipped = passed.slots.len().saturating_sub(run);
+        let mut needs_since = since;
+        let mut covers = if rules.misfire == Misfire::Once { count } else { 1 };
+        if rules.misfire == Misfire::Once {
+            covers += self.absorb(&newest, step);
+        }
+        for (at, slot) in passed.slots.into_iter().enumerate() {
+            // Where no deadline is set, that of the newest is the bound for all.
+            let is_late = rules.start_deadline.is_some() && late(&slot) >= deadline;
+            if at < skipped {
+                self.skip_slot(slot, Trigger::CatchUp, reason.clone(), step);
+            } else if is_late {
+                let reason = Reason::TooLate { late: late(&slot) };
+                self.skip_slot(slot, Trigger::CatchUp, reason, step);
+            } else {
+                let give_up = rules.start_deadline.map_or_else(
+                    || later(now, DEADLINE_MAX),
+                    |deadline| later(slot.at, signed(deadline)),
+                );
+                let not_before = self.catch_up_at(&slot, now);
+                let trigger = Trigger::CatchUp;
+                self.add(
+                    Waiting { slot, trigger, covers, not_before, give_up, needs_since, told: None },
+                    step,
+                );
+            }
+            needs_since = slot.at;
+        }
+    }
+
+    /// A run that catches up and has not begun is covered by the newer one. Gives the number of slots it stood for.
+    fn absorb(&mut self, newest: &Slot, step: &mut Step) -> u64 {
+        let is_older = |waiting: &Waiting| waiting.trigger == Trigger::CatchUp;
+        let (older, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.state.waiting).into_iter().partition(is_older);
+        self.state.waiting = kept;
+        for waiting in &older {
+            self.skip(waiting, Reason::Covered { by: newest.at }, step);
+        }
+        older.iter().map(|waiting| waiting.covers).sum()
+    }
+
+    /// When a missed slot is run: spread over a while, unless it is on time itself.
+    fn catch_up_at(&self, slot: &Slot, now: Timestamp) -> Timestamp {
+        let rules = self.job.catch_up;
+        if now.duration_since(slot.at) <= signed(rules.late_after) {
+            return later(slot.at, self.jitter(slot));
+        }
+        later(now, part(rules.spread, &[&self.job.name, "spread"]))
+    }
+
+    fn jitter(&self, slot: &Slot) -> SignedDuration {
+        if self.job.jitter.is_zero() {
+            return SignedDuration::ZERO;
+        }
+        part(self.job.jitter, &[&self.job.name, &slot.id.to_string()])
+    }
+
+    /// When a slot that cannot begin is given up.
+    fn give_up(&self, slot: &Slot) -> Timestamp {
+        if let Some(deadline) = self.job.catch_up.start_deadline {
+            return later(slot.at, signed(deadline));
+        }
+        let day = later(slot.at, DEADLINE_MAX);
+        self.next.map_or(day, |next| next.at.min(day))
+    }
+
+    /// A slot of a job without `cron`.
+    pub(super) fn follow(&mut self, at: Timestamp, now: Timestamp, step: &mut Step) {
+        let slot = Slot { id: SlotId::After(at), at, moved_from: None };
+        self.state.watermark = at;
+        self.changed(step);
+        if let Some(reason) = self.pause_reason() {
+            return self.skip_slot(slot, Trigger::Dependency, reason, step);
+        }
+        let deadline = self.job.catch_up.start_deadline.map_or(DEADLINE_MAX, signed);
+        self.add(
+            Waiting {
+                slot,
+                trigger: Trigger::Dependency,
+                covers: 1,
+                not_before: later(at.max(now), self.jitter(&slot)),
+                give_up: later(at.max(now), deadline),
+                needs_since: Timestamp::MIN,
+                told: None,
+            },
+            step,
+        );
+    }
+
+    /// Lets a slot wait to begin, unless too many do.
+    pub(super) fn add(&mut self, waiting: Waiting, step: &mut Step) {
+        self.changed(step);
+        if self.state.waiting.len() < WAITING_MAX {
+            self.state.waiting.push(waiting);
+        } else {
+            self.skip(&waiting, Reason::QueueFull, step);
+        }
+    }
+
+    fn skip_all(&self, passed: &Passed, reason: &Reason, step: &mut Step) {
+        self.skip_lump(passed, reason, step);
+        for slot in &passed.slots {
+            self.skip_slot(*slot, Trigger::Schedule, reason.clone(), step);
+        }
+    }
+
+    fn skip_too_late(&self, passed: &Passed, now: Timestamp, step: &mut Step) {
+        let reason = |slot: &Slot| Reason::TooLate { late: now.duration_since(slot.at) };
+        if let Some((first, ..)) = &passed.lump {
+            self.skip_lump(passed, &reason(first), step);
+        }
+        for slot in &passed.slots {
+            self.skip_slot(*slot, Trigger::Schedule, reason(slot), step);
+        }
+    }
+
+    fn skip_lump(&self, passed: &Passed, reason: &Reason, step: &mut Step) {
+        if let Some((first, last, count)) = passed.lump {
+            let action = Action::SkipThrough { last, count };
+            step.decisions.push(Decision {
+                job: Arc::clone(&self.job.name),
+                slot: first,
+                trigger: Trigger::Schedule,
+                action,
+                covers: 1,
+                reason: reason.clone(),
+            });
+        }
+    }
+
+    fn skip_slot(&self, slot: Slot, trigger: Trigger, reason: Reason, step: &mut Step) {
+        step.decisions.push(Decision {
+            job: Arc::clone(&self.job.name),
+            slot,
+            trigger,
+            action: Action::Skip,
+            covers: 1,
+            reason,
+        });
+    }
+
+    pub(super) fn skip(&self, waiting: &Waiting, reason: Reason, step: &mut Step) {
+        step.decisions.push(self.decision(waiting, Action::Skip, reason));
+    }
+
+    pub(super) fn decision(&self, waiting: &Waiting, action: Action, reason: Reason) -> Decision {
+        Decision {
+            job: Arc::clone(&self.job.name),
+            slot: waiting.slot,
+            trigger: waiting.trigger,
+            action,
+            covers: waiting.covers,
+            reason,
+        }
+    }
+
+    /// When this job is to be looked at again, if nothing happens before.
+    pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.state.waiting.iter();
+        let times = waiting.flat_map(|waiting| [waiting.not_before, waiting.give_up]);
+        times.filter(|at| *at > now).chain(self.next.map(|slot| slot.at)).min()
+    }
+}
+
+/// A part of `time` in whole milliseconds that is the same for the same words.
+fn part(time: Duration, words: &[&str]) -> SignedDuration {
+    let whole = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let chosen = stable(words) % whole.max(1);
+    SignedDuration::from_millis(i64::try_from(chosen).unwrap_or(0))
+}
+
+fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
+}

