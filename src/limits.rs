@@ -170,3 +170,16 @@ pub const WAITING_MAX: usize = 100;
 pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
 pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// Bytes of one line of a run's events; a script that prints more in one line has it cut.
+pub const CHILD_LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Lines of a run's standard error that are looked through for its last words: an error with its excerpt has ten.
+pub const CHILD_TAIL_LINES: usize = 40;
+/// Time for the pipes of a run to close after its end; nothing that it started is left to hold them.
+pub const CHILD_PIPE_TIME_MAX: Duration = Duration::from_secs(2);
+/// Memory of a run's process. The largest tree that a mirror takes needs a quarter of it.
+pub const CHILD_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of the end of a log that go into a ping; Healthchecks keeps 100 kB, others 10 kB.
+pub const LOG_TAIL_BYTES: u64 = 10_000;
+/// Bytes that a full log still takes, so that it tells how the run ended.
+pub const LOG_END_BYTES: u64 = 4 * 1024;
