@@ -183,3 +183,28 @@ pub const CHILD_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const LOG_TAIL_BYTES: u64 = 10_000;
 /// Bytes that a full log still takes, so that it tells how the run ended.
 pub const LOG_END_BYTES: u64 = 4 * 1024;
+/// Time between two turns of the scheduler when nothing is due: clocks are set, machines sleep, and others write into the
+/// store.
+pub const DAEMON_TURN_MAX: Duration = Duration::from_secs(1);
+/// Time for a run's process to end once it has been told to stop at once; it needs less than a second.
+pub const CHILD_TERM_TIME_MAX: Duration = Duration::from_secs(2);
+/// Time between two clean-ups of history.
+pub const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// Time for the runs of a scheduler that was killed to be gone; they need milliseconds.
+pub const ORPHAN_TIME_MAX: Duration = Duration::from_secs(10);
+/// So often is a run taken up again that was interrupted: one that takes the machine down would do so for ever.
+pub const TAKEN_UP_MAX: usize = 3;
+/// Notices that are delivered at a time: each has a thread.
+pub const NOTICES_AT_ONCE_MAX: usize = 8;
+/// Time for one notice over HTTP.
+pub const NOTICE_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time for a command that is told something.
+pub const NOTICE_COMMAND_TIME_MAX: Duration = Duration::from_mins(1);
+/// Waits before a notice is tried again; as many tries more as there are waits.
+pub const NOTICE_WAITS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+];

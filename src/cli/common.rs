@@ -111,6 +111,12 @@ impl Common {
         Ok(Context { memory, ..context })
     }
 
+    /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.
+    pub(super) fn child_context(&self, stop: Stop, sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
+        let context = self.context_with(sinks)?;
+        self.remembering(Context { stop, ..context })
+    }
+
     /// The context of a command that shows what happens in its own way.
     pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Outcome<Context> {
         self.context_with(sink.into_iter().collect())

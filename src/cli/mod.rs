@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and which command does it.
 
 mod check;
+mod child;
 mod common;
 mod completions;
 mod doctor;

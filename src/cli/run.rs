@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     check::counted,
+    child,
     common::{Common, interruptible},
     exit, report,
 };
@@ -23,6 +24,9 @@ pub(super) struct Args {
     /// Lets the script change this machine's rules for NAT
     #[arg(long)]
     allow_nat: bool,
+    /// For the scheduler: the order comes on standard input
+    #[arg(long, hide = true)]
+    as_child: bool,
     /// The script
     script: PathBuf,
     /// What it sees as `args`; those that begin with a hyphen stand behind `--`
@@ -31,6 +35,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    if args.as_child {
+        return child::run(common);
+    }
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;

@@ -5,7 +5,10 @@
 
 pub mod child;
 pub mod cron;
+pub mod daemon;
+pub mod facts;
 pub mod jobs;
+pub mod notify;
 pub mod plan;
 pub mod slot;
 pub mod zone;

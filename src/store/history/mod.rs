@@ -238,7 +238,8 @@ impl Store {
         })
     }
 
-    /// Notes what became of a run: its state and what it did in all its attempts.
+    /// Notes what became of a run whose attempts have ended: its state, and how the last of them ended. Files and bytes are
+    /// those of all of them.
     pub fn finish(
         &mut self,
         run: i64,
@@ -247,16 +248,16 @@ impl Store {
         sum: &Sum,
         now: Timestamp,
     ) -> Outcome<()> {
-        let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason), files = $4, bytes = $5,
-            route = $6, exit_code = $7, error_kind = $8, error = $9,
-            fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $10";
-        let Sum { files, bytes, route, exit_code, error_kind, error } = sum;
+        let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason),
+            route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
+            files = (SELECT COALESCE(SUM(files), 0) FROM attempts WHERE attempts.run = runs.id),
+            bytes = (SELECT COALESCE(SUM(bytes), 0) FROM attempts WHERE attempts.run = runs.id),
+            fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
+        let Sum { route, exit_code, error_kind, error, .. } = sum;
         let values = params![
             state.word(),
             now.as_millisecond(),
             reason,
-            files,
-            bytes,
             route,
             exit_code,
             error_kind,
@@ -314,7 +315,12 @@ fn put(
     run: &NewRun,
     now: Timestamp,
 ) -> rusqlite::Result<Option<i64>> {
-    let known = "SELECT id, outcome FROM runs WHERE job = $1 AND revision = $2 AND slot = $3";
+    // Without a revision it is of whichever waits: the schedule has been changed since.
+    let known = if run.revision.is_empty() {
+        "SELECT id, outcome FROM runs WHERE job = $1 AND revision <> $2 AND slot = $3 AND outcome = 'waiting'"
+    } else {
+        "SELECT id, outcome FROM runs WHERE job = $1 AND revision = $2 AND slot = $3"
+    };
     let NewRun { job, revision, slot, .. } = run;
     let found = transaction
         .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))

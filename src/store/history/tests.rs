@@ -121,7 +121,7 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.attempts, run.fallbacks, run.state), (2, 2, State::Done));
     assert_eq!((run.started_at, run.ended_at), (Some(at(62)), Some(at(80))));
-    assert_eq!(run.sum, sum(None));
+    assert_eq!(run.sum, Sum { files: 4, bytes: 34, ..sum(None) });
     assert_eq!(store.attempts(1).unwrap(), attempts);
     assert_eq!(store.files(1).unwrap().len(), 4);
     assert_eq!(store.fallbacks(1).unwrap(), [fallback.clone(), fallback]);
