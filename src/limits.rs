@@ -143,6 +143,13 @@ pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Durat
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
+/// Mirrors of which the files are remembered; the one not seen for longest gives way.
+pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
+pub const MIRROR_NOTE_FILES: usize = 256;
+/// A file of this machine that was written so shortly ago may be written again without a new time.
+pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
+
 /// Time to wait for another process that writes the store; that takes milliseconds, unless the other has come to a halt.
 pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which the memory of a route is believed; after it the mode that was asked for has another chance.

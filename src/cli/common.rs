@@ -107,8 +107,10 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let memory = self.state.memory(&context.observer, &context.clock)?;
-        Ok(Context { memory, ..context })
+        let Some(memory) = self.state.memory(&context.observer, &context.clock)? else {
+            return Ok(context);
+        };
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), ..context })
     }
 
     /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.
@@ -138,7 +140,13 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
+        Ok(Context {
+            stop: Stop::new(),
+            observer: Observer::new(sinks),
+            clock,
+            memory: None,
+            bases: None,
+        })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

@@ -1,5 +1,6 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod base;
 pub mod context;
 pub mod control;
 pub mod data;
