@@ -215,3 +215,5 @@ pub const NOTICE_WAITS: [Duration; 5] = [
     Duration::from_mins(30),
     Duration::from_hours(2),
 ];
+/// Time for the scheduler to take up a run that somebody asks for; it looks every second.
+pub const TRIGGER_TIME_MAX: Duration = Duration::from_secs(5);

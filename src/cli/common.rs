@@ -70,6 +70,19 @@ impl Common {
         self.json
     }
 
+    /// The state folder that the user names.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.named()
+    }
+
+    /// Where a service tells what happens: a log on standard error, with or without `--log-level`.
+    pub(super) fn service_observer(&self) -> Outcome<Observer> {
+        let level = self.log_level.unwrap_or(LogLevel::Info);
+        let format = if self.json { LogFormat::Json } else { self.log_format };
+        start_log(level, format, Clock::System)?;
+        Ok(Observer::new(vec![Box::new(log::Log::new())]))
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
@@ -127,17 +140,7 @@ impl Common {
     fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
         let clock = Clock::System;
         if let Some(level) = self.log_level {
-            let level = match level {
-                LogLevel::Debug => Level::Debug,
-                LogLevel::Info => Level::Info,
-                LogLevel::Warn => Level::Warn,
-                LogLevel::Error => Level::Error,
-            };
-            let format = match self.log_format {
-                LogFormat::Text => log::Format::Text,
-                LogFormat::Json => log::Format::Json,
-            };
-            log::start(level, format, clock.clone(), io::stderr)?;
+            start_log(level, self.log_format, clock.clone())?;
             sinks.push(Box::new(log::Log::new()));
         }
         Ok(Context {
@@ -158,6 +161,20 @@ impl Common {
         }
         Ok(site)
     }
+}
+
+fn start_log(level: LogLevel, format: LogFormat, clock: Clock) -> Outcome<()> {
+    let level = match level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Error => Level::Error,
+    };
+    let format = match format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::start(level, format, clock, io::stderr)
 }
 
 /// Opens a session with `site` and does `work` with it.

@@ -10,12 +10,20 @@ mod functions;
 mod get;
 mod ls;
 mod mirror;
+mod pause;
+mod place;
 mod put;
 mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod runs;
+mod serve;
+mod show;
 mod state;
+mod table;
+mod times;
+mod trigger;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -39,6 +47,18 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
+    /// Runs the jobs of a jobs file on their schedules.
+    Serve(serve::Args),
+    /// Lists what ran, when, and what became of it.
+    Runs(runs::Args),
+    /// Shows one run, whole.
+    Show(show::Args),
+    /// Asks the scheduler for a run of a job now.
+    Trigger(trigger::Args),
+    /// Lets a job rest until it is resumed.
+    Pause(pause::Args),
+    /// Lets a job that is paused go on.
+    Resume(pause::resume::Args),
     /// Looks at scripts without running them: everything that can be known before.
     Check(check::Args),
     /// Tries every mode on a server, says what works, and suggests options and firewall rules.
@@ -69,6 +89,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
+        Command::Serve(args) => serve::run(&args, &common),
+        Command::Runs(args) => runs::run(&args, &common),
+        Command::Show(args) => show::run(&args, &common),
+        Command::Trigger(args) => trigger::run(&args, &common),
+        Command::Pause(args) => pause::run(&args, &common),
+        Command::Resume(args) => pause::resume::run(&args, &common),
         Command::Check(args) => check::run(&args, &common),
         Command::Doctor(args) => doctor::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),

@@ -76,7 +76,7 @@ fn pause(time: Duration) {
 }
 
 /// The process that holds a state folder, if one does.
-pub(in crate::schedule) fn holder(state: &Path) -> Option<String> {
+pub fn holder(state: &Path) -> Option<String> {
     let path = state.join(SERVE);
     let file = File::open(&path).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {

@@ -43,7 +43,7 @@ use crate::{
     store::Store,
 };
 
-pub use self::{page::Page, signals::follow as follow_signals};
+pub use self::{lock::holder, page::Page, signals::follow as follow_signals};
 
 /// Reads the jobs file again.
 pub type ReadJobs = Box<dyn Fn(Timestamp) -> Outcome<Jobs> + Send>;

@@ -15,14 +15,15 @@ pub fn follow(mailbox: Sender<Message>) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot)?;
     // Before the thread begins: a signal that comes early must not end the program.
-    let signals = runtime.block_on(async {
+    let signals: Outcome<[Signal; 3]> = runtime.block_on(async {
         let one = |kind| signal(kind).map_err(cannot);
         Ok([
             one(SignalKind::hangup())?,
             one(SignalKind::terminate())?,
             one(SignalKind::interrupt())?,
         ])
-    })?;
+    });
+    let signals = signals?;
     let thread = std::thread::Builder::new().name("signals".into());
     let thread = thread.spawn(move || runtime.block_on(tell(signals, mailbox)));
     thread.map(drop).map_err(cannot)
