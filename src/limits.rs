@@ -178,6 +178,26 @@ pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from
 /// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
 pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
+/// Bytes of a jobs file; a thousand jobs have some hundred thousand.
+pub const JOBS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Jobs of one file.
+pub const JOBS_MAX: usize = 2_000;
+/// Bytes of a job's name: Kubernetes takes no more for a job of its own.
+pub const JOB_NAME_BYTES_MAX: usize = 52;
+/// Retries of one run.
+pub const JOB_RETRIES_MAX: i64 = 100;
+/// Time between the request to stop a run and its end by force: a large file needs a while to its next safe point.
+pub const KILL_GRACE: Duration = Duration::from_secs(30);
+/// A slot that is later than this was missed: the loop looks at the clock every 30 s at least.
+pub const LATE_AFTER: Duration = Duration::from_mins(1);
+/// Time over which runs that catch up begin: after an outage all jobs are late, and servers take few sessions.
+pub const CATCH_UP_SPREAD: Duration = Duration::from_mins(1);
+/// Rows of history for each job.
+pub const RETENTION_RUNS: u32 = 1_000;
+/// Time for which history is kept.
+pub const RETENTION_AGE: Duration = Duration::from_hours(90 * 24);
+/// Bytes of the log of one run.
+pub const RETENTION_LOG_BYTES: u64 = 10 * 1024 * 1024;
 /// Bytes of one line of a run's events; a script that prints more in one line has it cut.
 pub const CHILD_LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines of a run's standard error that are looked through for its last words: an error with its excerpt has ten.

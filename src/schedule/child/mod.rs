@@ -135,6 +135,11 @@ impl Child {
         lock(&self.progress).moved_at.elapsed()
     }
 
+    /// Whether it has closed its output: its end is a matter of milliseconds.
+    pub fn is_closing(&self) -> bool {
+        self.readers.iter().any(JoinHandle::is_finished)
+    }
+
     /// Asks it to stop at the next file.
     pub fn drain(&mut self) {
         if let Some(pipe) = &mut self.input {

@@ -46,6 +46,9 @@ pub(super) struct Active {
     pub(super) kill_at: Option<Instant>,
 }
 
+/// Time between two looks at a process that is about to end.
+const CLOSING_LOOK: Duration = Duration::from_millis(5);
+
 /// Where a run stands.
 #[derive(Debug)]
 pub(super) enum Stage {
@@ -75,6 +78,11 @@ impl Active {
         let until = |at: Instant| at.saturating_duration_since(now);
         if let Stage::Between(at) = self.stage {
             return Some(until(at));
+        }
+        if let Stage::Running(child) = &self.stage
+            && child.is_closing()
+        {
+            return Some(CLOSING_LOOK);
         }
         let Timeouts { attempt, run, .. } = self.job.timeouts;
         let ends = [
