@@ -70,12 +70,11 @@ impl JobsFile {
     /// Fails for a job that neither the jobs file nor history knows, and names the nearest.
     pub(super) fn know(&self, job: &str, store: &Store) -> Outcome<()> {
         let jobs = self.read_if_there()?;
-        let mut known = match &jobs {
-            Some(jobs) => jobs.all.iter().map(|job| job.name.to_string()).collect(),
-            None => {
-                let states = store.job_states()?.into_iter().map(|state| state.job);
-                store.jobs_with_history()?.into_iter().chain(states).collect::<Vec<_>>()
-            }
+        let mut known: Vec<String> = if let Some(jobs) = &jobs {
+            jobs.all.iter().map(|job| job.name.to_string()).collect()
+        } else {
+            let states = store.job_states()?.into_iter().map(|state| state.job);
+            store.jobs_with_history()?.into_iter().chain(states).collect()
         };
         if known.iter().any(|name| name == job) {
             return Ok(());

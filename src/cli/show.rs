@@ -84,35 +84,24 @@ impl Whole {
     }
 
     fn text(&self, path: &Path) -> String {
-        let mut text = self.head();
+        let mut parts = vec![self.head()];
         if self.attempts.len() > 1 {
-            text.push('\n');
-            text.push_str(&self.attempts_text());
+            parts.push(format!("\n{}", self.attempts_text()));
         }
-        for one in &self.fallbacks {
+        parts.extend(self.fallbacks.iter().map(|one| {
             let FallBack { host, from, to, reason, .. } = one;
             let (host, reason) = (visible(host), visible(reason));
-            text.push_str(&format!("\nfell back from {from} to {to} on {host}: {reason}\n"));
-        }
-        text.push_str(&self.files_text());
-        for notice in &self.notices {
-            let error = notice.error.as_ref().map(|error| format!(": {}", visible(error)));
-            text.push_str(&format!(
-                "\n{} by {}: {} after {} tries{}\n",
-                notice.what.event,
-                notice.what.channel,
-                notice.outcome.replace('_', " "),
-                notice.tries,
-                error.unwrap_or_default()
-            ));
-        }
+            format!("\nfell back from {from} to {to} on {host}: {reason}\n")
+        }));
+        parts.push(self.files_text());
+        parts.extend(self.notices.iter().map(told));
         if let Ok(log) = log::tail(path) {
+            parts.push(format!("\nlog ({})\n", path.display()));
             let lines: Vec<_> = log.lines().collect();
             let shown = lines.iter().skip(lines.len().saturating_sub(SHOWN_MAX));
-            text.push_str(&format!("\nlog ({})\n", path.display()));
-            shown.for_each(|line| text.push_str(&format!("  {}\n", visible(line))));
+            parts.extend(shown.map(|line| format!("  {}\n", visible(line))));
         }
-        text
+        parts.concat()
     }
 
     fn head(&self) -> String {
@@ -179,4 +168,11 @@ impl Whole {
         let rest = if more > 0 { format!("and {more} more\n") } else { String::new() };
         format!("\n{}{rest}", table.text())
     }
+}
+
+fn told(notice: &Notice) -> String {
+    let Notice { what, outcome, tries, error, .. } = notice;
+    let error = error.as_ref().map(|error| format!(": {}", visible(error))).unwrap_or_default();
+    let outcome = outcome.replace('_', " ");
+    format!("\n{} by {}: {outcome} after {tries} tries{error}\n", what.event, what.channel)
 }

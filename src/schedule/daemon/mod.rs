@@ -21,7 +21,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
 };
@@ -167,9 +167,8 @@ impl Daemon {
             if self.is_stopping && self.active.is_empty() {
                 break;
             }
-            let message = self.inbox.recv_timeout(self.pause());
-            if !matches!(message, Err(RecvTimeoutError::Timeout)) {
-                message.into_iter().for_each(|message| self.take(message));
+            if let Ok(message) = self.inbox.recv_timeout(self.pause()) {
+                self.take(message);
             }
             while let Ok(message) = self.inbox.try_recv() {
                 self.take(message);

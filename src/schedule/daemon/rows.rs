@@ -99,7 +99,7 @@ pub(super) fn of_step(
     let rows = step.decisions.iter().enumerate();
     let rows =
         rows.filter_map(|(index, decision)| Some((index, row(decision, planner)?))).collect();
-    let states = step.changed.iter().flat_map(|job| state_row(planner, job)).collect();
+    let states = step.changed.iter().filter_map(|job| state_row(planner, job)).collect();
     (rows, states)
 }
 

@@ -80,13 +80,11 @@ impl Daemon {
         let job = self.planner.jobs().get(&notice.what.job);
         let target =
             job.and_then(|job| target(&job.notify, &notice.what.event, &notice.what.channel));
-        match target {
-            Some(target) => self.notifier.send(notice, target, self.start.folder.clone()),
-            None => {
-                let why = "the jobs file wants it told to nobody any more";
-                self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
-            }
+        if let Some(target) = target {
+            return self.notifier.send(notice, target, self.start.folder.clone());
         }
+        let why = "the jobs file wants it told to nobody any more";
+        self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
     }
 
     /// Notes what came of a try.
