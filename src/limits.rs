@@ -120,6 +120,10 @@ pub const SCRIPT_MODULES_MAX: usize = 32;
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).
 pub const SCRIPT_STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Time in which a server must list a folder for the completion of a name: after that the key does nothing.
+pub const COMPLETION_TIME_MAX: Duration = Duration::from_secs(3);
+/// Lines that the prompt remembers.
+pub const PROMPT_LINES_KEPT_MAX: usize = 1_000;
 /// Bytes that one script may print.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Tries of `retry` in a script.

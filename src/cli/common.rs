@@ -70,8 +70,13 @@ impl Common {
         self.json
     }
 
-    /// The state folder that the user names.
+    /// The folder for what outlives a run, where there is one.
     pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.folder()
+    }
+
+    /// The state folder that the user names.
+    pub(super) fn named_state_folder(&self) -> Option<PathBuf> {
         self.state.named()
     }
 

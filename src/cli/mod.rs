@@ -19,6 +19,7 @@ mod rm;
 mod run;
 mod runs;
 mod serve;
+mod shell;
 mod show;
 mod state;
 mod table;
@@ -73,6 +74,8 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// A prompt on a session: ls, cd, get, put, and every function of scripts.
+    Shell(shell::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -102,6 +105,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
     };

@@ -48,7 +48,7 @@ impl JobsFile {
     /// The state folder: `--state`, `PORTOLAN_STATE`, what the jobs file says, the usual one. History that is looked at is
     /// that of the scheduler, which looks for it in the same order.
     pub(super) fn state(&self, common: &Common) -> Outcome<PathBuf> {
-        if let Some(folder) = common.state_folder() {
+        if let Some(folder) = common.named_state_folder() {
             return Ok(folder);
         }
         let named = self.read_if_there()?.and_then(|jobs| jobs.runner.state);

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 
 fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
     let observer = common.service_observer()?;
-    let state = match common.state_folder() {
+    let state = match common.named_state_folder() {
         Some(folder) => folder,
         None => state_or_usual(jobs.runner.state.clone())?,
     };

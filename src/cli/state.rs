@@ -50,6 +50,17 @@ impl State {
     }
 }
 
+impl State {
+    /// The folder for what a person typed at the prompt; nothing where nothing shall be kept.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        if self.no_memory {
+            return None;
+        }
+        let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
+        named.or_else(|| usual_folder(|name| env::var_os(name)))
+    }
+}
+
 fn folder_of(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

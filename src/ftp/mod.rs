@@ -13,6 +13,7 @@ pub mod proxy;
 mod race;
 mod remove;
 pub mod reply;
+pub mod search;
 pub mod secret;
 pub mod secure;
 pub mod session;
