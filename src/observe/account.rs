@@ -237,7 +237,9 @@ mod tests {
         let sinks: Vec<Box<dyn Sink>> =
             vec![Box::new(std::sync::Arc::clone(&accounts)), Box::new(lines)];
         let observer = Observer::new(sinks);
-        events().iter().for_each(|event| observer.tell(event));
+        for event in events() {
+            observer.tell(&event);
+        }
         let mut read = Account::default();
         for line in String::from_utf8(out.lock().unwrap().clone()).unwrap().lines() {
             read.take(&serde_json::from_str(line).unwrap());

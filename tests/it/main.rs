@@ -23,6 +23,7 @@ mod rehearse;
 mod run;
 mod scripts;
 mod secrets;
+mod serve;
 mod shell;
 mod support;
 mod tidy;

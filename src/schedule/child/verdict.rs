@@ -179,7 +179,7 @@ mod tests {
             retries: 3,
             initial: Duration::from_secs(10),
             factor: 2.0,
-            longest: Duration::from_secs(60),
+            longest: Duration::from_mins(1),
             jitter: false,
             on: on.to_vec(),
         }

@@ -158,12 +158,12 @@ mod tests {
         }
     }
 
-    fn tell() -> Option<Tell> {
-        Some(Tell {
+    fn tell() -> Tell {
+        Tell {
             webhook: Some(Secret::new("http://h/hook")),
             command: Some(vec!["true".into()]),
             ..Tell::default()
-        })
+        }
     }
 
     fn events(notify: &Notify, before: Health, after: Health) -> Vec<String> {
@@ -175,9 +175,9 @@ mod tests {
     fn people_are_told_of_changes_and_pings_of_every_run() {
         use Health::{Bad, Good, Unknown};
         let notify = Notify {
-            on_success: tell(),
-            on_failure: tell(),
-            on_change: tell(),
+            on_success: Some(tell()),
+            on_failure: Some(tell()),
+            on_change: Some(tell()),
             on_missed: None,
             ping: Some(Secret::new("http://h/uuid")),
         };

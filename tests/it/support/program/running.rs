@@ -47,6 +47,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has said on standard error so far.
+    pub(crate) fn stderr_text(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Sends it a signal, as a terminal or a service manager would.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
