@@ -106,16 +106,25 @@ impl Common {
         self.remembering(self.rehearsal_context()?)
     }
 
+    /// The context of a run, with its sinks, its memory and `more`, which keeps the account of it.
+    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Outcome<Context> {
+        self.remembering(self.context_with(vec![self.shown(), more])?)
+    }
+
     /// The context of a rehearsal: what it finds is true of no server, so it has no memory.
     pub(super) fn rehearsal_context(&self) -> Outcome<Context> {
-        let clock = Clock::System;
-        let shown: Box<dyn Sink> = if self.json {
+        self.context_with(vec![self.shown()])
+    }
+
+    /// Shows what happens: on a terminal, in lines, or as JSON.
+    fn shown(&self) -> Box<dyn Sink> {
+        if self.json {
+            let clock = Clock::System;
             let run = format!("{:x}", clock.now().as_millisecond());
-            Box::new(JsonLines::new(run, clock.clone(), io::stdout()))
+            Box::new(JsonLines::new(run, clock, io::stdout()))
         } else {
             progress(!self.no_progress)
-        };
-        self.context_with(vec![shown])
+        }
     }
 
     /// The context of a command that answers with one document: with `--json` that is all it prints.

@@ -6,13 +6,16 @@ mod common;
 mod completions;
 mod doctor;
 pub mod exit;
+mod export;
 mod functions;
 mod get;
+mod init;
 mod ls;
 mod mirror;
 mod pause;
 mod place;
 mod put;
+mod record;
 mod rehearse;
 mod report;
 mod rm;
@@ -76,6 +79,10 @@ enum Command {
     Rm(rm::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
+    /// Writes the unit for systemd, or the jobs for another scheduler, and says what is lost on the way.
+    Export(export::Args),
+    /// Lays down a jobs file and scripts to start from.
+    Init(init::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -98,6 +105,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Trigger(args) => trigger::run(&args, &common),
         Command::Pause(args) => pause::run(&args, &common),
         Command::Resume(args) => pause::resume::run(&args, &common),
+        Command::Export(args) => export::run(&args, &common),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, &common),
         Command::Doctor(args) => doctor::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),

@@ -1,6 +1,11 @@
 //! `portolan pause` and `portolan resume`: a job that runs no more for a while, and why.
 
-use super::{common::Common, exit, place::JobsFile, report};
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+};
 use crate::{
     clock::Clock,
     fault::Outcome,
@@ -55,7 +60,7 @@ fn tell(result: Outcome<JobState>, job: &str, words: &str, common: &Common) -> u
             report::output(&format!("`{job}` {words}\n"));
             exit::DONE
         }
-        Err(fault) => report::fault(&fault),
+        Err(fault) => failed(&fault),
     }
 }
 

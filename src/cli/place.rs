@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::common::Common;
+use super::{common::Common, report};
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
     schedule::{
         daemon,
-        jobs::{self, Jobs},
+        jobs::{self, Glance, Jobs},
         zone::Zones,
     },
     script::value::nearest,
@@ -37,22 +37,22 @@ impl JobsFile {
         jobs::read(self.path(), &Zones::newest(), Clock::System.now())?.into_jobs()
     }
 
-    /// The jobs, where a file is named or there is one of the usual name.
-    pub(super) fn read_if_there(&self) -> Outcome<Option<Jobs>> {
-        if self.file.is_none() && !Path::new(JOBS_FILE).exists() {
-            return Ok(None);
-        }
-        self.read().map(Some)
-    }
-
     /// The state folder: `--state`, `PORTOLAN_STATE`, what the jobs file says, the usual one. History that is looked at is
     /// that of the scheduler, which looks for it in the same order.
     pub(super) fn state(&self, common: &Common) -> Outcome<PathBuf> {
-        if let Some(folder) = common.named_state_folder() {
-            return Ok(folder);
+        match common.named_state_folder() {
+            Some(folder) => Ok(folder),
+            None => state_or_usual(self.glance()?.state),
         }
-        let named = self.read_if_there()?.and_then(|jobs| jobs.runner.state);
-        state_or_usual(named)
+    }
+
+    /// What the file says of these things, whatever else is wrong with it: the scheduler goes on with the old one while it
+    /// is edited. Nothing where no file is named and there is none of the usual name.
+    fn glance(&self) -> Outcome<Glance> {
+        if self.file.is_none() && !Path::new(JOBS_FILE).exists() {
+            return Ok(Glance::default());
+        }
+        jobs::glance(self.path())
     }
 
     /// The store in it. Fails with `not_found` where nothing has ever run.
@@ -69,13 +69,11 @@ impl JobsFile {
 
     /// Fails for a job that neither the jobs file nor history knows, and names the nearest.
     pub(super) fn know(&self, job: &str, store: &Store) -> Outcome<()> {
-        let jobs = self.read_if_there()?;
-        let mut known: Vec<String> = if let Some(jobs) = &jobs {
-            jobs.all.iter().map(|job| job.name.to_string()).collect()
-        } else {
+        let mut known = self.glance()?.names;
+        if known.is_empty() {
             let states = store.job_states()?.into_iter().map(|state| state.job);
-            store.jobs_with_history()?.into_iter().chain(states).collect()
-        };
+            known = store.jobs_with_history()?.into_iter().chain(states).collect();
+        }
         if known.iter().any(|name| name == job) {
             return Ok(());
         }
@@ -83,7 +81,7 @@ impl JobsFile {
         let names: Vec<_> = known.iter().map(String::as_str).collect();
         let near = nearest(job, &names).map(|near| format!("; did you mean `{near}`?"));
         let message = format!("there is no job `{job}`{}", near.unwrap_or_default());
-        Err(Fault::new(Kind::NotFound, Side::Script, message))
+        Err(Fault::invalid(message))
     }
 }
 
@@ -97,4 +95,9 @@ pub(super) fn state_or_usual(named: Option<PathBuf>) -> Outcome<PathBuf> {
 /// The process of the scheduler that uses a state folder, if one does.
 pub(super) fn scheduler(state: &Path) -> Option<String> {
     daemon::holder(state)
+}
+
+/// Prints a fault, and gives the code: that of a wrong command line for a name that nobody knows.
+pub(super) fn failed(fault: &Fault) -> u8 {
+    if fault.kind == Kind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
 }

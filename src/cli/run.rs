@@ -1,16 +1,19 @@
 //! `portolan run`: a script, once.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     check::counted,
     child,
     common::{Common, interruptible},
-    exit, report,
+    exit,
+    record::Record,
+    report,
 };
 use crate::{
     fault::Outcome,
     ftp::session::Context,
+    observe::account::Accounts,
     script::{
         check::{self, Level},
         run::{self, Ended, JobFacts, NatSettings, Settings},
@@ -42,12 +45,16 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
-        Ok((source, settings, common.context()?))
+        let accounts = Arc::new(Accounts::default());
+        let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        Ok((source, settings, context, Record::begin(common, &args.script, accounts)))
     };
     match prepared() {
-        Ok((source, settings, context)) => {
-            let stop = context.stop.clone();
-            interruptible(&stop, move || script(&source, settings, &context))
+        Ok((source, settings, context, record)) => {
+            let (stop, observer) = (context.stop.clone(), context.observer.clone());
+            let code = interruptible(&stop, move || script(&source, settings, &context));
+            record.end(code, &observer);
+            code
         }
         Err(fault) => report::wrong_usage(&fault),
     }

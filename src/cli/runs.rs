@@ -2,7 +2,14 @@
 
 use serde_json::Value;
 
-use super::{common::Common, exit, place::JobsFile, report, table::Table, times::local};
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+    table::Table,
+    times::local,
+};
 use crate::{
     fault::Outcome,
     observe::{duration_text, json::line, size_text, visible::visible},
@@ -45,7 +52,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             report::output(&table(&runs));
             exit::DONE
         }
-        Err(fault) => report::fault(&fault),
+        Err(fault) => failed(&fault),
     }
 }
 

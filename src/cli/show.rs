@@ -3,7 +3,13 @@
 use std::path::Path;
 
 use super::{
-    common::Common, exit, place::JobsFile, report, runs::took, table::Table, times::local,
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+    runs::took,
+    table::Table,
+    times::local,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -64,7 +70,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             report::output(&text);
             exit::DONE
         }
-        Err(fault) => report::fault(&fault),
+        Err(fault) => failed(&fault),
     }
 }
 

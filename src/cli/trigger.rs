@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     common::Common,
     exit,
-    place::{JobsFile, scheduler},
+    place::{JobsFile, failed, scheduler},
     report,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     match ask(args, common) {
         Ok(code) => code,
-        Err(fault) => report::fault(&fault),
+        Err(fault) => failed(&fault),
     }
 }
 
@@ -100,6 +100,8 @@ fn code(run: &Run) -> u8 {
         State::Done => exit::DONE,
         State::Partial => exit::IN_PART,
         State::Interrupted => exit::INTERRUPTED,
+        // The process was told to end, which is not why it failed.
+        _ if run.sum.error_kind.as_deref() == Some("timeout") => exit::LATER,
         _ => {
             let code = run.sum.exit_code.and_then(|code| u8::try_from(code).ok());
             code.filter(|code| *code != exit::DONE).unwrap_or(exit::LATER)

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run};
+use crate::{
+    observe::account::Account,
+    store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run},
+};
 
 /// A run. The names are an interface.
 pub fn run(run: &Run) -> Value {
@@ -115,4 +118,24 @@ pub fn job(state: &JobState) -> Value {
 
 fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
+}
+
+/// What an attempt moved, as rows.
+pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
+    let files = account.moved.iter().map(|moved| FileMoved {
+        attempt,
+        verb: moved.verb.clone(),
+        path: moved.path.clone(),
+        bytes: i64::try_from(moved.bytes).unwrap_or(i64::MAX),
+        verified: moved.verified,
+        error: moved.error.clone(),
+    });
+    let fallbacks = account.fallbacks.iter().map(|detour| FallBack {
+        attempt,
+        host: detour.host.clone(),
+        from: detour.from.clone(),
+        to: detour.to.clone(),
+        reason: detour.reason.clone(),
+    });
+    (files.collect(), fallbacks.collect())
 }

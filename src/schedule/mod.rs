@@ -6,6 +6,7 @@
 pub mod child;
 pub mod cron;
 pub mod daemon;
+pub mod export;
 pub mod facts;
 pub mod jobs;
 pub mod notify;

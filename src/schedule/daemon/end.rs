@@ -13,9 +13,12 @@ use crate::{
     fault::Outcome,
     limits::{PRUNE_INTERVAL, PRUNE_ROWS_MAX},
     observe::{Level, duration_text, metrics, size_text},
-    schedule::child::{
-        Ended, log,
-        verdict::{Cut, Verdict, verdict, wait_after},
+    schedule::{
+        child::{
+            Ended, log,
+            verdict::{Cut, Verdict, verdict, wait_after},
+        },
+        facts,
     },
     store::history::{Attempt, Health, NewRun, State, Sum},
 };
@@ -57,7 +60,7 @@ impl Daemon {
         };
         let (verdict, at) = (verdict.clone(), *at);
         let attempt = attempt_of(active.attempt, end, &verdict, at);
-        let (files, fallbacks) = rows::parts(active.attempt, &end.account);
+        let (files, fallbacks) = facts::parts(active.attempt, &end.account);
         self.store.end_attempt(run, &attempt, &files, &fallbacks)?;
         let tries = active.tries;
         let is_again = verdict.is_worth_another

@@ -21,6 +21,9 @@ const SERVE: &str = "serve.lock";
 /// The file that each run holds.
 pub(super) const RUNS: &str = "runs.lock";
 
+/// Time for the lock of a scheduler that has ended to be free.
+const HANDOVER_TIME: Duration = Duration::from_secs(1);
+
 /// Held by the scheduler while it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -34,7 +37,14 @@ impl Lock {
         store::make_folder(state)?;
         let path = state.join(SERVE);
         let mut file = wall::open(&path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // One that was killed in the midst of starting a run leaves the lock to that for a moment.
+        let is_ours = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let end = Instant::now() + HANDOVER_TIME;
+        while !is_ours() {
+            if Instant::now() < end {
+                pause(Duration::from_millis(20));
+                continue;
+            }
             let owner = owner(&path).map(|pid| format!(" (process {pid})")).unwrap_or_default();
             let message = format!(
                 "another scheduler{owner} uses this state folder; two would run every job twice"

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::active::Active;
 use crate::{
     fault::{Fault, Outcome},
-    observe::account::Account,
     schedule::{
         child::order::Order,
         jobs::Jobs,
@@ -24,7 +23,7 @@ use crate::{
     },
     store::{
         Store,
-        history::{self, Cause, FallBack, FileMoved, NewRun, Run, State, Wait},
+        history::{self, Cause, NewRun, Run, State, Wait},
     },
 };
 
@@ -211,24 +210,4 @@ pub(super) fn order(active: &Active, state: &Path) -> Outcome<Order> {
 /// A number that decides how long this attempt is waited for, the same at each look.
 pub(super) fn draw(run: i64, attempt: i64) -> u64 {
     stable(&["retry", &run.to_string(), &attempt.to_string()])
-}
-
-/// What an attempt moved, as rows.
-pub(super) fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
-    let files = account.moved.iter().map(|moved| FileMoved {
-        attempt,
-        verb: moved.verb.clone(),
-        path: moved.path.clone(),
-        bytes: i64::try_from(moved.bytes).unwrap_or(i64::MAX),
-        verified: moved.verified,
-        error: moved.error.clone(),
-    });
-    let fallbacks = account.fallbacks.iter().map(|detour| FallBack {
-        attempt,
-        host: detour.host.clone(),
-        from: detour.from.clone(),
-        to: detour.to.clone(),
-        reason: detour.reason.clone(),
-    });
-    (files.collect(), fallbacks.collect())
 }

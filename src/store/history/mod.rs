@@ -227,14 +227,24 @@ impl Store {
 
     /// Notes that a run has begun: its attempt `number` starts.
     pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Outcome<()> {
-        let begin = "UPDATE runs SET outcome = $1, attempts = $2, started_at = COALESCE(started_at, $3), ended_at = NULL
-            WHERE id = $4";
-        let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
-            VALUES ($1, $2, $3, $4, 0, 0)";
-        let (now, running) = (now.as_millisecond(), State::Running.word());
+        self.write(|transaction| begin_in(transaction, run, number, now))
+    }
+
+    /// Writes a run by hand that has ended, whole, and gives its number.
+    pub fn record(
+        &mut self,
+        run: &NewRun,
+        attempt: &Attempt,
+        files: &[FileMoved],
+        fallbacks: &[FallBack],
+    ) -> Outcome<i64> {
+        let ended_at = attempt.ended_at.unwrap_or(attempt.started_at);
         self.write(|transaction| {
-            transaction.execute(begin, params![running, number, now, run])?;
-            transaction.execute(attempt, params![run, number, now, running]).map(drop)
+            let id = insert(transaction, run, attempt.started_at)?;
+            begin_in(transaction, id, attempt.number, attempt.started_at)?;
+            parts::end_in(transaction, id, attempt, files, fallbacks)?;
+            finish_in(transaction, id, attempt.state, None, &attempt.sum, ended_at)?;
+            Ok(id)
         })
     }
 
@@ -248,23 +258,7 @@ impl Store {
         sum: &Sum,
         now: Timestamp,
     ) -> Outcome<()> {
-        let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason),
-            route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
-            files = (SELECT COALESCE(SUM(files), 0) FROM attempts WHERE attempts.run = runs.id),
-            bytes = (SELECT COALESCE(SUM(bytes), 0) FROM attempts WHERE attempts.run = runs.id),
-            fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
-        let Sum { route, exit_code, error_kind, error, .. } = sum;
-        let values = params![
-            state.word(),
-            now.as_millisecond(),
-            reason,
-            route,
-            exit_code,
-            error_kind,
-            error,
-            run
-        ];
-        self.write(|transaction| transaction.execute(finish, values).map(drop))
+        self.write(|transaction| finish_in(transaction, run, state, reason, sum, now))
     }
 
     /// Lets a run that was interrupted wait to be taken up again.
@@ -297,6 +291,40 @@ impl Store {
             Ok(found)
         })
     }
+}
+
+fn begin_in(
+    transaction: &Transaction<'_>,
+    run: i64,
+    number: i64,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let begin = "UPDATE runs SET outcome = $1, attempts = $2, started_at = COALESCE(started_at, $3), ended_at = NULL
+        WHERE id = $4";
+    let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
+        VALUES ($1, $2, $3, $4, 0, 0)";
+    let (now, running) = (now.as_millisecond(), State::Running.word());
+    transaction.execute(begin, params![running, number, now, run])?;
+    transaction.execute(attempt, params![run, number, now, running]).map(drop)
+}
+
+fn finish_in(
+    transaction: &Transaction<'_>,
+    run: i64,
+    state: State,
+    reason: Option<&str>,
+    sum: &Sum,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason),
+        route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
+        files = (SELECT COALESCE(SUM(files), 0) FROM attempts WHERE attempts.run = runs.id),
+        bytes = (SELECT COALESCE(SUM(bytes), 0) FROM attempts WHERE attempts.run = runs.id),
+        fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
+    let Sum { route, exit_code, error_kind, error, .. } = sum;
+    let at = now.as_millisecond();
+    let values = params![state.word(), at, reason, route, exit_code, error_kind, error, run];
+    transaction.execute(finish, values).map(drop)
 }
 
 impl Wait {

@@ -62,28 +62,7 @@ impl Store {
         files: &[FileMoved],
         fallbacks: &[FallBack],
     ) -> Outcome<()> {
-        let end = "UPDATE attempts SET ended_at = $1, outcome = $2, files = $3, bytes = $4, route = $5, exit_code = $6,
-            error_kind = $7, error = $8 WHERE run = $9 AND number = $10";
-        let Sum { files: count, bytes, route, exit_code, error_kind, error } = &attempt.sum;
-        let ended = attempt.ended_at.map(Timestamp::as_millisecond);
-        let word = attempt.state.word();
-        let values = params![
-            ended,
-            word,
-            count,
-            bytes,
-            route,
-            exit_code,
-            error_kind,
-            error,
-            run,
-            attempt.number
-        ];
-        self.write(|transaction| {
-            transaction.execute(end, values)?;
-            put_files(transaction, run, files)?;
-            put_fallbacks(transaction, run, fallbacks)
-        })
+        self.write(|transaction| end_in(transaction, run, attempt, files, fallbacks))
     }
 
     /// The attempts of a run, in order.
@@ -104,6 +83,36 @@ impl Store {
         let query = "SELECT attempt, host, from_mode, to_mode, reason FROM fallbacks WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], fallback)?.collect())
     }
+}
+
+/// Writes the end of an attempt.
+pub(super) fn end_in(
+    transaction: &Transaction<'_>,
+    run: i64,
+    attempt: &Attempt,
+    files: &[FileMoved],
+    fallbacks: &[FallBack],
+) -> rusqlite::Result<()> {
+    let end = "UPDATE attempts SET ended_at = $1, outcome = $2, files = $3, bytes = $4, route = $5, exit_code = $6,
+            error_kind = $7, error = $8 WHERE run = $9 AND number = $10";
+    let Sum { files: count, bytes, route, exit_code, error_kind, error } = &attempt.sum;
+    let ended = attempt.ended_at.map(Timestamp::as_millisecond);
+    let word = attempt.state.word();
+    let values = params![
+        ended,
+        word,
+        count,
+        bytes,
+        route,
+        exit_code,
+        error_kind,
+        error,
+        run,
+        attempt.number
+    ];
+    transaction.execute(end, values)?;
+    put_files(transaction, run, files)?;
+    put_fallbacks(transaction, run, fallbacks)
 }
 
 fn put_files(transaction: &Transaction<'_>, run: i64, files: &[FileMoved]) -> rusqlite::Result<()> {

@@ -61,6 +61,8 @@ fn a_scheduler_that_is_told_to_stop_ends_its_runs_and_says_that_they_were_interr
     let mut scheduler = Scheduler::new(&jobs);
     for job in ["a", "b"] {
         scheduler.file(&format!("{job}.rhai"), "local::append(job::NAME, \"x\"); sleep(60);");
+    }
+    for job in ["a", "b"] {
         drop(scheduler.command(&["trigger", job]).succeeds().any_stderr());
     }
     scheduler.start();

@@ -6,8 +6,9 @@ mod basics;
 mod hostile;
 mod kills;
 mod limits;
-mod scheduler;
+pub(crate) mod scheduler;
 mod secrets;
 mod soak;
+mod starts;
 
 mod told;

@@ -16,9 +16,9 @@ use crate::support::{
 };
 
 /// For whatever a test waits: a busy machine starts a process in a second or two.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(50);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(50);
 
-pub(super) struct Scheduler {
+pub(crate) struct Scheduler {
     folder: TempDir,
     environment: Vec<(String, String)>,
     running: Option<Running>,
@@ -26,18 +26,18 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     /// One that has these jobs, and is not started. Retries do not wait long.
-    pub(super) fn new(jobs: &str) -> Self {
+    pub(crate) fn new(jobs: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-serve-").tempdir().unwrap();
         let scheduler = Self { folder, environment: Vec::new(), running: None };
         scheduler.jobs(jobs);
         scheduler
     }
 
-    pub(super) fn jobs(&self, jobs: &str) {
+    pub(crate) fn jobs(&self, jobs: &str) {
         self.file("portolan.toml", &format!("[runner]\nstate = \"state\"\n{jobs}"));
     }
 
-    pub(super) fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         // In one step, as editors do.
@@ -46,20 +46,20 @@ impl Scheduler {
         fs::rename(new, path).unwrap();
     }
 
-    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
 
-    pub(super) fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
@@ -72,47 +72,47 @@ impl Scheduler {
     }
 
     /// `portolan serve`, not yet begun.
-    pub(super) fn serve(&self, more: &[&str]) -> Portolan {
+    pub(crate) fn serve(&self, more: &[&str]) -> Portolan {
         let jobs = self.path("portolan.toml");
         self.program().args(["serve", "--jobs"]).args([jobs]).args(more.iter().copied())
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.start_with(&[]);
     }
 
-    pub(super) fn start_with(&mut self, more: &[&str]) {
+    pub(crate) fn start_with(&mut self, more: &[&str]) {
         let running = self.serve(more).spawn();
         running.until_stderr_has("jobs, state in");
         self.running = Some(running);
     }
 
-    pub(super) fn running(&self) -> &Running {
+    pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }
 
     /// Kills it, as a power failure would, and waits until it is gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let running = self.running.take().unwrap();
         running.signal(Signal::KILL);
         running.wait().killed_by(9).any_stdout().any_stderr();
     }
 
     /// Stops it, as a service manager would.
-    pub(super) fn stop(&mut self) -> Ran {
+    pub(crate) fn stop(&mut self) -> Ran {
         let running = self.running.take().unwrap();
         running.signal(Signal::TERM);
         running.wait().succeeds().any_stdout().any_stderr()
     }
 
     /// Another command on the same jobs and state.
-    pub(super) fn command(&self, words: &[&str]) -> Ran {
+    pub(crate) fn command(&self, words: &[&str]) -> Ran {
         let jobs = self.path("portolan.toml");
         self.program().args(words.iter().copied()).args(["--jobs"]).args([jobs]).run()
     }
 
     /// Every run so far, the oldest first.
-    pub(super) fn runs(&self) -> Vec<Value> {
+    pub(crate) fn runs(&self) -> Vec<Value> {
         if !self.state().join("portolan.db").exists() {
             return Vec::new();
         }
@@ -124,26 +124,26 @@ impl Scheduler {
     }
 
     /// One run with all its parts.
-    pub(super) fn show(&self, id: &Value) -> Value {
+    pub(crate) fn show(&self, id: &Value) -> Value {
         let mut ran = self.command(&["--json", "show", &id.to_string()]).succeeds();
         ran.json()
     }
 
     /// Waits until a run is as wanted.
     #[track_caller]
-    pub(super) fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let found = wait::until(TIME_MAX, || self.runs().into_iter().find(|run| wanted(run)));
         found.unwrap_or_else(|| panic!("no such run among {:#?}", self.runs()))
     }
 
     /// Waits until a run of a job has come to this.
     #[track_caller]
-    pub(super) fn until_outcome(&self, job: &str, outcome: &str) -> Value {
+    pub(crate) fn until_outcome(&self, job: &str, outcome: &str) -> Value {
         self.until(|run| run["job"] == job && run["outcome"] == outcome)
     }
 
     /// The processes of its runs.
-    pub(super) fn children(&self) -> Vec<u32> {
+    pub(crate) fn children(&self) -> Vec<u32> {
         children_of(self.folder.path())
     }
 }
@@ -166,7 +166,7 @@ fn children_of(folder: &Path) -> Vec<u32> {
 }
 
 /// A job that is due once, in the next minute of no year: it runs when it is triggered.
-pub(super) fn on_request(name: &str, more: &str) -> String {
+pub(crate) fn on_request(name: &str, more: &str) -> String {
     format!(
         "\n[[job]]\nname = \"{name}\"\nscript = \"{name}.rhai\"\ncron = \"0 0 29 2 *\"\n{more}\n"
     )
