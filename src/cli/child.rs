@@ -15,11 +15,7 @@ use crate::{
     fault::Outcome,
     observe::{Sink, json::JsonLines},
     schedule::child::{drain::Drain, order::Order, wall},
-    script::{
-        run::{NatSettings, Settings},
-        site::Overrides,
-        source::Source,
-    },
+    script::{rules::NatSettings, run::Settings, site::Overrides, source::Source},
     stop::Stop,
 };
 
@@ -40,7 +36,11 @@ pub(super) fn run(common: &Common) -> u8 {
             overrides: Overrides::read(&order.connect)?,
             password: common.password()?,
             rehearsal: None,
-            nat: NatSettings { is_allowed: order.allow_nat },
+            nat: NatSettings {
+                is_allowed: order.allow_nat,
+                ledger: common.ledger(),
+                ..NatSettings::default()
+            },
             job: order.facts(),
         };
         Ok((source, settings, context, lock))

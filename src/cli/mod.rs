@@ -12,6 +12,7 @@ mod get;
 mod init;
 mod ls;
 mod mirror;
+mod nat;
 mod pause;
 mod place;
 mod put;
@@ -77,6 +78,8 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Plans, applies and takes back the rules for NAT that a script describes.
+    Nat(nat::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
     /// Writes the unit for systemd, or the jobs for another scheduler, and says what is lost on the way.
@@ -114,6 +117,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Nat(args) => nat::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),

@@ -16,7 +16,8 @@ use crate::{
     observe::account::Accounts,
     script::{
         check::{self, Level},
-        run::{self, Ended, JobFacts, NatSettings, Settings},
+        rules::NatSettings,
+        run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
 };
@@ -72,7 +73,7 @@ pub(super) fn settings(
         overrides: common.overrides()?,
         password: common.password()?,
         rehearsal: None,
-        nat: NatSettings::default(),
+        nat: NatSettings { ledger: common.ledger(), ..NatSettings::default() },
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

@@ -75,17 +75,10 @@ fn find(text: &str, machine: &str) -> Result<Option<Secret>, String> {
     let mut has_entry = false;
     while let Some(word) = words.next() {
         match word.as_str() {
+            "machine" | "default" if is_ours => break,
             "machine" => {
-                if is_ours {
-                    break;
-                }
                 is_ours = words.next().as_deref() == Some(machine);
                 has_entry |= is_ours;
-            }
-            "default" => {
-                if is_ours {
-                    break;
-                }
             }
             "login" | "account" => drop(words.next()),
             "password" => {

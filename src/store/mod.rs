@@ -5,6 +5,7 @@
 
 pub mod bases;
 pub mod history;
+pub mod nat;
 pub mod routes;
 mod schema;
 

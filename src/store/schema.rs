@@ -47,7 +47,13 @@ const MIGRATIONS: &[&str] = &[
         remote_time TEXT NOT NULL,
         PRIMARY KEY (mirror, path)
     )",
-    // 4: history. A slot of a job has one row, whatever becomes of it; runs by hand have no slot, and NULLs differ.
+    // 4: what undoes each ruleset of NAT, as JSON.
+    "CREATE TABLE nat_rulesets (
+        name TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL,
+        changed_at BIGINT NOT NULL
+    )",
+    // 5: history. A slot of a job has one row, whatever becomes of it; runs by hand have no slot, and NULLs differ.
     "CREATE TABLE runs (
         id BIGINT NOT NULL PRIMARY KEY,
         job TEXT NOT NULL,
@@ -186,13 +192,14 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const TABLES: [&str; 11] = [
+    const TABLES: [&str; 12] = [
         "attempts",
         "fallbacks",
         "job_states",
         "migrations",
         "mirror_files",
         "mirrors",
+        "nat_rulesets",
         "notices",
         "requests",
         "routes",

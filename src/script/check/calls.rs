@@ -208,6 +208,9 @@ impl<'c> Calls<'c> {
                 self.count(name, call.args.len(), &ways, at);
             }
             options::check(self, name, call);
+            if receiver == Some("Ruleset") {
+                options::check(self, &format!("rules.{name}"), call);
+            }
         } else if let Some(receiver) = receiver {
             let message = format!("a {} has no function `{name}`", receiver.to_lowercase());
             self.error(at, message, self.near_member(receiver, name));

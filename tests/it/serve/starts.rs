@@ -43,8 +43,9 @@ fn what_init_lays_down_passes_check_and_rehearse_and_is_never_overwritten() {
 
 #[test]
 fn exports_say_what_is_lost() {
-    let jobs = on_request("plain", "overlap = \"queue\"\nafter = [\"odd\"]")
-        + &on_request("odd", "").replace("0 0 29 2 *", "*/10 * * * * *");
+    let odd = on_request("odd", "").replace("0 0 29 2 *", "*/10 * * * * *");
+    let plain = on_request("plain", "overlap = \"queue\"\nafter = [\"odd\"]");
+    let jobs = [plain, odd].concat();
     let scheduler = Scheduler::new(&jobs);
     scheduler.file("plain.rhai", "");
     scheduler.file("odd.rhai", "");
