@@ -11,6 +11,7 @@ mod functions;
 mod get;
 mod init;
 mod ls;
+mod man;
 mod mirror;
 mod nat;
 mod pause;
@@ -90,6 +91,8 @@ enum Command {
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
     Completions(completions::Args),
+    /// Writes the manual pages of the command line into a folder.
+    Man(man::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -121,6 +124,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Shell(args) => shell::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
+        Command::Man(args) => man::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

@@ -24,6 +24,7 @@ use crate::{
 
 /// What `portolan run` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(super) struct Args {
     /// Lets the script change this machine's rules for NAT
     #[arg(long)]
@@ -37,6 +38,12 @@ pub(super) struct Args {
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan run deploy.rhai dist
+    portolan run --json mirror.rhai > events.jsonl
+    portolan run report.rhai -- --since yesterday";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if args.as_child {
