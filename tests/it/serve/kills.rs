@@ -140,9 +140,8 @@ fn each_second_once(job: &str, runs: &[Value]) {
         let said = match outcome {
             "done" | "partial" => true,
             "failed" | "interrupted" => run["error"].is_string(),
-            "skipped" => run["reason"].is_string(),
-            // It was decided just before the end, and the next scheduler takes it up.
-            "waiting" => run["reason"].is_string(),
+            // One that waits was decided just before the end, and the next scheduler takes it up.
+            "skipped" | "waiting" => run["reason"].is_string(),
             _ => false,
         };
         assert!(said, "{run}");

@@ -17,7 +17,7 @@ fn triggered(job: &str, script: &str, environment: &[(&str, &str)]) -> serde_jso
     let failed = ran.any_code().any_stdout();
     drop(failed);
     let run = scheduler.runs().pop().unwrap();
-    let whole = scheduler.show(&run["id"]);
+    let whole = scheduler.show(run.get("id").unwrap());
     scheduler.stop();
     whole
 }

@@ -78,7 +78,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, mut limit: u64) {
             to.shutdown(Shutdown::Both).ok();
             return;
         }
-        if to.write_all(&bytes[..count]).is_err() {
+        if to.write_all(bytes.get(..count).unwrap()).is_err() {
             break;
         }
     }
@@ -102,95 +102,109 @@ if args.up {
 }
 "#;
 
+/// Eight jobs: every other one sends, the others fetch.
+fn jobs() -> String {
+    let job = |number: u32| {
+        let way = number.is_multiple_of(2);
+        format!(
+            "\n[[job]]\nname = \"job{number}\"\nscript = \"job.rhai\"\ncron = \"*/3 * * * * *\"\nretries = 2\n\
+             attempt_timeout = \"60s\"\nstall_timeout = \"20s\"\n\
+             backoff = {{ initial = \"100ms\", max = \"1s\" }}\n[job.args]\nup = {way}\n"
+        )
+    };
+    (0..8).map(job).collect::<Vec<_>>().concat()
+}
+
+/// Whether every job has made its tree equal.
+fn are_equal(scheduler: &Scheduler, server: &RealServer) -> bool {
+    (0..8).all(|number| {
+        let here = scheduler.path(&format!("here/job{number}"));
+        let there = if number % 2 == 0 { format!("job{number}") } else { "source".to_owned() };
+        let there = server.root().join(there);
+        let manifest = |folder: &std::path::Path| Manifest::of(folder).without_times();
+        here.exists() && there.exists() && manifest(&here).difference(&manifest(&there)).is_empty()
+    })
+}
+
+/// The server and the relay before it. The relay has another address of the loopback, and the same ports: a session asks
+/// for data where it is itself.
+fn lay() -> Option<(RealServer, Relay, u16)> {
+    let passive = free_ports(32);
+    let options = Options { passive_ports: Some(passive.clone()), ..Options::default() };
+    let server = RealServer::start(Kind::Vsftpd, &options)?;
+    let url = server.url();
+    let control: u16 = url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let at = |host: [u8; 4], port| SocketAddr::from((host, port));
+    let pair = |port| (at([127, 0, 0, 77], port), at([127, 0, 0, 1], port));
+    let relay = Relay::start(&passive.chain([control]).map(pair).collect::<Vec<_>>());
+    Some((server, relay, control))
+}
+
 #[test]
 fn eight_jobs_behind_a_bad_line_have_their_trees_equal_in_the_end() {
     let seconds = env::var("PORTOLAN_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     let time = Duration::from_secs(seconds.unwrap_or(12));
-    let passive = free_ports(32);
-    let options = Options { passive_ports: Some(passive.clone()), ..Options::default() };
-    let Some(server) = RealServer::start(Kind::Vsftpd, &options) else { return };
-    // The relay has another address of the loopback, and the same ports: a session asks for data where it is itself.
-    let control: u16 =
-        server.url().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
-    let at = |host: [u8; 4], port| SocketAddr::from((host, port));
-    let pairs: Vec<_> = passive
-        .chain([control])
-        .map(|port| (at([127, 0, 0, 77], port), at([127, 0, 0, 1], port)))
-        .collect();
-    let relay = Relay::start(&pairs);
-
-    let mut jobs = String::new();
-    for number in 0..8 {
-        let way = number % 2 == 0;
-        jobs += &format!(
-            "\n[[job]]\nname = \"job{number}\"\nscript = \"job.rhai\"\ncron = \"*/3 * * * * *\"\nretries = 2\nattempt_timeout = \"60s\"\nstall_timeout = \"20s\"\nbackoff = {{ initial = \"100ms\", max = \"1s\" }}\n[job.args]\nup = {way}\n"
-        );
-    }
+    let Some((server, relay, control)) = lay() else { return };
     let site = format!("ftp://tester@127.0.0.77:{control}");
-    let mut scheduler = Scheduler::new(&jobs).env("SITE", &site);
+    let mut scheduler = Scheduler::new(&jobs()).env("SITE", &site);
     scheduler.file("job.rhai", SCRIPT);
     for file in 0..6_u8 {
-        server.file(&format!("source/part/{file}"), vec![file; 3_000 * usize::from(file)]);
+        let part = usize::from(file);
+        server.file(&format!("source/part/{file}"), vec![file; 3_000 * part]);
         for number in [0, 2, 4, 6] {
-            scheduler.file(
-                &format!("here/job{number}/part/{file}"),
-                &"x".repeat(2_000 * usize::from(file)),
-            );
+            let text = "x".repeat(2_000 * part);
+            scheduler.file(&format!("here/job{number}/part/{file}"), &text);
         }
     }
     scheduler.start();
     let process = scheduler.running().id();
-    let begun = Instant::now();
-    let mut sizes = vec![size_of(process)];
-    let mut change = 0_usize;
+    let (begun, mut sizes, mut change) = (Instant::now(), vec![size_of(process)], 0_usize);
     while begun.elapsed() < time {
         thread::park_timeout(Duration::from_secs(2).min(time));
         change += 1;
-        server.file(&format!("source/changing{}", change % 5), "now".repeat(change));
-        scheduler.file(&format!("here/job{}/changing", change % 4 * 2), &"now".repeat(change));
+        // Each time another size: the server tells times to the minute.
+        let text = "now".repeat(change);
+        server.file(&format!("source/changing{}", change % 5), &text);
+        scheduler.file(&format!("here/job{}/changing", change % 4 * 2), &text);
         sizes.push(size_of(process));
     }
     // The line is mended, and nothing changes any more: the next run of each job makes its tree equal.
     relay.is_breaking.store(false, Ordering::Relaxed);
-    let trees_equal = || {
-        (0..8).all(|number| {
-            let here = scheduler.path(&format!("here/job{number}"));
-            if !here.exists() {
-                return false;
-            }
-            let there = if number % 2 == 0 { format!("job{number}") } else { "source".to_owned() };
-            let there = server.root().join(there);
-            there.exists()
-                && Manifest::of(&here)
-                    .without_times()
-                    .difference(&Manifest::of(&there).without_times())
-                    .is_empty()
-        })
-    };
-    let equal = wait::until(Duration::from_secs(40), || trees_equal().then_some(()));
-    let runs = scheduler.runs();
-    let count = |outcome: &str| runs.iter().filter(|run| run["outcome"] == outcome).count();
-    let retried = runs.iter().filter(|run| run["attempts"].as_i64() > Some(1)).count();
-    let (seen, broken) = (relay.seen.load(Ordering::Relaxed), relay.broken.load(Ordering::Relaxed));
+    let equal =
+        wait::until(Duration::from_secs(40), || are_equal(&scheduler, &server).then_some(()));
     let (first, last) = (sizes[sizes.len() / 3], size_of(process));
-    let figures = format!(
-        "{} s: {seen} connections, {broken} broken; {} runs: {} done, {} partial, {} failed, {} skipped, {retried} took more than one attempt; memory {} -> {} KiB, open files {} -> {}",
-        time.as_secs(),
-        runs.len(),
-        count("done"),
-        count("partial"),
-        count("failed"),
-        count("skipped"),
-        first.0,
-        last.0,
-        first.1,
-        last.1,
-    );
+    let figures = figures(&scheduler, &relay, time, first, last);
     println!("{figures}");
     assert!(equal.is_some(), "a tree is not equal; {figures}");
-    assert!(broken > 0, "{figures}");
+    assert!(relay.broken.load(Ordering::Relaxed) > 0, "{figures}");
     // A pipe or two of a run that just goes on; a page or two of a cache.
     assert!(last.1 <= first.1 + 40, "{figures}");
     assert!(last.0 <= first.0 + 8 * 1024, "{figures}");
     scheduler.stop();
+}
+
+fn figures(
+    scheduler: &Scheduler,
+    relay: &Relay,
+    time: Duration,
+    first: (u64, usize),
+    last: (u64, usize),
+) -> String {
+    let runs = scheduler.runs();
+    let count = |outcome: &str| runs.iter().filter(|run| run["outcome"] == outcome).count();
+    let outcomes = ["done", "partial", "failed", "skipped"];
+    let outcomes = outcomes.map(|outcome| format!("{} {outcome}", count(outcome))).join(", ");
+    let retried = runs.iter().filter(|run| run["attempts"].as_i64() > Some(1)).count();
+    format!(
+        "{} s: {} connections, {} broken; {} slots: {outcomes}; {retried} took more than one attempt; memory {} -> {} KiB, \
+         open files {} -> {}",
+        time.as_secs(),
+        relay.seen.load(Ordering::Relaxed),
+        relay.broken.load(Ordering::Relaxed),
+        runs.len(),
+        first.0,
+        last.0,
+        first.1,
+        last.1,
+    )
 }
