@@ -147,10 +147,18 @@ pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Durat
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
+/// Bytes of a file with patterns of what takes no part.
+pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Mirrors of which the files are remembered; the one not seen for longest gives way.
 pub const MIRRORS_KEPT_MAX: u32 = 200;
 /// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
 pub const MIRROR_NOTE_FILES: usize = 256;
+/// Time after which a mirror writes its state to the server while it works.
+pub const MIRROR_STATE_TIME: Duration = Duration::from_mins(1);
+/// Bytes of a state on the server: a million files, each with the longest name.
+pub const STATE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Files that are asked for where the state is trusted, if so many fit into one batch.
+pub const TRUST_SAMPLE: usize = 16;
 /// A file of this machine that was written so shortly ago may be written again without a new time.
 pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
 

@@ -23,7 +23,7 @@ mod hostile;
 
 pub use landing::{Landing, temporary_name};
 pub use reading::Reading;
-pub use root::Root;
+pub use root::{Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
 pub use walk::{Walk, walk, walk_where};
 

@@ -130,6 +130,21 @@ impl Session {
         self.placed(result, &path).await
     }
 
+    /// The algorithms of [`checksum`](Self::checksum) that the server says it has.
+    pub fn hashes(&self) -> Vec<&'static str> {
+        let listed = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
+        let is_offered = |hash: &str, own: &str| {
+            listed.as_ref().is_some_and(|list| list.contains(hash)) || self.features.has(own)
+        };
+        let all = [
+            ("sha256", "SHA-256", "XSHA256"),
+            ("sha1", "SHA-1", "XSHA1"),
+            ("md5", "MD5", "XMD5"),
+            ("crc32", "CRC32", "XCRC"),
+        ];
+        all.iter().filter(|(_, hash, own)| is_offered(hash, own)).map(|(word, ..)| *word).collect()
+    }
+
     /// The hash of `path` by `algorithm` (`sha256`, `sha1`, `md5`, `crc32`) as the server computes it, in lower case.
     pub async fn checksum(&mut self, path: &RemotePath, algorithm: &str) -> Outcome<String> {
         let path = self.absolute(path)?;

@@ -10,15 +10,18 @@ use std::{
 
 use super::{
     crew::{Crew, Work},
+    draft::draft,
     hashed::Hashed,
     ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
+    rules::Rules,
     scan::place,
+    trash::Trash,
     tree::{above, depth},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
+    fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading, Root},
     ftp::{
         base::Pair,
@@ -30,12 +33,19 @@ use crate::{
     observe::{Event, Verb, visible::visible},
 };
 
-/// Does `plan`. A fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped,
-/// or when the folder of this machine cannot be opened.
+/// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A
+/// fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped, or when the folder
+/// of this machine cannot be opened.
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
-    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules);
+    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
+    plan.check_server(session)?;
     let mut crew = Crew::new(session, plan.rules.parallel);
-    let report = apply_with(&mut crew, plan, &mut ledger).await;
+    let work = async {
+        let now = draft(&mut crew, plan.heading.clone(), &plan.rules, &mut ledger).await?;
+        plan.check_unmoved(&now)?;
+        apply_with(&mut crew, &now, &mut ledger).await
+    };
+    let report = work.await;
     crew.dismiss().await;
     report
 }
@@ -51,8 +61,11 @@ pub(super) async fn apply_with(
     let done = do_all(crew, plan, &mut run).await;
     let Run { mut report, .. } = run;
     // What was done stays known, however the run ended.
-    ledger.flush();
+    let kept = ledger.flush(crew.first()).await;
     done?;
+    if let Err(fault) = kept {
+        report.fail(fault);
+    }
     crew.first().route().clone_into(&mut report.route);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -60,7 +73,9 @@ pub(super) async fn apply_with(
 
 async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
     if !plan.is_empty() {
-        let tools = Tools { root: open(&plan.heading)?, plan, keeps_pairs: run.ledger.is_kept() };
+        let root = open(&plan.heading)?;
+        let trash = Trash::of(&plan.heading, &plan.rules)?;
+        let tools = Tools { root, plan, trash, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
             let is_up = plan.heading.direction == Direction::Up;
@@ -70,6 +85,7 @@ async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) 
             }
             // What a session that the server threw out gave back is left to the others.
             while !run.waiting.is_empty() {
+                run.keep_state(crew).await?;
                 crew.run(run, async |session: &mut Session, step: &&Step| {
                     tools.act(session, step).await
                 })
@@ -104,6 +120,7 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 struct Tools<'p> {
     root: Root,
     plan: &'p Plan,
+    trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
     keeps_pairs: bool,
 }
@@ -130,6 +147,10 @@ impl Tools<'_> {
             }
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
+            Act::DeleteFile if let Some(trash) = &self.trash => {
+                let top = &self.plan.heading.remote;
+                gone(trash.take(session, &self.root, top, &step.path).await)?
+            }
             Act::DeleteFile if is_up => gone(session.delete(&there).await)?,
             Act::DeleteFile => gone(self.root.remove_file(here))?,
             Act::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
@@ -201,6 +222,7 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 struct Run<'p, 'l> {
     report: Report,
     ledger: &'l mut Ledger,
+    rules: &'p Rules,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -215,16 +237,32 @@ struct Run<'p, 'l> {
 }
 
 impl<'p, 'l> Run<'p, 'l> {
-    fn new(plan: &Plan, ledger: &'l mut Ledger) -> Self {
+    fn new(plan: &'p Plan, ledger: &'l mut Ledger) -> Self {
         Self {
             report: plan.report(),
             ledger,
+            rules: &plan.rules,
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeSet::new(),
             is_full: false,
             is_over: false,
             failures: 0,
+        }
+    }
+
+    /// Brings to its place what is due of the state.
+    async fn keep_state(&mut self, crew: &mut Crew<'_>) -> Outcome<()> {
+        if !self.ledger.is_due() {
+            return Ok(());
+        }
+        match self.ledger.flush(crew.first()).await {
+            Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
+            Err(fault) => {
+                self.report.fail(fault);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -265,8 +303,7 @@ impl<'p, 'l> Run<'p, 'l> {
         self.is_over |= matches!(fault.kind, Kind::Denied | Kind::Unreachable)
             || self.failures >= MIRROR_FAILURES_IN_A_ROW_MAX
             || step.act == Act::MakeFolder && step.path.is_empty();
-        self.report.failed += 1;
-        self.report.errors.push(fault.at(visible(&step.path)));
+        self.report.fail(fault.at(visible(&step.path)));
     }
 }
 
@@ -275,6 +312,9 @@ impl<'p> Work for Run<'p, '_> {
     type Found = Found;
 
     fn next(&mut self) -> Option<&'p Step> {
+        if self.ledger.is_due() {
+            return None;
+        }
         while let Some(step) = self.waiting.pop_front() {
             if self.can(step) {
                 return Some(step);
@@ -297,6 +337,12 @@ impl<'p> Work for Run<'p, '_> {
             (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
+                if !moved.verified && self.rules.wants_proof() {
+                    let message =
+                        "the server tells no size: whether all of it arrived cannot be seen";
+                    let fault = Fault::new(Kind::Unsupported, Side::Server, message);
+                    self.report.fail(fault.at(visible(&step.path)));
+                }
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,
                     _ => self.report.uploaded += 1,

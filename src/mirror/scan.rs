@@ -271,7 +271,7 @@ impl Survey {
         Ok(())
     }
 
-    fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+    pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
         self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
         self.left_out.push((path, why));
         Ok(())

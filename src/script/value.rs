@@ -116,6 +116,11 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A number of bytes.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a size such as 4096 or \"64MiB\"", size)
+    }
+
     /// A duration.
     pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
@@ -212,6 +217,35 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
+/// A number of bytes, or `"64MiB"`.
+pub fn size(value: &Dynamic) -> Option<u64> {
+    if let Ok(bytes) = value.as_int() {
+        return u64::try_from(bytes).ok();
+    }
+    size_text(&value.clone().into_string().ok()?)
+}
+
+/// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in
+/// any case; a single letter means the latter, as in `ls -h`.
+pub fn size_text(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// The bytes of a text or blob.
 pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
@@ -298,6 +332,24 @@ mod tests {
         }
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
             assert_eq!(duration_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("1k", 1024),
+            ("1kB", 1000),
+            ("2GB", 2_000_000_000),
+        ] {
+            assert_eq!(size_text(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5MiB", "1x", "99999999999TiB"] {
+            assert_eq!(size_text(text), None, "{text}");
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     control::Command,
     listing::{Modified, parse_time_val},
     path::RemotePath,
+    reply::Reply,
     session::Session,
 };
 use crate::{
@@ -73,6 +74,39 @@ impl Session {
         let mut kept = Kept { bytes: Vec::new(), limit };
         self.fetch(&remote, &mut kept, known.size).await?;
         Ok(kept.bytes)
+    }
+
+    /// Fetches `remote` and gives its bytes to `sink` alone. They must be `size` many, where that is known.
+    pub async fn read_through(
+        &mut self,
+        remote: &RemotePath,
+        sink: &mut impl Take,
+        size: Option<u64>,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        self.fetch(&remote, sink, size).await
+    }
+
+    /// Sizes and times of `files`, as far as the server tells, in as few round trips as the commands fit into.
+    pub async fn facts(
+        &mut self,
+        files: &[RemotePath],
+    ) -> Outcome<Vec<(Option<u64>, Option<Modified>)>> {
+        let files: Vec<_> = files.iter().map(|file| self.absolute(file)).collect::<Outcome<_>>()?;
+        let both = |file| [Command::path("SIZE", file), Command::path("MDTM", file)];
+        let commands: Vec<_> = files.iter().flat_map(both).collect();
+        let replies = self.ask_all(&commands).await?;
+        let told = |reply: &Reply| (reply.code == 213).then(|| reply.clone());
+        let facts = replies.chunks_exact(2).map(|pair| match pair {
+            [size, time] => {
+                let time =
+                    told(time).and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+                let size = told(size).and_then(|reply| reply.number());
+                (size, time.map(|(time, precision)| Modified::Utc(time, precision)))
+            }
+            _ => (None, None),
+        });
+        Ok(facts.collect())
     }
 
     /// Sends a file of this machine to `remote`, with its time if `keep_time` is set.

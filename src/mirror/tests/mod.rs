@@ -5,6 +5,8 @@ mod faults;
 mod guards;
 mod hostile;
 mod laws;
+mod options;
+mod state;
 mod table;
 mod three;
 
