@@ -29,7 +29,7 @@ pub(super) fn read(
     let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
     let ago = |key| {
         let time = options.duration(key)?;
-        Ok(time.map(|time| Bounds::ago(now, time)))
+        Outcome::Ok(time.map(|time| Bounds::ago(now, time)))
     };
     let rules = Rules {
         delete: options.flag("delete")?.unwrap_or(usual.delete),
