@@ -52,6 +52,11 @@ impl Running {
         self.stderr.text()
     }
 
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folders.work.path().to_owned()
+    }
+
     /// Sends it a signal, as a terminal or a service manager would.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
