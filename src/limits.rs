@@ -13,6 +13,12 @@ pub const COMMAND_BYTES_MAX: usize = 4608;
 /// Bytes of commands sent without waiting. Above 4 KiB proftpd and pure-ftpd stall under TLS (measured).
 pub const BATCH_BYTES_MAX: usize = 2048;
 
+/// So often a server must have answered in turn before a command that matters is sent ahead to it.
+pub const STEPS_KEPT_MIN: u8 = 2;
+
+/// Age of a port that a server was asked for ahead; the shortest time after which a server gives one up is 30 s.
+pub const AHEAD_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of one line of a listing: a name has 255 bytes, its facts some hundred more.
 pub const LISTING_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of one listing.
@@ -89,8 +95,38 @@ pub const COPY_BYTES: usize = 256 * 1024;
 pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
 pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// So much of what is there already is read again when a transfer goes on: what was in flight when it broke off may not
+/// be what was sent.
+pub const RESUME_OVERLAP_BYTES: u64 = 64 * 1024;
+/// Bytes of a file for each segment that is fetched by itself: for less a login is not worth while. lftp's is the same.
+pub const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// What may move at once after a pause, in time at the rate of a limit.
+pub const PACE_BURST: Duration = Duration::from_millis(100);
+/// Bytes that move at once however low the limit is: fewer would cost more than they carry.
+pub const PACE_PIECE_BYTES_MIN: usize = 1024;
 /// Sessions of one mirror.
 pub const PARALLEL_MAX: u16 = 32;
+
+/// Sessions with which `parallel = "auto"` begins; most servers take so many.
+pub const PARALLEL_AUTO_FIRST: u16 = 8;
+/// Time after which throughput with so many sessions is known well enough to try more.
+pub const TIDE_TIME_MIN: Duration = Duration::from_millis(200);
+/// Pieces of work for each session in that time.
+pub const TIDE_PIECES_MIN: u64 = 2;
+/// How much faster twice the sessions must make it.
+pub const TIDE_GAIN_MIN: f64 = 1.2;
+/// So many bytes a file counts besides its own: round trips that could have carried them.
+pub const TIDE_FILE_BYTES: u64 = 64 * 1024;
+/// Time until a server that took no more sessions is asked for one again; twice as long after each refusal.
+pub const SESSION_WAIT: Duration = Duration::from_secs(15);
+/// The longest such wait; lftp's is the same.
+pub const SESSION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Files of a mirror that one session sends before it puts all of them under their final names together.
+pub const ASIDE_FILES_MAX: usize = 14;
+/// Bytes and time after which it does so, however few they are.
+pub const ASIDE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// See [`ASIDE_BYTES_MAX`]: nobody shall wait longer to see a file that has arrived.
+pub const ASIDE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Steps of one script. An endless loop ends in a few seconds.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;

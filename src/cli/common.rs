@@ -163,13 +163,7 @@ impl Common {
             start_log(level, self.log_format, clock.clone())?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context {
-            stop: Stop::new(),
-            observer: Observer::new(sinks),
-            clock,
-            memory: None,
-            bases: None,
-        })
+        Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
     }
 
     /// The site of a URL on the command line; its path is left to the command.
@@ -207,7 +201,7 @@ pub(super) fn with_session(
     runtime.block_on(async {
         let mut session = Session::open(site, context.clone()).await?;
         let result = work(&mut session).await;
-        session.close().await;
+        session.leave();
         result
     })
 }

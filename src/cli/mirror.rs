@@ -9,16 +9,19 @@ use jiff::Timestamp;
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    exit,
+    get::rate,
+    report,
 };
 use crate::{
     fault::{Fault, Outcome},
     ftp::{
         path::RemotePath,
         session::{Context, Session},
-        site::Site,
+        site::{PARALLEL_AUTO, Site},
         url::Url,
     },
+    limits::PARALLEL_MAX,
     mirror::{
         self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
     },
@@ -50,9 +53,15 @@ pub(super) struct Args {
     /// Says which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
-    /// Sessions at the same time
-    #[arg(long, value_name = "N")]
+    /// Sessions at the same time, or `auto`: as many as make it faster
+    #[arg(long, value_name = "N|auto", value_parser = sessions)]
     parallel: Option<u16>,
+    /// A file that broke off goes on where it ended, if it is still the same one
+    #[arg(long)]
+    resume: bool,
+    /// Bytes per second at most, all sessions together, such as 2MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
     /// When two files are held to be the same: auto, size, size_time or checksum
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
     compare: Compare,
@@ -212,6 +221,15 @@ fn work(
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }
 
+/// A number of sessions from the command line.
+fn sessions(text: &str) -> Result<u16, String> {
+    if text == "auto" {
+        return Ok(PARALLEL_AUTO);
+    }
+    let wants = || format!("a number from 1 to {PARALLEL_MAX} is wanted, or auto");
+    text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
+}
+
 async fn go(session: &mut Session, sides: &Sides, rules: &Rules, doing: &Doing) -> Outcome<Report> {
     let Sides { direction, local, url } = sides;
     let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
@@ -276,6 +294,8 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         compare: args.compare,
         max_delete: args.max_delete,
         parallel: args.parallel.unwrap_or(parallel),
+        resume: args.resume,
+        rate_limit: args.rate_limit,
         preserve_times: !args.no_preserve_times,
         newer_only: args.newer_only,
         on_conflict: args.on_conflict,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{base::BaseMemory, memory::RouteMemory};
+use super::{base::BaseMemory, memory::RouteMemory, pace::Paces};
 use crate::{clock::Clock, observe::Observer, stop::Stop};
 
 /// Signal, events, time and memory of a run.
@@ -18,4 +18,6 @@ pub struct Context {
     pub memory: Option<Arc<dyn RouteMemory>>,
     /// What earlier mirrors left on both sides; without it they are compared by size and time.
     pub bases: Option<Arc<dyn BaseMemory>>,
+    /// How fast bytes may move to and from each host.
+    pub paces: Paces,
 }

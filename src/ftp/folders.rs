@@ -1,9 +1,13 @@
 //! What a session does to names: lists, asks, makes, renames and removes.
 
+use std::net::SocketAddr;
+
+use futures_util::future::join;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::{
-    control::Command,
+    control::{Command, connect},
     listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst},
     path::RemotePath,
     reply::Reply,
@@ -11,7 +15,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{COPY_BYTES, LISTING_TIME_MAX},
+    limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
 };
 
 impl Session {
@@ -279,7 +283,7 @@ impl Session {
             }
         }
         // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
-        self.enter(path).await?;
+        self.enter_meanwhile(path).await?;
         if !self.features.refuses_list_all {
             match self.fetch_listing(&Command::bare("LIST -a"), false).await {
                 Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
@@ -287,6 +291,26 @@ impl Session {
             }
         }
         self.fetch_listing(&Command::bare("LIST"), false).await
+    }
+
+    /// Goes to `path` while the data connection is made whose port the server has named already.
+    async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
+        let time = self.site.reply_timeout;
+        let port = match self.site.proxy {
+            None => self.control.port_ahead(time).await,
+            Some(_) => None,
+        };
+        let Some(port) = port else { return self.enter(path).await };
+        let address = SocketAddr::new(self.control.peer.ip(), port);
+        let connecting = connect(address, self.site.source_address);
+        // One that cannot be made is tried again by who knows what to do then.
+        let stop = self.context.stop.clone();
+        let connecting = stop.race(timeout(STEP_TIME, connecting));
+        let (entered, connected) = join(self.enter(path), connecting).await;
+        if let Ok(Ok(Ok(tcp))) = connected {
+            self.control.keep_ahead(tcp);
+        }
+        entered
     }
 
     /// Finds out how data comes through before a file is written to that cannot have another name: one that the

@@ -13,6 +13,9 @@ use crate::{
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
 };
 
+/// In place of a number of sessions: as many as make it faster.
+pub const PARALLEL_AUTO: u16 = u16::MAX;
+
 /// How the control connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
@@ -127,8 +130,10 @@ pub struct Site {
     pub latin1: bool,
     /// The command that lists a folder, in place of MLSD or LIST.
     pub list_command: Option<String>,
-    /// Sessions that a mirror may use.
+    /// Sessions that a mirror may use, or [`PARALLEL_AUTO`].
     pub parallel: u16,
+    /// Bytes per second to and from this host, in all sessions of a run together.
+    pub rate_limit: Option<u64>,
     /// Which of the host's addresses to connect to, where one is chosen.
     pub address: Option<SocketAddr>,
     /// Where to go in place of the host: the embedded server of a rehearsal.
@@ -179,6 +184,7 @@ impl Site {
             latin1: false,
             list_command: None,
             parallel: 1,
+            rate_limit: None,
             address: None,
             detour: None,
         }

@@ -14,6 +14,7 @@ use super::{
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step, answer_time, open_time},
     },
+    manners::Manners,
     memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
@@ -42,6 +43,8 @@ pub(super) struct Way {
     address: address::Known,
     /// What earlier runs knew and later ones shall.
     notes: Option<Notes>,
+    /// How the server takes commands that come early.
+    pub(super) manners: Arc<Manners>,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
     /// What had failed when no way was left.
@@ -75,6 +78,7 @@ impl Way {
             asked_for_ours: false,
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
+            manners: Arc::default(),
             held: Vec::new(),
             lost: Vec::new(),
         }
@@ -83,8 +87,9 @@ impl Way {
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let manners = Arc::clone(&self.manners);
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ladder, notes, attempts, held, lost, began_fresh_tls: false, ..*self }
+        Self { ladder, notes, manners, attempts, held, lost, began_fresh_tls: false, ..*self }
     }
 
     /// Takes in our address as the server's greeting had it, if it did.
@@ -271,6 +276,11 @@ impl Session {
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
+            has_worked: self.way.ladder.current() == Some(step),
+            is_early: self.goes_on
+                && command.verb() == "STOR"
+                && self.way.ladder.current() == Some(step)
+                && self.way.manners.is_trusted("STOR"),
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
-    crew::{Crew, Work},
+    crew::{Crew, Feed, Work},
     hashed::{Algorithm, Hasher},
     plan::Heading,
     scan::place,
@@ -41,12 +41,11 @@ pub(super) async fn settle(
         let text = "the server has no hashes: files of the same size are read back to compare them";
         crew.first().context().observer.say_once(Level::Info, text);
     }
-    let count = waiting.len();
     let stop = crew.first().context().stop.clone();
     let root = Root::open(&heading.local)?;
     let top = heading.remote.clone();
     let mut questions = Questions { waiting, same: Vec::new(), first_fault: None };
-    let ask = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {
+    let is_same = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {
         let algorithm = offered.unwrap_or(Algorithm::Sha256);
         let ours = local_hash(&root, path, algorithm, &stop)?;
         let place = place(&top, path)?;
@@ -62,10 +61,12 @@ pub(super) async fn settle(
         session.read_through(&place, &mut through, *size).await?;
         Ok(ours == through.1.text())
     };
-    crew.grow(count).await?;
-    while !questions.waiting.is_empty() {
-        crew.run(&mut questions, ask).await?;
-    }
+    let ask = async |session: &mut Session, file: (Vec<u8>, Option<u64>), feed: Feed<'_, '_, _>| {
+        session.go_on(offered.is_none() && feed.goes_on());
+        let answer = is_same(session, &file).await;
+        vec![(file, answer)]
+    };
+    crew.run(&mut questions, ask).await?;
     if let Some(fault) = questions.first_fault {
         let text = format!("some files could not be compared, and count as different: {fault}");
         crew.first().context().observer.say(Level::Warn, text);
@@ -118,6 +119,10 @@ impl Work for Questions {
 
     fn next(&mut self) -> Option<Self::Job> {
         self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     fn give_back(&mut self, job: Self::Job) {

@@ -5,7 +5,8 @@
 //! rules    what the user wants                      filter   what takes part
 //! diff     two trees to a plan, pure                compare  two files
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
-//! crew     several sessions at one heap of work     doubt    a second opinion before deletes here
+//! crew     several sessions at one heap of work     size     how many there are
+//! doubt    a second opinion before deletes here
 //! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
 //! hashed   bytes of files here                      checksum comparison by content
@@ -33,6 +34,7 @@ pub mod report;
 mod rules;
 mod saved;
 mod scan;
+mod size;
 mod three;
 mod trash;
 mod tree;
@@ -109,7 +111,7 @@ async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> O
     let mut ledger = Ledger::of(session, &heading, rules)?;
     let mut crew = Crew::new(session, rules.parallel);
     let plan = draft(&mut crew, heading, rules, &mut ledger).await;
-    crew.dismiss().await;
+    crew.dismiss();
     plan
 }
 
@@ -134,7 +136,7 @@ async fn mirror(
         apply::apply_with(&mut crew, &plan, &mut ledger).await
     };
     let report = work.await;
-    crew.dismiss().await;
+    crew.dismiss();
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::path::component,
+    ftp::{path::component, site::PARALLEL_AUTO},
     limits::PARALLEL_MAX,
 };
 
@@ -178,12 +178,16 @@ pub struct Rules {
     pub compare: Compare,
     /// Deletes above which nothing at all is done.
     pub max_delete: Option<u64>,
-    /// Sessions to work with at the same time.
+    /// Sessions to work with at the same time, or [`PARALLEL_AUTO`].
     pub parallel: u16,
     /// Whether files get the times that they have in the source.
     pub preserve_times: bool,
     /// Whether a file of the target stays unless that of the source is newer.
     pub newer_only: bool,
+    /// Whether a file that broke off goes on where it ended, if it is provably the same.
+    pub resume: bool,
+    /// Bytes per second, all sessions together.
+    pub rate_limit: Option<u64>,
     /// Who wins where the target has changed since the last run.
     pub on_conflict: OnConflict,
     /// The folder of the target's side that takes what is deleted.
@@ -213,6 +217,8 @@ impl Default for Rules {
             parallel: 1,
             preserve_times: true,
             newer_only: false,
+            resume: false,
+            rate_limit: None,
             on_conflict: OnConflict::default(),
             trash: None,
             staged: false,
@@ -229,8 +235,9 @@ impl Rules {
     /// The patterns, made ready, with those of the folder `local` of this machine; fails with `invalid` on one that
     /// cannot be meant, and on values out of bounds.
     pub fn filter(&self, local: &Path) -> Outcome<Filter> {
-        if !(1..=PARALLEL_MAX).contains(&self.parallel) {
-            let message = format!("`parallel` wants 1 to {PARALLEL_MAX}, not {}", self.parallel);
+        if self.parallel != PARALLEL_AUTO && !(1..=PARALLEL_MAX).contains(&self.parallel) {
+            let message =
+                format!("`parallel` wants 1 to {PARALLEL_MAX} or \"auto\", not {}", self.parallel);
             return Err(Fault::invalid(message));
         }
         if self.trust_state && self.compare != Compare::Auto {

@@ -50,7 +50,7 @@ const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) ->
 }
 
 /// The options of `get` and `put`.
-pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
+pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "segments", "verify"];
 
 /// The options of `retry`.
 pub const RETRY: &[&str] = &["attempts", "backoff"];

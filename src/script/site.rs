@@ -12,7 +12,6 @@ use crate::{
         site::{Mode, Site, Tls},
         url::Url,
     },
-    limits::PARALLEL_MAX,
 };
 
 /// Those that are texts, whatever they look like.
@@ -79,7 +78,6 @@ pub(super) fn probe(options: &Map) -> Outcome<()> {
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
-    options.not_yet(&["rate_limit"])?;
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
@@ -126,8 +124,8 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     ];
     put(&mut site.latin1, options.choice("encoding", &encodings)?);
     put_some(&mut site.list_command, options.text("list_command")?);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
-    put(&mut site.parallel, parallel.and_then(|number| u16::try_from(number).ok()));
+    put(&mut site.parallel, options.sessions("parallel")?);
+    put_some(&mut site.rate_limit, options.rate("rate_limit")?);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, secret::Secret},
-    limits::DURATION_MAX,
+    ftp::{path::RemotePath, secret::Secret, site::PARALLEL_AUTO},
+    limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
 /// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
@@ -126,6 +126,26 @@ impl<'a> Options<'a> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
+    /// Bytes per second; no limit where it is 0.
+    pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
+        let wants = "bytes per second, such as 500000 or \"2MiB\"";
+        let rate =
+            self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
+                Some(text) => rate_text(&text),
+                None => size(value),
+            })?;
+        Ok(rate.filter(|rate| *rate > 0))
+    }
+
+    /// A number of sessions, or `"auto"`.
+    pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
+        let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
+        self.read(key, &wants, |value| match value.as_int() {
+            Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
+            Err(_) => (value.clone().into_string().ok()? == "auto").then_some(PARALLEL_AUTO),
+        })
+    }
+
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
         let Some(word) = self.text(key)? else { return Ok(None) };
@@ -223,6 +243,11 @@ pub fn size(value: &Dynamic) -> Option<u64> {
         return u64::try_from(bytes).ok();
     }
     size_text(&value.clone().into_string().ok()?)
+}
+
+/// The text form of a rate: a size, with or without `/s`.
+pub fn rate_text(text: &str) -> Option<u64> {
+    size_text(text.trim().trim_end_matches("/s"))
 }
 
 /// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in

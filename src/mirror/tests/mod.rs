@@ -1,6 +1,7 @@
 //! Mirrors against the embedded server, and laws of plans.
 
 mod both_ways;
+mod crowd;
 mod faults;
 mod guards;
 mod hostile;

@@ -63,7 +63,8 @@ pub mod functions {
     ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
     /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
     /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
-    /// - `parallel`: sessions that a mirror may use
+    /// - `parallel`: sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and from the host,
+    ///   in all sessions of the run together, such as `"2MiB"`
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
     /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.

@@ -4,7 +4,7 @@ use rhai::Map;
 
 use crate::{
     fault::Outcome,
-    limits::{ENTRIES_MAX, PARALLEL_MAX},
+    limits::ENTRIES_MAX,
     mirror::{Bounds, Caps, Compare, OnConflict, Rules, StateIn},
     script::{options::MIRROR, value::Options},
 };
@@ -23,10 +23,9 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Outcome<(Rules, bool)> {
     let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["staged", "follow_links", "resume", "rate_limit"])?;
+    options.not_yet(&["staged", "follow_links"])?;
     let usual = Rules { parallel, ..Rules::default() };
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
     let ago = |key| {
         let time = options.duration(key)?;
         Outcome::Ok(time.map(|time| Bounds::ago(now, time)))
@@ -39,7 +38,9 @@ pub(super) fn read(
         max_delete: options
             .number("max_delete", 0, most)?
             .and_then(|most| u64::try_from(most).ok()),
-        parallel: parallel.and_then(|count| u16::try_from(count).ok()).unwrap_or(usual.parallel),
+        parallel: options.sessions("parallel")?.unwrap_or(usual.parallel),
+        resume: options.flag("resume")?.unwrap_or(usual.resume),
+        rate_limit: options.rate("rate_limit")?,
         preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
         on_conflict: options.choice("on_conflict", &OnConflict::ALL)?.unwrap_or(usual.on_conflict),

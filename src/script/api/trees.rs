@@ -55,8 +55,9 @@ pub mod functions {
 
     /// The same with options: `delete` (false): what is not in `local` goes, last, and only if nothing failed;
     /// `trash`: a folder of the target's side that takes it instead; `max_delete` (more deletes than that stop the
-    /// run before anything is done, as does half of the folder); `dry_run`; `parallel` (sessions); `preserve_times`
-    /// (true); `newer_only`.
+    /// run before anything is done, as does half of the folder); `dry_run`; `preserve_times` (true); `newer_only`;
+    /// `parallel` (sessions, or `"auto"`: as many as make it faster); `rate_limit` (bytes per second of all of them,
+    /// such as `"2MiB"`); `resume` (false: a file that broke off goes on where it ended, if it is still the same one).
     ///
     /// `include` and `exclude` are patterns as in .gitignore, of which the last that matches wins; those of a file
     /// `.portolanignore` in the local folder come first. `min_size`, `max_size` (`"64MiB"`), `newer_than`,

@@ -93,6 +93,8 @@ pub(crate) enum Tls {
 pub(crate) struct Options {
     /// Listens on `::1`, else on `127.0.0.1`.
     pub(crate) ipv6: bool,
+    /// Listens there instead, in a network of the test's own.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) tls: Tls,
     /// Refuses plain logins and plain data.
     pub(crate) require_tls: bool,
@@ -200,7 +202,8 @@ impl RealServer {
         } else {
             IpAddr::from(Ipv4Addr::LOCALHOST)
         };
-        let address = SocketAddr::new(ip, *free_ports(1).start());
+        let free = || SocketAddr::new(ip, *free_ports(1).start());
+        let address = options.listen.unwrap_or_else(free);
         let files = certificates::write(options.certificate, folder.path());
         let setup = Setup {
             options,
