@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use crate::{
     mirror::{
         self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
     },
+    observe::Event,
     script::value::{duration_text, size_text},
 };
 
@@ -203,10 +204,13 @@ fn work(
     json: bool,
 ) -> u8 {
     let mut done = Report::default();
+    let started = Instant::now();
     let result = with_session(site, context, async |session| {
         done = go(session, sides, rules, doing).await?;
         Ok(())
     });
+    let fault = result.as_ref().err().cloned();
+    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
     if let Err(fault) = result {
         return report::fault(&fault);
     }

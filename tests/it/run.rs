@@ -292,7 +292,7 @@ fn a_wrong_override_is_told_before_anything_runs() {
         ),
         (
             "port_range=1-2",
-            "error: `port_range` wants ports such as \"50000-50010\", got \"1-2\"\n",
+            "error: `port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"1-2\"\n",
         ),
         ("insecure=maybe", "error: `insecure` wants true or false, got \"maybe\"\n"),
     ] {
