@@ -32,11 +32,11 @@ pub(super) fn run(args: &Args) -> u8 {
             let lines: Vec<_> = laid.iter().map(|path| format!("{}\n", path.display())).collect();
             report::output(&lines.concat());
             report::print(
-                "next: edit portolan.toml, `portolan check portolan.toml`, `portolan rehearse scripts/fetch.rhai`, \
-                 `portolan serve`\n",
+                "next: edit portolan.toml, `portolan rehearse scripts/fetch.rhai`, `portolan serve`\n",
             );
             exit::DONE
         }
+        Err(fault) if fault.kind == Kind::Guard => report::wrong_usage(&fault),
         Err(fault) => report::fault(&fault),
     }
 }

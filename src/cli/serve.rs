@@ -33,11 +33,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     // A mistake in the jobs file is one of what was typed; a folder that is in use is not.
     let jobs = match jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now()) {
         Ok(reading) if reading.jobs.is_some() => {
-            report::findings(&reading.findings, &|_| Some(reading.text.clone()));
+            // Without the lines: this goes into a log, and a password may stand in one.
+            report::findings(&reading.findings, &|_| None);
             reading.into_jobs()
         }
         Ok(reading) => {
-            report::findings(&reading.findings, &|_| Some(reading.text.clone()));
+            report::findings(&reading.findings, &|_| None);
             report::print("the jobs file cannot be used\n");
             return exit::USAGE;
         }

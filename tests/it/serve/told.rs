@@ -181,7 +181,7 @@ fn a_slot_that_was_missed_is_told() {
         Some(scheduler.read("told")).filter(|told| told.contains("\"event\":\"missed\""))
     });
     assert!(told.is_some());
-    scheduler.until(|run| run["outcome"] == "skipped" && run["trigger"] == "catchup");
+    scheduler.until(|run| run["reason"] == "missed, and `misfire` is \"skip\"");
     scheduler.stop();
 }
 
