@@ -298,3 +298,38 @@ pub const NOTICE_WAITS: [Duration; 5] = [
 ];
 /// Time for the scheduler to take up a run that somebody asks for; it looks every second.
 pub const TRIGGER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Time for which a port of a router is asked for, unless a script says otherwise; it is asked for again at half of it.
+pub const LEASE_TIME: Duration = Duration::from_hours(1);
+/// The shortest such time: below it, a slow router would not be asked again in time.
+pub const LEASE_TIME_MIN: Duration = Duration::from_secs(5);
+/// The longest such time that is believed; UPnP's own limit is the same.
+pub const LEASE_TIME_MAX: Duration = Duration::from_hours(7 * 24);
+/// Time between two tries to renew a lease.
+pub const LEASE_RETRY_MIN: Duration = Duration::from_secs(1);
+/// Time to give all leases of a run back.
+pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Ports that are mapped together: as many as transfers may run at a time.
+pub const MAPPED_PORTS_MAX: usize = 32;
+/// Ports that `map_ports: "auto"` asks for at least, since a mirror may have more sessions than its connection said.
+pub const MAPPED_PORTS_AUTO: usize = 8;
+/// Time after which a router that gave no port is asked again.
+pub const MAP_AGAIN_AFTER: Duration = Duration::from_mins(5);
+/// Pages of leases that are looked at: one run has one, and few crash.
+pub const LEASE_PAGES_MAX: usize = 64;
+/// Bytes of such a page: a line has some 10 KiB at most, and every renewal adds one.
+pub const LEASE_PAGE_BYTES_MAX: u64 = 1024 * 1024;
+/// Time for a router's first answer to PCP or NAT-PMP (RFC 6886, 3.1); each further one has twice as long.
+pub const ROUTER_FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest of these waits.
+pub const ROUTER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the same datagram is sent: with the waits, a router that is not there has been found out in 1.75 s.
+pub const ROUTER_TRIES: usize = 3;
+/// Time to find a router by UPnP, its description included.
+pub const ROUTER_SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for one answer by UPnP.
+pub const ROUTER_REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Entries of a router's list that are looked at.
+pub const ROUTER_ENTRIES_MAX: u32 = 256;
+/// Characters of a router's words that a message repeats.
+pub const ROUTER_WORDS_MAX: usize = 200;

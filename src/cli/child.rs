@@ -39,6 +39,7 @@ pub(super) fn run(common: &Common) -> u8 {
             nat: NatSettings {
                 is_allowed: order.allow_nat,
                 ledger: common.ledger(),
+                book: common.lease_book(),
                 ..NatSettings::default()
             },
             job: order.facts(),

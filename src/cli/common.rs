@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{exit, report, state::State};
 use crate::{
     clock::Clock,
+    doors::RunDoors,
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -16,7 +17,10 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
-    nat::ledger::Ledger,
+    nat::{
+        ledger::Ledger,
+        portmap::{Book, Leases},
+    },
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         secrets,
@@ -140,10 +144,18 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let Some(memory) = self.state.memory(&context.observer, &context.clock)? else {
-            return Ok(context);
+        let Context { observer, clock, .. } = &context;
+        let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
+        let doors = Some(RunDoors::shared(Arc::new(leases)));
+        let Some(memory) = self.state.memory(observer, clock)? else {
+            return Ok(Context { doors, ..context });
         };
-        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), ..context })
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
+    }
+
+    /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
+    pub(super) fn lease_book(&self) -> Option<Book> {
+        self.state.folder().map(|folder| Book::in_state(&folder))
     }
 
     /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.

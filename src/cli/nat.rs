@@ -135,6 +135,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let nat = NatSettings {
             is_allowed: false,
             ledger: common.ledger(),
+            book: None,
             described: Some(described.clone()),
         };
         let file = target.script.clone().unwrap_or_default();

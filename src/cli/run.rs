@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
+        settings.nat.book = common.lease_book();
         let accounts = Arc::new(Accounts::default());
         let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
         Ok((source, settings, context, Record::begin(common, &args.script, accounts)))

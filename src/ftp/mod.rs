@@ -1,9 +1,11 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod addresses;
 pub mod base;
 pub mod context;
 pub mod control;
 pub mod data;
+pub mod door;
 pub mod folders;
 pub mod listing;
 pub mod login;

@@ -116,6 +116,8 @@ pub struct Site {
     pub port_range: Option<RangeInclusive<u16>>,
     /// The address to announce in active mode, when it is not our own.
     pub external_address: Option<IpAddr>,
+    /// Whether a router between us and the server may be asked to let data connections in.
+    pub map_ports: bool,
     /// The address to connect from.
     pub source_address: Option<IpAddr>,
     /// What every connection goes through.
@@ -176,6 +178,7 @@ impl Site {
             fallback: true,
             port_range: None,
             external_address: None,
+            map_ports: false,
             source_address: None,
             proxy: None,
             connect_timeout: CONNECT_TIMEOUT,

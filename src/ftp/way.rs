@@ -14,6 +14,7 @@ use super::{
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step, answer_time, open_time},
     },
+    door::{Door, Wish},
     manners::Manners,
     memory::{Known, Notes, RouteMemory},
     session::Session,
@@ -95,6 +96,11 @@ impl Way {
     /// Takes in our address as the server's greeting had it, if it did.
     pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
         self.seen.ours_there = ours_there;
+    }
+
+    /// Our address as the server has named it.
+    pub(super) const fn ours_there(&self) -> Option<IpAddr> {
+        self.seen.ours_there
     }
 
     /// What is known of the server from earlier runs, or from this one.
@@ -263,11 +269,13 @@ impl Session {
 
     async fn try_once(&mut self, what: Try<'_>) -> Result<Opened, Failure> {
         let Try { step, left, is_deaf, command, offset } = what;
+        let door = if step.is_active() { self.door().await } else { None };
         let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let needs = Needs {
             security: self.security.as_ref(),
             port_range: self.site.port_range.clone(),
             external_address: self.site.external_address,
+            door: door.as_ref(),
             source_address: self.site.source_address,
             proxy: self.site.proxy.as_ref(),
             host: &self.site.host,
@@ -284,6 +292,27 @@ impl Session {
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await
+    }
+
+    /// The way in for the server, where one is known or can be had. What the user says of it wins.
+    async fn door(&mut self) -> Option<Door> {
+        let doors = self.context.doors.clone()?;
+        let wish = Wish {
+            ours: self.control.local.ip().to_canonical(),
+            server: self.control.peer.ip().to_canonical(),
+            ports: self.site.port_range.clone(),
+            address: self.site.external_address,
+            count: usize::from(self.site.parallel),
+            may_ask: self.site.map_ports,
+        };
+        match self.context.stop.race(doors.open(&wish)).await.and_then(|opened| opened) {
+            Ok(door) => door,
+            Err(fault) => {
+                let text = format!("active mode goes without a mapped port: {fault}");
+                self.context.observer.warn_once(text);
+                None
+            }
+        }
     }
 
     /// Asks the server what it takes for our address, when active mode has just failed and nothing else says why.

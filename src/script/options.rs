@@ -14,6 +14,7 @@ pub const CONNECT: &[&str] = &[
     "fallback",
     "port_range",
     "external_address",
+    "map_ports",
     "source_address",
     "tls",
     "ca_file",
@@ -51,6 +52,13 @@ const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) ->
 
 /// The options of `get` and `put`.
 pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "segments", "verify"];
+
+/// The options of `nat::map_ports`.
+pub const MAP_PORTS: &[&str] = &["ports", "lease", "via"];
+
+/// The options of `nat::suggest`.
+pub const SUGGEST: &[&str] =
+    &["side", "mode", "format", "ports", "control", "from", "external_address"];
 
 /// The options of `retry`.
 pub const RETRY: &[&str] = &["attempts", "backoff"];
@@ -124,6 +132,8 @@ pub struct Taker {
 pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
     Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
+    Taker { name: "nat::map_ports", keys: MAP_PORTS, read: api::routers::probe_map_ports },
+    Taker { name: "nat::suggest", keys: SUGGEST, read: api::routers::probe_suggest },
     Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "retry", keys: RETRY, read: api::run::probe },

@@ -93,6 +93,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
         site.port_range = Some(port_range(&text)?);
     }
     put_some(&mut site.external_address, address(options, "external_address")?);
+    put(&mut site.map_ports, options.choice("map_ports", &[("auto", true), ("off", false)])?);
     put_some(&mut site.source_address, address(options, "source_address")?);
     put_some(&mut site.proxy, proxy(options)?);
     let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];

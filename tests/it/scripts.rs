@@ -159,3 +159,23 @@ fn every_script_is_run_by_a_test_here() {
         assert!(here.contains(&format!("program(\"{name}\")")), "no test runs scripts/{name}");
     }
 }
+
+#[test]
+fn active_mode_behind_a_router_fetches_a_file() {
+    let arguments = [
+        "rehearse",
+        "active-behind-router.rhai",
+        "ftp://me@ftp.example.com",
+        "/out/a.csv",
+        "a.csv",
+    ];
+    program("active-behind-router.rhai")
+        .file("tree/out/a.csv", "1;2")
+        .env("FTP_PASSWORD", "secret")
+        .args(arguments)
+        .args(["--tree", "tree"])
+        .run()
+        .succeeds()
+        .stdout("a.csv by eprt\n")
+        .any_stderr();
+}

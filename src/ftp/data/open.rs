@@ -4,24 +4,25 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     Data,
     address::{self, targets},
+    listen::{Post, cannot_listen, listen},
     route::{Step, is_matter_of_mode},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         control::{Command, Control, Either, Prepared, connect},
+        door::Door,
         proxy::{Proxy, authority},
         reply::Reply,
         secure::Security,
@@ -40,6 +41,8 @@ pub struct Needs<'a> {
     pub port_range: Option<RangeInclusive<u16>>,
     /// What to announce in active mode, when it is not our own address.
     pub external_address: Option<IpAddr>,
+    /// The way in, where a router or packet filter leaves one.
+    pub door: Option<&'a Door>,
     /// What to connect from in passive mode.
     pub source_address: Option<IpAddr>,
     /// What passive connections go through, to the `host` by its name.
@@ -249,9 +252,7 @@ async fn active(
 ) -> Result<(TcpStream, String), Failure> {
     let ours = control.local.ip().to_canonical();
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let listener = listen(ours, needs.port_range.clone()).map_err(of_mode)?;
-    let port = listener.local_addr().map_err(|error| of_mode(cannot_listen(&error)))?.port();
-    let announced = SocketAddr::new(needs.external_address.unwrap_or(ours), port);
+    let Post { listener, announced } = listen(ours, needs).map_err(of_mode)?;
     let failed = |fault| Failure::of_mode(fault, announced.to_string());
     let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
     let sent = if needs.has_worked && needs.offset == 0 {
@@ -408,41 +409,6 @@ async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
         tracing::warn!(target: "portolan::data", "turned away a connection from {from}");
     }
     Err(io::Error::other("too many connections from strangers"))
-}
-
-/// Listens on the next free port of `range`. In turn, not lowest first: a server that connects from port 20 cannot
-/// come to the same port again so soon (Pure-FTPd: 425, measured).
-fn listen(ours: IpAddr, range: Option<RangeInclusive<u16>>) -> Outcome<TcpListener> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let ports: Vec<u16> = range.clone().map_or_else(|| vec![0], Iterator::collect);
-    let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
-    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
-    for port in ports.iter().cycle().skip(first).take(ports.len()) {
-        match bind(SocketAddr::new(ours, *port)) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    let fault = cannot_listen(&last);
-    Err(match range {
-        Some(range) => {
-            let (first, end) = (range.start(), range.end());
-            let message = format!("no free port in {first}-{end} to listen on: {last}");
-            Fault { message, ..fault }
-        }
-        None => fault,
-    })
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(8)
-}
-
-fn cannot_listen(error: &io::Error) -> Fault {
-    Fault::new(Kind::DataConnection, Side::Here, format!("cannot listen for the server: {error}"))
 }
 
 /// Wraps the connection in TLS where data is protected, as a client in either mode (RFC 4217, 7).

@@ -308,6 +308,7 @@ impl<'a> Probe<'a> {
             clock: outer.clock.clone(),
             // What is under test is looked at, not remembered.
             memory: None,
+            doors: outer.doors.clone(),
             paces: outer.paces.clone(),
             bases: None,
         };

@@ -9,6 +9,7 @@ pub mod mirroring;
 pub mod names;
 pub mod nat;
 pub mod reports;
+pub mod routers;
 pub mod run;
 pub mod times;
 pub mod transfers;
@@ -27,6 +28,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_static_module("ftp", ftp.into());
     let mut nat = Module::new();
     combine_with_exported_module!(&mut nat, "rulesets", nat::functions);
+    combine_with_exported_module!(&mut nat, "routers", routers::functions);
     engine.register_static_module("nat", nat.into());
     engine.register_static_module("local", exported_module!(local::functions).into());
     engine.register_static_module("log", exported_module!(log::functions).into());
