@@ -222,6 +222,10 @@ pub const NAT_TRIAL_MAX: Duration = Duration::from_hours(24);
 /// The trial of rules while a script tests them, if it names no time.
 pub const NAT_TRIAL_USUAL: Duration = Duration::from_mins(1);
 
+/// Files of one run that history lists; the run's log has them all.
+pub const RUN_FILES_KEPT_MAX: i64 = 1_000;
+/// Runs that are removed from history at once: a writer must not wait long.
+pub const PRUNE_ROWS_MAX: u32 = 500;
 /// Bytes of a cron expression; the longest that people write have some hundred.
 pub const CRON_BYTES_MAX: usize = 1024;
 /// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
@@ -236,6 +240,66 @@ pub const WAITING_MAX: usize = 100;
 pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// Time after which a missed slot is no longer caught up, where no `start_deadline` says otherwise.
 pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// Bytes of a jobs file; a thousand jobs have some hundred thousand.
+pub const JOBS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Jobs of one file.
+pub const JOBS_MAX: usize = 2_000;
+/// Bytes of a job's name: Kubernetes takes no more for a job of its own.
+pub const JOB_NAME_BYTES_MAX: usize = 52;
+/// Retries of one run.
+pub const JOB_RETRIES_MAX: i64 = 100;
+/// Time between the request to stop a run and its end by force: a large file needs a while to its next safe point.
+pub const KILL_GRACE: Duration = Duration::from_secs(30);
+/// A slot that is later than this was missed: the loop looks at the clock every 30 s at least.
+pub const LATE_AFTER: Duration = Duration::from_mins(1);
+/// Time over which runs that catch up begin: after an outage all jobs are late, and servers take few sessions.
+pub const CATCH_UP_SPREAD: Duration = Duration::from_mins(1);
+/// Rows of history for each job.
+pub const RETENTION_RUNS: u32 = 1_000;
+/// Time for which history is kept.
+pub const RETENTION_AGE: Duration = Duration::from_hours(90 * 24);
+/// Bytes of the log of one run.
+pub const RETENTION_LOG_BYTES: u64 = 10 * 1024 * 1024;
+/// Bytes of one line of a run's events; a script that prints more in one line has it cut.
+pub const CHILD_LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Lines of a run's standard error that are looked through for its last words: an error with its excerpt has ten.
+pub const CHILD_TAIL_LINES: usize = 40;
+/// Time for the pipes of a run to close after its end; nothing that it started is left to hold them.
+pub const CHILD_PIPE_TIME_MAX: Duration = Duration::from_secs(2);
+/// Memory of a run's process. The largest tree that a mirror takes needs a quarter of it.
+pub const CHILD_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of the end of a log that go into a ping; Healthchecks keeps 100 kB, others 10 kB.
+pub const LOG_TAIL_BYTES: u64 = 10_000;
+/// Bytes that a full log still takes, so that it tells how the run ended.
+pub const LOG_END_BYTES: u64 = 4 * 1024;
+/// Time between two turns of the scheduler when nothing is due: clocks are set, machines sleep, and others write into the
+/// store.
+pub const DAEMON_TURN_MAX: Duration = Duration::from_secs(1);
+/// Time for a run's process to end once it has been told to stop at once; it needs less than a second.
+pub const CHILD_TERM_TIME_MAX: Duration = Duration::from_secs(2);
+/// Time between two clean-ups of history.
+pub const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// Time for the runs of a scheduler that was killed to be gone; they need milliseconds.
+pub const ORPHAN_TIME_MAX: Duration = Duration::from_secs(10);
+/// So often is a run taken up again that was interrupted: one that takes the machine down would do so for ever.
+pub const TAKEN_UP_MAX: usize = 3;
+/// Notices that are delivered at a time: each has a thread.
+pub const NOTICES_AT_ONCE_MAX: usize = 8;
+/// Time for one notice over HTTP.
+pub const NOTICE_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time for a command that is told something.
+pub const NOTICE_COMMAND_TIME_MAX: Duration = Duration::from_mins(1);
+/// Waits before a notice is tried again; as many tries more as there are waits.
+pub const NOTICE_WAITS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+];
+/// Time for the scheduler to take up a run that somebody asks for; it looks every second.
+pub const TRIGGER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Time for which a port of a router is asked for, unless a script says otherwise; it is asked for again at half of it.
 pub const LEASE_TIME: Duration = Duration::from_hours(1);

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::nearest_zone;
-use crate::fault::{Fault, Outcome};
+use crate::{fault::Fault, observe::visible::visible};
 
 /// Where the system keeps its rules.
 const SYSTEM: &str = "/usr/share/zoneinfo";
@@ -17,6 +17,21 @@ pub struct Zone {
     pub name: String,
     /// Its rules.
     pub rules: TimeZone,
+}
+
+/// A name that no zone has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownZone {
+    /// A lower-case clause.
+    pub message: String,
+    /// The nearest, or how zones are named.
+    pub hint: String,
+}
+
+impl From<UnknownZone> for Fault {
+    fn from(unknown: UnknownZone) -> Self {
+        Self::invalid(format!("{}; {}", unknown.message, unknown.hint))
+    }
 }
 
 /// The rules for all zones that are used, and where they come from.
@@ -57,8 +72,8 @@ impl Zones {
         }
     }
 
-    /// The zone of that name; a fault names the nearest.
-    pub fn find(&self, name: &str) -> Outcome<Zone> {
+    /// The zone of that name, in whatever case; else the nearest is named.
+    pub fn find(&self, name: &str) -> Result<Zone, UnknownZone> {
         if let Ok(rules) = self.rules.get(name) {
             return Ok(Zone { name: rules.iana_name().unwrap_or(name).to_owned(), rules });
         }
@@ -69,7 +84,7 @@ impl Zones {
             || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        Err(Fault::invalid(format!("there is no time zone `{name}`; {hint}")))
+        Err(UnknownZone { message: format!("there is no time zone `{}`", visible(name)), hint })
     }
 
     /// The zone of this machine, by which a schedule goes that names none; UTC where it cannot be known.
@@ -135,7 +150,10 @@ mod tests {
     #[test]
     fn an_unknown_zone_names_the_nearest() {
         let zones = Zones::bundled();
-        let told = |name: &str| zones.find(name).unwrap_err().message;
+        let told = |name: &str| {
+            let unknown = zones.find(name).unwrap_err();
+            format!("{}; {}", unknown.message, unknown.hint)
+        };
         assert!(told("Europe/Berln").ends_with("did you mean `Europe/Berlin`?"));
         assert!(told("Berlin").ends_with("did you mean `Europe/Berlin`?"), "{}", told("Berlin"));
         assert!(told("Mars/Olympus_Mons?").contains("zones are named like"));

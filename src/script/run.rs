@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use super::{
     budget::{Budget, limit},
     engine,
-    netrc::Netrc,
+    logins::Netrc,
     overlay::Overlay,
     raise::{Failure, RhaiResultOf, raised},
     rules::NatSettings,
@@ -90,6 +90,10 @@ pub struct JobFacts {
     pub scheduled_for: String,
     /// What started it.
     pub trigger: String,
+    /// What it sees as `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
+    pub args: serde_json::Value,
+    /// Whether the scheduler runs it: nobody looks on.
+    pub is_scheduled: bool,
 }
 
 impl Default for JobFacts {
@@ -99,6 +103,8 @@ impl Default for JobFacts {
             attempt: 1,
             scheduled_for: String::new(),
             trigger: "manual".into(),
+            args: serde_json::Value::Null,
+            is_scheduled: false,
         }
     }
 }

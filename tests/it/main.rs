@@ -29,6 +29,7 @@ mod rehearse;
 mod run;
 mod scripts;
 mod secrets;
+mod serve;
 mod shell;
 mod support;
 mod tidy;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Mistake;
-use crate::schedule::stable;
+use crate::{schedule::stable, script::value::nearest};
 
 /// What a field may hold.
 #[derive(Debug, Clone, Copy)]
@@ -191,7 +191,9 @@ impl Spec {
 
     fn no_value(&self, item: Text<'_>, word: &str) -> Mistake {
         let message = format!("`{word}` is no {}", self.name);
-        let near = crate::script::value::nearest(word, self.names);
+        let short = self.names.iter().filter_map(|name| name.get(..3));
+        let known: Vec<_> = short.chain(self.names.iter().copied()).collect();
+        let near = nearest(word, &known);
         let short = near.and_then(|name| name.get(..3)).map(str::to_uppercase);
         if let Some(short) = short {
             return item.hinted(message, format!("did you mean `{short}`?"));

@@ -8,6 +8,8 @@ mod days;
 mod field;
 mod fields;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::ops::Range;

@@ -94,14 +94,14 @@ fn horizon(fields: &Fields, after: Timestamp) -> Option<Timestamp> {
     let utc = TimeZone::UTC;
     let now = utc.to_datetime(after);
     let years = Span::new().years(CRON_SEARCH_YEARS).days(1);
-    let eight = now.checked_add(years).ok()?;
+    // Where years are named, the last of them is the end, however far it is.
     let last = match fields.last_year() {
-        // Where years are named, the last of them is the end, however far it is.
         Some(year) => DateTime::new(i16::try_from(year).ok()?, 12, 31, 23, 59, 59, 0).ok()?,
-        None => eight,
+        None => now.checked_add(years).unwrap_or(DateTime::MAX),
     };
-    let last = utc.to_timestamp(last).ok()?;
-    last.checked_add(SignedDuration::from_hours(48)).ok()
+    // The calendar ends with the year 9999.
+    let last = utc.to_timestamp(last).unwrap_or(Timestamp::MAX);
+    Some(last.checked_add(SignedDuration::from_hours(48)).unwrap_or(Timestamp::MAX))
 }
 
 fn every(after: Timestamp, period_s: i64, phase_s: i64) -> Option<Slot> {

@@ -2,10 +2,21 @@
 //!
 //! The words of the file are documented at the fields here; `docs/cron.md` and the README show them in use.
 
+mod glance;
+mod job;
+mod read;
+mod table;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod when;
+
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
+pub use self::glance::{Glance, glance};
+pub use self::read::{Reading, parse, read};
 use super::cron::Schedule;
 use crate::ftp::secret::Secret;
 

@@ -1,0 +1,397 @@
+//! One `[[job]]` of the file.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    Allowed, Connect, Job, Overlap, Retry, RetryOn, Timeouts,
+    table::{Page, Table, Value, choice, twice},
+    tell, when,
+};
+use crate::{
+    ftp::secret::Secret,
+    limits::{JOB_NAME_BYTES_MAX, JOB_RETRIES_MAX, KILL_GRACE},
+    observe::visible::visible,
+    schedule::zone::Zones,
+    script::{
+        options::CONNECT,
+        site::Overrides,
+        value::{nearest, unknown_option},
+    },
+};
+
+const JOB: &[&str] = &[
+    "name",
+    "script",
+    "cron",
+    "timezone",
+    "args",
+    "connect",
+    "allow",
+    "retries",
+    "backoff",
+    "retry_on",
+    "attempt_timeout",
+    "run_timeout",
+    "stall_timeout",
+    "kill_grace",
+    "overlap",
+    "misfire",
+    "start_deadline",
+    "max_catchup",
+    "catchup_spread",
+    "late_after",
+    "jitter",
+    "locks",
+    "after",
+    "on_success",
+    "on_failure",
+    "on_change",
+    "on_missed",
+    "ping",
+];
+const BACKOFF: &[&str] = &["initial", "factor", "max", "jitter"];
+
+/// What a job's values are read against.
+pub(super) struct Place<'p> {
+    /// The folder of the jobs file.
+    pub(super) folder: &'p Path,
+    pub(super) zones: &'p Zones,
+    pub(super) now: Timestamp,
+}
+
+/// What could be read of a job.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The name, with its place.
+    name: Option<(Arc<str>, Range<usize>)>,
+    after: Vec<(Arc<str>, Range<usize>)>,
+    /// The script, if it is there.
+    pub(super) script: Option<PathBuf>,
+    /// The job, if name and script could be read; other values that could not have their defaults.
+    pub(super) job: Option<Job>,
+}
+
+/// Reads the job whose heading is at `span`.
+pub(super) fn read(
+    (table, span): (&DeTable<'_>, Range<usize>),
+    place: &Place<'_>,
+    page: &mut Page<'_>,
+) -> Read {
+    let table = &mut Table::new(table, "a job", JOB, page);
+    let name = name(table, &span, page);
+    let script = script(table, &span, place, page);
+    let after: Vec<_> = table
+        .texts("after", page)
+        .into_iter()
+        .map(|(name, span)| (Arc::from(name), span))
+        .collect();
+    let called = name.as_ref().map_or("", |(name, _)| name);
+    let catch_up = when::catch_up(table, page);
+    let jitter = table.duration("jitter", page).unwrap_or_default();
+    let schedule = when::schedule(table, called, jitter, place, page);
+    if schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
+        let hint = Some("`cron` or `after` says when it runs by itself".to_owned());
+        page.warn(span, "this job runs only when it is triggered", hint);
+    }
+    let (args, connect) = (args(table, page), connect(table, page));
+    let (retry, timeouts) = (retry(table, page), timeouts(table, page));
+    let (locks, allow) = (locks(table, page), allow(table, page));
+    let overlaps = [
+        ("skip", Overlap::Skip),
+        ("queue", Overlap::Queue),
+        ("replace", Overlap::Replace),
+        ("allow", Overlap::Allow),
+    ];
+    let overlap = table.choice("overlap", &overlaps, page).unwrap_or(Overlap::Skip);
+    let notify = tell::notify(table, page);
+    let job = name.clone().zip(script.clone()).map(|((name, _), script)| Job {
+        name,
+        script,
+        schedule,
+        args,
+        connect,
+        allow,
+        retry,
+        timeouts,
+        overlap,
+        catch_up,
+        jitter,
+        locks,
+        after: after.iter().map(|(name, _)| Arc::clone(name)).collect(),
+        notify,
+    });
+    Read { name, after, script, job }
+}
+
+/// A key that a job cannot do without.
+fn needed<'a>(
+    table: &mut Table<'a>,
+    key: &str,
+    example: &str,
+    heading: &Range<usize>,
+    page: &mut Page<'_>,
+) -> Option<(&'a str, Range<usize>)> {
+    if table.get(key).is_none() {
+        let hint = Some(format!("such as `{key} = \"{example}\"`"));
+        page.error(heading.clone(), format!("this job has no `{key}`"), hint);
+    }
+    table.text(key, page)
+}
+
+/// A name may become a part of a file's name, a metric's label, a unit's name.
+fn name(
+    table: &mut Table<'_>,
+    heading: &Range<usize>,
+    page: &mut Page<'_>,
+) -> Option<(Arc<str>, Range<usize>)> {
+    let (name, span) = needed(table, "name", "nightly", heading, page)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_good = !name.is_empty()
+        && name.len() <= JOB_NAME_BYTES_MAX
+        && name.chars().all(is_plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !is_good {
+        let message = format!("a job cannot be called \"{}\"", visible(name));
+        let hint = format!(
+            "a name has up to {JOB_NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
+        );
+        page.error(span, message, Some(hint));
+        return None;
+    }
+    Some((Arc::from(name), span))
+}
+
+fn script(
+    table: &mut Table<'_>,
+    heading: &Range<usize>,
+    place: &Place<'_>,
+    page: &mut Page<'_>,
+) -> Option<PathBuf> {
+    let (given, span) = needed(table, "script", "scripts/nightly.rhai", heading, page)?;
+    let path = place.folder.join(given);
+    let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
+    if path.is_file() {
+        return Some(path);
+    }
+    if path.is_dir() {
+        page.error(span, format!("`{}` is a folder, not a script", visible(given)), None);
+    } else {
+        let message = format!("there is no script `{}`", visible(given));
+        page.error(span, message, beside(given, &path));
+    }
+    None
+}
+
+/// The script in the folder of `path` that is called most like it.
+fn beside(given: &str, path: &Path) -> Option<String> {
+    let relative = "paths count from the folder of the jobs file";
+    let entries = std::fs::read_dir(path.parent()?).ok();
+    let Some(entries) = entries else { return Some(relative.into()) };
+    let names: Vec<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "rhai"))
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let near = nearest(path.file_name()?.to_str()?, &names);
+    let hint = near.map_or_else(
+        || relative.to_owned(),
+        |near| format!("did you mean `{}`?", Path::new(given).with_file_name(near).display()),
+    );
+    Some(hint)
+}
+
+fn args(table: &Table<'_>, page: &mut Page<'_>) -> serde_json::Value {
+    let Some(value) = table.get("args") else { return serde_json::Value::Null };
+    if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
+        let hint = Some("write a table `[job.args]`, or an array of texts".to_owned());
+        page.error(value.span(), "`args` wants a table or an array", hint);
+    }
+    json(value, page)
+}
+
+/// A value of the file as a script will see it.
+fn json(value: &Value<'_>, page: &mut Page<'_>) -> serde_json::Value {
+    match value.get_ref() {
+        DeValue::String(text) => serde_json::Value::from(&**text),
+        DeValue::Integer(number) => {
+            let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+            if number.is_none() {
+                page.error(value.span(), "a whole number of more than 64 bits", None);
+            }
+            number.into()
+        }
+        DeValue::Float(number) => number.as_str().parse::<f64>().ok().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Datetime(time) => time.to_string().into(),
+        DeValue::Array(all) => all.iter().map(|item| json(item, page)).collect(),
+        DeValue::Table(all) => {
+            let pairs =
+                all.iter().map(|(key, value)| (key.get_ref().to_string(), json(value, page)));
+            serde_json::Value::Object(pairs.collect())
+        }
+    }
+}
+
+/// Each setting is looked at as `ftp::connect` would look at it.
+fn connect(table: &mut Table<'_>, page: &mut Page<'_>) -> Connect {
+    let mut settings = BTreeMap::new();
+    for (key, value) in table.open_table("connect", page).into_iter().flatten() {
+        let name = &**key.get_ref();
+        if !CONNECT.contains(&name) {
+            page.error(key.span(), unknown_option(&visible(name), "ftp::connect", CONNECT), None);
+            continue;
+        }
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.as_str().to_owned(),
+            DeValue::Boolean(flag) => flag.to_string(),
+            _ => {
+                let message = format!("`{name}` wants a string, a whole number, true or false");
+                page.error(value.span(), message, None);
+                continue;
+            }
+        };
+        if let Err(fault) = Overrides::read(&[format!("{name}={text}")]) {
+            page.error(value.span(), visible(fault.message), None);
+        }
+        if matches!(name, "password" | "account") {
+            let hint = "the script can take it from secret(\"NAME\"), which no file shows";
+            let message = format!("this {name} stands in the jobs file");
+            page.warn(value.span(), message, Some(hint.into()));
+        }
+        settings.insert(name.to_owned(), Secret::new(text));
+    }
+    Connect(settings.into_iter().collect())
+}
+
+fn retry(table: &mut Table<'_>, page: &mut Page<'_>) -> Retry {
+    let classes = [
+        ("connect", RetryOn::Connect),
+        ("data", RetryOn::Data),
+        ("timeout", RetryOn::Timeout),
+        ("4xx", RetryOn::Busy),
+    ];
+    let mut retry = Retry {
+        retries: table.number("retries", 0, JOB_RETRIES_MAX, page).unwrap_or(0),
+        initial: Duration::from_secs(5),
+        factor: 2.0,
+        longest: Duration::from_mins(5),
+        jitter: true,
+        on: classes.iter().map(|(_, class)| *class).collect(),
+    };
+    if let Some(mut table) = table.table("backoff", "`backoff`", BACKOFF, page) {
+        retry.initial = table.duration("initial", page).unwrap_or(retry.initial);
+        retry.factor = table.factor("factor", page).unwrap_or(retry.factor);
+        let longest = table.duration("max", page);
+        if let Some(longest) = longest.filter(|longest| *longest < retry.initial) {
+            let span = table.get("max").map_or(0..0, Value::span);
+            let message =
+                format!("`max` ({longest:?}) is less than `initial` ({:?})", retry.initial);
+            page.error(span, message, None);
+        }
+        retry.longest = longest.unwrap_or(retry.longest.max(retry.initial));
+        retry.jitter = table.flag("jitter", page).unwrap_or(true);
+    }
+    if table.get("retry_on").is_some() {
+        let words = table.texts("retry_on", page);
+        let chosen = words.into_iter();
+        retry.on = chosen
+            .filter_map(|(word, span)| choice("retry_on", word, span, &classes, page))
+            .collect();
+    }
+    retry
+}
+
+fn timeouts(table: &mut Table<'_>, page: &mut Page<'_>) -> Timeouts {
+    let timeouts = Timeouts {
+        attempt: table.real_duration("attempt_timeout", page),
+        run: table.real_duration("run_timeout", page),
+        stall: table.real_duration("stall_timeout", page),
+        kill_grace: table.duration("kill_grace", page).unwrap_or(KILL_GRACE),
+    };
+    if let (Some(attempt), Some(run)) = (timeouts.attempt, timeouts.run)
+        && attempt > run
+    {
+        let span = table.get("attempt_timeout").map_or(0..0, Value::span);
+        let hint = Some("`run_timeout` is for all attempts and the waits between them".to_owned());
+        page.warn(span, "`attempt_timeout` is longer than `run_timeout`", hint);
+    }
+    timeouts
+}
+
+fn locks(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<String> {
+    let all = table.texts("locks", page);
+    if let Some((lock, span)) = twice(&all) {
+        page.error(span, format!("the lock \"{}\" is named twice", visible(lock)), None);
+    }
+    for (_, span) in all.iter().filter(|(lock, _)| lock.trim().is_empty()) {
+        page.error(
+            span.clone(),
+            "a lock has a name",
+            Some("such as \"host:ftp.example.com\"".into()),
+        );
+    }
+    all.into_iter().map(|(lock, _)| lock.to_owned()).collect()
+}
+
+fn allow(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<Allowed> {
+    let words = table.texts("allow", page).into_iter();
+    words
+        .filter_map(|(word, span)| choice("allow", word, span, &[("nat", Allowed::Nat)], page))
+        .collect()
+}
+
+/// Looks at the names of all jobs together: none comes twice, and `after` names others without going in a circle.
+pub(super) fn names(all: &[Read], page: &mut Page<'_>) {
+    let mut known: Vec<&str> = Vec::new();
+    for (name, span) in all.iter().filter_map(|read| read.name.as_ref()) {
+        if known.contains(&&**name) {
+            let hint = Some("history, locks and `after` know a job by its name alone".to_owned());
+            page.error(span.clone(), format!("there is another job `{name}`"), hint);
+        }
+        known.push(name);
+    }
+    for read in all {
+        for (other, span) in &read.after {
+            let own = read.name.as_ref().map(|(name, _)| &**name);
+            if own == Some(&**other) {
+                page.error(span.clone(), "a job cannot come after itself", None);
+            } else if !known.contains(&&**other) {
+                let near = nearest(other, &known).map(|near| format!("did you mean `{near}`?"));
+                page.error(span.clone(), format!("there is no job `{}`", visible(&**other)), near);
+            } else if let Some(own) = own
+                && reaches(all, other, own)
+            {
+                let message = format!("`{own}` and `{other}` wait for one another");
+                page.error(span.clone(), message, None);
+            }
+        }
+    }
+}
+
+/// Whether `from` comes, over whatever others, after `to`.
+fn reaches(all: &[Read], from: &str, to: &str) -> bool {
+    let (mut seen, mut open) = (vec![from], vec![from]);
+    while let Some(name) = open.pop() {
+        let is_it = |read: &&Read| read.name.as_ref().is_some_and(|(own, _)| **own == *name);
+        for (next, _) in all.iter().find(is_it).into_iter().flat_map(|read| &read.after) {
+            if **next == *to {
+                return true;
+            }
+            if !seen.contains(&&**next) {
+                seen.push(next);
+                open.push(next);
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,156 @@
+//! From the text of a jobs file to jobs, or to all that is wrong with it, each with its place.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Jobs, Retention, Runner,
+    job::{self, Place},
+    table::{Page, Table},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    limits::{JOBS_FILE_BYTES_MAX, JOBS_MAX, RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
+    observe::visible::visible,
+    schedule::zone::Zones,
+    script::check::{Finding, Level},
+};
+
+/// The tables of a jobs file.
+const TABLES: &[&str] = &["runner", "job"];
+const RUNNER: &[&str] = &["state", "max_running", "metrics", "retention", "locks"];
+const RETENTION: &[&str] = &["runs", "age", "log"];
+
+/// What came of reading a jobs file.
+#[derive(Debug)]
+pub struct Reading {
+    /// The jobs; nothing if there is an error among the findings.
+    pub jobs: Option<Jobs>,
+    /// What is wrong, and what may be, in the order of the file.
+    pub findings: Vec<Finding>,
+    /// The text, for showing lines of it.
+    pub text: String,
+    /// The scripts that the jobs name and that are there, each once, even where jobs have errors.
+    pub scripts: Vec<PathBuf>,
+}
+
+/// Reads the jobs file at `path`. `now` is the time from which a schedule must fire some day. The fault is for a file
+/// that cannot be read at all.
+pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Outcome<Reading> {
+    let cannot = |error| Fault::local("read the jobs file", path, error);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(cannot)?;
+    file.take(JOBS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    let shown = visible(path.as_os_str().as_encoded_bytes());
+    if bytes.len() as u64 > JOBS_FILE_BYTES_MAX {
+        let message = format!("a jobs file of more than {JOBS_FILE_BYTES_MAX} bytes is not read");
+        return Err(Fault::invalid(message).at(shown));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Fault::invalid(format!("the jobs file is not UTF-8 (byte {at})")).at(shown.clone())
+    })?;
+    Ok(parse(text, path, zones, now))
+}
+
+/// Reads the text of a jobs file; `path` is where it is, or would be.
+pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> Reading {
+    let shown = visible(path.as_os_str().as_encoded_bytes());
+    let mut page = Page::new(&shown, &text);
+    let root = page.document();
+    if !page.is_right() {
+        // What is read out of a document that is not TOML would only be guessed.
+        return Reading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
+    }
+    let mut table = Table::new(&root, "the jobs file", TABLES, &mut page);
+    let runner = table.table("runner", "`[runner]`", RUNNER, &mut page);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let place = Place { folder: folder.unwrap_or(Path::new(".")), zones, now };
+    let runner = runner_of(runner, &place, &mut page);
+    let found = table.tables("job", &mut page);
+    if found.is_empty() && page.is_right() {
+        page.warn(0..0, "there is no job in it", Some("a job begins with `[[job]]`".into()));
+    }
+    if found.len() > JOBS_MAX {
+        page.error(0..0, format!("more than {JOBS_MAX} jobs"), None);
+    }
+    let mut all = Vec::new();
+    let mut scripts = BTreeSet::new();
+    for found in found.into_iter().take(JOBS_MAX) {
+        let read = job::read(found, &place, &mut page);
+        scripts.extend(read.script.clone());
+        all.push(read);
+    }
+    job::names(&all, &mut page);
+    let (findings, is_right) = page.done();
+    let jobs = is_right.then(|| Jobs {
+        file: path.to_owned(),
+        runner,
+        all: all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect(),
+    });
+    Reading { jobs, findings, text, scripts: scripts.into_iter().collect() }
+}
+
+impl Reading {
+    /// The jobs, or the first error as one fault, for those who want no list.
+    pub fn into_jobs(self) -> Outcome<Jobs> {
+        let is_error = |finding: &&Finding| finding.level == Level::Error;
+        match (self.jobs, self.findings.iter().find(is_error)) {
+            (Some(jobs), None) => Ok(jobs),
+            (_, Some(finding)) => {
+                let place = &finding.place;
+                let hint = finding.hint.as_ref().map(|hint| format!("; {hint}"));
+                let message = format!("{}{}", finding.message, hint.unwrap_or_default());
+                let at = format!("{}:{}:{}", place.file, place.line, place.column);
+                Err(Fault::invalid(message).at(at))
+            }
+            (None, None) => Err(Fault::invalid("the jobs file cannot be used")),
+        }
+    }
+}
+
+fn runner_of(table: Option<Table<'_>>, place: &Place<'_>, page: &mut Page<'_>) -> Runner {
+    let mut runner = Runner {
+        state: None,
+        max_running: 4,
+        metrics: None,
+        retention: Retention {
+            runs: RETENTION_RUNS,
+            age: RETENTION_AGE,
+            log_bytes: RETENTION_LOG_BYTES,
+        },
+        locks: BTreeMap::new(),
+    };
+    let Some(mut table) = table else { return runner };
+    runner.state = table.text("state", page).map(|(state, _)| place.folder.join(state));
+    runner.max_running = table.number("max_running", 1, 1000, page).unwrap_or(4);
+    if let Some((text, span)) = table.text("metrics", page) {
+        runner.metrics = text.parse().ok();
+        if runner.metrics.is_none() {
+            let message =
+                format!("`metrics` wants an address and a port, got \"{}\"", visible(text));
+            page.error(span, message, Some("such as `\"127.0.0.1:9464\"`".into()));
+        }
+    }
+    if let Some(mut table) = table.table("retention", "`retention`", RETENTION, page) {
+        let kept = &mut runner.retention;
+        kept.runs = table.number("runs", 1, 1_000_000, page).unwrap_or(kept.runs);
+        kept.age = table.duration("age", page).unwrap_or(kept.age);
+        kept.log_bytes = table.size("log", page).unwrap_or(kept.log_bytes);
+    }
+    if let Some(locks) = table.open_table("locks", page) {
+        for (name, value) in locks {
+            if let Some(most) = page.number(name.get_ref(), value, 1, 1000) {
+                runner.locks.insert(name.get_ref().to_string(), most);
+            }
+        }
+    }
+    runner
+}

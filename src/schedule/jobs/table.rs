@@ -1,0 +1,387 @@
+//! A table of a TOML file as it is read: which keys it may have, what values they want, and where each stands.
+
+use std::{collections::BTreeSet, ops::Range, time::Duration};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    observe::visible::visible,
+    script::{
+        check::{Finding, Level},
+        raise::Place,
+        value::{duration_text, nearest},
+    },
+};
+
+/// A value with its place.
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+/// A key with its place.
+pub(super) type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
+
+/// The file, and what has been found in it.
+#[derive(Debug)]
+pub(super) struct Page<'t> {
+    file: &'t str,
+    text: &'t str,
+    findings: Vec<(usize, Finding)>,
+}
+
+impl<'t> Page<'t> {
+    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+        Self { file, text, findings: Vec::new() }
+    }
+
+    /// The document, as much of it as is TOML.
+    pub(super) fn document(&mut self) -> DeTable<'t> {
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            // A message may have lines; its first says what is wrong.
+            let message = visible(error.message().lines().next().unwrap_or("not TOML"));
+            self.error(error.span().unwrap_or(0..0), format!("not TOML: {message}"), None);
+        }
+        document.into_inner()
+    }
+
+    pub(super) fn error(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.add(Level::Error, span, message.into(), hint);
+    }
+
+    pub(super) fn warn(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.add(Level::Warning, span, message.into(), hint);
+    }
+
+    fn add(&mut self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let place = Place { file: self.file.to_owned(), line, column };
+        self.findings.push((span.start, Finding { level, message, place, hint }));
+    }
+
+    pub(super) fn is_right(&self) -> bool {
+        self.findings.iter().all(|(_, finding)| finding.level != Level::Error)
+    }
+
+    /// What was found, in the order of the file, and whether it has no error.
+    pub(super) fn done(mut self) -> (Vec<Finding>, bool) {
+        let is_right = self.is_right();
+        self.findings.sort_by_key(|(at, _)| *at);
+        (self.findings.into_iter().map(|(_, finding)| finding).collect(), is_right)
+    }
+
+    /// The place of `range` within the string at `span`: exact where the string is written plainly.
+    pub(super) fn within(
+        &self,
+        span: &Range<usize>,
+        value: &str,
+        range: &Range<usize>,
+    ) -> Range<usize> {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        match written.find(value) {
+            Some(at) => span.start + at + range.start..span.start + at + range.end,
+            None => span.clone(),
+        }
+    }
+
+    fn wants(&mut self, key: &str, wants: &str, value: &Value<'_>) {
+        let given = shown(value.get_ref());
+        self.error(value.span(), format!("`{}` wants {wants}, got {given}", visible(key)), None);
+    }
+
+    pub(super) fn text_of<'v>(&mut self, key: &str, value: &'v Value<'_>) -> Option<&'v str> {
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wants(key, "a string", value);
+        }
+        text
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        key: &str,
+        value: &Value<'_>,
+        least: i64,
+        most: i64,
+    ) -> Option<T> {
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
+        let number = number.filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.wants(key, &format!("a whole number from {least} to {most}"), value);
+        }
+        number.and_then(|number| T::try_from(number).ok())
+    }
+
+    /// A text, or each text of an array.
+    fn texts<'v>(&mut self, key: &str, value: &'v Value<'_>) -> Vec<(&'v str, Range<usize>)> {
+        let wants = "a string or an array of strings";
+        match value.get_ref() {
+            DeValue::String(text) => vec![(&**text, value.span())],
+            DeValue::Array(all) => {
+                let mut texts = Vec::new();
+                for item in all {
+                    match item.get_ref().as_str() {
+                        Some(text) => texts.push((text, item.span())),
+                        None => self.wants(key, wants, item),
+                    }
+                }
+                texts
+            }
+            _ => {
+                self.wants(key, wants, value);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Says that `key` is none of `known`, and which is nearest.
+    fn unknown(&mut self, key: &Key<'_>, what: &str, known: &[&str]) {
+        let name = key.get_ref();
+        let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+        let hint = near.unwrap_or_else(|| format!("it has {}", known.join(", ")));
+        self.error(key.span(), format!("{what} has no key `{}`", visible(&**name)), Some(hint));
+    }
+}
+
+/// A table of which every key is known.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    table: &'a DeTable<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// Takes the keys of `what`; those that are not `known` are errors.
+    pub(super) fn new(
+        table: &'a DeTable<'a>,
+        what: &str,
+        known: &[&str],
+        page: &mut Page<'_>,
+    ) -> Self {
+        for key in table.keys().filter(|key| !known.contains(&&**key.get_ref())) {
+            page.unknown(key, what, known);
+        }
+        Self { table }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+        self.table.get(key)
+    }
+
+    /// The place of a key.
+    pub(super) fn place(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get_key_value(key).map(|(key, _)| key.span())
+    }
+
+    pub(super) fn text(
+        &mut self,
+        key: &str,
+        page: &mut Page<'_>,
+    ) -> Option<(&'a str, Range<usize>)> {
+        let value = self.get(key)?;
+        Some((page.text_of(key, value)?, value.span()))
+    }
+
+    pub(super) fn texts(&mut self, key: &str, page: &mut Page<'_>) -> Vec<(&'a str, Range<usize>)> {
+        self.get(key).map(|value| page.texts(key, value)).unwrap_or_default()
+    }
+
+    pub(super) fn flag(&mut self, key: &str, page: &mut Page<'_>) -> Option<bool> {
+        let value = self.get(key)?;
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            page.wants(key, "true or false", value);
+        }
+        flag
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        key: &str,
+        least: i64,
+        most: i64,
+        page: &mut Page<'_>,
+    ) -> Option<T> {
+        page.number(key, self.get(key)?, least, most)
+    }
+
+    /// A number from 1 to 100, whole or not.
+    pub(super) fn factor(&mut self, key: &str, page: &mut Page<'_>) -> Option<f64> {
+        let value = self.get(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number: &f64| (1.0..=100.0).contains(number));
+        if number.is_none() {
+            page.wants(key, "a number from 1 to 100", value);
+        }
+        number
+    }
+
+    pub(super) fn duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
+        let value = self.get(key)?;
+        let time = value.get_ref().as_str().and_then(duration_text);
+        if time.is_none() {
+            let given = shown(value.get_ref());
+            let hint = match value.get_ref() {
+                DeValue::Integer(number) => format!("write `\"{}s\"` for seconds", number.as_str()),
+                _ => "units are ms, s, m, h and d; 30 days are the longest".to_owned(),
+            };
+            let wants = "a duration such as \"90s\" or \"5m\"";
+            page.error(value.span(), format!("`{key}` wants {wants}, got {given}"), Some(hint));
+        }
+        time
+    }
+
+    /// A duration that is more than nothing.
+    pub(super) fn real_duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
+        let time = self.duration(key, page)?;
+        if time.is_zero() {
+            let span = self.get(key).map_or(0..0, Spanned::span);
+            let hint = "leave the key out where there is to be no limit".to_owned();
+            page.error(span, format!("`{key}` is no time at all"), Some(hint));
+            return None;
+        }
+        Some(time)
+    }
+
+    /// Bytes: a number, or a text such as `"64MiB"`.
+    pub(super) fn size(&mut self, key: &str, page: &mut Page<'_>) -> Option<u64> {
+        let value = self.get(key)?;
+        let bytes = match value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            DeValue::String(text) => size(text),
+            _ => None,
+        };
+        if bytes.is_none() {
+            page.wants(key, "bytes such as 1048576 or \"10MiB\"", value);
+        }
+        bytes
+    }
+
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        choices: &[(&str, T)],
+        page: &mut Page<'_>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        let word = page.text_of(key, value)?;
+        choice(key, word, value.span(), choices, page)
+    }
+
+    /// A table whose keys are `known`.
+    pub(super) fn table(
+        &mut self,
+        key: &str,
+        what: &str,
+        known: &[&str],
+        page: &mut Page<'_>,
+    ) -> Option<Table<'a>> {
+        Some(Table::new(self.open_table(key, page)?, what, known, page))
+    }
+
+    /// A table whose keys are the user's.
+    pub(super) fn open_table(&mut self, key: &str, page: &mut Page<'_>) -> Option<&'a DeTable<'a>> {
+        let value = self.get(key)?;
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some(table);
+        }
+        page.wants(key, "a table", value);
+        None
+    }
+
+    /// An array of tables, each with the place of its heading.
+    pub(super) fn tables(
+        &mut self,
+        key: &str,
+        page: &mut Page<'_>,
+    ) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let hint = Some(format!("write `[[{key}]]` with two brackets for each"));
+        let DeValue::Array(all) = value.get_ref() else {
+            let span = self.place(key).unwrap_or_else(|| value.span());
+            page.error(span, format!("`{key}` wants an array of tables"), hint);
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in all {
+            match item.get_ref() {
+                DeValue::Table(table) => tables.push((table, item.span())),
+                _ => page.error(item.span(), format!("`{key}` wants tables"), hint.clone()),
+            }
+        }
+        tables
+    }
+}
+
+/// One of several words.
+pub(super) fn choice<T: Copy>(
+    key: &str,
+    word: &str,
+    span: Range<usize>,
+    choices: &[(&str, T)],
+    page: &mut Page<'_>,
+) -> Option<T> {
+    if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
+        return Some(*choice);
+    }
+    let known: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
+    let near = nearest(word, &known).map(|near| format!("did you mean \"{near}\"?"));
+    let listed: Vec<_> = known.iter().map(|word| format!("\"{word}\"")).collect();
+    let wants = if known.len() == 1 { "" } else { "one of " };
+    let message = format!("`{key}` wants {wants}{}, got \"{}\"", listed.join(", "), visible(word));
+    page.error(span, message, near);
+    None
+}
+
+/// Texts of which one comes twice.
+pub(super) fn twice<'v>(all: &[(&'v str, Range<usize>)]) -> Option<(&'v str, Range<usize>)> {
+    let mut seen = BTreeSet::new();
+    all.iter().find(|(text, _)| !seen.insert(*text)).cloned()
+}
+
+/// A value as an error may show it.
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("\"{}\"", visible(&**text)),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(_) => "a date".into(),
+        DeValue::Array(_) => "an array".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
+}
+
+/// `10MiB`, `64k`, `1 GB`.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "kb" => 1000,
+        "m" | "mib" => 1 << 20,
+        "mb" => 1_000_000,
+        "g" | "gib" => 1 << 30,
+        "gb" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}

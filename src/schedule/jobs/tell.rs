@@ -1,0 +1,67 @@
+//! Whom a job tells: `on_success`, `on_failure`, `on_change`, `on_missed`, `ping`.
+
+use std::ops::Range;
+
+use super::{
+    Notify, Tell,
+    table::{Page, Table, Value},
+};
+use crate::ftp::secret::Secret;
+
+const TELL: &[&str] = &["webhook", "ping", "command"];
+
+/// Reads all of them.
+pub(super) fn notify(table: &mut Table<'_>, page: &mut Page<'_>) -> Notify {
+    let mut tell = |key| tell(table, key, page);
+    let [on_success, on_failure, on_change, on_missed] =
+        ["on_success", "on_failure", "on_change", "on_missed"].map(&mut tell);
+    Notify { on_success, on_failure, on_change, on_missed, ping: address(table, "ping", page) }
+}
+
+fn tell(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Tell> {
+    if let Some(value) = table.get(key).filter(|value| value.get_ref().is_str()) {
+        let hint = Some(format!("write `{key} = {{ webhook = \"https://…\" }}`"));
+        page.error(value.span(), format!("`{key}` wants a table, got a string"), hint);
+        return None;
+    }
+    let mut inner = table.table(key, &format!("`{key}`"), TELL, page)?;
+    let tell = Tell {
+        webhook: address(&mut inner, "webhook", page),
+        ping: address(&mut inner, "ping", page),
+        command: command(&mut inner, page),
+    };
+    let is_empty = TELL.iter().all(|known| inner.get(known).is_none());
+    if is_empty && let Some(span) = table.get(key).map(Value::span) {
+        let hint = Some("`webhook`, `ping` or `command`".to_owned());
+        page.error(span, format!("`{key}` tells nobody"), hint);
+    }
+    Some(tell)
+}
+
+/// An address of the web. It is not repeated in messages: who knows it may use it.
+fn address(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Secret> {
+    let (text, span) = table.text(key, page)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_address = |rest: &str| {
+        !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if !rest.is_some_and(is_address) {
+        let hint = Some("an address begins with `https://` or `http://`".to_owned());
+        page.error(span, format!("`{key}` wants an address of the web"), hint);
+        return None;
+    }
+    Some(Secret::new(text))
+}
+
+fn command(table: &mut Table<'_>, page: &mut Page<'_>) -> Option<Vec<String>> {
+    let span: Range<usize> = table.get("command")?.span();
+    let words = table.texts("command", page);
+    let is_empty = words.first().is_none_or(|(program, _)| program.trim().is_empty());
+    if is_empty {
+        let hint =
+            Some("such as `[\"/usr/bin/mail-me\", \"catalogue\"]`; no shell reads it".to_owned());
+        page.error(span, "`command` names no program", hint);
+        return None;
+    }
+    Some(words.into_iter().map(|(word, _)| word.to_owned()).collect())
+}

@@ -1,0 +1,340 @@
+//! Every mistake that we could think of: its place, what is said, and what to do.
+
+use super::{folder, read};
+use crate::script::check::Level;
+
+/// What is wrong with `text`, in which the place that is blamed begins at `«`: level, message and hint of the finding
+/// there, or what else there is.
+fn told(text: &str) -> String {
+    let at = text.find('«').unwrap_or_else(|| panic!("no place is marked in {text}"));
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let folder = folder();
+    let reading = read(&text.replacen('«', "", 1), folder.path());
+    let [finding] = &reading.findings[..] else {
+        return format!("not one finding: {:#?}", reading.findings);
+    };
+    if (finding.place.line, finding.place.column) != (line, column) {
+        return format!("not there: {finding:?}");
+    }
+    assert_eq!(reading.jobs.is_none(), finding.level == Level::Error);
+    let hint = finding.hint.clone().unwrap_or_default();
+    format!("{}: {} | {hint}", finding.level.word(), finding.message)
+}
+
+fn check(wrong: &mut String, told: &str, wanted: &str, text: &str) {
+    if told != wanted {
+        let lines = ["", text, "  wanted", wanted, "  told", told, ""];
+        wrong.push_str(&lines.join("\n"));
+    }
+}
+
+/// The same for a line of a job that is fine otherwise.
+fn line(text: &str) -> String {
+    told(&format!("[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"0 3 * * *\"\n{text}\n"))
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn a_wrong_key_or_value_is_shown_in_its_place() {
+    let mut wrong = String::new();
+    for (text, words) in [
+        ("«overlp = \"skip\"", "error: a job has no key `overlp` | did you mean `overlap`?"),
+        ("«timzone = \"UTC\"", "error: a job has no key `timzone` | did you mean `timezone`?"),
+        (
+            "overlap = «\"skp\"",
+            "error: `overlap` wants one of \"skip\", \"queue\", \"replace\", \"allow\", got \"skp\" | did you mean \"skip\"?",
+        ),
+        ("overlap = «1", "error: `overlap` wants a string, got 1 | "),
+        (
+            "misfire = «\"twice\"",
+            "error: `misfire` wants one of \"skip\", \"once\", \"all\", got \"twice\" | ",
+        ),
+        ("retries = «-1", "error: `retries` wants a whole number from 0 to 100, got -1 | "),
+        ("retries = «\"3\"", "error: `retries` wants a whole number from 0 to 100, got \"3\" | "),
+        ("retries = «1.5", "error: `retries` wants a whole number from 0 to 100, got 1.5 | "),
+        (
+            "retry_on = [\"data\", «\"5xx\"]",
+            "error: `retry_on` wants one of \"connect\", \"data\", \"timeout\", \"4xx\", got \"5xx\" | ",
+        ),
+        (
+            "backoff = { initial = \"10s\", «factr = 2 }",
+            "error: `backoff` has no key `factr` | did you mean `factor`?",
+        ),
+        ("backoff = { factor = «0.5 }", "error: `factor` wants a number from 1 to 100, got 0.5 | "),
+        (
+            "backoff = { initial = \"10m\", max = «\"10s\" }",
+            "error: `max` (10s) is less than `initial` (600s) | ",
+        ),
+        ("backoff = «\"10s\"", "error: `backoff` wants a table, got \"10s\" | "),
+        (
+            "attempt_timeout = «3600",
+            "error: `attempt_timeout` wants a duration such as \"90s\" or \"5m\", got 3600 | write `\"3600s\"` for seconds",
+        ),
+        (
+            "stall_timeout = «\"2 minutes\"",
+            "error: `stall_timeout` wants a duration such as \"90s\" or \"5m\", got \"2 minutes\" | units are ms, s, m, h and d; 30 days are the longest",
+        ),
+        (
+            "stall_timeout = «\"0s\"",
+            "error: `stall_timeout` is no time at all | leave the key out where there is to be no limit",
+        ),
+        (
+            "start_deadline = «\"90d\"",
+            "error: `start_deadline` wants a duration such as \"90s\" or \"5m\", got \"90d\" | units are ms, s, m, h and d; 30 days are the longest",
+        ),
+        (
+            "attempt_timeout = «\"2h\"\nrun_timeout = \"1h\"",
+            "warning: `attempt_timeout` is longer than `run_timeout` | `run_timeout` is for all attempts and the waits between them",
+        ),
+        ("«max_catchup = 3", "warning: `max_catchup` is for `misfire = \"all\"` only | "),
+        (
+            "misfire = \"all\"\nmax_catchup = «0",
+            "error: `max_catchup` wants a whole number from 1 to 100, got 0 | ",
+        ),
+        (
+            "jitter = «\"24h\"",
+            "warning: `jitter` is as long as the time between two slots | a slot may then begin after the next one is due",
+        ),
+        ("locks = [\"a\", «\"a\"]", "error: the lock \"a\" is named twice | "),
+        ("locks = «\"\"", "error: a lock has a name | such as \"host:ftp.example.com\""),
+        ("locks = [\"a\", «1]", "error: `locks` wants a string or an array of strings, got 1 | "),
+        ("after = [«\"b\"]", "error: there is no job `b` | "),
+        ("after = «\"a\"", "error: a job cannot come after itself | "),
+        ("allow = [«\"nta\"]", "error: `allow` wants \"nat\", got \"nta\" | "),
+        (
+            "on_failure = «\"https://example.com\"",
+            "error: `on_failure` wants a table, got a string | write `on_failure = { webhook = \"https://…\" }`",
+        ),
+        (
+            "on_failure = { «webhok = \"https://example.com\", ping = \"https://example.com\" }",
+            "error: `on_failure` has no key `webhok` | did you mean `webhook`?",
+        ),
+        (
+            "on_change = { webhook = «\"example.com/s3cret\" }",
+            "error: `webhook` wants an address of the web | an address begins with `https://` or `http://`",
+        ),
+        ("on_missed = «{}", "error: `on_missed` tells nobody | `webhook`, `ping` or `command`"),
+        (
+            "on_success = { command = «[] }",
+            "error: `command` names no program | such as `[\"/usr/bin/mail-me\", \"catalogue\"]`; no shell reads it",
+        ),
+        (
+            "ping = «\"ftp://example.com\"",
+            "error: `ping` wants an address of the web | an address begins with `https://` or `http://`",
+        ),
+        (
+            "args = «\"x\"",
+            "error: `args` wants a table or an array | write a table `[job.args]`, or an array of texts",
+        ),
+        (
+            "[job.connect]\n«mod = \"active\"",
+            "error: ftp::connect has no option `mod`; did you mean `mode`? | ",
+        ),
+        (
+            "[job.connect]\nmode = «\"pasive\"",
+            "error: `mode` wants one of \"auto\", \"active\", \"passive\", \"race\", got \"pasive\"; did you mean \"passive\"? | ",
+        ),
+        (
+            "[job.connect]\nparallel = «0",
+            "error: `parallel` wants a whole number from 1 to 32, or \"auto\", got 0 | ",
+        ),
+        (
+            "[job.connect]\nport_range = «[1, 2]",
+            "error: `port_range` wants a string, a whole number, true or false | ",
+        ),
+        (
+            "[job.connect]\npassword = «\"hunter2\"",
+            "warning: this password stands in the jobs file | the script can take it from secret(\"NAME\"), which no file shows",
+        ),
+        (
+            "timezone = «\"Europe/Berln\"",
+            "error: there is no time zone `Europe/Berln` | did you mean `Europe/Berlin`?",
+        ),
+        (
+            "timezone = «\"Tokyo\"",
+            "error: there is no time zone `Tokyo` | did you mean `Asia/Tokyo`?",
+        ),
+        ("timezone = «\"CEST\"", "error: there is no time zone `CEST` | did you mean `CET`?"),
+        ("«name = \"b\"", "error: not TOML: duplicate key | "),
+        ("retries = «three", "error: not TOML: invalid boolean, expected `true` | "),
+        ("[«jobb]", "error: the jobs file has no key `jobb` | did you mean `job`?"),
+    ] {
+        check(&mut wrong, &line(text), words, text);
+    }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+fn a_wrong_schedule_is_shown_inside_its_string() {
+    let mut wrong = String::new();
+    for (text, words) in [
+        ("cron = \"«75 3 * * *\"", "error: 75 is no minute: those are 0 to 59 | "),
+        ("cron = \"15 3 * * «MOM\"", "error: `MOM` is no day of the week | did you mean `MON`?"),
+        (
+            "cron = '0 3 * * * «2027'",
+            "error: 2027 is no day of the week; did you mean a year? | a year is the last of seven fields: write a `0` for the seconds in front",
+        ),
+        (
+            "cron = «\"0 0 31 2 *\"",
+            "error: this schedule never fires | no day in the next eight years has that date, or its years are over",
+        ),
+        (
+            "cron = \"0 0 13 * «5\"",
+            "warning: both day fields are set: it runs on the days of either, as in crontab | if one is enough, write `*` for the other; `5#1` is the first of a month",
+        ),
+        (
+            "cron = \"«* 3 * * *\"",
+            "warning: it runs every minute of the hour that is named, not once | for once write `0` for the minute",
+        ),
+        (
+            "cron = \"CRON_TZ=«Europe/Berln 0 3 * * *\"",
+            "error: there is no time zone `Europe/Berln` | did you mean `Europe/Berlin`?",
+        ),
+        (
+            "cron = \"TZ=UTC 0 3 * * *\"\ntimezone = «\"Europe/Berlin\"",
+            "error: `timezone` says \"Europe/Berlin\" and `cron` says \"UTC\" | one of them is enough",
+        ),
+        ("cron = «5", "error: `cron` wants a string, got 5 | "),
+        ("cron = \"\"\"\n«x 3 * * *\"\"\"", "error: `x` is no minute | a minute is 0 to 59"),
+    ] {
+        let file = format!("[[job]]\nname = \"a\"\nscript = \"s.rhai\"\n{text}\n");
+        check(&mut wrong, &told(&file), words, text);
+    }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn a_wrong_name_script_or_table_is_shown_in_its_place() {
+    let mut wrong = String::new();
+    let ok = "cron = \"0 3 * * *\"";
+    let job =
+        |name: &str, script: &str| format!("[[job]]\nname = {name}\nscript = {script}\n{ok}\n");
+    let nightly = "\"scripts/nightly.rhai\"";
+    for (text, words) in [
+        (
+            format!("«[[job]]\nscript = \"s.rhai\"\n{ok}"),
+            "error: this job has no `name` | such as `name = \"nightly\"`",
+        ),
+        (
+            format!("«[[job]]\nname = \"a\"\n{ok}"),
+            "error: this job has no `script` | such as `script = \"scripts/nightly.rhai\"`",
+        ),
+        (
+            job("«\"a b\"", nightly),
+            "error: a job cannot be called \"a b\" | a name has up to 52 letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+        ),
+        (
+            job("«\"../x\"", nightly),
+            "error: a job cannot be called \"../x\" | a name has up to 52 letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+        ),
+        (job("«7", nightly), "error: `name` wants a string, got 7 | "),
+        (
+            job("\"a\"", "«\"scripts/nightley.rhai\""),
+            "error: there is no script `scripts/nightley.rhai` | did you mean `scripts/nightly.rhai`?",
+        ),
+        (
+            job("\"a\"", "«\"script/x.rhai\""),
+            "error: there is no script `script/x.rhai` | paths count from the folder of the jobs file",
+        ),
+        (job("\"a\"", "«\"scripts\""), "error: `scripts` is a folder, not a script | "),
+        (
+            job("\"a\"", nightly) + job("«\"a\"", nightly).as_str(),
+            "error: there is another job `a` | history, locks and `after` know a job by its name alone",
+        ),
+        (
+            job("\"prices\"", nightly) + job("\"b\"", nightly).as_str() + "after = «\"price\"",
+            "error: there is no job `price` | did you mean `prices`?",
+        ),
+        (
+            format!("«[[job]]\nname = \"a\"\nscript = {nightly}"),
+            "warning: this job runs only when it is triggered | `cron` or `after` says when it runs by itself",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner]\n«max_runing = 4",
+            "error: `[runner]` has no key `max_runing` | did you mean `max_running`?",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner]\nmax_running = «0",
+            "error: `max_running` wants a whole number from 1 to 1000, got 0 | ",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner]\nmetrics = «\"9464\"",
+            "error: `metrics` wants an address and a port, got \"9464\" | such as `\"127.0.0.1:9464\"`",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner]\nretention = { «days = 9 }",
+            "error: `retention` has no key `days` | it has runs, age, log",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner.retention]\nlog = «\"10 MB of text\"",
+            "error: `log` wants bytes such as 1048576 or \"10MiB\", got \"10 MB of text\" | ",
+        ),
+        (
+            job("\"a\"", nightly) + "[runner.locks]\nx = «0",
+            "error: `x` wants a whole number from 1 to 1000, got 0 | ",
+        ),
+        (
+            "[«job]\nname = \"a\"".to_owned(),
+            "error: `job` wants an array of tables | write `[[job]]` with two brackets for each",
+        ),
+        (
+            "job = [«1]".to_owned(),
+            "error: `job` wants tables | write `[[job]]` with two brackets for each",
+        ),
+        ("«".to_owned(), "warning: there is no job in it | a job begins with `[[job]]`"),
+    ] {
+        check(&mut wrong, &told(&text), words, &text);
+    }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+fn jobs_that_wait_for_one_another_are_seen() {
+    let folder = folder();
+    let job = |name: &str, after: &str| {
+        format!("[[job]]\nname = \"{name}\"\nscript = \"s.rhai\"\nafter = \"{after}\"\n")
+    };
+    let text = [job("a", "c"), job("b", "a"), job("c", "b"), job("d", "a")].concat();
+    let reading = read(&text, folder.path());
+    let all: Vec<_> =
+        reading.findings.iter().map(|one| (one.place.line, one.message.clone())).collect();
+    let expected = [
+        (4, "`a` and `c` wait for one another".to_owned()),
+        (8, "`b` and `a` wait for one another".to_owned()),
+        (12, "`c` and `b` wait for one another".to_owned()),
+    ];
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_and_in_order() {
+    let folder = folder();
+    let text = "[runner]\nmax_runing = 4\n[[job]]\nname = \"a\"\nscript = \"gone.rhai\"\ncron = \"61 * * * *\"\n\
+                timezone = \"Mars\"\noverlap = \"x\"\n[[job]]\nnme = \"b\"\n";
+    let reading = read(text, folder.path());
+    let lines: Vec<_> = reading.findings.iter().map(|finding| finding.place.line).collect();
+    assert_eq!(lines, [2, 5, 6, 7, 8, 9, 9, 9, 10]);
+    assert!(reading.jobs.is_none());
+    let fault = reading.into_jobs().unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .ends_with("`[runner]` has no key `max_runing`; did you mean `max_running`?")
+    );
+}
+
+#[test]
+fn no_secret_of_a_jobs_file_is_repeated() {
+    let folder = folder();
+    let text = "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\nafter = []\nping = \"htps://hunter2\"\n\
+                on_failure = { webhook = \"hunter2\" }\n[job.connect]\npassword = \"hunter2\"\nproxy = \"x://u:hunter2@h\"\n";
+    let reading = read(text, folder.path());
+    assert!(!format!("{:?}", reading.findings).contains("hunter2"));
+    let text = text.replace("htps", "https").replace("\"hunter2\" }", "\"https://hunter2\" }");
+    let reading = read(&text.replace("x://", "socks5://"), folder.path());
+    let job = reading.jobs.unwrap();
+    assert!(!format!("{job:?}").contains("hunter2"));
+}

@@ -1,0 +1,26 @@
+//! Jobs files, right and wrong.
+
+mod mistakes;
+mod whole;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{Reading, parse};
+use crate::schedule::zone::Zones;
+
+/// A folder with the scripts `s.rhai` and `scripts/nightly.rhai`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("scripts")).unwrap();
+    for script in ["s.rhai", "scripts/nightly.rhai"] {
+        std::fs::write(folder.path().join(script), "print(1);").unwrap();
+    }
+    folder
+}
+
+fn read(text: &str, folder: &Path) -> Reading {
+    let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+    parse(text.to_owned(), &folder.join("portolan.toml"), &Zones::bundled(), now)
+}

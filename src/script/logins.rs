@@ -1,0 +1,268 @@
+//! The file in which curl, lftp and wget look up logins: `~/.netrc` (security class C23).
+//!
+//! A password goes to the host and user that its entry names, and to nobody else: where the entry of a host has none,
+//! or another user, no other entry is looked at.
+
+use std::{io::ErrorKind, path::Path};
+
+use super::netrc;
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{secret::Secret, site::Site},
+    limits::NETRC_BYTES_MAX,
+};
+
+/// Who logs in where nobody else is named.
+const NOBODY: &str = "anonymous";
+
+/// The logins of one file, in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Netrc(Vec<Entry>);
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    /// The host; nothing for `default`.
+    machine: Option<String>,
+    login: Option<String>,
+    password: Option<Secret>,
+    account: Option<Secret>,
+}
+
+impl Netrc {
+    /// Reads `path`, which must be a file that only its owner may read: us, or root.
+    pub fn read(path: &Path) -> Outcome<Self> {
+        let text = netrc::read_private(path, NETRC_BYTES_MAX)?
+            .ok_or_else(|| Fault::local("read the logins", path, ErrorKind::NotFound.into()))?;
+        Self::parse(&text).map_err(|why| Fault::invalid(why).at(path.to_string_lossy()))
+    }
+
+    /// Reads the text of such a file; what is wrong with it is told by its line and never repeated.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut reader = Reader::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            reader.line(line).map_err(|why| format!("line {number} {why}"))?;
+        }
+        match reader.wanted {
+            None => Ok(Self(reader.entries)),
+            Some(word) => Err(format!("it ends where `{word}` wants a value")),
+        }
+    }
+
+    /// Completes the login of `site`, if it has no password and this file knows its host.
+    pub fn complete(&self, site: &mut Site) -> Outcome<()> {
+        let named = |entry: &&Entry| {
+            entry.machine.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(&site.host))
+        };
+        let mut entries: Vec<_> = self.0.iter().filter(named).collect();
+        let is_named = !entries.is_empty();
+        if !is_named {
+            entries = self.0.iter().filter(|entry| entry.machine.is_none()).take(1).collect();
+        }
+        if site.password.is_some() || entries.is_empty() {
+            return Ok(());
+        }
+        let is_open = site.user == NOBODY;
+        let fits = |entry: &&&Entry| is_open || entry.login.as_ref() == Some(&site.user);
+        let entry = match entries.iter().find(fits) {
+            Some(entry) => entry,
+            // Whoever is no one's default logs in as the script says.
+            None if !is_named => return Ok(()),
+            None => return Err(missing(site, "the netrc file has no entry for that user")),
+        };
+        let Some(password) = &entry.password else {
+            return Err(missing(site, "the netrc file has no password for it"));
+        };
+        if let Some(login) = &entry.login {
+            site.user.clone_from(login);
+        }
+        site.password = Some(password.clone());
+        if site.account.is_none() {
+            site.account.clone_from(&entry.account);
+        }
+        Ok(())
+    }
+}
+
+fn missing(site: &Site, why: &str) -> Fault {
+    Fault::invalid(format!("no login as `{}`: {why}", site.user)).on(&site.host)
+}
+
+/// Words that have a value behind them.
+const KEYS: [&str; 4] = ["machine", "login", "password", "account"];
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    entries: Vec<Entry>,
+    /// The word whose value comes next, on this line or a later one.
+    wanted: Option<&'static str>,
+    /// Whether the lines are those of a macro, up to an empty one.
+    in_macro: bool,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> Result<(), &'static str> {
+        if line.chars().any(|c| c.is_control() && c != '\t') {
+            return Err("has a control character");
+        }
+        if self.in_macro {
+            self.in_macro = !line.trim().is_empty();
+            return Ok(());
+        }
+        let mut rest = line.trim_start();
+        while !rest.is_empty() {
+            if let Some(key) = self.wanted.take() {
+                let (value, after) = value(rest)?;
+                self.set(key, value)?;
+                rest = after.trim_start();
+                continue;
+            }
+            let word = rest.split_whitespace().next().unwrap_or_default();
+            rest = rest.strip_prefix(word).unwrap_or_default().trim_start();
+            match word {
+                // Only where no value stands: a password may begin with it.
+                comment if comment.starts_with('#') => return Ok(()),
+                "default" => self.entries.push(Entry::default()),
+                "macdef" => {
+                    self.in_macro = true;
+                    return Ok(());
+                }
+                _ => {
+                    let key = KEYS.into_iter().find(|key| *key == word);
+                    self.wanted = Some(key.ok_or("has a word that is no part of a netrc file")?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: String) -> Result<(), &'static str> {
+        if key == "machine" {
+            self.entries.push(Entry { machine: Some(value), ..Entry::default() });
+            return Ok(());
+        }
+        let entry = self.entries.last_mut().ok_or("comes before any `machine`")?;
+        match key {
+            "login" => entry.login = Some(value),
+            "password" => entry.password = Some(Secret::new(value)),
+            _ => entry.account = Some(Secret::new(value)),
+        }
+        Ok(())
+    }
+}
+
+/// A value, plain or in quotes with `\` before what stands for itself; and the rest of the line.
+fn value(text: &str) -> Result<(String, &str), &'static str> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        return Ok((word.to_owned(), text.strip_prefix(word).unwrap_or_default()));
+    };
+    let mut value = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return Ok((value, chars.as_str())),
+            '\\' => value.extend(chars.next()),
+            c => value.push(c),
+        }
+    }
+    Err("has a quote that is never closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    const FILE: &str = "
+# Mine.
+machine ftp.example.org login anna password #1st
+machine FTP.example.org
+    login bert password \"two \\\"words\\\"\" account books
+macdef init
+machine trap login x password y
+
+machine open.example.org login carl
+machine any.example.org password alone
+default login guest password me@example.org
+";
+
+    fn login(text: &str, user: &str, host: &str) -> Outcome<(String, Option<String>)> {
+        let mut site = Site::new(host);
+        user.clone_into(&mut site.user);
+        Netrc::parse(text).unwrap().complete(&mut site)?;
+        Ok((site.user, site.password.map(|password| password.reveal().to_owned())))
+    }
+
+    #[test]
+    fn a_host_and_its_user_have_their_own_password() {
+        for (user, host, wanted) in [
+            ("anonymous", "ftp.example.org", ("anna", "#1st")),
+            ("anna", "ftp.example.org", ("anna", "#1st")),
+            ("bert", "ftp.example.org", ("bert", "two \"words\"")),
+            ("anonymous", "any.example.org", ("anonymous", "alone")),
+            ("anonymous", "trap", ("guest", "me@example.org")),
+            ("guest", "elsewhere", ("guest", "me@example.org")),
+        ] {
+            let found = login(FILE, user, host).unwrap();
+            assert_eq!((found.0.as_str(), found.1.as_deref().unwrap()), wanted, "{user}@{host}");
+        }
+        assert_eq!(login(FILE, "anna", "elsewhere").unwrap(), ("anna".into(), None));
+        assert_eq!(login("", "anna", "elsewhere").unwrap(), ("anna".into(), None));
+    }
+
+    #[test]
+    fn s63_no_password_is_taken_from_another_entry() {
+        for (user, host) in [
+            ("mallory", "ftp.example.org"),
+            ("carl", "open.example.org"),
+            ("anonymous", "open.example.org"),
+            ("carl", "any.example.org"),
+        ] {
+            let fault = login(FILE, user, host).unwrap_err();
+            assert!(fault.message.starts_with("no login as `"), "{fault}");
+        }
+        let empty = login("default", "anonymous", "h").unwrap_err();
+        assert!(empty.message.contains("has no password"), "{empty}");
+        // What the script or the URL says stands.
+        let mut site = Site::new("ftp.example.org");
+        site.password = Some(Secret::new("mine"));
+        Netrc::parse(FILE).unwrap().complete(&mut site).unwrap();
+        assert_eq!((site.user.as_str(), site.password.unwrap().reveal()), ("anonymous", "mine"));
+    }
+
+    #[test]
+    fn s63_what_is_wrong_is_told_by_its_line_and_not_repeated() {
+        for (text, why) in [
+            ("machine h login a password hunter\u{7}2", "line 1 has a control character"),
+            ("machine h\nlogin a password hun\0ter2", "line 2 has a control character"),
+            ("login a password hunter2", "line 1 comes before any `machine`"),
+            ("machine h hunter2", "line 1 has a word that is no part of a netrc file"),
+            ("machine h password \"hunter2", "line 1 has a quote that is never closed"),
+            ("machine h password", "it ends where `password` wants a value"),
+        ] {
+            assert_eq!(Netrc::parse(text).unwrap_err(), why);
+        }
+    }
+
+    #[test]
+    fn s63_only_a_file_that_nobody_else_may_read_or_lay_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netrc");
+        std::fs::write(&file, FILE).unwrap();
+        let set = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        set(0o600);
+        assert_eq!(Netrc::read(&file).unwrap().0.len(), 5);
+        for mode in [0o640, 0o604, 0o620] {
+            set(mode);
+            assert!(Netrc::read(&file).unwrap_err().message.contains("chmod 600"));
+        }
+        set(0o600);
+        let link = folder.path().join("link");
+        symlink(&file, &link).unwrap();
+        Netrc::read(&link).unwrap_err();
+        assert!(Netrc::read(folder.path()).unwrap_err().message.contains("this is none"));
+        Netrc::read(&folder.path().join("gone")).unwrap_err();
+    }
+}
