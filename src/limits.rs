@@ -120,6 +120,10 @@ pub const SCRIPT_MODULES_MAX: usize = 32;
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).
 pub const SCRIPT_STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Time in which a server must list a folder for the completion of a name: after that the key does nothing.
+pub const COMPLETION_TIME_MAX: Duration = Duration::from_secs(3);
+/// Lines that the prompt remembers.
+pub const PROMPT_LINES_KEPT_MAX: usize = 1_000;
 /// Bytes that one script may print.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Tries of `retry` in a script.
@@ -142,6 +146,13 @@ pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
+
+/// Mirrors of which the files are remembered; the one not seen for longest gives way.
+pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
+pub const MIRROR_NOTE_FILES: usize = 256;
+/// A file of this machine that was written so shortly ago may be written again without a new time.
+pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
 
 /// Time to wait for another process that writes the store; that takes milliseconds, unless the other has come to a halt.
 pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,6 +1,7 @@
-//! What runs remember of servers: ftp's wish for a memory, granted by the store.
+//! What runs remember of servers and of mirrors: ftp's wishes for a memory, granted by the store.
 
 use std::{
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -9,13 +10,16 @@ use crate::{
     clock::Clock,
     fault::Outcome,
     ftp::{
+        base::{Base, BaseMemory, Pair, Sides, hash_text, path_bytes, path_text, read_hash},
         data::route::Step,
+        listing::Modified,
         memory::{Known, Place, RouteMemory},
         site::Mode,
     },
     observe::{Level, Observer},
     store::{
         self, Store,
+        bases::{self, FileRow},
         routes::{Key, Route},
     },
 };
@@ -120,6 +124,55 @@ impl RouteMemory for Memory {
     }
 }
 
+impl BaseMemory for Memory {
+    fn base(&self, sides: &Sides) -> Base {
+        let read = |store: &mut Store| {
+            let mut base = Base::new();
+            store.base(&mirror(sides), |path, row| {
+                // A row of another version is as good as none.
+                base.extend(path_bytes(&path).zip(pair(&row)));
+            })?;
+            Ok(base)
+        };
+        self.with(read).unwrap_or_default()
+    }
+
+    fn note(&self, sides: &Sides, changes: &[(Vec<u8>, Option<Pair>)]) {
+        let rows: Vec<_> =
+            changes.iter().map(|(path, pair)| (path_text(path), pair.map(row))).collect();
+        let rows = || rows.iter().map(|(path, row)| (path.clone(), row.as_ref()));
+        self.with(|store| store.note(&mirror(sides), rows(), self.clock.now()));
+    }
+}
+
+fn mirror(sides: &Sides) -> bases::Key {
+    bases::Key {
+        host: sides.host.clone(),
+        port: sides.port,
+        login: sides.user.clone(),
+        remote: path_text(sides.remote.as_bytes()),
+        local: path_text(sides.local.as_os_str().as_bytes()),
+    }
+}
+
+fn row(pair: Pair) -> FileRow {
+    FileRow {
+        hash: pair.hash.as_ref().map(hash_text).unwrap_or_default(),
+        local_size: pair.local_size,
+        local_us: pair.local_us,
+        remote_size: pair.remote_size,
+        remote_time: pair.remote_time.and_then(Modified::text).unwrap_or_default(),
+    }
+}
+
+fn pair(row: &FileRow) -> Option<Pair> {
+    let hash = if row.hash.is_empty() { None } else { Some(read_hash(&row.hash)?) };
+    let is_timed = !row.remote_time.is_empty();
+    let remote_time = if is_timed { Some(Modified::read(&row.remote_time)?) } else { None };
+    let FileRow { local_size, local_us, remote_size, .. } = *row;
+    Some(Pair { hash, local_size, local_us, remote_size, remote_time })
+}
+
 fn key(place: &Place) -> Key {
     let Place { host, port, user, protection, network } = place.clone();
     Key { host, port, login: user, network, protection: protection.into() }
@@ -130,7 +183,10 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::observe::{Event, Sink};
+    use crate::{
+        ftp::path::RemotePath,
+        observe::{Event, Sink},
+    };
 
     /// What is said, however little it matters.
     #[derive(Default)]
@@ -177,6 +233,38 @@ mod tests {
         assert_eq!(open().recall(&place()), Some(KNOWN));
         open().forget(&place(), Step::Port);
         assert_eq!(open().recall(&place()), None);
+    }
+
+    #[test]
+    fn the_base_of_a_mirror_comes_back_whole_and_for_no_other_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::standing_at(100);
+        let open = || Memory::named(folder.path(), Observer::default(), clock.clone());
+        let sides = |local: &str| Sides {
+            host: "a".into(),
+            port: 21,
+            user: "tester".into(),
+            remote: RemotePath::parse("/in").unwrap(),
+            local: local.into(),
+        };
+        let pair = |hash, time| Pair {
+            hash,
+            local_size: 3,
+            local_us: Some(-5),
+            remote_size: Some(3),
+            remote_time: Modified::read(time),
+        };
+        let pairs = [
+            (b"caf\xe9/100%".to_vec(), Some(pair(Some([7; 32]), "2026-02-11T14:22"))),
+            (b"b".to_vec(), Some(pair(None, ""))),
+        ];
+        open().note(&sides("/x"), &pairs);
+        let base = open().base(&sides("/x"));
+        assert_eq!(base.len(), 2);
+        for (path, pair) in &pairs {
+            assert_eq!(base.get(path).copied(), *pair);
+        }
+        assert_eq!(open().base(&sides("/y")), Base::new());
     }
 
     #[test]

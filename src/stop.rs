@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// A signal that is set once and then stays set. Clones share it.
+/// A signal that stays set until [`Stop::reset`]. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop {
     signal: Arc<watch::Sender<bool>>,
@@ -40,6 +40,11 @@ impl Stop {
     /// Sets the signal.
     pub fn set(&self) {
         self.signal.send_replace(true);
+    }
+
+    /// Takes the signal back, for a prompt: there Ctrl-C ends one command, and the next begins anew.
+    pub fn reset(&self) {
+        self.signal.send_replace(false);
     }
 
     /// Whether to stop now.

@@ -70,6 +70,11 @@ impl Common {
         self.json
     }
 
+    /// The folder for what outlives a run, where there is one.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.state.folder()
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
@@ -107,8 +112,10 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let memory = self.state.memory(&context.observer, &context.clock)?;
-        Ok(Context { memory, ..context })
+        let Some(memory) = self.state.memory(&context.observer, &context.clock)? else {
+            return Ok(context);
+        };
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), ..context })
     }
 
     /// The context of a command that shows what happens in its own way.
@@ -132,7 +139,13 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context { stop: Stop::new(), observer: Observer::new(sinks), clock, memory: None })
+        Ok(Context {
+            stop: Stop::new(),
+            observer: Observer::new(sinks),
+            clock,
+            memory: None,
+            bases: None,
+        })
     }
 
     /// The site of a URL on the command line; its path is left to the command.

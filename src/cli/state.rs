@@ -4,10 +4,7 @@ use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use crate::{
-    clock::Clock, fault::Outcome, ftp::memory::RouteMemory, memory::Memory, observe::Observer,
-    store,
-};
+use crate::{clock::Clock, fault::Outcome, memory::Memory, observe::Observer, store};
 
 /// Options for what outlives a run.
 #[derive(Debug, Args)]
@@ -28,7 +25,7 @@ impl State {
         &self,
         observer: &Observer,
         clock: &Clock,
-    ) -> Outcome<Option<Arc<dyn RouteMemory>>> {
+    ) -> Outcome<Option<Arc<Memory>>> {
         let (observer, clock) = (observer.clone(), clock.clone());
         if self.no_memory {
             return Ok(None);
@@ -45,6 +42,17 @@ impl State {
             return Ok(None);
         };
         Ok(Some(Arc::new(memory)))
+    }
+}
+
+impl State {
+    /// The folder for what a person typed at the prompt; nothing where nothing shall be kept.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        if self.no_memory {
+            return None;
+        }
+        let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
+        named.or_else(|| usual_folder(|name| env::var_os(name)))
     }
 }
 

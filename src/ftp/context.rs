@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::memory::RouteMemory;
+use super::{base::BaseMemory, memory::RouteMemory};
 use crate::{clock::Clock, observe::Observer, stop::Stop};
 
 /// Signal, events, time and memory of a run.
@@ -16,4 +16,6 @@ pub struct Context {
     pub clock: Clock,
     /// What earlier runs learnt of servers; without it each run begins with nothing.
     pub memory: Option<Arc<dyn RouteMemory>>,
+    /// What earlier mirrors left on both sides; without it they are compared by size and time.
+    pub bases: Option<Arc<dyn BaseMemory>>,
 }

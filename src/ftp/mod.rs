@@ -1,5 +1,6 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod base;
 pub mod context;
 pub mod control;
 pub mod data;
@@ -12,6 +13,7 @@ pub mod proxy;
 mod race;
 mod remove;
 pub mod reply;
+pub mod search;
 pub mod secret;
 pub mod secure;
 pub mod session;

@@ -10,6 +10,8 @@ use std::{
 
 use super::{
     crew::{Crew, Work},
+    hashed::Hashed,
+    ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     scan::place,
@@ -19,6 +21,8 @@ use crate::{
     fault::{Fault, Kind, Outcome},
     files::{Landing, Reading, Root},
     ftp::{
+        base::Pair,
+        path::RemotePath,
         session::Session,
         transfer::{Known, Moved, utc},
     },
@@ -29,17 +33,34 @@ use crate::{
 /// Does `plan`. A fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped,
 /// or when the folder of this machine cannot be opened.
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
+    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules);
     let mut crew = Crew::new(session, plan.rules.parallel);
-    let report = apply_with(&mut crew, plan).await;
+    let report = apply_with(&mut crew, plan, &mut ledger).await;
     crew.dismiss().await;
     report
 }
 
-pub(super) async fn apply_with(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Report> {
+pub(super) async fn apply_with(
+    crew: &mut Crew<'_>,
+    plan: &Plan,
+    ledger: &mut Ledger,
+) -> Outcome<Report> {
     let started = Instant::now();
-    let mut run = Run::new(plan);
+    ledger.learn(plan, crew.first()).await?;
+    let mut run = Run::new(plan, ledger);
+    let done = do_all(crew, plan, &mut run).await;
+    let Run { mut report, .. } = run;
+    // What was done stays known, however the run ended.
+    ledger.flush();
+    done?;
+    crew.first().route().clone_into(&mut report.route);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
     if !plan.is_empty() {
-        let tools = Tools { root: open(&plan.heading)?, plan };
+        let tools = Tools { root: open(&plan.heading)?, plan, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
             let is_up = plan.heading.direction == Direction::Up;
@@ -49,17 +70,14 @@ pub(super) async fn apply_with(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Repo
             }
             // What a session that the server threw out gave back is left to the others.
             while !run.waiting.is_empty() {
-                crew.run(&mut run, async |session: &mut Session, step: &&Step| {
+                crew.run(run, async |session: &mut Session, step: &&Step| {
                     tools.act(session, step).await
                 })
                 .await?;
             }
         }
     }
-    let mut report = run.report;
-    crew.first().route().clone_into(&mut report.route);
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    Ok(())
 }
 
 /// The folder of this machine; that of a download is made, since the user named it.
@@ -86,10 +104,15 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 struct Tools<'p> {
     root: Root,
     plan: &'p Plan,
+    /// Whether what both sides are now is of use to anybody.
+    keeps_pairs: bool,
 }
 
+/// What a step led to: a transfer, and what both sides of the file are now.
+type Found = Option<(Moved, Option<Pair>)>;
+
 impl Tools<'_> {
-    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Option<Moved>> {
+    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
@@ -97,12 +120,13 @@ impl Tools<'_> {
         let verb = match step.act {
             Act::Put(_) => {
                 let reading = Reading::open_in(&self.root, here)?;
-                return session.upload_file(reading, &there, keeps_times).await.map(Some);
+                return self.put(session, reading, &there).await.map(Some);
             }
             Act::Get(_) => {
                 let landing = Landing::begin_in(&self.root, here)?;
                 let known = Known { size: step.size, modified: utc(step.modified) };
-                return session.download(&there, landing, known, keeps_times).await.map(Some);
+                let moved = session.download(&there, landing, known, keeps_times).await?;
+                return Ok(Some((moved, self.pair_here(step, here))));
             }
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
@@ -114,6 +138,43 @@ impl Tools<'_> {
         let path = if is_up { there.to_string() } else { self.root.path().join(here).shown() };
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
+    }
+
+    async fn put(
+        &self,
+        session: &mut Session,
+        reading: Reading,
+        there: &RemotePath,
+    ) -> Outcome<(Moved, Option<Pair>)> {
+        let keeps_times = self.plan.rules.preserve_times;
+        if !self.keeps_pairs {
+            let moved = session.upload_file(reading, there, keeps_times).await?;
+            return Ok((moved, None));
+        }
+        let (size, modified) = (reading.size(), reading.modified());
+        let mut source = Hashed::new(reading);
+        let time = keeps_times.then_some(modified);
+        let moved = session.upload(&mut source, size, time, there).await?;
+        let pair = Pair {
+            hash: Some(source.hash()),
+            local_size: size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: moved.verified.then_some(size),
+            remote_time: moved.modified,
+        };
+        Ok((moved, Some(pair)))
+    }
+
+    /// What both sides of a file are that was fetched; nothing where it is gone again.
+    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
+        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
+        Some(Pair {
+            hash: None,
+            local_size: found.size,
+            local_us: Some(found.modified.as_microsecond()),
+            remote_size: step.size,
+            remote_time: step.modified,
+        })
     }
 }
 
@@ -137,8 +198,9 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 }
 
 /// A plan on its way.
-struct Run<'p> {
+struct Run<'p, 'l> {
     report: Report,
+    ledger: &'l mut Ledger,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -152,10 +214,11 @@ struct Run<'p> {
     failures: u32,
 }
 
-impl<'p> Run<'p> {
-    fn new(plan: &Plan) -> Self {
+impl<'p, 'l> Run<'p, 'l> {
+    fn new(plan: &Plan, ledger: &'l mut Ledger) -> Self {
         Self {
             report: plan.report(),
+            ledger,
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeSet::new(),
@@ -207,9 +270,9 @@ impl<'p> Run<'p> {
     }
 }
 
-impl<'p> Work for Run<'p> {
+impl<'p> Work for Run<'p, '_> {
     type Job = &'p Step;
-    type Found = Option<Moved>;
+    type Found = Found;
 
     fn next(&mut self) -> Option<&'p Step> {
         while let Some(step) = self.waiting.pop_front() {
@@ -224,21 +287,25 @@ impl<'p> Work for Run<'p> {
         self.waiting.push_front(step);
     }
 
-    fn done(&mut self, step: &'p Step, result: Outcome<Option<Moved>>) -> Outcome<()> {
+    fn done(&mut self, step: &'p Step, result: Outcome<Found>) -> Outcome<()> {
         match (result, step.act) {
             (Err(fault), _) if fault.kind == Kind::Interrupted => return Err(fault),
             (Err(fault), _) => {
                 self.fail(step, fault);
                 return Ok(());
             }
-            (Ok(Some(moved)), act) => {
+            (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
+                self.ledger.note(&step.path, pair);
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,
                     _ => self.report.uploaded += 1,
                 }
             }
-            (Ok(None), Act::DeleteFile | Act::DeleteFolder) => self.report.deleted += 1,
+            (Ok(None), Act::DeleteFile | Act::DeleteFolder) => {
+                self.report.deleted += 1;
+                self.ledger.note(&step.path, None);
+            }
             (Ok(None), _) => {}
         }
         self.failures = 0;

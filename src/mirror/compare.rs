@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, fmt};
 
 use super::{
-    plan::{Direction, Heading},
+    plan::Heading,
     rules::{Compare, Rules},
     tree::Node,
 };
@@ -30,6 +30,10 @@ pub enum Difference {
     Size,
     /// The times differ.
     Time,
+    /// The source has other bytes than in the last run.
+    Content,
+    /// The target has changed since the last run.
+    Drift,
     /// Neither can be told: size and time of one are not known.
     Unknown,
     /// Something else stands in its place, and goes first.
@@ -42,6 +46,8 @@ impl fmt::Display for Difference {
             Self::New => "new",
             Self::Size => "size differs",
             Self::Time => "time differs",
+            Self::Content => "content differs",
+            Self::Drift => "changed in the target",
             Self::Unknown => "size not known",
             Self::Replaced => "takes another's place",
         })
@@ -50,9 +56,7 @@ impl fmt::Display for Difference {
 
 /// Compares two files under one name.
 pub(super) fn compare(source: &Node, target: &Node, rules: &Rules, heading: &Heading) -> Judgement {
-    // MFMT sets whole seconds, whatever the server shows.
-    let unit_ns = if heading.direction == Direction::Up { 1_000_000_000 } else { 0 };
-    let order = source.order(target, unit_ns);
+    let order = source.order(target, heading.unit_ns());
     let is_same_size = source.size.zip(target.size).map(|(one, two)| one == two);
     let judgement = judge(is_same_size, order, rules.compare, heading.keeps_times);
     match judgement {
@@ -93,9 +97,12 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::ftp::{
-        listing::{Modified, Precision},
-        path::RemotePath,
+    use crate::{
+        ftp::{
+            listing::{Modified, Precision},
+            path::RemotePath,
+        },
+        mirror::plan::Direction,
     };
 
     fn file(size: u64, ms: i64, precision: Precision) -> Node {

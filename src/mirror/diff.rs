@@ -3,42 +3,60 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    compare::{Difference, Judgement, compare},
+    compare::{Difference, Judgement},
     plan::{Act, Counts, Direction, Heading, Plan, Step},
     rules::Rules,
     scan::place,
+    three::{Change, Drift, Say, Three},
     tree::{Node, NodeKind, Survey, Tree, above, parent},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    ftp::base::{Base, Pair},
     observe::visible::visible,
 };
 
 /// Files above which a plan may not delete more than half.
 const FEW_FILES: usize = 10;
+/// Changed files that an error names.
+const CONFLICTS_NAMED: usize = 5;
 
-/// Lists the steps that make `target` like `source`; fails with `guard` when it would delete too much of it.
-pub fn plan(source: &Survey, target: &Survey, heading: Heading, rules: Rules) -> Outcome<Plan> {
-    let mut diff = Diff::new(&source.tree, &target.tree, &heading, &rules);
+/// Lists the steps that make `target` like `source`, as both have changed since `base`; without one as they are. Fails
+/// with `guard` when it would delete too much of the target, and where `rules` say so when the target has changed.
+pub fn plan(
+    source: &Survey,
+    target: &Survey,
+    base: Option<&Base>,
+    heading: Heading,
+    rules: Rules,
+) -> Outcome<Plan> {
+    let three = Three::new(base, &heading, &rules);
+    let mut diff = Diff::new(&source.tree, &target.tree, three, &heading, &rules);
     if rules.delete {
         diff.delete();
     }
     diff.counts.skipped += source.left_out.len() as u64;
     diff.copy();
-    diff.guard()?;
+    diff.guard(base)?;
+    diff.agree()?;
+    if source.faults.is_empty() && target.faults.is_empty() {
+        diff.forget(base);
+    }
     let mut faults = source.faults.clone();
     if rules.delete {
         faults.extend(target.faults.iter().cloned());
     }
     faults.append(&mut diff.faults);
     let (steps, counts) = (diff.steps(), diff.counts);
-    Ok(Plan { heading, rules, steps, counts, faults })
+    let (drift, learnt) = (diff.drift, diff.learnt);
+    Ok(Plan { heading, rules, steps, counts, faults, drift, learnt })
 }
 
 /// A difference on its way.
 struct Diff<'a> {
     source: &'a Tree,
     target: &'a Tree,
+    three: Three<'a>,
     heading: &'a Heading,
     rules: &'a Rules,
     counts: Counts,
@@ -51,13 +69,24 @@ struct Diff<'a> {
     blocked: BTreeSet<&'a [u8]>,
     folders: BTreeSet<&'a [u8]>,
     files: Vec<Step>,
+    drift: Vec<Drift>,
+    /// Of these, how many nobody has the say about.
+    conflicts: usize,
+    learnt: Vec<(Vec<u8>, Option<Pair>)>,
 }
 
 impl<'a> Diff<'a> {
-    fn new(source: &'a Tree, target: &'a Tree, heading: &'a Heading, rules: &'a Rules) -> Self {
+    fn new(
+        source: &'a Tree,
+        target: &'a Tree,
+        three: Three<'a>,
+        heading: &'a Heading,
+        rules: &'a Rules,
+    ) -> Self {
         Self {
             source,
             target,
+            three,
             heading,
             rules,
             counts: Counts::default(),
@@ -67,6 +96,9 @@ impl<'a> Diff<'a> {
             blocked: BTreeSet::new(),
             folders: BTreeSet::new(),
             files: Vec::new(),
+            drift: Vec::new(),
+            conflicts: 0,
+            learnt: Vec::new(),
         }
     }
 
@@ -90,7 +122,7 @@ impl<'a> Diff<'a> {
                     continue;
                 }
             };
-            if !(is_extra && is_whole) {
+            if !(is_extra && is_whole) || act == Act::DeleteFile && !self.may_go(path, node) {
                 staying.insert(parent(path));
                 continue;
             }
@@ -100,6 +132,19 @@ impl<'a> Diff<'a> {
             self.deletes.push((path, act));
         }
         self.counts.deletes = self.deletes.len() as u64;
+    }
+
+    /// Whether a file that is not in the source may go: not where it has changed since, and changes are kept.
+    fn may_go(&mut self, path: &[u8], node: &Node) -> bool {
+        let Some((change, say)) = self.three.extra(path, node) else { return true };
+        self.drifted(path, change, say);
+        self.counts.skipped += u64::from(say == Say::Kept);
+        say == Say::Overwritten
+    }
+
+    fn drifted(&mut self, path: &[u8], change: Change, say: Say) {
+        self.conflicts += usize::from(say == Say::Nobody);
+        self.drift.push(Drift { path: path.to_vec(), change, kept: say != Say::Overwritten });
     }
 
     /// Finds what goes to the target.
@@ -123,12 +168,31 @@ impl<'a> Diff<'a> {
 
     fn copy_file(&mut self, path: &'a [u8], node: &Node) {
         let difference = match self.target.get(path) {
-            None => Difference::New,
+            None => match self.three.removed(path) {
+                None => Difference::New,
+                Some(say) => {
+                    self.drifted(path, Change::Removed, say);
+                    if say != Say::Overwritten {
+                        return self.leave(Judgement::Kept);
+                    }
+                    Difference::New
+                }
+            },
             Some(_) if self.replaced.contains(path) => Difference::Replaced,
             Some(target) if target.kind == NodeKind::File => {
-                match compare(node, target, self.rules, self.heading) {
+                let verdict = self.three.both(path, node, target);
+                if let Some((change, say)) = verdict.drift {
+                    self.drifted(path, change, say);
+                }
+                match verdict.judgement {
                     Judgement::Differs(difference) => difference,
-                    judgement => return self.leave(judgement),
+                    judgement => {
+                        if judgement != Judgement::Kept {
+                            let learnt = self.three.learnt(path, node, target);
+                            self.learnt.extend(learnt.map(|pair| (path.to_vec(), Some(pair))));
+                        }
+                        return self.leave(judgement);
+                    }
                 }
             }
             Some(target) => return self.conflict(path, node, target),
@@ -197,8 +261,15 @@ impl<'a> Diff<'a> {
     }
 
     /// Fails when so much goes that a mistake is likelier than a wish (S53, S54).
-    fn guard(&self) -> Outcome<()> {
+    fn guard(&self, base: Option<&Base>) -> Outcome<()> {
         let deletes = self.deletes.len();
+        let known_before = base.map_or(0, Base::len);
+        if self.source.files() == 0 && known_before > 0 && self.rules.delete {
+            let message = format!(
+                "the source has no files, and had {known_before} in the last run: is it mounted? Nothing was changed"
+            );
+            return Err(Fault::new(Kind::Guard, Side::Here, message));
+        }
         if deletes == 0 {
             return Ok(());
         }
@@ -216,6 +287,30 @@ impl<'a> Diff<'a> {
         };
         let message = format!("{message}: nothing was changed");
         Err(Fault::new(Kind::Guard, Side::Here, message))
+    }
+
+    /// Fails where the target has changed and nobody is to win.
+    fn agree(&self) -> Outcome<()> {
+        if self.conflicts == 0 {
+            return Ok(());
+        }
+        let first = self.drift.iter().filter(|drift| drift.kept).take(CONFLICTS_NAMED);
+        let named: Vec<_> = first.map(|drift| visible(&drift.path)).collect();
+        let (count, named) = (self.conflicts, named.join(", "));
+        let message = format!(
+            "{count} files of the target changed since the last run ({named}), and `on_conflict` is \"fail\": nothing \
+             was changed"
+        );
+        Err(Fault::new(Kind::Refused, Side::Here, message))
+    }
+
+    /// What neither side has any more, the base need not know either.
+    fn forget(&mut self, base: Option<&Base>) {
+        let is_gone =
+            |path: &[u8]| self.source.get(path).is_none() && self.target.get(path).is_none();
+        let gone = base.into_iter().flatten().filter(|(path, _)| is_gone(path));
+        let gone: Vec<_> = gone.map(|(path, _)| (path.clone(), None)).collect();
+        self.learnt.extend(gone);
     }
 
     /// All steps in their order.

@@ -6,6 +6,7 @@
 //! diff     two trees to a plan, pure                compare  two files
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
 //! crew     several sessions at one heap of work     doubt    a second opinion before deletes here
+//! three    what changed since the last run          ledger   where that is kept
 //! ```
 //!
 //! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
@@ -19,10 +20,13 @@ mod crew;
 mod diff;
 mod doubt;
 mod filter;
+mod hashed;
+mod ledger;
 pub mod plan;
 pub mod report;
 mod rules;
 mod scan;
+mod three;
 mod tree;
 
 #[cfg(test)]
@@ -33,8 +37,9 @@ pub use compare::Difference;
 pub use diff::plan;
 pub use filter::{Filter, Part};
 pub use plan::{Act, Counts, Direction, Heading, Plan, Step};
-pub use rules::{Compare, Rules};
+pub use rules::{Compare, OnConflict, Rules};
 pub use scan::Role;
+pub use three::{Change, Drift};
 pub use tree::{Node, NodeKind, Survey, Tree, Why};
 
 use crate::{
@@ -43,6 +48,7 @@ use crate::{
     observe::{Level, Observer, visible::visible},
 };
 use crew::Crew;
+use ledger::Ledger;
 use report::Report;
 
 /// Makes the folder `remote` of the server like the folder `local` of this machine; only says how, if `dry_run`.
@@ -91,8 +97,9 @@ pub async fn plan_down(
 
 async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> Outcome<Plan> {
     let filter = rules.check()?;
+    let ledger = Ledger::of(session, &heading, rules);
     let mut crew = Crew::new(session, rules.parallel);
-    let plan = plan_with(&mut crew, heading, rules, filter).await;
+    let plan = plan_with(&mut crew, heading, rules, filter, &ledger).await;
     crew.dismiss().await;
     plan
 }
@@ -108,10 +115,14 @@ async fn mirror(
     let started = std::time::Instant::now();
     let filter = rules.check()?;
     let heading = Heading::of(session, direction, local, remote, rules)?;
+    let mut ledger = Ledger::of(session, &heading, rules);
     let mut crew = Crew::new(session, rules.parallel);
     let work = async {
-        let plan = plan_with(&mut crew, heading, rules, filter).await?;
-        if dry_run { Ok(plan.report()) } else { apply::apply_with(&mut crew, &plan).await }
+        let plan = plan_with(&mut crew, heading, rules, filter, &ledger).await?;
+        if dry_run {
+            return Ok(plan.report());
+        }
+        apply::apply_with(&mut crew, &plan, &mut ledger).await
     };
     let report = work.await;
     crew.dismiss().await;
@@ -125,6 +136,7 @@ async fn plan_with(
     heading: Heading,
     rules: &Rules,
     filter: Filter,
+    ledger: &Ledger,
 ) -> Outcome<Plan> {
     let (here_role, there_role) = match heading.direction {
         Direction::Up => (Role::Source, Role::Target),
@@ -132,14 +144,21 @@ async fn plan_with(
     };
     let context = crew.first().context().clone();
     let filter = Arc::new(filter);
+    let base = ledger.load();
     // Reading a disk would hold up the sessions, which share this thread.
     let here = tokio::task::spawn_blocking({
         let (local, filter) = (heading.local.clone(), Arc::clone(&filter));
         let stop = context.stop.clone();
-        move || scan::local(&local, &filter, here_role, &stop)
+        move || {
+            let mut here = scan::local(&local, &filter, here_role, &stop)?;
+            if let Some(base) = &base {
+                hashed::settle(&mut here, &local, base, &stop)?;
+            }
+            Ok::<_, Fault>((here, base))
+        }
     });
     let there = scan::remote(crew, &heading.remote, &filter, there_role).await;
-    let here = here.await.map_err(|error| {
+    let (here, base) = here.await.map_err(|error| {
         Fault::new(Kind::Local, Side::Here, "the folder could not be scanned").because(error)
     })??;
     let there = there?;
@@ -147,7 +166,7 @@ async fn plan_with(
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),
     };
-    let mut plan = plan(source, target, heading, rules.clone())?;
+    let mut plan = plan(source, target, base.as_ref(), heading, rules.clone())?;
     doubt::settle(crew, &mut plan).await?;
     tell(&context.observer, &plan, source, target);
     Ok(plan)
@@ -160,6 +179,9 @@ fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey) {
     }
     for fault in &plan.faults {
         observer.say(Level::Error, fault.to_string());
+    }
+    for drift in &plan.drift {
+        observer.say(Level::Warn, drift.to_string());
     }
     if plan.counts.by_size > 0 {
         let text = format!(

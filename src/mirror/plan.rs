@@ -2,10 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{compare::Difference, report::Report, rules::Rules};
+use super::{compare::Difference, report::Report, rules::Rules, three::Drift};
 use crate::{
     fault::Fault,
-    ftp::{listing::Modified, path::RemotePath},
+    ftp::{base::Pair, listing::Modified, path::RemotePath},
     observe::{size_text, visible::visible},
 };
 
@@ -29,6 +29,16 @@ pub struct Heading {
     pub remote: RemotePath,
     /// Whether files in the target get the time that they have in the source.
     pub keeps_times: bool,
+}
+
+impl Heading {
+    /// Times that are less apart are the same: MFMT sets whole seconds, whatever the server shows.
+    pub(super) const fn unit_ns(&self) -> i128 {
+        match self.direction {
+            Direction::Up => 1_000_000_000,
+            Direction::Down => 0,
+        }
+    }
 }
 
 /// What is done to one path.
@@ -89,6 +99,10 @@ pub struct Plan {
     pub counts: Counts,
     /// What fails whatever is done: names in each other's way, folders that could not be listed.
     pub faults: Vec<Fault>,
+    /// What has changed in the target since the last run.
+    pub drift: Vec<Drift>,
+    /// What the base is to learn from the scans alone.
+    pub learnt: Vec<(Vec<u8>, Option<Pair>)>,
 }
 
 impl Plan {
@@ -110,6 +124,7 @@ impl Plan {
             failed: self.faults.len() as u64,
             errors: self.faults.clone(),
             plan: self.lines(),
+            drift: self.drift.iter().map(ToString::to_string).collect(),
             ..Report::default()
         }
     }

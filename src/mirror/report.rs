@@ -35,6 +35,8 @@ pub struct Report {
     pub errors: Vec<Fault>,
     /// What was planned, a line a step.
     pub plan: Vec<String>,
+    /// What has changed in the target since the last run, a line each.
+    pub drift: Vec<String>,
     /// The way that carried the data: `epsv`, `pasv`, `eprt` or `port`.
     pub route: String,
 }
@@ -71,6 +73,7 @@ impl Report {
             "unverified": self.unverified,
             "errors": errors,
             "plan": self.plan,
+            "drift": self.drift,
             "route": self.route,
         })
     }

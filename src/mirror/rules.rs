@@ -9,7 +9,8 @@ use crate::{
 /// How two files are held to be the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compare {
-    /// The best that costs no transfer: size and time.
+    /// What changed since the last run, where that is remembered: content here, size and time there. Else size and
+    /// time.
     #[default]
     Auto,
     /// Size alone.
@@ -36,6 +37,20 @@ impl Compare {
     }
 }
 
+/// Who wins where the target has changed since the last run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The source: the target becomes like it.
+    #[default]
+    Source,
+    /// The target's change stays.
+    Keep,
+    /// The newer file; the target's where times cannot be compared.
+    Newer,
+    /// Nobody: nothing at all is done.
+    Fail,
+}
+
 /// What is to be done, and what not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -55,6 +70,8 @@ pub struct Rules {
     pub preserve_times: bool,
     /// Whether a file of the target stays unless that of the source is newer.
     pub newer_only: bool,
+    /// Who wins where the target has changed since the last run.
+    pub on_conflict: OnConflict,
 }
 
 impl Default for Rules {
@@ -68,6 +85,7 @@ impl Default for Rules {
             parallel: 1,
             preserve_times: true,
             newer_only: false,
+            on_conflict: OnConflict::default(),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
 };
 
+use jiff::Timestamp;
+
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::listing::{Modified, Precision},
+    ftp::listing::Modified,
     limits::ENTRIES_MAX,
     observe::visible::visible,
 };
@@ -26,6 +28,10 @@ pub enum NodeKind {
 }
 
 /// One file or folder of a tree.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is another thing that a scan may know or not"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
     /// What it is.
@@ -42,6 +48,8 @@ pub struct Node {
     pub shows_hidden: bool,
     /// For a folder: whether it holds things that take no part, so that it cannot go.
     pub holds_more: bool,
+    /// For a file: whether its bytes are known to be those of what it is compared with.
+    pub same_content: bool,
 }
 
 impl Node {
@@ -60,6 +68,7 @@ impl Node {
             listed: false,
             shows_hidden: false,
             holds_more: false,
+            same_content: false,
         }
     }
 
@@ -76,19 +85,9 @@ impl Node {
         else {
             return None;
         };
-        let unit_ns = unit_ns.max(ns(one_precision.max(two_precision)));
+        let unit_ns = unit_ns.max(one_precision.max(two_precision).nanoseconds());
         let apart_ns = one.as_nanosecond() - two.as_nanosecond();
         Some(if apart_ns.abs() < unit_ns { Ordering::Equal } else { apart_ns.cmp(&0) })
-    }
-}
-
-/// How much a time of this precision may be off.
-const fn ns(precision: Precision) -> i128 {
-    match precision {
-        Precision::Millisecond => 1_000_000,
-        Precision::Second => 1_000_000_000,
-        Precision::Minute => 60 * 1_000_000_000,
-        Precision::Day => 24 * 3600 * 1_000_000_000,
     }
 }
 
@@ -148,6 +147,13 @@ impl Tree {
         self.nodes.iter().filter(|(path, _)| !path.is_empty()).map(|(path, node)| (&path[..], node))
     }
 
+    /// Says that the bytes of the file `path` are those of what it is compared with.
+    pub fn set_same_content(&mut self, path: &[u8]) {
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.same_content = true;
+        }
+    }
+
     /// How many files it has.
     pub fn files(&self) -> usize {
         self.nodes.values().filter(|node| node.kind == NodeKind::File).count()
@@ -194,6 +200,14 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(parent(path)) {
             node.holds_more = true;
         }
+    }
+}
+
+/// The time of a node, where it is one that can be compared with ours.
+pub(super) fn utc(node: &Node) -> Option<Timestamp> {
+    match node.modified {
+        Some(Modified::Utc(time, _)) => Some(time),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::Write,
+    io::{self, Write},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -68,10 +68,15 @@ impl<O: Write> Bars<O> {
     }
 
     /// Shows a line above those that run.
-    fn say(&self, weight: Weight, line: String) {
+    fn say(&self, weight: Weight, line: String, is_quiet: bool) {
         let line = if self.is_coloured { coloured(weight, line) } else { line };
-        // A terminal that has gone away must not end the work.
-        self.screen.println(line).ok();
+        if is_quiet {
+            // With its end, which a line above others gets from them: a prompt may come next.
+            self.screen.suspend(|| write_line(&mut io::stderr(), &line));
+        } else {
+            // A terminal that has gone away must not end the work.
+            self.screen.println(line).ok();
+        }
     }
 }
 
@@ -81,7 +86,7 @@ impl<O: Write + Send> Sink for Bars<O> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let transfer = state.running.follow(event);
         if let Some(line) = state.held.before(event) {
-            self.say(Weight::Failure, line);
+            self.say(Weight::Failure, line, state.sum.is_none());
         }
         match event {
             Event::TransferStarted { id, .. } => state.begin(*id, &self.screen),
@@ -106,12 +111,12 @@ impl<O: Write + Send> Sink for Bars<O> {
                 state.clear();
                 let summary = self.tally.summary(*took);
                 if !summary.is_empty() {
-                    self.say(Weight::Notice, summary);
+                    self.say(Weight::Notice, summary, true);
                 }
             }
             _ => {
                 if let Some((weight, line)) = words(event, transfer.as_ref()) {
-                    self.say(weight, line);
+                    self.say(weight, line, state.sum.is_none());
                 }
             }
         }

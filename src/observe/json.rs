@@ -264,7 +264,7 @@ mod tests {
             Event::Printed { text: "one\ntwo".into() },
             Event::RunDone { fault: None, took },
         ];
-        let fault = r#"{"kind":"protocol","side":"server","message":"two replies","code":0,"host":"ftp.example.org","path":null,"may_retry":true}"#;
+        let fault = r#"{"kind":"protocol","side":"server","message":"two replies","code":0,"name":null,"host":"ftp.example.org","path":null,"may_retry":true}"#;
         assert_eq!(
             lines(&events),
             [

@@ -81,6 +81,8 @@ impl Counts {
         let transfer = self.running.follow(event);
         let numbers = &mut self.numbers;
         match event {
+            // At a prompt one run follows the other.
+            Event::RunStarted { .. } => *self = Self::default(),
             Event::TransferDone { bytes, verified, .. } => {
                 let verb = transfer.as_ref().map(|transfer| transfer.verb);
                 if let Some(transfer) = &transfer {

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod imports;
 pub mod options;
 mod overlay;
+pub mod prompt;
 pub mod raise;
 pub mod remote;
 pub mod rules;

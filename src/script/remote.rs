@@ -54,10 +54,18 @@ impl Remote {
         work: impl AsyncFnOnce(&mut Session, &Run) -> Outcome<T>,
     ) -> RhaiResultOf<T> {
         let run = Run::of(ctx)?;
+        self.within(&run, work).or_raise(ctx)
+    }
+
+    /// Does `work` with the session on the thread of `run`.
+    pub fn within<T>(
+        &self,
+        run: &Run,
+        work: impl AsyncFnOnce(&mut Session, &Run) -> Outcome<T>,
+    ) -> Outcome<T> {
         let mut session = self.lock();
-        let open = session.as_mut().ok_or_else(|| self.closed());
-        let result = open.and_then(|session| run.wait(work(session, &run)));
-        result.or_raise(ctx)
+        let open = session.as_mut().ok_or_else(|| self.closed())?;
+        run.wait(work(open, run))
     }
 
     /// What `look` sees of the session without asking the server; nothing when it is closed.
@@ -68,13 +76,17 @@ impl Remote {
     /// Ends the session; a second time does nothing.
     pub fn close(&self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<()> {
         let run = Run::of(ctx)?;
+        self.close_within(&run).or_raise(ctx)
+    }
+
+    /// The same without a script.
+    pub fn close_within(&self, run: &Run) -> Outcome<()> {
         let session = self.lock().take();
         let Some(session) = session else { return Ok(()) };
-        let closed = run.wait(async {
+        run.wait(async {
             session.close().await;
             Ok(())
-        });
-        closed.or_raise(ctx)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Session>> {

@@ -106,14 +106,14 @@ pub struct Run {
     pub context: Context,
     /// What it was started with.
     pub settings: Settings,
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
     budget: Budget,
     /// Why it must end, beside the signal to stop.
     over: OnceLock<Fault>,
     partial: AtomicBool,
-    folders: Mutex<Vec<TempDir>>,
+    folders: Arc<Mutex<Vec<TempDir>>>,
 }
 
 impl std::fmt::Debug for Run {
@@ -123,6 +123,43 @@ impl std::fmt::Debug for Run {
 }
 
 impl Run {
+    /// A run that has not begun, on the thread that shall carry it.
+    pub fn new(settings: Settings, context: &Context) -> Outcome<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            let message = format!("cannot start the machinery for connections: {error}");
+            Fault::new(Kind::Local, Side::Here, message)
+        })?;
+        Ok(Self::of_parts(settings, context.clone(), Arc::new(runtime), Arc::default()))
+    }
+
+    /// A run after this one, with limits of its own: its connections and its folders stay.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        Self::of_parts(settings, context, Arc::clone(&self.runtime), Arc::clone(&self.folders))
+    }
+
+    fn of_parts(
+        settings: Settings,
+        context: Context,
+        runtime: Arc<Runtime>,
+        folders: Arc<Mutex<Vec<TempDir>>>,
+    ) -> Self {
+        let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
+        Self {
+            context,
+            settings,
+            runtime,
+            overlay,
+            printed: AtomicUsize::new(0),
+            budget: Budget::new(),
+            over: OnceLock::new(),
+            partial: AtomicBool::new(false),
+            folders,
+        }
+    }
+
     /// The run that a call belongs to.
     pub fn of(ctx: &NativeCallContext<'_>) -> RhaiResultOf<Arc<Self>> {
         let run = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Self>>());
@@ -233,6 +270,11 @@ impl Run {
         self.partial.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a mirror left files undone.
+    pub fn is_partial(&self) -> bool {
+        self.partial.load(Ordering::Relaxed)
+    }
+
     /// A new folder that is gone when the run is over.
     pub fn temporary_folder(&self) -> Outcome<PathBuf> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
@@ -278,37 +320,21 @@ fn on_this_thread(
     settings: Settings,
     context: &Context,
 ) -> Result<Ended, Box<Failure>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        let message = format!("cannot start the machinery for connections: {error}");
-        Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
-    })?;
-    let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
-    let run = Arc::new(Run {
-        context: context.clone(),
-        settings,
-        runtime,
-        overlay,
-        printed: AtomicUsize::new(0),
-        budget: Budget::new(),
-        over: OnceLock::new(),
-        partial: AtomicBool::new(false),
-        folders: Mutex::new(Vec::new()),
-    });
+    let run = Run::new(settings, context).map_err(|fault| Box::new(Failure::from(fault)))?;
+    let run = Arc::new(run);
     // A panic in one function of ours must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
         let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
         ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
-        let is_partial = run.partial.load(Ordering::Relaxed);
-        Ok(if is_partial { Ended::InPart } else { Ended::Whole })
+        Ok(if run.is_partial() { Ended::InPart } else { Ended::Whole })
     }));
     result.unwrap_or_else(|_| Err(crashed()))
 }
 
 /// The fault of a run that met a bug of ours.
-fn crashed() -> Box<Failure> {
+pub(super) fn crashed() -> Box<Failure> {
     let message = "portolan itself failed (a bug): please report what it printed above";
     Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())
 }

@@ -3,6 +3,7 @@
 //! The only place that names the SQL library. The statements are those that PostgreSQL would take as well: numbered
 //! parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
 
+pub mod bases;
 pub mod routes;
 mod schema;
 

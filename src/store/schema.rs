@@ -25,6 +25,28 @@ const MIGRATIONS: &[&str] = &[
     )",
     // 2: the address that PASV announces.
     "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
+    // 3: what mirrors left on both sides. Local times are microseconds since 1970; those of servers are text that says
+    // how exactly they are known, empty where they are not.
+    "CREATE TABLE mirrors (
+        id BIGINT NOT NULL PRIMARY KEY,
+        host TEXT NOT NULL,
+        port BIGINT NOT NULL,
+        login TEXT NOT NULL,
+        remote TEXT NOT NULL,
+        local TEXT NOT NULL,
+        seen_at BIGINT NOT NULL,
+        UNIQUE (host, port, login, remote, local)
+    );
+    CREATE TABLE mirror_files (
+        mirror BIGINT NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        local_size BIGINT NOT NULL,
+        local_us BIGINT,
+        remote_size BIGINT,
+        remote_time TEXT NOT NULL,
+        PRIMARY KEY (mirror, path)
+    )",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
@@ -70,6 +92,8 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
+    const TABLES: [&str; 4] = ["migrations", "mirror_files", "mirrors", "routes"];
+
     fn tables(store: &Store) -> Vec<String> {
         let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
         let read = store.read(|connection| {
@@ -82,12 +106,12 @@ mod tests {
     fn each_step_is_taken_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
-        assert_eq!(tables(&store), ["migrations", "routes"]);
+        assert_eq!(tables(&store), TABLES);
         let more = [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "DROP TABLE a"]].concat();
         for _ in 0..2 {
             climb(&mut store, &more).unwrap();
             assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
-            assert_eq!(tables(&store), ["migrations", "routes"]);
+            assert_eq!(tables(&store), TABLES);
         }
     }
 
@@ -99,7 +123,7 @@ mod tests {
             [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "CREATE TABLE a (x BIGINT)"]].concat();
         let fault = climb(&mut store, &more).unwrap_err();
         assert!(fault.to_string().contains("table a already exists"), "{fault}");
-        assert_eq!(tables(&store), ["migrations", "routes"]);
+        assert_eq!(tables(&store), TABLES);
         assert_eq!(store.read(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
     }
 

@@ -23,5 +23,6 @@ mod rehearse;
 mod run;
 mod scripts;
 mod secrets;
+mod shell;
 mod support;
 mod tidy;

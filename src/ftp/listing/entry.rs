@@ -40,6 +40,18 @@ pub enum Precision {
     Day,
 }
 
+impl Precision {
+    /// How much a time of this precision may be off.
+    pub const fn nanoseconds(self) -> i128 {
+        match self {
+            Self::Millisecond => 1_000_000,
+            Self::Second => 1_000_000_000,
+            Self::Minute => 60 * 1_000_000_000,
+            Self::Day => 24 * 3600 * 1_000_000_000,
+        }
+    }
+}
+
 /// When an entry was last changed, as well as the server said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modified {

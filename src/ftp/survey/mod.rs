@@ -308,6 +308,7 @@ impl<'a> Probe<'a> {
             clock: outer.clock.clone(),
             // What is under test is looked at, not remembered.
             memory: None,
+            bases: None,
         };
         Self { site, options, outer, inner }
     }

@@ -33,6 +33,8 @@ pub struct Moved {
     pub verified: bool,
     /// How long it took.
     pub took: Duration,
+    /// The time that the file has on the server since, where it told.
+    pub modified: Option<Modified>,
 }
 
 /// What is known of a remote file before it is fetched.
@@ -96,6 +98,7 @@ impl Session {
         let remote = self.absolute(remote)?;
         let mut temporary = remote.parent().join(temporary_name().as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let mut time = None;
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {
@@ -110,7 +113,8 @@ impl Session {
                 let message = format!("{sent} bytes were read where {size} were expected");
                 return Err(Fault::new(Kind::Local, Side::Here, message));
             }
-            let verified = self.verify(&temporary, size, modified).await?;
+            let verified;
+            (verified, time) = self.verify(&temporary, size, modified).await?;
             self.put_in_place(&temporary, &remote).await?;
             self.see_name(&remote).await?;
             Ok((sent, verified))
@@ -119,7 +123,8 @@ impl Session {
         if result.is_err() {
             self.sweep(&temporary).await;
         }
-        self.end(id, started, &remote, result)
+        let moved = self.end(id, started, &remote, result)?;
+        Ok(Moved { modified: time, ..moved })
     }
 
     /// Appends `source` to `remote`.
@@ -188,7 +193,7 @@ impl Session {
         match result {
             Ok((bytes, verified)) => {
                 self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
-                Ok(Moved { bytes, verified, took })
+                Ok(Moved { bytes, verified, took, modified: None })
             }
             Err(fault) => {
                 let fault = fault.at(path.to_string()).on(&self.site.host);

@@ -5,23 +5,34 @@ use jiff::Timestamp;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
-    ftp::{control::Command, listing::time_val, path::RemotePath, reply::Reply, session::Session},
+    ftp::{
+        control::Command,
+        listing::{Modified, parse_time_val, time_val},
+        path::RemotePath,
+        reply::Reply,
+        session::Session,
+    },
     limits::SWEEP_TIME_MAX,
 };
 
 impl Session {
-    /// Whether the server has all of `size` bytes under the temporary name; sets its time as well.
+    /// Whether the server has all of `size` bytes under the temporary name, and the time of it there, which is
+    /// `modified` where it can be set.
     pub(super) async fn verify(
         &mut self,
         temporary: &RemotePath,
         size: u64,
         modified: Option<Timestamp>,
-    ) -> Outcome<bool> {
+    ) -> Outcome<(bool, Option<Modified>)> {
         let mut commands = vec![Command::path("SIZE", temporary)];
         if let Some(time) = modified {
             commands.push(self.time_command(temporary, time)?);
         }
+        commands.push(Command::path("MDTM", temporary));
         let replies = self.ask_all(&commands).await?;
+        let time = replies.last().filter(|reply| reply.code == 213);
+        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+        let time = time.map(|(time, precision)| Modified::Utc(time, precision));
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -33,7 +44,7 @@ impl Session {
                     format!("the server has {told} of {size} bytes, though it said all was well");
                 Err(Fault::new(Kind::DataConnection, Side::Server, message))
             }
-            told => Ok(told.is_some()),
+            told => Ok((told.is_some(), time)),
         }
     }
 

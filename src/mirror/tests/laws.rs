@@ -70,7 +70,7 @@ fn survey(tree: Tree) -> Survey {
 fn plan_of(source: &Tree, target: &Tree, rules: &Rules) -> Option<Plan> {
     let (local, direction) = (PathBuf::from("/here"), Direction::Up);
     let heading = Heading { direction, local, remote: remote("/in"), keeps_times: true };
-    plan(&survey(source.clone()), &survey(target.clone()), heading, rules.clone()).ok()
+    plan(&survey(source.clone()), &survey(target.clone()), None, heading, rules.clone()).ok()
 }
 
 /// Does a plan to a model of the target, and sees that each step can be done when its turn comes.

@@ -5,12 +5,15 @@ mod faults;
 mod guards;
 mod hostile;
 mod laws;
+mod table;
+mod three;
 
 use std::{
     ffi::OsStr,
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,6 +29,8 @@ use crate::{
         session::{Context, Session},
         site::Site,
     },
+    memory::Memory,
+    observe::Observer,
     rehearse::{
         Plan, Server, Setup,
         tree::{Change, Snapshot},
@@ -64,6 +69,7 @@ pub(super) struct Bench {
     scratch: tempfile::TempDir,
     pub(super) server: Server,
     site: Site,
+    remembers: bool,
 }
 
 impl Bench {
@@ -84,7 +90,7 @@ impl Bench {
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
         site.reply_timeout = Duration::from_secs(3);
-        Self { scratch, server, site }
+        Self { scratch, server, site, remembers: false }
     }
 
     /// The local folder that is mirrored.
@@ -107,7 +113,22 @@ impl Bench {
     }
 
     pub(super) async fn session(&self) -> Session {
-        Session::open(self.site.clone(), Context::default()).await.unwrap()
+        let mut context = Context::default();
+        if self.remembers {
+            let memory = Memory::named(&self.state(), Observer::default(), Clock::System);
+            context.bases = Some(Arc::new(memory));
+        }
+        Session::open(self.site.clone(), context).await.unwrap()
+    }
+
+    /// The same bench with a memory between runs.
+    pub(super) fn remembering(self) -> Self {
+        Self { remembers: true, ..self }
+    }
+
+    /// Where that is.
+    pub(super) fn state(&self) -> PathBuf {
+        self.scratch.path().join("state")
     }
 
     pub(super) async fn up(&self, rules: &Rules) -> Outcome<Report> {

@@ -118,6 +118,49 @@ pub mod functions {
         Ok(listing.entries.iter().map(|entry| Dynamic::from(names.text(&entry.name))).collect())
     }
 
+    /// Everything below folder `folder`, in all its folders: maps as in `list`, and `path` besides. Links are named,
+    /// not followed. Raises `not_found`, and `guard` where a listing was not complete.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let files = site.find("/pub").filter(|entry| entry.kind == "file");
+    /// print(`${files.len()} files`);
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn find(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        folder: &str,
+    ) -> RhaiResultOf<Array> {
+        let folder = path(&ctx, site, folder)?;
+        let names = site.names();
+        let found = site.with(&ctx, async |session, _| session.search(&folder, None).await)?;
+        let maps = found.iter().map(|one| {
+            let mut map = map(&one.entry, names);
+            map.insert("path".into(), names.text(one.path.as_bytes()).into());
+            Dynamic::from_map(map)
+        });
+        Ok(maps.collect())
+    }
+
+    /// The paths of the files that match a pattern such as `/pub/*.csv` or `/pub/**/*.csv`, sorted.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// for path in site.glob("/outbox/*.csv") { site.get(path, "in/"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn glob(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        pattern: &str,
+    ) -> RhaiResultOf<Array> {
+        let pattern = path(&ctx, site, pattern)?;
+        let names = site.names();
+        let found = site.with(&ctx, async |session, _| session.glob(&pattern).await)?;
+        Ok(found.iter().map(|path| names.text(path.as_bytes()).into()).collect())
+    }
+
     /// What is known of one file or folder, as in `list`. Raises `not_found`.
     ///
     /// ```rhai

@@ -8,7 +8,7 @@ use crate::{
     fault::Outcome,
     ftp::session::Session,
     limits::{ENTRIES_MAX, PARALLEL_MAX},
-    mirror::{self, Compare, Plan as Steps, Rules, report::Report},
+    mirror::{self, Compare, OnConflict, Plan as Steps, Rules, report::Report},
     script::{
         options::MIRROR,
         raise::{Raise, RhaiResultOf},
@@ -30,7 +30,7 @@ fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)>
 
 fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
     let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["trash", "staged", "resume", "follow_links", "on_conflict", "rate_limit"])?;
+    options.not_yet(&["trash", "staged", "resume", "follow_links", "rate_limit"])?;
     options.flag("verify")?;
     let usual = Rules { parallel, ..Rules::default() };
     let compare = [
@@ -38,6 +38,12 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         ("size", Compare::Size),
         ("size_time", Compare::SizeTime),
         ("checksum", Compare::Checksum),
+    ];
+    let on_conflict = [
+        ("source", OnConflict::Source),
+        ("keep", OnConflict::Keep),
+        ("newer", OnConflict::Newer),
+        ("fail", OnConflict::Fail),
     ];
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
     let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
@@ -52,6 +58,7 @@ fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
         parallel: parallel.and_then(|count| u16::try_from(count).ok()).unwrap_or(usual.parallel),
         preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
+        on_conflict: options.choice("on_conflict", &on_conflict)?.unwrap_or(usual.on_conflict),
     };
     Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
 }

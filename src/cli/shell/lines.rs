@@ -1,0 +1,189 @@
+//! Where the lines of the prompt come from: a person at a terminal, or a pipe.
+
+use std::{
+    borrow::Cow,
+    io::{self, BufRead},
+    path::PathBuf,
+};
+
+use rustyline::{
+    ColorMode, CompletionType, Config, Context, Editor, Helper,
+    completion::{Completer, Pair},
+    error::ReadlineError,
+    highlight::{CmdKind, Highlighter},
+    hint::Hinter,
+    history::FileHistory,
+    validate::{ValidationContext, ValidationResult, Validator},
+};
+
+use super::history::may_keep;
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::secret::Secret,
+    limits::PROMPT_LINES_KEPT_MAX,
+    script::prompt::{self, Prompt, Reader},
+};
+
+/// Lines, one piece of script after the other.
+pub(super) enum Lines {
+    Typed { editor: Box<Editor<Keys, FileHistory>>, history: Option<PathBuf> },
+    Piped(io::Lines<io::StdinLock<'static>>),
+}
+
+impl Lines {
+    /// Lines that a person types, with what was typed before in `history`.
+    pub(super) fn typed(history: Option<PathBuf>) -> Outcome<Self> {
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .history_ignore_space(true)
+            .max_history_size(PROMPT_LINES_KEPT_MAX)
+            .map(rustyline::config::Builder::build);
+        let mut editor = config.and_then(Editor::with_config).map_err(|error| trouble(&error))?;
+        if let Some(file) = &history
+            && let Err(error) = editor.load_history(file)
+        {
+            tracing::debug!(target: "portolan", "no history: {error}");
+        }
+        Ok(Self::Typed { editor: Box::new(editor), history })
+    }
+
+    /// Lines of standard input.
+    pub(super) fn piped() -> Self {
+        Self::Piped(io::stdin().lock().lines())
+    }
+
+    /// Whether a person types them.
+    pub(super) const fn are_typed(&self) -> bool {
+        matches!(self, Self::Typed { .. })
+    }
+
+    /// The next line, with those that it goes on in; nothing at the end.
+    pub(super) fn next(&mut self, prompt: &Prompt) -> Outcome<Option<String>> {
+        let text = match self {
+            Self::Typed { editor, .. } => typed(editor, prompt)?,
+            Self::Piped(lines) => piped(lines, prompt)?,
+        };
+        if let Some(text) = &text {
+            self.keep(text);
+        }
+        Ok(text)
+    }
+
+    fn keep(&mut self, text: &str) {
+        let Self::Typed { editor, history: Some(file) } = self else { return };
+        if text.trim().is_empty() || !may_keep(text) {
+            return;
+        }
+        let kept = editor.add_history_entry(text).and_then(|_| editor.append_history(file));
+        if let Err(error) = kept {
+            tracing::debug!(target: "portolan", "not kept in the history: {error}");
+        }
+    }
+}
+
+fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Outcome<Option<String>> {
+    editor.set_helper(Some(Keys { completer: prompt.completer(), reader: prompt.reader() }));
+    loop {
+        match editor.readline(&format!("{}> ", prompt.title())) {
+            Ok(line) => return Ok(Some(line)),
+            Err(ReadlineError::Eof) => return Ok(None),
+            // What was begun is thrown away.
+            Err(ReadlineError::Interrupted) => {}
+            Err(error) => return Err(trouble(&error)),
+        }
+    }
+}
+
+fn piped(
+    lines: &mut io::Lines<io::StdinLock<'static>>,
+    prompt: &Prompt,
+) -> Outcome<Option<String>> {
+    let reader = prompt.reader();
+    let mut text: Option<String> = None;
+    for line in lines {
+        let line = line.map_err(|error| Fault::local("read standard input", "-", error))?;
+        let whole = text.map_or_else(|| line.clone(), |text| format!("{text}\n{line}"));
+        if !reader.is_unfinished(&whole) {
+            return Ok(Some(whole));
+        }
+        text = Some(whole);
+    }
+    // A pipe that ends in the midst of something: reading it will say what is missing.
+    Ok(text)
+}
+
+fn trouble(error: &ReadlineError) -> Fault {
+    Fault::new(Kind::Local, Side::Here, format!("cannot read from this terminal: {error}"))
+}
+
+/// What Tab does, and Enter.
+pub(super) struct Keys {
+    completer: Option<prompt::Completer>,
+    reader: Reader,
+}
+
+impl Completer for Keys {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let before = line.get(..position).unwrap_or_default();
+        let (start, found) =
+            self.completer.as_ref().map(|one| one.candidates(before)).unwrap_or_default();
+        let pair = |one: prompt::Candidate| Pair { display: one.shown, replacement: one.text };
+        Ok((start, found.into_iter().map(pair).collect()))
+    }
+}
+
+impl Highlighter for Keys {}
+impl Hinter for Keys {
+    type Hint = String;
+}
+impl Validator for Keys {
+    fn validate(&self, typed: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let goes_on = self.reader.is_unfinished(typed.input());
+        Ok(if goes_on { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+    }
+}
+impl Helper for Keys {}
+
+/// Asks for the password of `user` without showing what is typed; nothing where nothing was typed.
+pub(super) fn ask_password(user: &str, host: &str) -> Outcome<Option<Secret>> {
+    let config = Config::builder().auto_add_history(false).color_mode(ColorMode::Forced).build();
+    let editor = Editor::<Hidden, FileHistory>::with_config(config);
+    let mut editor = editor.map_err(|error| trouble(&error))?;
+    editor.set_helper(Some(Hidden));
+    match editor.readline(&format!("password of {user} on {host}: ")) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty()).map(Secret::new)),
+        Err(ReadlineError::Eof | ReadlineError::Interrupted) => {
+            Err(Fault::new(Kind::Interrupted, Side::Here, "interrupted"))
+        }
+        Err(error) => Err(trouble(&error)),
+    }
+}
+
+/// Shows nothing of what is typed.
+struct Hidden;
+
+impl Highlighter for Hidden {
+    fn highlight<'l>(&self, _: &'l str, _: usize) -> Cow<'l, str> {
+        Cow::Borrowed("")
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        true
+    }
+}
+
+impl Completer for Hidden {
+    type Candidate = String;
+}
+impl Hinter for Hidden {
+    type Hint = String;
+}
+impl Validator for Hidden {}
+impl Helper for Hidden {}

@@ -1,0 +1,175 @@
+//! `portolan shell`: a prompt on a session.
+
+mod history;
+mod lines;
+
+use std::io::{self, IsTerminal};
+
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::lines::Lines;
+use super::{
+    common::{Common, runtime},
+    exit, report,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{session::Context, url::Url},
+    limits::{SCRIPT_STACK_BYTES, STOP_TIME_MAX},
+    script::{
+        prompt::{Answer, Prompt, Trouble},
+        run::{JobFacts, Settings},
+    },
+    stop::Stop,
+};
+
+/// What `portolan shell` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct Args {
+    /// The server, such as ftpes://me@ftp.example.org/pub
+    url: String,
+}
+
+const HELP: &str = "\
+At the prompt: ls, cd, get, put, mget, mput, mirror, rm, mv, mkdir, cat, lcd and others (`help` lists them), and script:
+`site` is the session. Tab completes names, Ctrl-C ends a command, Ctrl-D the prompt.
+
+Lines may come through a pipe as well; then the first that fails ends it, with the exit code of `portolan run`:
+
+    printf 'cd /outbox\\nmget *.csv\\n' | portolan shell ftpes://me@ftp.example.org";
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let is_watched = io::stdin().is_terminal();
+    let prepared = || -> Outcome<_> {
+        let url = Url::parse(&args.url)?;
+        let mut password = common.password()?;
+        let site = common.site(&url)?;
+        if is_watched && site.password.is_none() && site.user != "anonymous" {
+            password = lines::ask_password(&site.user, &site.host)?;
+        }
+        let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
+        let overrides = common.overrides()?;
+        let settings = Settings { overrides, password, job, ..Settings::default() };
+        Ok((url, settings, common.context()?))
+    };
+    let (url, settings, context) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(fault) if fault.kind == Kind::Interrupted => return exit::INTERRUPTED,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let history =
+        common.state_folder().filter(|_| is_watched).and_then(|folder| history::file(&folder));
+    let stop = context.stop.clone();
+    attended(&stop, is_watched, move || {
+        let lines = if is_watched { Lines::typed(history) } else { Ok(Lines::piped()) };
+        match lines {
+            Ok(lines) => talk(lines, &url, settings, &context),
+            Err(fault) => report::fault(&fault),
+        }
+    })
+}
+
+/// Takes line after line until there are no more. On a terminal an error is shown and the next line taken; a pipe ends
+/// at the first, since what follows may rely on it.
+fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u8 {
+    let mut prompt = match Prompt::open(url, settings, context) {
+        Ok(prompt) => prompt,
+        Err(fault) => return report::fault(&fault),
+    };
+    let mut code = exit::DONE;
+    loop {
+        let line = match lines.next(&prompt) {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(fault) => {
+                code = report::fault(&fault);
+                break;
+            }
+        };
+        match prompt.answer(&line) {
+            Ok(Answer::Done) => {}
+            Ok(Answer::End) => break,
+            Err(trouble) => {
+                let found = show(&trouble, &line);
+                if !lines.are_typed() {
+                    code = found;
+                    break;
+                }
+            }
+        }
+    }
+    let is_partial = prompt.is_partial();
+    if let Err(fault) = prompt.close() {
+        tracing::debug!(target: "portolan", "the session did not end well: {fault}");
+    }
+    if code == exit::DONE && is_partial && !lines.are_typed() { exit::IN_PART } else { code }
+}
+
+/// Shows what is wrong with `line` as `portolan run` would, and gives the code for it.
+fn show(trouble: &Trouble, line: &str) -> u8 {
+    match trouble {
+        Trouble::Failed(failure) => report::failure(failure, Some(line)),
+        Trouble::Wrong(findings) => {
+            report::findings(findings, &|_| Some(line.to_owned()));
+            exit::SCRIPT
+        }
+    }
+}
+
+/// Does `work` on a thread of its own, with the stack of a script. Ctrl-C asks what runs to stop; without a person it
+/// ends everything, as SIGTERM does.
+fn attended(stop: &Stop, is_watched: bool, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(fault) => return report::fault(&fault),
+    };
+    let signals = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)))
+    };
+    let terminal = tcgetattr(io::stdin()).ok();
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().stack_size(SCRIPT_STACK_BYTES);
+    let thread = thread.name("prompt".into()).spawn(move || {
+        let code = work();
+        if done.send(code).is_err() {
+            tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");
+        }
+    });
+    if let Err(error) = thread {
+        let message = format!("cannot start a thread: {error}");
+        return report::fault(&Fault::new(Kind::Local, Side::Here, message));
+    }
+    runtime.block_on(async {
+        let Ok((mut interrupt, mut terminate)) = signals else {
+            return ended.await.unwrap_or(exit::BUG);
+        };
+        loop {
+            tokio::select! {
+                code = &mut ended => return code.unwrap_or(exit::BUG),
+                _ = interrupt.recv() => stop.set(),
+                _ = terminate.recv() => {
+                    stop.set();
+                    break;
+                }
+            }
+            if !is_watched {
+                break;
+            }
+        }
+        let code = tokio::time::timeout(STOP_TIME_MAX, ended).await;
+        // Whoever waits for a key leaves the terminal in its own state.
+        if let Some(before) = &terminal
+            && let Err(error) = tcsetattr(io::stdin(), OptionalActions::Now, before)
+        {
+            tracing::debug!(target: "portolan", "the terminal stays as it is: {error}");
+        }
+        match code {
+            Ok(Ok(code)) => code,
+            _ => exit::INTERRUPTED,
+        }
+    })
+}

@@ -1,0 +1,149 @@
+//! What is below a folder of a server: all of it, or what matches a pattern such as `/pub/**/*.csv`.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+use globset::GlobBuilder;
+
+use super::{
+    listing::{Entry, EntryKind},
+    path::RemotePath,
+    session::Session,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{DEPTH_MAX, ENTRIES_MAX},
+};
+
+/// What marks a name as a pattern.
+const WILD: &[u8] = b"*?[{\\";
+
+/// Something below a folder.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its path: that of the folder as it was asked for, and what leads on from there.
+    pub path: RemotePath,
+    /// What the listing says of it.
+    pub entry: Entry,
+}
+
+impl Session {
+    /// Everything below `folder`, at most `levels` folders deep; a folder stands before what is in it. Links are
+    /// named and not followed. Fails where a listing is not complete: what is not seen must not be taken for absent.
+    pub async fn search(
+        &mut self,
+        folder: &RemotePath,
+        levels: Option<usize>,
+    ) -> Outcome<Vec<Found>> {
+        let deepest = levels.unwrap_or(DEPTH_MAX).min(DEPTH_MAX);
+        let mut found: Vec<Found> = Vec::new();
+        let mut folders = vec![(folder.clone(), 1)];
+        while let Some((folder, depth)) = folders.pop() {
+            let mut listing = self.list(&folder).await?;
+            let is_too_large = found.len() + listing.entries.len() > ENTRIES_MAX;
+            if !listing.complete || is_too_large || depth > DEPTH_MAX {
+                let message = if listing.complete {
+                    "it is too deep or too large to be searched"
+                } else {
+                    "its listing is not complete, so that nothing can be said of what is in it"
+                };
+                return Err(Fault::new(Kind::Guard, Side::Server, message).at(folder.to_string()));
+            }
+            listing.entries.sort_by(|one, other| one.name.cmp(&other.name));
+            let first_folder = folders.len();
+            for entry in listing.entries {
+                let path = below(&folder, &entry.name)?;
+                if entry.kind == EntryKind::Dir && depth < deepest {
+                    folders.push((path.clone(), depth + 1));
+                }
+                found.push(Found { path, entry });
+            }
+            // The last is taken first: they come in the order of their names.
+            folders.get_mut(first_folder..).unwrap_or_default().reverse();
+        }
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(found)
+    }
+
+    /// The files and links whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans folders,
+    /// `[a-z]` and `{a,b}` choose. A folder that is not there has no matches.
+    pub async fn glob(&mut self, pattern: &RemotePath) -> Outcome<Vec<RemotePath>> {
+        let (base, wanted) = split(pattern)?;
+        let text = String::from_utf8_lossy(wanted.as_bytes()).into_owned();
+        let matcher = GlobBuilder::new(&text)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| {
+                let message = format!("cannot read the pattern `{pattern}`: {}", error.kind());
+                Fault::invalid(message).because(error)
+            })?
+            .compile_matcher();
+        let is_open = text.contains("**") || text.contains('{');
+        let levels = (!is_open).then(|| text.split('/').count());
+        let found = match self.search(&base, levels).await {
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(Vec::new()),
+            found => found?,
+        };
+        let skipped = match base.as_bytes() {
+            b"." => 0,
+            base if base.ends_with(b"/") => base.len(),
+            base => base.len() + 1,
+        };
+        let is_wanted = |one: &Found| {
+            let below = one.path.as_bytes().get(skipped..).unwrap_or_default();
+            one.entry.kind != EntryKind::Dir && matcher.is_match(OsStr::from_bytes(below))
+        };
+        Ok(found.into_iter().filter(is_wanted).map(|one| one.path).collect())
+    }
+}
+
+/// Whether `path` is a pattern and not a plain name.
+pub fn is_pattern(path: &[u8]) -> bool {
+    path.iter().any(|byte| WILD.contains(byte))
+}
+
+/// The entry `name` of `folder`, without a `./` that nobody wrote.
+fn below(folder: &RemotePath, name: &[u8]) -> Outcome<RemotePath> {
+    if folder.as_bytes() == b"." {
+        super::path::component(name)?;
+        return RemotePath::parse(name);
+    }
+    folder.join(name)
+}
+
+/// The folder where the search begins, and the pattern below it.
+fn split(pattern: &RemotePath) -> Outcome<(RemotePath, RemotePath)> {
+    let bytes = pattern.as_bytes();
+    let wild = bytes.iter().position(|byte| WILD.contains(byte)).unwrap_or(bytes.len());
+    let plain = bytes.get(..wild).unwrap_or_default();
+    let Some(slash) = plain.iter().rposition(|byte| *byte == b'/') else {
+        return Ok((RemotePath::parse(".")?, pattern.clone()));
+    };
+    let wanted = RemotePath::parse(bytes.get(slash + 1..).unwrap_or_default())?;
+    let base = bytes.get(..slash).filter(|base| !base.is_empty());
+    Ok((base.map_or_else(|| Ok(RemotePath::root()), RemotePath::parse)?, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_begins_in_the_last_folder_without_wildcards() {
+        for (pattern, base, wanted) in [
+            ("*.csv", ".", "*.csv"),
+            ("pub/*.csv", "pub", "*.csv"),
+            ("/pub/a/**/*.csv", "/pub/a", "**/*.csv"),
+            ("/*.csv", "/", "*.csv"),
+            ("/pub/plain.csv", "/pub", "plain.csv"),
+            ("plain.csv", ".", "plain.csv"),
+        ] {
+            let (found_base, found_wanted) = split(&RemotePath::parse(pattern).unwrap()).unwrap();
+            assert_eq!(
+                (found_base.as_bytes(), found_wanted.as_bytes()),
+                (base.as_bytes(), wanted.as_bytes()),
+                "{pattern}"
+            );
+        }
+        assert!(split(&RemotePath::parse("pub/").unwrap()).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! Three ways: what has changed since both sides of a file were the same, on which side, and who wins.
+
+use std::{cmp::Ordering, fmt};
+
+use super::{
+    compare::{Difference, Judgement, compare},
+    plan::{Direction, Heading},
+    rules::{Compare, OnConflict, Rules},
+    tree::{Node, utc},
+};
+use crate::{
+    ftp::base::{Base, Pair},
+    observe::visible::visible,
+};
+
+/// A change of the target that no mirror made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Which file.
+    pub path: Vec<u8>,
+    /// What became of it.
+    pub change: Change,
+    /// Whether it stays so.
+    pub kept: bool,
+}
+
+/// What became of a file of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It has other bytes, or another time.
+    Changed,
+    /// It came.
+    Added,
+    /// It went.
+    Removed,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.change {
+            Change::Changed => "changed in the target since the last run",
+            Change::Added => "added to the target since the last run",
+            Change::Removed => "removed from the target since the last run",
+        };
+        let then = match (self.kept, self.change) {
+            (true, _) => "kept so",
+            (false, Change::Changed) => "overwritten",
+            (false, Change::Added) => "deleted",
+            (false, Change::Removed) => "put back",
+        };
+        write!(f, "{}: {what}, {then}", visible(&self.path))
+    }
+}
+
+/// Who has the say about a change of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Say {
+    /// The target's change goes.
+    Overwritten,
+    /// It stays.
+    Kept,
+    /// Nobody: the run fails.
+    Nobody,
+}
+
+/// What is to become of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) judgement: Judgement,
+    /// What became of the target's, if that is known, and who has the say.
+    pub(super) drift: Option<(Change, Say)>,
+}
+
+/// Judges files by what both sides were; without a base by what they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Three<'a> {
+    base: Option<&'a Base>,
+    heading: &'a Heading,
+    rules: &'a Rules,
+}
+
+impl<'a> Three<'a> {
+    pub(super) fn new(base: Option<&'a Base>, heading: &'a Heading, rules: &'a Rules) -> Self {
+        let base = base.filter(|_| rules.compare == Compare::Auto);
+        Self { base, heading, rules }
+    }
+
+    /// What both sides were at `path`.
+    pub(super) fn pair(&self, path: &[u8]) -> Option<&'a Pair> {
+        self.base?.get(path)
+    }
+
+    /// A file that both sides have.
+    pub(super) fn both(&self, path: &[u8], source: &Node, target: &Node) -> Verdict {
+        let Some(pair) = self.pair(path) else {
+            let judgement = compare(source, target, self.rules, self.heading);
+            return Verdict { judgement, drift: None };
+        };
+        let (is_source_same, is_target_same) = match self.heading.direction {
+            Direction::Up => (is_local(pair, source), is_remote(pair, target)),
+            Direction::Down => (is_remote(pair, source), is_local(pair, target)),
+        };
+        let order = source.order(target, self.heading.unit_ns());
+        let is_same_size = source.size.is_some() && source.size == target.size;
+        let is_equal = is_same_size && order == Some(Ordering::Equal);
+        if is_source_same && is_target_same || !is_target_same && is_equal {
+            return Verdict { judgement: Judgement::Same, drift: None };
+        }
+        if !is_target_same {
+            let say = self.say(order);
+            let judgement = match say {
+                Say::Overwritten => self.unless_newer(Difference::Drift, order),
+                Say::Kept | Say::Nobody => Judgement::Kept,
+            };
+            let say =
+                if judgement == Judgement::Kept && say != Say::Nobody { Say::Kept } else { say };
+            return Verdict { judgement, drift: Some((Change::Changed, say)) };
+        }
+        let difference = match self.heading.direction {
+            _ if !is_same_size => Difference::Size,
+            Direction::Up => Difference::Content,
+            Direction::Down => Difference::Time,
+        };
+        Verdict { judgement: self.unless_newer(difference, order), drift: None }
+    }
+
+    /// A file that only the source has: whether somebody removed it from the target, and who has the say.
+    pub(super) fn removed(&self, path: &[u8]) -> Option<Say> {
+        self.pair(path)?;
+        // A file that is gone has no time: it is not newer.
+        Some(self.say(Some(Ordering::Greater)))
+    }
+
+    /// A file that only the target has and that would go: what became of it, if it is not as the last run left it.
+    pub(super) fn extra(&self, path: &[u8], target: &Node) -> Option<(Change, Say)> {
+        if self.base?.is_empty() {
+            return None;
+        }
+        let change = match (self.pair(path), self.heading.direction) {
+            (None, _) => Change::Added,
+            (Some(pair), Direction::Up) if is_remote(pair, target) => return None,
+            (Some(pair), Direction::Down) if is_local(pair, target) => return None,
+            _ => Change::Changed,
+        };
+        Some((change, self.say(None)))
+    }
+
+    /// What the base is to know of a file that is the same on both sides; nothing where it does already.
+    pub(super) fn learnt(&self, path: &[u8], source: &Node, target: &Node) -> Option<Pair> {
+        self.base?;
+        let (local, remote) = match self.heading.direction {
+            Direction::Up => (source, target),
+            Direction::Down => (target, source),
+        };
+        let before = self.pair(path);
+        let is_known = before.is_some_and(|pair| is_local(pair, local));
+        let remote_time = match (before.and_then(|pair| pair.remote_time), remote.modified) {
+            // The more exact of two that agree.
+            (Some(before), Some(now))
+                if before.agrees(now) == Some(true) && before.precision() <= now.precision() =>
+            {
+                Some(before)
+            }
+            (before, now) => now.or(before),
+        };
+        let pair = Pair {
+            hash: before.filter(|_| is_known).and_then(|pair| pair.hash),
+            local_size: local.size?,
+            local_us: Some(utc(local)?.as_microsecond()),
+            remote_size: remote.size,
+            remote_time,
+        };
+        (before != Some(&pair)).then_some(pair)
+    }
+
+    fn say(&self, order: Option<Ordering>) -> Say {
+        match self.rules.on_conflict {
+            OnConflict::Source => Say::Overwritten,
+            OnConflict::Newer if order == Some(Ordering::Greater) => Say::Overwritten,
+            // On times that cannot be compared no choice is made (S58).
+            OnConflict::Keep | OnConflict::Newer => Say::Kept,
+            OnConflict::Fail => Say::Nobody,
+        }
+    }
+
+    fn unless_newer(&self, difference: Difference, order: Option<Ordering>) -> Judgement {
+        if self.rules.newer_only && order != Some(Ordering::Greater) {
+            Judgement::Kept
+        } else {
+            Judgement::Differs(difference)
+        }
+    }
+}
+
+/// Whether a file of this machine has the bytes that it had.
+fn is_local(pair: &Pair, node: &Node) -> bool {
+    node.same_content
+        || node
+            .size
+            .zip(utc(node))
+            .is_some_and(|(size, time)| pair.is_local(size, time) == Some(true))
+}
+
+fn is_remote(pair: &Pair, node: &Node) -> bool {
+    pair.is_remote(node.size, node.modified)
+}

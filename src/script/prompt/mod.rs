@@ -1,0 +1,331 @@
+//! A prompt on a session: lines of script one after the other, and shortcuts for what is typed most.
+
+mod complete;
+mod shortcuts;
+mod shown;
+mod words;
+
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
+
+use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
+
+pub use self::complete::{Candidate, Completer};
+use self::shortcuts::Step;
+use super::{
+    check::{self, Finding, Level},
+    docs, engine,
+    raise::Failure,
+    remote::Remote,
+    run::{Run, Settings, crashed},
+    site::site_of,
+    source::Source,
+    value::Names,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{session::Context, session::Session, url::Url},
+    observe::{Event, visible::visible},
+};
+
+/// What lines are called in errors.
+const INPUT: &str = "input";
+
+/// What a line came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done; there may be more lines.
+    Done,
+    /// It is the last.
+    End,
+}
+
+/// Why a line came to nothing.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It failed while it ran, or could not be read.
+    Failed(Box<Failure>),
+    /// It calls what there is not, and was not begun.
+    Wrong(Vec<Finding>),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(Box::new(fault.into()))
+    }
+}
+
+/// A session, and what the lines so far have made.
+pub struct Prompt {
+    /// The run of the last line.
+    run: Arc<Run>,
+    scope: Scope<'static>,
+    /// The functions that lines have defined.
+    functions: AST,
+    /// The folder in which the session began.
+    start: String,
+    is_partial: bool,
+}
+
+impl Prompt {
+    /// Connects to `url`. The thread that does so must be the one that everything else is called on.
+    pub fn open(url: &Url, settings: Settings, context: &Context) -> Outcome<Self> {
+        let run = Run::new(settings, context)?;
+        let site = run.aim(site_of(url, &run.settings.overrides)?);
+        let session = run.wait(Session::open(site, run.context.clone()))?;
+        let remote = Remote::new(session);
+        let start = folder(&remote).unwrap_or_default();
+        let mut scope = engine::scope(&run.settings);
+        scope.push("site", remote);
+        let run = Arc::new(run);
+        Ok(Self { run, scope, functions: AST::empty(), start, is_partial: false })
+    }
+
+    /// Where the session is: `ftp.example.org:/pub`.
+    pub fn title(&self) -> String {
+        match self.site().map(|site| (visible(site.host()), folder(&site))) {
+            Some((host, Some(folder))) => format!("{host}:{}", visible(folder)),
+            _ => "(closed)".into(),
+        }
+    }
+
+    /// Whether a mirror left files undone in any line so far.
+    pub const fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// Does what `line` says, and tells who watches what came of it.
+    pub fn answer(&mut self, line: &str) -> Result<Answer, Trouble> {
+        self.run.context.stop.reset();
+        self.run = Arc::new(self.run.next());
+        let (observer, started) = (self.run.context.observer.clone(), Instant::now());
+        observer.tell(&Event::RunStarted { script: INPUT.into() });
+        let result = self.caught(line);
+        self.is_partial |= self.run.is_partial();
+        let fault = match &result {
+            Err(Trouble::Failed(failure)) => Some(failure.fault.clone()),
+            _ => None,
+        };
+        observer.tell(&Event::RunDone { fault, took: started.elapsed() });
+        result
+    }
+
+    /// A panic in one function of ours must end this line and nothing else.
+    fn caught(&mut self, line: &str) -> Result<Answer, Trouble> {
+        let work = AssertUnwindSafe(|| self.take(line));
+        std::panic::catch_unwind(work).unwrap_or_else(|_| Err(Trouble::Failed(crashed())))
+    }
+
+    fn take(&mut self, line: &str) -> Result<Answer, Trouble> {
+        if line.trim().is_empty() {
+            return Ok(Answer::Done);
+        }
+        let Some(shortcut) = shortcuts::of(line) else {
+            let value = self.script(line)?;
+            self.show(&value);
+            return Ok(Answer::Done);
+        };
+        match shortcut.read(line)? {
+            Step::Script(text) => {
+                let value = self.evaluate(&source(&text)).map_err(|mut failure| {
+                    // What it was made of is not what was typed.
+                    failure.place = None;
+                    failure.calls.clear();
+                    Trouble::Failed(failure)
+                })?;
+                self.show(&value);
+            }
+            Step::Start => {
+                if let Some(site) = self.site() {
+                    let start = site.names().path(&self.start)?;
+                    site.within(&self.run, async |session, _| session.cd(&start).await)?;
+                }
+            }
+            Step::Here(folder) => {
+                let folder = folder.or_else(|| std::env::var("HOME").ok());
+                let folder = folder.unwrap_or_else(|| "/".into());
+                std::env::set_current_dir(&folder)
+                    .map_err(|error| Fault::local("go there", &folder, error))?;
+            }
+            Step::WhereHere => {
+                let here = std::env::current_dir();
+                let here = here.map_err(|error| Fault::local("tell the folder", ".", error))?;
+                self.say(here.to_string_lossy().into_owned());
+            }
+            Step::Help(None) => self.say(shortcuts::help()),
+            Step::Help(Some(name)) => self.say(explained(&name)?),
+            Step::End => return Ok(Answer::End),
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The value of a piece of script, which is looked at first, as a script is before it runs.
+    fn script(&mut self, line: &str) -> Result<Dynamic, Trouble> {
+        let source = source(line);
+        let mut errors = self.check(line);
+        if !errors.is_empty() {
+            add_shortcut(&mut errors, line);
+            return Err(Trouble::Wrong(errors));
+        }
+        self.evaluate(&source).map_err(Trouble::Failed)
+    }
+
+    fn evaluate(&mut self, source: &Source) -> Result<Dynamic, Box<Failure>> {
+        let engine = engine::for_run(&self.run, source);
+        let read = |error: EvalAltResult| Box::new(Failure::read(error, INPUT));
+        let compiled = engine.compile_with_scope(&self.scope, source.text());
+        let ast = compiled.map_err(|error| read(EvalAltResult::from(error)))?;
+        let mut whole = self.functions.merge(&ast);
+        whole.set_source(INPUT);
+        self.functions = whole.clone_functions_only();
+        let value = engine.eval_ast_with_scope(&mut self.scope, &whole);
+        value.map_err(|error| read(*error))
+    }
+
+    /// What is wrong with `line`, given the variables and functions that there are: those stand on lines before it.
+    fn check(&self, line: &str) -> Vec<Finding> {
+        let mut known: Vec<String> = Vec::new();
+        for (name, is_constant, value) in self.scope.iter().filter(|(name, ..)| *name != "args") {
+            let word = if is_constant { "const" } else { "let" };
+            let value =
+                if value.is::<Remote>() { "ftp::connect(\"ftp://h\")" } else { "env(\"\")" };
+            known.push(format!("{word} {name} = {value};"));
+        }
+        for function in self.functions.iter_functions() {
+            known.push(format!("fn {}({}) {{}}", function.name, function.params.join(", ")));
+        }
+        let text = format!("{}\n{line}", known.join("\n"));
+        let before = known.len().max(1);
+        let mut errors = check::check(&source(&text));
+        errors.retain(|finding| finding.level == Level::Error && finding.place.line > before);
+        for finding in &mut errors {
+            finding.place.line -= before;
+        }
+        errors
+    }
+
+    /// What tells whether a line goes on.
+    pub fn reader(&self) -> Reader {
+        Reader { engine: engine::bare(), scope: self.scope.clone() }
+    }
+
+    /// What completes lines on this session.
+    pub fn completer(&self) -> Option<Completer> {
+        Some(Completer::new(self.site()?, Arc::clone(&self.run), self.variables()))
+    }
+
+    fn variables(&self) -> Vec<String> {
+        self.scope.iter().map(|(name, ..)| name.to_owned()).collect()
+    }
+
+    fn site(&self) -> Option<Remote> {
+        self.scope.get_value("site")
+    }
+
+    fn show(&self, value: &Dynamic) {
+        if let Some(text) = shown::shown(value) {
+            self.say(text);
+        }
+    }
+
+    fn say(&self, text: String) {
+        self.run.context.observer.tell(&Event::Printed { text });
+    }
+
+    /// Ends the session.
+    pub fn close(self) -> Outcome<()> {
+        self.run.context.stop.reset();
+        self.site().map_or(Ok(()), |site| site.close_within(&self.run))
+    }
+}
+
+fn source(text: &str) -> Source {
+    Source::from_text(text, INPUT, Path::new("."))
+}
+
+fn folder(site: &Remote) -> Option<String> {
+    let names: Names = site.names();
+    site.look(|session| names.text(session.folder().as_bytes()))
+}
+
+/// What `help NAME` shows.
+fn explained(name: &str) -> Outcome<String> {
+    let all = docs::functions();
+    let found = docs::find(&all, name);
+    if found.is_empty() {
+        let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
+        let message = format!("there is no function `{name}`{}", near.unwrap_or_default());
+        return Err(Fault::invalid(message));
+    }
+    let texts = found.iter().flat_map(|entry| &entry.overloads).map(|overload| {
+        let text = overload.text.replace('\n', "\n  ");
+        format!("{}\n  {text}\n", overload.signature)
+    });
+    Ok(texts.collect::<Vec<_>>().join("\n").trim_end().to_owned())
+}
+
+/// A word that is no function may be meant for a shortcut.
+fn add_shortcut(errors: &mut [Finding], line: &str) {
+    let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let rest = line.trim_start().strip_prefix(word).unwrap_or_default();
+    let is_word_alone = rest.trim().is_empty() || rest.starts_with(' ');
+    if let (Some(first), Some(near), true) =
+        (errors.first_mut(), shortcuts::near(word), is_word_alone)
+    {
+        first.hint = Some(format!("did you mean `{near}`? `help` lists what can be typed"));
+    }
+}
+
+/// Tells whether a line goes on.
+pub struct Reader {
+    engine: Engine,
+    scope: Scope<'static>,
+}
+
+impl Reader {
+    /// Whether `text` is the beginning of something: a block without its end, a call without its arguments. An empty
+    /// line ends it all the same.
+    pub fn is_unfinished(&self, text: &str) -> bool {
+        let is_ended = text.rsplit_once('\n').is_some_and(|(_, last)| last.trim().is_empty());
+        !is_ended && shortcuts::of(text).is_none() && is_unfinished(&self.engine, &self.scope, text)
+    }
+}
+
+/// Whether reading `text` fails only because it ends where it does.
+fn is_unfinished(engine: &Engine, scope: &Scope<'_>, text: &str) -> bool {
+    let Err(error) = engine.compile_with_scope(scope, text) else { return false };
+    let is_open_text =
+        matches!(error.err_type(), ParseErrorType::BadInput(LexError::UnterminatedString));
+    if is_open_text {
+        return text.matches('`').count() % 2 == 1;
+    }
+    let lines = text.lines().count().max(1);
+    let last = text.lines().last().unwrap_or_default().trim_end().chars().count();
+    let (line, column) = (error.1.line(), error.1.position());
+    // At the end the engine gives the place behind the last character, or none.
+    line.is_none_or(|line| line >= lines && column.is_none_or(|column| column > last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_goes_on_is_told_from_one_that_is_wrong() {
+        let engine = engine::bare();
+        for (text, wanted) in [
+            ("for x in [1, 2] {", true),
+            ("let a = #{", true),
+            ("print(1,", true),
+            ("if true { print(1)", true),
+            ("let x = `one", true),
+            ("let x =", true),
+            ("fn f(a) {\n  a + 1", true),
+            ("let x = 1", false),
+            ("let x = \"one", false),
+            ("let x = )", false),
+            ("fn f(a) {\n  a + 1\n}", false),
+        ] {
+            assert_eq!(is_unfinished(&engine, &Scope::new(), text), wanted, "{text}");
+        }
+    }
+}

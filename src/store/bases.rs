@@ -1,0 +1,216 @@
+//! The memory of mirrors: each file that was the same on both sides, as it was here and there.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::Store;
+use crate::{fault::Outcome, limits::MIRRORS_KEPT_MAX};
+
+/// Which mirror it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The server's name, in small letters.
+    pub host: String,
+    /// Its control port.
+    pub port: u16,
+    /// The login name.
+    pub login: String,
+    /// The folder of the server.
+    pub remote: String,
+    /// The folder of this machine.
+    pub local: String,
+}
+
+/// What is known of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// Its SHA-256; empty where its bytes were not read.
+    pub hash: String,
+    /// Bytes here.
+    pub local_size: u64,
+    /// Its time here, in microseconds since 1970.
+    pub local_us: Option<i64>,
+    /// Bytes there.
+    pub remote_size: Option<u64>,
+    /// Its time there; empty where it is not known.
+    pub remote_time: String,
+}
+
+impl Store {
+    /// Gives every file that is known of `key` to `take`, in the order of paths.
+    pub fn base(&self, key: &Key, mut take: impl FnMut(String, FileRow)) -> Outcome<()> {
+        let query =
+            "SELECT path, hash, local_size, local_us, remote_size, remote_time FROM mirror_files
+            WHERE mirror = $1 ORDER BY path";
+        self.read(|connection| {
+            let Some(id) = id_of(connection, key)? else { return Ok(()) };
+            let mut query = connection.prepare(query)?;
+            let mut rows = query.query([id])?;
+            while let Some(row) = rows.next()? {
+                take(row.get("path")?, file(row)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts `changes` into what is known of `key`: a path without a file is forgotten.
+    pub fn note<'c>(
+        &mut self,
+        key: &Key,
+        changes: impl Iterator<Item = (String, Option<&'c FileRow>)>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let put = "INSERT INTO mirror_files (mirror, path, hash, local_size, local_us, remote_size, remote_time)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (mirror, path) DO UPDATE SET hash = excluded.hash, local_size = excluded.local_size,
+                local_us = excluded.local_us, remote_size = excluded.remote_size, remote_time = excluded.remote_time";
+        let delete = "DELETE FROM mirror_files WHERE mirror = $1 AND path = $2";
+        self.write(|transaction| {
+            let id = touched(transaction, key, now)?;
+            let (mut put, mut delete) = (transaction.prepare(put)?, transaction.prepare(delete)?);
+            for (path, file) in changes {
+                let Some(file) = file else {
+                    delete.execute(params![id, path])?;
+                    continue;
+                };
+                let FileRow { hash, local_size, local_us, remote_size, remote_time } = file;
+                put.execute(params![
+                    id,
+                    path,
+                    hash,
+                    signed(*local_size),
+                    local_us,
+                    remote_size.map(signed),
+                    remote_time
+                ])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn id_of(connection: &Connection, key: &Key) -> rusqlite::Result<Option<i64>> {
+    let query = "SELECT id FROM mirrors
+        WHERE host = $1 AND port = $2 AND login = $3 AND remote = $4 AND local = $5";
+    let Key { host, port, login, remote, local } = key;
+    let values = params![host, port, login, remote, local];
+    connection.query_row(query, values, |row| row.get(0)).optional()
+}
+
+/// The number of the mirror `key`, which has been seen now; of too many the oldest gives way.
+fn touched(transaction: &Transaction<'_>, key: &Key, now: Timestamp) -> rusqlite::Result<i64> {
+    if let Some(id) = id_of(transaction, key)? {
+        let touch = "UPDATE mirrors SET seen_at = $1 WHERE id = $2";
+        transaction.execute(touch, [now.as_millisecond(), id])?;
+        return Ok(id);
+    }
+    let trim = "DELETE FROM mirrors WHERE id IN
+        (SELECT id FROM mirrors ORDER BY seen_at DESC, id LIMIT $1 OFFSET $2)";
+    transaction.execute(trim, [MIRRORS_KEPT_MAX, MIRRORS_KEPT_MAX - 1])?;
+    let next = "SELECT COALESCE(MAX(id), 0) + 1 FROM mirrors";
+    let id: i64 = transaction.query_row(next, [], |row| row.get(0))?;
+    let add = "INSERT INTO mirrors (id, host, port, login, remote, local, seen_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let Key { host, port, login, remote, local } = key;
+    transaction
+        .execute(add, params![id, host, port, login, remote, local, now.as_millisecond()])?;
+    Ok(id)
+}
+
+fn file(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    let unsigned = |size: i64| u64::try_from(size).unwrap_or(0);
+    Ok(FileRow {
+        hash: row.get("hash")?,
+        local_size: unsigned(row.get("local_size")?),
+        local_us: row.get("local_us")?,
+        remote_size: row.get::<_, Option<i64>>("remote_size")?.map(unsigned),
+        remote_time: row.get("remote_time")?,
+    })
+}
+
+/// A size for the database; no file has more than 2^63 bytes.
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(local: &str) -> Key {
+        Key {
+            host: "a".into(),
+            port: 21,
+            login: "tester".into(),
+            remote: "/in".into(),
+            local: local.into(),
+        }
+    }
+
+    fn row(size: u64) -> FileRow {
+        FileRow {
+            hash: "00".into(),
+            local_size: size,
+            local_us: Some(5),
+            remote_size: None,
+            remote_time: "2026-02-11T14:22Z".into(),
+        }
+    }
+
+    fn all(store: &Store, key: &Key) -> Vec<(String, FileRow)> {
+        let mut all = Vec::new();
+        store.base(key, |path, row| all.push((path, row))).unwrap();
+        all
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_was_noted_is_there_for_the_next_and_for_no_other_mirror() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let (one, two) = (row(1), row(2));
+        let both = [("a".to_owned(), Some(&one)), ("b".to_owned(), Some(&two))];
+        store.note(&key("/x"), both.into_iter(), at(1)).unwrap();
+        let change = [("a".to_owned(), Some(&two)), ("b".to_owned(), None)];
+        store.note(&key("/y"), change.clone().into_iter(), at(1)).unwrap();
+        drop(store);
+        let mut store = Store::open(folder.path()).unwrap();
+        assert_eq!(all(&store, &key("/x")), [("a".into(), row(1)), ("b".into(), row(2))]);
+        store.note(&key("/x"), change.into_iter(), at(2)).unwrap();
+        assert_eq!(all(&store, &key("/x")), [("a".into(), row(2))]);
+        for other in [
+            Key { port: 22, ..key("/x") },
+            Key { login: "b".into(), ..key("/x") },
+            Key { host: "b".into(), ..key("/x") },
+            Key { remote: "/b".into(), ..key("/x") },
+        ] {
+            assert_eq!(all(&store, &other), []);
+        }
+    }
+
+    #[test]
+    fn of_too_many_mirrors_the_one_not_seen_for_longest_gives_way_with_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let one = row(1);
+        let note = |store: &mut Store, name: &str, second| {
+            let change = [("a".to_owned(), Some(&one))];
+            store.note(&key(name), change.into_iter(), at(second)).unwrap();
+        };
+        for number in 0..MIRRORS_KEPT_MAX {
+            note(&mut store, &format!("/{number}"), i64::from(number));
+        }
+        note(&mut store, "/0", 1000);
+        note(&mut store, "/new", 1001);
+        assert_eq!(all(&store, &key("/1")), []);
+        for name in ["/0", "/2", "/new"] {
+            assert_eq!(all(&store, &key(name)).len(), 1, "{name}");
+        }
+        let count = "SELECT COUNT(*) FROM mirror_files";
+        let count: u32 = store.read(|all| all.query_row(count, [], |row| row.get(0))).unwrap();
+        assert_eq!(count, MIRRORS_KEPT_MAX);
+    }
+}

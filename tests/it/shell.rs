@@ -1,0 +1,145 @@
+//! `portolan shell`: its lines come by a pipe here; what a terminal adds is looked at where a terminal can be had.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::support::{
+    program::Portolan,
+    server::{Kind, Options, RealServer, Tls},
+};
+
+fn server(kind: Kind) -> Option<RealServer> {
+    let options = Options { tls: Tls::Explicit, ..Options::default() };
+    let server = RealServer::start(kind, &options)?;
+    server.file("pub/a.csv", "1,2\n");
+    server.file("pub/b.csv", "3,4\n");
+    server.file("pub/two words.txt", "spaces");
+    server.file("pub/deep/c.csv", "5,6\n");
+    Some(server)
+}
+
+/// The program at its prompt, with `lines` to come.
+fn shell(server: &RealServer, lines: &str) -> Portolan {
+    let ca = format!("ca_file={}", server.ca().display());
+    Portolan::new()
+        .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
+        .args(["--set", &ca, "shell", &server.url()])
+        .stdin(lines)
+}
+
+#[test]
+fn a_look_around_a_server() {
+    for kind in Kind::ALL {
+        let Some(server) = server(kind) else { return };
+        let ran = shell(&server, "pwd\ncd pub\npwd\nls\ncat a.csv\nls *.csv\ncd\npwd\n").run();
+        let lines: Vec<_> = ran.stdout_text().lines().collect();
+        assert_eq!(&lines[..2], ["/", "/pub"], "{kind:?}");
+        let ends: Vec<_> =
+            lines[2..6].iter().map(|line| line.split("Z  ").last().unwrap()).collect();
+        assert_eq!(ends, ["a.csv", "b.csv", "deep/", "two words.txt"], "{kind:?}: {lines:?}");
+        assert_eq!(&lines[6..], ["1,2", "a.csv", "b.csv", "/"], "{kind:?}");
+        drop(ran.any_stdout().any_stderr());
+    }
+}
+
+#[test]
+fn files_go_both_ways_and_names_with_spaces_stand_in_quotes() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let lines = "cd pub\nget \"two words.txt\"\nmget *.csv\nlcd in\nget a.csv copy.csv\nlcd ..\n\
+                 mkdir new/below\nput here.txt new/\nput here.txt new/below/there.txt\nmv b.csv new/b.csv\n\
+                 rm a.csv\nchmod 600 new/here.txt\nquote NOOP\n";
+    let ran = shell(&server, lines).file("here.txt", "from here").file("in/kept", "").run();
+    ran.any_stderr()
+        .stdout_has("200 ")
+        .wrote("two words.txt", "spaces")
+        .wrote("a.csv", "1,2\n")
+        .wrote("b.csv", "3,4\n")
+        .wrote("in/copy.csv", "1,2\n");
+    let at = |path: &str| server.root().join("pub").join(path);
+    assert_eq!(server.bytes("pub/new/here.txt"), b"from here");
+    assert_eq!(server.bytes("pub/new/below/there.txt"), b"from here");
+    assert!(at("new/b.csv").exists() && !at("b.csv").exists() && !at("a.csv").exists());
+    assert_eq!(at("new/here.txt").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn whole_folders_go_both_ways() {
+    let Some(server) = server(Kind::Proftpd) else { return };
+    let lines =
+        "mirror -n pub copy\nmirror pub copy\nmirror -R up pub/up\nfind pub/up\nrm -r pub/up\n";
+    let ran = shell(&server, lines).file("up/x/y.txt", "y").run();
+    ran.any_stderr()
+        .stdout_has("y.txt\n")
+        .wrote("copy/a.csv", "1,2\n")
+        .wrote("copy/deep/c.csv", "5,6\n")
+        .any_files();
+    assert!(!server.root().join("pub/up").exists());
+}
+
+#[test]
+fn script_and_shortcuts_stand_side_by_side_and_what_is_named_stays() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let lines = "let files = site.glob(\"/pub/**/*.csv\");\n\
+                 fn bytes(site, files) {\n  let sum = 0;\n  for one in files { sum += site.size(one); }\n  sum\n}\n\
+                 ls pub/deep\n\
+                 bytes(site, files)\n\
+                 files.len() * 2\n\
+                 exit\nnot reached\n";
+    let ran = shell(&server, lines).run();
+    ran.stdout_has("  c.csv\n12\n6\n");
+}
+
+#[test]
+fn the_first_line_that_fails_ends_a_pipe_with_the_code_of_a_run() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    for (lines, code, said) in [
+        (
+            "get gone.csv\nrm pub/a.csv\n",
+            5,
+            "error: /gone.csv: there is no such file or folder on the server\n",
+        ),
+        ("cd /gone\nrm pub/a.csv\n", 5, "error: /gone: "),
+        (
+            "site.lsit(\"a\")\nrm pub/a.csv\n",
+            3,
+            "error: a session has no function `lsit`\n  --> input:1:6\n  |\n1 | site.lsit(\"a\")\n  |      ^\nhint: did you mean `list`?\n",
+        ),
+        ("lst pub\nrm pub/a.csv\n", 3, "hint: did you mean `ls`? `help` lists what can be typed\n"),
+        (
+            "mv pub/a.csv\nrm pub/a.csv\n",
+            3,
+            "error: `mv` takes FROM TO; names with spaces stand in quotes\n",
+        ),
+        ("mget *.zip\nrm pub/a.csv\n", 3, "error: no file on the server matches *.zip\n"),
+        ("get \"pub/a.csv\nrm pub/a.csv\n", 3, "error: a \" is opened and never closed\n"),
+    ] {
+        shell(&server, lines).run().fails_with(code).stderr_has(said);
+        assert!(server.root().join("pub/a.csv").exists(), "{lines}: it went on");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_as_everywhere() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let program = shell(&server, "ls\n").env("PORTOLAN_PASSWORD", "wrong");
+    program.run().fails_with(5).stderr_has("hint: check user and password").never_says("wrong\"");
+    Portolan::new().args(["shell", "gopher://x"]).run().fails_with(2).stderr_has("error: ");
+}
+
+#[test]
+fn a_pipe_leaves_no_history() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    shell(&server, "ls\n").args(["--state", "state"]).run().any_stdout().any_files();
+    let kept = |folder: &Path| folder.join("state/shell-history").exists();
+    let program = shell(&server, "ls\n").args(["--state", "state"]);
+    let ran = program.run().any_stdout().any_files();
+    assert!(!kept(ran.folder()));
+    assert!(fs::read_dir(ran.folder().join("state")).unwrap().count() > 0);
+}
+
+#[test]
+fn a_rehearsed_mistake_in_the_middle_of_a_block_shows_its_line() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let lines = "for name in [\"a\"] {\n  site.stat(name).sise\n}\n";
+    let ran = shell(&server, lines).run().fails_with(5);
+    ran.stderr_has("  --> input:2:8\n");
+}
