@@ -9,13 +9,17 @@ mod functions;
 mod get;
 mod ls;
 mod mirror;
+mod next;
 mod put;
 mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod simulate;
+mod slots;
 mod shell;
 mod state;
+mod why;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -39,7 +43,7 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
-    /// Looks at scripts without running them: everything that can be known before.
+    /// Looks at scripts and jobs files without running them: everything that can be known before.
     Check(check::Args),
     /// Tries every mode on a server, says what works, and suggests options and firewall rules.
     Doctor(doctor::Args),
@@ -55,6 +59,12 @@ enum Command {
     Rm(rm::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
+    /// Tells when jobs run, or when a cron expression fires.
+    Next(next::Args),
+    /// Tells why a job runs at a moment, or why not.
+    Why(why::Args),
+    /// Plays a jobs file through on a clock of its own, and shows each decision.
+    Simulate(simulate::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -79,6 +89,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
+        Command::Next(args) => next::run(&args, &common),
+        Command::Why(args) => why::run(&args, &common),
+        Command::Simulate(args) => simulate::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
     };

@@ -6,6 +6,7 @@
 pub mod cron;
 pub mod jobs;
 pub mod plan;
+pub mod simulate;
 pub mod slot;
 pub mod zone;
 
