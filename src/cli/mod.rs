@@ -15,9 +15,9 @@ mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod shell;
 mod simulate;
 mod slots;
-mod shell;
 mod state;
 mod why;
 

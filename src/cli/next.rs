@@ -21,7 +21,6 @@ use crate::{
 
 /// What `portolan next` takes.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The job; without it, and without --cron, all of them
     job: Option<String>,
@@ -71,7 +70,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>, &'j Schedule)>> {
     let Some(name) = job else {
         let all = jobs.all.iter();
-        return Ok(all.filter_map(|job| Some((Some(&*job.name), job.schedule.as_ref()?))).collect());
+        return Ok(all
+            .filter_map(|job| Some((Some(&*job.name), job.schedule.as_ref()?)))
+            .collect());
     };
     let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
     let schedule = job.schedule.as_ref().ok_or_else(|| {
@@ -137,7 +138,7 @@ fn show(
     }
     if common.json() {
         let all: Vec<_> = rows.iter().map(value).collect();
-        report::output(&String::from_utf8_lossy(&line(&all)));
+        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
     } else {
         report::output(&table(&rows, schedules, zones, now, since));
     }

@@ -21,7 +21,6 @@ use crate::{
 
 /// What `portolan simulate` takes.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The jobs file
     #[arg(long, value_name = "FILE", default_value = "portolan.toml")]
@@ -71,7 +70,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(jobs) => jobs,
         Err(code) => return code,
     };
-    let scenario = match scenario(args, &zones, now).and_then(|scenario| only(args, &mut jobs).map(|()| scenario)) {
+    let scenario = match scenario(args, &zones, now)
+        .and_then(|scenario| only(args, &mut jobs).map(|()| scenario))
+    {
         Ok(scenario) => scenario,
         Err(fault) => return report::wrong_usage(&fault),
     };
@@ -99,12 +100,14 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     });
     if common.json() {
         let all: Vec<_> = rows.iter().map(value).collect();
-        report::output(&String::from_utf8_lossy(&line(&all)));
+        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
     } else {
-        report::output(&(table(&rows, &jobs, &zones) + &summary(&totals)));
+        report::output(&[table(&rows, &jobs, &zones), summary(&totals)].concat());
     }
     if left_out > 0 {
-        report::print(&format!("{left_out} more rows are not shown: --summary, or a shorter time\n"));
+        report::print(&format!(
+            "{left_out} more rows are not shown: --summary, or a shorter time\n"
+        ));
     }
     exit::DONE
 }
@@ -140,7 +143,10 @@ fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Outcome<Scenario> {
         outages.extend(outage(text, &zone, from, to, now)?);
     }
     let run_time = duration_text(&args.run_time).ok_or_else(|| {
-        Fault::invalid(format!("--run-time wants a time such as 90s or 5m, got `{}`", args.run_time))
+        Fault::invalid(format!(
+            "--run-time wants a time such as 90s or 5m, got `{}`",
+            args.run_time
+        ))
     })?;
     let scenario = Scenario { from, to, outages, run_time: run_time.max(Duration::from_millis(1)) };
     scenario.check()?;
@@ -156,7 +162,9 @@ fn outage(
     now: Timestamp,
 ) -> Outcome<Vec<(Timestamp, Timestamp)>> {
     let wrong = || {
-        Fault::invalid(format!("--outage wants A..B, such as 2026-03-08T02:00..2026-03-08T05:00, got `{text}`"))
+        Fault::invalid(format!(
+            "--outage wants A..B, such as 2026-03-08T02:00..2026-03-08T05:00, got `{text}`"
+        ))
     };
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;
     let time = |text: &str| text.parse::<jiff::civil::Time>().ok().filter(|_| !text.contains('-'));
@@ -215,7 +223,10 @@ fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
 
 fn summary(totals: &BTreeMap<Arc<str>, Totals>) -> String {
     let row = |name: &str, totals: &Totals| {
-        let runs = counted(usize::try_from(totals.started + totals.caught_up).unwrap_or(usize::MAX), "run");
+        let runs = counted(
+            usize::try_from(totals.started + totals.caught_up).unwrap_or(usize::MAX),
+            "run",
+        );
         let caught = match totals.caught_up {
             0 => String::new(),
             many => format!("{many} of them caught up"),

@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-
 /// The moment that `text` means: an instant, a time on the wall of `zone`, a date there, or `now`.
 pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timestamp> {
     if text == "now" {
@@ -121,7 +120,8 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
 pub(super) fn wrapped(text: &str) -> String {
     let mut lines = vec![String::from(" ")];
     for word in text.split_whitespace() {
-        let is_full = lines.last().is_some_and(|line| line.chars().count() + word.chars().count() > 77);
+        let is_full =
+            lines.last().is_some_and(|line| line.chars().count() + word.chars().count() > 77);
         if is_full {
             lines.push(String::from(" "));
         }

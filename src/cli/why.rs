@@ -18,7 +18,6 @@ use crate::{
 
 /// What `portolan why` takes.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The job
     job: String,
@@ -57,7 +56,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     match answered() {
         Ok((job, schedule, answer)) if common.json() => {
             let value = value(job, schedule, &answer);
-            report::output(&String::from_utf8_lossy(&line(&value)));
+            report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
             exit::DONE
         }
         Ok((job, schedule, answer)) => {
@@ -72,12 +71,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome<Answer> {
     let at = slots::moment(text, &schedule.zone, now)?;
     let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
-    let before = schedule.last(at);
     let (slot, words) = match civil {
         Some(civil) => on_the_wall(schedule, civil),
         None => at_an_instant(schedule, at),
     };
-    let after = schedule.next(at.max(slot.map_or(at, |slot| slot.at)));
+    let place = slot.map_or(at, |slot| slot.at);
+    let (before, after) = (schedule.last(place), schedule.next(place));
     Ok(Answer { slot, words, around: [before, after] })
 }
 
@@ -95,7 +94,8 @@ fn on_the_wall(schedule: &Schedule, civil: DateTime) -> (Option<Slot>, String) {
             let slot = before.to_timestamp(civil).ok().and_then(|late| {
                 let jump = zone.rules.preceding(late).next()?.timestamp();
                 let slot = slot_at(schedule, jump)?;
-                (slot.moved_from.is_some_and(|from| from <= civil) && schedule.names(civil)).then_some(slot)
+                (slot.moved_from.is_some_and(|from| from <= civil) && schedule.names(civil))
+                    .then_some(slot)
             });
             let words = match &slot {
                 Some(slot) => format!(
@@ -115,7 +115,9 @@ fn on_the_wall(schedule: &Schedule, civil: DateTime) -> (Option<Slot>, String) {
             let [first, second] = [before, after].map(|offset| offset.to_timestamp(civil).ok());
             let [one, other] = [first, second].map(|at| slot_at(schedule, at?));
             let words = match (&one, &other) {
-                (Some(_), Some(_)) => format!("{time} came twice that day, and an interval runs in both passes"),
+                (Some(_), Some(_)) => {
+                    format!("{time} came twice that day, and an interval runs in both passes")
+                }
                 (Some(_), None) => format!(
                     "{time} came twice that day, and a fixed time runs once, on the first pass"
                 ),

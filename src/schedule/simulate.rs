@@ -81,8 +81,7 @@ pub fn simulate(
 ) {
     let planner = Planner::new(Arc::clone(jobs), PlannerState::default(), scenario.from);
     let run_time = SignedDuration::try_from(scenario.run_time).unwrap_or(SignedDuration::MAX);
-    let mut play =
-        Play { planner, running: Vec::new(), ends: Vec::new(), run_time, last_run: 0 };
+    let mut play = Play { planner, running: Vec::new(), ends: Vec::new(), run_time, last_run: 0 };
     let mut now = scenario.from;
     for (from, to) in scenario.outages() {
         let from = from.max(scenario.from);

@@ -15,6 +15,7 @@ fn told(text: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_shown_in_its_place_with_what_to_do() {
     for (text, words) in [
         ("", " | the expression is empty | such as `15 3 * * *`"),

@@ -25,7 +25,8 @@ fn told(text: &str) -> String {
 
 fn check(wrong: &mut String, told: &str, wanted: &str, text: &str) {
     if told != wanted {
-        *wrong += &format!("\n{text}\n  wanted {wanted}\n  told   {told}\n");
+        let lines = ["", text, "  wanted", wanted, "  told", told, ""];
+        wrong.push_str(&lines.join("\n"));
     }
 }
 
