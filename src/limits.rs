@@ -163,6 +163,19 @@ pub const ROUTES_KEPT_MAX: u32 = 1_000;
 /// So often may one session write to the memory: a route that comes and goes must not make every file wait for a disk.
 pub const ROUTE_WRITES_MAX: u32 = 8;
 
+/// Ports and ranges of one rule for NAT; one packet is compared with all of them.
+pub const NAT_RANGES_MAX: usize = 64;
+/// Parts of one ruleset for NAT: far more than a gateway has, and few enough to be loaded in no time.
+pub const NAT_PARTS_MAX: usize = 256;
+/// Bytes that nft or iptables may list: a set of a million addresses is some 20 MiB.
+pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The shortest trial of rules: a person must have time to try and to say `confirm`.
+pub const NAT_TRIAL_MIN: Duration = Duration::from_secs(1);
+/// The longest trial of rules.
+pub const NAT_TRIAL_MAX: Duration = Duration::from_hours(24);
+/// The trial of rules while a script tests them, if it names no time.
+pub const NAT_TRIAL_USUAL: Duration = Duration::from_mins(1);
+
 /// Bytes of a cron expression; the longest that people write have some hundred.
 pub const CRON_BYTES_MAX: usize = 1024;
 /// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.

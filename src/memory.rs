@@ -1,5 +1,7 @@
 //! What runs remember of servers and of mirrors: ftp's wishes for a memory, granted by the store.
 
+pub mod nat;
+
 use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},

@@ -1,6 +1,6 @@
 //! What every command has: options, sinks, the signal to stop, and a thread that it may be taken away from.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +16,7 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
+    nat::ledger::Ledger,
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         secrets,
@@ -86,6 +87,11 @@ impl Common {
             return secrets::read_file(file).map(Some);
         }
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
+    }
+
+    /// Where what undoes rules of NAT is kept; nothing where there is no place for it.
+    pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
+        self.state.ledger(Clock::System)
     }
 
     /// The context of a run, with its sinks and its memory.

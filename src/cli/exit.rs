@@ -24,9 +24,14 @@ pub const GUARD: u8 = 7;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
+/// Of `nat plan` alone: an error of whatever sort.
+pub const NAT_ERROR: u8 = 1;
+/// Of `nat plan` alone: applying would change something.
+pub const NAT_CHANGES: u8 = 2;
+
 /// What `--help` says of them.
 pub const HELP: &str = "Exit codes: 0 done, 1 a bug in portolan, 2 usage, 3 error in a script, 4 a failure that may \
-pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted.";
+pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 nothing to do, 2 changes, 1 an error.";
 
 /// The code for a run or command that ended with `failure`.
 pub fn code(failure: &Failure) -> u8 {

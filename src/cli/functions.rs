@@ -48,15 +48,21 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     } else if args.name.is_some() {
         found.into_iter().map(whole).collect::<Vec<_>>().join("\n")
     } else {
-        list(&all)
+        list(&all, width())
     };
     report::output(&text);
     exit::DONE
 }
 
-/// One line each, under the names of the families.
-fn list(all: &[Entry]) -> String {
-    let width = all.iter().map(|entry| entry.short().len()).max().unwrap_or(0);
+/// The columns of the terminal; nothing where it is none.
+fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// One line each, under the names of the families; where `width` is too small for it, what a function does goes on below.
+fn list(all: &[Entry], width: Option<usize>) -> String {
+    let names = all.iter().map(|entry| entry.short().len()).max().unwrap_or(0);
     let mut parts = Vec::new();
     let mut family = "";
     for entry in all {
@@ -65,9 +71,28 @@ fn list(all: &[Entry]) -> String {
             family = &entry.family;
             parts.push(format!("{gap}{family}\n"));
         }
-        parts.push(format!("  {:<width$}  {}\n", entry.short(), entry.summary()));
+        let room = width.map_or(usize::MAX, |width| width.saturating_sub(names + 4).max(24));
+        let mut lines = folded(&entry.summary(), room).into_iter();
+        let first = lines.next().unwrap_or_default();
+        parts.push(format!("  {:<names$}  {first}\n", entry.short()));
+        parts.extend(lines.map(|line| format!("  {:<names$}  {line}\n", "")));
     }
     parts.concat()
+}
+
+/// The words of `text` in lines of at most `room` characters, as far as words are not longer.
+fn folded(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Everything about one function.
@@ -106,4 +131,16 @@ fn value(entry: &Entry) -> serde_json::Value {
         "overloads": overloads.collect::<Vec<_>>(),
         "options": entry.options,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_folded_between_words() {
+        assert_eq!(folded("one two three", 7), ["one two", "three"]);
+        assert_eq!(folded("one two three", usize::MAX), ["one two three"]);
+        assert_eq!(folded("incomprehensible", 5), ["incomprehensible"]);
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
 
 /// What `portolan get` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file, such as ftp://ftp.example.org/pub/catalogue.csv
@@ -32,6 +33,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
     parallel: Option<u16>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan get ftpes://me@ftp.example.org/pub/catalogue.csv
+    portolan get ftp://ftp.example.org/pub/a.zip downloads/";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {

@@ -19,11 +19,17 @@ use crate::{
 
 /// What `portolan ls` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The folder or file, such as ftp://ftp.example.org/pub
     url: String,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan ls ftp://ftp.example.org/pub
+    portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
@@ -59,7 +65,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 fn shown(entries: &[Entry], names: Names, json: bool) -> String {
     if json {
         let all: Vec<_> = entries.iter().map(|entry| value(entry, names)).collect();
-        return String::from_utf8_lossy(&line(&all)).into_owned();
+        return String::from_utf8_lossy(&line(&all)).into_owned() + "\n";
     }
     let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
     let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);

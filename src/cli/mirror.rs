@@ -16,6 +16,7 @@ use crate::{
 
 /// What `portolan mirror` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(super) struct Args {
     /// What to copy: a local folder or a URL
     source: String,
@@ -43,6 +44,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     max_delete: Option<u64>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan mirror ftpes://me@ftp.example.org/pub copy
+    portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
+    portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum CompareBy {

@@ -8,7 +8,9 @@ pub mod exit;
 mod functions;
 mod get;
 mod ls;
+mod man;
 mod mirror;
+mod nat;
 mod next;
 mod put;
 mod rehearse;
@@ -57,6 +59,8 @@ enum Command {
     Mirror(mirror::Args),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
+    /// Plans, applies and takes back the rules for NAT that a script describes.
+    Nat(nat::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
     /// Tells when jobs run, or when a cron expression fires.
@@ -69,6 +73,8 @@ enum Command {
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
     Completions(completions::Args),
+    /// Writes the manual pages of the command line into a folder.
+    Man(man::Args),
 }
 
 /// Reads `args`, does what they say, and gives the exit code.
@@ -88,12 +94,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Put(args) => put::run(&args, &common),
         Command::Mirror(args) => mirror::run(&args, &common),
         Command::Rm(args) => rm::run(&args, &common),
+        Command::Nat(args) => nat::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
         Command::Next(args) => next::run(&args, &common),
         Command::Why(args) => why::run(&args, &common),
         Command::Simulate(args) => simulate::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
+        Command::Man(args) => man::run(&args, Line::command()),
     };
     ExitCode::from(code)
 }

@@ -16,6 +16,7 @@ use crate::{
 
 /// What `portolan put` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file
@@ -23,6 +24,11 @@ pub(super) struct Args {
     /// Where to, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
     url: String,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan put order.csv ftpes://me@ftp.example.org/in/
+    portolan --set mode=active put order.csv ftp://ftp.example.org/in/new.csv";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {

@@ -4,10 +4,11 @@ use std::{io::Write, process::ExitCode};
 
 use super::exit;
 use crate::{
-    fault::{Fault, Kind},
+    fault::{Fault, Kind, Side},
     observe::visible::visible,
     schedule::cron::Mistake,
     script::{
+        advice::advice,
         check::Finding,
         raise::{Failure, Place},
     },
@@ -31,7 +32,13 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
         let at = call.place.as_ref().map(|place| format!(" at {}", shown(place)));
         format!("  in {}{}", visible(&call.function), at.unwrap_or_default())
     }));
-    lines.extend(hint(&failure.fault).map(|hint| format!("hint: {hint}")));
+    let advised = || {
+        let place = failure.place.as_ref()?;
+        let line = source?.lines().nth(place.line.saturating_sub(1))?;
+        advice(&failure.fault.message, line, place.column)
+    };
+    let hint = hint(&failure.fault).map(str::to_owned).or_else(advised);
+    lines.extend(hint.map(|hint| format!("hint: {hint}")));
     print(&(lines.join("\n") + "\n"));
     exit::code(failure)
 }
@@ -114,15 +121,42 @@ fn shown(place: &Place) -> String {
 
 /// What the user may do about a fault, where that is known.
 fn hint(fault: &Fault) -> Option<&'static str> {
+    let says = |words: &str| fault.message.contains(words);
     match (fault.kind, fault.code) {
         (Kind::Tls, 500 | 502 | 504 | 530) => {
             Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
         }
+        (Kind::Tls, _) if says("is this its TLS port?") => Some(
+            "ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990",
+        ),
+        (Kind::Tls, _) if says("certificate") => Some(
+            "ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
+        ),
         (Kind::Denied, 530) => Some(
             "check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD",
         ),
-        (Kind::DataConnection, _) if fault.message.contains("`fallback` is off") => {
+        (Kind::Unreachable, 0) if says("connection refused") => Some(
+            "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; another stands behind the host as in ftp://host:2121",
+        ),
+        (Kind::Unreachable, 0) if says("cannot find the host") => {
+            Some("is it spelt right? a URL is ftp://user@host:port/folder/file")
+        }
+        (Kind::Refused, 550 | 553) => Some(
+            "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
+        ),
+        (Kind::NotFound, _) if fault.path.as_deref().is_some_and(|path| path.contains('*')) => {
+            Some(
+                "a * is a name here: patterns go with `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts",
+            )
+        }
+        (Kind::NotFound, 0) if fault.side == Side::Here && says("open the folder") => Some(
+            "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
+        ),
+        (Kind::DataConnection, _) if says("`fallback` is off") => {
             Some("with `fallback: true` the other mode is tried as well")
+        }
+        (Kind::DataConnection, _) => {
+            Some("`portolan doctor URL` tries every mode and names the firewall rules")
         }
         _ => None,
     }

@@ -12,13 +12,15 @@ use crate::{
     ftp::session::Context,
     script::{
         check::{self, Level},
-        run::{self, Ended, JobFacts, NatSettings, Settings},
+        rules::NatSettings,
+        run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
 };
 
 /// What `portolan run` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(super) struct Args {
     /// Lets the script change this machine's rules for NAT
     #[arg(long)]
@@ -29,6 +31,12 @@ pub(super) struct Args {
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
+
+const HELP: &str = "\
+Examples:
+    portolan run deploy.rhai dist
+    portolan run --json mirror.rhai > events.jsonl
+    portolan run report.rhai -- --since yesterday";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
@@ -58,7 +66,7 @@ pub(super) fn settings(
         overrides: common.overrides()?,
         password: common.password()?,
         rehearsal: None,
-        nat: NatSettings::default(),
+        nat: NatSettings { ledger: common.ledger(), ..NatSettings::default() },
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

@@ -4,7 +4,14 @@ use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use crate::{clock::Clock, fault::Outcome, memory::Memory, observe::Observer, store};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    memory::{Memory, nat::NatLedger},
+    nat::ledger::Ledger,
+    observe::Observer,
+    store,
+};
 
 /// Options for what outlives a run.
 #[derive(Debug, Args)]
@@ -46,11 +53,18 @@ impl State {
 }
 
 impl State {
+    /// Where what undoes rules of NAT is kept: also for who takes no notice of what was learnt of servers.
+    pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn Ledger>> {
+        let ledger = NatLedger::new(&self.named_or_usual()?, clock);
+        Some(Arc::new(ledger))
+    }
+
     /// The folder for what a person typed at the prompt; nothing where nothing shall be kept.
     pub(super) fn folder(&self) -> Option<PathBuf> {
-        if self.no_memory {
-            return None;
-        }
+        if self.no_memory { None } else { self.named_or_usual() }
+    }
+
+    fn named_or_usual(&self) -> Option<PathBuf> {
         let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
         named.or_else(|| usual_folder(|name| env::var_os(name)))
     }

@@ -72,13 +72,17 @@ fn read(text: &str) -> Result<Url, String> {
     if text.contains('#') {
         return Err("write # as %23, if it belongs to it".into());
     }
+    let has_one_slash = |(scheme, _, _): &(&str, _, _)| text.starts_with(&format!("{scheme}:/"));
+    if !text.contains("://") && SCHEMES.iter().any(has_one_slash) {
+        return Err("two slashes stand behind the colon".into());
+    }
     let (tls, port, rest) = match text.split_once("://") {
         None => (Tls::Off, 21, text),
         Some((scheme, rest)) => SCHEMES
             .iter()
             .find(|(known, _, _)| known.eq_ignore_ascii_case(scheme))
             .map(|(_, tls, port)| (*tls, *port, rest))
-            .ok_or_else(|| format!("the scheme `{scheme}` is not ftp, ftpes or ftps"))?,
+            .ok_or_else(|| not_ours(scheme))?,
     };
     let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, path)| (a, Some(path)));
     let (login, place) =
@@ -101,6 +105,15 @@ fn read(text: &str) -> Result<Url, String> {
     let path = path.map(decoded).transpose()?;
     let path = path.map(|path| RemotePath::parse(path).map_err(|fault| fault.message));
     Ok(Url { site, path: path.transpose()?, is_folder })
+}
+
+fn not_ours(scheme: &str) -> String {
+    let what = match scheme.to_ascii_lowercase().as_str() {
+        "sftp" | "scp" | "ssh" => "; it goes over SSH, which is another protocol than FTP with TLS",
+        "ftpe" | "ftptls" | "ftp+tls" => "; FTP with TLS on the ordinary port is ftpes",
+        _ => "",
+    };
+    format!("the scheme `{scheme}` is not ftp, ftpes or ftps{what}")
 }
 
 /// `;type=i` and `;type=d` say what we do anyway; text mode would change files.

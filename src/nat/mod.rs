@@ -1,9 +1,39 @@
 //! NAT: rules of this machine by which it is a gateway, and by which FTP gets through one.
 //!
 //! A [`model::Ruleset`] says what is wanted; it is pure and checked as it is built. Everything that changes the machine
-//! is a plan first. Our own tables are all that is ever written: `inet portolan_<name>`.
+//! is a [`plan::Plan`] first, made by a [`machine::Machine`], and what undoes it is in a [`ledger::Ledger`] before it is
+//! done. Our own tables are all that is ever written: `inet portolan_<name>`.
+//!
+//! ```text
+//! check   names, networks, ports            model    a ruleset in its user's words
+//! here    what this machine is like         rules    the same as rules of a packet filter
+//! nft, listing                              rules as text, and text taken apart
+//! backend, nftables                         the packet filter, by its program
+//! plan    diff, foreign, guard, sysctl      what would change, and what to know before
+//! apply, undo, persist                      doing it, and taking it back
+//! open    what is open only as long as somebody holds it
+//! ```
 
+pub mod apply;
+mod backend;
+pub mod check;
+mod diff;
+pub mod foreign;
+mod guard;
+pub mod here;
+pub mod ledger;
+mod listing;
+pub mod machine;
 pub mod model;
+mod nft;
+mod nftables;
+pub mod open;
+mod persist;
+pub mod plan;
 mod reason;
+mod rules;
+pub mod sysctl;
+mod tools;
+pub mod undo;
 
 pub use reason::Reason;

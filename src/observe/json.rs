@@ -113,7 +113,7 @@ impl<W> State<W> {
 
 /// A fault as other programs read it.
 pub fn fault_value(fault: &Fault) -> Value {
-    json!({
+    let mut value = json!({
         "kind": fault.kind.word(),
         "side": fault.side.word(),
         "message": fault.message,
@@ -121,7 +121,11 @@ pub fn fault_value(fault: &Fault) -> Value {
         "host": fault.host,
         "path": fault.path,
         "may_retry": fault.may_retry(),
-    })
+    });
+    if let (Some(name), Some(fields)) = (fault.name, value.as_object_mut()) {
+        fields.insert("name".into(), name.into());
+    }
+    value
 }
 
 /// `value` in one line that is safe to show: nothing in it moves a cursor or turns the direction of writing.

@@ -95,7 +95,8 @@ pub fn functions() -> Vec<Entry> {
             name: one.name.clone(),
             is_property: one.is_property,
             overloads: Vec::new(),
-            options: taker(if one.receiver().is_some() { &one.name } else { &path })
+            options: taker(&path)
+                .or_else(|| taker(&one.name).filter(|_| one.receiver().is_some()))
                 .map_or(&[], |taker| taker.keys),
             path,
         });

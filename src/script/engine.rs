@@ -42,21 +42,25 @@ pub fn bare() -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .disable_symbol("eval");
-    allow_debug_in_modules(&mut engine);
+    allow_own_words(&mut engine);
     api::register(&mut engine);
     tell(&mut engine, &Settings::default());
     engine
 }
 
-/// `debug` is a function of the language itself, and its parser takes no such word behind `::`; `log::debug` is one.
+/// Words of the language that its parser takes nowhere else: `debug` is a function of the language itself, and
+/// `log::debug` is one as well; `in` belongs to loops, and begins a key in `#{ in: "eth0" }`, where no loop can be.
 #[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
-fn allow_debug_in_modules(engine: &mut Engine) {
+fn allow_own_words(engine: &mut Engine) {
     let is_behind_colons = AtomicBool::new(false);
+    let is_at_key = AtomicBool::new(false);
     engine.on_parse_token(move |token, _, _| {
-        let is_colons = token == Token::DoubleColon;
-        let is_name = is_behind_colons.swap(is_colons, Ordering::Relaxed);
+        let is_name = is_behind_colons.swap(token == Token::DoubleColon, Ordering::Relaxed);
+        let begins_key = matches!(token, Token::MapStart | Token::Comma);
+        let is_key = is_at_key.swap(begins_key, Ordering::Relaxed);
         match token {
             Token::Reserved(word) if is_name && *word == "debug" => Token::Identifier(word),
+            Token::In if is_key => Token::Identifier(Box::new("in".into())),
             other => other,
         }
     });

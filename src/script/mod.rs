@@ -2,6 +2,7 @@
 //!
 //! The only place that names rhai.
 
+pub mod advice;
 pub mod api;
 mod budget;
 pub mod check;

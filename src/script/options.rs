@@ -2,7 +2,7 @@
 
 use rhai::Map;
 
-use super::{api, site};
+use super::{api, rules, site};
 use crate::fault::Outcome;
 
 /// The options of `ftp::connect`.
@@ -75,6 +75,31 @@ pub const MIRROR: &[&str] = &[
     "rate_limit",
 ];
 
+/// The options of a ruleset's `masquerade`.
+pub const NAT_MASQUERADE: &[&str] = &["source", "out", "to"];
+
+/// The options of a ruleset's `forward`.
+pub const NAT_FORWARD: &[&str] = &["in", "ports", "to", "hairpin", "from", "external"];
+
+/// The options of a ruleset's `allow`.
+pub const NAT_ALLOW: &[&str] = &["in", "out", "source"];
+
+/// The options of a ruleset's `ftp_helper`.
+pub const NAT_HELPER: &[&str] = &["ports", "in"];
+
+/// The options of a ruleset's `ftp_active`.
+pub const NAT_ACTIVE: &[&str] = &["ports", "to", "server", "server_port_20", "in", "external"];
+
+/// The options of a ruleset's `ftp_server`.
+pub const NAT_SERVER: &[&str] = &["passive", "control", "to", "in", "hairpin", "from", "external"];
+
+/// The options of `nat::with_open`.
+pub const NAT_OPEN: &[&str] =
+    &["ports", "to", "server", "server_port_20", "in", "external", "force"];
+
+/// The options of a ruleset's `apply`.
+pub const NAT_APPLY: &[&str] = &["confirm_within", "persist", "test", "force", "absent_ok"];
+
 /// A function that takes options.
 #[derive(Debug, Clone, Copy)]
 pub struct Taker {
@@ -97,6 +122,16 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "mirror_down", keys: MIRROR, read: api::trees::probe },
     Taker { name: "plan_up", keys: MIRROR, read: api::trees::probe },
     Taker { name: "plan_down", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "nat::masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
+    Taker { name: "nat::with_open", keys: NAT_OPEN, read: rules::probe_opening },
+    Taker { name: "masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
+    Taker { name: "forward", keys: NAT_FORWARD, read: rules::probe_forward },
+    Taker { name: "allow", keys: NAT_ALLOW, read: rules::probe_allow },
+    Taker { name: "ftp_helper", keys: NAT_HELPER, read: rules::probe_helper },
+    Taker { name: "ftp_active", keys: NAT_ACTIVE, read: rules::probe_active },
+    Taker { name: "ftp_server", keys: NAT_SERVER, read: rules::probe_server },
+    // Sessions have an `apply` as well, which takes none.
+    Taker { name: "rules.apply", keys: NAT_APPLY, read: rules::probe_order },
 ];
 
 /// The function `name`, if it takes options.

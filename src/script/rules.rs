@@ -1,23 +1,329 @@
-//! The ruleset that a script holds.
+//! The ruleset that a script holds, and how its parts are read from maps.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{fault::Outcome, nat::model};
+use rhai::{Dynamic, Map};
+
+use super::{options, value::Options};
+use crate::{
+    fault::{Fault, Outcome},
+    nat::{
+        Reason,
+        apply::Order,
+        check::{self, Device, Net, Ports},
+        ledger::Ledger,
+        machine::Machine,
+        model::{self, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, Part},
+        plan::Plan,
+    },
+};
+
+/// What a script may do to this machine's NAT, and what is remembered of it.
+#[derive(Debug, Clone, Default)]
+pub struct NatSettings {
+    /// Whether the user lets it change rules (`--allow-nat`).
+    pub is_allowed: bool,
+    /// Where what undoes rules is kept.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    /// For a script that only describes its rulesets (`portolan nat`): where they go. What such a script applies is
+    /// not applied.
+    pub described: Option<Described>,
+}
+
+/// The rulesets that a script described, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Described(Arc<Mutex<Vec<Ruleset>>>);
+
+impl Described {
+    /// All of them.
+    pub fn all(&self) -> Vec<Ruleset> {
+        lock(&self.0).clone()
+    }
+
+    /// Takes one more; `nat.conflict` where one of its name is there.
+    pub(super) fn add(&self, ruleset: &Ruleset) -> Outcome<()> {
+        let name = ruleset.model().name().to_owned();
+        let mut all = lock(&self.0);
+        if all.iter().any(|one| one.model().name() == name) {
+            let message = format!("this script has two rulesets of the name `{name}`");
+            return Err(Reason::Conflict.fault(message));
+        }
+        all.push(ruleset.clone());
+        Ok(())
+    }
+}
 
 /// A ruleset, shared by all copies of the value.
 #[derive(Debug, Clone)]
-pub struct Ruleset {
-    model: Arc<Mutex<model::Ruleset>>,
+pub struct Ruleset(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    model: model::Ruleset,
+    /// The plan that the script has seen.
+    seen: Option<String>,
+    /// How the script wants it applied.
+    order: Order,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ruleset {
     /// An empty ruleset.
     pub fn new(name: &str) -> Outcome<Self> {
-        Ok(Self { model: Arc::new(Mutex::new(model::Ruleset::new(name)?)) })
+        let model = model::Ruleset::new(name)?;
+        Ok(Self(Arc::new(Mutex::new(Inner { model, seen: None, order: Order::default() }))))
     }
 
     /// What it says now.
     pub fn model(&self) -> model::Ruleset {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).model.clone()
     }
+
+    /// How the script wants it applied, as far as it has said so.
+    pub fn order(&self) -> Order {
+        lock(&self.0).order.clone()
+    }
+
+    /// Notes how the script wants it applied.
+    pub fn ordered(&self, order: Order) {
+        lock(&self.0).order = order;
+    }
+
+    /// Changes it; a plan of before is none of it any more.
+    pub fn change<T>(&self, change: impl FnOnce(&mut model::Ruleset) -> T) -> T {
+        let mut inner = lock(&self.0);
+        inner.seen = None;
+        change(&mut inner.model)
+    }
+
+    /// Plans it, and notes that the script has seen that plan.
+    pub fn plan(&self, machine: &Machine, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
+        let plan = self.fresh_plan(machine, ledger)?;
+        lock(&self.0).seen = Some(plan.id());
+        Ok(plan)
+    }
+
+    /// Plans it for whoever goes on at once.
+    pub fn fresh_plan(&self, machine: &Machine, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
+        let model = self.model();
+        let record = ledger.map(|ledger| ledger.load(model.name())).transpose()?.flatten();
+        machine.plan(&model, record.as_ref())
+    }
+
+    /// The plan that the script has seen last; with it, that is forgotten.
+    pub fn seen(&self) -> Option<String> {
+        lock(&self.0).seen.take()
+    }
+}
+
+/// A required text.
+fn wanted(options: &Options<'_>, key: &str, what: &str) -> Outcome<String> {
+    let wrong = || Fault::invalid(format!("{what} needs `{key}`"));
+    options.text(key)?.ok_or_else(wrong)
+}
+
+fn device(options: &Options<'_>, key: &str) -> Outcome<Option<Device>> {
+    options.text(key)?.map(|text| Device::parse(&text)).transpose()
+}
+
+fn net(options: &Options<'_>, key: &str) -> Outcome<Option<Net>> {
+    // "any" says in words what nothing says without.
+    let text = options.text(key)?.filter(|text| text != "any");
+    text.map(|text| Net::parse(&text)).transpose()
+}
+
+fn address(options: &Options<'_>, key: &str) -> Outcome<Option<std::net::IpAddr>> {
+    options.text(key)?.map(|text| check::address(&text)).transpose()
+}
+
+/// Ports: 21, "50000-50009", or an array of such.
+pub fn ports(options: &Options<'_>, key: &str) -> Outcome<Option<Ports>> {
+    let wrong = || {
+        let message = format!(
+            "`{key}` wants ports such as 21, \"50000-50009\" or [21, 2121], got {}",
+            options.get(key).map(super::show::text).unwrap_or_default()
+        );
+        Reason::BadRange.fault(message)
+    };
+    let Some(value) = options.get(key) else { return Ok(None) };
+    let one = |value: &Dynamic| -> Outcome<Vec<(u16, u16)>> {
+        if let Ok(number) = value.as_int() {
+            let port = u16::try_from(number).map_err(|_| wrong())?;
+            return Ok(Ports::new(vec![(port, port)])?.ranges().to_vec());
+        }
+        let text = value.clone().into_string().map_err(|_| wrong())?;
+        Ok(Ports::parse(&text)?.ranges().to_vec())
+    };
+    let ranges = match value.read_lock::<rhai::Array>() {
+        Some(array) => {
+            array.iter().map(one).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect()
+        }
+        None => one(value)?,
+    };
+    Ports::new(ranges).map(Some)
+}
+
+fn wanted_ports(options: &Options<'_>, key: &str, what: &str) -> Outcome<Ports> {
+    ports(options, key)?.ok_or_else(|| Fault::invalid(format!("{what} needs `{key}`")))
+}
+
+/// Reads a masquerade.
+pub fn masquerade(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "masquerade", options::NAT_MASQUERADE)?;
+    let source = Net::parse(&wanted(&options, "source", "masquerade")?)?;
+    let out = Device::parse(&wanted(&options, "out", "masquerade")?)?;
+    Ok(vec![Part::Masquerade(Masquerade { source, out, to: address(&options, "to")? })])
+}
+
+/// Reads a forward.
+pub fn forward(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "forward", options::NAT_FORWARD)?;
+    let part = Forward {
+        what: "forward",
+        device: device(&options, "in")?,
+        ports: wanted_ports(&options, "ports", "forward")?,
+        to: check::address(&wanted(&options, "to", "forward")?)?,
+        hairpin: net(&options, "hairpin")?,
+        from: net(&options, "from")?,
+        source_port: None,
+        external: address(&options, "external")?,
+    };
+    Ok(vec![Part::Forward(part)])
+}
+
+/// Reads what may pass.
+pub fn allow(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "allow", options::NAT_ALLOW)?;
+    let part = Allow {
+        device: Device::parse(&wanted(&options, "in", "allow")?)?,
+        out: Device::parse(&wanted(&options, "out", "allow")?)?,
+        source: net(&options, "source")?,
+    };
+    Ok(vec![Part::Allow(part)])
+}
+
+/// Reads a helper.
+pub fn ftp_helper(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "ftp_helper", options::NAT_HELPER)?;
+    let ports = match ports(&options, "ports")? {
+        Some(ports) => ports,
+        None => Ports::parse("21")?,
+    };
+    Ok(vec![Part::Helper(Helper { ports, device: device(&options, "in")? })])
+}
+
+/// Reads an active range: forwarded to the client, or open here where this machine is the client.
+pub fn ftp_active(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "ftp_active", options::NAT_ACTIVE)?;
+    active(&options, "ftp_active")
+}
+
+/// Reads an opening that lasts as long as a closure.
+pub fn opening(map: &Map) -> Outcome<(Part, bool)> {
+    let options = Options::new(map, "nat::with_open", options::NAT_OPEN)?;
+    wanted(&options, "to", "nat::with_open")?;
+    let force = options.flag("force")?.unwrap_or(false);
+    let part = active(&options, "nat::with_open")?.pop();
+    part.map(|part| (part, force)).ok_or_else(|| Fault::invalid("there is nothing to open"))
+}
+
+fn active(options: &Options<'_>, what: &str) -> Outcome<Vec<Part>> {
+    let ports = wanted_ports(options, "ports", what)?;
+    let from = net(options, "server")?;
+    let device = device(options, "in")?;
+    let is_fixed = options.flag("server_port_20")?.unwrap_or(false);
+    let source_port = is_fixed.then_some(DATA_PORT);
+    let what = "active range";
+    let external = address(options, "external")?;
+    Ok(vec![match address(options, "to")? {
+        Some(to) => {
+            let hairpin = None;
+            Part::Forward(Forward { what, device, ports, to, hairpin, from, source_port, external })
+        }
+        None => Part::Open(Open { what, device, ports, from, source_port }),
+    }])
+}
+
+/// Reads a server: forwarded to it, or open here where this machine is the server.
+pub fn ftp_server(map: &Map) -> Outcome<Vec<Part>> {
+    let options = Options::new(map, "ftp_server", options::NAT_SERVER)?;
+    let control = ports(&options, "control")?.map_or_else(|| Ports::parse("21"), Ok)?;
+    let passive = wanted_ports(&options, "passive", "ftp_server")?;
+    let ports = Ports::new([control.ranges(), passive.ranges()].concat())?;
+    let (device, from) = (device(&options, "in")?, net(&options, "from")?);
+    let what = "ftp server";
+    Ok(vec![match address(&options, "to")? {
+        Some(to) => Part::Forward(Forward {
+            what,
+            device,
+            ports,
+            to,
+            hairpin: net(&options, "hairpin")?,
+            from,
+            source_port: None,
+            external: address(&options, "external")?,
+        }),
+        None => Part::Open(Open { what, device, ports, from, source_port: None }),
+    }])
+}
+
+/// Reads how to apply; what is to be tried meanwhile is the caller's.
+pub fn order(map: &Map) -> Outcome<Order> {
+    let options = Options::new(map, "apply", options::NAT_APPLY)?;
+    let persist = match options.get("persist").map(Dynamic::as_bool) {
+        None | Some(Ok(false)) => None,
+        Some(Ok(true)) => Some("/".into()),
+        Some(Err(_)) => options.path("persist")?,
+    };
+    Ok(Order {
+        confirm_within: options.duration("confirm_within")?,
+        persist,
+        force: options.flag("force")?.unwrap_or(false),
+        absent_ok: options.flag("absent_ok")?.unwrap_or(false),
+        plan_id: None,
+    })
+}
+
+/// `map` with something in place of what it lacks, for a look at the values that it has.
+fn filled(map: &Map, needed: &[(&str, &str)]) -> Map {
+    let mut full: Map = needed.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();
+    full.extend(map.clone());
+    full
+}
+
+/// Reads the options of `nat::masquerade` and of a ruleset's, and does nothing with them.
+pub(super) fn probe_masquerade(map: &Map) -> Outcome<()> {
+    masquerade(&filled(map, &[("source", "10.0.0.0/8"), ("out", "auto")])).map(drop)
+}
+
+pub(super) fn probe_forward(map: &Map) -> Outcome<()> {
+    forward(&filled(map, &[("ports", "21"), ("to", "10.0.0.1")])).map(drop)
+}
+
+pub(super) fn probe_allow(map: &Map) -> Outcome<()> {
+    allow(&filled(map, &[("in", "auto"), ("out", "auto")])).map(drop)
+}
+
+pub(super) fn probe_helper(map: &Map) -> Outcome<()> {
+    ftp_helper(map).map(drop)
+}
+
+pub(super) fn probe_active(map: &Map) -> Outcome<()> {
+    ftp_active(&filled(map, &[("ports", "40000-40009")])).map(drop)
+}
+
+pub(super) fn probe_server(map: &Map) -> Outcome<()> {
+    // A control port that is in nobody's passive range.
+    ftp_server(&filled(map, &[("passive", "1"), ("control", "2")])).map(drop)
+}
+
+pub(super) fn probe_opening(map: &Map) -> Outcome<()> {
+    opening(&filled(map, &[("ports", "40000-40009"), ("to", "10.0.0.1")])).map(drop)
+}
+
+pub(super) fn probe_order(map: &Map) -> Outcome<()> {
+    order(map).map(drop)
 }

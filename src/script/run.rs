@@ -20,6 +20,7 @@ use super::{
     engine,
     overlay::Overlay,
     raise::{Failure, RhaiResultOf, raised},
+    rules::NatSettings,
     site::Overrides,
     source::Source,
 };
@@ -31,7 +32,7 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
-    nat::Reason,
+    nat::{Reason, ledger::Ledger, undo::no_ledger},
     observe::{Event, Level},
 };
 
@@ -67,13 +68,6 @@ pub struct Rehearsal {
     pub ca_pem: String,
     /// The folder that takes what would be written here.
     pub scratch: PathBuf,
-}
-
-/// What a script may do to this machine's NAT, and what is remembered of it.
-#[derive(Debug, Clone, Default)]
-pub struct NatSettings {
-    /// Whether the user lets it change rules (`--allow-nat`).
-    pub is_allowed: bool,
 }
 
 /// What a script sees as `job::…`.
@@ -176,6 +170,17 @@ impl Run {
         } else {
             Err(Reason::NotAllowed.fault(NOT_ALLOWED))
         }
+    }
+
+    /// Where what undoes rules of NAT is kept; fails where there is no such place.
+    pub fn nat_ledger(&self) -> Outcome<Arc<dyn Ledger>> {
+        self.settings.nat.ledger.clone().ok_or_else(no_ledger)
+    }
+
+    /// Whether rules of NAT are not to be changed here, though a script asks for it: in a rehearsal, and where it only
+    /// describes them.
+    pub const fn is_nat_inert(&self) -> bool {
+        self.settings.rehearsal.is_some() || self.settings.nat.described.is_some()
     }
 
     /// Waits for `work` on the script's own thread.

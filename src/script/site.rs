@@ -145,7 +145,9 @@ fn put_some<T>(field: &mut Option<T>, value: Option<T>) {
 
 fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {
     let wrong = || {
-        Fault::invalid(format!("`port_range` wants ports such as \"50000-50010\", got \"{text}\""))
+        Fault::invalid(format!(
+            "`port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"{text}\""
+        ))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let first: u16 = first.trim().parse().map_err(|_| wrong())?;

@@ -47,6 +47,12 @@ const MIGRATIONS: &[&str] = &[
         remote_time TEXT NOT NULL,
         PRIMARY KEY (mirror, path)
     )",
+    // 4: what undoes each ruleset of NAT, as JSON.
+    "CREATE TABLE nat_rulesets (
+        name TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL,
+        changed_at BIGINT NOT NULL
+    )",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
@@ -92,7 +98,7 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const TABLES: [&str; 4] = ["migrations", "mirror_files", "mirrors", "routes"];
+    const TABLES: [&str; 5] = ["migrations", "mirror_files", "mirrors", "nat_rulesets", "routes"];
 
     fn tables(store: &Store) -> Vec<String> {
         let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";

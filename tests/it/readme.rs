@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::support::program::Portolan;
+use crate::support::{
+    program::Portolan,
+    server::{Kind, Options, RealServer, Tls},
+};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -74,4 +77,100 @@ fn the_script_of_the_first_screen_runs() {
 fn the_test_command_of_the_readme_is_the_one_of_the_gate() {
     let gate = fs::read_to_string(root().join(".ci/run")).unwrap();
     assert!(gate.contains(block("sh", "cargo test").trim()), "the gate runs other tests");
+}
+
+/// The block with the server of the test in place of the example's, run by a shell.
+fn on_a_server(server: &RealServer, block: &str) -> Portolan {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_portolan"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let address = server.address().to_string();
+    let block = ["ftp.example.org", "www.example.com"]
+        .iter()
+        .fold(block.to_owned(), |text, name| text.replace(name, &address))
+        .replace("PORTOLAN_PASSWORD=…", &format!("PORTOLAN_PASSWORD={}", RealServer::PASSWORD));
+    let users = ["me@", "reader@", "deploy@"];
+    let user = format!("{}@", RealServer::USER);
+    let block = users
+        .iter()
+        .fold(block, |text, name| text.replace(&format!("//{name}"), &format!("//{user}")));
+    Portolan::played_by("/bin/sh")
+        .env("PATH", path)
+        .env("SSL_CERT_FILE", server.ca())
+        .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
+        .args(["-ec", &block])
+}
+
+#[test]
+fn the_commands_for_one_file_for_a_mirror_and_for_a_deployment_run() {
+    let options = Options { tls: Tls::Explicit, require_tls: true, ..Options::default() };
+    let Some(server) = RealServer::start(Kind::Proftpd, &options) else { return };
+    server.file("in/kept", "");
+    server.file("out/reply.csv", "yes");
+    server.file("catalogue/a.csv", "1");
+    server.file("catalogue/b.tmp", "no");
+    server.file("htdocs/index.html", "old");
+    on_a_server(&server, &block("sh", "export PORTOLAN_PASSWORD"))
+        .file("order.csv", "1,2")
+        .run()
+        .stdout_has("  reply.csv\n")
+        .any_stderr()
+        .wrote("reply.csv", "yes");
+    assert_eq!(server.bytes("in/order.csv"), b"1,2");
+    on_a_server(&server, &block("sh", "portolan mirror --delete --exclude"))
+        .run()
+        .stdout_has("1 down, 0 deleted")
+        .any_stderr()
+        .wrote("catalogue/a.csv", "1");
+    on_a_server(&server, &block("sh", "portolan mirror --dry-run"))
+        .file("dist/index.html", "new and longer")
+        .run()
+        .any_stdout()
+        .any_stderr();
+    assert_eq!(server.bytes("htdocs/index.html"), b"old");
+}
+
+#[test]
+fn every_block_of_the_readme_is_run_by_a_test() {
+    let here = include_str!("readme.rs");
+    for (language, block) in blocks() {
+        let is_known = |start: &str| block.starts_with(start);
+        let known = [
+            "// deploy.rhai",
+            "cargo run -- rehearse",
+            "fell back",
+            "cargo test",
+            "export PORTOLAN_PASSWORD",
+            "portolan mirror --delete --exclude",
+            "portolan mirror --dry-run",
+            // Builds that take minutes: the figures are in benches/README.md, the installation is the gate's build.
+            "cargo install --path . --locked",
+            "cargo bench --bench big_file",
+        ];
+        assert!(
+            known.iter().any(|start| is_known(start) && here.contains(start)),
+            "{language}: {block}"
+        );
+    }
+}
+
+#[test]
+fn every_command_of_the_program_stands_in_the_table() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let help = Portolan::new().args(["--help"]).run();
+    let commands = help.stdout_text().lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names: Vec<_> = commands
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| {
+            !text.contains(&format!("`portolan {name}")) && !text.contains(&format!("`{name}`"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "the README says nothing of {missing:?}");
+    drop(help.any_stdout());
 }

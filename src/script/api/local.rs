@@ -97,7 +97,7 @@ pub mod functions {
     /// Appends a text or blob to a file, which is made if it is not there.
     ///
     /// ```rhai
-    /// local::append("history.log", `${now()} mirrored\n`);
+    /// local::append("history.log", `${now()} mirrored` + "\n");
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn append(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {

@@ -1,11 +1,164 @@
 //! `nat::ruleset` and what is done with one.
 
-use rhai::{ImmutableString, NativeCallContext, export_module};
+use rhai::{Array, Dynamic, FnPtr, ImmutableString, Map, NativeCallContext, export_module};
 
-use crate::script::{
-    raise::{Raise, RhaiResultOf},
-    rules,
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::NAT_TRIAL_USUAL,
+    nat::{
+        apply::{Applied, Order},
+        here::Here,
+        machine::Machine,
+        model::{self, Part},
+        open::Opening,
+        plan,
+    },
+    observe::Level,
+    script::{
+        raise::{Raise, RhaiResultOf},
+        rules,
+        run::Run,
+        value::Time,
+    },
 };
+
+/// Adds what `read` finds in `options`.
+fn add(
+    ctx: &NativeCallContext<'_>,
+    rules: &rules::Ruleset,
+    options: &Map,
+    read: impl Fn(&Map) -> Outcome<Vec<Part>>,
+) -> RhaiResultOf<()> {
+    let parts = read(options).or_raise(ctx)?;
+    let added = rules.change(|model: &mut model::Ruleset| {
+        parts.into_iter().try_for_each(|part| model.add(part))
+    });
+    added.or_raise(ctx)
+}
+
+fn begin(ctx: &NativeCallContext<'_>, name: &str) -> RhaiResultOf<rules::Ruleset> {
+    let run = Run::of(ctx)?;
+    let begun = || -> Outcome<_> {
+        let rules = rules::Ruleset::new(name)?;
+        if let Some(described) = &run.settings.nat.described {
+            described.add(&rules)?;
+        }
+        Ok(rules)
+    };
+    begun().or_raise(ctx)
+}
+
+fn planned(run: &Run, rules: &rules::Ruleset) -> Outcome<plan::Plan> {
+    rules.plan(&Machine::this()?, run.settings.nat.ledger.as_deref())
+}
+
+fn plan_map(plan: &plan::Plan) -> Outcome<Map> {
+    let map = rhai::serde::to_dynamic(plan::value(plan)).ok().and_then(Dynamic::try_cast);
+    map.ok_or_else(|| Fault::invalid("the plan is too large for a script"))
+}
+
+fn applied_map(done: &Applied) -> Map {
+    let until = done.trial_until.map_or(Dynamic::UNIT, |until| Dynamic::from(Time(until)));
+    let entries: [(&str, Dynamic); 5] = [
+        ("changed", done.changed.into()),
+        ("verified", done.verified.into()),
+        ("trial_until", until),
+        ("id", done.id.clone().into()),
+        ("snapshot", done.snapshot.clone().into()),
+    ];
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect()
+}
+
+/// Applies `rules`, or says what that would change where nothing is to be changed.
+fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied> {
+    if run.settings.nat.described.is_some() {
+        rules.ordered(order);
+        let id = String::new();
+        return Ok(Applied {
+            changed: false,
+            verified: false,
+            trial_until: None,
+            id,
+            snapshot: String::new(),
+        });
+    }
+    let machine = Machine::this()?;
+    if run.is_nat_inert() {
+        let plan = planned(run, rules)?;
+        run.say(Level::Info, format!("would apply {}", plan::words(&plan).trim_end()));
+        let (changed, id) = (plan.changed, plan.id());
+        let snapshot = String::new();
+        return Ok(Applied { changed, verified: false, trial_until: None, id, snapshot });
+    }
+    run.nat_allowed()?;
+    let ledger = run.nat_ledger()?;
+    let order = Order { plan_id: rules.seen(), ..order };
+    let plan = rules.fresh_plan(&machine, Some(&*ledger))?;
+    for warning in &plan.warnings {
+        run.context.observer.warn_once(format!("ruleset {}: {}", plan.ruleset, warning.words()));
+    }
+    machine.apply(&plan, &order, &*ledger, run.context.clock.now())
+}
+
+fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> RhaiResultOf<Map> {
+    let run = Run::of(ctx)?;
+    let mut order = rules::order(options).or_raise(ctx)?;
+    let test = options.get("test").filter(|test| !test.is_unit()).cloned();
+    let Some(test) = test else {
+        let done = apply_now(&run, rules, order).or_raise(ctx)?;
+        return Ok(applied_map(&done));
+    };
+    let test: FnPtr = test
+        .try_cast()
+        .ok_or_else(|| Fault::invalid("`test` wants a closure, such as || site.exists(\"/\")"))
+        .or_raise(ctx)?;
+    order.confirm_within.get_or_insert(NAT_TRIAL_USUAL);
+    let mut done = apply_now(&run, rules, order).or_raise(ctx)?;
+    if run.is_nat_inert() || done.trial_until.is_none() {
+        return Ok(applied_map(&done));
+    }
+    let name = rules.model().name().to_owned();
+    let tested = test.call_within_context::<Dynamic>(ctx, ());
+    let is_good = tested.as_ref().is_ok_and(|value| value.as_bool().unwrap_or(true));
+    let ended = || -> Outcome<()> {
+        let (machine, ledger, now) = (Machine::this()?, run.nat_ledger()?, run.context.clock.now());
+        if is_good {
+            machine.confirm(&name, &*ledger, now)
+        } else {
+            machine.rollback(&name, &*ledger, now)
+        }
+    };
+    ended().or_raise(ctx)?;
+    match tested {
+        Err(error) => Err(error),
+        Ok(_) if is_good => {
+            done.trial_until = None;
+            Ok(applied_map(&done))
+        }
+        Ok(_) => {
+            let message = format!("the test of ruleset `{name}` said no: the old rules are back");
+            Err(Fault::new(Kind::Guard, Side::Here, message)).or_raise(ctx)
+        }
+    }
+}
+
+/// Does `work` with the ruleset's name, unless nothing is to be changed here.
+fn changing(
+    ctx: &NativeCallContext<'_>,
+    rules: &rules::Ruleset,
+    work: impl FnOnce(&Run, &Machine, &str) -> Outcome<()>,
+) -> RhaiResultOf<()> {
+    let run = Run::of(ctx)?;
+    let done = || -> Outcome<()> {
+        if run.is_nat_inert() {
+            return Ok(());
+        }
+        run.nat_allowed()?;
+        rules.seen();
+        work(&run, &Machine::this()?, rules.model().name())
+    };
+    done().or_raise(ctx)
+}
 
 /// Rules of this machine that let FTP through.
 #[export_module]
@@ -19,16 +172,347 @@ pub mod functions {
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
-    /// print(rules.name);
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// rules.forwarding(true);
+    /// print(rules.plan().diff);
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn ruleset(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Ruleset> {
-        Ruleset::new(name).or_raise(&ctx)
+        begin(&ctx, name)
+    }
+
+    /// The classic recipe in one line: applies a ruleset `classic` that masquerades the network `source` as it goes out
+    /// by the interface `out`, and passes packets on. Gives what `apply` gives.
+    ///
+    /// ```rhai
+    /// nat::masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn masquerade(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<Map> {
+        let rules = begin(&ctx, "classic")?;
+        add(&ctx, &rules, &options, rules::masquerade)?;
+        rules.change(|model| model.forwarding(true));
+        apply(&ctx, &rules, &Map::new())
+    }
+
+    /// Opens a range of ports to a machine behind this one for as long as `work` takes: the kernel closes it with the
+    /// end of `work` or of the program, however that ends. Gives what `work` gives. Needs nft.
+    ///
+    /// - `ports`, `to`: which, and the machine that they lead to
+    /// - `server`, `server_port_20`: from that server alone, and only from its port 20
+    /// - `in`, `external`: only what comes in by this interface, or for this address
+    /// - `force`: also where the ports belong to a service of this machine
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org", #{ mode: "active", port_range: "40000-40009" });
+    /// nat::with_open(#{ ports: "40000-40009", to: "192.168.0.10" }, || site.get("/a.zip", "a.zip"));
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn with_open(
+        ctx: NativeCallContext<'_>,
+        options: Map,
+        work: FnPtr,
+    ) -> RhaiResultOf<Dynamic> {
+        let run = Run::of(&ctx)?;
+        let opened = || -> Outcome<Option<Opening>> {
+            let (part, force) = rules::opening(&options)?;
+            if run.is_nat_inert() {
+                return Ok(None);
+            }
+            run.nat_allowed()?;
+            Opening::new(part, force).map(Some)
+        };
+        let open = opened().or_raise(&ctx)?;
+        let result = work.call_within_context(&ctx, ());
+        drop(open);
+        result
+    }
+
+    /// The network interfaces of this machine: maps of `name`, `networks` (those that are behind it), and `is_default`
+    /// (whether the default route goes out by it).
+    ///
+    /// ```rhai
+    /// for one in nat::interfaces() { print(`${one.name}: ${one.networks}`); }
+    /// ```
+    #[rhai_fn(volatile)]
+    pub fn interfaces() -> Array {
+        let here = Here::look();
+        let map = |name: &String| {
+            let nets = here.routes.iter().filter(|(_, device)| device == name);
+            let nets: Array = nets.map(|(net, _)| net.to_string().into()).collect();
+            let is_default = here.default_device.as_ref() == Some(name);
+            let entries: [(&str, Dynamic); 3] = [
+                ("name", name.clone().into()),
+                ("networks", nets.into()),
+                ("is_default", is_default.into()),
+            ];
+            let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+            Dynamic::from_map(map)
+        };
+        here.interfaces.iter().map(map).collect()
     }
 
     /// Its name.
     #[rhai_fn(global, get = "name", pure)]
     pub fn name(rules: &mut Ruleset) -> ImmutableString {
         rules.model().name().into()
+    }
+
+    /// What comes from the network `source` goes out by the interface `out` under that interface's address, or under
+    /// the address `to`. `out` may be "auto": the interface of the default route.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "auto" });
+    /// ```
+    #[rhai_fn(name = "masquerade", global, return_raw, volatile)]
+    pub fn add_masquerade(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::masquerade)
+    }
+
+    /// Connections to `ports` of this machine go on to the machine `to`, to the same ports.
+    ///
+    /// - `in`: only those that come in by this interface
+    /// - `external`: only those to this address of the machine; without it, to any
+    /// - `from`: only those from this network; "any" is everybody
+    /// - `hairpin`: the network from which the outside address must work as well
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.forward(#{ in: "eth1", ports: [80, 443], to: "10.0.0.5", hairpin: "10.0.0.0/24" });
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn forward(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::forward)
+    }
+
+    /// What comes in by the interface `in` may go out by `out`, where the ruleset is isolated; `source` is the only
+    /// network that may.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.allow(#{ in: "eth0", out: "eth1" });
+    /// rules.isolate(true);
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn allow(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::allow)
+    }
+
+    /// Drops what nothing in the ruleset lets pass between the interfaces that it names, and, where it opens ports of
+    /// this machine itself, what comes to any others of them but those by which people log in. It is the only drop there
+    /// is; without it nothing is dropped.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.ftp_server(#{ passive: "50000-50009" });
+    /// rules.isolate(true);
+    /// ```
+    #[rhai_fn(global, volatile)]
+    pub fn isolate(rules: &mut Ruleset, on: bool) {
+        rules.change(|model| model.isolate(on));
+    }
+
+    /// Lets the kernel pass packets on between the interfaces that the ruleset names, as far as it does not already;
+    /// what was set is put back by `revert`.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// rules.forwarding(true);
+    /// ```
+    #[rhai_fn(global, volatile)]
+    pub fn forwarding(rules: &mut Ruleset, on: bool) {
+        rules.change(|model| model.forwarding(on));
+    }
+
+    /// The kernel reads plain FTP on the control ports `ports` (21), and opens and translates what is announced there;
+    /// `in` is the only interface by which it listens to others. It cannot read TLS.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.ftp_helper(#{ ports: [21, 2121], in: "eth0" });
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn ftp_helper(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::ftp_helper)
+    }
+
+    /// Data connections of active mode reach the client: `ports` of this machine lead to the client `to`, or are open
+    /// here where `to` is missing and this machine is the client. It works under TLS as well.
+    ///
+    /// - `server`: only from this server; `server_port_20` (false): and only from its port 20
+    /// - `in`, `external`: only what comes in by this interface, or for this address
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.ftp_active(#{ ports: "40000-40009", to: "192.168.0.10", server: "203.0.113.20" });
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn ftp_active(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::ftp_active)
+    }
+
+    /// An FTP server can be reached: its control ports `control` (21) and its range `passive` lead to the machine `to`,
+    /// or are open here where `to` is missing and this machine is the server. It works under TLS as well.
+    ///
+    /// - `from`: only from this network
+    /// - `in`, `external`, `hairpin`: as of `forward`
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.ftp_server(#{ passive: "50000-50009", control: 21, to: "10.0.0.5", hairpin: "10.0.0.0/24" });
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn ftp_server(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::ftp_server)
+    }
+
+    /// What applying would change; changes nothing, and needs no rights.
+    ///
+    /// The map has `changed`, `diff` (of the listing), `add`, `change`, `remove`, `warnings`, `sysctl`, `modules` and
+    /// `commands` (arrays), `backend`, `table`, `id`, and `live_readable`: whether the rules that are there now could
+    /// be read. A later `apply` of the same ruleset is refused where it would be another plan.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// let plan = rules.plan();
+    /// for warning in plan.warnings { log::warn(warning); }
+    /// if plan.changed { print(plan.diff); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn plan(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<Map> {
+        let run = Run::of(&ctx)?;
+        planned(&run, rules).and_then(|plan| plan_map(&plan)).or_raise(&ctx)
+    }
+
+    /// Applies the ruleset in one step: all of it or nothing. Raises `nat.not_allowed`, `nat.not_permitted`,
+    /// `nat.would_lock_out`, `nat.changed_since_plan` and others.
+    ///
+    /// Gives a map of `changed`, `verified`, `trial_until` (a time, or `()`), `id` and `snapshot` (what was there).
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// if rules.apply().changed { print("new rules"); }
+    /// ```
+    #[rhai_fn(name = "apply", global, return_raw, volatile)]
+    pub fn apply_plain(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<Map> {
+        apply(&ctx, rules, &Map::new())
+    }
+
+    /// Applies it with options.
+    ///
+    /// - `confirm_within`: on trial; the kernel itself takes the rules back after this time, unless `confirm` is called
+    /// - `test`: a closure that is called during the trial (of 60 s, if nothing else is said); when it raises an error or
+    ///   gives `false` the old rules return, else the new ones are confirmed
+    /// - `persist` (false): also at the next start of the machine, once confirmed; a text is the folder below which its
+    ///   files are written, in place of `/`
+    /// - `absent_ok` (false): also with interfaces that are not there yet
+    /// - `force` (false): also where it may cut somebody off
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// rules.apply(#{ confirm_within: "60s", persist: true });
+    /// ```
+    #[rhai_fn(name = "apply", global, return_raw, volatile)]
+    pub fn apply_with(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<Map> {
+        apply(&ctx, rules, &options)
+    }
+
+    /// Keeps the rules of a trial. Raises `nat.no_trial` where there is none, or it is over.
+    ///
+    /// ```rhai
+    /// nat::ruleset("office").confirm();
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn confirm(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<()> {
+        changing(&ctx, rules, |run, machine, name| {
+            machine.confirm(name, &*run.nat_ledger()?, run.context.clock.now())
+        })
+    }
+
+    /// Goes back to before the last change. Raises `nat.no_undo` where nothing is remembered.
+    ///
+    /// ```rhai
+    /// nat::ruleset("office").rollback();
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn rollback(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<()> {
+        changing(&ctx, rules, |run, machine, name| {
+            machine.rollback(name, &*run.nat_ledger()?, run.context.clock.now())
+        })
+    }
+
+    /// Takes the ruleset's table away, with everything that was set and written for it. Connections that stand are no
+    /// longer translated either.
+    ///
+    /// ```rhai
+    /// nat::ruleset("office").revert();
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn revert(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<()> {
+        changing(&ctx, rules, |run, machine, name| {
+            machine.revert(name, false, &*run.nat_ledger()?).map(drop)
+        })
+    }
+
+    /// What state it is in: "applied", "trial", "drifted" (somebody else has changed its table), "missing" or "foreign"
+    /// (its table is not portolan's).
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// if rules.status() != "applied" { log::warn("the office has no NAT"); }
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn status(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+    ) -> RhaiResultOf<ImmutableString> {
+        let run = Run::of(&ctx)?;
+        let looked = || -> Outcome<ImmutableString> {
+            let (machine, model) = (Machine::this()?, rules.model());
+            let ledger = run.settings.nat.ledger.as_deref();
+            let record = ledger.map(|ledger| ledger.load(model.name())).transpose()?.flatten();
+            // A ruleset that only has a name says nothing of what should be there.
+            let plan = match model.parts() {
+                [] => None,
+                _ => Some(machine.plan(&model, record.as_ref())?),
+            };
+            let now = run.context.clock.now();
+            let status = machine.status(model.name(), plan.as_ref(), record.as_ref(), now)?;
+            Ok(status.state.word().into())
+        };
+        looked().or_raise(&ctx)
     }
 }

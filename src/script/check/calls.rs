@@ -13,6 +13,7 @@ use super::{
     walk::{place, walk},
 };
 use crate::script::{
+    advice,
     engine::JOB_FACTS,
     raise::Place,
     signatures::{Param, Signature},
@@ -208,6 +209,9 @@ impl<'c> Calls<'c> {
                 self.count(name, call.args.len(), &ways, at);
             }
             options::check(self, name, call);
+            if receiver == Some("Ruleset") {
+                options::check(self, &format!("rules.{name}"), call);
+            }
         } else if let Some(receiver) = receiver {
             let message = format!("a {} has no function `{name}`", receiver.to_lowercase());
             self.error(at, message, self.near_member(receiver, name));
@@ -241,7 +245,8 @@ impl<'c> Calls<'c> {
 
     fn near_member(&self, receiver: &str, name: &str) -> Option<String> {
         let known: Vec<_> = self.members(receiver).map(|one| one.name.as_str()).collect();
-        let near = near(name, &known)?;
+        let near = advice::meant(name).map(str::to_owned).filter(|_| receiver == "Session");
+        let near = near.or_else(|| self::near(name, &known))?;
         let is_property = self.members(receiver).any(|one| one.is_property && one.name == near);
         let how = if is_property { "a property, without parentheses" } else { "a function" };
         Some(if near == name {

@@ -12,6 +12,7 @@ use crate::{
     limits::SCRIPT_MODULES_MAX,
     observe::visible::visible,
     script::{
+        advice::advice,
         engine,
         imports::Imports,
         raise::{Failure, Place},
@@ -190,12 +191,19 @@ fn syntax(error: ParseError, shown: &str, text: &str) -> Finding {
     if let rhai::ParseErrorType::VariableUndefined(name) = &*error.0 {
         let known = variables(text);
         let known: Vec<_> = known.iter().map(String::as_str).collect();
-        let hint = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
-        return Finding::error(at, format!("there is no variable `{name}`")).hint(hint);
+        let message = format!("there is no variable `{name}`");
+        let near = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
+        let hint = near.or_else(|| advice(&message, line_of(text, &at), at.column));
+        return Finding::error(at, message).hint(hint);
     }
     let failure = Failure::read(EvalAltResult::from(error), shown);
     let at = failure.place.unwrap_or(at);
-    Finding::error(at, failure.fault.message)
+    let hint = advice(&failure.fault.message, line_of(text, &at), at.column);
+    Finding::error(at, failure.fault.message).hint(hint)
+}
+
+fn line_of<'t>(text: &'t str, place: &Place) -> &'t str {
+    text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default()
 }
 
 /// The names that a text seems to give to variables. There is no tree yet in which to look them up.

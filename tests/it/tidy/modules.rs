@@ -17,12 +17,14 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Crates that one module alone may name.
-const ROOMS: [(&str, &str); 5] = [
+const ROOMS: [(&str, &str); 7] = [
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),
     ("clap", "cli"),
     ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
+    ("rustyline", "cli"),
 ];
 
 /// Lines of code of one file, its tests apart.

@@ -58,7 +58,7 @@ impl Portolan {
     }
 
     /// Another program in its place.
-    fn played_by(program: impl Into<PathBuf>) -> Self {
+    pub(crate) fn played_by(program: impl Into<PathBuf>) -> Self {
         let folder = || tempfile::Builder::new().prefix("portolan-test-").tempdir().unwrap();
         Self {
             program: program.into(),

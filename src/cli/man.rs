@@ -1,0 +1,24 @@
+//! `portolan man`: the manual pages of the command line.
+
+use std::path::PathBuf;
+
+use clap::Command;
+
+use super::{exit, report};
+use crate::fault::Fault;
+
+/// What `portolan man` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The folder that takes portolan.1, portolan-run.1 and so on
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: &Args, line: Command) -> u8 {
+    let made = std::fs::create_dir_all(&args.folder)
+        .and_then(|()| clap_mangen::generate_to(line, &args.folder));
+    match made {
+        Ok(()) => exit::DONE,
+        Err(error) => report::fault(&Fault::local("write the manual pages", &args.folder, error)),
+    }
+}

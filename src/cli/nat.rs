@@ -1,0 +1,384 @@
+//! `portolan nat`: the rulesets that a script describes, planned, applied and taken back.
+
+use std::{fmt::Write, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    common::{Common, interruptible},
+    exit, report,
+    run::{script, settings},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::session::Context,
+    nat::{
+        apply::Order,
+        ledger::Ledger,
+        machine::Machine,
+        model::Ruleset as Model,
+        plan::{self, Plan},
+        undo::{Status, no_ledger},
+    },
+    observe::{Level, json::line},
+    script::{
+        rules::{Described, NatSettings, Ruleset},
+        run::Settings,
+        source::Source,
+        value::duration_text,
+    },
+};
+
+/// What `portolan nat` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Verb {
+    /// Shows what applying would change; exits with 0 for nothing, 2 for changes, 1 for an error
+    Plan(Scripted),
+    /// Applies the rulesets of a script
+    Apply(Apply),
+    /// Keeps the rules of a trial
+    Confirm(Target),
+    /// Goes back to before the last change
+    Rollback(Target),
+    /// Takes the rules away, with everything that was set and written for them
+    Revert(Revert),
+    /// Tells what state the rulesets are in: applied, trial, drifted, missing or foreign
+    Status(Target),
+    /// Prints the rules as text, for other tools
+    Export(Scripted),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Scripted {
+    /// The script that describes the rulesets; what it applies is not applied
+    script: PathBuf,
+    /// What it sees as `args`
+    #[arg(value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Apply {
+    /// On trial: the kernel takes the rules back after this time, such as 60s, unless they are confirmed
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    confirm_within: Option<Duration>,
+    /// Also at the next start of the machine, once confirmed
+    #[arg(long)]
+    persist: bool,
+    /// Also where it may cut somebody off
+    #[arg(long)]
+    force: bool,
+    /// Also with interfaces that are not there yet
+    #[arg(long)]
+    absent_ok: bool,
+    /// Only if it is still this plan: the id that `plan --json` shows
+    #[arg(long, value_name = "ID")]
+    plan: Option<String>,
+    #[command(flatten)]
+    scripted: Scripted,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Target {
+    /// The script that describes the rulesets
+    #[arg(required_unless_present = "ruleset")]
+    script: Option<PathBuf>,
+    /// What it sees as `args`
+    #[arg(value_name = "ARGS")]
+    rest: Vec<String>,
+    /// The ruleset of this name, in place of a script's
+    #[arg(long, value_name = "NAME", conflicts_with = "script")]
+    ruleset: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Revert {
+    /// Also where the table is not portolan's
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration_text(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
+}
+
+impl Verb {
+    fn target(&self) -> Target {
+        match self {
+            Self::Plan(Scripted { script, rest })
+            | Self::Export(Scripted { script, rest })
+            | Self::Apply(Apply { scripted: Scripted { script, rest }, .. }) => {
+                Target { script: Some(script.clone()), rest: rest.clone(), ruleset: None }
+            }
+            Self::Confirm(target)
+            | Self::Rollback(target)
+            | Self::Status(target)
+            | Self::Revert(Revert { target, .. }) => target.clone(),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let is_plan = matches!(args.verb, Verb::Plan(_));
+    let target = args.verb.target();
+    let prepared = || -> Outcome<_> {
+        let source = target.script.as_deref().map(Source::read).transpose()?;
+        let described = Described::default();
+        let nat = NatSettings {
+            is_allowed: false,
+            ledger: common.ledger(),
+            described: Some(described.clone()),
+        };
+        let file = target.script.clone().unwrap_or_default();
+        let settings = Settings { nat, ..settings(common, &file, target.rest.clone())? };
+        Ok((source, settings, described, common.single_context()?))
+    };
+    let (verb, json) = (args.verb.clone(), common.json());
+    let code = match prepared() {
+        Err(fault) => report::wrong_usage(&fault),
+        Ok((source, settings, found, context)) => {
+            let stop = context.stop.clone();
+            interruptible(&stop, move || {
+                let ledger = settings.nat.ledger.clone();
+                if let Some(source) = &source {
+                    let code = script(source, settings, &context);
+                    if code != exit::DONE {
+                        return code;
+                    }
+                }
+                let work = Work { context: &context, ledger: ledger.as_deref(), json };
+                work.all(&verb, target.ruleset.as_deref(), &found.all())
+            })
+        }
+    };
+    // As of terraform: who looks at a plan tells changes from errors by 2 and 1.
+    match code {
+        exit::DONE | exit::INTERRUPTED => code,
+        CHANGES_WITHIN if is_plan => exit::NAT_CHANGES,
+        _ if is_plan => exit::NAT_ERROR,
+        code => code,
+    }
+}
+
+/// How [`Work`] says that a plan has changes: no other command ends so.
+const CHANGES_WITHIN: u8 = 100;
+
+/// What the verbs work with.
+struct Work<'w> {
+    context: &'w Context,
+    ledger: Option<&'w dyn Ledger>,
+    json: bool,
+}
+
+impl Work<'_> {
+    fn all(&self, verb: &Verb, name: Option<&str>, rulesets: &[Ruleset]) -> u8 {
+        let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
+        let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
+        if names.is_empty() {
+            let message = "the script describes no ruleset: `nat::ruleset(\"name\")` begins one";
+            return report::fault(&Fault::invalid(message));
+        }
+        let done = match verb {
+            Verb::Plan(_) => self.plan(rulesets),
+            Verb::Export(_) => self.export(rulesets),
+            Verb::Apply(apply) => self.apply(rulesets, apply),
+            Verb::Status(_) => self.status(&names, rulesets),
+            Verb::Confirm(_) => self.each(&names, "confirmed", |machine, name, ledger| {
+                machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
+            }),
+            Verb::Rollback(_) => self.each(&names, "rolled back", |machine, name, ledger| {
+                machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
+            }),
+            Verb::Revert(revert) => self.each(&names, "reverted", |machine, name, ledger| {
+                machine.revert(name, revert.force, ledger)
+            }),
+        };
+        done.unwrap_or_else(|fault| report::fault(&fault))
+    }
+
+    fn ledger(&self) -> Outcome<&dyn Ledger> {
+        self.ledger.ok_or_else(no_ledger)
+    }
+
+    fn say(&self, value: &Value, words: &str) {
+        if self.json {
+            let mut bytes = line(value);
+            bytes.push(b'\n');
+            report::output(&String::from_utf8_lossy(&bytes));
+        } else {
+            report::output(words);
+        }
+    }
+
+    fn plans(&self, rulesets: &[Ruleset]) -> Outcome<(Machine, Vec<Plan>)> {
+        let machine = Machine::this()?;
+        let plans = rulesets.iter().map(|one| one.fresh_plan(&machine, self.ledger));
+        let plans = plans.collect::<Outcome<_>>()?;
+        Ok((machine, plans))
+    }
+
+    fn plan(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
+        let (_, plans) = self.plans(rulesets)?;
+        let words: Vec<_> = plans.iter().map(plan::words).collect();
+        self.say(&together(&plans), &words.join("\n"));
+        let is_changed = plans.iter().any(|plan| plan.changed);
+        Ok(if is_changed { CHANGES_WITHIN } else { exit::DONE })
+    }
+
+    fn export(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
+        let (_, plans) = self.plans(rulesets)?;
+        let texts: Vec<_> = plans.iter().map(Plan::text).collect();
+        let value = json!({ "rulesets": texts });
+        self.say(&value, &texts.concat());
+        Ok(exit::DONE)
+    }
+
+    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Outcome<u8> {
+        let ledger = self.ledger()?;
+        let (machine, plans) = self.plans(rulesets)?;
+        let (mut values, mut words) = (Vec::new(), String::new());
+        for (ruleset, plan) in rulesets.iter().zip(&plans) {
+            let own = ruleset.order();
+            let persist = asked.persist.then(|| PathBuf::from("/"));
+            let order = Order {
+                confirm_within: asked.confirm_within.or(own.confirm_within),
+                persist: own.persist.or(persist),
+                force: asked.force || own.force,
+                absent_ok: asked.absent_ok || own.absent_ok,
+                plan_id: asked.plan.clone(),
+            };
+            let applied = machine.apply(plan, &order, ledger, self.context.clock.now())?;
+            for warning in &plan.warnings {
+                self.context.observer.warn(format!(
+                    "ruleset {}: {}",
+                    plan.ruleset,
+                    warning.words()
+                ));
+            }
+            if !applied.verified {
+                let text = format!(
+                    "ruleset {}: the filter lists other rules than were wanted",
+                    plan.ruleset
+                );
+                self.context.observer.warn(text);
+            }
+            let how = match applied.trial_until {
+                _ if !applied.changed => "unchanged".to_owned(),
+                Some(until) => format!(
+                    "on trial until {until}; `portolan nat confirm` keeps it, after that the old rules return"
+                ),
+                None => "applied".to_owned(),
+            };
+            writeln!(words, "{}: {how}", plan.ruleset).ok();
+            values.push(json!({
+                "ruleset": plan.ruleset,
+                "changed": applied.changed,
+                "verified": applied.verified,
+                "trial_until": applied.trial_until.map(|until| until.to_string()),
+                "id": applied.id,
+            }));
+        }
+        let is_changed = values.iter().any(|one| one.get("changed") == Some(&Value::Bool(true)));
+        self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
+        Ok(exit::DONE)
+    }
+
+    fn each(
+        &self,
+        names: &[&str],
+        done: &str,
+        work: impl Fn(&Machine, &str, &dyn Ledger) -> Outcome<Option<String>>,
+    ) -> Outcome<u8> {
+        let (machine, ledger) = (Machine::this()?, self.ledger()?);
+        let mut words = String::new();
+        for name in names {
+            let note = work(&machine, name, ledger)?;
+            writeln!(words, "{name}: {done}").ok();
+            if let Some(note) = note {
+                self.context.observer.say(Level::Info, format!("{name}: {note}"));
+            }
+        }
+        self.say(&json!({ "done": done, "rulesets": names }), &words);
+        Ok(exit::DONE)
+    }
+
+    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Outcome<u8> {
+        let machine = Machine::this()?;
+        let now = self.context.clock.now();
+        let mut found = Vec::new();
+        for name in names {
+            let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
+            let model = rulesets.iter().map(Ruleset::model).find(|model| model.name() == *name);
+            let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;
+            found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);
+        }
+        let values: Vec<_> = found.iter().map(status_value).collect();
+        let first = found.first().map(|one| one.state.word());
+        let words: String = found.iter().map(status_words).collect();
+        self.say(&json!({ "status": first, "rulesets": values }), &words);
+        Ok(exit::DONE)
+    }
+}
+
+/// Several plans as one document: each, and what they have together.
+fn together(plans: &[Plan]) -> Value {
+    let each: Vec<_> = plans.iter().map(plan::value).collect();
+    let joined = |key: &str| -> Vec<Value> {
+        let arrays = each.iter().filter_map(|plan| plan.get(key)?.as_array());
+        arrays.flatten().cloned().collect()
+    };
+    json!({
+        "changed": plans.iter().any(|plan| plan.changed),
+        "live_readable": plans.iter().all(|plan| plan.live_readable),
+        "backend": plans.first().map(|plan| plan.backend.clone()),
+        "diff": plans.iter().map(|plan| plan.diff.as_str()).collect::<String>(),
+        "add": joined("add"),
+        "change": joined("change"),
+        "remove": joined("remove"),
+        "warnings": joined("warnings"),
+        "sysctl": joined("sysctl"),
+        "modules": joined("modules"),
+        "commands": joined("commands"),
+        "rulesets": each,
+    })
+}
+
+fn status_value(status: &Status) -> Value {
+    json!({
+        "ruleset": status.ruleset,
+        "status": status.state.word(),
+        "note": status.note,
+        "since": status.since.map(|time| time.to_string()),
+        "trial_until": status.trial_until.map(|time| time.to_string()),
+        "persisted": status.persisted,
+        "parts": status.notes,
+    })
+}
+
+fn status_words(status: &Status) -> String {
+    let mut text = format!("{}: {}", status.ruleset, status.state.word());
+    if let Some(until) = status.trial_until {
+        write!(text, " until {until}").ok();
+    } else if let Some(since) = status.since {
+        write!(text, " since {since}").ok();
+    }
+    if status.persisted {
+        text.push_str(", also at the next start");
+    }
+    if !status.note.is_empty() {
+        write!(text, "; {}", status.note).ok();
+    }
+    text.push('\n');
+    for note in &status.notes {
+        writeln!(text, "  {note}").ok();
+    }
+    text
+}

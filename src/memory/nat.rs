@@ -1,0 +1,138 @@
+//! What undoes rules of NAT: nat's wish for a ledger, granted by the store.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use crate::{
+    clock::Clock,
+    fault::{Fault, Kind, Outcome, Side},
+    nat::{
+        Reason,
+        ledger::{Ledger, Record},
+    },
+    store::{self, Store},
+};
+
+/// The file in the state folder by which only one portolan changes rules at a time.
+const LOCK: &str = "nat.lock";
+
+/// The ledger in a state folder. Without what it keeps nothing could be undone, so what fails in it is an error.
+#[derive(Debug)]
+pub struct NatLedger {
+    folder: PathBuf,
+    clock: Clock,
+    /// Opened when it is first asked.
+    store: Mutex<Option<Store>>,
+}
+
+impl NatLedger {
+    /// The ledger in `folder`.
+    pub fn new(folder: &Path, clock: Clock) -> Self {
+        Self { folder: folder.to_owned(), clock, store: Mutex::new(None) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Outcome<T> {
+        let mut store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let open = match store.take() {
+            Some(open) => open,
+            None => Store::open(&self.folder)?,
+        };
+        work(store.insert(open))
+    }
+
+    /// Whether anything was ever kept: who only looks makes no folder.
+    fn is_there(&self) -> bool {
+        self.folder.is_dir()
+    }
+}
+
+impl Ledger for NatLedger {
+    fn lock(&self) -> Outcome<File> {
+        store::make_folder(&self.folder)?;
+        let path = self.folder.join(LOCK);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| Fault::local("open", &path, error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(Errno::WOULDBLOCK) => {
+                Err(Reason::Busy.fault("another portolan is changing rules just now"))
+            }
+            Err(error) => Err(Fault::local("lock", &path, error.into())),
+        }
+    }
+
+    fn load(&self, ruleset: &str) -> Outcome<Option<Record>> {
+        if !self.is_there() {
+            return Ok(None);
+        }
+        self.with(|store| store.nat_record(ruleset))?.map(|text| read(&text)).transpose()
+    }
+
+    fn save(&self, record: &Record) -> Outcome<()> {
+        let text = serde_json::to_string(record).map_err(|error| damaged(&error))?;
+        let now = self.clock.now();
+        self.with(|store| store.keep_nat_record(&record.ruleset, &text, now))
+    }
+
+    fn forget(&self, ruleset: &str) -> Outcome<()> {
+        self.with(|store| store.forget_nat_record(ruleset))
+    }
+
+    fn all(&self) -> Outcome<Vec<Record>> {
+        if !self.is_there() {
+            return Ok(Vec::new());
+        }
+        self.with(|store| store.nat_records())?.iter().map(|text| read(text)).collect()
+    }
+}
+
+fn read(text: &str) -> Outcome<Record> {
+    serde_json::from_str(text).map_err(|error| damaged(&error))
+}
+
+fn damaged(error: &serde_json::Error) -> Fault {
+    let message = format!("what is remembered of a ruleset cannot be read: {error}");
+    Fault::new(Kind::Local, Side::Here, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nat::ledger::Undo;
+
+    #[test]
+    fn a_record_comes_back_as_it_was_and_looking_makes_no_folder() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("state");
+        let ledger = NatLedger::new(&folder, Clock::System);
+        assert_eq!(ledger.load("office").unwrap(), None);
+        assert_eq!(ledger.all().unwrap(), []);
+        assert!(!folder.exists());
+        let undo = Some(Undo { body: "table inet x {\n}\n".into(), ..Undo::default() });
+        let record = Record { ruleset: "office".into(), undo, ..Record::default() };
+        ledger.save(&record).unwrap();
+        let other = NatLedger::new(&folder, Clock::System);
+        assert_eq!(other.load("office").unwrap(), Some(record));
+        other.forget("office").unwrap();
+        assert_eq!(ledger.all().unwrap(), []);
+    }
+
+    #[test]
+    fn one_at_a_time_changes_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = [0, 1].map(|_| NatLedger::new(folder.path(), Clock::System)).into();
+        let held = one.lock().unwrap();
+        assert_eq!(other.lock().unwrap_err().name, Some("nat.busy"));
+        drop(held);
+        other.lock().unwrap();
+    }
+}

@@ -1,0 +1,293 @@
+//! Applies a plan. What undoes it is stored before anything is changed.
+
+use std::{path::PathBuf, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Reason,
+    backend::Found,
+    backend::not_permitted,
+    guard,
+    ledger::{Ledger, Record, Trial, Undo},
+    machine::Machine,
+    nft::Shape,
+    persist,
+    plan::{Live, Plan},
+    sysctl,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    limits::{NAT_TRIAL_MAX, NAT_TRIAL_MIN},
+};
+
+/// How a plan is to be applied.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// On trial: the kernel takes it back after this, unless it is confirmed.
+    pub confirm_within: Option<Duration>,
+    /// Below which folder it is written for the next start of the machine, once it is confirmed.
+    pub persist: Option<PathBuf>,
+    /// Whether it is done though it may cut somebody off, or write over rules of others under its name.
+    pub force: bool,
+    /// Whether interfaces may be missing.
+    pub absent_ok: bool,
+    /// The plan that was seen: any other is refused.
+    pub plan_id: Option<String>,
+}
+
+/// What applying did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// Whether the filter lists what was wanted.
+    pub verified: bool,
+    /// When the old rules return.
+    pub trial_until: Option<Timestamp>,
+    /// What the plan was known by.
+    pub id: String,
+    /// What was there before.
+    pub snapshot: String,
+}
+
+impl Machine {
+    /// Applies `plan` as `order` says. `now` is the time of day.
+    ///
+    /// Fails with `nat.not_permitted`, `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface`,
+    /// `nat.trial_pending`, `nat.changed_since_plan`, `nat.busy`, `nat.nft_failed` and others; then nothing has changed.
+    pub fn apply(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+    ) -> Outcome<Applied> {
+        let _lock = ledger.lock()?;
+        permitted(plan, order)?;
+        let before = ledger.load(&plan.ruleset)?;
+        self.unchanged(plan)?;
+        let snapshot = self.snapshot(plan);
+        if !plan.changed {
+            keep(plan, order, ledger, before, now)?;
+            let id = plan.id();
+            return Ok(Applied { changed: false, verified: true, trial_until: None, id, snapshot });
+        }
+        let time = order.confirm_within;
+        let body = match (time, &plan.live) {
+            (None, _) => plan.body.clone(),
+            (Some(_), Live::Strange) => {
+                let message = "the table has been changed by hand in a way that a trial cannot go back to: apply without \
+                               `confirm_within`, or `revert` first";
+                return Err(Reason::Conflict.fault(message));
+            }
+            (Some(time), live) => {
+                let old = live.chains().cloned().unwrap_or_default();
+                self.backend.trial(&plan.table, &plan.chains, &old, time)?
+            }
+        };
+        let mut record = planned(plan, order, before.clone(), &snapshot, now);
+        ledger.save(&record)?;
+        if let Err(fault) = self.carry_out(plan, &body) {
+            self.give_up(plan, &snapshot, ledger, before)?;
+            return Err(fault);
+        }
+        let (listing, verified) = self.verify(plan, time.is_some())?;
+        record.listing = listing;
+        if time.is_none() {
+            record.persisted.clone_from(&order.persist);
+            persist::keep(&record, plan.has_helper)?;
+        }
+        ledger.save(&record)?;
+        let trial_until =
+            record.trial.and_then(|trial| Timestamp::from_millisecond(trial.until_ms).ok());
+        Ok(Applied { changed: true, verified, trial_until, id: plan.id(), snapshot })
+    }
+
+    /// Fails with `nat.changed_since_plan` unless all is as the plan saw it.
+    fn unchanged(&self, plan: &Plan) -> Outcome<()> {
+        if self.backend.found(&plan.table)? == plan.found {
+            return Ok(());
+        }
+        let message = format!("{} is no longer as the plan saw it: plan again", plan.place);
+        Err(Reason::ChangedSincePlan.fault(message))
+    }
+
+    /// What would have to be loaded to have again what rules now.
+    fn snapshot(&self, plan: &Plan) -> String {
+        match (&plan.live, &plan.found) {
+            (Live::Over { old }, _) if old.is_empty() => String::new(),
+            (Live::Over { old }, _) => self.backend.body(&plan.table, old),
+            (_, Found::Listing(listing)) => listing.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// Rules first: nothing is forwarded that they do not yet speak of.
+    fn carry_out(&self, plan: &Plan, body: &str) -> Outcome<()> {
+        plan.modules.iter().try_for_each(|module| sysctl::load(module))?;
+        self.backend.load(&plan.table, body)?;
+        plan.sysctls.iter().try_for_each(sysctl::set)
+    }
+
+    /// Takes back what was done of a plan that failed.
+    fn give_up(
+        &self,
+        plan: &Plan,
+        snapshot: &str,
+        ledger: &dyn Ledger,
+        before: Option<Record>,
+    ) -> Outcome<()> {
+        self.put_back(&plan.table, snapshot)?;
+        plan.sysctls.iter().try_for_each(sysctl::restore)?;
+        match before {
+            Some(before) => ledger.save(&before),
+            None => ledger.forget(&plan.ruleset),
+        }
+    }
+
+    /// Loads what was there; empty for nothing.
+    pub(super) fn put_back(&self, table: &str, snapshot: &str) -> Outcome<()> {
+        if snapshot.is_empty() {
+            self.backend.remove(table)
+        } else {
+            self.backend.load(table, snapshot)
+        }
+    }
+
+    /// How the filter lists it now, and whether that is what was wanted.
+    fn verify(&self, plan: &Plan, is_trial: bool) -> Outcome<(String, bool)> {
+        let Found::Listing(listing) = self.backend.found(&plan.table)? else {
+            return Ok((String::new(), false));
+        };
+        let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
+        let verified = if is_trial {
+            let shape = |listing: &str| self.backend.shape(&plan.table, listing);
+            let filled = |chains: super::nft::Chains| -> super::nft::Chains {
+                chains.into_iter().filter(|(_, rules)| !rules.is_empty()).collect()
+            };
+            match (shape(&listing), shape(wanted)) {
+                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => filled(new) == filled(wanted),
+                _ => false,
+            }
+        } else {
+            listing == *wanted
+        };
+        Ok((listing, verified))
+    }
+}
+
+/// All is as it should be; what is remembered and what is written for the next start may not be.
+fn keep(
+    plan: &Plan,
+    order: &Order,
+    ledger: &dyn Ledger,
+    before: Option<Record>,
+    now: Timestamp,
+) -> Outcome<()> {
+    let Found::Listing(listing) = &plan.found else { return Ok(()) };
+    let mut record = before.unwrap_or_else(|| Record {
+        ruleset: plan.ruleset.clone(),
+        applied_at_ms: now.as_millisecond(),
+        ..Record::default()
+    });
+    record.body.clone_from(&plan.body);
+    record.listing.clone_from(listing);
+    record.notes.clone_from(&plan.notes);
+    record.trial = None;
+    if order.persist.is_some() {
+        record.persisted.clone_from(&order.persist);
+    }
+    persist::keep(&record, plan.has_helper)?;
+    ledger.save(&record)
+}
+
+/// What a plan itself stands against.
+fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
+    if plan.found == Found::Unreadable {
+        return Err(not_permitted());
+    }
+    if order.plan_id.as_ref().is_some_and(|id| *id != plan.id()) {
+        let message = format!("this is plan {} now, and another was seen: plan again", plan.id());
+        return Err(Reason::ChangedSincePlan.fault(message));
+    }
+    if let Live::Trial { .. } = plan.live {
+        let message = "a trial of this ruleset runs: `confirm` or `rollback` it first";
+        return Err(Reason::TrialPending.fault(message));
+    }
+    if let Some(time) = order.confirm_within
+        && !(NAT_TRIAL_MIN..=NAT_TRIAL_MAX).contains(&time)
+    {
+        let message = format!(
+            "`confirm_within` is {} s to {} h",
+            NAT_TRIAL_MIN.as_secs(),
+            NAT_TRIAL_MAX.as_secs() / 3600
+        );
+        return Err(Fault::invalid(message));
+    }
+    if !order.absent_ok && !plan.absent.is_empty() {
+        return Err(guard::absent_fault(&plan.absent));
+    }
+    if order.force {
+        return Ok(());
+    }
+    if plan.live.is_foreign(&plan.found) {
+        let message =
+            format!("{} has rules that are not portolan's; `force` writes over them", plan.place);
+        return Err(Reason::Conflict.fault(message));
+    }
+    // What is not changed cuts nobody off who is not cut off already.
+    match &plan.refusal {
+        Some(fault) if plan.changed => Err(fault.clone()),
+        _ => Ok(()),
+    }
+}
+
+/// The record of a plan that is about to be carried out.
+fn planned(
+    plan: &Plan,
+    order: &Order,
+    before: Option<Record>,
+    snapshot: &str,
+    now: Timestamp,
+) -> Record {
+    let before = before.unwrap_or_default();
+    let mut sysctls = before.sysctls;
+    for one in &plan.sysctls {
+        match sysctls.iter_mut().find(|known| known.path == one.path) {
+            // What it was before the first time is what it goes back to.
+            Some(known) if known.set == one.was => known.set.clone_from(&one.set),
+            Some(known) => known.clone_from(one),
+            None => sysctls.push(one.clone()),
+        }
+    }
+    let undo = Undo {
+        body: snapshot.to_owned(),
+        notes: plan.live.chains().map(super::nft::notes).unwrap_or_default(),
+        sysctls: plan.sysctls.iter().map(|one| one.path.clone()).collect(),
+        persisted: before.persisted.clone(),
+    };
+    let mut record = Record {
+        ruleset: plan.ruleset.clone(),
+        body: plan.body.clone(),
+        listing: String::new(),
+        notes: plan.notes.clone(),
+        sysctls,
+        trial: None,
+        undo: Some(undo),
+        persisted: before.persisted,
+        applied_at_ms: now.as_millisecond(),
+    };
+    if let Some(time) = order.confirm_within {
+        let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let until = now.saturating_add(time).unwrap_or(Timestamp::MAX);
+        record.trial = Some(Trial {
+            body: plan.body.clone(),
+            listing: plan.wanted.clone().unwrap_or_default(),
+            notes: plan.notes.clone(),
+            until_ms: until.as_millisecond(),
+            persist: order.persist.clone(),
+        });
+    }
+    record
+}

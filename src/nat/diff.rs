@@ -1,0 +1,128 @@
+//! The difference of two listings, as lines that are gone and lines that are new: pure.
+
+/// Lines around a difference that are shown with it.
+const AROUND: usize = 2;
+/// Above so many pairs of lines everything is shown as gone and new: our own tables are far below it.
+const PAIRS_MAX: usize = 4_000_000;
+
+/// One line of a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line<'t> {
+    Same(&'t str),
+    Gone(&'t str),
+    Fresh(&'t str),
+}
+
+/// What leads from `old` to `new`: `-` before lines that go, `+` before lines that come; empty if nothing does.
+pub(super) fn diff(old: &str, new: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+    let lines = compare(&old, &new);
+    let is_near = |at: usize| {
+        let from = at.saturating_sub(AROUND);
+        let near = lines.get(from..(at + AROUND + 1).min(lines.len())).unwrap_or_default();
+        near.iter().any(|line| !matches!(line, Line::Same(_)))
+    };
+    let mut text = String::new();
+    let mut is_gap = false;
+    for (at, line) in lines.iter().enumerate() {
+        if !is_near(at) {
+            is_gap = true;
+            continue;
+        }
+        if is_gap && !text.is_empty() {
+            text.push_str(" ...\n");
+        }
+        is_gap = false;
+        let (sign, line) = match line {
+            Line::Same(line) => (' ', line),
+            Line::Gone(line) => ('-', line),
+            Line::Fresh(line) => ('+', line),
+        };
+        text.push(sign);
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// The longest common subsequence, as everywhere.
+fn compare<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<Line<'t>> {
+    if old.len().saturating_mul(new.len()) > PAIRS_MAX {
+        let gone = old.iter().copied().map(Line::Gone);
+        return gone.chain(new.iter().copied().map(Line::Fresh)).collect();
+    }
+    // lengths[i][j]: how many lines the rests from i and j on have in common.
+    let mut lengths = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    let at = |lengths: &[Vec<usize>], i: usize, j: usize| {
+        lengths.get(i).and_then(|row| row.get(j)).copied().unwrap_or(0)
+    };
+    for (i, before) in old.iter().enumerate().rev() {
+        for (j, after) in new.iter().enumerate().rev() {
+            let length = if before == after {
+                at(&lengths, i + 1, j + 1) + 1
+            } else {
+                at(&lengths, i + 1, j).max(at(&lengths, i, j + 1))
+            };
+            if let Some(cell) = lengths.get_mut(i).and_then(|row| row.get_mut(j)) {
+                *cell = length;
+            }
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut lines = Vec::new();
+    loop {
+        match (old.get(i), new.get(j)) {
+            (Some(before), Some(after)) if before == after => {
+                lines.push(Line::Same(before));
+                (i, j) = (i + 1, j + 1);
+            }
+            (Some(before), after)
+                if after.is_none() || at(&lengths, i + 1, j) >= at(&lengths, i, j + 1) =>
+            {
+                lines.push(Line::Gone(before));
+                i += 1;
+            }
+            (_, Some(after)) => {
+                lines.push(Line::Fresh(after));
+                j += 1;
+            }
+            _ => return lines,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_shows_what_goes_and_what_comes() {
+        assert_eq!(diff("a\nb\n", "a\nb\n"), "");
+        assert_eq!(diff("", "a\n"), "+a\n");
+        assert_eq!(diff("a\n", ""), "-a\n");
+        assert_eq!(diff("a\nb\nc\n", "a\nx\nc\n"), " a\n-b\n+x\n c\n");
+        let long: Vec<_> = (0..20).map(|number| format!("{number}\n")).collect();
+        let long = long.concat();
+        let changed = long.replace("\n5\n", "\n").replace("\n15\n", "\n").replacen("0\n", "", 1);
+        assert_eq!(
+            diff(&long, &changed),
+            "-0\n 1\n 2\n 3\n 4\n-5\n 6\n 7\n ...\n 13\n 14\n-15\n 16\n 17\n"
+        );
+    }
+
+    proptest::proptest! {
+        /// Gone and common lines are the old text, common and fresh ones the new.
+        #[test]
+        fn both_texts_are_in_it(old in "[ab\n]{0,24}", new in "[ab\n]{0,24}") {
+            let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+            let lines = compare(&old, &new);
+            let side = |skip: fn(&Line<'_>) -> bool| -> Vec<&str> {
+                lines.iter().filter(|line| !skip(line)).map(|line| match line {
+                    Line::Same(text) | Line::Gone(text) | Line::Fresh(text) => *text,
+                }).collect()
+            };
+            proptest::prop_assert_eq!(side(|line| matches!(line, Line::Fresh(_))), old);
+            proptest::prop_assert_eq!(side(|line| matches!(line, Line::Gone(_))), new);
+        }
+    }
+}

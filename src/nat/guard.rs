@@ -1,0 +1,110 @@
+//! What would cut somebody off: pure.
+
+use super::{
+    Reason,
+    here::Here,
+    rules::{Action, Match, Rule, Rules},
+};
+use crate::fault::{Fault, Outcome};
+
+/// Fails with `nat.would_lock_out` for rules that take the port by which people log in away from this machine, and with
+/// `nat.conflict` for those that take one of another service's; `nat.unknown_interface` for an interface that is not
+/// there: its rules would do nothing, and most likely another is meant.
+pub(super) fn check(rules: &Rules, here: &Here) -> Outcome<()> {
+    for rule in &rules.all {
+        if matches!(rule.action, Action::Dnat(_)) {
+            captured(rule, here)?;
+        }
+    }
+    Ok(())
+}
+
+/// A rule that sends connections to `port` of this machine elsewhere.
+fn captured(rule: &Rule, here: &Here) -> Outcome<()> {
+    let ports = rule.matches.iter().find_map(|one| match one {
+        Match::Ports(ports) => Some(ports),
+        _ => None,
+    });
+    let Some(ports) = ports else { return Ok(()) };
+    let is_login = |port: &&u16| here.login_ports.contains(port);
+    let mut taken = here.listeners.iter().filter(|port| ports.has(**port));
+    let Some(first) = taken.clone().find(is_login).or_else(|| taken.next()) else { return Ok(()) };
+    let note = &rule.note;
+    if is_login(&first) {
+        return Err(Reason::WouldLockOut.fault(format!(
+            "`{note}` takes port {first} away from this machine, by which people log in; `force` does it all the same"
+        )));
+    }
+    Err(Reason::Conflict.fault(format!(
+        "`{note}` takes port {first} away from a service of this machine that listens there; `force` does it all the \
+         same"
+    )))
+}
+
+/// The interfaces that are named and not there, each with the most similar one that is.
+pub(super) fn absent(rules: &Rules, here: &Here) -> Vec<String> {
+    let missing = rules.named.iter().filter(|device| !here.has(device));
+    missing
+        .map(|device| {
+            let likeness = |other: &str| strsim::jaro_winkler(device.as_str(), other);
+            let known = here.interfaces.iter().filter(|name| likeness(name) > 0.8);
+            let near = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            match near {
+                Some(near) => format!("there is no interface {device} here; there is {near}"),
+                None => {
+                    format!(
+                        "there is no interface {device} here; there are {}",
+                        here.interfaces.join(", ")
+                    )
+                }
+            }
+        })
+        .collect()
+}
+
+/// That interfaces are not there.
+pub(super) fn absent_fault(absent: &[String]) -> Fault {
+    let message = format!("{}; `absent_ok` takes it as one that will come", absent.join("; "));
+    Reason::UnknownInterface.fault(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nat::{
+        model::{Forward, Part, Ruleset, tests::forward},
+        rules::rules,
+    };
+
+    fn here() -> Here {
+        Here {
+            interfaces: vec!["lo".into(), "wan0".into(), "lan0".into()],
+            listeners: [21, 22, 2222].into(),
+            login_ports: [22, 2222].into(),
+            ..Here::default()
+        }
+    }
+
+    fn judged(ports: &str) -> Option<&'static str> {
+        let mut ruleset = Ruleset::new("x").unwrap();
+        ruleset.add(Part::Forward(forward(ports, "10.0.0.5"))).unwrap();
+        check(&rules(&ruleset, &here()).unwrap(), &here()).err().and_then(|fault| fault.name)
+    }
+
+    #[test]
+    fn a_forward_of_a_port_in_use_is_refused() {
+        assert_eq!(judged("1-65535"), Some("nat.would_lock_out"));
+        assert_eq!(judged("2000-3000"), Some("nat.would_lock_out"));
+        assert_eq!(judged("20-21"), Some("nat.conflict"));
+        assert_eq!(judged("40000-40009"), None);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_names_the_nearest() {
+        let mut ruleset = Ruleset::new("x").unwrap();
+        let device = Some(crate::nat::model::tests::device("wan1"));
+        ruleset.add(Part::Forward(Forward { device, ..forward("80", "10.0.0.5") })).unwrap();
+        let absent = absent(&rules(&ruleset, &here()).unwrap(), &here());
+        assert_eq!(absent, ["there is no interface wan1 here; there is wan0"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! What this machine is like, as far as rules depend on it: read from `/proc`, which anybody may.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    Reason,
+    check::{Device, Interface, Net},
+};
+use crate::fault::Outcome;
+
+/// The port of SSH where nobody says otherwise.
+const SSH_PORT: u16 = 22;
+
+/// This machine.
+#[derive(Debug, Clone, Default)]
+pub struct Here {
+    /// The names of its interfaces.
+    pub interfaces: Vec<String>,
+    /// Where it sends what, but for defaults.
+    pub routes: Vec<(Net, String)>,
+    /// The interface of the default route.
+    pub default_device: Option<String>,
+    /// The TCP ports that others can connect to.
+    pub listeners: BTreeSet<u16>,
+    /// The ports by which people log in.
+    pub login_ports: BTreeSet<u16>,
+}
+
+impl Here {
+    /// Looks.
+    pub fn look() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (mut routes, default_device) = routes4(&read("/proc/net/route"));
+        let (more, default6) = routes6(&read("/proc/net/ipv6_route"));
+        routes.extend(more);
+        let listeners =
+            listeners(&read("/proc/net/tcp")).chain(listeners(&read("/proc/net/tcp6"))).collect();
+        let session = std::env::var("SSH_CONNECTION").unwrap_or_default();
+        let mut login_ports = BTreeSet::from([SSH_PORT]);
+        login_ports.extend(session.split(' ').nth(3).and_then(|port| port.parse::<u16>().ok()));
+        login_ports.extend(configured_ports(&read("/etc/ssh/sshd_config")));
+        for file in fs::read_dir("/etc/ssh/sshd_config.d").into_iter().flatten().flatten() {
+            let text = fs::read_to_string(file.path()).unwrap_or_default();
+            login_ports.extend(configured_ports(&text));
+        }
+        Self {
+            interfaces: interfaces(&read("/proc/net/dev")),
+            routes,
+            default_device: default_device.or(default6),
+            listeners,
+            login_ports,
+        }
+    }
+
+    /// The interface that `device` means here.
+    pub fn resolve(&self, device: &Device) -> Outcome<Interface> {
+        match device {
+            Device::Named(name) => Ok(name.clone()),
+            Device::Auto => {
+                let message = "\"auto\" is the interface of the default route, and there is none: name the interface";
+                let none = || Reason::UnknownInterface.fault(message);
+                Interface::parse(self.default_device.as_ref().ok_or_else(none)?)
+            }
+        }
+    }
+
+    /// The interface behind which `address` is, where a route other than the default one says so.
+    pub fn device_towards(&self, address: IpAddr) -> Option<Interface> {
+        let fits = self.routes.iter().filter(|(net, _)| net.has(address));
+        let (_, device) = fits.max_by_key(|(net, _)| net.prefix())?;
+        Interface::parse(device).ok()
+    }
+
+    /// Whether there is an interface of that name.
+    pub fn has(&self, device: &Interface) -> bool {
+        self.interfaces.iter().any(|name| name == device.as_str())
+    }
+}
+
+fn interfaces(text: &str) -> Vec<String> {
+    let names = text.lines().skip(2).filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// The networks of `/proc/net/route`, and the device of the default route with the least metric.
+fn routes4(text: &str) -> (Vec<(Net, String)>, Option<String>) {
+    let mut routes = Vec::new();
+    let mut default: Option<(u32, String)> = None;
+    for line in text.lines().skip(1) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [device, target, _, _, _, _, metric, mask, ..] = fields.as_slice() else { continue };
+        let (Some(target), Some(mask)) = (address4(target), address4(mask)) else { continue };
+        let prefix = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
+        if prefix > 0 {
+            routes.push((Net::new(target.into(), prefix), (*device).to_owned()));
+            continue;
+        }
+        let metric = metric.parse().unwrap_or(u32::MAX);
+        if default.as_ref().is_none_or(|(known, _)| metric < *known) {
+            default = Some((metric, (*device).to_owned()));
+        }
+    }
+    (routes, default.map(|(_, device)| device))
+}
+
+/// The same of `/proc/net/ipv6_route`; routes to this machine itself are over `lo` and do not count.
+fn routes6(text: &str) -> (Vec<(Net, String)>, Option<String>) {
+    let mut routes = Vec::new();
+    let mut default = None;
+    for line in text.lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (Some(target), Some(prefix), Some(device)) =
+            (fields.first(), fields.get(1), fields.last())
+        else {
+            continue;
+        };
+        let (Some(target), Ok(prefix)) = (address6(target), u8::from_str_radix(prefix, 16)) else {
+            continue;
+        };
+        match prefix {
+            _ if *device == "lo" => {}
+            0 => default = default.or(Some((*device).to_owned())),
+            // Every interface has the link-local and the multicast network.
+            _ if target.is_unicast_link_local() || target.is_multicast() => {}
+            _ => routes.push((Net::new(target.into(), prefix), (*device).to_owned())),
+        }
+    }
+    (routes, default)
+}
+
+/// The kernel writes the four bytes as one number of the machine.
+fn address4(hex: &str) -> Option<Ipv4Addr> {
+    u32::from_str_radix(hex, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
+}
+
+fn address6(hex: &str) -> Option<Ipv6Addr> {
+    u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32).map(Ipv6Addr::from_bits)
+}
+
+/// The ports of `/proc/net/tcp` or `tcp6` that listen, and not for this machine alone.
+fn listeners(text: &str) -> impl Iterator<Item = u16> {
+    const LISTENING: &str = "0A";
+    text.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (address, port) = fields.next()?.split_once(':')?;
+        let is_listening = fields.nth(1) == Some(LISTENING);
+        let is_loopback = address4(address).is_some_and(|address| address.is_loopback())
+            || address == "00000000000000000000000001000000";
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (is_listening && !is_loopback).then_some(port)
+    })
+}
+
+/// The `Port` lines of an sshd's configuration.
+fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.trim().split_once([' ', '\t', '='])?;
+        key.eq_ignore_ascii_case("port").then(|| value.trim().parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTES: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+        wan0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+        ppp0\t00000000\t00000000\t0003\t0\t0\t50\t00000000\t0\t0\t0\n\
+        lan0\t0032A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn routes_tell_what_is_behind_which_interface() {
+        let (routes, default) = routes4(ROUTES);
+        assert_eq!(default.as_deref(), Some("ppp0"));
+        let here = Here { routes, default_device: default, ..Here::default() };
+        let inside = here.device_towards("192.168.50.10".parse().unwrap());
+        assert_eq!(inside.unwrap().as_str(), "lan0");
+        assert_eq!(here.device_towards("192.168.51.10".parse().unwrap()), None);
+        assert_eq!(here.resolve(&Device::Auto).unwrap().as_str(), "ppp0");
+        let fault = Here::default().resolve(&Device::Auto).unwrap_err();
+        assert_eq!(fault.name, Some("nat.unknown_interface"));
+    }
+
+    #[test]
+    fn routes_of_ipv6_are_read() {
+        let zero = "0".repeat(32);
+        let line = |target: &str, prefix: &str, device: &str| {
+            format!(
+                "{target} {prefix} {zero} 00 {zero} 00000100 00000001 00000000 00000001     {device}\n"
+            )
+        };
+        let lan = format!("fd50{}", "0".repeat(28));
+        let text = [
+            line(&lan, "40", "lan0"),
+            line(&format!("fe80{}", "0".repeat(28)), "40", "wan0"),
+            line(&zero, "00", "wan0"),
+            line(&zero, "00", "lo"),
+        ];
+        let (routes, default) = routes6(&text.concat());
+        assert_eq!(routes, [(Net::parse("fd50::/64").unwrap(), "lan0".to_owned())]);
+        assert_eq!(default.as_deref(), Some("wan0"));
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_what_others_can_reach_listens() {
+        let text = "  sl  local_address rem_address   st\n\
+            0: 00000000:0016 00000000:0000 0A 0\n\
+            1: 0100007F:0019 00000000:0000 0A 0\n\
+            2: 0A32A8C0:9C40 0101A8C0:0015 01 0\n";
+        assert_eq!(listeners(text).collect::<Vec<_>>(), [22]);
+        let text = "sl\n0: 00000000000000000000000000000000:0015 0:0 0A\n\
+                    1: 00000000000000000000000001000000:0050 0:0 0A\n";
+        assert_eq!(listeners(text).collect::<Vec<_>>(), [21]);
+    }
+
+    #[test]
+    fn ssh_may_be_told_to_listen_elsewhere() {
+        let text = "#Port 22\nPort 2222\n  port\t443\nPermitRootLogin no\n";
+        assert_eq!(configured_ports(text).collect::<Vec<_>>(), [2222, 443]);
+    }
+}

@@ -1,0 +1,80 @@
+//! What is remembered of the rulesets that were applied: enough to undo each, whoever asks for it and when.
+
+use std::{fmt::Debug, fs::File, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::sysctl::Sysctl;
+use crate::fault::Outcome;
+
+/// What is remembered of one ruleset. It is written before anything is changed, and again when it is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Its name.
+    pub ruleset: String,
+    /// What has been loaded; empty when nothing has.
+    pub body: String,
+    /// How the filter lists it; empty while it is being changed.
+    pub listing: String,
+    /// What it is for, a line for each part.
+    pub notes: Vec<String>,
+    /// Every setting of the kernel that was changed for it, with what it was before the first time.
+    pub sysctls: Vec<Sysctl>,
+    /// The trial that runs, or that nobody has ended.
+    pub trial: Option<Trial>,
+    /// What leads back to before the last change.
+    pub undo: Option<Undo>,
+    /// Below which folder it was written for the next start of the machine.
+    pub persisted: Option<PathBuf>,
+    /// When it was applied, in milliseconds since 1970.
+    pub applied_at_ms: i64,
+}
+
+/// A ruleset on trial.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trial {
+    /// What `confirm` loads.
+    pub body: String,
+    /// How the filter will list that.
+    pub listing: String,
+    /// What it is for.
+    pub notes: Vec<String>,
+    /// When the old rules return, in milliseconds since 1970.
+    pub until_ms: i64,
+    /// Below which folder `confirm` writes it for the next start of the machine.
+    pub persist: Option<PathBuf>,
+}
+
+/// What leads back to before the last change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Undo {
+    /// What was loaded, as the filter listed it; empty if there was nothing.
+    pub body: String,
+    /// What that was for.
+    pub notes: Vec<String>,
+    /// The settings that the last change changed, by their paths.
+    pub sysctls: Vec<String>,
+    /// Below which folder it had been written for the next start of the machine.
+    pub persisted: Option<PathBuf>,
+}
+
+/// Where records are kept.
+pub trait Ledger: Debug + Send + Sync {
+    /// Keeps every other portolan with the same ledger from changing rules until it is dropped. Fails with `nat.busy`.
+    fn lock(&self) -> Outcome<File>;
+
+    /// The record of `ruleset`.
+    fn load(&self, ruleset: &str) -> Outcome<Option<Record>>;
+
+    /// Writes a record so that it outlives a loss of power.
+    fn save(&self, record: &Record) -> Outcome<()>;
+
+    /// Forgets a ruleset that is gone.
+    fn forget(&self, ruleset: &str) -> Outcome<()>;
+
+    /// Every record, by name.
+    fn all(&self) -> Outcome<Vec<Record>>;
+}

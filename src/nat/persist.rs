@@ -1,0 +1,141 @@
+//! What brings a ruleset back when the machine starts: a file of rules, a unit that loads it once, settings.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use super::ledger::Record;
+use crate::fault::{Fault, Outcome};
+
+/// The files of one ruleset.
+struct Files {
+    rules: PathBuf,
+    unit: PathBuf,
+    wanted: PathBuf,
+    settings: PathBuf,
+    modules: PathBuf,
+}
+
+impl Files {
+    fn of(root: &Path, name: &str) -> Self {
+        let etc = root.join("etc");
+        let unit = format!("portolan-nat-{name}.service");
+        Self {
+            rules: etc.join(format!("portolan/nat/{name}.nft")),
+            unit: etc.join("systemd/system").join(&unit),
+            wanted: etc.join("systemd/system/multi-user.target.wants").join(&unit),
+            settings: etc.join(format!("sysctl.d/90-portolan-nat-{name}.conf")),
+            modules: etc.join(format!("modules-load.d/portolan-nat-{name}.conf")),
+        }
+    }
+}
+
+/// Writes what the next start of the machine needs, if that was asked for.
+pub(super) fn keep(record: &Record, has_helper: bool) -> Outcome<()> {
+    record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, has_helper))
+}
+
+/// Writes the files of a ruleset below `root`, which is `/` but for tests and images.
+fn write(root: &Path, record: &Record, has_helper: bool) -> Outcome<()> {
+    let name = &record.ruleset;
+    let files = Files::of(root, name);
+    let table = format!("portolan_{name}");
+    let rules = format!(
+        "#!/usr/sbin/nft -f\n# Written by portolan for the ruleset {name}; `portolan nat revert` removes it.\n{}",
+        super::nft::replacing(&table, &record.body)
+    );
+    put(&files.rules, &rules, 0o755)?;
+    put(&files.unit, &unit(name), 0o644)?;
+    let target = Path::new("..").join(files.unit.file_name().unwrap_or_default());
+    link(&target, &files.wanted)?;
+    if record.sysctls.is_empty() {
+        remove_file(&files.settings)?;
+    } else {
+        let lines: Vec<_> =
+            record.sysctls.iter().map(|one| format!("{} = {}\n", one.key(), one.set)).collect();
+        put(&files.settings, &lines.concat(), 0o644)?;
+    }
+    // Built into the kernel, they have nothing to be loaded from.
+    let is_module = |name: &&str| Path::new("/sys/module").join(name).join("initstate").exists();
+    let modules = ["nf_conntrack_ftp", "nf_nat_ftp"].into_iter().filter(is_module);
+    let modules: String = modules.flat_map(|module| [module, "\n"]).collect();
+    if has_helper && !modules.is_empty() {
+        put(&files.modules, &modules, 0o644)
+    } else {
+        remove_file(&files.modules)
+    }
+}
+
+/// Takes them away again.
+pub(super) fn remove(root: &Path, name: &str) -> Outcome<()> {
+    let Files { rules, unit, wanted, settings, modules } = Files::of(root, name);
+    [wanted, unit, rules, settings, modules].iter().try_for_each(|file| remove_file(file))
+}
+
+/// It starts again with nftables.service, whose start takes all tables away.
+fn unit(name: &str) -> String {
+    format!(
+        "# Written by portolan; `portolan nat revert` removes it.
+[Unit]
+Description=portolan: NAT ruleset {name}
+After=nftables.service
+PartOf=nftables.service
+Before=network-online.target
+ConditionPathExists=/etc/portolan/nat/{name}.nft
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f /etc/portolan/nat/{name}.nft
+ExecStop=/usr/sbin/nft delete table inet portolan_{name}
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+/// Writes a file whole or not at all.
+fn put(path: &Path, text: &str, mode: u32) -> Outcome<()> {
+    let folder = path.parent().unwrap_or(path);
+    let written = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    written().map_err(|error| Fault::local("write", path, error))
+}
+
+fn link(target: &Path, path: &Path) -> Outcome<()> {
+    let made = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        match symlink(target, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    };
+    made().map_err(|error| Fault::local("write", path, error))
+}
+
+fn remove_file(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Fault::local("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}

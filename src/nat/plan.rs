@@ -1,0 +1,332 @@
+//! What applying a ruleset would change: pure, once this machine has been looked at.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    backend::{Backend, Found},
+    diff::diff,
+    foreign::{Warning, blockers, legacy},
+    guard,
+    here::Here,
+    listing::tables,
+    model::{Part, Ruleset},
+    nft::{Chains, Shape, notes},
+    rules::{Action, Rules, rules},
+    sysctl::{self, Sysctl},
+};
+use crate::fault::{Fault, Outcome};
+
+/// What applying a ruleset would change.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The ruleset's name.
+    pub ruleset: String,
+    /// Where its rules are: `inet portolan_office`.
+    pub place: String,
+    /// The packet filter, with its version.
+    pub backend: String,
+    /// Whether anything would change.
+    pub changed: bool,
+    /// Whether the rules that are there now could be read; else all of them are shown as new.
+    pub live_readable: bool,
+    /// The lines of the listing that would go and come.
+    pub diff: String,
+    /// What it would do that is not done now.
+    pub add: Vec<String>,
+    /// What it would do otherwise: how it is done now, and how then.
+    pub change: Vec<(String, String)>,
+    /// What is done now and would no longer be.
+    pub remove: Vec<String>,
+    /// What the user should know before.
+    pub warnings: Vec<Warning>,
+    /// Settings of the kernel that would change.
+    pub sysctls: Vec<Sysctl>,
+    /// Modules of the kernel that would be loaded.
+    pub modules: Vec<String>,
+    pub(super) table: String,
+    pub(super) body: String,
+    /// How the filter would list it, where that can be known.
+    pub(super) wanted: Option<String>,
+    pub(super) notes: Vec<String>,
+    /// What is there, as it is listed.
+    pub(super) found: Found,
+    pub(super) live: Live,
+    pub(super) chains: Chains,
+    pub(super) has_helper: bool,
+    /// What would cut somebody off.
+    pub(super) refusal: Option<Fault>,
+    /// What is said of interfaces that are not there.
+    pub(super) absent: Vec<String>,
+}
+
+/// What rules now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Live {
+    Nothing,
+    /// These rules.
+    Rules(Chains),
+    /// `new`, until a trial is over.
+    Trial {
+        new: Chains,
+        old: Chains,
+    },
+    /// `old` again: the trial is over, and its table still there.
+    Over {
+        old: Chains,
+    },
+    /// Something that was not made by us alone.
+    Strange,
+}
+
+impl Live {
+    pub(super) fn of(backend: &dyn Backend, table: &str, found: &Found) -> Self {
+        let Found::Listing(listing) = found else { return Self::Nothing };
+        match backend.shape(table, listing) {
+            Shape::Plain(chains) => Self::Rules(chains),
+            Shape::Trial { old, is_over: true, .. } => Self::Over { old },
+            Shape::Trial { new, old, .. } => Self::Trial { new, old },
+            Shape::Strange => Self::Strange,
+        }
+    }
+
+    /// The rules that would have to be put back.
+    pub(super) const fn chains(&self) -> Option<&Chains> {
+        match self {
+            Self::Rules(chains) | Self::Over { old: chains } | Self::Trial { new: chains, .. } => {
+                Some(chains)
+            }
+            Self::Nothing | Self::Strange => None,
+        }
+    }
+
+    /// Whether somebody else made what is there: nothing in it bears our mark.
+    pub(super) fn is_foreign(&self, found: &Found) -> bool {
+        let Found::Listing(listing) = found else { return false };
+        match self {
+            Self::Strange => !listing.contains("comment \"portolan:"),
+            Self::Rules(chains) => {
+                chains.values().any(|rules| !rules.is_empty()) && notes(chains).is_empty()
+            }
+            Self::Nothing | Self::Over { .. } | Self::Trial { .. } => false,
+        }
+    }
+}
+
+impl Plan {
+    /// What this plan is known by: another plan has the same only if it would lead from the same to the same.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        let found = match &self.found {
+            Found::Missing => "",
+            Found::Unreadable => "?",
+            Found::Listing(listing) => listing,
+        };
+        for part in [&self.table, &self.body, found] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let digits: Vec<_> =
+            hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        digits.concat()
+    }
+
+    /// The text that would be loaded.
+    pub fn text(&self) -> &str {
+        &self.body
+    }
+}
+
+/// What was seen of this machine.
+pub(super) struct Sight<'s> {
+    pub(super) here: &'s Here,
+    pub(super) backend: &'s dyn Backend,
+    /// The tables of everybody, as they are listed.
+    pub(super) everything: &'s str,
+    /// The names of the tables of old iptables, for both families.
+    pub(super) legacy: [&'s str; 2],
+}
+
+/// Plans `ruleset`. `remembered` is what was loaded last, and how it was listed then.
+pub(super) fn plan(
+    ruleset: &Ruleset,
+    sight: &Sight<'_>,
+    found: Found,
+    remembered: Option<(&str, &str)>,
+) -> Outcome<Plan> {
+    let Sight { here, backend, .. } = *sight;
+    let made = rules(ruleset, here)?;
+    let table = ruleset.table();
+    let chains = backend.chains(&made.all)?;
+    let body = backend.body(&table, &chains);
+    let wanted = backend.listed(&table, &body)?;
+    let live = Live::of(backend, &table, &found);
+    let settings = sysctl::wanted(&made, here.default_device.as_deref(), sysctl::read);
+    let (sysctls, idle) =
+        if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
+    let modules = sysctl::modules(&made);
+    let is_same = match (&wanted, &live, &found) {
+        (Some(wanted), Live::Rules(_), Found::Listing(listing)) => wanted == listing,
+        (None, Live::Rules(_), Found::Listing(listing)) => remembered == Some((&body, listing)),
+        _ => false,
+    };
+    let shown = wanted.as_deref().unwrap_or(&body);
+    let now = match (&live, &found) {
+        (Live::Rules(_) | Live::Strange, Found::Listing(listing)) => listing.clone(),
+        (live, _) => match live.chains() {
+            Some(chains) if !chains.is_empty() => {
+                let body = backend.body(&table, chains);
+                backend.listed(&table, &body)?.unwrap_or(body)
+            }
+            _ => String::new(),
+        },
+    };
+    let mut plan = Plan {
+        ruleset: ruleset.name().to_owned(),
+        place: backend.place(&table),
+        backend: backend.words(),
+        changed: !is_same || !sysctls.is_empty() || !modules.is_empty(),
+        live_readable: found != Found::Unreadable,
+        diff: if is_same { String::new() } else { diff(&now, shown) },
+        add: Vec::new(),
+        change: Vec::new(),
+        remove: Vec::new(),
+        warnings: warnings(ruleset, &made, sight, &table, &idle),
+        sysctls,
+        modules,
+        notes: notes(&chains),
+        has_helper: made.all.iter().any(|rule| rule.action == Action::Helper),
+        refusal: guard::check(&made, here).err(),
+        absent: guard::absent(&made, here),
+        table,
+        body,
+        wanted,
+        found,
+        live,
+        chains,
+    };
+    plan.compare();
+    Ok(plan)
+}
+
+impl Plan {
+    /// What is done now and what then; two of one sort are one that changes.
+    fn compare(&mut self) {
+        let before = self.live.chains().map(notes).unwrap_or_default();
+        self.add = self.notes.iter().filter(|note| !before.contains(note)).cloned().collect();
+        let gone = before.into_iter().filter(|note| !self.notes.contains(note));
+        for note in gone {
+            let sort = note.split(' ').next();
+            match self.add.iter().position(|fresh| fresh.split(' ').next() == sort) {
+                Some(at) => self.change.push((note, self.add.remove(at))),
+                None => self.remove.push(note),
+            }
+        }
+        for text in &self.absent {
+            let text = text.clone();
+            self.warnings.push(Warning { about: "interface", text, remedy: String::new() });
+        }
+        if matches!(self.live, Live::Trial { .. }) {
+            let text = "a trial of this ruleset runs: `confirm` keeps its rules, `rollback` takes them back".into();
+            self.warnings.push(Warning { about: "trial", text, remedy: String::new() });
+        }
+        if let Some(fault) = &self.refusal {
+            let text = fault.message.clone();
+            self.warnings.push(Warning { about: "refused", text, remedy: String::new() });
+        }
+    }
+}
+
+fn warnings(
+    ruleset: &Ruleset,
+    made: &Rules,
+    sight: &Sight<'_>,
+    table: &str,
+    idle: &[Sysctl],
+) -> Vec<Warning> {
+    let mut warnings = blockers(&tables(sight.everything), table, made);
+    let [names4, names6] = sight.legacy;
+    warnings.extend(legacy(names4, names6));
+    let mut say = |text: String, remedy: &str| {
+        warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
+    };
+    if !ruleset.is_isolated() && ruleset.parts().iter().any(|part| matches!(part, Part::Allow(_))) {
+        say("`allow` does nothing without `isolate(true)`: nothing is dropped".into(), "");
+    }
+    if !idle.is_empty() {
+        let keys: Vec<_> = idle.iter().map(|one| format!("{} is {}", one.key(), one.was)).collect();
+        let text = format!(
+            "the kernel does not pass packets on ({}): `forwarding(true)` lets it",
+            keys.join(", ")
+        );
+        say(text, "");
+    }
+    warnings
+}
+
+/// A plan for programs.
+pub fn value(plan: &Plan) -> Value {
+    let warning = |one: &Warning| one.words();
+    let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
+    let mut commands: Vec<String> =
+        plan.modules.iter().map(|module| format!("modprobe {module}")).collect();
+    if !plan.diff.is_empty() {
+        commands.push(format!(
+            "nft -f - <<'END'\n{}END",
+            super::nft::replacing(&plan.table, &plan.body)
+        ));
+    }
+    commands.extend(plan.sysctls.iter().map(|one| format!("sysctl -w {}={}", one.key(), one.set)));
+    json!({
+        "ruleset": plan.ruleset,
+        "table": plan.place,
+        "backend": plan.backend,
+        "id": plan.id(),
+        "changed": plan.changed,
+        "live_readable": plan.live_readable,
+        "diff": plan.diff,
+        "add": plan.add,
+        "change": plan.change.iter().map(change).collect::<Vec<_>>(),
+        "remove": plan.remove,
+        "warnings": plan.warnings.iter().map(warning).collect::<Vec<_>>(),
+        "sysctl": plan.sysctls.iter().map(Sysctl::words).collect::<Vec<_>>(),
+        "modules": plan.modules,
+        "commands": commands,
+    })
+}
+
+/// A plan in words, the summary first.
+pub fn words(plan: &Plan) -> String {
+    let mut lines =
+        vec![format!("ruleset {} ({}), backend {}", plan.ruleset, plan.place, plan.backend)];
+    lines.extend(plan.add.iter().map(|note| format!("  + {note}")));
+    lines.extend(plan.change.iter().map(|(old, new)| format!("  ~ {old} => {new}")));
+    lines.extend(plan.remove.iter().map(|note| format!("  - {note}")));
+    lines.extend(plan.modules.iter().map(|module| format!("  + kernel module {module}")));
+    lines.extend(plan.sysctls.iter().map(|one| format!("  + {}", one.words())));
+    lines.extend(plan.warnings.iter().map(|one| format!("  ! {}", one.words())));
+    if !plan.live_readable {
+        lines.push(
+            "  live state unreadable without CAP_NET_ADMIN: the full ruleset is shown".into(),
+        );
+    }
+    if plan.changed {
+        let warnings = plan.warnings.len();
+        let s = if warnings == 1 { "" } else { "s" };
+        let add = plan.add.len() + plan.sysctls.len() + plan.modules.len();
+        let (change, remove) = (plan.change.len(), plan.remove.len());
+        if add + change + remove == 0 && !plan.diff.is_empty() && plan.live_readable {
+            lines.push("  ! somebody has changed the table; applying puts it right".into());
+        }
+        lines.push(format!(
+            "Plan: {add} to add, {change} to change, {remove} to remove, {warnings} warning{s}."
+        ));
+        if !plan.diff.is_empty() {
+            lines.push(String::new());
+            lines.push(plan.diff.trim_end().to_owned());
+        }
+    } else {
+        lines.push("No changes. The live ruleset matches the plan.".into());
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,368 @@
+//! A ruleset as rules of a packet filter, of whichever: pure.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    check::{Family, Interface, Net, Ports},
+    here::Here,
+    model::{Allow, Forward, Helper, Masquerade, Open, Part, Ruleset},
+};
+use crate::fault::Outcome;
+
+/// Where packets are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hook {
+    /// Control connections that come in or pass through, for the helper.
+    Helper,
+    /// Control connections of this machine's own.
+    HelperLocal,
+    /// Where connections from elsewhere go.
+    Prerouting,
+    /// Where this machine's own go.
+    Output,
+    /// Under which address they go.
+    Postrouting,
+    /// What passes through.
+    Forward,
+    /// What comes to this machine.
+    Input,
+}
+
+impl Hook {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Helper,
+        Self::HelperLocal,
+        Self::Prerouting,
+        Self::Output,
+        Self::Postrouting,
+        Self::Forward,
+        Self::Input,
+    ];
+}
+
+/// What a packet must be for a rule to be about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Match {
+    /// It comes in by one of these.
+    In(Vec<Interface>),
+    /// It goes out by this.
+    Out(Interface),
+    /// It comes from this machine to itself.
+    Loopback,
+    Source(Net),
+    Destination(Net),
+    /// It goes to none of these.
+    NotTo(Vec<Net>),
+    /// It goes to an address of this machine.
+    Local,
+    /// It is TCP, from this port.
+    SourcePort(u16),
+    /// It is TCP, to one of these.
+    Ports(Ports),
+    /// It is an error or the like of IP itself.
+    Icmp,
+    /// Its connection has been let through.
+    Established,
+    /// Its connection is one that another announced.
+    Related,
+    /// It was announced in an FTP session, to a port that no service has.
+    FtpData,
+    /// Its connection has been sent to another address.
+    Translated,
+    /// It begins a connection.
+    New,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    Helper,
+    Masquerade,
+    Snat(IpAddr),
+    Dnat(IpAddr),
+    Accept,
+    Drop,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) hook: Hook,
+    /// The only family that it is about.
+    pub(super) family: Option<Family>,
+    pub(super) matches: Vec<Match>,
+    pub(super) action: Action,
+    /// What it is for: the same for all rules of one part.
+    pub(super) note: String,
+}
+
+/// The rules of a ruleset, and the interfaces that they are about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    pub(super) all: Vec<Rule>,
+    /// Interfaces that the ruleset names.
+    pub(super) named: BTreeSet<Interface>,
+    /// Interfaces that packets are to pass between.
+    pub(super) passing: BTreeSet<Interface>,
+    /// Whether packets pass that come from or go to a network of which no route tells the interface.
+    pub(super) is_passing_elsewhere: bool,
+    /// The families of what passes.
+    pub(super) families: BTreeSet<Family>,
+    /// From where to where connections are begun.
+    pub(super) ways: Vec<Way>,
+}
+
+/// A way through this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) from: Option<Interface>,
+    pub(super) to: Option<Interface>,
+    pub(super) source: Option<Net>,
+}
+
+/// The rules of `ruleset` on this machine. Fails with `nat.unknown_interface` where `auto` means none.
+pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
+    let mut made = Maker { here, rules: Rules::default(), allowed: Vec::new(), opened: Vec::new() };
+    for part in ruleset.parts() {
+        match part {
+            Part::Masquerade(part) => made.masquerade(part)?,
+            Part::Forward(part) => made.forward(part)?,
+            Part::Allow(part) => made.allow(part)?,
+            Part::Helper(part) => made.helper(part)?,
+            Part::Open(part) => made.open(part)?,
+        }
+    }
+    let has_helper = ruleset.parts().iter().any(|part| matches!(part, Part::Helper(_)));
+    if ruleset.is_isolated() {
+        made.isolate_forward(has_helper);
+        made.isolate_input(has_helper);
+    } else {
+        made.rules.all.append(&mut made.opened);
+    }
+    // Chains in their order, rules of a chain in theirs.
+    made.rules.all.sort_by_key(|rule| rule.hook);
+    Ok(made.rules)
+}
+
+struct Maker<'h> {
+    here: &'h Here,
+    rules: Rules,
+    /// What may pass an isolated gateway.
+    allowed: Vec<Rule>,
+    /// What may come to this machine.
+    opened: Vec<Rule>,
+}
+
+impl Maker<'_> {
+    fn add(
+        &mut self,
+        hook: Hook,
+        family: Option<Family>,
+        matches: Vec<Match>,
+        action: Action,
+        note: &str,
+    ) {
+        self.rules.all.push(rule(hook, family, matches, action, note));
+    }
+
+    fn device(&mut self, device: &super::check::Device) -> Outcome<Interface> {
+        let device = self.here.resolve(device)?;
+        self.rules.named.insert(device.clone());
+        Ok(device)
+    }
+
+    fn maybe(&mut self, device: Option<&super::check::Device>) -> Outcome<Option<Interface>> {
+        device.map(|device| self.device(device)).transpose()
+    }
+
+    /// Notes that packets pass to or from `address`.
+    fn passing(&mut self, address: IpAddr) {
+        self.rules.families.insert(Family::of(address));
+        match self.here.device_towards(address) {
+            Some(device) => drop(self.rules.passing.insert(device)),
+            None => self.rules.is_passing_elsewhere = true,
+        }
+    }
+
+    fn masquerade(&mut self, part: &Masquerade) -> Outcome<()> {
+        let out = self.device(&part.out)?;
+        let family = Some(part.source.family());
+        let (action, to) = match part.to {
+            None => (Action::Masquerade, String::new()),
+            Some(to) => (Action::Snat(to), format!(" as {to}")),
+        };
+        let note = format!("masquerade {} -> {out}{to}", part.source);
+        let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
+        self.add(Hook::Postrouting, family, matches.clone(), action, &note);
+        self.allowed.push(rule(Hook::Forward, family, matches, Action::Accept, &note));
+        self.rules.ways.push(Way {
+            from: self.here.device_towards(part.source.address()),
+            to: Some(out.clone()),
+            source: Some(part.source),
+        });
+        self.rules.passing.insert(out);
+        self.passing(part.source.address());
+        Ok(())
+    }
+
+    fn forward(&mut self, part: &Forward) -> Outcome<()> {
+        let device = self.maybe(part.device.as_ref())?;
+        let family = Family::of(part.to);
+        let mut note = format!("{} {} -> {}", part.what, part.ports, part.to);
+        let mut matches = Vec::new();
+        // Who is inside comes in elsewhere, and must find the way as well.
+        if let (Some(device), None) = (&device, part.hairpin) {
+            matches.push(Match::In(vec![device.clone()]));
+            write!(note, " from {device}").ok();
+        }
+        if let Some(from) = part.from {
+            matches.push(Match::Source(from));
+            write!(note, " for {from}").ok();
+        }
+        match part.external {
+            Some(external) => matches.push(Match::Destination(Net::new(external, u8::MAX))),
+            None => matches.push(Match::Local),
+        }
+        if let (None, Some(hairpin)) = (part.external, part.hairpin) {
+            let loopback = match family {
+                Family::V4 => Net::new(Ipv4Addr::LOCALHOST.into(), 8),
+                Family::V6 => Net::new(Ipv6Addr::LOCALHOST.into(), u8::MAX),
+            };
+            matches.push(Match::NotTo(vec![loopback, hairpin]));
+        }
+        if let Some(port) = part.source_port {
+            matches.push(Match::SourcePort(port));
+            write!(note, ", source port {port}").ok();
+        }
+        matches.push(Match::Ports(part.ports.clone()));
+        let to = Action::Dnat(part.to);
+        if let Some(hairpin) = part.hairpin {
+            write!(note, ", hairpin {hairpin}").ok();
+            self.add(Hook::Output, Some(family), matches.clone(), to.clone(), &note);
+            let target = Match::Destination(Net::new(part.to, u8::MAX));
+            let back = vec![Match::Source(hairpin), target, Match::Translated];
+            // Before any masquerade of the same network.
+            let back = rule(Hook::Postrouting, Some(family), back, Action::Masquerade, &note);
+            self.rules.all.insert(0, back);
+        }
+        self.add(Hook::Prerouting, Some(family), matches, to, &note);
+        let to = self.here.device_towards(part.to);
+        self.rules.ways.push(Way { from: device.clone(), to, source: part.from });
+        self.rules.passing.extend(device);
+        self.passing(part.to);
+        Ok(())
+    }
+
+    fn allow(&mut self, part: &Allow) -> Outcome<()> {
+        let (device, out) = (self.device(&part.device)?, self.device(&part.out)?);
+        let mut note = format!("allow {device} -> {out}");
+        let mut matches = vec![Match::In(vec![device.clone()]), Match::Out(out.clone())];
+        if let Some(source) = part.source {
+            write!(note, " from {source}").ok();
+            matches.push(Match::Source(source));
+        }
+        let family = part.source.map(|source| source.family());
+        self.allowed.push(rule(Hook::Forward, family, matches, Action::Accept, &note));
+        let way = Way { from: Some(device.clone()), to: Some(out.clone()), source: part.source };
+        self.rules.ways.push(way);
+        self.rules.passing.extend([device, out]);
+        // Forwarding of IPv6 has a price: what says nothing of it does not turn it on.
+        self.rules.families.insert(family.unwrap_or(Family::V4));
+        Ok(())
+    }
+
+    fn helper(&mut self, part: &Helper) -> Outcome<()> {
+        let device = self.maybe(part.device.as_ref())?;
+        let from = device.as_ref().map(|device| format!(" from {device}")).unwrap_or_default();
+        let note = format!("ftp helper on {}{from}", part.ports);
+        let own = vec![Match::Ports(part.ports.clone()), Match::New];
+        let mut passing = own.clone();
+        passing.splice(0..0, device.map(|device| Match::In(vec![device])));
+        self.add(Hook::Helper, None, passing, Action::Helper, &note);
+        self.add(Hook::HelperLocal, None, own, Action::Helper, &note);
+        Ok(())
+    }
+
+    fn open(&mut self, part: &Open) -> Outcome<()> {
+        let device = self.maybe(part.device.as_ref())?;
+        let mut note = format!("{} {}", part.what, part.ports);
+        let mut matches = Vec::new();
+        if let Some(device) = device {
+            write!(note, " from {device}").ok();
+            matches.push(Match::In(vec![device]));
+        }
+        if let Some(from) = part.from {
+            write!(note, " for {from}").ok();
+            matches.push(Match::Source(from));
+        }
+        if let Some(port) = part.source_port {
+            write!(note, ", source port {port}").ok();
+            matches.push(Match::SourcePort(port));
+        }
+        matches.extend([Match::Ports(part.ports.clone()), Match::New]);
+        let family = part.from.map(|from| from.family());
+        self.opened.push(rule(Hook::Input, family, matches, Action::Accept, &note));
+        Ok(())
+    }
+
+    /// Drops what passes and nothing lets pass, on the interfaces that the ruleset is about.
+    fn isolate_forward(&mut self, has_helper: bool) {
+        let devices: Vec<_> = self.rules.passing.union(&self.rules.named).cloned().collect();
+        if self.rules.passing.is_empty() {
+            return;
+        }
+        let has_target = self.rules.all.iter().any(|rule| matches!(rule.action, Action::Dnat(_)));
+        let mut add = |matches, action, note: &str| {
+            self.rules.all.push(rule(Hook::Forward, None, matches, action, note));
+        };
+        add(vec![Match::Established], Action::Accept, "isolate: established");
+        if has_helper {
+            add(vec![Match::FtpData], Action::Accept, "isolate: FTP data");
+        }
+        add(vec![Match::Related, Match::Icmp], Action::Accept, "isolate: errors");
+        if has_target {
+            add(vec![Match::Translated, Match::New], Action::Accept, "isolate: forwarded");
+        }
+        self.rules.all.append(&mut self.allowed);
+        let drop =
+            rule(Hook::Forward, None, vec![Match::In(devices)], Action::Drop, "isolate: the rest");
+        self.rules.all.push(drop);
+    }
+
+    /// Drops what comes to this machine, but for what is open, answers, and the ports by which people log in: their
+    /// sessions may be older than the kernel's memory of connections, to which they are then not established.
+    fn isolate_input(&mut self, has_helper: bool) {
+        if self.opened.is_empty() {
+            return;
+        }
+        let login = self.here.login_ports.iter().map(|port| (*port, *port)).collect();
+        let mut add = |matches, action, note: &str| {
+            self.rules.all.push(rule(Hook::Input, None, matches, action, note));
+        };
+        add(vec![Match::Loopback], Action::Accept, "isolate: this machine");
+        add(vec![Match::Established], Action::Accept, "isolate: established");
+        if has_helper {
+            add(vec![Match::FtpData], Action::Accept, "isolate: FTP data");
+        }
+        if let Ok(login) = Ports::new(login) {
+            add(vec![Match::Ports(login)], Action::Accept, "isolate: logins");
+        }
+        add(vec![Match::Icmp], Action::Accept, "isolate: errors");
+        self.rules.all.append(&mut self.opened);
+        self.rules.all.push(rule(Hook::Input, None, Vec::new(), Action::Drop, "isolate: the rest"));
+    }
+}
+
+fn rule(
+    hook: Hook,
+    family: Option<Family>,
+    matches: Vec<Match>,
+    action: Action,
+    note: &str,
+) -> Rule {
+    Rule { hook, family, matches, action, note: note.to_owned() }
+}

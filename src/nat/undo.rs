@@ -1,0 +1,266 @@
+//! After applying: confirm, rollback, revert, and what state a ruleset is in.
+
+use jiff::Timestamp;
+
+use super::{
+    Reason,
+    backend::{Found, not_permitted},
+    ledger::{Ledger, Record},
+    machine::Machine,
+    persist,
+    plan::{Live, Plan},
+    sysctl,
+};
+use crate::fault::{Fault, Outcome};
+
+/// What state a ruleset is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its rules rule.
+    Applied,
+    /// They rule until a trial is over.
+    Trial,
+    /// Somebody else has changed its table.
+    Drifted,
+    /// Its table is not there.
+    Missing,
+    /// Its table is there, and nothing in it is portolan's.
+    Foreign,
+}
+
+impl State {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Trial => "trial",
+            Self::Drifted => "drifted",
+            Self::Missing => "missing",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// How a ruleset is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub ruleset: String,
+    /// What state it is in.
+    pub state: State,
+    /// What else there is to say; empty if nothing.
+    pub note: String,
+    /// Until when its trial runs.
+    pub trial_until: Option<Timestamp>,
+    /// Since when it is applied, as far as that is remembered.
+    pub since: Option<Timestamp>,
+    /// Whether it is written for the next start of the machine.
+    pub persisted: bool,
+    /// What it does, a line for each part.
+    pub notes: Vec<String>,
+}
+
+impl Machine {
+    /// How the ruleset of that name is. `plan` is one of what its script says now, where there is a script.
+    pub fn status(
+        &self,
+        name: &str,
+        plan: Option<&Plan>,
+        record: Option<&Record>,
+        now: Timestamp,
+    ) -> Outcome<Status> {
+        let table = format!("portolan_{name}");
+        let found = match plan {
+            Some(plan) => plan.found.clone(),
+            None => self.backend.found(&table)?,
+        };
+        let live = Live::of(&*self.backend, &table, &found);
+        let moment = |ms| Timestamp::from_millisecond(ms).ok();
+        let until = record.and_then(|record| moment(record.trial.as_ref()?.until_ms));
+        let (state, note) =
+            state(&found, &live, plan, record, until.is_some_and(|until| until > now));
+        Ok(Status {
+            ruleset: name.to_owned(),
+            state,
+            note,
+            trial_until: until.filter(|_| state == State::Trial),
+            since: record
+                .filter(|_| state != State::Missing)
+                .and_then(|one| moment(one.applied_at_ms)),
+            persisted: record.is_some_and(|record| record.persisted.is_some()),
+            notes: match live.chains() {
+                Some(chains) => super::nft::notes(chains),
+                None => Vec::new(),
+            },
+        })
+    }
+
+    /// Keeps the rules of a trial. Fails with `nat.no_trial` when there is none, or it is over.
+    pub fn confirm(&self, name: &str, ledger: &dyn Ledger, now: Timestamp) -> Outcome<()> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let record = ledger.load(name)?;
+        let trial = record.as_ref().and_then(|record| record.trial.clone());
+        let (Some(mut record), Some(trial)) = (record, trial) else {
+            let message = format!("there is no trial of `{name}` to confirm");
+            return Err(Reason::NoTrial.fault(message));
+        };
+        let live = Live::of(&*self.backend, &table, &self.readable(&table)?);
+        if !matches!(live, Live::Trial { .. }) {
+            let message = format!(
+                "the trial of `{name}` is over and the old rules are back: apply again, and confirm in time"
+            );
+            return Err(Reason::NoTrial.fault(message));
+        }
+        self.backend.load(&table, &trial.body)?;
+        if let Found::Listing(listing) = self.backend.found(&table)? {
+            record.listing = listing;
+        }
+        record.trial = None;
+        record.applied_at_ms = now.as_millisecond();
+        record.persisted = trial.persist.or(record.persisted);
+        persist::keep(&record, trial.body.contains("ct helper"))?;
+        ledger.save(&record)
+    }
+
+    /// Goes back to before the last change. Fails with `nat.no_undo`.
+    pub fn rollback(&self, name: &str, ledger: &dyn Ledger, now: Timestamp) -> Outcome<()> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let record = ledger.load(name)?;
+        let undo = record.as_ref().and_then(|record| record.undo.clone());
+        let (Some(mut record), Some(undo)) = (record, undo) else {
+            let message = format!(
+                "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether"
+            );
+            return Err(Reason::NoUndo.fault(message));
+        };
+        drop(self.readable(&table)?);
+        self.put_back(&table, &undo.body)?;
+        for one in record.sysctls.iter().filter(|one| undo.sysctls.contains(&one.path)) {
+            sysctl::restore(one)?;
+        }
+        record.sysctls.retain(|one| !undo.sysctls.contains(&one.path));
+        if let Some(root) = record.persisted.as_ref().filter(|_| undo.persisted.is_none()) {
+            persist::remove(root, name)?;
+        }
+        if undo.body.is_empty() {
+            return ledger.forget(name);
+        }
+        let Found::Listing(listing) = self.backend.found(&table)? else {
+            return Err(Reason::NftFailed.fault("what was put back is not there"));
+        };
+        let has_helper = undo.body.contains("ct helper");
+        record = Record {
+            body: undo.body,
+            listing,
+            notes: undo.notes,
+            trial: None,
+            undo: None,
+            persisted: undo.persisted,
+            applied_at_ms: now.as_millisecond(),
+            ..record
+        };
+        persist::keep(&record, has_helper)?;
+        ledger.save(&record)
+    }
+
+    /// Takes the rules of a ruleset away, with everything that was set and written for it. Gives what there is to say.
+    pub fn revert(&self, name: &str, force: bool, ledger: &dyn Ledger) -> Outcome<Option<String>> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let found = self.readable(&table)?;
+        let live = Live::of(&*self.backend, &table, &found);
+        if live.is_foreign(&found) && !force {
+            let place = self.backend.place(&table);
+            let message = format!(
+                "{place} has rules that are not portolan's; `force` removes it all the same"
+            );
+            return Err(Reason::Conflict.fault(message));
+        }
+        if found != Found::Missing {
+            self.backend.remove(&table)?;
+        }
+        let record = ledger.load(name)?.unwrap_or_default();
+        record.sysctls.iter().try_for_each(sysctl::restore)?;
+        if let Some(root) = &record.persisted {
+            persist::remove(root, name)?;
+        }
+        ledger.forget(name)?;
+        let translates = matches!(&found, Found::Listing(listing) if listing.contains("masquerade")
+            || listing.contains("snat") || listing.contains("dnat"));
+        let note = "connections that went through its NAT are no longer translated, those that stand as well";
+        Ok(translates.then(|| note.to_owned()))
+    }
+
+    /// What is there; fails with `nat.not_permitted` where that cannot be read: then it cannot be changed either.
+    fn readable(&self, table: &str) -> Outcome<Found> {
+        match self.backend.found(table)? {
+            Found::Unreadable => Err(not_permitted()),
+            found => Ok(found),
+        }
+    }
+}
+
+/// The state and a word on it.
+fn state(
+    found: &Found,
+    live: &Live,
+    plan: Option<&Plan>,
+    record: Option<&Record>,
+    is_trial_remembered: bool,
+) -> (State, String) {
+    let is_planned =
+        plan.is_some_and(|plan| plan.wanted.is_some() && listing(found) == plan.wanted.as_deref());
+    let is_remembered = record.is_some_and(|record| listing(found) == Some(&record.listing));
+    match live {
+        _ if *found == Found::Unreadable => {
+            let note = "the rules themselves can only be read with CAP_NET_ADMIN: this is what is remembered";
+            let state = match record {
+                None => State::Missing,
+                Some(_) if is_trial_remembered => State::Trial,
+                Some(_) => State::Applied,
+            };
+            (state, note.into())
+        }
+        Live::Nothing => (State::Missing, String::new()),
+        Live::Trial { .. } => {
+            (State::Trial, "`confirm` keeps its rules, `rollback` takes them back".into())
+        }
+        Live::Over { old } => {
+            let state = if old.is_empty() { State::Missing } else { State::Applied };
+            let note = "its trial is over and the old rules are back; `rollback` clears away what is left of it";
+            (state, note.into())
+        }
+        _ if live.is_foreign(found) => (State::Foreign, "its table is not portolan's".into()),
+        _ if is_planned => (State::Applied, String::new()),
+        _ if is_remembered => {
+            let note =
+                if plan.is_some() { "its script says something else now: see `plan`" } else { "" };
+            (State::Applied, note.into())
+        }
+        _ if record.is_none() && plan.is_some() => (
+            State::Drifted,
+            "it is not what the script says, and nothing is remembered of it".into(),
+        ),
+        _ if record.is_none() => (State::Applied, "nothing is remembered of it".into()),
+        _ => (
+            State::Drifted,
+            "somebody has changed its table: `apply` puts it right, `plan` shows what".into(),
+        ),
+    }
+}
+
+fn listing(found: &Found) -> Option<&str> {
+    match found {
+        Found::Listing(listing) => Some(listing),
+        Found::Missing | Found::Unreadable => None,
+    }
+}
+
+/// That no record can be kept.
+pub fn no_ledger() -> Fault {
+    Fault::invalid(
+        "rules are changed only where what undoes them can be stored, and there is no state folder: name one by --state",
+    )
+}
