@@ -12,7 +12,7 @@ use crate::{
     observe::json::line,
     schedule::{
         cron::{Expression, Mistake, Schedule},
-        jobs::Jobs,
+        jobs::{Job, Jobs},
         slot::Slot,
         zone::Zones,
     },
@@ -61,7 +61,15 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Err(code) => return code,
     };
     match chosen(&jobs, args.job.as_deref()) {
-        Ok(all) => show(args, common, &zones, now, &all),
+        Ok(all) => {
+            let code = show(args, common, &zones, now, &all);
+            let others = jobs.all.iter().filter(|job| job.schedule.is_none());
+            if args.job.is_none() && !common.json() && code == exit::DONE {
+                let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
+                report::output(&lines.collect::<String>());
+            }
+            code
+        }
         Err(fault) => report::wrong_usage(&fault),
     }
 }
@@ -76,13 +84,17 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>
     };
     let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
     let schedule = job.schedule.as_ref().ok_or_else(|| {
-        let when = match &job.after[..] {
-            [] => "when it is triggered".to_owned(),
-            all => format!("after {}", all.join(", ")),
-        };
-        Fault::invalid(format!("job `{name}` has no `cron`: it runs {when}"))
+        Fault::invalid(format!("job `{name}` has no `cron`: it runs {}", when(job)))
     })?;
     Ok(vec![(Some(&job.name), schedule)])
+}
+
+/// When a job without `cron` runs.
+fn when(job: &Job) -> String {
+    match &job.after[..] {
+        [] => "when it is triggered".to_owned(),
+        all => format!("after {} has succeeded", all.join(" and ")),
+    }
 }
 
 /// There is no such job; the nearest is named.

@@ -56,6 +56,19 @@ struct Row {
     words: String,
 }
 
+impl Row {
+    /// Whether both are slots of one job that are skipped at one moment for one reason.
+    fn is_skipped_with(&self, other: &Self) -> bool {
+        match (&self.decision, &other.decision) {
+            (Some(one), Some(two)) => {
+                let is_skip = one.action == Action::Skip && two.action == Action::Skip;
+                is_skip && self.at == other.at && one.job == two.job && one.reason == two.reason
+            }
+            _ => false,
+        }
+    }
+}
+
 /// How many slots of a job ended in which way.
 #[derive(Debug, Default)]
 struct Totals {
@@ -203,22 +216,39 @@ fn doing(decision: &Decision) -> String {
     }
 }
 
+/// The rows under their days; slots that are skipped together share one.
 fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
     let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
-    let mut cells = vec![["time", "job", "slot", "decision", "why"].map(str::to_owned).to_vec()];
-    for row in rows {
-        let time = slots::utc(row.at, is_exact);
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    let mut day = String::new();
+    let mut rest = rows;
+    while let Some((row, more)) = rest.split_first() {
+        let same = more.iter().take_while(|other| row.is_skipped_with(other)).count();
+        rest = more.get(same..).unwrap_or_default();
+        let today = row.at.strftime("%Y-%m-%d").to_string();
+        if day != today {
+            cells.push(vec![format!("{today} UTC")]);
+            day = today;
+        }
+        let time = row.at.strftime(if is_exact { "  %H:%M:%S" } else { "  %H:%M" }).to_string();
         let Some(decision) = &row.decision else {
             cells.push(vec![format!("{time}  -- {} --", row.words)]);
             continue;
         };
-        let zone = jobs.get(&decision.job).and_then(|job| job.schedule.as_ref());
-        let zone = zone.map_or_else(|| zones.of_this_machine(), |schedule| schedule.zone.clone());
+        let schedule = jobs.get(&decision.job).and_then(|job| job.schedule.as_ref());
+        let zone = schedule.map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
         let slot = decision.slot.at.to_zoned(zone.rules.clone());
-        let slot = slot.strftime("%m-%d %H:%M %Z").to_string();
-        cells.push(vec![time, decision.job.to_string(), slot, doing(decision), row.words.clone()]);
+        let is_today = slot.date() == zone.rules.to_datetime(row.at).date();
+        let slot = slot.strftime(if is_today { "%H:%M %Z" } else { "%m-%d %H:%M %Z" }).to_string();
+        let (slot, doing) = match same {
+            0 => (slot, doing(decision)),
+            _ => (slot + " …", format!("skip {}", same + 1)),
+        };
+        // What is of today needs no date.
+        let words = row.words.replace(&format!("{day}T"), "").replace(":00Z", "Z");
+        cells.push(vec![time, decision.job.to_string(), slot, doing, words]);
     }
-    if cells.len() == 1 { String::new() } else { slots::columns(&cells) + "\n" }
+    if cells.is_empty() { String::new() } else { slots::columns(&cells) + "\n" }
 }
 
 fn summary(totals: &BTreeMap<Arc<str>, Totals>) -> String {

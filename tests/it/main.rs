@@ -25,6 +25,7 @@ mod packaging;
 mod readme;
 mod rehearse;
 mod run;
+mod schedule;
 mod scripts;
 mod secrets;
 mod shell;

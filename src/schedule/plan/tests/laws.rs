@@ -95,6 +95,19 @@ impl World {
         }
     }
 
+    /// Ends runs that were told to end, and some others.
+    fn end_some(&mut self, draw: &mut Draw, planner: &mut Planner, now: Timestamp) {
+        let mut kept = Vec::new();
+        for running in std::mem::take(&mut self.running) {
+            if !running.is_ending && draw.below(3) > 0 {
+                kept.push(running);
+            } else if draw.below(3) > 0 {
+                planner.succeeded(&running.job, now);
+            }
+        }
+        self.running = kept;
+    }
+
     fn start(&mut self, now: Timestamp, decision: &Decision) {
         let job = Arc::clone(self.jobs.get(&decision.job).unwrap());
         // What was asked for before the clock was set back is from the future.
@@ -162,18 +175,7 @@ fn live(seed: u64) -> World {
             _ => planner = planner.reload(Arc::clone(&jobs), now),
         }
         furthest = furthest.max(now);
-        let mut at = 0;
-        while at < world.running.len() {
-            let is_over = world.running[at].is_ending || draw.below(3) == 0;
-            if is_over {
-                let ended = world.running.swap_remove(at);
-                if draw.below(3) > 0 {
-                    planner.succeeded(&ended.job, now);
-                }
-            } else {
-                at += 1;
-            }
-        }
+        world.end_some(&mut draw, &mut planner, now);
         requests.retain(|one| !world.ends.contains_key(&key_of(&jobs, one)));
         requests.dedup();
         let before = world.running.clone();
