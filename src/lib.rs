@@ -8,7 +8,7 @@
 //! cli                              one file a command; the only place that names clap
 //! schedule                         jobs, cron expressions, what is to be done at a moment
 //! script                           the Rhai engine and what scripts see; the only place that names rhai
-//! mirror     memory                plan and apply for trees; what runs remember of servers
+//! mirror   memory   doors          plan and apply for trees; what runs remember of servers; ways in for data
 //! ftp    nat    store    rehearse  the client; rules for NAT; what outlives a run; the embedded server (none knows another)
 //! observe                          one event enum, its sinks
 //! files                            files of this machine, safe from links, races and half-written ends
@@ -16,6 +16,7 @@
 //! ```
 
 pub mod clock;
+pub mod doors;
 pub mod fault;
 pub mod files;
 pub mod ftp;

@@ -13,6 +13,12 @@ pub const COMMAND_BYTES_MAX: usize = 4608;
 /// Bytes of commands sent without waiting. Above 4 KiB proftpd and pure-ftpd stall under TLS (measured).
 pub const BATCH_BYTES_MAX: usize = 2048;
 
+/// So often a server must have answered in turn before a command that matters is sent ahead to it.
+pub const STEPS_KEPT_MIN: u8 = 2;
+
+/// Age of a port that a server was asked for ahead; the shortest time after which a server gives one up is 30 s.
+pub const AHEAD_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of one line of a listing: a name has 255 bytes, its facts some hundred more.
 pub const LISTING_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of one listing.
@@ -89,8 +95,38 @@ pub const COPY_BYTES: usize = 256 * 1024;
 pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
 pub const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// So much of what is there already is read again when a transfer goes on: what was in flight when it broke off may not
+/// be what was sent.
+pub const RESUME_OVERLAP_BYTES: u64 = 64 * 1024;
+/// Bytes of a file for each segment that is fetched by itself: for less a login is not worth while. lftp's is the same.
+pub const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// What may move at once after a pause, in time at the rate of a limit.
+pub const PACE_BURST: Duration = Duration::from_millis(100);
+/// Bytes that move at once however low the limit is: fewer would cost more than they carry.
+pub const PACE_PIECE_BYTES_MIN: usize = 1024;
 /// Sessions of one mirror.
 pub const PARALLEL_MAX: u16 = 32;
+
+/// Sessions with which `parallel = "auto"` begins; most servers take so many.
+pub const PARALLEL_AUTO_FIRST: u16 = 8;
+/// Time after which throughput with so many sessions is known well enough to try more.
+pub const TIDE_TIME_MIN: Duration = Duration::from_millis(200);
+/// Pieces of work for each session in that time.
+pub const TIDE_PIECES_MIN: u64 = 2;
+/// How much faster twice the sessions must make it.
+pub const TIDE_GAIN_MIN: f64 = 1.2;
+/// So many bytes a file counts besides its own: round trips that could have carried them.
+pub const TIDE_FILE_BYTES: u64 = 64 * 1024;
+/// Time until a server that took no more sessions is asked for one again; twice as long after each refusal.
+pub const SESSION_WAIT: Duration = Duration::from_secs(15);
+/// The longest such wait; lftp's is the same.
+pub const SESSION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Files of a mirror that one session sends before it puts all of them under their final names together.
+pub const ASIDE_FILES_MAX: usize = 14;
+/// Bytes and time after which it does so, however few they are.
+pub const ASIDE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// See [`ASIDE_BYTES_MAX`]: nobody shall wait longer to see a file that has arrived.
+pub const ASIDE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Steps of one script. An endless loop ends in a few seconds.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;
@@ -147,10 +183,18 @@ pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Durat
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
+/// Bytes of a file with patterns of what takes no part.
+pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Mirrors of which the files are remembered; the one not seen for longest gives way.
 pub const MIRRORS_KEPT_MAX: u32 = 200;
 /// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
 pub const MIRROR_NOTE_FILES: usize = 256;
+/// Time after which a mirror writes its state to the server while it works.
+pub const MIRROR_STATE_TIME: Duration = Duration::from_mins(1);
+/// Bytes of a state on the server: a million files, each with the longest name.
+pub const STATE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Files that are asked for where the state is trusted, if so many fit into one batch.
+pub const TRUST_SAMPLE: usize = 16;
 /// A file of this machine that was written so shortly ago may be written again without a new time.
 pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
 
@@ -211,3 +255,38 @@ pub const RETENTION_RUNS: u32 = 1_000;
 pub const RETENTION_AGE: Duration = Duration::from_hours(90 * 24);
 /// Bytes of the log of one run.
 pub const RETENTION_LOG_BYTES: u64 = 10 * 1024 * 1024;
+
+/// Time for which a port of a router is asked for, unless a script says otherwise; it is asked for again at half of it.
+pub const LEASE_TIME: Duration = Duration::from_hours(1);
+/// The shortest such time: below it, a slow router would not be asked again in time.
+pub const LEASE_TIME_MIN: Duration = Duration::from_secs(5);
+/// The longest such time that is believed; UPnP's own limit is the same.
+pub const LEASE_TIME_MAX: Duration = Duration::from_hours(7 * 24);
+/// Time between two tries to renew a lease.
+pub const LEASE_RETRY_MIN: Duration = Duration::from_secs(1);
+/// Time to give all leases of a run back.
+pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Ports that are mapped together: as many as transfers may run at a time.
+pub const MAPPED_PORTS_MAX: usize = 32;
+/// Ports that `map_ports: "auto"` asks for at least, since a mirror may have more sessions than its connection said.
+pub const MAPPED_PORTS_AUTO: usize = 8;
+/// Time after which a router that gave no port is asked again.
+pub const MAP_AGAIN_AFTER: Duration = Duration::from_mins(5);
+/// Pages of leases that are looked at: one run has one, and few crash.
+pub const LEASE_PAGES_MAX: usize = 64;
+/// Bytes of such a page: a line has some 10 KiB at most, and every renewal adds one.
+pub const LEASE_PAGE_BYTES_MAX: u64 = 1024 * 1024;
+/// Time for a router's first answer to PCP or NAT-PMP (RFC 6886, 3.1); each further one has twice as long.
+pub const ROUTER_FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest of these waits.
+pub const ROUTER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the same datagram is sent: with the waits, a router that is not there has been found out in 1.75 s.
+pub const ROUTER_TRIES: usize = 3;
+/// Time to find a router by UPnP, its description included.
+pub const ROUTER_SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for one answer by UPnP.
+pub const ROUTER_REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Entries of a router's list that are looked at.
+pub const ROUTER_ENTRIES_MAX: u32 = 256;
+/// Characters of a router's words that a message repeats.
+pub const ROUTER_WORDS_MAX: usize = 200;

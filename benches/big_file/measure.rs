@@ -14,8 +14,8 @@ const TIME_MAX: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    wall: f64,
-    processor: f64,
+    pub(crate) wall: f64,
+    pub(crate) processor: f64,
     pub(crate) memory: u64,
 }
 
@@ -45,7 +45,7 @@ impl Cost {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 

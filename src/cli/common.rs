@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{exit, report, state::State};
 use crate::{
     clock::Clock,
+    doors::RunDoors,
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -16,7 +17,10 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
-    nat::ledger::Ledger,
+    nat::{
+        ledger::Ledger,
+        portmap::{Book, Leases},
+    },
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         secrets,
@@ -118,10 +122,18 @@ impl Common {
     }
 
     fn remembering(&self, context: Context) -> Outcome<Context> {
-        let Some(memory) = self.state.memory(&context.observer, &context.clock)? else {
-            return Ok(context);
+        let Context { observer, clock, .. } = &context;
+        let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
+        let doors = Some(RunDoors::shared(Arc::new(leases)));
+        let Some(memory) = self.state.memory(observer, clock)? else {
+            return Ok(Context { doors, ..context });
         };
-        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), ..context })
+        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
+    }
+
+    /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
+    pub(super) fn lease_book(&self) -> Option<Book> {
+        self.state.folder().map(|folder| Book::in_state(&folder))
     }
 
     /// The context of a command that shows what happens in its own way.
@@ -145,13 +157,7 @@ impl Common {
             log::start(level, format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
-        Ok(Context {
-            stop: Stop::new(),
-            observer: Observer::new(sinks),
-            clock,
-            memory: None,
-            bases: None,
-        })
+        Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
     }
 
     /// The site of a URL on the command line; its path is left to the command.
@@ -175,7 +181,7 @@ pub(super) fn with_session(
     runtime.block_on(async {
         let mut session = Session::open(site, context.clone()).await?;
         let result = work(&mut session).await;
-        session.close().await;
+        session.leave();
         result
     })
 }

@@ -12,12 +12,12 @@ use crate::{
     ftp::{
         path::{RemotePath, component},
         session::Context,
-        transfer::Known,
         url::Url,
     },
     limits::PARALLEL_MAX,
     mirror::report::Report,
     observe::Event,
+    script::value::rate_text,
 };
 
 /// What `portolan get` takes.
@@ -29,9 +29,21 @@ pub(super) struct Args {
     url: String,
     /// The file or folder to put it in; this folder if left out
     local: Option<PathBuf>,
-    /// Sessions that may be used; this version fetches one file over one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
+    /// Sessions that fetch a piece of the file each, where it is large
+    #[arg(long, visible_alias = "segments", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
     parallel: Option<u16>,
+    /// Goes on where an earlier try broke off, if the server still has the same file; alone, without --parallel
+    #[arg(long, conflicts_with = "parallel")]
+    resume: bool,
+    /// Bytes per second at most, such as 500KiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
+}
+
+/// Bytes per second from the command line.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
+    rate_text(text).filter(|rate| *rate > 0).ok_or_else(wants)
 }
 
 const HELP: &str = "\
@@ -47,7 +59,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         })?;
         let local = local_path(args.local.clone(), &remote)?;
         let mut site = common.site(&url)?;
-        site.parallel = args.parallel.unwrap_or(site.parallel);
+        site.rate_limit = args.rate_limit.or(site.rate_limit);
         Ok((site, remote, local, common.single_context()?))
     };
     let (site, remote, local, context) = match prepared() {
@@ -55,11 +67,18 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Err(fault) => return report::wrong_usage(&fault),
     };
     let (stop, json) = (context.stop.clone(), common.json());
+    let (resume, segments) = (args.resume, args.parallel.unwrap_or(1));
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let landing = Landing::begin(&local)?;
-            done.add(session.download(&remote, landing, Known::default(), true).await?);
+            let moved = if resume {
+                let begin = |lasting: Option<&str>| Landing::begin_as(&local, lasting);
+                session.download_on(&remote, begin, true).await
+            } else {
+                let landing = Landing::begin(&local)?;
+                session.download_in_segments(&remote, landing, segments, true).await
+            };
+            done.add(moved?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });

@@ -1,21 +1,38 @@
 //! `portolan mirror`: a whole folder to or from a server.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use clap::ValueEnum;
+use jiff::Timestamp;
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    exit,
+    get::rate,
+    report,
 };
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, session::Context, site::Site, url::Url},
-    mirror::{self, Compare, Direction, Rules},
+    ftp::{
+        path::RemotePath,
+        session::{Context, Session},
+        site::{PARALLEL_AUTO, Site},
+        url::Url,
+    },
+    limits::PARALLEL_MAX,
+    mirror::{
+        self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
+    },
+    observe::Event,
+    script::value::{duration_text, size_text},
 };
 
 /// What `portolan mirror` takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 #[command(after_help = HELP)]
 pub(super) struct Args {
     /// What to copy: a local folder or a URL
@@ -28,21 +45,78 @@ pub(super) struct Args {
     /// Says what would be done, and does nothing
     #[arg(long)]
     dry_run: bool,
-    /// Only what matches, as in .gitignore; may be repeated
+    /// Only what matches, as in .gitignore; may be repeated, and the last that matches wins
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Nothing that matches, as in .gitignore; may be repeated
+    /// Nothing that matches, as in .gitignore; may be repeated, and comes after the lines of .portolanignore
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Sessions at the same time
-    #[arg(long, value_name = "N")]
+    /// Says which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
+    #[arg(long, value_name = "PATH")]
+    explain: Option<String>,
+    /// Sessions at the same time, or `auto`: as many as make it faster
+    #[arg(long, value_name = "N|auto", value_parser = sessions)]
     parallel: Option<u16>,
-    /// When two files are held to be the same
-    #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
-    compare: CompareBy,
+    /// A file that broke off goes on where it ended, if it is still the same one
+    #[arg(long)]
+    resume: bool,
+    /// Bytes per second at most, all sessions together, such as 2MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
+    /// When two files are held to be the same: auto, size, size_time or checksum
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
+    compare: Compare,
+    /// Who wins where the target has changed since the last run: source, keep, newer or fail
+    #[arg(long, value_name = "WHO", default_value = "source", value_parser = on_conflict)]
+    on_conflict: OnConflict,
+    /// Leaves files of the target that are not older than those of the source
+    #[arg(long)]
+    newer_only: bool,
     /// Does nothing at all if more than that would be removed
     #[arg(long, value_name = "N")]
     max_delete: Option<u64>,
+    /// Moves what is deleted into this folder of the target's side
+    #[arg(long, value_name = "DIR")]
+    trash: Option<String>,
+    /// Fails for a file whose size cannot be seen to agree [default: where --delete is on]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    verify: Option<bool>,
+    /// Does not give files the times that they have in the source
+    #[arg(long)]
+    no_preserve_times: bool,
+    /// Keeps on the server what both sides were, for machines that remember nothing
+    #[arg(long)]
+    state_remote: bool,
+    /// Believes the server to be as the last run left it, but for a few files that are asked for
+    #[arg(long)]
+    trust_state: bool,
+    /// Only files of so many bytes or more
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    min_size: Option<u64>,
+    /// Only files of so many bytes or fewer, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Only files that changed in this time, such as 36h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    newer_than: Option<Duration>,
+    /// Only files that have not changed in this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    older_than: Option<Duration>,
+    /// Does nothing at all if a larger file would move
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_file_size: Option<u64>,
+    /// Does nothing at all if more would move
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_total: Option<u64>,
+    /// Does nothing at all if less would stay free on this machine's disk
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    min_free: Option<u64>,
+    /// With --dry-run: writes the plan to a file, for --apply
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    plan: Option<PathBuf>,
+    /// Does what a plan of an earlier --dry-run --plan says, unless either side has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "include", "exclude", "explain"])]
+    apply: Option<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -51,13 +125,30 @@ Examples:
     portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
     portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum CompareBy {
-    Auto,
-    Size,
-    #[value(name = "size_time", alias = "size-time")]
-    SizeTime,
-    Checksum,
+/// The choice that `word` names, with a dash or an underscore in it.
+fn choice<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {
+    let word = word.replace('-', "_");
+    let found = all.iter().find(|(known, _)| *known == word);
+    found.map(|(_, choice)| *choice).ok_or_else(|| {
+        let known: Vec<_> = all.iter().map(|(known, _)| *known).collect();
+        format!("one of {} is wanted", known.join(", "))
+    })
+}
+
+fn compare(word: &str) -> Result<Compare, String> {
+    choice(word, &Compare::ALL)
+}
+
+fn on_conflict(word: &str) -> Result<OnConflict, String> {
+    choice(word, &OnConflict::ALL)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    size_text(text).ok_or_else(|| "a size is wanted, such as 4096 or 64MiB".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration_text(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
 }
 
 /// One side is here, the other there.
@@ -67,69 +158,166 @@ struct Sides {
     url: Url,
 }
 
+/// What is to be done with them.
+enum Doing {
+    Mirror { dry_run: bool },
+    Plan { file: PathBuf },
+    Apply { plan: Box<Plan> },
+}
+
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let prepared = || -> Outcome<_> {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
-        let rules = rules(args, site.parallel);
+        let context = common.single_context()?;
+        let rules = rules(args, site.parallel, context.clock.now());
         // What cannot be meant is said before anything is connected.
-        rules.check()?;
-        Ok((sides, site, rules, common.single_context()?))
+        let filter = rules.filter(&sides.local)?;
+        Ok((sides, site, rules, filter, context))
     };
-    let (sides, site, rules, context) = match prepared() {
+    let (sides, site, rules, filter, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
+    if let Some(path) = &args.explain {
+        return explain(path, &sides.local, &filter, common.json());
+    }
+    let doing = match (&args.apply, &args.plan) {
+        (Some(file), _) => match read_plan(file) {
+            Ok(plan) => Doing::Apply { plan: Box::new(plan) },
+            Err(fault) => return report::fault(&fault),
+        },
+        (None, Some(file)) => Doing::Plan { file: file.clone() },
+        (None, None) => Doing::Mirror { dry_run: args.dry_run },
+    };
     let stop = context.stop.clone();
-    let dry_run = args.dry_run;
     let json = common.json();
-    interruptible(&stop, move || work(&sides, site, &rules, dry_run, &context, json))
+    interruptible(&stop, move || work(&sides, site, &rules, &doing, &context, json))
 }
 
 fn work(
     sides: &Sides,
     site: Site,
     rules: &Rules,
-    dry_run: bool,
+    doing: &Doing,
     context: &Context,
     json: bool,
 ) -> u8 {
-    let Sides { direction, local, url } = sides;
-    let mut done = mirror::report::Report::default();
+    let mut done = Report::default();
+    let started = Instant::now();
     let result = with_session(site, context, async |session| {
-        let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
-        done = match direction {
-            Direction::Up => mirror::up(session, local, &remote, rules, dry_run).await?,
-            Direction::Down => mirror::down(session, &remote, local, rules, dry_run).await?,
-        };
+        done = go(session, sides, rules, doing).await?;
         Ok(())
     });
+    let fault = result.as_ref().err().cloned();
+    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
     if let Err(fault) = result {
         return report::fault(&fault);
     }
     if json {
         report::output(&done.json());
     } else {
-        let plan = if dry_run { done.plan.as_slice() } else { &[] };
+        let is_dry = !matches!(doing, Doing::Mirror { dry_run: false } | Doing::Apply { .. });
+        let plan = if is_dry { done.plan.as_slice() } else { &[] };
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }
 
-fn rules(args: &Args, parallel: u16) -> Rules {
+/// A number of sessions from the command line.
+fn sessions(text: &str) -> Result<u16, String> {
+    if text == "auto" {
+        return Ok(PARALLEL_AUTO);
+    }
+    let wants = || format!("a number from 1 to {PARALLEL_MAX} is wanted, or auto");
+    text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
+}
+
+async fn go(session: &mut Session, sides: &Sides, rules: &Rules, doing: &Doing) -> Outcome<Report> {
+    let Sides { direction, local, url } = sides;
+    let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+    match (doing, direction) {
+        (Doing::Apply { plan }, _) => {
+            plan.check_sides(session, *direction, local, &remote)?;
+            mirror::apply(session, plan).await
+        }
+        (Doing::Plan { file }, _) => {
+            let plan = match direction {
+                Direction::Up => mirror::plan_up(session, local, &remote, rules).await?,
+                Direction::Down => mirror::plan_down(session, &remote, local, rules).await?,
+            };
+            let text = plan.to_json();
+            std::fs::write(file, text)
+                .map_err(|error| Fault::local("write the plan", file, error))?;
+            Ok(plan.report())
+        }
+        (Doing::Mirror { dry_run }, Direction::Up) => {
+            mirror::up(session, local, &remote, rules, *dry_run).await
+        }
+        (Doing::Mirror { dry_run }, Direction::Down) => {
+            mirror::down(session, &remote, local, rules, *dry_run).await
+        }
+    }
+}
+
+fn read_plan(file: &Path) -> Outcome<Plan> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Fault::local("read the plan", file, error))?;
+    Plan::from_json(&text).map_err(|fault| fault.at(file.to_string_lossy()))
+}
+
+/// Says which rule decides about `path`.
+fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> u8 {
+    let plain = path.trim_start_matches('/').trim_end_matches('/');
+    let is_folder = path.ends_with('/') || local.join(plain).is_dir();
+    let reason = filter.explain(plain.as_bytes(), is_folder);
+    if json {
+        let rule = reason.rule.as_ref();
+        let value = serde_json::json!({
+            "path": plain,
+            "takes_part": reason.takes_part,
+            "decided_at": String::from_utf8_lossy(&reason.path),
+            "rule": rule.map(|(rule, _)| rule),
+            "from": rule.map(|(_, from)| from),
+            "reason": reason.words,
+        });
+        report::output(&format!("{value}\n"));
+    } else {
+        report::output(&format!("{reason}\n"));
+    }
+    exit::DONE
+}
+
+fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
+    let ago = |time: Option<Duration>| time.map(|time| Bounds::ago(now, time));
     Rules {
         delete: args.delete,
         include: args.include.clone(),
         exclude: args.exclude.clone(),
-        compare: match args.compare {
-            CompareBy::Auto => Compare::Auto,
-            CompareBy::Size => Compare::Size,
-            CompareBy::SizeTime => Compare::SizeTime,
-            CompareBy::Checksum => Compare::Checksum,
-        },
+        compare: args.compare,
         max_delete: args.max_delete,
         parallel: args.parallel.unwrap_or(parallel),
+        resume: args.resume,
+        rate_limit: args.rate_limit,
+        preserve_times: !args.no_preserve_times,
+        newer_only: args.newer_only,
+        on_conflict: args.on_conflict,
+        trash: args.trash.clone(),
+        verify: args.verify,
+        state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
+        trust_state: args.trust_state,
+        bounds: Bounds {
+            min_size: args.min_size,
+            max_size: args.max_size,
+            after: ago(args.newer_than),
+            before: ago(args.older_than),
+        },
+        caps: Caps {
+            max_file_size: args.max_file_size,
+            max_total: args.max_total,
+            min_free: args.min_free,
+        },
         ..Rules::default()
     }
 }

@@ -56,7 +56,7 @@ enum Command {
     /// Sends a file.
     Put(put::Args),
     /// Makes a folder like another, here or on a server.
-    Mirror(mirror::Args),
+    Mirror(Box<mirror::Args>),
     /// Removes a file, or a folder with all that is in it.
     Rm(rm::Args),
     /// Plans, applies and takes back the rules for NAT that a script describes.

@@ -135,6 +135,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let nat = NatSettings {
             is_allowed: false,
             ledger: common.ledger(),
+            book: None,
             described: Some(described.clone()),
         };
         let file = target.script.clone().unwrap_or_default();
@@ -298,6 +299,7 @@ impl Work<'_> {
         work: impl Fn(&Machine, &str, &dyn Ledger) -> Outcome<Option<String>>,
     ) -> Outcome<u8> {
         let (machine, ledger) = (Machine::this()?, self.ledger()?);
+        names.iter().try_for_each(|name| Model::new(name).map(drop))?;
         let mut words = String::new();
         for name in names {
             let note = work(&machine, name, ledger)?;
@@ -315,6 +317,8 @@ impl Work<'_> {
         let now = self.context.clock.now();
         let mut found = Vec::new();
         for name in names {
+            // Of the command line, it may be anything.
+            Model::new(name)?;
             let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
             let model = rulesets.iter().map(Ruleset::model).find(|model| model.name() == *name);
             let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     common::{Common, interruptible, with_session},
-    get::finish,
+    get::{finish, rate},
     report,
 };
 use crate::{
@@ -23,6 +23,12 @@ pub(super) struct Args {
     local: PathBuf,
     /// Where to, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
     url: String,
+    /// Goes on where an earlier try of the same file broke off
+    #[arg(long)]
+    resume: bool,
+    /// Bytes per second at most, such as 500KiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit: Option<u64>,
 }
 
 const HELP: &str = "\
@@ -38,7 +44,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        Ok((common.site(&url)?, remote, common.single_context()?))
+        let mut site = common.site(&url)?;
+        site.rate_limit = args.rate_limit.or(site.rate_limit);
+        Ok((site, remote, common.single_context()?))
     };
     let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,
@@ -49,10 +57,15 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Err(fault) => return report::fault(&fault),
     };
     let (stop, json) = (context.stop.clone(), common.json());
+    let resume = args.resume;
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let sent = session.upload_file(reading, &remote, true).await;
+            let sent = if resume {
+                session.upload_on(reading, &remote, true).await
+            } else {
+                session.upload_file(reading, &remote, true).await
+            };
             done.add(match sent {
                 Ok(moved) => moved,
                 Err(fault) => return Err(explained(session, &remote, fault).await),

@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
+        settings.nat.book = common.lease_book();
         Ok((source, settings, common.context()?))
     };
     match prepared() {

@@ -21,6 +21,7 @@ use rustix::{
 
 use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    part::Part,
     root::{Missing, Root, fault, open_folder, regular},
     status::{self, LocalKind},
 };
@@ -36,16 +37,24 @@ pub struct Landing {
     folder: OwnedFd,
     name: OsString,
     temporary: String,
-    file: File,
-    bytes: u64,
+    pub(super) file: File,
+    pub(super) bytes: u64,
+    /// How many of them an earlier try has left.
+    pub(super) began_at: u64,
     mode: u32,
-    shown: PathBuf,
-    landed: bool,
+    pub(super) shown: PathBuf,
+    /// Whether it is of no more concern: it has its final name, or stays for another try.
+    pub(super) landed: bool,
 }
 
 impl Landing {
     /// Begins a file for the path `target` of the user's; fails at once where a folder or device stands.
     pub fn begin(target: impl AsRef<Path>) -> Outcome<Self> {
+        Self::begin_as(target, None)
+    }
+
+    /// The same under the temporary name `lasting`, going on with what is there under it; see [`leave`](Self::leave).
+    pub fn begin_as(target: impl AsRef<Path>, lasting: Option<&str>) -> Outcome<Self> {
         let target = target.as_ref();
         // A slash at the end means a folder, and the name before it must not become a file.
         let is_folder = target.as_os_str().as_bytes().ends_with(b"/");
@@ -55,14 +64,41 @@ impl Landing {
         };
         let above = target.parent().unwrap_or(Path::new("."));
         let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
-        Self::in_folder(folder, name, target.to_owned(), random_names())
+        Self::in_folder_as(folder, name, target.to_owned(), lasting)
     }
 
     /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
     pub fn begin_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
+        Self::begin_in_as(root, relative, None)
+    }
+
+    /// The same under the temporary name `lasting`.
+    pub fn begin_in_as(
+        root: &Root,
+        relative: impl AsRef<Path>,
+        lasting: Option<&str>,
+    ) -> Outcome<Self> {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Make)?;
-        Self::in_folder(spot.folder, spot.name, root.path().join(relative), random_names())
+        Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), lasting)
+    }
+
+    fn in_folder_as(
+        folder: OwnedFd,
+        name: &OsStr,
+        shown: PathBuf,
+        lasting: Option<&str>,
+    ) -> Outcome<Self> {
+        let Some((lasting, part)) =
+            lasting.and_then(|name| Some((name, Part::take(&folder, name)?)))
+        else {
+            return Self::in_folder(folder, name, shown, random_names());
+        };
+        standing(folder.as_fd(), name, &shown)?;
+        let (name, temporary) = (name.to_owned(), lasting.to_owned());
+        let Part { file, bytes } = part;
+        let (began_at, mode, landed) = (bytes, 0o666, false);
+        Ok(Self { folder, name, temporary, file, bytes, began_at, mode, shown, landed })
     }
 
     fn in_folder(
@@ -83,8 +119,8 @@ impl Landing {
             }
         };
         let name = name.to_owned();
-        let landing =
-            Self { folder, name, temporary, file, bytes: 0, mode: 0o666, shown, landed: false };
+        let (bytes, began_at, mode, landed) = (0, 0, 0o666, false);
+        let landing = Self { folder, name, temporary, file, bytes, began_at, mode, shown, landed };
         regular(landing.file.as_fd(), &landing.shown)?;
         Ok(landing)
     }
@@ -106,7 +142,7 @@ impl Landing {
     pub fn clear(&mut self) -> Outcome<()> {
         let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
         cleared.map_err(|error| Fault::local("empty", &self.shown, error))?;
-        self.bytes = 0;
+        (self.bytes, self.began_at) = (0, 0);
         Ok(())
     }
 
@@ -214,7 +250,7 @@ fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Outcome<Optio
 }
 
 /// Makes an empty file that did not exist, for nobody else to read.
-fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+pub(super) fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
 }

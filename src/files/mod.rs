@@ -11,6 +11,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 mod landing;
+mod part;
 pub mod paths;
 mod pattern;
 mod reading;
@@ -22,8 +23,9 @@ mod walk;
 mod hostile;
 
 pub use landing::{Landing, temporary_name};
+pub use part::temporary_name_of;
 pub use reading::Reading;
-pub use root::Root;
+pub use root::{Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
 pub use walk::{Walk, walk, walk_where};
 

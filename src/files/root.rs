@@ -72,9 +72,19 @@ impl Root {
 
     /// Gives the file or folder `from` the name `to`, makes folders for it, and fails if `to` is there already.
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
+        self.rename_to(from, self, to)
+    }
+
+    /// The same for a name below `other`.
+    pub fn rename_to(
+        &self,
+        from: impl AsRef<Path>,
+        other: &Self,
+        to: impl AsRef<Path>,
+    ) -> Outcome<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let source = self.spot(from, Missing::Fail)?;
-        let target = self.spot(to, Missing::Make)?;
+        let target = other.spot(to, Missing::Make)?;
         rename_to_nothing(&source, &target)
             .map_err(|error| self.fault(&format!("rename to `{}`", to.display()), from, error))
     }
@@ -190,6 +200,21 @@ impl Root {
             };
         }
         Ok(here)
+    }
+}
+
+/// The bytes that a user may still write to the disk which `path` is on, or will be.
+pub fn free_bytes(path: &Path) -> Outcome<u64> {
+    let mut there = path;
+    loop {
+        match fs::statvfs(if there.as_os_str().is_empty() { Path::new(".") } else { there }) {
+            Ok(status) => return Ok(status.f_bavail.saturating_mul(status.f_frsize)),
+            Err(Errno::NOENT) => match there.parent() {
+                Some(above) => there = above,
+                None => return Err(fault("look at its disk", path, Errno::NOENT)),
+            },
+            Err(error) => return Err(fault("look at its disk", path, error)),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! What a session does to names: lists, asks, makes, renames and removes.
 
+use std::net::SocketAddr;
+
+use futures_util::future::join;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::{
-    control::Command,
+    control::{Command, connect},
     listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst},
     path::RemotePath,
     reply::Reply,
@@ -11,7 +15,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{COPY_BYTES, LISTING_TIME_MAX},
+    limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
 };
 
 impl Session {
@@ -128,6 +132,21 @@ impl Session {
         let command = self.time_command(&path, time)?;
         let result = self.ask(&command).await.and_then(Reply::done).map(drop);
         self.placed(result, &path).await
+    }
+
+    /// The algorithms of [`checksum`](Self::checksum) that the server says it has.
+    pub fn hashes(&self) -> Vec<&'static str> {
+        let listed = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
+        let is_offered = |hash: &str, own: &str| {
+            listed.as_ref().is_some_and(|list| list.contains(hash)) || self.features.has(own)
+        };
+        let all = [
+            ("sha256", "SHA-256", "XSHA256"),
+            ("sha1", "SHA-1", "XSHA1"),
+            ("md5", "MD5", "XMD5"),
+            ("crc32", "CRC32", "XCRC"),
+        ];
+        all.iter().filter(|(_, hash, own)| is_offered(hash, own)).map(|(word, ..)| *word).collect()
     }
 
     /// The hash of `path` by `algorithm` (`sha256`, `sha1`, `md5`, `crc32`) as the server computes it, in lower case.
@@ -264,7 +283,7 @@ impl Session {
             }
         }
         // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
-        self.enter(path).await?;
+        self.enter_meanwhile(path).await?;
         if !self.features.refuses_list_all {
             match self.fetch_listing(&Command::bare("LIST -a"), false).await {
                 Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
@@ -272,6 +291,26 @@ impl Session {
             }
         }
         self.fetch_listing(&Command::bare("LIST"), false).await
+    }
+
+    /// Goes to `path` while the data connection is made whose port the server has named already.
+    async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
+        let time = self.site.reply_timeout;
+        let port = match self.site.proxy {
+            None => self.control.port_ahead(time).await,
+            Some(_) => None,
+        };
+        let Some(port) = port else { return self.enter(path).await };
+        let address = SocketAddr::new(self.control.peer.ip(), port);
+        let connecting = connect(address, self.site.source_address);
+        // One that cannot be made is tried again by who knows what to do then.
+        let stop = self.context.stop.clone();
+        let connecting = stop.race(timeout(STEP_TIME, connecting));
+        let (entered, connected) = join(self.enter(path), connecting).await;
+        if let Ok(Ok(Ok(tcp))) = connected {
+            self.control.keep_ahead(tcp);
+        }
+        entered
     }
 
     /// Finds out how data comes through before a file is written to that cannot have another name: one that the

@@ -1,13 +1,17 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod addresses;
 pub mod base;
 pub mod context;
 pub mod control;
 pub mod data;
+pub mod door;
 pub mod folders;
 pub mod listing;
 pub mod login;
+mod manners;
 pub mod memory;
+pub mod pace;
 pub mod path;
 pub mod proxy;
 mod race;

@@ -2,10 +2,7 @@
 
 use std::pin::pin;
 
-use futures_util::{
-    FutureExt,
-    future::{Either, select},
-};
+use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
 use super::{session::Session, site::Mode};
@@ -39,8 +36,8 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
             match faults.map(|fault| fault.kind == Kind::DataConnection) {
                 [true, true] => {
                     let fault = passive.no_way_besides(&active);
-                    leave(passive);
-                    leave(active);
+                    passive.leave();
+                    active.leave();
                     return Err(fault);
                 }
                 // What else failed, such as the right to list the folder, says nothing against a mode.
@@ -50,7 +47,7 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
         }
     };
     kept.finish_race(&other, notes);
-    leave(other);
+    other.leave();
     Ok(kept)
 }
 
@@ -69,11 +66,6 @@ async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Fau
             Err(fault) => Err([fault, other]),
         },
     }
-}
-
-/// Says goodbye and waits for no answer: whoever has won goes on at once.
-fn leave(session: Session) {
-    let _ = Box::pin(session.close()).now_or_never();
 }
 
 async fn deliver(session: &mut Session) -> Outcome<()> {

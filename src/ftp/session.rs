@@ -8,6 +8,7 @@ pub use super::context::Context;
 use super::{
     control::{self, Command, Control},
     login::{self, Features},
+    pace::Pace,
     path::RemotePath,
     race,
     reply::Reply,
@@ -32,6 +33,10 @@ pub struct Session {
     pub(super) way: Way,
     /// Where the bytes of a transfer pass; empty before the first.
     pub(super) buffer: Vec<u8>,
+    /// The paces that transfers keep: the host's, and one for what is done now.
+    pub(super) paces: [Option<Pace>; 2],
+    /// Whether another transfer follows the next one at once.
+    pub(super) goes_on: bool,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -56,6 +61,7 @@ impl Session {
             Some(folder) => home.resolve(folder)?,
             None => home,
         };
+        let host_pace = site.rate_limit.map(|rate| context.paces.of_host(&site.host, rate));
         let mut session = Self {
             site,
             context,
@@ -64,6 +70,8 @@ impl Session {
             security,
             way,
             buffer: Vec::new(),
+            paces: [host_pace, None],
+            goes_on: false,
             folder,
             server_folder: None,
         };
@@ -75,13 +83,32 @@ impl Session {
     }
 
     /// Another session with the same server, as this one is now: for parallel work.
-    pub async fn another(&self) -> Outcome<Self> {
-        let mut site = self.site.clone();
-        site.folder = None;
-        let mut other = Self::open_alone(site, self.context.clone()).await?;
-        other.folder = self.folder.clone();
-        other.way = self.way.for_another();
-        Ok(other)
+    pub fn another(&self) -> impl Future<Output = Outcome<Self>> + Send + use<> {
+        let site = Site { folder: None, ..self.site.clone() };
+        let (context, folder) = (self.context.clone(), self.folder.clone());
+        let (way, paces) = (self.way.for_another(), self.paces.clone());
+        async move {
+            let other = Self::open_alone(site, context).await?;
+            Ok(Self { way, paces, folder, ..other })
+        }
+    }
+
+    /// From now on transfers keep to `pace` as well as to the host's, or to that alone.
+    pub fn keep_pace(&mut self, pace: Option<Pace>) {
+        let [_, own] = &mut self.paces;
+        *own = pace;
+    }
+
+    /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.
+    pub const fn go_on(&mut self, goes_on: bool) {
+        self.goes_on = goes_on;
+    }
+
+    /// What to send ahead of the reply that ends the transfer `verb`.
+    pub(super) fn ahead(&mut self, verb: &str) -> Option<&'static str> {
+        let goes_on = std::mem::take(&mut self.goes_on);
+        let step = self.way.ladder.current().filter(|_| goes_on)?;
+        self.way.manners.ahead(verb, step)
     }
 
     /// What it is connected to.
@@ -158,7 +185,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Says goodbye; whether the server answers does not matter any more.
+    /// Says goodbye and waits a little for the answer: then the server has room for another session.
     pub async fn close(mut self) {
         if self.control.broken().is_none() {
             self.control.hurry(FAREWELL_TIMEOUT);
@@ -166,6 +193,11 @@ impl Session {
                 tracing::debug!(target: "portolan", "no farewell: {fault}");
             }
         }
+    }
+
+    /// Says goodbye and waits for nothing: whoever was to go on has gone on.
+    pub fn leave(mut self) {
+        self.control.farewell();
     }
 
     /// Sends `command`; on a connection that is found dead before anything was sent, makes a new one first.

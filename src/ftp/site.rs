@@ -13,6 +13,9 @@ use crate::{
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
 };
 
+/// In place of a number of sessions: as many as make it faster.
+pub const PARALLEL_AUTO: u16 = u16::MAX;
+
 /// How the control connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
@@ -113,6 +116,8 @@ pub struct Site {
     pub port_range: Option<RangeInclusive<u16>>,
     /// The address to announce in active mode, when it is not our own.
     pub external_address: Option<IpAddr>,
+    /// Whether a router between us and the server may be asked to let data connections in.
+    pub map_ports: bool,
     /// The address to connect from.
     pub source_address: Option<IpAddr>,
     /// What every connection goes through.
@@ -127,8 +132,10 @@ pub struct Site {
     pub latin1: bool,
     /// The command that lists a folder, in place of MLSD or LIST.
     pub list_command: Option<String>,
-    /// Sessions that a mirror may use.
+    /// Sessions that a mirror may use, or [`PARALLEL_AUTO`].
     pub parallel: u16,
+    /// Bytes per second to and from this host, in all sessions of a run together.
+    pub rate_limit: Option<u64>,
     /// Which of the host's addresses to connect to, where one is chosen.
     pub address: Option<SocketAddr>,
     /// Where to go in place of the host: the embedded server of a rehearsal.
@@ -171,6 +178,7 @@ impl Site {
             fallback: true,
             port_range: None,
             external_address: None,
+            map_ports: false,
             source_address: None,
             proxy: None,
             connect_timeout: CONNECT_TIMEOUT,
@@ -179,6 +187,7 @@ impl Site {
             latin1: false,
             list_command: None,
             parallel: 1,
+            rate_limit: None,
             address: None,
             detour: None,
         }

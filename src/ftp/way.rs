@@ -14,6 +14,8 @@ use super::{
         open::{Failure, Needs, Opened, open},
         route::{Ladder, Step, answer_time, open_time},
     },
+    door::{Door, Wish},
+    manners::Manners,
     memory::{Known, Notes, RouteMemory},
     session::Session,
     site::{Mode, Site},
@@ -42,6 +44,8 @@ pub(super) struct Way {
     address: address::Known,
     /// What earlier runs knew and later ones shall.
     notes: Option<Notes>,
+    /// How the server takes commands that come early.
+    pub(super) manners: Arc<Manners>,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
     /// What had failed when no way was left.
@@ -75,6 +79,7 @@ impl Way {
             asked_for_ours: false,
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
+            manners: Arc::default(),
             held: Vec::new(),
             lost: Vec::new(),
         }
@@ -83,13 +88,19 @@ impl Way {
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
+        let manners = Arc::clone(&self.manners);
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ladder, notes, attempts, held, lost, began_fresh_tls: false, ..*self }
+        Self { ladder, notes, manners, attempts, held, lost, began_fresh_tls: false, ..*self }
     }
 
     /// Takes in our address as the server's greeting had it, if it did.
     pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
         self.seen.ours_there = ours_there;
+    }
+
+    /// Our address as the server has named it.
+    pub(super) const fn ours_there(&self) -> Option<IpAddr> {
+        self.seen.ours_there
     }
 
     /// What is known of the server from earlier runs, or from this one.
@@ -258,11 +269,13 @@ impl Session {
 
     async fn try_once(&mut self, what: Try<'_>) -> Result<Opened, Failure> {
         let Try { step, left, is_deaf, command, offset } = what;
+        let door = if step.is_active() { self.door().await } else { None };
         let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let needs = Needs {
             security: self.security.as_ref(),
             port_range: self.site.port_range.clone(),
             external_address: self.site.external_address,
+            door: door.as_ref(),
             source_address: self.site.source_address,
             proxy: self.site.proxy.as_ref(),
             host: &self.site.host,
@@ -271,9 +284,35 @@ impl Session {
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
+            has_worked: self.way.ladder.current() == Some(step),
+            is_early: self.goes_on
+                && command.verb() == "STOR"
+                && self.way.ladder.current() == Some(step)
+                && self.way.manners.is_trusted("STOR"),
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await
+    }
+
+    /// The way in for the server, where one is known or can be had. What the user says of it wins.
+    async fn door(&mut self) -> Option<Door> {
+        let doors = self.context.doors.clone()?;
+        let wish = Wish {
+            ours: self.control.local.ip().to_canonical(),
+            server: self.control.peer.ip().to_canonical(),
+            ports: self.site.port_range.clone(),
+            address: self.site.external_address,
+            count: usize::from(self.site.parallel),
+            may_ask: self.site.map_ports,
+        };
+        match self.context.stop.race(doors.open(&wish)).await.and_then(|opened| opened) {
+            Ok(door) => door,
+            Err(fault) => {
+                let text = format!("active mode goes without a mapped port: {fault}");
+                self.context.observer.warn_once(text);
+                None
+            }
+        }
     }
 
     /// Asks the server what it takes for our address, when active mode has just failed and nothing else says why.

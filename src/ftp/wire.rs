@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub(super) greeting: Vec<u8>,
     /// Set to turn to TLS before the next byte.
     pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
-    /// Commands to send in the same packet as the next one.
+    /// Commands to send in the same packet as the next one, or at once when a reply is waited for.
     pub(super) with_next: Vec<u8>,
     /// What proves who one is: a server that repeats it must not bring it into the log.
     pub(super) secrets: Vec<Vec<u8>>,
@@ -178,6 +178,15 @@ impl Wire {
         visible(hidden(line, &self.link.lock().secrets))
     }
 
+    /// Puts whole lines on their way down.
+    fn queue(&mut self, lines: &[u8]) {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            tracing::debug!(target: "portolan::control", "> {}", redacted(line));
+            self.out.extend_from_slice(line);
+            self.link.lock().outstanding += 1;
+        }
+    }
+
     /// Sends what is queued. A full send buffer or a handshake is no error: reading drives it on.
     fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.upgrade(cx)?.is_pending() {
@@ -306,6 +315,9 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        let more = std::mem::take(&mut wire.link.lock().with_next);
+        let lines = if wire.telnet { doubled(&more) } else { more };
+        wire.queue(&lines);
         loop {
             wire.push(cx)?;
             ready!(wire.upgrade(cx))?;
@@ -339,11 +351,7 @@ impl AsyncWrite for Wire {
         } else {
             [single(command).as_slice(), &more].concat()
         };
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            tracing::debug!(target: "portolan::control", "> {}", redacted(line));
-            wire.out.extend_from_slice(line);
-            wire.link.lock().outstanding += 1;
-        }
+        wire.queue(&lines);
         wire.push(cx)?;
         Poll::Ready(Ok(command.len()))
     }

@@ -9,34 +9,44 @@ use std::{
 };
 
 use super::{
-    crew::{Crew, Work},
+    crew::{Crew, Ends, Feed, Work},
+    draft::draft,
     hashed::Hashed,
     ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
+    rules::Rules,
     scan::place,
+    trash::Trash,
     tree::{above, depth},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
+    fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading, Root},
     ftp::{
         base::Pair,
-        path::RemotePath,
+        pace::Pace,
         session::Session,
-        transfer::{Known, Moved, utc},
+        transfer::{Aside, Known, Moved, utc},
     },
-    limits::MIRROR_FAILURES_IN_A_ROW_MAX,
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
     observe::{Event, Verb, visible::visible},
 };
 
-/// Does `plan`. A fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped,
-/// or when the folder of this machine cannot be opened.
+/// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A
+/// fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped, or when the folder
+/// of this machine cannot be opened.
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
-    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules);
+    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
+    plan.check_server(session)?;
     let mut crew = Crew::new(session, plan.rules.parallel);
-    let report = apply_with(&mut crew, plan, &mut ledger).await;
-    crew.dismiss().await;
+    let work = async {
+        let now = draft(&mut crew, plan.heading.clone(), &plan.rules, &mut ledger).await?;
+        plan.check_unmoved(&now)?;
+        apply_with(&mut crew, &now, &mut ledger).await
+    };
+    let report = work.await;
+    crew.dismiss();
     report
 }
 
@@ -48,11 +58,16 @@ pub(super) async fn apply_with(
     let started = Instant::now();
     ledger.learn(plan, crew.first()).await?;
     let mut run = Run::new(plan, ledger);
+    crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
     let done = do_all(crew, plan, &mut run).await;
+    crew.keep_pace(None);
     let Run { mut report, .. } = run;
     // What was done stays known, however the run ended.
-    ledger.flush();
+    let kept = ledger.flush(crew.first()).await;
     done?;
+    if let Err(fault) = kept {
+        report.fail(fault);
+    }
     crew.first().route().clone_into(&mut report.route);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -60,18 +75,16 @@ pub(super) async fn apply_with(
 
 async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
     if !plan.is_empty() {
-        let tools = Tools { root: open(&plan.heading)?, plan, keeps_pairs: run.ledger.is_kept() };
+        let root = open(&plan.heading)?;
+        let trash = Trash::of(&plan.heading, &plan.rules)?;
+        let tools = Tools { root, plan, trash, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
-            let is_up = plan.heading.direction == Direction::Up;
-            let is_for_sessions = is_up || matches!(wave, [Step { act: Act::Get(_), .. }, ..]);
-            if is_for_sessions {
-                crew.grow(run.waiting.len()).await?;
-            }
             // What a session that the server threw out gave back is left to the others.
             while !run.waiting.is_empty() {
-                crew.run(run, async |session: &mut Session, step: &&Step| {
-                    tools.act(session, step).await
+                run.keep_state(crew).await?;
+                crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+                    tools.turn(session, step, feed).await
                 })
                 .await?;
             }
@@ -104,6 +117,7 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 struct Tools<'p> {
     root: Root,
     plan: &'p Plan,
+    trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
     keeps_pairs: bool,
 }
@@ -111,25 +125,113 @@ struct Tools<'p> {
 /// What a step led to: a transfer, and what both sides of the file are now.
 type Found = Option<(Moved, Option<Pair>)>;
 
-impl Tools<'_> {
+/// A file under its temporary name on the server, and what is known of it here.
+type Sent = (Aside, Option<Pair>);
+
+impl<'p> Tools<'p> {
+    /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
+    async fn turn<'l>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
+        // What may be left half on purpose is seen to by itself.
+        if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
+            session.go_on(feed.goes_on());
+            return vec![(step, self.act(session, step).await)];
+        }
+        let started = Instant::now();
+        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut next, mut failed) = (Some(step), None);
+        while let Some(step) = next {
+            session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
+            match self.put_aside(session, step).await {
+                Ok(file) => {
+                    steps.push(step);
+                    sent.push(file);
+                }
+                Err(fault) => {
+                    failed = Some((step, Err(fault)));
+                    break;
+                }
+            }
+            bytes += step.size.unwrap_or(0);
+            let is_enough = sent.len() >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+        }
+        steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
+    }
+
+    /// Sends a file to a temporary name on the server.
+    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let mut reading = Reading::open_in(&self.root, here)?;
+        let (size, modified) = (reading.size(), reading.modified());
+        let time = self.plan.rules.preserve_times.then_some(modified);
+        if !self.keeps_pairs {
+            return Ok((session.put_aside(&mut reading, size, time, &there).await?, None));
+        }
+        let mut source = Hashed::new(reading);
+        let file = session.put_aside(&mut source, size, time, &there).await?;
+        let pair = Pair {
+            hash: Some(source.hash()),
+            local_size: size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        };
+        Ok((file, Some(pair)))
+    }
+
+    /// Sends what is lacking of a file on the server.
+    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let reading = Reading::open_in(&self.root, here)?;
+        let pair = self.keeps_pairs.then(|| Pair {
+            // Not all of it has passed through our hands.
+            hash: None,
+            local_size: reading.size(),
+            local_us: Some(reading.modified().as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        });
+        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
+        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    }
+
+    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let keeps_times = self.plan.rules.preserve_times;
+        let moved = if self.plan.rules.resume {
+            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+            session.download_on(&there, begin, keeps_times).await?
+        } else {
+            let landing = Landing::begin_in(&self.root, here)?;
+            let known = Known { size: step.size, modified: utc(step.modified) };
+            session.download(&there, landing, known, keeps_times).await?
+        };
+        Ok(Some((moved, self.pair_here(step, here))))
+    }
+
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
-        let keeps_times = self.plan.rules.preserve_times;
         let verb = match step.act {
-            Act::Put(_) => {
-                let reading = Reading::open_in(&self.root, here)?;
-                return self.put(session, reading, &there).await.map(Some);
-            }
-            Act::Get(_) => {
-                let landing = Landing::begin_in(&self.root, here)?;
-                let known = Known { size: step.size, modified: utc(step.modified) };
-                let moved = session.download(&there, landing, known, keeps_times).await?;
-                return Ok(Some((moved, self.pair_here(step, here))));
-            }
+            Act::Put(_) => return self.put_on(session, step).await,
+            Act::Get(_) => return self.get(session, step).await,
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
+            Act::DeleteFile if let Some(trash) = &self.trash => {
+                let top = &self.plan.heading.remote;
+                gone(trash.take(session, &self.root, top, &step.path).await)?
+            }
             Act::DeleteFile if is_up => gone(session.delete(&there).await)?,
             Act::DeleteFile => gone(self.root.remove_file(here))?,
             Act::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
@@ -138,31 +240,6 @@ impl Tools<'_> {
         let path = if is_up { there.to_string() } else { self.root.path().join(here).shown() };
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
-    }
-
-    async fn put(
-        &self,
-        session: &mut Session,
-        reading: Reading,
-        there: &RemotePath,
-    ) -> Outcome<(Moved, Option<Pair>)> {
-        let keeps_times = self.plan.rules.preserve_times;
-        if !self.keeps_pairs {
-            let moved = session.upload_file(reading, there, keeps_times).await?;
-            return Ok((moved, None));
-        }
-        let (size, modified) = (reading.size(), reading.modified());
-        let mut source = Hashed::new(reading);
-        let time = keeps_times.then_some(modified);
-        let moved = session.upload(&mut source, size, time, there).await?;
-        let pair = Pair {
-            hash: Some(source.hash()),
-            local_size: size,
-            local_us: Some(modified.as_microsecond()),
-            remote_size: moved.verified.then_some(size),
-            remote_time: moved.modified,
-        };
-        Ok((moved, Some(pair)))
     }
 
     /// What both sides of a file are that was fetched; nothing where it is gone again.
@@ -176,6 +253,22 @@ impl Tools<'_> {
             remote_time: step.modified,
         })
     }
+}
+
+/// Gives files that were sent their final names, and says what both sides of each are now.
+async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
+    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
+    let found = placed.map(|(moved, pair)| {
+        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    });
+    found.collect()
+}
+
+/// What is known of a file here, with what the server has of it now.
+fn completed(pair: Pair, moved: &Moved) -> Pair {
+    let remote_size = moved.verified.then_some(pair.local_size);
+    Pair { remote_size, remote_time: moved.modified, ..pair }
 }
 
 /// A path of this machine as shown to people.
@@ -200,7 +293,9 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 /// A plan on its way.
 struct Run<'p, 'l> {
     report: Report,
+    direction: Direction,
     ledger: &'l mut Ledger,
+    rules: &'p Rules,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -215,16 +310,33 @@ struct Run<'p, 'l> {
 }
 
 impl<'p, 'l> Run<'p, 'l> {
-    fn new(plan: &Plan, ledger: &'l mut Ledger) -> Self {
+    fn new(plan: &'p Plan, ledger: &'l mut Ledger) -> Self {
         Self {
             report: plan.report(),
+            direction: plan.heading.direction,
             ledger,
+            rules: &plan.rules,
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeSet::new(),
             is_full: false,
             is_over: false,
             failures: 0,
+        }
+    }
+
+    /// Brings to its place what is due of the state.
+    async fn keep_state(&mut self, crew: &mut Crew<'_>) -> Outcome<()> {
+        if !self.ledger.is_due() {
+            return Ok(());
+        }
+        match self.ledger.flush(crew.first()).await {
+            Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
+            Err(fault) => {
+                self.report.fail(fault);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -265,8 +377,7 @@ impl<'p, 'l> Run<'p, 'l> {
         self.is_over |= matches!(fault.kind, Kind::Denied | Kind::Unreachable)
             || self.failures >= MIRROR_FAILURES_IN_A_ROW_MAX
             || step.act == Act::MakeFolder && step.path.is_empty();
-        self.report.failed += 1;
-        self.report.errors.push(fault.at(visible(&step.path)));
+        self.report.fail(fault.at(visible(&step.path)));
     }
 }
 
@@ -275,12 +386,29 @@ impl<'p> Work for Run<'p, '_> {
     type Found = Found;
 
     fn next(&mut self) -> Option<&'p Step> {
+        if self.ledger.is_due() {
+            return None;
+        }
         while let Some(step) = self.waiting.pop_front() {
             if self.can(step) {
                 return Some(step);
             }
         }
         None
+    }
+
+    fn waiting(&self) -> usize {
+        if self.ledger.is_due() {
+            return 0;
+        }
+        // What is done on this machine needs no session.
+        let is_local =
+            |step: &&Step| self.direction == Direction::Down && !matches!(step.act, Act::Get(_));
+        if self.waiting.front().is_some_and(is_local) { 0 } else { self.waiting.len() }
+    }
+
+    fn weight(found: &Found) -> u64 {
+        found.as_ref().map_or(0, |(moved, _)| moved.bytes)
     }
 
     fn give_back(&mut self, step: &'p Step) {
@@ -297,6 +425,12 @@ impl<'p> Work for Run<'p, '_> {
             (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
+                if !moved.verified && self.rules.wants_proof() {
+                    let message =
+                        "the server tells no size: whether all of it arrived cannot be seen";
+                    let fault = Fault::new(Kind::Unsupported, Side::Server, message);
+                    self.report.fail(fault.at(visible(&step.path)));
+                }
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,
                     _ => self.report.uploaded += 1,

@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     plan::Heading,
     rules::{Compare, Rules},
@@ -22,7 +24,8 @@ pub(super) enum Judgement {
 }
 
 /// Why a file moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Difference {
     /// The target has none.
     New,
@@ -58,12 +61,23 @@ impl fmt::Display for Difference {
 pub(super) fn compare(source: &Node, target: &Node, rules: &Rules, heading: &Heading) -> Judgement {
     let order = source.order(target, heading.unit_ns());
     let is_same_size = source.size.zip(target.size).map(|(one, two)| one == two);
-    let judgement = judge(is_same_size, order, rules.compare, heading.keeps_times);
+    let judgement = match rules.compare {
+        Compare::Checksum => by_content(source, target, is_same_size),
+        compare => judge(is_same_size, order, compare, heading.keeps_times),
+    };
     match judgement {
         Judgement::Differs(_) if rules.newer_only && order != Some(Ordering::Greater) => {
             Judgement::Kept
         }
         judgement => judgement,
+    }
+}
+
+fn by_content(source: &Node, target: &Node, is_same_size: Option<bool>) -> Judgement {
+    match is_same_size {
+        Some(false) => Judgement::Differs(Difference::Size),
+        _ if source.same_content || target.same_content => Judgement::Same,
+        _ => Judgement::Differs(Difference::Content),
     }
 }
 
@@ -112,7 +126,7 @@ mod tests {
 
     fn heading(direction: Direction, keeps_times: bool) -> Heading {
         let (local, remote) = (PathBuf::from("/here"), RemotePath::root());
-        Heading { direction, local, remote, keeps_times }
+        Heading { direction, local, remote, keeps_times, server: String::new() }
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Several sessions at one heap of work, all polled by the same thread.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use futures_util::{
-    future::join_all,
-    stream::{FuturesUnordered, StreamExt},
+use std::{
+    cell::RefCell,
+    future::Future,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    time::{Duration, Instant},
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::size::Size;
 use crate::{
     fault::{Fault, Kind, Outcome},
-    ftp::session::Session,
+    ftp::{pace::Pace, session::Session},
     limits::MIRROR_RETRY_WAITS,
-    observe::Level,
+    observe::{Level, Observer},
 };
 
 /// Work that may be done in any order.
@@ -27,6 +31,32 @@ pub(super) trait Work {
     fn give_back(&mut self, job: Self::Job);
     /// Takes in how a piece ended; an error ends all work.
     fn done(&mut self, job: Self::Job, result: Outcome<Self::Found>) -> Outcome<()>;
+    /// How many sessions more would have something to do.
+    fn waiting(&self) -> usize;
+    /// What a piece comes to, in bytes, to tell how fast the work goes.
+    fn weight(_found: &Self::Found) -> u64 {
+        0
+    }
+}
+
+/// How pieces ended, each with its piece.
+pub(super) type Ends<W> = Vec<(<W as Work>::Job, Outcome<<W as Work>::Found>)>;
+
+/// Where a session at work may take the next pieces from, to do them together with the first.
+pub(super) struct Feed<'f, 'w, W> {
+    work: Option<&'f RefCell<&'w mut W>>,
+}
+
+impl<W: Work> Feed<'_, '_, W> {
+    /// The next piece, if there is one.
+    pub(super) fn next(&self) -> Option<W::Job> {
+        self.work?.borrow_mut().next()
+    }
+
+    /// Whether a next piece is likely.
+    pub(super) fn goes_on(&self) -> bool {
+        self.work.is_some_and(|work| work.borrow().waiting() > 0)
+    }
 }
 
 /// The sessions of one mirror: the caller's own, and others for as long as it lasts.
@@ -34,19 +64,22 @@ pub(super) trait Work {
 pub(super) struct Crew<'a> {
     first: &'a mut Session,
     others: Vec<Session>,
-    size_max: usize,
+    size: Size,
 }
 
-/// A session at work. Number 0 is the caller's, which is never given up.
-struct Hand<'a> {
-    number: usize,
-    session: &'a mut Session,
+/// A session at work. The caller's is never given up.
+enum Hand<'a> {
+    First(&'a mut Session),
+    Other(Box<Session>),
 }
+
+/// A session on its way.
+type Coming = Pin<Box<dyn Future<Output = Outcome<Session>> + Send>>;
 
 impl<'a> Crew<'a> {
     /// A crew of at most `size_max` sessions; others than `first` are opened when there is work for them.
     pub(super) fn new(first: &'a mut Session, size_max: u16) -> Self {
-        Self { first, others: Vec::new(), size_max: usize::from(size_max.max(1)) }
+        Self { first, others: Vec::new(), size: Size::new(size_max) }
     }
 
     /// The caller's session.
@@ -54,80 +87,163 @@ impl<'a> Crew<'a> {
         self.first
     }
 
-    /// Opens sessions until there are `useful`. A server that takes no more of them is no failure: what is there
-    /// will do.
-    pub(super) async fn grow(&mut self, useful: usize) -> Outcome<()> {
-        let lacking = self.size_max.min(useful).saturating_sub(1 + self.others.len());
-        let first = &*self.first;
-        for opened in join_all((0..lacking).map(|_| first.another())).await {
-            match opened {
-                Ok(session) => self.others.push(session),
-                Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
-                Err(fault) => self.shrink(1 + self.others.len(), &fault),
-            }
+    /// From now on transfers of all sessions together keep to `pace`.
+    pub(super) fn keep_pace(&mut self, pace: Option<Pace>) {
+        for session in &mut self.others {
+            session.keep_pace(pace.clone());
         }
-        Ok(())
+        self.first.keep_pace(pace);
     }
 
-    /// Does all of `work` by `act`.
+    /// Does all of `work` by `act`, which may take more pieces than the one it is given.
     pub(super) async fn run<W: Work>(
         &mut self,
         work: &mut W,
-        act: impl AsyncFn(&mut Session, &W::Job) -> Outcome<W::Found>,
+        act: impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
     ) -> Outcome<()> {
-        let mut retired = BTreeSet::new();
-        let mut reason = None;
-        let mut ended = Ok(());
-        let others = self.others.iter_mut().enumerate();
-        let mut idle: Vec<_> =
-            others.map(|(number, session)| Hand { number: number + 1, session }).collect();
-        idle.push(Hand { number: 0, session: self.first });
+        let work = RefCell::new(work);
+        let others = self.others.drain(..).map(|session| Hand::Other(Box::new(session)));
+        let mut idle: Vec<_> = others.collect();
+        let observer = self.first.context().observer.clone();
+        idle.push(Hand::First(self.first));
+        let mut watch = Watch { size: &mut self.size, observer, work: &work, ended: Ok(()) };
         let mut busy = FuturesUnordered::new();
+        let mut coming: FuturesUnordered<Coming> = FuturesUnordered::new();
         loop {
-            while ended.is_ok()
+            if let Some(hand) = idle.last() {
+                let on_the_way = coming.len();
+                let there = idle.len() + busy.len() + on_the_way;
+                for _ in 0..watch.lacking(there, idle.len() + on_the_way) {
+                    coming.push(Box::pin(hand.another()));
+                }
+            }
+            while watch.ended.is_ok()
                 && let Some(hand) = idle.pop()
             {
-                let Some(job) = work.next() else {
+                let Some(job) = work.borrow_mut().next() else {
                     idle.push(hand);
                     break;
                 };
-                busy.push(patiently(hand, job, &act));
+                busy.push(turn(hand, job, &work, &act));
             }
-            let Some((hand, job, result)) = busy.next().await else { break };
-            match result {
-                Err(fault) if hand.is_unwanted(&fault) => {
-                    work.give_back(job);
-                    retired.insert(hand.number);
-                    reason = Some(fault);
+            if busy.is_empty() {
+                break;
+            }
+            let others = idle.len() + busy.len();
+            tokio::select! {
+                Some(opened) = coming.next(), if !coming.is_empty() => {
+                    idle.extend(watch.take_in(opened, others));
                 }
-                // What has begun is let come to its end: left in the middle, its session would be out of step.
-                result => {
-                    ended = ended.and(work.done(job, result));
-                    idle.push(hand);
+                Some((hand, ends)) = busy.next() => {
+                    idle.extend(watch.finish(hand, ends, others - 1));
                 }
             }
         }
-        drop((busy, idle));
-        if let Some(fault) = reason {
-            let mut number = 0;
-            self.others.retain(|_| {
-                number += 1;
-                !retired.contains(&number)
-            });
-            self.shrink(1 + self.others.len(), &fault);
-        }
+        let ended = watch.ended;
+        drop(busy);
+        self.others.extend(idle.into_iter().filter_map(|hand| match hand {
+            Hand::Other(session) => Some(*session),
+            Hand::First(_) => None,
+        }));
         ended
     }
 
     /// Ends the sessions that were opened here.
-    pub(super) async fn dismiss(self) {
-        join_all(self.others.into_iter().map(Session::close)).await;
+    pub(super) fn dismiss(self) {
+        self.others.into_iter().for_each(Session::leave);
+    }
+}
+
+/// What goes on while a crew is at work.
+struct Watch<'c, 'w, W> {
+    size: &'c mut Size,
+    observer: Observer,
+    work: &'c RefCell<&'w mut W>,
+    ended: Outcome<()>,
+}
+
+impl<W: Work> Watch<'_, '_, W> {
+    /// How many sessions more are to be opened where there are some, of which `free` have nothing to do yet.
+    fn lacking(&mut self, there: usize, free: usize) -> usize {
+        let waiting = if self.ended.is_ok() { self.work.borrow().waiting() } else { 0 };
+        match waiting.saturating_sub(free) {
+            0 => 0,
+            useful => useful.min(self.size.lacking(there, Instant::now())),
+        }
     }
 
-    fn shrink(&mut self, size: usize, fault: &Fault) {
-        self.size_max = size;
+    /// A session that has come beside the `others`, or what kept it. A server that takes no more of them is no
+    /// failure: what is there will do.
+    fn take_in<'a>(&mut self, opened: Outcome<Session>, others: usize) -> Option<Hand<'a>> {
+        match opened {
+            Ok(session) => {
+                self.size.grew(others + 1, Instant::now());
+                Some(Hand::Other(Box::new(session)))
+            }
+            Err(fault) => {
+                if fault.kind == Kind::Interrupted {
+                    self.end(Err(fault));
+                } else if let Some(size) = self.size.shrink(others, Instant::now()) {
+                    self.tell_of(size, &fault);
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes in what a session has done beside `others`, and gives it back, unless the server has thrown it out.
+    fn finish<'a>(&mut self, hand: Hand<'a>, ends: Ends<W>, others: usize) -> Option<Hand<'a>> {
+        let mut unwanted = None;
+        for (job, result) in ends {
+            match result {
+                Err(fault) if hand.is_unwanted(&fault) => {
+                    self.work.borrow_mut().give_back(job);
+                    unwanted = Some(fault);
+                }
+                // What has begun is let come to its end: left in the middle, its session would be out of step.
+                result => {
+                    let weight = result.as_ref().map_or(0, W::weight);
+                    self.size.moved(weight, others + 1, Instant::now());
+                    let done = self.work.borrow_mut().done(job, result);
+                    self.end(done);
+                }
+            }
+        }
+        let Some(fault) = unwanted else { return Some(hand) };
+        if let Some(size) = self.size.shrink(others, Instant::now()) {
+            self.tell_of(size, &fault);
+        }
+        None
+    }
+
+    fn tell_of(&self, size: usize, fault: &Fault) {
         let text = format!("going on with {size} of the sessions that were asked for: {fault}");
-        self.first.context().observer.say(Level::Info, text);
+        self.observer.say(Level::Info, text);
+    }
+
+    fn end(&mut self, result: Outcome<()>) {
+        let before = std::mem::replace(&mut self.ended, Ok(()));
+        self.ended = before.and(result);
+    }
+}
+
+impl Deref for Hand<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        match self {
+            Self::First(session) => session,
+            Self::Other(session) => session,
+        }
+    }
+}
+
+impl DerefMut for Hand<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        match self {
+            Self::First(session) => session,
+            Self::Other(session) => session,
+        }
     }
 }
 
@@ -135,27 +251,45 @@ impl Hand<'_> {
     /// Whether the fault is that the server does not want so many sessions.
     fn is_unwanted(&self, fault: &Fault) -> bool {
         let is_refused = matches!(fault.kind, Kind::Denied | Kind::Unreachable);
-        self.number > 0 && (fault.code == 421 || is_refused)
+        matches!(self, Self::Other(_)) && (fault.code == 421 || is_refused)
     }
 }
 
-/// One piece of work, tried again after a while where that may help.
-async fn patiently<'a, J, T>(
-    hand: Hand<'a>,
-    job: J,
-    act: &impl AsyncFn(&mut Session, &J) -> Outcome<T>,
-) -> (Hand<'a>, J, Outcome<T>) {
-    for wait in MIRROR_RETRY_WAITS {
-        let fault = match act(hand.session, &job).await {
-            Err(fault) if fault.may_retry() && !hand.is_unwanted(&fault) => fault,
-            result => return (hand, job, result),
-        };
-        if let Err(stopped) = pause(hand.session, &fault, wait).await {
-            return (hand, job, Err(stopped));
-        }
+/// One turn of work; what failed in it is tried again after a while, piece by piece, where that may help.
+async fn turn<'a, W: Work>(
+    mut hand: Hand<'a>,
+    job: W::Job,
+    work: &RefCell<&mut W>,
+    act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+) -> (Hand<'a>, Ends<W>) {
+    let ends = act(&mut hand, job, Feed { work: Some(work) }).await;
+    let mut all = Vec::with_capacity(ends.len());
+    for (job, result) in ends {
+        all.extend(patiently(&mut hand, job, result, act).await);
     }
-    let result = act(hand.session, &job).await;
-    (hand, job, result)
+    (hand, all)
+}
+
+async fn patiently<W: Work>(
+    hand: &mut Hand<'_>,
+    job: W::Job,
+    result: Outcome<W::Found>,
+    act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+) -> Ends<W> {
+    let mut ends = vec![(job, result)];
+    for wait in MIRROR_RETRY_WAITS {
+        let may_help = |fault: &Fault| fault.may_retry() && !hand.is_unwanted(fault);
+        let Some((job, Err(fault))) =
+            ends.pop_if(|(_, result)| result.as_ref().is_err_and(may_help))
+        else {
+            break;
+        };
+        if let Err(stopped) = pause(hand, &fault, wait).await {
+            return vec![(job, Err(stopped))];
+        }
+        ends = act(hand, job, Feed { work: None }).await;
+    }
+    ends
 }
 
 async fn pause(session: &Session, fault: &Fault, wait: Duration) -> Outcome<()> {

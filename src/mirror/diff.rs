@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     compare::{Difference, Judgement},
-    plan::{Act, Counts, Direction, Heading, Plan, Step},
-    rules::Rules,
+    plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step},
+    rules::{Caps, Rules},
     scan::place,
     three::{Change, Drift, Say, Three},
     tree::{Node, NodeKind, Survey, Tree, above, parent},
@@ -39,6 +39,7 @@ pub fn plan(
     diff.copy();
     diff.guard(base)?;
     diff.agree()?;
+    diff.cap()?;
     if source.faults.is_empty() && target.faults.is_empty() {
         diff.forget(base);
     }
@@ -122,7 +123,9 @@ impl<'a> Diff<'a> {
                     continue;
                 }
             };
-            if !(is_extra && is_whole) || act == Act::DeleteFile && !self.may_go(path, node) {
+            let is_in = node.is_folder() || self.rules.bounds.holds(node) == Some(true);
+            let may_go = is_extra && is_whole && is_in;
+            if !may_go || act == Act::DeleteFile && !self.may_go(path, node) {
                 staying.insert(parent(path));
                 continue;
             }
@@ -206,9 +209,10 @@ impl<'a> Diff<'a> {
             Direction::Down => Act::Get(difference),
         };
         let (size, modified) = (node.size, node.modified);
+        let standing = stamp(self.target.get(path));
         self.counts.transfers += 1;
         self.counts.bytes += size.unwrap_or(0);
-        self.files.push(Step { act, path: path.to_vec(), size, modified });
+        self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
     }
 
     fn copy_folder(&mut self, path: &'a [u8], node: &Node) {
@@ -304,6 +308,28 @@ impl<'a> Diff<'a> {
         Err(Fault::new(Kind::Refused, Side::Here, message))
     }
 
+    /// Fails where more would move than may (S50).
+    fn cap(&self) -> Outcome<()> {
+        let Caps { max_file_size, max_total, .. } = self.rules.caps;
+        let fault = |message: String| {
+            Fault::new(Kind::Guard, Side::Here, format!("{message}: nothing was changed"))
+        };
+        let is_over =
+            |step: &&Step| max_file_size.zip(step.size).is_some_and(|(max, size)| size > max);
+        if let Some(step) = self.files.iter().find(is_over) {
+            let (size, max) = (step.size.unwrap_or(0), max_file_size.unwrap_or(0));
+            let message = format!("it has {size} bytes, and `max_file_size` is {max}");
+            return Err(fault(message).at(visible(&step.path)));
+        }
+        match max_total.filter(|max| self.counts.bytes > *max) {
+            None => Ok(()),
+            Some(max) => {
+                let bytes = self.counts.bytes;
+                Err(fault(format!("{bytes} bytes would move, and `max_total` is {max}")))
+            }
+        }
+    }
+
     /// What neither side has any more, the base need not know either.
     fn forget(&mut self, base: Option<&Base>) {
         let is_gone =
@@ -325,6 +351,7 @@ impl<'a> Diff<'a> {
             path: path.to_vec(),
             size: None,
             modified: None,
+            standing: stamp(self.target.get(path)).filter(|_| act == Act::DeleteFile),
         };
         let folders = self.folders.iter().map(|path| (*path, Act::MakeFolder));
         let (late_folders, folders): (Vec<_>, Vec<_>) =
@@ -342,6 +369,11 @@ impl<'a> Diff<'a> {
         steps.extend(late_files);
         steps
     }
+}
+
+fn stamp(node: Option<&Node>) -> Option<Stamp> {
+    let node = node.filter(|node| node.kind == NodeKind::File)?;
+    Some(Stamp { size: node.size, modified: node.modified })
 }
 
 /// What may be relied on about what is *not* in a tree.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    crew::{Crew, Work},
+    crew::{Crew, Feed, Work},
     plan::{Direction, Plan},
     scan::place,
     tree::{above, parent},
@@ -24,13 +24,15 @@ pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan) -> Outcome<()> 
     }
     let mut questions = Questions { waiting: tops(plan), ..Questions::default() };
     let top = plan.heading.remote.clone();
-    let ask = async |session: &mut Session, path: &Vec<u8>| {
-        let line = [b"MLST ", place(&top, path)?.as_bytes()].concat();
-        Ok(session.quote(&line).await?.code)
+    let ask = async |session: &mut Session, path: Vec<u8>, _: Feed<'_, '_, _>| {
+        let answer = async {
+            let line = [b"MLST ", place(&top, &path)?.as_bytes()].concat();
+            Ok(session.quote(&line).await?.code)
+        };
+        let answer = answer.await;
+        vec![(path, answer)]
     };
-    while !questions.waiting.is_empty() {
-        crew.run(&mut questions, ask).await?;
-    }
+    crew.run(&mut questions, ask).await?;
     for path in &questions.there {
         let message = "the server has it, though its listing does not show it: it is not deleted";
         plan.faults.push(Fault::protocol(message).at(place(&top, path)?.to_string()));
@@ -69,6 +71,10 @@ impl Work for Questions {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     fn give_back(&mut self, path: Vec<u8>) {

@@ -1,16 +1,35 @@
-//! What of a tree takes part: patterns as `.gitignore` has them.
+//! What of a tree takes part: patterns as `.gitignore` has them, in order, the last that matches wins.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    fmt, fs,
+    io::{ErrorKind, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
-use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
+use ignore::{
+    Match,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
 
-use crate::fault::{Fault, Outcome};
+use super::tree::above;
+use crate::{
+    fault::{Fault, Outcome},
+    limits::IGNORE_FILE_BYTES_MAX,
+    observe::visible::visible,
+};
+
+/// The file in the local folder whose lines come before the patterns of the options.
+pub const IGNORE_FILE: &str = ".portolanignore";
 
 /// What takes part in a mirror. What does not is neither sent nor deleted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Filter {
-    include: Option<Patterns>,
-    exclude: Patterns,
+    include: Option<Gitignore>,
+    exclude: Gitignore,
+    /// Paths that are portolan's own, with all below them.
+    reserved: Vec<Vec<u8>>,
 }
 
 /// What becomes of one path.
@@ -24,88 +43,190 @@ pub enum Part {
     Out,
 }
 
-/// A set of patterns.
-#[derive(Debug, Clone, Default)]
-struct Patterns {
-    /// Those for files and folders.
-    any: GlobSet,
-    /// Those that end in a slash.
-    folders: GlobSet,
+/// Why a path takes part, or does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The path that the rule is about: the one asked for, or a folder above it.
+    pub path: Vec<u8>,
+    /// Whether it takes part.
+    pub takes_part: bool,
+    /// The pattern that decided, and where it stands; nothing where none matches.
+    pub rule: Option<(String, String)>,
+    /// What that comes to, in words.
+    pub words: String,
 }
 
 impl Filter {
-    /// Makes a filter of patterns.
+    /// A filter of the ordered patterns of `include` and `exclude`, those of `ignored` (the text of the file
+    /// `.portolanignore`) before the latter.
     ///
-    /// One without a slash matches that name in any folder, one with a slash a path from the top; a slash at the end
-    /// holds it to folders. Fails with `invalid` on a pattern that is empty or names the tree itself (class C2).
-    pub fn new(include: &[String], exclude: &[String]) -> Outcome<Self> {
-        let wanted = Patterns::new(include)?;
-        let include = (!include.is_empty()).then_some(wanted);
-        Ok(Self { include, exclude: Patterns::new(exclude)? })
+    /// A pattern without a slash matches that name in any folder, one with a slash a path from the top; a slash at the
+    /// end holds it to folders, `!` at its beginning takes in again what an earlier one left out. Fails with `invalid`
+    /// on a pattern that is empty or names the tree itself (class C2).
+    pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Outcome<Self> {
+        let wanted = (!include.is_empty()).then(|| patterns("", "--include", include));
+        let exclude = patterns(ignored, "--exclude", exclude)?;
+        let reserved = vec![IGNORE_FILE.into()];
+        Ok(Self { include: wanted.transpose()?, exclude, reserved })
+    }
+
+    /// The same filter, that leaves alone `path` and all below it as well.
+    #[must_use]
+    pub fn without(mut self, path: &[u8]) -> Self {
+        self.reserved.push(path.to_vec());
+        self
     }
 
     /// What becomes of `path`, whose folder is not `Out`.
     pub fn part(&self, path: &[u8], is_folder: bool) -> Part {
-        if self.exclude.is_match(path, is_folder) {
+        if self.is_reserved(path) || matched(&self.exclude, path, is_folder).is_ignore() {
             return Part::Out;
         }
         match &self.include {
             None => Part::In,
-            Some(include) if include.is_match_or_below(path, is_folder) => Part::In,
+            Some(include) if below(include, path, is_folder).is_ignore() => Part::In,
             Some(_) if is_folder => Part::Way,
             Some(_) => Part::Out,
         }
     }
-}
 
-impl Patterns {
-    fn new(patterns: &[String]) -> Outcome<Self> {
-        let (mut any, mut folders) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in patterns {
-            let plain = pattern.strip_suffix('/');
-            let set = if plain.is_some() { &mut folders } else { &mut any };
-            let text = whole(pattern, plain.unwrap_or(pattern))?;
-            let glob = GlobBuilder::new(&text).literal_separator(true).build();
-            set.add(glob.map_err(|error| unreadable(pattern, &error))?);
+    /// Which rule decides about `path`.
+    pub fn explain(&self, path: &[u8], is_folder: bool) -> Reason {
+        let mut folders: Vec<_> = above(path).collect();
+        folders.reverse();
+        for folder in folders {
+            if self.part(folder, true) == Part::Out {
+                return self.reason(folder, true);
+            }
         }
-        let build = |set: &GlobSetBuilder| {
-            set.build().map_err(|error| unreadable(&patterns.join(" "), &error))
+        self.reason(path, is_folder)
+    }
+
+    fn reason(&self, path: &[u8], is_folder: bool) -> Reason {
+        let takes_part = self.part(path, is_folder) == Part::In;
+        let name = |rule: Match<&ignore::gitignore::Glob>| {
+            let glob = rule.inner().copied()?;
+            let from = glob.from().map(|from| from.display().to_string());
+            Some((glob.original().to_owned(), from.unwrap_or_default()))
         };
-        Ok(Self { any: build(&any)?, folders: build(&folders)? })
+        let excluded = name(matched(&self.exclude, path, is_folder));
+        let included = self.include.as_ref().map(|include| name(below(include, path, is_folder)));
+        let decided = |rule: &(String, String)| format!("`{}` ({})", rule.0, rule.1);
+        let (rule, words) = match (takes_part, excluded, included) {
+            _ if self.is_reserved(path) => (None, "left out: it is portolan's own".to_owned()),
+            (false, Some(rule), _) if !rule.0.starts_with('!') => {
+                let words = format!("left out by {}", decided(&rule));
+                (Some(rule), words)
+            }
+            (false, _, Some(Some(rule))) => {
+                let words = format!("left out by {}", decided(&rule));
+                (Some(rule), words)
+            }
+            (false, ..) => (None, "left out: no --include matches".to_owned()),
+            (true, _, Some(Some(rule))) => {
+                let words = format!("taken in by {}", decided(&rule));
+                (Some(rule), words)
+            }
+            (true, Some(rule), _) => {
+                let words = format!("taken in again by {}", decided(&rule));
+                (Some(rule), words)
+            }
+            (true, ..) => (None, "takes part: no rule matches".to_owned()),
+        };
+        Reason { path: path.to_vec(), takes_part, rule, words }
     }
 
-    fn is_match(&self, path: &[u8], is_folder: bool) -> bool {
-        let path = Candidate::new(OsStr::from_bytes(path));
-        self.any.is_match_candidate(&path) || is_folder && self.folders.is_match_candidate(&path)
-    }
-
-    fn is_match_or_below(&self, path: &[u8], is_folder: bool) -> bool {
-        let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let mut above = above.filter_map(|(end, _)| path.get(..end));
-        above.any(|folder| self.is_match(folder, true)) || self.is_match(path, is_folder)
+    fn is_reserved(&self, path: &[u8]) -> bool {
+        let is_it = |path: &[u8]| self.reserved.iter().any(|reserved| reserved == path);
+        is_it(path) || above(path).any(is_it)
     }
 }
 
-/// The pattern `plain`, which the user wrote as `pattern`, for a path from the top.
-fn whole(pattern: &str, plain: &str) -> Outcome<String> {
-    let below = plain.strip_prefix('/').unwrap_or(plain);
-    if below.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        let message =
-            format!("the pattern `{pattern}` names no file or folder inside of the mirror");
-        return Err(Fault::invalid(message));
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", visible(&self.path), self.words)
     }
-    if below.starts_with('!') {
-        let message = format!(
-            "the pattern `{pattern}` begins with `!`, which has no meaning here; a name that does is `\\{below}`"
-        );
-        return Err(Fault::invalid(message));
-    }
-    Ok(if plain.contains('/') { below.to_owned() } else { format!("**/{below}") })
 }
 
-fn unreadable(pattern: &str, error: &globset::Error) -> Fault {
-    let message = format!("cannot read the pattern `{pattern}`: {}", error.kind());
-    Fault::invalid(message).because(error.clone())
+/// The text of the file with patterns in the folder `local`; empty where there is none.
+pub(super) fn ignore_file(local: &Path) -> Outcome<String> {
+    let path = local.join(IGNORE_FILE);
+    let mut text = String::new();
+    let read = fs::File::open(&path)
+        .and_then(|file| file.take(IGNORE_FILE_BYTES_MAX).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(String::new())
+        }
+        Err(error) => Err(Fault::local("read the patterns", path, error)),
+    }
+}
+
+/// The lines of `ignored`, then the patterns of the option `option`.
+fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore> {
+    let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
+    let mut add = |from: String, text: &str, written: &str| {
+        let added = builder.add_line(Some(PathBuf::from(from)), text);
+        added.map(drop).map_err(|error| unreadable(written, error))
+    };
+    for (number, line) in (1..).zip(ignored.lines()) {
+        let from = format!("line {number} of {IGNORE_FILE}");
+        let line = line.trim_end_matches('\r');
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        check(line)
+            .map_err(|fault| Fault { message: format!("{from}: {}", fault.message), ..fault })?;
+        add(from, line, line)?;
+    }
+    for text in texts {
+        check(text)?;
+        // On a command line nobody writes comments.
+        let plain = if text.starts_with('#') { format!("\\{text}") } else { text.clone() };
+        add(option.to_owned(), &plain, text)?;
+    }
+    builder.build().map_err(|error| unreadable(&texts.join(" "), error))
+}
+
+/// Refuses the pattern `text` if it names the tree itself, or nothing.
+fn check(text: &str) -> Outcome<()> {
+    let plain = text.strip_prefix('!').unwrap_or(text);
+    let plain = plain.strip_suffix('/').unwrap_or(plain);
+    let plain = plain.strip_prefix('/').unwrap_or(plain);
+    if plain.split('/').any(|part| matches!(part.trim(), "" | "." | "..")) {
+        let message = format!("the pattern `{text}` names no file or folder inside of the mirror");
+        return Err(Fault::invalid(message));
+    }
+    Ok(())
+}
+
+fn matched<'p>(
+    patterns: &'p Gitignore,
+    path: &[u8],
+    is_folder: bool,
+) -> Match<&'p ignore::gitignore::Glob> {
+    patterns.matched(Path::new(OsStr::from_bytes(path)), is_folder)
+}
+
+/// What the patterns say of `path`, and where they do not, of the nearest folder above it.
+fn below<'p>(
+    patterns: &'p Gitignore,
+    path: &[u8],
+    is_folder: bool,
+) -> Match<&'p ignore::gitignore::Glob> {
+    let found = matched(patterns, path, is_folder);
+    if !found.is_none() {
+        return found;
+    }
+    let mut above = above(path).map(|folder| matched(patterns, folder, true));
+    above.find(|found| !found.is_none()).unwrap_or(Match::None)
+}
+
+fn unreadable(pattern: &str, error: ignore::Error) -> Fault {
+    let message = format!("cannot read the pattern `{pattern}`: {error}");
+    Fault::invalid(message).because(error)
 }
 
 #[cfg(test)]
@@ -113,18 +234,30 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
+    }
+
     fn filter(include: &[&str], exclude: &[&str]) -> Filter {
-        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        Filter::new(&owned(include), &owned(exclude)).unwrap()
+        Filter::new(&owned(include), &owned(exclude), "").unwrap()
     }
 
     #[test]
     fn s05_a_pattern_that_names_the_tree_itself_is_refused() {
-        for bad in ["", "/", ".", "..", "//", "a//b", "../x", "./x", "a/..", "a/./b", "[", "!a"] {
-            let fault = Filter::new(&[], &[bad.to_owned()]).unwrap_err();
+        for bad in
+            ["", "/", ".", "..", "//", "a//b", "../x", "./x", "a/..", "a/./b", "[", "!", "!/", " "]
+        {
+            let one = [bad.to_owned()];
+            let fault = Filter::new(&[], &one, "").unwrap_err();
             assert_eq!(fault.kind, Kind::Invalid, "{bad}");
-            assert!(Filter::new(&[bad.to_owned()], &[]).is_err(), "{bad}");
+            assert!(Filter::new(&one, &[], "").is_err(), "{bad}");
+            // In the file a blank line is none, as for git.
+            let is_refused = Filter::new(&[], &[], &format!("*.map\n{bad}\n")).is_err();
+            assert_eq!(is_refused, !bad.trim().is_empty(), "{bad}");
         }
+        let fault = Filter::new(&[], &[], "# ours\n*.map\n..\n").unwrap_err();
+        let words = "line 3 of .portolanignore: the pattern `..` names no file or folder inside of the mirror";
+        assert_eq!(fault.message, words);
     }
 
     #[test]
@@ -146,6 +279,7 @@ mod tests {
             ("x/**", "x", true, false),
             ("x/**", "x/y", true, true),
             ("\\!a", "!a", false, true),
+            ("#a", "#a", false, true),
         ] {
             let part = filter(&[], &[pattern]).part(path.as_bytes(), is_folder);
             assert_eq!(part == Part::Out, is_out, "{pattern} {path}");
@@ -153,17 +287,68 @@ mod tests {
     }
 
     #[test]
+    fn of_several_patterns_the_last_that_matches_wins() {
+        let rules = filter(&[], &["*.map", "!keep.map", "x/keep.map"]);
+        for (path, is_out) in [("a.map", true), ("keep.map", false), ("x/keep.map", true)] {
+            assert_eq!(rules.part(path.as_bytes(), false) == Part::Out, is_out, "{path}");
+        }
+        // What the options say comes after the file.
+        let exclude = owned(&["!b.log"]);
+        let rules = Filter::new(&[], &exclude, "# logs\n\n*.log\r\n").unwrap();
+        assert_eq!(rules.part(b"a.log", false), Part::Out);
+        assert_eq!(rules.part(b"b.log", false), Part::In);
+    }
+
+    #[test]
     fn only_what_is_included_takes_part_and_exclusion_wins() {
-        let filter = filter(&["*.html", "img/"], &["draft.html"]);
+        let filter = filter(&["*.html", "img/", "!img/raw/"], &["draft.html"]);
         assert_eq!(filter.part(b"a/b.html", false), Part::In);
         assert_eq!(filter.part(b"a/draft.html", false), Part::Out);
         assert_eq!(filter.part(b"a/b.css", false), Part::Out);
         assert_eq!(filter.part(b"a", true), Part::Way);
         assert_eq!(filter.part(b"img/x/y.png", false), Part::In);
+        assert_eq!(filter.part(b"img/raw/y.png", false), Part::Out);
     }
 
     #[test]
     fn names_that_are_no_text_are_matched_too() {
         assert_eq!(filter(&[], &["caf*"]).part(b"caf\xe9", false), Part::Out);
+    }
+
+    #[test]
+    fn what_is_portolans_own_takes_no_part() {
+        let filter = filter(&["*"], &["!.portolanignore"]).without(b"old/trash");
+        for path in [".portolanignore", "old/trash", "old/trash/x/y"] {
+            assert_eq!(filter.part(path.as_bytes(), false), Part::Out, "{path}");
+        }
+        assert_eq!(filter.part(b"sub/.portolanignore", false), Part::In);
+        assert_eq!(filter.part(b"old/trash-not", false), Part::In);
+    }
+
+    #[test]
+    fn each_path_has_a_rule_that_decides() {
+        let excluded = owned(&["*.tmp", ".git/"]);
+        let all = Filter::new(&[], &excluded, "*.map\n!keep.map\n").unwrap();
+        let some = filter(&["*.html"], &["draft.html"]);
+        for (filter, path, words) in [
+            (&all, "x/a.map", "x/a.map: left out by `*.map` (line 1 of .portolanignore)"),
+            (
+                &all,
+                "keep.map",
+                "keep.map: taken in again by `!keep.map` (line 2 of .portolanignore)",
+            ),
+            (&all, "a.tmp", "a.tmp: left out by `*.tmp` (--exclude)"),
+            (&all, ".git/config", ".git: left out by `.git/` (--exclude)"),
+            (&all, "a.css", "a.css: takes part: no rule matches"),
+            (&all, ".portolanignore", ".portolanignore: left out: it is portolan's own"),
+            (&some, "a.html", "a.html: taken in by `*.html` (--include)"),
+            (&some, "draft.html", "draft.html: left out by `draft.html` (--exclude)"),
+            (&some, "a.css", "a.css: left out: no --include matches"),
+        ] {
+            let reason = filter.explain(path.as_bytes(), false);
+            assert_eq!(reason.to_string(), words);
+            let part = filter.part(&reason.path, reason.path != path.as_bytes());
+            assert_eq!(reason.takes_part, part == Part::In, "{path}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
+use md5::Md5;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::tree::{NodeKind, Survey, utc};
@@ -46,6 +48,71 @@ impl Give for Hashed {
 
     fn check(&self) -> Outcome<()> {
         self.reading.check()
+    }
+}
+
+/// A way to make one number of many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Sha256,
+    Sha1,
+    Md5,
+    Crc32,
+}
+
+impl Algorithm {
+    /// The best of those that are `offered`, by the words of [`Self::word`].
+    pub(super) fn best(offered: &[&str]) -> Option<Self> {
+        let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
+        all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
+    }
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
+            Self::Crc32 => "crc32",
+        }
+    }
+}
+
+/// A hash on its way.
+pub(super) enum Hasher {
+    Sha256(Sha256),
+    Sha1(Sha1),
+    Md5(Md5),
+    Crc32(crc32fast::Hasher),
+}
+
+impl Hasher {
+    pub(super) fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
+            Algorithm::Md5 => Self::Md5(Md5::new()),
+            Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha1(hasher) => hasher.update(bytes),
+            Self::Md5(hasher) => hasher.update(bytes),
+            Self::Crc32(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The hash in hexadecimal digits.
+    pub(super) fn text(self) -> String {
+        let bytes = match self {
+            Self::Sha256(hasher) => hasher.finalize().to_vec(),
+            Self::Sha1(hasher) => hasher.finalize().to_vec(),
+            Self::Md5(hasher) => hasher.finalize().to_vec(),
+            Self::Crc32(hasher) => hasher.finalize().to_be_bytes().to_vec(),
+        };
+        bytes.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
     }
 }
 
@@ -95,5 +162,31 @@ pub(super) fn hash_of(
     match read() {
         Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
         hash => Ok(hash.ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hash_is_that_of_other_programs() {
+        for (algorithm, hash) in [
+            (Algorithm::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (Algorithm::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (Algorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),
+            (Algorithm::Crc32, "352441c2"),
+        ] {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(b"a");
+            hasher.update(b"bc");
+            assert_eq!(hasher.text(), hash, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_hash_that_is_offered_is_taken() {
+        assert_eq!(Algorithm::best(&["crc32", "md5"]), Some(Algorithm::Md5));
+        assert_eq!(Algorithm::best(&[]), None);
     }
 }

@@ -1,11 +1,17 @@
 //! The ledger of one mirror: where its base is kept, and how what is done gets into it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     hashed::hash_of,
+    manifest,
     plan::{Direction, Heading, Plan},
-    rules::{Compare, Rules},
+    rules::{Compare, Rules, StateIn},
+    scan::place,
 };
 use crate::{
     clock::Clock,
@@ -13,11 +19,18 @@ use crate::{
     files::Root,
     ftp::{
         base::{Base, BaseMemory, Pair, Sides},
+        path::RemotePath,
         session::Session,
+        transfer::Text,
     },
-    limits::{COPY_BYTES, MIRROR_FRESH_TIME, MIRROR_NOTE_FILES},
+    limits::{
+        COPY_BYTES, MIRROR_FRESH_TIME, MIRROR_NOTE_FILES, MIRROR_STATE_TIME, STATE_BYTES_MAX,
+    },
     stop::Stop,
 };
+
+/// The file on the server that holds the base where it is kept there.
+pub(super) const STATE_FILE: &[u8] = b".portolan-state";
 
 /// Where the base of one mirror is kept, and what has not got there yet.
 #[derive(Debug)]
@@ -33,15 +46,43 @@ enum Place {
     Nowhere,
     /// With all that is remembered on this machine.
     Here(Arc<dyn BaseMemory>, Sides),
+    /// On the server.
+    There(There),
+}
+
+/// A base on the server.
+#[derive(Debug)]
+struct There {
+    folder: RemotePath,
+    file: RemotePath,
+    base: Arc<Base>,
+    written: Instant,
+}
+
+/// A base as it was found.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// What the last run left; nothing where nothing is kept.
+    pub(super) base: Option<Arc<Base>>,
+    /// Why it may not be the whole truth, so that nothing is deleted in this run.
+    pub(super) doubt: Option<String>,
 }
 
 impl Ledger {
     /// The ledger of the mirror that `heading` names.
-    pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Self {
+    pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Outcome<Self> {
         let site = session.site();
         let context = session.context();
-        let place = match &context.bases {
-            Some(memory) if rules.compare == Compare::Auto => {
+        let place = match (&context.bases, rules.state) {
+            _ if rules.compare != Compare::Auto => Place::Nowhere,
+            (_, StateIn::Remote) => Place::There(There {
+                folder: heading.remote.clone(),
+                file: place(&heading.remote, STATE_FILE)?,
+                base: Arc::default(),
+                written: Instant::now(),
+            }),
+            (None, _) => Place::Nowhere,
+            (Some(memory), _) => {
                 // One folder has many paths; a folder that is not there yet has the one it will be made by.
                 let local = heading.local.canonicalize();
                 let local = local.or_else(|_| std::path::absolute(&heading.local));
@@ -54,9 +95,8 @@ impl Ledger {
                 };
                 Place::Here(Arc::clone(memory), sides)
             }
-            _ => Place::Nowhere,
         };
-        Self { place, clock: context.clock.clone(), waiting: Vec::new() }
+        Ok(Self { place, clock: context.clock.clone(), waiting: Vec::new() })
     }
 
     /// Whether anything is kept at all.
@@ -64,12 +104,32 @@ impl Ledger {
         !matches!(self.place, Place::Nowhere)
     }
 
-    /// What the last run left; nothing where nothing is kept.
-    pub(super) fn load(&self) -> Option<Base> {
-        match &self.place {
-            Place::Nowhere => None,
-            Place::Here(memory, sides) => Some(memory.base(sides)),
-        }
+    /// What the last run left.
+    pub(super) async fn load(&mut self, session: &mut Session) -> Outcome<Loaded> {
+        let there = match &mut self.place {
+            Place::Nowhere => return Ok(Loaded::default()),
+            Place::Here(memory, sides) => {
+                let base = Some(Arc::new(memory.base(sides)));
+                return Ok(Loaded { base, doubt: None });
+            }
+            Place::There(there) => there,
+        };
+        let doubt = match session.read(&there.file, STATE_BYTES_MAX).await {
+            Ok(bytes) => match manifest::read(&bytes, &there.folder) {
+                Ok(base) => {
+                    there.base = Arc::new(base);
+                    None
+                }
+                Err(why) => {
+                    Some(format!("the state on the server ({}) {}", there.file, why.text()))
+                }
+            },
+            Err(fault) if fault.kind == Kind::NotFound || fault.code == 550 => {
+                Some(format!("there is no state on the server yet ({})", there.file))
+            }
+            Err(fault) => return Err(fault),
+        };
+        Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt })
     }
 
     /// Notes what one file now is on both sides, or that it is on neither.
@@ -77,9 +137,17 @@ impl Ledger {
         if !self.is_kept() {
             return;
         }
-        self.waiting.push((path.to_vec(), pair.map(|pair| self.settled(pair))));
-        if self.waiting.len() >= MIRROR_NOTE_FILES {
-            self.flush();
+        let pair = pair.map(|pair| self.settled(pair));
+        if let Place::There(there) = &self.place
+            && there.base.get(path) == pair.as_ref()
+        {
+            return;
+        }
+        self.waiting.push((path.to_vec(), pair));
+        if let Place::Here(memory, sides) = &self.place
+            && self.waiting.len() >= MIRROR_NOTE_FILES
+        {
+            memory.note(sides, &std::mem::take(&mut self.waiting));
         }
     }
 
@@ -103,22 +171,58 @@ impl Ledger {
         Ok(())
     }
 
-    /// Brings what waits to its place.
-    pub(super) fn flush(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        match &self.place {
-            Place::Here(memory, sides) if !waiting.is_empty() => memory.note(sides, &waiting),
-            _ => {}
-        }
+    /// Whether it is time to bring what waits to the server, so that a run that is killed has not done it for nothing.
+    pub(super) fn is_due(&self) -> bool {
+        let Place::There(there) = &self.place else { return false };
+        // A tenth of the whole: what is written over and over stays a few times the whole.
+        let many = MIRROR_NOTE_FILES.max(there.base.len() / 10);
+        self.waiting.len() >= many
+            || !self.waiting.is_empty() && there.written.elapsed() >= MIRROR_STATE_TIME
     }
 
-    /// `pair`, less a time that is so new that the file could change again under it.
+    /// Brings what waits to its place.
+    pub(super) async fn flush(&mut self, session: &mut Session) -> Outcome<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let there = match &mut self.place {
+            Place::Nowhere => return Ok(()),
+            Place::Here(memory, sides) => {
+                memory.note(sides, &waiting);
+                return Ok(());
+            }
+            Place::There(there) => there,
+        };
+        let base = Arc::make_mut(&mut there.base);
+        for (path, pair) in waiting {
+            match pair {
+                Some(pair) => base.insert(path, pair),
+                None => base.remove(&path),
+            };
+        }
+        let bytes = manifest::write(&there.base, &there.folder);
+        there.written = Instant::now();
+        let size = bytes.len() as u64;
+        session.upload(&mut Text::new(&bytes), size, None, &there.file).await.map(drop)
+    }
+
+    /// `pair`, less a time that is so new that the file could change again under it, or that means nothing where the
+    /// pair is kept.
     fn settled(&self, pair: Pair) -> Pair {
-        let fresh_us = i64::try_from(MIRROR_FRESH_TIME.as_micros()).unwrap_or(0);
-        let limit = self.clock.now().as_microsecond() - fresh_us;
-        let local_us = pair.local_us.filter(|time| *time <= limit || pair.hash.is_none());
+        if let Place::There(_) = self.place {
+            return Pair { local_us: None, ..pair };
+        }
+        let local_us = pair.local_us.filter(|time| {
+            pair.hash.is_none()
+                || *time <= self.clock.now().as_microsecond() - us(MIRROR_FRESH_TIME)
+        });
         Pair { local_us, ..pair }
     }
+}
+
+fn us(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read_all(

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{compare::Difference, report::Report, rules::Rules, three::Drift};
 use crate::{
     fault::Fault,
@@ -10,7 +12,8 @@ use crate::{
 };
 
 /// Which way the files go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// From here to the server.
     Up,
@@ -29,6 +32,8 @@ pub struct Heading {
     pub remote: RemotePath,
     /// Whether files in the target get the time that they have in the source.
     pub keeps_times: bool,
+    /// The server, as `user@host:port`.
+    pub server: String,
 }
 
 impl Heading {
@@ -67,10 +72,21 @@ pub struct Step {
     pub size: Option<u64>,
     /// Its time in the source.
     pub modified: Option<Modified>,
+    /// The file of the target that it overwrites or that goes.
+    pub standing: Option<Stamp>,
+}
+
+/// What a file looks like from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its bytes, where they are known.
+    pub size: Option<u64>,
+    /// Its time, where it is known.
+    pub modified: Option<Modified>,
 }
 
 /// What a plan comes to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Files that move.
     pub transfers: u64,

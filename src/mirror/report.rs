@@ -78,6 +78,12 @@ impl Report {
         })
     }
 
+    /// Counts something that failed.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.failed += 1;
+        self.errors.push(fault);
+    }
+
     /// Counts one transfer that arrived.
     pub fn add(&mut self, moved: Moved) {
         self.bytes += moved.bytes;

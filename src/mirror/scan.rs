@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
-    crew::{Crew, Work},
+    crew::{Crew, Feed, Work},
     filter::{Filter, Part},
     tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
 };
@@ -37,18 +37,14 @@ pub(super) async fn remote(
     role: Role,
 ) -> Outcome<Survey> {
     let mut scan = RemoteScan::new(top, filter, role);
-    let list =
-        async |session: &mut Session, folder: &Vec<u8>| session.list(&place(top, folder)?).await;
-    // The first listing says whether there is anything for other sessions to do.
+    let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
+        session.go_on(feed.goes_on());
+        let listed = async { session.list(&place(top, &folder)?).await };
+        let listed = listed.await;
+        vec![(folder, listed)]
+    };
     scan.waiting.push(Vec::new());
-    scan.holds_back = true;
     crew.run(&mut scan, list).await?;
-    scan.holds_back = false;
-    crew.grow(scan.waiting.len()).await?;
-    // What a session that the server threw out gave back is left to the others, at last to the caller's.
-    while !scan.waiting.is_empty() {
-        crew.run(&mut scan, list).await?;
-    }
     Ok(scan.survey)
 }
 
@@ -70,14 +66,12 @@ struct RemoteScan<'a> {
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
     waiting: Vec<Vec<u8>>,
-    /// Whether only the first folder is listed for now.
-    holds_back: bool,
 }
 
 impl<'a> RemoteScan<'a> {
     fn new(top: &'a RemotePath, filter: &'a Filter, role: Role) -> Self {
         let survey = Survey::default();
-        Self { top, filter, role, survey, waiting: Vec::new(), holds_back: false }
+        Self { top, filter, role, survey, waiting: Vec::new() }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -135,10 +129,11 @@ impl Work for RemoteScan<'_> {
     type Found = Listing;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        if self.holds_back && self.waiting.last().is_some_and(|folder| !folder.is_empty()) {
-            return None;
-        }
         self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     fn give_back(&mut self, folder: Vec<u8>) {
@@ -271,7 +266,7 @@ impl Survey {
         Ok(())
     }
 
-    fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+    pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
         self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
         self.left_out.push((path, why));
         Ok(())

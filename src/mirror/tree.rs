@@ -100,6 +100,8 @@ pub enum Why {
     Device,
     /// It is listed more than once in its folder.
     Twice,
+    /// Its size or age is not one that was asked for, or not known.
+    Bounds,
 }
 
 impl Why {
@@ -109,6 +111,7 @@ impl Why {
             Self::Link => "is a link, and links are not followed",
             Self::Device => "is neither a file nor a folder",
             Self::Twice => "is listed twice in its folder",
+            Self::Bounds => "is not of a size or age that was asked for",
         }
     }
 }

@@ -12,13 +12,20 @@
 //! plan    diff, foreign, guard, sysctl      what would change, and what to know before
 //! apply, undo, persist                      doing it, and taking it back
 //! open    what is open only as long as somebody holds it
+//!
+//! gateway, address                          the router before this machine, and which addresses are public
+//! portmap                                   ports of that router, as leases
+//! detect, suggest                           which NAT stands between, and what others have to set
 //! ```
 
+pub mod address;
 pub mod apply;
 mod backend;
 pub mod check;
+pub mod detect;
 mod diff;
 pub mod foreign;
+pub mod gateway;
 mod guard;
 pub mod here;
 pub mod ledger;
@@ -30,8 +37,10 @@ mod nftables;
 pub mod open;
 mod persist;
 pub mod plan;
+pub mod portmap;
 mod reason;
 mod rules;
+pub mod suggest;
 pub mod sysctl;
 mod tools;
 pub mod undo;

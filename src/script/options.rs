@@ -14,6 +14,7 @@ pub const CONNECT: &[&str] = &[
     "fallback",
     "port_range",
     "external_address",
+    "map_ports",
     "source_address",
     "tls",
     "ca_file",
@@ -50,7 +51,14 @@ const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) ->
 }
 
 /// The options of `get` and `put`.
-pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "verify"];
+pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "segments", "verify"];
+
+/// The options of `nat::map_ports`.
+pub const MAP_PORTS: &[&str] = &["ports", "lease", "via"];
+
+/// The options of `nat::suggest`.
+pub const SUGGEST: &[&str] =
+    &["side", "mode", "format", "ports", "control", "from", "external_address"];
 
 /// The options of `retry`.
 pub const RETRY: &[&str] = &["attempts", "backoff"];
@@ -73,6 +81,15 @@ pub const MIRROR: &[&str] = &[
     "newer_only",
     "on_conflict",
     "rate_limit",
+    "state",
+    "trust_state",
+    "min_size",
+    "max_size",
+    "newer_than",
+    "older_than",
+    "max_file_size",
+    "max_total",
+    "min_free",
 ];
 
 /// The options of a ruleset's `masquerade`.
@@ -115,13 +132,15 @@ pub struct Taker {
 pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
     Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
+    Taker { name: "nat::map_ports", keys: MAP_PORTS, read: api::routers::probe_map_ports },
+    Taker { name: "nat::suggest", keys: SUGGEST, read: api::routers::probe_suggest },
     Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
     Taker { name: "retry", keys: RETRY, read: api::run::probe },
-    Taker { name: "mirror_up", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "mirror_down", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "plan_up", keys: MIRROR, read: api::trees::probe },
-    Taker { name: "plan_down", keys: MIRROR, read: api::trees::probe },
+    Taker { name: "mirror_up", keys: MIRROR, read: api::mirroring::probe },
+    Taker { name: "mirror_down", keys: MIRROR, read: api::mirroring::probe },
+    Taker { name: "plan_up", keys: MIRROR, read: api::mirroring::probe },
+    Taker { name: "plan_down", keys: MIRROR, read: api::mirroring::probe },
     Taker { name: "nat::masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
     Taker { name: "nat::with_open", keys: NAT_OPEN, read: rules::probe_opening },
     Taker { name: "masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },

@@ -15,6 +15,7 @@ use crate::{
         machine::Machine,
         model::{self, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, Part},
         plan::Plan,
+        portmap::Book,
     },
 };
 
@@ -25,6 +26,8 @@ pub struct NatSettings {
     pub is_allowed: bool,
     /// Where what undoes rules is kept.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// Where it is noted what routers are asked for, so that nothing stays behind after a crash.
+    pub book: Option<Book>,
     /// For a script that only describes its rulesets (`portolan nat`): where they go. What such a script applies is
     /// not applied.
     pub described: Option<Described>,

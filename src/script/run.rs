@@ -25,6 +25,7 @@ use super::{
     source::Source,
 };
 use crate::{
+    doors::RunDoors,
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -32,7 +33,12 @@ use crate::{
         site::{Site, Tls, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
-    nat::{Reason, ledger::Ledger, undo::no_ledger},
+    nat::{
+        Reason,
+        ledger::Ledger,
+        portmap::{self, Leases},
+        undo::no_ledger,
+    },
     observe::{Event, Level},
 };
 
@@ -100,6 +106,8 @@ pub struct Run {
     pub context: Context,
     /// What it was started with.
     pub settings: Settings,
+    /// The ports of a router that lead to it.
+    pub leases: Arc<Leases>,
     runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
@@ -124,19 +132,27 @@ impl Run {
             let message = format!("cannot start the machinery for connections: {error}");
             Fault::new(Kind::Local, Side::Here, message)
         })?;
-        Ok(Self::of_parts(settings, context.clone(), Arc::new(runtime), Arc::default()))
+        let mut context = context.clone();
+        let (observer, clock) = (context.observer.clone(), context.clock.clone());
+        let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
+        // In a rehearsal nothing outside is touched.
+        let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
+        context.doors = is_real.then(|| RunDoors::shared(Arc::clone(&leases)));
+        Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
 
-    /// A run after this one, with limits of its own: its connections and its folders stay.
+    /// A run after this one, with limits of its own: its connections, ports and folders stay.
     #[must_use]
     pub fn next(&self) -> Self {
         let (settings, context) = (self.settings.clone(), self.context.clone());
-        Self::of_parts(settings, context, Arc::clone(&self.runtime), Arc::clone(&self.folders))
+        let (leases, runtime) = (Arc::clone(&self.leases), Arc::clone(&self.runtime));
+        Self::of_parts(settings, context, leases, runtime, Arc::clone(&self.folders))
     }
 
     fn of_parts(
         settings: Settings,
         context: Context,
+        leases: Arc<Leases>,
         runtime: Arc<Runtime>,
         folders: Arc<Mutex<Vec<TempDir>>>,
     ) -> Self {
@@ -144,6 +160,7 @@ impl Run {
         Self {
             context,
             settings,
+            leases,
             runtime,
             overlay,
             printed: AtomicUsize::new(0),
@@ -217,6 +234,7 @@ impl Run {
                 site.tls = Tls::Explicit;
             }
             site.external_address = None;
+            site.map_ports = false;
             site.source_address = None;
             site.proxy = None;
             if site.password.is_none() {
@@ -303,6 +321,9 @@ pub enum Ended {
 /// Runs `source` on a thread of its own and waits for its end.
 pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
+    if let Some(book) = &settings.nat.book {
+        portmap::reap(book, &context.clock);
+    }
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
     let result = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -335,6 +356,7 @@ fn on_this_thread(
         ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
         Ok(if run.is_partial() { Ended::InPart } else { Ended::Whole })
     }));
+    run.leases.release();
     result.unwrap_or_else(|_| Err(crashed()))
 }
 

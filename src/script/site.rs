@@ -12,7 +12,6 @@ use crate::{
         site::{Mode, Site, Tls},
         url::Url,
     },
-    limits::PARALLEL_MAX,
 };
 
 /// Those that are texts, whatever they look like.
@@ -79,7 +78,6 @@ pub(super) fn probe(options: &Map) -> Outcome<()> {
 }
 
 fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
-    options.not_yet(&["rate_limit"])?;
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
@@ -95,6 +93,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
         site.port_range = Some(port_range(&text)?);
     }
     put_some(&mut site.external_address, address(options, "external_address")?);
+    put(&mut site.map_ports, options.choice("map_ports", &[("auto", true), ("off", false)])?);
     put_some(&mut site.source_address, address(options, "source_address")?);
     put_some(&mut site.proxy, proxy(options)?);
     let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
@@ -126,8 +125,8 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     ];
     put(&mut site.latin1, options.choice("encoding", &encodings)?);
     put_some(&mut site.list_command, options.text("list_command")?);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
-    put(&mut site.parallel, parallel.and_then(|number| u16::try_from(number).ok()));
+    put(&mut site.parallel, options.sessions("parallel")?);
+    put_some(&mut site.rate_limit, options.rate("rate_limit")?);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, secret::Secret},
-    limits::DURATION_MAX,
+    ftp::{path::RemotePath, secret::Secret, site::PARALLEL_AUTO},
+    limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
 /// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
@@ -116,9 +116,34 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A number of bytes.
+    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+        self.read(key, "a size such as 4096 or \"64MiB\"", size)
+    }
+
     /// A duration.
     pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
+    }
+
+    /// Bytes per second; no limit where it is 0.
+    pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
+        let wants = "bytes per second, such as 500000 or \"2MiB\"";
+        let rate =
+            self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
+                Some(text) => rate_text(&text),
+                None => size(value),
+            })?;
+        Ok(rate.filter(|rate| *rate > 0))
+    }
+
+    /// A number of sessions, or `"auto"`.
+    pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
+        let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
+        self.read(key, &wants, |value| match value.as_int() {
+            Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
+            Err(_) => (value.clone().into_string().ok()? == "auto").then_some(PARALLEL_AUTO),
+        })
     }
 
     /// One of several words.
@@ -212,6 +237,40 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
+/// A number of bytes, or `"64MiB"`.
+pub fn size(value: &Dynamic) -> Option<u64> {
+    if let Ok(bytes) = value.as_int() {
+        return u64::try_from(bytes).ok();
+    }
+    size_text(&value.clone().into_string().ok()?)
+}
+
+/// The text form of a rate: a size, with or without `/s`.
+pub fn rate_text(text: &str) -> Option<u64> {
+    size_text(text.trim().trim_end_matches("/s"))
+}
+
+/// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in
+/// any case; a single letter means the latter, as in `ls -h`.
+pub fn size_text(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// The bytes of a text or blob.
 pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
@@ -298,6 +357,24 @@ mod tests {
         }
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
             assert_eq!(duration_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("1k", 1024),
+            ("1kB", 1000),
+            ("2GB", 2_000_000_000),
+        ] {
+            assert_eq!(size_text(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5MiB", "1x", "99999999999TiB"] {
+            assert_eq!(size_text(text), None, "{text}");
         }
     }
 

@@ -74,6 +74,77 @@ fn the_nightly_mirror_keeps_a_copy() {
         .wrote("catalogue/b.csv", "another b");
 }
 
+#[test]
+fn the_deployment_from_a_fresh_checkout_sends_only_what_has_changed() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    fs::create_dir(server.root().join("htdocs")).unwrap();
+    server.own_all();
+    let checkout = |index: &str| {
+        shell("ci-deploy", "portolan check deploy.rhai; portolan run deploy.rhai dist \"$FTP_URL\"")
+            .file("dist/index.html", index)
+            .file("dist/css/site.css", "p {}")
+            .file("dist/app.js.map", "{}")
+            .file("summary.md", "")
+            .env("FTP_URL", server.url() + "htdocs")
+            .env("FTP_PASSWORD", RealServer::PASSWORD)
+            .env("FTP_CA", server.ca())
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_OUTPUT", "output.txt")
+            .env("GITHUB_STEP_SUMMARY", "summary.md")
+    };
+    let row = |sent: u8, same: u8| format!("| {sent} | 0 | {same} | 0 |\n");
+    let head = "| sent | removed | unchanged | failed |\n|---|---|---|---|\n";
+    let deploys = |index: &str, sent: u8, same: u8| {
+        let line = format!("{sent} sent, 0 removed, {same} unchanged, 0 failed\n");
+        let ran = checkout(index).run();
+        let report = fs::read_to_string(ran.folder().join("deploy-report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["uploaded"], &report["failed"]), (&sent.into(), &0.into()));
+        ran.stdout(&format!("{line}::notice title=Deployed::{line}"))
+            .any_stderr()
+            .wrote("summary.md", format!("{head}{}", row(sent, same)))
+            .wrote("output.txt", format!("changed={sent}\n"))
+            .any_files();
+    };
+    deploys("<p>one", 2, 0);
+    assert_eq!(server.bytes("htdocs/index.html"), b"<p>one");
+    assert!(!server.root().join("htdocs/app.js.map").exists());
+    // Another folder, another home, new times: as on the next runner.
+    wait::until(Duration::from_millis(1100), || None::<()>);
+    deploys("<p>one", 0, 2);
+    deploys("<p>two", 1, 1);
+    assert_eq!(server.bytes("htdocs/index.html"), b"<p>two");
+}
+
+#[test]
+fn the_files_for_ci_systems_run_the_commands_that_are_tested() {
+    for file in ["github-actions.yml", "gitlab-ci.yml"] {
+        let text = text(&format!("examples/ci-deploy/{file}"));
+        let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
+        let lines = lines.map(|line| line.trim_start_matches("run: "));
+        let ours: Vec<_> = lines.filter(|line| line.starts_with("portolan ")).collect();
+        let wanted = ["portolan check deploy.rhai", "portolan run deploy.rhai dist \"$FTP_URL\""];
+        assert_eq!(ours, wanted, "{file}");
+        assert!(!text.contains('\t'), "{file}: YAML has no tabs");
+    }
+}
+
+#[test]
+fn the_look_before_a_deployment_changes_nothing() {
+    let Some(server) = server(Kind::Proftpd) else { return };
+    server.file("htdocs/old.html", "old");
+    shell("ci-deploy", &commands("ci-deploy"))
+        .file("dist/index.html", "<p>")
+        .file("dist/old.html", "old")
+        .env("FTP_URL", server.url() + "htdocs")
+        .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
+        .env("SSL_CERT_FILE", server.ca())
+        .run()
+        .any_stdout()
+        .any_stderr();
+    assert!(!server.root().join("htdocs/index.html").exists());
+}
+
 fn pickup(server: &RealServer) -> Portolan {
     shell("pickup-and-process", &commands("pickup-and-process"))
         .env("PARTNER_URL", server.url())

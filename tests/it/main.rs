@@ -18,6 +18,7 @@ mod ladder;
 mod limits;
 mod manuals;
 mod memory;
+mod mirror;
 mod mistakes;
 mod nat;
 mod oneliners;

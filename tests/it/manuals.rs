@@ -150,7 +150,9 @@ fn the_scripts_of_the_other_pages_pass_the_check() {
 fn every_link_of_the_pages_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec!["README.md".to_owned()];
-    for folder in ["docs", "examples/nightly-mirror", "examples/pickup-and-process"] {
+    for folder in
+        ["docs", "examples/ci-deploy", "examples/nightly-mirror", "examples/pickup-and-process"]
+    {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if Path::new(&name).extension().is_some_and(|end| end == "md") {

@@ -297,8 +297,10 @@ fn a_mirror_between_the_wrong_sides_or_with_a_wrong_pattern() {
     let sides =
         told(2, &["error: one side must be a URL (ftp://, ftpes:// or ftps://), and none is\n"]);
     line(Portolan::new(), &["mirror", "a", "b"], &sides);
-    let glob =
-        told(2, &["error: cannot read the pattern `[a`: unclosed character class; missing ']'\n"]);
+    let glob = told(
+        2,
+        &["error: cannot read the pattern `[a`: ", "unclosed character class; missing ']'\n"],
+    );
     line(Portolan::new(), &["mirror", "a", "ftp://h/", "--exclude", "[a"], &glob);
     let order =
         told(2, &["error: `put` wants the file first and then the URL: portolan put FILE URL"]);

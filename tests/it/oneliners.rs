@@ -191,9 +191,13 @@ fn a_wrong_password_says_what_to_check() {
 #[test]
 fn a_server_that_is_not_there_may_be_there_later() {
     let port = *free_ports(1).start();
-    Portolan::new().args(["ls", &format!("ftp://127.0.0.1:{port}/")]).run().fails_with(4).stderr(
-        &format!("error: 127.0.0.1: cannot connect to 127.0.0.1:{port}: connection refused\n"),
-    );
+    Portolan::new()
+        .args(["ls", &format!("ftp://127.0.0.1:{port}/")])
+        .run()
+        .fails_with(4)
+        .stderr_has(&format!(
+            "error: 127.0.0.1: cannot connect to 127.0.0.1:{port}: connection refused\nhint: "
+        ));
     let unknown = Portolan::new().args(["ls", "ftp://nobody.invalid/"]).run().fails_with(4);
     unknown.stderr_has("error: nobody.invalid: cannot find the host");
 }

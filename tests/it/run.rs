@@ -286,10 +286,13 @@ fn a_wrong_override_is_told_before_anything_runs() {
             "connect_timeout=5x",
             "error: `connect_timeout` wants a duration such as \"90s\" or \"5m\", got \"5x\"\n",
         ),
-        ("parallel=99", "error: `parallel` wants a whole number from 1 to 32, got 99\n"),
+        (
+            "parallel=99",
+            "error: `parallel` wants a whole number from 1 to 32, or \"auto\", got 99\n",
+        ),
         (
             "port_range=1-2",
-            "error: `port_range` wants ports such as \"50000-50010\", got \"1-2\"\n",
+            "error: `port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"1-2\"\n",
         ),
         ("insecure=maybe", "error: `insecure` wants true or false, got \"maybe\"\n"),
     ] {

@@ -1,8 +1,8 @@
 //! The scripts that we ship: each passes the check, and each is run.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
-use crate::support::program::Portolan;
+use crate::support::{program::Portolan, server::skip};
 
 fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts")
@@ -127,10 +127,55 @@ fn the_demonstration_shows_what_was_tried() {
 }
 
 #[test]
+fn the_gateway_is_planned_anywhere_and_changes_nothing_in_a_rehearsal() {
+    let network = ["192.168.77.0/24", "lo", "lo"];
+    if Command::new("nft").arg("--version").output().is_err() {
+        skip("nft is not here");
+        return;
+    }
+    program("gateway.rhai")
+        .args(["nat", "plan", "gateway.rhai"])
+        .args(network)
+        .run()
+        .fails_with(2)
+        .stdout_has("  + masquerade 192.168.77.0/24 -> lo\n")
+        .stdout_has("  + ftp helper on 21 from lo\n")
+        .any_stdout()
+        .any_stderr();
+    program("gateway.rhai")
+        .args(["rehearse", "gateway.rhai"])
+        .args(network)
+        .run()
+        .succeeds()
+        .stderr_has("would apply ruleset gateway (inet portolan_gateway)")
+        .any_stderr();
+}
+
+#[test]
 fn every_script_is_run_by_a_test_here() {
     let here = include_str!("scripts.rs");
     for entry in fs::read_dir(shipped()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(here.contains(&format!("program(\"{name}\")")), "no test runs scripts/{name}");
     }
+}
+
+#[test]
+fn active_mode_behind_a_router_fetches_a_file() {
+    let arguments = [
+        "rehearse",
+        "active-behind-router.rhai",
+        "ftp://me@ftp.example.com",
+        "/out/a.csv",
+        "a.csv",
+    ];
+    program("active-behind-router.rhai")
+        .file("tree/out/a.csv", "1;2")
+        .env("FTP_PASSWORD", "secret")
+        .args(arguments)
+        .args(["--tree", "tree"])
+        .run()
+        .succeeds()
+        .stdout("a.csv by eprt\n")
+        .any_stderr();
 }

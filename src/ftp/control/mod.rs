@@ -1,5 +1,6 @@
 //! The control connection: one command, one reply, in step, within its time; or it is not used again.
 
+mod ahead;
 mod dial;
 mod resync;
 
@@ -10,9 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
+use self::ahead::Ahead;
+pub use self::ahead::{End, Prepared};
 pub(super) use self::dial::{Line, connect, dial, resolve};
 use super::{
     path::RemotePath,
@@ -82,6 +86,11 @@ impl Command {
         String::from_utf8_lossy(verb).into_owned()
     }
 
+    /// Its bytes on the wire, the line end among them.
+    pub(super) fn length(&self) -> usize {
+        self.0.len() + 2
+    }
+
     /// Whether a 150 or 226 can be the reply to it.
     fn moves_data(&self) -> bool {
         let verb = self.verb().to_ascii_uppercase();
@@ -108,6 +117,8 @@ pub struct Control {
     broken: Option<Fault>,
     /// A final reply that came before the data it speaks of.
     early: Option<Reply>,
+    /// A command that was sent ahead of the end of a transfer.
+    ahead: Option<Ahead>,
     /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
     pub round_trip: Duration,
 }
@@ -159,6 +170,7 @@ impl Control {
             stop: stop.clone(),
             broken: None,
             early: None,
+            ahead: None,
             round_trip: Duration::MAX,
         };
         Ok((control, reply))
@@ -171,7 +183,7 @@ impl Control {
 
     /// The same for a reply that must come in `time`.
     pub async fn ask_within(&mut self, time: Duration, command: &Command) -> Outcome<Reply> {
-        self.usable()?;
+        self.ready().await?;
         let text = command.as_text();
         let started = Instant::now();
         let answer = answer(&mut self.ftp, text);
@@ -187,15 +199,16 @@ impl Control {
     ///
     /// Only for commands without data: they save a round trip each.
     pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ready().await?;
         let mut replies = Vec::with_capacity(commands.len());
         let mut rest = commands;
         while let Some((first, others)) = rest.split_first() {
-            let mut room = BATCH_BYTES_MAX.saturating_sub(first.0.len() + 2);
+            let mut room = BATCH_BYTES_MAX.saturating_sub(first.length());
             let together = others
                 .iter()
                 .take_while(|command| {
-                    let fits = room >= command.0.len() + 2;
-                    room = room.saturating_sub(command.0.len() + 2);
+                    let fits = room >= command.length();
+                    room = room.saturating_sub(command.length());
                     fits
                 })
                 .count();
@@ -249,7 +262,7 @@ impl Control {
         command: &Command,
         other: impl Future<Output = T>,
     ) -> Outcome<Either<T>> {
-        self.usable()?;
+        self.ready().await?;
         let text = command.as_text();
         // The command first: it must be sent before anything is waited for.
         let either = async {
@@ -312,9 +325,37 @@ impl Control {
         self.broken.get_or_insert_with(|| why.clone());
     }
 
+    /// Says goodbye, and does not wait for the answer.
+    pub fn farewell(&mut self) {
+        if self.usable().is_ok() {
+            self.link.lock().with_next = b"QUIT\r\n".to_vec();
+            // The first poll sends it.
+            drop(further(&mut self.ftp).now_or_never());
+        }
+    }
+
     /// Waits for replies at most so long from now on; for farewells.
     pub const fn hurry(&mut self, time: Duration) {
         self.reply_timeout = time;
+    }
+
+    /// Sends `first` and `second` in one packet and gives the reply to the first; that to the second is the next.
+    pub async fn ask_with(
+        &mut self,
+        time: Duration,
+        first: &Command,
+        second: &Command,
+    ) -> Outcome<Reply> {
+        self.ready().await?;
+        self.link.lock().with_next = [second.0.as_slice(), b"\r\n"].concat();
+        let waited = wait(&self.stop, time, answer(&mut self.ftp, first.as_text())).await;
+        self.take(waited, &first.verb())
+    }
+
+    /// Fails where nothing more can be sent, and takes in what is still to come.
+    async fn ready(&mut self) -> Outcome<()> {
+        self.usable()?;
+        self.settle().await
     }
 
     fn usable(&self) -> Outcome<()> {

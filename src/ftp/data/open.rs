@@ -4,24 +4,25 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     Data,
     address::{self, targets},
+    listen::{Post, cannot_listen, listen},
     route::{Step, is_matter_of_mode},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
-        control::{Command, Control, Either, connect},
+        control::{Command, Control, Either, Prepared, connect},
+        door::Door,
         proxy::{Proxy, authority},
         reply::Reply,
         secure::Security,
@@ -40,6 +41,8 @@ pub struct Needs<'a> {
     pub port_range: Option<RangeInclusive<u16>>,
     /// What to announce in active mode, when it is not our own address.
     pub external_address: Option<IpAddr>,
+    /// The way in, where a router or packet filter leaves one.
+    pub door: Option<&'a Door>,
     /// What to connect from in passive mode.
     pub source_address: Option<IpAddr>,
     /// What passive connections go through, to the `host` by its name.
@@ -56,6 +59,10 @@ pub struct Needs<'a> {
     pub idle: Duration,
     /// Where the transfer begins, if not at 0.
     pub offset: u64,
+    /// Whether the step has carried data before, so that EPRT or PORT may go out together with the transfer.
+    pub has_worked: bool,
+    /// Whether the data may go before the server has said that it takes it: the 150 is then still to come.
+    pub is_early: bool,
     /// The signal to stop.
     pub stop: Stop,
 }
@@ -94,6 +101,8 @@ pub struct Opened {
     pub address: String,
     /// Whether it goes where PASV named, and not to the server's own address.
     pub is_elsewhere: bool,
+    /// Whether the server has said that the transfer begins.
+    pub has_begun: bool,
 }
 
 /// Makes a data connection by `step` and starts `command` over it.
@@ -103,8 +112,9 @@ pub async fn open(
     command: &Command,
     needs: &Needs<'_>,
 ) -> Result<Opened, Failure> {
-    let (tcp, address) = if step.is_active() {
-        active(control, step, command, needs).await?
+    let (tcp, address, has_begun) = if step.is_active() {
+        let (tcp, address) = active(control, step, command, needs).await?;
+        (tcp, address, true)
     } else {
         passive(control, step, command, needs).await?
     };
@@ -114,7 +124,7 @@ pub async fn open(
     let data = protect(control, tcp, needs)
         .await
         .map_err(|fault| Failure::of_mode(fault, address.clone()))?;
-    Ok(Opened { data, address, is_elsewhere })
+    Ok(Opened { data, address, is_elsewhere, has_begun })
 }
 
 /// EPSV or PASV; connects first, then sends the command: a blocked port then costs nothing but its time, and the
@@ -124,11 +134,17 @@ async fn passive(
     step: Step,
     command: &Command,
     needs: &Needs<'_>,
-) -> Result<(TcpStream, String), Failure> {
+) -> Result<(TcpStream, String, bool), Failure> {
     let verb = if step == Step::Epsv { "EPSV" } else { "PASV" };
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let asked = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
-    let reply = asked.map_err(of_mode)?;
+    let ahead = control.take_ahead(verb, needs.answer_timeout).await;
+    let asked = if let Some(prepared) = ahead {
+        prepared
+    } else {
+        let reply = control.ask_within(needs.answer_timeout, &Command::bare(verb)).await;
+        reply.map(|reply| Prepared { reply, tcp: None })
+    };
+    let Prepared { reply, tcp: prepared } = asked.map_err(of_mode)?;
     let server = control.peer.ip();
     let named = match (step, reply.code) {
         (Step::Epsv, 229) => reply.extended_passive_port().map(|port| (port, None)),
@@ -139,19 +155,29 @@ async fn passive(
         let message = format!("cannot read the server's \"{}\"", reply.words());
         return Err(of_mode(Fault { code: reply.code, ..Fault::protocol(message) }));
     };
-    let connected = if let Some(proxy) = needs.proxy {
+    let connected = if let Some(tcp) = prepared {
+        Ok((tcp, SocketAddr::new(server, port).to_string()))
+    } else if let Some(proxy) = needs.proxy {
         connect_through(proxy, control.peer, port, needs).await
     } else {
         let targets = named.map_or_else(|| vec![server], |ip| targets(server, ip, needs.address));
         connect_to_first(&targets, port, needs).await
     };
     let (tcp, address) = connected.map_err(|failure| Failure { named, ..failure })?;
+    if needs.is_early && needs.offset == 0 && needs.security.is_none() {
+        let sent = control.ask_or(command, std::future::ready(())).await;
+        return match sent.map_err(|fault| Failure::of_transfer(fault, address.clone()))? {
+            Either::Other(()) => Ok((tcp, address, false)),
+            Either::Reply(reply) if reply.is_preliminary() => Ok((tcp, address, true)),
+            Either::Reply(reply) => Err(refused(&reply, address)),
+        };
+    }
     let start = async {
         restart(control, needs.offset).await?;
         control.ask(command).await
     };
     let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
-    if reply.is_preliminary() { Ok((tcp, address)) } else { Err(refused(&reply, address)) }
+    if reply.is_preliminary() { Ok((tcp, address, true)) } else { Err(refused(&reply, address)) }
 }
 
 /// A connection with the first of `targets` that takes it, and where it goes.
@@ -226,27 +252,69 @@ async fn active(
 ) -> Result<(TcpStream, String), Failure> {
     let ours = control.local.ip().to_canonical();
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let listener = listen(ours, needs.port_range.clone()).map_err(of_mode)?;
-    let port = listener.local_addr().map_err(|error| of_mode(cannot_listen(&error)))?.port();
-    let announced = SocketAddr::new(needs.external_address.unwrap_or(ours), port);
+    let Post { listener, announced } = listen(ours, needs).map_err(of_mode)?;
     let failed = |fault| Failure::of_mode(fault, announced.to_string());
-    // No answer is about the command: its twin may fare better, on a listener of its own.
-    let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
-    asked.map_err(of_mode)?.done().map_err(failed)?;
     let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
-    restart(control, needs.offset).await.map_err(of_transfer)?;
-    let tcp = join(control, command, &listener, needs, announced).await?;
+    let sent = if needs.has_worked && needs.offset == 0 {
+        announce_with(control, &announce(step, announced), command, needs).await?
+    } else {
+        // No answer is about the command: its twin may fare better, on a listener of its own.
+        let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
+        asked.map_err(of_mode)?.done().map_err(failed)?;
+        restart(control, needs.offset).await.map_err(of_transfer)?;
+        Sent::Nothing
+    };
+    let tcp = join(control, command, sent, (&listener, announced), needs).await?;
     tcp.set_nodelay(true).map_err(|error| failed(cannot_listen(&error)))?;
     Ok((tcp, announced.to_string()))
+}
+
+/// How far a transfer in active mode has come when its connection is awaited.
+enum Sent {
+    /// The command is still to be sent.
+    Nothing,
+    /// It is on its way.
+    Command,
+    /// Its 150 is here.
+    Begun,
+}
+
+/// Sends EPRT or PORT and the transfer command in one packet, which saves a round trip. Only where the step has
+/// worked before: a server that refuses the first may take the second for a connection to nowhere.
+async fn announce_with(
+    control: &mut Control,
+    announcement: &Command,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<Sent, Failure> {
+    let of_mode = |fault| Failure::of_mode(fault, String::new());
+    let begun = |fault| Failure { has_begun: true, ..of_mode(fault) };
+    let time = needs.answer_timeout;
+    let first = control.ask_with(time, announcement, command).await.map_err(begun)?;
+    if first.is_done() {
+        return Ok(Sent::Command);
+    }
+    let second = control.next_reply(time, &command.verb()).await.map_err(begun)?;
+    match (first.is_preliminary(), second.is_done()) {
+        // pyftpdlib answers PORT when it has connected, and the transfer before that (measured).
+        (true, true) => Ok(Sent::Begun),
+        (false, false) if !second.is_preliminary() => Err(of_mode(first.fault())),
+        _ => {
+            let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
+            let fault = Fault::protocol(format!("{} was answered by {said}", announcement.verb()));
+            control.give_up(&fault);
+            Err(begun(fault))
+        }
+    }
 }
 
 /// The connection that `command` makes the server open.
 async fn join(
     control: &mut Control,
     command: &Command,
-    listener: &TcpListener,
+    sent: Sent,
+    (listener, announced): (&TcpListener, SocketAddr),
     needs: &Needs<'_>,
-    announced: SocketAddr,
 ) -> Result<TcpStream, Failure> {
     let address = announced.to_string();
     let peer = control.peer.ip().to_canonical();
@@ -258,16 +326,19 @@ async fn join(
         }
     };
     tokio::pin!(awaited);
-    let first = control.ask_or(command, &mut awaited).await;
-    let first = first.map_err(|fault| out_of_step(control, fault, address.clone()))?;
-    let (tcp, reply) = match first {
-        Either::Other(tcp) => (Some(tcp), None),
-        Either::Reply(reply) => (None, Some(reply)),
+    let first = match sent {
+        Sent::Nothing => Some(control.ask_or(command, &mut awaited).await),
+        Sent::Command => Some(control.reply_or(needs.idle, &command.verb(), &mut awaited).await),
+        Sent::Begun => None,
     };
-    if let Some(reply) = reply {
-        if !reply.is_preliminary() {
-            return Err(refused(&reply, address));
-        }
+    let first = first.transpose();
+    let first = first.map_err(|fault| out_of_step(control, fault, address.clone()))?;
+    if let Some(Either::Reply(reply)) = &first
+        && !reply.is_preliminary()
+    {
+        return Err(refused(reply, address));
+    }
+    let Some(Either::Other(tcp)) = first else {
         // The 150 is here; the connection or a 425 is not.
         let time = needs.open_timeout + Duration::from_secs(1);
         let next = control.reply_or(time, &command.verb(), &mut awaited).await;
@@ -280,15 +351,8 @@ async fn join(
             Either::Reply(reply) => Err(refused(&reply, address)),
             Either::Other(tcp) => tcp.map_err(|fault| out_of_step(control, fault, address)),
         };
-    }
-    let tcp = match tcp {
-        Some(Ok(tcp)) => tcp,
-        Some(Err(fault)) => return Err(out_of_step(control, fault, address)),
-        None => {
-            let fault = never_came(announced, needs.open_timeout);
-            return Err(out_of_step(control, fault, address));
-        }
     };
+    let tcp = tcp.map_err(|fault| out_of_step(control, fault, address.clone()))?;
     let reply = control.next_reply(needs.idle, &command.verb()).await;
     let reply = reply.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
     if reply.is_preliminary() { Ok(tcp) } else { Err(refused(&reply, address)) }
@@ -345,41 +409,6 @@ async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
         tracing::warn!(target: "portolan::data", "turned away a connection from {from}");
     }
     Err(io::Error::other("too many connections from strangers"))
-}
-
-/// Listens on the next free port of `range`. In turn, not lowest first: a server that connects from port 20 cannot
-/// come to the same port again so soon (Pure-FTPd: 425, measured).
-fn listen(ours: IpAddr, range: Option<RangeInclusive<u16>>) -> Outcome<TcpListener> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let ports: Vec<u16> = range.clone().map_or_else(|| vec![0], Iterator::collect);
-    let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
-    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
-    for port in ports.iter().cycle().skip(first).take(ports.len()) {
-        match bind(SocketAddr::new(ours, *port)) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    let fault = cannot_listen(&last);
-    Err(match range {
-        Some(range) => {
-            let (first, end) = (range.start(), range.end());
-            let message = format!("no free port in {first}-{end} to listen on: {last}");
-            Fault { message, ..fault }
-        }
-        None => fault,
-    })
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(8)
-}
-
-fn cannot_listen(error: &io::Error) -> Fault {
-    Fault::new(Kind::DataConnection, Side::Here, format!("cannot listen for the server: {error}"))
 }
 
 /// Wraps the connection in TLS where data is protected, as a client in either mode (RFC 4217, 7).

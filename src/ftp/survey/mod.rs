@@ -308,6 +308,8 @@ impl<'a> Probe<'a> {
             clock: outer.clock.clone(),
             // What is under test is looked at, not remembered.
             memory: None,
+            doors: outer.doors.clone(),
+            paces: outer.paces.clone(),
             bases: None,
         };
         Self { site, options, outer, inner }
@@ -325,12 +327,12 @@ impl<'a> Probe<'a> {
         let reached: Vec<SocketAddr> = reached.map(|address| address.address).collect();
         let Some(first) = reached.first().copied() else { return Ok(()) };
         for door in self.knock(first, survey).await? {
-            self.visit(door, survey).await?;
+            Box::pin(self.visit(door, survey)).await?;
         }
         let other = reached.iter().find(|address| address.is_ipv6() != first.is_ipv6());
         if let (Some(address), Some(like)) = (other, best_door(survey).cloned()) {
             let address = SocketAddr::new(address.ip(), like.address.port());
-            self.visit(Door { address, ..like }, survey).await?;
+            Box::pin(self.visit(Door { address, ..like }, survey)).await?;
         }
         match best_door(survey).cloned() {
             Some(door) => self.crowd(&door, survey).await,

@@ -89,8 +89,8 @@ impl Probe<'_> {
         is_stored: bool,
         survey: &mut Survey,
     ) {
-        let is_gone = match session.sweep(name).await {
-            Some(reply) if reply.is_done() => true,
+        let is_gone = match session.sweep(&[name]).await {
+            Some(replies) if replies.iter().all(Reply::is_done) => true,
             // A failed upload leaves a part of the file, or nothing.
             Some(_) if !is_stored => !matches!(session.size_of(name).await, Ok(Some(_))),
             Some(_) => false,

@@ -1,14 +1,16 @@
 //! The bytes of one transfer, and the reply that ends it: both must be good.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Give, Moved, Take};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
-        control::Command,
+        control::{Command, End},
         data::{Data, route::is_matter_of_mode},
+        pace::Pace,
         path::RemotePath,
+        reply::Reply,
         session::Session,
     },
     limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT},
@@ -23,13 +25,13 @@ impl Session {
         size: Option<u64>,
     ) -> Outcome<Moved> {
         let (id, started) = self.begin(Verb::Download, remote, size);
-        let mut result = self.fetch_once(remote, sink, size, id).await;
+        let mut result = self.fetch_once(remote, sink, size, Some(id)).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
             self.renew_with_tls12().await?;
             sink.restart()?;
-            result = self.fetch_once(remote, sink, size, id).await;
+            result = self.fetch_once(remote, sink, size, Some(id)).await;
         }
         let result = match result {
             Ok(bytes) => Ok((bytes, size.is_some())),
@@ -38,20 +40,22 @@ impl Session {
         self.end(id, started, remote, result)
     }
 
-    async fn fetch_once(
+    /// One try; without an `id` nobody is told of it. Gives the number of bytes that came.
+    pub(super) async fn fetch_once(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl Take,
         size: Option<u64>,
-        id: TransferId,
+        id: Option<TransferId>,
     ) -> Outcome<u64> {
-        let opened = self.open_data(&Command::path("RETR", remote), 0).await?;
+        let offset = sink.offset();
+        let opened = self.open_data(&Command::path("RETR", remote), offset).await?;
         let mut data = opened.data;
-        let mut buffer = self.take_buffer();
-        let mut bytes = 0_u64;
+        let (mut buffer, piece) = (self.take_buffer(), self.piece());
+        let mut bytes = offset;
         let copy = async {
             loop {
-                let count = data.read(&mut buffer).await?;
+                let count = data.read(buffer.get_mut(..piece).unwrap_or_default()).await?;
                 if count == 0 {
                     return Ok(());
                 }
@@ -64,7 +68,10 @@ impl Session {
                     );
                     return Err(Fault::new(Kind::Protocol, Side::Server, message));
                 }
-                self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                if let Some(id) = id {
+                    self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                }
+                self.keep_step(count).await?;
             }
         };
         let copied = copy.await;
@@ -72,12 +79,13 @@ impl Session {
         self.conclude("RETR", data, copied, bytes).await?;
         match size {
             Some(size) if size != bytes => {
+                self.way.manners.doubt("RETR");
                 let message = format!(
                     "only {bytes} of {size} bytes came, though the server said all was well"
                 );
                 Err(Fault::new(Kind::DataConnection, Side::Server, message))
             }
-            _ => Ok(bytes),
+            _ => Ok(bytes - offset),
         }
     }
 
@@ -109,37 +117,53 @@ impl Session {
         id: TransferId,
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
-        let mut data = opened.data;
-        let mut buffer = self.take_buffer();
+        let (mut data, has_begun) = (opened.data, opened.has_begun);
+        let (mut buffer, piece) = (self.take_buffer(), self.piece());
         let mut bytes = 0_u64;
         let copy = async {
             loop {
-                let count = source.give(&mut buffer)?;
+                let count = source.give(buffer.get_mut(..piece).unwrap_or_default())?;
                 if count == 0 {
                     return Ok(());
                 }
                 data.write_all(buffer.get(..count).unwrap_or_default()).await?;
                 bytes += count as u64;
                 self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                self.keep_step(count).await?;
             }
         };
         let copied = copy.await;
         self.buffer = buffer;
-        match copied {
-            Ok(()) => {
-                let ended = data.finish().await;
-                self.final_reply(verb, ended, bytes).await?;
-                Ok(bytes)
-            }
+        let copied = match copied {
+            Ok(()) => data.finish().await,
             Err(fault) => {
-                self.conclude(verb, data, Err(fault), bytes).await?;
-                Ok(bytes)
+                drop(data);
+                Err(fault)
             }
+        };
+        let ended = self.final_reply((verb, has_begun), copied, bytes).await;
+        if !has_begun && ended.is_err() {
+            self.way.manners.doubt(verb);
+        }
+        ended.map(|()| bytes)
+    }
+
+    /// How many bytes to move at once: all that there is room for, or what the paces say.
+    pub(super) fn piece(&self) -> usize {
+        self.paces.iter().flatten().map(Pace::piece).min().unwrap_or(COPY_BYTES)
+    }
+
+    /// Waits as long as the paces say after `bytes` have moved.
+    pub(super) async fn keep_step(&self, bytes: usize) -> Outcome<()> {
+        let waits = self.paces.iter().flatten().map(|pace| pace.wait_after(bytes, Instant::now()));
+        match waits.max() {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => self.context.stop.race(tokio::time::sleep(wait)).await,
         }
     }
 
     /// The session's own buffer: to make and clear another one for each small file costs more than the file.
-    fn take_buffer(&mut self) -> Vec<u8> {
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
         let buffer = std::mem::take(&mut self.buffer);
         if buffer.is_empty() { vec![0; COPY_BYTES] } else { buffer }
     }
@@ -153,11 +177,17 @@ impl Session {
         bytes: u64,
     ) -> Outcome<()> {
         drop(data);
-        self.final_reply(verb, copied, bytes).await
+        self.final_reply((verb, true), copied, bytes).await
     }
 
-    /// The final reply joined with what happened to the data: both must be good.
-    async fn final_reply(&mut self, verb: &str, copied: Outcome<()>, bytes: u64) -> Outcome<()> {
+    /// The final reply joined with what happened to the data: both must be good. The reply that says that the transfer
+    /// begins comes before it, unless it `has_begun`.
+    async fn final_reply(
+        &mut self,
+        (verb, has_begun): (&str, bool),
+        copied: Outcome<()>,
+        bytes: u64,
+    ) -> Outcome<()> {
         if let Err(fault) = &copied
             && (fault.side != Side::Network || self.context.stop.is_set())
         {
@@ -174,7 +204,8 @@ impl Session {
         let time = self.site.reply_timeout * FINAL_REPLY_FACTOR;
         let time = time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
         let time = if copied.is_ok() { time } else { self.site.reply_timeout.min(time) };
-        let reply = match (self.control.next_reply(time, verb).await, copied) {
+        let ended = self.last_reply((verb, has_begun), time, copied.is_ok()).await;
+        let reply = match (ended, copied) {
             (_, Err(fault)) if self.control.broken().is_some() => return Err(fault),
             (Err(fault), _) => return Err(fault),
             (Ok(reply), Err(fault)) => {
@@ -187,6 +218,29 @@ impl Session {
             (Ok(reply), Ok(())) => reply,
         };
         reply.done().map(drop)
+    }
+
+    /// The reply that ends a transfer; the way of the next one is prepared meanwhile, where all went well and the
+    /// server bears it.
+    async fn last_reply(
+        &mut self,
+        (verb, has_begun): (&str, bool),
+        time: Duration,
+        is_good: bool,
+    ) -> Outcome<Reply> {
+        let Some(ahead) = self.ahead(verb).filter(|_| is_good) else {
+            let reply = self.control.next_reply(time, verb).await?;
+            if has_begun || !reply.is_preliminary() {
+                return Ok(reply);
+            }
+            return self.control.next_reply(time, verb).await;
+        };
+        let ended = self.control.end_and_ask(time, (verb, has_begun), ahead).await;
+        match &ended {
+            Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
+            _ => self.way.manners.doubt(verb),
+        }
+        ended.map(|end| end.reply)
     }
 
     /// Whether a transfer failed as it does where the server wants TLS sessions resumed and we had no ticket left.

@@ -11,6 +11,10 @@ pub trait Take {
     fn take(&mut self, bytes: &[u8]) -> Outcome<()>;
     /// Forgets what was taken, for another try.
     fn restart(&mut self) -> Outcome<()>;
+    /// At which byte of the file it begins.
+    fn offset(&self) -> u64 {
+        0
+    }
 }
 
 /// Where uploaded bytes come from.

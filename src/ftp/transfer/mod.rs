@@ -3,24 +3,29 @@
 //! The final name holds the old bytes or the new bytes, never anything else, and a transfer is called done only when
 //! the final reply has come *and* the size agrees. Where the server cannot tell a size, the result says unverified.
 
+mod aside;
 mod bytes;
 mod ends;
 mod place;
+mod resume;
+mod segments;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub use self::aside::Aside;
 pub use self::ends::{Give, Kept, Take, Text};
 use super::{
     control::Command,
     listing::{Modified, parse_time_val},
     path::RemotePath,
+    reply::Reply,
     session::Session,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, temporary_name},
+    files::{Landing, Reading},
     observe::{Event, TransferId, Verb, visible::visible},
 };
 
@@ -38,7 +43,7 @@ pub struct Moved {
 }
 
 /// What is known of a remote file before it is fetched.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Known {
     /// Its size in bytes.
     pub size: Option<u64>,
@@ -75,6 +80,39 @@ impl Session {
         Ok(kept.bytes)
     }
 
+    /// Fetches `remote` and gives its bytes to `sink` alone. They must be `size` many, where that is known.
+    pub async fn read_through(
+        &mut self,
+        remote: &RemotePath,
+        sink: &mut impl Take,
+        size: Option<u64>,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        self.fetch(&remote, sink, size).await
+    }
+
+    /// Sizes and times of `files`, as far as the server tells, in as few round trips as the commands fit into.
+    pub async fn facts(
+        &mut self,
+        files: &[RemotePath],
+    ) -> Outcome<Vec<(Option<u64>, Option<Modified>)>> {
+        let files: Vec<_> = files.iter().map(|file| self.absolute(file)).collect::<Outcome<_>>()?;
+        let both = |file| [Command::path("SIZE", file), Command::path("MDTM", file)];
+        let commands: Vec<_> = files.iter().flat_map(both).collect();
+        let replies = self.ask_all(&commands).await?;
+        let told = |reply: &Reply| (reply.code == 213).then(|| reply.clone());
+        let facts = replies.chunks_exact(2).map(|pair| match pair {
+            [size, time] => {
+                let time =
+                    told(time).and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+                let size = told(size).and_then(|reply| reply.number());
+                (size, time.map(|(time, precision)| Modified::Utc(time, precision)))
+            }
+            _ => (None, None),
+        });
+        Ok(facts.collect())
+    }
+
     /// Sends a file of this machine to `remote`, with its time if `keep_time` is set.
     pub async fn upload_file(
         &mut self,
@@ -95,36 +133,9 @@ impl Session {
         modified: Option<Timestamp>,
         remote: &RemotePath,
     ) -> Outcome<Moved> {
-        let remote = self.absolute(remote)?;
-        let mut temporary = remote.parent().join(temporary_name().as_bytes())?;
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
-        let mut time = None;
-        let work = async {
-            let mut sent = self.store("STOR", &temporary, source, id).await;
-            if sent.is_err() && self.way.wants_another_name() {
-                self.sweep(&temporary).await;
-                temporary = remote.parent().join(temporary_name().as_bytes())?;
-                source.restart()?;
-                sent = self.store("STOR", &temporary, source, id).await;
-            }
-            let sent = sent?;
-            source.check()?;
-            if sent != size {
-                let message = format!("{sent} bytes were read where {size} were expected");
-                return Err(Fault::new(Kind::Local, Side::Here, message));
-            }
-            let verified;
-            (verified, time) = self.verify(&temporary, size, modified).await?;
-            self.put_in_place(&temporary, &remote).await?;
-            self.see_name(&remote).await?;
-            Ok((sent, verified))
-        };
-        let result = work.await;
-        if result.is_err() {
-            self.sweep(&temporary).await;
-        }
-        let moved = self.end(id, started, &remote, result)?;
-        Ok(Moved { modified: time, ..moved })
+        let aside = self.put_aside(source, size, modified, remote).await?;
+        let ended = self.put_in_place(vec![aside]).await.pop();
+        ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
     }
 
     /// Appends `source` to `remote`.
@@ -195,12 +206,14 @@ impl Session {
                 self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
                 Ok(Moved { bytes, verified, took, modified: None })
             }
-            Err(fault) => {
-                let fault = fault.at(path.to_string()).on(&self.site.host);
-                self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
-                Err(fault)
-            }
+            Err(fault) => Err(self.failed(id, path, fault)),
         }
+    }
+
+    fn failed(&self, id: TransferId, path: &RemotePath, fault: Fault) -> Fault {
+        let fault = fault.at(path.to_string()).on(&self.site.host);
+        self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
+        fault
     }
 }
 

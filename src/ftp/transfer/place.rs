@@ -1,53 +1,15 @@
-//! From a temporary name to the final one: the size is seen to agree, then the file is renamed.
+//! From a temporary name to the final one, and what is left of a temporary name that is not wanted any more.
 
 use jiff::Timestamp;
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
-    ftp::{
-        control::Command,
-        listing::{Modified, parse_time_val, time_val},
-        path::RemotePath,
-        reply::Reply,
-        session::Session,
-    },
+    ftp::{control::Command, listing::time_val, path::RemotePath, reply::Reply, session::Session},
     limits::SWEEP_TIME_MAX,
 };
 
 impl Session {
-    /// Whether the server has all of `size` bytes under the temporary name, and the time of it there, which is
-    /// `modified` where it can be set.
-    pub(super) async fn verify(
-        &mut self,
-        temporary: &RemotePath,
-        size: u64,
-        modified: Option<Timestamp>,
-    ) -> Outcome<(bool, Option<Modified>)> {
-        let mut commands = vec![Command::path("SIZE", temporary)];
-        if let Some(time) = modified {
-            commands.push(self.time_command(temporary, time)?);
-        }
-        commands.push(Command::path("MDTM", temporary));
-        let replies = self.ask_all(&commands).await?;
-        let time = replies.last().filter(|reply| reply.code == 213);
-        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
-        let time = time.map(|(time, precision)| Modified::Utc(time, precision));
-        let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
-        let told = match told {
-            Some(told) => Some(told),
-            None => self.find_in_folder(temporary).await?.and_then(|entry| entry.size),
-        };
-        match told {
-            Some(told) if told != size => {
-                let message =
-                    format!("the server has {told} of {size} bytes, though it said all was well");
-                Err(Fault::new(Kind::DataConnection, Side::Server, message))
-            }
-            told => Ok((told.is_some(), time)),
-        }
-    }
-
     /// MFMT where the server has it (RFC draft-somers-ftp-mfxx); else MDTM with a time, which sets it on vsftpd and
     /// is refused elsewhere.
     pub(in crate::ftp) fn time_command(
@@ -75,7 +37,7 @@ impl Session {
 
     /// Renames `temporary` to `remote`. Where the server renames over nothing, the old file goes aside first, and
     /// comes back if the second step fails.
-    pub(super) async fn put_in_place(
+    pub(super) async fn rename_over(
         &mut self,
         temporary: &RemotePath,
         remote: &RemotePath,
@@ -106,40 +68,51 @@ impl Session {
         from: &RemotePath,
         to: &RemotePath,
     ) -> Outcome<()> {
-        let commands = [Command::path("RNFR", from), Command::path("RNTO", to)];
-        let replies = self.ask_all(&commands).await?;
-        let [named, renamed] = replies.as_slice() else {
-            return Err(Fault::protocol("two commands, not two replies"));
-        };
-        if !named.is_halfway() {
-            return Err(named.fault());
-        }
-        renamed.clone().done().map(drop)
+        let replies = self.ask_all(&rename(from, to)).await?;
+        renamed(&replies)
     }
 
-    /// Removes our temporary file after a failure, if the server still listens, and gives its answer. After the signal
-    /// to stop there is time for that only where the server answers at once.
-    pub(in crate::ftp) async fn sweep(&mut self, temporary: &RemotePath) -> Option<Reply> {
-        let dele = Command::path("DELE", temporary);
+    /// Removes temporary files of ours after a failure, if the server still listens, and gives its answers. After the
+    /// signal to stop there is time for that only where the server answers at once.
+    pub(in crate::ftp) async fn sweep(&mut self, temporary: &[&RemotePath]) -> Option<Vec<Reply>> {
+        let commands: Vec<_> = temporary.iter().map(|path| Command::path("DELE", path)).collect();
         let swept = if self.context.stop.is_set() {
             self.control.reprieve(SWEEP_TIME_MAX);
             self.control.resync(SWEEP_TIME_MAX / 2).await;
-            let swept = self.control.ask(&dele).await;
+            let swept = self.control.ask_all(&commands).await;
             self.control.give_up(&Fault::new(Kind::Interrupted, Side::Here, "interrupted"));
             swept
         } else {
-            self.ask(&dele).await
+            self.ask_all(&commands).await
         };
         match swept {
-            Ok(reply) => {
-                tracing::debug!(target: "portolan", "sweeping: {}", reply.words());
-                Some(reply)
+            Ok(replies) => {
+                for reply in &replies {
+                    tracing::debug!(target: "portolan", "sweeping: {}", reply.words());
+                }
+                Some(replies)
             }
             Err(fault) => {
-                let text = format!("{temporary} may be left on the server: {fault}");
-                self.context.observer.warn(text);
+                for path in temporary {
+                    let text = format!("{path} may be left on the server: {fault}");
+                    self.context.observer.warn(text);
+                }
                 None
             }
         }
+    }
+}
+
+/// RNFR and RNTO: one step (RFC 959, 4.1.3).
+pub(super) fn rename(from: &RemotePath, to: &RemotePath) -> [Command; 2] {
+    [Command::path("RNFR", from), Command::path("RNTO", to)]
+}
+
+/// What the replies to [`rename`] say.
+pub(super) fn renamed(replies: &[Reply]) -> Outcome<()> {
+    match replies {
+        [named, _] if !named.is_halfway() => Err(named.fault()),
+        [_, renamed] => renamed.clone().done().map(drop),
+        _ => Err(Fault::protocol("two commands, not two replies")),
     }
 }

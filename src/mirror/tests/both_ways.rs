@@ -230,8 +230,8 @@ async fn newer_files_of_the_target_stay_if_asked_for() {
 #[tokio::test]
 async fn options_that_cannot_be_are_refused_before_anything_is_asked_of_the_server() {
     let bench = Bench::new(&[]);
-    let rules = Rules { compare: Compare::Checksum, ..Rules::default() };
-    assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Unsupported);
+    let rules = Rules { trust_state: true, compare: Compare::Size, ..Rules::default() };
+    assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Invalid);
     for parallel in [0, 33] {
         let rules = Rules { parallel, ..Rules::default() };
         assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Invalid);

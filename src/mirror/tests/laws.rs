@@ -69,7 +69,8 @@ fn survey(tree: Tree) -> Survey {
 
 fn plan_of(source: &Tree, target: &Tree, rules: &Rules) -> Option<Plan> {
     let (local, direction) = (PathBuf::from("/here"), Direction::Up);
-    let heading = Heading { direction, local, remote: remote("/in"), keeps_times: true };
+    let (remote, server) = (remote("/in"), String::new());
+    let heading = Heading { direction, local, remote, keeps_times: true, server };
     plan(&survey(source.clone()), &survey(target.clone()), None, heading, rules.clone()).ok()
 }
 

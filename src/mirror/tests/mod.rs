@@ -1,10 +1,13 @@
 //! Mirrors against the embedded server, and laws of plans.
 
 mod both_ways;
+mod crowd;
 mod faults;
 mod guards;
 mod hostile;
 mod laws;
+mod options;
+mod state;
 mod table;
 mod three;
 

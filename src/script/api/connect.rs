@@ -54,6 +54,9 @@ pub mod functions {
     /// - `mode`: "auto" (what worked last, else passive), "active", "passive" or "race"; `fallback` (true): try the
     ///   other
     /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
+    /// - `map_ports` ("off"): "auto" asks the home router for the ports by itself, when active mode is tried from a
+    ///   private address with a server outside; without `port_range` any free ports will do. What cannot be had is said,
+    ///   and the session goes on without
     /// - `source_address`: the address to connect from
     /// - `proxy`: `"socks5://[user:password@]host[:1080]"` or `"http://[user:password@]host[:8080]"`; it carries every
     ///   connection of the session, in passive mode, and looks up the server's name. `secret("NAME")` gives one that
@@ -63,7 +66,8 @@ pub mod functions {
     ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
     /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
     /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
-    /// - `parallel`: sessions that a mirror may use
+    /// - `parallel`: sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and from the host,
+    ///   in all sessions of the run together, such as `"2MiB"`
     ///
     /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
     /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.

@@ -97,7 +97,14 @@ fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied
     for warning in &plan.warnings {
         run.context.observer.warn_once(format!("ruleset {}: {}", plan.ruleset, warning.words()));
     }
-    machine.apply(&plan, &order, &*ledger, run.context.clock.now())
+    let done = machine.apply(&plan, &order, &*ledger, run.context.clock.now())?;
+    let how = match done.trial_until {
+        _ if !done.changed => "unchanged".to_owned(),
+        Some(until) => format!("on trial until {until}"),
+        None => "applied".to_owned(),
+    };
+    run.say(Level::Info, format!("ruleset {}: {how}", plan.ruleset));
+    Ok(done)
 }
 
 fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> RhaiResultOf<Map> {

@@ -92,6 +92,12 @@ pub mod functions {
         report.plan.iter().cloned().map(Dynamic::from).collect()
     }
 
+    /// What has changed in the target since the last run: an array of lines.
+    #[rhai_fn(get = "drift", pure)]
+    pub fn drift(report: &mut Report) -> Array {
+        report.drift.iter().cloned().map(Dynamic::from).collect()
+    }
+
     /// The way that carried the data: "epsv", "pasv", "eprt" or "port".
     #[rhai_fn(get = "route", pure)]
     pub fn route(report: &mut Report) -> ImmutableString {

@@ -3,14 +3,15 @@
 use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
-    fault::Outcome,
+    fault::{Fault, Outcome},
     files::{Landing, Reading},
     ftp::{
+        pace::Pace,
         path::RemotePath,
         session::Session,
-        transfer::{Known, Moved, Text},
+        transfer::{Moved, Text},
     },
-    limits::READ_BYTES_MAX,
+    limits::{PARALLEL_MAX, READ_BYTES_MAX},
     mirror::report::Report,
     script::{
         options::TRANSFER,
@@ -21,17 +22,38 @@ use crate::{
     },
 };
 
-/// Whether the file's time goes with it; the other options are not there yet.
-fn keeps_time(options: &Map, what: &str) -> Outcome<bool> {
+/// How a script wants a transfer to be.
+struct Wishes {
+    /// Whether the file's time goes with it.
+    keep_time: bool,
+    /// Whether it goes on where an earlier try broke off.
+    resume: bool,
+    /// Bytes per second.
+    pace: Option<Pace>,
+    /// Sessions that fetch a piece of it each.
+    segments: u16,
+}
+
+fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
     let options = Options::new(options, what, TRANSFER)?;
-    options.not_yet(&["resume", "rate_limit"])?;
     options.flag("verify")?;
-    Ok(options.flag("preserve_times")?.unwrap_or(true))
+    let segments = options.number("segments", 1, PARALLEL_MAX.into())?;
+    let wishes = Wishes {
+        keep_time: options.flag("preserve_times")?.unwrap_or(true),
+        resume: options.flag("resume")?.unwrap_or(false),
+        pace: options.rate("rate_limit")?.map(Pace::new),
+        segments: segments.and_then(|count| u16::try_from(count).ok()).unwrap_or(1),
+    };
+    if wishes.segments > 1 && (wishes.resume || what == "put") {
+        let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
+        return Err(Fault::invalid(format!("`segments` is for one large download; {with}")));
+    }
+    Ok(wishes)
 }
 
 /// Reads `options` as `get` and `put` do, without a transfer.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
-    keeps_time(options, "a transfer").map(drop)
+    wishes(options, "a transfer").map(drop)
 }
 
 /// The path of a file here: `local` itself, or the remote name in it where it is a folder.
@@ -53,9 +75,18 @@ async fn get_file(
     local: &str,
     options: &Map,
 ) -> Outcome<Moved> {
-    let keep_time = keeps_time(options, "get")?;
-    let landing = Landing::begin(landing_path(run, local, remote)?)?;
-    session.download(remote, landing, Known::default(), keep_time).await
+    let Wishes { keep_time, resume, pace, segments } = wishes(options, "get")?;
+    let path = landing_path(run, local, remote)?;
+    session.keep_pace(pace);
+    let moved = if resume {
+        let begin = |lasting: Option<&str>| Landing::begin_as(&path, lasting);
+        session.download_on(remote, begin, keep_time).await
+    } else {
+        let landing = Landing::begin(&path)?;
+        session.download_in_segments(remote, landing, segments, keep_time).await
+    };
+    session.keep_pace(None);
+    moved
 }
 
 /// The name of a file there: `remote` itself, or the local name in it where it ends with a slash.
@@ -74,10 +105,17 @@ async fn put_file(
     remote: RemotePath,
     options: &Map,
 ) -> Outcome<Moved> {
-    let keep_time = keeps_time(options, "put")?;
+    let Wishes { keep_time, resume, pace, .. } = wishes(options, "put")?;
     let remote = target(local, remote)?;
     let reading = Reading::open(run.readable(local)?)?;
-    session.upload_file(reading, &remote, keep_time).await
+    session.keep_pace(pace);
+    let moved = if resume {
+        session.upload_on(reading, &remote, keep_time).await
+    } else {
+        session.upload_file(reading, &remote, keep_time).await
+    };
+    session.keep_pace(None);
+    moved
 }
 
 /// What one transfer did, as the report of a mirror of one file.
@@ -110,7 +148,9 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: with `preserve_times` (true) the file gets the server's time.
+    /// The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
+    /// goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
+    /// second, such as `"500KiB"`; `segments` (1) is the number of sessions that fetch a piece of a large file each.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -150,7 +190,8 @@ pub mod functions {
     }
 
     /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
-    /// server can set it.
+    /// server can set it; with `resume` (false) it goes on where an earlier try of the same file broke off;
+    /// `rate_limit` is in bytes per second, such as `"500KiB"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -184,8 +225,7 @@ pub mod functions {
     ) -> RhaiResultOf<String> {
         let bytes = read_blob(ctx, site, remote)?;
         String::from_utf8(bytes).map_err(|_| {
-            let fault =
-                crate::fault::Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
+            let fault = Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
             crate::script::raise::raised(fault.at(remote), Position::NONE)
         })
     }

@@ -7,60 +7,18 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 use crate::{
     fault::Outcome,
     ftp::session::Session,
-    limits::{ENTRIES_MAX, PARALLEL_MAX},
-    mirror::{self, Compare, OnConflict, Plan as Steps, Rules, report::Report},
+    mirror::{self, Plan as Steps, Rules, report::Report},
     script::{
-        options::MIRROR,
+        api::mirroring::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::Run,
-        value::Options,
     },
 };
 
-/// Reads `options` as a mirror does, without one.
-pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
-    read(options, "a mirror", 1).map(drop)
-}
-
 /// The rules that the options of `what` make, and whether to do nothing.
 fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)> {
-    read(options, what, session.site().parallel)
-}
-
-fn read(options: &Map, what: &str, parallel: u16) -> Outcome<(Rules, bool)> {
-    let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["trash", "staged", "resume", "follow_links", "rate_limit"])?;
-    options.flag("verify")?;
-    let usual = Rules { parallel, ..Rules::default() };
-    let compare = [
-        ("auto", Compare::Auto),
-        ("size", Compare::Size),
-        ("size_time", Compare::SizeTime),
-        ("checksum", Compare::Checksum),
-    ];
-    let on_conflict = [
-        ("source", OnConflict::Source),
-        ("keep", OnConflict::Keep),
-        ("newer", OnConflict::Newer),
-        ("fail", OnConflict::Fail),
-    ];
-    let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
-    let parallel = options.number("parallel", 1, PARALLEL_MAX.into())?;
-    let rules = Rules {
-        delete: options.flag("delete")?.unwrap_or(usual.delete),
-        include: options.texts("include")?,
-        exclude: options.texts("exclude")?,
-        compare: options.choice("compare", &compare)?.unwrap_or(usual.compare),
-        max_delete: options
-            .number("max_delete", 0, most)?
-            .and_then(|most| u64::try_from(most).ok()),
-        parallel: parallel.and_then(|count| u16::try_from(count).ok()).unwrap_or(usual.parallel),
-        preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
-        newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
-        on_conflict: options.choice("on_conflict", &on_conflict)?.unwrap_or(usual.on_conflict),
-    };
-    Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
+    read(options, what, session.site().parallel, session.now())
 }
 
 /// A report on its way to the script; the run remembers what was left undone, should the script not look.
@@ -96,9 +54,21 @@ pub mod functions {
     }
 
     /// The same with options: `delete` (false): what is not in `local` goes, last, and only if nothing failed;
-    /// `dry_run`; `include` and `exclude` (patterns as in .gitignore); `compare` (`"auto"`, `"size"`, `"size_time"`);
-    /// `parallel` (sessions); `max_delete` (more deletes than that stop the run before anything is done, as does
-    /// half of the folder); `preserve_times` (true); `newer_only`.
+    /// `trash`: a folder of the target's side that takes it instead; `max_delete` (more deletes than that stop the
+    /// run before anything is done, as does half of the folder); `dry_run`; `preserve_times` (true); `newer_only`;
+    /// `parallel` (sessions, or `"auto"`: as many as make it faster); `rate_limit` (bytes per second of all of them,
+    /// such as `"2MiB"`); `resume` (false: a file that broke off goes on where it ended, if it is still the same one).
+    ///
+    /// `include` and `exclude` are patterns as in .gitignore, of which the last that matches wins; those of a file
+    /// `.portolanignore` in the local folder come first. `min_size`, `max_size` (`"64MiB"`), `newer_than`,
+    /// `older_than` (`"36h"`): other files are neither sent nor deleted. `max_file_size`, `max_total`, `min_free`: a
+    /// run that would go beyond does nothing.
+    ///
+    /// `compare`: `"auto"` goes by what changed since the last run: content here, size and time there; `"size"`,
+    /// `"size_time"` and `"checksum"` by what both sides are now. `on_conflict` says who wins where the target has
+    /// changed since: `"source"`, `"keep"`, `"newer"`, or `"fail"` (nothing is done). `state: "remote"` keeps what both
+    /// sides were in a file on the server, for machines that remember nothing; `trust_state` believes it, but for a few
+    /// files that are asked for. `verify` (true with `delete`): a file whose size cannot be seen to agree has failed.
     ///
     /// A file that fails is in `report.errors`, and the others go on; the program then ends with code 6.
     ///
@@ -239,7 +209,7 @@ pub mod functions {
         })
     }
 
-    /// Does what a plan says.
+    /// Does what a plan says. Raises `refused`, and does nothing, where either side has changed since it was made.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -256,6 +226,39 @@ pub mod functions {
             let report = mirror::apply(session, &plan).await?;
             Ok(noted(run, report))
         })
+    }
+
+    /// Does what a plan says that was kept as the text of `to_json`.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://www.example.com");
+    /// let report = site.apply(local::read("plan.json"));
+    /// ```
+    #[rhai_fn(global, name = "apply", return_raw, volatile)]
+    pub fn apply_json(
+        ctx: NativeCallContext<'_>,
+        site: &mut Remote,
+        plan: &str,
+    ) -> RhaiResultOf<Report> {
+        let plan = Plan::from_json(plan).or_raise(&ctx)?;
+        apply(ctx, site, plan)
+    }
+
+    /// The plan as text, to be looked at, kept, and given to `apply` later.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://www.example.com");
+    /// local::write("plan.json", site.plan_up("dist", "/htdocs").to_json());
+    /// ```
+    #[rhai_fn(global, name = "to_json", pure)]
+    pub fn json(plan: &mut Plan) -> ImmutableString {
+        plan.to_json().into()
+    }
+
+    /// What has changed in the target since the last run: an array of lines.
+    #[rhai_fn(global, get = "drift", pure)]
+    pub fn drift(plan: &mut Plan) -> Array {
+        plan.drift.iter().map(|drift| drift.to_string().into()).collect()
     }
 
     /// How many files would move.

@@ -1,5 +1,8 @@
 //! Whatever NAT stands between: the program gets through where any mode can, and says why it went where it went.
 
+mod home;
+mod mapping;
+mod rules;
 mod world;
 
 use std::time::{Duration, Instant};

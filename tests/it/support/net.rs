@@ -59,6 +59,16 @@ impl Space {
 
     /// Runs a shell script in it; what it said if it failed.
     pub(crate) fn try_sh(&self, script: &str) -> Result<(), String> {
+        self.try_read(script).map(drop)
+    }
+
+    /// What a shell script in it prints, which must succeed.
+    #[track_caller]
+    pub(crate) fn read(&self, script: &str) -> String {
+        self.try_read(script).unwrap_or_else(|said| panic!("{script}\n{said}"))
+    }
+
+    fn try_read(&self, script: &str) -> Result<String, String> {
         let target = format!("--net=/proc/{}/ns/net", self.pid());
         let mut command = Command::new("nsenter");
         command.args([&target, "sh", "-e"]).env("PATH", PATH);
@@ -67,7 +77,7 @@ impl Space {
         shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         let done = shell.wait_with_output().unwrap();
         if done.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
         }
         Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
     }

@@ -10,17 +10,19 @@ const FLOORS: [&[&str]; 9] = [
     &["files"],
     &["observe"],
     &["ftp", "nat", "store", "rehearse"],
-    &["mirror", "memory"],
+    &["mirror", "memory", "doors"],
     &["script"],
     &["schedule"],
     &["cli"],
 ];
 
 /// Crates that one module alone may name.
-const ROOMS: [(&str, &str); 7] = [
+const ROOMS: [(&str, &str); 9] = [
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),
+    ("crab_nat", "nat"),
+    ("igd_next", "nat"),
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),

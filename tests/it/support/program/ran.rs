@@ -82,6 +82,17 @@ impl Ran {
         self
     }
 
+    /// However it ended.
+    pub(crate) fn any_end(mut self) -> Self {
+        self.open.code = false;
+        self
+    }
+
+    /// Whether a signal ended it.
+    pub(crate) const fn was_killed(&self) -> bool {
+        self.signal.is_some()
+    }
+
     /// Its output is this, to the letter.
     #[track_caller]
     pub(crate) fn stdout(mut self, text: &str) -> Self {

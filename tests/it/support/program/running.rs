@@ -47,6 +47,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folders.work.path().to_owned()
+    }
+
     /// Sends it a signal, as a terminal or a service manager would.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

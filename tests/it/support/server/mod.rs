@@ -91,8 +91,10 @@ pub(crate) enum Tls {
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of a server")]
 pub(crate) struct Options {
-    /// Listens on `::1`, else on `127.0.0.1`.
+    /// Listens on `::1`, else on `127.0.0.1`, unless `listen` says where.
     pub(crate) ipv6: bool,
+    /// Listens there instead, in a network of the test's own.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) tls: Tls,
     /// Refuses plain logins and plain data.
     pub(crate) require_tls: bool,
@@ -182,7 +184,7 @@ impl RealServer {
         let found = find(kind.program())
             .ok_or_else(|| format!("no {} here: run tests/servers/install", kind.program()))?;
         room::can_be_made()?;
-        if options.ipv6 && !ports::has_ipv6() {
+        if options.ipv6 && options.listen.is_none() && !ports::has_ipv6() {
             return Err("no IPv6 here".to_owned());
         }
         Ok(found)
@@ -200,7 +202,8 @@ impl RealServer {
         } else {
             IpAddr::from(Ipv4Addr::LOCALHOST)
         };
-        let address = SocketAddr::new(ip, *free_ports(1).start());
+        let free = || SocketAddr::new(ip, *free_ports(1).start());
+        let address = options.listen.unwrap_or_else(free);
         let files = certificates::write(options.certificate, folder.path());
         let setup = Setup {
             options,
@@ -299,7 +302,7 @@ impl RealServer {
 }
 
 /// The program in the cache, else on the machine.
-fn find(program: &str) -> Option<(PathBuf, Option<PathBuf>)> {
+pub(crate) fn find(program: &str) -> Option<(PathBuf, Option<PathBuf>)> {
     let cache = env::var_os("PORTOLAN_TEST_SERVERS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-servers"),
         PathBuf::from,

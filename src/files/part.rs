@@ -1,0 +1,186 @@
+//! What an unfinished file leaves for another try: a temporary name that lasts, and the bytes under it.
+
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{Seek, SeekFrom},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{self, FlockOperation, Mode, OFlags},
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    landing::{Landing, create},
+    status::{self, LocalKind},
+};
+use crate::fault::{Fault, Outcome};
+
+/// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
+pub fn temporary_name_of(identity: &[u8]) -> String {
+    let digits = identity.iter().take(16).fold(String::new(), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    format!("{TEMPORARY_PREFIX}{digits}{TEMPORARY_SUFFIX}")
+}
+
+/// A file under a lasting name, and how much of it is there.
+pub(super) struct Part {
+    pub(super) file: File,
+    pub(super) bytes: u64,
+}
+
+impl Part {
+    /// Takes the part `name`, or begins it. Nothing where it cannot be ours alone: somebody else's file, a link, one
+    /// with another name as well, or one that another program is writing just now.
+    pub(super) fn take(folder: &OwnedFd, name: &str) -> Option<Self> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match fs::openat(folder, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => create(folder.as_fd(), name),
+            opened => opened,
+        };
+        let mut file = File::from(file.ok()?);
+        let found = fs::fstat(&file).ok()?;
+        let is_ours = status::kind(&found) == LocalKind::File
+            && found.st_uid == geteuid().as_raw()
+            && found.st_nlink == 1
+            && found.st_mode & 0o777 == 0o600;
+        if !is_ours {
+            return None;
+        }
+        fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        let bytes = file.seek(SeekFrom::End(0)).ok()?;
+        Some(Self { file, bytes })
+    }
+}
+
+impl Landing {
+    /// How many bytes an earlier try has left; none after [`clear`](Self::clear).
+    pub const fn began_at(&self) -> u64 {
+        self.began_at
+    }
+
+    /// The last bytes that an earlier try has left, at most `most`; all that comes is written behind them.
+    pub fn tail(&mut self, most: u64) -> Outcome<Vec<u8>> {
+        let length = most.min(self.began_at);
+        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut filled = 0;
+        while let Some(room) = tail.get_mut(filled..).filter(|room| !room.is_empty()) {
+            let at = self.began_at - length + filled as u64;
+            match rustix::io::pread(&self.file, room, at) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) => return Err(Fault::local("read", &self.shown, error.into())),
+            }
+        }
+        tail.truncate(filled);
+        self.go_back()?;
+        Ok(tail)
+    }
+
+    /// Forgets what was written behind that, for another try.
+    pub fn go_back(&mut self) -> Outcome<()> {
+        let end = SeekFrom::Start(self.began_at);
+        let back = self.file.set_len(self.began_at).and_then(|()| self.file.seek(end));
+        back.map_err(|error| Fault::local("cut", &self.shown, error))?;
+        self.bytes = self.began_at;
+        Ok(())
+    }
+
+    /// Leaves what has come under its temporary name, for another try.
+    pub fn leave(mut self) {
+        self.landed = true;
+    }
+
+    /// Writes `bytes` at their place in a file that comes in several pieces at a time.
+    pub fn write_at(&self, bytes: &[u8], at: u64) -> Outcome<()> {
+        let mut rest = bytes;
+        let mut at = at;
+        while !rest.is_empty() {
+            match rustix::io::pwrite(&self.file, rest, at) {
+                Ok(count) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    at += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Fault::local("write", &self.shown, error.into())),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::files::is_temporary;
+
+    #[test]
+    fn a_part_that_was_left_is_gone_on_with() {
+        let scratch = tempfile::tempdir().unwrap();
+        let name = temporary_name_of(b"one state of one file");
+        assert!(is_temporary(name.as_ref()));
+        let target = scratch.path().join("a");
+        let mut landing = Landing::begin_as(&target, Some(&name)).unwrap();
+        assert_eq!(landing.began_at(), 0);
+        landing.write_all(b"01234567").unwrap();
+        landing.leave();
+        assert!(!target.exists());
+
+        let mut landing = Landing::begin_as(&target, Some(&name)).unwrap();
+        assert_eq!((landing.began_at(), landing.bytes()), (8, 8));
+        assert_eq!(landing.tail(3).unwrap(), b"567");
+        landing.write_all(b"xx").unwrap();
+        landing.go_back().unwrap();
+        landing.write_all(b"89").unwrap();
+        landing.commit(None).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"0123456789");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_that_is_not_left_goes_as_ever() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut landing = Landing::begin_as(scratch.path().join("a"), Some("part")).unwrap();
+        landing.write_all(b"x").unwrap();
+        drop(landing);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_ours_alone_is_never_written_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::write(at("precious"), "precious").unwrap();
+        symlink("precious", at("link")).unwrap();
+        std::fs::hard_link(at("precious"), at("second")).unwrap();
+        let held = Landing::begin_as(at("b"), Some("held")).unwrap();
+        for name in ["link", "second", "held"] {
+            let mut landing = Landing::begin_as(at("a"), Some(name)).unwrap();
+            assert_eq!(landing.began_at(), 0, "{name}");
+            landing.write_all(b"new").unwrap();
+            landing.commit(None).unwrap();
+        }
+        drop(held);
+        assert_eq!(std::fs::read(at("precious")).unwrap(), b"precious");
+        assert_eq!(std::fs::read(at("a")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn pieces_find_their_places() {
+        let scratch = tempfile::tempdir().unwrap();
+        let landing = Landing::begin(scratch.path().join("a")).unwrap();
+        landing.write_at(b"456", 4).unwrap();
+        landing.write_at(b"0123", 0).unwrap();
+        landing.commit(None).unwrap();
+        assert_eq!(std::fs::read(scratch.path().join("a")).unwrap(), b"0123456");
+    }
+}

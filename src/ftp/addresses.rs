@@ -1,0 +1,51 @@
+//! The addresses that either side of a session names: from these NAT is told.
+
+use std::net::IpAddr;
+
+use super::{
+    control::Command,
+    data::{nat_signs::our_address_in, route::answer_time},
+    session::Session,
+};
+use crate::fault::Outcome;
+
+/// What either side names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Ours, as this machine knows it.
+    pub ours: IpAddr,
+    /// The server's, as this machine knows it.
+    pub server: IpAddr,
+    /// Ours as the server sees it, where its greeting or its STAT says so.
+    pub seen_as: Option<IpAddr>,
+    /// What the server's reply to PASV names, where it has one.
+    pub server_says: Option<IpAddr>,
+    /// Whether the control connection is encrypted.
+    pub is_encrypted: bool,
+}
+
+impl Session {
+    /// Asks the server by STAT and PASV, neither of which moves data, for the addresses that it sees. Fails where the
+    /// connection does; a server that has no such command leaves a gap.
+    pub async fn addresses(&mut self) -> Outcome<Addresses> {
+        self.ensure().await?;
+        let ours = self.control.local.ip().to_canonical();
+        let server = self.control.peer.ip().to_canonical();
+        let time = answer_time(self.control.round_trip, self.site.connect_timeout);
+        let mut seen_as = self.way.ours_there();
+        if seen_as.is_none() {
+            let said = self.control.ask_within(time, &Command::bare("STAT")).await;
+            seen_as = said.ok().and_then(|reply| our_address_in(&reply.text(), server));
+            self.ensure().await?;
+        }
+        let mut server_says = None;
+        if server.is_ipv4() && self.site.proxy.is_none() {
+            let said = self.control.ask_within(time, &Command::bare("PASV")).await;
+            let reply = said.ok().filter(|reply| reply.code == 227);
+            server_says = reply.and_then(|it| it.passive_address()).map(|(ip, _)| ip.into());
+            self.ensure().await?;
+        }
+        let is_encrypted = self.security.is_some();
+        Ok(Addresses { ours, server, seen_as, server_says, is_encrypted })
+    }
+}

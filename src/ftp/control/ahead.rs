@@ -1,0 +1,183 @@
+//! A command that is sent ahead: as soon as the data of a transfer has ended, before the reply that ends it.
+//!
+//! Saves a round trip a file. Not every server bears it: some answer the command first, some refuse it while they
+//! still wait for the end of the data. Who is asked, and when, is the business of [`Manners`](crate::ftp::manners).
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::{Command, Control};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::reply::Reply,
+    limits::AHEAD_AGE_MAX,
+};
+
+/// A command whose reply nobody has asked for yet.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    command: &'static str,
+    /// Its reply, where that is here already.
+    reply: Option<Reply>,
+    /// The connection that the reply leads to, where that is made already.
+    tcp: Option<TcpStream>,
+    /// When it was sent.
+    at: Instant,
+}
+
+/// What a command that was sent ahead has come to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The reply to it.
+    pub reply: Reply,
+    /// The connection that the reply leads to, where that is made already.
+    pub tcp: Option<TcpStream>,
+}
+
+impl Ahead {
+    fn new(command: &'static str, reply: Option<Reply>) -> Self {
+        Self { command, reply, tcp: None, at: Instant::now() }
+    }
+}
+
+/// The reply that ends a transfer.
+#[derive(Debug)]
+pub struct End {
+    /// The reply.
+    pub reply: Reply,
+    /// Whether it came in its turn, before the reply to the command that was sent ahead.
+    pub in_turn: bool,
+}
+
+impl Control {
+    /// Waits for the reply that ends the transfer `verb`, and sends `ahead` meanwhile; before that for the reply that
+    /// begins it, unless it `has_begun`.
+    pub async fn end_and_ask(
+        &mut self,
+        time: Duration,
+        (verb, has_begun): (&str, bool),
+        ahead: &'static str,
+    ) -> Outcome<End> {
+        self.usable()?;
+        if let Some(reply) = self.early.take() {
+            return Ok(End { reply, in_turn: true });
+        }
+        self.link.lock().with_next = format!("{ahead}\r\n").into_bytes();
+        let mut first = self.next_reply(time, verb).await?;
+        if !has_begun && first.is_preliminary() {
+            first = self.next_reply(time, verb).await?;
+        }
+        if is_end(first.code) {
+            self.ahead = Some(Ahead::new(ahead, None));
+            return Ok(End { reply: first, in_turn: true });
+        }
+        let second = self.next_reply(self.reply_timeout, ahead).await?;
+        let Some(in_turn) = are_in_turn(first.code, second.code, ahead) else {
+            let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
+            let fault = Fault::protocol(format!("{verb} and {ahead} were answered by {said}"));
+            self.give_up(&fault);
+            return Err(fault.on(&self.host));
+        };
+        let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
+        // A port that was opened in the middle of another transfer is not relied on.
+        self.ahead = in_turn.then(|| Ahead::new(ahead, Some(answer)));
+        Ok(End { reply, in_turn })
+    }
+
+    /// What came of `command`, if that was sent ahead, and not too long ago: servers close ports that nobody uses.
+    pub async fn take_ahead(&mut self, command: &str, time: Duration) -> Option<Outcome<Prepared>> {
+        let mut ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
+        let tcp = ahead.tcp.take();
+        let is_fresh = ahead.at.elapsed() < AHEAD_AGE_MAX;
+        match self.answer_to(ahead, time).await {
+            Ok(_) if !is_fresh => None,
+            answer => Some(answer.map(|reply| Prepared { reply, tcp })),
+        }
+    }
+
+    /// The port that EPSV has named ahead.
+    pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
+        let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV")?;
+        let at = ahead.at;
+        let reply = self.answer_to(ahead, time).await.ok()?;
+        let port = reply.extended_passive_port();
+        self.ahead = Some(Ahead { at, ..Ahead::new("EPSV", Some(reply)) });
+        port
+    }
+
+    /// Keeps the connection to that port for the transfer that is to come.
+    pub fn keep_ahead(&mut self, tcp: TcpStream) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.tcp = Some(tcp);
+        }
+    }
+
+    /// Takes in the reply to a command that was sent ahead: what it says of a port may still be of use.
+    pub(super) async fn settle(&mut self) -> Outcome<()> {
+        let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
+        let (command, at) = (ahead.command, ahead.at);
+        let reply = self.answer_to(ahead, self.reply_timeout).await?;
+        if command != "NOOP" {
+            self.ahead = Some(Ahead { at, ..Ahead::new(command, Some(reply)) });
+        }
+        Ok(())
+    }
+
+    async fn answer_to(&mut self, ahead: Ahead, time: Duration) -> Outcome<Reply> {
+        let command = Command::bare(ahead.command);
+        let reply = match ahead.reply {
+            Some(reply) => Ok(reply),
+            None => self.next_reply(time, ahead.command).await,
+        };
+        let reply = self.own(reply, &command).await;
+        if reply.is_err() {
+            // Of what is to be sent next nothing was sent.
+            self.link.lock().outstanding = 0;
+        }
+        reply
+    }
+}
+
+/// Whether a reply of this code ends a transfer that has begun, and answers neither EPSV, PASV nor NOOP.
+const fn is_end(code: u16) -> bool {
+    matches!(code, 226 | 250 | 421 | 425 | 426 | 451 | 452 | 550..=553)
+}
+
+/// Whether the first of two replies ends the transfer and the second answers `ahead`; nothing where neither order
+/// makes sense.
+fn are_in_turn(first: u16, second: u16, ahead: &str) -> Option<bool> {
+    let own = match ahead {
+        "EPSV" => 229,
+        "PASV" => 227,
+        _ => 200,
+    };
+    match (first, second) {
+        (_, end) if is_end(end) => Some(false),
+        (400.., answer) if answer == own => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_replies_find_their_commands_or_the_connection_is_given_up() {
+        for (first, second, ahead, in_turn) in [
+            (229, 226, "EPSV", Some(false)),
+            (227, 426, "PASV", Some(false)),
+            (200, 250, "NOOP", Some(false)),
+            // ProFTPD and Pure-FTPd refuse what comes while they still receive.
+            (450, 226, "EPSV", Some(false)),
+            (500, 226, "NOOP", Some(false)),
+            (450, 229, "EPSV", Some(true)),
+            (229, 200, "EPSV", None),
+            (229, 229, "EPSV", None),
+            (500, 500, "NOOP", None),
+        ] {
+            assert_eq!(are_in_turn(first, second, ahead), in_turn, "{first} {second} {ahead}");
+        }
+    }
+}

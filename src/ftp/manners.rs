@@ -1,0 +1,86 @@
+//! How a server takes commands that come early, as far as it was seen. Shared by all sessions with it in one run.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::data::route::Step;
+use crate::limits::STEPS_KEPT_MIN;
+
+/// The server was out of step once.
+const DOUBTED: u8 = u8::MAX;
+
+/// What has been seen of transfers each way.
+#[derive(Debug, Default)]
+pub(super) struct Manners {
+    /// So often it kept step at the end of a download or listing, or [`DOUBTED`].
+    down: AtomicU8,
+    /// The same for uploads: whoever still receives may look at the control connection.
+    up: AtomicU8,
+}
+
+impl Manners {
+    /// What to send ahead of the reply that ends transfer `verb`, when `step` carries the data and another transfer
+    /// follows. First a command that does no harm wherever it comes; then the one that saves the round trip.
+    pub(super) fn ahead(&self, verb: &str, step: Step) -> Option<&'static str> {
+        let command = match step {
+            Step::Epsv => "EPSV",
+            Step::Pasv => "PASV",
+            Step::Eprt | Step::Port => return None,
+        };
+        match self.of(verb).load(Ordering::Relaxed) {
+            DOUBTED => None,
+            kept if kept < STEPS_KEPT_MIN => Some("NOOP"),
+            _ => Some(command),
+        }
+    }
+
+    /// Whether the server has kept step at the end of transfers like `verb` ever since, and often enough.
+    pub(super) fn is_trusted(&self, verb: &str) -> bool {
+        (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed))
+    }
+
+    /// The server kept step at the end of `verb`.
+    pub(super) fn kept(&self, verb: &str) {
+        let more = |kept: u8| (kept < STEPS_KEPT_MIN).then(|| kept + 1);
+        // The closure says what there is to do, and an error only that it was nothing.
+        let _ = self.of(verb).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// It did not, or may not have: nothing is sent ahead any more.
+    pub(super) fn doubt(&self, verb: &str) {
+        self.of(verb).store(DOUBTED, Ordering::Relaxed);
+    }
+
+    fn of(&self, verb: &str) -> &AtomicU8 {
+        if matches!(verb, "STOR" | "APPE") { &self.up } else { &self.down }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_tried_with_something_harmless_before_it_is_trusted() {
+        let manners = Manners::default();
+        for _ in 0..STEPS_KEPT_MIN {
+            assert_eq!(manners.ahead("RETR", Step::Epsv), Some("NOOP"));
+            manners.kept("RETR");
+        }
+        assert_eq!(manners.ahead("RETR", Step::Epsv), Some("EPSV"));
+        assert_eq!((manners.is_trusted("RETR"), manners.is_trusted("STOR")), (true, false));
+        assert_eq!(manners.ahead("LIST", Step::Pasv), Some("PASV"));
+        assert_eq!(manners.ahead("RETR", Step::Port), None);
+        assert_eq!(manners.ahead("STOR", Step::Epsv), Some("NOOP"));
+    }
+
+    #[test]
+    fn after_one_doubt_nothing_is_sent_ahead_that_way() {
+        let manners = Manners::default();
+        manners.doubt("STOR");
+        for _ in 0..=STEPS_KEPT_MIN {
+            manners.kept("STOR");
+        }
+        assert_eq!((manners.ahead("STOR", Step::Epsv), manners.is_trusted("STOR")), (None, false));
+        assert_eq!(manners.ahead("RETR", Step::Epsv), Some("NOOP"));
+    }
+}

@@ -1,0 +1,231 @@
+//! Uploads in company: each file goes to a name of its own aside, and then what is left to do for all of them, to see
+//! the size, set the time and rename, goes in a few packets. A file by itself is a company of one.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{
+    Give, Moved,
+    place::{rename, renamed},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::temporary_name,
+    ftp::{
+        control::Command,
+        listing::{Modified, parse_time_val},
+        path::RemotePath,
+        reply::Reply,
+        session::Session,
+    },
+    limits::BATCH_BYTES_MAX,
+    observe::{TransferId, Verb},
+};
+
+/// A file that the server says it has, under a temporary name; nothing of that has been verified.
+#[derive(Debug)]
+#[must_use = "it is under a temporary name"]
+pub struct Aside {
+    pub(super) id: TransferId,
+    pub(super) started: Instant,
+    /// Its final name, absolute.
+    pub(super) remote: RemotePath,
+    pub(super) temporary: RemotePath,
+    pub(super) size: u64,
+    pub(super) modified: Option<Timestamp>,
+}
+
+/// What the server says of a file under its temporary name.
+struct Seen {
+    /// Whether it said that all bytes are there; else it said nothing of them.
+    is_whole: bool,
+    /// Its time there.
+    modified: Option<Modified>,
+}
+
+impl Session {
+    /// Sends `source`, all `size` bytes of it, to a temporary name beside `remote`. After a failure nothing is left.
+    pub async fn put_aside(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+    ) -> Outcome<Aside> {
+        let remote = self.absolute(remote)?;
+        let mut temporary = beside(&remote)?;
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let work = async {
+            let mut sent = self.store("STOR", &temporary, source, id).await;
+            if sent.is_err() && self.way.wants_another_name() {
+                self.sweep(&[&temporary]).await;
+                temporary = beside(&remote)?;
+                source.restart()?;
+                sent = self.store("STOR", &temporary, source, id).await;
+            }
+            let sent = sent?;
+            source.check()?;
+            if sent != size {
+                let message = format!("{sent} bytes were read where {size} were expected");
+                return Err(Fault::new(Kind::Local, Side::Here, message));
+            }
+            Ok(())
+        };
+        match work.await {
+            Ok(()) => Ok(Aside { id, started, remote, temporary, size, modified }),
+            Err(fault) => {
+                self.sweep(&[&temporary]).await;
+                Err(self.failed(id, &remote, fault))
+            }
+        }
+    }
+
+    /// Gives each of `files` its final name if all of it has arrived; else nothing of it is left. What became of
+    /// each, in their order.
+    pub async fn put_in_place(&mut self, files: Vec<Aside>) -> Vec<Outcome<Moved>> {
+        let mut results = self.verify(&files).await;
+        self.rename_good(&files, &mut results).await;
+        let lost = files.iter().zip(&results).filter(|(_, result)| result.is_err());
+        let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
+        if !lost.is_empty() {
+            self.sweep(&lost).await;
+        }
+        let ended = files.into_iter().zip(results).map(|(file, result)| {
+            let Aside { id, started, remote, size, .. } = file;
+            let modified = result.as_ref().map_or(None, |seen| seen.modified);
+            let result = result.map(|seen| (size, seen.is_whole));
+            let moved = self.end(id, started, &remote, result)?;
+            Ok(Moved { modified, ..moved })
+        });
+        ended.collect()
+    }
+
+    /// Whether the server has all bytes of each file under its temporary name; sets the times as well.
+    async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<Seen>> {
+        let questions = files.iter().map(|file| self.questions(file)).collect::<Outcome<Vec<_>>>();
+        let asked = match &questions {
+            Ok(questions) => self.ask_groups(questions, true).await,
+            Err(fault) => vec![Err(fault.clone()); files.len()],
+        };
+        let mut results = Vec::with_capacity(files.len());
+        for (file, replies) in files.iter().zip(asked) {
+            let result = match replies {
+                Ok(replies) => self.judge(file, &replies).await,
+                Err(fault) => Err(fault),
+            };
+            results.push(result);
+        }
+        results
+    }
+
+    fn questions(&self, file: &Aside) -> Outcome<Vec<Command>> {
+        let mut commands = vec![Command::path("SIZE", &file.temporary)];
+        if let Some(time) = file.modified {
+            commands.push(self.time_command(&file.temporary, time)?);
+        }
+        commands.push(Command::path("MDTM", &file.temporary));
+        Ok(commands)
+    }
+
+    async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
+        let time = replies.last().filter(|reply| reply.code == 213);
+        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
+        let modified = time.map(|(time, precision)| Modified::Utc(time, precision));
+        let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
+        let told = match told {
+            Some(told) => Some(told),
+            None => self.find_in_folder(&file.temporary).await?.and_then(|entry| entry.size),
+        };
+        match told {
+            Some(told) if told != file.size => {
+                self.way.manners.doubt("STOR");
+                let size = file.size;
+                let message =
+                    format!("the server has {told} of {size} bytes, though it said all was well");
+                Err(Fault::new(Kind::DataConnection, Side::Server, message))
+            }
+            told => Ok(Seen { is_whole: told.is_some(), modified }),
+        }
+    }
+
+    /// Renames what has been verified.
+    async fn rename_good(&mut self, files: &[Aside], results: &mut [Outcome<Seen>]) {
+        let mut good: Vec<_> =
+            files.iter().zip(results).filter(|(_, result)| result.is_ok()).collect();
+        let renames: Vec<_> =
+            good.iter().map(|(file, _)| rename(&file.temporary, &file.remote).to_vec()).collect();
+        let answers = self.ask_groups(&renames, false).await;
+        for ((file, result), answer) in good.iter_mut().zip(answers) {
+            let outcome = match answer {
+                Ok(replies) if renamed(&replies).is_ok() => self.see_name(&file.remote).await,
+                Ok(_) => self.place_alone(file).await,
+                Err(fault) => self.place_after(file, fault).await,
+            };
+            if let Err(fault) = outcome {
+                **result = Err(fault);
+            }
+        }
+    }
+
+    /// The careful way for a file that could not be renamed like the others.
+    async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
+        self.rename_over(&file.temporary, &file.remote).await?;
+        self.see_name(&file.remote).await
+    }
+
+    /// What became of a file whose rename had no answer because of `fault`: under the one name or the other it is.
+    async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
+        if fault.kind == Kind::Interrupted {
+            return Err(fault);
+        }
+        if self.size_of(&file.temporary).await? == Some(file.size) {
+            return self.place_alone(file).await;
+        }
+        // It was there when it was measured, and nothing but the rename takes it away.
+        if self.size_of(&file.remote).await? == Some(file.size) {
+            return self.see_name(&file.remote).await;
+        }
+        Err(fault)
+    }
+
+    /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
+    /// connection breaks, only those have no answers whose packet it was; what may be asked twice then is.
+    async fn ask_groups(
+        &mut self,
+        groups: &[Vec<Command>],
+        twice: bool,
+    ) -> Vec<Outcome<Vec<Reply>>> {
+        let mut answers = Vec::with_capacity(groups.len());
+        let mut rest = groups;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |group: &&Vec<Command>| {
+                bytes += group.iter().map(Command::length).sum::<usize>();
+                bytes <= BATCH_BYTES_MAX
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            let mut asked = self.ask_all(&now.concat()).await;
+            if twice && asked.as_ref().is_err_and(|fault| fault.kind != Kind::Interrupted) {
+                asked = self.ask_all(&now.concat()).await;
+            }
+            match asked {
+                Ok(replies) => {
+                    let mut replies = replies.into_iter();
+                    answers.extend(
+                        now.iter().map(|group| Ok(replies.by_ref().take(group.len()).collect())),
+                    );
+                }
+                Err(fault) => answers.extend(now.iter().map(|_| Err(fault.clone()))),
+            }
+            rest = later;
+        }
+        answers
+    }
+}
+
+/// A temporary name in the folder of `remote`.
+fn beside(remote: &RemotePath) -> Outcome<RemotePath> {
+    remote.parent().join(temporary_name().as_bytes())
+}

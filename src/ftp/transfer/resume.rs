@@ -1,0 +1,222 @@
+//! Transfers that go on where an earlier one broke off, and only where that is provably the same file.
+//!
+//! The temporary name says what the bytes are: it is made of all that is known of the source, its size and time among
+//! it. A source that has changed since has another name, and nothing is ever added to bytes of another file. The last
+//! 64 KiB that are there are read again all the same, since a server may store other bytes than it was sent.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::{Aside, Give as _, Moved, Take};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Landing, Reading, temporary_name_of},
+    ftp::{path::RemotePath, session::Session},
+    limits::RESUME_OVERLAP_BYTES,
+    observe::Verb,
+};
+
+impl Session {
+    /// Fetches `remote` into what `begin` begins under a temporary name that it is given; what an earlier try has left
+    /// under that name is kept. Where the server does not tell size and time, nothing proves it the same file, and it
+    /// is fetched from its beginning.
+    pub async fn download_on(
+        &mut self,
+        remote: &RemotePath,
+        begin: impl Fn(Option<&str>) -> Outcome<Landing>,
+        keep_time: bool,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        let known = self.ask_known(&remote).await?;
+        let (Some(size), Some(modified)) = (known.size, known.modified) else {
+            return self.download(&remote, begin(None)?, known, keep_time).await;
+        };
+        let identity = self.identity(&remote, size, modified);
+        let mut landing = begin(Some(&temporary_name_of(&identity)))?;
+        if landing.bytes() > size || landing.bytes() <= RESUME_OVERLAP_BYTES {
+            landing.clear()?;
+        }
+        let moved = match self.fetch_rest(&remote, &mut landing, size).await {
+            Err(fault) if landing.began_at() > 0 && !is_of_the_connection(&fault) => {
+                tracing::info!(target: "portolan", "{remote}: from the beginning, since {fault}");
+                landing.clear()?;
+                self.fetch_rest(&remote, &mut landing, size).await
+            }
+            result => result,
+        };
+        let moved = match moved {
+            Ok(moved) => moved,
+            Err(fault) => {
+                landing.leave();
+                return Err(fault);
+            }
+        };
+        // Bytes of two versions must not become one file.
+        let still = self.is_still(&remote, known).await;
+        still.map_err(|fault| fault.at(remote.to_string()).on(&self.site.host))?;
+        landing.commit(Some(modified).filter(|_| keep_time))?;
+        Ok(moved)
+    }
+
+    async fn fetch_rest(
+        &mut self,
+        remote: &RemotePath,
+        landing: &mut Landing,
+        size: u64,
+    ) -> Outcome<Moved> {
+        let tail = landing.tail(RESUME_OVERLAP_BYTES)?;
+        let mut rest = Rest { landing, tail, at: 0 };
+        self.fetch(remote, &mut rest, Some(size)).await
+    }
+
+    /// Sends what is lacking of a file of this machine to `remote`: an earlier try may have left a part of it.
+    pub async fn upload_on(
+        &mut self,
+        mut reading: Reading,
+        remote: &RemotePath,
+        keep_time: bool,
+    ) -> Outcome<Moved> {
+        let remote = self.absolute(remote)?;
+        let aside = self.put_aside_on(&mut reading, remote, keep_time).await?;
+        let ended = self.put_in_place(vec![aside]).await.pop();
+        ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
+    }
+
+    /// Sends what is lacking of `source` to its temporary name, which stays after a failure that may pass.
+    async fn put_aside_on(
+        &mut self,
+        source: &mut Reading,
+        remote: RemotePath,
+        keep_time: bool,
+    ) -> Outcome<Aside> {
+        let temporary = self.lasting_name(source, &remote)?;
+        let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let work = async {
+            let there = self.skip_stored(source, &temporary).await?;
+            let sent = match there {
+                0 => self.store("STOR", &temporary, source, id).await?,
+                there if there == size => 0,
+                _ => self.store("APPE", &temporary, source, id).await?,
+            };
+            source.check()?;
+            if there + sent != size {
+                let message = format!("{sent} bytes were read where {} were lacking", size - there);
+                return Err(Fault::new(Kind::Local, Side::Here, message));
+            }
+            Ok(())
+        };
+        match work.await {
+            Ok(()) => Ok(Aside { id, started, remote, temporary, size, modified }),
+            Err(fault) => {
+                if !is_of_the_connection(&fault) {
+                    self.sweep(&[&temporary]).await;
+                }
+                Err(self.failed(id, &remote, fault))
+            }
+        }
+    }
+
+    /// How much of `source` is under `temporary` already, if it is provably that: then `source` stands behind it.
+    async fn skip_stored(&mut self, source: &mut Reading, temporary: &RemotePath) -> Outcome<u64> {
+        let there = self.size_of(temporary).await?.unwrap_or(0);
+        if there <= RESUME_OVERLAP_BYTES || there > source.size() {
+            return Ok(0);
+        }
+        let from = there - RESUME_OVERLAP_BYTES;
+        source.skip_to(from)?;
+        let mut ours = vec![0; usize::try_from(RESUME_OVERLAP_BYTES).unwrap_or(0)];
+        let mut filled = 0;
+        while let Some(room) = ours.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match source.read(room)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        let mut theirs = Tail { bytes: Vec::new(), from };
+        match self.fetch_once(temporary, &mut theirs, Some(there), None).await {
+            Ok(_) if theirs.bytes == ours => Ok(there),
+            Err(fault) if is_of_the_connection(&fault) => Err(fault),
+            _ => {
+                source.skip_to(0)?;
+                Ok(0)
+            }
+        }
+    }
+
+    /// The temporary name for a file of this machine on its way to `remote`.
+    fn lasting_name(&self, source: &Reading, remote: &RemotePath) -> Outcome<RemotePath> {
+        let mut identity = self.identity(remote, source.size(), source.modified());
+        identity.extend_from_slice(source.path().as_os_str().as_encoded_bytes());
+        remote.parent().join(temporary_name_of(&identity).as_bytes())
+    }
+
+    /// All that tells one state of one file from another.
+    fn identity(&self, remote: &RemotePath, size: u64, modified: Timestamp) -> Vec<u8> {
+        let (host, port, time) =
+            (self.site.host.to_ascii_lowercase(), self.site.port, modified.as_nanosecond());
+        let place = format!("{host}\n{port}\n{}\n{size}\n{time}\n", self.site.user);
+        Sha256::digest([place.as_bytes(), remote.as_bytes()].concat()).to_vec()
+    }
+}
+
+/// Whether another try may go on where this one ended: nothing was said against the bytes.
+fn is_of_the_connection(fault: &Fault) -> bool {
+    fault.may_retry() || fault.kind == Kind::Interrupted
+}
+
+/// What is lacking of a file, after bytes that must be those which are there.
+struct Rest<'l> {
+    landing: &'l mut Landing,
+    /// The last bytes that are there.
+    tail: Vec<u8>,
+    /// How many of them have come again.
+    at: usize,
+}
+
+impl Take for Rest<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let left = self.tail.get(self.at..).unwrap_or_default();
+        let (again, new) = bytes.split_at_checked(left.len()).unwrap_or((bytes, &[]));
+        if left.get(..again.len()) != Some(again) {
+            let message = "what is here of it is not what the server has";
+            return Err(Fault::new(Kind::Invalid, Side::Server, message));
+        }
+        self.at += again.len();
+        self.landing.write_all(new)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.at = 0;
+        self.landing.go_back()
+    }
+
+    fn offset(&self) -> u64 {
+        self.landing.began_at().saturating_sub(self.tail.len() as u64)
+    }
+}
+
+/// The end of what the server has under a temporary name.
+struct Tail {
+    bytes: Vec<u8>,
+    from: u64,
+}
+
+impl Take for Tail {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() as u64 > RESUME_OVERLAP_BYTES {
+            return Err(Fault::protocol("more bytes came than it has"));
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn offset(&self) -> u64 {
+        self.from
+    }
+}

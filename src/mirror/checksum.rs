@@ -1,0 +1,142 @@
+//! Comparison by content: the server's own hash where it has one, else the bytes, read back.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use super::{
+    crew::{Crew, Feed, Work},
+    hashed::{Algorithm, Hasher},
+    plan::Heading,
+    scan::place,
+    tree::{NodeKind, Tree},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    files::{Reading, Root},
+    ftp::{session::Session, transfer::Take},
+    limits::COPY_BYTES,
+    observe::Level,
+    stop::Stop,
+};
+
+/// Finds out which files have the same bytes on both sides, and notes it in `here`. Only those of the same size are
+/// asked for: the others differ.
+pub(super) async fn settle(
+    crew: &mut Crew<'_>,
+    here: &mut Tree,
+    there: &Tree,
+    heading: &Heading,
+) -> Outcome<()> {
+    let files = here.nodes().filter(|(_, node)| node.kind == NodeKind::File);
+    let same_size = files.filter(|(path, node)| {
+        let other = there.get(path).filter(|other| other.kind == NodeKind::File);
+        other.is_some_and(|other| other.size.is_none() || other.size == node.size)
+    });
+    let waiting: Vec<_> = same_size.map(|(path, node)| (path.to_vec(), node.size)).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let offered = crew.first().hashes();
+    let offered = Algorithm::best(&offered);
+    if offered.is_none() {
+        let text = "the server has no hashes: files of the same size are read back to compare them";
+        crew.first().context().observer.say_once(Level::Info, text);
+    }
+    let stop = crew.first().context().stop.clone();
+    let root = Root::open(&heading.local)?;
+    let top = heading.remote.clone();
+    let mut questions = Questions { waiting, same: Vec::new(), first_fault: None };
+    let is_same = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {
+        let algorithm = offered.unwrap_or(Algorithm::Sha256);
+        let ours = local_hash(&root, path, algorithm, &stop)?;
+        let place = place(&top, path)?;
+        if offered.is_some() {
+            match session.checksum(&place, algorithm.word()).await {
+                Ok(theirs) => return Ok(ours == theirs),
+                // Some servers hash no file above a size of theirs; its bytes can be had all the same.
+                Err(fault) if matches!(fault.kind, Kind::Refused | Kind::Unsupported) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        let mut through = Through(algorithm, Hasher::new(algorithm));
+        session.read_through(&place, &mut through, *size).await?;
+        Ok(ours == through.1.text())
+    };
+    let ask = async |session: &mut Session, file: (Vec<u8>, Option<u64>), feed: Feed<'_, '_, _>| {
+        session.go_on(offered.is_none() && feed.goes_on());
+        let answer = is_same(session, &file).await;
+        vec![(file, answer)]
+    };
+    crew.run(&mut questions, ask).await?;
+    if let Some(fault) = questions.first_fault {
+        let text = format!("some files could not be compared, and count as different: {fault}");
+        crew.first().context().observer.say(Level::Warn, text);
+    }
+    for path in questions.same {
+        here.set_same_content(&path);
+    }
+    Ok(())
+}
+
+fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Outcome<String> {
+    let mut reading = Reading::open_in(root, Path::new(OsStr::from_bytes(path)))?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        stop.check()?;
+        let count = reading.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(hasher.text());
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+    }
+}
+
+/// Bytes that are hashed and not kept.
+struct Through(Algorithm, Hasher);
+
+impl Take for Through {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.1.update(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.1 = Hasher::new(self.0);
+        Ok(())
+    }
+}
+
+/// Files to ask for, and those that are the same.
+struct Questions {
+    waiting: Vec<(Vec<u8>, Option<u64>)>,
+    same: Vec<Vec<u8>>,
+    first_fault: Option<Fault>,
+}
+
+impl Work for Questions {
+    type Job = (Vec<u8>, Option<u64>);
+    type Found = bool;
+
+    fn next(&mut self) -> Option<Self::Job> {
+        self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn give_back(&mut self, job: Self::Job) {
+        self.waiting.push(job);
+    }
+
+    fn done(&mut self, (path, _): Self::Job, is_same: Outcome<bool>) -> Outcome<()> {
+        match is_same {
+            Ok(true) => self.same.push(path),
+            Ok(false) => {}
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            // What could not be compared counts as different, and is sent.
+            Err(fault) => drop(self.first_fault.get_or_insert(fault)),
+        }
+        Ok(())
+    }
+}

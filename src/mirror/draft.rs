@@ -1,0 +1,170 @@
+//! Plans of real folders: both sides are looked at, and then compared.
+
+use std::sync::Arc;
+
+use super::{
+    checksum,
+    crew::Crew,
+    diff::plan,
+    doubt, hashed,
+    ledger::{Ledger, Loaded},
+    plan::{Direction, Heading, Plan},
+    rules::{Bounds, Compare, Rules},
+    scan::{self, Role},
+    trash,
+    tree::{NodeKind, Survey, Tree, Why},
+    trust,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::free_bytes,
+    ftp::base::Base,
+    observe::{Level, Observer, visible::visible},
+};
+
+/// Looks at both sides at the same time, and says what differs.
+pub(super) async fn draft(
+    crew: &mut Crew<'_>,
+    heading: Heading,
+    rules: &Rules,
+    ledger: &mut Ledger,
+) -> Outcome<Plan> {
+    let mut rules = rules.clone();
+    let filter = Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, &rules)?);
+    let (here_role, there_role) = match heading.direction {
+        Direction::Up => (Role::Source, Role::Target),
+        Direction::Down => (Role::Target, Role::Source),
+    };
+    let context = crew.first().context().clone();
+    let Loaded { base, doubt } = ledger.load(crew.first()).await?;
+    if let Some(doubt) = doubt {
+        let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
+        let text = format!("{doubt}: files are compared by size and time{then}");
+        context.observer.say(Level::Warn, text);
+        rules.delete = false;
+    }
+    // Reading a disk would hold up the sessions, which share this thread.
+    let here = tokio::task::spawn_blocking({
+        let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
+        let stop = context.stop.clone();
+        move || {
+            let mut here = scan::local(&local, &filter, here_role, &stop)?;
+            if let Some(base) = base.filter(|base| !base.is_empty()) {
+                hashed::settle(&mut here, &local, &base, &stop)?;
+            }
+            Ok(here)
+        }
+    });
+    let here = async {
+        here.await.map_err(|error| {
+            Fault::new(Kind::Local, Side::Here, "the folder could not be scanned").because(error)
+        })?
+    };
+    let base = base.as_deref();
+    if rules.trust_state && heading.direction == Direction::Up {
+        let here = here.await?;
+        let trusted = trust::plan(crew, &here, base, &heading, &rules).await?;
+        if let Some(plan) = trusted {
+            return finish(crew, plan, &here, &Survey::default(), base).await;
+        }
+        let there = scan::remote(crew, &heading.remote, &filter, there_role).await?;
+        return compare(crew, here, there, base, heading, rules).await;
+    }
+    let there = scan::remote(crew, &heading.remote, &filter, there_role).await;
+    let here: Survey = here.await?;
+    compare(crew, here, there?, base, heading, rules).await
+}
+
+async fn compare(
+    crew: &mut Crew<'_>,
+    mut here: Survey,
+    mut there: Survey,
+    base: Option<&Base>,
+    heading: Heading,
+    rules: Rules,
+) -> Outcome<Plan> {
+    if rules.compare == Compare::Checksum {
+        checksum::settle(crew, &mut here.tree, &there.tree, &heading).await?;
+    }
+    let (source, target) = match heading.direction {
+        Direction::Up => (&mut here, &there),
+        Direction::Down => (&mut there, &here),
+    };
+    keep_in_bounds(source, &rules.bounds)?;
+    let plan = plan(source, target, base, heading, rules)?;
+    finish(crew, plan, source, target, base).await
+}
+
+async fn finish(
+    crew: &mut Crew<'_>,
+    mut plan: Plan,
+    source: &Survey,
+    target: &Survey,
+    base: Option<&Base>,
+) -> Outcome<Plan> {
+    doubt::settle(crew, &mut plan).await?;
+    leave_free(&plan)?;
+    tell(&crew.first().context().observer, &plan, source, target, base);
+    Ok(plan)
+}
+
+/// Leaves alone the files of the source that are too small or large, too old or new.
+fn keep_in_bounds(source: &mut Survey, bounds: &Bounds) -> Outcome<()> {
+    if *bounds == Bounds::default() {
+        return Ok(());
+    }
+    let is_out = |tree: &Tree| -> Vec<Vec<u8>> {
+        let files = tree.nodes().filter(|(_, node)| node.kind == NodeKind::File);
+        let out = files.filter(|(_, node)| bounds.holds(node) != Some(true));
+        out.map(|(path, _)| path.to_vec()).collect()
+    };
+    for path in is_out(&source.tree) {
+        source.tree.remove(&path);
+        source.leave_out(path, Why::Bounds)?;
+    }
+    Ok(())
+}
+
+/// Fails where what is to be fetched would leave too little room here (S50).
+fn leave_free(plan: &Plan) -> Outcome<()> {
+    let Some(least) = plan.rules.caps.min_free else { return Ok(()) };
+    if plan.heading.direction == Direction::Up || plan.counts.transfers == 0 {
+        return Ok(());
+    }
+    let free = free_bytes(&plan.heading.local)?;
+    let bytes = plan.counts.bytes;
+    if free.saturating_sub(bytes) >= least {
+        return Ok(());
+    }
+    let message = format!(
+        "{bytes} bytes would come to a disk with {free} free, and `min_free` is {least}: nothing was changed"
+    );
+    let local = plan.heading.local.to_string_lossy();
+    Err(Fault::new(Kind::Guard, Side::Here, message).at(local))
+}
+
+/// Says what a reader of the plan would not see in it.
+fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey, base: Option<&Base>) {
+    for (path, why) in source.left_out.iter().chain(&target.left_out) {
+        observer.say(Level::Info, format!("{} {}: left alone", visible(path), why.text()));
+    }
+    for fault in &plan.faults {
+        observer.say(Level::Error, fault.to_string());
+    }
+    for drift in &plan.drift {
+        observer.say(Level::Warn, drift.to_string());
+    }
+    if plan.counts.by_size > 0 {
+        let text = format!(
+            "{} files were compared by size alone: the server tells no times in a known zone",
+            plan.counts.by_size
+        );
+        observer.warn_once(text);
+    }
+    let goes_by_time = matches!(plan.rules.compare, Compare::Auto | Compare::SizeTime);
+    let is_known = plan.rules.compare == Compare::Auto && base.is_some_and(|base| !base.is_empty());
+    if plan.rules.preserve_times && !plan.heading.keeps_times && goes_by_time && !is_known {
+        let text = "the server sets no times: an older file of the same size is taken for the same";
+        observer.warn_once(text);
+    }
+}

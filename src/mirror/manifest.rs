@@ -1,0 +1,176 @@
+//! The base as a file on the server: a line of JSON for each file, and one at the end by which damage is seen.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ftp::{
+    base::{Base, Hash, Pair, hash_text, path_bytes, path_text, read_hash},
+    listing::Modified,
+    path::RemotePath,
+};
+
+/// The form that this version writes.
+const FORM: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    portolan_state: u32,
+    /// The folder that it is about: one that was moved or copied is of no use.
+    folder: String,
+}
+
+/// One file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    path: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_time: Option<String>,
+}
+
+/// The last line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tail {
+    files: usize,
+    sha256: String,
+}
+
+/// Why a file is no base of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It was cut or changed.
+    Damaged,
+    /// It is about another folder, or of another program or version.
+    Foreign,
+}
+
+impl Unusable {
+    pub(super) const fn text(&self) -> &'static str {
+        match self {
+            Self::Damaged => "is damaged",
+            Self::Foreign => "is about another folder, or of another program",
+        }
+    }
+}
+
+/// `base` as it is written into `folder` of the server. Times of this machine do not go with it: they mean nothing on
+/// another, and the hash tells more.
+pub(super) fn write(base: &Base, folder: &RemotePath) -> Vec<u8> {
+    let head = Head { portolan_state: FORM, folder: path_text(folder.as_bytes()) };
+    let mut bytes = Vec::with_capacity(base.len() * 200 + 200);
+    line(&mut bytes, &head);
+    for (path, pair) in base {
+        let Pair { hash, local_size, remote_size, remote_time, .. } = pair;
+        let sha256 = hash.as_ref().map(hash_text);
+        let remote_time = remote_time.and_then(Modified::text);
+        let path = path_text(path);
+        line(
+            &mut bytes,
+            &Line { path, size: *local_size, sha256, remote_size: *remote_size, remote_time },
+        );
+    }
+    let hash: Hash = Sha256::digest(&bytes).into();
+    line(&mut bytes, &Tail { files: base.len(), sha256: hash_text(&hash) });
+    bytes
+}
+
+fn line(bytes: &mut Vec<u8>, value: &impl Serialize) {
+    // Strings and numbers in memory: neither can fail.
+    if serde_json::to_writer(&mut *bytes, value).is_ok() {
+        bytes.push(b'\n');
+    }
+}
+
+/// The base that was written into `folder`.
+pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let head: Head = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
+    let body = bytes.strip_suffix(b"\n").ok_or(Unusable::Damaged)?;
+    let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
+    let (body, last) = bytes.split_at_checked(end + 1).ok_or(Unusable::Damaged)?;
+    let tail: Tail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
+    let hash: Hash = Sha256::digest(body).into();
+    if read_hash(&tail.sha256) != Some(hash) {
+        return Err(Unusable::Damaged);
+    }
+    if head.portolan_state != FORM || head.folder != path_text(folder.as_bytes()) {
+        return Err(Unusable::Foreign);
+    }
+    let lines = body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+    let base: Option<Base> = lines.map(pair).collect();
+    base.filter(|base| base.len() == tail.files).ok_or(Unusable::Damaged)
+}
+
+fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
+    let Line { path, size, sha256, remote_size, remote_time } =
+        serde_json::from_slice(line).ok()?;
+    let hash = match sha256 {
+        None => None,
+        Some(text) => Some(read_hash(&text)?),
+    };
+    let remote_time = match remote_time {
+        None => None,
+        Some(text) => Some(Modified::read(&text)?),
+    };
+    let pair = Pair { hash, local_size: size, local_us: None, remote_size, remote_time };
+    Some((path_bytes(&path)?, pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> RemotePath {
+        RemotePath::parse("/in").unwrap()
+    }
+
+    fn base() -> Base {
+        let pair = |hash, time| Pair {
+            hash,
+            local_size: 3,
+            local_us: None,
+            remote_size: Some(3),
+            remote_time: Modified::read(time),
+        };
+        Base::from([
+            (b"a\nb".to_vec(), pair(Some([7; 32]), "2026-02-11T14:22:07Z")),
+            (b"caf\xe9".to_vec(), pair(None, "")),
+        ])
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_without_local_times() {
+        let mut told = base();
+        for pair in told.values_mut() {
+            pair.local_us = Some(5);
+        }
+        let bytes = write(&told, &folder());
+        assert_eq!(read(&bytes, &folder()), Ok(base()));
+        assert_eq!(read(&write(&Base::new(), &folder()), &folder()), Ok(Base::new()));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_or_changed_anywhere_is_no_base() {
+        let bytes = write(&base(), &folder());
+        for end in 0..bytes.len() {
+            assert!(read(&bytes[..end], &folder()).is_err(), "{end}");
+        }
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(read(&changed, &folder()).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_file_about_another_folder_or_of_another_program_is_foreign() {
+        let other = RemotePath::parse("/other").unwrap();
+        assert_eq!(read(&write(&base(), &other), &folder()), Err(Unusable::Foreign));
+        assert_eq!(read(b"{\"version\": \"1.0.0\"}\n", &folder()), Err(Unusable::Foreign));
+    }
+}

@@ -1,0 +1,241 @@
+//! Plans as JSON, for people to look at and for a later run to do; and whether both sides still are what a plan was
+//! made of.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    compare::Difference,
+    plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step},
+    rules::Rules,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        base::{path_bytes, path_text},
+        listing::Modified,
+        path::RemotePath,
+        session::Session,
+    },
+    observe::visible::visible,
+};
+
+/// The form that this version writes.
+const FORM: u32 = 1;
+
+/// A plan as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    portolan_plan: u32,
+    server: String,
+    direction: Direction,
+    local: String,
+    remote: String,
+    keeps_times: bool,
+    rules: Rules,
+    counts: Counts,
+    steps: Vec<SavedStep>,
+    /// For people: what has changed in the target since the last run.
+    drift: Vec<String>,
+}
+
+/// A step as JSON.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedStep {
+    #[serde(rename = "do")]
+    act: Word,
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<Difference>,
+    /// What moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<SavedStamp>,
+    /// What stands in the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<SavedStamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    MakeFolder,
+    Put,
+    Get,
+    DeleteFile,
+    DeleteFolder,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedStamp {
+    size: Option<u64>,
+    modified: Option<String>,
+}
+
+impl Plan {
+    /// The plan as JSON.
+    pub fn to_json(&self) -> String {
+        let Heading { direction, local, remote, keeps_times, server } = &self.heading;
+        let saved = Saved {
+            portolan_plan: FORM,
+            server: server.clone(),
+            direction: *direction,
+            local: path_text(local.as_os_str().as_bytes()),
+            remote: path_text(remote.as_bytes()),
+            keeps_times: *keeps_times,
+            rules: self.rules.clone(),
+            counts: self.counts,
+            steps: self.steps.iter().map(step).collect(),
+            drift: self.drift.iter().map(ToString::to_string).collect(),
+        };
+        // Strings and numbers in memory: it cannot fail.
+        serde_json::to_string_pretty(&saved).unwrap_or_default() + "\n"
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote; fails with `invalid` on anything else.
+    pub fn from_json(text: &str) -> Outcome<Self> {
+        let refuse = |why: &str| Fault::invalid(format!("this is no plan of portolan's: {why}"));
+        let saved: Saved =
+            serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+        if saved.portolan_plan != FORM {
+            return Err(refuse("it is of another version"));
+        }
+        let path = |text: &str| {
+            path_bytes(text)
+                .ok_or_else(|| refuse(&format!("`{text}` is no path as it writes them")))
+        };
+        let local = PathBuf::from(OsString::from_vec(path(&saved.local)?));
+        let heading = Heading {
+            direction: saved.direction,
+            local,
+            remote: RemotePath::parse(path(&saved.remote)?)?,
+            keeps_times: saved.keeps_times,
+            server: saved.server,
+        };
+        let steps: Outcome<Vec<_>> = saved
+            .steps
+            .into_iter()
+            .map(|step| {
+                let path = path(&step.path)?;
+                read(step, path).ok_or_else(|| refuse("a step of it is none"))
+            })
+            .collect();
+        Ok(Self {
+            heading,
+            rules: saved.rules,
+            steps: steps?,
+            counts: saved.counts,
+            faults: Vec::new(),
+            drift: Vec::new(),
+            learnt: Vec::new(),
+        })
+    }
+
+    /// Fails with `invalid` unless the plan is about these two folders.
+    pub fn check_sides(
+        &self,
+        session: &Session,
+        direction: Direction,
+        local: &Path,
+        remote: &RemotePath,
+    ) -> Outcome<()> {
+        let heading = Heading::of(session, direction, local, remote, &self.rules)?;
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_it = heading.direction == self.heading.direction
+            && heading.remote == self.heading.remote
+            && absolute(&heading.local) == absolute(&self.heading.local);
+        if is_it { self.check_server(session) } else { Err(self.is_about_others()) }
+    }
+
+    /// Fails with `invalid` unless the plan is about this server.
+    pub(super) fn check_server(&self, session: &Session) -> Outcome<()> {
+        if self.heading.server == Heading::server_of(session) {
+            Ok(())
+        } else {
+            Err(self.is_about_others())
+        }
+    }
+
+    fn is_about_others(&self) -> Fault {
+        let Heading { direction, local, remote, server, .. } = &self.heading;
+        let local = visible(local.as_os_str().as_bytes());
+        let there = format!("{remote} of {}", visible(server));
+        let (from, to) = match direction {
+            Direction::Up => (local, there),
+            Direction::Down => (there, local),
+        };
+        Fault::invalid(format!("the plan is about a mirror from {from} to {to}"))
+    }
+
+    /// Fails with `refused` unless `now`, the plan of this moment, says the same of the same files.
+    pub(super) fn check_unmoved(&self, now: &Self) -> Outcome<()> {
+        let (then_steps, now_steps) = (self.steps.iter().map(step), now.steps.iter().map(step));
+        if then_steps.eq(now_steps) {
+            return Ok(());
+        }
+        let same = self.steps.iter().zip(&now.steps);
+        let same = same.take_while(|(then, now)| step(then) == step(now)).count();
+        // Where one has a step more, that is the one.
+        let longer = if self.steps.len() >= now.steps.len() { &self.steps } else { &now.steps };
+        let first = longer.get(same);
+        let message = "this side or the other has changed since the plan was made: nothing was done; make a new plan";
+        let path = first.map(|step| visible(&step.path)).unwrap_or_default();
+        Err(Fault::new(Kind::Refused, Side::Here, message).at(path))
+    }
+}
+
+fn step(step: &Step) -> SavedStep {
+    let (act, why) = match step.act {
+        Act::MakeFolder => (Word::MakeFolder, None),
+        Act::Put(why) => (Word::Put, Some(why)),
+        Act::Get(why) => (Word::Get, Some(why)),
+        Act::DeleteFile => (Word::DeleteFile, None),
+        Act::DeleteFolder => (Word::DeleteFolder, None),
+    };
+    let saved = |stamp: Stamp| SavedStamp {
+        size: stamp.size,
+        modified: stamp.modified.and_then(Modified::text),
+    };
+    let moves = Stamp { size: step.size, modified: step.modified };
+    SavedStep {
+        act,
+        path: path_text(&step.path),
+        why,
+        source: why.map(|_| saved(moves)),
+        target: step.standing.map(saved),
+    }
+}
+
+fn read(saved: SavedStep, path: Vec<u8>) -> Option<Step> {
+    let act = match (saved.act, saved.why) {
+        (Word::MakeFolder, None) => Act::MakeFolder,
+        (Word::Put, Some(why)) => Act::Put(why),
+        (Word::Get, Some(why)) => Act::Get(why),
+        (Word::DeleteFile, None) => Act::DeleteFile,
+        (Word::DeleteFolder, None) => Act::DeleteFolder,
+        _ => return None,
+    };
+    let stamp = |saved: SavedStamp| {
+        let modified = match saved.modified {
+            None => None,
+            Some(text) => Some(Modified::read(&text)?),
+        };
+        Some(Stamp { size: saved.size, modified })
+    };
+    let moves = match saved.source {
+        None => Stamp::default(),
+        Some(source) => stamp(source)?,
+    };
+    let standing = match saved.target {
+        None => None,
+        Some(target) => Some(stamp(target)?),
+    };
+    Some(Step { act, path, size: moves.size, modified: moves.modified, standing })
+}

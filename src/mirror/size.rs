@@ -1,0 +1,193 @@
+//! How many sessions a mirror works with. Pure: what happened and when goes in, a number comes out.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    ftp::site::PARALLEL_AUTO,
+    limits::{
+        PARALLEL_AUTO_FIRST, PARALLEL_MAX, SESSION_WAIT, SESSION_WAIT_MAX, TIDE_FILE_BYTES,
+        TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN,
+    },
+};
+
+/// How many there may be, and what has been learnt of that.
+#[derive(Debug)]
+pub(super) struct Size {
+    /// What the user or the tide wants.
+    wanted: usize,
+    /// What the server took, where it did not take all.
+    taken: Option<Taken>,
+    /// Whether throughput says what is wanted.
+    tide: Option<Tide>,
+}
+
+/// A server that takes so many sessions and no more, for now.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    count: usize,
+    /// When one more may be tried.
+    again_at: Instant,
+    /// The wait after that.
+    wait: Duration,
+}
+
+/// Throughput with so many sessions, as far as it was measured.
+#[derive(Debug)]
+struct Tide {
+    since: Option<Instant>,
+    pieces: u64,
+    amount: u64,
+    /// Amount per second before the last growth.
+    before: f64,
+    /// Whether more sessions made it no faster.
+    is_high: bool,
+}
+
+impl Size {
+    /// At most `size_max`, or as many as make it faster.
+    pub(super) fn new(size_max: u16) -> Self {
+        let is_auto = size_max == PARALLEL_AUTO;
+        let wanted = if is_auto { PARALLEL_AUTO_FIRST } else { size_max.max(1) };
+        let tide = is_auto.then_some(Tide {
+            since: None,
+            pieces: 0,
+            amount: 0,
+            before: 0.0,
+            is_high: false,
+        });
+        Self { wanted: usize::from(wanted), taken: None, tide }
+    }
+
+    /// How many sessions more may be opened where `there` are some. After a refusal one more is tried from time to
+    /// time.
+    pub(super) fn lacking(&mut self, there: usize, now: Instant) -> usize {
+        let lacking = self.wanted.saturating_sub(there);
+        match &mut self.taken {
+            None => lacking,
+            Some(taken) if there >= taken.count && now >= taken.again_at => {
+                taken.again_at = now + taken.wait;
+                lacking.min(1)
+            }
+            Some(taken) => lacking.min(taken.count.saturating_sub(there)),
+        }
+    }
+
+    /// One more was opened, so that there are `there`.
+    pub(super) fn grew(&mut self, there: usize, now: Instant) {
+        let Some(taken) = &mut self.taken else { return };
+        if there > taken.count {
+            taken.count = there;
+            taken.wait = SESSION_WAIT;
+            taken.again_at = now + SESSION_WAIT;
+        }
+    }
+
+    /// The server took no more than `there`. Gives that number where it is news.
+    pub(super) fn shrink(&mut self, there: usize, now: Instant) -> Option<usize> {
+        let there = there.max(1);
+        let before = self.taken;
+        let wait = before.map_or(SESSION_WAIT, |taken| (taken.wait * 2).min(SESSION_WAIT_MAX));
+        self.taken = Some(Taken { count: there, again_at: now + wait, wait });
+        before.is_none_or(|taken| taken.count != there).then_some(there)
+    }
+
+    /// A piece of `bytes` is done, with `there` sessions.
+    pub(super) fn moved(&mut self, bytes: u64, there: usize, now: Instant) {
+        let Some(tide) = self.tide.as_mut().filter(|tide| !tide.is_high) else { return };
+        if there < self.wanted {
+            // Some are still on their way: what goes now says nothing of so many.
+            tide.since = None;
+            return;
+        }
+        let since = *tide.since.get_or_insert_with(|| {
+            (tide.pieces, tide.amount) = (0, 0);
+            now
+        });
+        tide.pieces += 1;
+        tide.amount += bytes + TIDE_FILE_BYTES;
+        let took = now.saturating_duration_since(since);
+        let enough = TIDE_PIECES_MIN * u64::try_from(there).unwrap_or(u64::MAX);
+        if took < TIDE_TIME_MIN || tide.pieces < enough {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
+        let rate = tide.amount as f64 / took.as_secs_f64();
+        tide.since = None;
+        if rate < tide.before * TIDE_GAIN_MIN {
+            tide.is_high = true;
+        } else {
+            tide.before = rate;
+            self.wanted = (self.wanted * 2).min(usize::from(PARALLEL_MAX));
+            tide.is_high = self.wanted == there;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_server_that_takes_fewer_is_asked_again_after_longer_and_longer_waits() {
+        let mut now = Instant::now();
+        let mut size = Size::new(8);
+        assert_eq!(size.lacking(1, now), 7);
+        assert_eq!(size.shrink(3, now), Some(3));
+        assert_eq!((size.lacking(3, now), size.lacking(2, now)), (0, 1));
+        for waits in [1, 2, 4] {
+            let wait = SESSION_WAIT * waits;
+            assert_eq!(size.lacking(3, now + wait.saturating_sub(SECOND)), 0, "{waits}");
+            now += wait;
+            assert_eq!(size.lacking(3, now), 1, "{waits}");
+            // While that one is on its way no other is opened.
+            assert_eq!(size.lacking(3, now), 0, "{waits}");
+            assert_eq!(size.shrink(3, now), None, "the same number is no news");
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_more_again_gets_them_one_by_one() {
+        let now = Instant::now();
+        let mut size = Size::new(4);
+        size.shrink(1, now);
+        for there in 1..4 {
+            let now = now + SESSION_WAIT * u32::try_from(there).unwrap();
+            assert_eq!(size.lacking(there, now), 1);
+            size.grew(there + 1, now);
+        }
+        assert_eq!(size.lacking(4, now + SESSION_WAIT_MAX), 0);
+    }
+
+    /// Where it ends with files of `bytes` that take `time` each, when no more than `served` are served at a time.
+    fn settled(served: usize, time: Duration) -> usize {
+        let mut size = Size::new(PARALLEL_AUTO);
+        let mut now = Instant::now();
+        let mut there = 1;
+        for _ in 0..10_000 {
+            there += size.lacking(there, now);
+            now += time / u32::try_from(there.min(served)).unwrap();
+            size.moved(10_000, there, now);
+        }
+        there
+    }
+
+    #[test]
+    fn sessions_are_added_while_they_make_it_faster() {
+        let ms = Duration::from_millis;
+        assert_eq!(settled(100, ms(60)), usize::from(PARALLEL_MAX));
+        assert_eq!(settled(8, ms(60)), 16, "one step too far tells that it was");
+        assert!(settled(1, ms(2)) <= 16);
+    }
+
+    #[test]
+    fn a_number_that_was_asked_for_is_not_changed_by_throughput() {
+        let now = Instant::now();
+        let mut size = Size::new(2);
+        for second in 0..1000 {
+            size.moved(1, 2, now + SECOND * second);
+        }
+        assert_eq!(size.lacking(2, now), 0);
+    }
+}

@@ -1,0 +1,97 @@
+//! Many files and many sessions: what is sent ahead, what goes together, and what becomes of it when that goes wrong.
+
+use std::time::Instant;
+
+use super::{Bench, Rules, assert_same, deleting, odd_tree, write};
+use crate::{ftp::site::PARALLEL_AUTO, rehearse::Setup};
+
+/// A folder with so many small files.
+fn small_files(folder: &std::path::Path, count: usize) {
+    for number in 0..count {
+        write(folder, format!("{}/{number}", number % 3), vec![b'x'; number * 10]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_to_do_for_many_uploads_goes_together() {
+    let bench = Bench::new(&[]);
+    small_files(&bench.here(), 30);
+    let report = bench.up(&deleting()).await.unwrap();
+    assert_eq!((report.uploaded, report.verified, report.failed), (30, 30, 0));
+    assert_same(&bench.here(), &bench.there());
+    let log = bench.server.log();
+    let commands: Vec<_> = log.iter().filter_map(|line| line.split_once(" > ")).collect();
+    let verbs: Vec<_> =
+        commands.iter().map(|(_, line)| line.split(' ').next().unwrap_or_default()).collect();
+    assert!(verbs.windows(4).any(|four| four == ["RNFR", "RNTO", "RNFR", "RNTO"]), "{verbs:?}");
+    // One that is harmless goes first, and only so often.
+    assert_eq!(bench.count("NOOP"), 2, "{verbs:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_keep_step_still_gets_and_gives_everything() {
+    for plan in [
+        "repeat=NOOP",
+        "hang-up=NOOP*1",
+        "busy-421=NOOP*1",
+        "reply=NOOP:500 What?",
+        "reply=NOOP:226 Transfer complete.",
+        "lost-reply=NOOP*1",
+        "leave-after=EPSV*5",
+        "double-226",
+        "late-226*1",
+        "early-226",
+        "stor-short*1",
+        "short-226*1",
+    ] {
+        for is_up in [true, false] {
+            let bench = Bench::new(&[plan]);
+            small_files(&if is_up { bench.here() } else { bench.there() }, 12);
+            let rules = Rules { parallel: 2, ..deleting() };
+            let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
+            let report = report.unwrap_or_else(|fault| panic!("{plan}, {is_up}: {fault}"));
+            assert_eq!(report.failed, 0, "{plan}, {is_up}: {:?}", report.errors);
+            assert_same(&bench.here(), &bench.there());
+        }
+    }
+}
+
+#[tokio::test]
+async fn as_many_sessions_as_the_server_takes_are_enough_for_auto() {
+    for is_up in [true, false] {
+        let bench = Bench::with(&[], |setup| Setup { sessions_max: 3, ..setup });
+        odd_tree(&if is_up { bench.here() } else { bench.there() });
+        let rules = Rules { parallel: PARALLEL_AUTO, ..deleting() };
+        let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
+        assert_eq!(report.failed, 0, "{:?}", report.errors);
+        assert_same(&bench.here(), &bench.there());
+    }
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_mirror_keep_to_its_rate() {
+    let bench = Bench::new(&[]);
+    for number in 0..6 {
+        write(&bench.there(), format!("{number}"), vec![7; 50_000]);
+    }
+    let rules = Rules { parallel: 3, rate_limit: Some(150_000), ..Rules::default() };
+    let began = Instant::now();
+    let report = bench.down(&rules).await.unwrap();
+    assert_eq!((report.downloaded, report.failed), (6, 0));
+    assert!(began.elapsed().as_millis() >= 1_700, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_mirror_goes_on_with_a_file_that_broke_off() {
+    for (plan, is_up, again) in
+        [("drop-after=300000*1", false, "REST"), ("stor-drop=300000*1", true, "APPE")]
+    {
+        let bench = Bench::new(&[plan]);
+        write(&if is_up { bench.here() } else { bench.there() }, "big", vec![7; 1_000_000]);
+        let rules = Rules { resume: true, ..Rules::default() };
+        let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
+        assert_eq!(report.failed, 0, "{:?}", report.errors);
+        assert_same(&bench.here(), &bench.there());
+        assert!(bench.count(again) >= 1, "{plan}");
+    }
+}

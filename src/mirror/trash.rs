@@ -1,0 +1,124 @@
+//! The folder that takes what is deleted, in place of nothing.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    filter::Filter,
+    plan::{Direction, Heading},
+    rules::Rules,
+    scan::place,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    files::Root,
+    ftp::{path::RemotePath, session::Session},
+};
+
+/// The folder of the server; a relative one is below the mirrored folder.
+pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
+    let trash = trash.trim_end_matches('/');
+    if trash.starts_with('/') {
+        return RemotePath::parse(trash);
+    }
+    place(&heading.remote, trash.as_bytes())
+}
+
+/// The folder of this machine; a relative one is below the mirrored folder.
+pub(super) fn here(heading: &Heading, trash: &str) -> PathBuf {
+    heading.local.join(trash)
+}
+
+/// `filter`, so that the trash of `rules` is no part of what is mirrored, on either side.
+pub(super) fn reserve(filter: Filter, heading: &Heading, rules: &Rules) -> Outcome<Filter> {
+    let Some(trash) = &rules.trash else { return Ok(filter) };
+    let (top, folder) = match heading.direction {
+        Direction::Up => {
+            (heading.remote.as_bytes().to_vec(), there(heading, trash)?.as_bytes().to_vec())
+        }
+        Direction::Down => {
+            let bytes = |path: PathBuf| path.as_os_str().as_bytes().to_vec();
+            (bytes(heading.local.clone()), bytes(here(heading, trash)))
+        }
+    };
+    let top = top.strip_suffix(b"/").unwrap_or(&top);
+    let inside = folder.strip_prefix(top).and_then(|path| path.strip_prefix(b"/"));
+    Ok(match inside {
+        Some(path) => filter.without(path.strip_suffix(b"/").unwrap_or(path)),
+        None => filter,
+    })
+}
+
+/// The trash of one run.
+#[derive(Debug)]
+pub(super) enum Trash {
+    /// On the server.
+    There {
+        folder: RemotePath,
+        /// Folders in it that are there, so that none is made again for each file.
+        made: RefCell<BTreeSet<RemotePath>>,
+    },
+    /// On this machine.
+    Here(Root),
+}
+
+impl Trash {
+    /// The trash of a run by `rules`, if it has one.
+    pub(super) fn of(heading: &Heading, rules: &Rules) -> Outcome<Option<Self>> {
+        let Some(trash) = &rules.trash else { return Ok(None) };
+        Ok(Some(match heading.direction {
+            Direction::Up => {
+                Self::There { folder: there(heading, trash)?, made: RefCell::default() }
+            }
+            Direction::Down => {
+                let folder = here(heading, trash);
+                fs::create_dir_all(&folder)
+                    .map_err(|error| Fault::local("make the trash", &folder, error))?;
+                Self::Here(Root::open(folder)?)
+            }
+        }))
+    }
+
+    /// Moves the file `path` of the mirrored folder `root` or `top` into the trash, under the same path; beside what is
+    /// there already, if anything is.
+    pub(super) async fn take(
+        &self,
+        session: &mut Session,
+        root: &Root,
+        top: &RemotePath,
+        path: &[u8],
+    ) -> Outcome<()> {
+        let now = session.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let second = [path, b"~", now.as_bytes()].concat();
+        let (folder, made) = match self {
+            Self::There { folder, made } => (folder, made),
+            Self::Here(trash) => {
+                let named = |path| Path::new(OsStr::from_bytes(path));
+                return match root.rename_to(named(path), trash, named(path)) {
+                    Err(fault)
+                        if fault.kind == Kind::Local && trash.metadata(named(path)).is_ok() =>
+                    {
+                        root.rename_to(named(path), trash, named(&second))
+                    }
+                    done => done,
+                };
+            }
+        };
+        let mut target = place(folder, path)?;
+        let above = target.parent();
+        if !made.borrow().contains(&above) {
+            session.mkdir(&above).await?;
+            made.borrow_mut().insert(above);
+        }
+        if session.exists(&target).await? {
+            target = place(folder, &second)?;
+        }
+        session.rename(&place(top, path)?, &target).await
+    }
+}

@@ -1,0 +1,80 @@
+//! Trust in the state: the server is taken to be as the last run left it, and only a few files are asked for.
+//!
+//! An unchanged tree then costs one round trip, whatever its size. What is overwritten or deleted is always asked for,
+//! and a few others are: the first that is not as the state says makes the run look at all of them. What came to the
+//! server since is neither seen nor deleted.
+
+use std::collections::BTreeSet;
+
+use super::{
+    crew::Crew,
+    diff,
+    plan::{Heading, Plan},
+    rules::Rules,
+    scan::place,
+    tree::{Node, NodeKind, Survey, Tree, above},
+};
+use crate::{
+    fault::Outcome,
+    ftp::base::Base,
+    limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
+    observe::{Level, visible::visible},
+};
+
+/// The plan by the state alone; nothing where that is no ground to stand on.
+pub(super) async fn plan(
+    crew: &mut Crew<'_>,
+    here: &Survey,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Outcome<Option<Plan>> {
+    let Some(base) = base.filter(|base| !base.is_empty()) else { return Ok(None) };
+    let there = Survey { tree: tree(base), ..Survey::default() };
+    let plan = diff::plan(here, &there, Some(base), heading.clone(), rules.clone())?;
+    let paths: Vec<_> = asked(&plan, base, heading).into_iter().collect();
+    let places: Outcome<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();
+    let facts = crew.first().facts(&places?).await?;
+    let wrong = paths.iter().zip(facts).find(|(path, (size, modified))| {
+        let is_as_known = |pair: &crate::ftp::base::Pair| pair.is_remote(*size, *modified);
+        size.is_none() || !base.get(**path).is_some_and(is_as_known)
+    });
+    let Some((path, _)) = wrong else { return Ok(Some(plan)) };
+    let text =
+        format!("{} is not on the server as the state says: all of it is looked at", visible(path));
+    crew.first().context().observer.say(Level::Warn, text);
+    Ok(None)
+}
+
+/// The tree that the last run left. Its folders may hold more than it knows of, so none of them is removed.
+fn tree(base: &Base) -> Tree {
+    let mut tree = Tree::empty();
+    let folder =
+        Node { listed: true, shows_hidden: true, holds_more: true, ..Node::of(NodeKind::Folder) };
+    tree.set(Vec::new(), folder);
+    for (path, pair) in base {
+        for folder_path in
+            above(path).take_while(|path| tree.get(path).is_none()).collect::<Vec<_>>()
+        {
+            tree.set(folder_path.to_vec(), folder);
+        }
+        tree.set(path.clone(), Node::file(pair.remote_size, pair.remote_time, None));
+    }
+    tree
+}
+
+/// The files to ask for: those that the plan overwrites or deletes, and some others.
+fn asked<'a>(plan: &'a Plan, base: &'a Base, heading: &Heading) -> BTreeSet<&'a [u8]> {
+    let changed = plan.steps.iter().map(|step| step.path.as_slice());
+    let mut asked: BTreeSet<_> = changed.filter(|path| base.contains_key(*path)).collect();
+    let every = (base.len() / TRUST_SAMPLE).max(1);
+    let mut bytes = 0;
+    let fits = |path: &&[u8]| {
+        // SIZE and MDTM, each with the whole path.
+        bytes += 2 * (heading.remote.as_bytes().len() + path.len() + "SIZE /\r\n".len());
+        bytes <= BATCH_BYTES_MAX
+    };
+    let others = base.keys().map(Vec::as_slice).step_by(every).take(TRUST_SAMPLE);
+    asked.extend(others.take_while(fits));
+    asked
+}

@@ -1,0 +1,283 @@
+//! Asking the router, by whichever way it knows.
+
+use std::{fs::File, io::Read, net::Ipv4Addr, pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
+
+use super::{Lease, Via, Wish, pcp, upnp::Router};
+use crate::{
+    fault::{Fault, Outcome},
+    nat::{Reason, address::why_unreachable, gateway::Gateway},
+};
+
+/// One port to ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) internal: u16,
+    pub(super) external: u16,
+    pub(super) time: Duration,
+    pub(super) nonce: [u32; 3],
+}
+
+/// Why a router did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Nothing came back.
+    NoAnswer,
+    /// It does not speak this.
+    Unknown,
+    /// It said no, or nonsense, with these words.
+    Said(String),
+}
+
+/// How each way to ask ended, for those that came to nothing.
+#[derive(Debug, Default)]
+struct Tried(Vec<(Via, Refusal)>);
+
+impl Tried {
+    fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
+    fn words(&self) -> String {
+        let words = |(via, refusal): &(Via, Refusal)| format!("{}: {refusal}", via.word());
+        self.0.iter().map(words).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What to say when all have been tried: `nat.mapping_refused` where the router said no, else `nat.no_mapping`.
+    fn fault(&self, gateway: &Gateway) -> Fault {
+        let (router, words) = (gateway.address, self.words());
+        if self.0.iter().any(|(_, refusal)| matches!(refusal, Refusal::Said(_))) {
+            let message = format!("the router {router} does not map the port ({words})");
+            return Reason::MappingRefused.fault(message);
+        }
+        let message = format!(
+            "the router {router} maps no ports ({words}): switch on UPnP, NAT-PMP or PCP in it; or forward a range by \
+             hand, and name it with `port_range` and `external_address`; or use passive mode"
+        );
+        Reason::NoMapping.fault(message)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoAnswer => "no answer",
+            Self::Unknown => "it does not speak that",
+            Self::Said(words) => words,
+        })
+    }
+}
+
+impl Wish {
+    /// Fails, with nothing to tell, where the user wants another way.
+    fn permit(&self, via: Via) -> Result<(), Tried> {
+        if self.via.is_none_or(|only| only == via) { Ok(()) } else { Err(Tried::default()) }
+    }
+}
+
+/// A router that has given the first port, and how it is asked for the next.
+struct Begun {
+    way: Way,
+    lease: Lease,
+}
+
+enum Way {
+    Pcp,
+    NatPmp(Ipv4Addr),
+    Upnp(Box<Router>),
+}
+
+/// What answered first.
+enum Probe {
+    Pcp(Lease),
+    NatPmp(Ipv4Addr),
+    Upnp(Box<Router>),
+}
+
+/// Asks the default gateway for the ports of `wish`: all or none, what a router gave before it refused one is given
+/// back. Fails with `nat.mapping_refused`, `nat.no_mapping`, or `nat.double_nat` where nobody can reach the router's own
+/// address either.
+pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outcome<Vec<Lease>> {
+    let asked = |port| Asked { internal: port, external: port, time: wish.time, nonce };
+    let Some((first, rest)) = wish.ports.split_first() else { return Ok(Vec::new()) };
+    let begun = Box::pin(begin(gateway, wish, &asked(*first))).await;
+    let begun = begun.map_err(|tried| tried.fault(gateway))?;
+    let mut result = check_outside(gateway, begun.lease.address);
+    let mut leases = vec![begun.lease];
+    for port in rest {
+        if result.is_ok() {
+            result = match begun.way.map(gateway, &asked(*port)).await {
+                Ok(lease) => {
+                    leases.push(lease);
+                    Ok(())
+                }
+                Err(refusal) => Err(Tried(vec![(begun.way.via(), refusal)]).fault(gateway)),
+            };
+        }
+    }
+    if let Err(fault) = result {
+        give_back(&leases).await;
+        return Err(fault);
+    }
+    Ok(leases)
+}
+
+/// Asks for one more time of `lease`; the router may give another port.
+pub(super) async fn renew(gateway: &Gateway, lease: &Lease, time: Duration) -> Outcome<Lease> {
+    let Lease { internal, external, nonce, .. } = *lease;
+    let asked = Asked { internal, external, time, nonce };
+    let renewed = async {
+        let way = match lease.via {
+            Via::Pcp => Way::Pcp,
+            Via::NatPmp => Way::NatPmp(pcp::address_natpmp(gateway.address).await?),
+            Via::Upnp => Way::Upnp(Box::new(Router::find(gateway.address, gateway.ours).await?)),
+        };
+        way.map(gateway, &asked).await
+    };
+    renewed.await.map_err(|refusal| Tried(vec![(lease.via, refusal)]).fault(gateway))
+}
+
+/// Gives `leases` back; those that stay, with the reason. A router that is silent once is not asked again.
+pub(super) async fn give_back(leases: &[Lease]) -> Vec<(Lease, Refusal)> {
+    let mut stay = Vec::new();
+    let mut routers: Vec<(Ipv4Addr, Result<Router, Refusal>)> = Vec::new();
+    for lease in leases {
+        let is_silent = |(other, refusal): &(Lease, Refusal)| {
+            (other.via, other.router) == (lease.via, lease.router) && *refusal == Refusal::NoAnswer
+        };
+        let given = if stay.iter().any(is_silent) {
+            Err(Refusal::NoAnswer)
+        } else if lease.via == Via::Upnp {
+            if routers.iter().all(|(address, _)| *address != lease.router) {
+                routers.push((lease.router, Router::find(lease.router, lease.ours).await));
+            }
+            match routers.iter().find(|(address, _)| *address == lease.router) {
+                Some((_, Ok(router))) => router.unmap(lease).await,
+                Some((_, Err(refusal))) => Err(refusal.clone()),
+                None => Err(Refusal::NoAnswer),
+            }
+        } else {
+            pcp::unmap(lease).await
+        };
+        if let Err(refusal) = given {
+            stay.push((lease.clone(), refusal));
+        }
+    }
+    stay
+}
+
+/// The router's address outside, without asking for a port where it can tell: by NAT-PMP, else by UPnP.
+pub async fn external_address(gateway: &Gateway) -> Outcome<Ipv4Addr> {
+    let natpmp = async { told(Via::NatPmp, pcp::address_natpmp(gateway.address).await) };
+    let upnp = async {
+        let said = async { Router::find(gateway.address, gateway.ours).await?.outside().await };
+        told(Via::Upnp, said.await)
+    };
+    let address = prefer(natpmp, upnp).await.map_err(|tried| {
+        let message = format!(
+            "the router {} does not say its address ({}); `nat::detect` asks the FTP server instead",
+            gateway.address,
+            tried.words()
+        );
+        Reason::NoMapping.fault(message)
+    })?;
+    check_outside(gateway, address)?;
+    Ok(address)
+}
+
+impl Way {
+    const fn via(&self) -> Via {
+        match self {
+            Self::Pcp => Via::Pcp,
+            Self::NatPmp(_) => Via::NatPmp,
+            Self::Upnp(_) => Via::Upnp,
+        }
+    }
+
+    async fn map(&self, gateway: &Gateway, asked: &Asked) -> Result<Lease, Refusal> {
+        match self {
+            Self::Pcp => pcp::map_pcp(gateway, asked).await,
+            Self::NatPmp(address) => pcp::map_natpmp(gateway, asked, *address).await,
+            Self::Upnp(router) => {
+                let outside = router.outside().await?;
+                router.map(asked, outside).await
+            }
+        }
+    }
+}
+
+/// Asks in every way at once for the first port; of those that answer, PCP is preferred, then NAT-PMP. Only PCP is asked
+/// for the port itself, since it has no other question.
+async fn begin(gateway: &Gateway, wish: &Wish, asked: &Asked) -> Result<Begun, Tried> {
+    let Gateway { address, ours, .. } = *gateway;
+    let pcp = async {
+        wish.permit(Via::Pcp)?;
+        told(Via::Pcp, pcp::map_pcp(gateway, asked).await.map(Probe::Pcp))
+    };
+    let natpmp = async {
+        wish.permit(Via::NatPmp)?;
+        told(Via::NatPmp, pcp::address_natpmp(address).await.map(Probe::NatPmp))
+    };
+    let find = || async {
+        wish.permit(Via::Upnp)?;
+        told(Via::Upnp, Router::find(address, ours).await.map(Box::new))
+    };
+    let upnp = async { find().await.map(Probe::Upnp) };
+    let router = match prefer(pcp, prefer(natpmp, Box::pin(upnp))).await? {
+        Probe::Pcp(lease) => return Ok(Begun { way: Way::Pcp, lease }),
+        Probe::NatPmp(outside) => {
+            let way = Way::NatPmp(outside);
+            match told(Via::NatPmp, way.map(gateway, asked).await) {
+                Ok(lease) => return Ok(Begun { way, lease }),
+                Err(tried) => find().await.map_err(|more| tried.and(more))?,
+            }
+        }
+        Probe::Upnp(router) => router,
+    };
+    let way = Way::Upnp(router);
+    let lease = told(Via::Upnp, way.map(gateway, asked).await)?;
+    Ok(Begun { way, lease })
+}
+
+fn told<T>(via: Via, result: Result<T, Refusal>) -> Result<T, Tried> {
+    result.map_err(|refusal| Tried(vec![(via, refusal)]))
+}
+
+/// Waits for both, but not for `second` once `first` has succeeded.
+async fn prefer<T>(
+    first: impl Future<Output = Result<T, Tried>>,
+    second: impl Future<Output = Result<T, Tried>>,
+) -> Result<T, Tried> {
+    let (one, other) = match select(pin!(first), pin!(second)).await {
+        Either::Left((Ok(one), _)) => return Ok(one),
+        Either::Left((Err(tried), second)) => (tried, second.await),
+        Either::Right((other, first)) => match first.await {
+            Ok(one) => return Ok(one),
+            Err(tried) => (tried, other),
+        },
+    };
+    other.map_err(|more| one.and(more))
+}
+
+/// Fails with `nat.double_nat` where nobody outside can reach the router either.
+fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Outcome<()> {
+    let Some(why) = why_unreachable(outside.into()) else { return Ok(()) };
+    let message = format!(
+        "the router {} has the address {outside} outside, which is {why}: another NAT stands behind it, so use passive \
+         mode",
+        gateway.address
+    );
+    Err(Reason::DoubleNat.fault(message))
+}
+
+/// Random bytes for a PCP nonce, from the kernel.
+pub(super) fn new_nonce() -> Outcome<[u32; 3]> {
+    let mut random = [[0; 4]; 3];
+    let path = "/dev/urandom";
+    File::open(path)
+        .and_then(|mut source| source.read_exact(random.as_flattened_mut()))
+        .map_err(|error| Fault::local("read", path, error))?;
+    Ok(pcp::nonce(random))
+}

@@ -1,0 +1,155 @@
+//! What is asked of routers, on paper, so that somebody gives it back after a crash.
+//!
+//! A page is a file of JSON lines, the last of which holds. Its owner keeps it locked for as long as it lives; a page
+//! that can be locked has lost its owner, whatever became of that (a number of a process may belong to another one by
+//! then, in this boot or the next, or mean nothing in this container; it is written down for people to read). A page is
+//! of this machine only, like the router it speaks of: it is no table of a store that several machines may share.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::Lease;
+use crate::{
+    fault::{Fault, Outcome},
+    files::temporary_name,
+    limits::{LEASE_PAGE_BYTES_MAX, LEASE_PAGES_MAX},
+};
+
+/// The folder of the pages in the state folder.
+const FOLDER: &str = "leases";
+/// What a page is called behind its number.
+const SUFFIX: &str = ".json";
+
+/// The pages in one state folder.
+#[derive(Debug, Clone)]
+pub struct Book {
+    folder: PathBuf,
+}
+
+/// One page, locked.
+#[derive(Debug)]
+pub(super) struct Page {
+    file: File,
+    path: PathBuf,
+}
+
+/// A line of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// What was asked for or given.
+    pub(super) leases: Vec<Lease>,
+    /// When the router forgets it by itself, in seconds since 1970; nothing where it does not.
+    pub(super) until: Option<i64>,
+    /// The process that wrote it.
+    pub(super) pid: u32,
+    /// The kernel's name for the time since it was started.
+    pub(super) boot: String,
+}
+
+impl Line {
+    /// A line of this process.
+    pub(super) fn new(leases: Vec<Lease>, until: Option<i64>) -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { leases, until, pid: std::process::id(), boot: boot.trim().to_owned() }
+    }
+}
+
+impl Book {
+    /// The book in the state folder `state`; it is made when something is to be written.
+    pub fn in_state(state: &Path) -> Self {
+        Self { folder: state.join(FOLDER) }
+    }
+
+    /// A new page that says `line`.
+    pub(super) fn begin(&self, line: &Line) -> Outcome<Page> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|error| Fault::local("make a folder", &self.folder, error))?;
+        // Nobody must find it before it is locked.
+        let hidden = self.folder.join(temporary_name());
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&hidden);
+        let file = file.map_err(|error| Fault::local("write", &hidden, error))?;
+        let name = hidden.file_name().unwrap_or_default().to_string_lossy().replace('.', "");
+        let path = self.folder.join(name + SUFFIX);
+        let mut page = Page { file, path };
+        let placed = page.lock().and_then(|_| fs::rename(&hidden, &page.path));
+        placed.map_err(|error| Fault::local("write", &page.path, error))?;
+        page.write(line)?;
+        Ok(page)
+    }
+
+    /// The pages that have lost their owner, with what they say; what says nothing is removed.
+    pub(super) fn orphans(&self) -> Vec<(Page, Line)> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let pages = paths.filter(|path| path.to_string_lossy().ends_with(SUFFIX));
+        pages.take(LEASE_PAGES_MAX).filter_map(|path| orphan(&path)).collect()
+    }
+}
+
+/// The page at `path`, if nobody holds it.
+fn orphan(path: &Path) -> Option<(Page, Line)> {
+    let file = OpenOptions::new().read(true).append(true).open(path).ok()?;
+    let mut page = Page { file, path: path.to_owned() };
+    // Its owner may have removed it since the folder was read.
+    let is_mine = page.lock().ok()? && page.file.metadata().ok()?.nlink() > 0;
+    if !is_mine {
+        return None;
+    }
+    if let Some(line) = page.read() {
+        return Some((page, line));
+    }
+    page.strike();
+    None
+}
+
+impl Page {
+    /// Whether this process holds the page now.
+    fn lock(&self) -> std::io::Result<bool> {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says `line` from now on. One write: a crash leaves the line before or this one.
+    pub(super) fn write(&mut self, line: &Line) -> Outcome<()> {
+        let text = serde_json::to_string(line)
+            .map_err(|error| Fault::local("write", &self.path, std::io::Error::other(error)))?;
+        let written = self.file.write_all(format!("{text}\n").as_bytes());
+        written
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| Fault::local("write", &self.path, error))
+    }
+
+    /// The last whole line.
+    fn read(&mut self) -> Option<Line> {
+        let mut text = String::new();
+        let length = self.file.metadata().ok()?.len();
+        self.file.seek(SeekFrom::Start(length.saturating_sub(LEASE_PAGE_BYTES_MAX))).ok()?;
+        (&self.file).take(LEASE_PAGE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
+    }
+
+    /// Removes the page: nothing is left to give back.
+    pub(super) fn strike(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(target: "portolan", "cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// When a router forgets what it was asked for now, in seconds since 1970.
+pub(super) fn until(now: i64, leases: &[Lease]) -> Option<i64> {
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let ends = leases.iter().map(|lease| Some(now.saturating_add(seconds(lease.time?))));
+    ends.collect::<Option<Vec<_>>>()?.into_iter().max()
+}

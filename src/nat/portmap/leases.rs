@@ -1,0 +1,403 @@
+//! The leases of one run: renewed for as long as it lasts, given back when it ends.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Lease, Via, Wish,
+    ask::{self, Refusal},
+    book::{Book, Line, Page, until},
+};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Kind, Outcome, Side},
+    limits::{LEASE_RETRY_MIN, RELEASE_TIME_MAX},
+    nat::gateway::Gateway,
+    observe::{Level, Observer, duration_text},
+    stop::Stop,
+};
+
+/// The ports of a router that lead here now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Each port, with what the router says of it.
+    pub leases: Vec<Lease>,
+}
+
+impl Mapped {
+    /// What a rehearsal gets for `wish`, in which no router is asked.
+    pub fn rehearsed(wish: &Wish) -> Self {
+        let lease = |port: &u16| Lease {
+            via: wish.via.unwrap_or(Via::Pcp),
+            router: Ipv4Addr::LOCALHOST,
+            ours: Ipv4Addr::LOCALHOST,
+            internal: *port,
+            external: *port,
+            address: Ipv4Addr::LOCALHOST,
+            time: Some(wish.time),
+            nonce: [0; 3],
+        };
+        Self { leases: wish.ports.iter().map(lease).collect() }
+    }
+
+    /// The router's address outside.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.leases.first().map(|lease| lease.address)
+    }
+}
+
+/// What was asked for together.
+struct Group {
+    number: u64,
+    leases: Vec<Lease>,
+    /// For how long it is asked for.
+    time: Duration,
+    /// When it is asked for again; nothing where the router keeps it anyway, or has not answered yet.
+    renew_at: Option<Instant>,
+    ends_at: Option<Instant>,
+    is_given: bool,
+    page: Option<Page>,
+}
+
+#[derive(Default)]
+struct State {
+    groups: Vec<Group>,
+    made: u64,
+    keeper: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+    over: Stop,
+    observer: Observer,
+    clock: Clock,
+}
+
+/// The leases of a run. They are given back by [`release`](Self::release), at the latest when this is dropped.
+pub struct Leases {
+    shared: Arc<Shared>,
+    book: Option<Book>,
+}
+
+impl std::fmt::Debug for Leases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leases")
+    }
+}
+
+impl Leases {
+    /// None yet. What will be asked for is noted in `book`, for whoever comes after a crash.
+    pub fn new(book: Option<Book>, observer: Observer, clock: Clock) -> Self {
+        let (state, changed, over) = (Mutex::default(), Notify::new(), Stop::new());
+        Self { shared: Arc::new(Shared { state, changed, over, observer, clock }), book }
+    }
+
+    /// Asks the router for `wish` and keeps what it gives. Fails with `nat.no_gateway`, `nat.no_mapping`,
+    /// `nat.mapping_refused` or `nat.double_nat`.
+    pub async fn map(&self, wish: &Wish) -> Outcome<Mapped> {
+        let gateway = Gateway::find()?;
+        let nonce = ask::new_nonce()?;
+        let asked = planned(&gateway, wish, nonce);
+        let page = self.note(&asked);
+        // From here on, a wait that is cut off leaves something to give back.
+        let number = self.shared.add(asked, wish.time, page);
+        match Box::pin(ask::map(&gateway, wish, nonce)).await {
+            Ok(leases) => {
+                self.shared.settle(number, &leases);
+                self.keep()?;
+                self.shared.tell(&leases);
+                Ok(Mapped { leases })
+            }
+            Err(fault) => {
+                self.shared.forget(number);
+                Err(fault)
+            }
+        }
+    }
+
+    /// All that lead here now.
+    pub fn mapped(&self) -> Mapped {
+        let state = self.shared.lock();
+        let given = state.groups.iter().filter(|group| group.is_given);
+        Mapped { leases: given.flat_map(|group| group.leases.clone()).collect() }
+    }
+
+    /// Gives all back and waits for that, for a short time: what the router does not take now ends by itself, or is
+    /// given back by the next run.
+    pub fn release(&self) {
+        self.shared.over.set();
+        let (keeper, is_left) = {
+            let mut state = self.shared.lock();
+            (state.keeper.take(), !state.groups.is_empty())
+        };
+        let keeper = match keeper {
+            None if is_left => self.start().ok(),
+            keeper => keeper,
+        };
+        if keeper.is_some_and(|keeper| keeper.join().is_err()) {
+            tracing::error!(target: "portolan", "the keeper of port mappings has crashed");
+        }
+    }
+
+    fn note(&self, leases: &[Lease]) -> Option<Page> {
+        let line = Line::new(leases.to_vec(), until(self.shared.now(), leases));
+        match self.book.as_ref()?.begin(&line) {
+            Ok(page) => Some(page),
+            Err(fault) => {
+                let text =
+                    format!("port mappings are not noted, and a crash would leave them: {fault}");
+                self.shared.observer.say_once(Level::Warn, text);
+                None
+            }
+        }
+    }
+
+    /// Starts the thread that renews, unless it runs: a script may be busy with other things for longer than a lease.
+    fn keep(&self) -> Outcome<()> {
+        let mut state = self.shared.lock();
+        if state.keeper.is_none() {
+            state.keeper = Some(self.start()?);
+        }
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    fn start(&self) -> Outcome<JoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name("leases".into()).spawn(move || shared.run());
+        thread.map_err(|error| {
+            let message = format!("cannot start a thread for port mappings: {error}");
+            Fault::new(Kind::Local, Side::Here, message)
+        })
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// What a page says before the router has answered: any of the ways may be the one.
+fn planned(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Vec<Lease> {
+    let lease = |port, via| Lease {
+        via,
+        router: gateway.address,
+        ours: gateway.ours,
+        internal: port,
+        external: port,
+        address: Ipv4Addr::UNSPECIFIED,
+        time: Some(wish.time),
+        nonce,
+    };
+    let ways = Via::ALL.into_iter().filter(|via| wish.via.is_none_or(|only| only == *via));
+    ways.flat_map(|via| wish.ports.iter().map(move |port| lease(*port, via))).collect()
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+
+    fn add(&self, leases: Vec<Lease>, time: Duration, page: Option<Page>) -> u64 {
+        let mut state = self.lock();
+        state.made += 1;
+        let number = state.made;
+        let (renew_at, ends_at) = (None, None);
+        let is_given = false;
+        state.groups.push(Group { number, leases, time, renew_at, ends_at, is_given, page });
+        number
+    }
+
+    /// The router has given `leases` for what was asked for under `number`.
+    fn settle(&self, number: u64, leases: &[Lease]) {
+        let until = until(self.now(), leases);
+        let mut state = self.lock();
+        if let Some(group) = state.groups.iter_mut().find(|group| group.number == number) {
+            group.leases = leases.to_vec();
+            group.is_given = true;
+            let shortest = leases.iter().filter_map(|lease| lease.time).min();
+            group.renew_at = shortest.map(|time| Instant::now() + time / 2);
+            group.ends_at = shortest.map(|time| Instant::now() + time);
+            if let Some(page) = &mut group.page {
+                let written = page.write(&Line::new(leases.to_vec(), until));
+                written.unwrap_or_else(|fault| self.observer.warn(fault.to_string()));
+            }
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        let mut state = self.lock();
+        if let Some(at) = state.groups.iter().position(|group| group.number == number) {
+            state.groups.remove(at).page.into_iter().for_each(Page::strike);
+        }
+    }
+
+    fn tell(&self, leases: &[Lease]) {
+        let Some(lease) = leases.first() else { return };
+        let ports = leases.iter().map(|lease| lease.external.to_string()).collect::<Vec<_>>();
+        let time = lease.time.map_or("until it is told otherwise".into(), |time| {
+            format!("for {}", duration_text(time))
+        });
+        let text = format!(
+            "the router {} lets port {} of {} in to this machine {time} ({})",
+            lease.router,
+            ports.join(", "),
+            lease.address,
+            lease.via.word()
+        );
+        self.observer.say(Level::Info, text);
+    }
+
+    /// What the keeper's thread does.
+    fn run(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(async {
+                self.renew_until_over().await;
+                self.give_all_back().await;
+            }),
+            Err(error) => {
+                tracing::error!(target: "portolan", "no port mapping is renewed: {error}");
+            }
+        }
+    }
+
+    async fn renew_until_over(&self) {
+        loop {
+            let next = self.lock().groups.iter().filter_map(|group| group.renew_at).min();
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.over.wait() => return,
+                () = self.changed.notified() => {}
+                () = due => {
+                    let renewed = self.over.race(self.renew_due()).await;
+                    if renewed.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn renew_due(&self) {
+        let now = Instant::now();
+        let due: Vec<_> = {
+            let state = self.lock();
+            let due =
+                state.groups.iter().filter(|group| group.renew_at.is_some_and(|at| at <= now));
+            due.map(|group| (group.number, group.leases.clone(), group.time)).collect()
+        };
+        for (number, leases, time) in due {
+            match renew_all(&leases, time).await {
+                Ok(renewed) => self.settle(number, &renewed),
+                Err(fault) => self.put_off(number, &fault),
+            }
+        }
+    }
+
+    /// A renewal came to nothing: another try at half of the time that is left, while there is any.
+    fn put_off(&self, number: u64, fault: &Fault) {
+        let mut state = self.lock();
+        let Some(at) = state.groups.iter().position(|group| group.number == number) else { return };
+        let Some(group) = state.groups.get_mut(at) else { return };
+        let left = group.ends_at.map(|end| end.saturating_duration_since(Instant::now()));
+        if let Some(left) = left.filter(|left| *left > LEASE_RETRY_MIN) {
+            group.renew_at = Some(Instant::now() + (left / 2).max(LEASE_RETRY_MIN));
+            tracing::debug!(target: "portolan", "a port mapping is not renewed yet: {fault}");
+            return;
+        }
+        state.groups.remove(at).page.into_iter().for_each(Page::strike);
+        self.observer.warn(format!("the router's ports no longer lead here: {}", fault.message));
+    }
+
+    async fn give_all_back(&self) {
+        let groups = std::mem::take(&mut self.lock().groups);
+        let all: Vec<_> = groups.iter().flat_map(|group| group.leases.clone()).collect();
+        let given = tokio::time::timeout(RELEASE_TIME_MAX, ask::give_back(&all)).await;
+        let stay: Vec<_> = match given {
+            Ok(stay) => stay.into_iter().filter(|(_, why)| *why == Refusal::NoAnswer).collect(),
+            Err(_) => all.into_iter().map(|lease| (lease, Refusal::NoAnswer)).collect(),
+        };
+        for group in groups {
+            let stays = |lease: &Lease| stay.iter().any(|(other, _)| other == lease);
+            let is_left = group.leases.iter().any(stays) && group.is_given;
+            // A page that stays is found by the next run: its lock ends here.
+            match group.page {
+                Some(page) if !is_left => page.strike(),
+                page => drop(page),
+            }
+            if is_left {
+                let text =
+                    "the router did not answer to be told that its ports are not needed any more";
+                self.observer.say(Level::Info, text);
+            }
+        }
+    }
+}
+
+async fn renew_all(leases: &[Lease], time: Duration) -> Outcome<Vec<Lease>> {
+    let gateway = Gateway::find()?;
+    let mut renewed = Vec::new();
+    for lease in leases {
+        renewed.push(ask::renew(&gateway, lease, time).await?);
+    }
+    Ok(renewed)
+}
+
+/// Gives back what runs have left that ended without doing so. What belongs to another network than the one we are in
+/// waits until we are there again or its time is over. Takes no longer than its limit, however silent routers are.
+pub fn reap(book: &Book, clock: &Clock) {
+    let started = Instant::now();
+    let orphans = book.orphans();
+    if orphans.is_empty() {
+        return;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::warn!(target: "portolan", "port mappings of earlier runs stay: {error}");
+            return;
+        }
+    };
+    let gateway = Gateway::find().ok();
+    let now = clock.now().as_second();
+    let is_here = |lease: &Lease| {
+        let here = gateway.as_ref().map(|gateway| (gateway.address, gateway.ours));
+        here == Some((lease.router, lease.ours))
+    };
+    for (page, line) in orphans {
+        let is_over = line.until.is_some_and(|until| until <= now);
+        let left = RELEASE_TIME_MAX.saturating_sub(started.elapsed());
+        let is_settled = is_over
+            || line.leases.iter().all(is_here)
+                && runtime.block_on(is_given_back(&line.leases, left));
+        if is_settled {
+            page.strike();
+        }
+    }
+}
+
+/// Whether nothing of `leases` is left to do within `time`.
+async fn is_given_back(leases: &[Lease], time: Duration) -> bool {
+    match tokio::time::timeout(time, ask::give_back(leases)).await {
+        Ok(stay) => stay.iter().all(|(_, why)| *why != Refusal::NoAnswer),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,399 @@
+//! What an administrator sets so that FTP gets through: rules of packet filters, and the passive settings of servers.
+//! Pure; every value is typed, so nothing that a script says can become another command.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+};
+
+use super::Reason;
+use crate::fault::{Fault, Outcome};
+
+/// On whose machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where the client runs.
+    Client,
+    /// Where the server runs.
+    Server,
+}
+
+/// Who opens data connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The server.
+    Active,
+    /// The client.
+    Passive,
+}
+
+/// For which program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// nftables commands.
+    Nft,
+    /// iptables commands.
+    Iptables,
+    /// Commands of ufw.
+    Ufw,
+    /// Commands of firewalld.
+    Firewalld,
+    /// Windows Firewall, by netsh and by PowerShell.
+    Windows,
+    /// `vsftpd.conf`.
+    Vsftpd,
+    /// `proftpd.conf`.
+    Proftpd,
+    /// `pure-ftpd.conf`.
+    PureFtpd,
+}
+
+impl Format {
+    /// The words that scripts use.
+    pub const WORDS: [(&'static str, Self); 8] = [
+        ("nft", Self::Nft),
+        ("iptables", Self::Iptables),
+        ("ufw", Self::Ufw),
+        ("firewalld", Self::Firewalld),
+        ("windows", Self::Windows),
+        ("vsftpd", Self::Vsftpd),
+        ("proftpd", Self::Proftpd),
+        ("pure-ftpd", Self::PureFtpd),
+    ];
+}
+
+/// What is to be let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// On whose machine.
+    pub side: Side,
+    /// Which mode.
+    pub mode: Mode,
+    /// For which program.
+    pub format: Format,
+    /// The client's `port_range` in active mode, the server's passive ports in passive mode.
+    pub ports: RangeInclusive<u16>,
+    /// The server's control port.
+    pub control: u16,
+    /// The other side's address, where only that is to be let in.
+    pub from: Option<IpAddr>,
+    /// The address outside of a server behind NAT.
+    pub external: Option<Ipv4Addr>,
+}
+
+/// A rule: new TCP connections to `ports`, in or out.
+struct Rule {
+    is_inbound: bool,
+    ports: Vec<RangeInclusive<u16>>,
+    what: &'static str,
+}
+
+impl Wanted {
+    /// The lines to set. Fails with `invalid` for a server's settings on a client, and with `nat.bad_range` for ports
+    /// below 1024, which no FTP data connection may have, or the control port among them.
+    pub fn text(&self) -> Outcome<String> {
+        let is_server = matches!(self.format, Format::Vsftpd | Format::Proftpd | Format::PureFtpd);
+        if is_server && self.side == Side::Client {
+            let message =
+                "the settings of an FTP server are of the server's side: side: \"server\"";
+            return Err(Fault::invalid(message));
+        }
+        let (first, last) = (*self.ports.start(), *self.ports.end());
+        if first < 1024 || first > last {
+            let message = format!("ports of data connections are from 1024 on, got {first}-{last}");
+            return Err(Reason::BadRange.fault(message));
+        }
+        if self.ports.contains(&self.control) {
+            let message = format!("the control port {} lies in {first}-{last}", self.control);
+            return Err(Reason::Conflict.fault(message));
+        }
+        Ok(match self.format {
+            Format::Vsftpd => self.vsftpd(),
+            Format::Proftpd => self.proftpd(),
+            Format::PureFtpd => self.pure_ftpd(),
+            _ => self.filter(),
+        })
+    }
+
+    fn filter(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for rule in self.rules() {
+            lines.push(format!("# {}", rule.what));
+            match self.format {
+                Format::Iptables => lines.extend(self.iptables(&rule)),
+                Format::Ufw => lines.extend(self.ufw(&rule)),
+                Format::Firewalld => lines.extend(self.firewalld(&rule)),
+                Format::Windows => lines.extend(self.windows(&rule)),
+                _ => lines.push(self.nft(&rule)),
+            }
+        }
+        if self.format == Format::Firewalld {
+            lines.push("firewall-cmd --reload".into());
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// What each side has to let through. What goes out is let out nearly everywhere; it stands there for those who
+    /// do not.
+    fn rules(&self) -> Vec<Rule> {
+        let (control, ports) = (self.control..=self.control, self.ports.clone());
+        let rule = |is_inbound, ports: &[&RangeInclusive<u16>], what| Rule {
+            is_inbound,
+            ports: ports.iter().map(|range| (*range).clone()).collect(),
+            what,
+        };
+        match (self.side, self.mode) {
+            (Side::Client, Mode::Active) => vec![
+                rule(true, &[&ports], "the server's data connections come in to `port_range`"),
+                rule(false, &[&control], "to the server's control port"),
+            ],
+            (Side::Client, Mode::Passive) => {
+                vec![rule(false, &[&control, &ports], "to the server's control and passive ports")]
+            }
+            (Side::Server, Mode::Active) => vec![
+                rule(true, &[&control], "clients come in to the control port"),
+                rule(false, &[&ports], "data connections go out to the clients' `port_range`"),
+            ],
+            (Side::Server, Mode::Passive) => {
+                let what = "clients come in to the control port and the passive ports";
+                vec![rule(true, &[&control, &ports], what)]
+            }
+        }
+    }
+
+    fn nft(&self, rule: &Rule) -> String {
+        let chain = if rule.is_inbound { "input" } else { "output" };
+        let ports = listed(&rule.ports, '-');
+        let ports = if rule.ports.len() > 1 { format!("{{ {ports} }}") } else { ports };
+        let from = self.from.map_or(String::new(), |address| {
+            let family = if address.is_ipv6() { "ip6" } else { "ip" };
+            let end = if rule.is_inbound { "saddr" } else { "daddr" };
+            format!("{family} {end} {address} ")
+        });
+        format!("nft add rule inet filter {chain} {from}tcp dport {ports} ct state new accept")
+    }
+
+    fn iptables(&self, rule: &Rule) -> Vec<String> {
+        let chain = if rule.is_inbound { "INPUT" } else { "OUTPUT" };
+        let ports = listed(&rule.ports, ':').replace(' ', "");
+        let from = self.from.map_or(String::new(), |address| {
+            format!("{} {address} ", if rule.is_inbound { "-s" } else { "-d" })
+        });
+        let tools: &[_] = match self.from {
+            Some(IpAddr::V4(_)) => &["iptables"],
+            Some(IpAddr::V6(_)) => &["ip6tables"],
+            None => &["iptables", "ip6tables"],
+        };
+        let line = |tool| {
+            format!(
+                "{tool} -A {chain} {from}-p tcp -m multiport --dports {ports} -m conntrack --ctstate NEW -j ACCEPT"
+            )
+        };
+        tools.iter().map(line).collect()
+    }
+
+    fn ufw(&self, rule: &Rule) -> Vec<String> {
+        let ports = listed(&rule.ports, ':').replace(' ', "");
+        let other = self.from.map_or("any".into(), |address| address.to_string());
+        vec![if rule.is_inbound {
+            format!("ufw allow in proto tcp from {other} to any port {ports}")
+        } else {
+            format!("ufw allow out proto tcp from any to {other} port {ports}")
+        }]
+    }
+
+    fn firewalld(&self, rule: &Rule) -> Vec<String> {
+        if !rule.is_inbound {
+            return vec![
+                "# firewalld lets connections out unless a policy of yours forbids it".into(),
+            ];
+        }
+        let line = |range: &RangeInclusive<u16>| {
+            let ports = one(range, '-');
+            match self.from {
+                None => format!("firewall-cmd --permanent --add-port={ports}/tcp"),
+                Some(address) => {
+                    let family = if address.is_ipv6() { "ipv6" } else { "ipv4" };
+                    format!(
+                        "firewall-cmd --permanent --add-rich-rule='rule family=\"{family}\" source \
+                         address=\"{address}\" port port=\"{ports}\" protocol=\"tcp\" accept'"
+                    )
+                }
+            }
+        };
+        rule.ports.iter().map(line).collect()
+    }
+
+    fn windows(&self, rule: &Rule) -> Vec<String> {
+        let (short, long, end) = if rule.is_inbound {
+            ("in", "Inbound", "local")
+        } else {
+            ("out", "Outbound", "remote")
+        };
+        let ports = listed(&rule.ports, '-').replace(' ', "");
+        let other = self.from.map_or(String::new(), |address| format!(" remoteip={address}"));
+        let netsh = format!(
+            "netsh advfirewall firewall add rule name=\"FTP by portolan\" dir={short} action=allow protocol=TCP \
+             {end}port={ports}{other}"
+        );
+        let end = if rule.is_inbound { "LocalPort" } else { "RemotePort" };
+        let other = self.from.map_or(String::new(), |address| format!(" -RemoteAddress {address}"));
+        let powershell = format!(
+            "New-NetFirewallRule -DisplayName \"FTP by portolan\" -Direction {long} -Action Allow -Protocol TCP \
+             -{end} {ports}{other}"
+        );
+        vec![netsh, "# the same in PowerShell:".into(), powershell]
+    }
+
+    fn vsftpd(&self) -> String {
+        let (first, last) = (self.ports.start(), self.ports.end());
+        let mut lines = vec!["# /etc/vsftpd.conf".to_owned()];
+        if self.control != 21 {
+            lines.push(format!("listen_port={}", self.control));
+        }
+        if self.mode == Mode::Active {
+            lines.extend(["port_enable=YES".into(), "connect_from_port_20=YES".into()]);
+            return lines.join("\n") + "\n";
+        }
+        lines.push("pasv_enable=YES".into());
+        lines.extend([format!("pasv_min_port={first}"), format!("pasv_max_port={last}")]);
+        lines.extend(self.external.map(|address| format!("pasv_address={address}")));
+        lines.join("\n") + "\n"
+    }
+
+    fn proftpd(&self) -> String {
+        let (first, last) = (self.ports.start(), self.ports.end());
+        let mut lines = vec!["# /etc/proftpd/proftpd.conf".to_owned()];
+        if self.control != 21 {
+            lines.push(format!("Port {}", self.control));
+        }
+        if self.mode == Mode::Active {
+            lines.push("# active mode is on; the data connections come from the port below the control port".into());
+            return lines.join("\n") + "\n";
+        }
+        lines.push(format!("PassivePorts {first} {last}"));
+        lines.extend(self.external.map(|address| format!("MasqueradeAddress {address}")));
+        lines.join("\n") + "\n"
+    }
+
+    fn pure_ftpd(&self) -> String {
+        let (first, last) = (self.ports.start(), self.ports.end());
+        let mut lines = vec![
+            "# /etc/pure-ftpd/conf holds one file for each (Debian), or pure-ftpd.conf".to_owned(),
+        ];
+        if self.control != 21 {
+            lines.push(format!("Bind ,{}", self.control));
+        }
+        if self.mode == Mode::Active {
+            lines.push("# active mode is on".into());
+            return lines.join("\n") + "\n";
+        }
+        lines.push(format!("PassivePortRange {first} {last}"));
+        lines.extend(self.external.map(|address| format!("ForcePassiveIP {address}")));
+        lines.join("\n") + "\n"
+    }
+}
+
+fn one(range: &RangeInclusive<u16>, between: char) -> String {
+    if range.start() == range.end() {
+        range.start().to_string()
+    } else {
+        format!("{}{between}{}", range.start(), range.end())
+    }
+}
+
+fn listed(ranges: &[RangeInclusive<u16>], between: char) -> String {
+    ranges.iter().map(|range| one(range, between)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(side: Side, mode: Mode, format: Format) -> Wanted {
+        Wanted {
+            side,
+            mode,
+            format,
+            ports: 50000..=50009,
+            control: 21,
+            from: Some(Ipv4Addr::new(203, 0, 113, 20).into()),
+            external: Some(Ipv4Addr::new(198, 51, 100, 7)),
+        }
+    }
+
+    fn text(side: Side, mode: Mode, format: Format) -> String {
+        wanted(side, mode, format).text().unwrap()
+    }
+
+    #[test]
+    fn each_filter_has_its_own_words_for_a_client_in_active_mode() {
+        let told = |format| {
+            let text = text(Side::Client, Mode::Active, format);
+            text.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        let nft = "nft add rule inet filter input ip saddr 203.0.113.20 tcp dport 50000-50009 ct state new accept";
+        assert_eq!(told(Format::Nft), nft);
+        let iptables = "iptables -A INPUT -s 203.0.113.20 -p tcp -m multiport --dports 50000:50009 -m conntrack \
+                        --ctstate NEW -j ACCEPT";
+        assert_eq!(told(Format::Iptables), iptables);
+        let ufw = "ufw allow in proto tcp from 203.0.113.20 to any port 50000:50009";
+        assert_eq!(told(Format::Ufw), ufw);
+        let firewalld = "firewall-cmd --permanent --add-rich-rule='rule family=\"ipv4\" source \
+                         address=\"203.0.113.20\" port port=\"50000-50009\" protocol=\"tcp\" accept'";
+        assert_eq!(told(Format::Firewalld), firewalld);
+        let windows = "netsh advfirewall firewall add rule name=\"FTP by portolan\" dir=in action=allow protocol=TCP \
+                       localport=50000-50009 remoteip=203.0.113.20";
+        assert_eq!(told(Format::Windows), windows);
+    }
+
+    #[test]
+    fn a_server_in_passive_mode_opens_both_ports() {
+        let open = Wanted { from: None, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
+        let text = |format| Wanted { format, ..open.clone() }.text().unwrap();
+        let nft =
+            "nft add rule inet filter input tcp dport { 21, 50000-50009 } ct state new accept";
+        assert_eq!(text(Format::Nft).lines().nth(1), Some(nft));
+        let iptables = text(Format::Iptables);
+        assert!(
+            iptables.contains("\nip6tables -A INPUT -p tcp -m multiport --dports 21,50000:50009 ")
+        );
+        let firewalld = text(Format::Firewalld);
+        let lines: Vec<_> = firewalld.lines().skip(1).collect();
+        let wanted = [
+            "firewall-cmd --permanent --add-port=21/tcp",
+            "firewall-cmd --permanent --add-port=50000-50009/tcp",
+            "firewall-cmd --reload",
+        ];
+        assert_eq!(lines, wanted);
+        let windows = text(Format::Windows);
+        assert!(windows.contains(
+            "-Direction Inbound -Action Allow -Protocol TCP -LocalPort 21,50000-50009\n"
+        ));
+    }
+
+    #[test]
+    fn servers_get_their_passive_settings() {
+        let told = |format| text(Side::Server, Mode::Passive, format);
+        let vsftpd = "# /etc/vsftpd.conf\npasv_enable=YES\npasv_min_port=50000\npasv_max_port=50009\n\
+                      pasv_address=198.51.100.7\n";
+        assert_eq!(told(Format::Vsftpd), vsftpd);
+        let proftpd = "PassivePorts 50000 50009\nMasqueradeAddress 198.51.100.7\n";
+        assert!(told(Format::Proftpd).ends_with(proftpd));
+        let pure = "PassivePortRange 50000 50009\nForcePassiveIP 198.51.100.7\n";
+        assert!(told(Format::PureFtpd).ends_with(pure));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let fault = wanted(Side::Client, Mode::Passive, Format::Vsftpd).text().unwrap_err();
+        assert!(fault.message.contains("side: \"server\""), "{fault}");
+        for (first, last) in [(1, 1023), (50009, 50000), (0, 0)] {
+            let ports = first..=last;
+            let fault = Wanted { ports, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
+            assert_eq!(fault.text().unwrap_err().name, Some("nat.bad_range"));
+        }
+        let inside = Wanted { control: 50001, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
+        assert_eq!(inside.text().unwrap_err().name, Some("nat.conflict"));
+    }
+}

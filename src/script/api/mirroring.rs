@@ -1,0 +1,65 @@
+//! The options of mirrors, read.
+
+use rhai::Map;
+
+use crate::{
+    fault::Outcome,
+    limits::ENTRIES_MAX,
+    mirror::{Bounds, Caps, Compare, OnConflict, Rules, StateIn},
+    script::{options::MIRROR, value::Options},
+};
+use jiff::Timestamp;
+
+/// Reads `options` as a mirror does, without one.
+pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+    read(options, "a mirror", 1, Timestamp::UNIX_EPOCH).map(drop)
+}
+
+/// The rules that the options of `what` make at the time `now`, and whether to do nothing.
+pub(super) fn read(
+    options: &Map,
+    what: &str,
+    parallel: u16,
+    now: Timestamp,
+) -> Outcome<(Rules, bool)> {
+    let options = Options::new(options, what, MIRROR)?;
+    options.not_yet(&["staged", "follow_links"])?;
+    let usual = Rules { parallel, ..Rules::default() };
+    let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
+    let ago = |key| {
+        let time = options.duration(key)?;
+        Ok(time.map(|time| Bounds::ago(now, time)))
+    };
+    let rules = Rules {
+        delete: options.flag("delete")?.unwrap_or(usual.delete),
+        include: options.texts("include")?,
+        exclude: options.texts("exclude")?,
+        compare: options.choice("compare", &Compare::ALL)?.unwrap_or(usual.compare),
+        max_delete: options
+            .number("max_delete", 0, most)?
+            .and_then(|most| u64::try_from(most).ok()),
+        parallel: options.sessions("parallel")?.unwrap_or(usual.parallel),
+        resume: options.flag("resume")?.unwrap_or(usual.resume),
+        rate_limit: options.rate("rate_limit")?,
+        preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
+        newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
+        on_conflict: options.choice("on_conflict", &OnConflict::ALL)?.unwrap_or(usual.on_conflict),
+        trash: options.text("trash")?,
+        verify: options.flag("verify")?,
+        state: options.choice("state", &StateIn::ALL)?.unwrap_or(usual.state),
+        trust_state: options.flag("trust_state")?.unwrap_or(usual.trust_state),
+        bounds: Bounds {
+            min_size: options.size("min_size")?,
+            max_size: options.size("max_size")?,
+            after: ago("newer_than")?,
+            before: ago("older_than")?,
+        },
+        caps: Caps {
+            max_file_size: options.size("max_file_size")?,
+            max_total: options.size("max_total")?,
+            min_free: options.size("min_free")?,
+        },
+        ..usual
+    };
+    Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
+}

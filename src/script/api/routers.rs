@@ -1,0 +1,264 @@
+//! `nat::map_ports` and the functions that say how a session gets through NAT.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
+};
+
+use rhai::{Dynamic, ImmutableString, Map, NativeCallContext, export_module};
+
+use crate::{
+    fault::{Fault, Outcome},
+    limits::MAPPED_PORTS_MAX,
+    nat::{
+        Reason,
+        check::Ports,
+        detect::{Facts, Situation},
+        gateway::Gateway,
+        portmap::{self, Mapped, Via, Wish},
+        suggest::{Format, Mode, Side, Wanted},
+    },
+    script::{
+        options::{MAP_PORTS, SUGGEST},
+        raise::{Raise, RhaiResultOf},
+        remote::Remote,
+        rules,
+        run::Run,
+        value::Options,
+    },
+};
+
+/// Ports that a client listens on, where nobody says which; and those of a server.
+const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
+const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
+
+fn wish(options: &Map) -> Outcome<Wish> {
+    let options = Options::new(options, "nat::map_ports", MAP_PORTS)?;
+    let asked = rules::ports(&options, "ports")?.ok_or_else(|| {
+        Reason::BadRange
+            .fault("`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]")
+    })?;
+    // One more than can be mapped is enough to be refused.
+    let each = asked.ranges().iter().flat_map(|(first, last)| *first..=*last);
+    let ports = each.take(MAPPED_PORTS_MAX + 1).collect();
+    let ways = [
+        ("auto", None),
+        ("pcp", Some(Via::Pcp)),
+        ("nat-pmp", Some(Via::NatPmp)),
+        ("upnp", Some(Via::Upnp)),
+    ];
+    let via = options.choice("via", &ways)?.flatten();
+    Wish::new(ports, options.duration("lease")?, via)
+}
+
+/// Without the user's word for it, a script opens nothing to the Internet but what it listens on itself.
+fn check_free(wish: &Wish, run: &Run) -> Outcome<()> {
+    if run.nat_allowed().is_ok() {
+        return Ok(());
+    }
+    for port in wish.ports() {
+        let is_free = *port >= 1024 && TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+        if !is_free {
+            let message = format!(
+                "port {port} is not free here: mapping it would open a service of this machine to the Internet, which a \
+                 script may do with `--allow-nat` only"
+            );
+            return Err(Reason::NotAllowed.fault(message));
+        }
+    }
+    Ok(())
+}
+
+fn mapped_value(mapped: &Mapped) -> Map {
+    let mut map = Map::new();
+    let outside = mapped.leases.iter().map(|lease| i64::from(lease.external).into());
+    map.insert("ports".into(), Dynamic::from_array(outside.collect()));
+    let pair = |lease: &portmap::Lease| {
+        let mut pair = Map::new();
+        pair.insert("internal".into(), i64::from(lease.internal).into());
+        pair.insert("external".into(), i64::from(lease.external).into());
+        Dynamic::from_map(pair)
+    };
+    map.insert("pairs".into(), Dynamic::from_array(mapped.leases.iter().map(pair).collect()));
+    if let Some(lease) = mapped.leases.first() {
+        map.insert("via".into(), lease.via.word().into());
+        map.insert("external".into(), lease.address.to_string().into());
+        map.insert("gateway".into(), lease.router.to_string().into());
+        let seconds = lease.time.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        map.insert("lease".into(), seconds.map_or(Dynamic::UNIT, Dynamic::from_int));
+    }
+    map
+}
+
+fn situation_value(facts: &Facts, found: Situation) -> Map {
+    let text = |address: Option<IpAddr>| {
+        address.map_or(Dynamic::UNIT, |address| address.to_string().into())
+    };
+    let mut map = Map::new();
+    map.insert("client_nat".into(), found.client_nat.into());
+    map.insert("server_nat".into(), found.server_nat.into());
+    map.insert("cgnat".into(), found.cgnat.into());
+    map.insert("local".into(), text(Some(facts.ours)));
+    map.insert("seen_as".into(), text(facts.seen_as));
+    map.insert("server".into(), text(Some(facts.server)));
+    map.insert("server_says".into(), text(facts.server_says));
+    map.insert("gateway".into(), text(facts.gateway.map(IpAddr::from)));
+    map.insert("mode".into(), found.mode.into());
+    map.insert("advice".into(), found.advice.into());
+    map
+}
+
+fn wanted(options: &Map) -> Outcome<Wanted> {
+    let options = Options::new(options, "nat::suggest", SUGGEST)?;
+    let sides = [("client", Side::Client), ("server", Side::Server)];
+    let modes = [("active", Mode::Active), ("passive", Mode::Passive)];
+    let format = options.choice("format", &Format::WORDS)?.unwrap_or(Format::Nft);
+    let mode = options.choice("mode", &modes)?.unwrap_or(Mode::Passive);
+    let side = options.choice("side", &sides)?.unwrap_or(Side::Client);
+    let usual = if mode == Mode::Active { CLIENT_PORTS } else { SERVER_PORTS };
+    let asked = rules::ports(&options, "ports")?;
+    let ports = match asked.as_ref().map(Ports::ranges) {
+        None => usual,
+        Some([(first, last)]) => *first..=*last,
+        Some(_) => {
+            let message = "`ports` wants one range here, such as \"50000-50009\"";
+            return Err(Reason::BadRange.fault(message));
+        }
+    };
+    let from = options.text("from")?.map(|text| address::<IpAddr>("from", &text)).transpose()?;
+    let external = options.text("external_address")?;
+    let external = external.map(|text| address("external_address", &text)).transpose()?;
+    let control = options.number("control", 1, u16::MAX.into())?.unwrap_or(21);
+    Ok(Wanted {
+        side,
+        mode,
+        format,
+        ports,
+        control: u16::try_from(control).unwrap_or(21),
+        from,
+        external,
+    })
+}
+
+fn address<T: std::str::FromStr>(key: &str, text: &str) -> Outcome<T> {
+    text.parse().map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
+}
+
+/// Reads options as `nat::map_ports` does, and asks nobody; `ports` may be missing where they are not known yet.
+pub(in crate::script) fn probe_map_ports(options: &Map) -> Outcome<()> {
+    let mut options = options.clone();
+    options.entry("ports".into()).or_insert_with(|| 40000.into());
+    wish(&options).map(drop)
+}
+
+/// Reads options as `nat::suggest` does.
+pub(in crate::script) fn probe_suggest(options: &Map) -> Outcome<()> {
+    wanted(options).map(drop)
+}
+
+/// Home routers, and what NAT stands between.
+#[export_module]
+#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
+pub mod functions {
+    /// A session with one server.
+    pub type Session = Remote;
+
+    /// Asks the home router to let connections to `ports` in to this machine, until the script ends.
+    ///
+    /// - `ports`: such as "40000-40003", 40000 or [40000, 40001]; as many as there are transfers at a time, 32 at most
+    /// - `lease` ("1h"): for how long the router is asked; it is asked again at half of it, and told when the script ends
+    /// - `via` ("auto"): "pcp", "nat-pmp" or "upnp" only
+    ///
+    /// The map has `via`, `external` (the router's address outside), `ports` (outside), `pairs` (of `internal` and
+    /// `external`), `gateway` and `lease` (seconds; `()` where the router knows no time). Sessions in active mode use the
+    /// ports by themselves. It needs no privilege, and `--allow-nat` only for ports that something else listens on.
+    ///
+    /// Raises `nat.no_gateway`, `nat.no_mapping` (the router has none of the three), `nat.mapping_refused`,
+    /// `nat.double_nat` (the router is behind NAT itself), `nat.bad_range` and `nat.not_allowed`.
+    ///
+    /// ```rhai
+    /// let way = nat::map_ports(#{ ports: "40000-40003", lease: "30m" });
+    /// print(`${way.external} by ${way.via}`);
+    /// let site = ftp::connect("ftp://ftp.example.org", #{ mode: "active", port_range: "40000-40003" });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn map_ports(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<Map> {
+        let run = Run::of(&ctx)?;
+        let asked = || -> Outcome<Mapped> {
+            let wish = wish(&options)?;
+            if run.is_nat_inert() {
+                return Ok(Mapped::rehearsed(&wish));
+            }
+            check_free(&wish, &run)?;
+            let stop = run.context.stop.clone();
+            run.wait(async { stop.race(Box::pin(run.leases.map(&wish))).await? })
+        };
+        asked().map(|mapped| mapped_value(&mapped)).or_raise(&ctx)
+    }
+
+    /// The address of the home router outside, as it says by NAT-PMP or `UPnP` itself; nothing is mapped.
+    ///
+    /// Raises `nat.no_gateway`, `nat.no_mapping` where the router does not say, and `nat.double_nat` where its address
+    /// is private.
+    ///
+    /// ```rhai
+    /// print(nat::external_address());
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn external_address(ctx: NativeCallContext<'_>) -> RhaiResultOf<ImmutableString> {
+        let run = Run::of(&ctx)?;
+        let asked = || -> Outcome<Ipv4Addr> {
+            if run.is_nat_inert() {
+                return Ok(Ipv4Addr::LOCALHOST);
+            }
+            let gateway = Gateway::find()?;
+            let stop = run.context.stop.clone();
+            run.wait(async { stop.race(Box::pin(portmap::external_address(&gateway))).await? })
+        };
+        asked().map(|address| address.to_string().into()).or_raise(&ctx)
+    }
+
+    /// What NAT stands between this machine and the server of a session, from the addresses that either side names.
+    ///
+    /// The map has `client_nat`, `server_nat` and `cgnat` (true or false), `local` (our address here), `seen_as` (the
+    /// same as the server sees it, or `()`), `server`, `server_says` (the address in its reply to PASV, or `()`),
+    /// `gateway` (our router, or `()`), `mode` (the one that needs the least) and `advice` (what to do, in sentences).
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// let found = nat::detect(site);
+    /// if found.client_nat { print(found.advice); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn detect(ctx: NativeCallContext<'_>, site: &mut Session) -> RhaiResultOf<Map> {
+        let found = site.with(&ctx, async |session, _| session.addresses().await)?;
+        let facts = Facts {
+            ours: found.ours,
+            server: found.server,
+            seen_as: found.seen_as,
+            server_says: found.server_says,
+            is_encrypted: found.is_encrypted,
+            gateway: Gateway::find().ok().map(|gateway| gateway.address),
+        };
+        let situation = facts.situation();
+        Ok(situation_value(&facts, situation))
+    }
+
+    /// The lines that let FTP through a packet filter, or the settings of a server, as a text to copy; nothing is changed.
+    ///
+    /// - `side` ("client"): "client" or "server", on whose machine
+    /// - `mode` ("passive"): "active" or "passive"
+    /// - `format` ("nft"): "nft", "iptables", "ufw", "firewalld", "windows", or the server's own "vsftpd", "proftpd",
+    ///   "pure-ftpd"
+    /// - `ports`: the client's `port_range` ("40000-40009") or the server's passive ports ("50000-50009")
+    /// - `control` (21): the server's port
+    /// - `from`: the only address to let in; `external_address`: of a server behind NAT
+    ///
+    /// ```rhai
+    /// print(nat::suggest(#{ side: "client", mode: "active", format: "ufw", from: "203.0.113.20" }));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn suggest(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<ImmutableString> {
+        wanted(&options).and_then(|wanted| wanted.text()).map(Into::into).or_raise(&ctx)
+    }
+}

@@ -1,0 +1,82 @@
+//! Texts that would be more than a word to a shell or to nft (security class S68).
+
+use super::Gate;
+
+/// Every argument that is a text, of every function of a ruleset. Each is tried with every hostile text in its place.
+const SCRIPT: &str = r#"
+let hostile = [
+    "x\"; } ; add table inet evil ; #", "wan; drop", "wan\" drop comment \"", "wan accept", "wan\n\tdrop", "wan}", "{ wan }",
+    "$(touch evil)", "`touch evil`", "; touch evil", "-j", "--help", "-f", "*", "w*", "", " ", "10.0.0.1; drop",
+    "10.0.0.0/8 drop", "10.0.0.0/8\n", "21; drop", "21 accept", "21-22 drop", "@evil", "21,,22", "../../etc/passwd", "a/b",
+    "include \"/etc/passwd\"", "\u202ewan", "wa\u0000n", "::1%wan", "%s%n", "a very long name of an interface",
+];
+let tried = 0;
+let refused = 0;
+let note = |err| if err.code.type_of() == "string" && err.code.starts_with("nat.bad_") { 1 } else { throw err; };
+
+for text in hostile {
+    tried += 1;
+    try { nat::ruleset(text); } catch (err) { refused += note.call(err); }
+}
+let whole = #{
+    masquerade: #{ source: "10.0.0.0/8", out: "wan", to: "203.0.113.1" },
+    forward: #{ in: "wan", ports: "80", to: "10.0.0.1", hairpin: "10.0.0.0/8", from: "192.0.2.0/24", external: "203.0.113.1" },
+    allow: #{ in: "lan", out: "wan", source: "10.0.0.0/8" },
+    ftp_helper: #{ ports: "21", in: "lan" },
+    ftp_active: #{ ports: "40000", to: "10.0.0.1", server: "203.0.113.10", in: "wan", external: "203.0.113.1" },
+    ftp_server: #{ passive: "50000", control: "21", to: "10.0.0.1", in: "wan", hairpin: "10.0.0.0/8", from: "192.0.2.0/24", external: "203.0.113.1" },
+    with_open: #{ ports: "40000", to: "10.0.0.1", server: "203.0.113.10", in: "wan", external: "203.0.113.1" },
+};
+for name in whole.keys() {
+    for key in whole[name].keys() {
+        for text in hostile {
+            let options = whole[name];
+            options[key] = text;
+            let rules = nat::ruleset("hostile");
+            tried += 1;
+            try {
+                switch name {
+                    "masquerade" => rules.masquerade(options),
+                    "forward" => rules.forward(options),
+                    "allow" => rules.allow(options),
+                    "ftp_helper" => rules.ftp_helper(options),
+                    "ftp_active" => rules.ftp_active(options),
+                    "ftp_server" => rules.ftp_server(options),
+                    "with_open" => nat::with_open(options, || throw "it opened something"),
+                }
+                rules.apply(#{ absent_ok: true });
+            } catch (err) { refused += note.call(err); }
+        }
+    }
+}
+print(`${tried} tried, ${tried - refused} taken`);
+"#;
+
+#[test]
+fn a_text_that_is_more_than_a_word_changes_nothing() {
+    let Some(gate) = Gate::lay() else { return };
+    let before = gate.rules();
+    let ran = gate.run(SCRIPT).succeeds().any_stderr();
+    let said = ran.stdout_text().to_owned();
+    let tried: u32 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(tried > 1000, "{said}");
+    assert!(said.ends_with(" tried, 0 taken\n"), "{said}");
+    // And no file `evil`: the run is dropped with nothing changed in its folder.
+    drop(ran.any_stdout());
+    assert_eq!(gate.rules(), before);
+}
+
+#[test]
+fn a_hostile_name_on_the_command_line_is_refused() {
+    let Some(gate) = Gate::lay() else { return };
+    let before = gate.rules();
+    for name in ["x; flush ruleset", "x }", "-f", "x\ny", "../x", ""] {
+        for verb in ["status", "confirm", "rollback", "revert"] {
+            let option = format!("--ruleset={name}");
+            let program = gate.portolan("").args(["nat", verb, &option]);
+            let ran = gate.router.within(|| program.run());
+            ran.fails_with(3).stderr_has("(nat.bad_name)").any_stderr();
+        }
+    }
+    assert_eq!(gate.rules(), before);
+}

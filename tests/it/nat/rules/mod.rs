@@ -1,0 +1,162 @@
+//! Rulesets on a router of the test's own: planned, applied, tried, taken back, and cut off at any moment.
+
+mod crash;
+mod hostile;
+mod safety;
+mod states;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::support::{net::Space, program::Portolan, program::Ran};
+
+/// The classic recipe, with FTP in active mode for the client.
+pub(super) const OFFICE: &str = r#"
+let rules = nat::ruleset("office");
+rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" });
+rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan" });
+rules.forwarding(true);
+rules.apply();
+"#;
+/// Rules of somebody else, which must stay as they are.
+const OTHERS: &str = "
+table inet others {
+    set known {
+        type ipv4_addr
+        elements = { 192.0.2.1, 192.0.2.2 }
+    }
+    chain through {
+        type filter hook forward priority filter; policy accept;
+        ip saddr @known drop
+    }
+}
+table ip elsewhere {
+    chain out {
+        type nat hook postrouting priority srcnat
+        ip saddr 198.51.100.0/24 masquerade
+    }
+}";
+
+/// client 192.168.50.10 -- 192.168.50.1 lan [router] wan 203.0.113.1 -- 203.0.113.10 server
+pub(super) struct Gate {
+    pub(super) client: Space,
+    pub(super) router: Space,
+    pub(super) server: Space,
+    /// What is remembered of one run in the next.
+    pub(super) state: TempDir,
+}
+
+impl Gate {
+    /// Lays it; the router passes nothing on yet. `None`: it cannot be done here, and that has been said.
+    pub(super) fn lay() -> Option<Self> {
+        let (client, router, server) = (Space::open()?, Space::open()?, Space::open()?);
+        client.wire("eth0", &router, "lan");
+        router.wire("wan", &server, "eth0");
+        client.sh("ip addr add 192.168.50.10/24 dev eth0; ip route add default via 192.168.50.1");
+        router.sh("ip addr add 192.168.50.1/24 dev lan; ip addr add 203.0.113.1/24 dev wan");
+        router.sh("echo 0 >/proc/sys/net/ipv4/conf/lan/forwarding");
+        router.sh("echo 0 >/proc/sys/net/ipv4/conf/wan/forwarding");
+        server.sh("ip addr add 203.0.113.10/24 dev eth0");
+        router.try_rules(OTHERS).unwrap();
+        Some(Self { client, router, server, state: TempDir::new().unwrap() })
+    }
+
+    /// portolan on the router, with this script as `gate.rhai`.
+    pub(super) fn portolan(&self, script: &str) -> Portolan {
+        let program = Portolan::new().file("gate.rhai", script);
+        program.env("PORTOLAN_STATE", self.state.path())
+    }
+
+    /// `portolan nat VERB… gate.rhai`.
+    pub(super) fn nat(&self, script: &str, verb: &[&str]) -> Ran {
+        let program = self.portolan(script).args(["nat"]).args(verb.to_vec()).args(["gate.rhai"]);
+        self.router.within(|| program.run())
+    }
+
+    /// The same, which must succeed; what it prints.
+    #[track_caller]
+    pub(super) fn done(&self, script: &str, verb: &[&str]) -> String {
+        let ran = self.nat(script, verb).succeeds().any_stderr();
+        let text = ran.stdout_text().to_owned();
+        drop(ran.any_stdout());
+        text
+    }
+
+    /// Runs the script with the right to change NAT.
+    pub(super) fn run(&self, script: &str) -> Ran {
+        let program = self.portolan(script).args(["run", "--allow-nat", "gate.rhai"]);
+        self.router.within(|| program.run())
+    }
+
+    /// What a program of the router prints.
+    pub(super) fn prints(&self, words: &[&str]) -> String {
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        let (program, arguments) = words.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).env("PATH", path);
+        let ran = self.router.within(|| command.output().unwrap());
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// Every rule of the router.
+    pub(super) fn rules(&self) -> String {
+        self.prints(&["nft", "-s", "list", "ruleset"])
+    }
+
+    /// The rules that are not ours.
+    pub(super) fn others(&self) -> String {
+        let mut others = String::new();
+        let mut is_ours = false;
+        for line in self.rules().lines() {
+            if line.starts_with("table ") {
+                is_ours = line.starts_with("table inet portolan_");
+            }
+            if !is_ours {
+                others.push_str(line);
+                others.push('\n');
+            }
+        }
+        others
+    }
+
+    /// Whether the router passes packets on between its two interfaces.
+    pub(super) fn forwards(&self) -> [String; 2] {
+        ["lan", "wan"].map(|device| {
+            let path = format!("/proc/sys/net/ipv4/conf/{device}/forwarding");
+            self.prints(&["cat", &path]).trim().to_owned()
+        })
+    }
+
+    /// Whether the client reaches the server, where something must listen on this port.
+    pub(super) fn reaches(&self, port: u16) -> bool {
+        let address = SocketAddr::from(([203, 0, 113, 10], port));
+        let time = Duration::from_millis(700);
+        self.client.within(|| TcpStream::connect_timeout(&address, time).is_ok())
+    }
+}
+
+/// Answers each line with itself, on this port of a network, until the test is over.
+pub(super) fn echo(space: &Space, port: u16) {
+    let listener = space.within(|| TcpListener::bind(("0.0.0.0", port)).unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            thread::spawn(move || {
+                let mut bytes = [0; 64];
+                while let Ok(count) = stream.read(&mut bytes) {
+                    let said = bytes.get(..count).unwrap_or_default();
+                    if said.is_empty() || stream.write_all(said).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
