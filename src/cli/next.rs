@@ -119,7 +119,7 @@ fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u
     }
     let named = zone.or(expression.zone.as_deref());
     let zone = named.map_or_else(|| Ok(zones.of_this_machine()), |name| zones.find(name));
-    let zone = zone.map_err(|unknown| report::wrong_usage(&Fault::from(unknown)))?;
+    let zone = zone.map_err(|unknown| report::wrong_usage(&unknown.fault()))?;
     Ok(expression.in_zone(zone))
 }
 

@@ -240,10 +240,7 @@ fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
         let slot = decision.slot.at.to_zoned(zone.rules.clone());
         let is_today = slot.date() == zone.rules.to_datetime(row.at).date();
         let slot = slot.strftime(if is_today { "%H:%M %Z" } else { "%m-%d %H:%M %Z" }).to_string();
-        let (slot, doing) = match same {
-            0 => (slot, doing(decision)),
-            _ => (slot + " …", format!("skip {}", same + 1)),
-        };
+        let doing = if same == 0 { doing(decision) } else { format!("skip {}", same + 1) };
         // What is of today needs no date.
         let words = row.words.replace(&format!("{day}T"), "").replace(":00Z", "Z");
         cells.push(vec![time, decision.job.to_string(), slot, doing, words]);

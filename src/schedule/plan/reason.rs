@@ -143,12 +143,12 @@ impl fmt::Display for Reason {
             Self::Asked => write!(f, "asked for"),
             Self::Succeeded => write!(f, "the jobs before it have succeeded"),
             Self::CaughtUp { late } => write!(f, "missed, {:#} late", whole(*late)),
-            Self::Jitter { until } => write!(f, "jitter, until {until}"),
+            Self::Jitter { until } => write!(f, "`jitter`, until {until}"),
             Self::Spread { until } => {
-                write!(f, "spread with other jobs that catch up, until {until}")
+                write!(f, "`catchup_spread`, until {until}")
             }
             Self::MisfireSkip => write!(f, "missed, and `misfire` is \"skip\""),
-            Self::Covered { by } => write!(f, "missed, the run for {by} covers it"),
+            Self::Covered { by } => write!(f, "missed, covered by {by}"),
             Self::TooMany { most } => {
                 write!(f, "missed, the {most} newest are run (`max_catchup`)")
             }

@@ -189,7 +189,8 @@ fn a_slot_begins_later_by_its_jitter_and_always_by_the_same() {
     let wake = |planner: &mut Planner| {
         let step = planner.step(&moment("2026-06-01T00:10:00Z", &[]));
         assert!(
-            super::shown(&step.decisions[0]).contains("wait 2026-06-01T00:10:00Z schedule: jitter")
+            super::shown(&step.decisions[0])
+                .contains("wait 2026-06-01T00:10:00Z schedule: `jitter`")
         );
         step.wake.unwrap()
     };
