@@ -138,7 +138,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         (
             "[job.connect]\nparallel = «0",
-            "error: `parallel` wants a whole number from 1 to 32, got 0 | ",
+            "error: `parallel` wants a whole number from 1 to 32, or \"auto\", got 0 | ",
         ),
         (
             "[job.connect]\nport_range = «[1, 2]",
