@@ -220,6 +220,10 @@ pub const NAT_TRIAL_MAX: Duration = Duration::from_hours(24);
 /// The trial of rules while a script tests them, if it names no time.
 pub const NAT_TRIAL_USUAL: Duration = Duration::from_mins(1);
 
+/// Files of one run that history lists; the run's log has them all.
+pub const RUN_FILES_KEPT_MAX: i64 = 1_000;
+/// Runs that are removed from history at once: a writer must not wait long.
+pub const PRUNE_ROWS_MAX: u32 = 500;
 /// Bytes of a cron expression; the longest that people write have some hundred.
 pub const CRON_BYTES_MAX: usize = 1024;
 /// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
@@ -255,6 +259,45 @@ pub const RETENTION_RUNS: u32 = 1_000;
 pub const RETENTION_AGE: Duration = Duration::from_hours(90 * 24);
 /// Bytes of the log of one run.
 pub const RETENTION_LOG_BYTES: u64 = 10 * 1024 * 1024;
+/// Bytes of one line of a run's events; a script that prints more in one line has it cut.
+pub const CHILD_LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Lines of a run's standard error that are looked through for its last words: an error with its excerpt has ten.
+pub const CHILD_TAIL_LINES: usize = 40;
+/// Time for the pipes of a run to close after its end; nothing that it started is left to hold them.
+pub const CHILD_PIPE_TIME_MAX: Duration = Duration::from_secs(2);
+/// Memory of a run's process. The largest tree that a mirror takes needs a quarter of it.
+pub const CHILD_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of the end of a log that go into a ping; Healthchecks keeps 100 kB, others 10 kB.
+pub const LOG_TAIL_BYTES: u64 = 10_000;
+/// Bytes that a full log still takes, so that it tells how the run ended.
+pub const LOG_END_BYTES: u64 = 4 * 1024;
+/// Time between two turns of the scheduler when nothing is due: clocks are set, machines sleep, and others write into the
+/// store.
+pub const DAEMON_TURN_MAX: Duration = Duration::from_secs(1);
+/// Time for a run's process to end once it has been told to stop at once; it needs less than a second.
+pub const CHILD_TERM_TIME_MAX: Duration = Duration::from_secs(2);
+/// Time between two clean-ups of history.
+pub const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// Time for the runs of a scheduler that was killed to be gone; they need milliseconds.
+pub const ORPHAN_TIME_MAX: Duration = Duration::from_secs(10);
+/// So often is a run taken up again that was interrupted: one that takes the machine down would do so for ever.
+pub const TAKEN_UP_MAX: usize = 3;
+/// Notices that are delivered at a time: each has a thread.
+pub const NOTICES_AT_ONCE_MAX: usize = 8;
+/// Time for one notice over HTTP.
+pub const NOTICE_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time for a command that is told something.
+pub const NOTICE_COMMAND_TIME_MAX: Duration = Duration::from_mins(1);
+/// Waits before a notice is tried again; as many tries more as there are waits.
+pub const NOTICE_WAITS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+];
+/// Time for the scheduler to take up a run that somebody asks for; it looks every second.
+pub const TRIGGER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Time for which a port of a router is asked for, unless a script says otherwise; it is asked for again at half of it.
 pub const LEASE_TIME: Duration = Duration::from_hours(1);

@@ -80,6 +80,19 @@ impl Common {
         self.state.folder()
     }
 
+    /// The state folder that the user names.
+    pub(super) fn named_state_folder(&self) -> Option<PathBuf> {
+        self.state.named()
+    }
+
+    /// Where a service tells what happens: a log on standard error, with or without `--log-level`.
+    pub(super) fn service_observer(&self) -> Outcome<Observer> {
+        let level = self.log_level.unwrap_or(LogLevel::Info);
+        let format = if self.json { LogFormat::Json } else { self.log_format };
+        start_log(level, format, Clock::System)?;
+        Ok(Observer::new(vec![Box::new(log::Log::new())]))
+    }
+
     /// The connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
@@ -103,16 +116,25 @@ impl Common {
         self.remembering(self.rehearsal_context()?)
     }
 
+    /// The context of a run, with its sinks, its memory and `more`, which keeps the account of it.
+    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Outcome<Context> {
+        self.remembering(self.context_with(vec![self.shown(), more])?)
+    }
+
     /// The context of a rehearsal: what it finds is true of no server, so it has no memory.
     pub(super) fn rehearsal_context(&self) -> Outcome<Context> {
-        let clock = Clock::System;
-        let shown: Box<dyn Sink> = if self.json {
+        self.context_with(vec![self.shown()])
+    }
+
+    /// Shows what happens: on a terminal, in lines, or as JSON.
+    fn shown(&self) -> Box<dyn Sink> {
+        if self.json {
+            let clock = Clock::System;
             let run = format!("{:x}", clock.now().as_millisecond());
-            Box::new(JsonLines::new(run, clock.clone(), io::stdout()))
+            Box::new(JsonLines::new(run, clock, io::stdout()))
         } else {
             progress(!self.no_progress)
-        };
-        self.context_with(vec![shown])
+        }
     }
 
     /// The context of a command that answers with one document: with `--json` that is all it prints.
@@ -136,6 +158,12 @@ impl Common {
         self.state.folder().map(|folder| Book::in_state(&folder))
     }
 
+    /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.
+    pub(super) fn child_context(&self, stop: Stop, sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
+        let context = self.context_with(sinks)?;
+        self.remembering(Context { stop, ..context })
+    }
+
     /// The context of a command that shows what happens in its own way.
     pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Outcome<Context> {
         self.context_with(sink.into_iter().collect())
@@ -144,17 +172,7 @@ impl Common {
     fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
         let clock = Clock::System;
         if let Some(level) = self.log_level {
-            let level = match level {
-                LogLevel::Debug => Level::Debug,
-                LogLevel::Info => Level::Info,
-                LogLevel::Warn => Level::Warn,
-                LogLevel::Error => Level::Error,
-            };
-            let format = match self.log_format {
-                LogFormat::Text => log::Format::Text,
-                LogFormat::Json => log::Format::Json,
-            };
-            log::start(level, format, clock.clone(), io::stderr)?;
+            start_log(level, self.log_format, clock.clone())?;
             sinks.push(Box::new(log::Log::new()));
         }
         Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
@@ -169,6 +187,20 @@ impl Common {
         }
         Ok(site)
     }
+}
+
+fn start_log(level: LogLevel, format: LogFormat, clock: Clock) -> Outcome<()> {
+    let level = match level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Error => Level::Error,
+    };
+    let format = match format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::start(level, format, clock, io::stderr)
 }
 
 /// Opens a session with `site` and does `work` with it.

@@ -1,26 +1,38 @@
 //! The command line: what can be said on it, and which command does it.
 
 mod check;
+mod child;
 mod common;
 mod completions;
 mod doctor;
 pub mod exit;
+mod export;
 mod functions;
 mod get;
+mod init;
 mod ls;
 mod man;
 mod mirror;
 mod nat;
 mod next;
+mod pause;
+mod place;
 mod put;
+mod record;
 mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod runs;
+mod serve;
 mod shell;
+mod show;
 mod simulate;
 mod slots;
 mod state;
+mod table;
+mod times;
+mod trigger;
 mod why;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -45,6 +57,18 @@ enum Command {
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
     Rehearse(rehearse::Args),
+    /// Runs the jobs of a jobs file on their schedules.
+    Serve(serve::Args),
+    /// Lists what ran, when, and what became of it.
+    Runs(runs::Args),
+    /// Shows one run, whole.
+    Show(show::Args),
+    /// Asks the scheduler for a run of a job now.
+    Trigger(trigger::Args),
+    /// Lets a job rest until it is resumed.
+    Pause(pause::Args),
+    /// Lets a job that is paused go on.
+    Resume(pause::resume::Args),
     /// Looks at scripts and jobs files without running them: everything that can be known before.
     Check(check::Args),
     /// Tries every mode on a server, says what works, and suggests options and firewall rules.
@@ -69,6 +93,10 @@ enum Command {
     Why(why::Args),
     /// Plays a jobs file through on a clock of its own, and shows each decision.
     Simulate(simulate::Args),
+    /// Writes the unit for systemd, or the jobs for another scheduler, and says what is lost on the way.
+    Export(export::Args),
+    /// Lays down a jobs file and scripts to start from.
+    Init(init::Args),
     /// Tells what scripts can call: the manual of the language.
     Functions(functions::Args),
     /// Prints what a shell needs to complete this program's command lines.
@@ -87,6 +115,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match command {
         Command::Run(args) => run::run(&args, &common),
         Command::Rehearse(args) => rehearse::run(&args, &common),
+        Command::Serve(args) => serve::run(&args, &common),
+        Command::Runs(args) => runs::run(&args, &common),
+        Command::Show(args) => show::run(&args, &common),
+        Command::Trigger(args) => trigger::run(&args, &common),
+        Command::Pause(args) => pause::run(&args, &common),
+        Command::Resume(args) => pause::resume::run(&args, &common),
+        Command::Export(args) => export::run(&args, &common),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, &common),
         Command::Doctor(args) => doctor::run(&args, &common),
         Command::Ls(args) => ls::run(&args, &common),

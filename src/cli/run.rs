@@ -1,15 +1,19 @@
 //! `portolan run`: a script, once.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     check::counted,
+    child,
     common::{Common, interruptible},
-    exit, report,
+    exit,
+    record::Record,
+    report,
 };
 use crate::{
     fault::Outcome,
     ftp::session::Context,
+    observe::account::Accounts,
     script::{
         check::{self, Level},
         rules::NatSettings,
@@ -25,6 +29,9 @@ pub(super) struct Args {
     /// Lets the script change this machine's rules for NAT
     #[arg(long)]
     allow_nat: bool,
+    /// For the scheduler: the order comes on standard input
+    #[arg(long, hide = true)]
+    as_child: bool,
     /// The script
     script: PathBuf,
     /// What it sees as `args`; those that begin with a hyphen stand behind `--`
@@ -39,17 +46,24 @@ Examples:
     portolan run report.rhai -- --since yesterday";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    if args.as_child {
+        return child::run(common);
+    }
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
         settings.nat.book = common.lease_book();
-        Ok((source, settings, common.context()?))
+        let accounts = Arc::new(Accounts::default());
+        let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        Ok((source, settings, context, Record::begin(common, &args.script, accounts)))
     };
     match prepared() {
-        Ok((source, settings, context)) => {
-            let stop = context.stop.clone();
-            interruptible(&stop, move || script(&source, settings, &context))
+        Ok((source, settings, context, record)) => {
+            let (stop, observer) = (context.stop.clone(), context.observer.clone());
+            let code = interruptible(&stop, move || script(&source, settings, &context));
+            record.end(code, &observer);
+            code
         }
         Err(fault) => report::wrong_usage(&fault),
     }

@@ -26,6 +26,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The folder that the user names, by `--state` or `PORTOLAN_STATE`.
+    pub(super) fn named(&self) -> Option<PathBuf> {
+        self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"))
+    }
+
     /// What runs remember of servers; nothing where the user or the machine has no place for it. Fails only for a
     /// folder that `--state` names.
     pub(super) fn memory(
@@ -72,6 +77,11 @@ impl State {
 
 fn folder_of(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where state is kept when nobody says where.
+pub(super) fn usual() -> Option<PathBuf> {
+    usual_folder(|name| env::var_os(name))
 }
 
 /// Where state is kept when nobody says where (the XDG base directory specification: relative paths do not count).

@@ -52,7 +52,7 @@ pub(super) async fn draft(
             if let Some(base) = base.filter(|base| !base.is_empty()) {
                 hashed::settle(&mut here, &local, &base, &stop)?;
             }
-            Ok(here)
+            Outcome::Ok(here)
         }
     });
     let here = async {

@@ -36,6 +36,7 @@ use serde_json::{Value, json, ser::Formatter};
 
 use super::{
     Event, Sink, TransferId,
+    record::record,
     running::{Running, Transfer},
     visible::is_unsafe,
 };
@@ -49,6 +50,7 @@ const MOVED_INTERVAL: Duration = Duration::from_secs(1);
 pub struct JsonLines<W> {
     run: String,
     clock: Clock,
+    has_log: bool,
     state: Mutex<State<W>>,
 }
 
@@ -64,7 +66,13 @@ impl<W: Write> JsonLines<W> {
     /// Lines for the run `run` into `out`.
     pub fn new(run: impl Into<String>, clock: Clock, out: W) -> Self {
         let state = State { out, running: Running::default(), told: HashMap::new() };
-        Self { run: run.into(), clock, state: Mutex::new(state) }
+        Self { run: run.into(), clock, has_log: false, state: Mutex::new(state) }
+    }
+
+    /// The same, with the words for a log in each line that has some: `log_level` and `log`.
+    #[must_use]
+    pub fn with_log(self) -> Self {
+        Self { has_log: true, ..self }
     }
 }
 
@@ -77,11 +85,16 @@ impl<W: Write + Send> Sink for JsonLines<W> {
             return;
         }
         let (name, fields) = describe(event, transfer.as_ref());
-        let mut record = json!({ "event": name, "time": now.to_string(), "run": self.run });
-        if let (Value::Object(record), Value::Object(fields)) = (&mut record, fields) {
-            record.extend(fields);
+        let mut whole = json!({ "event": name, "time": now.to_string(), "run": self.run });
+        if let (Value::Object(whole), Value::Object(fields)) = (&mut whole, fields) {
+            whole.extend(fields);
+            if let Some((level, words)) = record(event, transfer.as_ref()).filter(|_| self.has_log)
+            {
+                whole.insert("log_level".into(), json!(level));
+                whole.insert("log".into(), words.into());
+            }
         }
-        let mut line = line(&record);
+        let mut line = line(&whole);
         line.push(b'\n');
         // A reader that has gone away must not end the work.
         state.out.write_all(&line).and_then(|()| state.out.flush()).ok();
@@ -162,7 +175,7 @@ impl Formatter for Safe {
 }
 
 /// The name of an event, and its own fields.
-fn describe(event: &Event, transfer: Option<&Transfer>) -> (&'static str, Value) {
+pub(super) fn describe(event: &Event, transfer: Option<&Transfer>) -> (&'static str, Value) {
     let verb = transfer.map(|transfer| transfer.verb);
     let path = transfer.map(|transfer| transfer.path.as_str());
     match event {

@@ -14,11 +14,14 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
+pub mod account;
 mod bars;
 mod held;
 pub mod json;
 pub mod log;
+pub mod metrics;
 pub mod progress;
+mod record;
 mod running;
 pub mod tally;
 mod text;

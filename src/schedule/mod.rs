@@ -3,8 +3,13 @@
 //! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], what has been decided before, the time and what runs into
 //! decisions. Who sleeps, starts processes and opens databases calls it and carries out what it says.
 
+pub mod child;
 pub mod cron;
+pub mod daemon;
+pub mod export;
+pub mod facts;
 pub mod jobs;
+pub mod notify;
 pub mod plan;
 pub mod simulate;
 pub mod slot;

@@ -92,12 +92,19 @@ pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
 /// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
 pub fn scope(settings: &Settings) -> Scope<'static> {
     let mut scope = Scope::new();
-    scope.push("args", args(settings));
+    scope.push_dynamic("args", args(settings));
     scope
 }
 
-fn args(settings: &Settings) -> rhai::Array {
-    settings.args.iter().cloned().map(Dynamic::from).collect()
+/// The words of a command line, or what the jobs file gives.
+fn args(settings: &Settings) -> Dynamic {
+    match &settings.job.args {
+        serde_json::Value::Null => {
+            Dynamic::from_array(settings.args.iter().cloned().map(Dynamic::from).collect())
+        }
+        // Every value of JSON is one of the language.
+        given => rhai::serde::to_dynamic(given).unwrap_or_default(),
+    }
 }
 
 /// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
@@ -107,7 +114,7 @@ fn tell(engine: &mut Engine, settings: &Settings) {
     facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    let JobFacts { name, attempt, scheduled_for, trigger } = settings.job.clone();
+    let JobFacts { name, attempt, scheduled_for, trigger, .. } = settings.job.clone();
     let values: [Dynamic; 4] = [name.into(), attempt.into(), scheduled_for.into(), trigger.into()];
     for (fact, value) in JOB_FACTS.into_iter().zip(values) {
         job.set_var(fact, value);

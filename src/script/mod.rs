@@ -9,6 +9,7 @@ pub mod check;
 pub mod docs;
 pub mod engine;
 pub mod imports;
+mod netrc;
 pub mod options;
 mod overlay;
 pub mod prompt;

@@ -87,6 +87,10 @@ pub struct JobFacts {
     pub scheduled_for: String,
     /// What started it.
     pub trigger: String,
+    /// What it sees as `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
+    pub args: serde_json::Value,
+    /// Whether the scheduler runs it: nobody looks on.
+    pub is_scheduled: bool,
 }
 
 impl Default for JobFacts {
@@ -96,6 +100,8 @@ impl Default for JobFacts {
             attempt: 1,
             scheduled_for: String::new(),
             trigger: "manual".into(),
+            args: serde_json::Value::Null,
+            is_scheduled: false,
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Where secrets come from: never from argv, never from the script's text.
 
-use std::{io::Read, path::Path};
+use std::{
+    env,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
+use super::netrc;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::secret::Secret,
@@ -9,9 +14,21 @@ use crate::{
 
 /// Bytes of one secret: a key at most, not a file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// The folder of secrets where `PORTOLAN_SECRETS` names none.
+const FOLDER: &str = "secrets";
 
-/// The secret `name`. In a rehearsal a missing one is made up: nothing real is reached with it.
-pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Secret> {
+/// A secret, and whether other programs of this user can read where it came from.
+#[derive(Debug)]
+pub struct Found {
+    /// The secret.
+    pub secret: Secret,
+    /// Whether it came from the environment.
+    pub is_exposed: bool,
+}
+
+/// The secret `name`: a credential of systemd, a file of the folder of secrets, an entry of the netrc file, an
+/// environment variable, in this order. In a rehearsal a missing one is made up: nothing real is reached with it.
+pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Found> {
     let is_name = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !name.starts_with('.');
@@ -20,22 +37,37 @@ pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Secret> {
             format!("`{name}` cannot name a secret: letters, digits, `_`, `-` and `.` can");
         return Err(Fault::invalid(message));
     }
-    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
-        let file = Path::new(&folder).join(name);
-        if file.exists() {
-            return read_file(&file);
-        }
+    if let Some(secret) = kept(name)? {
+        return Ok(Found { secret, is_exposed: false });
     }
-    match std::env::var(name) {
-        Ok(value) => Ok(Secret::new(value)),
-        Err(_) if is_rehearsal => Ok(Secret::new("rehearsal")),
+    match env::var(name) {
+        Ok(value) => Ok(Found { secret: Secret::new(value), is_exposed: true }),
+        Err(_) if is_rehearsal => Ok(Found { secret: Secret::new("rehearsal"), is_exposed: false }),
         Err(_) => {
             let message = format!(
-                "there is no secret `{name}`: set the environment variable {name}, or give a systemd credential of that name"
+                "there is no secret `{name}`: set the environment variable {name}, or give a systemd credential or a file \
+                 {FOLDER}/{name} (mode 0600) of that name"
             );
             Err(Fault::new(Kind::NotFound, Side::Here, message))
         }
     }
+}
+
+/// The secret from where nobody else can read it.
+fn kept(name: &str) -> Outcome<Option<Secret>> {
+    if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
+        let file = Path::new(&folder).join(name);
+        if file.exists() {
+            return read_file(&file).map(Some);
+        }
+    }
+    let folder = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
+    if let Some(text) = netrc::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
+        return Ok(Some(first_line(&text)));
+    }
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".netrc"));
+    let file = env::var_os("NETRC").map(PathBuf::from).or_else(home);
+    file.map_or(Ok(None), |file| netrc::password(&file, name))
 }
 
 /// The first line of a file that holds a secret, such as `--password-file` names.
@@ -44,5 +76,9 @@ pub fn read_file(path: &Path) -> Outcome<Secret> {
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(cannot)?;
     file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+    Ok(first_line(&text))
+}
+
+fn first_line(text: &str) -> Secret {
+    Secret::new(text.trim_end_matches(['\r', '\n']))
 }

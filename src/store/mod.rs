@@ -4,6 +4,7 @@
 //! parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
 
 pub mod bases;
+pub mod history;
 pub mod nat;
 pub mod routes;
 mod schema;

@@ -53,6 +53,100 @@ const MIGRATIONS: &[&str] = &[
         record TEXT NOT NULL,
         changed_at BIGINT NOT NULL
     )",
+    // 5: history. A slot of a job has one row, whatever becomes of it; runs by hand have no slot, and NULLs differ.
+    "CREATE TABLE runs (
+        id BIGINT NOT NULL PRIMARY KEY,
+        job TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        slot TEXT,
+        script TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        scheduled_for BIGINT,
+        moved_from TEXT,
+        not_before BIGINT,
+        give_up_at BIGINT,
+        needs_since BIGINT,
+        decided_at BIGINT NOT NULL,
+        started_at BIGINT,
+        ended_at BIGINT,
+        outcome TEXT NOT NULL,
+        reason TEXT,
+        covers BIGINT NOT NULL,
+        attempts BIGINT NOT NULL,
+        files BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        route TEXT,
+        fallbacks BIGINT NOT NULL,
+        exit_code BIGINT,
+        error_kind TEXT,
+        error TEXT,
+        UNIQUE (job, revision, slot)
+    );
+    CREATE INDEX runs_by_job ON runs (job, id);
+    CREATE INDEX runs_by_outcome ON runs (outcome);
+    CREATE TABLE attempts (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        started_at BIGINT NOT NULL,
+        ended_at BIGINT,
+        outcome TEXT NOT NULL,
+        files BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        route TEXT,
+        exit_code BIGINT,
+        error_kind TEXT,
+        error TEXT,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE run_files (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        attempt BIGINT NOT NULL,
+        verb TEXT NOT NULL,
+        path TEXT NOT NULL,
+        bytes BIGINT NOT NULL,
+        verified BOOLEAN NOT NULL,
+        error TEXT,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE fallbacks (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        attempt BIGINT NOT NULL,
+        host TEXT NOT NULL,
+        from_mode TEXT NOT NULL,
+        to_mode TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE job_states (
+        job TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        watermark BIGINT,
+        label TEXT,
+        last_success BIGINT,
+        paused_at BIGINT,
+        pause_reason TEXT,
+        health TEXT NOT NULL
+    );
+    CREATE TABLE requests (
+        job TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        PRIMARY KEY (job, asked_at)
+    );
+    CREATE TABLE notices (
+        id BIGINT NOT NULL PRIMARY KEY,
+        run BIGINT NOT NULL,
+        job TEXT NOT NULL,
+        event TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        body TEXT NOT NULL,
+        due_at BIGINT NOT NULL,
+        tries BIGINT NOT NULL,
+        outcome TEXT NOT NULL,
+        error TEXT
+    );
+    CREATE INDEX notices_by_outcome ON notices (outcome, due_at)",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
@@ -98,7 +192,20 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const TABLES: [&str; 5] = ["migrations", "mirror_files", "mirrors", "nat_rulesets", "routes"];
+    const TABLES: [&str; 12] = [
+        "attempts",
+        "fallbacks",
+        "job_states",
+        "migrations",
+        "mirror_files",
+        "mirrors",
+        "nat_rulesets",
+        "notices",
+        "requests",
+        "routes",
+        "run_files",
+        "runs",
+    ];
 
     fn tables(store: &Store) -> Vec<String> {
         let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";

@@ -29,6 +29,7 @@ mod run;
 mod schedule;
 mod scripts;
 mod secrets;
+mod serve;
 mod shell;
 mod support;
 mod tidy;

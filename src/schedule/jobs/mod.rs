@@ -2,6 +2,7 @@
 //!
 //! The words of the file are documented at the fields here; `docs/cron.md` and the README show them in use.
 
+mod glance;
 mod job;
 mod read;
 mod table;
@@ -14,6 +15,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc,
 
 use serde_json::Value;
 
+pub use self::glance::{Glance, glance};
 pub use self::read::{Reading, parse, read};
 use super::cron::Schedule;
 use crate::ftp::secret::Secret;

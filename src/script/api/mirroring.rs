@@ -28,7 +28,7 @@ pub(super) fn read(
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
     let ago = |key| {
         let time = options.duration(key)?;
-        Ok(time.map(|time| Bounds::ago(now, time)))
+        Outcome::Ok(time.map(|time| Bounds::ago(now, time)))
     };
     let rules = Rules {
         delete: options.flag("delete")?.unwrap_or(usual.delete),

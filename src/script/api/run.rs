@@ -84,8 +84,9 @@ pub mod functions {
     /// A password or the like: shows itself to nobody.
     pub type Secret = Value;
 
-    /// Gives the secret `name`: from `$CREDENTIALS_DIRECTORY` (systemd), else from the environment variable of that name.
-    /// Prints as `***`. Raises `not_found`.
+    /// Gives the secret `name`, from the first of: a credential of systemd (`$CREDENTIALS_DIRECTORY`), the file of that
+    /// name in `$PORTOLAN_SECRETS` or `secrets` (mode 0600), the machine of that name in `$NETRC` or `~/.netrc`, the
+    /// environment variable. Prints as `***`. Raises `not_found`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });
@@ -93,7 +94,15 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn secret(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Secret> {
         let run = Run::of(&ctx)?;
-        secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)
+        let found = secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)?;
+        // Someone who types has set it a moment ago; a service has it there for months.
+        if found.is_exposed && run.settings.job.is_scheduled {
+            run.context.observer.warn_once(format!(
+                "the secret `{name}` comes from the environment, which other programs of this user can read; a systemd \
+                 credential or a file with mode 0600 is safer"
+            ));
+        }
+        Ok(found.secret)
     }
 
     /// What a secret shows of itself: `***`.

@@ -3,6 +3,7 @@
 mod home;
 mod mapping;
 mod rules;
+mod scheduled;
 mod world;
 
 use std::time::{Duration, Instant};

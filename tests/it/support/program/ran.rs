@@ -74,6 +74,12 @@ impl Ran {
         self
     }
 
+    /// It ended, however.
+    pub(crate) fn any_code(mut self) -> Self {
+        self.open.code = false;
+        self
+    }
+
     /// A signal ended it.
     #[track_caller]
     pub(crate) fn killed_by(mut self, signal: i32) -> Self {

@@ -47,6 +47,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has said on standard error so far.
+    pub(crate) fn stderr_text(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Where it runs.
     pub(crate) fn folder(&self) -> std::path::PathBuf {
         self.folders.work.path().to_owned()

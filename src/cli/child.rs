@@ -1,0 +1,59 @@
+//! `portolan run --as-child`: one attempt of a job, for the scheduler that started it.
+
+use std::{
+    io::{self, BufReader},
+    sync::Arc,
+};
+
+use super::{
+    common::{Common, interruptible},
+    report,
+    run::script,
+};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    observe::{Sink, json::JsonLines},
+    schedule::child::{drain::Drain, order::Order, wall},
+    script::{rules::NatSettings, run::Settings, site::Overrides, source::Source},
+    stop::Stop,
+};
+
+pub(super) fn run(common: &Common) -> u8 {
+    let prepared = || -> Outcome<_> {
+        let mut input = BufReader::new(io::stdin());
+        let order = Order::read(&mut input)?;
+        let lock = wall::raise(&order)?;
+        let stop = Stop::new();
+        let drain = Arc::new(Drain::new(stop.clone()));
+        wall::listen(input, Arc::clone(&drain))?;
+        let lines = JsonLines::new(order.run.to_string(), Clock::System, io::stdout()).with_log();
+        let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
+        let context = common.child_context(stop, sinks)?;
+        let source = Source::read(&order.script)?;
+        let settings = Settings {
+            args: Vec::new(),
+            overrides: Overrides::read(&order.connect)?,
+            password: common.password()?,
+            rehearsal: None,
+            nat: NatSettings {
+                is_allowed: order.allow_nat,
+                ledger: common.ledger(),
+                book: common.lease_book(),
+                ..NatSettings::default()
+            },
+            job: order.facts(),
+        };
+        Ok((source, settings, context, lock))
+    };
+    match prepared() {
+        Ok((source, settings, context, lock)) => {
+            let stop = context.stop.clone();
+            let code = interruptible(&stop, move || script(&source, settings, &context));
+            // Held until here: while it is, no other scheduler begins.
+            drop(lock);
+            code
+        }
+        Err(fault) => report::fault(&fault),
+    }
+}

@@ -1,0 +1,67 @@
+//! `portolan export`: the scheduler as a service, or the jobs for another scheduler, and what is lost on the way.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use super::{common::Common, exit, place::JobsFile, report};
+use crate::{
+    fault::{Fault, Outcome},
+    schedule::{
+        export::{self, Exported, Setting},
+        jobs::Jobs,
+    },
+};
+
+/// What `portolan export` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// For whom
+    #[arg(value_enum)]
+    to: To,
+    /// For systemd: a timer for each job in place of one service that runs the scheduler
+    #[arg(long)]
+    timers: bool,
+    /// For Kubernetes: the image that has portolan and the scripts
+    #[arg(long, default_value = "portolan:latest", value_name = "IMAGE")]
+    image: String,
+    #[command(flatten)]
+    jobs: JobsFile,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum To {
+    Systemd,
+    Kubernetes,
+    Crontab,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    match exported(args, common) {
+        Ok(Exported { text, losses }) => {
+            report::output(&text);
+            let lines: Vec<_> = losses.iter().map(|loss| format!("lost: {loss}\n")).collect();
+            report::print(&lines.concat());
+            exit::DONE
+        }
+        Err(fault) => report::fault(&fault),
+    }
+}
+
+fn exported(args: &Args, common: &Common) -> Outcome<Exported> {
+    let jobs: Jobs = args.jobs.read()?;
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| Fault::local("find", path, error));
+    let program = std::env::current_exe()
+        .map_err(|error| Fault::local("find the program", "portolan", error))?;
+    let file = absolute(&jobs.file)?;
+    let state = common.named_state_folder().or_else(|| jobs.runner.state.clone());
+    let state = state.map(|state| absolute(&state)).transpose()?;
+    let setting = Setting { program, file, state, image: args.image.clone() };
+    Ok(match args.to {
+        To::Systemd if args.timers => export::timers(&jobs, &setting),
+        To::Systemd => export::service(&setting),
+        To::Kubernetes => export::kubernetes(&jobs, &setting),
+        To::Crontab => export::crontab(&jobs, &setting),
+    })
+}

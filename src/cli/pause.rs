@@ -1,0 +1,96 @@
+//! `portolan pause` and `portolan resume`: a job that runs no more for a while, and why.
+
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    observe::json::line,
+    schedule::facts,
+    store::{self, Store, history::JobState},
+};
+
+/// What `portolan pause` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The job
+    job: String,
+    /// Why, for whoever finds it paused
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    jobs: JobsFile,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let paused = || -> Outcome<JobState> {
+        let mut store = open(&args.jobs, &args.job, common)?;
+        store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
+        state(&store, &args.job)
+    };
+    let words = "is paused; what is due meanwhile is skipped, and a run that goes on goes on";
+    tell(paused(), &args.job, words, common)
+}
+
+fn open(jobs: &JobsFile, job: &str, common: &Common) -> Outcome<Store> {
+    let folder = jobs.state(common)?;
+    store::make_folder(&folder)?;
+    let store = Store::open(&folder)?;
+    jobs.know(job, &store)?;
+    Ok(store)
+}
+
+fn state(store: &Store, job: &str) -> Outcome<JobState> {
+    let found = store.job_states()?.into_iter().find(|state| state.job == job);
+    Ok(found.unwrap_or_else(|| JobState { job: job.to_owned(), ..JobState::default() }))
+}
+
+fn tell(result: Outcome<JobState>, job: &str, words: &str, common: &Common) -> u8 {
+    match result {
+        Ok(state) if common.json() => {
+            let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
+            report::output(&(text + "\n"));
+            exit::DONE
+        }
+        Ok(_) => {
+            report::output(&format!("`{job}` {words}\n"));
+            exit::DONE
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+/// `portolan resume`.
+pub(super) mod resume {
+    use super::{Common, JobsFile, Outcome, open, state, tell};
+    use crate::store::history::JobState;
+
+    /// What `portolan resume` takes.
+    #[derive(Debug, clap::Args)]
+    pub(in crate::cli) struct Args {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        jobs: JobsFile,
+    }
+
+    pub(in crate::cli) fn run(args: &Args, common: &Common) -> u8 {
+        let mut was_paused = true;
+        let mut resumed = || -> Outcome<JobState> {
+            let mut store = open(&args.jobs, &args.job, common)?;
+            was_paused = store.resume(&args.job)?;
+            state(&store, &args.job)
+        };
+        let result = resumed();
+        let words = if was_paused {
+            "goes on; nothing is run for the time of the pause"
+        } else {
+            "was not paused"
+        };
+        tell(result, &args.job, words, common)
+    }
+}

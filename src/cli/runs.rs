@@ -1,0 +1,115 @@
+//! `portolan runs`: what ran, when, and what became of it.
+
+use serde_json::Value;
+
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+    table::Table,
+    times::local,
+};
+use crate::{
+    fault::Outcome,
+    observe::{duration_text, json::line, size_text, visible::visible},
+    schedule::facts,
+    store::history::{Run, State},
+};
+
+/// What `portolan runs` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only runs of this job
+    job: Option<String>,
+    /// So many, the newest
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: u32,
+    #[command(flatten)]
+    jobs: JobsFile,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let found = || -> Outcome<Vec<Run>> {
+        let (_, store) = args.jobs.store(common)?;
+        let runs = store.runs(args.job.as_deref(), args.limit)?;
+        if let Some(job) = args.job.as_ref().filter(|_| runs.is_empty()) {
+            args.jobs.know(job, &store)?;
+        }
+        Ok(runs)
+    };
+    match found() {
+        Ok(runs) if common.json() => {
+            let all: Vec<Value> = runs.iter().map(facts::run).collect();
+            report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+            exit::DONE
+        }
+        Ok(runs) if runs.is_empty() => {
+            report::print("no runs yet\n");
+            exit::DONE
+        }
+        Ok(runs) => {
+            report::output(&table(&runs));
+            exit::DONE
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+fn table(runs: &[Run]) -> String {
+    let heads = [">run", "job", "due", "outcome", ">took", ">files", ">size", "way", "note"];
+    let mut table = Table::new(&heads);
+    for run in runs {
+        table.row([
+            run.id.to_string(),
+            visible(&run.job),
+            due(run),
+            run.state.word().to_owned(),
+            took(run),
+            count(run),
+            size(run),
+            run.sum.route.clone().unwrap_or_default(),
+            note(run),
+        ]);
+    }
+    table.text()
+}
+
+/// When it was due; when it began, where nobody waited for it.
+fn due(run: &Run) -> String {
+    run.scheduled_for.or(run.started_at).map(local).unwrap_or_default()
+}
+
+pub(super) fn took(run: &Run) -> String {
+    let times = run.started_at.zip(run.ended_at).filter(|_| run.state != State::Skipped);
+    let took = times.and_then(|(start, end)| end.duration_since(start).try_into().ok());
+    took.map(duration_text).unwrap_or_default()
+}
+
+fn count(run: &Run) -> String {
+    if run.attempts == 0 { String::new() } else { run.sum.files.to_string() }
+}
+
+fn size(run: &Run) -> String {
+    let bytes = u64::try_from(run.sum.bytes).unwrap_or(0);
+    if run.attempts == 0 { String::new() } else { size_text(bytes) }
+}
+
+/// What is worth a word: why it failed or was skipped, how often it was tried, that it was late or went another way.
+fn note(run: &Run) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if run.attempts > 1 {
+        parts.push(format!("{} attempts", run.attempts));
+    }
+    if run.cause.word() != "schedule" {
+        parts.push(run.cause.word().to_owned());
+    }
+    if run.covers > 1 {
+        parts.push(format!("for {} slots", run.covers));
+    }
+    if run.fallbacks > 0 {
+        parts.push("fell back".to_owned());
+    }
+    parts.extend(run.sum.error.as_ref().or(run.reason.as_ref()).map(visible));
+    parts.join(", ")
+}

@@ -1,0 +1,85 @@
+//! `portolan serve`: the scheduler.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, state_or_usual},
+    report,
+};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Outcome},
+    observe::{Level, metrics::Metrics},
+    schedule::{
+        daemon::{Daemon, Page, Setup, follow_signals},
+        jobs,
+        zone::Zones,
+    },
+};
+
+/// What `portolan serve` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    jobs: JobsFile,
+    /// Serves metrics for Prometheus at this address, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    // A mistake in the jobs file is one of what was typed; a folder that is in use is not.
+    let jobs = match jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now()) {
+        Ok(reading) if reading.jobs.is_some() => {
+            // Without the lines: this goes into a log, and a password may stand in one.
+            report::findings(&reading.findings, &|_| None);
+            reading.into_jobs()
+        }
+        Ok(reading) => {
+            report::findings(&reading.findings, &|_| None);
+            report::print("the jobs file cannot be used\n");
+            return exit::USAGE;
+        }
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    match jobs.and_then(|jobs| serve(args, common, jobs)) {
+        Ok(()) => exit::DONE,
+        Err(fault) => report::fault(&fault),
+    }
+}
+
+fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
+    let observer = common.service_observer()?;
+    let state = match common.named_state_folder() {
+        Some(folder) => folder,
+        None => state_or_usual(jobs.runner.state.clone())?,
+    };
+    // Children work in another folder.
+    let state = std::path::absolute(&state)
+        .map_err(|error| Fault::local("find the state folder", &state, error))?;
+    let program = std::env::current_exe()
+        .map_err(|error| Fault::local("find the program", "portolan", error))?;
+    let file = jobs.file.clone();
+    let metrics = Arc::new(Metrics::default());
+    let address = args.metrics.or(jobs.runner.metrics);
+    let count = jobs.all.len();
+    let daemon = Daemon::open(Setup {
+        program,
+        jobs,
+        read: Box::new(move |now| jobs::read(&file, &Zones::newest(), now)?.into_jobs()),
+        state: state.clone(),
+        clock: Clock::System,
+        observer: observer.clone(),
+        metrics: Arc::clone(&metrics),
+    })?;
+    if let Some(address) = address {
+        let page = Page::serve(address, metrics)?;
+        observer.say(Level::Info, format!("metrics at http://{}/metrics", page.address));
+    }
+    follow_signals(daemon.mailbox())?;
+    observer.say(Level::Info, format!("{count} jobs, state in {}", state.display()));
+    daemon.run();
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! `portolan show`: one run, whole.
+
+use std::path::Path;
+
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed},
+    report,
+    runs::took,
+    table::Table,
+    times::local,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    observe::{json::line, size_text, visible::visible},
+    schedule::{child::log, facts},
+    store::{
+        Store,
+        history::{Attempt, FallBack, FileMoved, Notice, Run},
+    },
+};
+
+/// What `portolan show` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The number of the run, as `portolan runs` has it
+    run: i64,
+    /// Prints the log of the run and nothing else
+    #[arg(long)]
+    log: bool,
+    #[command(flatten)]
+    jobs: JobsFile,
+}
+
+/// Lines of the log, and files, that a person sees without asking.
+const SHOWN_MAX: usize = 20;
+
+/// All that is known of a run.
+struct Whole {
+    run: Run,
+    attempts: Vec<Attempt>,
+    files: Vec<FileMoved>,
+    fallbacks: Vec<FallBack>,
+    notices: Vec<Notice>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let found = || -> Outcome<String> {
+        let (state, store) = args.jobs.store(common)?;
+        let whole = Whole::read(&store, args.run)?;
+        let path = log::path(&state, &whole.run.job, args.run);
+        if args.log {
+            return std::fs::read_to_string(&path)
+                .map_err(|error| Fault::local("read the log", &path, error));
+        }
+        if common.json() {
+            let Whole { run, attempts, files, fallbacks, notices } = &whole;
+            let mut value = facts::whole(run, attempts, files, fallbacks, notices);
+            if let Some(value) = value.as_object_mut() {
+                let log = path.exists().then(|| path.display().to_string());
+                value.insert("log".into(), log.into());
+            }
+            return Ok(String::from_utf8_lossy(&line(&value)).into_owned() + "\n");
+        }
+        Ok(whole.text(&path))
+    };
+    match found() {
+        Ok(text) => {
+            report::output(&text);
+            exit::DONE
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+impl Whole {
+    fn read(store: &Store, id: i64) -> Outcome<Self> {
+        let run = store.run(id)?.ok_or_else(|| {
+            let message = format!("there is no run {id}; `portolan runs` lists them");
+            Fault::new(Kind::NotFound, Side::Here, message)
+        })?;
+        Ok(Self {
+            run,
+            attempts: store.attempts(id)?,
+            files: store.files(id)?,
+            fallbacks: store.fallbacks(id)?,
+            notices: store.notices_of(id)?,
+        })
+    }
+
+    fn text(&self, path: &Path) -> String {
+        let mut parts = vec![self.head()];
+        if self.attempts.len() > 1 {
+            parts.push(format!("\n{}", self.attempts_text()));
+        }
+        parts.extend(self.fallbacks.iter().map(|one| {
+            let FallBack { host, from, to, reason, .. } = one;
+            let (host, reason) = (visible(host), visible(reason));
+            format!("\nfell back from {from} to {to} on {host}: {reason}\n")
+        }));
+        parts.push(self.files_text());
+        parts.extend(self.notices.iter().map(told));
+        if let Ok(log) = log::tail(path) {
+            parts.push(format!("\nlog ({})\n", path.display()));
+            let lines: Vec<_> = log.lines().collect();
+            let shown = lines.iter().skip(lines.len().saturating_sub(SHOWN_MAX));
+            parts.extend(shown.map(|line| format!("  {}\n", visible(line))));
+        }
+        parts.concat()
+    }
+
+    fn head(&self) -> String {
+        let run = &self.run;
+        let mut lines =
+            vec![format!("run {} of {}: {}", run.id, visible(&run.job), run.state.word())];
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                lines.push(format!("  {name:<8} {value}"));
+            }
+        };
+        let moved = run.moved_from.as_ref().map(|time| format!(" (moved: there was no {time})"));
+        let due = run.scheduled_for.map(local);
+        put("due", due.map(|due| due + moved.as_deref().unwrap_or_default()));
+        put("by", Some(run.cause.word().to_owned()));
+        put("began", run.started_at.map(local));
+        put("ended", run.ended_at.map(local));
+        put("took", Some(took(run)));
+        put("covers", (run.covers > 1).then(|| format!("{} slots", run.covers)));
+        if run.attempts > 0 {
+            put("attempts", Some(run.attempts.to_string()));
+            let bytes = size_text(u64::try_from(run.sum.bytes).unwrap_or(0));
+            put("moved", Some(format!("{} files, {bytes}", run.sum.files)));
+        }
+        put("way", run.sum.route.clone());
+        put("why", run.reason.as_ref().map(visible));
+        put("error", run.sum.error.as_ref().map(visible));
+        put("script", Some(visible(&run.script)));
+        lines.join("\n") + "\n"
+    }
+
+    fn attempts_text(&self) -> String {
+        let mut table =
+            Table::new(&[">attempt", "began", "outcome", ">files", ">size", "way", "error"]);
+        for attempt in &self.attempts {
+            table.row([
+                attempt.number.to_string(),
+                local(attempt.started_at),
+                attempt.state.word().to_owned(),
+                attempt.sum.files.to_string(),
+                size_text(u64::try_from(attempt.sum.bytes).unwrap_or(0)),
+                attempt.sum.route.clone().unwrap_or_default(),
+                attempt.sum.error.as_ref().map(visible).unwrap_or_default(),
+            ]);
+        }
+        table.text()
+    }
+
+    fn files_text(&self) -> String {
+        if self.files.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&["file", ">size", "path", "note"]);
+        for file in self.files.iter().take(SHOWN_MAX) {
+            let note = match &file.error {
+                Some(error) => visible(error),
+                None if file.verified || file.verb == "delete" => String::new(),
+                None => "not verified".to_owned(),
+            };
+            let bytes = size_text(u64::try_from(file.bytes).unwrap_or(0));
+            table.row([file.verb.clone(), bytes, visible(&file.path), note]);
+        }
+        let more = self.files.len().saturating_sub(SHOWN_MAX);
+        let rest = if more > 0 { format!("and {more} more\n") } else { String::new() };
+        format!("\n{}{rest}", table.text())
+    }
+}
+
+fn told(notice: &Notice) -> String {
+    let Notice { what, outcome, tries, error, .. } = notice;
+    let error = error.as_ref().map(|error| format!(": {}", visible(error))).unwrap_or_default();
+    let outcome = outcome.replace('_', " ");
+    format!("\n{} by {}: {outcome} after {tries} tries{error}\n", what.event, what.channel)
+}

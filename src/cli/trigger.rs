@@ -1,0 +1,133 @@
+//! `portolan trigger`: a run of a job now, by the scheduler.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{
+    common::Common,
+    exit,
+    place::{JobsFile, failed, scheduler},
+    report,
+};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    limits::TRIGGER_TIME_MAX,
+    observe::json::line,
+    schedule::{facts, slot::SlotId},
+    store::{
+        self, Store,
+        history::{Run, State},
+    },
+};
+
+/// What `portolan trigger` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The job
+    job: String,
+    /// Waits for the end of the run, and ends as it did
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    jobs: JobsFile,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    match ask(args, common) {
+        Ok(code) => code,
+        Err(fault) => failed(&fault),
+    }
+}
+
+fn ask(args: &Args, common: &Common) -> Outcome<u8> {
+    let state = args.jobs.state(common)?;
+    store::make_folder(&state)?;
+    let mut store = Store::open(&state)?;
+    args.jobs.know(&args.job, &store)?;
+    let asked_at = store.ask(&args.job, Clock::System.now())?;
+    if scheduler(&state).is_none() {
+        if common.json() {
+            tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+        }
+        report::print(&format!(
+            "asked for a run of `{}`; no scheduler is running on {}, so it begins when `portolan serve` does\n",
+            args.job,
+            state.display()
+        ));
+        return Ok(exit::DONE);
+    }
+    let slot = SlotId::Asked(asked_at).to_string();
+    let find = |store: &Store| -> Outcome<Option<Run>> {
+        let runs = store.runs(Some(&args.job), 100)?;
+        Ok(runs.into_iter().find(|run| run.slot.as_deref() == Some(&slot)))
+    };
+    let started = wait_for(&store, Some(TRIGGER_TIME_MAX), |store| find(store))?;
+    let Some(run) = started else {
+        report::print("asked for; the scheduler has not taken it up yet: see `portolan runs`\n");
+        return Ok(exit::DONE);
+    };
+    if !args.wait {
+        if common.json() {
+            tell(&facts::run(&run));
+        } else {
+            report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.word()));
+        }
+        return Ok(exit::DONE);
+    }
+    let is_over = |run: &Run| !matches!(run.state, State::Waiting | State::Running);
+    let ended = wait_for(&store, None, |store| Ok(store.run(run.id)?.filter(is_over)))?;
+    let Some(run) = ended else { return Ok(exit::DONE) };
+    if common.json() {
+        tell(&facts::run(&run));
+    } else {
+        let error = run.sum.error.as_ref().or(run.reason.as_ref());
+        let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+        report::output(&format!(
+            "run {} of `{}` is {}{error}\n",
+            run.id,
+            run.job,
+            run.state.word()
+        ));
+    }
+    Ok(code(&run))
+}
+
+/// The exit code of the run's process, as far as it came to one.
+fn code(run: &Run) -> u8 {
+    match run.state {
+        State::Done => exit::DONE,
+        State::Partial => exit::IN_PART,
+        State::Interrupted => exit::INTERRUPTED,
+        // The process was told to end, which is not why it failed.
+        _ if run.sum.error_kind.as_deref() == Some("timeout") => exit::LATER,
+        _ => {
+            let code = run.sum.exit_code.and_then(|code| u8::try_from(code).ok());
+            code.filter(|code| *code != exit::DONE).unwrap_or(exit::LATER)
+        }
+    }
+}
+
+fn tell(value: &serde_json::Value) {
+    report::output(&(String::from_utf8_lossy(&line(value)).into_owned() + "\n"));
+}
+
+/// Asks the store again and again, until it answers or `time` is over.
+fn wait_for<T>(
+    store: &Store,
+    time: Option<Duration>,
+    ask: impl Fn(&Store) -> Outcome<Option<T>>,
+) -> Outcome<Option<T>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask(store)? {
+            return Ok(Some(answer));
+        }
+        if time.is_some_and(|time| begun.elapsed() >= time) {
+            return Ok(None);
+        }
+        let (_keep, nobody) = std::sync::mpsc::channel::<()>();
+        nobody.recv_timeout(Duration::from_millis(100)).ok();
+    }
+}

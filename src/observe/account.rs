@@ -1,0 +1,270 @@
+//! The account of a run: what it moved, by which way, and what failed, read from its events.
+//!
+//! It is kept where the events are made (a run by hand) or where they arrive as lines of JSON (the scheduler, which
+//! must know what a run did even when that ends without a word).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use serde_json::Value;
+
+use super::{Event, Sink, json::describe, running::Running};
+use crate::limits::RUN_FILES_KEPT_MAX;
+
+/// What a run did so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Account {
+    /// Files that arrived.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The step that carried data last.
+    pub route: Option<String>,
+    /// Files that were moved or removed, or failed; the first thousand.
+    pub moved: Vec<Moved>,
+    /// Where the data went another way.
+    pub fallbacks: Vec<Detour>,
+    /// Paths that failed and did not arrive in another try, with the failure of each.
+    pub failed: BTreeMap<String, Failed>,
+    /// Why the run failed.
+    pub fault: Option<Failed>,
+    /// How many events there were in which something moved.
+    pub moves: u64,
+}
+
+/// One file that was moved or removed, or failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// `upload`, `download`, `delete`.
+    pub verb: String,
+    /// The remote path.
+    pub path: String,
+    /// How many bytes moved.
+    pub bytes: u64,
+    /// Whether size or hash were seen to agree.
+    pub verified: bool,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// One time that the data went another way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detour {
+    /// The server.
+    pub host: String,
+    /// What failed.
+    pub from: String,
+    /// What carried the data.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A failure, as far as the record needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// The sort, such as `timeout`.
+    pub kind: String,
+    /// The failure in words, with its place.
+    pub words: String,
+    /// Whether it may pass by itself.
+    pub may_retry: bool,
+}
+
+impl Failed {
+    fn read(fault: &Value) -> Self {
+        let part = |name: &str| fault.get(name).and_then(Value::as_str);
+        let message = part("message").unwrap_or_default();
+        let place = part("path").or_else(|| part("host"));
+        let words = place.map_or_else(|| message.to_owned(), |place| format!("{place}: {message}"));
+        let may_retry = fault.get("may_retry").and_then(Value::as_bool).unwrap_or(false);
+        let is_script = part("side") == Some("script");
+        let kind = part("kind").unwrap_or_default().to_owned();
+        Self { kind, words, may_retry: may_retry && !is_script }
+    }
+}
+
+impl Account {
+    /// Takes in one line of `--json`.
+    pub fn take(&mut self, line: &Value) {
+        let name = text(line, "event");
+        self.read(&name, line);
+    }
+
+    fn read(&mut self, name: &str, fields: &Value) {
+        match name {
+            "moved" | "transfer_started" | "connected" => self.moves += 1,
+            "attempted" if fields.get("worked") == Some(&Value::Bool(true)) => {
+                self.moves += 1;
+                self.route = Some(text(fields, "step"));
+            }
+            "fell_back" => self.fallbacks.push(Detour {
+                host: text(fields, "host"),
+                from: text(fields, "from"),
+                to: text(fields, "to"),
+                reason: text(fields, "reason"),
+            }),
+            "transfer_done" => {
+                self.moves += 1;
+                self.arrived(fields);
+            }
+            "transfer_failed" => {
+                let failed = Failed::read(fields.get("fault").unwrap_or(&Value::Null));
+                let path = text(fields, "path");
+                if text(fields, "verb") != "list" {
+                    self.note(fields, 0, Some(failed.words.clone()));
+                }
+                self.failed.insert(path, failed);
+            }
+            "done" => {
+                self.moves += 1;
+                if text(fields, "verb") == "delete" {
+                    self.note(fields, 0, None);
+                }
+            }
+            "run_done" => {
+                let fault = fields.get("fault").filter(|fault| !fault.is_null());
+                self.fault = fault.map(Failed::read);
+            }
+            _ => {}
+        }
+    }
+
+    fn arrived(&mut self, fields: &Value) {
+        self.failed.remove(&text(fields, "path"));
+        let bytes = fields.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+        let verb = text(fields, "verb");
+        if verb == "upload" || verb == "download" {
+            self.files += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        if verb != "list" {
+            self.note(fields, bytes, None);
+        }
+    }
+
+    fn note(&mut self, fields: &Value, bytes: u64, error: Option<String>) {
+        let most = usize::try_from(RUN_FILES_KEPT_MAX).unwrap_or(usize::MAX);
+        if self.moved.len() < most {
+            let verified = fields.get("verified").and_then(Value::as_bool).unwrap_or(false);
+            let (verb, path) = (text(fields, "verb"), text(fields, "path"));
+            self.moved.push(Moved { verb, path, bytes, verified, error });
+        }
+    }
+}
+
+fn text(fields: &Value, name: &str) -> String {
+    fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The sink that keeps the account of a run of this process.
+#[derive(Debug, Default)]
+pub struct Accounts(Mutex<(Running, Account)>);
+
+impl Accounts {
+    /// The account so far.
+    pub fn account(&self) -> Account {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+}
+
+impl Sink for Accounts {
+    fn event(&self, event: &Event) {
+        let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (running, account) = &mut *both;
+        let transfer = running.follow(event);
+        // Thousands of them a second, and none of them is in the account.
+        if !matches!(event, Event::Moved { .. } | Event::Printed { .. }) {
+            let (name, fields) = describe(event, transfer.as_ref());
+            account.read(name, &fields);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        fault::{Fault, Kind, Side},
+        observe::{Attempt, Observer, Verb, json::JsonLines},
+    };
+
+    fn events() -> Vec<Event> {
+        let start = |id, path: &str| Event::TransferStarted {
+            id,
+            verb: Verb::Upload,
+            path: path.into(),
+            bytes: None,
+        };
+        let fault = || Fault::new(Kind::Busy, Side::Server, "421 later").at("b");
+        let took = Duration::ZERO;
+        let attempt = Attempt {
+            step: "epsv",
+            address: "h:1".into(),
+            worked: true,
+            ms: 1,
+            words: String::new(),
+        };
+        vec![
+            Event::FellBack {
+                host: "h".into(),
+                from: "active",
+                to: "passive",
+                reason: "500 no".into(),
+            },
+            Event::Attempted { host: "h".into(), attempt },
+            start(1, "a"),
+            Event::TransferFailed { id: 1, fault: fault() },
+            start(2, "a"),
+            Event::TransferDone { id: 2, bytes: 17, verified: true, took },
+            start(3, "b"),
+            Event::TransferFailed { id: 3, fault: fault() },
+            Event::Done { verb: Verb::Delete, path: "c".into() },
+            Event::RunDone { fault: Some(fault()), took },
+        ]
+    }
+
+    #[test]
+    fn lines_of_json_and_events_make_the_same_account() {
+        let accounts = std::sync::Arc::new(Accounts::default());
+        let out = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let lines = JsonLines::new("1", Clock::standing_at(0), Shared(out.clone())).with_log();
+        let sinks: Vec<Box<dyn Sink>> =
+            vec![Box::new(std::sync::Arc::clone(&accounts)), Box::new(lines)];
+        let observer = Observer::new(sinks);
+        for event in events() {
+            observer.tell(&event);
+        }
+        let mut read = Account::default();
+        for line in String::from_utf8(out.lock().unwrap().clone()).unwrap().lines() {
+            read.take(&serde_json::from_str(line).unwrap());
+        }
+        let kept = accounts.account();
+        assert_eq!(read, kept);
+        assert_eq!((kept.files, kept.bytes, kept.route.as_deref()), (1, 17, Some("epsv")));
+        assert_eq!(kept.failed.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(kept.fault.unwrap().words, "b: 421 later");
+        assert_eq!(kept.fallbacks[0].reason, "500 no");
+        let moved: Vec<_> = kept.moved.iter().map(|moved| moved.path.as_str()).collect();
+        assert_eq!(moved, ["a", "a", "b", "c"]);
+    }
+
+    #[derive(Clone)]
+    struct Shared(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+}

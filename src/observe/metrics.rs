@@ -1,0 +1,262 @@
+//! Metrics in the text that Prometheus reads. Labels are the job and the outcome and nothing else: neither commands,
+//! nor paths, nor hosts, of which there may be any number, and some that nobody shall see.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+/// What is counted since the scheduler began, and what is true now. Clones are not needed: one is shared.
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    jobs: BTreeMap<String, Job>,
+    runs: BTreeMap<(String, &'static str), u64>,
+    reloads: u64,
+    reloads_refused: u64,
+    notices_given_up: u64,
+}
+
+#[derive(Debug, Default)]
+struct Job {
+    running: u64,
+    is_paused: bool,
+    files: u64,
+    bytes: u64,
+    seconds: f64,
+    fallbacks: u64,
+    retries: u64,
+    last_end: Option<Timestamp>,
+    last_success: Option<Timestamp>,
+    next: Option<Timestamp>,
+}
+
+/// What a run that has ended adds.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'e> {
+    /// Its job.
+    pub job: &'e str,
+    /// What became of it.
+    pub outcome: &'static str,
+    /// Whether all was done.
+    pub is_success: bool,
+    /// When.
+    pub at: Timestamp,
+    /// How long it took, with all its attempts.
+    pub took: Duration,
+    /// Files that arrived.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How often the data went another way.
+    pub fallbacks: u64,
+}
+
+impl Metrics {
+    fn with(&self, change: impl FnOnce(&mut All)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn with_job(&self, job: &str, change: impl FnOnce(&mut Job)) {
+        self.with(|all| change(all.jobs.entry(job.to_owned()).or_default()));
+    }
+
+    /// These are the jobs; what was counted of others is forgotten.
+    pub fn jobs<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
+        self.with(|all| {
+            let mut before = std::mem::take(&mut all.jobs);
+            all.jobs = names
+                .into_iter()
+                .map(|name| (name.to_owned(), before.remove(name).unwrap_or_default()))
+                .collect();
+            let jobs = &all.jobs;
+            all.runs.retain(|(job, _), _| jobs.contains_key(job));
+        });
+    }
+
+    /// So many runs of a job go on.
+    pub fn running(&self, job: &str, runs: u64) {
+        self.with_job(job, |job| job.running = runs);
+    }
+
+    /// Whether a job is paused, and when its next slot is.
+    pub fn state(&self, job: &str, is_paused: bool, next: Option<Timestamp>) {
+        self.with_job(job, |job| (job.is_paused, job.next) = (is_paused, next));
+    }
+
+    /// An attempt failed, and there will be another.
+    pub fn retried(&self, job: &str) {
+        self.with_job(job, |job| job.retries += 1);
+    }
+
+    /// A run has ended.
+    pub fn ended(&self, ended: &Ended<'_>) {
+        self.count(ended.job, ended.outcome);
+        self.with_job(ended.job, |job| {
+            job.files += ended.files;
+            job.bytes += ended.bytes;
+            job.fallbacks += ended.fallbacks;
+            job.seconds += ended.took.as_secs_f64();
+            job.last_end = Some(ended.at);
+            if ended.is_success {
+                job.last_success = Some(ended.at);
+            }
+        });
+    }
+
+    /// One more slot came to `outcome`.
+    pub fn count(&self, job: &str, outcome: &'static str) {
+        self.with(|all| *all.runs.entry((job.to_owned(), outcome)).or_default() += 1);
+    }
+
+    /// The jobs file was read again.
+    pub fn reloaded(&self, is_taken: bool) {
+        self.with(|all| {
+            let count = if is_taken { &mut all.reloads } else { &mut all.reloads_refused };
+            *count += 1;
+        });
+    }
+
+    /// Somebody could not be told.
+    pub fn gave_up_notice(&self) {
+        self.with(|all| all.notices_given_up += 1);
+    }
+
+    /// Everything, in the text format of Prometheus (version 0.0.4).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        self.with(|all| all.write(&mut text));
+        text
+    }
+}
+
+/// One metric of a job: its name, kind, help, and its value if it has one.
+type OfJob = (&'static str, &'static str, &'static str, fn(&Job) -> Option<f64>);
+
+#[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
+const OF_JOB: [OfJob; 10] = [
+    ("running", "gauge", "Runs that go on.", |job| Some(job.running as f64)),
+    ("paused", "gauge", "1 while the job is paused.", |job| Some(f64::from(job.is_paused))),
+    ("files_total", "counter", "Files that arrived.", |job| Some(job.files as f64)),
+    ("bytes_total", "counter", "Bytes of the files that arrived.", |job| Some(job.bytes as f64)),
+    ("run_seconds_total", "counter", "Time that runs took.", |job| Some(job.seconds)),
+    ("retries_total", "counter", "Attempts after the first.", |job| Some(job.retries as f64)),
+    ("fallbacks_total", "counter", "Times that data went another way.", |job| {
+        Some(job.fallbacks as f64)
+    }),
+    ("last_end_timestamp_seconds", "gauge", "When a run last ended.", |job| seconds(job.last_end)),
+    ("last_success_timestamp_seconds", "gauge", "When a run last succeeded.", |job| {
+        seconds(job.last_success)
+    }),
+    ("next_slot_timestamp_seconds", "gauge", "When the next slot is.", |job| seconds(job.next)),
+];
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this century fit")]
+fn seconds(at: Option<Timestamp>) -> Option<f64> {
+    at.map(|at| at.as_millisecond() as f64 / 1000.0)
+}
+
+impl All {
+    fn write(&self, text: &mut String) {
+        head(text, "build_info", "gauge", "1, with the version as its label.");
+        let version = env!("CARGO_PKG_VERSION");
+        put(text, format_args!("portolan_build_info{{version=\"{version}\"}} 1"));
+        head(text, "jobs", "gauge", "Jobs of the jobs file.");
+        put(text, format_args!("portolan_jobs {}", self.jobs.len()));
+        head(text, "runs_total", "counter", "Slots and runs, by what became of them.");
+        for ((job, outcome), count) in &self.runs {
+            let job = label(job);
+            put(
+                text,
+                format_args!("portolan_runs_total{{job=\"{job}\",outcome=\"{outcome}\"}} {count}"),
+            );
+        }
+        for (name, kind, help, value) in OF_JOB {
+            head(text, name, kind, help);
+            for (job, counts) in &self.jobs {
+                if let Some(value) = value(counts) {
+                    put(text, format_args!("portolan_{name}{{job=\"{}\"}} {value}", label(job)));
+                }
+            }
+        }
+        for (name, help, count) in [
+            ("reloads_total", "Times that the jobs file was taken.", self.reloads),
+            (
+                "reloads_refused_total",
+                "Times that it was refused, and the old one went on.",
+                self.reloads_refused,
+            ),
+            (
+                "notices_given_up_total",
+                "Notices that could not be delivered.",
+                self.notices_given_up,
+            ),
+        ] {
+            head(text, name, "counter", help);
+            put(text, format_args!("portolan_{name} {count}"));
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    put(text, format_args!("# HELP portolan_{name} {help}"));
+    put(text, format_args!("# TYPE portolan_{name} {kind}"));
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Memory takes every line.
+    writeln!(text, "{line}").ok();
+}
+
+/// A label's value, with what would end it escaped.
+fn label(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_has_its_help_its_kind_and_a_line_for_each_job() {
+        let metrics = Metrics::default();
+        metrics.jobs(["a", "b\"c"]);
+        let ended = Ended {
+            job: "a",
+            outcome: "done",
+            is_success: true,
+            at: Timestamp::from_second(100).unwrap(),
+            took: Duration::from_millis(1500),
+            files: 2,
+            bytes: 17,
+            fallbacks: 1,
+        };
+        metrics.ended(&ended);
+        metrics.ended(&ended);
+        metrics.count("a", "skipped");
+        metrics.running("b\"c", 1);
+        metrics.reloaded(false);
+        let text = metrics.text();
+        for line in [
+            "# TYPE portolan_runs_total counter",
+            "portolan_runs_total{job=\"a\",outcome=\"done\"} 2",
+            "portolan_runs_total{job=\"a\",outcome=\"skipped\"} 1",
+            "portolan_bytes_total{job=\"a\"} 34",
+            "portolan_run_seconds_total{job=\"a\"} 3",
+            "portolan_last_success_timestamp_seconds{job=\"a\"} 100",
+            "portolan_running{job=\"b\\\"c\"} 1",
+            "portolan_reloads_refused_total 1",
+            "portolan_jobs 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        metrics.jobs(["b\"c"]);
+        assert!(!metrics.text().contains("job=\"a\""));
+    }
+}

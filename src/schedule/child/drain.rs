@@ -1,0 +1,103 @@
+//! Stopping at the next file: what is under way is finished, and what would begin after it is not.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    observe::{Event, Sink, TransferId},
+    stop::Stop,
+};
+
+/// The sink that follows what is under way, and sets the signal to stop when all of it is done.
+#[derive(Debug)]
+pub struct Drain {
+    stop: Stop,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    under_way: BTreeSet<TransferId>,
+    /// What was under way when the request came, and is not done.
+    awaited: Option<BTreeSet<TransferId>>,
+}
+
+impl Drain {
+    /// One that sets `stop`.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, state: Mutex::default() }
+    }
+
+    /// Asks for the stop.
+    pub fn request(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.awaited = Some(state.under_way.clone());
+        self.look(&state);
+    }
+
+    fn look(&self, state: &State) {
+        if state.awaited.as_ref().is_some_and(BTreeSet::is_empty) {
+            self.stop.set();
+        }
+    }
+}
+
+impl Sink for Drain {
+    fn event(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::TransferStarted { id, .. } => {
+                state.under_way.insert(*id);
+            }
+            Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
+                state.under_way.remove(id);
+                if let Some(awaited) = &mut state.awaited {
+                    awaited.remove(id);
+                }
+                self.look(&state);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::observe::Verb;
+
+    fn begin(id: TransferId) -> Event {
+        Event::TransferStarted { id, verb: Verb::Upload, path: "a".into(), bytes: None }
+    }
+
+    fn end(id: TransferId) -> Event {
+        Event::TransferDone { id, bytes: 1, verified: true, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_is_under_way_is_finished_and_nothing_else() {
+        let stop = Stop::new();
+        let drain = Drain::new(stop.clone());
+        for event in [begin(1), end(1), begin(2), begin(3)] {
+            drain.event(&event);
+        }
+        drain.request();
+        for event in [end(2), begin(4)] {
+            drain.event(&event);
+            assert!(!stop.is_set());
+        }
+        drain.event(&end(3));
+        assert!(stop.is_set());
+    }
+
+    #[test]
+    fn where_nothing_is_under_way_it_stops_at_once() {
+        let stop = Stop::new();
+        Drain::new(stop.clone()).request();
+        assert!(stop.is_set());
+    }
+}

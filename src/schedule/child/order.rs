@@ -1,0 +1,100 @@
+//! What the child is told: one line of JSON, through a pipe, since a password may be in it.
+
+use std::{fmt, io::BufRead, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::broken_order;
+use crate::{
+    fault::{Fault, Outcome},
+    script::run::JobFacts,
+};
+
+/// The order for one attempt.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// The number of the run.
+    pub run: i64,
+    /// The script.
+    pub script: PathBuf,
+    /// `job::NAME`.
+    pub job: String,
+    /// `job::ATTEMPT`.
+    pub attempt: i64,
+    /// `job::SCHEDULED_FOR`.
+    pub scheduled_for: String,
+    /// `job::TRIGGER`.
+    pub trigger: String,
+    /// `args`.
+    pub args: Value,
+    /// The connect options of the job, `KEY=VALUE`. A password may be among them.
+    pub connect: Vec<String>,
+    /// Whether it may change NAT.
+    pub allow_nat: bool,
+    /// The process of the scheduler.
+    pub parent: u32,
+    /// The file that each child holds while it lives.
+    pub lock: PathBuf,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Order(run {}, attempt {} of `{}`)", self.run, self.attempt, self.job)
+    }
+}
+
+impl Order {
+    /// The order as a line.
+    pub fn line(&self) -> String {
+        // Texts, numbers and values of JSON: nothing here can fail.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+
+    /// Reads the line.
+    pub fn read(mut from: impl BufRead) -> Outcome<Self> {
+        let mut line = String::new();
+        from.read_line(&mut line)
+            .map_err(|error| Fault::local("read the order", "standard input", error))?;
+        serde_json::from_str(&line).map_err(|error| broken_order(&error))
+    }
+
+    /// What the script learns of its job.
+    pub fn facts(&self) -> JobFacts {
+        JobFacts {
+            name: self.job.clone(),
+            attempt: self.attempt,
+            scheduled_for: self.scheduled_for.clone(),
+            trigger: self.trigger.clone(),
+            args: self.args.clone(),
+            is_scheduled: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_comes_back_from_its_line_and_shows_no_password() {
+        let order = Order {
+            run: 7,
+            script: "a.rhai".into(),
+            job: "a".into(),
+            attempt: 2,
+            scheduled_for: "2026-01-01T00:00:00Z".into(),
+            trigger: "catchup".into(),
+            args: serde_json::json!({ "target": "/srv" }),
+            connect: vec!["password=canary".into()],
+            allow_nat: true,
+            parent: 1,
+            lock: "state/runs.lock".into(),
+        };
+        assert!(!format!("{order:?}").contains("canary"));
+        let read = Order::read(order.line().as_bytes()).unwrap();
+        assert_eq!(read.line(), order.line());
+        assert_eq!(read.facts().attempt, 2);
+        assert!(Order::read(&b"nonsense\n"[..]).unwrap_err().message.contains("cannot be read"));
+    }
+}

@@ -1,0 +1,291 @@
+//! What an attempt came to, and whether another is worth it. Pure.
+
+use std::time::Duration;
+
+use super::Ended;
+use crate::{
+    observe::{account::Failed, duration_text},
+    schedule::jobs::{Retry, RetryOn},
+    store::history::State,
+};
+
+/// Who ended an attempt before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cut {
+    /// `attempt_timeout`.
+    Attempt(Duration),
+    /// `run_timeout`.
+    Run(Duration),
+    /// `stall_timeout`.
+    Stall(Duration),
+    /// The scheduler stops.
+    Stopped,
+    /// Another slot of the job takes its place, for this reason.
+    Replaced(String),
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// `Done`, `Partial`, `Failed` or `Interrupted`.
+    pub state: State,
+    /// The sort of failure.
+    pub kind: Option<String>,
+    /// The failure in words.
+    pub error: Option<String>,
+    /// Whether another attempt may do better.
+    pub is_worth_another: bool,
+}
+
+const DONE: i32 = 0;
+const BUG: i32 = 1;
+const IN_PART: i32 = 6;
+const INTERRUPTED: i32 = 130;
+
+/// Judges an attempt.
+pub fn verdict(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
+    let Ended { code, signal, account, tail, .. } = ended;
+    let fault = account.fault.as_ref();
+    let failed = |kind: &str, error: String, is_worth_another: bool| Verdict {
+        state: State::Failed,
+        kind: Some(kind.into()),
+        error: Some(error),
+        is_worth_another,
+    };
+    match (*code, cut) {
+        (Some(DONE), _) => {
+            Verdict { state: State::Done, kind: None, error: None, is_worth_another: false }
+        }
+        (Some(IN_PART), _) => {
+            let first = account.failed.values().next();
+            let count = account.failed.len();
+            let words = first.map_or_else(String::new, |first| format!(": {}", first.words));
+            let plural = if count == 1 { "file" } else { "files" };
+            Verdict {
+                state: State::Partial,
+                kind: first.map(|first| first.kind.clone()),
+                error: Some(format!("{count} {plural} failed{words}")),
+                is_worth_another: account.failed.values().any(|failed| passes(failed, retry)),
+            }
+        }
+        (_, Some(cut)) => cut_short(cut, retry),
+        (Some(INTERRUPTED), None) => Verdict {
+            state: State::Interrupted,
+            kind: Some("interrupted".into()),
+            error: Some("interrupted by a signal".into()),
+            is_worth_another: false,
+        },
+        (Some(code), None) => match fault {
+            Some(fault) => {
+                failed(&fault.kind, fault.words.clone(), code != BUG && passes(fault, retry))
+            }
+            None => failed("invalid", last_words(tail, &format!("exit code {code}")), false),
+        },
+        (None, None) => {
+            let signal = signal.unwrap_or(0);
+            let what =
+                format!("its process was ended by signal {signal} ({})", signal_name(signal));
+            failed("crashed", last_words(tail, &what), false)
+        }
+    }
+}
+
+fn cut_short(cut: &Cut, retry: &Retry) -> Verdict {
+    let on_timeout = retry.on.contains(&RetryOn::Timeout);
+    let (state, kind, error, is_worth_another) = match cut {
+        Cut::Attempt(time) => {
+            let error = format!("the attempt took more than {} (`attempt_timeout`)", words(*time));
+            (State::Failed, "timeout", error, on_timeout)
+        }
+        Cut::Run(time) => {
+            let error = format!("the run took more than {} (`run_timeout`)", words(*time));
+            (State::Failed, "timeout", error, false)
+        }
+        Cut::Stall(time) => {
+            let error = format!("no byte moved for {} (`stall_timeout`)", words(*time));
+            (State::Failed, "timeout", error, on_timeout)
+        }
+        Cut::Stopped => {
+            let error = "the scheduler was stopped".to_owned();
+            (State::Interrupted, "interrupted", error, false)
+        }
+        Cut::Replaced(why) => (State::Interrupted, "replaced", why.clone(), false),
+    };
+    Verdict { state, kind: Some(kind.into()), error: Some(error), is_worth_another }
+}
+
+fn words(time: Duration) -> String {
+    duration_text(time)
+}
+
+/// Whether a failure may pass, and the job wants to wait for that.
+fn passes(fault: &Failed, retry: &Retry) -> bool {
+    let class = match fault.kind.as_str() {
+        "unreachable" | "protocol" => RetryOn::Connect,
+        "data_connection" => RetryOn::Data,
+        "timeout" => RetryOn::Timeout,
+        "busy" => RetryOn::Busy,
+        _ => return false,
+    };
+    fault.may_retry && retry.on.contains(&class)
+}
+
+/// The error that the child itself printed, if there is one.
+fn last_words(tail: &[String], otherwise: &str) -> String {
+    let error = tail.iter().find_map(|line| line.strip_prefix("error: "));
+    let panic = tail.iter().position(|line| line.contains("panicked at"));
+    let panic = panic.and_then(|at| tail.get(at + 1)).map(String::as_str);
+    let overflow = tail.iter().find(|line| line.contains("overflowed its stack"));
+    let words = error.or(panic).or(overflow.map(String::as_str));
+    words.map_or_else(|| otherwise.to_owned(), |words| format!("{words} ({otherwise})"))
+}
+
+const fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        25 => "SIGXFSZ",
+        _ => "another",
+    }
+}
+
+/// The time to wait before attempt `number` + 1. `draw` is any number: with `jitter` it decides how much of the full time
+/// is waited, so that many jobs that failed together do not come back together.
+pub fn wait_after(number: u32, retry: &Retry, draw: u64) -> Duration {
+    let power = i32::try_from(number.saturating_sub(1)).unwrap_or(i32::MAX);
+    let full = retry.initial.as_secs_f64() * retry.factor.powi(power);
+    let full = full.min(retry.longest.as_secs_f64()).max(0.0);
+    let part = if retry.jitter { share(draw) } else { 1.0 };
+    Duration::try_from_secs_f64(full * part).unwrap_or(retry.longest)
+}
+
+/// A number between 0 and 1.
+fn share(draw: u64) -> f64 {
+    let high = u32::try_from(draw >> 32).unwrap_or(0);
+    f64::from(high) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, observe::account::Account, schedule::child::log::RunLog};
+
+    fn retry(on: &[RetryOn]) -> Retry {
+        Retry {
+            retries: 3,
+            initial: Duration::from_secs(10),
+            factor: 2.0,
+            longest: Duration::from_mins(1),
+            jitter: false,
+            on: on.to_vec(),
+        }
+    }
+
+    const ALL: [RetryOn; 4] = [RetryOn::Connect, RetryOn::Data, RetryOn::Timeout, RetryOn::Busy];
+
+    fn ended(code: Option<i32>, signal: Option<i32>, kind: &str, tail: &[&str]) -> Ended {
+        let fault = (!kind.is_empty()).then(|| Failed {
+            kind: kind.into(),
+            words: format!("a {kind}"),
+            may_retry: !matches!(kind, "denied" | "refused"),
+        });
+        Ended {
+            code,
+            signal,
+            account: Account { fault, ..Account::default() },
+            tail: tail.iter().map(|line| (*line).to_owned()).collect(),
+            log: RunLog::none(Clock::System),
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_and_is_wanted_is_worth_another_attempt() {
+        for (code, kind, on, worth) in [
+            (4, "unreachable", &ALL[..], true),
+            (4, "data_connection", &ALL[..], true),
+            (4, "timeout", &ALL[..], true),
+            (4, "busy", &ALL[..], true),
+            (4, "busy", &[RetryOn::Connect][..], false),
+            (5, "denied", &ALL[..], false),
+            (5, "refused", &ALL[..], false),
+            (3, "invalid", &ALL[..], false),
+            (1, "local", &ALL[..], false),
+        ] {
+            let found = verdict(&ended(Some(code), None, kind, &[]), None, &retry(on));
+            assert_eq!((found.state, found.is_worth_another), (State::Failed, worth), "{kind}");
+            assert_eq!(found.error, Some(format!("a {kind}")));
+        }
+    }
+
+    #[test]
+    fn who_cuts_a_run_short_decides_what_it_is() {
+        let second = Duration::from_secs(1);
+        for (cut, state, worth, words) in [
+            (Cut::Attempt(second), State::Failed, true, "`attempt_timeout`"),
+            (Cut::Run(second), State::Failed, false, "`run_timeout`"),
+            (Cut::Stall(second), State::Failed, true, "no byte moved for 1.0 s"),
+            (Cut::Stopped, State::Interrupted, false, "stopped"),
+            (Cut::Replaced("later".into()), State::Interrupted, false, "later"),
+        ] {
+            for end in [ended(None, Some(9), "", &[]), ended(Some(130), None, "interrupted", &[])] {
+                let found = verdict(&end, Some(&cut), &retry(&ALL));
+                assert_eq!((found.state, found.is_worth_another), (state, worth), "{cut:?}");
+                assert!(found.error.unwrap().contains(words), "{cut:?}");
+            }
+            // What was done all the same is done.
+            let done = verdict(&ended(Some(0), None, "", &[]), Some(&cut), &retry(&ALL));
+            assert_eq!(done.state, State::Done);
+        }
+    }
+
+    #[test]
+    fn a_crash_says_by_what_and_with_which_last_words() {
+        let tail = ["thread 'script' has overflowed its stack"];
+        for (end, words) in [
+            (ended(None, Some(9), "", &[]), "its process was ended by signal 9 (SIGKILL)"),
+            (
+                ended(None, Some(6), "", &tail),
+                "thread 'script' has overflowed its stack (its process was ended by signal 6 (SIGABRT))",
+            ),
+            (
+                ended(Some(3), None, "", &["error: there is no function `f`", "  --> a:1:1"]),
+                "there is no function `f` (exit code 3)",
+            ),
+        ] {
+            let found = verdict(&end, None, &retry(&ALL));
+            assert_eq!(found.error.as_deref(), Some(words));
+            assert!(!found.is_worth_another);
+        }
+    }
+
+    #[test]
+    fn files_that_failed_by_the_connection_are_worth_another_attempt() {
+        for (kind, worth) in [("data_connection", true), ("refused", false)] {
+            let mut end = ended(Some(6), None, "", &[]);
+            let failed = Failed {
+                kind: kind.into(),
+                words: "b: gone".into(),
+                may_retry: kind == "data_connection",
+            };
+            end.account.failed.insert("b".into(), failed);
+            let found = verdict(&end, None, &retry(&ALL));
+            assert_eq!((found.state, found.is_worth_another), (State::Partial, worth));
+            assert_eq!(found.error.as_deref(), Some("1 file failed: b: gone"));
+        }
+    }
+
+    #[test]
+    fn waits_grow_up_to_the_longest_and_jitter_takes_a_part() {
+        let retry = retry(&ALL);
+        let waits: Vec<_> = (1..6).map(|at| wait_after(at, &retry, 0).as_secs()).collect();
+        assert_eq!(waits, [10, 20, 40, 60, 60]);
+        let drawn = Retry { jitter: true, ..retry };
+        assert_eq!(wait_after(1, &drawn, 0), Duration::ZERO);
+        assert_eq!(wait_after(1, &drawn, u64::MAX), Duration::from_secs(10));
+        assert!(wait_after(1000, &drawn, u64::MAX) <= Duration::from_mins(1));
+    }
+}

@@ -1,0 +1,150 @@
+//! A run that goes on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    limits::CHILD_TERM_TIME_MAX,
+    schedule::{
+        child::{
+            Child, Ended,
+            verdict::{Cut, Verdict},
+        },
+        jobs::{Job, Timeouts},
+        plan::Running,
+        slot::Slot,
+    },
+    store::history::Cause,
+};
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) run: i64,
+    /// The job as it was when the run began: a reload does not change what goes on.
+    pub(super) job: Arc<Job>,
+    pub(super) slot: Slot,
+    pub(super) cause: Cause,
+    /// On the wall.
+    pub(super) started_at: Timestamp,
+    /// By a clock that nobody sets.
+    pub(super) begun: Instant,
+    /// The number of the attempt, from 1, counted over all times that the run was taken up.
+    pub(super) attempt: i64,
+    /// Attempts of this process.
+    pub(super) tries: u32,
+    pub(super) attempt_begun: Instant,
+    pub(super) stage: Stage,
+    pub(super) cut: Option<Cut>,
+    /// When it is asked to stop at once, having been asked to stop at the next file.
+    pub(super) force_at: Option<Instant>,
+    /// When it is ended by force.
+    pub(super) kill_at: Option<Instant>,
+}
+
+/// Time between two looks at a process that is about to end.
+const CLOSING_LOOK: Duration = Duration::from_millis(5);
+
+/// Where a run stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Its next attempt is due then.
+    Between(Instant),
+    /// An attempt goes on.
+    Running(Box<Child>),
+    /// An attempt has ended, and that has not been written yet.
+    Ended(Box<Ended>, Verdict, Timestamp),
+}
+
+impl Active {
+    pub(super) fn running(&self) -> Running {
+        super::running(self)
+    }
+
+    pub(super) const fn is_between_attempts(&self) -> bool {
+        matches!(self.stage, Stage::Between(_)) && self.tries > 0
+    }
+
+    pub(super) const fn is_ending(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// How long until something is to be done about it.
+    pub(super) fn due(&self, now: Instant) -> Option<Duration> {
+        let until = |at: Instant| at.saturating_duration_since(now);
+        if let Stage::Between(at) = self.stage {
+            return Some(until(at));
+        }
+        if let Stage::Running(child) = &self.stage
+            && child.is_closing()
+        {
+            return Some(CLOSING_LOOK);
+        }
+        let Timeouts { attempt, run, .. } = self.job.timeouts;
+        let ends = [
+            attempt.map(|time| self.attempt_begun + time),
+            run.map(|time| self.begun + time),
+            self.force_at,
+            self.kill_at,
+        ];
+        ends.into_iter().flatten().map(until).min()
+    }
+
+    /// Which of its times is over.
+    pub(super) fn overtime(&self, now: Instant) -> Option<Cut> {
+        let Timeouts { attempt, run, stall, .. } = self.job.timeouts;
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let over = |limit: Option<Duration>, spent: Duration| limit.filter(|limit| spent >= *limit);
+        if let Some(limit) = over(run, since(self.begun)) {
+            return Some(Cut::Run(limit));
+        }
+        let Stage::Running(child) = &self.stage else { return None };
+        if let Some(limit) = over(attempt, since(self.attempt_begun)) {
+            return Some(Cut::Attempt(limit));
+        }
+        over(stall, child.still_for()).map(Cut::Stall)
+    }
+
+    /// Ends the attempt that goes on: at once, and by force after the job's grace.
+    pub(super) fn cut(&mut self, cut: Cut, now: Instant) {
+        if self.cut.is_some() {
+            return;
+        }
+        self.cut = Some(cut);
+        if let Stage::Running(child) = &self.stage {
+            child.terminate();
+            self.kill_at = Some(now + self.job.timeouts.kill_grace);
+        }
+    }
+
+    /// Asks the attempt that goes on to stop at its next file: the scheduler stops.
+    pub(super) fn drain(&mut self, now: Instant) {
+        if self.cut.is_some() {
+            return;
+        }
+        self.cut = Some(Cut::Stopped);
+        if let Stage::Running(child) = &mut self.stage {
+            child.drain();
+            let force_at = now + self.job.timeouts.kill_grace;
+            self.force_at = Some(force_at);
+            self.kill_at = Some(force_at + CHILD_TERM_TIME_MAX);
+        }
+    }
+
+    /// Does what is due about an attempt that does not end.
+    pub(super) fn press(&mut self, now: Instant) {
+        let Stage::Running(child) = &self.stage else { return };
+        if self.force_at.is_some_and(|at| now >= at) {
+            child.terminate();
+            self.force_at = None;
+        }
+        if self.kill_at.is_some_and(|at| now >= at) {
+            child.kill();
+            self.kill_at = Some(now + CHILD_TERM_TIME_MAX);
+        }
+    }
+}

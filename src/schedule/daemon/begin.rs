@@ -1,0 +1,174 @@
+//! What begins: runs that the planner starts, and their attempts.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+
+use super::{
+    Daemon, Message,
+    active::{Active, Stage},
+    rows,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    observe::Level,
+    schedule::{
+        child::{
+            Child,
+            log::{self, RunLog},
+            order::Order,
+            verdict::{Cut, Verdict},
+        },
+        jobs::{Allowed, Job},
+        plan::{Action, Decision, Step},
+    },
+    store::history::{NewRun, State},
+};
+
+impl Daemon {
+    /// Does what has been decided and written.
+    pub(super) fn carry_out(
+        &mut self,
+        step: &Step,
+        written: impl Iterator<Item = ((usize, NewRun), Option<i64>)>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let mut missed = Vec::new();
+        for ((index, row), id) in written {
+            let Some(decision) = step.decisions.get(index) else { continue };
+            let Some(id) = id else { continue };
+            match row.state {
+                State::Running => self.begin(id, decision, now)?,
+                State::Skipped => {
+                    self.tell_skip(&row);
+                    if rows::is_missed(&decision.reason) {
+                        missed.push((id, Arc::clone(&decision.job)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        missed.dedup_by(|one, other| one.1 == other.1);
+        for (run, job) in missed {
+            self.tell_missed(run, &job)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, run: i64, decision: &Decision, now: Timestamp) -> Outcome<()> {
+        let Some(job) = self.planner.jobs().get(&decision.job).map(Arc::clone) else {
+            return Ok(());
+        };
+        let cause = rows::cause(decision.trigger);
+        let text = format!("run {run} of `{}` begins ({})", job.name, cause.word());
+        self.observer.say(Level::Info, text);
+        let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
+        let moment = Instant::now();
+        let active = Active {
+            run,
+            job,
+            slot: decision.slot,
+            cause,
+            started_at: now,
+            begun: moment,
+            attempt: before,
+            tries: 0,
+            attempt_begun: moment,
+            stage: Stage::Between(moment),
+            cut: None,
+            force_at: None,
+            kill_at: None,
+        };
+        self.tell_start(&active)?;
+        self.active.insert(run, active);
+        Ok(())
+    }
+
+    /// Begins every attempt that is due.
+    pub(super) fn begin_attempts(&mut self) {
+        let now = Instant::now();
+        let due = |active: &&Active| {
+            matches!(active.stage, Stage::Between(at) if at <= now) && active.cut.is_none()
+        };
+        let due: Vec<_> = self.active.values().filter(due).map(|active| active.run).collect();
+        for run in due {
+            self.begin_attempt(run);
+        }
+    }
+
+    fn begin_attempt(&mut self, run: i64) {
+        let Some(active) = self.active.get_mut(&run) else { return };
+        let (now, number) = (self.clock.now(), active.attempt + 1);
+        if let Err(fault) = self.store.begin(run, number, now) {
+            self.observer.say(Level::Error, format!("{fault}; trying again"));
+            return;
+        }
+        (active.attempt, active.tries) = (number, active.tries + 1);
+        active.attempt_begun = Instant::now();
+        let path = log::path(&self.start.state, &active.job.name, run);
+        let bytes = self.planner.jobs().runner.retention.log_bytes;
+        let mut log = RunLog::open(&path, bytes, self.clock.clone()).unwrap_or_else(|fault| {
+            self.observer.warn(format!("run {run} has no log: {fault}"));
+            RunLog::none(self.clock.clone())
+        });
+        log.say(Level::Info, &format!("attempt {number} of run {run}, job `{}`", active.job.name));
+        let order = rows::order(active, &self.start.state);
+        let outbox = self.outbox.clone();
+        let wake = move || drop(outbox.send(Message::Wake));
+        match order.and_then(|order| Child::start(&self.start, &order, log, wake)) {
+            Ok(child) => active.stage = Stage::Running(Box::new(child)),
+            Err(fault) => active.stage = could_not_begin(&fault, &self.clock),
+        }
+    }
+
+    /// Ends the runs that the planner wants ended.
+    pub(super) fn cancel(&mut self, step: &Step) {
+        let now = Instant::now();
+        for decision in &step.decisions {
+            if let Action::Cancel(run) = &decision.action
+                && let Some(active) = self.active.get_mut(&run.0)
+            {
+                active.cut(Cut::Replaced(decision.reason.to_string()), now);
+            }
+        }
+    }
+}
+
+/// The end of an attempt that had no beginning.
+fn could_not_begin(fault: &Fault, clock: &crate::clock::Clock) -> Stage {
+    let verdict = Verdict {
+        state: State::Failed,
+        kind: Some(fault.kind.word().into()),
+        error: Some(fault.to_string()),
+        is_worth_another: false,
+    };
+    let ended = crate::schedule::child::Ended {
+        code: None,
+        signal: None,
+        account: crate::observe::account::Account::default(),
+        tail: Vec::new(),
+        log: RunLog::none(clock.clone()),
+    };
+    Stage::Ended(Box::new(ended), verdict, clock.now())
+}
+
+impl Order {
+    /// What a job gives to each of its runs.
+    pub(super) fn of_job(job: &Job) -> Outcome<Self> {
+        let script = std::path::absolute(&job.script)
+            .map_err(|error| Fault::local("find the script", &job.script, error))?;
+        Ok(Self {
+            run: 0,
+            script,
+            job: job.name.to_string(),
+            attempt: 1,
+            scheduled_for: String::new(),
+            trigger: String::new(),
+            args: job.args.clone(),
+            connect: job.connect.texts(),
+            allow_nat: job.allow.contains(&Allowed::Nat),
+            parent: std::process::id(),
+            lock: std::path::PathBuf::new(),
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! One scheduler to a state folder.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    limits::ORPHAN_TIME_MAX,
+    schedule::child::wall,
+    store,
+};
+
+/// The file that the scheduler holds, with its process number in it.
+const SERVE: &str = "serve.lock";
+/// The file that each run holds.
+pub(super) const RUNS: &str = "runs.lock";
+
+/// Time for the lock of a scheduler that has ended to be free.
+const HANDOVER_TIME: Duration = Duration::from_secs(1);
+
+/// Held by the scheduler while it lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the folder. Fails with `busy` when another scheduler has it. Waits for what an earlier one left running:
+    /// that ends by itself when its parent is gone.
+    pub(super) fn take(state: &Path) -> Outcome<Self> {
+        store::make_folder(state)?;
+        let path = state.join(SERVE);
+        let mut file = wall::open(&path)?;
+        // One that was killed in the midst of starting a run leaves the lock to that for a moment.
+        let is_ours = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let end = Instant::now() + HANDOVER_TIME;
+        while !is_ours() {
+            if Instant::now() < end {
+                pause(Duration::from_millis(20));
+                continue;
+            }
+            let owner = owner(&path).map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            let message = format!(
+                "another scheduler{owner} uses this state folder; two would run every job twice"
+            );
+            let fault = Fault::new(Kind::Busy, Side::Here, message);
+            return Err(fault.at(state.to_string_lossy()));
+        }
+        file.set_len(0).map_err(|error| Fault::local("write the lock", &path, error))?;
+        writeln!(file, "{}", std::process::id())
+            .map_err(|error| Fault::local("write the lock", &path, error))?;
+        wait_for_runs(state)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn wait_for_runs(state: &Path) -> Outcome<()> {
+    let path = state.join(RUNS);
+    let file = wall::open(&path)?;
+    let end = Instant::now() + ORPHAN_TIME_MAX;
+    loop {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // Let go at once: runs to come take it.
+            return flock(&file, FlockOperation::Unlock)
+                .map_err(|error| Fault::local("let go of the lock", &path, error.into()));
+        }
+        if Instant::now() >= end {
+            let message = "a run of an earlier scheduler does not end; end its process first";
+            let fault = Fault::new(Kind::Busy, Side::Here, message);
+            return Err(fault.at(state.to_string_lossy()));
+        }
+        pause(Duration::from_millis(20));
+    }
+}
+
+/// Waits for a moment.
+fn pause(time: Duration) {
+    let (_keep, nobody) = std::sync::mpsc::channel::<()>();
+    nobody.recv_timeout(time).ok();
+}
+
+/// The process that holds a state folder, if one does.
+pub fn holder(state: &Path) -> Option<String> {
+    let path = state.join(SERVE);
+    let file = File::open(&path).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => None,
+        Err(_) => owner(&path),
+    }
+}
+
+fn owner(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    Some(text.trim().to_owned()).filter(|pid| !pid.is_empty())
+}

@@ -1,0 +1,351 @@
+//! The scheduler at work: it asks the planner, writes what that decides, and carries it out.
+//!
+//! One thread does all of it, turn by turn, and waits for nobody: children, notices and metrics have threads of their own.
+//! What was decided is written before it is done, so that whoever finds the state folder later, after whatever end, knows
+//! what went on.
+
+mod active;
+mod begin;
+mod end;
+mod lock;
+mod page;
+mod reload;
+mod rows;
+mod signals;
+mod system;
+mod take_up;
+mod tell;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use self::{active::Active, lock::Lock, reload::Watch};
+use super::{
+    child::Start,
+    jobs::Jobs,
+    notify::{Notifier, Told},
+    plan::{Moment, Pause, Planner, Request, RunId, Running},
+};
+use crate::{
+    clock::Clock,
+    fault::Outcome,
+    limits::DAEMON_TURN_MAX,
+    observe::{Level, Observer, metrics::Metrics},
+    store::Store,
+};
+
+pub use self::{lock::holder, page::Page, signals::follow as follow_signals};
+
+/// Reads the jobs file again.
+pub type ReadJobs = Box<dyn Fn(Timestamp) -> Outcome<Jobs> + Send>;
+
+/// What the scheduler is started with.
+pub struct Setup {
+    /// The program that runs a child: this one.
+    pub program: PathBuf,
+    /// The jobs.
+    pub jobs: Jobs,
+    /// Reads them again.
+    pub read: ReadJobs,
+    /// The state folder.
+    pub state: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// Where it tells what happens.
+    pub observer: Observer,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Setup({} jobs, {})", self.jobs.all.len(), self.state.display())
+    }
+}
+
+/// What wakes the scheduler.
+#[derive(Debug)]
+pub enum Message {
+    /// A child has something to tell.
+    Wake,
+    /// The jobs file is to be read again.
+    Reload,
+    /// It is to stop: let runs reach their next file.
+    Stop,
+    /// Somebody has been told, or could not be.
+    Told(Told),
+}
+
+/// The scheduler.
+pub struct Daemon {
+    start: Start,
+    clock: Clock,
+    observer: Observer,
+    metrics: Arc<Metrics>,
+    store: Store,
+    planner: Planner,
+    active: BTreeMap<i64, Active>,
+    notifier: Notifier,
+    watch: Watch,
+    inbox: Receiver<Message>,
+    outbox: Sender<Message>,
+    /// The version of the store's data when it was last looked at; what others write changes it.
+    seen: Option<i64>,
+    requests: Vec<(String, Timestamp)>,
+    is_stopping: bool,
+    /// When the next step of the planner is due, as it said.
+    wake: Option<Timestamp>,
+    pruned_at: Option<Instant>,
+    told_fault: Option<String>,
+    /// Kept: while it is held no other scheduler uses the state folder.
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Daemon({} jobs, {} runs)", self.planner.jobs().all.len(), self.active.len())
+    }
+}
+
+impl Daemon {
+    /// Takes the state folder, and notes what an earlier scheduler left undone. Fails when another one uses it.
+    pub fn open(setup: Setup) -> Outcome<Self> {
+        let Setup { program, jobs, read, state, clock, observer, metrics } = setup;
+        let lock = Lock::take(&state)?;
+        let folder = rows::folder_of(&jobs.file)?;
+        let now = clock.now();
+        let watch = Watch::new(jobs.file.clone(), read);
+        let mut store = Store::open(&state)?;
+        let jobs = Arc::new(jobs);
+        take_up::take_up(&mut store, &jobs, now, &observer)?;
+        let planner = rows::planner(&store, jobs, now)?;
+        metrics.jobs(planner.jobs().all.iter().map(|job| &*job.name));
+        let (outbox, inbox) = channel();
+        Ok(Self {
+            start: Start { program, folder, state },
+            clock,
+            observer,
+            metrics,
+            store,
+            planner,
+            active: BTreeMap::new(),
+            notifier: Notifier::new(outbox.clone()),
+            watch,
+            inbox,
+            outbox,
+            seen: None,
+            requests: Vec::new(),
+            is_stopping: false,
+            wake: None,
+            pruned_at: None,
+            told_fault: None,
+            _lock: lock,
+        })
+    }
+
+    /// Where messages for it go in.
+    pub fn mailbox(&self) -> Sender<Message> {
+        self.outbox.clone()
+    }
+
+    /// Goes on until it is told to stop and every run has ended.
+    pub fn run(mut self) {
+        system::ready(&self.status());
+        let (wall, steady) = (self.clock.now(), Instant::now());
+        let mut drift = clock_ahead(wall, wall, steady.elapsed());
+        loop {
+            self.turn();
+            if self.is_stopping && self.active.is_empty() {
+                break;
+            }
+            if let Ok(message) = self.inbox.recv_timeout(self.pause()) {
+                self.take(message);
+            }
+            while let Ok(message) = self.inbox.try_recv() {
+                self.take(message);
+            }
+            let ahead = clock_ahead(wall, self.clock.now(), steady.elapsed());
+            self.tell_jump(ahead - drift);
+            drift = ahead;
+        }
+        self.observer.say(Level::Info, "stopped");
+    }
+
+    /// One turn: what has ended, what is due, what is to be told. Public for tests, which turn it by hand.
+    pub fn turn(&mut self) {
+        let result = self.turn_or_fail();
+        match result {
+            Ok(()) => self.told_fault = None,
+            Err(fault) => {
+                // It may be the disk that is full for hours: one line is enough.
+                let text = fault.to_string();
+                if self.told_fault.as_ref() != Some(&text) {
+                    self.observer.say(Level::Error, format!("{text}; trying again"));
+                }
+                self.told_fault = Some(text);
+                self.recover();
+            }
+        }
+        system::alive();
+    }
+
+    /// How many runs go on.
+    pub fn running(&self) -> usize {
+        self.active.len()
+    }
+
+    fn turn_or_fail(&mut self) -> Outcome<()> {
+        self.reap()?;
+        self.time_out();
+        if self.is_stopping {
+            return Ok(());
+        }
+        self.reload_if_changed();
+        self.look_outside()?;
+        self.step()?;
+        self.begin_attempts();
+        self.tell_notices()?;
+        self.prune()?;
+        self.count();
+        Ok(())
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Wake => {}
+            Message::Reload => self.reload(),
+            Message::Stop => self.stop(),
+            Message::Told(told) => self.note_told(&told),
+        }
+    }
+
+    /// Asks the planner, writes what it says, and does it.
+    fn step(&mut self) -> Outcome<()> {
+        let now = self.clock.now();
+        let running: Vec<_> = self.active.values().map(Active::running).collect();
+        let known = |name: &str| self.planner.jobs().get(name).is_some();
+        let requests: Vec<_> = self.requests.iter().filter(|(job, _)| known(job)).collect();
+        let requests: Vec<_> = requests
+            .into_iter()
+            .map(|(job, at)| Request { job: job.as_str().into(), at: *at })
+            .collect();
+        let step = self.planner.step(&Moment { now, running: &running, requests: &requests });
+        for note in &step.notes {
+            self.observer.say(Level::Error, note.to_string());
+        }
+        let (rows, states) = rows::of_step(&step, &self.planner);
+        let heard = std::mem::take(&mut self.requests);
+        if !rows.is_empty() || !states.is_empty() || !heard.is_empty() {
+            let new: Vec<_> = rows.iter().map(|(_, row)| row.clone()).collect();
+            let ids = self.store.decide(&new, &states, &heard, now)?;
+            self.carry_out(&step, rows.into_iter().zip(ids), now)?;
+        }
+        self.cancel(&step);
+        self.wake = step.wake;
+        Ok(())
+    }
+
+    /// What others have written into the store: requests and pauses.
+    fn look_outside(&mut self) -> Outcome<()> {
+        let version = self.store.version_of_data()?;
+        if self.seen == Some(version) {
+            return Ok(());
+        }
+        self.requests = self.store.requests()?;
+        for state in self.store.job_states()? {
+            let pause = rows::pause_of(&state);
+            let found = self.planner.state_of(&state.job).map(|known| known.paused.clone());
+            if found.is_some_and(|known| known != pause) {
+                self.tell_pause(&state.job, pause.as_ref());
+                self.planner.pause(&state.job, pause);
+            }
+        }
+        self.seen = Some(version);
+        Ok(())
+    }
+
+    fn tell_pause(&self, job: &str, pause: Option<&Pause>) {
+        let text = match pause {
+            Some(Pause { reason, .. }) if reason.is_empty() => format!("`{job}` is paused"),
+            Some(Pause { reason, .. }) => format!("`{job}` is paused: {reason}"),
+            None => format!("`{job}` goes on"),
+        };
+        self.observer.say(Level::Info, text);
+    }
+
+    /// The planner remembers what could not be written: one that remembers what is written takes its place.
+    fn recover(&mut self) {
+        self.seen = None;
+        let jobs = Arc::clone(self.planner.jobs());
+        if let Ok(planner) = rows::planner(&self.store, jobs, self.clock.now()) {
+            self.planner = planner;
+        }
+    }
+
+    /// How long nothing is to be done unless somebody wakes us.
+    fn pause(&self) -> Duration {
+        let now = self.clock.now();
+        let planned = self.wake.map(|wake| wake.duration_since(now));
+        let planned = planned.map(|time| Duration::try_from(time).unwrap_or(Duration::ZERO));
+        let moment = Instant::now();
+        let due = self.active.values().filter_map(|active| active.due(moment));
+        planned.into_iter().chain(due).fold(DAEMON_TURN_MAX, Duration::min)
+    }
+
+    fn tell_jump(&self, by_ms: i64) {
+        if by_ms.abs() > 60_000 {
+            let seconds = by_ms / 1000;
+            let text = format!("the clock was set, or the machine slept: {seconds:+} s");
+            self.observer.warn(text);
+        }
+    }
+
+    fn status(&self) -> String {
+        format!("{} jobs, {} running", self.planner.jobs().all.len(), self.active.len())
+    }
+
+    fn count(&self) {
+        for job in &self.planner.jobs().all {
+            let runs = self.active.values().filter(|active| active.job.name == job.name).count();
+            self.metrics.running(&job.name, runs as u64);
+            let state = self.planner.state_of(&job.name);
+            let is_paused = state.is_some_and(|state| state.paused.is_some());
+            let next = self.planner.next_of(&job.name).map(|slot| slot.at);
+            self.metrics.state(&job.name, is_paused, next);
+        }
+        system::status(&self.status());
+    }
+}
+
+/// By how many milliseconds the wall clock has gone ahead of a clock that nobody sets.
+fn clock_ahead(from: Timestamp, to: Timestamp, steady: Duration) -> i64 {
+    let wall = to.as_millisecond() - from.as_millisecond();
+    wall - i64::try_from(steady.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The run that the planner knows.
+const fn run_id(run: i64) -> RunId {
+    RunId(run)
+}
+
+/// What the planner is to know of a run.
+fn running(active: &Active) -> Running {
+    Running {
+        run: run_id(active.run),
+        job: Arc::clone(&active.job.name),
+        slot: active.slot,
+        started_at: active.started_at,
+        locks: active.job.locks.clone(),
+        between_attempts: active.is_between_attempts(),
+        is_ending: active.is_ending(),
+    }
+}

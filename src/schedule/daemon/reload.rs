@@ -1,0 +1,88 @@
+//! The jobs file while it is edited: a right one takes over, a broken one is refused and the old one goes on.
+
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Instant};
+
+use super::{Daemon, ReadJobs, system};
+use crate::{limits::DAEMON_TURN_MAX, observe::Level};
+
+/// What is known of the file.
+pub(super) struct Watch {
+    path: PathBuf,
+    pub(super) read: ReadJobs,
+    /// The file as it was when it was last read.
+    taken: Option<Print>,
+    /// The file as it was at the last look, when that was.
+    seen: Option<Print>,
+    looked: Instant,
+}
+
+/// By this one file is told from the next: device, number, size, time of change.
+type Print = (u64, u64, u64, i64, i64);
+
+impl Watch {
+    pub(super) fn new(path: PathBuf, read: ReadJobs) -> Self {
+        let mut watch = Self { path, read, taken: None, seen: None, looked: Instant::now() };
+        watch.taken = watch.print();
+        watch.seen = watch.taken;
+        watch
+    }
+
+    fn print(&self) -> Option<Print> {
+        let data = fs::metadata(&self.path).ok()?;
+        Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    }
+
+    /// Whether the file is another since it was read, and has stayed so for one look: it may be half written.
+    pub(super) fn has_changed(&mut self) -> bool {
+        if self.looked.elapsed() < DAEMON_TURN_MAX {
+            return false;
+        }
+        self.looked = Instant::now();
+        let now = self.print();
+        let is_still = now.is_some() && now == self.seen;
+        self.seen = now;
+        is_still && now != self.taken
+    }
+
+    fn take(&mut self) {
+        self.taken = self.print();
+        self.seen = self.taken;
+    }
+}
+
+impl Daemon {
+    /// Reads the jobs file again.
+    pub(super) fn reload(&mut self) {
+        if self.is_stopping {
+            return;
+        }
+        system::reloading();
+        let now = self.clock.now();
+        self.watch.take();
+        match (self.watch.read)(now) {
+            Ok(jobs) => {
+                let count = jobs.all.len();
+                self.planner = self.planner.clone().reload(Arc::new(jobs), now);
+                self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
+                self.metrics.reloaded(true);
+                // A new job may have been paused before it was here.
+                self.seen = None;
+                self.observer
+                    .say(Level::Info, format!("the jobs file was read again: {count} jobs"));
+            }
+            Err(fault) => {
+                self.metrics.reloaded(false);
+                let text = format!("the jobs file is refused, and the old one goes on: {fault}");
+                self.observer.say(Level::Error, text);
+            }
+        }
+        system::ready(&self.status());
+    }
+
+    /// Reads it again if it was changed.
+    pub(super) fn reload_if_changed(&mut self) {
+        if self.watch.has_changed() {
+            self.reload();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Between the planner's values and the store's rows. Pure, but for reading the store.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::active::Active;
+use crate::{
+    fault::{Fault, Outcome},
+    schedule::{
+        child::order::Order,
+        jobs::Jobs,
+        plan::{
+            Action, Decision, JobState, Pause, Planner, PlannerState, Reason, Step, Trigger,
+            Waiting,
+        },
+        slot::Slot,
+        stable,
+    },
+    store::{
+        Store,
+        history::{self, Cause, NewRun, Run, State, Wait},
+    },
+};
+
+/// The folder of the jobs file, in which runs work.
+pub(super) fn folder_of(file: &Path) -> Outcome<PathBuf> {
+    let file = std::path::absolute(file)
+        .map_err(|error| Fault::local("find the jobs file", file, error))?;
+    Ok(file.parent().unwrap_or(&file).to_owned())
+}
+
+/// The planner that goes on from what is stored.
+pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Outcome<Planner> {
+    let mut state = PlannerState::default();
+    let mut waiting: BTreeMap<String, Vec<Run>> = BTreeMap::new();
+    for run in store.runs_that_are(State::Waiting)? {
+        waiting.entry(run.job.clone()).or_default().push(run);
+    }
+    let stored = store.job_states()?;
+    for row in &stored {
+        let Some(watermark) = row.watermark else { continue };
+        let runs = waiting.remove(&row.job).unwrap_or_default();
+        let job_state = JobState {
+            revision: row.revision.clone(),
+            watermark,
+            label: row.label.as_ref().and_then(|label| label.parse().ok()),
+            last_success: row.last_success,
+            paused: pause_of(row),
+            waiting: runs.iter().filter_map(waiting_of).collect(),
+        };
+        state.jobs.insert(row.job.as_str().into(), job_state);
+    }
+    let mut planner = Planner::new(jobs, state, now);
+    // One that was paused before it ever had a slot.
+    for row in stored.iter().filter(|row| row.watermark.is_none()) {
+        planner.pause(&row.job, pause_of(row));
+    }
+    Ok(planner)
+}
+
+fn waiting_of(run: &Run) -> Option<Waiting> {
+    let wait = run.wait?;
+    Some(Waiting {
+        slot: slot_of(run)?,
+        trigger: trigger(run.cause),
+        covers: u64::try_from(run.covers).unwrap_or(1),
+        not_before: wait.not_before,
+        give_up: wait.give_up,
+        needs_since: wait.needs_since,
+        told: None,
+    })
+}
+
+fn slot_of(run: &Run) -> Option<Slot> {
+    Some(Slot {
+        id: run.slot.as_ref()?.parse().ok()?,
+        at: run.scheduled_for?,
+        moved_from: run.moved_from.as_ref().and_then(|time| time.parse().ok()),
+    })
+}
+
+/// Why a job is paused, if it is.
+pub(super) fn pause_of(row: &history::JobState) -> Option<Pause> {
+    let since = row.paused_at?;
+    Some(Pause { since, reason: row.pause_reason.clone().unwrap_or_default() })
+}
+
+/// The rows that a step makes, each with the index of its decision, and those of the jobs that it changed.
+pub(super) fn of_step(
+    step: &Step,
+    planner: &Planner,
+) -> (Vec<(usize, NewRun)>, Vec<history::JobState>) {
+    let rows = step.decisions.iter().enumerate();
+    let rows =
+        rows.filter_map(|(index, decision)| Some((index, row(decision, planner)?))).collect();
+    let states = step.changed.iter().filter_map(|job| state_row(planner, job)).collect();
+    (rows, states)
+}
+
+fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
+    let Decision { job, slot, reason, .. } = decision;
+    let known = planner.state_of(job);
+    let (state, wait) = match &decision.action {
+        Action::Start => (State::Running, None),
+        Action::Wait => {
+            let waiting = known
+                .and_then(|known| known.waiting.iter().find(|waiting| waiting.slot.id == slot.id));
+            (State::Waiting, waiting.map(wait_of))
+        }
+        Action::Skip | Action::SkipThrough { .. } => (State::Skipped, None),
+        Action::Cancel(_) => return None,
+    };
+    let (covers, words) = match &decision.action {
+        Action::SkipThrough { last, count } => {
+            let words = format!("{reason}; so are all later ones up to {}", last.at);
+            (count.unwrap_or(0), Some(words))
+        }
+        Action::Start if matches!(reason, Reason::Due | Reason::Asked | Reason::Succeeded) => {
+            (decision.covers, None)
+        }
+        _ => (decision.covers, Some(reason.to_string())),
+    };
+    // The schedule that it belonged to is no longer known.
+    let is_gone = matches!(reason, Reason::Edited | Reason::Removed);
+    let revision = known.filter(|_| !is_gone).map(|known| known.revision.clone());
+    let found = planner.jobs().get(job);
+    Some(NewRun {
+        job: job.to_string(),
+        revision: revision.unwrap_or_default(),
+        slot: Some(slot.id.to_string()),
+        script: found.map(|job| job.script.display().to_string()).unwrap_or_default(),
+        cause: cause(decision.trigger),
+        scheduled_for: Some(slot.at),
+        moved_from: slot.moved_from.map(|time| time.to_string()),
+        wait,
+        state,
+        reason: words,
+        covers: i64::try_from(covers).unwrap_or(i64::MAX),
+    })
+}
+
+const fn wait_of(waiting: &Waiting) -> Wait {
+    Wait {
+        not_before: waiting.not_before,
+        give_up: waiting.give_up,
+        needs_since: waiting.needs_since,
+    }
+}
+
+/// The row of a job's state.
+pub(super) fn state_row(planner: &Planner, job: &str) -> Option<history::JobState> {
+    let state = planner.state_of(job)?;
+    Some(history::JobState {
+        job: job.to_owned(),
+        revision: state.revision.clone(),
+        watermark: Some(state.watermark),
+        label: state.label.map(|label| label.to_string()),
+        last_success: state.last_success,
+        ..history::JobState::default()
+    })
+}
+
+/// Whether a slot was lost that somebody may have counted on. One that came while the last run went on is not.
+pub(super) const fn is_missed(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::MisfireSkip
+            | Reason::TooMany { .. }
+            | Reason::TooLate { .. }
+            | Reason::GaveUp { .. }
+            | Reason::QueueFull
+    )
+}
+
+pub(super) const fn cause(trigger: Trigger) -> Cause {
+    match trigger {
+        Trigger::Schedule => Cause::Schedule,
+        Trigger::CatchUp => Cause::CatchUp,
+        Trigger::Manual => Cause::Manual,
+        Trigger::Dependency => Cause::Dependency,
+    }
+}
+
+const fn trigger(cause: Cause) -> Trigger {
+    match cause {
+        Cause::Schedule => Trigger::Schedule,
+        Cause::CatchUp => Trigger::CatchUp,
+        Cause::Manual => Trigger::Manual,
+        Cause::Dependency => Trigger::Dependency,
+    }
+}
+
+/// The order for the attempt of a run that begins.
+pub(super) fn order(active: &Active, state: &Path) -> Outcome<Order> {
+    Ok(Order {
+        run: active.run,
+        attempt: active.attempt,
+        scheduled_for: active.slot.at.to_string(),
+        trigger: active.cause.word().into(),
+        lock: state.join(super::lock::RUNS),
+        ..Order::of_job(&active.job)?
+    })
+}
+
+/// A number that decides how long this attempt is waited for, the same at each look.
+pub(super) fn draw(run: i64, attempt: i64) -> u64 {
+    stable(&["retry", &run.to_string(), &attempt.to_string()])
+}

@@ -1,0 +1,43 @@
+//! Signals, as messages.
+
+use std::sync::mpsc::Sender;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Message;
+use crate::fault::{Fault, Kind, Outcome, Side};
+
+/// From here on SIGHUP reads the jobs file again, and SIGTERM and SIGINT stop the scheduler.
+pub fn follow(mailbox: Sender<Message>) -> Outcome<()> {
+    let cannot = |error: std::io::Error| {
+        Fault::new(Kind::Local, Side::Here, format!("cannot follow signals: {error}"))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(cannot)?;
+    // Before the thread begins: a signal that comes early must not end the program.
+    let signals: Outcome<[Signal; 3]> = runtime.block_on(async {
+        let one = |kind| signal(kind).map_err(cannot);
+        Ok([
+            one(SignalKind::hangup())?,
+            one(SignalKind::terminate())?,
+            one(SignalKind::interrupt())?,
+        ])
+    });
+    let signals = signals?;
+    let thread = std::thread::Builder::new().name("signals".into());
+    let thread = thread.spawn(move || runtime.block_on(tell(signals, mailbox)));
+    thread.map(drop).map_err(cannot)
+}
+
+async fn tell([mut hang_up, mut terminate, mut interrupt]: [Signal; 3], mailbox: Sender<Message>) {
+    loop {
+        let message = tokio::select! {
+            _ = hang_up.recv() => Message::Reload,
+            _ = terminate.recv() => Message::Stop,
+            _ = interrupt.recv() => Message::Stop,
+        };
+        if mailbox.send(message).is_err() {
+            return;
+        }
+    }
+}

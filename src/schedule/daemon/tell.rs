@@ -1,0 +1,117 @@
+//! What the scheduler has to tell, and what came of it.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{Daemon, active::Active};
+use crate::{
+    fault::Outcome,
+    limits::NOTICE_WAITS,
+    observe::Level,
+    schedule::{
+        child::log,
+        jobs::Job,
+        notify::{Told, of_end, of_missed, of_start, target},
+    },
+    store::history::{Health, NewNotice, Notice},
+};
+
+impl Daemon {
+    pub(super) fn tell_start(&mut self, active: &Active) -> Outcome<()> {
+        let notices = of_start(&active.job.notify, active.run, &active.job.name);
+        self.keep(&notices)
+    }
+
+    pub(super) fn tell_end(
+        &mut self,
+        run: i64,
+        job: &Job,
+        before: Health,
+        after: Health,
+    ) -> Outcome<()> {
+        let Some(found) = self.store.run(run)? else { return Ok(()) };
+        let tail = match &job.notify.ping {
+            Some(_) => log::tail(&log::path(&self.start.state, &job.name, run)).unwrap_or_default(),
+            None => String::new(),
+        };
+        self.keep(&of_end(&job.notify, &found, before, after, &tail))
+    }
+
+    pub(super) fn tell_missed(&mut self, run: i64, job: &Arc<str>) -> Outcome<()> {
+        let (Some(found), Some(job)) = (self.store.run(run)?, self.planner.jobs().get(job)) else {
+            return Ok(());
+        };
+        let notices = of_missed(&job.notify, &found);
+        self.keep(&notices)
+    }
+
+    fn keep(&mut self, notices: &[NewNotice]) -> Outcome<()> {
+        if notices.is_empty() {
+            return Ok(());
+        }
+        self.store.add_notices(notices, self.clock.now())
+    }
+
+    /// Delivers what is due. The heartbeats of a job keep their order: a start that comes after its end says that the run
+    /// goes on.
+    pub(super) fn tell_notices(&mut self) -> Outcome<()> {
+        let room = self.notifier.room();
+        if room == 0 {
+            return Ok(());
+        }
+        let most = u32::try_from(2 * room).unwrap_or(u32::MAX);
+        let due = self.store.due_notices(self.clock.now(), most)?;
+        let mut taken: Vec<String> = Vec::new();
+        for notice in due.into_iter().take(room) {
+            let is_heartbeat = notice.what.channel == "heartbeat";
+            let is_behind = is_heartbeat && taken.contains(&notice.what.job);
+            if is_heartbeat {
+                taken.push(notice.what.job.clone());
+            }
+            if !is_behind && !self.notifier.is_under_way(notice.id) {
+                self.deliver(&notice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, notice: &Notice) -> Outcome<()> {
+        let job = self.planner.jobs().get(&notice.what.job);
+        let target =
+            job.and_then(|job| target(&job.notify, &notice.what.event, &notice.what.channel));
+        if let Some(target) = target {
+            return self.notifier.send(notice, target, self.start.folder.clone());
+        }
+        let why = "the jobs file wants it told to nobody any more";
+        self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
+    }
+
+    /// Notes what came of a try.
+    pub(super) fn note_told(&mut self, told: &Told) {
+        self.notifier.done(told.id);
+        let now = self.clock.now();
+        let written = match &told.result {
+            Ok(()) => self.store.tried_notice(told.id, "told", now, None),
+            Err(error) => {
+                let tries = usize::try_from(told.tries).unwrap_or(usize::MAX);
+                let wait = NOTICE_WAITS.get(tries.saturating_sub(1)).filter(|_| !told.is_start);
+                let (outcome, wait) = match wait {
+                    Some(wait) => ("due", SignedDuration::try_from(*wait).unwrap_or_default()),
+                    None => ("given_up", SignedDuration::ZERO),
+                };
+                if outcome == "given_up" {
+                    self.metrics.gave_up_notice();
+                }
+                let text = format!("notice {} could not be told: {error}", told.id);
+                self.observer.say(Level::Warn, text);
+                let due_at = now.checked_add(wait).unwrap_or(now);
+                self.store.tried_notice(told.id, outcome, due_at, Some(error))
+            }
+        };
+        if let Err(fault) = written {
+            // It is due still, and will be told once more: better twice than never.
+            self.observer.say(Level::Error, fault.to_string());
+        }
+    }
+}

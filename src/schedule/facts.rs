@@ -1,0 +1,141 @@
+//! A run as other programs read it: `runs --json`, webhooks, commands that are told.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    observe::account::Account,
+    store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run},
+};
+
+/// A run. The names are an interface.
+pub fn run(run: &Run) -> Value {
+    let late = run.scheduled_for.zip(run.started_at);
+    let late = late.map(|(due, start)| start.duration_since(due).as_secs().max(0));
+    json!({
+        "id": run.id,
+        "job": run.job,
+        "slot": run.slot,
+        "scheduled_for": time(run.scheduled_for),
+        "moved_from": run.moved_from,
+        "started_at": time(run.started_at),
+        "ended_at": time(run.ended_at),
+        "late_s": late,
+        "outcome": run.state.word(),
+        "trigger": run.cause.word(),
+        "reason": run.reason,
+        "covers": run.covers,
+        "attempts": run.attempts,
+        "files": run.sum.files,
+        "bytes": run.sum.bytes,
+        "route": run.sum.route,
+        "fallbacks": run.fallbacks,
+        "error": run.sum.error,
+        "error_kind": run.sum.error_kind,
+        "exit_code": run.sum.exit_code,
+        "script": run.script,
+    })
+}
+
+/// A run with everything that is known of it.
+pub fn whole(
+    of: &Run,
+    attempts: &[Attempt],
+    files: &[FileMoved],
+    fallbacks: &[FallBack],
+    notices: &[Notice],
+) -> Value {
+    let mut whole = run(of);
+    let parts = json!({
+        "each_attempt": attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "each_file": files.iter().map(file).collect::<Vec<_>>(),
+        "each_fallback": fallbacks.iter().map(fallback).collect::<Vec<_>>(),
+        "each_notice": notices.iter().map(notice).collect::<Vec<_>>(),
+    });
+    if let (Value::Object(whole), Value::Object(parts)) = (&mut whole, parts) {
+        whole.extend(parts);
+    }
+    whole
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "number": attempt.number,
+        "started_at": attempt.started_at.to_string(),
+        "ended_at": time(attempt.ended_at),
+        "outcome": attempt.state.word(),
+        "files": attempt.sum.files,
+        "bytes": attempt.sum.bytes,
+        "route": attempt.sum.route,
+        "error": attempt.sum.error,
+        "error_kind": attempt.sum.error_kind,
+        "exit_code": attempt.sum.exit_code,
+    })
+}
+
+fn file(file: &FileMoved) -> Value {
+    json!({
+        "attempt": file.attempt,
+        "verb": file.verb,
+        "path": file.path,
+        "bytes": file.bytes,
+        "verified": file.verified,
+        "error": file.error,
+    })
+}
+
+fn fallback(one: &FallBack) -> Value {
+    json!({
+        "attempt": one.attempt,
+        "host": one.host,
+        "from": one.from,
+        "to": one.to,
+        "reason": one.reason,
+    })
+}
+
+fn notice(notice: &Notice) -> Value {
+    json!({
+        "event": notice.what.event,
+        "channel": notice.what.channel,
+        "outcome": notice.outcome,
+        "tries": notice.tries,
+        "error": notice.error,
+    })
+}
+
+/// How a job stands.
+pub fn job(state: &JobState) -> Value {
+    json!({
+        "job": state.job,
+        "paused": state.paused_at.is_some(),
+        "paused_at": time(state.paused_at),
+        "reason": state.pause_reason,
+        "last_success": time(state.last_success),
+        "health": state.health.word(),
+    })
+}
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+/// What an attempt moved, as rows.
+pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
+    let files = account.moved.iter().map(|moved| FileMoved {
+        attempt,
+        verb: moved.verb.clone(),
+        path: moved.path.clone(),
+        bytes: i64::try_from(moved.bytes).unwrap_or(i64::MAX),
+        verified: moved.verified,
+        error: moved.error.clone(),
+    });
+    let fallbacks = account.fallbacks.iter().map(|detour| FallBack {
+        attempt,
+        host: detour.host.clone(),
+        from: detour.from.clone(),
+        to: detour.to.clone(),
+        reason: detour.reason.clone(),
+    });
+    (files.collect(), fallbacks.collect())
+}

@@ -1,0 +1,32 @@
+//! A look at a jobs file that may be wrong: where its state is, and how its jobs are called.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    fault::{Fault, Outcome},
+    observe::visible::visible,
+};
+
+/// What can be seen at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// `state` in `[runner]`, seen from where we are.
+    pub state: Option<PathBuf>,
+    /// The names of the jobs.
+    pub names: Vec<String>,
+}
+
+/// Looks at the file at `path`. Fails where it cannot be read, or is no TOML.
+pub fn glance(path: &Path) -> Outcome<Glance> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Fault::local("read the jobs file", path, error))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Fault::invalid(error.message().to_owned()).at(visible(path.as_os_str().as_encoded_bytes()))
+    })?;
+    let state = table.get("runner").and_then(|runner| runner.get("state")?.as_str());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let jobs = table.get("job").and_then(toml::Value::as_array);
+    let name = |job: &toml::Value| Some(job.get("name")?.as_str()?.to_owned());
+    let names = jobs.map(|jobs| jobs.iter().filter_map(name).collect());
+    Ok(Glance { state: state.map(|state| folder.join(state)), names: names.unwrap_or_default() })
+}

@@ -1,0 +1,121 @@
+//! One try to tell.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+
+use super::Target;
+use crate::{
+    ftp::secret::Secret,
+    limits::{NOTICE_COMMAND_TIME_MAX, NOTICE_TIME_MAX},
+    observe::visible::visible,
+    store::history::NewNotice,
+};
+
+/// Tells. Why it failed is told without the address: who knows that may use it.
+pub(super) fn deliver(what: &NewNotice, target: &Target, folder: &Path) -> Result<(), String> {
+    match target {
+        Target::Webhook(address) => post(address, &what.body, "application/json"),
+        Target::Ping(address) if what.channel == "heartbeat" => {
+            post(address, &what.body, "text/plain; charset=utf-8")
+        }
+        Target::Ping(address) => fetch(address),
+        Target::Command(words) => run(words, what, folder),
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(NOTICE_TIME_MAX))
+        .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+fn post(address: &Secret, body: &str, kind: &str) -> Result<(), String> {
+    let request = agent().post(address.reveal()).content_type(kind);
+    request.send(body).map(drop).map_err(|error| words(&error, address))
+}
+
+fn fetch(address: &Secret) -> Result<(), String> {
+    agent().get(address.reveal()).call().map(drop).map_err(|error| words(&error, address))
+}
+
+fn words(error: &ureq::Error, address: &Secret) -> String {
+    let text = match error {
+        ureq::Error::StatusCode(code) => format!("the answer was {code}"),
+        other => other.to_string(),
+    };
+    let address = address.reveal();
+    let path = address.splitn(4, '/').nth(3).unwrap_or_default();
+    let hidden = text.replace(address, "***");
+    visible(if path.is_empty() { hidden } else { hidden.replace(path, "***") })
+}
+
+/// Runs a program with the facts on its standard input and in its environment.
+fn run(words: &[String], what: &NewNotice, folder: &Path) -> Result<(), String> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err("no command is named".into());
+    };
+    let plain = |error: std::io::Error| format!("cannot run `{}`: {error}", visible(program));
+    let mut errors = tempfile::tempfile().map_err(plain)?;
+    let facts: Value = serde_json::from_str(&what.body).unwrap_or_default();
+    let outcome = facts.get("outcome").and_then(Value::as_str).unwrap_or_default();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("PORTOLAN_EVENT", &what.event)
+        .env("PORTOLAN_JOB", &what.job)
+        .env("PORTOLAN_RUN", what.run.to_string())
+        .env("PORTOLAN_OUTCOME", outcome)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(errors.try_clone().map_err(plain)?)
+        .spawn()
+        .map_err(plain)?;
+    if let Some(mut input) = child.stdin.take() {
+        // A command need not read.
+        input.write_all(what.body.as_bytes()).ok();
+    }
+    let group = Pid::from_child(&child);
+    let end = Instant::now() + NOTICE_COMMAND_TIME_MAX;
+    loop {
+        if let Some(status) = child.try_wait().map_err(plain)? {
+            return if status.success() {
+                Ok(())
+            } else {
+                Err(format!("{status}{}", said(&mut errors)))
+            };
+        }
+        if Instant::now() >= end {
+            kill_process_group(group, Signal::KILL).ok();
+            child.wait().ok();
+            return Err(format!("it took more than {} s", NOTICE_COMMAND_TIME_MAX.as_secs()));
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// The beginning of what a program said on standard error.
+fn said(errors: &mut File) -> String {
+    let mut bytes = Vec::new();
+    errors.seek(SeekFrom::Start(0)).ok();
+    errors.take(1024).read_to_end(&mut bytes).ok();
+    let text = visible(bytes.trim_ascii());
+    if text.is_empty() { text } else { format!(": {text}") }
+}
+
+/// Waits for a moment.
+fn pause(time: Duration) {
+    let (_keep, nobody) = std::sync::mpsc::channel::<()>();
+    nobody.recv_timeout(time).ok();
+}

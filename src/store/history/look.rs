@@ -1,0 +1,122 @@
+//! Looking into history.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Cause, Run, State, Sum, Wait};
+use crate::{fault::Outcome, store::Store};
+
+const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
+    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
+
+impl Store {
+    /// The run of that number.
+    pub fn run(&self, id: i64) -> Outcome<Option<Run>> {
+        let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
+        self.read(|connection| connection.query_row(&query, [id], run).optional())
+    }
+
+    /// The newest runs, of one job or of all, the newest first.
+    pub fn runs(&self, job: Option<&str>, most: u32) -> Outcome<Vec<Run>> {
+        let which = if job.is_some() { "job = $1" } else { "$1 IS NULL" };
+        let query = format!("SELECT {COLUMNS} FROM runs WHERE {which} ORDER BY id DESC LIMIT $2");
+        self.read(|connection| {
+            connection.prepare(&query)?.query_map(params![job, most], run)?.collect()
+        })
+    }
+
+    /// The runs that are in this state, the oldest first.
+    pub fn runs_that_are(&self, state: State) -> Outcome<Vec<Run>> {
+        let query = format!("SELECT {COLUMNS} FROM runs WHERE outcome = $1 ORDER BY id");
+        self.read(|connection| {
+            connection.prepare(&query)?.query_map([state.word()], run)?.collect()
+        })
+    }
+
+    /// The run of a job's slot.
+    pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Outcome<Option<Run>> {
+        let query =
+            format!("SELECT {COLUMNS} FROM runs WHERE job = $1 AND revision = $2 AND slot = $3");
+        let values = params![job, revision, slot];
+        self.read(|connection| connection.query_row(&query, values, run).optional())
+    }
+
+    /// The newest run of a job that succeeded.
+    pub fn last_success(&self, job: &str) -> Outcome<Option<Run>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE job = $1 AND outcome = $2 ORDER BY ended_at DESC, id DESC LIMIT 1"
+        );
+        let values = params![job, State::Done.word()];
+        self.read(|connection| connection.query_row(&query, values, run).optional())
+    }
+
+    /// The names of all jobs that have a row.
+    pub fn jobs_with_history(&self) -> Outcome<Vec<String>> {
+        let query = "SELECT DISTINCT job FROM runs ORDER BY job";
+        self.read(|connection| {
+            connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// A number that changes whenever another process has written.
+    pub fn version_of_data(&self) -> Outcome<i64> {
+        self.read(|connection| {
+            connection.pragma_query_value(None, "data_version", |row| row.get(0))
+        })
+    }
+}
+
+pub(super) fn instant(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or_default()
+}
+
+pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
+    Ok(Sum {
+        files: row.get("files")?,
+        bytes: row.get("bytes")?,
+        route: row.get("route")?,
+        exit_code: row.get("exit_code")?,
+        error_kind: row.get("error_kind")?,
+        error: row.get("error")?,
+    })
+}
+
+pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+    let word: String = row.get("outcome")?;
+    // A word of another version is nothing that goes on here.
+    Ok(State::named(&word).unwrap_or(State::Interrupted))
+}
+
+const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
+    match times {
+        [Some(not_before), Some(give_up), Some(needs_since)] => {
+            Some(Wait { not_before, give_up, needs_since })
+        }
+        _ => None,
+    }
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+    let cause: String = row.get("cause")?;
+    Ok(Run {
+        id: row.get("id")?,
+        job: row.get("job")?,
+        revision: row.get("revision")?,
+        slot: row.get("slot")?,
+        script: row.get("script")?,
+        cause: Cause::named(&cause).unwrap_or(Cause::Manual),
+        scheduled_for: time("scheduled_for")?,
+        moved_from: row.get("moved_from")?,
+        wait: wait([time("not_before")?, time("give_up_at")?, time("needs_since")?]),
+        decided_at: instant(row.get("decided_at")?),
+        started_at: time("started_at")?,
+        ended_at: time("ended_at")?,
+        state: state(row)?,
+        reason: row.get("reason")?,
+        covers: row.get("covers")?,
+        attempts: row.get("attempts")?,
+        sum: sum(row)?,
+        fallbacks: row.get("fallbacks")?,
+    })
+}

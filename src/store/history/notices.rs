@@ -1,0 +1,103 @@
+//! What somebody is to be told: kept until it was told, or given up.
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::{look::instant, next_id};
+use crate::{fault::Outcome, store::Store};
+
+/// Something to tell. Where to is not kept: such addresses are secrets, and stand in the jobs file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotice {
+    /// The run that it is about.
+    pub run: i64,
+    /// Its job.
+    pub job: String,
+    /// What happened: `success`, `failure`, `change`, `missed`, `start`.
+    pub event: String,
+    /// How it is told: `webhook`, `ping`, `command`.
+    pub channel: String,
+    /// What is told.
+    pub body: String,
+}
+
+/// Something to tell, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its number.
+    pub id: i64,
+    /// What is told.
+    pub what: NewNotice,
+    /// When the next try is due.
+    pub due_at: Timestamp,
+    /// Tries so far.
+    pub tries: i64,
+    /// `due`, `told`, `given_up`.
+    pub outcome: String,
+    /// Why the last try failed.
+    pub error: Option<String>,
+}
+
+const COLUMNS: &str = "id, run, job, event, channel, body, due_at, tries, outcome, error";
+
+impl Store {
+    /// Keeps what is to be told, at once.
+    pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Outcome<()> {
+        let put = "INSERT INTO notices (id, run, job, event, channel, body, due_at, tries, outcome)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 'due')";
+        self.write(|transaction| {
+            for notice in notices {
+                let id = next_id(transaction, "notices")?;
+                let NewNotice { run, job, event, channel, body } = notice;
+                let at = now.as_millisecond();
+                transaction.execute(put, params![id, run, job, event, channel, body, at])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What is due to be told at `now`, the oldest first.
+    pub fn due_notices(&self, now: Timestamp, most: u32) -> Outcome<Vec<Notice>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
+        );
+        let values = params![now.as_millisecond(), most];
+        self.read(|connection| connection.prepare(&query)?.query_map(values, notice)?.collect())
+    }
+
+    /// What was told, or is to be, of a run.
+    pub fn notices_of(&self, run: i64) -> Outcome<Vec<Notice>> {
+        let query = format!("SELECT {COLUMNS} FROM notices WHERE run = $1 ORDER BY id");
+        self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
+    }
+
+    /// Notes what came of a try: `due` again at `due_at`, `told`, or `given_up`.
+    pub fn tried_notice(
+        &mut self,
+        id: i64,
+        outcome: &str,
+        due_at: Timestamp,
+        error: Option<&str>,
+    ) -> Outcome<()> {
+        let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3 WHERE id = $4";
+        let values = params![outcome, due_at.as_millisecond(), error, id];
+        self.write(|transaction| transaction.execute(put, values).map(drop))
+    }
+}
+
+fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
+    Ok(Notice {
+        id: row.get("id")?,
+        what: NewNotice {
+            run: row.get("run")?,
+            job: row.get("job")?,
+            event: row.get("event")?,
+            channel: row.get("channel")?,
+            body: row.get("body")?,
+        },
+        due_at: instant(row.get("due_at")?),
+        tries: row.get("tries")?,
+        outcome: row.get("outcome")?,
+        error: row.get("error")?,
+    })
+}

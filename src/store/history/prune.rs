@@ -1,0 +1,31 @@
+//! History does not grow for ever.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use crate::{fault::Outcome, limits::PRUNE_ROWS_MAX, store::Store};
+
+impl Store {
+    /// Removes the runs of a job that ended before `before`, and the oldest above `most`; some hundreds at a time, so
+    /// that nobody waits long. What goes on or is to begin stays. Gives the numbers of those that are gone.
+    pub fn prune(&mut self, job: &str, most: u32, before: Timestamp) -> Outcome<Vec<i64>> {
+        let find = "SELECT id FROM runs WHERE job = $1 AND ended_at IS NOT NULL AND (ended_at < $2 OR id <=
+                (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM runs WHERE job = $1 ORDER BY id DESC LIMIT $3 OFFSET $4)))
+            ORDER BY id LIMIT $3";
+        let tables = ["attempts", "run_files", "fallbacks", "notices"];
+        let values = params![job, before.as_millisecond(), PRUNE_ROWS_MAX, most];
+        self.write(|transaction| {
+            let found = transaction
+                .prepare(find)?
+                .query_map(values, |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            for run in &found {
+                for table in tables {
+                    transaction.execute(&format!("DELETE FROM {table} WHERE run = $1"), [run])?;
+                }
+                transaction.execute("DELETE FROM runs WHERE id = $1", [run])?;
+            }
+            Ok(found)
+        })
+    }
+}

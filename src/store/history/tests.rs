@@ -1,0 +1,215 @@
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    (folder, store)
+}
+
+fn new_run(job: &str, slot: Option<&str>) -> NewRun {
+    NewRun {
+        job: job.into(),
+        revision: "r1".into(),
+        slot: slot.map(Into::into),
+        script: "a.rhai".into(),
+        cause: Cause::Schedule,
+        scheduled_for: Some(at(60)),
+        moved_from: None,
+        wait: Some(WAIT),
+        state: State::Waiting,
+        reason: None,
+        covers: 1,
+    }
+}
+
+const WAIT: Wait = Wait {
+    not_before: Timestamp::constant(60, 0),
+    give_up: Timestamp::constant(3600, 0),
+    needs_since: Timestamp::constant(0, 0),
+};
+
+fn state(job: &str, watermark: i64) -> JobState {
+    JobState {
+        job: job.into(),
+        revision: "r1".into(),
+        watermark: Some(at(watermark)),
+        label: Some("1970-01-01T00:01".into()),
+        ..JobState::default()
+    }
+}
+
+fn sum(error: Option<&str>) -> Sum {
+    Sum {
+        files: 2,
+        bytes: 17,
+        route: Some("epsv".into()),
+        exit_code: Some(0),
+        error_kind: error.map(|_| "busy".into()),
+        error: error.map(Into::into),
+    }
+}
+
+#[test]
+fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
+    let (_folder, mut store) = store();
+    let slot = new_run("a", Some("U1"));
+    let marks = [state("a", 60)];
+    let first = store.decide(&[slot.clone(), new_run("a", None)], &marks, &[], at(61)).unwrap();
+    assert_eq!(first, [Some(1), Some(2)]);
+    let other = NewRun { revision: "r2".into(), ..slot.clone() };
+    assert_eq!(
+        store.decide(&[other, new_run("a", None)], &[], &[], at(63)).unwrap(),
+        [Some(3), Some(4)]
+    );
+    // While it waits its row is turned; once it has begun nothing but its end can change it.
+    let start = NewRun { state: State::Running, wait: None, ..slot.clone() };
+    assert_eq!(store.decide(std::slice::from_ref(&start), &[], &[], at(64)).unwrap(), [Some(1)]);
+    assert_eq!(store.decide(&[start, slot], &[], &[], at(65)).unwrap(), [None, None]);
+    assert_eq!(store.job_states().unwrap(), marks);
+    let run = store.run_of_slot("a", "r1", "U1").unwrap().unwrap();
+    assert_eq!((run.id, run.state, run.started_at), (1, State::Running, Some(at(64))));
+}
+
+#[test]
+fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same() {
+    let (_folder, mut store) = store();
+    let times = [1, 2].map(|_| store.ask("a", at(60)).unwrap());
+    assert_ne!(times[0], times[1]);
+    assert_eq!(store.requests().unwrap().len(), 2);
+    store.decide(&[], &[], &[("a".into(), times[0])], at(61)).unwrap();
+    assert_eq!(store.requests().unwrap(), [("a".into(), times[1])]);
+}
+
+#[test]
+fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
+    let (_folder, mut store) = store();
+    store.decide(&[new_run("a", Some("U1"))], &[], &[], at(61)).unwrap();
+    let file = |path: &str, error: Option<&str>| FileMoved {
+        attempt: 1,
+        verb: "upload".into(),
+        path: path.into(),
+        bytes: 17,
+        verified: error.is_none(),
+        error: error.map(Into::into),
+    };
+    let fallback = FallBack {
+        attempt: 1,
+        host: "h".into(),
+        from: "active".into(),
+        to: "passive".into(),
+        reason: "500 no".into(),
+    };
+    let mut attempts = Vec::new();
+    for number in [1, 2] {
+        store.begin(1, number, at(61 + number)).unwrap();
+        let attempt = Attempt {
+            number,
+            started_at: at(61 + number),
+            ended_at: Some(at(70 + number)),
+            state: if number == 1 { State::Failed } else { State::Done },
+            sum: sum((number == 1).then_some("421 later")),
+        };
+        let files = [file("a", None), file("b", Some("gone"))];
+        store.end_attempt(1, &attempt, &files, std::slice::from_ref(&fallback)).unwrap();
+        attempts.push(attempt);
+    }
+    store.finish(1, State::Done, None, &sum(None), at(80)).unwrap();
+    let run = store.run(1).unwrap().unwrap();
+    assert_eq!((run.attempts, run.fallbacks, run.state), (2, 2, State::Done));
+    assert_eq!((run.started_at, run.ended_at), (Some(at(62)), Some(at(80))));
+    assert_eq!(run.sum, Sum { files: 4, bytes: 34, ..sum(None) });
+    assert_eq!(store.attempts(1).unwrap(), attempts);
+    assert_eq!(store.files(1).unwrap().len(), 4);
+    assert_eq!(store.fallbacks(1).unwrap(), [fallback.clone(), fallback]);
+    assert_eq!(store.last_success("a").unwrap(), Some(run));
+    assert_eq!(store.run(2).unwrap(), None);
+}
+
+#[test]
+fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
+    let (_folder, mut store) = store();
+    let rows = [new_run("a", Some("U1")), new_run("a", Some("U2")), new_run("by-hand", None)];
+    store.decide(&rows, &[], &[], at(61)).unwrap();
+    store.begin(1, 1, at(62)).unwrap();
+    store.begin(3, 1, at(62)).unwrap();
+    assert_eq!(store.interrupt_all("killed", at(90)).unwrap(), [1]);
+    let run = store.run(1).unwrap().unwrap();
+    assert_eq!((run.state, run.sum.error.as_deref()), (State::Interrupted, Some("killed")));
+    assert_eq!(store.attempts(1).unwrap()[0].state, State::Interrupted);
+    let waiting = store.runs_that_are(State::Waiting).unwrap();
+    assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
+    store.take_up(1, WAIT, "again").unwrap();
+    let run = store.run(1).unwrap().unwrap();
+    assert_eq!((run.state, run.cause, run.ended_at), (State::Waiting, Cause::CatchUp, None));
+}
+
+#[test]
+fn a_pause_has_a_reason_and_leaves_the_watermark_alone() {
+    let (_folder, mut store) = store();
+    store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
+    for reason in [Some("move"), None] {
+        store.pause("a", reason, at(70)).unwrap();
+        store.pause("b", reason, at(70)).unwrap();
+        let states = store.job_states().unwrap();
+        assert_eq!(states[0].watermark, Some(at(60)));
+        for state in states {
+            assert_eq!((state.paused_at, state.pause_reason.as_deref()), (Some(at(70)), reason));
+        }
+    }
+    assert!(store.resume("a").unwrap());
+    assert!(!store.resume("a").unwrap());
+    assert_eq!(store.job_states().unwrap()[0].paused_at, None);
+}
+
+#[test]
+fn how_a_job_fares_is_told_with_how_it_fared_before() {
+    let (_folder, mut store) = store();
+    let fares = [Health::Bad, Health::Bad, Health::Good].map(|now| store.fares("a", now).unwrap());
+    assert_eq!(fares, [Health::Unknown, Health::Bad, Health::Bad]);
+}
+
+#[test]
+fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
+    let (_folder, mut store) = store();
+    let rows: Vec<_> = (0..10).map(|number| new_run("a", Some(&format!("U{number}")))).collect();
+    store.decide(&rows, &[], &[], at(0)).unwrap();
+    for run in 1..=10 {
+        store.begin(run, 1, at(run)).unwrap();
+        if run != 2 {
+            store.finish(run, State::Done, None, &sum(None), at(100 * run)).unwrap();
+        }
+    }
+    assert_eq!(store.prune("a", 100, at(350)).unwrap(), [1, 3]);
+    assert_eq!(store.prune("a", 4, at(0)).unwrap(), [4, 5, 6]);
+    assert_eq!(store.prune("a", 4, at(0)).unwrap(), [0_i64; 0]);
+    let left: Vec<_> = store.runs(Some("a"), 100).unwrap().iter().map(|run| run.id).collect();
+    assert_eq!(left, [10, 9, 8, 7, 2]);
+    assert_eq!(store.attempts(1).unwrap(), []);
+    assert_eq!(store.runs(None, 2).unwrap().len(), 2);
+}
+
+#[test]
+fn a_notice_is_due_until_it_is_told() {
+    let (_folder, mut store) = store();
+    let notice = NewNotice {
+        run: 1,
+        job: "a".into(),
+        event: "failure".into(),
+        channel: "webhook".into(),
+        body: "{}".into(),
+    };
+    store.add_notices(&[notice.clone(), notice.clone()], at(10)).unwrap();
+    assert_eq!(store.due_notices(at(9), 10).unwrap(), []);
+    assert_eq!(store.due_notices(at(10), 1).unwrap().len(), 1);
+    store.tried_notice(1, "due", at(20), Some("refused")).unwrap();
+    store.tried_notice(2, "told", at(20), None).unwrap();
+    assert_eq!(store.due_notices(at(19), 10).unwrap(), []);
+    let due = store.due_notices(at(20), 10).unwrap();
+    assert_eq!((due.len(), due[0].tries, due[0].error.as_deref()), (1, 1, Some("refused")));
+    assert_eq!(store.notices_of(1).unwrap()[1].outcome, "told");
+    assert_eq!(due[0].what, notice);
+}

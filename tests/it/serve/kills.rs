@@ -1,0 +1,276 @@
+//! Whatever is killed, and whatever clocks do: each slot has one row that says what became of it, and nobody goes on alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use portolan::{
+    clock::Clock,
+    observe::{Observer, metrics::Metrics},
+    schedule::{
+        daemon::{Daemon, Setup},
+        jobs,
+        zone::Zones,
+    },
+    store::{
+        Store,
+        history::{Run, State},
+    },
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::scheduler::{Scheduler, TIME_MAX, on_request};
+use crate::support::wait;
+
+#[test]
+fn when_the_scheduler_is_killed_its_runs_are_gone_and_the_next_one_takes_them_up() {
+    let mut scheduler = Scheduler::new(&on_request("a", ""));
+    scheduler.file(
+        "a.rhai",
+        r#"local::append("began", "x"); if job::ATTEMPT == 1 { sleep(60); } local::write("done", "y");"#,
+    );
+    scheduler.start();
+    drop(scheduler.command(&["trigger", "a"]).succeeds().any_stdout());
+    wait::until(TIME_MAX, || (scheduler.read("began") == "x").then_some(())).unwrap();
+    scheduler.kill();
+    let gone =
+        wait::until(Duration::from_secs(10), || scheduler.children().is_empty().then_some(()));
+    assert!(gone.is_some(), "{:?} went on", scheduler.children());
+    assert_eq!(scheduler.read("done"), "");
+    scheduler.start();
+    let run = scheduler.until_outcome("a", "done");
+    assert_eq!((run["id"].as_i64(), run["attempts"].as_i64()), (Some(1), Some(2)));
+    let whole = scheduler.show(&run["id"]);
+    let outcomes: Vec<_> = whole["each_attempt"].as_array().unwrap().iter().collect();
+    assert_eq!(outcomes[0]["outcome"], "interrupted");
+    assert_eq!(outcomes[1]["outcome"], "done");
+    assert_eq!(scheduler.runs().len(), 1);
+    scheduler.stop();
+}
+
+#[test]
+fn a_scheduler_that_is_told_to_stop_ends_its_runs_and_says_that_they_were_interrupted() {
+    let jobs = [on_request("a", "misfire = \"skip\""), on_request("b", "")].concat();
+    let mut scheduler = Scheduler::new(&jobs);
+    for job in ["a", "b"] {
+        scheduler.file(&format!("{job}.rhai"), "local::append(job::NAME, \"x\"); sleep(60);");
+    }
+    for job in ["a", "b"] {
+        drop(scheduler.command(&["trigger", job]).succeeds().any_stderr());
+    }
+    scheduler.start();
+    for job in ["a", "b"] {
+        wait::until(TIME_MAX, || (scheduler.read(job) == "x").then_some(())).unwrap();
+    }
+    scheduler.stop();
+    assert_eq!(scheduler.children(), [0_u32; 0]);
+    for run in scheduler.runs() {
+        assert_eq!(run["outcome"], "interrupted", "{run}");
+    }
+    // By `misfire`, one is taken up again and the other stays what it is.
+    scheduler.start();
+    wait::until(TIME_MAX, || (scheduler.read("b") == "xx").then_some(())).unwrap();
+    assert_eq!(scheduler.until_outcome("a", "interrupted")["attempts"], 1);
+    scheduler.kill();
+}
+
+/// R7: the scheduler or a run of it is killed around slots, again and again.
+#[test]
+fn r7_after_any_number_of_kills_each_slot_has_one_row_with_its_end() {
+    let kills =
+        env::var("PORTOLAN_CAMPAIGN").ok().and_then(|text| text.parse().ok()).unwrap_or(8_u64);
+    let job = |name: &str, more: &str| {
+        format!(
+            "\n[[job]]\nname = \"{name}\"\nscript = \"a.rhai\"\ncron = \"* * * * * *\"\nlate_after = \"1s\"\ncatchup_spread = \"0s\"\n{more}\n"
+        )
+    };
+    let jobs = [
+        job("once", ""),
+        job("all", "misfire = \"all\"\nmax_catchup = 3"),
+        job("skip", "misfire = \"skip\"\noverlap = \"queue\""),
+    ]
+    .concat();
+    let mut scheduler = Scheduler::new(&jobs);
+    scheduler.file("a.rhai", "local::append(job::NAME, `${job::SCHEDULED_FOR}\n`); sleep(0.3);");
+    scheduler.start();
+    // A fixed seed, since what matters is where a kill falls between the steps of a second, and that differs anyway.
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    for number in 0..kills {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        thread::park_timeout(Duration::from_millis(300 + (seed >> 33) % 1500));
+        if number % 3 == 2 {
+            for child in scheduler.children() {
+                let pid = Pid::from_raw(i32::try_from(child).unwrap()).unwrap();
+                kill_process(pid, Signal::KILL).ok();
+            }
+        } else {
+            scheduler.kill();
+            let gone = wait::until(Duration::from_secs(10), || {
+                scheduler.children().is_empty().then_some(())
+            });
+            assert!(gone.is_some(), "{:?} went on", scheduler.children());
+            scheduler.start();
+        }
+    }
+    thread::park_timeout(Duration::from_secs(3));
+    scheduler.stop();
+    assert_eq!(scheduler.children(), [0_u32; 0]);
+    let runs = scheduler.runs();
+    for job in ["once", "all", "skip"] {
+        each_second_once(job, &runs);
+    }
+    let done = runs.iter().filter(|run| run["outcome"] == "done").count();
+    let failed = runs.iter().filter(|run| run["outcome"] == "failed").count();
+    assert!(done > 3, "{done} done, {failed} failed, {} slots", runs.len());
+}
+
+/// Every second from the first slot to the last has one row, and that has an end or a reason.
+fn each_second_once(job: &str, runs: &[Value]) {
+    let mut seconds = BTreeMap::new();
+    for run in runs.iter().filter(|run| run["job"] == job) {
+        let due: Timestamp = run["scheduled_for"].as_str().unwrap().parse().unwrap();
+        let outcome = run["outcome"].as_str().unwrap();
+        let said = match outcome {
+            "done" | "partial" => true,
+            "failed" | "interrupted" => run["error"].is_string(),
+            // One that waits was decided just before the end, and the next scheduler takes it up.
+            "skipped" | "waiting" => run["reason"].is_string(),
+            _ => false,
+        };
+        assert!(said, "{run}");
+        assert_eq!(seconds.insert(due.as_second(), outcome), None, "twice: {run}");
+    }
+    let (first, last) = (*seconds.keys().next().unwrap(), *seconds.keys().last().unwrap());
+    let missing: Vec<_> = (first..=last).filter(|second| !seconds.contains_key(second)).collect();
+    assert!(missing.is_empty(), "{job}: no row for {missing:?} between {first} and {last}");
+}
+
+/// A scheduler in this process, on a clock that the test sets.
+struct Set {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    daemon: Option<Daemon>,
+}
+
+impl Set {
+    fn new(start: &str, jobs: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("portolan.toml"), jobs).unwrap();
+        std::fs::write(folder.path().join("a.rhai"), "").unwrap();
+        let clock = Clock::standing_at(start.parse::<Timestamp>().unwrap().as_second());
+        let mut set = Self { folder, clock, daemon: None };
+        set.open();
+        set
+    }
+
+    fn open(&mut self) {
+        self.daemon = None;
+        let file = self.folder.path().join("portolan.toml");
+        let read = move |now| jobs::read(&file, &Zones::bundled(), now)?.into_jobs();
+        let jobs = read(self.clock.now()).unwrap();
+        let setup = Setup {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_portolan")),
+            jobs,
+            read: Box::new(read),
+            state: self.folder.path().join("state"),
+            clock: self.clock.clone(),
+            observer: Observer::default(),
+            metrics: Arc::new(Metrics::default()),
+        };
+        self.daemon = Some(Daemon::open(setup).unwrap());
+    }
+
+    fn go(&self, by: SignedDuration) {
+        let Clock::Set(seconds) = &self.clock else { panic!("the clock is a set one") };
+        seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Turns until nothing goes on.
+    fn turn(&mut self) {
+        let daemon = self.daemon.as_mut().unwrap();
+        daemon.turn();
+        let still = wait::until(TIME_MAX, || {
+            daemon.turn();
+            (daemon.running() == 0).then_some(())
+        });
+        assert!(still.is_some());
+    }
+
+    fn runs(&self) -> Vec<Run> {
+        let store = Store::open(&self.folder.path().join("state")).unwrap();
+        let mut runs = store.runs(None, 100_000).unwrap();
+        runs.reverse();
+        runs
+    }
+}
+
+const HOURLY: &str = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 * * * *\"\ntimezone = \"Europe/Berlin\"\ncatchup_spread = \"0s\"\n";
+
+#[test]
+fn s70_clocks_that_jump_neither_lose_nor_double_a_slot() {
+    let mut set = Set::new("2026-10-24T20:30:00Z", HOURLY);
+    set.turn();
+    // An hour or a day ahead and back, over the end of summer time (25 October, 01:00 UTC), and a restart in between.
+    for hours in [1, 1, 3, -1, 1, -24, 24, 1, 24, -1, 2] {
+        set.go(SignedDuration::from_hours(hours));
+        set.turn();
+        if hours == 3 {
+            set.open();
+        }
+    }
+    let runs = set.runs();
+    let slots: BTreeSet<_> = runs.iter().map(|run| run.scheduled_for.unwrap()).collect();
+    assert_eq!(slots.len(), runs.len(), "a slot has two rows");
+    let (first, last) = (*slots.first().unwrap(), *slots.last().unwrap());
+    let hours = last.duration_since(first).as_hours() + 1;
+    assert_eq!(i64::try_from(slots.len()).unwrap(), hours, "{slots:?}");
+    for run in &runs {
+        let is_told =
+            run.state == State::Done || run.state == State::Skipped && run.reason.is_some();
+        assert!(is_told, "{run:?}");
+    }
+}
+
+#[test]
+fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
+    let mut set = Set::new("2026-06-01T20:30:00Z", HOURLY);
+    set.turn();
+    set.go(SignedDuration::from_hours(1));
+    set.turn();
+    set.daemon = None;
+    set.go(SignedDuration::from_hours(72));
+    set.open();
+    set.turn();
+    let runs = set.runs();
+    let done: Vec<_> = runs.iter().filter(|run| run.state == State::Done).collect();
+    assert_eq!(done.len(), 2, "{runs:?}");
+    assert_eq!((done[1].cause.word(), done[1].covers), ("catchup", 72));
+    assert_eq!(runs.len(), 73);
+    assert!(runs.iter().all(|run| run.state == State::Done || run.reason.is_some()));
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_seen_and_nothing_is_run_for_it() {
+    let mut set = Set::new("2031-01-01T00:30:00Z", HOURLY);
+    set.turn();
+    set.go(SignedDuration::from_hours(1));
+    set.turn();
+    let back = set.clock.now().duration_since("2026-06-01T00:30:00Z".parse::<Timestamp>().unwrap());
+    set.daemon = None;
+    set.go(-back);
+    set.open();
+    set.turn();
+    assert_eq!(set.runs().len(), 1);
+    set.go(SignedDuration::from_hours(1));
+    set.turn();
+    let runs = set.runs();
+    let due = runs.last().unwrap().scheduled_for.unwrap();
+    assert_eq!((runs.len(), due.to_string()), (2, "2026-06-01T01:00:00Z".into()));
+}

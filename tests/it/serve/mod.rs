@@ -1,0 +1,14 @@
+//! The scheduler as its users have it: a jobs file, a process that goes on, and what can be asked of it.
+//!
+//! `PORTOLAN_CAMPAIGN` gives the number of kills, `PORTOLAN_SOAK_SECONDS` the length of the soak.
+
+mod basics;
+mod hostile;
+mod kills;
+mod limits;
+pub(crate) mod scheduler;
+mod secrets;
+mod soak;
+mod starts;
+
+mod told;
