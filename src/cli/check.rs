@@ -1,14 +1,19 @@
-//! `portolan check`: scripts, without running them.
+//! `portolan check`: scripts and jobs files, without running them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 
 use super::{common::Common, exit, report};
 use crate::{
+    clock::Clock,
     fault::{Fault, Outcome},
     limits::{DEPTH_MAX, ENTRIES_MAX},
-    observe::json::line,
+    observe::{json::line, visible::visible},
+    schedule::{jobs, zone::Zones},
     script::{
         check::{Finding, Level, check_all},
         source::Source,
@@ -18,36 +23,65 @@ use crate::{
 /// What `portolan check` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scripts, and folders with scripts in them and below
+    /// Scripts, jobs files (.toml) with their scripts, and folders with scripts in them and below
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 }
 
+/// Everything that is looked at.
+struct Looked {
+    sources: Vec<Source>,
+    /// Jobs files: the name as it is shown, and the text.
+    files: Vec<(String, String)>,
+    findings: Vec<Finding>,
+}
+
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let sources = scripts(&args.paths)
-        .and_then(|all| all.iter().map(Source::read).collect::<Outcome<Vec<_>>>());
-    let sources = match sources {
-        Ok(sources) => sources,
+    let Looked { sources, files, findings } = match look(&args.paths) {
+        Ok(looked) => looked,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let findings = check_all(&sources);
     if common.json() {
         let all: Vec<_> = findings.iter().map(value).collect();
         report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
     } else {
         let text_of = |file: &str| {
+            if let Some((_, text)) = files.iter().find(|(shown, _)| shown == file) {
+                return Some(text.clone());
+            }
             let known = sources.iter().find(|source| source.shown() == file);
             known.or(sources.first()).and_then(|source| source.text_of(file))
         };
         report::findings(&findings, &text_of);
-        report::print(&(summary(&findings, sources.len()) + "\n"));
+        report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
     let is_wrong = findings.iter().any(|finding| finding.level == Level::Error);
     if is_wrong { exit::SCRIPT } else { exit::DONE }
 }
 
+/// Looks at all of `paths`, and at the scripts that jobs name.
+fn look(paths: &[PathBuf]) -> Outcome<Looked> {
+    let is_jobs_file =
+        |path: &&PathBuf| path.extension().is_some_and(|end| end == "toml") && !path.is_dir();
+    let (named, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_jobs_file);
+    let (zones, now) = (Zones::newest(), Clock::System.now());
+    let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let mut all = scripts(others)?;
+    for path in named {
+        let reading = jobs::read(path, &zones, now)?;
+        files.push((visible(path.as_os_str().as_encoded_bytes()), reading.text));
+        findings.extend(reading.findings);
+        all.extend(reading.scripts);
+    }
+    let mut seen = BTreeSet::new();
+    all.retain(|path| seen.insert(path.clone()));
+    let sources = all.iter().map(Source::read).collect::<Outcome<Vec<_>>>()?;
+    findings.extend(check_all(&sources));
+    Ok(Looked { sources, files, findings })
+}
+
 /// The files that are named, and every `.rhai` file in the folders that are, in order.
-fn scripts(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+fn scripts(paths: Vec<&PathBuf>) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -56,8 +90,6 @@ fn scripts(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
             found.push(path.clone());
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
-    found.retain(|path| seen.insert(path.clone()));
     Ok(found)
 }
 
@@ -92,9 +124,13 @@ fn value(finding: &Finding) -> serde_json::Value {
     })
 }
 
-/// `2 errors, 1 warning in 3 scripts`.
-fn summary(findings: &[Finding], scripts: usize) -> String {
-    let scripts = counted(scripts, "script");
+/// `2 errors, 1 warning in 1 jobs file and 3 scripts`.
+fn summary(findings: &[Finding], files: usize, scripts: usize) -> String {
+    let scripts = match (files, scripts) {
+        (0, scripts) => counted(scripts, "script"),
+        (1, scripts) => format!("1 jobs file and {}", counted(scripts, "script")),
+        (files, scripts) => format!("{files} jobs files and {}", counted(scripts, "script")),
+    };
     let parts = [(Level::Error, "error"), (Level::Warning, "warning")].map(|(level, word)| {
         let number = findings.iter().filter(|finding| finding.level == level).count();
         (number > 0).then(|| counted(number, word))

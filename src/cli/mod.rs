@@ -14,6 +14,7 @@ mod ls;
 mod man;
 mod mirror;
 mod nat;
+mod next;
 mod pause;
 mod place;
 mod put;
@@ -26,10 +27,13 @@ mod runs;
 mod serve;
 mod shell;
 mod show;
+mod simulate;
+mod slots;
 mod state;
 mod table;
 mod times;
 mod trigger;
+mod why;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -65,7 +69,7 @@ enum Command {
     Pause(pause::Args),
     /// Lets a job that is paused go on.
     Resume(pause::resume::Args),
-    /// Looks at scripts without running them: everything that can be known before.
+    /// Looks at scripts and jobs files without running them: everything that can be known before.
     Check(check::Args),
     /// Tries every mode on a server, says what works, and suggests options and firewall rules.
     Doctor(doctor::Args),
@@ -83,6 +87,12 @@ enum Command {
     Nat(nat::Args),
     /// A prompt on a session: ls, cd, get, put, and every function of scripts.
     Shell(shell::Args),
+    /// Tells when jobs run, or when a cron expression fires.
+    Next(next::Args),
+    /// Tells why a job runs at a moment, or why not.
+    Why(why::Args),
+    /// Plays a jobs file through on a clock of its own, and shows each decision.
+    Simulate(simulate::Args),
     /// Writes the unit for systemd, or the jobs for another scheduler, and says what is lost on the way.
     Export(export::Args),
     /// Lays down a jobs file and scripts to start from.
@@ -122,6 +132,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rm(args) => rm::run(&args, &common),
         Command::Nat(args) => nat::run(&args, &common),
         Command::Shell(args) => shell::run(&args, &common),
+        Command::Next(args) => next::run(&args, &common),
+        Command::Why(args) => why::run(&args, &common),
+        Command::Simulate(args) => simulate::run(&args, &common),
         Command::Functions(args) => functions::run(&args, &common),
         Command::Completions(args) => completions::run(&args, Line::command()),
         Command::Man(args) => man::run(&args, Line::command()),

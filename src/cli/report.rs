@@ -6,6 +6,7 @@ use super::exit;
 use crate::{
     fault::{Fault, Kind, Side},
     observe::visible::visible,
+    schedule::cron::Mistake,
     script::{
         advice::advice,
         check::Finding,
@@ -53,6 +54,18 @@ pub(super) fn findings<'f>(
         lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", visible(hint))));
         print(&(lines.join("\n") + "\n\n"));
     }
+}
+
+/// What is wrong with a cron expression of the command line, with a caret below the part.
+pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String> {
+    let count = |text: Option<&str>| text.unwrap_or_default().chars().count();
+    let before = " ".repeat(count(text.get(..mistake.at.start)));
+    let carets = "^".repeat(count(text.get(mistake.at.clone())).max(1));
+    let mut lines = vec![format!("{level}: {}", visible(&mistake.message))];
+    lines.push(format!("  | {}", visible(text)));
+    lines.push(format!("  | {before}{carets}"));
+    lines.extend(mistake.hint.iter().map(|hint| format!("hint: {}", visible(hint))));
+    lines
 }
 
 /// Prints a fault of the command line itself.

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod jobs;
 pub mod notify;
 pub mod plan;
+pub mod simulate;
 pub mod slot;
 pub mod zone;
 

@@ -28,9 +28,10 @@ pub struct UnknownZone {
     pub hint: String,
 }
 
-impl From<UnknownZone> for Fault {
-    fn from(unknown: UnknownZone) -> Self {
-        Self::invalid(format!("{}; {}", unknown.message, unknown.hint))
+impl UnknownZone {
+    /// The same as a fault.
+    pub fn fault(&self) -> Fault {
+        Fault::invalid(format!("{}; {}", self.message, self.hint))
     }
 }
 

@@ -27,6 +27,7 @@ mod packaging;
 mod readme;
 mod rehearse;
 mod run;
+mod schedule;
 mod scripts;
 mod secrets;
 mod serve;

@@ -91,6 +91,14 @@ impl Fields {
         (found <= last).then_some(found)
     }
 
+    /// Whether a time on the wall matches.
+    pub(super) fn has(&self, time: DateTime) -> bool {
+        self.is_day(time.date())
+            && self.hours >> time.hour() & 1 == 1
+            && self.minutes >> time.minute() & 1 == 1
+            && self.seconds >> time.second() & 1 == 1
+    }
+
     fn is_day(&self, date: Date) -> bool {
         self.is_month(date) && self.days.mask(date.first_of_month()) >> date.day() & 1 == 1
     }

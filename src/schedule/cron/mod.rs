@@ -14,12 +14,13 @@ mod walk;
 
 use std::ops::Range;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 
 pub use self::walk::Firings;
 pub(super) use self::walk::Walk;
 use self::{fields::Fields, parse::parse};
 use super::{slot::Slot, stable, zone::Zone};
+use crate::limits::CRON_SEARCH_YEARS;
 
 /// A parsed expression, without a zone.
 #[derive(Debug, Clone)]
@@ -101,6 +102,24 @@ impl Schedule {
     /// All slots later than `after`, in order.
     pub fn firings(&self, after: Timestamp) -> Firings<'_> {
         Firings::new(self, after)
+    }
+
+    /// Whether the expression names this time on the wall, be it that it happens or not.
+    pub fn names(&self, time: DateTime) -> bool {
+        match &self.expression.kind {
+            Kind::Fields(fields) => fields.has(time),
+            Kind::Every { .. } => false,
+        }
+    }
+
+    /// The last slot earlier than `before`; nothing if there was none in the eight years before.
+    pub fn last(&self, before: Timestamp) -> Option<Slot> {
+        // From short to long, so that neither a schedule by the second nor one by the year takes long.
+        let hours = [1, 24, 24 * 32, 24 * 367, 24 * 366 * CRON_SEARCH_YEARS];
+        hours.into_iter().find_map(|hours| {
+            let from = before.checked_sub(SignedDuration::from_hours(hours)).ok()?;
+            self.firings(from).take_while(|slot| slot.at < before).last()
+        })
     }
 
     /// The time from the first slot later than `after` to the second.

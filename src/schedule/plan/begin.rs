@@ -63,7 +63,12 @@ enum Blocked {
 impl Held<'_> {
     fn begin(&mut self, line: &mut Line, step: &mut Step) {
         let mut waiting = std::mem::take(&mut line.state.waiting);
-        waiting.sort_by_key(|waiting| (waiting.not_before, waiting.slot.at));
+        // A slot that replaces comes before what it would end a moment later.
+        let replaces = line.job.overlap == Overlap::Replace;
+        waiting.sort_by_key(|waiting| {
+            let is_first = replaces && waiting.trigger == Trigger::Schedule;
+            (!is_first, waiting.not_before, waiting.slot.at)
+        });
         let before = waiting.len();
         let mut kept: Vec<Waiting> = Vec::new();
         for mut one in waiting {

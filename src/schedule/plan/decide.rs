@@ -366,11 +366,10 @@ impl Line {
     }
 }
 
-/// A part of `time` in whole milliseconds that is the same for the same words.
+/// A part of `time` in whole seconds that is the same for the same words.
 fn part(time: Duration, words: &[&str]) -> SignedDuration {
-    let whole = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let chosen = stable(words) % whole.max(1);
-    SignedDuration::from_millis(i64::try_from(chosen).unwrap_or(0))
+    let chosen = stable(words) % time.as_secs().max(1);
+    SignedDuration::from_secs(i64::try_from(chosen).unwrap_or(0))
 }
 
 fn signed(time: Duration) -> SignedDuration {

@@ -29,6 +29,8 @@ mod decision;
 mod planner;
 mod reason;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     decision::{Action, Decision, Note, Step, Trigger},

@@ -142,17 +142,17 @@ impl fmt::Display for Reason {
             Self::Due => write!(f, "due"),
             Self::Asked => write!(f, "asked for"),
             Self::Succeeded => write!(f, "the jobs before it have succeeded"),
-            Self::CaughtUp { late } => write!(f, "missed, {late:#} late"),
-            Self::Jitter { until } => write!(f, "jitter, until {until}"),
+            Self::CaughtUp { late } => write!(f, "missed, {:#} late", whole(*late)),
+            Self::Jitter { until } => write!(f, "`jitter`, until {until}"),
             Self::Spread { until } => {
-                write!(f, "spread with other jobs that catch up, until {until}")
+                write!(f, "`catchup_spread`, until {until}")
             }
             Self::MisfireSkip => write!(f, "missed, and `misfire` is \"skip\""),
-            Self::Covered { by } => write!(f, "missed, the run for {by} stands for it"),
+            Self::Covered { by } => write!(f, "missed, covered by {by}"),
             Self::TooMany { most } => {
                 write!(f, "missed, the {most} newest are run (`max_catchup`)")
             }
-            Self::TooLate { late } => write!(f, "missed, {late:#} late, past `start_deadline`"),
+            Self::TooLate { late } => write!(f, "{:#} late, past `start_deadline`", whole(*late)),
             Self::StillRunning { run, since } => {
                 write!(f, "still running, run {}, since {since}", run.0)
             }
@@ -182,4 +182,9 @@ impl fmt::Display for Reason {
             Self::NextSlot => write!(f, "the next slot is due"),
         }
     }
+}
+
+/// Without parts of a second, which nobody wants to read.
+fn whole(late: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(late.as_secs())
 }

@@ -1,0 +1,223 @@
+//! `portolan next`: when jobs run.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{common::Common, exit, report, slots};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Outcome},
+    observe::json::line,
+    schedule::{
+        cron::{Expression, Mistake, Schedule},
+        jobs::{Job, Jobs},
+        slot::Slot,
+        zone::Zones,
+    },
+    script::value::nearest,
+};
+
+/// What `portolan next` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The job; without it, and without --cron, all of them
+    job: Option<String>,
+    /// An expression in place of a job's: 5, 6 (seconds first) or 7 fields, @daily, @every 90m
+    #[arg(long, value_name = "EXPR", conflicts_with = "job")]
+    cron: Option<String>,
+    /// The zone for --cron, such as Europe/Berlin [default: the machine's]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    timezone: Option<String>,
+    /// Later than this: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 on the schedule's wall clock
+    #[arg(long, value_name = "T")]
+    after: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
+    /// The jobs file
+    #[arg(long, value_name = "FILE", default_value = "portolan.toml", conflicts_with = "cron")]
+    jobs: PathBuf,
+}
+
+/// A slot with whose it is.
+struct Row<'r> {
+    job: Option<&'r str>,
+    schedule: &'r Schedule,
+    slot: Slot,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let (zones, now) = (Zones::newest(), Clock::System.now());
+    if let Some(text) = &args.cron {
+        return match schedule(text, args.timezone.as_deref(), &zones) {
+            Ok(schedule) => show(args, common, &zones, now, &[(None, &schedule)]),
+            Err(code) => code,
+        };
+    }
+    let jobs = match slots::jobs(&args.jobs, &zones, now) {
+        Ok(jobs) => jobs,
+        Err(code) => return code,
+    };
+    match chosen(&jobs, args.job.as_deref()) {
+        Ok(all) => {
+            let code = show(args, common, &zones, now, &all);
+            let others = jobs.all.iter().filter(|job| job.schedule.is_none());
+            if args.job.is_none() && !common.json() && code == exit::DONE {
+                let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
+                report::output(&lines.collect::<String>());
+            }
+            code
+        }
+        Err(fault) => report::wrong_usage(&fault),
+    }
+}
+
+/// The schedules of the job that is named, or of all.
+fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>, &'j Schedule)>> {
+    let Some(name) = job else {
+        let all = jobs.all.iter();
+        return Ok(all
+            .filter_map(|job| Some((Some(&*job.name), job.schedule.as_ref()?)))
+            .collect());
+    };
+    let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
+    let schedule = job.schedule.as_ref().ok_or_else(|| {
+        Fault::invalid(format!("job `{name}` has no `cron`: it runs {}", when(job)))
+    })?;
+    Ok(vec![(Some(&job.name), schedule)])
+}
+
+/// When a job without `cron` runs.
+fn when(job: &Job) -> String {
+    match &job.after[..] {
+        [] => "when it is triggered".to_owned(),
+        all => format!("after {} has succeeded", all.join(" and ")),
+    }
+}
+
+/// There is no such job; the nearest is named.
+pub(super) fn no_job(jobs: &Jobs, name: &str) -> Fault {
+    let known: Vec<_> = jobs.all.iter().map(|job| &*job.name).collect();
+    let hint = match nearest(name, &known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    Fault::invalid(format!("there is no job `{name}`; {hint}"))
+}
+
+/// The schedule of the command line; what is wrong with it is printed.
+fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u8> {
+    let wrong = |mistake: &Mistake, level: &str| {
+        report::print(&(report::mistake(level, text, mistake).join("\n") + "\n"));
+        exit::USAGE
+    };
+    let expression = Expression::parse(text, "").map_err(|mistake| wrong(&mistake, "error"))?;
+    for warning in &expression.warnings {
+        wrong(warning, "warning");
+    }
+    let named = zone.or(expression.zone.as_deref());
+    let zone = named.map_or_else(|| Ok(zones.of_this_machine()), |name| zones.find(name));
+    let zone = zone.map_err(|unknown| report::wrong_usage(&unknown.fault()))?;
+    Ok(expression.in_zone(zone))
+}
+
+fn show(
+    args: &Args,
+    common: &Common,
+    zones: &Zones,
+    now: Timestamp,
+    schedules: &[(Option<&str>, &Schedule)],
+) -> u8 {
+    let (mut rows, mut since) = (Vec::new(), now);
+    for (job, schedule) in schedules {
+        let after = args.after.as_deref().map(|text| slots::moment(text, &schedule.zone, now));
+        let after = match after.unwrap_or(Ok(now)) {
+            Ok(after) => after,
+            Err(fault) => return report::wrong_usage(&fault),
+        };
+        since = after;
+        let slots = schedule.firings(after).take(args.count.into());
+        rows.extend(slots.map(|slot| Row { job: *job, schedule, slot }));
+    }
+    rows.sort_by_key(|row| row.slot.at);
+    rows.truncate(args.count.into());
+    if let ([], [(_, schedule)]) = (&rows[..], schedules) {
+        let text = schedule.expression.text();
+        let message = format!("the schedule `{text}` never fires after that time");
+        return report::wrong_usage(&Fault::invalid(message));
+    }
+    if common.json() {
+        let all: Vec<_> = rows.iter().map(value).collect();
+        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+    } else {
+        report::output(&table(&rows, schedules, zones, now, since));
+    }
+    exit::DONE
+}
+
+fn value(row: &Row<'_>) -> Value {
+    let local = row.slot.at.to_zoned(row.schedule.zone.rules.clone());
+    let mut value = json!({
+        "at": row.slot.at.to_string(),
+        "local": local.to_string(),
+        "moved_from": row.slot.moved_from.map(|from| from.to_string()),
+    });
+    if let (Some(job), Some(map)) = (row.job, value.as_object_mut()) {
+        map.insert("job".into(), job.into());
+    }
+    value
+}
+
+fn table(
+    rows: &[Row<'_>],
+    schedules: &[(Option<&str>, &Schedule)],
+    zones: &Zones,
+    now: Timestamp,
+    since: Timestamp,
+) -> String {
+    let is_exact = rows.iter().any(|row| slots::has_seconds(row.slot.at));
+    let many = schedules.len() > 1;
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    let mut before = since;
+    for row in rows {
+        let Row { job, schedule, slot } = row;
+        let change = slots::change(before, slot.at, &schedule.zone);
+        if let Some(change) = change.filter(|_| !many) {
+            cells.push(vec![format!("  -- {change}")]);
+        }
+        before = slot.at;
+        let mut line = vec![format!("  {}", slots::utc(slot.at, is_exact))];
+        line.push(slots::local(slot.at, &schedule.zone, is_exact));
+        if many {
+            line.push(job.unwrap_or_default().to_owned());
+        }
+        let until = (since == now).then(|| slot.at.duration_since(now).as_secs());
+        let until = until.map(|seconds| format!("in {}", rough(seconds)));
+        let notes: Vec<_> = until.into_iter().chain(slots::note(slot, &schedule.zone)).collect();
+        line.push(notes.join(", "));
+        cells.push(line);
+    }
+    format!("{}{}\n{}\n", heading(schedules), slots::columns(&cells), zones.words())
+}
+
+fn heading(schedules: &[(Option<&str>, &Schedule)]) -> String {
+    let [(job, schedule)] = schedules else { return String::new() };
+    let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
+    let job = job.map(|job| format!("{job}: ")).unwrap_or_default();
+    format!("{job}`{}` in {}, {kind}\n\n", schedule.expression.text(), schedule.zone.name)
+}
+
+/// `3 d 4 h`, `4 h 12 min`, `12 min`, `40 s`.
+pub(super) fn rough(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, 0) => format!("{hours} h"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        (_, 0, _) => format!("{days} d"),
+        _ => format!("{days} d {hours} h"),
+    }
+}

@@ -1,0 +1,292 @@
+//! `portolan simulate`: what the scheduler would decide between two moments, on a clock of its own.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{check::counted, common::Common, exit, report, slots};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Outcome},
+    observe::json::line,
+    schedule::{
+        jobs::Jobs,
+        plan::{Action, Decision, Trigger},
+        simulate::{Happened, Scenario, simulate},
+        zone::{Zone, Zones},
+    },
+    script::value::duration_text,
+};
+
+/// What `portolan simulate` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The jobs file
+    #[arg(long, value_name = "FILE", default_value = "portolan.toml")]
+    jobs: PathBuf,
+    /// The beginning: 2026-03-08T07:00:00Z, or a time on this machine's wall clock
+    #[arg(long, value_name = "T")]
+    from: String,
+    /// The end
+    #[arg(long, value_name = "T")]
+    to: String,
+    /// A time without a scheduler, such as 2026-03-08T02:00..2026-03-08T05:00, or 02:00..05:00 every day
+    #[arg(long, value_name = "A..B")]
+    outage: Vec<String>,
+    /// How long each run takes
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    run_time: String,
+    /// This job alone
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// The totals alone
+    #[arg(long)]
+    summary: bool,
+}
+
+/// Decisions that are shown; more are for a file, not for a reader.
+const ROWS_MAX: usize = 100_000;
+
+/// One thing that happened, as a row.
+#[derive(Debug)]
+struct Row {
+    at: Timestamp,
+    decision: Option<Decision>,
+    words: String,
+}
+
+impl Row {
+    /// Whether both are slots of one job that are skipped at one moment for one reason.
+    fn is_skipped_with(&self, other: &Self) -> bool {
+        match (&self.decision, &other.decision) {
+            (Some(one), Some(two)) => {
+                let is_skip = one.action == Action::Skip && two.action == Action::Skip;
+                is_skip && self.at == other.at && one.job == two.job && one.reason == two.reason
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How many slots of a job ended in which way.
+#[derive(Debug, Default)]
+struct Totals {
+    started: u64,
+    caught_up: u64,
+    skipped: u64,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let (zones, now) = (Zones::newest(), Clock::System.now());
+    let mut jobs = match slots::jobs(&args.jobs, &zones, now) {
+        Ok(jobs) => jobs,
+        Err(code) => return code,
+    };
+    let scenario = match scenario(args, &zones, now)
+        .and_then(|scenario| only(args, &mut jobs).map(|()| scenario))
+    {
+        Ok(scenario) => scenario,
+        Err(fault) => return report::wrong_usage(&fault),
+    };
+    let jobs = Arc::new(jobs);
+    let (mut rows, mut left_out) = (Vec::new(), 0_u64);
+    let mut totals: BTreeMap<Arc<str>, Totals> =
+        jobs.all.iter().map(|job| (Arc::clone(&job.name), Totals::default())).collect();
+    simulate(&jobs, &scenario, |at, happened| {
+        let (decision, words) = match happened {
+            Happened::Decided(decision) => {
+                if let Some(totals) = totals.get_mut(&decision.job) {
+                    totals.count(decision);
+                }
+                (Some(decision.clone()), decision.reason.to_string())
+            }
+            Happened::Noted(note) => (None, note.to_string()),
+            Happened::Down => (None, "the scheduler goes down".to_owned()),
+            Happened::Up => (None, "the scheduler is up".to_owned()),
+        };
+        if args.summary || rows.len() >= ROWS_MAX {
+            left_out += u64::from(!args.summary);
+        } else {
+            rows.push(Row { at, decision, words });
+        }
+    });
+    if common.json() {
+        let all: Vec<_> = rows.iter().map(value).collect();
+        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+    } else {
+        report::output(&[table(&rows, &jobs, &zones), summary(&totals)].concat());
+    }
+    if left_out > 0 {
+        report::print(&format!(
+            "{left_out} more rows are not shown: --summary, or a shorter time\n"
+        ));
+    }
+    exit::DONE
+}
+
+impl Totals {
+    fn count(&mut self, decision: &Decision) {
+        match &decision.action {
+            Action::Start if decision.trigger == Trigger::CatchUp => self.caught_up += 1,
+            Action::Start => self.started += 1,
+            Action::Skip => self.skipped += 1,
+            Action::SkipThrough { count, .. } => self.skipped += count.unwrap_or(0),
+            Action::Wait | Action::Cancel(_) => {}
+        }
+    }
+}
+
+/// Leaves the one job that is asked for.
+fn only(args: &Args, jobs: &mut Jobs) -> Outcome<()> {
+    let Some(name) = &args.job else { return Ok(()) };
+    if jobs.get(name).is_none() {
+        return Err(super::next::no_job(jobs, name));
+    }
+    jobs.all.retain(|job| *job.name == **name);
+    Ok(())
+}
+
+fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Outcome<Scenario> {
+    let zone = zones.of_this_machine();
+    let moment = |text: &str| slots::moment(text, &zone, now);
+    let (from, to) = (moment(&args.from)?, moment(&args.to)?);
+    let mut outages = Vec::new();
+    for text in &args.outage {
+        outages.extend(outage(text, &zone, from, to, now)?);
+    }
+    let run_time = duration_text(&args.run_time).ok_or_else(|| {
+        Fault::invalid(format!(
+            "--run-time wants a time such as 90s or 5m, got `{}`",
+            args.run_time
+        ))
+    })?;
+    let scenario = Scenario { from, to, outages, run_time: run_time.max(Duration::from_millis(1)) };
+    scenario.check()?;
+    Ok(scenario)
+}
+
+/// `A..B`, or each day's part of it where both are times of day.
+fn outage(
+    text: &str,
+    zone: &Zone,
+    from: Timestamp,
+    to: Timestamp,
+    now: Timestamp,
+) -> Outcome<Vec<(Timestamp, Timestamp)>> {
+    let wrong = || {
+        Fault::invalid(format!(
+            "--outage wants A..B, such as 2026-03-08T02:00..2026-03-08T05:00, got `{text}`"
+        ))
+    };
+    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+    let time = |text: &str| text.parse::<jiff::civil::Time>().ok().filter(|_| !text.contains('-'));
+    let (Some(begin), Some(end)) = (time(first), time(last)) else {
+        return Ok(vec![(slots::moment(first, zone, now)?, slots::moment(last, zone, now)?)]);
+    };
+    let instant = |day: jiff::civil::Date, time| {
+        zone.rules.to_ambiguous_timestamp(day.to_datetime(time)).compatible().map_err(|_| wrong())
+    };
+    let mut all = Vec::new();
+    let mut day = zone.rules.to_datetime(from).date();
+    while instant(day, begin)? < to {
+        let next = day.tomorrow().map_err(|_| wrong())?;
+        // An outage over midnight ends the next day.
+        let end = instant(if end > begin { day } else { next }, end)?;
+        all.push((instant(day, begin)?, end));
+        day = next;
+    }
+    all.retain(|(_, end)| *end > from);
+    Ok(all)
+}
+
+/// What is done, in one word or two.
+fn doing(decision: &Decision) -> String {
+    match &decision.action {
+        Action::Start if decision.trigger == Trigger::CatchUp => match decision.covers {
+            0 | 1 => "catch up".to_owned(),
+            many => format!("catch up {many}"),
+        },
+        Action::Start => "start".to_owned(),
+        Action::Wait => "wait".to_owned(),
+        Action::Skip => "skip".to_owned(),
+        Action::SkipThrough { count: Some(count), .. } => format!("skip {count}"),
+        Action::SkipThrough { count: None, .. } => "skip many".to_owned(),
+        Action::Cancel(run) => format!("end run {}", run.0),
+    }
+}
+
+/// The rows under their days; slots that are skipped together share one.
+fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
+    let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    let mut day = String::new();
+    let mut rest = rows;
+    while let Some((row, more)) = rest.split_first() {
+        let same = more.iter().take_while(|other| row.is_skipped_with(other)).count();
+        rest = more.get(same..).unwrap_or_default();
+        let today = row.at.strftime("%Y-%m-%d").to_string();
+        if day != today {
+            cells.push(vec![format!("{today} UTC")]);
+            day = today;
+        }
+        let time = row.at.strftime(if is_exact { "  %H:%M:%S" } else { "  %H:%M" }).to_string();
+        let Some(decision) = &row.decision else {
+            cells.push(vec![format!("{time}  -- {} --", row.words)]);
+            continue;
+        };
+        let schedule = jobs.get(&decision.job).and_then(|job| job.schedule.as_ref());
+        let zone = schedule.map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
+        let slot = decision.slot.at.to_zoned(zone.rules.clone());
+        let is_today = slot.date() == zone.rules.to_datetime(row.at).date();
+        let slot = slot.strftime(if is_today { "%H:%M %Z" } else { "%m-%d %H:%M %Z" }).to_string();
+        let doing = if same == 0 { doing(decision) } else { format!("skip {}", same + 1) };
+        // What is of today needs no date.
+        let words = row.words.replace(&format!("{day}T"), "").replace(":00Z", "Z");
+        cells.push(vec![time, decision.job.to_string(), slot, doing, words]);
+    }
+    if cells.is_empty() { String::new() } else { slots::columns(&cells) + "\n" }
+}
+
+fn summary(totals: &BTreeMap<Arc<str>, Totals>) -> String {
+    let row = |name: &str, totals: &Totals| {
+        let runs = counted(
+            usize::try_from(totals.started + totals.caught_up).unwrap_or(usize::MAX),
+            "run",
+        );
+        let caught = match totals.caught_up {
+            0 => String::new(),
+            many => format!("{many} of them caught up"),
+        };
+        vec![name.to_owned(), runs, format!("{} skipped", totals.skipped), caught]
+    };
+    let rows: Vec<_> = totals.iter().map(|(name, totals)| row(name, totals)).collect();
+    slots::columns(&rows)
+}
+
+fn value(row: &Row) -> Value {
+    let Some(decision) = &row.decision else {
+        return json!({ "time": row.at.to_string(), "decision": "note", "why": row.words });
+    };
+    let last = match &decision.action {
+        Action::SkipThrough { last, .. } => Some(last.at.to_string()),
+        _ => None,
+    };
+    json!({
+        "time": row.at.to_string(),
+        "job": &*decision.job,
+        "slot": decision.slot.id.to_string(),
+        "scheduled_for": decision.slot.at.to_string(),
+        "decision": match decision.action {
+            Action::Start => "start",
+            Action::Wait => "wait",
+            Action::Skip | Action::SkipThrough { .. } => "skip",
+            Action::Cancel(_) => "cancel",
+        },
+        "through": last,
+        "trigger": decision.trigger.word(),
+        "covers": decision.covers,
+        "reason": decision.reason.word(),
+        "why": row.words,
+    })
+}

@@ -1,0 +1,134 @@
+//! Times and zones on the command line, and how slots are shown.
+
+use std::path::Path;
+
+use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
+
+use super::{exit, report};
+use crate::{
+    fault::{Fault, Outcome},
+    schedule::{
+        jobs::{self, Jobs, Reading},
+        slot::Slot,
+        zone::{Zone, Zones},
+    },
+};
+
+/// The moment that `text` means: an instant, a time on the wall of `zone`, a date there, or `now`.
+pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timestamp> {
+    if text == "now" {
+        return Ok(now);
+    }
+    if let Ok(zoned) = text.parse::<Zoned>() {
+        return Ok(zoned.timestamp());
+    }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant);
+    }
+    let civil = text.parse::<DateTime>().ok();
+    let instant =
+        civil.and_then(|civil| zone.rules.to_ambiguous_timestamp(civil).compatible().ok());
+    instant.ok_or_else(|| {
+        let forms = "2026-03-08T07:00:00Z, 2026-03-08T02:30, 2026-03-08 or now";
+        Fault::invalid(format!("`{text}` is no time; write {forms}"))
+    })
+}
+
+/// The jobs of a file, or the exit code when it has mistakes: those are printed.
+pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, u8> {
+    let reading = jobs::read(file, zones, now).map_err(|fault| report::wrong_usage(&fault))?;
+    let Reading { jobs, findings, text, .. } = reading;
+    jobs.ok_or_else(|| {
+        report::findings(&findings, &|_| Some(text.clone()));
+        report::print("nothing is done with a jobs file that has mistakes\n");
+        exit::USAGE
+    })
+}
+
+/// `Sun 2026-03-08 03:00 EDT`; with seconds where `is_exact`.
+pub(super) fn local(at: Timestamp, zone: &Zone, is_exact: bool) -> String {
+    let form = if is_exact { "%a %Y-%m-%d %H:%M:%S %Z" } else { "%a %Y-%m-%d %H:%M %Z" };
+    at.to_zoned(zone.rules.clone()).strftime(form).to_string()
+}
+
+/// `2026-03-08 07:00Z`; with seconds where `is_exact`.
+pub(super) fn utc(at: Timestamp, is_exact: bool) -> String {
+    at.strftime(if is_exact { "%Y-%m-%d %H:%M:%SZ" } else { "%Y-%m-%d %H:%MZ" }).to_string()
+}
+
+/// Whether a time has seconds that a table must show.
+pub(super) fn has_seconds(at: Timestamp) -> bool {
+    at.as_second().rem_euclid(60) != 0
+}
+
+/// What is special about a slot: it was moved, or its time on the wall comes twice.
+pub(super) fn note(slot: &Slot, zone: &Zone) -> Option<String> {
+    if let Some(from) = slot.moved_from {
+        return Some(format!("moved: {} does not exist", from.strftime("%H:%M")));
+    }
+    let civil = zone.rules.to_datetime(slot.at);
+    match zone.rules.to_ambiguous_timestamp(civil).offset() {
+        AmbiguousOffset::Fold { before, .. } => {
+            let is_first = before.to_timestamp(civil).is_ok_and(|first| first == slot.at);
+            Some(if is_first { "first pass" } else { "second pass" }.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What the clock of `zone` does between two moments, if it is put forward or back: `the clock goes from 02:00 EST to
+/// 03:00 EDT`.
+pub(super) fn change(after: Timestamp, up_to: Timestamp, zone: &Zone) -> Option<String> {
+    let changes = zone.rules.following(after).take_while(|change| change.timestamp() <= up_to);
+    for change in changes {
+        let at = change.timestamp();
+        let Ok(before) = at.checked_sub(jiff::SignedDuration::from_nanos(1)) else { continue };
+        let old = zone.rules.to_offset_info(before);
+        if old.offset() != change.offset() {
+            let from = old.offset().to_datetime(at).strftime("%H:%M");
+            let to = change.offset().to_datetime(at).strftime("%H:%M");
+            let (old, new) = (old.abbreviation(), change.abbreviation());
+            return Some(format!("the clock goes from {from} {old} to {to} {new}"));
+        }
+    }
+    None
+}
+
+/// Text in columns, two blanks apart, the last one as long as it is.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter(|row| row.len() > 1).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..count).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            let blanks = width.saturating_sub(cell.chars().count()) + 2;
+            line.push_str(&" ".repeat(blanks));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Text in lines of at most 78 columns, each two columns in.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::from(" ")];
+    for word in text.split_whitespace() {
+        let is_full =
+            lines.last().is_some_and(|line| line.chars().count() + word.chars().count() > 77);
+        if is_full {
+            lines.push(String::from(" "));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}

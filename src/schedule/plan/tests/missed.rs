@@ -1,0 +1,209 @@
+//! The table of missed runs: zone and expression, down from and to, and what each `misfire` makes of it.
+
+use super::{Action, Planner, PlannerState, at, back, decided, jobs, moment};
+use crate::schedule::plan::Note;
+
+struct Row {
+    zone: &'static str,
+    cron: &'static str,
+    down: [&'static str; 2],
+    more: &'static str,
+    /// Runs and skipped slots under `skip`, `once` and `all`.
+    wanted: [(usize, usize); 3],
+    /// What the run under `once` is for, and how many slots it covers.
+    once: Option<(&'static str, u64)>,
+}
+
+const NEW_YORK: &str = "America/New_York";
+
+const ROWS: [Row; 9] = [
+    // M1: a slot that summer time has moved.
+    Row {
+        zone: NEW_YORK,
+        cron: "30 2 * * *",
+        down: ["2026-03-07T20:00:00Z", "2026-03-08T12:00:00Z"],
+        more: "",
+        wanted: [(0, 1), (1, 0), (1, 0)],
+        once: Some(("2026-03-08T07:00:00Z", 1)),
+    },
+    // M2: both passes of a repeated hour.
+    Row {
+        zone: NEW_YORK,
+        cron: "*/15 * * * *",
+        down: ["2026-11-01T04:50:00Z", "2026-11-01T08:10:00Z"],
+        more: "",
+        wanted: [(0, 13), (1, 12), (10, 3)],
+        once: Some(("2026-11-01T08:00:00Z", 13)),
+    },
+    // M3: eleven days.
+    Row {
+        zone: "Europe/Berlin",
+        cron: "0 3 * * *",
+        down: ["2026-06-01T00:00:00Z", "2026-06-11T12:00:00Z"],
+        more: "",
+        wanted: [(0, 11), (1, 10), (10, 1)],
+        once: Some(("2026-06-11T01:00:00Z", 11)),
+    },
+    // M4: late by a day, which is too late unless `start_deadline` allows more.
+    Row {
+        zone: "UTC",
+        cron: "0 0 1 * *",
+        down: ["2026-01-15T00:00:00Z", "2026-04-02T00:00:00Z"],
+        more: "",
+        wanted: [(0, 3), (0, 3), (0, 3)],
+        once: None,
+    },
+    Row {
+        zone: "UTC",
+        cron: "0 0 1 * *",
+        down: ["2026-01-15T00:00:00Z", "2026-04-02T00:00:00Z"],
+        more: "start_deadline = \"7d\"",
+        wanted: [(0, 3), (1, 2), (1, 2)],
+        once: Some(("2026-04-01T00:00:00Z", 3)),
+    },
+    // M5: the second pass of a fixed time is no slot.
+    Row {
+        zone: NEW_YORK,
+        cron: "30 1 * * *",
+        down: ["2026-11-01T05:45:00Z", "2026-11-01T06:45:00Z"],
+        more: "",
+        wanted: [(0, 0), (0, 0), (0, 0)],
+        once: None,
+    },
+    // M6: the first pass was missed.
+    Row {
+        zone: NEW_YORK,
+        cron: "30 1 * * *",
+        down: ["2026-11-01T05:00:00Z", "2026-11-01T06:45:00Z"],
+        more: "",
+        wanted: [(0, 1), (1, 0), (1, 0)],
+        once: Some(("2026-11-01T05:30:00Z", 1)),
+    },
+    // M7: more than a hundred, at which Kubernetes gave up.
+    Row {
+        zone: "UTC",
+        cron: "* * * * *",
+        down: ["2026-06-01T08:29:00Z", "2026-06-01T10:21:00Z"],
+        more: "",
+        wanted: [(0, 112), (1, 111), (10, 102)],
+        once: Some(("2026-06-01T10:21:00Z", 112)),
+    },
+    // And where each is within its deadline or not by itself.
+    Row {
+        zone: "UTC",
+        cron: "0 * * * *",
+        down: ["2026-06-01T00:30:00Z", "2026-06-01T08:30:00Z"],
+        more: "start_deadline = \"2h\"",
+        wanted: [(0, 8), (1, 7), (2, 6)],
+        once: Some(("2026-06-01T08:00:00Z", 8)),
+    },
+];
+
+#[test]
+fn each_policy_makes_of_missed_slots_what_the_table_says() {
+    for row in &ROWS {
+        for (misfire, wanted) in ["skip", "once", "all"].into_iter().zip(row.wanted) {
+            let jobs = jobs(&format!(
+                "[[job]]\nname = \"a\"\ncron = \"{}\"\ntimezone = \"{}\"\nmisfire = \"{misfire}\"\n{}",
+                row.cron, row.zone, row.more
+            ));
+            let mut planner = back(&jobs, row.down[0], row.down[1]);
+            let step = planner.step(&moment(row.down[1], &[]));
+            let skipped = step.decisions.iter().filter(|one| one.action == Action::Skip).count();
+            let begun: Vec<_> =
+                step.decisions.iter().filter(|one| one.action == Action::Start).collect();
+            let waiting = planner.state_of("a").unwrap().waiting.len();
+            let found = (begun.len() + waiting, skipped);
+            assert_eq!(found, wanted, "{} {misfire} {}", row.cron, row.more);
+            if let ("once", Some((slot, covers))) = (misfire, row.once) {
+                let only = begun.first().unwrap();
+                assert_eq!((only.slot.at, only.covers), (at(slot), covers));
+            }
+        }
+    }
+}
+
+/// M8: a machine that started with a clock in 2031.
+#[test]
+fn a_watermark_far_ahead_is_told_and_forgotten_and_nothing_runs() {
+    for misfire in ["skip", "once", "all"] {
+        let jobs = jobs(&format!(
+            "[[job]]\nname = \"a\"\ncron = \"@hourly\"\ntimezone = \"UTC\"\nmisfire = \"{misfire}\""
+        ));
+        let mut planner = back(&jobs, "2031-06-01T00:00:00Z", "2026-06-01T00:00:00Z");
+        let step = planner.step(&moment("2026-06-01T00:00:00Z", &[]));
+        let watermark = at("2031-06-01T00:00:00Z");
+        assert_eq!(step.notes, [Note::WatermarkAhead { job: "a".into(), watermark }]);
+        assert_eq!((step.decisions.len(), step.wake), (0, Some(at("2026-06-01T01:00:00Z"))));
+        assert_eq!(planner.state_of("a").unwrap().watermark, at("2026-06-01T00:00:00Z"));
+        assert_eq!(decided(&mut planner, "2026-06-01T01:00:00Z", &[]).len(), 1);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_and_back_while_the_planner_lives_is_noticed_as_well() {
+    let jobs = jobs("[[job]]\nname = \"a\"\ncron = \"@hourly\"\ntimezone = \"UTC\"");
+    let mut planner = back(&jobs, "2026-06-01T00:00:00Z", "2026-06-01T00:00:00Z");
+    assert_eq!(planner.step(&moment("2031-01-01T00:00:00Z", &[])).notes.len(), 0);
+    assert_eq!(planner.step(&moment("2026-06-01T00:10:00Z", &[])).notes.len(), 1);
+    assert_eq!(planner.next_of("a").unwrap().at, at("2026-06-01T01:00:00Z"));
+}
+
+#[test]
+fn an_hour_back_repeats_nothing() {
+    let jobs = jobs("[[job]]\nname = \"a\"\ncron = \"0 * * * *\"\ntimezone = \"UTC\"");
+    let mut planner = back(&jobs, "2026-06-01T00:30:00Z", "2026-06-01T00:30:00Z");
+    assert_eq!(decided(&mut planner, "2026-06-01T01:00:00Z", &[]).len(), 1);
+    for now in ["2026-06-01T00:10:00Z", "2026-06-01T01:00:00Z", "2026-06-01T01:30:00Z"] {
+        assert!(decided(&mut planner, now, &[]).is_empty(), "{now}");
+    }
+    assert_eq!(decided(&mut planner, "2026-06-01T02:00:00Z", &[]).len(), 1);
+}
+
+#[test]
+fn months_of_a_schedule_by_the_second_are_decided_in_a_moment() {
+    for misfire in ["skip", "once", "all"] {
+        let jobs = jobs(&format!(
+            "[[job]]\nname = \"a\"\ncron = \"* * * * * *\"\ntimezone = \"UTC\"\nmisfire = \"{misfire}\""
+        ));
+        let mut planner = back(&jobs, "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
+        let step = planner.step(&moment("2026-06-01T00:00:00Z", &[]));
+        assert!(step.decisions.len() <= 1_002, "{}", step.decisions.len());
+        let lump = &step.decisions[0];
+        let Action::SkipThrough { last, count: None } = &lump.action else { panic!("{lump:?}") };
+        assert_eq!(lump.slot.at, at("2026-01-01T00:00:01Z"));
+        // The first slot with a row of its own follows without a gap.
+        assert_eq!(last.at.as_second() + 1, step.decisions[1].slot.at.as_second());
+        assert_eq!(planner.state_of("a").unwrap().watermark, at("2026-06-01T00:00:00Z"));
+    }
+}
+
+#[test]
+fn a_new_job_and_a_changed_schedule_never_fire_for_the_past() {
+    let text = "[[job]]\nname = \"a\"\ncron = \"0 * * * *\"\ntimezone = \"UTC\"";
+    let now = "2026-06-01T05:30:00Z";
+    let mut planner = Planner::new(jobs(text), PlannerState::default(), at(now));
+    assert!(decided(&mut planner, now, &[]).is_empty());
+    let changed = jobs(&text.replace("0 *", "15 *"));
+    let mut planner = planner.reload(changed, at("2026-06-01T05:50:00Z"));
+    assert!(decided(&mut planner, "2026-06-01T05:50:00Z", &[]).is_empty());
+    assert_eq!(planner.next_of("a").unwrap().at, at("2026-06-01T06:15:00Z"));
+    // And back again: what came between is not made good either.
+    let mut planner = planner.reload(jobs(text), at("2026-06-01T08:50:00Z"));
+    assert!(decided(&mut planner, "2026-06-01T08:50:00Z", &[]).is_empty());
+}
+
+#[test]
+fn new_zone_data_does_not_bring_a_decided_time_again() {
+    let jobs =
+        jobs("[[job]]\nname = \"a\"\ncron = \"0 9 * * *\"\ntimezone = \"America/Vancouver\"");
+    let mut planner = back(&jobs, "2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z");
+    assert_eq!(decided(&mut planner, "2026-11-01T16:00:00Z", &[]).len(), 1);
+    // By the rules before, nine o'clock was an hour later: as if those were in force now.
+    let mut state = planner.state();
+    let watermark = &mut state.jobs.get_mut("a").unwrap().watermark;
+    *watermark = at("2026-11-01T15:00:00Z");
+    let mut planner = Planner::new(jobs, state, at("2026-11-01T16:00:00Z"));
+    assert!(decided(&mut planner, "2026-11-01T17:00:00Z", &[]).is_empty());
+    assert_eq!(planner.next_of("a").unwrap().at, at("2026-11-02T16:00:00Z"));
+}

@@ -1,0 +1,88 @@
+//! What the planner decides.
+
+mod laws;
+mod missed;
+mod rules;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Action, Decision, JobState, Moment, Planner, PlannerState, Running};
+use crate::schedule::{
+    jobs::{Jobs, parse},
+    zone::Zones,
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Jobs from the text of a file, in which `script` is filled in and catching up begins at once.
+fn jobs(text: &str) -> Arc<Jobs> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.rhai"), "").unwrap();
+    let more = "[[job]]\nscript = \"s.rhai\"\ncatchup_spread = \"0s\"\n";
+    let text = text.replace("[[job]]\n", more);
+    let file = folder.path().join("portolan.toml");
+    let reading = parse(text, &file, &Zones::bundled(), at("2026-01-01T00:00:00Z"));
+    Arc::new(reading.jobs.unwrap_or_else(|| panic!("{:?}", reading.findings)))
+}
+
+fn moment(now: &str, running: &[Running]) -> Moment<'static> {
+    // Tests are short: what they make may stay.
+    let running: &'static [Running] = Box::leak(running.to_vec().into_boxed_slice());
+    Moment { now: at(now), running, requests: &[] }
+}
+
+/// `start 2026-06-01T01:00:00Z catchup 3: why`, with what stands behind `Start` and `Skip` alone.
+fn shown(decision: &Decision) -> String {
+    let action = match &decision.action {
+        Action::Start => "start".to_owned(),
+        Action::Wait => "wait".to_owned(),
+        Action::Skip => "skip".to_owned(),
+        Action::SkipThrough { last, count } => format!("skip through {} ({count:?})", last.at),
+        Action::Cancel(run) => format!("cancel {}", run.0),
+    };
+    let covers = match decision.covers {
+        1 => String::new(),
+        many => format!(" {many}"),
+    };
+    let Decision { job, slot, trigger, reason, .. } = decision;
+    format!("{job}: {action} {} {}{covers}: {reason}", slot.at, trigger.word())
+}
+
+fn decided(planner: &mut Planner, now: &str, running: &[Running]) -> Vec<String> {
+    planner.step(&moment(now, running)).decisions.iter().map(shown).collect()
+}
+
+/// A planner whose one job has been decided up to `watermark`, and that comes up at `now`.
+fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
+    let mut state = PlannerState::default();
+    for job in &jobs.all {
+        let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+        let state_of_job = JobState {
+            revision: revision.to_owned(),
+            watermark: at(watermark),
+            label: None,
+            last_success: None,
+            paused: None,
+            waiting: Vec::new(),
+        };
+        state.jobs.insert(Arc::clone(&job.name), state_of_job);
+    }
+    Planner::new(Arc::clone(jobs), state, at(now))
+}
+
+/// The run that a start begins.
+fn run_of(decision: &Decision, number: i64, now: &str, jobs: &Jobs) -> Running {
+    Running {
+        run: super::RunId(number),
+        job: Arc::clone(&decision.job),
+        slot: decision.slot,
+        started_at: at(now),
+        locks: jobs.get(&decision.job).unwrap().locks.clone(),
+        between_attempts: false,
+        is_ending: false,
+    }
+}

@@ -1,0 +1,186 @@
+//! The planner on a clock of its own: what it would decide between two moments.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    jobs::Jobs,
+    plan::{Action, Decision, Moment, Note, Planner, PlannerState, RunId, Running, Step},
+};
+use crate::fault::{Fault, Outcome};
+
+/// What is to be played through.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The moment at which all jobs are new: the first slot is later than this.
+    pub from: Timestamp,
+    /// The last moment.
+    pub to: Timestamp,
+    /// Times without a scheduler, from and to; runs that go on when one begins are lost.
+    pub outages: Vec<(Timestamp, Timestamp)>,
+    /// How long each run takes. It succeeds.
+    pub run_time: Duration,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Happened<'h> {
+    /// The planner decided.
+    Decided(&'h Decision),
+    /// The planner noted.
+    Noted(&'h Note),
+    /// An outage began.
+    Down,
+    /// An outage ended.
+    Up,
+}
+
+/// A run that goes on, and its end.
+struct Play {
+    planner: Planner,
+    running: Vec<Running>,
+    /// The end of the run at the same place of `running`.
+    ends: Vec<Timestamp>,
+    run_time: SignedDuration,
+    last_run: i64,
+}
+
+impl Scenario {
+    /// Fails where the times make no sense.
+    pub fn check(&self) -> Outcome<()> {
+        if self.to <= self.from {
+            return Err(Fault::invalid("the end is not after the beginning"));
+        }
+        if self.outages.iter().any(|(from, to)| to <= from) {
+            return Err(Fault::invalid("an outage ends before it begins"));
+        }
+        Ok(())
+    }
+
+    /// The outages in order; those that meet are one.
+    fn outages(&self) -> Vec<(Timestamp, Timestamp)> {
+        let mut all = self.outages.clone();
+        all.sort_unstable();
+        let mut apart: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, to) in all {
+            match apart.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => apart.push((from, to)),
+            }
+        }
+        apart
+    }
+}
+
+/// Plays `scenario` through and tells what happens, in order.
+pub fn simulate(
+    jobs: &Arc<Jobs>,
+    scenario: &Scenario,
+    mut tell: impl FnMut(Timestamp, Happened<'_>),
+) {
+    let planner = Planner::new(Arc::clone(jobs), PlannerState::default(), scenario.from);
+    let run_time = SignedDuration::try_from(scenario.run_time).unwrap_or(SignedDuration::MAX);
+    let mut play = Play { planner, running: Vec::new(), ends: Vec::new(), run_time, last_run: 0 };
+    let mut now = scenario.from;
+    for (from, to) in scenario.outages() {
+        let from = from.max(scenario.from);
+        if from > scenario.to {
+            break;
+        }
+        // The scheduler is gone at that very moment: what is due then is missed.
+        play.until(&mut now, from, false, &mut tell);
+        tell(from, Happened::Down);
+        play.running.clear();
+        play.ends.clear();
+        if to > scenario.to {
+            return;
+        }
+        let state = play.planner.state();
+        play.planner = Planner::new(Arc::clone(jobs), state, to);
+        tell(to, Happened::Up);
+        now = to;
+    }
+    play.until(&mut now, scenario.to, true, &mut tell);
+}
+
+impl Play {
+    /// Goes on from `now` to `end`, that moment included or not.
+    fn until(
+        &mut self,
+        now: &mut Timestamp,
+        end: Timestamp,
+        is_included: bool,
+        tell: &mut impl FnMut(Timestamp, Happened<'_>),
+    ) {
+        while *now < end || (is_included && *now == end) {
+            self.end_runs(*now);
+            let moment = Moment { now: *now, running: &self.running, requests: &[] };
+            let step = self.planner.step(&moment);
+            for note in &step.notes {
+                tell(*now, Happened::Noted(note));
+            }
+            for decision in &step.decisions {
+                tell(*now, Happened::Decided(decision));
+            }
+            let has_ended = self.carry_out(&step, *now);
+            if has_ended {
+                // What was told to end is gone at once; what waited for it can begin.
+                continue;
+            }
+            let next = self.ends.iter().copied().chain(step.wake).min();
+            match next.filter(|next| next <= &end) {
+                Some(next) if next > *now => *now = next,
+                _ => break,
+            }
+        }
+    }
+
+    fn end_runs(&mut self, now: Timestamp) {
+        let mut at = 0;
+        while let (Some(end), Some(running)) = (self.ends.get(at), self.running.get(at)) {
+            if *end > now {
+                at += 1;
+                continue;
+            }
+            if !running.is_ending {
+                self.planner.succeeded(&running.job, *end);
+            }
+            self.ends.swap_remove(at);
+            self.running.swap_remove(at);
+        }
+    }
+
+    fn carry_out(&mut self, step: &Step, now: Timestamp) -> bool {
+        let mut has_ended = false;
+        for decision in &step.decisions {
+            match decision.action {
+                Action::Start => {
+                    self.last_run += 1;
+                    let job = self.planner.jobs().get(&decision.job);
+                    self.running.push(Running {
+                        run: RunId(self.last_run),
+                        job: Arc::clone(&decision.job),
+                        slot: decision.slot,
+                        started_at: now,
+                        locks: job.map(|job| job.locks.clone()).unwrap_or_default(),
+                        between_attempts: false,
+                        is_ending: false,
+                    });
+                    self.ends.push(now.checked_add(self.run_time).unwrap_or(Timestamp::MAX));
+                    has_ended |= self.run_time.is_zero();
+                }
+                Action::Cancel(run) => {
+                    let all = self.running.iter_mut().zip(&mut self.ends);
+                    for (running, end) in all.filter(|(running, _)| running.run == run) {
+                        running.is_ending = true;
+                        *end = now;
+                        has_ended = true;
+                    }
+                }
+                Action::Wait | Action::Skip | Action::SkipThrough { .. } => {}
+            }
+        }
+        has_ended
+    }
+}
