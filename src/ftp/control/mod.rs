@@ -187,7 +187,7 @@ impl Control {
         let text = command.as_text();
         let started = Instant::now();
         let answer = answer(&mut self.ftp, text);
-        let waited = wait(&self.stop, time, answer).await;
+        let waited = wait(&self.stop, &mut self.broken, time, answer).await;
         let reply = self.take(waited, &command.verb());
         if reply.is_ok() {
             self.round_trip = self.round_trip.min(started.elapsed());
@@ -231,7 +231,9 @@ impl Control {
     async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
         match reply {
             Ok(stray) if matches!(stray.code, 150 | 226) && !command.moves_data() => {
-                let waited = wait(&self.stop, self.reply_timeout, further(&mut self.ftp)).await;
+                let waited =
+                    wait(&self.stop, &mut self.broken, self.reply_timeout, further(&mut self.ftp))
+                        .await;
                 let reply = self.take(waited, &command.verb());
                 self.give_up(&Fault::protocol(format!("a spare \"{}\"", stray.words())));
                 reply
@@ -246,7 +248,7 @@ impl Control {
         if let Some(early) = self.early.take() {
             return Ok(early);
         }
-        let waited = wait(&self.stop, time, further(&mut self.ftp)).await;
+        let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
         self.take(waited, verb)
     }
 
@@ -272,7 +274,7 @@ impl Control {
                 other = other => Either::Other(other),
             }
         };
-        let waited = wait(&self.stop, self.reply_timeout, either).await;
+        let waited = wait(&self.stop, &mut self.broken, self.reply_timeout, either).await;
         self.take_either(waited, &command.verb())
     }
 
@@ -291,7 +293,7 @@ impl Control {
                 reply = further(&mut self.ftp) => Either::Reply(reply),
             }
         };
-        let waited = wait(&self.stop, time, either).await;
+        let waited = wait(&self.stop, &mut self.broken, time, either).await;
         self.take_either(waited, verb)
     }
 
@@ -348,7 +350,8 @@ impl Control {
     ) -> Outcome<Reply> {
         self.ready().await?;
         self.link.lock().with_next = [second.0.as_slice(), b"\r\n"].concat();
-        let waited = wait(&self.stop, time, answer(&mut self.ftp, first.as_text())).await;
+        let waited =
+            wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, first.as_text())).await;
         self.take(waited, &first.verb())
     }
 
@@ -412,13 +415,31 @@ enum Waited<T> {
     Stopped(Fault),
 }
 
-async fn wait<T>(stop: &Stop, time: Duration, work: impl Future<Output = T>) -> Waited<T> {
+/// Marks a connection as no longer in step when it is dropped: the reply that was waited for may still come.
+struct InFlight<'a>(&'a mut Option<Fault>);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.get_or_insert_with(|| Fault::protocol("a command was left before its reply came"));
+    }
+}
+
+async fn wait<T>(
+    stop: &Stop,
+    broken: &mut Option<Fault>,
+    time: Duration,
+    work: impl Future<Output = T>,
+) -> Waited<T> {
+    let in_flight = InFlight(broken);
     // Unconstrained: with its budget used up, tokio would leave a TLS record unsent for ever.
-    match stop.race(timeout(time, tokio::task::unconstrained(work))).await {
+    let waited = match stop.race(timeout(time, tokio::task::unconstrained(work))).await {
         Ok(Ok(done)) => Waited::Done(done),
         Ok(Err(_)) => Waited::Late(time),
         Err(fault) => Waited::Stopped(fault),
-    }
+    };
+    // It came to its end, whatever that is: the caller judges it.
+    std::mem::forget(in_flight);
+    waited
 }
 
 async fn answer(ftp: &mut ImplAsyncFtpStream<Wire>, text: String) -> Result<Reply, Fault> {

@@ -50,7 +50,7 @@ impl Control {
         if self.link.lock().outstanding == 0 {
             return Ok(None);
         }
-        match wait(&self.stop, time, further(&mut self.ftp)).await {
+        match wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await {
             Waited::Late(_) => Ok(None),
             waited => self.take(waited, "the end of a transfer").map(Some),
         }
@@ -59,7 +59,8 @@ impl Control {
     async fn answers_noop(&mut self, time: Duration) -> bool {
         let mut is_repeated = false;
         let noop = || Command::bare("NOOP").as_text();
-        let mut waited = wait(&self.stop, time, answer(&mut self.ftp, noop())).await;
+        let mut waited =
+            wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop())).await;
         for _ in 0..REPLIES_MAX {
             match self.take(waited, "NOOP") {
                 Ok(reply) if reply.code == 200 => {
@@ -69,10 +70,12 @@ impl Control {
                 // The rest of the transfer was taken for the beginning of a command.
                 Ok(reply) if reply.code == 500 && !is_repeated => {
                     is_repeated = true;
-                    waited = wait(&self.stop, time, answer(&mut self.ftp, noop())).await;
+                    waited =
+                        wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop()))
+                            .await;
                 }
                 Ok(_) if self.broken.is_none() => {
-                    waited = wait(&self.stop, time, further(&mut self.ftp)).await;
+                    waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
                 }
                 _ => return false,
             }

@@ -3,6 +3,7 @@
 mod commands;
 mod data;
 mod gate;
+mod guards;
 mod memory;
 mod proxy;
 mod race;

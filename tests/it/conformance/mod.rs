@@ -5,6 +5,7 @@ mod ends;
 mod errors;
 mod files;
 mod folders;
+mod guards;
 mod names;
 mod rows;
 
