@@ -47,7 +47,7 @@ fn a_wrong_password_or_user() {
         5,
         &[
             "error: 127.0.0.1: the login as `tester` failed: the server said \"530 Login incorrect.\"\n",
-            "hint: check user and password; a password comes from secret(\"NAME\"), --password-file or PORTOLAN_PASSWORD\n",
+            "hint: check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD\n",
         ],
     );
     line(knowing("wrong"), &["ls", &server.url()], &wanted);
@@ -179,7 +179,7 @@ fn a_wrong_path() {
     line(knowing("secret"), &["get", &url("pub/*.csv")], &star);
     let above = told(
         5,
-        &["error: /x/a.csv: there is no folder x on the server; a script's mkdir makes it\n"],
+        &["error: /x/a.csv: there is no folder /x on the server; a script's mkdir makes it\n"],
     );
     line(knowing("secret").file("a.csv", ""), &["put", "a.csv", &url("x/a.csv")], &above);
     let local = told(5, &["error: gone.csv: cannot open: no such file or directory\n"]);
