@@ -55,7 +55,7 @@ fn a_wrong_password_or_user() {
         5,
         &[
             "error: there is no secret `WWW_PASWORD`: set the environment variable WWW_PASWORD, or give a systemd \
-           credential of that name\n  --> script.rhai:1:28\n",
+           credential or a file secrets/WWW_PASWORD (mode 0600) of that name\n  --> script.rhai:1:28\n",
         ],
     );
     script("let options = #{ password: secret(\"WWW_PASWORD\") };", &secret);
