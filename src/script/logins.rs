@@ -3,7 +3,7 @@
 //! A password goes to the host and user that its entry names, and to nobody else: where the entry of a host has none,
 //! or another user, no other entry is looked at.
 
-use std::{io::ErrorKind, path::Path};
+use std::path::Path;
 
 use super::netrc;
 use crate::{
@@ -31,8 +31,9 @@ struct Entry {
 impl Netrc {
     /// Reads `path`, which must be a file that only its owner may read: us, or root.
     pub fn read(path: &Path) -> Outcome<Self> {
-        let text = netrc::read_private(path, NETRC_BYTES_MAX)?
-            .ok_or_else(|| Fault::local("read the logins", path, ErrorKind::NotFound.into()))?;
+        let text = netrc::read_private(path, NETRC_BYTES_MAX)?.ok_or_else(|| {
+            Fault::local("read the logins", path, rustix::io::Errno::NOENT.into())
+        })?;
         Self::parse(&text).map_err(|why| Fault::invalid(why).at(path.to_string_lossy()))
     }
 
