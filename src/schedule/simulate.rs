@@ -1,6 +1,6 @@
 //! The planner on a clock of its own: what it would decide between two moments.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -42,6 +42,8 @@ struct Play {
     running: Vec<Running>,
     /// The end of the run at the same place of `running`.
     ends: Vec<Timestamp>,
+    /// The locks of each job.
+    locks: HashMap<Arc<str>, Vec<String>>,
     run_time: SignedDuration,
     last_run: i64,
 }
@@ -81,7 +83,15 @@ pub fn simulate(
 ) {
     let planner = Planner::new(Arc::clone(jobs), PlannerState::default(), scenario.from);
     let run_time = SignedDuration::try_from(scenario.run_time).unwrap_or(SignedDuration::MAX);
-    let mut play = Play { planner, running: Vec::new(), ends: Vec::new(), run_time, last_run: 0 };
+    let locks = jobs.all.iter().map(|job| (Arc::clone(&job.name), job.locks.clone()));
+    let mut play = Play {
+        planner,
+        running: Vec::new(),
+        ends: Vec::new(),
+        locks: locks.collect(),
+        run_time,
+        last_run: 0,
+    };
     let mut now = scenario.from;
     for (from, to) in scenario.outages() {
         let from = from.max(scenario.from);
@@ -157,13 +167,13 @@ impl Play {
             match decision.action {
                 Action::Start => {
                     self.last_run += 1;
-                    let job = self.planner.jobs().get(&decision.job);
+                    let locks = self.locks.get(&decision.job).cloned().unwrap_or_default();
                     self.running.push(Running {
                         run: RunId(self.last_run),
                         job: Arc::clone(&decision.job),
                         slot: decision.slot,
                         started_at: now,
-                        locks: job.map(|job| job.locks.clone()).unwrap_or_default(),
+                        locks,
                         between_attempts: false,
                         is_ending: false,
                     });

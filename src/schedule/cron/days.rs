@@ -7,6 +7,9 @@ use super::{
     field::{DAY, Text, WEEKDAY},
 };
 
+/// All bits of a week.
+const EVERY_DAY: u8 = 0x7f;
+
 /// The two fields for days.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Days {
@@ -106,6 +109,9 @@ impl Days {
         let all = ((1_u32 << length) - 1) << 1;
         let weekday = u32::try_from(first.weekday().to_sunday_zero_offset()).unwrap_or(0);
         let by_month = self.by_month(length, weekday) & all;
+        if self.is_and && self.of_week == EVERY_DAY {
+            return by_month;
+        }
         let by_week = self.by_week(length, weekday) & all;
         if self.is_and { by_month & by_week } else { by_month | by_week }
     }

@@ -6,7 +6,7 @@
 //! Jumps of more than three hours are changes of the calendar: missing times are dropped, repeated ones come again.
 
 use jiff::{
-    SignedDuration, Span, Timestamp,
+    SignedDuration, Timestamp,
     civil::DateTime,
     tz::{Offset, TimeZone},
 };
@@ -20,6 +20,8 @@ use crate::{
 /// The longest jump of a clock that is a matter of seasons: Troll goes by two hours, nobody by more.
 const SEASON_MAX: SignedDuration = SignedDuration::from_hours(3);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// As if all those years were leap years.
+const SEARCH: SignedDuration = SignedDuration::from_hours(CRON_SEARCH_YEARS * 366 * 24);
 
 /// The slots of a schedule, in order, without end unless none comes within eight years.
 #[derive(Debug, Clone)]
@@ -91,17 +93,19 @@ impl Walk {
 
 /// The moment after which nothing is looked for any more.
 fn horizon(fields: &Fields, after: Timestamp) -> Option<Timestamp> {
-    let utc = TimeZone::UTC;
-    let now = utc.to_datetime(after);
-    let years = Span::new().years(CRON_SEARCH_YEARS).days(1);
-    // Where years are named, the last of them is the end, however far it is.
+    // Where years are named, the last of them is the end, however far it is. Two days more, for the zone.
     let last = match fields.last_year() {
-        Some(year) => DateTime::new(i16::try_from(year).ok()?, 12, 31, 23, 59, 59, 0).ok()?,
-        None => now.checked_add(years).unwrap_or(DateTime::MAX),
+        Some(year) => {
+            let end = DateTime::new(i16::try_from(year).ok()?, 12, 31, 23, 59, 59, 0).ok()?;
+            TimeZone::UTC
+                .to_timestamp(end)
+                .unwrap_or(Timestamp::MAX)
+                .checked_add(SignedDuration::from_hours(48))
+        }
+        None => after.checked_add(SEARCH),
     };
     // The calendar ends with the year 9999.
-    let last = utc.to_timestamp(last).unwrap_or(Timestamp::MAX);
-    Some(last.checked_add(SignedDuration::from_hours(48)).unwrap_or(Timestamp::MAX))
+    Some(last.unwrap_or(Timestamp::MAX))
 }
 
 fn every(after: Timestamp, period_s: i64, phase_s: i64) -> Option<Slot> {
@@ -119,8 +123,9 @@ struct Segment {
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     offset: Offset,
-    before: Option<Offset>,
     next: Option<Offset>,
+    /// The time on the wall that the segment before had reached, if the clock was put back here, and by how much.
+    put_back: Option<(DateTime, SignedDuration)>,
 }
 
 impl Segment {
@@ -130,12 +135,18 @@ impl Segment {
         let start = zone.preceding(after).next().map(|change| change.timestamp());
         let before = start.and_then(|start| start.checked_sub(nanosecond).ok());
         let next = zone.following(at).next();
+        let offset = zone.to_offset(at);
+        let put_back = before.map(|before| zone.to_offset(before)).zip(start);
+        let put_back = put_back.and_then(|(before, start)| {
+            let back = seconds(before) - seconds(offset);
+            (back > SignedDuration::ZERO).then(|| (before.to_datetime(start), back))
+        });
         Self {
             start,
             end: next.as_ref().map(jiff::tz::TimeZoneTransition::timestamp),
-            offset: zone.to_offset(at),
-            before: before.map(|before| zone.to_offset(before)),
+            offset,
             next: next.map(|change| change.offset()),
+            put_back,
         }
     }
 
@@ -147,16 +158,9 @@ impl Segment {
         self.offset.to_datetime(at)
     }
 
-    /// The time on the wall that the segment before had reached, if the clock was put back here, and by how much.
-    fn put_back(&self) -> Option<(DateTime, SignedDuration)> {
-        let (start, before) = (self.start?, self.before?);
-        let back = seconds(before) - seconds(self.offset);
-        (back > SignedDuration::ZERO).then(|| (before.to_datetime(start), back))
-    }
-
     /// The first slot of this segment, or at its end, after the time on the wall `low`.
     fn next(&self, fields: &Fields, mut low: DateTime, horizon: Timestamp) -> Option<Slot> {
-        let put_back = self.put_back().filter(|_| !fields.is_interval);
+        let put_back = self.put_back.filter(|_| !fields.is_interval);
         if let Some((reached, back)) = put_back
             && back <= SEASON_MAX
         {

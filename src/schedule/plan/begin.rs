@@ -1,6 +1,6 @@
 //! Slots that wait: which of them begin now.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -21,29 +21,32 @@ struct Held<'m> {
     begun: Vec<(Arc<Job>, Timestamp)>,
     /// Runs that this step has told to end.
     ending: Vec<super::RunId>,
-    /// When each job last succeeded.
-    successes: Vec<(Arc<str>, Option<Timestamp>)>,
+    /// When the job of each line last succeeded.
+    successes: &'m [Option<Timestamp>],
 }
 
-/// Begins what can begin, the earliest first, and gives up what could not in its time.
-pub(super) fn begin(runner: &Runner, lines: &mut [Line], moment: &Moment<'_>, step: &mut Step) {
+/// Begins what can begin of the lines `busy`, the earliest first, and gives up what could not in its time.
+pub(super) fn begin(
+    runner: &Runner,
+    lines: &mut [Line],
+    busy: &BTreeSet<usize>,
+    successes: &[Option<Timestamp>],
+    moment: &Moment<'_>,
+    step: &mut Step,
+) {
     let first = |line: &Line| {
         line.state.waiting.iter().map(|waiting| (waiting.not_before, waiting.slot.at)).min()
     };
     let mut order: Vec<_> =
-        lines.iter().enumerate().filter_map(|(at, line)| Some((first(line)?, at))).collect();
-    if order.is_empty() {
-        return;
-    }
+        busy.iter().filter_map(|at| Some((first(lines.get(*at)?)?, *at))).collect();
     order.sort_unstable();
-    let success = |line: &Line| (Arc::clone(&line.job.name), line.state.last_success);
     let mut held = Held {
         runner,
         now: moment.now,
         running: moment.running,
         begun: Vec::new(),
         ending: Vec::new(),
-        successes: lines.iter().map(success).collect(),
+        successes,
     };
     for (_, at) in order {
         if let Some(line) = lines.get_mut(at) {
@@ -199,11 +202,11 @@ impl Held<'_> {
             return None;
         }
         let since = waiting.needs_since;
-        let succeeded = |job: &Arc<str>| {
-            let found = self.successes.iter().find(|(name, _)| name == job);
-            found.and_then(|(_, success)| *success).is_some_and(|success| success > since)
+        let succeeded = |place: &usize| {
+            self.successes.get(*place).copied().flatten().is_some_and(|success| success > since)
         };
-        let missing = line.job.after.iter().find(|job| !succeeded(job))?;
+        let mut jobs = line.job.after.iter().zip(&line.after);
+        let (missing, _) = jobs.find(|(_, place)| !succeeded(place))?;
         Some(Reason::Awaits { job: Arc::clone(missing), since })
     }
 

@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Line {
     pub(super) job: Arc<Job>,
     pub(super) state: JobState,
+    /// Which lines of the planner the jobs in `after` are.
+    pub(super) after: Vec<usize>,
     walk: Walk,
     /// The first slot that is not decided.
     pub(super) next: Option<Slot>,
@@ -61,7 +63,8 @@ impl Passed {
 
 impl Line {
     pub(super) fn new(job: Arc<Job>, state: JobState) -> Self {
-        let mut line = Self { walk: Walk::new(state.watermark), job, state, next: None };
+        let mut line =
+            Self { walk: Walk::new(state.watermark), job, state, after: Vec::new(), next: None };
         line.advance();
         line
     }

@@ -1,6 +1,9 @@
 //! The planner: all jobs, and what has been decided for each.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,6 +27,20 @@ use crate::{
 pub struct Planner {
     jobs: Arc<Jobs>,
     lines: Vec<Line>,
+    /// Where in `lines` each job is.
+    places: HashMap<Arc<str>, usize>,
+    /// When each of `lines` has something to decide. Most have not, most of the time, and are not looked at.
+    looks: Vec<Timestamp>,
+    /// The first of them.
+    soonest: Timestamp,
+    /// When the job of each of `lines` last succeeded.
+    successes: Vec<Option<Timestamp>>,
+    /// Those of `lines` that have slots which wait.
+    busy: BTreeSet<usize>,
+    /// Those of `lines` that have no `cron` but come after others.
+    followers: Vec<usize>,
+    /// The moment of the last step.
+    last: Timestamp,
     /// Of jobs that the file has no more.
     others: PlannerState,
     /// Decisions that taking over the state has made, for the next step.
@@ -39,11 +56,31 @@ impl Planner {
             let found = others.jobs.remove(&job.name);
             Line::new(Arc::clone(job), adopt(job, found, now, &mut adopted))
         });
-        let lines = lines.collect();
+        let mut lines: Vec<_> = lines.collect();
         for (name, state) in &mut others.jobs {
             drop_waiting(name, state, &Reason::Removed, &mut adopted);
         }
-        Self { jobs, lines, others, adopted }
+        let places: HashMap<_, _> =
+            (0..).zip(&lines).map(|(at, line)| (Arc::clone(&line.job.name), at)).collect();
+        for line in &mut lines {
+            let place = |job| places.get(job).copied().unwrap_or(usize::MAX);
+            line.after = line.job.after.iter().map(place).collect();
+        }
+        let numbered = || lines.iter().enumerate();
+        let is_follower = |line: &Line| line.job.schedule.is_none() && !line.job.after.is_empty();
+        Self {
+            places,
+            looks: vec![Timestamp::MIN; lines.len()],
+            soonest: Timestamp::MIN,
+            successes: lines.iter().map(|line| line.state.last_success).collect(),
+            busy: (0..lines.len()).collect(),
+            followers: numbered().filter(|(_, line)| is_follower(line)).map(|(at, _)| at).collect(),
+            last: now,
+            jobs,
+            lines,
+            others,
+            adopted,
+        }
     }
 
     /// The same with other jobs, as the file has them now.
@@ -72,54 +109,91 @@ impl Planner {
 
     /// What it remembers of one job.
     pub fn state_of(&self, job: &str) -> Option<&JobState> {
-        let line = self.lines.iter().find(|line| *line.job.name == *job);
-        line.map(|line| &line.state).or_else(|| self.others.jobs.get(job))
+        self.line(job).map(|line| &line.state).or_else(|| self.others.jobs.get(job))
     }
 
     /// The next slot of a job that has not been decided.
     pub fn next_of(&self, job: &str) -> Option<Slot> {
-        self.lines.iter().find(|line| *line.job.name == *job)?.next
+        self.line(job)?.next
+    }
+
+    fn line(&self, job: &str) -> Option<&Line> {
+        self.lines.get(*self.places.get(job)?)
     }
 
     /// A run of `job` has succeeded at `at`. The state has to be stored after it.
     pub fn succeeded(&mut self, job: &str, at: Timestamp) {
-        if let Some(state) = self.state_mut(job) {
-            state.last_success = state.last_success.max(Some(at));
+        let place = self.places.get(job).copied();
+        let state = match place.and_then(|place| self.lines.get_mut(place)) {
+            Some(line) => &mut line.state,
+            None => match self.others.jobs.get_mut(job) {
+                Some(state) => state,
+                None => return,
+            },
+        };
+        state.last_success = state.last_success.max(Some(at));
+        if let Some(success) = place.and_then(|place| self.successes.get_mut(place)) {
+            *success = state.last_success;
         }
     }
 
     /// Pauses `job`, or ends its pause; false if there is no such job. The state has to be stored after it. Slots that
     /// wait are skipped at the next step; after a pause nothing is run for the time of it.
     pub fn pause(&mut self, job: &str, pause: Option<Pause>) -> bool {
-        self.state_mut(job).map(|state| state.paused = pause).is_some()
-    }
-
-    fn state_mut(&mut self, job: &str) -> Option<&mut JobState> {
-        let line = self.lines.iter_mut().find(|line| *line.job.name == *job);
-        line.map(|line| &mut line.state).or_else(|| self.others.jobs.get_mut(job))
+        let Some(place) = self.places.get(job).copied() else {
+            return self.others.jobs.get_mut(job).map(|state| state.paused = pause).is_some();
+        };
+        if let (Some(line), Some(look)) = (self.lines.get_mut(place), self.looks.get_mut(place)) {
+            line.state.paused = pause;
+            // What waits is to be skipped.
+            *look = Timestamp::MIN;
+            self.soonest = Timestamp::MIN;
+        }
+        true
     }
 
     /// Decides what is to be decided at `moment`. A second call with the same moment, and with what the first one began
     /// among what runs, decides nothing.
     pub fn step(&mut self, moment: &Moment<'_>) -> Step {
         let mut step = std::mem::take(&mut self.adopted);
-        for line in &mut self.lines {
-            line.decide(moment.now, &mut step);
+        // A clock that goes back may show that a watermark is far ahead.
+        let is_back = moment.now < self.last;
+        self.last = moment.now;
+        if is_back || self.soonest <= moment.now {
+            let all = self.lines.iter_mut().zip(&mut self.looks).enumerate();
+            for (at, (line, look)) in all.filter(|(_, (_, look))| is_back || **look <= moment.now) {
+                line.decide(moment.now, &mut step);
+                *look = line.next.map_or(Timestamp::MAX, |slot| slot.at);
+                self.busy.insert(at);
+            }
+            self.soonest = self.looks.iter().copied().min().unwrap_or(Timestamp::MAX);
         }
         self.take_requests(moment, &mut step);
         self.follow(moment.now, &mut step);
-        begin(&self.jobs.runner, &mut self.lines, moment, &mut step);
+        self.begin(moment, &mut step);
         step.changed.sort();
         step.changed.dedup();
-        step.wake = self.lines.iter().filter_map(|line| line.wake(moment.now)).min();
+        let waits = self.busy.iter().filter_map(|at| self.lines.get(*at)?.wake(moment.now));
+        let soonest = Some(self.soonest).filter(|soonest| *soonest < Timestamp::MAX);
+        step.wake = waits.chain(soonest).min();
         step
+    }
+
+    /// Begins what can begin of the slots that wait.
+    fn begin(&mut self, moment: &Moment<'_>, step: &mut Step) {
+        let lines = &self.lines;
+        self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));
+        begin(&self.jobs.runner, &mut self.lines, &self.busy, &self.successes, moment, step);
+        let lines = &self.lines;
+        self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));
     }
 
     /// Takes in what has been asked for.
     fn take_requests(&mut self, moment: &Moment<'_>, step: &mut Step) {
         for request in moment.requests {
-            let line = self.lines.iter_mut().find(|line| line.job.name == request.job);
-            let Some(line) = line else { continue };
+            let Some(at) = self.places.get(&request.job).copied() else { continue };
+            let Some(line) = self.lines.get_mut(at) else { continue };
+            self.busy.insert(at);
             let slot = Slot { id: SlotId::Asked(request.at), at: request.at, moved_from: None };
             if line.state.waiting.iter().any(|waiting| waiting.slot.id == slot.id) {
                 continue;
@@ -142,11 +216,8 @@ impl Planner {
 
     /// Finds jobs without `cron` whose jobs before them have all succeeded since their last run.
     fn follow(&mut self, now: Timestamp, step: &mut Step) {
-        for index in 0..self.lines.len() {
+        for index in self.followers.clone() {
             let Some(line) = self.lines.get(index) else { continue };
-            if line.job.schedule.is_some() || line.job.after.is_empty() {
-                continue;
-            }
             let ends = line.job.after.iter().map(|job| self.state_of(job)?.last_success);
             let Some(ends) = ends.collect::<Option<Vec<_>>>() else { continue };
             let (Some(first), Some(last)) = (ends.iter().min(), ends.iter().max()) else {
@@ -157,6 +228,7 @@ impl Planner {
                 && first > line.state.watermark
             {
                 line.follow(last, now, step);
+                self.busy.insert(index);
             }
         }
     }
