@@ -94,7 +94,7 @@ pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json
         return report::fault(&fault);
     }
     if json {
-        report::output(&done.json());
+        report::output(&(done.json() + "\n"));
     }
     exit::DONE
 }

@@ -215,7 +215,7 @@ fn work(
         return report::fault(&fault);
     }
     if json {
-        report::output(&done.json());
+        report::output(&(done.json() + "\n"));
     } else {
         let is_dry = !matches!(doing, Doing::Mirror { dry_run: false } | Doing::Apply { .. });
         let plan = if is_dry { done.plan.as_slice() } else { &[] };

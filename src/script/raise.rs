@@ -147,6 +147,10 @@ fn words(mut error: EvalAltResult) -> String {
     plain(&error.set_position(Position::NONE).to_string())
 }
 
+/// What the engine calls a data race: `site.names("/").filter(|name| site.exists(name))` holds `site` all the while.
+const ENTANGLED: &str = "a closure uses the value that the same line is still asking: keep the answer first, as in \
+     `let names = site.names(\"/\");`, and go on with that, `names.filter(…)`";
+
 /// The engine's words as people say them.
 fn plain(text: &str) -> String {
     let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
@@ -154,6 +158,9 @@ fn plain(text: &str) -> String {
         let signature = signature.replace("&str | ImmutableString | String", "string");
         let (name, types) = signature.split_once(' ').unwrap_or((&signature, "()"));
         return format!("there is no function `{name}{types}`");
+    }
+    if text.starts_with("Data race detected") {
+        return ENTANGLED.into();
     }
     if let Some((property, kind)) = text
         .strip_prefix("Unknown property '")

@@ -431,3 +431,17 @@ fn functions_that_are_called_otherwise() {
     );
     line(Portolan::new(), &["run", "gone.rhai", "--dry-run"], &flags);
 }
+
+#[test]
+fn a_closure_that_uses_the_session_which_the_line_is_still_asking() {
+    let script = |text: &str| {
+        let text = format!("let site = ftp::connect(\"ftpes://h\");\n{text}");
+        let program = Portolan::new().file("tree/a", "x").file("script.rhai", text);
+        program.args(["rehearse", "--tree", "tree", "script.rhai"]).run().any_stderr()
+    };
+    let entangled = "print(site.names(\"/\").filter(|name| site.exists(`/${name}`)));";
+    script(entangled).fails_with(3).stderr_has("keep the answer first, as in `let names = ");
+    let kept =
+        "let names = site.names(\"/\"); print(names.filter(|name| site.exists(`/${name}`)));";
+    script(kept).stdout("[\"a\"]\n");
+}

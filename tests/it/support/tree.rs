@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
+    io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -156,26 +157,31 @@ pub(crate) struct Manifest(pub(crate) BTreeMap<PathBuf, Entry>);
 impl Manifest {
     /// Reads a tree. A folder that is not there is an empty one.
     pub(crate) fn of(folder: &Path) -> Self {
-        let mut manifest = Self::default();
-        if folder.exists() {
-            manifest.read(folder, Path::new(""));
-        }
-        manifest
+        Self::at_rest(folder).unwrap()
     }
 
-    fn read(&mut self, top: &Path, below: &Path) {
-        for entry in fs::read_dir(top.join(below)).unwrap() {
-            let entry = entry.unwrap();
+    /// The same of a tree in which somebody else still works; fails where something vanishes meanwhile.
+    pub(crate) fn at_rest(folder: &Path) -> io::Result<Self> {
+        let mut manifest = Self::default();
+        if folder.exists() {
+            manifest.read(folder, Path::new(""))?;
+        }
+        Ok(manifest)
+    }
+
+    fn read(&mut self, top: &Path, below: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(top.join(below))? {
+            let entry = entry?;
             let path = below.join(entry.file_name());
-            let kind = entry.file_type().unwrap();
+            let kind = entry.file_type()?;
             let found = if kind.is_dir() {
-                self.read(top, &path);
+                self.read(top, &path)?;
                 Entry::Folder
             } else if kind.is_symlink() {
-                Entry::Link { target: fs::read_link(entry.path()).unwrap() }
+                Entry::Link { target: fs::read_link(entry.path())? }
             } else {
-                let bytes = fs::read(entry.path()).unwrap();
-                let modified = entry.metadata().unwrap().modified().unwrap();
+                let bytes = fs::read(entry.path())?;
+                let modified = entry.metadata()?.modified()?;
                 Entry::File {
                     size: bytes.len() as u64,
                     sha256: hex(&Sha256::digest(&bytes)),
@@ -184,6 +190,7 @@ impl Manifest {
             };
             self.0.insert(path, found);
         }
+        Ok(())
     }
 
     /// The same without times, for a way that does not carry them.
