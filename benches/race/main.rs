@@ -118,7 +118,7 @@ fn cell(
             let Bench { here, there, .. } = &bench;
             let job = Job { item, sessions, here, there, home: &home };
             let Some(mut command) = peer.command(&net, &job) else { continue };
-            command.stdin(Stdio::null()).stdout(Stdio::null());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             costs.push(measure(&mut command));
             bench.check(peer.name());
         }
