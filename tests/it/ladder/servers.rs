@@ -104,8 +104,15 @@ fn without_a_way_back(kind: Kind) {
             space
                 .sh("ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.1/24 dev eth0");
             space.sh("ip link set eth0 up; ip link set eth1 up");
+            // No other connection may come from or go to the ports that are closed.
+            space.sh("echo 20000 40000 >/proc/sys/net/ipv4/ip_local_port_range");
             space.within(|| {
-                let options = Options { tls, require_tls: tls != Tls::Off, ..Options::default() };
+                let options = Options {
+                    tls,
+                    require_tls: tls != Tls::Off,
+                    passive_ports: Some(40_001..=45_000),
+                    ..Options::default()
+                };
                 let Some(server) = RealServer::start(kind, &options) else { return };
                 let what = format!("{} {tls:?} {verdict}", kind.program());
                 // One of the two is enough for each: they differ in what is written, not in how it gets there.
