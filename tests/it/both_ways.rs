@@ -17,6 +17,7 @@ let down = site.mirror_down("/tree", "copy", #{ parallel: 2 });
 let up = site.mirror_up("copy", "/again", #{ parallel: 2 });
 let again = site.plan_up("copy", "/again");
 for step in again.steps { log::error(step); }
+for attempt in site.attempts { if !attempt.worked { log::error(`${attempt}`); } }
 print(`${down.failed} ${up.failed} ${again.transfers} ${site.mode} ${site.route}`);
 site.close();
 "#;

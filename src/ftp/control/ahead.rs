@@ -96,9 +96,10 @@ impl Control {
         }
     }
 
-    /// The port that EPSV has named ahead.
+    /// The port that EPSV has named ahead, if nothing is connected to it yet. A second connection would be of no use:
+    /// the server takes the first, and where that is closed by then vsftpd ends the session (3.0.3, measured).
     pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
-        let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV")?;
+        let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV" && ahead.tcp.is_none())?;
         let at = ahead.at;
         let reply = self.answer_to(ahead, time).await.ok()?;
         let port = reply.extended_passive_port();
