@@ -127,6 +127,8 @@ pub const ASIDE_FILES_MAX: usize = 14;
 pub const ASIDE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// See [`ASIDE_BYTES_MAX`]: nobody shall wait longer to see a file that has arrived.
 pub const ASIDE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Files that the words about a staged mirror that broke off name; the report has them all.
+pub const PLACED_NAMED_MAX: usize = 20;
 
 /// Steps of one script. An endless loop ends in a few seconds.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;

@@ -34,9 +34,9 @@ const NAME_TRIES: usize = 4;
 /// dropped without it, nothing is left.
 #[derive(Debug)]
 pub struct Landing {
-    folder: OwnedFd,
+    pub(super) folder: OwnedFd,
     name: OsString,
-    temporary: String,
+    pub(super) temporary: String,
     pub(super) file: File,
     pub(super) bytes: u64,
     /// How many of them an earlier try has left.
@@ -81,6 +81,18 @@ impl Landing {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Make)?;
         Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), lasting)
+    }
+
+    /// Begins a file under a temporary name in the folder `home` below `root`. Its own name may be anywhere below it, and
+    /// is given by [`hold`](Self::hold).
+    pub fn begin_apart(
+        root: &Root,
+        home: impl AsRef<Path>,
+        lasting: Option<&str>,
+    ) -> Outcome<Self> {
+        let home = home.as_ref();
+        // Nothing has the empty name, so nothing stands in the way.
+        Self::in_folder_as(root.folder(home)?, OsStr::new(""), root.path().join(home), lasting)
     }
 
     fn in_folder_as(
@@ -179,7 +191,11 @@ impl Landing {
     }
 
     /// Gives the temporary file the looks of the final one.
-    fn dress(&self, before: Option<&Stat>, modified: Option<Timestamp>) -> rustix::io::Result<()> {
+    pub(super) fn dress(
+        &self,
+        before: Option<&Stat>,
+        modified: Option<Timestamp>,
+    ) -> rustix::io::Result<()> {
         let mode = match before {
             Some(before) => self.inherit(before)?,
             None => self.mode & !umask(),
@@ -226,7 +242,11 @@ impl Drop for Landing {
 
 /// The regular file that stands under `name` now. A folder or device, or a link to one, is not to be written over:
 /// whoever gives `/dev/null` as a target does not want a file there.
-fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Outcome<Option<Stat>> {
+pub(super) fn standing(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    shown: &Path,
+) -> Outcome<Option<Stat>> {
     let look = |flags| match fs::statat(folder, name, flags) {
         Ok(status) => Ok(Some(status)),
         Err(Errno::NOENT) => Ok(None),

@@ -10,6 +10,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
+mod held;
 mod landing;
 mod part;
 pub mod paths;
@@ -22,6 +23,7 @@ mod walk;
 #[cfg(test)]
 mod hostile;
 
+pub use held::Held;
 pub use landing::{Landing, temporary_name};
 pub use part::temporary_name_of;
 pub use reading::Reading;

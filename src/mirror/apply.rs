@@ -11,25 +11,26 @@ use std::{
 use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
-    hashed::Hashed,
     ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     rules::Rules,
     scan::place,
+    sending::{completed, put_in_place},
+    staged,
     trash::Trash,
     tree::{above, depth},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    fault::{Fault, Kind, Outcome},
     files::{Landing, Reading, Root},
     ftp::{
         base::Pair,
         pace::Pace,
         session::Session,
-        transfer::{Aside, Known, Moved, utc},
+        transfer::{Known, Moved, utc},
     },
-    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
+    limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{Event, Verb, visible::visible},
 };
 
@@ -77,18 +78,32 @@ async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) 
     if !plan.is_empty() {
         let root = open(&plan.heading)?;
         let trash = Trash::of(&plan.heading, &plan.rules)?;
-        let tools = Tools { root, plan, trash, keeps_pairs: run.ledger.is_kept() };
-        for wave in waves(&plan.steps) {
-            run.take(wave, crew);
-            // What a session that the server threw out gave back is left to the others.
-            while !run.waiting.is_empty() {
-                run.keep_state(crew).await?;
-                crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
-                    tools.turn(session, step, feed).await
-                })
-                .await?;
-            }
+        let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
+        if plan.rules.staged {
+            return staged::run(crew, plan, run, &tools).await;
         }
+        for wave in waves(&plan.steps) {
+            do_wave(crew, wave, run, &tools).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Does the steps of one wave.
+pub(super) async fn do_wave<'p>(
+    crew: &mut Crew<'_>,
+    wave: &'p [Step],
+    run: &mut Run<'p, '_>,
+    tools: &Tools<'p>,
+) -> Outcome<()> {
+    run.take(wave, crew);
+    // What a session that the server threw out gave back is left to the others.
+    while !run.waiting.is_empty() {
+        run.keep_state(crew).await?;
+        crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+            tools.turn(session, step, feed).await
+        })
+        .await?;
     }
     Ok(())
 }
@@ -103,7 +118,7 @@ fn open(heading: &Heading) -> Outcome<Root> {
 }
 
 /// Steps that may be done in any order among themselves: folders of one depth, or all files next to each other.
-fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let rank = |step: &Step| match step.act {
         Act::MakeFolder => (0, depth(&step.path)),
         Act::Put(_) | Act::Get(_) => (1, 0),
@@ -114,21 +129,26 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 }
 
 /// What a step is done with.
-struct Tools<'p> {
-    root: Root,
-    plan: &'p Plan,
+pub(super) struct Tools<'p> {
+    pub(super) root: Root,
+    pub(super) plan: &'p Plan,
     trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
-    keeps_pairs: bool,
+    pub(super) keeps_pairs: bool,
+    /// Folders in which nothing can wait, since they are still to be made.
+    unmade: BTreeSet<&'p [u8]>,
 }
 
 /// What a step led to: a transfer, and what both sides of the file are now.
-type Found = Option<(Moved, Option<Pair>)>;
-
-/// A file under its temporary name on the server, and what is known of it here.
-type Sent = (Aside, Option<Pair>);
+pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 impl<'p> Tools<'p> {
+    fn new(root: Root, plan: &'p Plan, trash: Option<Trash>, keeps_pairs: bool) -> Self {
+        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
+        let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
+        Self { root, plan, trash, keeps_pairs, unmade }
+    }
+
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
     async fn turn<'l>(
         &self,
@@ -141,50 +161,14 @@ impl<'p> Tools<'p> {
             session.go_on(feed.goes_on());
             return vec![(step, self.act(session, step).await)];
         }
-        let started = Instant::now();
-        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let (mut next, mut failed) = (Some(step), None);
-        while let Some(step) = next {
-            session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
-            match self.put_aside(session, step).await {
-                Ok(file) => {
-                    steps.push(step);
-                    sent.push(file);
-                }
-                Err(fault) => {
-                    failed = Some((step, Err(fault)));
-                    break;
-                }
-            }
-            bytes += step.size.unwrap_or(0);
-            let is_enough = sent.len() >= ASIDE_FILES_MAX
-                || bytes >= ASIDE_BYTES_MAX
-                || started.elapsed() >= ASIDE_TIME_MAX;
-            next = if is_enough { None } else { feed.next() };
-        }
+        let (steps, sent, failed) = self.gather(session, step, &feed).await;
+        let failed = failed.map(|(step, fault)| (step, Err(fault)));
         steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
     }
 
-    /// Sends a file to a temporary name on the server.
-    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let mut reading = Reading::open_in(&self.root, here)?;
-        let (size, modified) = (reading.size(), reading.modified());
-        let time = self.plan.rules.preserve_times.then_some(modified);
-        if !self.keeps_pairs {
-            return Ok((session.put_aside(&mut reading, size, time, &there).await?, None));
-        }
-        let mut source = Hashed::new(reading);
-        let file = session.put_aside(&mut source, size, time, &there).await?;
-        let pair = Pair {
-            hash: Some(source.hash()),
-            local_size: size,
-            local_us: Some(modified.as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        };
-        Ok((file, Some(pair)))
+    /// The folder in which the file `path` waits for its name: its own, or the nearest that is there.
+    pub(super) fn home<'s>(&self, path: &'s [u8]) -> &'s [u8] {
+        above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
     /// Sends what is lacking of a file on the server.
@@ -243,7 +227,7 @@ impl<'p> Tools<'p> {
     }
 
     /// What both sides of a file are that was fetched; nothing where it is gone again.
-    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
+    pub(super) fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
         let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
         Some(Pair {
             hash: None,
@@ -253,22 +237,6 @@ impl<'p> Tools<'p> {
             remote_time: step.modified,
         })
     }
-}
-
-/// Gives files that were sent their final names, and says what both sides of each are now.
-async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
-    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
-    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
-    let found = placed.map(|(moved, pair)| {
-        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    });
-    found.collect()
-}
-
-/// What is known of a file here, with what the server has of it now.
-fn completed(pair: Pair, moved: &Moved) -> Pair {
-    let remote_size = moved.verified.then_some(pair.local_size);
-    Pair { remote_size, remote_time: moved.modified, ..pair }
 }
 
 /// A path of this machine as shown to people.
@@ -291,8 +259,8 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 }
 
 /// A plan on its way.
-struct Run<'p, 'l> {
-    report: Report,
+pub(super) struct Run<'p, 'l> {
+    pub(super) report: Report,
     direction: Direction,
     ledger: &'l mut Ledger,
     rules: &'p Rules,
@@ -367,7 +335,7 @@ impl<'p, 'l> Run<'p, 'l> {
         true
     }
 
-    fn fail(&mut self, step: &'p Step, fault: Fault) {
+    pub(super) fn fail(&mut self, step: &'p Step, fault: Fault) {
         if step.act == Act::MakeFolder {
             self.blocked.insert(&step.path);
         }
@@ -426,10 +394,7 @@ impl<'p> Work for Run<'p, '_> {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
                 if !moved.verified && self.rules.wants_proof() {
-                    let message =
-                        "the server tells no size: whether all of it arrived cannot be seen";
-                    let fault = Fault::new(Kind::Unsupported, Side::Server, message);
-                    self.report.fail(fault.at(visible(&step.path)));
+                    self.report.fail(staged::unproven().at(visible(&step.path)));
                 }
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,

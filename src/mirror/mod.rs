@@ -11,6 +11,7 @@
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
+//! staged   all files first, and then all names          sending  uploads in company
 //! ```
 //!
 //! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
@@ -34,7 +35,9 @@ pub mod report;
 mod rules;
 mod saved;
 mod scan;
+mod sending;
 mod size;
+mod staged;
 mod three;
 mod trash;
 mod tree;

@@ -127,9 +127,19 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// The steps, a line each.
+    /// The steps, a line each, in the order in which they are done.
     pub fn lines(&self) -> Vec<String> {
-        self.steps.iter().map(ToString::to_string).collect()
+        if !self.rules.staged || self.counts.transfers == 0 {
+            return self.steps.iter().map(ToString::to_string).collect();
+        }
+        let is_transfer = |step: &&Step| matches!(step.act, Act::Put(_) | Act::Get(_));
+        let (files, others): (Vec<_>, Vec<_>) = self.steps.iter().partition(is_transfer);
+        let before = others.iter().take_while(|step| !step.act.is_delete()).count();
+        let (before, after) = others.split_at_checked(before).unwrap_or((&others, &[]));
+        let count = files.len();
+        let names = format!("rename  {count} {}  (when all have arrived)", files_word(count));
+        let lines = |steps: &[&Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
+        [lines(&files), lines(before), vec![names], lines(after)].concat()
     }
 
     /// The report of a run that has done nothing of it yet.
@@ -163,6 +173,10 @@ impl Act {
     }
 }
 
+const fn files_word(count: usize) -> &'static str {
+    if count == 1 { "file" } else { "files" }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
@@ -181,8 +195,8 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            writeln!(f, "{step}")?;
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         let Counts { transfers, bytes, deletes, unchanged, skipped, .. } = self.counts;
         let bytes = size_text(bytes);

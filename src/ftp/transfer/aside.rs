@@ -37,9 +37,10 @@ pub struct Aside {
 }
 
 /// What the server says of a file under its temporary name.
-struct Seen {
+#[derive(Debug)]
+pub(super) struct Seen {
     /// Whether it said that all bytes are there; else it said nothing of them.
-    is_whole: bool,
+    pub(super) is_whole: bool,
     /// Its time there.
     modified: Option<Modified>,
 }
@@ -53,14 +54,28 @@ impl Session {
         modified: Option<Timestamp>,
         remote: &RemotePath,
     ) -> Outcome<Aside> {
+        let folder = self.absolute(remote)?.parent();
+        self.put_aside_in(source, size, modified, remote, &folder).await
+    }
+
+    /// The same with the temporary name in `folder`, where that of `remote` is still to be made.
+    pub async fn put_aside_in(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+        folder: &RemotePath,
+    ) -> Outcome<Aside> {
         let remote = self.absolute(remote)?;
-        let mut temporary = beside(&remote)?;
+        let folder = self.absolute(folder)?;
+        let mut temporary = folder.join(temporary_name().as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {
                 self.sweep(&[&temporary]).await;
-                temporary = beside(&remote)?;
+                temporary = folder.join(temporary_name().as_bytes())?;
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id).await;
             }
@@ -84,13 +99,10 @@ impl Session {
     /// Gives each of `files` its final name if all of it has arrived; else nothing of it is left. What became of
     /// each, in their order.
     pub async fn put_in_place(&mut self, files: Vec<Aside>) -> Vec<Outcome<Moved>> {
-        let mut results = self.verify(&files).await;
+        let questions = files.iter().map(|file| self.questions(file)).collect();
+        let mut results = self.verify(&files, questions).await;
         self.rename_good(&files, &mut results).await;
-        let lost = files.iter().zip(&results).filter(|(_, result)| result.is_err());
-        let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
-        if !lost.is_empty() {
-            self.sweep(&lost).await;
-        }
+        self.sweep_lost(&files, &results).await;
         let ended = files.into_iter().zip(results).map(|(file, result)| {
             let Aside { id, started, remote, size, .. } = file;
             let modified = result.as_ref().map_or(None, |seen| seen.modified);
@@ -101,9 +113,22 @@ impl Session {
         ended.collect()
     }
 
-    /// Whether the server has all bytes of each file under its temporary name; sets the times as well.
-    async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<Seen>> {
-        let questions = files.iter().map(|file| self.questions(file)).collect::<Outcome<Vec<_>>>();
+    /// Removes what could not be found good.
+    pub(super) async fn sweep_lost<T>(&mut self, files: &[Aside], results: &[Outcome<T>]) {
+        let lost = files.iter().zip(results).filter(|(_, result)| result.is_err());
+        let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
+        if !lost.is_empty() {
+            self.sweep(&lost).await;
+        }
+    }
+
+    /// Whether the server has all bytes of each file under its temporary name, by its answers to `questions`, of which
+    /// the first of each file is for the size.
+    pub(super) async fn verify(
+        &mut self,
+        files: &[Aside],
+        questions: Outcome<Vec<Vec<Command>>>,
+    ) -> Vec<Outcome<Seen>> {
         let asked = match &questions {
             Ok(questions) => self.ask_groups(questions, true).await,
             Err(fault) => vec![Err(fault.clone()); files.len()],
@@ -129,9 +154,7 @@ impl Session {
     }
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
-        let time = replies.last().filter(|reply| reply.code == 213);
-        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
-        let modified = time.map(|(time, precision)| Modified::Utc(time, precision));
+        let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(modified);
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -169,13 +192,13 @@ impl Session {
     }
 
     /// The careful way for a file that could not be renamed like the others.
-    async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
+    pub(super) async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
         self.rename_over(&file.temporary, &file.remote).await?;
         self.see_name(&file.remote).await
     }
 
     /// What became of a file whose rename had no answer because of `fault`: under the one name or the other it is.
-    async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
+    pub(super) async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
         if fault.kind == Kind::Interrupted {
             return Err(fault);
         }
@@ -191,7 +214,7 @@ impl Session {
 
     /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
     /// connection breaks, only those have no answers whose packet it was; what may be asked twice then is.
-    async fn ask_groups(
+    pub(super) async fn ask_groups(
         &mut self,
         groups: &[Vec<Command>],
         twice: bool,
@@ -225,7 +248,8 @@ impl Session {
     }
 }
 
-/// A temporary name in the folder of `remote`.
-fn beside(remote: &RemotePath) -> Outcome<RemotePath> {
-    remote.parent().join(temporary_name().as_bytes())
+/// The time in a reply to MDTM.
+pub(super) fn modified(reply: &Reply) -> Option<Modified> {
+    let time = parse_time_val(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
+    Some(Modified::Utc(time.0, time.1))
 }

@@ -1,6 +1,7 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod staged;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
