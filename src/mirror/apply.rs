@@ -8,10 +8,12 @@ use std::{
     time::Instant,
 };
 
+use jiff::Timestamp;
+
 use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
-    hashed::Hashed,
+    hashed::{Hashed, hash_of},
     ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
@@ -24,12 +26,14 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading, Root},
     ftp::{
-        base::Pair,
+        base::{Hash, Pair},
         pace::Pace,
         session::Session,
         transfer::{Aside, Known, Moved, utc},
     },
-    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
+    limits::{
+        ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES, MIRROR_FAILURES_IN_A_ROW_MAX,
+    },
     observe::{Event, Verb, visible::visible},
 };
 
@@ -192,15 +196,16 @@ impl<'p> Tools<'p> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let reading = Reading::open_in(&self.root, here)?;
+        let (local_size, modified) = (reading.size(), reading.modified());
+        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
+        let hash = self.read_back(session, &step.path).await?;
         let pair = self.keeps_pairs.then(|| Pair {
-            // Not all of it has passed through our hands.
-            hash: None,
-            local_size: reading.size(),
-            local_us: Some(reading.modified().as_microsecond()),
+            hash,
+            local_size,
+            local_us: Some(modified.as_microsecond()),
             remote_size: None,
             remote_time: None,
         });
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
         Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
     }
 
@@ -208,15 +213,53 @@ impl<'p> Tools<'p> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let keeps_times = self.plan.rules.preserve_times;
-        let moved = if self.plan.rules.resume {
+        if self.plan.rules.resume {
             let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-            session.download_on(&there, begin, keeps_times).await?
+            let moved = session.download_on(&there, begin, keeps_times).await?;
+            let hash = self.read_back(session, &step.path).await?;
+            // Nothing where it is gone again.
+            let found = self.root.metadata(here).ok();
+            let pair = found.map(|found| self.pair(step, hash, found.size, found.modified));
+            return Ok(Some((moved, pair.flatten())));
+        }
+        let mut landing = Landing::begin_in(&self.root, here)?;
+        let known = Known { size: step.size, modified: utc(step.modified) };
+        let known = session.known(&there, known).await?;
+        let (moved, hash) = if self.keeps_pairs {
+            let mut hashed = Hashed::new(&mut landing);
+            let moved = session.read_through(&there, &mut hashed, known.size).await?;
+            (moved, Some(hashed.hash()))
         } else {
-            let landing = Landing::begin_in(&self.root, here)?;
-            let known = Known { size: step.size, modified: utc(step.modified) };
-            session.download(&there, landing, known, keeps_times).await?
+            (session.read_through(&there, &mut landing, known.size).await?, None)
         };
-        Ok(Some((moved, self.pair_here(step, here))))
+        let size = landing.bytes();
+        let modified = landing.commit(known.modified.filter(|_| keeps_times))?;
+        Ok(Some((moved, self.pair(step, hash, size, modified))))
+    }
+
+    /// What both sides of a file are that was fetched.
+    fn pair(&self, step: &Step, hash: Option<Hash>, size: u64, time: Timestamp) -> Option<Pair> {
+        self.keeps_pairs.then(|| Pair {
+            hash,
+            local_size: size,
+            local_us: Some(time.as_microsecond()),
+            remote_size: step.size,
+            remote_time: step.modified,
+        })
+    }
+
+    /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
+    /// thread that the sessions share.
+    async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
+        if !self.keeps_pairs {
+            return Ok(None);
+        }
+        let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
+        let stop = session.context().stop.clone();
+        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
+        tokio::task::spawn_blocking(read).await.map_err(|error| {
+            Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
+        })?
     }
 
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
@@ -240,18 +283,6 @@ impl<'p> Tools<'p> {
         let path = if is_up { there.to_string() } else { self.root.path().join(here).shown() };
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
-    }
-
-    /// What both sides of a file are that was fetched; nothing where it is gone again.
-    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
-        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
-        Some(Pair {
-            hash: None,
-            local_size: found.size,
-            local_us: Some(found.modified.as_microsecond()),
-            remote_size: step.size,
-            remote_time: step.modified,
-        })
     }
 }
 
