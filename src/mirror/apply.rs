@@ -8,12 +8,10 @@ use std::{
     time::Instant,
 };
 
-use jiff::Timestamp;
-
 use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
-    hashed::{Hashed, hash_of},
+    hashed::Hashed,
     ledger::Ledger,
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
@@ -24,16 +22,14 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, Root},
+    files::{Reading, Root},
     ftp::{
-        base::{Hash, Pair},
+        base::Pair,
         pace::Pace,
         session::Session,
-        transfer::{Aside, Known, Moved, utc},
+        transfer::{Aside, Moved},
     },
-    limits::{
-        ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES, MIRROR_FAILURES_IN_A_ROW_MAX,
-    },
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
     observe::{Event, Verb, visible::visible},
 };
 
@@ -118,16 +114,16 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 }
 
 /// What a step is done with.
-struct Tools<'p> {
-    root: Root,
-    plan: &'p Plan,
+pub(super) struct Tools<'p> {
+    pub(super) root: Root,
+    pub(super) plan: &'p Plan,
     trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
-    keeps_pairs: bool,
+    pub(super) keeps_pairs: bool,
 }
 
 /// What a step led to: a transfer, and what both sides of the file are now.
-type Found = Option<(Moved, Option<Pair>)>;
+pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 /// A file under its temporary name on the server, and what is known of it here.
 type Sent = (Aside, Option<Pair>);
@@ -191,77 +187,6 @@ impl<'p> Tools<'p> {
         Ok((file, Some(pair)))
     }
 
-    /// Sends what is lacking of a file on the server.
-    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let reading = Reading::open_in(&self.root, here)?;
-        let (local_size, modified) = (reading.size(), reading.modified());
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
-        let hash = self.read_back(session, &step.path).await?;
-        let pair = self.keeps_pairs.then(|| Pair {
-            hash,
-            local_size,
-            local_us: Some(modified.as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        });
-        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    }
-
-    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let keeps_times = self.plan.rules.preserve_times;
-        if self.plan.rules.resume {
-            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-            let moved = session.download_on(&there, begin, keeps_times).await?;
-            let hash = self.read_back(session, &step.path).await?;
-            // Nothing where it is gone again.
-            let found = self.root.metadata(here).ok();
-            let pair = found.map(|found| self.pair(step, hash, found.size, found.modified));
-            return Ok(Some((moved, pair.flatten())));
-        }
-        let mut landing = Landing::begin_in(&self.root, here)?;
-        let known = Known { size: step.size, modified: utc(step.modified) };
-        let known = session.known(&there, known).await?;
-        let (moved, hash) = if self.keeps_pairs {
-            let mut hashed = Hashed::new(&mut landing);
-            let moved = session.read_through(&there, &mut hashed, known.size).await?;
-            (moved, Some(hashed.hash()))
-        } else {
-            (session.read_through(&there, &mut landing, known.size).await?, None)
-        };
-        let size = landing.bytes();
-        let modified = landing.commit(known.modified.filter(|_| keeps_times))?;
-        Ok(Some((moved, self.pair(step, hash, size, modified))))
-    }
-
-    /// What both sides of a file are that was fetched.
-    fn pair(&self, step: &Step, hash: Option<Hash>, size: u64, time: Timestamp) -> Option<Pair> {
-        self.keeps_pairs.then(|| Pair {
-            hash,
-            local_size: size,
-            local_us: Some(time.as_microsecond()),
-            remote_size: step.size,
-            remote_time: step.modified,
-        })
-    }
-
-    /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
-    /// thread that the sessions share.
-    async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
-        if !self.keeps_pairs {
-            return Ok(None);
-        }
-        let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
-        let stop = session.context().stop.clone();
-        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
-        tokio::task::spawn_blocking(read).await.map_err(|error| {
-            Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
-        })?
-    }
-
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -297,7 +222,7 @@ async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Fou
 }
 
 /// What is known of a file here, with what the server has of it now.
-fn completed(pair: Pair, moved: &Moved) -> Pair {
+pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
     let remote_size = moved.verified.then_some(pair.local_size);
     Pair { remote_size, remote_time: moved.modified, ..pair }
 }
