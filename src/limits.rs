@@ -191,6 +191,10 @@ pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Mirrors of which the files are remembered; the one not seen for longest gives way.
 pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Marks of mirrors that are kept, each a file of 16 bytes.
+pub const MARKS_KEPT_MAX: usize = 1_000;
+/// How old a temporary file must be by its name to belong to no live run of another machine: no file takes so long.
+pub const PART_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
 pub const MIRROR_NOTE_FILES: usize = 256;
 /// Time after which a mirror writes its state to the server while it works.

@@ -14,6 +14,7 @@ use rustix::{
 use super::{
     landing::{Landing, standing},
     root::{Missing, Root, fault},
+    status,
 };
 use crate::fault::{Fault, Kind, Outcome, Side};
 
@@ -29,6 +30,10 @@ pub struct Held {
     identity: (u64, u64),
     /// Its own name.
     target: PathBuf,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The time that it has.
+    pub modified: Timestamp,
 }
 
 impl Landing {
@@ -54,7 +59,8 @@ impl Landing {
         let found = fs::fstat(&self.file).map_err(|error| fault("look at it", &shown, error))?;
         self.landed = true;
         let temporary = self.temporary.clone();
-        Ok(Held { home, temporary, identity: (found.st_dev, found.st_ino), target })
+        let (identity, bytes) = ((found.st_dev, found.st_ino), self.bytes);
+        Ok(Held { home, temporary, identity, target, bytes, modified: status::modified(&found) })
     }
 }
 

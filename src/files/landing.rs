@@ -3,7 +3,6 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    hash::{BuildHasher, Hasher, RandomState},
     io::{Seek, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -21,6 +20,7 @@ use rustix::{
 
 use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    mark::{Mark, chance},
     part::Part,
     root::{Missing, Root, fault, open_folder, regular},
     status::{self, LocalKind},
@@ -64,7 +64,7 @@ impl Landing {
         };
         let above = target.parent().unwrap_or(Path::new("."));
         let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
-        Self::in_folder_as(folder, name, target.to_owned(), lasting)
+        Self::in_folder_as(folder, name, target.to_owned(), (lasting, None))
     }
 
     /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
@@ -80,7 +80,8 @@ impl Landing {
     ) -> Outcome<Self> {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Make)?;
-        Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), lasting)
+        let names = (lasting, root.mark());
+        Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), names)
     }
 
     /// Begins a file under a temporary name in the folder `home` below `root`. Its own name may be anywhere below it, and
@@ -92,19 +93,20 @@ impl Landing {
     ) -> Outcome<Self> {
         let home = home.as_ref();
         // Nothing has the empty name, so nothing stands in the way.
-        Self::in_folder_as(root.folder(home)?, OsStr::new(""), root.path().join(home), lasting)
+        let (folder, names) = (root.folder(home)?, (lasting, root.mark()));
+        Self::in_folder_as(folder, OsStr::new(""), root.path().join(home), names)
     }
 
     fn in_folder_as(
         folder: OwnedFd,
         name: &OsStr,
         shown: PathBuf,
-        lasting: Option<&str>,
+        (lasting, mark): (Option<&str>, Option<&(Mark, Timestamp)>),
     ) -> Outcome<Self> {
         let Some((lasting, part)) =
             lasting.and_then(|name| Some((name, Part::take(&folder, name)?)))
         else {
-            return Self::in_folder(folder, name, shown, random_names());
+            return Self::in_folder(folder, name, shown, random_names(mark));
         };
         standing(folder.as_fd(), name, &shown)?;
         let (name, temporary) = (name.to_owned(), lasting.to_owned());
@@ -173,19 +175,22 @@ impl Landing {
         &self.shown
     }
 
-    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time. A file
-    /// that stands there keeps its permissions; a link that stands there is replaced, not written through.
-    pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<()> {
+    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time, and gives
+    /// the time that it has since. A file that stands there keeps its permissions; a link that stands there is replaced,
+    /// not written through.
+    pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<Timestamp> {
         let before = standing(self.folder.as_fd(), &self.name, &self.shown)?;
         self.dress(before.as_ref(), modified)
             .map_err(|error| fault("set its permissions and time", &self.shown, error))?;
         fs::fdatasync(&self.file).map_err(|error| fault("flush it", &self.shown, error))?;
+        // Asked of the open file: under its final name others may write to it.
+        let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
         fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)
             .map_err(|error| fault("put the new file in its place", &self.shown, error))?;
         self.landed = true;
         match fs::fsync(&self.folder) {
             // Some network file systems have nothing to flush in a folder.
-            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(status::modified(&now)),
             Err(error) => Err(fault("flush its folder", &self.shown, error)),
         }
     }
@@ -275,14 +280,15 @@ pub(super) fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<O
     fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
 }
 
-/// A name that nobody can guess: the hasher's keys come from the system's random numbers.
+/// A name that nobody can guess.
 pub fn temporary_name() -> String {
-    let number = RandomState::new().build_hasher().finish();
-    format!("{TEMPORARY_PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
+    format!("{TEMPORARY_PREFIX}{:016x}{TEMPORARY_SUFFIX}", chance())
 }
 
-fn random_names() -> impl Iterator<Item = String> {
-    std::iter::repeat_with(temporary_name).take(NAME_TRIES)
+/// Names to try one after the other, marked where there is a mark.
+fn random_names(mark: Option<&(Mark, Timestamp)>) -> impl Iterator<Item = String> {
+    let name = move || mark.map_or_else(temporary_name, |(mark, now)| mark.name(*now));
+    std::iter::repeat_with(name).take(NAME_TRIES)
 }
 
 /// The umask. The call that reads it also sets it, for all threads; `/proc` only shows it. Where there is no

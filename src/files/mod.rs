@@ -12,6 +12,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 mod held;
 mod landing;
+mod mark;
 mod part;
 pub mod paths;
 mod pattern;
@@ -25,6 +26,7 @@ mod hostile;
 
 pub use held::Held;
 pub use landing::{Landing, temporary_name};
+pub use mark::{Mark, Marked, read_marked};
 pub use part::temporary_name_of;
 pub use reading::Reading;
 pub use root::{Root, free_bytes};

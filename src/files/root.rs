@@ -14,7 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::status::{self, LocalEntry, LocalKind};
+use super::{
+    mark::Mark,
+    status::{self, LocalEntry, LocalKind},
+};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::DEPTH_MAX,
@@ -31,6 +34,8 @@ pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFl
 pub struct Root {
     folder: OwnedFd,
     path: PathBuf,
+    /// What is in the temporary names of files that begin below it, with the time of that.
+    mark: Option<(Mark, Timestamp)>,
 }
 
 /// The folder in which a relative path ends, and the name there.
@@ -44,7 +49,17 @@ impl Root {
     pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
         let path = path.as_ref();
         let folder = open_folder(path).map_err(|error| fault("open the folder", path, error))?;
-        Ok(Self { folder, path: path.to_owned() })
+        Ok(Self { folder, path: path.to_owned(), mark: None })
+    }
+
+    /// The same folder, in which files begin under temporary names with `mark`.
+    #[must_use]
+    pub fn marked(self, mark: Mark, now: Timestamp) -> Self {
+        Self { mark: Some((mark, now)), ..self }
+    }
+
+    pub(super) const fn mark(&self) -> Option<&(Mark, Timestamp)> {
+        self.mark.as_ref()
     }
 
     /// The path by which it was opened.

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::Arc,
     time::Instant,
 };
 
@@ -12,24 +13,20 @@ use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
     ledger::Ledger,
+    leftovers::{Leftovers, is_lasting},
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     rules::Rules,
     scan::place,
-    sending::{completed, put_in_place},
+    sending::put_in_place,
     staged,
     trash::Trash,
     tree::{above, depth},
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    files::{Landing, Reading, Root},
-    ftp::{
-        base::Pair,
-        pace::Pace,
-        session::Session,
-        transfer::{Known, Moved, utc},
-    },
+    files::Root,
+    ftp::{base::Pair, pace::Pace, session::Session, transfer::Moved},
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{Event, Verb, visible::visible},
 };
@@ -40,14 +37,18 @@ use crate::{
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
     plan.check_server(session)?;
+    let leftovers = Arc::new(Leftovers::of(session, &plan.heading));
+    session.mark_names(Some(leftovers.mark().clone()));
     let mut crew = Crew::new(session, plan.rules.parallel);
     let work = async {
-        let now = draft(&mut crew, plan.heading.clone(), &plan.rules, &mut ledger).await?;
+        let heading = plan.heading.clone();
+        let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
-        apply_with(&mut crew, &now, &mut ledger).await
+        apply_with(&mut crew, &now, &mut ledger, &leftovers).await
     };
     let report = work.await;
     crew.dismiss();
+    session.mark_names(None);
     report
 }
 
@@ -55,12 +56,13 @@ pub(super) async fn apply_with(
     crew: &mut Crew<'_>,
     plan: &Plan,
     ledger: &mut Ledger,
+    leftovers: &Leftovers,
 ) -> Outcome<Report> {
     let started = Instant::now();
     ledger.learn(plan, crew.first()).await?;
     let mut run = Run::new(plan, ledger);
     crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
-    let done = do_all(crew, plan, &mut run).await;
+    let done = do_all(crew, plan, &mut run, leftovers).await;
     crew.keep_pace(None);
     let Run { mut report, .. } = run;
     // What was done stays known, however the run ended.
@@ -74,9 +76,15 @@ pub(super) async fn apply_with(
     Ok(report)
 }
 
-async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
+async fn do_all<'p>(
+    crew: &mut Crew<'_>,
+    plan: &'p Plan,
+    run: &mut Run<'p, '_>,
+    leftovers: &Leftovers,
+) -> Outcome<()> {
     if !plan.is_empty() {
-        let root = open(&plan.heading)?;
+        let now = crew.first().now();
+        let root = open(&plan.heading)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
         if plan.rules.staged {
@@ -120,6 +128,7 @@ fn open(heading: &Heading) -> Outcome<Root> {
 /// Steps that may be done in any order among themselves: folders of one depth, or all files next to each other.
 pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let rank = |step: &Step| match step.act {
+        Act::Sweep => (4, 0),
         Act::MakeFolder => (0, depth(&step.path)),
         Act::Put(_) | Act::Get(_) => (1, 0),
         Act::DeleteFile => (2, 0),
@@ -171,38 +180,6 @@ impl<'p> Tools<'p> {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
-    /// Sends what is lacking of a file on the server.
-    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let reading = Reading::open_in(&self.root, here)?;
-        let pair = self.keeps_pairs.then(|| Pair {
-            // Not all of it has passed through our hands.
-            hash: None,
-            local_size: reading.size(),
-            local_us: Some(reading.modified().as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        });
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
-        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    }
-
-    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let keeps_times = self.plan.rules.preserve_times;
-        let moved = if self.plan.rules.resume {
-            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-            session.download_on(&there, begin, keeps_times).await?
-        } else {
-            let landing = Landing::begin_in(&self.root, here)?;
-            let known = Known { size: step.size, modified: utc(step.modified) };
-            session.download(&there, landing, known, keeps_times).await?
-        };
-        Ok(Some((moved, self.pair_here(step, here))))
-    }
-
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -210,6 +187,10 @@ impl<'p> Tools<'p> {
         let verb = match step.act {
             Act::Put(_) => return self.put_on(session, step).await,
             Act::Get(_) => return self.get(session, step).await,
+            Act::Sweep => {
+                self.sweep(session, &there, here).await;
+                return Ok(None);
+            }
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
             Act::DeleteFile if let Some(trash) = &self.trash => {
@@ -224,18 +205,6 @@ impl<'p> Tools<'p> {
         let path = if is_up { there.to_string() } else { self.root.path().join(here).shown() };
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
-    }
-
-    /// What both sides of a file are that was fetched; nothing where it is gone again.
-    pub(super) fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
-        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
-        Some(Pair {
-            hash: None,
-            local_size: found.size,
-            local_us: Some(found.modified.as_microsecond()),
-            remote_size: step.size,
-            remote_time: step.modified,
-        })
     }
 }
 
@@ -310,9 +279,15 @@ impl<'p, 'l> Run<'p, 'l> {
 
     /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
     fn take(&mut self, wave: &'p [Step], crew: &mut Crew<'_>) {
+        let is_sweep = wave.iter().all(|step| step.act == Act::Sweep);
+        // What may be taken up again stays after a failure: the next run may do that.
+        let stays = is_sweep && self.rules.resume && wave.iter().any(|step| is_lasting(&step.path));
         self.is_late |= wave.iter().any(|step| step.act.is_delete());
-        if self.report.failed == 0 || !self.is_late {
+        if self.report.failed == 0 || !self.is_late && !stays {
             self.waiting.extend(wave);
+            return;
+        }
+        if is_sweep {
             return;
         }
         self.report.skipped += wave.len() as u64;

@@ -8,6 +8,7 @@ use super::{
     diff::plan,
     doubt, hashed,
     ledger::{Ledger, Loaded},
+    leftovers::Leftovers,
     plan::{Direction, Heading, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
@@ -28,6 +29,7 @@ pub(super) async fn draft(
     heading: Heading,
     rules: &Rules,
     ledger: &mut Ledger,
+    leftovers: &Arc<Leftovers>,
 ) -> Outcome<Plan> {
     let mut rules = rules.clone();
     let filter = Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, &rules)?);
@@ -46,9 +48,9 @@ pub(super) async fn draft(
     // Reading a disk would hold up the sessions, which share this thread.
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
-        let stop = context.stop.clone();
+        let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
         move || {
-            let mut here = scan::local(&local, &filter, here_role, &stop)?;
+            let mut here = scan::local(&local, &filter, here_role, &leftovers, &stop)?;
             if let Some(base) = base.filter(|base| !base.is_empty()) {
                 hashed::settle(&mut here, &local, &base, &stop)?;
             }
@@ -67,10 +69,10 @@ pub(super) async fn draft(
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role).await?;
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers).await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role).await;
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers).await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }

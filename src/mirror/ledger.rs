@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     hashed::hash_of,
-    manifest,
+    leftovers, manifest,
     plan::{Direction, Heading, Plan},
     rules::{Compare, Rules, StateIn},
     scan::place,
@@ -71,7 +71,6 @@ pub(super) struct Loaded {
 impl Ledger {
     /// The ledger of the mirror that `heading` names.
     pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Outcome<Self> {
-        let site = session.site();
         let context = session.context();
         let place = match (&context.bases, rules.state) {
             _ if rules.compare != Compare::Auto => Place::Nowhere,
@@ -83,16 +82,7 @@ impl Ledger {
             }),
             (None, _) => Place::Nowhere,
             (Some(memory), _) => {
-                // One folder has many paths; a folder that is not there yet has the one it will be made by.
-                let local = heading.local.canonicalize();
-                let local = local.or_else(|_| std::path::absolute(&heading.local));
-                let sides = Sides {
-                    host: site.host.to_ascii_lowercase(),
-                    port: site.port,
-                    user: site.user.clone(),
-                    remote: heading.remote.clone(),
-                    local: local.unwrap_or_else(|_| heading.local.clone()),
-                };
+                let sides = leftovers::sides(session, heading);
                 Place::Here(Arc::clone(memory), sides)
             }
         };

@@ -49,6 +49,8 @@ impl Heading {
 /// What is done to one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
+    /// What a run left that is over goes.
+    Sweep,
     /// A folder is made.
     MakeFolder,
     /// A file goes to the server.
@@ -133,13 +135,16 @@ impl Plan {
             return self.steps.iter().map(ToString::to_string).collect();
         }
         let is_transfer = |step: &&Step| matches!(step.act, Act::Put(_) | Act::Get(_));
-        let (files, others): (Vec<_>, Vec<_>) = self.steps.iter().partition(is_transfer);
+        let sweeps = self.steps.iter().take_while(|step| step.act == Act::Sweep).count();
+        let (sweeps, steps) = self.steps.split_at_checked(sweeps).unwrap_or((&[], &self.steps));
+        let sweeps: Vec<_> = sweeps.iter().collect();
+        let (files, others): (Vec<_>, Vec<_>) = steps.iter().partition(is_transfer);
         let before = others.iter().take_while(|step| !step.act.is_delete()).count();
         let (before, after) = others.split_at_checked(before).unwrap_or((&others, &[]));
         let count = files.len();
         let names = format!("rename  {count} {}  (when all have arrived)", files_word(count));
         let lines = |steps: &[&Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
-        [lines(&files), lines(before), vec![names], lines(after)].concat()
+        [lines(&sweeps), lines(&files), lines(before), vec![names], lines(after)].concat()
     }
 
     /// The report of a run that has done nothing of it yet.
@@ -160,6 +165,7 @@ impl Act {
     /// The word that stands first in a line of the plan.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Sweep => "sweep",
             Self::MakeFolder => "mkdir",
             Self::Put(_) => "put",
             Self::Get(_) => "get",
@@ -182,6 +188,7 @@ impl fmt::Display for Step {
         let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
         write!(f, "{}  {path}", self.act.word())?;
         match (self.act, self.size) {
+            (Act::Sweep, _) => f.write_str("  (left by a run that was cut off)"),
             (Act::MakeFolder, _) => f.write_str("/"),
             (Act::DeleteFile, _) => f.write_str("  (not in source)"),
             (Act::DeleteFolder, _) => f.write_str("/  (not in source)"),

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path
 use super::{
     crew::{Crew, Feed, Work},
     filter::{Filter, Part},
+    leftovers::Leftovers,
     tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
 };
 use crate::{
@@ -35,8 +36,9 @@ pub(super) async fn remote(
     top: &RemotePath,
     filter: &Filter,
     role: Role,
+    leftovers: &Leftovers,
 ) -> Outcome<Survey> {
-    let mut scan = RemoteScan::new(top, filter, role);
+    let mut scan = RemoteScan::new(top, filter, role, leftovers);
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         session.go_on(feed.goes_on());
         let listed = async { session.list(&place(top, &folder)?).await };
@@ -62,6 +64,7 @@ struct RemoteScan<'a> {
     top: &'a RemotePath,
     filter: &'a Filter,
     role: Role,
+    leftovers: &'a Leftovers,
     survey: Survey,
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
@@ -69,9 +72,9 @@ struct RemoteScan<'a> {
 }
 
 impl<'a> RemoteScan<'a> {
-    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role) -> Self {
+    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role, leftovers: &'a Leftovers) -> Self {
         let survey = Survey::default();
-        Self { top, filter, role, survey, waiting: Vec::new() }
+        Self { top, filter, role, leftovers, survey, waiting: Vec::new() }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -101,6 +104,11 @@ impl<'a> RemoteScan<'a> {
     fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
         let is_folder = entry.kind == EntryKind::Dir;
         let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
+        let is_stale = entry.kind == EntryKind::File && self.leftovers.is_stale(&entry.name);
+        if is_stale && self.role == Role::Target {
+            self.survey.leftovers.push(path);
+            return Ok(());
+        }
         let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
             (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
@@ -200,7 +208,13 @@ fn incomplete(listing: &Listing) -> Fault {
 }
 
 /// Scans the folder `top` of this machine. Reads the disk for as long as it takes: not for the thread of sessions.
-pub(super) fn local(top: &Path, filter: &Filter, role: Role, stop: &Stop) -> Outcome<Survey> {
+pub(super) fn local(
+    top: &Path,
+    filter: &Filter,
+    role: Role,
+    leftovers: &Leftovers,
+    stop: &Stop,
+) -> Outcome<Survey> {
     let root = match Root::open(top) {
         Err(fault) if fault.kind == Kind::NotFound && role == Role::Target => {
             return Ok(Survey::default());
@@ -220,8 +234,15 @@ pub(super) fn local(top: &Path, filter: &Filter, role: Role, stop: &Stop) -> Out
     for entry in &walk.entries {
         survey.add(entry, filter, role, &root)?;
     }
-    let leftovers = walk.leftovers.iter().map(|path| path.as_os_str().as_bytes());
-    for path in leftovers.chain(out.iter().map(Vec::as_slice)) {
+    let is_stale = |path: &&Path| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        role == Role::Target && leftovers.is_stale(name)
+    };
+    let (stale, left): (Vec<_>, Vec<_>) =
+        walk.leftovers.iter().map(|path| path.as_path()).partition(is_stale);
+    survey.leftovers = stale.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    let left = left.iter().map(|path| path.as_os_str().as_bytes());
+    for path in left.chain(out.iter().map(Vec::as_slice)) {
         survey.tree.keep_folder_of(path);
     }
     for (path, fault) in walk.unread {

@@ -67,8 +67,9 @@ impl<'p> Tools<'p> {
         let (size, modified) = (reading.size(), reading.modified());
         let keeps_time = self.plan.rules.preserve_times;
         let (file, hash) = if self.plan.rules.resume {
-            // Not all of it passes through our hands.
-            (session.put_aside_on(&mut reading, &there, &home, keeps_time).await?, None)
+            let file = session.put_aside_on(&mut reading, &there, &home, keeps_time).await?;
+            // Not all of it has passed through our hands.
+            (file, self.read_back(session, &step.path).await?)
         } else {
             let time = keeps_time.then_some(modified);
             if !self.keeps_pairs {

@@ -14,6 +14,7 @@ use std::{
 use super::{
     apply::{Found, Run, Tools, do_wave, waves},
     crew::{Crew, Ends, Feed, Work},
+    hashed::Hashed,
     plan::{Act, Counts, Direction, Plan, Step},
     scan::place,
     sending::completed,
@@ -22,7 +23,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Held, Landing},
     ftp::{
-        base::Pair,
+        base::{Hash, Pair},
         session::Session,
         transfer::{Arrived, Fetched, Known, utc},
     },
@@ -34,8 +35,8 @@ use crate::{
 pub(super) enum Ready {
     /// On the server, with what is known of it here.
     There(Arrived, Option<Pair>),
-    /// On this machine.
-    Here(Held, Fetched),
+    /// On this machine, with the hash of what came.
+    Here(Held, Fetched, Option<Hash>),
 }
 
 impl Ready {
@@ -43,7 +44,7 @@ impl Ready {
     const fn is_verified(&self) -> bool {
         match self {
             Self::There(arrived, _) => arrived.is_whole(),
-            Self::Here(_, fetched) => fetched.is_verified(),
+            Self::Here(_, fetched, _) => fetched.is_verified(),
         }
     }
 }
@@ -60,12 +61,12 @@ pub(super) async fn run<'p>(
         give_up(crew, plan, run, 0);
         return Ok(());
     }
-    // Nothing can wait in a folder that is not there: the top is made first.
-    let (top, rest) = match plan.steps.split_first() {
-        Some((first, rest)) if is_top(first) => (std::slice::from_ref(first), rest),
-        _ => (&[][..], &plan.steps[..]),
-    };
-    do_wave(crew, top, run, tools).await?;
+    // Nothing can wait in a folder that is not there: the top is made first. What killed runs left takes room.
+    let first = plan.steps.iter().take_while(|step| step.act == Act::Sweep || is_top(step)).count();
+    let (first, rest) = plan.steps.split_at_checked(first).unwrap_or((&[], &plan.steps));
+    for wave in waves(first) {
+        do_wave(crew, wave, run, tools).await?;
+    }
     let mut stage = Stage { wants_proof: plan.rules.wants_proof(), ..Stage::default() };
     stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
     let mut ended = Ok(());
@@ -170,7 +171,7 @@ async fn give_names<'p>(
     for (step, ready) in files {
         match ready {
             Ready::There(arrived, pair) => names.push(step, arrived, pair),
-            Ready::Here(held, fetched) => here.push((step, held, fetched)),
+            Ready::Here(held, fetched, hash) => here.push((step, held, fetched, hash)),
         }
     }
     let work = async |session: &mut Session, job: Vec<Waiting<'p>>, _: Feed<'_, '_, _>| {
@@ -190,7 +191,8 @@ async fn give_names<'p>(
     for (step, found) in names.ended {
         ended = ended.and(run.place(step, found));
     }
-    ended.and(tools.give_names_here(crew, run, here))
+    ended?;
+    tools.give_names_here(crew, run, here).await
 }
 
 /// Removes what has arrived and is not wanted.
@@ -199,7 +201,7 @@ async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8
     for ready in arrived.into_values() {
         match ready {
             Ready::There(arrived, _) => there.push(arrived),
-            Ready::Here(held, _) => {
+            Ready::Here(held, ..) => {
                 if let Err(fault) = held.drop_file(&tools.root) {
                     crew.first().context().observer.warn(fault.to_string());
                 }
@@ -329,40 +331,50 @@ impl<'p> Tools<'p> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
         let begin = |lasting: Option<&str>| Landing::begin_apart(&self.root, home, lasting);
-        let (landing, fetched) = if self.plan.rules.resume {
-            session.fetch_on(&there, begin).await?
+        let (landing, fetched, hash) = if self.plan.rules.resume {
+            let (landing, fetched) = session.fetch_on(&there, begin).await?;
+            (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
             let known = Known { size: step.size, modified: utc(step.modified) };
-            let fetched = session.fetch_aside(&there, &mut landing, known).await?;
-            (landing, fetched)
+            let (fetched, hash) = if self.keeps_pairs {
+                let mut hashed = Hashed::new(&mut landing);
+                let fetched = session.fetch_aside(&there, &mut hashed, known).await?;
+                (fetched, Some(hashed.hash()))
+            } else {
+                (session.fetch_aside(&there, &mut landing, known).await?, None)
+            };
+            (landing, fetched, hash)
         };
         let modified = fetched.modified.filter(|_| self.plan.rules.preserve_times);
         match landing.hold(&self.root, home, here, modified) {
-            Ok(held) => Ok(Ready::Here(held, fetched)),
+            Ok(held) => Ok(Ready::Here(held, fetched, hash)),
             Err(fault) => Err(session.unfetched(&fetched, fault)),
         }
     }
 
     /// Gives files of this machine their names, and brings those to the disk.
-    fn give_names_here(
+    async fn give_names_here(
         &self,
         crew: &mut Crew<'_>,
         run: &mut Run<'p, '_>,
-        files: Vec<(&'p Step, Held, Fetched)>,
+        files: Vec<(&'p Step, Held, Fetched, Option<Hash>)>,
     ) -> Outcome<()> {
         let folders: BTreeSet<_> =
-            files.iter().map(|(_, held, _)| held.folder().to_owned()).collect();
-        for (step, held, fetched) in files {
+            files.iter().map(|(_, held, ..)| held.folder().to_owned()).collect();
+        for (step, held, fetched, mut hash) in files {
             let placed = held.place(&self.root).map_err(|fault| {
                 // It would only be in the way of the next run.
                 held.drop_file(&self.root).err();
                 let message = format!("{}; it has its old bytes", fault.message);
                 Fault { message, ..fault }
             });
-            let here = Path::new(OsStr::from_bytes(&step.path));
+            if placed.is_ok() && hash.is_none() {
+                hash = self.read_back(crew.first(), &step.path).await?;
+            }
+            let pair = self.pair(step, hash, held.bytes, held.modified);
             let found = crew.first().fetched(fetched, placed);
-            run.place(step, found.map(|moved| Some((moved, self.pair_here(step, here)))))?;
+            run.place(step, found.map(|moved| Some((moved, pair))))?;
         }
         folders.iter().try_for_each(|folder| self.root.flush_folder(folder))
     }

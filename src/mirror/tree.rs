@@ -131,6 +131,8 @@ pub struct Survey {
     pub left_out: Vec<(Vec<u8>, Why)>,
     /// Folders that could not be read, or not wholly, and names that were refused.
     pub faults: Vec<Fault>,
+    /// Files that runs have left which are over.
+    pub leftovers: Vec<Vec<u8>>,
 }
 
 impl Tree {

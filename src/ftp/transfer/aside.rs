@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::temporary_name,
     ftp::{
         control::Command,
         listing::{Modified, parse_time_val},
@@ -69,13 +68,13 @@ impl Session {
     ) -> Outcome<Aside> {
         let remote = self.absolute(remote)?;
         let folder = self.absolute(folder)?;
-        let mut temporary = folder.join(temporary_name().as_bytes())?;
+        let mut temporary = folder.join(self.temporary_name().as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {
                 self.sweep(&[&temporary]).await;
-                temporary = folder.join(temporary_name().as_bytes())?;
+                temporary = folder.join(self.temporary_name().as_bytes())?;
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id).await;
             }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Aside, Fetched, Give as _, Known, Moved, Take};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, temporary_name_of},
+    files::{Landing, Reading},
     ftp::{path::RemotePath, session::Session},
     limits::RESUME_OVERLAP_BYTES,
     observe::Verb,
@@ -28,7 +28,7 @@ impl Session {
     ) -> Outcome<Moved> {
         let (landing, fetched) = self.fetch_on(remote, begin).await?;
         let placed = landing.commit(fetched.modified.filter(|_| keep_time));
-        self.fetched(fetched, placed)
+        self.fetched(fetched, placed.map(drop))
     }
 
     /// The same but for the final name; the end of the transfer is told by [`fetched`](Self::fetched).
@@ -45,7 +45,7 @@ impl Session {
             return Ok((landing, fetched));
         };
         let identity = self.identity(&remote, size, modified);
-        let mut landing = begin(Some(&temporary_name_of(&identity)))?;
+        let mut landing = begin(Some(&self.lasting_name_of(&identity)))?;
         if landing.bytes() > size || landing.bytes() <= RESUME_OVERLAP_BYTES {
             landing.clear()?;
         }
@@ -169,7 +169,7 @@ impl Session {
     ) -> Outcome<RemotePath> {
         let mut identity = self.identity(remote, source.size(), source.modified());
         identity.extend_from_slice(source.path().as_os_str().as_encoded_bytes());
-        folder.join(temporary_name_of(&identity).as_bytes())
+        folder.join(self.lasting_name_of(&identity).as_bytes())
     }
 
     /// All that tells one state of one file from another.

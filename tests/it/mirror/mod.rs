@@ -2,6 +2,7 @@
 
 mod campaign;
 mod staged;
+mod sweep;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
