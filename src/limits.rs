@@ -29,6 +29,8 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 pub const REFUSED_LINES_MAX: usize = 100;
 /// Time for one listing, whatever trickles in.
 pub const LISTING_TIME_MAX: Duration = Duration::from_mins(15);
+/// Links to folders below one another on a server that may lead in a circle without saying so.
+pub const LINKS_DEEP_MAX: usize = 8;
 /// Folders below one another. Deeper ones are loops or attacks; the test tree `deep` has 100.
 pub const DEPTH_MAX: usize = 256;
 

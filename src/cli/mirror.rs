@@ -81,6 +81,9 @@ pub(super) struct Args {
     /// Gives no file its name before all have arrived under temporary names
     #[arg(long)]
     staged: bool,
+    /// Follows links of the source: here as long as they stay in the folder, on a server wherever they lead
+    #[arg(long)]
+    follow_links: bool,
     /// Fails for a file whose size cannot be seen to agree [default: where --delete is on]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     verify: Option<bool>,
@@ -308,6 +311,7 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         on_conflict: args.on_conflict,
         trash: args.trash.clone(),
         staged: args.staged,
+        follow_links: args.follow_links,
         verify: args.verify,
         state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
         trust_state: args.trust_state,

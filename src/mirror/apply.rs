@@ -84,7 +84,7 @@ async fn do_all<'p>(
 ) -> Outcome<()> {
     if !plan.is_empty() {
         let now = crew.first().now();
-        let root = open(&plan.heading)?.marked(leftovers.mark().clone(), now);
+        let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
         if plan.rules.staged {
@@ -117,12 +117,12 @@ pub(super) async fn do_wave<'p>(
 }
 
 /// The folder of this machine; that of a download is made, since the user named it.
-fn open(heading: &Heading) -> Outcome<Root> {
+fn open(heading: &Heading, rules: &Rules) -> Outcome<Root> {
     if heading.direction == Direction::Down {
         std::fs::create_dir_all(&heading.local)
             .map_err(|error| Fault::local("make the folder", &heading.local, error))?;
     }
-    Root::open(&heading.local)
+    Root::open_with(&heading.local, rules.links(heading.direction))
 }
 
 /// Steps that may be done in any order among themselves: folders of one depth, or all files next to each other.

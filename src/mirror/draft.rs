@@ -49,10 +49,12 @@ pub(super) async fn draft(
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
         let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
+        let links = rules.links(heading.direction);
         move || {
-            let mut here = scan::local(&local, &filter, here_role, &leftovers, &stop)?;
+            let top = (&*local, links);
+            let mut here = scan::local(top, &filter, here_role, &leftovers, &stop)?;
             if let Some(base) = base.filter(|base| !base.is_empty()) {
-                hashed::settle(&mut here, &local, &base, &stop)?;
+                hashed::settle(&mut here, top, &base, &stop)?;
             }
             Outcome::Ok(here)
         }
@@ -69,10 +71,12 @@ pub(super) async fn draft(
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers).await?;
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+            .await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers).await;
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+            .await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }
@@ -86,7 +90,8 @@ async fn compare(
     rules: Rules,
 ) -> Outcome<Plan> {
     if rules.compare == Compare::Checksum {
-        checksum::settle(crew, &mut here.tree, &there.tree, &heading).await?;
+        let links = rules.links(heading.direction);
+        checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
     let (source, target) = match heading.direction {
         Direction::Up => (&mut here, &there),

@@ -94,7 +94,11 @@ impl Tools<'_> {
         }
         let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
         let stop = session.context().stop.clone();
-        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
+        let links = self.plan.rules.links(self.plan.heading.direction);
+        let read = move || {
+            let root = Root::open_with(&top, links)?;
+            hash_of(&root, &path, &mut vec![0; COPY_BYTES], &stop)
+        };
         tokio::task::spawn_blocking(read).await.map_err(|error| {
             Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
         })?

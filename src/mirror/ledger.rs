@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
-    files::Root,
+    files::{Links, Root},
     ftp::{
         base::{Base, BaseMemory, Pair, Sides},
         path::RemotePath,
@@ -150,7 +150,8 @@ impl Ledger {
         let mut learnt = plan.learnt.clone();
         if plan.heading.direction == Direction::Up {
             let (local, stop) = (plan.heading.local.clone(), session.context().stop.clone());
-            let read = move || read_all(learnt, &local, &stop);
+            let links = plan.rules.links(plan.heading.direction);
+            let read = move || read_all(learnt, (&local, links), &stop);
             learnt = tokio::task::spawn_blocking(read).await.map_err(|error| {
                 Fault::new(Kind::Local, Side::Here, "the files could not be read").because(error)
             })??;
@@ -217,10 +218,10 @@ fn us(time: Duration) -> i64 {
 
 fn read_all(
     mut learnt: Vec<(Vec<u8>, Option<Pair>)>,
-    local: &Path,
+    (local, links): (&Path, Links),
     stop: &Stop,
 ) -> Outcome<Vec<(Vec<u8>, Option<Pair>)>> {
-    let root = Root::open(local)?;
+    let root = Root::open_with(local, links)?;
     let mut buffer = vec![0; COPY_BYTES];
     for (path, pair) in &mut learnt {
         if let Some(pair) = pair.as_mut().filter(|pair| pair.hash.is_none()) {

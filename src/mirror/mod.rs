@@ -12,6 +12,7 @@
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
+//! links    links of a server, followed
 //! staged   all files first, and then all names          sending  uploads in company
 //! ```
 //!
@@ -32,6 +33,7 @@ mod filter;
 mod hashed;
 mod ledger;
 mod leftovers;
+mod links;
 mod manifest;
 pub mod plan;
 pub mod report;

@@ -1,6 +1,6 @@
 //! Scans: the tree below a folder of a server, or of this machine, as a value.
 
-use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{collections::{BTreeMap, BTreeSet}, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
     crew::{Crew, Feed, Work},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{LocalEntry, LocalKind, Root, is_temporary, walk_where},
+    files::{Links, LocalEntry, LocalKind, Root, Stray, is_temporary, walk_where},
     ftp::{
         listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
         path::{RemotePath, component},
@@ -37,8 +37,11 @@ pub(super) async fn remote(
     filter: &Filter,
     role: Role,
     leftovers: &Leftovers,
+    follow_links: bool,
 ) -> Outcome<Survey> {
     let mut scan = RemoteScan::new(top, filter, role, leftovers);
+    // In a target nothing is done through a link.
+    scan.follows = follow_links && role == Role::Source;
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         session.go_on(feed.goes_on());
         let listed = async { session.list(&place(top, &folder)?).await };
@@ -46,8 +49,13 @@ pub(super) async fn remote(
         vec![(folder, listed)]
     };
     scan.waiting.push(Vec::new());
-    crew.run(&mut scan, list).await?;
-    Ok(scan.survey)
+    loop {
+        crew.run(&mut scan, list).await?;
+        if scan.links.is_empty() {
+            return Ok(scan.survey);
+        }
+        scan.follow(crew.first()).await?;
+    }
 }
 
 /// The path on the server of `path` in the tree below `top`.
@@ -60,12 +68,17 @@ pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
 }
 
 /// A scan of a server on its way.
-struct RemoteScan<'a> {
-    top: &'a RemotePath,
-    filter: &'a Filter,
+pub(super) struct RemoteScan<'a> {
+    pub(super) top: &'a RemotePath,
+    pub(super) filter: &'a Filter,
     role: Role,
     leftovers: &'a Leftovers,
-    survey: Survey,
+    follows: bool,
+    /// Links that are to be followed, with what the listing says of where they lead.
+    pub(super) links: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The folders that followed links lead to, by the paths of the links.
+    pub(super) followed: BTreeMap<Vec<u8>, Option<RemotePath>>,
+    pub(super) survey: Survey,
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
     waiting: Vec<Vec<u8>>,
@@ -74,7 +87,9 @@ struct RemoteScan<'a> {
 impl<'a> RemoteScan<'a> {
     fn new(top: &'a RemotePath, filter: &'a Filter, role: Role, leftovers: &'a Leftovers) -> Self {
         let survey = Survey::default();
-        Self { top, filter, role, leftovers, survey, waiting: Vec::new() }
+        let (links, followed) = (Vec::new(), BTreeMap::new());
+        let waiting = Vec::new();
+        Self { top, filter, role, leftovers, follows: false, links, followed, survey, waiting }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -109,6 +124,11 @@ impl<'a> RemoteScan<'a> {
             self.survey.leftovers.push(path);
             return Ok(());
         }
+        if self.follows && entry.kind == EntryKind::Link {
+            // Whether it takes part depends on what it leads to.
+            self.links.push((path, entry.target.clone()));
+            return Ok(());
+        }
         let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
             (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
@@ -118,16 +138,19 @@ impl<'a> RemoteScan<'a> {
                 let node = Node::file(entry.size, entry.modified, entry.mode);
                 self.survey.tree.add(path, node)?;
             }
-            (part, EntryKind::Dir) => {
-                if depth(&path) > DEPTH_MAX {
-                    let message = format!("more than {DEPTH_MAX} folders below one another");
-                    let fault = Fault::new(Kind::Guard, Side::Server, message);
-                    return Err(fault.at(self.shown(&path)));
-                }
-                self.survey.tree.add(path.clone(), folder(part))?;
-                self.waiting.push(path);
-            }
+            (part, EntryKind::Dir) => self.add_folder(path, part)?,
         }
+        Ok(())
+    }
+
+    pub(super) fn add_folder(&mut self, path: Vec<u8>, part: Part) -> Outcome<()> {
+        if depth(&path) > DEPTH_MAX {
+            let message = format!("more than {DEPTH_MAX} folders below one another");
+            let fault = Fault::new(Kind::Guard, Side::Server, message);
+            return Err(fault.at(self.shown(&path)));
+        }
+        self.survey.tree.add(path.clone(), folder(part))?;
+        self.waiting.push(path);
         Ok(())
     }
 }
@@ -209,13 +232,13 @@ fn incomplete(listing: &Listing) -> Fault {
 
 /// Scans the folder `top` of this machine. Reads the disk for as long as it takes: not for the thread of sessions.
 pub(super) fn local(
-    top: &Path,
+    (top, links): (&Path, Links),
     filter: &Filter,
     role: Role,
     leftovers: &Leftovers,
     stop: &Stop,
 ) -> Outcome<Survey> {
-    let root = match Root::open(top) {
+    let root = match Root::open_with(top, links) {
         Err(fault) if fault.kind == Kind::NotFound && role == Role::Target => {
             return Ok(Survey::default());
         }
@@ -231,8 +254,12 @@ pub(super) fn local(
         }
         is_in
     })?;
+    let strays: BTreeMap<_, _> = walk.strays.into_iter().collect();
     for entry in &walk.entries {
-        survey.add(entry, filter, role, &root)?;
+        match strays.get(&entry.path) {
+            None => survey.add(entry, filter, role, &root)?,
+            Some(stray) => survey.add_stray(entry, *stray, &root)?,
+        }
     }
     let is_stale = |path: &&Path| {
         let name = path.file_name().unwrap_or_default().as_bytes();
@@ -285,6 +312,23 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// A link that was to be followed and cannot be. One that leads out has failed, since it was asked for.
+    fn add_stray(&mut self, entry: &LocalEntry, stray: Stray, root: &Root) -> Outcome<()> {
+        let path = entry.path.as_os_str().as_bytes().to_vec();
+        let why = match stray {
+            Stray::Nowhere => Why::Nowhere,
+            Stray::Circle => Why::Circle,
+            Stray::Out => {
+                let message = "this link leads out of the folder, and is not followed there";
+                let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
+                self.faults.push(Fault::new(Kind::Refused, Side::Here, message).at(shown));
+                self.tree.add(path, Node::of(NodeKind::Other))?;
+                return Ok(());
+            }
+        };
+        self.leave_out(path, why)
     }
 
     pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
