@@ -70,10 +70,8 @@ pub(super) fn ahead(samples: &[(Modified, Modified)]) -> Option<SignedDuration> 
     let (days, clocks): (Vec<_>, Vec<_>) =
         samples.partition(|(_, precision, _)| *precision == Precision::Day);
     let mut counts = BTreeMap::<SignedDuration, usize>::new();
-    for (listed, _, exact) in &clocks {
-        for ahead in by_clock(*listed, *exact) {
-            *counts.entry(ahead).or_default() += 1;
-        }
+    for ahead in clocks.iter().filter_map(|(listed, _, exact)| by_clock(*listed, *exact)) {
+        *counts.entry(ahead).or_default() += 1;
     }
     let most = counts.into_iter().max_by_key(|(ahead, count)| (*count, -ahead.abs()));
     most.map(|(ahead, _)| ahead).or_else(|| by_days(&days))

@@ -206,11 +206,10 @@ mod tests {
         let time = Timestamp::from_second(1_600_000_000).unwrap();
         fs::File::open(&path).unwrap().set_modified(time.into()).unwrap();
         let entry = Entry::read(&path, b"a b").unwrap();
-        let shown =
-            |now| {
-                let now = Timestamp::from_second(now).unwrap();
-                String::from_utf8(entry.long(now, &TimeZone::UTC)).unwrap()
-            };
+        let shown = |now| {
+            let now = Timestamp::from_second(now).unwrap();
+            String::from_utf8(entry.long(now, &TimeZone::UTC)).unwrap()
+        };
         assert!(shown(1_600_000_100).ends_with("Sep 13 12:26 a b"));
         assert!(shown(1_700_000_000).ends_with("Sep 13  2020 a b"));
         assert_eq!(digits(1_600_000_000), "20200913122640");

@@ -13,13 +13,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
-    ftp::{
-        control::Command,
-        listing::Modified,
-        path::RemotePath,
-        reply::Reply,
-        session::Session,
-    },
+    ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
     limits::BATCH_BYTES_MAX,
     observe::{TransferId, Verb},
 };

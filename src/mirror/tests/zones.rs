@@ -91,7 +91,8 @@ async fn s58_files_get_their_time_to_the_second_and_the_second_run_is_quiet_in_a
 
 #[tokio::test]
 async fn s58_no_file_wins_as_the_newer_one_by_a_time_of_unknown_zone() {
-    for (plans, gets_new) in [(&LISTS[..], true), (&["no-mlsd", "no-mlst", "reply=MDTM:502 No."], false)]
+    for (plans, gets_new) in
+        [(&LISTS[..], true), (&["no-mlsd", "no-mlst", "reply=MDTM:502 No."], false)]
     {
         let bench = in_zone(plans, "Asia/Tokyo", 0);
         for (name, there_s, here_s) in [("newer there", 600, 7200), ("newer here", 7200, 600)] {
@@ -120,7 +121,11 @@ async fn a_change_on_a_server_without_mlsd_is_drift_in_the_very_next_run() {
         age(&bench.there().join("one"), 600);
         let report = bench.up(&Rules::default()).await.unwrap();
         let drift = ["one: changed in the target since the last run, overwritten"];
-        assert_eq!((report.uploaded, &report.drift[..]), (1, &drift.map(String::from)[..]), "{zone}");
+        assert_eq!(
+            (report.uploaded, &report.drift[..]),
+            (1, &drift.map(String::from)[..]),
+            "{zone}"
+        );
         assert_same(&bench.here(), &bench.there());
         assert_eq!(bench.up(&Rules::default()).await.unwrap().plan, [""; 0], "{zone}");
     }
