@@ -115,8 +115,9 @@ impl Ledger {
             }
             Place::There(there) => there,
         };
-        let doubt = match session.read_if_there(&there.file, STATE_BYTES_MAX).await? {
-            Some(bytes) => match manifest::read(&bytes, &there.folder) {
+        let found = session.read_if_there(&there.file, STATE_BYTES_MAX).await?;
+        let doubt = if let Some(bytes) = found {
+            match manifest::read(&bytes, &there.folder) {
                 Ok(base) => {
                     there.base = Arc::new(base);
                     None
@@ -125,12 +126,10 @@ impl Ledger {
                     let text = format!("the state on the server ({}) {}", there.file, why.text());
                     Some((Level::Warn, text))
                 }
-            },
-            // As it is before the first run.
-            None => {
-                let text = format!("there is no state on the server yet ({})", there.file);
-                Some((Level::Info, text))
             }
+        } else {
+            // As it is before the first run.
+            Some((Level::Info, format!("there is no state on the server yet ({})", there.file)))
         };
         Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt })
     }

@@ -107,17 +107,17 @@ mod tests {
         Modified::read(text).unwrap()
     }
 
-    fn hours(hours: i64, minutes: i64) -> Option<SignedDuration> {
-        Some(SignedDuration::from_mins(hours * 60 + minutes))
+    fn hours(hours: i64, minutes: i64) -> SignedDuration {
+        SignedDuration::from_mins(hours * 60 + minutes)
     }
 
     #[test]
     fn the_zone_is_seen_by_files_of_which_both_times_are_known() {
         for (samples, wanted) in [
-            (&[("2026-06-01T21:03", "2026-06-01T12:03:59Z")][..], hours(9, 0)),
-            (&[("2026-06-01T01:03", "2026-06-01T12:03:00Z")], hours(-11, 0)),
-            (&[("2026-06-01T17:33", "2026-06-01T12:03:30Z")], hours(5, 30)),
-            (&[("2026-06-01T12:03:30", "2026-06-01T12:03:30Z")], hours(0, 0)),
+            (&[("2026-06-01T21:03", "2026-06-01T12:03:59Z")][..], Some(hours(9, 0))),
+            (&[("2026-06-01T01:03", "2026-06-01T12:03:00Z")], Some(hours(-11, 0))),
+            (&[("2026-06-01T17:33", "2026-06-01T12:03:30Z")], Some(hours(5, 30))),
+            (&[("2026-06-01T12:03:30", "2026-06-01T12:03:30Z")], Some(hours(0, 0))),
             // Two of summer, one of winter.
             (
                 &[
@@ -125,15 +125,15 @@ mod tests {
                     ("2026-02-01T13:03", "2026-02-01T12:03:59Z"),
                     ("2026-07-01T14:03", "2026-07-01T12:03:59Z"),
                 ],
-                hours(2, 0),
+                Some(hours(2, 0)),
             ),
             // A year that was guessed wrong, and a clock that is off by minutes, tell nothing.
             (&[("2025-06-01T12:03", "2026-06-01T12:03:59Z")], None),
             (&[("2026-06-01T12:08", "2026-06-01T12:03:59Z")], None),
             // Days alone: the zone nearest to universal time in which all of them are right.
-            (&[("2025-06-01", "2025-06-01T12:03:59Z")], hours(0, 0)),
-            (&[("2025-06-02", "2025-06-01T18:00:00Z")], hours(6, 0)),
-            (&[("2025-05-31", "2025-06-01T10:00:00Z")], hours(-10, -15)),
+            (&[("2025-06-01", "2025-06-01T12:03:59Z")], Some(hours(0, 0))),
+            (&[("2025-06-02", "2025-06-01T18:00:00Z")], Some(hours(6, 0))),
+            (&[("2025-05-31", "2025-06-01T10:00:00Z")], Some(hours(-10, -15))),
             (&[("2025-05-30", "2025-06-01T10:00:00Z")], None),
             (&[], None),
         ] {
@@ -147,7 +147,7 @@ mod tests {
         let listed = Some(at("2026-06-01T21:03"));
         let mut times = Times::default();
         assert_eq!(times.of(b"a", listed), listed);
-        times.set_ahead(hours(9, 0));
+        times.set_ahead(Some(hours(9, 0)));
         assert_eq!(times.of(b"a", listed), Some(at("2026-06-01T12:03Z")));
         let told = at("2026-06-01T11:03:07Z");
         times.set_exact(b"a".to_vec(), told);
