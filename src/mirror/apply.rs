@@ -1,13 +1,15 @@
 //! Plans, done: several sessions at one heap of steps, deletes last and only when nothing failed.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::Arc,
     time::Instant,
 };
+
+use jiff::Timestamp;
 
 use super::{
     crew::{Crew, Ends, Feed, Work},
@@ -19,7 +21,7 @@ use super::{
     rules::Rules,
     scan::place,
     sending::put_in_place,
-    staged,
+    staged, times,
     trash::Trash,
     tree::{above, depth},
 };
@@ -86,7 +88,8 @@ async fn do_all<'p>(
         let now = crew.first().now();
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
-        let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
+        let times = times::of_downloads(crew, plan).await?;
+        let tools = Tools::new(root, plan, (trash, times), run.ledger.is_kept());
         if plan.rules.staged {
             return staged::run(crew, plan, run, &tools).await;
         }
@@ -142,6 +145,8 @@ pub(super) struct Tools<'p> {
     pub(super) root: Root,
     pub(super) plan: &'p Plan,
     trash: Option<Trash>,
+    /// Times of files to fetch that their listings do not tell.
+    pub(super) times: BTreeMap<Vec<u8>, Timestamp>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
     /// Folders in which nothing can wait, since they are still to be made.
@@ -152,10 +157,15 @@ pub(super) struct Tools<'p> {
 pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 impl<'p> Tools<'p> {
-    fn new(root: Root, plan: &'p Plan, trash: Option<Trash>, keeps_pairs: bool) -> Self {
+    fn new(
+        root: Root,
+        plan: &'p Plan,
+        (trash, times): (Option<Trash>, BTreeMap<Vec<u8>, Timestamp>),
+        keeps_pairs: bool,
+    ) -> Self {
         let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
-        Self { root, plan, trash, keeps_pairs, unmade }
+        Self { root, plan, trash, times, keeps_pairs, unmade }
     }
 
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.

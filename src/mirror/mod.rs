@@ -10,6 +10,7 @@
 //! doubt    a second opinion before deletes here        leftovers  what killed runs left
 //! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
+//! zone     listed times in universal time, pure      times    exact ones, asked for where something hangs on them
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
 //! links    links of a server, followed
@@ -44,9 +45,11 @@ mod sending;
 mod size;
 mod staged;
 mod three;
+mod times;
 mod trash;
 mod tree;
 mod trust;
+mod zone;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +63,7 @@ pub use rules::{Bounds, Caps, Compare, OnConflict, Rules, StateIn};
 pub use scan::Role;
 pub use three::{Change, Drift};
 pub use tree::{Node, NodeKind, Survey, Tree, Why};
+pub use zone::Times;
 
 use crate::{
     fault::Outcome,

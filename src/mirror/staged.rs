@@ -336,7 +336,8 @@ impl<'p> Tools<'p> {
             (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
-            let known = Known { size: step.size, modified: utc(step.modified) };
+            let modified = self.times.get(&step.path).copied().or(utc(step.modified));
+            let known = Known { size: step.size, modified };
             let (fetched, hash) = if self.keeps_pairs {
                 let mut hashed = Hashed::new(&mut landing);
                 let fetched = session.fetch_aside(&there, &mut hashed, known).await?;

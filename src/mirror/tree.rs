@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::zone::Times;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::listing::Modified,
@@ -139,6 +140,8 @@ pub struct Survey {
     pub faults: Vec<Fault>,
     /// Files that runs have left which are over.
     pub leftovers: Vec<Vec<u8>>,
+    /// What is known of its times beyond what the tree says.
+    pub times: Times,
 }
 
 impl Tree {

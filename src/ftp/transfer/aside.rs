@@ -8,16 +8,11 @@ use jiff::Timestamp;
 use super::{
     Give, Moved,
     place::{rename, renamed},
+    time_in,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::{
-        control::Command,
-        listing::{Modified, parse_time_val},
-        path::RemotePath,
-        reply::Reply,
-        session::Session,
-    },
+    ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
     limits::BATCH_BYTES_MAX,
     observe::{TransferId, Verb},
 };
@@ -153,7 +148,7 @@ impl Session {
     }
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
-        let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(modified);
+        let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -245,10 +240,4 @@ impl Session {
         }
         answers
     }
-}
-
-/// The time in a reply to MDTM.
-pub(super) fn modified(reply: &Reply) -> Option<Modified> {
-    let time = parse_time_val(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
-    Some(Modified::Utc(time.0, time.1))
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Aside, Known, Moved, Take, aside,
+    Aside, Known, Moved, Take,
     place::{rename, renamed},
+    time_in,
 };
 use crate::{
     fault::{Fault, Outcome},
@@ -122,7 +123,7 @@ impl Session {
             return self.place_alone(file).await.map(|()| None);
         }
         self.see_name(&file.remote).await?;
-        Ok(aside::modified(time))
+        Ok(time_in(time))
     }
 
     /// Tries again after a while what failed and may not fail then: names that are half old, half new wait for it.

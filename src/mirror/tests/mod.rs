@@ -11,6 +11,7 @@ mod staged;
 mod state;
 mod table;
 mod three;
+mod zones;
 
 use std::{
     ffi::OsStr,
