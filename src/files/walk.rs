@@ -271,7 +271,9 @@ mod tests {
         for path in ["secret", "absolute/passwd", "real/deep/out"] {
             assert!(crate::files::Reading::open_in(&root, path).is_err(), "{path}");
         }
-        assert!(walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap().strays.is_empty());
+        assert!(
+            walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap().strays.is_empty()
+        );
     }
 
     #[test]

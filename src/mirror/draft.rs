@@ -71,11 +71,13 @@ pub(super) async fn draft(
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
-            .await?;
+        let there =
+            scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+                .await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+    let there =
+        scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
             .await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await

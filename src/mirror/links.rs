@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     fault::Outcome,
-    ftp::{
-        folders::Behind,
-        path::RemotePath,
-        session::Session,
-    },
+    ftp::{folders::Behind, path::RemotePath, session::Session},
     limits::LINKS_DEEP_MAX,
 };
 

@@ -1,6 +1,11 @@
 //! Scans: the tree below a folder of a server, or of this machine, as a value.
 
-use std::{collections::{BTreeMap, BTreeSet}, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 use super::{
     crew::{Crew, Feed, Work},

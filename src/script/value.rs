@@ -185,10 +185,6 @@ impl<'a> Options<'a> {
     }
 }
 
-fn is_off(value: &Dynamic) -> bool {
-    value.as_bool().is_ok_and(|on| !on)
-}
-
 /// A value as an error may show it.
 fn shown(value: &Dynamic) -> String {
     match value.read_lock::<rhai::ImmutableString>() {

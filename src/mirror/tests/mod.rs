@@ -6,6 +6,7 @@ mod faults;
 mod guards;
 mod hostile;
 mod laws;
+mod links;
 mod options;
 mod staged;
 mod state;

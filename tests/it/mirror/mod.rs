@@ -1,6 +1,7 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod links;
 mod staged;
 mod sweep;
 
