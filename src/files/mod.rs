@@ -29,7 +29,7 @@ pub use landing::{Landing, temporary_name};
 pub use mark::{Mark, Marked, read_marked};
 pub use part::temporary_name_of;
 pub use reading::Reading;
-pub use root::{Links, Root, free_bytes};
+pub use root::{Folds, Links, Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
 pub use walk::{Stray, Walk, walk, walk_where};
 

@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::{
+    landing::{create, temporary_name},
     mark::Mark,
     status::{self, LocalEntry, LocalKind},
 };
@@ -256,6 +257,43 @@ impl Root {
             };
         }
         Ok(here)
+    }
+}
+
+/// Which different names a disk takes for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Folds {
+    /// Those that differ in capital and small letters alone.
+    pub case: bool,
+    /// Those that differ in how accents are put on letters alone.
+    pub form: bool,
+}
+
+impl Folds {
+    /// Finds out by a file that is made for a moment in `folder`, or in the nearest folder above it that is there.
+    pub fn of(folder: &Path) -> Outcome<Self> {
+        let mut there = folder;
+        let held = loop {
+            match open_folder(there) {
+                Ok(held) => break held,
+                Err(Errno::NOENT) if there.parent().is_some() => {
+                    there = there.parent().unwrap_or(Path::new("."));
+                }
+                Err(error) => return Err(fault("open the folder", there, error)),
+            }
+        };
+        // In composed form; the other ones are of the same letters.
+        let name = temporary_name().replacen('-', "-\u{e9}", 1);
+        let made = create(held.as_fd(), &name);
+        made.map_err(|error| fault("make a file in it", there, error))?;
+        let is_there = |name: &str| fs::statat(&held, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let folds = Self {
+            case: is_there(&name.to_ascii_uppercase()),
+            form: is_there(&name.replace('\u{e9}', "e\u{301}")),
+        };
+        fs::unlinkat(&held, &name, AtFlags::empty())
+            .map_err(|error| fault("remove a file that was made in it", there, error))?;
+        Ok(folds)
     }
 }
 

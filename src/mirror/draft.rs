@@ -6,7 +6,7 @@ use super::{
     checksum,
     crew::Crew,
     diff::plan,
-    doubt, hashed,
+    doubt, fold, hashed,
     ledger::{Ledger, Loaded},
     leftovers::Leftovers,
     plan::{Direction, Heading, Plan},
@@ -96,11 +96,18 @@ async fn compare(
         checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
     times::settle(crew, &here, &mut there, base, &heading, &rules).await?;
-    let (source, target) = match heading.direction {
-        Direction::Up => (&mut here, &there),
-        Direction::Down => (&mut there, &here),
+    let source = match heading.direction {
+        Direction::Up => &mut here,
+        Direction::Down => &mut there,
     };
     keep_in_bounds(source, &rules.bounds)?;
+    if heading.direction == Direction::Down {
+        fold::settle(&mut there, &mut here, &heading.local)?;
+    }
+    let (source, target) = match heading.direction {
+        Direction::Up => (&here, &there),
+        Direction::Down => (&there, &here),
+    };
     let plan = plan(source, target, base, heading, rules)?;
     finish(crew, plan, source, target, base).await
 }

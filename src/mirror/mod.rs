@@ -14,6 +14,7 @@
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
 //! links    links of a server, followed
+//! fold     names that a disk takes for one
 //! staged   all files first, and then all names          sending  uploads in company
 //! ```
 //!
@@ -31,6 +32,7 @@ mod doubt;
 mod draft;
 mod fetch;
 mod filter;
+mod fold;
 mod hashed;
 mod ledger;
 mod leftovers;
