@@ -230,8 +230,9 @@ pub const PRUNE_ROWS_MAX: u32 = 500;
 pub const CRON_BYTES_MAX: usize = 1024;
 /// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
 pub const CRON_SEARCH_YEARS: i64 = 8;
-/// Missed slots of one job that have a row each; older ones share one. Three weeks of a job that runs twice an hour.
-pub const MISSED_ROWS_MAX: usize = 1_000;
+/// Missed slots of one job that have a row each; older ones share one. Ten days of a job that runs twice an hour, and half
+/// of what history keeps: an outage must not push out all that really ran.
+pub const MISSED_ROWS_MAX: usize = 500;
 /// Missed slots of one job that are counted at all: a fraction of a second. A day by the second has fewer.
 pub const MISSED_COUNTED_MAX: u64 = 200_000;
 /// Slots of one job that wait to begin.

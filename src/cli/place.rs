@@ -32,6 +32,11 @@ impl JobsFile {
         self.file.as_deref().unwrap_or(Path::new(JOBS_FILE))
     }
 
+    /// The one of the usual name, where there is one.
+    pub(super) const fn usual() -> Self {
+        Self { file: None }
+    }
+
     /// The jobs.
     pub(super) fn read(&self) -> Outcome<Jobs> {
         jobs::read(self.path(), &Zones::newest(), Clock::System.now())?.into_jobs()

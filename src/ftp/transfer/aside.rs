@@ -55,7 +55,7 @@ impl Session {
     ) -> Outcome<Aside> {
         let remote = self.absolute(remote)?;
         let mut temporary = beside(&remote)?;
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {

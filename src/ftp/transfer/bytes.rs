@@ -24,14 +24,16 @@ impl Session {
         sink: &mut impl Take,
         size: Option<u64>,
     ) -> Outcome<Moved> {
-        let (id, started) = self.begin(Verb::Download, remote, size);
+        let (id, started) = self.begin(Verb::Download, remote, size)?;
         let mut result = self.fetch_once(remote, sink, size, Some(id)).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
-            self.renew_with_tls12().await?;
-            sink.restart()?;
-            result = self.fetch_once(remote, sink, size, Some(id)).await;
+            let renewed = self.renew_with_tls12().await.and_then(|()| sink.restart());
+            result = match renewed {
+                Ok(()) => self.fetch_once(remote, sink, size, Some(id)).await,
+                Err(fault) => Err(fault),
+            };
         }
         let result = match result {
             Ok(bytes) => Ok((bytes, size.is_some())),

@@ -91,7 +91,7 @@ impl Session {
     ) -> Outcome<Aside> {
         let temporary = self.lasting_name(source, &remote)?;
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let there = self.skip_stored(source, &temporary).await?;
             let sent = match there {

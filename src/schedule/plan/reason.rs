@@ -184,7 +184,36 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The slot that stands for one that was skipped for this reason, as [`Reason::Covered`] is written.
+pub fn covered_by(reason: &str) -> Option<Timestamp> {
+    let rest = reason.strip_prefix("missed, covered by ")?;
+    rest.split(';').next()?.parse().ok()
+}
+
+/// Whether a slot was skipped since its job was paused, as [`Reason::Paused`] is written.
+pub fn is_pause(reason: &str) -> bool {
+    reason.starts_with("paused since ")
+}
+
 /// Without parts of a second, which nobody wants to read.
 fn whole(late: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(late.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_history_has_of_a_reason_is_read_again() {
+        let by = Timestamp::UNIX_EPOCH;
+        let covered = Reason::Covered { by }.to_string();
+        assert_eq!(covered_by(&covered), Some(by));
+        assert_eq!(covered_by(&format!("{covered}; so are all later ones up to {by}")), Some(by));
+        assert_eq!(covered_by(&Reason::MisfireSkip.to_string()), None);
+        for reason in ["", "moving house"] {
+            assert!(is_pause(&Reason::Paused { since: by, reason: reason.into() }.to_string()));
+        }
+        assert!(!is_pause(&covered));
+    }
 }

@@ -153,14 +153,14 @@ fn each_second_once(job: &str, runs: &[Value]) {
 }
 
 /// A scheduler in this process, on a clock that the test sets.
-struct Set {
-    folder: tempfile::TempDir,
+pub(super) struct Set {
+    pub(super) folder: tempfile::TempDir,
     clock: Clock,
-    daemon: Option<Daemon>,
+    pub(super) daemon: Option<Daemon>,
 }
 
 impl Set {
-    fn new(start: &str, jobs: &str) -> Self {
+    pub(super) fn new(start: &str, jobs: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("portolan.toml"), jobs).unwrap();
         std::fs::write(folder.path().join("a.rhai"), "").unwrap();
@@ -170,7 +170,7 @@ impl Set {
         set
     }
 
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         self.daemon = None;
         let file = self.folder.path().join("portolan.toml");
         let read = move |now| jobs::read(&file, &Zones::bundled(), now)?.into_jobs();
@@ -187,13 +187,13 @@ impl Set {
         self.daemon = Some(Daemon::open(setup).unwrap());
     }
 
-    fn go(&self, by: SignedDuration) {
+    pub(super) fn go(&self, by: SignedDuration) {
         let Clock::Set(seconds) = &self.clock else { panic!("the clock is a set one") };
         seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 
     /// Turns until nothing goes on.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let daemon = self.daemon.as_mut().unwrap();
         daemon.turn();
         let still = wait::until(TIME_MAX, || {
@@ -203,7 +203,7 @@ impl Set {
         assert!(still.is_some());
     }
 
-    fn runs(&self) -> Vec<Run> {
+    pub(super) fn runs(&self) -> Vec<Run> {
         let store = Store::open(&self.folder.path().join("state")).unwrap();
         let mut runs = store.runs(None, 100_000).unwrap();
         runs.reverse();
@@ -211,7 +211,7 @@ impl Set {
     }
 }
 
-const HOURLY: &str = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 * * * *\"\ntimezone = \"Europe/Berlin\"\ncatchup_spread = \"0s\"\n";
+pub(super) const HOURLY: &str = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 * * * *\"\ntimezone = \"Europe/Berlin\"\ncatchup_spread = \"0s\"\n";
 
 #[test]
 fn s70_clocks_that_jump_neither_lose_nor_double_a_slot() {

@@ -10,5 +10,5 @@ pub(crate) mod scheduler;
 mod secrets;
 mod soak;
 mod starts;
-
 mod told;
+mod why;
