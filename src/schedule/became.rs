@@ -29,9 +29,9 @@ pub enum Became {
     /// It was missed, and the run for a later slot stands for it.
     Covered {
         /// Its own row.
-        row: Run,
+        row: Box<Run>,
         /// That run.
-        by: Run,
+        by: Box<Run>,
     },
     /// It was missed, and no run was begun for it; the row says why.
     Missed(Run),
@@ -82,15 +82,15 @@ impl Became {
     }
 
     /// The row of the slot.
-    pub const fn row(&self) -> Option<&Run> {
+    pub fn row(&self) -> Option<&Run> {
         match self {
             Self::Ran(run)
             | Self::CaughtUp(run)
             | Self::Missed(run)
             | Self::Skipped(run)
             | Self::Paused(run)
-            | Self::Waits(run)
-            | Self::Covered { row: run, .. } => Some(run),
+            | Self::Waits(run) => Some(run),
+            Self::Covered { row, .. } => Some(row),
             _ => None,
         }
     }
@@ -116,7 +116,7 @@ impl Question<'_> {
     pub fn ask(&self, store: &Store) -> Outcome<Became> {
         let at = self.slot.map_or(self.at, |slot| slot.at);
         let rows = store.runs_for(&self.job.name, at)?;
-        let Some(row) = self.choose(rows, at) else {
+        let Some(row) = self.choose(&rows, at) else {
             let states = store.job_states()?;
             let state = states.into_iter().find(|state| *state.job == *self.job.name);
             return Ok(self.without_row(state.as_ref()));
@@ -126,7 +126,7 @@ impl Question<'_> {
     }
 
     /// The row of the slot of today's schedule before those of others; without such a slot, one of just that moment.
-    fn choose(&self, rows: Vec<Run>, at: Timestamp) -> Option<Run> {
+    fn choose(&self, rows: &[Run], at: Timestamp) -> Option<Run> {
         let revision = self.job.schedule.as_ref().map(|schedule: &Schedule| &schedule.revision);
         let is_of_today = |run: &Run| self.slot.is_some() && Some(&run.revision) == revision;
         let is_exact = |run: &Run| run.scheduled_for == Some(at);
@@ -156,7 +156,7 @@ impl Question<'_> {
         let reason = row.reason.as_deref().unwrap_or_default();
         match (row.state, by) {
             (State::Waiting, _) => Became::Waits(row),
-            (State::Skipped, Some(by)) => Became::Covered { row, by },
+            (State::Skipped, Some(by)) => Became::Covered { row: Box::new(row), by: Box::new(by) },
             (State::Skipped, None) if is_pause(reason) => Became::Paused(row),
             (State::Skipped, None) if is_missed => Became::Missed(row),
             (State::Skipped, None) => Became::Skipped(row),

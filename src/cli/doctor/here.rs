@@ -32,6 +32,7 @@ impl Here {
         let zones = Zones::newest();
         // A jobs file that cannot be read names no place; `portolan check` says what is wrong with it.
         let state = JobsFile::usual().state(common).ok();
+        let state = state.map(|state| std::path::absolute(&state).unwrap_or(state));
         Self {
             zone: zones.of_this_machine().name,
             scheduler: state.as_deref().and_then(scheduler),
@@ -47,9 +48,9 @@ impl Here {
         let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
         put("time zone", visible(&self.zone));
         put("zone data", self.zones.words().trim_start_matches("zone data ").to_owned());
-        let there = |state: &PathBuf| match state.exists() {
-            true => visible(state.display().to_string()),
-            false => format!("{} (nothing yet)", visible(state.display().to_string())),
+        let there = |state: &PathBuf| {
+            let nothing = if state.exists() { "" } else { " (nothing yet)" };
+            format!("{}{nothing}", visible(state.display().to_string()))
         };
         put("state", self.state.as_ref().map_or_else(|| "no place for it".to_owned(), there));
         let process = self.scheduler.as_ref().map(|process| format!("process {process}"));

@@ -105,7 +105,7 @@ fn history(
     };
     let is_served = scheduler(&folder).is_some();
     let question = Question { job, at: answer.at, slot: answer.slot, now, is_served };
-    Told::read(&question, &store).map(Some)
+    Told::read(&question, answer.around[0], &store).map(Some)
 }
 
 /// What can be said of a moment of a job that no schedule begins.
@@ -124,7 +124,8 @@ fn without_schedule(job: &Job, at: Timestamp) -> Answer {
 
 /// What `schedule` says of the moment `text`.
 pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome<Answer> {
-    let at = slots::moment(text, &schedule.zone, now)?;
+    // Slots are whole seconds, and within one it is still that slot.
+    let at = whole_second(slots::moment(text, &schedule.zone, now)?);
     let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
     let (slot, words) = match civil {
         Some(civil) => on_the_wall(schedule, civil),
@@ -182,6 +183,11 @@ fn on_the_wall(schedule: &Schedule, civil: DateTime) -> (Option<Slot>, String) {
     }
 }
 
+fn whole_second(at: Timestamp) -> Timestamp {
+    let second = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
+    Timestamp::from_second(second).unwrap_or(at)
+}
+
 fn at_an_instant(schedule: &Schedule, at: Timestamp) -> (Option<Slot>, String) {
     let civil = schedule.zone.rules.to_datetime(at);
     if let Some(slot) = slot_at(schedule, at) {
@@ -218,9 +224,10 @@ fn page(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> String 
     parts.extend((!is_said).then(|| slots::wrapped(&answer.words)));
     let mut rows = Vec::new();
     let [before, after] = answer.around;
-    for (name, slot) in [("before", before), ("slot", answer.slot), ("after", after)] {
+    let all = [("before", before), ("slot", answer.slot), ("after", after)];
+    let is_exact = all.iter().filter_map(|(_, slot)| *slot).any(|slot| slots::has_seconds(slot.at));
+    for (name, slot) in all {
         if let Some(slot) = slot {
-            let is_exact = slots::has_seconds(slot.at);
             rows.push(vec![
                 format!("  {name}"),
                 slots::utc(slot.at, is_exact),

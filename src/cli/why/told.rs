@@ -8,6 +8,7 @@ use crate::{
     observe::{size_text, visible::visible},
     schedule::{
         became::{Became, Question},
+        slot::Slot,
         zone::Zone,
     },
     store::{
@@ -21,6 +22,8 @@ use crate::{
 pub(super) struct Told {
     /// What became of it.
     pub(super) became: Became,
+    /// What became of the slot before, where the moment is none.
+    before: Option<Became>,
     /// Other runs of the job that went on then.
     pub(super) during: Vec<Run>,
     /// Why the job is paused now, if it is.
@@ -29,19 +32,26 @@ pub(super) struct Told {
 
 impl Told {
     /// Looks it up.
-    pub(super) fn read(question: &Question<'_>, store: &Store) -> Outcome<Self> {
+    pub(super) fn read(
+        question: &Question<'_>,
+        before: Option<Slot>,
+        store: &Store,
+    ) -> Outcome<Self> {
         let became = question.ask(store)?;
+        let before = before.filter(|_| became == Became::NoSlot && question.at <= question.now);
+        let before = before.map(|slot| Question { at: slot.at, slot: Some(slot), ..*question });
+        let before = before.map(|before| before.ask(store)).transpose()?;
         let mut during = store.runs_during(&question.job.name, question.at)?;
         during.retain(|run| became.row().is_none_or(|row| row.id != run.id));
         let states = store.job_states()?;
         let paused = states.into_iter().find(|state| *state.job == *question.job.name);
         let paused = paused.filter(|state| state.paused_at.is_some());
         let paused = paused.map(|state| state.pause_reason.unwrap_or_default());
-        Ok(Self { became, during, paused })
+        Ok(Self { became, before, during, paused })
     }
 
     /// The run that stands for the slot where that is not its own.
-    pub(super) const fn covering(&self) -> Option<&Run> {
+    pub(super) fn covering(&self) -> Option<&Run> {
         match &self.became {
             Became::Covered { by, .. } => Some(by),
             _ => None,
@@ -51,7 +61,8 @@ impl Told {
     /// The run to look at for more.
     pub(super) fn run(&self) -> Option<&Run> {
         let row = self.became.row().filter(|row| row.attempts > 0);
-        self.covering().or(row).or_else(|| self.during.first())
+        let before = self.before.as_ref().and_then(Became::row).filter(|row| row.attempts > 0);
+        self.covering().or(row).or_else(|| self.during.first()).or(before)
     }
 
     /// All of it; nothing where history has nothing to add to the schedule.
@@ -60,12 +71,15 @@ impl Told {
             let due = run.scheduled_for.map(|due| format!(", for {},", at(due, zone)));
             format!("run {}{} went on then", run.id, due.unwrap_or_default())
         });
-        let parts: Vec<_> = self.became(zone).into_iter().chain(during).collect();
+        let before = self.before.as_ref().and_then(|before| self.of(before, zone));
+        let before = before.map(|words| format!("of the slot before: {words}"));
+        let became = self.of(&self.became, zone);
+        let parts: Vec<_> = became.into_iter().chain(during).chain(before).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    fn became(&self, zone: &Zone) -> Option<String> {
-        let words = match &self.became {
+    fn of(&self, became: &Became, zone: &Zone) -> Option<String> {
+        let words = match became {
             Became::Ran(run) => format!("run {} {}", run.id, ended(run)),
             Became::CaughtUp(run) => format!(
                 "no scheduler was awake then; run {} made good for it: it {}",
@@ -140,8 +154,8 @@ fn ended(run: &Run) -> String {
         let way = run.sum.route.as_ref().map(|way| format!(" by {}", visible(way)));
         parts.push(format!("{} files, {bytes}{}", run.sum.files, way.unwrap_or_default()));
     }
-    parts.extend(run.sum.error.as_ref().map(visible));
-    parts.join(", ")
+    let error = run.sum.error.as_ref().map(|error| format!(": {}", visible(error)));
+    format!("{}{}", parts.join(", "), error.unwrap_or_default())
 }
 
 /// Whole seconds between the time that a run was due and its beginning.

@@ -15,7 +15,7 @@ use super::{
     state::{JobState, Moment, Pause, PlannerState, Waiting},
 };
 use crate::{
-    limits::WATERMARK_AHEAD_MAX,
+    limits::{DEADLINE_MAX, WATERMARK_AHEAD_MAX},
     schedule::{
         jobs::{Job, Jobs},
         slot::{Slot, SlotId},
@@ -210,7 +210,7 @@ impl Planner {
             if line.state.waiting.iter().any(|waiting| waiting.slot.id == slot.id) {
                 continue;
             }
-            let give_up = later(moment.now, SignedDuration::from_hours(24));
+            let give_up = later(request.at.min(moment.now), DEADLINE_MAX);
             line.add(
                 Waiting {
                     slot,

@@ -154,7 +154,7 @@ impl fmt::Display for Reason {
             }
             Self::TooLate { late } => write!(f, "{:#} late, past `start_deadline`", whole(*late)),
             Self::StillRunning { run, since } => {
-                write!(f, "still running, run {}, since {since}", run.0)
+                write!(f, "still running, run {}, since {since:.0}", run.0)
             }
             Self::StillWaiting { slot } => write!(f, "the slot of {slot} still waits"),
             Self::Replaced { by } => write!(f, "replaced by the slot of {by}"),
@@ -164,7 +164,7 @@ impl fmt::Display for Reason {
                 write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))
             }
             Self::Awaits { job, since } => {
-                write!(f, "`{}` has not succeeded since {since}", visible(&**job))
+                write!(f, "`{}` has not succeeded since {since:.0}", visible(&**job))
             }
             Self::GaveUp { waited_for: None } => write!(f, "it could not begin in time"),
             Self::GaveUp { waited_for: Some(what) } => {
@@ -172,10 +172,10 @@ impl fmt::Display for Reason {
             }
             Self::QueueFull => write!(f, "too many slots wait"),
             Self::Paused { since, reason } if reason.is_empty() => {
-                write!(f, "paused since {since}")
+                write!(f, "paused since {since:.0}")
             }
             Self::Paused { since, reason } => {
-                write!(f, "paused since {since}: {}", visible(reason))
+                write!(f, "paused since {since:.0}: {}", visible(reason))
             }
             Self::Edited => write!(f, "its schedule was changed"),
             Self::Removed => write!(f, "the jobs file has the job no more"),

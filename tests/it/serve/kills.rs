@@ -257,6 +257,24 @@ fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
 }
 
 #[test]
+fn a_request_that_nobody_hears_for_a_day_is_not_run() {
+    let mut set = Set::new("2026-06-01T20:30:00Z", HOURLY);
+    set.turn();
+    set.daemon = None;
+    let mut store = Store::open(&set.folder.path().join("state")).unwrap();
+    for hours in [25, 1] {
+        store.ask("a", set.clock.now()).unwrap();
+        set.go(SignedDuration::from_hours(hours));
+    }
+    set.open();
+    set.turn();
+    let runs = set.runs();
+    let asked: Vec<_> = runs.iter().filter(|run| run.cause.word() == "manual").collect();
+    assert_eq!([asked[0].state, asked[1].state], [State::Skipped, State::Done], "{asked:?}");
+    assert!(asked[0].reason.as_ref().unwrap().contains("late"), "{asked:?}");
+}
+
+#[test]
 fn a_clock_that_was_years_ahead_is_seen_and_nothing_is_run_for_it() {
     let mut set = Set::new("2031-01-01T00:30:00Z", HOURLY);
     set.turn();
