@@ -27,8 +27,8 @@ fn answer(folder: &Path, at: &str) -> Value {
 fn says(folder: &Path, at: &str, word: &str, words: &str) -> Value {
     let found = answer(folder, at);
     assert_eq!(found.get("became").unwrap(), word, "{at}: {found:#}");
-    let why = found.get("why").unwrap().as_str().unwrap();
-    assert!(why.contains(words), "{at}: {found:#}");
+    let said = found.get("why").unwrap().as_str().unwrap();
+    assert!(said.contains(words), "{at}: {found:#}");
     let page =
         why(folder, at, &[]).run().succeeds().any_stdout().stdout_text().replace("\n  ", " ");
     assert!(page.contains(words), "{at}: {page}");
