@@ -21,6 +21,8 @@ pub struct Record {
     pub notes: Vec<String>,
     /// Every setting of the kernel that was changed for it, with what it was before the first time.
     pub sysctls: Vec<Sysctl>,
+    /// Every setting that it needs, by its path, whoever has set it.
+    pub needs: Vec<(String, String)>,
     /// The trial that runs, or that nobody has ended.
     pub trial: Option<Trial>,
     /// What leads back to before the last change.
@@ -29,6 +31,16 @@ pub struct Record {
     pub persisted: Option<PathBuf>,
     /// When it was applied, in milliseconds since 1970.
     pub applied_at_ms: i64,
+}
+
+impl Record {
+    /// The settings that go back with the last change.
+    pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
+        let Some(undo) = &self.undo else { return Vec::new() };
+        // With the last rules everything goes.
+        let goes = |one: &&Sysctl| undo.body.is_empty() || undo.sysctls.contains(&one.path);
+        self.sysctls.iter().filter(goes).cloned().collect()
+    }
 }
 
 /// A ruleset on trial.

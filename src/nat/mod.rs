@@ -9,7 +9,8 @@
 //! here    what this machine is like         rules    the same as rules of a packet filter
 //! nft, listing                              rules as text, and text taken apart
 //! backend, nftables                         the packet filter, by its program
-//! plan    diff, foreign, guard, sysctl      what would change, and what to know before
+//! plan    diff, foreign, guard, overlap     what would change, and what to know before
+//! sysctl, settings                          settings of the kernel, and whose they are
 //! apply, undo, persist                      doing it, and taking it back
 //! open    what is open only as long as somebody holds it
 //!
@@ -35,12 +36,14 @@ pub mod model;
 mod nft;
 mod nftables;
 pub mod open;
+mod overlap;
 mod persist;
 pub mod plan;
 pub mod portmap;
 mod reason;
 mod rules;
 pub mod suggest;
+mod settings;
 pub mod sysctl;
 mod tools;
 pub mod undo;

@@ -12,6 +12,7 @@ use super::{
     listing::tables,
     model::{Part, Ruleset},
     nft::{Chains, Shape, notes},
+    overlap,
     rules::{Action, Rules, rules},
     sysctl::{self, Sysctl},
 };
@@ -44,6 +45,9 @@ pub struct Plan {
     pub sysctls: Vec<Sysctl>,
     /// Modules of the kernel that would be loaded.
     pub modules: Vec<String>,
+    /// Settings that it needs, by their paths, with those that are so already.
+    pub(super) needs: Vec<(String, String)>,
+    pub(super) interfaces: Vec<String>,
     pub(super) table: String,
     pub(super) body: String,
     /// How the filter would list it, where that can be known.
@@ -161,7 +165,10 @@ pub(super) fn plan(
     let body = backend.body(&table, &chains);
     let wanted = backend.listed(&table, &body)?;
     let live = Live::of(backend, &table, &found);
-    let settings = sysctl::wanted(&made, here.default_device.as_deref(), sysctl::read);
+    let needed = sysctl::needed(&made, here, sysctl::read);
+    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
+    let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
+    let settings = needed.into_iter().filter(Sysctl::is_change).collect();
     let (sysctls, idle) =
         if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
     let modules = sysctl::modules(&made);
@@ -194,9 +201,11 @@ pub(super) fn plan(
         warnings: warnings(ruleset, &made, sight, &table, &idle),
         sysctls,
         modules,
+        needs,
+        interfaces: here.interfaces.clone(),
         notes: notes(&chains),
         has_helper: made.all.iter().any(|rule| rule.action == Action::Helper),
-        refusal: guard::check(&made, here).err(),
+        refusal: guard::check(&made, here).and_then(|()| taken_already(&made, sight, &table)).err(),
         absent: guard::absent(&made, here),
         table,
         body,
@@ -235,6 +244,11 @@ impl Plan {
             self.warnings.push(Warning { about: "refused", text, remedy: String::new() });
         }
     }
+}
+
+/// Fails with `nat.conflict` where the ports lead elsewhere already, by rules of others.
+fn taken_already(made: &Rules, sight: &Sight<'_>, table: &str) -> Outcome<()> {
+    overlap::check(&tables(sight.everything), table, made)
 }
 
 fn warnings(
