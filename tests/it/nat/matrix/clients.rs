@@ -130,7 +130,7 @@ impl Task<'_> {
 
     fn portolan(&self, folder: &Path, name: &str, is_to_work: bool) -> Vec<String> {
         let scheme = if self.is_tls { "ftpes" } else { "ftp" };
-        let (mode, more) = match self.way {
+        let (mode, further) = match self.way {
             Way::Passive | Way::PassiveAsTold => ("passive", ""),
             Way::Active => ("active", ""),
             Way::ActiveAnnounced => {
@@ -140,7 +140,7 @@ impl Task<'_> {
         let time = if is_to_work { 30 } else { 3 };
         let script = format!(
             "let site = ftp::connect(\"{scheme}://{user}@{address}\", #{{
-                password: secret(\"SITE_PASSWORD\"), mode: \"{mode}\", fallback: false, insecure: {tls}, {more}
+                password: secret(\"SITE_PASSWORD\"), mode: \"{mode}\", fallback: false, insecure: {tls}, {further}
                 connect_timeout: \"{time}s\", data_timeout: \"{time}s\",
             }});
             site.mirror_down(\"/tree\", \"got\");

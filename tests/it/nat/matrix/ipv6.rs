@@ -1,7 +1,7 @@
 //! The same over IPv6, routed and hidden.
 
 use super::{
-    ALL_ILLEGAL, ALL_LOST, ALL_WORK, ILLEGAL, NOT_CURL, Row, check,
+    ALL_ILLEGAL, ALL_LOST, ALL_WORK, Expected, ILLEGAL, NOT_CURL, Row, check,
     clients::Way,
     lab::{PUBLIC, Place, Server},
 };
@@ -20,15 +20,19 @@ const SERVED6: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009"
 const HAIRPIN6: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009", to: "fd77::10", hairpin: "fd77::/64" });
     rules.masquerade(#{ source: "fd77::/64", out: "wan" }); rules.isolate(true); rules.forwarding(true);"#;
 
+const IPV6: Server = Server { is_ipv6: true, ..PUBLIC };
+const TLS: Server = Server { is_tls: true, ..IPV6 };
+
+type Rules = &'static [(Place, &'static str)];
+type Ways = &'static [(Way, [Expected; 3])];
+
+fn row(name: &'static str, server: Server, rules: Rules, from: Place, ways: Ways) -> Row {
+    Row { name, server, rules, from, ways }
+}
+
 #[test]
-fn the_same_over_ipv6() {
-    const IPV6: Server = Server { is_ipv6: true, ..PUBLIC };
+fn a_client_of_ipv6_behind_a_gateway_of_ours() {
     const ROUTED: Server = Server { is_routed: true, ..IPV6 };
-    const TLS: Server = Server { is_tls: true, ..IPV6 };
-    const BEHIND6: Server = Server { is_behind: true, ..IPV6 };
-    const BEHIND6_TLS: Server = Server { is_behind: true, ..TLS };
-    const BOTH: &[(Place, &str)] = &[(Place::Router, NAT66_HELPER), (Place::Gate, SERVED6)];
-    let row = |name, server, rules, from, ways| Row { name, server, rules, from, ways };
     check(&[
         row(
             "routed, with nothing that lets data in",
@@ -65,30 +69,39 @@ fn the_same_over_ipv6() {
             Place::Client,
             &[(Way::Passive, ALL_WORK), (Way::Active, [ILLEGAL, ILLEGAL, NOT_CURL])],
         ),
+    ]);
+}
+
+#[test]
+fn a_server_of_ipv6_behind_a_gateway_of_ours() {
+    const BEHIND: Server = Server { is_behind: true, ..IPV6 };
+    const BEHIND_TLS: Server = Server { is_behind: true, ..TLS };
+    const BOTH: Rules = &[(Place::Router, NAT66_HELPER), (Place::Gate, SERVED6)];
+    check(&[
         row(
             "a server behind NAT",
-            BEHIND6,
+            BEHIND,
             BOTH,
             Place::Client,
             &[(Way::Passive, ALL_WORK), (Way::Active, ALL_WORK)],
         ),
         row(
             "a server behind NAT, TLS",
-            BEHIND6_TLS,
+            BEHIND_TLS,
             BOTH,
             Place::Client,
             &[(Way::Passive, ALL_WORK)],
         ),
         row(
             "hairpin, from a neighbour",
-            BEHIND6,
+            BEHIND,
             &[(Place::Gate, HAIRPIN6)],
             Place::Neighbour,
             &[(Way::Passive, ALL_WORK)],
         ),
         row(
             "hairpin, from the gate itself",
-            BEHIND6,
+            BEHIND,
             &[(Place::Gate, HAIRPIN6)],
             Place::Gate,
             &[(Way::Passive, ALL_WORK)],
