@@ -39,7 +39,9 @@ fn taken<'r>(line: &str, family: &str, rules: &'r [Rule]) -> Option<(u16, &'r Ru
     let at = words.iter().position(|word| *word == "dnat")?;
     let (wanted, _) = words.split_at(at);
     let ports = ports(behind(wanted, &["tcp", "dport"])?)?;
-    let device = behind(wanted, &["iifname"]).and_then(|rest| rest.first()).map(|word| word.trim_matches('"'));
+    let device = behind(wanted, &["iifname"])
+        .and_then(|rest| rest.first())
+        .map(|word| word.trim_matches('"'));
     let daddr = behind(wanted, &["daddr"]).and_then(|rest| Net::parse(rest.first()?).ok());
     let is_own_family = |rule: &Rule| match family {
         "ip" => rule.family != Some(Family::V6),
@@ -60,9 +62,9 @@ fn taken<'r>(line: &str, family: &str, rules: &'r [Rule]) -> Option<(u16, &'r Ru
             Match::Destination(net) => Some(*net),
             _ => None,
         });
-        let is_elsewhere = daddr.zip(destination).is_some_and(|(one, other)| {
-            !one.has(other.address()) && !other.has(one.address())
-        });
+        let is_elsewhere = daddr
+            .zip(destination)
+            .is_some_and(|(one, other)| !one.has(other.address()) && !other.has(one.address()));
         matches!(rule.action, Action::Dnat(_)) && is_own_family(rule) && !is_apart && !is_elsewhere
     };
     rules.iter().filter(fits).find_map(|rule| {
@@ -83,7 +85,9 @@ fn behind<'w>(words: &'w [&'w str], wanted: &[&str]) -> Option<&'w [&'w str]> {
 /// `80`, `80-90` or `{ 80, 443 }`.
 fn ports(words: &[&str]) -> Option<Ports> {
     let text = match words {
-        ["{", rest @ ..] => rest.iter().take_while(|word| **word != "}").copied().collect::<String>(),
+        ["{", rest @ ..] => {
+            rest.iter().take_while(|word| **word != "}").copied().collect::<String>()
+        }
         [one, ..] => (*one).to_owned(),
         [] => return None,
     };
@@ -112,9 +116,15 @@ mod tests {
 
     #[test]
     fn a_port_that_leads_elsewhere_already_is_named() {
-        let fault = judged("ip", "iifname != \"docker0\" tcp dport 50005 counter dnat to 172.17.0.2:80");
+        let fault =
+            judged("ip", "iifname != \"docker0\" tcp dport 50005 counter dnat to 172.17.0.2:80");
         let fault = fault.unwrap();
-        assert!(fault.starts_with("`forward 21, 50000-50009 -> 10.0.0.5 from wan0` takes port 50005, which"), "{fault}");
+        assert!(
+            fault.starts_with(
+                "`forward 21, 50000-50009 -> 10.0.0.5 from wan0` takes port 50005, which"
+            ),
+            "{fault}"
+        );
         assert!(fault.contains("ip nat DOCKER leads elsewhere: iifname != \"docker0\""), "{fault}");
         for line in [
             "tcp dport 21 dnat ip to 10.0.0.9 comment \"portolan:forward\"",

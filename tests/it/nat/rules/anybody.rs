@@ -70,7 +70,8 @@ fn anybody_may_do_all_of_it_in_a_network_of_his_own() {
     let part = |name: &str| {
         let head = format!("== {name}\n");
         let rest = said.rsplit_once(&head).map(|(_, rest)| rest);
-        let rest = rest.unwrap_or_else(|| panic!("{said}\n{}", String::from_utf8_lossy(&ran.stderr)));
+        let rest =
+            rest.unwrap_or_else(|| panic!("{said}\n{}", String::from_utf8_lossy(&ran.stderr)));
         rest.split("== ").next().unwrap().to_owned()
     };
     let first = said.split("== apply").next().unwrap();

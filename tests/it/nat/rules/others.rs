@@ -24,7 +24,8 @@ fn the_remedy_for_a_drop_of_others_mends_it() {
     let warnings: Vec<_> = found["warnings"].as_array().unwrap().iter().collect();
     let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
     let warning = warning.as_str().unwrap();
-    let named = "inet mine through (another script) drops forwarded traffic by default (its last rule)";
+    let named =
+        "inet mine through (another script) drops forwarded traffic by default (its last rule)";
     assert!(warning.starts_with(named), "{warning}");
     let (_, remedy) = warning.split_once("; run: ").unwrap();
     gate.router.sh(remedy);
@@ -83,7 +84,8 @@ fn a_rollback_takes_no_table_of_others_away() {
 fn a_confirmation_that_was_cut_off_can_be_said_again() {
     let Some(gate) = Gate::lay() else { return };
     let root = gate.state.path().join("root");
-    let lasting = OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
+    let lasting =
+        OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
     gate.done(&lasting, &["apply", "--confirm-within", "1h"]);
     let kept = gate.done(&lasting, &["export"]);
     let table = "table inet portolan_office";
@@ -98,7 +100,8 @@ fn a_confirmation_that_was_cut_off_can_be_said_again() {
 fn what_is_written_for_the_next_start_is_kept_up_and_goes_with_a_revert() {
     let Some(gate) = Gate::lay() else { return };
     let root = gate.state.path().join("root");
-    let lasting = OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
+    let lasting =
+        OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
     gate.done(&lasting, &["apply"]);
     let file = root.join("etc/portolan/nat/office.nft");
     let written = || std::fs::read_to_string(&file).unwrap();
@@ -126,7 +129,10 @@ fn one_opening_stands_in_another() {
     running.until_stdout_has("open");
     let during = gate.rules();
     for ports in ["40000-40009", "41000-41009"] {
-        assert!(during.contains(&format!("tcp dport {ports} dnat ip to 192.168.50.10")), "{during}");
+        assert!(
+            during.contains(&format!("tcp dport {ports} dnat ip to 192.168.50.10")),
+            "{during}"
+        );
     }
     running.wait().stdout("open\n").any_stderr();
     assert_eq!(gate.rules(), before);

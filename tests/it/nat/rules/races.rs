@@ -26,7 +26,8 @@ fn of_several_that_apply_at_once_one_wins_and_can_be_undone() {
             let said = [ran.stdout_text(), ran.stderr_text()].concat();
             let is_won = said.contains("office: applied");
             winners += u32::from(is_won);
-            let is_told = ["(nat.busy)", "(nat.changed_since_plan)"].map(|name| said.contains(name));
+            let is_told =
+                ["(nat.busy)", "(nat.changed_since_plan)"].map(|name| said.contains(name));
             assert!(is_won || is_told.contains(&true), "{said}");
         }
         assert!(winners > 0);

@@ -52,7 +52,9 @@ impl World {
         let start = || Rehearsal::start_at(address, "203.0.113.10", &[], false);
         let server = gate.server.within(start);
         let bytes: Vec<u8> = (0..=255).cycle().take(300_001).collect();
-        let sum = Sha256::digest(&bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let sum = Sha256::digest(&bytes)
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         server.file("a", bytes);
         let other = one.replace("40009", "40019");
         Some(Self { gate, scripts: [other, one], server, sum })

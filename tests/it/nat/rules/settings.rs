@@ -69,7 +69,10 @@ fn a_switch_of_all_leaves_what_was_on_before_it() {
     gate.done(SOMEWHERE, &["apply"]);
     assert_eq!(gate.forwards(), ["1", "1"]);
     gate.done(SOMEWHERE, &["revert"]);
-    assert_eq!((is_forwarding_all(&gate).as_str(), gate.forwards()), ("0", ["1", "0"].map(str::to_owned)));
+    assert_eq!(
+        (is_forwarding_all(&gate).as_str(), gate.forwards()),
+        ("0", ["1", "0"].map(str::to_owned))
+    );
 }
 
 #[test]
@@ -77,7 +80,8 @@ fn what_was_set_by_hand_is_set_at_the_next_start_as_well() {
     let Some(gate) = laid() else { return };
     gate.router.sh("echo 1 >/proc/sys/net/ipv4/conf/lan/forwarding");
     let root = gate.state.path().join("root");
-    let lasting = OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
+    let lasting =
+        OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
     gate.done(&lasting, &["apply"]);
     let settings = root.join("etc/sysctl.d/90-portolan-nat-office.conf");
     let both = "net.ipv4.conf.lan.forwarding = 1\nnet.ipv4.conf.wan.forwarding = 1\n";
