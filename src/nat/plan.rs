@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     backend::{Backend, Found},
     diff::diff,
-    foreign::{Warning, blockers, legacy},
+    foreign::{Warning, also_dropped, blockers, legacy},
     guard,
     here::Here,
     listing::tables,
@@ -261,6 +261,7 @@ fn warnings(
     let mut warnings = blockers(&tables(sight.everything), table, made);
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
+    warnings.extend(also_dropped(&tables(sight.everything), made));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };

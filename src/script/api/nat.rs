@@ -318,9 +318,9 @@ pub mod functions {
         add(&ctx, rules, &options, rules::allow)
     }
 
-    /// Drops what nothing in the ruleset lets pass between the interfaces that it names, and, where it opens ports of
-    /// this machine itself, what comes to any others of them but those by which people log in. It is the only drop there
-    /// is; without it nothing is dropped.
+    /// Drops what comes in by the interfaces that the ruleset names and nothing in it lets pass, and, where it opens
+    /// ports of this machine itself, what comes to any others of them but those by which people log in. It is the only
+    /// drop there is; without it nothing is dropped.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
