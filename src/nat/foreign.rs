@@ -128,7 +128,7 @@ fn warning(table: &Table, chain: &Chain, hook: &str, how: &str, rules: &Rules) -
 
 fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) -> Vec<String> {
     let words = |from: &str, to: &str| {
-        let part = |word: &str, device: &Option<super::check::Interface>| {
+        let part = |word: &str, device: &Option<Interface>| {
             device.as_ref().map(|device| format!(" {word} {device}")).unwrap_or_default()
         };
         (part(from, &way.from), part(to, &way.to), part(from, &way.to), part(to, &way.from))
@@ -151,7 +151,7 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
             vec![format!("ufw route allow{from}{to}{source}")]
         }
         Owner::Firewalld => {
-            let zone = |device: &Option<super::check::Interface>| match device {
+            let zone = |device: &Option<Interface>| match device {
                 Some(device) => format!("$(firewall-cmd --get-zone-of-interface={device})"),
                 None => "ANY".into(),
             };
@@ -168,7 +168,7 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
         }
         Owner::Portolan => Vec::new(),
         Owner::Libvirt | Owner::Other => {
-            let part = |word: &str, device: &Option<super::check::Interface>| {
+            let part = |word: &str, device: &Option<Interface>| {
                 device.as_ref().map(|device| format!("{word} \"{device}\" ")).unwrap_or_default()
             };
             let (from, to) = (part("iifname", &way.from), part("oifname", &way.to));

@@ -121,8 +121,10 @@ fn one_opening_stands_in_another() {
     let Some(gate) = Gate::lay() else { return };
     let before = gate.rules();
     let script = r#"
-        let open = |ports, work| nat::with_open(#{ ports: ports, to: "192.168.50.10", in: "wan" }, work);
-        open.call("40000-40009", || open.call("41000-41009", || { print("open"); sleep("5s"); }));
+        let way = |ports| #{ ports: ports, to: "192.168.50.10", in: "wan" };
+        let first = way.call("40000-40009");
+        let second = way.call("41000-41009");
+        nat::with_open(first, || nat::with_open(second, || { print("open"); sleep("5s"); }));
     "#;
     let program = gate.portolan(script).args(["run", "--allow-nat", "gate.rhai"]);
     let running = gate.router.within(|| program.spawn());

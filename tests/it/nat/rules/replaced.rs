@@ -54,7 +54,7 @@ impl World {
         let bytes: Vec<u8> = (0..=255).cycle().take(300_001).collect();
         let sum = Sha256::digest(&bytes)
             .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            .fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str());
         server.file("a", bytes);
         let other = one.replace("40009", "40019");
         Some(Self { gate, scripts: [other, one], server, sum })
