@@ -107,7 +107,7 @@ fn tables_that_are_replaced_without_a_pause_break_no_transfer() {
             }
         });
         let enough = || (world.server.bytes("back").is_some()).then_some(());
-        let is_there = crate::support::wait::until(std::time::Duration::from_secs(60), enough);
+        let is_there = crate::support::wait::until(std::time::Duration::from_mins(1), enough);
         is_over.store(true, Ordering::Relaxed);
         replacing.join().unwrap();
         assert!(is_there.is_some(), "not one transfer in a minute");
