@@ -6,12 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Reason,
-    backend::Found,
-    backend::not_permitted,
+    backend::{Found, not_permitted},
+    chains::{self, Shape},
     guard,
     ledger::{Ledger, Record, Trial, Undo},
     machine::Machine,
-    nft::Shape,
     persist,
     plan::{Live, Plan},
     sysctl,
@@ -69,7 +68,7 @@ impl Machine {
         self.unchanged(plan)?;
         let snapshot = self.snapshot(plan);
         if !plan.changed {
-            keep(plan, order, ledger, before, now)?;
+            self.keep(plan, order, ledger, before, now)?;
             let id = plan.id();
             return Ok(Applied { changed: false, verified: true, trial_until: None, id, snapshot });
         }
@@ -86,6 +85,7 @@ impl Machine {
                 let old = live.chains().cloned().unwrap_or_default();
                 // The kernel ends the trial, and nobody may be there to put its settings back.
                 let closed = sysctl::closed(&record.undone_settings(), &plan.interfaces);
+                let closed = self.backend.chains(&closed)?;
                 self.backend.trial(&plan.table, &plan.chains, &old, &closed, time)?
             }
         };
@@ -101,7 +101,7 @@ impl Machine {
         if time.is_none() {
             // What is written already is kept up with what rules now.
             record.persisted = order.persist.clone().or(record.persisted);
-            persist::keep(&record, plan.has_helper)?;
+            persist::keep(&record, &*self.backend)?;
         }
         ledger.save(&record)?;
         let trial_until =
@@ -160,6 +160,34 @@ impl Machine {
         }
     }
 
+    /// All is as it should be; what is remembered and what is written for the next start may not be.
+    fn keep(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        ledger: &dyn Ledger,
+        before: Option<Record>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let Found::Listing(listing) = &plan.found else { return Ok(()) };
+        let mut record = before.unwrap_or_else(|| Record {
+            ruleset: plan.ruleset.clone(),
+            backend: plan.choice,
+            applied_at_ms: now.as_millisecond(),
+            ..Record::default()
+        });
+        record.body.clone_from(&plan.body);
+        record.listing.clone_from(listing);
+        record.notes.clone_from(&plan.notes);
+        record.needs.clone_from(&plan.needs);
+        record.trial = None;
+        if order.persist.is_some() {
+            record.persisted.clone_from(&order.persist);
+        }
+        persist::keep(&record, &*self.backend)?;
+        ledger.save(&record)
+    }
+
     /// How the filter lists it now, and whether that is what was wanted.
     fn verify(&self, plan: &Plan, is_trial: bool) -> Outcome<(String, bool)> {
         let Found::Listing(listing) = self.backend.found(&plan.table)? else {
@@ -168,11 +196,10 @@ impl Machine {
         let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
         let verified = if is_trial {
             let shape = |listing: &str| self.backend.shape(&plan.table, listing);
-            let filled = |chains: super::nft::Chains| -> super::nft::Chains {
-                chains.into_iter().filter(|(_, rules)| !rules.is_empty()).collect()
-            };
             match (shape(&listing), shape(wanted)) {
-                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => filled(new) == filled(wanted),
+                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => {
+                    chains::filled(new) == chains::filled(wanted)
+                }
                 _ => false,
             }
         } else {
@@ -180,32 +207,6 @@ impl Machine {
         };
         Ok((listing, verified))
     }
-}
-
-/// All is as it should be; what is remembered and what is written for the next start may not be.
-fn keep(
-    plan: &Plan,
-    order: &Order,
-    ledger: &dyn Ledger,
-    before: Option<Record>,
-    now: Timestamp,
-) -> Outcome<()> {
-    let Found::Listing(listing) = &plan.found else { return Ok(()) };
-    let mut record = before.unwrap_or_else(|| Record {
-        ruleset: plan.ruleset.clone(),
-        applied_at_ms: now.as_millisecond(),
-        ..Record::default()
-    });
-    record.body.clone_from(&plan.body);
-    record.listing.clone_from(listing);
-    record.notes.clone_from(&plan.notes);
-    record.needs.clone_from(&plan.needs);
-    record.trial = None;
-    if order.persist.is_some() {
-        record.persisted.clone_from(&order.persist);
-    }
-    persist::keep(&record, plan.has_helper)?;
-    ledger.save(&record)
 }
 
 /// What a plan itself stands against.
@@ -283,12 +284,13 @@ fn planned(
     undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
     let undo = Undo {
         body: snapshot.to_owned(),
-        notes: plan.live.chains().map(super::nft::notes).unwrap_or_default(),
+        notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
         sysctls: undone,
         persisted: before.persisted.clone(),
     };
     let mut record = Record {
         ruleset: plan.ruleset.clone(),
+        backend: plan.choice,
         body: plan.body.clone(),
         listing: String::new(),
         notes: plan.notes.clone(),

@@ -4,7 +4,7 @@ use std::{fmt::Debug, fs::File, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sysctl::Sysctl;
+use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
 use crate::fault::Outcome;
 
 /// What is remembered of one ruleset. It is written before anything is changed, and again when it is done.
@@ -13,6 +13,9 @@ use crate::fault::Outcome;
 pub struct Record {
     /// Its name.
     pub ruleset: String,
+    /// Which filter has its rules.
+    #[serde(default = "nft")]
+    pub backend: Choice,
     /// What has been loaded; empty when nothing has.
     pub body: String,
     /// How the filter lists it; empty while it is being changed.
@@ -33,6 +36,11 @@ pub struct Record {
     pub applied_at_ms: i64,
 }
 
+/// Before there was another, nobody wrote down which it was.
+const fn nft() -> Choice {
+    Choice::Nft
+}
+
 impl Record {
     /// The settings that go back with the last change.
     pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
@@ -40,6 +48,11 @@ impl Record {
         // With the last rules everything goes.
         let goes = |one: &&Sysctl| undo.body.is_empty() || undo.sysctls.contains(&one.path);
         self.sysctls.iter().filter(goes).cloned().collect()
+    }
+
+    /// Whether the kernel reads FTP along for it.
+    pub(super) fn has_helper(&self) -> bool {
+        self.notes.iter().any(|note| note.starts_with(HELPER_NOTE))
     }
 }
 

@@ -36,13 +36,17 @@ fn leads_in(chain: &Chain) -> bool {
 fn taken<'r>(line: &str, family: &str, rules: &'r [Rule]) -> Option<(u16, &'r Rule)> {
     let line = line.split(" comment \"").next().unwrap_or(line);
     let words: Vec<_> = line.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "dnat")?;
+    // In the words of either filter.
+    let at = words.iter().position(|word| *word == "dnat" || *word == "DNAT")?;
     let (wanted, _) = words.split_at(at);
-    let ports = ports(behind(wanted, &["tcp", "dport"])?)?;
-    let device = behind(wanted, &["iifname"])
-        .and_then(|rest| rest.first())
-        .map(|word| word.trim_matches('"'));
-    let daddr = behind(wanted, &["daddr"]).and_then(|rest| Net::parse(rest.first()?).ok());
+    let asked = [&["tcp", "dport"][..], &["--dport"], &["--dports"]];
+    let ports = ports(asked.iter().find_map(|asked| behind(wanted, asked))?)?;
+    let device = behind(wanted, &["iifname"]).or(behind(wanted, &["-i"]));
+    let device = device.and_then(|rest| rest.first()).map(|word| word.trim_matches('"'));
+    let device = device.filter(|_| behind(wanted, &["!", "-i"]).is_none());
+    let daddr = behind(wanted, &["daddr"])
+        .or(behind(wanted, &["-d"]))
+        .and_then(|rest| Net::parse(rest.first()?).ok());
     let is_own_family = |rule: &Rule| match family {
         "ip" => rule.family != Some(Family::V6),
         "ip6" => rule.family != Some(Family::V4),
@@ -82,7 +86,7 @@ fn behind<'w>(words: &'w [&'w str], wanted: &[&str]) -> Option<&'w [&'w str]> {
     words.get(at + wanted.len()..)
 }
 
-/// `80`, `80-90` or `{ 80, 443 }`.
+/// `80`, `80-90` or `{ 80, 443 }`; of iptables, `80:90` or `80,443`.
 fn ports(words: &[&str]) -> Option<Ports> {
     let text = match words {
         ["{", rest @ ..] => {
@@ -91,7 +95,7 @@ fn ports(words: &[&str]) -> Option<Ports> {
         [one, ..] => (*one).to_owned(),
         [] => return None,
     };
-    Ports::parse(&text).ok()
+    Ports::parse(&text.replace(':', "-")).ok()
 }
 
 #[cfg(test)]
@@ -131,6 +135,8 @@ mod tests {
             "ip daddr 203.0.113.0/24 tcp dport 21 dnat to 10.0.0.9",
             "iifname \"wan0\" tcp dport { 20, 21 } dnat to 10.0.0.9",
             "tcp dport 1-65535 dnat to 10.0.0.9",
+            "! -i docker0 -p tcp -m tcp --dport 21 -j DNAT --to-destination 172.17.0.2:80",
+            "-d 203.0.113.1/32 -p tcp -m multiport --dports 20,50000:50001 -j DNAT --to-destination 10.0.0.9",
         ] {
             assert!(judged("inet", line).is_some(), "{line}");
         }
@@ -142,6 +148,7 @@ mod tests {
             ("ip6", "tcp dport 21 dnat to [fd00::9]:21"),
             ("ip", "iifname \"wan1\" tcp dport 21 dnat to 10.0.0.9"),
             ("ip", "ip daddr 203.0.113.2 tcp dport 21 dnat to 10.0.0.9"),
+            ("ip", "-i wan1 -p tcp -m tcp --dport 21 -j DNAT --to-destination 10.0.0.9"),
             ("ip", "udp dport 21 dnat to 10.0.0.9"),
             ("ip", "tcp dport 22 dnat to 10.0.0.9"),
             ("ip", "tcp dport 21 accept comment \" dnat \""),

@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    backend::{Backend, Found},
+    backend::{Backend, Choice, Found},
+    chains::{Chains, Shape, notes},
     diff::diff,
     foreign::{Warning, also_dropped, blockers, legacy},
     guard,
     here::Here,
-    listing::tables,
+    listing::Table,
     model::{Part, Ruleset},
-    nft::{Chains, Shape, notes},
     overlap,
-    rules::{Action, Rules, rules},
+    rules::{Rules, rules},
     sysctl::{self, Sysctl},
 };
 use crate::fault::{Fault, Outcome};
@@ -48,6 +48,7 @@ pub struct Plan {
     /// Settings that it needs, by their paths, with those that are so already.
     pub(super) needs: Vec<(String, String)>,
     pub(super) interfaces: Vec<String>,
+    pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
     /// How the filter would list it, where that can be known.
@@ -57,7 +58,8 @@ pub struct Plan {
     pub(super) found: Found,
     pub(super) live: Live,
     pub(super) chains: Chains,
-    pub(super) has_helper: bool,
+    /// The commands that load the rules, if they are not there.
+    pub(super) loading: Vec<String>,
     /// What would cut somebody off.
     pub(super) refusal: Option<Fault>,
     /// What is said of interfaces that are not there.
@@ -145,8 +147,8 @@ impl Plan {
 pub(super) struct Sight<'s> {
     pub(super) here: &'s Here,
     pub(super) backend: &'s dyn Backend,
-    /// The tables of everybody, as they are listed.
-    pub(super) everything: &'s str,
+    /// The tables of everybody.
+    pub(super) everything: &'s [Table],
     /// The names of the tables of old iptables, for both families.
     pub(super) legacy: [&'s str; 2],
 }
@@ -188,13 +190,19 @@ pub(super) fn plan(
             _ => String::new(),
         },
     };
+    let diff = if is_same { String::new() } else { diff(&now, shown) };
+    let loading = match diff.as_str() {
+        "" => Vec::new(),
+        _ => backend.commands(&table, &body, &found),
+    };
     let mut plan = Plan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
         backend: backend.words(),
+        choice: backend.choice(),
         changed: !is_same || !sysctls.is_empty() || !modules.is_empty(),
         live_readable: found != Found::Unreadable,
-        diff: if is_same { String::new() } else { diff(&now, shown) },
+        diff,
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
@@ -204,8 +212,10 @@ pub(super) fn plan(
         needs,
         interfaces: here.interfaces.clone(),
         notes: notes(&chains),
-        has_helper: made.all.iter().any(|rule| rule.action == Action::Helper),
-        refusal: guard::check(&made, here).and_then(|()| taken_already(&made, sight, &table)).err(),
+        loading,
+        refusal: guard::check(&made, here)
+            .and_then(|()| overlap::check(sight.everything, &table, &made))
+            .err(),
         absent: guard::absent(&made, here),
         table,
         body,
@@ -246,11 +256,6 @@ impl Plan {
     }
 }
 
-/// Fails with `nat.conflict` where the ports lead elsewhere already, by rules of others.
-fn taken_already(made: &Rules, sight: &Sight<'_>, table: &str) -> Outcome<()> {
-    overlap::check(&tables(sight.everything), table, made)
-}
-
 fn warnings(
     ruleset: &Ruleset,
     made: &Rules,
@@ -258,10 +263,10 @@ fn warnings(
     table: &str,
     idle: &[Sysctl],
 ) -> Vec<Warning> {
-    let mut warnings = blockers(&tables(sight.everything), table, made);
+    let mut warnings = blockers(sight.everything, table, made);
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
-    warnings.extend(also_dropped(&tables(sight.everything), made));
+    warnings.extend(also_dropped(sight.everything, made));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };
@@ -285,12 +290,7 @@ pub fn value(plan: &Plan) -> Value {
     let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
     let mut commands: Vec<String> =
         plan.modules.iter().map(|module| format!("modprobe {module}")).collect();
-    if !plan.diff.is_empty() {
-        commands.push(format!(
-            "nft -f - <<'END'\n{}END",
-            super::nft::replacing(&plan.table, &plan.body)
-        ));
-    }
+    commands.extend(plan.loading.clone());
     commands.extend(plan.sysctls.iter().map(|one| format!("sysctl -w {}={}", one.key(), one.set)));
     json!({
         "ruleset": plan.ruleset,

@@ -1,7 +1,7 @@
 //! Settings of the kernel that rulesets have changed: each goes back with the last ruleset that needs it.
 
 use super::{
-    backend::Found,
+    backend::{self, Found},
     ledger::{Ledger, Record},
     machine::Machine,
     sysctl::{self, Sysctl},
@@ -33,7 +33,7 @@ impl Machine {
     ) -> Outcome<()> {
         let mut others = Vec::new();
         for record in ledger.all()? {
-            if record.ruleset != name && self.is_in_use(&record)? {
+            if record.ruleset != name && is_in_use(&record)? {
                 others.push(record);
             }
         }
@@ -58,12 +58,16 @@ impl Machine {
         }
         Ok(())
     }
+}
 
-    /// Whether a ruleset that is remembered has rules, now or at the next start.
-    fn is_in_use(&self, record: &Record) -> Outcome<bool> {
-        let table = format!("portolan_{}", record.ruleset);
-        Ok(record.persisted.is_some() || self.backend.found(&table)? != Found::Missing)
+/// Whether a ruleset that is remembered has rules, now or at the next start.
+fn is_in_use(record: &Record) -> Outcome<bool> {
+    if record.persisted.is_some() {
+        return Ok(true);
     }
+    // Where its filter is no longer here, its rules are not either.
+    let Ok(filter) = backend::choose(record.backend) else { return Ok(false) };
+    Ok(filter.found(&format!("portolan_{}", record.ruleset))? != Found::Missing)
 }
 
 /// Notes it in the heir's own record, before anything else is done.
