@@ -3,7 +3,6 @@
 use super::{
     backend::{self, Found},
     ledger::{Ledger, Record},
-    machine::Machine,
     sysctl::{self, Sysctl},
 };
 use crate::fault::Outcome;
@@ -22,42 +21,35 @@ impl Record {
     }
 }
 
-impl Machine {
-    /// Puts `settings` of the ruleset `name` back, the last first, but for those that another ruleset needs: it inherits
-    /// them. What a switch of all interfaces takes with it that others need is set for them again.
-    pub(super) fn let_go(
-        &self,
-        name: &str,
-        settings: &[Sysctl],
-        ledger: &dyn Ledger,
-    ) -> Outcome<()> {
-        let mut others = Vec::new();
-        for record in ledger.all()? {
-            if record.ruleset != name && is_in_use(&record)? {
-                others.push(record);
-            }
+/// Puts `settings` of the ruleset `name` back, the last first, but for those that another ruleset needs: it inherits
+/// them. What a switch of all interfaces takes with it that others need is set for them again.
+pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Outcome<()> {
+    let mut others = Vec::new();
+    for record in ledger.all()? {
+        if record.ruleset != name && is_in_use(&record)? {
+            others.push(record);
         }
-        let holds = |(path, value): &(String, String)| sysctl::read(path).as_ref() == Some(value);
-        for record in &mut others {
-            record.needs.retain(holds);
-        }
-        for one in settings.iter().rev() {
-            match others.iter_mut().find(|other| other.needs(&one.path, &one.set)) {
-                Some(heir) => inherit(heir, one, ledger)?,
-                None => sysctl::restore(one)?,
-            }
-        }
-        for heir in &mut others {
-            let lost = heir.needs.clone().into_iter().filter(|need| !holds(need));
-            for (path, value) in lost.collect::<Vec<_>>() {
-                let was = sysctl::read(&path).unwrap_or_default();
-                let one = Sysctl { path, was, set: value, beside: Vec::new() };
-                inherit(heir, &one, ledger)?;
-                sysctl::set(&one)?;
-            }
-        }
-        Ok(())
     }
+    let holds = |(path, value): &(String, String)| sysctl::read(path).as_ref() == Some(value);
+    for record in &mut others {
+        record.needs.retain(holds);
+    }
+    for one in settings.iter().rev() {
+        match others.iter_mut().find(|other| other.needs(&one.path, &one.set)) {
+            Some(heir) => inherit(heir, one, ledger)?,
+            None => sysctl::restore(one)?,
+        }
+    }
+    for heir in &mut others {
+        let lost = heir.needs.clone().into_iter().filter(|need| !holds(need));
+        for (path, value) in lost.collect::<Vec<_>>() {
+            let was = sysctl::read(&path).unwrap_or_default();
+            let one = Sysctl { path, was, set: value, beside: Vec::new() };
+            inherit(heir, &one, ledger)?;
+            sysctl::set(&one)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a ruleset that is remembered has rules, now or at the next start.

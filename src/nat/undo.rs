@@ -10,6 +10,7 @@ use super::{
     machine::Machine,
     persist,
     plan::{Live, Plan},
+    settings,
 };
 use crate::fault::{Fault, Outcome};
 
@@ -143,7 +144,7 @@ impl Machine {
         self.not_foreign(&table, &found)?;
         // Nothing is passed on of which no rule speaks any more.
         let gone = record.undone_settings();
-        self.let_go(name, &gone, ledger)?;
+        settings::let_go(name, &gone, ledger)?;
         self.put_back(&table, &undo.body)?;
         record.sysctls.retain(|one| !gone.contains(one));
         if let Some(root) = record.persisted.as_ref().filter(|_| undo.persisted.is_none()) {
@@ -178,7 +179,7 @@ impl Machine {
             self.not_foreign(&table, &found)?;
         }
         let record = ledger.load(name)?.unwrap_or_default();
-        self.let_go(name, &record.sysctls, ledger)?;
+        settings::let_go(name, &record.sysctls, ledger)?;
         if found != Found::Missing {
             self.backend.remove(&table)?;
         }

@@ -264,12 +264,14 @@ fn by_iptables_what_is_not_confirmed_goes_back_by_itself() {
 fn by_iptables_a_first_trial_is_ended_by_the_kernel_or_kept_by_its_user() {
     Old::each(|old| {
         echo(&old.gate.server, 7000);
+        // Forwarding alone would let it through, and that is still on when the trial is over.
+        old.gate.server.sh("ip route add 192.168.50.0/24 via 203.0.113.1");
         old.done(OFFICE, &["apply", "--confirm-within", "2s"]);
         assert!(old.gate.reaches(7000));
         let missing =
             || old.done(OFFICE, &["status"]).starts_with("office: missing;").then_some(());
         assert!(wait::until(Duration::from_secs(20), missing).is_some());
-        assert!(!old.gate.reaches(7000));
+        assert!(!old.gate.reaches(7000), "{}", old.rules());
         old.done(OFFICE, &["rollback"]);
         assert_eq!(old.ours(), Vec::<String>::new());
         assert_eq!(old.gate.forwards(), ["0", "0"]);
