@@ -8,11 +8,16 @@ use super::{
 };
 use crate::{fault::Outcome, observe::visible::visible};
 
-/// Fails with `nat.conflict` where a rule of another table sends one of the ports of `rules` elsewhere: whichever is asked
-/// first would take it from the other.
-pub(super) fn check(everything: &[Table], own: &str, rules: &Rules) -> Outcome<()> {
-    for table in everything.iter().filter(|table| table.name != own) {
-        for chain in table.chains.iter().filter(|chain| leads_in(chain)) {
+/// Fails with `nat.conflict` where a rule of others sends one of the ports of `rules` elsewhere: whichever is asked first
+/// would take it from the other. `is_own` knows a table and chain of the ruleset's own.
+pub(super) fn check(
+    everything: &[Table],
+    is_own: impl Fn(&str, &str) -> bool,
+    rules: &Rules,
+) -> Outcome<()> {
+    for table in everything {
+        let others = table.chains.iter().filter(|chain| !is_own(&table.name, &chain.name));
+        for chain in others.filter(|chain| leads_in(chain)) {
             for line in &chain.rules {
                 let Some((port, rule)) = taken(line, &table.family, &rules.all) else { continue };
                 let place = [&table.family, &table.name, &chain.name].map(visible).join(" ");
@@ -115,7 +120,9 @@ mod tests {
         ruleset.add(Part::Forward(part)).unwrap();
         let made = rules(&ruleset, &Here::default()).unwrap();
         let listing = format!("table {family} nat {{\n\tchain DOCKER {{\n\t\t{line}\n\t}}\n}}\n");
-        check(&tables(&listing), "portolan_x", &made).err().map(|fault| fault.message)
+        check(&tables(&listing), |table, _| table == "portolan_x", &made)
+            .err()
+            .map(|fault| fault.message)
     }
 
     #[test]

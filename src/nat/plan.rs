@@ -195,6 +195,10 @@ pub(super) fn plan(
         "" => Vec::new(),
         _ => backend.commands(&table, &body, &found),
     };
+    let is_own = |other: &str, chain: &str| backend.is_own(&table, other, chain);
+    let refusal = guard::check(&made, here)
+        .and_then(|()| overlap::check(sight.everything, is_own, &made))
+        .err();
     let mut plan = Plan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -213,9 +217,7 @@ pub(super) fn plan(
         interfaces: here.interfaces.clone(),
         notes: notes(&chains),
         loading,
-        refusal: guard::check(&made, here)
-            .and_then(|()| overlap::check(sight.everything, &table, &made))
-            .err(),
+        refusal,
         absent: guard::absent(&made, here),
         table,
         body,

@@ -206,6 +206,10 @@ impl Backend for Iptables {
         all
     }
 
+    fn is_own(&self, own: &str, table: &str, chain: &str) -> bool {
+        Names::of(own).has(table, chain)
+    }
+
     fn sees_legacy(&self) -> bool {
         self.is_legacy
     }

@@ -132,6 +132,11 @@ impl Names {
         format!("-m comment --comment \"{}\" -j {chain}", self.mark())
     }
 
+    /// Whether that chain is one of these.
+    pub(super) fn has(&self, table: &str, chain: &str) -> bool {
+        self.hook(table, chain).is_some()
+    }
+
     /// Whose chain that is, if one of these.
     fn hook(&self, table: &str, chain: &str) -> Option<(Hook, Age)> {
         let hooks = Hook::ALL.into_iter().filter(|hook| hook.table() == table);
