@@ -173,6 +173,7 @@ impl Machine {
         record.body.clone_from(&plan.body);
         record.listing.clone_from(listing);
         record.notes.clone_from(&plan.notes);
+        record.opened.clone_from(&plan.opened);
         record.trial = None;
         if order.persist.is_some() {
             record.persisted.clone_from(&order.persist);
@@ -252,7 +253,7 @@ fn planned(
     now: Timestamp,
 ) -> Record {
     let before = before.unwrap_or_default();
-    let mut sysctls = before.sysctls;
+    let mut sysctls = before.sysctls.clone();
     for one in &plan.sysctls {
         match sysctls.iter_mut().find(|known| known.path == one.path) {
             // What it was before the first time is what it goes back to.
@@ -264,6 +265,7 @@ fn planned(
     let undo = Undo {
         body: snapshot.to_owned(),
         notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
+        opened: before.opened(now).to_vec(),
         sysctls: plan.sysctls.iter().map(|one| one.path.clone()).collect(),
         persisted: before.persisted.clone(),
     };
@@ -273,6 +275,7 @@ fn planned(
         body: plan.body.clone(),
         listing: String::new(),
         notes: plan.notes.clone(),
+        opened: plan.opened.clone(),
         sysctls,
         trial: None,
         undo: Some(undo),

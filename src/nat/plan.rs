@@ -10,8 +10,10 @@ use super::{
     foreign::{Warning, blockers, legacy},
     guard,
     here::Here,
+    ledger::Opened,
     listing::Table,
-    model::{Part, Ruleset},
+    model::{ACTIVE_RANGE, Part, Ruleset},
+    rivals::rivals,
     rules::{Rules, rules},
     sysctl::{self, Sysctl},
 };
@@ -50,6 +52,8 @@ pub struct Plan {
     /// How the filter would list it, where that can be known.
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
+    /// What would be open for sessions of this machine.
+    pub(super) opened: Vec<Opened>,
     /// What is there, as it is listed.
     pub(super) found: Found,
     pub(super) live: Live,
@@ -203,6 +207,7 @@ pub(super) fn plan(
         sysctls,
         modules,
         notes: notes(&chains),
+        opened: opened(ruleset, here),
         loading,
         refusal: guard::check(&made, here).err(),
         absent: guard::absent(&made, here),
@@ -253,6 +258,7 @@ fn warnings(
     idle: &[Sysctl],
 ) -> Vec<Warning> {
     let mut warnings = blockers(sight.everything, table, made);
+    warnings.extend(rivals(sight.everything, table, made));
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     let mut say = |text: String, remedy: &str| {
@@ -270,6 +276,23 @@ fn warnings(
         say(text, "");
     }
     warnings
+}
+
+/// What `ruleset` opens for sessions of this machine itself.
+fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
+    let opened = |part: &Part| match part {
+        Part::Open(open) if open.what == ACTIVE_RANGE => Some(Opened {
+            ports: open.ports.ranges().to_vec(),
+            server: open.from.map(|net| net.to_string()),
+            device: open
+                .device
+                .as_ref()
+                .and_then(|device| Some(here.resolve(device).ok()?.to_string())),
+            external: open.external,
+        }),
+        _ => None,
+    };
+    ruleset.parts().iter().filter_map(opened).collect()
 }
 
 /// A plan for programs.

@@ -44,6 +44,11 @@ four --test && { [ \"$1\" != 6 ] || six --test; } && four && { [ \"$1\" != 6 ] |
 /// Who has no right to the lock of old iptables loads and lists in an empty network without it.
 const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
 
+/// How the chains of the ruleset begin whose table would be `table`.
+pub(super) fn beginning(table: &str) -> String {
+    Names::of(table).beginning()
+}
+
 /// The iptables of this machine.
 #[derive(Debug)]
 pub(super) struct Iptables {

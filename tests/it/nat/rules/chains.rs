@@ -405,6 +405,38 @@ fn by_iptables_what_is_to_last_is_a_script_that_may_run_twice() {
 }
 
 #[test]
+fn by_iptables_who_has_no_right_may_plan_and_is_told_what_is_wanting() {
+    Old::each(|old| {
+        let folder = tempfile::Builder::new().prefix("portolan-nobody-").tempdir().unwrap();
+        let (script, program) = (folder.path().join("gate.rhai"), folder.path().join("portolan"));
+        fs::write(&script, OFFICE).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_portolan"), &program).unwrap();
+        let (home, path) = (folder.path().display(), old.path.path().display());
+        old.sh(&format!("chmod 755 {home} {path}; chown -R 65534 {home}"));
+        let before = old.rules();
+        let nobody = |arguments: &[&str]| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+            command.arg(&program).args(arguments).arg(&script);
+            command.env("HOME", folder.path()).env_remove("PORTOLAN_STATE");
+            command.env("PATH", old.words().trim_start_matches("PATH="));
+            let ran = old.gate.router.within(|| command.output().unwrap());
+            (ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap())
+        };
+        let (code, said) = nobody(&["nat", "plan"]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("live state unreadable without CAP_NET_ADMIN"), "{said}");
+        assert!(said.contains("+-A PORTOLAN_office_POST -s 192.168.50.0/24 -o wan "), "{said}");
+        for arguments in [&["nat", "apply"][..], &["run", "--allow-nat"]] {
+            let (code, said) = nobody(arguments);
+            assert_eq!(code, Some(5), "{said}");
+            assert!(said.contains("(nat.not_permitted)"), "{said}");
+        }
+        assert_eq!(old.rules(), before);
+    });
+}
+
+#[test]
 fn a_ruleset_stays_in_the_filter_that_has_it() {
     let Some(old) = Old::lay(Sort::New) else { return };
     // Elsewhere on this machine nft works.
@@ -464,6 +496,23 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
         assert!(old.ours().iter().all(|line| line.contains("PORTOLAN_a-name")), "{:?}", old.ours());
         old.done(&long, &["revert"]);
         assert_eq!(old.ours(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn by_iptables_a_rule_of_others_for_the_same_ports_is_named() {
+    Old::each(|old| {
+        old.sh("iptables -t nat -N DOCKER; iptables -t nat -A PREROUTING -j DOCKER
+            iptables -t nat -A DOCKER -p tcp -m multiport --dports 80,40008 -j DNAT --to-destination 192.168.50.9");
+        let words = "ip nat DOCKER leads port 40008 elsewhere as well (-p tcp -m multiport --dports 80,40008 ";
+        drop(old.nat(OFFICE, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
+        old.done(OFFICE, &["apply"]);
+        let plan = old.done(OFFICE, &["plan"]);
+        assert!(plan.contains(words), "{plan}");
+        assert!(!plan.contains("PORTOLAN_office_PRE leads"), "its own rule is no rival: {plan}");
+        let other = OFFICE.replace("\"office\"", "\"other\"");
+        let words = "ip nat PORTOLAN_office_PRE leads port 40000 elsewhere as well";
+        drop(old.nat(&other, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
     });
 }
 

@@ -3,6 +3,7 @@
 mod chains;
 mod crash;
 mod hostile;
+mod openings;
 mod safety;
 mod states;
 
