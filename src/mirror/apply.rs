@@ -1,12 +1,14 @@
 //! Plans, done: several sessions at one heap of steps, deletes last and only when nothing failed.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
     time::Instant,
 };
+
+use jiff::Timestamp;
 
 use super::{
     crew::{Crew, Ends, Feed, Work},
@@ -17,17 +19,18 @@ use super::{
     report::Report,
     rules::Rules,
     scan::place,
+    times,
     trash::Trash,
     tree::{above, depth},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, Root},
+    files::{Reading, Root},
     ftp::{
         base::Pair,
         pace::Pace,
         session::Session,
-        transfer::{Aside, Known, Moved, utc},
+        transfer::{Aside, Moved},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
     observe::{Event, Verb, visible::visible},
@@ -77,7 +80,8 @@ async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) 
     if !plan.is_empty() {
         let root = open(&plan.heading)?;
         let trash = Trash::of(&plan.heading, &plan.rules)?;
-        let tools = Tools { root, plan, trash, keeps_pairs: run.ledger.is_kept() };
+        let times = times::of_downloads(crew, plan).await?;
+        let tools = Tools { root, plan, trash, times, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
             // What a session that the server threw out gave back is left to the others.
@@ -114,16 +118,18 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 }
 
 /// What a step is done with.
-struct Tools<'p> {
-    root: Root,
-    plan: &'p Plan,
+pub(super) struct Tools<'p> {
+    pub(super) root: Root,
+    pub(super) plan: &'p Plan,
     trash: Option<Trash>,
+    /// Times of files to fetch that their listings do not tell.
+    pub(super) times: BTreeMap<Vec<u8>, Timestamp>,
     /// Whether what both sides are now is of use to anybody.
-    keeps_pairs: bool,
+    pub(super) keeps_pairs: bool,
 }
 
 /// What a step led to: a transfer, and what both sides of the file are now.
-type Found = Option<(Moved, Option<Pair>)>;
+pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 /// A file under its temporary name on the server, and what is known of it here.
 type Sent = (Aside, Option<Pair>);
@@ -187,38 +193,6 @@ impl<'p> Tools<'p> {
         Ok((file, Some(pair)))
     }
 
-    /// Sends what is lacking of a file on the server.
-    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let reading = Reading::open_in(&self.root, here)?;
-        let pair = self.keeps_pairs.then(|| Pair {
-            // Not all of it has passed through our hands.
-            hash: None,
-            local_size: reading.size(),
-            local_us: Some(reading.modified().as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        });
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
-        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    }
-
-    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let keeps_times = self.plan.rules.preserve_times;
-        let moved = if self.plan.rules.resume {
-            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-            session.download_on(&there, begin, keeps_times).await?
-        } else {
-            let landing = Landing::begin_in(&self.root, here)?;
-            let known = Known { size: step.size, modified: utc(step.modified) };
-            session.download(&there, landing, known, keeps_times).await?
-        };
-        Ok(Some((moved, self.pair_here(step, here))))
-    }
-
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -241,18 +215,6 @@ impl<'p> Tools<'p> {
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
     }
-
-    /// What both sides of a file are that was fetched; nothing where it is gone again.
-    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
-        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
-        Some(Pair {
-            hash: None,
-            local_size: found.size,
-            local_us: Some(found.modified.as_microsecond()),
-            remote_size: step.size,
-            remote_time: step.modified,
-        })
-    }
 }
 
 /// Gives files that were sent their final names, and says what both sides of each are now.
@@ -266,7 +228,7 @@ async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Fou
 }
 
 /// What is known of a file here, with what the server has of it now.
-fn completed(pair: Pair, moved: &Moved) -> Pair {
+pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
     let remote_size = moved.verified.then_some(pair.local_size);
     Pair { remote_size, remote_time: moved.modified, ..pair }
 }
