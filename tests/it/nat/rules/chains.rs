@@ -459,7 +459,7 @@ fn a_ruleset_stays_in_the_filter_that_has_it() {
         .stderr_has("auto, nft and iptables")
         .any_stderr();
     let wrong = OFFICE.replace("\"office\"", "\"office\", #{ backend: \"ipfw\" }");
-    gate.nat(&wrong, &["plan"]).fails_with(1).stderr_has("`backend` is one of").any_stderr();
+    gate.nat(&wrong, &["plan"]).fails_with(1).stderr_has("`backend` wants one of").any_stderr();
 }
 
 #[test]
