@@ -58,7 +58,8 @@ impl Inside {
     }
 
     fn transfer(&self, scheme: &str, options: &str) -> Ran {
-        let program = self.portolan(TRANSFER).args(["--no-memory", "run", "me.rhai", scheme, options]);
+        let program =
+            self.portolan(TRANSFER).args(["--no-memory", "run", "me.rhai", scheme, options]);
         self.gate.client.within(|| program.run())
     }
 
