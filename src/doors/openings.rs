@@ -13,7 +13,7 @@ use crate::{
     nat::{
         check::{Family, Net, Ports},
         here::Here,
-        ledger::{Ledger, Opened},
+        ledger::{Ledger, Opened, Record},
     },
     observe::{Level, Observer},
 };
@@ -21,13 +21,13 @@ use crate::{
 /// What the rulesets of this machine open.
 pub struct Openings {
     /// Where that stands.
-    pub ledger: Option<Arc<dyn Ledger>>,
+    ledger: Option<Arc<dyn Ledger>>,
     /// Whether the run may change rulesets: else they are looked up once.
-    pub may_change: bool,
+    may_change: bool,
     /// Who is told where a range came from.
-    pub observer: Observer,
+    pub(super) observer: Observer,
     /// Of trials, which may be over.
-    pub clock: Clock,
+    clock: Clock,
     known: OnceLock<Vec<Named>>,
 }
 
@@ -59,11 +59,11 @@ impl Openings {
         let now = self.clock.now();
         match ledger.all() {
             Ok(records) => {
-                let named = |record: &crate::nat::ledger::Record| {
-                    let name = record.ruleset.clone();
-                    record.opened(now).iter().map(move |one| (name.clone(), one.clone())).collect()
+                let named = |record: &Record| -> Vec<Named> {
+                    let opened = record.opened(now).iter();
+                    opened.map(|one| (record.ruleset.clone(), one.clone())).collect()
                 };
-                records.iter().flat_map(|record| -> Vec<Named> { named(record) }).collect()
+                records.iter().flat_map(named).collect()
             }
             Err(fault) => {
                 self.observer.warn_once(format!("no ruleset's range is used: {fault}"));

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::{Gate, OFFICE, echo};
 use crate::support::{
     program::{Portolan, Ran},
+    rehearsal::Rehearsal,
     server::{Kind, Options, RealServer, Tls, say_skipped, skip},
     wait,
 };
@@ -563,5 +564,39 @@ fn by_iptables_the_classic_recipe_lets_ftp_through_in_both_modes() {
         assert_eq!(ran.stdout.len(), 300_000, "{}", String::from_utf8_lossy(&ran.stderr));
         old.done(&helper, &["revert"]);
         assert_eq!(old.ours(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn by_iptables_rules_are_replaced_under_running_transfers_and_none_breaks() {
+    Old::each(|old| {
+        let address = SocketAddr::from(([203, 0, 113, 10], 21));
+        let server =
+            old.gate.server.within(|| Rehearsal::start_at(address, "203.0.113.10", &[], false));
+        server.file("a", vec![7; 300_000]);
+        old.done(OFFICE, &["apply"]);
+        // In active mode alone, to an address that only the rules lead in: each file needs a new way through.
+        let transfers = r#"
+            let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false,
+                port_range: "40000-40009", external_address: "203.0.113.1" });
+            let count = 0;
+            while !local::exists("stop") {
+                site.get("/a", "b");
+                count += 1;
+            }
+            print(count);
+        "#;
+        let running = old.gate.client.within(|| Portolan::new().script(transfers).spawn());
+        let wider = OFFICE.replace("40009", "40019");
+        for script in [&wider, OFFICE].repeat(4) {
+            old.done(script, &["apply"]);
+        }
+        old.done(&wider, &["apply", "--confirm-within", "60s"]);
+        old.done(&wider, &["confirm"]);
+        fs::write(running.folder().join("stop"), "").unwrap();
+        let ran = running.wait().succeeds().any_stderr().any_files();
+        let count: u32 = ran.stdout_text().trim().parse().unwrap();
+        assert!(count > 5, "{count} transfers");
+        drop(ran.any_stdout());
     });
 }
