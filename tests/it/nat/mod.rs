@@ -3,6 +3,7 @@
 mod home;
 mod left;
 mod mapping;
+mod matrix;
 mod rules;
 mod scheduled;
 mod world;
