@@ -317,6 +317,8 @@ pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
 pub const MAPPED_PORTS_MAX: usize = 32;
 /// Ports that `map_ports: "auto"` asks for at least, since a mirror may have more sessions than its connection said.
 pub const MAPPED_PORTS_AUTO: usize = 8;
+/// Ports of a ruleset's range that a run listens on in turn: far more than it has transfers.
+pub const OPENED_PORTS_MAX: usize = 1024;
 /// Time after which a router that gave no port is asked again.
 pub const MAP_AGAIN_AFTER: Duration = Duration::from_mins(5);
 /// Pages of leases that are looked at: one run has one, and few crash.

@@ -180,6 +180,7 @@ impl Machine {
         record.listing.clone_from(listing);
         record.notes.clone_from(&plan.notes);
         record.needs.clone_from(&plan.needs);
+        record.opened.clone_from(&plan.opened);
         record.trial = None;
         if order.persist.is_some() {
             record.persisted.clone_from(&order.persist);
@@ -268,7 +269,7 @@ fn planned(
     now: Timestamp,
 ) -> Record {
     let before = before.unwrap_or_default();
-    let mut sysctls = before.sysctls;
+    let mut sysctls = before.sysctls.clone();
     for one in &plan.sysctls {
         match sysctls.iter_mut().find(|known| known.path == one.path) {
             // What it was before the first time is what it goes back to.
@@ -278,13 +279,14 @@ fn planned(
         }
     }
     // A trial that is over and that nobody has cleared away is cleared away with this one.
-    let left = before.undo.filter(|_| matches!(plan.live, Live::Over { .. }));
+    let left = before.undo.clone().filter(|_| matches!(plan.live, Live::Over { .. }));
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
     undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
     undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
     let undo = Undo {
         body: snapshot.to_owned(),
         notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
+        opened: before.opened(now).to_vec(),
         sysctls: undone,
         persisted: before.persisted.clone(),
     };
@@ -294,6 +296,7 @@ fn planned(
         body: plan.body.clone(),
         listing: String::new(),
         notes: plan.notes.clone(),
+        opened: plan.opened.clone(),
         sysctls,
         needs: plan.needs.clone(),
         trial: None,

@@ -121,9 +121,6 @@ pub(super) trait Backend: Send + Sync {
     /// The tables of everybody; none where they cannot be read.
     fn everything(&self) -> Vec<Table>;
 
-    /// Whether a chain of [`everything`](Self::everything) is one of the ruleset's own.
-    fn is_own(&self, own: &str, table: &str, chain: &str) -> bool;
-
     /// Whether what old iptables have loaded is in [`everything`](Self::everything).
     fn sees_legacy(&self) -> bool;
 

@@ -10,7 +10,7 @@
 //! here    what this machine is like         rules    the same as rules of a packet filter
 //! chains, nft, listing                      rules as text, and text taken apart
 //! backend, nftables, iptables               the packet filter, by its program
-//! plan    diff, foreign, guard, overlap     what would change, and what to know before
+//! plan    diff, foreign, rivals, guard       what would change, and what to know before
 //! sysctl, settings                          settings of the kernel, and whose they are
 //! apply, undo, persist                      doing it, and taking it back
 //! open    what is open only as long as somebody holds it
@@ -39,11 +39,11 @@ pub mod model;
 mod nft;
 mod nftables;
 pub mod open;
-mod overlap;
 mod persist;
 pub mod plan;
 pub mod portmap;
 mod reason;
+mod rivals;
 mod rules;
 mod settings;
 pub mod suggest;

@@ -10,6 +10,8 @@ use crate::{fault::Outcome, limits::NAT_PARTS_MAX};
 
 /// Characters of a ruleset's name: the table's is longer by nine, and the kernel's limit is far away.
 const NAME_LENGTH_MAX: usize = 32;
+/// What a range for data connections of active mode is called.
+pub const ACTIVE_RANGE: &str = "active range";
 /// The port that servers open their data connections from (RFC 959, 3.2); some do not.
 pub const DATA_PORT: u16 = 20;
 
@@ -102,6 +104,8 @@ pub struct Open {
     pub from: Option<Net>,
     /// From which port alone.
     pub source_port: Option<u16>,
+    /// How this machine is called outside: what sessions of its own announce.
+    pub external: Option<IpAddr>,
 }
 
 impl Ruleset {

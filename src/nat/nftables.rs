@@ -116,10 +116,6 @@ impl Backend for Nftables {
         ran.map(|ran| tables(&ran.out)).unwrap_or_default()
     }
 
-    fn is_own(&self, own: &str, table: &str, _: &str) -> bool {
-        table == own
-    }
-
     fn sees_legacy(&self) -> bool {
         false
     }

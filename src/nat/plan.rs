@@ -10,9 +10,10 @@ use super::{
     foreign::{Warning, also_dropped, blockers, legacy},
     guard,
     here::Here,
+    ledger::Opened,
     listing::Table,
-    model::{Part, Ruleset},
-    overlap,
+    model::{ACTIVE_RANGE, Part, Ruleset},
+    rivals,
     rules::{Rules, rules},
     sysctl::{self, Sysctl},
 };
@@ -54,6 +55,8 @@ pub struct Plan {
     /// How the filter would list it, where that can be known.
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
+    /// What would be open for sessions of this machine.
+    pub(super) opened: Vec<Opened>,
     /// What is there, as it is listed.
     pub(super) found: Found,
     pub(super) live: Live,
@@ -195,9 +198,8 @@ pub(super) fn plan(
         "" => Vec::new(),
         _ => backend.commands(&table, &body, &found),
     };
-    let is_own = |other: &str, chain: &str| backend.is_own(&table, other, chain);
     let refusal = guard::check(&made, here)
-        .and_then(|()| overlap::check(sight.everything, is_own, &made))
+        .and_then(|()| rivals::check(sight.everything, &table, &made))
         .err();
     let mut plan = Plan {
         ruleset: ruleset.name().to_owned(),
@@ -216,6 +218,7 @@ pub(super) fn plan(
         needs,
         interfaces: here.interfaces.clone(),
         notes: notes(&chains),
+        opened: opened(ruleset, here),
         loading,
         refusal,
         absent: guard::absent(&made, here),
@@ -266,6 +269,7 @@ fn warnings(
     idle: &[Sysctl],
 ) -> Vec<Warning> {
     let mut warnings = blockers(sight.everything, table, made);
+    warnings.extend(rivals::warnings(sight.everything, table, made));
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     warnings.extend(also_dropped(sight.everything, made));
@@ -284,6 +288,23 @@ fn warnings(
         say(text, "");
     }
     warnings
+}
+
+/// What `ruleset` opens for sessions of this machine itself.
+fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
+    let opened = |part: &Part| match part {
+        Part::Open(open) if open.what == ACTIVE_RANGE => Some(Opened {
+            ports: open.ports.ranges().to_vec(),
+            server: open.from.map(|net| net.to_string()),
+            device: open
+                .device
+                .as_ref()
+                .and_then(|device| Some(here.resolve(device).ok()?.to_string())),
+            external: open.external,
+        }),
+        _ => None,
+    };
+    ruleset.parts().iter().filter_map(opened).collect()
 }
 
 /// A plan for programs.

@@ -160,6 +160,7 @@ impl Machine {
             body: undo.body,
             listing,
             notes: undo.notes,
+            opened: undo.opened,
             trial: None,
             undo: None,
             persisted: undo.persisted,

@@ -256,6 +256,7 @@ mod tests {
             ports,
             from: Net::parse("10.0.0.0/8").ok(),
             source_port: None,
+            external: None,
         };
         expect(
             Part::Open(open),

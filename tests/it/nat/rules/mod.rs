@@ -4,6 +4,7 @@ mod anybody;
 mod chains;
 mod crash;
 mod hostile;
+mod openings;
 mod others;
 mod races;
 mod replaced;
