@@ -509,7 +509,10 @@ fn by_iptables_a_rule_of_others_for_the_same_ports_is_named() {
             iptables -t nat -A DOCKER -p tcp -m multiport --dports 80,40008 -j DNAT --to-destination 192.168.50.9");
         let words = "ip nat DOCKER leads port 40008 elsewhere as well (-p tcp -m multiport --dports 80,40008 ";
         drop(old.nat(OFFICE, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
-        old.done(OFFICE, &["apply"]);
+        let before = old.rules();
+        old.nat(OFFICE, &["apply"]).fails_with(7).stderr_has("(nat.conflict)").any_stderr();
+        assert_eq!(old.rules(), before);
+        old.done(OFFICE, &["apply", "--force"]);
         let plan = old.done(OFFICE, &["plan"]);
         assert!(plan.contains(words), "{plan}");
         assert!(!plan.contains("PORTOLAN_office_PRE leads"), "its own rule is no rival: {plan}");

@@ -169,7 +169,10 @@ fn a_rule_of_others_for_the_same_ports_is_named_in_a_plan() {
     let words = "ip docker DOCKER leads port 40005 elsewhere as well (iifname \"wan\" tcp dport 40005 counter";
     let plan = gate.nat(OFFICE, &["plan"]).fails_with(2).stdout_has(words);
     drop(plan.stdout_has("to change, 0 to remove, 1 warning.\n").any_stdout());
-    drop(gate.nat(OFFICE, &["apply"]).succeeds().any_stdout().stderr_has(words).any_stderr());
+    let refused = gate.nat(OFFICE, &["apply"]).fails_with(7).stderr_has("(nat.conflict)");
+    drop(refused.stderr_has(words).any_stderr());
+    let forced = gate.nat(OFFICE, &["apply", "--force"]).succeeds().any_stdout();
+    drop(forced.stderr_has(words).any_stderr());
     let other = OFFICE.replace("\"office\"", "\"other\"");
     let words = "inet portolan_office prerouting leads port 40000 elsewhere as well";
     drop(gate.nat(&other, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
