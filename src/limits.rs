@@ -215,6 +215,8 @@ pub const NAT_RANGES_MAX: usize = 64;
 pub const NAT_PARTS_MAX: usize = 256;
 /// Bytes that nft or iptables may list: a set of a million addresses is some 20 MiB.
 pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long nft, iptables and modprobe may take: they take milliseconds, unless the machine is very busy.
+pub const NAT_TOOL_TIME_MAX: Duration = Duration::from_mins(1);
 /// The shortest trial of rules: a person must have time to try and to say `confirm`.
 pub const NAT_TRIAL_MIN: Duration = Duration::from_secs(1);
 /// The longest trial of rules.
@@ -316,6 +318,8 @@ pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
 pub const MAPPED_PORTS_MAX: usize = 32;
 /// Ports that `map_ports: "auto"` asks for at least, since a mirror may have more sessions than its connection said.
 pub const MAPPED_PORTS_AUTO: usize = 8;
+/// Ports of a ruleset's range that a run listens on in turn: far more than it has transfers.
+pub const OPENED_PORTS_MAX: usize = 1024;
 /// Time after which a router that gave no port is asked again.
 pub const MAP_AGAIN_AFTER: Duration = Duration::from_mins(5);
 /// Pages of leases that are looked at: one run has one, and few crash.
