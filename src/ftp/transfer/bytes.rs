@@ -13,7 +13,9 @@ use crate::{
         reply::Reply,
         session::Session,
     },
-    limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT},
+    limits::{
+        COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT, SEND_BYTES,
+    },
     observe::{Event, TransferId, Verb},
 };
 
@@ -118,7 +120,7 @@ impl Session {
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
-        let (mut buffer, piece) = (self.take_buffer(), self.piece());
+        let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
         let mut bytes = 0_u64;
         let copy = async {
             loop {
