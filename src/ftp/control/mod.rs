@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-use self::ahead::Ahead;
-pub use self::ahead::{End, Prepared};
+use self::ahead::{Ahead, Called};
+pub use self::ahead::{Early, End, Prepared};
 pub(super) use self::dial::{Line, connect, dial, resolve};
 use super::{
     path::RemotePath,
@@ -52,6 +52,13 @@ impl Encoding for Bytes {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command(Vec<u8>);
 
+impl std::fmt::Debug for Command {
+    /// The verb alone: what stands behind it may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Command({})", self.verb())
+    }
+}
+
 impl Command {
     /// A command as it stands; fails with `invalid` when it would be two, or is longer than servers take.
     pub fn parse(line: impl AsRef<[u8]>) -> Outcome<Self> {
@@ -86,7 +93,12 @@ impl Command {
         String::from_utf8_lossy(verb).into_owned()
     }
 
-    /// Its bytes on the wire, the line end among them.
+    /// Its bytes on the wire.
+    fn line(&self) -> Vec<u8> {
+        [self.0.as_slice(), b"\r\n"].concat()
+    }
+
+    /// How many bytes that is.
     pub(super) fn length(&self) -> usize {
         self.0.len() + 2
     }
@@ -119,6 +131,8 @@ pub struct Control {
     early: Option<Reply>,
     /// A command that was sent ahead of the end of a transfer.
     ahead: Option<Ahead>,
+    /// A transfer in active mode that was asked for ahead of the end of the one before.
+    called: Option<Called>,
     /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
     pub round_trip: Duration,
 }
@@ -171,6 +185,7 @@ impl Control {
             broken: None,
             early: None,
             ahead: None,
+            called: None,
             round_trip: Duration::MAX,
         };
         Ok((control, reply))
@@ -213,8 +228,7 @@ impl Control {
                 })
                 .count();
             let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
-            let lines: Vec<u8> =
-                now.iter().flat_map(|command| [command.0.as_slice(), b"\r\n"].concat()).collect();
+            let lines = now.iter().flat_map(Command::line).collect();
             self.link.lock().with_next = lines;
             replies.push(self.ask(first).await?);
             for command in now {
@@ -349,7 +363,7 @@ impl Control {
         second: &Command,
     ) -> Outcome<Reply> {
         self.ready().await?;
-        self.link.lock().with_next = [second.0.as_slice(), b"\r\n"].concat();
+        self.link.lock().with_next = second.line();
         let waited =
             wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, first.as_text())).await;
         self.take(waited, &first.verb())

@@ -230,14 +230,15 @@ impl Session {
         time: Duration,
         is_good: bool,
     ) -> Outcome<Reply> {
-        let Some(ahead) = self.ahead(verb).filter(|_| is_good) else {
+        let early = self.early(verb).await;
+        let Some(early) = early.filter(|_| is_good) else {
             let reply = self.control.next_reply(time, verb).await?;
             if has_begun || !reply.is_preliminary() {
                 return Ok(reply);
             }
             return self.control.next_reply(time, verb).await;
         };
-        let ended = self.control.end_and_ask(time, (verb, has_begun), ahead).await;
+        let ended = self.control.end_and_ask(time, (verb, has_begun), early).await;
         match &ended {
             Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
             _ => self.way.manners.doubt(verb),
