@@ -15,7 +15,7 @@ use crate::{fault::Outcome, stop::Stop};
 fn download(root: &Root, relative: &str) -> Outcome<()> {
     let mut landing = Landing::begin_in(root, relative)?;
     landing.write_all(b"from the server")?;
-    landing.commit(None)
+    landing.commit(None).map(drop)
 }
 
 /// What stands outside, in a file that has another size than any inside.

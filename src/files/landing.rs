@@ -161,19 +161,22 @@ impl Landing {
         &self.shown
     }
 
-    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time. A file
-    /// that stands there keeps its permissions; a link that stands there is replaced, not written through.
-    pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<()> {
+    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time, and gives
+    /// the time that it has since. A file that stands there keeps its permissions; a link that stands there is replaced,
+    /// not written through.
+    pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<Timestamp> {
         let before = standing(self.folder.as_fd(), &self.name, &self.shown)?;
         self.dress(before.as_ref(), modified)
             .map_err(|error| fault("set its permissions and time", &self.shown, error))?;
         fs::fdatasync(&self.file).map_err(|error| fault("flush it", &self.shown, error))?;
+        // Asked of the open file: under its final name others may write to it.
+        let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
         fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)
             .map_err(|error| fault("put the new file in its place", &self.shown, error))?;
         self.landed = true;
         match fs::fsync(&self.folder) {
             // Some network file systems have nothing to flush in a folder.
-            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(status::modified(&now)),
             Err(error) => Err(fault("flush its folder", &self.shown, error)),
         }
     }

@@ -48,7 +48,7 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Outcome<Vec<u8>> {
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Outcome<()> {
     let mut landing = Landing::begin(path)?;
     landing.write_all(bytes)?;
-    landing.commit(None)
+    landing.commit(None).map(drop)
 }
 
 /// Adds `bytes` at the end of a file, which is made if it is not there.

@@ -10,7 +10,7 @@ use super::{
     path::RemotePath,
 };
 
-/// SHA-256 of a file's bytes.
+/// BLAKE3 of a file's bytes: all bytes of all mirrors pass through it, and it costs least of those that can be relied on.
 pub type Hash = [u8; 32];
 
 /// Keeps bases between runs. Losing one costs a comparison by size and time, so none of this can fail.

@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, Root},
+    files::{Reading, Root},
     ftp::{
         base::Pair,
         pace::Pace,
         session::Session,
-        transfer::{Aside, Known, Moved, utc},
+        transfer::{Aside, Moved},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
     observe::{Event, Verb, visible::visible},
@@ -114,16 +114,16 @@ fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 }
 
 /// What a step is done with.
-struct Tools<'p> {
-    root: Root,
-    plan: &'p Plan,
+pub(super) struct Tools<'p> {
+    pub(super) root: Root,
+    pub(super) plan: &'p Plan,
     trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
-    keeps_pairs: bool,
+    pub(super) keeps_pairs: bool,
 }
 
 /// What a step led to: a transfer, and what both sides of the file are now.
-type Found = Option<(Moved, Option<Pair>)>;
+pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 /// A file under its temporary name on the server, and what is known of it here.
 type Sent = (Aside, Option<Pair>);
@@ -220,38 +220,6 @@ impl<'p> Tools<'p> {
         Ok((file, Some(pair)))
     }
 
-    /// Sends what is lacking of a file on the server.
-    async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let reading = Reading::open_in(&self.root, here)?;
-        let pair = self.keeps_pairs.then(|| Pair {
-            // Not all of it has passed through our hands.
-            hash: None,
-            local_size: reading.size(),
-            local_us: Some(reading.modified().as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        });
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
-        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    }
-
-    async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let keeps_times = self.plan.rules.preserve_times;
-        let moved = if self.plan.rules.resume {
-            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
-            session.download_on(&there, begin, keeps_times).await?
-        } else {
-            let landing = Landing::begin_in(&self.root, here)?;
-            let known = Known { size: step.size, modified: utc(step.modified) };
-            session.download(&there, landing, known, keeps_times).await?
-        };
-        Ok(Some((moved, self.pair_here(step, here))))
-    }
-
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -274,18 +242,6 @@ impl<'p> Tools<'p> {
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
     }
-
-    /// What both sides of a file are that was fetched; nothing where it is gone again.
-    fn pair_here(&self, step: &Step, here: &Path) -> Option<Pair> {
-        let found = self.root.metadata(here).ok().filter(|_| self.keeps_pairs)?;
-        Some(Pair {
-            hash: None,
-            local_size: found.size,
-            local_us: Some(found.modified.as_microsecond()),
-            remote_size: step.size,
-            remote_time: step.modified,
-        })
-    }
 }
 
 /// Gives files that were sent their final names, and says what both sides of each are now.
@@ -299,7 +255,7 @@ async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Fou
 }
 
 /// What is known of a file here, with what the server has of it now.
-fn completed(pair: Pair, moved: &Moved) -> Pair {
+pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
     let remote_size = moved.verified.then_some(pair.local_size);
     Pair { remote_size, remote_time: moved.modified, ..pair }
 }

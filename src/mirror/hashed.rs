@@ -9,45 +9,57 @@ use sha2::{Digest, Sha256};
 use super::tree::{NodeKind, Survey, utc};
 use crate::{
     fault::{Kind, Outcome},
-    files::{Reading, Root},
+    files::{Landing, Reading, Root},
     ftp::{
         base::{Base, Hash},
-        transfer::Give,
+        transfer::{Give, Take},
     },
     limits::COPY_BYTES,
     stop::Stop,
 };
 
-/// A file that is sent, and the hash of what was.
-pub(super) struct Hashed {
-    reading: Reading,
-    hasher: Sha256,
+/// A file that is sent or fetched, and the hash of what was.
+pub(super) struct Hashed<T> {
+    file: T,
+    hasher: blake3::Hasher,
 }
 
-impl Hashed {
-    pub(super) fn new(reading: Reading) -> Self {
-        Self { reading, hasher: Sha256::new() }
+impl<T> Hashed<T> {
+    pub(super) fn new(file: T) -> Self {
+        Self { file, hasher: blake3::Hasher::new() }
     }
 
-    pub(super) fn hash(self) -> Hash {
+    pub(super) fn hash(&self) -> Hash {
         self.hasher.finalize().into()
     }
 }
 
-impl Give for Hashed {
+impl Give for Hashed<Reading> {
     fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
-        let count = self.reading.give(buffer)?;
+        let count = self.file.give(buffer)?;
         self.hasher.update(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 
     fn restart(&mut self) -> Outcome<()> {
-        self.hasher = Sha256::new();
-        self.reading.restart()
+        self.hasher.reset();
+        self.file.restart()
     }
 
     fn check(&self) -> Outcome<()> {
-        self.reading.check()
+        self.file.check()
+    }
+}
+
+impl Take for Hashed<&mut Landing> {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.hasher.update(bytes);
+        self.file.take(bytes)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.hasher.reset();
+        self.file.restart()
     }
 }
 
@@ -148,7 +160,7 @@ pub(super) fn hash_of(
 ) -> Outcome<Option<Hash>> {
     let mut read = || -> Outcome<Hash> {
         let mut reading = Reading::open_in(root, Path::new(OsStr::from_bytes(path)))?;
-        let mut hasher = Sha256::new();
+        let mut hasher = blake3::Hasher::new();
         loop {
             stop.check()?;
             let count = reading.read(buffer)?;

@@ -1,16 +1,15 @@
 //! The base as a file on the server: a line of JSON for each file, and one at the end by which damage is seen.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::ftp::{
-    base::{Base, Hash, Pair, hash_text, path_bytes, path_text, read_hash},
+    base::{Base, Pair, hash_text, path_bytes, path_text, read_hash},
     listing::Modified,
     path::RemotePath,
 };
 
 /// The form that this version writes.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +25,7 @@ struct Line {
     path: String,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
+    blake3: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +36,7 @@ struct Line {
 #[derive(Debug, Serialize, Deserialize)]
 struct Tail {
     files: usize,
-    sha256: String,
+    blake3: String,
 }
 
 /// Why a file is no base of ours.
@@ -66,16 +65,16 @@ pub(super) fn write(base: &Base, folder: &RemotePath) -> Vec<u8> {
     line(&mut bytes, &head);
     for (path, pair) in base {
         let Pair { hash, local_size, remote_size, remote_time, .. } = pair;
-        let sha256 = hash.as_ref().map(hash_text);
+        let blake3 = hash.as_ref().map(hash_text);
         let remote_time = remote_time.and_then(Modified::text);
         let path = path_text(path);
         line(
             &mut bytes,
-            &Line { path, size: *local_size, sha256, remote_size: *remote_size, remote_time },
+            &Line { path, size: *local_size, blake3, remote_size: *remote_size, remote_time },
         );
     }
-    let hash: Hash = Sha256::digest(&bytes).into();
-    line(&mut bytes, &Tail { files: base.len(), sha256: hash_text(&hash) });
+    let hash = blake3::hash(&bytes).into();
+    line(&mut bytes, &Tail { files: base.len(), blake3: hash_text(&hash) });
     bytes
 }
 
@@ -94,8 +93,7 @@ pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
     let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
     let (body, last) = bytes.split_at_checked(end + 1).ok_or(Unusable::Damaged)?;
     let tail: Tail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
-    let hash: Hash = Sha256::digest(body).into();
-    if read_hash(&tail.sha256) != Some(hash) {
+    if read_hash(&tail.blake3) != Some(blake3::hash(body).into()) {
         return Err(Unusable::Damaged);
     }
     if head.portolan_state != FORM || head.folder != path_text(folder.as_bytes()) {
@@ -107,9 +105,9 @@ pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
 }
 
 fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
-    let Line { path, size, sha256, remote_size, remote_time } =
+    let Line { path, size, blake3, remote_size, remote_time } =
         serde_json::from_slice(line).ok()?;
-    let hash = match sha256 {
+    let hash = match blake3 {
         None => None,
         Some(text) => Some(read_hash(&text)?),
     };

@@ -5,6 +5,7 @@
 //! rules    what the user wants                      filter   what takes part
 //! diff     two trees to a plan, pure                compare  two files
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
+//! fetch    one file of it, from the server
 //! crew     several sessions at one heap of work     size     how many there are
 //! doubt    a second opinion before deletes here
 //! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
@@ -25,6 +26,7 @@ mod crew;
 mod diff;
 mod doubt;
 mod draft;
+mod fetch;
 mod filter;
 mod hashed;
 mod ledger;

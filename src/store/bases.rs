@@ -24,7 +24,7 @@ pub struct Key {
 /// What is known of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
-    /// Its SHA-256; empty where its bytes were not read.
+    /// Its BLAKE3; empty where its bytes were not read.
     pub hash: String,
     /// Bytes here.
     pub local_size: u64,

@@ -61,7 +61,7 @@ impl Session {
         keep_time: bool,
     ) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
-        let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
+        let known = self.known(&remote, known).await?;
         let moved = self.fetch(&remote, &mut landing, known.size).await?;
         landing.commit(known.modified.filter(|_| keep_time))?;
         Ok(moved)
@@ -160,6 +160,15 @@ impl Session {
         };
         let result = work.await;
         self.end(id, started, &remote, result)
+    }
+
+    /// What is `known` of `remote`, or where that is no size what the server tells.
+    pub async fn known(&mut self, remote: &RemotePath, known: Known) -> Outcome<Known> {
+        if known.size.is_some() {
+            return Ok(known);
+        }
+        let remote = self.absolute(remote)?;
+        self.ask_known(&remote).await
     }
 
     /// Size and time of `remote` in one round trip, as far as the server tells.

@@ -95,3 +95,32 @@ async fn s61_what_was_fetched_from_a_server_of_unknown_zone_is_quiet_afterwards(
         assert_same(&bench.there(), &bench.here());
     }
 }
+
+#[tokio::test]
+async fn what_was_only_touched_here_is_not_fetched_again_and_a_change_here_is_drift() {
+    for server in SERVERS.into_iter().filter(|plans| !plans.contains(&"reply=SIZE:502 No.")) {
+        for rules in
+            [Rules::default(), Rules { preserve_times: false, resume: true, ..Rules::default() }]
+        {
+            let about = format!("{server:?}, resume {}", rules.resume);
+            let bench = Bench::new(server).remembering();
+            for file in ["one", "sub/two"] {
+                write(&bench.there(), file, "bytes");
+            }
+            assert_eq!(bench.down(&rules).await.unwrap().downloaded, 2, "{about}");
+            for file in ["one", "sub/two"] {
+                age(&bench.here().join(file), 90_000);
+            }
+            for run in ["touched", "quiet"] {
+                let report = bench.down(&rules).await.unwrap();
+                assert_clean(&report, &about);
+                assert_eq!((report.downloaded, report.unchanged), (0, 2), "{about}, {run}");
+            }
+            rewrite(&bench.here().join("one"), "BYTES", 80_000);
+            let report = bench.down(&rules).await.unwrap();
+            let drift = ["one: changed in the target since the last run, overwritten"];
+            assert_eq!((report.downloaded, &report.drift[..]), (1, &drift.map(String::from)[..]));
+            assert_same(&bench.there(), &bench.here());
+        }
+    }
+}

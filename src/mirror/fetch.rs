@@ -1,0 +1,95 @@
+//! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use jiff::Timestamp;
+
+use super::{
+    apply::{Found, Tools, completed},
+    hashed::{Hashed, hash_of},
+    plan::Step,
+    scan::place,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Landing, Reading, Root},
+    ftp::{
+        base::{Hash, Pair},
+        session::Session,
+        transfer::{Known, utc},
+    },
+    limits::COPY_BYTES,
+};
+
+impl Tools<'_> {
+    /// Sends what is lacking of a file on the server.
+    pub(super) async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let reading = Reading::open_in(&self.root, here)?;
+        let (local_size, modified) = (reading.size(), reading.modified());
+        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
+        let hash = self.read_back(session, &step.path).await?;
+        let pair = self.keeps_pairs.then(|| Pair {
+            hash,
+            local_size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        });
+        Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    }
+
+    pub(super) async fn get(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let keeps_times = self.plan.rules.preserve_times;
+        if self.plan.rules.resume {
+            let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+            let moved = session.download_on(&there, begin, keeps_times).await?;
+            let hash = self.read_back(session, &step.path).await?;
+            // Nothing where it is gone again.
+            let found = self.root.metadata(here).ok();
+            let pair = found.map(|found| self.pair(step, hash, found.size, found.modified));
+            return Ok(Some((moved, pair.flatten())));
+        }
+        let mut landing = Landing::begin_in(&self.root, here)?;
+        let known = Known { size: step.size, modified: utc(step.modified) };
+        let known = session.known(&there, known).await?;
+        let (moved, hash) = if self.keeps_pairs {
+            let mut hashed = Hashed::new(&mut landing);
+            let moved = session.read_through(&there, &mut hashed, known.size).await?;
+            (moved, Some(hashed.hash()))
+        } else {
+            (session.read_through(&there, &mut landing, known.size).await?, None)
+        };
+        let size = landing.bytes();
+        let modified = landing.commit(known.modified.filter(|_| keeps_times))?;
+        Ok(Some((moved, self.pair(step, hash, size, modified))))
+    }
+
+    /// What both sides of a file are that was fetched.
+    fn pair(&self, step: &Step, hash: Option<Hash>, size: u64, time: Timestamp) -> Option<Pair> {
+        self.keeps_pairs.then(|| Pair {
+            hash,
+            local_size: size,
+            local_us: Some(time.as_microsecond()),
+            remote_size: step.size,
+            remote_time: step.modified,
+        })
+    }
+
+    /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
+    /// thread that the sessions share.
+    async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
+        if !self.keeps_pairs {
+            return Ok(None);
+        }
+        let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
+        let stop = session.context().stop.clone();
+        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
+        tokio::task::spawn_blocking(read).await.map_err(|error| {
+            Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
+        })?
+    }
+}
