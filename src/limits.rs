@@ -124,6 +124,8 @@ pub const TIDE_FILE_BYTES: u64 = 64 * 1024;
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
 /// The longest such wait; lftp's is the same.
 pub const SESSION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Entries of a folder here that are looked at to tell how many sessions a scan there may use.
+pub const EXPECTED_ENTRIES_MAX: usize = 256;
 /// Files of a mirror that one session sends before it puts all of them under their final names together.
 pub const ASIDE_FILES_MAX: usize = 14;
 /// Bytes and time after which it does so, however few they are.
