@@ -27,8 +27,7 @@ pub fn glob_where(
         .literal_separator(true)
         .build()
         .map_err(|error| {
-            let message = format!("cannot read the pattern `{pattern}`: {}", error.kind());
-            Fault::invalid(message).because(error)
+            Fault::invalid(format!("cannot read the pattern `{pattern}`: {}", error.kind()))
         })?
         .compile_matcher();
     let root = match Root::open(place(&base)?) {

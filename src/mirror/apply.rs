@@ -1,12 +1,14 @@
 //! Plans, done: several sessions at one heap of steps, deletes last and only when nothing failed.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
     time::Instant,
 };
+
+use jiff::Timestamp;
 
 use super::{
     crew::{Crew, Ends, Feed, Work},
@@ -17,6 +19,7 @@ use super::{
     report::Report,
     rules::Rules,
     scan::place,
+    times,
     trash::Trash,
     tree::{above, depth},
 };
@@ -77,7 +80,8 @@ async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) 
     if !plan.is_empty() {
         let root = open(&plan.heading)?;
         let trash = Trash::of(&plan.heading, &plan.rules)?;
-        let tools = Tools { root, plan, trash, keeps_pairs: run.ledger.is_kept() };
+        let times = times::of_downloads(crew, plan).await?;
+        let tools = Tools { root, plan, trash, times, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
             // What a session that the server threw out gave back is left to the others.
@@ -118,6 +122,8 @@ pub(super) struct Tools<'p> {
     pub(super) root: Root,
     pub(super) plan: &'p Plan,
     trash: Option<Trash>,
+    /// Times of files to fetch that their listings do not tell.
+    pub(super) times: BTreeMap<Vec<u8>, Timestamp>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
 }

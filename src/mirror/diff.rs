@@ -30,7 +30,11 @@ pub fn plan(
     heading: Heading,
     rules: Rules,
 ) -> Outcome<Plan> {
-    let three = Three::new(base, &heading, &rules);
+    let times = match heading.direction {
+        Direction::Up => &target.times,
+        Direction::Down => &source.times,
+    };
+    let three = Three::new(base, &heading, &rules, times);
     let mut diff = Diff::new(&source.tree, &target.tree, three, &heading, &rules);
     if rules.delete {
         diff.delete();
@@ -280,10 +284,12 @@ impl<'a> Diff<'a> {
         let files = self.deletes.iter().filter(|(_, act)| *act == Act::DeleteFile).count();
         let known = self.target.files();
         let message = if self.source.files() == 0 {
-            format!("the source has no files at all, and {deletes} deletes would follow")
+            let noun = if deletes == 1 { "delete" } else { "deletes" };
+            format!("the source has no files at all, and {deletes} {noun} would follow")
         } else if self.rules.max_delete.is_some_and(|max| self.counts.deletes > max) {
             let max = self.rules.max_delete.unwrap_or(0);
-            format!("{deletes} deletes would be needed, and `max_delete` is {max}")
+            let noun = if deletes == 1 { "delete" } else { "deletes" };
+            format!("{deletes} {noun} would be needed, and `max_delete` is {max}")
         } else if known > FEW_FILES && files > known / 2 {
             format!("{files} of the {known} files of the target would be deleted, more than half")
         } else {
@@ -301,8 +307,9 @@ impl<'a> Diff<'a> {
         let first = self.drift.iter().filter(|drift| drift.kept).take(CONFLICTS_NAMED);
         let named: Vec<_> = first.map(|drift| visible(&drift.path)).collect();
         let (count, named) = (self.conflicts, named.join(", "));
+        let noun = if count == 1 { "file" } else { "files" };
         let message = format!(
-            "{count} files of the target changed since the last run ({named}), and `on_conflict` is \"fail\": nothing \
+            "{count} {noun} of the target changed since the last run ({named}), and `on_conflict` is \"fail\": nothing \
              was changed"
         );
         Err(Fault::new(Kind::Refused, Side::Here, message))

@@ -11,7 +11,7 @@ use super::{
     plan::{Direction, Heading, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
-    trash,
+    times, trash,
     tree::{NodeKind, Survey, Tree, Why},
     trust,
 };
@@ -37,10 +37,10 @@ pub(super) async fn draft(
     };
     let context = crew.first().context().clone();
     let Loaded { base, doubt } = ledger.load(crew.first()).await?;
-    if let Some(doubt) = doubt {
+    if let Some((level, doubt)) = doubt {
         let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
         let text = format!("{doubt}: files are compared by size and time{then}");
-        context.observer.say(Level::Warn, text);
+        context.observer.say(level, text);
         rules.delete = false;
     }
     // Reading a disk would hold up the sessions, which share this thread.
@@ -91,6 +91,7 @@ async fn compare(
     if rules.compare == Compare::Checksum {
         checksum::settle(crew, &mut here.tree, &there.tree, &heading).await?;
     }
+    times::settle(crew, &here, &mut there, base, &heading, &rules).await?;
     let (source, target) = match heading.direction {
         Direction::Up => (&mut here, &there),
         Direction::Down => (&mut there, &here),
@@ -160,9 +161,10 @@ fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey, base
         observer.say(Level::Warn, drift.to_string());
     }
     if plan.counts.by_size > 0 {
+        let count = plan.counts.by_size;
+        let were = if count == 1 { "file was" } else { "files were" };
         let text = format!(
-            "{} files were compared by size alone: the server tells no times in a known zone",
-            plan.counts.by_size
+            "{count} {were} compared by size alone: the server tells no times in a known zone"
         );
         observer.warn_once(text);
     }

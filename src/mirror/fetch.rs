@@ -54,7 +54,8 @@ impl Tools<'_> {
             return Ok(Some((moved, pair.flatten())));
         }
         let mut landing = Landing::begin_in(&self.root, here)?;
-        let known = Known { size: step.size, modified: utc(step.modified) };
+        let modified = self.times.get(&step.path).copied().or(utc(step.modified));
+        let known = Known { size: step.size, modified };
         let known = session.known(&there, known).await?;
         let (moved, hash) = if self.keeps_pairs {
             let mut hashed = Hashed::new(&mut landing);

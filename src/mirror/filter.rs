@@ -225,8 +225,12 @@ fn below<'p>(
 }
 
 fn unreadable(pattern: &str, error: ignore::Error) -> Fault {
-    let message = format!("cannot read the pattern `{pattern}`: {error}");
-    Fault::invalid(message).because(error)
+    let why = match error {
+        // It repeats the pattern.
+        ignore::Error::Glob { err, .. } => err,
+        other => other.to_string(),
+    };
+    Fault::invalid(format!("cannot read the pattern `{pattern}`: {why}"))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::{
     limits::{
         COPY_BYTES, MIRROR_FRESH_TIME, MIRROR_NOTE_FILES, MIRROR_STATE_TIME, STATE_BYTES_MAX,
     },
+    observe::Level,
     stop::Stop,
 };
 
@@ -64,8 +65,8 @@ struct There {
 pub(super) struct Loaded {
     /// What the last run left; nothing where nothing is kept.
     pub(super) base: Option<Arc<Base>>,
-    /// Why it may not be the whole truth, so that nothing is deleted in this run.
-    pub(super) doubt: Option<String>,
+    /// Why it may not be the whole truth, so that nothing is deleted in this run, and how much of a surprise that is.
+    pub(super) doubt: Option<(Level, String)>,
 }
 
 impl Ledger {
@@ -114,20 +115,21 @@ impl Ledger {
             }
             Place::There(there) => there,
         };
-        let doubt = match session.read(&there.file, STATE_BYTES_MAX).await {
-            Ok(bytes) => match manifest::read(&bytes, &there.folder) {
+        let found = session.read_if_there(&there.file, STATE_BYTES_MAX).await?;
+        let doubt = if let Some(bytes) = found {
+            match manifest::read(&bytes, &there.folder) {
                 Ok(base) => {
                     there.base = Arc::new(base);
                     None
                 }
                 Err(why) => {
-                    Some(format!("the state on the server ({}) {}", there.file, why.text()))
+                    let text = format!("the state on the server ({}) {}", there.file, why.text());
+                    Some((Level::Warn, text))
                 }
-            },
-            Err(fault) if fault.kind == Kind::NotFound || fault.code == 550 => {
-                Some(format!("there is no state on the server yet ({})", there.file))
             }
-            Err(fault) => return Err(fault),
+        } else {
+            // As it is before the first run.
+            Some((Level::Info, format!("there is no state on the server yet ({})", there.file)))
         };
         Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt })
     }

@@ -7,9 +7,13 @@ use super::{
     plan::{Direction, Heading},
     rules::{Compare, OnConflict, Rules},
     tree::{Node, utc},
+    zone::Times,
 };
 use crate::{
-    ftp::base::{Base, Pair},
+    ftp::{
+        base::{Base, Pair},
+        listing::Modified,
+    },
     observe::visible::visible,
 };
 
@@ -77,12 +81,19 @@ pub(super) struct Three<'a> {
     base: Option<&'a Base>,
     heading: &'a Heading,
     rules: &'a Rules,
+    /// Of the server's files.
+    times: &'a Times,
 }
 
 impl<'a> Three<'a> {
-    pub(super) fn new(base: Option<&'a Base>, heading: &'a Heading, rules: &'a Rules) -> Self {
+    pub(super) fn new(
+        base: Option<&'a Base>,
+        heading: &'a Heading,
+        rules: &'a Rules,
+        times: &'a Times,
+    ) -> Self {
         let base = base.filter(|_| rules.compare == Compare::Auto);
-        Self { base, heading, rules }
+        Self { base, heading, rules, times }
     }
 
     /// What both sides were at `path`.
@@ -92,13 +103,21 @@ impl<'a> Three<'a> {
 
     /// A file that both sides have.
     pub(super) fn both(&self, path: &[u8], source: &Node, target: &Node) -> Verdict {
+        let is_remote_same = self.pair(path).is_some_and(|pair| {
+            let remote = if self.heading.direction == Direction::Up { target } else { source };
+            self.is_remote(pair, path, remote)
+        });
+        let (source, target) = match self.heading.direction {
+            Direction::Up => (source, &self.times.seen(path, target)),
+            Direction::Down => (&self.times.seen(path, source), target),
+        };
         let Some(pair) = self.pair(path) else {
             let judgement = compare(source, target, self.rules, self.heading);
             return Verdict { judgement, drift: None };
         };
         let (is_source_same, is_target_same) = match self.heading.direction {
-            Direction::Up => (is_local(pair, source), is_remote(pair, target)),
-            Direction::Down => (is_remote(pair, source), is_local(pair, target)),
+            Direction::Up => (is_local(pair, source), is_remote_same),
+            Direction::Down => (is_remote_same, is_local(pair, target)),
         };
         let order = source.order(target, self.heading.unit_ns());
         let is_same_size = source.size.is_some() && source.size == target.size;
@@ -138,7 +157,7 @@ impl<'a> Three<'a> {
         }
         let change = match (self.pair(path), self.heading.direction) {
             (None, _) => Change::Added,
-            (Some(pair), Direction::Up) if is_remote(pair, target) => return None,
+            (Some(pair), Direction::Up) if self.is_remote(pair, path, target) => return None,
             (Some(pair), Direction::Down) if is_local(pair, target) => return None,
             _ => Change::Changed,
         };
@@ -173,6 +192,36 @@ impl<'a> Three<'a> {
         (before != Some(&pair)).then_some(pair)
     }
 
+    /// Whether a file of the server is as it was. Its time is compared as it was listed then; one that was asked for is
+    /// compared in universal time, as far as that of the listing is known.
+    fn is_remote(&self, pair: &Pair, path: &[u8], node: &Node) -> bool {
+        let modified = match pair.remote_time {
+            Some(Modified::Utc(..)) => self.times.of(path, node.modified),
+            _ => node.modified,
+        };
+        pair.is_remote(node.size, modified)
+    }
+
+    /// Whether what becomes of a file hangs on a time that the listing of the server tells without its zone.
+    pub(super) fn hangs_on_zone(&self, path: &[u8], source: &Node, target: &Node) -> bool {
+        let remote = if self.heading.direction == Direction::Up { target } else { source };
+        let is_open = matches!(remote.modified, Some(Modified::Server(..)));
+        if !is_open || self.times.is_exact(path) {
+            return false;
+        }
+        let wants_newer = self.rules.newer_only || self.rules.on_conflict == OnConflict::Newer;
+        let judgement = self.both(path, source, target).judgement;
+        match (self.pair(path), judgement) {
+            (_, Judgement::Same | Judgement::SameSize) => false,
+            _ if wants_newer => true,
+            (None, judgement) => judgement != Judgement::Differs(Difference::Size),
+            (Some(pair), judgement) => {
+                judgement == Judgement::Differs(Difference::Drift)
+                    || matches!(pair.remote_time, Some(Modified::Utc(..)))
+            }
+        }
+    }
+
     fn say(&self, order: Option<Ordering>) -> Say {
         match self.rules.on_conflict {
             OnConflict::Source => Say::Overwritten,
@@ -199,8 +248,4 @@ fn is_local(pair: &Pair, node: &Node) -> bool {
             .size
             .zip(utc(node))
             .is_some_and(|(size, time)| pair.is_local(size, time) == Some(true))
-}
-
-fn is_remote(pair: &Pair, node: &Node) -> bool {
-    pair.is_remote(node.size, node.modified)
 }

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::zone::Times;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::listing::Modified,
@@ -131,6 +132,8 @@ pub struct Survey {
     pub left_out: Vec<(Vec<u8>, Why)>,
     /// Folders that could not be read, or not wholly, and names that were refused.
     pub faults: Vec<Fault>,
+    /// What is known of its times beyond what the tree says.
+    pub times: Times,
 }
 
 impl Tree {

@@ -105,8 +105,8 @@ impl Entry {
         }
     }
 
-    /// The line of `ls -l` without its end.
-    pub(super) fn long(&self, now: Timestamp) -> Vec<u8> {
+    /// The line of `ls -l` without its end, with the time in `zone`.
+    pub(super) fn long(&self, now: Timestamp, zone: &TimeZone) -> Vec<u8> {
         let about = &self.metadata;
         let time = Timestamp::from_second(about.mtime()).unwrap_or(Timestamp::UNIX_EPOCH);
         let age = now.as_second() - about.mtime();
@@ -125,7 +125,7 @@ impl Entry {
             about.uid(),
             about.gid(),
             about.len(),
-            time.to_zoned(TimeZone::UTC).strftime(form),
+            time.to_zoned(zone.clone()).strftime(form),
         )
         .into_bytes();
         line.extend_from_slice(&self.name);
@@ -206,8 +206,10 @@ mod tests {
         let time = Timestamp::from_second(1_600_000_000).unwrap();
         fs::File::open(&path).unwrap().set_modified(time.into()).unwrap();
         let entry = Entry::read(&path, b"a b").unwrap();
-        let shown =
-            |now| String::from_utf8(entry.long(Timestamp::from_second(now).unwrap())).unwrap();
+        let shown = |now| {
+            let now = Timestamp::from_second(now).unwrap();
+            String::from_utf8(entry.long(now, &TimeZone::UTC)).unwrap()
+        };
         assert!(shown(1_600_000_100).ends_with("Sep 13 12:26 a b"));
         assert!(shown(1_700_000_000).ends_with("Sep 13  2020 a b"));
         assert_eq!(digits(1_600_000_000), "20200913122640");

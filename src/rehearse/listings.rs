@@ -75,8 +75,9 @@ impl Session {
         } else {
             entries.push(Entry::read(&path, place.name())?);
         }
-        let now = self.stage.setup.clock.now();
-        let line = |entry: &Entry| if details { entry.long(now) } else { entry.name().to_vec() };
+        let (now, zone) = (self.stage.setup.clock.now(), &self.stage.setup.zone);
+        let line =
+            |entry: &Entry| if details { entry.long(now, zone) } else { entry.name().to_vec() };
         Ok(entries.iter().map(line).collect())
     }
 }

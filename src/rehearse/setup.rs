@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{command::Verb, plan::Plan};
 use crate::{
     clock::Clock,
@@ -35,6 +37,8 @@ pub struct Setup {
     pub open_timeout: Duration,
     /// What time `LIST` believes it is.
     pub clock: Clock,
+    /// In which zone `LIST` shows times; it does not say.
+    pub zone: TimeZone,
 }
 
 impl Setup {
@@ -51,6 +55,7 @@ impl Setup {
             idle_timeout: REHEARSAL_IDLE_TIMEOUT,
             open_timeout: REHEARSAL_OPEN_TIMEOUT,
             clock: Clock::default(),
+            zone: TimeZone::UTC,
         }
     }
 }

@@ -8,17 +8,12 @@ use jiff::Timestamp;
 use super::{
     Give, Moved,
     place::{rename, renamed},
+    time_in,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::temporary_name,
-    ftp::{
-        control::Command,
-        listing::{Modified, parse_time_val},
-        path::RemotePath,
-        reply::Reply,
-        session::Session,
-    },
+    ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
     limits::BATCH_BYTES_MAX,
     observe::{TransferId, Verb},
 };
@@ -129,9 +124,7 @@ impl Session {
     }
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
-        let time = replies.last().filter(|reply| reply.code == 213);
-        let time = time.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
-        let modified = time.map(|(time, precision)| Modified::Utc(time, precision));
+        let modified = replies.last().and_then(time_in);
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),

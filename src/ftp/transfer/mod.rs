@@ -80,6 +80,32 @@ impl Session {
         Ok(kept.bytes)
     }
 
+    /// The content of `remote`, at most `limit` bytes; nothing where it is not there, of which nobody need be told.
+    pub async fn read_if_there(
+        &mut self,
+        remote: &RemotePath,
+        limit: u64,
+    ) -> Outcome<Option<Vec<u8>>> {
+        let remote = self.absolute(remote)?;
+        let size = self.ask(&Command::path("SIZE", &remote)).await?;
+        let is_missing = |fault: &Fault| fault.kind == Kind::NotFound || fault.code == 550;
+        let mut kept = Kept { bytes: Vec::new(), limit };
+        if size.code == 550 {
+            // That is no verdict yet: RETR gives one.
+            match self.fetch_once(&remote, &mut kept, None, None).await {
+                Ok(_) => return Ok(Some(kept.bytes)),
+                Err(fault) if is_missing(&fault) => return Ok(None),
+                Err(_) => kept.restart()?,
+            }
+        }
+        let size = Some(size).filter(|reply| reply.code == 213).and_then(|reply| reply.number());
+        match self.fetch(&remote, &mut kept, size).await {
+            Ok(_) => Ok(Some(kept.bytes)),
+            Err(fault) if is_missing(&fault) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Fetches `remote` and gives its bytes to `sink` alone. They must be `size` many, where that is known.
     pub async fn read_through(
         &mut self,
@@ -100,17 +126,21 @@ impl Session {
         let both = |file| [Command::path("SIZE", file), Command::path("MDTM", file)];
         let commands: Vec<_> = files.iter().flat_map(both).collect();
         let replies = self.ask_all(&commands).await?;
-        let told = |reply: &Reply| (reply.code == 213).then(|| reply.clone());
         let facts = replies.chunks_exact(2).map(|pair| match pair {
             [size, time] => {
-                let time =
-                    told(time).and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
-                let size = told(size).and_then(|reply| reply.number());
-                (size, time.map(|(time, precision)| Modified::Utc(time, precision)))
+                let size = Some(size).filter(|reply| reply.code == 213);
+                (size.and_then(Reply::number), time_in(time))
             }
             _ => (None, None),
         });
         Ok(facts.collect())
+    }
+
+    /// Times of `files`, as far as the server tells, in as few round trips as the commands fit into.
+    pub async fn times(&mut self, files: &[RemotePath]) -> Outcome<Vec<Option<Modified>>> {
+        let ask = |file| Ok(Command::path("MDTM", &self.absolute(file)?));
+        let commands: Vec<_> = files.iter().map(ask).collect::<Outcome<_>>()?;
+        Ok(self.ask_all(&commands).await?.iter().map(time_in).collect())
     }
 
     /// Sends a file of this machine to `remote`, with its time if `keep_time` is set.
@@ -180,10 +210,7 @@ impl Session {
         };
         // 550 to SIZE is no verdict yet: RETR will give one.
         let size = if size.code == 213 { size.number() } else { None };
-        let modified = Some(modified).filter(|reply| reply.code == 213);
-        let modified = modified.and_then(|reply| parse_time_val(reply.last_text().trim_ascii()));
-        let modified = modified.map(|(time, _)| time);
-        Ok(Known { size, modified })
+        Ok(Known { size, modified: utc(time_in(modified)) })
     }
 
     /// The size of `remote` where the server tells one, nothing where the file is not there or SIZE is not known.
@@ -224,6 +251,12 @@ impl Session {
         self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
         fault
     }
+}
+
+/// The time in a reply to MDTM (RFC 3659, 3).
+fn time_in(reply: &Reply) -> Option<Modified> {
+    let digits = Some(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
+    parse_time_val(digits).map(|(time, precision)| Modified::Utc(time, precision))
 }
 
 /// The time of an entry, where it is one that can be compared with ours.

@@ -10,6 +10,7 @@ mod options;
 mod state;
 mod table;
 mod three;
+mod zones;
 
 use std::{
     ffi::OsStr,

@@ -1,0 +1,198 @@
+//! Exact times, asked for where a listing does not tell them and something hangs on them: in few packets, since all
+//! that is asked for is small (MDTM).
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    crew::{Crew, Feed, Work},
+    plan::{Act, Direction, Heading, Plan},
+    rules::{Compare, Rules},
+    scan::place,
+    three::Three,
+    tree::Survey,
+    zone,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    ftp::{
+        base::Base,
+        listing::{Modified, Precision},
+        session::Session,
+        transfer::utc,
+    },
+    limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
+    observe::Level,
+};
+
+/// Finds out what the times of `there` are worth: those of the server's own zone are taken for universal time as long
+/// as nothing speaks against it. Else the zone is measured, and each file asked for that would still be another.
+pub(super) async fn settle(
+    crew: &mut Crew<'_>,
+    here: &Survey,
+    there: &mut Survey,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Outcome<()> {
+    let is_by_time = matches!(rules.compare, Compare::Auto | Compare::SizeTime);
+    if !is_by_time && !rules.newer_only {
+        return Ok(());
+    }
+    there.times.set_ahead(Some(SignedDuration::ZERO));
+    let mut open = open(here, there, base, heading, rules);
+    if open.is_empty() {
+        return Ok(());
+    }
+    // The more exact their listed times, and the newer, the more they tell.
+    open.sort_by_key(|(path, listed)| (listed.precision(), std::cmp::Reverse(path.clone())));
+    let rest = open.split_off(open.len().min(TRUST_SAMPLE));
+    let sample: Vec<_> = open.iter().map(|(path, _)| path.clone()).collect();
+    let told = ask(crew, heading, sample).await?;
+    let listed = |path: &Vec<u8>| open.iter().find(|(other, _)| other == path);
+    let pairs = told.iter().filter_map(|(path, exact)| Some((listed(path)?.1, *exact)));
+    let ahead = zone::ahead(&pairs.collect::<Vec<_>>());
+    there.times.set_ahead(ahead);
+    note(there, told);
+    if ahead.is_none() || rest.is_empty() {
+        return Ok(());
+    }
+    let left = self::open(here, there, base, heading, rules);
+    let told = ask(crew, heading, left.into_iter().map(|(path, _)| path).collect()).await?;
+    note(there, told);
+    Ok(())
+}
+
+/// The files of which the listed time would decide, with that time.
+fn open(
+    here: &Survey,
+    there: &Survey,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Vec<(Vec<u8>, Modified)> {
+    let three = Three::new(base, heading, rules, &there.times);
+    let files = there.tree.nodes().filter_map(|(path, remote)| {
+        let listed = remote.modified.filter(|time| matches!(time, Modified::Server(..)))?;
+        let local = here.tree.get(path)?;
+        let (source, target) = match heading.direction {
+            Direction::Up => (local, remote),
+            Direction::Down => (remote, local),
+        };
+        three.hangs_on_zone(path, source, target).then(|| (path.to_vec(), listed))
+    });
+    files.collect()
+}
+
+fn note(there: &mut Survey, told: BTreeMap<Vec<u8>, Modified>) {
+    for (path, time) in told {
+        there.times.set_exact(path, time);
+    }
+}
+
+/// The times that files of `plan` will get here, where its listings do not tell them to the second.
+pub(super) async fn of_downloads(
+    crew: &mut Crew<'_>,
+    plan: &Plan,
+) -> Outcome<BTreeMap<Vec<u8>, Timestamp>> {
+    // What may be taken up again is asked for file by file, to see that it still is the same.
+    if !plan.rules.preserve_times || plan.rules.resume {
+        return Ok(BTreeMap::new());
+    }
+    let is_told = |modified| match modified {
+        Some(Modified::Utc(_, precision)) => precision <= Precision::Second,
+        _ => false,
+    };
+    let steps = plan.steps.iter().filter(|step| {
+        matches!(step.act, Act::Get(_)) && step.size.is_some() && !is_told(step.modified)
+    });
+    let paths = steps.map(|step| step.path.clone()).collect();
+    let told = ask(crew, &plan.heading, paths).await?;
+    Ok(told.into_iter().filter_map(|(path, time)| Some((path, utc(Some(time))?))).collect())
+}
+
+/// The times of `paths`, as far as the server tells them.
+async fn ask(
+    crew: &mut Crew<'_>,
+    heading: &Heading,
+    paths: Vec<Vec<u8>>,
+) -> Outcome<BTreeMap<Vec<u8>, Modified>> {
+    let features = crew.first().features();
+    if !features.is_empty() && !features.contains_key("MDTM") {
+        return Ok(BTreeMap::new());
+    }
+    let top = &heading.remote;
+    let mut questions = Questions::new(paths, top.as_bytes().len());
+    let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: Feed<'_, '_, _>| {
+        let asked = async {
+            let places: Outcome<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
+            session.times(&places?).await
+        };
+        let told = asked.await;
+        vec![(packet, told)]
+    };
+    crew.run(&mut questions, ask).await?;
+    if let Some(fault) = questions.first_fault {
+        let text = format!("the times of some files could not be asked for: {fault}");
+        crew.first().context().observer.say(Level::Info, text);
+    }
+    Ok(questions.told)
+}
+
+/// Files to ask for, in packets, and what the server told.
+struct Questions {
+    waiting: Vec<Vec<Vec<u8>>>,
+    told: BTreeMap<Vec<u8>, Modified>,
+    first_fault: Option<Fault>,
+}
+
+impl Questions {
+    /// Questions about files below a folder whose path has so many bytes.
+    fn new(paths: Vec<Vec<u8>>, top_bytes: usize) -> Self {
+        let mut waiting: Vec<Vec<Vec<u8>>> = Vec::new();
+        let mut room = 0;
+        for path in paths {
+            let bytes = "MDTM /\r\n".len() + top_bytes + path.len();
+            if bytes > room {
+                room = BATCH_BYTES_MAX;
+                waiting.push(Vec::new());
+            }
+            room = room.saturating_sub(bytes);
+            if let Some(packet) = waiting.last_mut() {
+                packet.push(path);
+            }
+        }
+        Self { waiting, told: BTreeMap::new(), first_fault: None }
+    }
+}
+
+impl Work for Questions {
+    type Job = Vec<Vec<u8>>;
+    type Found = Vec<Option<Modified>>;
+
+    fn next(&mut self) -> Option<Self::Job> {
+        self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn give_back(&mut self, packet: Self::Job) {
+        self.waiting.push(packet);
+    }
+
+    fn done(&mut self, packet: Self::Job, told: Outcome<Self::Found>) -> Outcome<()> {
+        match told {
+            Ok(times) => {
+                let told = packet.into_iter().zip(times);
+                self.told.extend(told.filter_map(|(path, time)| Some((path, time?))));
+            }
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            // Without them files are judged, and dated, by what is listed.
+            Err(fault) => drop(self.first_fault.get_or_insert(fault)),
+        }
+        Ok(())
+    }
+}
