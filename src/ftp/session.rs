@@ -37,6 +37,8 @@ pub struct Session {
     pub(super) paces: [Option<Pace>; 2],
     /// Whether another transfer follows the next one at once.
     pub(super) goes_on: bool,
+    /// What is fetched then, where that is known.
+    pub(super) follows: Option<Command>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -72,6 +74,7 @@ impl Session {
             buffer: Vec::new(),
             paces: [host_pace, None],
             goes_on: false,
+            follows: None,
             folder,
             server_folder: None,
         };
@@ -100,15 +103,15 @@ impl Session {
     }
 
     /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.
-    pub const fn go_on(&mut self, goes_on: bool) {
+    pub fn go_on(&mut self, goes_on: bool) {
         self.goes_on = goes_on;
+        self.follows = None;
     }
 
-    /// What to send ahead of the reply that ends the transfer `verb`.
-    pub(super) fn ahead(&mut self, verb: &str) -> Option<&'static str> {
-        let goes_on = std::mem::take(&mut self.goes_on);
-        let step = self.way.ladder.current().filter(|_| goes_on)?;
-        self.way.manners.ahead(verb, step)
+    /// Says that all of `file`, whose size is known, is fetched right after the next transfer.
+    pub fn go_on_with(&mut self, file: &RemotePath) {
+        self.go_on(true);
+        self.follows = self.absolute(file).ok().map(|file| Command::path("RETR", &file));
     }
 
     /// What it is connected to.

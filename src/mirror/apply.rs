@@ -142,10 +142,16 @@ impl<'p> Tools<'p> {
         step: &'p Step,
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
-        // What may be left half on purpose is seen to by itself.
-        if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
-            session.go_on(feed.goes_on());
-            return vec![(step, self.act(session, step).await)];
+        match step.act {
+            Act::Get(_) if !self.plan.rules.resume => {
+                return self.get_on(session, step, feed).await;
+            }
+            Act::Put(_) if !self.plan.rules.resume => {}
+            // What may be left half on purpose is seen to by itself.
+            _ => {
+                session.go_on(feed.goes_on());
+                return vec![(step, self.act(session, step).await)];
+            }
         }
         let started = Instant::now();
         let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -169,6 +175,33 @@ impl<'p> Tools<'p> {
             next = if is_enough { None } else { feed.next() };
         }
         steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
+    }
+
+    /// Fetches a file and those that follow: each is asked for before the one before it has quite ended.
+    async fn get_on<'l>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
+        let started = Instant::now();
+        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0);
+        while let Some(step) = next {
+            bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
+            // What is taken by a session that is busy for long is kept from the others.
+            let is_enough = ends.len() + 1 >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+            session.go_on(next.is_some() || feed.goes_on());
+            if let Some(next) = next.filter(|next| next.size.is_some())
+                && let Ok(there) = place(&self.plan.heading.remote, &next.path)
+            {
+                session.go_on_with(&there);
+            }
+            ends.push((step, self.act(session, step).await));
+        }
+        ends
     }
 
     /// Sends a file to a temporary name on the server.

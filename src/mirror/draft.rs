@@ -44,6 +44,11 @@ pub(super) async fn draft(
         rules.delete = false;
     }
     // Reading a disk would hold up the sessions, which share this thread.
+    let expected = tokio::task::spawn_blocking({
+        let local = heading.local.clone();
+        move || scan::folders_in(&local)
+    });
+    let expected = expected.await.unwrap_or(0);
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
         let stop = context.stop.clone();
@@ -67,10 +72,10 @@ pub(super) async fn draft(
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role).await?;
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, expected).await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role).await;
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, expected).await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }

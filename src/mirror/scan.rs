@@ -15,7 +15,7 @@ use crate::{
         path::{RemotePath, component},
         session::Session,
     },
-    limits::DEPTH_MAX,
+    limits::{DEPTH_MAX, EXPECTED_ENTRIES_MAX},
     observe::visible::visible,
     stop::Stop,
 };
@@ -29,14 +29,15 @@ pub enum Role {
     Target,
 }
 
-/// Scans the folder `top` of the server.
+/// Scans the folder `top` of the server, in which about so many folders are `expected`.
 pub(super) async fn remote(
     crew: &mut Crew<'_>,
     top: &RemotePath,
     filter: &Filter,
     role: Role,
+    expected: usize,
 ) -> Outcome<Survey> {
-    let mut scan = RemoteScan::new(top, filter, role);
+    let mut scan = RemoteScan { expected, ..RemoteScan::new(top, filter, role) };
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         session.go_on(feed.goes_on());
         let listed = async { session.list(&place(top, &folder)?).await };
@@ -66,12 +67,21 @@ struct RemoteScan<'a> {
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
     waiting: Vec<Vec<u8>>,
+    /// Folders that are likely to wait soon: sessions for them can be on their way while the top is listed.
+    expected: usize,
+}
+
+/// About how many folders stand in the folder `top` of this machine. What cannot be read has none: the scan says why.
+pub(super) fn folders_in(top: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(top) else { return 0 };
+    let entries = entries.take(EXPECTED_ENTRIES_MAX).flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
 }
 
 impl<'a> RemoteScan<'a> {
     fn new(top: &'a RemotePath, filter: &'a Filter, role: Role) -> Self {
         let survey = Survey::default();
-        Self { top, filter, role, survey, waiting: Vec::new() }
+        Self { top, filter, role, survey, waiting: Vec::new(), expected: 0 }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -133,7 +143,7 @@ impl Work for RemoteScan<'_> {
     }
 
     fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len().max(self.expected)
     }
 
     fn give_back(&mut self, folder: Vec<u8>) {
@@ -141,6 +151,7 @@ impl Work for RemoteScan<'_> {
     }
 
     fn done(&mut self, folder: Vec<u8>, result: Outcome<Listing>) -> Outcome<()> {
+        self.expected = 0;
         let fault = match result {
             Ok(listing) => return self.take(&folder, listing),
             Err(fault) => fault,

@@ -13,7 +13,9 @@ use crate::{
         reply::Reply,
         session::Session,
     },
-    limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT},
+    limits::{
+        COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT, SEND_BYTES,
+    },
     observe::{Event, TransferId, Verb},
 };
 
@@ -120,7 +122,7 @@ impl Session {
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
-        let (mut buffer, piece) = (self.take_buffer(), self.piece());
+        let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
         let mut bytes = 0_u64;
         let copy = async {
             loop {
@@ -230,14 +232,15 @@ impl Session {
         time: Duration,
         is_good: bool,
     ) -> Outcome<Reply> {
-        let Some(ahead) = self.ahead(verb).filter(|_| is_good) else {
+        let early = self.early(verb).await;
+        let Some(early) = early.filter(|_| is_good) else {
             let reply = self.control.next_reply(time, verb).await?;
             if has_begun || !reply.is_preliminary() {
                 return Ok(reply);
             }
             return self.control.next_reply(time, verb).await;
         };
-        let ended = self.control.end_and_ask(time, (verb, has_begun), ahead).await;
+        let ended = self.control.end_and_ask(time, (verb, has_begun), early).await;
         match &ended {
             Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
             _ => self.way.manners.doubt(verb),
