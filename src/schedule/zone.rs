@@ -84,10 +84,16 @@ impl Zones {
         let known: Vec<_> = self.rules.available().map(|zone| zone.to_string()).collect();
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let near = nearest_zone(name, &known);
-        let hint = near.map_or_else(
-            || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let hint = if name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit()) {
+            // `Etc/GMT-2` is two hours ahead of UTC: the other way round than everywhere else.
+            "zones are named like `Europe/Berlin`; two hours ahead of UTC, always, is `Etc/GMT-2`"
+                .to_owned()
+        } else {
+            near.map_or_else(
+                || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            )
+        };
         Err(UnknownZone { message: format!("there is no time zone `{}`", visible(name)), hint })
     }
 
@@ -166,6 +172,7 @@ mod tests {
         };
         assert!(told("Europe/Berln").ends_with("did you mean `Europe/Berlin`?"));
         assert!(told("Berlin").ends_with("did you mean `Europe/Berlin`?"), "{}", told("Berlin"));
+        assert!(told("UTC+2").contains("is `Etc/GMT-2`"));
         assert!(told("Mars/Olympus_Mons?").contains("zones are named like"));
         assert_eq!(zones.find("europe/berlin").unwrap().name, "Europe/Berlin");
     }

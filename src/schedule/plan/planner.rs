@@ -172,6 +172,9 @@ impl Planner {
                     && let Some(line) = self.lines.get_mut(at)
                 {
                     line.decide(moment.now, &mut step);
+                    if is_back && let Some(success) = self.successes.get_mut(at) {
+                        *success = line.state.last_success;
+                    }
                     *look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
                     self.busy.insert(at);
                 }
@@ -266,21 +269,41 @@ fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) ->
         step.changed.push(Arc::clone(&job.name));
         return fresh(state.last_success, state.paused);
     }
-    if state.watermark > later(now, WATERMARK_AHEAD_MAX) {
-        step.notes
-            .push(Note::WatermarkAhead { job: Arc::clone(&job.name), watermark: state.watermark });
-        step.changed.push(Arc::clone(&job.name));
-        state.watermark = now;
-        state.label = None;
-    }
+    forget_ahead(&job.name, &mut state, now, step);
     state
+}
+
+/// Forgets what a clock that was far ahead has left: a success that is to come in years would let no later one count, and
+/// what waits for such a time would wait.
+pub(super) fn forget_ahead(job: &Arc<str>, state: &mut JobState, now: Timestamp, step: &mut Step) {
+    let ahead = later(now, WATERMARK_AHEAD_MAX);
+    let is_ahead = |at: &Timestamp| *at > ahead;
+    let is_waiting = |waiting: &Waiting| is_ahead(&waiting.slot.at);
+    if is_ahead(&state.watermark) {
+        let watermark = std::mem::replace(&mut state.watermark, now);
+        state.label = None;
+        step.notes.push(Note::WatermarkAhead { job: Arc::clone(job), watermark });
+    } else if !state.last_success.as_ref().is_some_and(is_ahead)
+        && !state.waiting.iter().any(is_waiting)
+    {
+        return;
+    }
+    step.changed.push(Arc::clone(job));
+    state.last_success = state.last_success.filter(|at| !is_ahead(at));
+    let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_waiting);
+    state.waiting = kept;
+    skip_each(job, dropped, &Reason::ClockAhead, step);
 }
 
 fn drop_waiting(job: &Arc<str>, state: &mut JobState, reason: &Reason, step: &mut Step) {
     if !state.waiting.is_empty() {
         step.changed.push(Arc::clone(job));
     }
-    step.decisions.extend(state.waiting.drain(..).map(|waiting| Decision {
+    skip_each(job, std::mem::take(&mut state.waiting), reason, step);
+}
+
+fn skip_each(job: &Arc<str>, all: Vec<Waiting>, reason: &Reason, step: &mut Step) {
+    step.decisions.extend(all.into_iter().map(|waiting| Decision {
         job: Arc::clone(job),
         slot: waiting.slot,
         trigger: waiting.trigger,

@@ -102,6 +102,8 @@ pub enum Reason {
     Edited,
     /// The jobs file has the job no more.
     Removed,
+    /// Its time is one of a clock that was far ahead.
+    ClockAhead,
     /// The next slot is due, and ends the retries of the one before.
     NextSlot,
 }
@@ -131,6 +133,7 @@ impl Reason {
             Self::Paused { .. } => "paused",
             Self::Edited => "edited",
             Self::Removed => "removed",
+            Self::ClockAhead => "clock-ahead",
             Self::NextSlot => "next-slot",
         }
     }
@@ -179,6 +182,7 @@ impl fmt::Display for Reason {
             }
             Self::Edited => write!(f, "its schedule was changed"),
             Self::Removed => write!(f, "the jobs file has the job no more"),
+            Self::ClockAhead => write!(f, "its time was set by a clock that was far ahead"),
             Self::NextSlot => write!(f, "the next slot is due"),
         }
     }
