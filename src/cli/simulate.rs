@@ -219,8 +219,13 @@ fn doing(decision: &Decision) -> String {
 /// The rows under their days; slots that are skipped together share one.
 fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
     let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
-    let of_slot =
-        |row: &Row| row.decision.as_ref().is_some_and(|one| slots::has_seconds(one.slot.at));
+    // A job that comes after others begins in some second or other, which is no news.
+    let of_slot = |row: &Row| {
+        let is_of_schedule =
+            |one: &&Decision| matches!(one.trigger, Trigger::Schedule | Trigger::CatchUp);
+        let decision = row.decision.as_ref().filter(is_of_schedule);
+        decision.is_some_and(|one| slots::has_seconds(one.slot.at))
+    };
     let has_exact_slots = rows.iter().any(of_slot);
     let mut cells: Vec<Vec<String>> = Vec::new();
     let mut day = String::new();
