@@ -280,6 +280,7 @@ fn planned(
     }
     // A trial that is over and that nobody has cleared away is cleared away with this one.
     let left = before.undo.clone().filter(|_| matches!(plan.live, Live::Over { .. }));
+    let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
     undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
     undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
@@ -288,6 +289,7 @@ fn planned(
         notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
         opened: before.opened(now).to_vec(),
         sysctls: undone,
+        needs: needed,
         persisted: before.persisted.clone(),
     };
     let mut record = Record {

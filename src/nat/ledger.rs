@@ -111,6 +111,8 @@ pub struct Undo {
     pub opened: Vec<Opened>,
     /// The settings that the last change changed, by their paths.
     pub sysctls: Vec<String>,
+    /// Those that were needed before it.
+    pub needs: Vec<(String, String)>,
     /// Below which folder it had been written for the next start of the machine.
     pub persisted: Option<PathBuf>,
 }

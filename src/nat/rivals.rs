@@ -20,14 +20,15 @@ struct Rival {
     is_named: bool,
 }
 
-/// Fails with `nat.conflict` where a rule of others leads one of the ports of `rules` elsewhere, and names it.
+/// Fails with `nat.conflict` where rules of others lead ports of `rules` elsewhere, and name them: tells of all that do.
 pub(super) fn check(everything: &[Table], own: &str, rules: &Rules) -> Outcome<()> {
-    match rivals(everything, own, rules).into_iter().find(|rival| rival.is_named) {
-        None => Ok(()),
-        Some(Rival { text, .. }) => {
-            Err(Reason::Conflict.fault(format!("{text}; `force` does it all the same")))
-        }
+    let named = rivals(everything, own, rules).into_iter().filter(|rival| rival.is_named);
+    let texts: Vec<_> = named.map(|rival| rival.text).collect();
+    if texts.is_empty() {
+        return Ok(());
     }
+    let message = format!("{}; `force` does it all the same", texts.join("; "));
+    Err(Reason::Conflict.fault(message))
 }
 
 /// The rules of others that may lead ports of `rules` elsewhere, and do not say which.

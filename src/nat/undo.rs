@@ -161,6 +161,7 @@ impl Machine {
             listing,
             notes: undo.notes,
             opened: undo.opened,
+            needs: undo.needs,
             trial: None,
             undo: None,
             persisted: undo.persisted,

@@ -91,6 +91,26 @@ fn what_was_set_by_hand_is_set_at_the_next_start_as_well() {
     assert!(!settings.exists());
 }
 
+#[test]
+fn what_is_set_at_the_next_start_goes_back_with_the_rules() {
+    let Some(gate) = laid() else { return };
+    let root = gate.state.path().join("root");
+    let written = || {
+        let settings = root.join("etc/sysctl.d/90-portolan-nat-office.conf");
+        fs::read_to_string(settings).unwrap()
+    };
+    let lasting =
+        OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
+    gate.done(&lasting, &["apply"]);
+    let both = written();
+    assert!(both.contains("conf.lan.forwarding = 1"), "{both}");
+    gate.done(&lasting.replace("192.168.50.0/24", "10.99.0.0/16"), &["apply"]);
+    assert_eq!(written(), "net.ipv4.ip_forward = 1\n");
+    gate.done(&lasting, &["rollback"]);
+    assert_eq!((written(), gate.forwards()), (both, ["1", "1"].map(str::to_owned)));
+    assert_eq!(is_forwarding_all(&gate), "0");
+}
+
 /// The server knows the way to the client's network: without a packet filter, forwarding alone lets it through.
 fn routed() -> Option<Gate> {
     let gate = laid()?;
