@@ -175,10 +175,16 @@ impl<'p> Tools<'p> {
         step: &'p Step,
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
-        // What may be left half on purpose is seen to by itself.
-        if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
-            session.go_on(feed.goes_on());
-            return vec![(step, self.act(session, step).await)];
+        match step.act {
+            Act::Get(_) if !self.plan.rules.resume => {
+                return self.get_on(session, step, feed).await;
+            }
+            Act::Put(_) if !self.plan.rules.resume => {}
+            // What may be left half on purpose is seen to by itself.
+            _ => {
+                session.go_on(feed.goes_on());
+                return vec![(step, self.act(session, step).await)];
+            }
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
@@ -190,7 +196,7 @@ impl<'p> Tools<'p> {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
-    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+    pub(super) async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;

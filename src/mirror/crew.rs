@@ -16,6 +16,7 @@ use crate::{
     ftp::{pace::Pace, session::Session},
     limits::MIRROR_RETRY_WAITS,
     observe::{Level, Observer},
+    stop::Stop,
 };
 
 /// Work that may be done in any order.
@@ -45,12 +46,13 @@ pub(super) type Ends<W> = Vec<(<W as Work>::Job, Outcome<<W as Work>::Found>)>;
 /// Where a session at work may take the next pieces from, to do them together with the first.
 pub(super) struct Feed<'f, 'w, W> {
     work: Option<&'f RefCell<&'w mut W>>,
+    stop: &'f Stop,
 }
 
 impl<W: Work> Feed<'_, '_, W> {
     /// The next piece, if there is one.
     pub(super) fn next(&self) -> Option<W::Job> {
-        self.work?.borrow_mut().next()
+        self.work.filter(|_| self.stop.may_begin().is_ok())?.borrow_mut().next()
     }
 
     /// Whether a next piece is likely.
@@ -104,7 +106,8 @@ impl<'a> Crew<'a> {
         let work = RefCell::new(work);
         let others = self.others.drain(..).map(|session| Hand::Other(Box::new(session)));
         let mut idle: Vec<_> = others.collect();
-        let observer = self.first.context().observer.clone();
+        let context = self.first.context();
+        let (observer, stop) = (context.observer.clone(), context.stop.clone());
         idle.push(Hand::First(self.first));
         let mut watch = Watch { size: &mut self.size, observer, work: &work, ended: Ok(()) };
         let mut busy = FuturesUnordered::new();
@@ -124,7 +127,14 @@ impl<'a> Crew<'a> {
                     idle.push(hand);
                     break;
                 };
-                busy.push(turn(hand, job, &work, &act));
+                if let Err(fault) = stop.may_begin() {
+                    // What the others are at is let come to its end.
+                    work.borrow_mut().give_back(job);
+                    watch.end(Err(fault));
+                    idle.push(hand);
+                    break;
+                }
+                busy.push(turn(hand, job, Feed { work: Some(&work), stop: &stop }, &act));
             }
             if busy.is_empty() {
                 break;
@@ -259,13 +269,14 @@ impl Hand<'_> {
 async fn turn<'a, W: Work>(
     mut hand: Hand<'a>,
     job: W::Job,
-    work: &RefCell<&mut W>,
+    feed: Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
 ) -> (Hand<'a>, Ends<W>) {
-    let ends = act(&mut hand, job, Feed { work: Some(work) }).await;
+    let alone = Feed { work: None, stop: feed.stop };
+    let ends = act(&mut hand, job, feed).await;
     let mut all = Vec::with_capacity(ends.len());
     for (job, result) in ends {
-        all.extend(patiently(&mut hand, job, result, act).await);
+        all.extend(patiently(&mut hand, job, result, &alone, act).await);
     }
     (hand, all)
 }
@@ -274,6 +285,7 @@ async fn patiently<W: Work>(
     hand: &mut Hand<'_>,
     job: W::Job,
     result: Outcome<W::Found>,
+    alone: &Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
 ) -> Ends<W> {
     let mut ends = vec![(job, result)];
@@ -287,7 +299,7 @@ async fn patiently<W: Work>(
         if let Err(stopped) = pause(hand, &fault, wait).await {
             return vec![(job, Err(stopped))];
         }
-        ends = act(hand, job, Feed { work: None }).await;
+        ends = act(hand, job, Feed { ..*alone }).await;
     }
     ends
 }

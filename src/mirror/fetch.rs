@@ -1,11 +1,12 @@
 //! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
 use jiff::Timestamp;
 
 use super::{
-    apply::{Found, Tools},
+    apply::{Found, Run, Tools},
+    crew::{Ends, Feed},
     hashed::{Hashed, hash_of},
     plan::Step,
     scan::place,
@@ -19,7 +20,7 @@ use crate::{
         session::Session,
         transfer::{Known, utc},
     },
-    limits::COPY_BYTES,
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
 
 impl Tools<'_> {
@@ -103,5 +104,34 @@ impl Tools<'_> {
         tokio::task::spawn_blocking(read).await.map_err(|error| {
             Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
         })?
+    }
+}
+
+impl<'p> Tools<'p> {
+    /// Fetches a file and those that follow: each is asked for before the one before it has quite ended.
+    pub(super) async fn get_on<'l>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
+        let started = Instant::now();
+        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0);
+        while let Some(step) = next {
+            bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
+            // What is taken by a session that is busy for long is kept from the others.
+            let is_enough = ends.len() + 1 >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+            session.go_on(next.is_some() || feed.goes_on());
+            if let Some(next) = next.filter(|next| next.size.is_some())
+                && let Ok(there) = place(&self.plan.heading.remote, &next.path)
+            {
+                session.go_on_with(&there);
+            }
+            ends.push((step, self.act(session, step).await));
+        }
+        ends
     }
 }

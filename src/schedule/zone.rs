@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 
 use super::nearest_zone;
 use crate::{fault::Fault, observe::visible::visible};
@@ -112,6 +115,12 @@ impl Zones {
         }
     }
 
+    /// Whether the rules that are used are more than a year old at `now`, whenever in its year their version came out.
+    pub fn is_old(&self, now: Timestamp) -> bool {
+        let year = self.version().get(..4).and_then(|year| year.parse::<i16>().ok());
+        year.is_some_and(|year| year + 1 < TimeZone::UTC.to_datetime(now).year())
+    }
+
     /// The version that is used, such as `2026f`.
     pub fn version(&self) -> &str {
         match &self.system {
@@ -159,6 +168,14 @@ mod tests {
         assert!(told("Berlin").ends_with("did you mean `Europe/Berlin`?"), "{}", told("Berlin"));
         assert!(told("Mars/Olympus_Mons?").contains("zones are named like"));
         assert_eq!(zones.find("europe/berlin").unwrap().name, "Europe/Berlin");
+    }
+
+    #[test]
+    fn rules_are_old_after_a_year() {
+        let zones = Zones { system: Some("2025b".into()), is_system: true, ..Zones::bundled() };
+        let is_old = |now: &str| zones.is_old(now.parse().unwrap());
+        assert!(!is_old("2026-12-31T00:00:00Z"));
+        assert!(is_old("2027-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Session {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let temporary = self.lasting_name(source, &remote, &folder)?;
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let there = self.skip_stored(source, &temporary).await?;
             let sent = match there {

@@ -42,7 +42,7 @@ impl Session {
         if count < 2 {
             return self.download(&remote, landing, known, keep_time).await;
         }
-        let (id, started) = self.begin(Verb::Download, &remote, known.size);
+        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
         let result = self.fetch_pieces(&remote, &landing, (size, count), id).await;
         let result = match result {
             Ok(()) => self.is_still(&remote, known).await.map(|()| (size, true)),

@@ -187,7 +187,7 @@ impl Session {
     ) -> Outcome<Fetched> {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
-        let (id, started) = self.begin(Verb::Download, &remote, known.size);
+        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
         match self.fetch_begun(&remote, sink, known.size, id).await {
             Ok(bytes) => {
                 let (is_verified, modified) = (known.size.is_some(), known.modified);

@@ -74,7 +74,7 @@ pub(super) const ODD_NAMES: &[&[u8]] = &[
 pub(super) struct Bench {
     scratch: tempfile::TempDir,
     pub(super) server: Server,
-    site: Site,
+    pub(super) site: Site,
     remembers: bool,
 }
 
