@@ -29,6 +29,8 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 pub const REFUSED_LINES_MAX: usize = 100;
 /// Time for one listing, whatever trickles in.
 pub const LISTING_TIME_MAX: Duration = Duration::from_mins(15);
+/// Links to folders below one another on a server that may lead in a circle without saying so.
+pub const LINKS_DEEP_MAX: usize = 8;
 /// Folders below one another. Deeper ones are loops or attacks; the test tree `deep` has 100.
 pub const DEPTH_MAX: usize = 256;
 
@@ -132,6 +134,8 @@ pub const ASIDE_FILES_MAX: usize = 14;
 pub const ASIDE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// See [`ASIDE_BYTES_MAX`]: nobody shall wait longer to see a file that has arrived.
 pub const ASIDE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Files that the words about a staged mirror that broke off name; the report has them all.
+pub const PLACED_NAMED_MAX: usize = 20;
 
 /// Steps of one script. An endless loop ends in a few seconds.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;
@@ -194,6 +198,10 @@ pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Mirrors of which the files are remembered; the one not seen for longest gives way.
 pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Marks of mirrors that are kept, each a file of 16 bytes.
+pub const MARKS_KEPT_MAX: usize = 1_000;
+/// How old a temporary file must be by its name to belong to no live run of another machine: no file takes so long.
+pub const PART_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
 pub const MIRROR_NOTE_FILES: usize = 256;
 /// Time after which a mirror writes its state to the server while it works.

@@ -6,8 +6,9 @@ use super::{
     checksum,
     crew::Crew,
     diff::plan,
-    doubt, hashed,
+    doubt, fold, hashed,
     ledger::{Ledger, Loaded},
+    leftovers::Leftovers,
     plan::{Direction, Heading, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
@@ -28,6 +29,7 @@ pub(super) async fn draft(
     heading: Heading,
     rules: &Rules,
     ledger: &mut Ledger,
+    leftovers: &Arc<Leftovers>,
 ) -> Outcome<Plan> {
     let mut rules = rules.clone();
     let filter = Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, &rules)?);
@@ -51,11 +53,13 @@ pub(super) async fn draft(
     let expected = expected.await.unwrap_or(0);
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
-        let stop = context.stop.clone();
+        let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
+        let links = rules.links(heading.direction);
         move || {
-            let mut here = scan::local(&local, &filter, here_role, &stop)?;
+            let top = (&*local, links);
+            let mut here = scan::local(top, &filter, here_role, &leftovers, &stop)?;
             if let Some(base) = base.filter(|base| !base.is_empty()) {
-                hashed::settle(&mut here, &local, &base, &stop)?;
+                hashed::settle(&mut here, top, &base, &stop)?;
             }
             Outcome::Ok(here)
         }
@@ -66,16 +70,17 @@ pub(super) async fn draft(
         })?
     };
     let base = base.as_deref();
+    let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
     if rules.trust_state && heading.direction == Direction::Up {
         let here = here.await?;
         let trusted = trust::plan(crew, &here, base, &heading, &rules).await?;
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role, expected).await?;
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role, expected).await;
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }
@@ -89,14 +94,22 @@ async fn compare(
     rules: Rules,
 ) -> Outcome<Plan> {
     if rules.compare == Compare::Checksum {
-        checksum::settle(crew, &mut here.tree, &there.tree, &heading).await?;
+        let links = rules.links(heading.direction);
+        checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
     times::settle(crew, &here, &mut there, base, &heading, &rules).await?;
-    let (source, target) = match heading.direction {
-        Direction::Up => (&mut here, &there),
-        Direction::Down => (&mut there, &here),
+    let source = match heading.direction {
+        Direction::Up => &mut here,
+        Direction::Down => &mut there,
     };
     keep_in_bounds(source, &rules.bounds)?;
+    if heading.direction == Direction::Down {
+        fold::settle(&mut there, &mut here, &heading.local)?;
+    }
+    let (source, target) = match heading.direction {
+        Direction::Up => (&here, &there),
+        Direction::Down => (&there, &here),
+    };
     let plan = plan(source, target, base, heading, rules)?;
     finish(crew, plan, source, target, base).await
 }

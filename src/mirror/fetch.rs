@@ -1,14 +1,16 @@
 //! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
 use jiff::Timestamp;
 
 use super::{
-    apply::{Found, Tools, completed},
+    apply::{Found, Run, Tools},
+    crew::{Ends, Feed},
     hashed::{Hashed, hash_of},
     plan::Step,
     scan::place,
+    sending::completed,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -18,7 +20,7 @@ use crate::{
         session::Session,
         transfer::{Known, utc},
     },
-    limits::COPY_BYTES,
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
 
 impl Tools<'_> {
@@ -70,7 +72,13 @@ impl Tools<'_> {
     }
 
     /// What both sides of a file are that was fetched.
-    fn pair(&self, step: &Step, hash: Option<Hash>, size: u64, time: Timestamp) -> Option<Pair> {
+    pub(super) fn pair(
+        &self,
+        step: &Step,
+        hash: Option<Hash>,
+        size: u64,
+        time: Timestamp,
+    ) -> Option<Pair> {
         self.keeps_pairs.then(|| Pair {
             hash,
             local_size: size,
@@ -82,15 +90,48 @@ impl Tools<'_> {
 
     /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
     /// thread that the sessions share.
-    async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
+    pub(super) async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
         if !self.keeps_pairs {
             return Ok(None);
         }
         let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
         let stop = session.context().stop.clone();
-        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
+        let links = self.plan.rules.links(self.plan.heading.direction);
+        let read = move || {
+            let root = Root::open_with(&top, links)?;
+            hash_of(&root, &path, &mut vec![0; COPY_BYTES], &stop)
+        };
         tokio::task::spawn_blocking(read).await.map_err(|error| {
             Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
         })?
+    }
+}
+
+impl<'p> Tools<'p> {
+    /// Fetches a file and those that follow: each is asked for before the one before it has quite ended.
+    pub(super) async fn get_on<'l>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
+        let started = Instant::now();
+        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0);
+        while let Some(step) = next {
+            bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
+            // What is taken by a session that is busy for long is kept from the others.
+            let is_enough = ends.len() + 1 >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+            session.go_on(next.is_some() || feed.goes_on());
+            if let Some(next) = next.filter(|next| next.size.is_some())
+                && let Ok(there) = place(&self.plan.heading.remote, &next.path)
+            {
+                session.go_on_with(&there);
+            }
+            ends.push((step, self.act(session, step).await));
+        }
+        ends
     }
 }

@@ -6,7 +6,9 @@ mod faults;
 mod guards;
 mod hostile;
 mod laws;
+mod links;
 mod options;
+mod staged;
 mod state;
 mod table;
 mod three;
@@ -117,12 +119,16 @@ impl Bench {
     }
 
     pub(super) async fn session(&self) -> Session {
+        self.try_session().await.unwrap()
+    }
+
+    pub(super) async fn try_session(&self) -> Outcome<Session> {
         let mut context = Context::default();
         if self.remembers {
             let memory = Memory::named(&self.state(), Observer::default(), Clock::System);
             context.bases = Some(Arc::new(memory));
         }
-        Session::open(self.site.clone(), context).await.unwrap()
+        Session::open(self.site.clone(), context).await
     }
 
     /// The same bench with a memory between runs.

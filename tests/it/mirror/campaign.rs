@@ -44,10 +44,14 @@ fn new_bytes(number: usize) -> Vec<u8> {
     (0..SIZE).map(|at| u8::try_from((at + number as u64) % 251).unwrap()).collect()
 }
 
-/// What is left under temporary names in `folder`.
-fn parts(folder: &Path) -> usize {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().ends_with(".part")).count()
+/// What is left under temporary names in `folder` and below it.
+pub(super) fn parts(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path: std::path::PathBuf| {
+        let is_part = path.extension().is_some_and(|ending| ending == "part");
+        if path.is_dir() { parts(&path) } else { usize::from(is_part) }
+    };
+    entries.map(count).sum()
 }
 
 #[test]
@@ -113,14 +117,19 @@ fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
     }
 }
 
+/// Ways to run a mirror, each of which leaves other things when it is killed.
+const WAYS: [&[&str]; 5] =
+    [&[], &["--staged"], &["--resume"], &["--state-remote"], &["--staged", "--parallel", "4"]];
+
 /// Runs `portolan mirror` and kills it after a while; then runs it to its end.
 fn killed(draw: &mut Draw, url: &str, password: &str, here: &Path, is_up: bool) {
+    let way = WAYS.get(usize::try_from(draw.below(5)).unwrap()).unwrap();
     let sides = if is_up { ["tree", url] } else { [url, "tree"] };
     let program = Portolan::new().env("PORTOLAN_PASSWORD", password);
     let work = program.folder().join("tree");
     std::os::unix::fs::symlink(here, &work).unwrap();
     let program =
-        program.args(["mirror", "--no-progress", "--delete", "--parallel", "2"]).args(sides);
+        program.args(["mirror", "--no-progress", "--delete"]).args(way.iter()).args(sides);
     let running = program.spawn();
     let pause = Duration::from_millis(draw.below(120));
     assert_eq!(until(pause, || None::<()>), None);
@@ -169,6 +178,7 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
             grow(source, round);
             killed(&mut draw, &url, "secret", here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
+            assert_eq!(parts(target) + parts(source), 0, "round {round}, up {is_up}");
         }
     }
 }
@@ -190,6 +200,7 @@ fn r5_the_same_with_vsftpd() {
             server.own_all();
             killed(&mut draw, &url, RealServer::PASSWORD, here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
+            assert_eq!(parts(target) + parts(source), 0, "round {round}, up {is_up}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod links;
+mod staged;
+mod sweep;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
