@@ -115,7 +115,7 @@ pub async fn plan_down(
 async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> Outcome<Plan> {
     rules.filter(&heading.local)?;
     let mut ledger = Ledger::of(session, &heading, rules)?;
-    let mut crew = Crew::new(session, rules.parallel);
+    let mut crew = Crew::new(session, rules);
     let plan = draft(&mut crew, heading, rules, &mut ledger).await;
     crew.dismiss();
     plan
@@ -133,7 +133,7 @@ async fn mirror(
     rules.filter(local)?;
     let heading = Heading::of(session, direction, local, remote, rules)?;
     let mut ledger = Ledger::of(session, &heading, rules)?;
-    let mut crew = Crew::new(session, rules.parallel);
+    let mut crew = Crew::new(session, rules);
     let work = async {
         let plan = draft(&mut crew, heading, rules, &mut ledger).await?;
         if dry_run {

@@ -70,7 +70,9 @@ pub mod functions {
     /// sides were in a file on the server, for machines that remember nothing; `trust_state` believes it, but for a few
     /// files that are asked for. `verify` (true with `delete`): a file whose size cannot be seen to agree has failed.
     ///
-    /// A file that fails is in `report.errors`, and the others go on; the program then ends with code 6.
+    /// What fails and may pass (a connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4),
+    /// each after a longer wait. A file that fails is in `report.errors`, and the others go on; the program then ends
+    /// with code 6.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });
