@@ -140,7 +140,8 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
         assert_eq!((report.failed, report.errors.len()), (1, 1), "{plan}");
         // 425 is tried in the other modes as well.
         let found = bench.count(command);
-        let is_right = if tries == 1 || plan != "retr-425" { found == tries } else { found > tries };
+        let is_right =
+            if tries == 1 || plan != "retr-425" { found == tries } else { found > tries };
         assert!(is_right, "{plan}: {found}");
     }
 }

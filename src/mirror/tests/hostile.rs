@@ -52,7 +52,7 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
         // More than half of the files would go: first the guard, and then a wish.
         assert_eq!(report.unwrap_err().kind, Kind::Guard);
         assert_eq!(bench.changes(&before), []);
-        let keep = crate::mirror::Rules::default();
+        let keep = Rules::default();
         if is_up { bench.up(&keep).await } else { bench.down(&keep).await }.unwrap();
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!((report.failed, report.deleted), (0, ODD_NAMES.len() as u64 + 1));
@@ -222,7 +222,8 @@ async fn s12_a_private_file_stays_private_and_no_special_bit_comes_from_the_serv
     let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o7777;
     let facts = "listing=type=cdir; .\\r\\ntype=file;size=9;modify=20200101000000;UNIX.mode=4777; new\\r\\n\
                  type=file;size=9;modify=20200101000000;UNIX.mode=6777; private";
-    let lines = "listing=-rwsrwsrwt 1 a b 9 Jan 01  2020 new\\r\\n-rwsrwsrwt 1 a b 9 Jan 01  2020 private";
+    let lines =
+        "listing=-rwsrwsrwt 1 a b 9 Jan 01  2020 new\\r\\n-rwsrwsrwt 1 a b 9 Jan 01  2020 private";
     for plans in [&[facts][..], &["no-mlsd", "no-mlst", lines]] {
         let bench = Bench::new(plans);
         for name in ["new", "private"] {
@@ -249,7 +250,12 @@ async fn s49_a_listing_of_another_folder_is_not_taken_for_this_one() {
     write(&bench.here(), "b/g", "y");
     write(&bench.here(), "b/h", "y");
     let report = bench.down(&deleting()).await.unwrap();
-    assert_eq!((report.downloaded, report.failed, report.deleted), (1, 1, 0), "{:?}", report.errors);
+    assert_eq!(
+        (report.downloaded, report.failed, report.deleted),
+        (1, 1, 0),
+        "{:?}",
+        report.errors
+    );
     let message = "the listing that came is that of /in/a";
     assert_eq!(report.errors[0].message, message);
     assert!(bench.here().join("b/h").exists() && !bench.here().join("b/f").exists());

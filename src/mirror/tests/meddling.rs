@@ -66,14 +66,17 @@ async fn s62_a_file_that_changes_while_it_is_sent_never_arrives_mixed() {
             let bench = Bench::new(&[]);
             write(&bench.here(), "a", bytes(1));
             write(&bench.there(), "a", "old bytes");
-            let sink: Box<dyn Sink> =
-                Box::new(Meddler { path: bench.here().join("a"), meddle: Mutex::new(Some(meddle)) });
+            let sink: Box<dyn Sink> = Box::new(Meddler {
+                path: bench.here().join("a"),
+                meddle: Mutex::new(Some(meddle)),
+            });
             let observer = Observer::new(vec![sink]);
             let context = Context { observer, ..Context::default() };
             let mut session = Session::open(bench.site.clone(), context).await.unwrap();
             let rules = Rules { retries, ..Rules::default() };
-            let report =
-                mirror::up(&mut session, &bench.here(), &remote("/in"), &rules, false).await.unwrap();
+            let report = mirror::up(&mut session, &bench.here(), &remote("/in"), &rules, false)
+                .await
+                .unwrap();
             let found = fs::read(bench.there().join("a")).unwrap();
             let now = fs::read(bench.here().join("a")).ok();
             if report.uploaded == 1 {
