@@ -20,7 +20,7 @@ const CASES: [(&str, &str, bool); 10] = [
     ("STOR whole, then 451", "stor-451", true),
     ("STOR cut at a fifth, then 426", "stor-drop=200000", true),
     ("STOR cut, and the session with it", "hang-up-after=STOR", true),
-    ("STOR whole, and no final reply", "no-final", true),
+    ("STOR whole, and no final reply", "lost-reply=STOR", true),
 ];
 
 fn parts(folder: &Path) -> Vec<String> {
@@ -70,14 +70,14 @@ async fn nothing_half_is_ever_called_done_and_nothing_is_deleted_after_it() {
             assert!(arrived == 2 || found[1].as_deref() == Some(OLD), "{about}");
             assert!(arrived >= 1 || found[0].is_none(), "{about}");
             // What had arrived but for the server's word is proven by the second try, and by nothing else.
-            let may_arrive = resume && matches!(plan, "hang-up-after=STOR" | "no-final");
+            let may_arrive = resume && matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR");
             assert!(arrived == 0 || may_arrive, "{about}: {report}");
             if arrived < 2 {
                 assert!(report.failed >= 1 && !report.errors.is_empty(), "{about}: {report}");
                 assert_eq!((report.deleted, target.join("extra").exists()), (0, true), "{about}");
             }
             // A part stays only where another run goes on with it, or where nobody could be asked to remove it.
-            let may_stay = resume || matches!(plan, "hang-up-after=STOR" | "no-final");
+            let may_stay = resume || matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR");
             assert!(may_stay || parts(&target).is_empty(), "{about}: {:?}", parts(&target));
         }
     }
@@ -100,7 +100,10 @@ async fn what_was_half_once_is_whole_after_another_try_in_the_same_run() {
             assert_eq!((report.failed, report.deleted), (0, 1), "{about}: {:?}", report.errors);
             for part in parts(&target) {
                 // What a session that died has left is nobody's to remove but a later run's.
-                assert!(matches!(plan, "hang-up-after=STOR" | "no-final"), "{about}: {part}");
+                assert!(
+                    matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR"),
+                    "{about}: {part}"
+                );
                 fs::remove_file(target.join(part)).unwrap();
             }
             assert_same(&source, &target);

@@ -1,6 +1,8 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod scale;
+mod table;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
