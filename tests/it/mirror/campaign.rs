@@ -189,7 +189,7 @@ const LISTED: [Listed; 3] = [
              type=file;size=1;modify=20200101000000; b\r\ntype=file;size=1;modify=20200101000000; c\r\n",
             "-rw-r--r-- 1 u g 1 Jan 01  2020 a\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 b\r\n\
              -rw-r--r-- 1 u g 1 Jan 01  2020 c\r\n",
-            "01-01-20  00:00AM  1 a\r\n01-01-20  00:00AM  1 b\r\n01-01-20  00:00AM  1 c\r\n",
+            "01-01-20  12:00AM  1 a\r\n01-01-20  12:00AM  1 b\r\n01-01-20  12:00AM  1 c\r\n",
             "+m1577836800,r,s1,\ta\r\n+m1577836800,r,s1,\tb\r\n+m1577836800,r,s1,\tc\r\n",
         ],
     ),
@@ -200,7 +200,7 @@ const LISTED: [Listed; 3] = [
              type=file;size=1;modify=20200101000000; z\r\n",
             "total 3\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 a\r\ndrwxr-xr-x 2 u g 9 Jan 01  2020 d\r\n\
              -rw-r--r-- 1 u g 1 Jan 01  2020 z\r\n",
-            "01-01-20  00:00AM  1 a\r\n01-01-20  00:00AM  <DIR>  d\r\n01-01-20  00:00AM  1 z\r\n",
+            "01-01-20  12:00AM  1 a\r\n01-01-20  12:00AM  <DIR>  d\r\n01-01-20  12:00AM  1 z\r\n",
             "+m1577836800,r,s1,\ta\r\n+/,\td\r\n+m1577836800,r,s1,\tz\r\n",
         ],
     ),
@@ -213,8 +213,8 @@ const LISTED: [Listed; 3] = [
             "drwxr-xr-x 2 u g 9 Jan 01  2020 .\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 .hidden\r\n\
              -rw-r--r-- 1 u g 1 Jan 01  2020 a b\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 ab\r\n\
              drwxr-xr-x 2 u g 9 Jan 01  2020 e\r\n",
-            "01-01-20  00:00AM  1 .hidden\r\n01-01-20  00:00AM  1 a b\r\n01-01-20  00:00AM  1 ab\r\n\
-             01-01-20  00:00AM  <DIR>  e\r\n",
+            "01-01-20  12:00AM  1 .hidden\r\n01-01-20  12:00AM  1 a b\r\n01-01-20  12:00AM  1 ab\r\n\
+             01-01-20  12:00AM  <DIR>  e\r\n",
             "+m1577836800,r,s1,\t.hidden\r\n+m1577836800,r,s1,\ta b\r\n+m1577836800,r,s1,\tab\r\n+/,\te\r\n",
         ],
     ),
