@@ -1,6 +1,7 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod cuts;
 mod scale;
 mod table;
 
