@@ -46,7 +46,8 @@ const SERVERS: [(&[&str], bool); 5] = [
 
 /// Runs it once more; how many files went, and whether it warned that times are not kept.
 fn sent(program: &Portolan) -> (u64, bool) {
-    let ran = program.run().succeeds().any_files().stdout_has(" 0 failed\n").never_says("in the target");
+    let ran =
+        program.run().succeeds().any_files().stdout_has(" 0 failed\n").never_says("in the target");
     let warned = ran.stderr_text().contains("the server sets no times");
     let count = ran.stdout_text().split(' ').next().unwrap().parse().unwrap();
     drop(ran.any_stderr());
