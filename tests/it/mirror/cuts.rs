@@ -60,7 +60,13 @@ fn lanes() -> Option<(RealServer, Mutex<Vec<Lane>>)> {
 }
 
 /// The mirror of one file, `size` bytes long, during which the way is cut somewhere.
-fn mirrored(lane: &Lane, draw: &mut Draw, size: u64, here: &std::path::Path, is_up: bool) -> (String, Outcome<Report>) {
+fn mirrored(
+    lane: &Lane,
+    draw: &mut Draw,
+    size: u64,
+    here: &std::path::Path,
+    is_up: bool,
+) -> (String, Outcome<Report>) {
     // The first is the listing's, most often.
     let cut = Cut {
         connection: draw.one_of(&[0, 1, 1, 1, 1, 2]),
@@ -96,8 +102,14 @@ fn r1_the_same_from_vsftpd() {
         let found = fs::read(here.path().join("a")).unwrap();
         let is_done = report.as_ref().is_ok_and(|report| report.downloaded == 1);
         assert!(found == if is_done { &new[..] } else { OLD }, "round {number}, {about}");
-        assert!(is_done || report.is_err() || report.unwrap().failed > 0, "round {number}, {about}");
-        assert!(about.contains("resume true") || parts(here.path()) == 0, "round {number}, {about}");
+        assert!(
+            is_done || report.is_err() || report.unwrap().failed > 0,
+            "round {number}, {about}"
+        );
+        assert!(
+            about.contains("resume true") || parts(here.path()) == 0,
+            "round {number}, {about}"
+        );
         lanes.lock().unwrap().push(lane);
     });
 }
@@ -123,7 +135,10 @@ fn r2_the_same_to_vsftpd() {
         let found = fs::read(&there).unwrap();
         let is_done = report.as_ref().is_ok_and(|report| report.uploaded == 1);
         assert!(found == new || !is_done && found == OLD, "round {number}, {about}");
-        assert!(is_done || report.is_err() || report.unwrap().failed > 0, "round {number}, {about}");
+        assert!(
+            is_done || report.is_err() || report.unwrap().failed > 0,
+            "round {number}, {about}"
+        );
         lanes.lock().unwrap().push(lane);
     });
 }
