@@ -158,7 +158,9 @@ async fn s56_a_folder_that_the_server_will_not_remove_stays() {
 
 #[tokio::test]
 async fn s57_a_listing_widens_no_delete_beyond_the_folder_that_was_listed() {
-    for line in ["type=file;size=1; sub/b", "type=dir; ../tree/sub", "type=pdir; sub", "type=dir; /in/sub"] {
+    for line in
+        ["type=file;size=1; sub/b", "type=dir; ../tree/sub", "type=pdir; sub", "type=dir; /in/sub"]
+    {
         // Of `sub` nothing else is known: it cannot be listed, nor asked for by name.
         let listing = format!("listing=type=cdir; .\\r\\ntype=file;size=1; a\\r\\n{line}@/in*1");
         let bench = Bench::new(&[&listing, "list-550@/in/sub", "reply=MLST:450 Not now."]);
