@@ -29,6 +29,8 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 pub const REFUSED_LINES_MAX: usize = 100;
 /// Time for one listing, whatever trickles in.
 pub const LISTING_TIME_MAX: Duration = Duration::from_mins(15);
+/// Links to folders below one another on a server that may lead in a circle without saying so.
+pub const LINKS_DEEP_MAX: usize = 8;
 /// Folders below one another. Deeper ones are loops or attacks; the test tree `deep` has 100.
 pub const DEPTH_MAX: usize = 256;
 
@@ -127,6 +129,8 @@ pub const ASIDE_FILES_MAX: usize = 14;
 pub const ASIDE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// See [`ASIDE_BYTES_MAX`]: nobody shall wait longer to see a file that has arrived.
 pub const ASIDE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Files that the words about a staged mirror that broke off name; the report has them all.
+pub const PLACED_NAMED_MAX: usize = 20;
 
 /// Steps of one script. An endless loop ends in a few seconds.
 pub const SCRIPT_OPERATIONS_MAX: u64 = 20_000_000;
@@ -189,8 +193,9 @@ pub const MIRROR_RETRIES_MAX: u16 = 20;
 pub const MIRROR_RETRY_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
 /// The longest such wait.
 pub const MIRROR_RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
-/// Waits before what is lacking of a large file is fetched again; as many tries as there are waits.
-pub const SEGMENT_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Waits before what is lacking of a large file is fetched again, or a name given that was not; as many tries as there
+/// are waits.
+pub const STEP_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
@@ -198,6 +203,10 @@ pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Mirrors of which the files are remembered; the one not seen for longest gives way.
 pub const MIRRORS_KEPT_MAX: u32 = 200;
+/// Marks of mirrors that are kept, each a file of 16 bytes.
+pub const MARKS_KEPT_MAX: usize = 1_000;
+/// How old a temporary file must be by its name to belong to no live run of another machine: no file takes so long.
+pub const PART_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Files after which a mirror notes what it has done: so much is compared by size and time again after a crash.
 pub const MIRROR_NOTE_FILES: usize = 256;
 /// Time after which a mirror writes its state to the server while it works.

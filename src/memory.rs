@@ -1,5 +1,6 @@
 //! What runs remember of servers and of mirrors: ftp's wishes for a memory, granted by the store.
 
+mod marks;
 pub mod nat;
 
 use std::{
@@ -12,7 +13,7 @@ use crate::{
     clock::Clock,
     fault::Outcome,
     ftp::{
-        base::{Base, BaseMemory, Pair, Sides, hash_text, path_bytes, path_text, read_hash},
+        base::{Base, BaseMemory, Claim, Pair, Sides, hash_text, path_bytes, path_text, read_hash},
         data::route::Step,
         listing::Modified,
         memory::{Known, Place, RouteMemory},
@@ -137,6 +138,18 @@ impl BaseMemory for Memory {
             Ok(base)
         };
         self.with(read).unwrap_or_default()
+    }
+
+    fn claim(&self, sides: &Sides) -> Option<Claim> {
+        // The store may fail, and the folder serve all the same.
+        store::make_folder(&self.folder).ok()?;
+        match marks::claim(&self.folder, sides) {
+            Ok(claim) => claim,
+            Err(error) => {
+                tracing::info!(target: "portolan", "no mark for temporary names: {error}");
+                None
+            }
+        }
     }
 
     fn note(&self, sides: &Sides, changes: &[(Vec<u8>, Option<Pair>)]) {

@@ -81,6 +81,12 @@ pub(super) struct Args {
     /// Moves what is deleted into this folder of the target's side
     #[arg(long, value_name = "DIR")]
     trash: Option<String>,
+    /// Gives no file its name before all have arrived under temporary names
+    #[arg(long)]
+    staged: bool,
+    /// Follows links of the source: here as long as they stay in the folder, on a server wherever they lead
+    #[arg(long)]
+    follow_links: bool,
     /// Fails for a file whose size cannot be seen to agree [default: where --delete is on]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     verify: Option<bool>,
@@ -308,6 +314,8 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         newer_only: args.newer_only,
         on_conflict: args.on_conflict,
         trash: args.trash.clone(),
+        staged: args.staged,
+        follow_links: args.follow_links,
         verify: args.verify,
         state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
         trust_state: args.trust_state,
@@ -322,7 +330,6 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
             max_total: args.max_total,
             min_free: args.min_free,
         },
-        ..Rules::default()
     }
 }
 

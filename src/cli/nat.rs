@@ -14,8 +14,8 @@ use crate::{
     ftp::session::Context,
     nat::{
         apply::Order,
-        ledger::Ledger,
-        machine::Machine,
+        ledger::{Ledger, Record},
+        machine::{Choice, Machine},
         model::Ruleset as Model,
         plan::{self, Plan},
         undo::{Status, no_ledger},
@@ -32,6 +32,9 @@ use crate::{
 /// What `portolan nat` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// The packet filter that shall have the rules: nft, iptables, or auto for the one that is here
+    #[arg(long, global = true, value_name = "FILTER", value_parser = backend)]
+    backend: Option<Choice>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -106,6 +109,10 @@ struct Revert {
     target: Target,
 }
 
+fn backend(text: &str) -> Result<Choice, String> {
+    Choice::named(text).ok_or_else(|| "one of auto, nft and iptables is wanted".into())
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     duration_text(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
 }
@@ -129,11 +136,13 @@ impl Verb {
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let is_plan = matches!(args.verb, Verb::Plan(_));
     let target = args.verb.target();
+    let backend = args.backend.unwrap_or_default();
     let prepared = || -> Outcome<_> {
         let source = target.script.as_deref().map(Source::read).transpose()?;
         let described = Described::default();
         let nat = NatSettings {
             is_allowed: false,
+            backend,
             ledger: common.ledger(),
             book: None,
             described: Some(described.clone()),
@@ -155,7 +164,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
                         return code;
                     }
                 }
-                let work = Work { context: &context, ledger: ledger.as_deref(), json };
+                let work = Work { context: &context, backend, ledger: ledger.as_deref(), json };
                 work.all(&verb, target.ruleset.as_deref(), &found.all())
             })
         }
@@ -175,6 +184,7 @@ const CHANGES_WITHIN: u8 = 100;
 /// What the verbs work with.
 struct Work<'w> {
     context: &'w Context,
+    backend: Choice,
     ledger: Option<&'w dyn Ledger>,
     json: bool,
 }
@@ -192,15 +202,21 @@ impl Work<'_> {
             Verb::Export(_) => self.export(rulesets),
             Verb::Apply(apply) => self.apply(rulesets, apply),
             Verb::Status(_) => self.status(&names, rulesets),
-            Verb::Confirm(_) => self.each(&names, "confirmed", |machine, name, ledger| {
-                machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
-            }),
-            Verb::Rollback(_) => self.each(&names, "rolled back", |machine, name, ledger| {
-                machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
-            }),
-            Verb::Revert(revert) => self.each(&names, "reverted", |machine, name, ledger| {
-                machine.revert(name, revert.force, ledger)
-            }),
+            Verb::Confirm(_) => {
+                self.each((&names, rulesets), "confirmed", |machine, name, ledger| {
+                    machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
+                })
+            }
+            Verb::Rollback(_) => {
+                self.each((&names, rulesets), "rolled back", |machine, name, ledger| {
+                    machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
+                })
+            }
+            Verb::Revert(revert) => {
+                self.each((&names, rulesets), "reverted", |machine, name, ledger| {
+                    machine.revert(name, revert.force, ledger)
+                })
+            }
         };
         done.unwrap_or_else(|fault| report::fault(&fault))
     }
@@ -219,15 +235,22 @@ impl Work<'_> {
         }
     }
 
-    fn plans(&self, rulesets: &[Ruleset]) -> Outcome<(Machine, Vec<Plan>)> {
-        let machine = Machine::this()?;
-        let plans = rulesets.iter().map(|one| one.fresh_plan(&machine, self.ledger));
-        let plans = plans.collect::<Outcome<_>>()?;
-        Ok((machine, plans))
+    fn plans(&self, rulesets: &[Ruleset]) -> Outcome<Vec<(Machine, Plan)>> {
+        rulesets.iter().map(|one| one.fresh_plan(self.backend, self.ledger)).collect()
+    }
+
+    /// The machine with the filter that has the rules of that name, and what is remembered of them.
+    fn standing(&self, name: &str, rulesets: &[Ruleset]) -> Outcome<(Machine, Option<Record>)> {
+        // Of the command line, it may be anything.
+        Model::new(name)?;
+        let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
+        let ruleset = rulesets.iter().find(|one| one.model().name() == name);
+        let choice = ruleset.map_or(self.backend, |one| one.backend(self.backend));
+        Ok((Machine::this(choice, record.as_ref())?, record))
     }
 
     fn plan(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
-        let (_, plans) = self.plans(rulesets)?;
+        let plans: Vec<_> = self.plans(rulesets)?.into_iter().map(|(_, plan)| plan).collect();
         let words: Vec<_> = plans.iter().map(plan::words).collect();
         self.say(&together(&plans), &words.join("\n"));
         let is_changed = plans.iter().any(|plan| plan.changed);
@@ -235,8 +258,8 @@ impl Work<'_> {
     }
 
     fn export(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
-        let (_, plans) = self.plans(rulesets)?;
-        let texts: Vec<_> = plans.iter().map(Plan::text).collect();
+        let plans = self.plans(rulesets)?;
+        let texts: Vec<_> = plans.iter().map(|(_, plan)| plan.text()).collect();
         let value = json!({ "rulesets": texts });
         self.say(&value, &texts.concat());
         Ok(exit::DONE)
@@ -244,9 +267,9 @@ impl Work<'_> {
 
     fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Outcome<u8> {
         let ledger = self.ledger()?;
-        let (machine, plans) = self.plans(rulesets)?;
+        let plans = self.plans(rulesets)?;
         let (mut values, mut words) = (Vec::new(), String::new());
-        for (ruleset, plan) in rulesets.iter().zip(&plans) {
+        for (ruleset, (machine, plan)) in rulesets.iter().zip(&plans) {
             let own = ruleset.order();
             let persist = asked.persist.then(|| PathBuf::from("/"));
             let order = Order {
@@ -294,15 +317,16 @@ impl Work<'_> {
 
     fn each(
         &self,
-        names: &[&str],
+        (names, rulesets): (&[&str], &[Ruleset]),
         done: &str,
         work: impl Fn(&Machine, &str, &dyn Ledger) -> Outcome<Option<String>>,
     ) -> Outcome<u8> {
-        let (machine, ledger) = (Machine::this()?, self.ledger()?);
-        names.iter().try_for_each(|name| Model::new(name).map(drop))?;
+        let ledger = self.ledger()?;
+        let machines = names.iter().map(|name| Ok(self.standing(name, rulesets)?.0));
+        let machines = machines.collect::<Outcome<Vec<_>>>()?;
         let mut words = String::new();
-        for name in names {
-            let note = work(&machine, name, ledger)?;
+        for (name, machine) in names.iter().zip(&machines) {
+            let note = work(machine, name, ledger)?;
             writeln!(words, "{name}: {done}").ok();
             if let Some(note) = note {
                 self.context.observer.say(Level::Info, format!("{name}: {note}"));
@@ -313,13 +337,10 @@ impl Work<'_> {
     }
 
     fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Outcome<u8> {
-        let machine = Machine::this()?;
         let now = self.context.clock.now();
         let mut found = Vec::new();
         for name in names {
-            // Of the command line, it may be anything.
-            Model::new(name)?;
-            let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
+            let (machine, record) = self.standing(name, rulesets)?;
             let model = rulesets.iter().map(Ruleset::model).find(|model| model.name() == *name);
             let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;
             found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);

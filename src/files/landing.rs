@@ -3,7 +3,6 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    hash::{BuildHasher, Hasher, RandomState},
     io::{Seek, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -21,6 +20,7 @@ use rustix::{
 
 use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    mark::{Mark, chance},
     part::Part,
     root::{Missing, Root, fault, open_folder, regular},
     status::{self, LocalKind},
@@ -34,9 +34,9 @@ const NAME_TRIES: usize = 4;
 /// dropped without it, nothing is left.
 #[derive(Debug)]
 pub struct Landing {
-    folder: OwnedFd,
+    pub(super) folder: OwnedFd,
     name: OsString,
-    temporary: String,
+    pub(super) temporary: String,
     pub(super) file: File,
     pub(super) bytes: u64,
     /// How many of them an earlier try has left.
@@ -64,7 +64,7 @@ impl Landing {
         };
         let above = target.parent().unwrap_or(Path::new("."));
         let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
-        Self::in_folder_as(folder, name, target.to_owned(), lasting)
+        Self::in_folder_as(folder, name, target.to_owned(), (lasting, None))
     }
 
     /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
@@ -80,19 +80,33 @@ impl Landing {
     ) -> Outcome<Self> {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Make)?;
-        Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), lasting)
+        let names = (lasting, root.mark());
+        Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), names)
+    }
+
+    /// Begins a file under a temporary name in the folder `home` below `root`. Its own name may be anywhere below it, and
+    /// is given by [`hold`](Self::hold).
+    pub fn begin_apart(
+        root: &Root,
+        home: impl AsRef<Path>,
+        lasting: Option<&str>,
+    ) -> Outcome<Self> {
+        let home = home.as_ref();
+        // Nothing has the empty name, so nothing stands in the way.
+        let (folder, names) = (root.folder(home)?, (lasting, root.mark()));
+        Self::in_folder_as(folder, OsStr::new(""), root.path().join(home), names)
     }
 
     fn in_folder_as(
         folder: OwnedFd,
         name: &OsStr,
         shown: PathBuf,
-        lasting: Option<&str>,
+        (lasting, mark): (Option<&str>, Option<&(Mark, Timestamp)>),
     ) -> Outcome<Self> {
         let Some((lasting, part)) =
             lasting.and_then(|name| Some((name, Part::take(&folder, name)?)))
         else {
-            return Self::in_folder(folder, name, shown, random_names());
+            return Self::in_folder(folder, name, shown, random_names(mark));
         };
         standing(folder.as_fd(), name, &shown)?;
         let (name, temporary) = (name.to_owned(), lasting.to_owned());
@@ -182,7 +196,11 @@ impl Landing {
     }
 
     /// Gives the temporary file the looks of the final one.
-    fn dress(&self, before: Option<&Stat>, modified: Option<Timestamp>) -> rustix::io::Result<()> {
+    pub(super) fn dress(
+        &self,
+        before: Option<&Stat>,
+        modified: Option<Timestamp>,
+    ) -> rustix::io::Result<()> {
         let mode = match before {
             Some(before) => self.inherit(before)?,
             None => self.mode & !umask(),
@@ -229,7 +247,11 @@ impl Drop for Landing {
 
 /// The regular file that stands under `name` now. A folder or device, or a link to one, is not to be written over:
 /// whoever gives `/dev/null` as a target does not want a file there.
-fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Outcome<Option<Stat>> {
+pub(super) fn standing(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    shown: &Path,
+) -> Outcome<Option<Stat>> {
     let look = |flags| match fs::statat(folder, name, flags) {
         Ok(status) => Ok(Some(status)),
         Err(Errno::NOENT) => Ok(None),
@@ -258,14 +280,15 @@ pub(super) fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<O
     fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
 }
 
-/// A name that nobody can guess: the hasher's keys come from the system's random numbers.
+/// A name that nobody can guess.
 pub fn temporary_name() -> String {
-    let number = RandomState::new().build_hasher().finish();
-    format!("{TEMPORARY_PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
+    format!("{TEMPORARY_PREFIX}{:016x}{TEMPORARY_SUFFIX}", chance())
 }
 
-fn random_names() -> impl Iterator<Item = String> {
-    std::iter::repeat_with(temporary_name).take(NAME_TRIES)
+/// Names to try one after the other, marked where there is a mark.
+fn random_names(mark: Option<&(Mark, Timestamp)>) -> impl Iterator<Item = String> {
+    let name = move || mark.map_or_else(temporary_name, |(mark, now)| mark.name(*now));
+    std::iter::repeat_with(name).take(NAME_TRIES)
 }
 
 /// The umask. The call that reads it also sets it, for all threads; `/proc` only shows it. Where there is no

@@ -10,7 +10,9 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
+mod held;
 mod landing;
+mod mark;
 mod part;
 pub mod paths;
 mod pattern;
@@ -22,12 +24,14 @@ mod walk;
 #[cfg(test)]
 mod hostile;
 
+pub use held::Held;
 pub use landing::{Landing, temporary_name};
+pub use mark::{Mark, Marked, read_marked};
 pub use part::temporary_name_of;
 pub use reading::Reading;
-pub use root::{Root, free_bytes};
+pub use root::{Links, Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
-pub use walk::{Walk, walk, walk_where};
+pub use walk::{Stray, Walk, walk, walk_where};
 
 /// What the name of every temporary file of ours begins with, here and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";

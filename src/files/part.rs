@@ -22,12 +22,16 @@ use crate::fault::{Fault, Outcome};
 
 /// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
 pub fn temporary_name_of(identity: &[u8]) -> String {
-    let digits = identity.iter().take(16).fold(String::new(), |mut digits, byte| {
+    format!("{TEMPORARY_PREFIX}{}{TEMPORARY_SUFFIX}", digits(identity))
+}
+
+/// The first sixteen bytes of `identity` as hexadecimal digits.
+pub(super) fn digits(identity: &[u8]) -> String {
+    identity.iter().take(16).fold(String::new(), |mut digits, byte| {
         // Writing to a string cannot fail.
         let _ = write!(digits, "{byte:02x}");
         digits
-    });
-    format!("{TEMPORARY_PREFIX}{digits}{TEMPORARY_SUFFIX}")
+    })
 }
 
 /// A file under a lasting name, and how much of it is there.

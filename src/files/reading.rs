@@ -53,17 +53,33 @@ impl Reading {
         Self::in_folder(folder, name, Links::Followed, path.to_owned())
     }
 
-    /// Opens the file `relative` below `root` without following links.
+    /// Opens the file `relative` below `root`, which says what becomes of links.
     pub fn open_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Fail)?;
-        Self::in_folder(spot.folder, spot.name, Links::Refused, root.path().join(relative))
+        let shown = root.path().join(relative);
+        if !root.follows() {
+            return Self::in_folder(spot.folder, spot.name, Links::Refused, shown);
+        }
+        // From the root on, and not from its folder: a link there may lead to anything below the root.
+        let file = root.open_within(relative).map_err(|error| fault("open", &shown, error))?;
+        Self::opened(file, spot.folder, spot.name, Links::Followed, shown)
     }
 
     fn in_folder(folder: OwnedFd, name: &OsStr, links: Links, shown: PathBuf) -> Outcome<Self> {
         let follow = if links == Links::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
         let file = fs::openat(&folder, name, FILE | follow, Mode::empty())
             .map_err(|error| fault("open", &shown, error))?;
+        Self::opened(file, folder, name, links, shown)
+    }
+
+    fn opened(
+        file: OwnedFd,
+        folder: OwnedFd,
+        name: &OsStr,
+        links: Links,
+        shown: PathBuf,
+    ) -> Outcome<Self> {
         let opened = regular(file.as_fd(), &shown)?;
         let (file, name) = (File::from(file), name.to_owned());
         Ok(Self { file, folder, name, links, opened, position: 0, shown })

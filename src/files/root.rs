@@ -14,7 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::status::{self, LocalEntry, LocalKind};
+use super::{
+    mark::Mark,
+    status::{self, LocalEntry, LocalKind},
+};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::DEPTH_MAX,
@@ -31,6 +34,19 @@ pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFl
 pub struct Root {
     folder: OwnedFd,
     path: PathBuf,
+    links: Links,
+    /// What is in the temporary names of files that begin below it, with the time of that.
+    mark: Option<(Mark, Timestamp)>,
+}
+
+/// What becomes of links below a root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Links {
+    /// None is followed.
+    #[default]
+    Refused,
+    /// They are followed as long as they lead nowhere outside, for reading alone.
+    Within,
 }
 
 /// The folder in which a relative path ends, and the name there.
@@ -42,9 +58,24 @@ pub(super) struct Spot<'a> {
 impl Root {
     /// Opens the folder at `path`. Links in `path` itself are followed: the user named it.
     pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
+        Self::open_with(path, Links::Refused)
+    }
+
+    /// The same, with what becomes of `links` below it.
+    pub fn open_with(path: impl AsRef<Path>, links: Links) -> Outcome<Self> {
         let path = path.as_ref();
         let folder = open_folder(path).map_err(|error| fault("open the folder", path, error))?;
-        Ok(Self { folder, path: path.to_owned() })
+        Ok(Self { folder, path: path.to_owned(), links, mark: None })
+    }
+
+    /// The same folder, in which files begin under temporary names with `mark`.
+    #[must_use]
+    pub fn marked(self, mark: Mark, now: Timestamp) -> Self {
+        Self { mark: Some((mark, now)), ..self }
+    }
+
+    pub(super) const fn mark(&self) -> Option<&(Mark, Timestamp)> {
+        self.mark.as_ref()
     }
 
     /// The path by which it was opened.
@@ -176,13 +207,38 @@ impl Root {
             return fs::openat(&self.folder, ".", FOLDER, Mode::empty());
         }
         let path: PathBuf = steps.iter().collect();
-        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match fs::openat2(&self.folder, &path, FOLDER, Mode::empty(), within) {
+        match fs::openat2(&self.folder, &path, FOLDER, Mode::empty(), self.within()) {
             // Old kernels and some sandboxes lack the call, and one call takes 4,096 bytes of path.
             Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => self.climb(steps, missing),
             Err(Errno::NOENT) if missing == Missing::Make => self.climb(steps, missing),
             answer => answer,
         }
+    }
+
+    /// How the kernel reads paths below it.
+    const fn within(&self) -> ResolveFlags {
+        match self.links {
+            Links::Refused => ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS),
+            Links::Within => ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS),
+        }
+    }
+
+    /// Whether links below it are followed.
+    pub(super) fn follows(&self) -> bool {
+        self.links == Links::Within
+    }
+
+    /// Opens the file `relative` for reading, through links where those are followed.
+    pub(super) fn open_within(&self, relative: &Path) -> rustix::io::Result<OwnedFd> {
+        fs::openat2(&self.folder, relative, FILE, Mode::empty(), self.within())
+    }
+
+    /// What stands behind `relative`, links followed that lead nowhere outside.
+    pub(super) fn behind(&self, relative: &Path) -> rustix::io::Result<Stat> {
+        let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let found = fs::openat2(&self.folder, relative, flags, Mode::empty(), self.within())?;
+        fs::fstat(found)
     }
 
     /// Goes down one folder after the other; the way that every kernel offers.

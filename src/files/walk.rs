@@ -14,7 +14,7 @@ use rustix::{
 use super::{
     is_temporary,
     root::Root,
-    status::{LocalEntry, LocalKind},
+    status::{self, LocalEntry, LocalKind},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -32,8 +32,21 @@ pub struct Walk {
     pub entries: Vec<LocalEntry>,
     /// Temporary files of ours that an earlier run left.
     pub leftovers: Vec<PathBuf>,
+    /// Links below a root that follows them, which lead to no file or folder that is taken; they are among the entries.
+    pub strays: Vec<(PathBuf, Stray)>,
     /// Folders whose entries are not all known, and why. What is missing below them may exist all the same.
     pub unread: Vec<(PathBuf, Fault)>,
+}
+
+/// Why a link is not followed, though links are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stray {
+    /// It leads out of the root.
+    Out,
+    /// It leads nowhere.
+    Nowhere,
+    /// It leads back to a folder in which it is, or to itself.
+    Circle,
 }
 
 impl Walk {
@@ -66,14 +79,16 @@ pub fn walk_where(
             }
         };
         for entry in entries {
-            let is_folder = entry.kind == LocalKind::Folder;
-            if !is_folder && entry.path.file_name().is_some_and(is_temporary) {
+            if entry.kind != LocalKind::Folder && entry.path.file_name().is_some_and(is_temporary) {
                 found.leftovers.push(entry.path);
                 continue;
             }
+            let (entry, stray) = follow(root, entry)?;
             if !keep(&entry) {
                 continue;
             }
+            found.strays.extend(stray.map(|stray| (entry.path.clone(), stray)));
+            let is_folder = entry.kind == LocalKind::Folder;
             if is_folder && depth + 1 < DEPTH_MAX {
                 waiting.push((entry.path.clone(), depth + 1));
             } else if is_folder {
@@ -89,6 +104,29 @@ pub fn walk_where(
     found.leftovers.sort_unstable();
     found.unread.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
+}
+
+/// What a link leads to, in its place, or why it is not followed.
+fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)> {
+    if !root.follows() || entry.kind != LocalKind::Link {
+        return Ok((entry, None));
+    }
+    let behind = match root.behind(&entry.path) {
+        Ok(behind) => behind,
+        Err(Errno::XDEV) => return Ok((entry, Some(Stray::Out))),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok((entry, Some(Stray::Nowhere))),
+        Err(Errno::LOOP) => return Ok((entry, Some(Stray::Circle))),
+        Err(error) => return Err(root.fault("follow the link", &entry.path, error)),
+    };
+    if status::kind(&behind) == LocalKind::Folder {
+        for above in entry.path.ancestors().skip(1) {
+            let above = root.behind(above).map_err(|error| root.fault("follow", above, error))?;
+            if status::same_file(&above, &behind) {
+                return Ok((entry, Some(Stray::Circle)));
+            }
+        }
+    }
+    Ok((LocalEntry::new(entry.path, &behind), None))
 }
 
 /// Reads the entries of one folder, in the order in which the file system has them.
@@ -151,6 +189,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::files::Links;
 
     fn paths(walk: &Walk) -> Vec<&str> {
         walk.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect()
@@ -177,6 +216,64 @@ mod tests {
 
         let found = walk_where(&root, &Stop::new(), |entry| entry.path != Path::new("b")).unwrap();
         assert_eq!(paths(&found), ["all", "b.txt", "loop"]);
+    }
+
+    #[test]
+    fn links_are_followed_where_that_is_asked_for_and_they_stay_inside() {
+        let (scratch, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::create_dir_all(at("real/deep")).unwrap();
+        std::fs::write(at("real/deep/f"), "12345").unwrap();
+        std::fs::write(outside.path().join("secret"), "x").unwrap();
+        for (target, name) in [
+            ("real/deep/f", "file"),
+            ("real", "folder"),
+            ("nothing", "nowhere"),
+            ("itself", "itself"),
+            ("..", "real/up"),
+            (".", "here"),
+            ("../file", "real/second"),
+            ("/etc", "absolute"),
+            ("../../..", "real/deep/out"),
+        ] {
+            symlink(target, at(name)).unwrap();
+        }
+        symlink(outside.path().join("secret"), at("secret")).unwrap();
+        let root = Root::open_with(scratch.path(), Links::Within).unwrap();
+        let found = walk(&root, &Stop::new()).unwrap();
+        let strays: Vec<_> =
+            found.strays.iter().map(|(path, stray)| (path.to_str().unwrap(), *stray)).collect();
+        let mut wanted = [
+            ("absolute", Stray::Out),
+            ("folder/deep/out", Stray::Out),
+            ("folder/up", Stray::Circle),
+            ("here", Stray::Circle),
+            ("itself", Stray::Circle),
+            ("nowhere", Stray::Nowhere),
+            ("real/deep/out", Stray::Out),
+            ("real/up", Stray::Circle),
+            ("secret", Stray::Out),
+        ];
+        wanted.sort_unstable_by_key(|(path, _)| *path);
+        let mut strays = strays;
+        strays.sort_unstable_by_key(|(path, _)| *path);
+        assert_eq!(strays, wanted);
+        let files = found.entries.iter().filter(|entry| entry.kind == LocalKind::File);
+        let files: Vec<_> = files.map(|entry| (entry.path.to_str().unwrap(), entry.size)).collect();
+        let wanted = ["file", "folder/deep/f", "folder/second", "real/deep/f", "real/second"];
+        assert_eq!(files, wanted.map(|path| (path, 5)));
+        for path in wanted {
+            let mut reading = crate::files::Reading::open_in(&root, path).unwrap();
+            let mut bytes = [0; 8];
+            assert_eq!(reading.read(&mut bytes).unwrap(), 5);
+            reading.unchanged().unwrap();
+        }
+        for path in ["secret", "absolute/passwd", "real/deep/out"] {
+            assert!(crate::files::Reading::open_in(&root, path).is_err(), "{path}");
+        }
+        assert!(
+            walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap().strays.is_empty()
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What both sides of a mirror were when they were last the same: the base from which the next run sees which of them
 //! has changed since.
 
-use std::{collections::BTreeMap, fmt::Debug, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Debug, fs::File, path::PathBuf};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
@@ -9,6 +9,7 @@ use super::{
     listing::{Modified, Precision},
     path::RemotePath,
 };
+use crate::files::Mark;
 
 /// BLAKE3 of a file's bytes: all bytes of all mirrors pass through it, and it costs least of those that can be relied on.
 pub type Hash = [u8; 32];
@@ -18,8 +19,20 @@ pub trait BaseMemory: Debug + Send + Sync {
     /// The base of `sides`; empty where there is none.
     fn base(&self, sides: &Sides) -> Base;
 
+    /// Takes the mark of `sides` for this run; nothing where none can be kept.
+    fn claim(&self, sides: &Sides) -> Option<Claim>;
+
     /// Puts new pairs into the base of `sides`, and takes out those of the paths that have none.
     fn note(&self, sides: &Sides, changes: &[(Vec<u8>, Option<Pair>)]);
+}
+
+/// The mark in the temporary names of one mirror, for as long as this lives.
+#[derive(Debug)]
+pub struct Claim {
+    /// The mark.
+    pub mark: Mark,
+    /// Held by nobody else: then no other run makes files under this mark now.
+    pub lock: Option<File>,
 }
 
 /// Between what and what a mirror goes, in either direction.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     control::{Command, connect},
-    listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst},
+    listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst, parse_time_val},
     path::RemotePath,
     reply::Reply,
     session::Session,
@@ -19,7 +19,53 @@ use crate::{
     observe::visible::visible,
 };
 
+/// What stands behind a path of a server, links followed by the server itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behind {
+    /// A file.
+    File {
+        /// Its bytes, where the server tells.
+        size: Option<u64>,
+        /// Its time, where the server tells.
+        modified: Option<Modified>,
+    },
+    /// A folder.
+    Folder {
+        /// Its own path, where the server names another one than it was asked for.
+        folder: Option<RemotePath>,
+    },
+    /// Nothing that could be fetched or entered.
+    Nothing,
+}
+
 impl Session {
+    /// What stands behind `path`, in one round trip.
+    pub async fn behind(&mut self, path: &RemotePath) -> Outcome<Behind> {
+        let path = self.absolute(path)?;
+        self.server_folder = None;
+        let asked = |verb| Command::path(verb, &path);
+        let commands = [asked("SIZE"), asked("MDTM"), asked("CWD"), Command::bare("PWD")];
+        let replies = self.ask_all(&commands).await?;
+        let [size, time, entered, said] = replies.as_slice() else {
+            return Err(Fault::protocol("four commands, not four replies"));
+        };
+        // Some servers tell the size of a folder as well.
+        if entered.is_done() {
+            let folder = said.quoted_path().filter(|_| said.code == 257);
+            let folder = folder.and_then(|folder| RemotePath::parse(folder).ok());
+            return Ok(Behind::Folder { folder: folder.filter(|folder| *folder != path) });
+        }
+        // A refusal says that there is nothing; that SIZE is not known (50x) says nothing.
+        if size.code == 550 {
+            return Ok(Behind::Nothing);
+        }
+        let told = time.code == 213;
+        let modified = parse_time_val(time.last_text().trim_ascii()).filter(|_| told);
+        let modified = modified.map(|(time, precision)| Modified::Utc(time, precision));
+        let size = if size.code == 213 { size.number() } else { None };
+        Ok(Behind::File { size, modified })
+    }
+
     /// The entries of folder `path`.
     pub async fn list(&mut self, path: &RemotePath) -> Outcome<Listing> {
         let path = self.absolute(path)?;
@@ -104,7 +150,7 @@ impl Session {
         let reply = self.ask(&Command::path("MDTM", &path)).await?;
         if let Some((time, precision)) = Some(&reply)
             .filter(|reply| reply.code == 213)
-            .and_then(|reply| super::listing::parse_time_val(reply.last_text().trim_ascii()))
+            .and_then(|reply| parse_time_val(reply.last_text().trim_ascii()))
         {
             return Ok(Modified::Utc(time, precision));
         }

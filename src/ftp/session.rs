@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
+    files::{Mark, temporary_name, temporary_name_of},
     limits::FAREWELL_TIMEOUT,
     observe::{Attempt, Level},
 };
@@ -35,6 +36,8 @@ pub struct Session {
     pub(super) buffer: Vec<u8>,
     /// The paces that transfers keep: the host's, and one for what is done now.
     pub(super) paces: [Option<Pace>; 2],
+    /// What is in the temporary names that it makes.
+    mark: Option<Mark>,
     /// Whether another transfer follows the next one at once.
     pub(super) goes_on: bool,
     /// The folder from which relative paths count, absolute.
@@ -71,6 +74,7 @@ impl Session {
             way,
             buffer: Vec::new(),
             paces: [host_pace, None],
+            mark: None,
             goes_on: false,
             folder,
             server_folder: None,
@@ -87,9 +91,10 @@ impl Session {
         let site = Site { folder: None, ..self.site.clone() };
         let (context, folder) = (self.context.clone(), self.folder.clone());
         let (way, paces) = (self.way.for_another(), self.paces.clone());
+        let mark = self.mark.clone();
         async move {
             let other = Self::open_alone(site, context).await?;
-            Ok(Self { way, paces, folder, ..other })
+            Ok(Self { way, paces, mark, folder, ..other })
         }
     }
 
@@ -97,6 +102,22 @@ impl Session {
     pub fn keep_pace(&mut self, pace: Option<Pace>) {
         let [_, own] = &mut self.paces;
         *own = pace;
+    }
+
+    /// From now on its temporary names have `mark` in them.
+    pub fn mark_names(&mut self, mark: Option<Mark>) {
+        self.mark = mark;
+    }
+
+    /// A new temporary name.
+    pub(super) fn temporary_name(&self) -> String {
+        self.mark.as_ref().map_or_else(temporary_name, |mark| mark.name(self.now()))
+    }
+
+    /// The temporary name for a file of which `identity` tells all there is to know.
+    pub(super) fn lasting_name_of(&self, identity: &[u8]) -> String {
+        let unmarked = || temporary_name_of(identity);
+        self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity))
     }
 
     /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.

@@ -251,8 +251,11 @@ impl Session {
                 return Err(fault);
             }
         }
-        self.way.lost.clone_from(&failed);
-        Err(self.no_way(failed))
+        // Where every step is known to be none, what the server said to them then is still the reason.
+        if !failed.is_empty() {
+            self.way.lost = failed;
+        }
+        Err(self.no_way(self.way.lost.clone()))
     }
 
     /// Tries a step, and once more where the connection was found dead before anything was done.

@@ -1,10 +1,11 @@
 //! Plans, done: several sessions at one heap of steps, deletes last and only when nothing failed.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::Arc,
     time::Instant,
 };
 
@@ -13,26 +14,22 @@ use jiff::Timestamp;
 use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
-    hashed::Hashed,
     ledger::Ledger,
+    leftovers::{Leftovers, is_lasting},
     plan::{Act, Direction, Heading, Plan, Step},
     report::Report,
     rules::Rules,
     scan::place,
-    times,
+    sending::put_in_place,
+    staged, times,
     trash::Trash,
     tree::{above, depth},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Reading, Root},
-    ftp::{
-        base::Pair,
-        pace::Pace,
-        session::Session,
-        transfer::{Aside, Moved},
-    },
-    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, MIRROR_FAILURES_IN_A_ROW_MAX},
+    fault::{Fault, Kind, Outcome},
+    files::Root,
+    ftp::{base::Pair, pace::Pace, session::Session, transfer::Moved},
+    limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{Event, Verb, visible::visible},
 };
 
@@ -42,14 +39,18 @@ use crate::{
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
     plan.check_server(session)?;
+    let leftovers = Arc::new(Leftovers::of(session, &plan.heading));
+    session.mark_names(Some(leftovers.mark().clone()));
     let mut crew = Crew::new(session, &plan.rules);
     let work = async {
-        let now = draft(&mut crew, plan.heading.clone(), &plan.rules, &mut ledger).await?;
+        let heading = plan.heading.clone();
+        let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
-        apply_with(&mut crew, &now, &mut ledger).await
+        apply_with(&mut crew, &now, &mut ledger, &leftovers).await
     };
     let report = work.await;
     crew.dismiss();
+    session.mark_names(None);
     report
 }
 
@@ -57,12 +58,13 @@ pub(super) async fn apply_with(
     crew: &mut Crew<'_>,
     plan: &Plan,
     ledger: &mut Ledger,
+    leftovers: &Leftovers,
 ) -> Outcome<Report> {
     let started = Instant::now();
     ledger.learn(plan, crew.first()).await?;
     let mut run = Run::new(plan, ledger);
     crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
-    let done = do_all(crew, plan, &mut run).await;
+    let done = do_all(crew, plan, &mut run, leftovers).await;
     crew.keep_pace(None);
     let Run { mut report, .. } = run;
     // What was done stays known, however the run ended.
@@ -76,39 +78,60 @@ pub(super) async fn apply_with(
     Ok(report)
 }
 
-async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) -> Outcome<()> {
+async fn do_all<'p>(
+    crew: &mut Crew<'_>,
+    plan: &'p Plan,
+    run: &mut Run<'p, '_>,
+    leftovers: &Leftovers,
+) -> Outcome<()> {
     if !plan.is_empty() {
-        let root = open(&plan.heading)?;
+        let now = crew.first().now();
+        let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let times = times::of_downloads(crew, plan).await?;
-        let tools = Tools { root, plan, trash, times, keeps_pairs: run.ledger.is_kept() };
+        let tools = Tools::new(root, plan, (trash, times), run.ledger.is_kept());
+        if plan.rules.staged {
+            return staged::run(crew, plan, run, &tools).await;
+        }
         for wave in waves(&plan.steps) {
-            run.take(wave, crew);
-            // What a session that the server threw out gave back is left to the others.
-            while !run.waiting.is_empty() {
-                run.keep_state(crew).await?;
-                crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
-                    tools.turn(session, step, feed).await
-                })
-                .await?;
-            }
+            do_wave(crew, wave, run, &tools).await?;
         }
     }
     Ok(())
 }
 
+/// Does the steps of one wave.
+pub(super) async fn do_wave<'p>(
+    crew: &mut Crew<'_>,
+    wave: &'p [Step],
+    run: &mut Run<'p, '_>,
+    tools: &Tools<'p>,
+) -> Outcome<()> {
+    run.take(wave, crew);
+    // What a session that the server threw out gave back is left to the others.
+    while !run.waiting.is_empty() {
+        run.keep_state(crew).await?;
+        crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+            tools.turn(session, step, feed).await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// The folder of this machine; that of a download is made, since the user named it.
-fn open(heading: &Heading) -> Outcome<Root> {
+fn open(heading: &Heading, rules: &Rules) -> Outcome<Root> {
     if heading.direction == Direction::Down {
         std::fs::create_dir_all(&heading.local)
             .map_err(|error| Fault::local("make the folder", &heading.local, error))?;
     }
-    Root::open(&heading.local)
+    Root::open_with(&heading.local, rules.links(heading.direction))
 }
 
 /// Steps that may be done in any order among themselves: folders of one depth, or all files next to each other.
-fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let rank = |step: &Step| match step.act {
+        Act::Sweep => (4, 0),
         Act::MakeFolder => (0, depth(&step.path)),
         Act::Put(_) | Act::Get(_) => (1, 0),
         Act::DeleteFile => (2, 0),
@@ -126,15 +149,25 @@ pub(super) struct Tools<'p> {
     pub(super) times: BTreeMap<Vec<u8>, Timestamp>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
+    /// Folders in which nothing can wait, since they are still to be made.
+    unmade: BTreeSet<&'p [u8]>,
 }
 
 /// What a step led to: a transfer, and what both sides of the file are now.
 pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
-/// A file under its temporary name on the server, and what is known of it here.
-type Sent = (Aside, Option<Pair>);
-
 impl<'p> Tools<'p> {
+    fn new(
+        root: Root,
+        plan: &'p Plan,
+        (trash, times): (Option<Trash>, BTreeMap<Vec<u8>, Timestamp>),
+        keeps_pairs: bool,
+    ) -> Self {
+        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
+        let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
+        Self { root, plan, trash, times, keeps_pairs, unmade }
+    }
+
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
     async fn turn<'l>(
         &self,
@@ -147,50 +180,14 @@ impl<'p> Tools<'p> {
             session.go_on(feed.goes_on());
             return vec![(step, self.act(session, step).await)];
         }
-        let started = Instant::now();
-        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let (mut next, mut failed) = (Some(step), None);
-        while let Some(step) = next {
-            session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
-            match self.put_aside(session, step).await {
-                Ok(file) => {
-                    steps.push(step);
-                    sent.push(file);
-                }
-                Err(fault) => {
-                    failed = Some((step, Err(fault)));
-                    break;
-                }
-            }
-            bytes += step.size.unwrap_or(0);
-            let is_enough = sent.len() >= ASIDE_FILES_MAX
-                || bytes >= ASIDE_BYTES_MAX
-                || started.elapsed() >= ASIDE_TIME_MAX;
-            next = if is_enough { None } else { feed.next() };
-        }
+        let (steps, sent, failed) = self.gather(session, step, &feed).await;
+        let failed = failed.map(|(step, fault)| (step, Err(fault)));
         steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
     }
 
-    /// Sends a file to a temporary name on the server.
-    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let mut reading = Reading::open_in(&self.root, here)?;
-        let (size, modified) = (reading.size(), reading.modified());
-        let time = self.plan.rules.preserve_times.then_some(modified);
-        if !self.keeps_pairs {
-            return Ok((session.put_aside(&mut reading, size, time, &there).await?, None));
-        }
-        let mut source = Hashed::new(reading);
-        let file = session.put_aside(&mut source, size, time, &there).await?;
-        let pair = Pair {
-            hash: Some(source.hash()),
-            local_size: size,
-            local_us: Some(modified.as_microsecond()),
-            remote_size: None,
-            remote_time: None,
-        };
-        Ok((file, Some(pair)))
+    /// The folder in which the file `path` waits for its name: its own, or the nearest that is there.
+    pub(super) fn home<'s>(&self, path: &'s [u8]) -> &'s [u8] {
+        above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
     async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
@@ -200,6 +197,10 @@ impl<'p> Tools<'p> {
         let verb = match step.act {
             Act::Put(_) => return self.put_on(session, step).await,
             Act::Get(_) => return self.get(session, step).await,
+            Act::Sweep => {
+                self.sweep(session, &there, here).await;
+                return Ok(None);
+            }
             Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
             Act::DeleteFile if let Some(trash) = &self.trash => {
@@ -215,22 +216,6 @@ impl<'p> Tools<'p> {
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
     }
-}
-
-/// Gives files that were sent their final names, and says what both sides of each are now.
-async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
-    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
-    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
-    let found = placed.map(|(moved, pair)| {
-        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    });
-    found.collect()
-}
-
-/// What is known of a file here, with what the server has of it now.
-pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
-    let remote_size = moved.verified.then_some(pair.local_size);
-    Pair { remote_size, remote_time: moved.modified, ..pair }
 }
 
 /// A path of this machine as shown to people.
@@ -253,8 +238,8 @@ fn gone(result: Outcome<()>) -> Outcome<Verb> {
 }
 
 /// A plan on its way.
-struct Run<'p, 'l> {
-    report: Report,
+pub(super) struct Run<'p, 'l> {
+    pub(super) report: Report,
     direction: Direction,
     ledger: &'l mut Ledger,
     rules: &'p Rules,
@@ -304,9 +289,15 @@ impl<'p, 'l> Run<'p, 'l> {
 
     /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
     fn take(&mut self, wave: &'p [Step], crew: &mut Crew<'_>) {
+        let is_sweep = wave.iter().all(|step| step.act == Act::Sweep);
+        // What may be taken up again stays after a failure: the next run may do that.
+        let stays = is_sweep && self.rules.resume && wave.iter().any(|step| is_lasting(&step.path));
         self.is_late |= wave.iter().any(|step| step.act.is_delete());
-        if self.report.failed == 0 || !self.is_late {
+        if self.report.failed == 0 || !self.is_late && !stays {
             self.waiting.extend(wave);
+            return;
+        }
+        if is_sweep {
             return;
         }
         self.report.skipped += wave.len() as u64;
@@ -334,7 +325,7 @@ impl<'p, 'l> Run<'p, 'l> {
         true
     }
 
-    fn fail(&mut self, step: &'p Step, fault: Fault) {
+    pub(super) fn fail(&mut self, step: &'p Step, fault: Fault) {
         if step.act == Act::MakeFolder {
             self.blocked.insert(&step.path, fault.clone());
         }
@@ -396,10 +387,7 @@ impl<'p> Work for Run<'p, '_> {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
                 if !moved.verified && self.rules.wants_proof() {
-                    let message =
-                        "the server tells no size: whether all of it arrived cannot be seen";
-                    let fault = Fault::new(Kind::Unsupported, Side::Server, message);
-                    self.report.fail(fault.at(visible(&step.path)));
+                    self.report.fail(staged::unproven().at(visible(&step.path)));
                 }
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    files::{Reading, Root},
+    files::{Links, Reading, Root},
     ftp::{session::Session, transfer::Take},
     limits::COPY_BYTES,
     observe::Level,
@@ -25,6 +25,7 @@ pub(super) async fn settle(
     here: &mut Tree,
     there: &Tree,
     heading: &Heading,
+    links: Links,
 ) -> Outcome<()> {
     let files = here.nodes().filter(|(_, node)| node.kind == NodeKind::File);
     let same_size = files.filter(|(path, node)| {
@@ -42,7 +43,7 @@ pub(super) async fn settle(
         crew.first().context().observer.say_once(Level::Info, text);
     }
     let stop = crew.first().context().stop.clone();
-    let root = Root::open(&heading.local)?;
+    let root = Root::open_with(&heading.local, links)?;
     let top = heading.remote.clone();
     let mut questions = Questions { waiting, same: Vec::new(), first_fault: None };
     let is_same = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     compare::{Difference, Judgement},
+    leftovers::is_lasting,
     plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step},
     rules::{Caps, Rules},
     scan::place,
@@ -52,7 +53,7 @@ pub fn plan(
         faults.extend(target.faults.iter().cloned());
     }
     faults.append(&mut diff.faults);
-    let (steps, counts) = (diff.steps(), diff.counts);
+    let (steps, counts) = (diff.steps(&target.leftovers), diff.counts);
     let (drift, learnt) = (diff.drift, diff.learnt);
     Ok(Plan { heading, rules, steps, counts, faults, drift, learnt })
 }
@@ -347,7 +348,7 @@ impl<'a> Diff<'a> {
     }
 
     /// All steps in their order.
-    fn steps(&mut self) -> Vec<Step> {
+    fn steps(&mut self, leftovers: &'a [Vec<u8>]) -> Vec<Step> {
         let is_late = |path: &[u8]| {
             let replaced = &self.replaced;
             !replaced.is_empty()
@@ -369,8 +370,13 @@ impl<'a> Diff<'a> {
         // Files first: the folders are empty when their turn comes.
         let (gone_files, gone_folders): (Vec<_>, Vec<_>) =
             self.deletes.iter().copied().partition(|(_, act)| *act == Act::DeleteFile);
-        let mut steps: Vec<_> = folders.into_iter().map(plain).collect();
+        // What may be taken up again is only stale when all files have gone their way.
+        let sweep = |path: &'a Vec<u8>| (&path[..], Act::Sweep);
+        let (late, early): (Vec<_>, Vec<_>) =
+            leftovers.iter().partition(|path| self.rules.resume && is_lasting(path));
+        let mut steps: Vec<_> = early.into_iter().map(sweep).chain(folders).map(plain).collect();
         steps.extend(files);
+        steps.extend(late.into_iter().map(sweep).map(plain));
         steps.extend(gone_files.into_iter().chain(gone_folders).map(plain));
         steps.extend(late_folders.into_iter().map(plain));
         steps.extend(late_files);

@@ -8,6 +8,7 @@ use super::{
     diff::plan,
     doubt, hashed,
     ledger::{Ledger, Loaded},
+    leftovers::Leftovers,
     plan::{Direction, Heading, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
@@ -28,6 +29,7 @@ pub(super) async fn draft(
     heading: Heading,
     rules: &Rules,
     ledger: &mut Ledger,
+    leftovers: &Arc<Leftovers>,
 ) -> Outcome<Plan> {
     let mut rules = rules.clone();
     let filter = Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, &rules)?);
@@ -46,11 +48,13 @@ pub(super) async fn draft(
     // Reading a disk would hold up the sessions, which share this thread.
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
-        let stop = context.stop.clone();
+        let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
+        let links = rules.links(heading.direction);
         move || {
-            let mut here = scan::local(&local, &filter, here_role, &stop)?;
+            let top = (&*local, links);
+            let mut here = scan::local(top, &filter, here_role, &leftovers, &stop)?;
             if let Some(base) = base.filter(|base| !base.is_empty()) {
-                hashed::settle(&mut here, &local, &base, &stop)?;
+                hashed::settle(&mut here, top, &base, &stop)?;
             }
             Outcome::Ok(here)
         }
@@ -67,10 +71,14 @@ pub(super) async fn draft(
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there = scan::remote(crew, &heading.remote, &filter, there_role).await?;
+        let there =
+            scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+                .await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there = scan::remote(crew, &heading.remote, &filter, there_role).await;
+    let there =
+        scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
+            .await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }
@@ -84,7 +92,8 @@ async fn compare(
     rules: Rules,
 ) -> Outcome<Plan> {
     if rules.compare == Compare::Checksum {
-        checksum::settle(crew, &mut here.tree, &there.tree, &heading).await?;
+        let links = rules.links(heading.direction);
+        checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
     times::settle(crew, &here, &mut there, base, &heading, &rules).await?;
     let (source, target) = match heading.direction {

@@ -5,10 +5,11 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 use jiff::Timestamp;
 
 use super::{
-    apply::{Found, Tools, completed},
+    apply::{Found, Tools},
     hashed::{Hashed, hash_of},
     plan::Step,
     scan::place,
+    sending::completed,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -72,7 +73,13 @@ impl Tools<'_> {
     }
 
     /// What both sides of a file are that was fetched.
-    fn pair(&self, step: &Step, hash: Option<Hash>, size: u64, time: Timestamp) -> Option<Pair> {
+    pub(super) fn pair(
+        &self,
+        step: &Step,
+        hash: Option<Hash>,
+        size: u64,
+        time: Timestamp,
+    ) -> Option<Pair> {
         self.keeps_pairs.then(|| Pair {
             hash,
             local_size: size,
@@ -84,13 +91,17 @@ impl Tools<'_> {
 
     /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
     /// thread that the sessions share.
-    async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
+    pub(super) async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
         if !self.keeps_pairs {
             return Ok(None);
         }
         let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
         let stop = session.context().stop.clone();
-        let read = move || hash_of(&Root::open(&top)?, &path, &mut vec![0; COPY_BYTES], &stop);
+        let links = self.plan.rules.links(self.plan.heading.direction);
+        let read = move || {
+            let root = Root::open_with(&top, links)?;
+            hash_of(&root, &path, &mut vec![0; COPY_BYTES], &stop)
+        };
         tokio::task::spawn_blocking(read).await.map_err(|error| {
             Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
         })?
@@ -98,9 +109,9 @@ impl Tools<'_> {
 }
 
 /// A file that may not become larger than `most`, whatever the server says of its size or does not (S50).
-struct Capped<'l> {
-    landing: &'l mut Landing,
-    most: Option<u64>,
+pub(super) struct Capped<'l> {
+    pub(super) landing: &'l mut Landing,
+    pub(super) most: Option<u64>,
 }
 
 impl Take for Capped<'_> {

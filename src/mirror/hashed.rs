@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::tree::{NodeKind, Survey, utc};
 use crate::{
     fault::{Kind, Outcome},
-    files::{Reading, Root},
+    files::{Links, Reading, Root},
     ftp::{
         base::{Base, Hash},
         transfer::{Give, Take},
@@ -130,7 +130,12 @@ impl Hasher {
 
 /// Finds out which files of this machine have the bytes that `base` knows, though their times differ: a fresh checkout
 /// has new times and old bytes. Reads them, so not for the thread of sessions.
-pub(super) fn settle(here: &mut Survey, top: &Path, base: &Base, stop: &Stop) -> Outcome<()> {
+pub(super) fn settle(
+    here: &mut Survey,
+    (top, links): (&Path, Links),
+    base: &Base,
+    stop: &Stop,
+) -> Outcome<()> {
     let asked = base.iter().filter_map(|(path, pair)| {
         let node = here.tree.get(path).filter(|node| node.kind == NodeKind::File)?;
         let (size, time) = node.size.zip(utc(node))?;
@@ -141,7 +146,7 @@ pub(super) fn settle(here: &mut Survey, top: &Path, base: &Base, stop: &Stop) ->
     if asked.is_empty() {
         return Ok(());
     }
-    let root = Root::open(top)?;
+    let root = Root::open_with(top, links)?;
     let mut buffer = vec![0; COPY_BYTES];
     for (path, wanted) in asked {
         if hash_of(&root, path, &mut buffer, stop)? == Some(wanted) {

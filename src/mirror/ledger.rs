@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     hashed::hash_of,
-    manifest,
+    leftovers, manifest,
     plan::{Direction, Heading, Plan},
     rules::{Compare, Rules, StateIn},
     scan::place,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
-    files::Root,
+    files::{Links, Root},
     ftp::{
         base::{Base, BaseMemory, Pair, Sides},
         path::RemotePath,
@@ -72,7 +72,6 @@ pub(super) struct Loaded {
 impl Ledger {
     /// The ledger of the mirror that `heading` names.
     pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Outcome<Self> {
-        let site = session.site();
         let context = session.context();
         let place = match (&context.bases, rules.state) {
             _ if rules.compare != Compare::Auto => Place::Nowhere,
@@ -84,16 +83,7 @@ impl Ledger {
             }),
             (None, _) => Place::Nowhere,
             (Some(memory), _) => {
-                // One folder has many paths; a folder that is not there yet has the one it will be made by.
-                let local = heading.local.canonicalize();
-                let local = local.or_else(|_| std::path::absolute(&heading.local));
-                let sides = Sides {
-                    host: site.host.to_ascii_lowercase(),
-                    port: site.port,
-                    user: site.user.clone(),
-                    remote: heading.remote.clone(),
-                    local: local.unwrap_or_else(|_| heading.local.clone()),
-                };
+                let sides = leftovers::sides(session, heading);
                 Place::Here(Arc::clone(memory), sides)
             }
         };
@@ -162,7 +152,8 @@ impl Ledger {
         let mut learnt = plan.learnt.clone();
         if plan.heading.direction == Direction::Up {
             let (local, stop) = (plan.heading.local.clone(), session.context().stop.clone());
-            let read = move || read_all(learnt, &local, &stop);
+            let links = plan.rules.links(plan.heading.direction);
+            let read = move || read_all(learnt, (&local, links), &stop);
             learnt = tokio::task::spawn_blocking(read).await.map_err(|error| {
                 Fault::new(Kind::Local, Side::Here, "the files could not be read").because(error)
             })??;
@@ -229,10 +220,10 @@ fn us(time: Duration) -> i64 {
 
 fn read_all(
     mut learnt: Vec<(Vec<u8>, Option<Pair>)>,
-    local: &Path,
+    (local, links): (&Path, Links),
     stop: &Stop,
 ) -> Outcome<Vec<(Vec<u8>, Option<Pair>)>> {
-    let root = Root::open(local)?;
+    let root = Root::open_with(local, links)?;
     let mut buffer = vec![0; COPY_BYTES];
     for (path, pair) in &mut learnt {
         if let Some(pair) = pair.as_mut().filter(|pair| pair.hash.is_none()) {

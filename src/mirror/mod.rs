@@ -7,18 +7,20 @@
 //! plan     the plan as a value                      apply    the plan, done; report says how it went
 //! fetch    one file of it, from the server
 //! crew     several sessions at one heap of work     size     how many there are
-//! doubt    a second opinion before deletes here
+//! doubt    a second opinion before deletes here        leftovers  what killed runs left
 //! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
 //! zone     listed times in universal time, pure      times    exact ones, asked for where something hangs on them
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
+//! links    links of a server, followed
+//! staged   all files first, and then all names          sending  uploads in company
 //! ```
 //!
 //! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
 //! anything deleted on its word (class C20). Deletes come last, never after a failure, and never too many at once.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 pub mod apply;
 mod checksum;
@@ -31,13 +33,17 @@ mod fetch;
 mod filter;
 mod hashed;
 mod ledger;
+mod leftovers;
+mod links;
 mod manifest;
 pub mod plan;
 pub mod report;
 mod rules;
 mod saved;
 mod scan;
+mod sending;
 mod size;
+mod staged;
 mod three;
 mod times;
 mod trash;
@@ -66,6 +72,7 @@ use crate::{
 use crew::Crew;
 use draft::draft;
 use ledger::Ledger;
+use leftovers::Leftovers;
 use report::Report;
 
 /// Makes the folder `remote` of the server like the folder `local` of this machine; only says how, if `dry_run`.
@@ -115,8 +122,9 @@ pub async fn plan_down(
 async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> Outcome<Plan> {
     rules.filter(&heading.local)?;
     let mut ledger = Ledger::of(session, &heading, rules)?;
+    let leftovers = Arc::new(Leftovers::of(session, &heading));
     let mut crew = Crew::new(session, rules);
-    let plan = draft(&mut crew, heading, rules, &mut ledger).await;
+    let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     crew.dismiss();
     plan
 }
@@ -133,16 +141,19 @@ async fn mirror(
     rules.filter(local)?;
     let heading = Heading::of(session, direction, local, remote, rules)?;
     let mut ledger = Ledger::of(session, &heading, rules)?;
+    let leftovers = Arc::new(Leftovers::of(session, &heading));
+    session.mark_names(Some(leftovers.mark().clone()));
     let mut crew = Crew::new(session, rules);
     let work = async {
-        let plan = draft(&mut crew, heading, rules, &mut ledger).await?;
+        let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
         if dry_run {
             return Ok(plan.report());
         }
-        apply::apply_with(&mut crew, &plan, &mut ledger).await
+        apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers).await
     };
     let report = work.await;
     crew.dismiss();
+    session.mark_names(None);
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })
 }

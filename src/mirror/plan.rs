@@ -49,6 +49,8 @@ impl Heading {
 /// What is done to one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
+    /// What a run left that is over goes.
+    Sweep,
     /// A folder is made.
     MakeFolder,
     /// A file goes to the server.
@@ -127,9 +129,22 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// The steps, a line each.
+    /// The steps, a line each, in the order in which they are done.
     pub fn lines(&self) -> Vec<String> {
-        self.steps.iter().map(ToString::to_string).collect()
+        if !self.rules.staged || self.counts.transfers == 0 {
+            return self.steps.iter().map(ToString::to_string).collect();
+        }
+        let is_transfer = |step: &&Step| matches!(step.act, Act::Put(_) | Act::Get(_));
+        let sweeps = self.steps.iter().take_while(|step| step.act == Act::Sweep).count();
+        let (sweeps, steps) = self.steps.split_at_checked(sweeps).unwrap_or((&[], &self.steps));
+        let sweeps: Vec<_> = sweeps.iter().collect();
+        let (files, others): (Vec<_>, Vec<_>) = steps.iter().partition(is_transfer);
+        let before = others.iter().take_while(|step| !step.act.is_delete()).count();
+        let (before, after) = others.split_at_checked(before).unwrap_or((&others, &[]));
+        let count = files.len();
+        let names = format!("rename  {count} {}  (when all have arrived)", files_word(count));
+        let lines = |steps: &[&Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
+        [lines(&sweeps), lines(&files), lines(before), vec![names], lines(after)].concat()
     }
 
     /// The report of a run that has done nothing of it yet.
@@ -150,6 +165,7 @@ impl Act {
     /// The word that stands first in a line of the plan.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Sweep => "sweep",
             Self::MakeFolder => "mkdir",
             Self::Put(_) => "put",
             Self::Get(_) => "get",
@@ -163,11 +179,16 @@ impl Act {
     }
 }
 
+const fn files_word(count: usize) -> &'static str {
+    if count == 1 { "file" } else { "files" }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
         write!(f, "{}  {path}", self.act.word())?;
         match (self.act, self.size) {
+            (Act::Sweep, _) => f.write_str("  (left by a run that was cut off)"),
             (Act::MakeFolder, _) => f.write_str("/"),
             (Act::DeleteFile, _) => f.write_str("  (not in source)"),
             (Act::DeleteFolder, _) => f.write_str("/  (not in source)"),
@@ -181,8 +202,8 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            writeln!(f, "{step}")?;
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         let Counts { transfers, bytes, deletes, unchanged, skipped, .. } = self.counts;
         let bytes = size_text(bytes);

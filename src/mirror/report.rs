@@ -33,6 +33,8 @@ pub struct Report {
     pub unverified: u64,
     /// What failed, and why.
     pub errors: Vec<Fault>,
+    /// For a staged mirror: the files that were given their names.
+    pub placed: Vec<String>,
     /// What was planned, a line a step.
     pub plan: Vec<String>,
     /// What has changed in the target since the last run, a line each.
@@ -72,6 +74,7 @@ impl Report {
             "verified": self.verified,
             "unverified": self.unverified,
             "errors": errors,
+            "placed": self.placed,
             "plan": self.plan,
             "drift": self.drift,
             "route": self.route,

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     filter::{Filter, ignore_file},
     ledger::STATE_FILE,
+    plan::Direction,
     tree::{Node, utc},
 };
 use crate::{
     fault::{Fault, Outcome},
+    files::Links,
     ftp::{path::component, site::PARALLEL_AUTO},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
 };
@@ -196,6 +198,8 @@ pub struct Rules {
     pub trash: Option<String>,
     /// Whether no file gets its final name before all have arrived.
     pub staged: bool,
+    /// Whether links of the source are followed: here as long as they stay inside, on a server wherever they lead.
+    pub follow_links: bool,
     /// Whether a transfer counts as failed when its size cannot be seen to agree; usually where `delete` is on.
     pub verify: Option<bool>,
     /// Where it is kept what both sides were.
@@ -225,6 +229,7 @@ impl Default for Rules {
             on_conflict: OnConflict::default(),
             trash: None,
             staged: false,
+            follow_links: false,
             verify: None,
             state: StateIn::default(),
             trust_state: false,
@@ -265,6 +270,14 @@ impl Rules {
             return Err(Fault::invalid(message));
         }
         Ok(())
+    }
+
+    /// What becomes of links of this machine. In a target none is ever followed.
+    pub(super) const fn links(&self, direction: Direction) -> Links {
+        match direction {
+            Direction::Up if self.follow_links => Links::Within,
+            _ => Links::Refused,
+        }
     }
 
     /// Whether a transfer whose size nobody could see to agree has failed.

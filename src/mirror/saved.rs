@@ -65,6 +65,7 @@ struct SavedStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Word {
+    Sweep,
     MakeFolder,
     Put,
     Get,
@@ -176,14 +177,18 @@ impl Plan {
 
     /// Fails with `refused` unless `now`, the plan of this moment, says the same of the same files.
     pub(super) fn check_unmoved(&self, now: &Self) -> Outcome<()> {
-        let (then_steps, now_steps) = (self.steps.iter().map(step), now.steps.iter().map(step));
-        if then_steps.eq(now_steps) {
+        // What killed runs leave is no part of either side.
+        let lasting = |plan: &'_ Self| -> Vec<Step> {
+            plan.steps.iter().filter(|step| step.act != Act::Sweep).cloned().collect()
+        };
+        let (then_steps, now_steps) = (lasting(self), lasting(now));
+        let same = then_steps.iter().zip(&now_steps);
+        let same = same.take_while(|(then, now)| step(then) == step(now)).count();
+        if same == then_steps.len() && same == now_steps.len() {
             return Ok(());
         }
-        let same = self.steps.iter().zip(&now.steps);
-        let same = same.take_while(|(then, now)| step(then) == step(now)).count();
         // Where one has a step more, that is the one.
-        let longer = if self.steps.len() >= now.steps.len() { &self.steps } else { &now.steps };
+        let longer = if then_steps.len() >= now_steps.len() { &then_steps } else { &now_steps };
         let first = longer.get(same);
         let message = "this side or the other has changed since the plan was made: nothing was done; make a new plan";
         let path = first.map(|step| visible(&step.path)).unwrap_or_default();
@@ -193,6 +198,7 @@ impl Plan {
 
 fn step(step: &Step) -> SavedStep {
     let (act, why) = match step.act {
+        Act::Sweep => (Word::Sweep, None),
         Act::MakeFolder => (Word::MakeFolder, None),
         Act::Put(why) => (Word::Put, Some(why)),
         Act::Get(why) => (Word::Get, Some(why)),
@@ -215,6 +221,7 @@ fn step(step: &Step) -> SavedStep {
 
 fn read(saved: SavedStep, path: Vec<u8>) -> Option<Step> {
     let act = match (saved.act, saved.why) {
+        (Word::Sweep, None) => Act::Sweep,
         (Word::MakeFolder, None) => Act::MakeFolder,
         (Word::Put, Some(why)) => Act::Put(why),
         (Word::Get, Some(why)) => Act::Get(why),

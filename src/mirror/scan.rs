@@ -1,15 +1,21 @@
 //! Scans: the tree below a folder of a server, or of this machine, as a value.
 
-use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 use super::{
     crew::{Crew, Feed, Work},
     filter::{Filter, Part},
+    leftovers::Leftovers,
     tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{LocalEntry, LocalKind, Root, is_temporary, walk_where},
+    files::{Links, LocalEntry, LocalKind, Root, Stray, is_temporary, walk_where},
     ftp::{
         listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
         path::{RemotePath, component},
@@ -35,8 +41,12 @@ pub(super) async fn remote(
     top: &RemotePath,
     filter: &Filter,
     role: Role,
+    leftovers: &Leftovers,
+    follow_links: bool,
 ) -> Outcome<Survey> {
-    let mut scan = RemoteScan::new(top, filter, role);
+    let mut scan = RemoteScan::new(top, filter, role, leftovers);
+    // In a target nothing is done through a link.
+    scan.follows = follow_links && role == Role::Source;
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         session.go_on(feed.goes_on());
         let listed = async { session.list(&place(top, &folder)?).await };
@@ -44,8 +54,13 @@ pub(super) async fn remote(
         vec![(folder, listed)]
     };
     scan.waiting.push(Vec::new());
-    crew.run(&mut scan, list).await?;
-    Ok(scan.survey)
+    loop {
+        crew.run(&mut scan, list).await?;
+        if scan.links.is_empty() {
+            return Ok(scan.survey);
+        }
+        scan.follow(crew.first()).await?;
+    }
 }
 
 /// The path on the server of `path` in the tree below `top`.
@@ -58,20 +73,28 @@ pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
 }
 
 /// A scan of a server on its way.
-struct RemoteScan<'a> {
-    top: &'a RemotePath,
-    filter: &'a Filter,
+pub(super) struct RemoteScan<'a> {
+    pub(super) top: &'a RemotePath,
+    pub(super) filter: &'a Filter,
     role: Role,
-    survey: Survey,
+    leftovers: &'a Leftovers,
+    follows: bool,
+    /// Links that are to be followed, with what the listing says of where they lead.
+    pub(super) links: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The folders that followed links lead to, by the paths of the links.
+    pub(super) followed: BTreeMap<Vec<u8>, Option<RemotePath>>,
+    pub(super) survey: Survey,
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
     waiting: Vec<Vec<u8>>,
 }
 
 impl<'a> RemoteScan<'a> {
-    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role) -> Self {
+    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role, leftovers: &'a Leftovers) -> Self {
         let survey = Survey::default();
-        Self { top, filter, role, survey, waiting: Vec::new() }
+        let (links, followed) = (Vec::new(), BTreeMap::new());
+        let waiting = Vec::new();
+        Self { top, filter, role, leftovers, follows: false, links, followed, survey, waiting }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -101,6 +124,16 @@ impl<'a> RemoteScan<'a> {
     fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
         let is_folder = entry.kind == EntryKind::Dir;
         let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
+        let is_stale = entry.kind == EntryKind::File && self.leftovers.is_stale(&entry.name);
+        if is_stale && self.role == Role::Target {
+            self.survey.leftovers.push(path);
+            return Ok(());
+        }
+        if self.follows && entry.kind == EntryKind::Link {
+            // Whether it takes part depends on what it leads to.
+            self.links.push((path, entry.target.clone()));
+            return Ok(());
+        }
         let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
             (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
@@ -110,16 +143,19 @@ impl<'a> RemoteScan<'a> {
                 let node = Node::file(entry.size, entry.modified, entry.mode);
                 self.survey.tree.add(path, node)?;
             }
-            (part, EntryKind::Dir) => {
-                if depth(&path) > DEPTH_MAX {
-                    let message = format!("more than {DEPTH_MAX} folders below one another");
-                    let fault = Fault::new(Kind::Guard, Side::Server, message);
-                    return Err(fault.at(self.shown(&path)));
-                }
-                self.survey.tree.add(path.clone(), folder(part))?;
-                self.waiting.push(path);
-            }
+            (part, EntryKind::Dir) => self.add_folder(path, part)?,
         }
+        Ok(())
+    }
+
+    pub(super) fn add_folder(&mut self, path: Vec<u8>, part: Part) -> Outcome<()> {
+        if depth(&path) > DEPTH_MAX {
+            let message = format!("more than {DEPTH_MAX} folders below one another");
+            let fault = Fault::new(Kind::Guard, Side::Server, message);
+            return Err(fault.at(self.shown(&path)));
+        }
+        self.survey.tree.add(path.clone(), folder(part))?;
+        self.waiting.push(path);
         Ok(())
     }
 }
@@ -200,8 +236,14 @@ fn incomplete(listing: &Listing) -> Fault {
 }
 
 /// Scans the folder `top` of this machine. Reads the disk for as long as it takes: not for the thread of sessions.
-pub(super) fn local(top: &Path, filter: &Filter, role: Role, stop: &Stop) -> Outcome<Survey> {
-    let root = match Root::open(top) {
+pub(super) fn local(
+    (top, links): (&Path, Links),
+    filter: &Filter,
+    role: Role,
+    leftovers: &Leftovers,
+    stop: &Stop,
+) -> Outcome<Survey> {
+    let root = match Root::open_with(top, links) {
         Err(fault) if fault.kind == Kind::NotFound && role == Role::Target => {
             return Ok(Survey::default());
         }
@@ -217,11 +259,22 @@ pub(super) fn local(top: &Path, filter: &Filter, role: Role, stop: &Stop) -> Out
         }
         is_in
     })?;
+    let strays: BTreeMap<_, _> = walk.strays.into_iter().collect();
     for entry in &walk.entries {
-        survey.add(entry, filter, role, &root)?;
+        match strays.get(&entry.path) {
+            None => survey.add(entry, filter, role, &root)?,
+            Some(stray) => survey.add_stray(entry, *stray, &root)?,
+        }
     }
-    let leftovers = walk.leftovers.iter().map(|path| path.as_os_str().as_bytes());
-    for path in leftovers.chain(out.iter().map(Vec::as_slice)) {
+    let is_stale = |path: &&Path| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        role == Role::Target && leftovers.is_stale(name)
+    };
+    let (stale, left): (Vec<_>, Vec<_>) =
+        walk.leftovers.iter().map(|path| path.as_path()).partition(is_stale);
+    survey.leftovers = stale.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    let left = left.iter().map(|path| path.as_os_str().as_bytes());
+    for path in left.chain(out.iter().map(Vec::as_slice)) {
         survey.tree.keep_folder_of(path);
     }
     for (path, fault) in walk.unread {
@@ -264,6 +317,23 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// A link that was to be followed and cannot be. One that leads out has failed, since it was asked for.
+    fn add_stray(&mut self, entry: &LocalEntry, stray: Stray, root: &Root) -> Outcome<()> {
+        let path = entry.path.as_os_str().as_bytes().to_vec();
+        let why = match stray {
+            Stray::Nowhere => Why::Nowhere,
+            Stray::Circle => Why::Circle,
+            Stray::Out => {
+                let message = "this link leads out of the folder, and is not followed there";
+                let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
+                self.faults.push(Fault::new(Kind::Refused, Side::Here, message).at(shown));
+                self.tree.add(path, Node::of(NodeKind::Other))?;
+                return Ok(());
+            }
+        };
+        self.leave_out(path, why)
     }
 
     pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {

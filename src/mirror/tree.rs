@@ -97,6 +97,10 @@ impl Node {
 pub enum Why {
     /// It is a symbolic link.
     Link,
+    /// It is a link that leads nowhere.
+    Nowhere,
+    /// It is a link that leads back to a folder in which it is.
+    Circle,
     /// It is a device, pipe or socket.
     Device,
     /// It is listed more than once in its folder.
@@ -110,6 +114,8 @@ impl Why {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Link => "is a link, and links are not followed",
+            Self::Nowhere => "is a link that leads nowhere",
+            Self::Circle => "is a link that leads back to a folder in which it is",
             Self::Device => "is neither a file nor a folder",
             Self::Twice => "is listed twice in its folder",
             Self::Bounds => "is not of a size or age that was asked for",
@@ -132,6 +138,8 @@ pub struct Survey {
     pub left_out: Vec<(Vec<u8>, Why)>,
     /// Folders that could not be read, or not wholly, and names that were refused.
     pub faults: Vec<Fault>,
+    /// Files that runs have left which are over.
+    pub leftovers: Vec<Vec<u8>>,
     /// What is known of its times beyond what the tree says.
     pub times: Times,
 }

@@ -6,12 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Reason,
-    backend::Found,
-    backend::not_permitted,
+    backend::{Found, not_permitted},
+    chains::{self, Shape},
     guard,
     ledger::{Ledger, Record, Trial, Undo},
     machine::Machine,
-    nft::Shape,
     persist,
     plan::{Live, Plan},
     sysctl,
@@ -69,7 +68,7 @@ impl Machine {
         self.unchanged(plan)?;
         let snapshot = self.snapshot(plan);
         if !plan.changed {
-            keep(plan, order, ledger, before, now)?;
+            self.keep(plan, order, ledger, before, now)?;
             let id = plan.id();
             return Ok(Applied { changed: false, verified: true, trial_until: None, id, snapshot });
         }
@@ -96,7 +95,7 @@ impl Machine {
         record.listing = listing;
         if time.is_none() {
             record.persisted.clone_from(&order.persist);
-            persist::keep(&record, plan.has_helper)?;
+            persist::keep(&record, &*self.backend)?;
         }
         ledger.save(&record)?;
         let trial_until =
@@ -155,6 +154,33 @@ impl Machine {
         }
     }
 
+    /// All is as it should be; what is remembered and what is written for the next start may not be.
+    fn keep(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        ledger: &dyn Ledger,
+        before: Option<Record>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let Found::Listing(listing) = &plan.found else { return Ok(()) };
+        let mut record = before.unwrap_or_else(|| Record {
+            ruleset: plan.ruleset.clone(),
+            backend: plan.choice,
+            applied_at_ms: now.as_millisecond(),
+            ..Record::default()
+        });
+        record.body.clone_from(&plan.body);
+        record.listing.clone_from(listing);
+        record.notes.clone_from(&plan.notes);
+        record.trial = None;
+        if order.persist.is_some() {
+            record.persisted.clone_from(&order.persist);
+        }
+        persist::keep(&record, &*self.backend)?;
+        ledger.save(&record)
+    }
+
     /// How the filter lists it now, and whether that is what was wanted.
     fn verify(&self, plan: &Plan, is_trial: bool) -> Outcome<(String, bool)> {
         let Found::Listing(listing) = self.backend.found(&plan.table)? else {
@@ -163,11 +189,10 @@ impl Machine {
         let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
         let verified = if is_trial {
             let shape = |listing: &str| self.backend.shape(&plan.table, listing);
-            let filled = |chains: super::nft::Chains| -> super::nft::Chains {
-                chains.into_iter().filter(|(_, rules)| !rules.is_empty()).collect()
-            };
             match (shape(&listing), shape(wanted)) {
-                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => filled(new) == filled(wanted),
+                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => {
+                    chains::filled(new) == chains::filled(wanted)
+                }
                 _ => false,
             }
         } else {
@@ -175,31 +200,6 @@ impl Machine {
         };
         Ok((listing, verified))
     }
-}
-
-/// All is as it should be; what is remembered and what is written for the next start may not be.
-fn keep(
-    plan: &Plan,
-    order: &Order,
-    ledger: &dyn Ledger,
-    before: Option<Record>,
-    now: Timestamp,
-) -> Outcome<()> {
-    let Found::Listing(listing) = &plan.found else { return Ok(()) };
-    let mut record = before.unwrap_or_else(|| Record {
-        ruleset: plan.ruleset.clone(),
-        applied_at_ms: now.as_millisecond(),
-        ..Record::default()
-    });
-    record.body.clone_from(&plan.body);
-    record.listing.clone_from(listing);
-    record.notes.clone_from(&plan.notes);
-    record.trial = None;
-    if order.persist.is_some() {
-        record.persisted.clone_from(&order.persist);
-    }
-    persist::keep(&record, plan.has_helper)?;
-    ledger.save(&record)
 }
 
 /// What a plan itself stands against.
@@ -263,12 +263,13 @@ fn planned(
     }
     let undo = Undo {
         body: snapshot.to_owned(),
-        notes: plan.live.chains().map(super::nft::notes).unwrap_or_default(),
+        notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
         sysctls: plan.sysctls.iter().map(|one| one.path.clone()).collect(),
         persisted: before.persisted.clone(),
     };
     let mut record = Record {
         ruleset: plan.ruleset.clone(),
+        backend: plan.choice,
         body: plan.body.clone(),
         listing: String::new(),
         notes: plan.notes.clone(),

@@ -4,7 +4,7 @@ use std::{fmt::Debug, fs::File, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sysctl::Sysctl;
+use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
 use crate::fault::Outcome;
 
 /// What is remembered of one ruleset. It is written before anything is changed, and again when it is done.
@@ -13,6 +13,9 @@ use crate::fault::Outcome;
 pub struct Record {
     /// Its name.
     pub ruleset: String,
+    /// Which filter has its rules.
+    #[serde(default = "nft")]
+    pub backend: Choice,
     /// What has been loaded; empty when nothing has.
     pub body: String,
     /// How the filter lists it; empty while it is being changed.
@@ -29,6 +32,18 @@ pub struct Record {
     pub persisted: Option<PathBuf>,
     /// When it was applied, in milliseconds since 1970.
     pub applied_at_ms: i64,
+}
+
+/// Before there was another, nobody wrote down which it was.
+const fn nft() -> Choice {
+    Choice::Nft
+}
+
+impl Record {
+    /// Whether the kernel reads FTP along for it.
+    pub(super) fn has_helper(&self) -> bool {
+        self.notes.iter().any(|note| note.starts_with(HELPER_NOTE))
+    }
 }
 
 /// A ruleset on trial.

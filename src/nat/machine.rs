@@ -2,7 +2,9 @@
 
 use std::fs;
 
+pub use super::backend::Choice;
 use super::{
+    Reason,
     backend::{self, Backend, Found},
     here::Here,
     ledger::Record,
@@ -23,9 +25,25 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// This machine with the filter that it has. Fails with `nat.no_backend`.
-    pub fn this() -> Outcome<Self> {
-        Ok(Self { backend: backend::choose()? })
+    /// This machine with the filter that has the rules of `record`, if it has any, else with the one of `choice`. Fails
+    /// with `nat.no_backend`.
+    pub fn this(choice: Choice, record: Option<&Record>) -> Outcome<Self> {
+        let choice = record.map_or(choice, |record| record.backend);
+        Ok(Self { backend: backend::choose(choice)? })
+    }
+
+    /// Fails with `nat.conflict` where a ruleset is wanted in another filter than the one that has its rules.
+    pub fn fits(&self, choice: Choice, ruleset: &str) -> Outcome<()> {
+        let here = self.backend.choice();
+        if choice == Choice::Auto || choice == here {
+            return Ok(());
+        }
+        let message = format!(
+            "the rules of `{ruleset}` are in {}, not in {}: `portolan nat revert` takes them away first",
+            here.word(),
+            choice.word()
+        );
+        Err(Reason::Conflict.fault(message))
     }
 
     /// Plans `ruleset`; changes nothing, and needs no rights. `record` is what is remembered of it.
@@ -33,11 +51,12 @@ impl Machine {
         let here = Here::look();
         let found = self.backend.found(&ruleset.table())?;
         let everything =
-            if found == Found::Unreadable { String::new() } else { self.backend.everything() };
+            if found == Found::Unreadable { Vec::new() } else { self.backend.everything() };
         // Only root may read these.
         let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
             .map(|path| fs::read_to_string(path).unwrap_or_default());
-        let [names4, names6] = &names;
+        let [names4, names6] =
+            if self.backend.sees_legacy() { &Default::default() } else { &names };
         let sight = Sight {
             here: &here,
             backend: &*self.backend,

@@ -2,13 +2,14 @@
 //!
 //! A [`model::Ruleset`] says what is wanted; it is pure and checked as it is built. Everything that changes the machine
 //! is a [`plan::Plan`] first, made by a [`machine::Machine`], and what undoes it is in a [`ledger::Ledger`] before it is
-//! done. Our own tables are all that is ever written: `inet portolan_<name>`.
+//! done. Our own tables are all that is ever written, `inet portolan_<name>`; where there is
+//! no nft, our own chains, `PORTOLAN_<name>_…`.
 //!
 //! ```text
 //! check   names, networks, ports            model    a ruleset in its user's words
 //! here    what this machine is like         rules    the same as rules of a packet filter
-//! nft, listing                              rules as text, and text taken apart
-//! backend, nftables                         the packet filter, by its program
+//! chains, nft, listing                      rules as text, and text taken apart
+//! backend, nftables, iptables               the packet filter, by its program
 //! plan    diff, foreign, guard, sysctl      what would change, and what to know before
 //! apply, undo, persist                      doing it, and taking it back
 //! open    what is open only as long as somebody holds it
@@ -21,6 +22,7 @@
 pub mod address;
 pub mod apply;
 mod backend;
+mod chains;
 pub mod check;
 pub mod detect;
 mod diff;
@@ -28,6 +30,7 @@ pub mod foreign;
 pub mod gateway;
 mod guard;
 pub mod here;
+mod iptables;
 pub mod ledger;
 mod listing;
 pub mod machine;

@@ -1,18 +1,13 @@
 //! Rules in the words of nftables: pure.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{
+    chains::{Chains, Shape, comment},
     check::{Family, Net, Ports},
     listing::Table,
     rules::{Action, Hook, Match, Rule},
 };
-
-/// What begins the comment of each rule of ours.
-pub(super) const MARK: &str = "portolan:";
-
-/// The rules of each base chain, by its name.
-pub(super) type Chains = BTreeMap<&'static str, Vec<String>>;
 
 impl Hook {
     /// The chain that hangs there.
@@ -51,7 +46,7 @@ impl Hook {
 pub(super) fn chains(rules: &[Rule]) -> Chains {
     let mut chains = Chains::new();
     for rule in rules {
-        chains.entry(rule.hook.chain()).or_default().push(line(rule));
+        chains.entry((rule.hook, None)).or_default().push(line(rule));
     }
     chains
 }
@@ -68,9 +63,9 @@ pub(super) fn removing(table: &str) -> String {
 
 /// The whole table.
 pub(super) fn table(name: &str, chains: &Chains) -> String {
-    let mut text = opening(name, chains.keys());
-    for (chain, rules) in chains {
-        let place = Hook::of_chain(chain).map_or("", Hook::place);
+    let mut text = opening(name, chains.keys().map(|(hook, _)| *hook));
+    for ((hook, _), rules) in chains {
+        let (chain, place) = (hook.chain(), hook.place());
         write!(text, "\tchain {chain} {{\n\t\t{place}; policy accept;\n").ok();
         for rule in rules {
             writeln!(text, "\t\t{rule}").ok();
@@ -84,8 +79,8 @@ pub(super) fn table(name: &str, chains: &Chains) -> String {
 /// The whole table, line by line as one types it, owned by who types it.
 pub(super) fn owned(name: &str, chains: &Chains) -> String {
     let mut text = format!("add table inet {name} {{ flags owner; }}\n");
-    for (chain, rules) in chains {
-        let place = Hook::of_chain(chain).map_or("", Hook::place);
+    for ((hook, _), rules) in chains {
+        let (chain, place) = (hook.chain(), hook.place());
         writeln!(text, "add chain inet {name} {chain} {{ {place}; policy accept; }}").ok();
         for rule in rules {
             writeln!(text, "add rule inet {name} {chain} {rule}").ok();
@@ -97,12 +92,11 @@ pub(super) fn owned(name: &str, chains: &Chains) -> String {
 /// One table with both rulesets: the new one is reached through elements of maps that the kernel itself lets expire,
 /// and then the old one rules again, with no process of ours alive.
 pub(super) fn trial(name: &str, new: &Chains, old: &Chains, time: Duration) -> String {
-    let mut all: Vec<_> = new.keys().chain(old.keys()).copied().collect();
-    all.sort_unstable();
-    all.dedup();
-    let mut text = opening(name, all.iter());
+    let all: BTreeSet<_> = new.keys().chain(old.keys()).copied().collect();
+    let mut text = opening(name, all.iter().map(|(hook, _)| *hook));
     let seconds = time.as_secs().max(1);
-    for chain in all {
+    for key in all {
+        let (chain, place) = (key.0.chain(), key.0.place());
         let gate = format!("timeout {seconds}s : goto {chain}_new");
         write!(
             text,
@@ -110,14 +104,13 @@ pub(super) fn trial(name: &str, new: &Chains, old: &Chains, time: Duration) -> S
              ipv6 {gate} }}\n\t}}\n"
         )
         .ok();
-        for (age, rules) in [("new", new.get(chain)), ("old", old.get(chain))] {
+        for (age, rules) in [("new", new.get(&key)), ("old", old.get(&key))] {
             writeln!(text, "\tchain {chain}_{age} {{").ok();
             for rule in rules.into_iter().flatten() {
                 writeln!(text, "\t\t{rule}").ok();
             }
             text.push_str("\t}\n");
         }
-        let place = Hook::of_chain(chain).map_or("", Hook::place);
         write!(
             text,
             "\tchain {chain} {{\n\t\t{place}; policy accept;\n\t\tmeta nfproto vmap @trial_{chain}\n\t\tgoto \
@@ -129,9 +122,8 @@ pub(super) fn trial(name: &str, new: &Chains, old: &Chains, time: Duration) -> S
     text
 }
 
-fn opening<'c>(name: &str, mut chains: impl Iterator<Item = &'c &'static str>) -> String {
-    let helper = Hook::Helper.chain();
-    let object = if chains.any(|chain| chain.starts_with(helper)) {
+fn opening(name: &str, mut hooks: impl Iterator<Item = Hook>) -> String {
+    let object = if hooks.any(|hook| matches!(hook, Hook::Helper | Hook::HelperLocal)) {
         "\tct helper ftp {\n\t\ttype \"ftp\" protocol tcp\n\t}\n"
     } else {
         ""
@@ -162,13 +154,6 @@ fn line(rule: &Rule) -> String {
     });
     words.push(format!("comment \"{}\"", comment(&rule.note)));
     words.join(" ")
-}
-
-/// The kernel keeps 128 bytes of a comment.
-fn comment(note: &str) -> String {
-    const LENGTH_MAX: usize = 120;
-    let note = note.get(..LENGTH_MAX - MARK.len()).unwrap_or(note);
-    format!("{MARK}{note}")
 }
 
 fn matched(one: &Match, family: &str) -> String {
@@ -209,17 +194,6 @@ fn port_set(ports: &Ports) -> String {
     if ports.ranges().len() == 1 { ports.to_string() } else { format!("{{ {ports} }}") }
 }
 
-/// What a table of ours is now, as its listing has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// One ruleset.
-    Plain(Chains),
-    /// A trial of `new`; `old` rules once it is over.
-    Trial { new: Chains, old: Chains, is_over: bool },
-    /// Something that is not ours alone: it cannot be put back rule by rule.
-    Strange,
-}
-
 /// Reads what a table of ours is.
 pub(super) fn shape(table: &Table) -> Shape {
     if !table.strange.is_empty() {
@@ -231,7 +205,7 @@ pub(super) fn shape(table: &Table) -> Shape {
             let Some(hook) = Hook::of_chain(&chain.name).filter(|_| chain.hook.is_some()) else {
                 return Shape::Strange;
             };
-            chains.insert(hook.chain(), chain.rules.clone());
+            chains.insert((hook, None), chain.rules.clone());
         }
         return Shape::Plain(chains);
     }
@@ -241,23 +215,10 @@ pub(super) fn shape(table: &Table) -> Shape {
         for (ending, chains) in parts {
             let hook = chain.name.strip_suffix(ending).and_then(Hook::of_chain);
             if let Some(hook) = hook.filter(|_| !chain.rules.is_empty()) {
-                chains.insert(hook.chain(), chain.rules.clone());
+                chains.insert((hook, None), chain.rules.clone());
             }
         }
     }
     let is_over = table.maps.iter().all(|map| !map.has_elements);
     Shape::Trial { new, old, is_over }
-}
-
-/// What the rules of a table are for, each part once.
-pub(super) fn notes(chains: &Chains) -> Vec<String> {
-    let mut notes = Vec::new();
-    for rule in chains.values().flatten() {
-        let Some((_, note)) = rule.rsplit_once(&format!("comment \"{MARK}")) else { continue };
-        let note = note.trim_end_matches('"').to_owned();
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
-    }
-    notes
 }

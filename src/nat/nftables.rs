@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     Reason,
-    backend::{Backend, Found, not_permitted},
-    listing::tables,
-    nft::{self, Chains, Shape},
+    backend::{Backend, Choice, Found, Start, not_permitted},
+    chains::{Chains, Shape},
+    listing::{Table, tables},
+    nft,
     rules::Rule,
     tools::{self, Ran},
 };
@@ -18,9 +19,6 @@ use crate::{
 /// Loads a table into an empty network and lists it. The listing needs an nft of its own: one that has just loaded
 /// lists what it remembers, not what the kernel has.
 const SCRATCH: &str = "nft -f - && nft -s list table inet \"$1\"";
-/// Who makes an empty network: root by itself, everybody else in a user namespace.
-const SCRATCHES: [&[&str]; 2] =
-    [&["unshare", "--net"], &["unshare", "--user", "--map-root-user", "--net"]];
 
 /// The nft of this machine.
 #[derive(Debug)]
@@ -36,6 +34,11 @@ impl Nftables {
         let version = ran.out.split_whitespace().nth(1)?.trim_start_matches('v');
         Some(Self { version: visible(version) })
     }
+
+    /// Whether the kernel has what it speaks to: only who may not know is told that it is there.
+    pub(super) fn works() -> bool {
+        nft(&["list", "tables"], "").is_ok_and(|ran| ran.ok || is_forbidden(&ran.err))
+    }
 }
 
 /// Runs nft.
@@ -45,6 +48,10 @@ fn nft(arguments: &[&str], input: &str) -> Outcome<Ran> {
 }
 
 impl Backend for Nftables {
+    fn choice(&self) -> Choice {
+        Choice::Nft
+    }
+
     fn words(&self) -> String {
         format!("nft {}", self.version)
     }
@@ -66,16 +73,10 @@ impl Backend for Nftables {
     }
 
     fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>> {
-        for scratch in SCRATCHES {
-            let words: Vec<_> =
-                scratch.iter().chain(&["sh", "-c", SCRATCH, "sh", table]).copied().collect();
-            match tools::run(&words, body) {
-                Ok(ran) if ran.ok => return Ok(Some(ran.out)),
-                // No such network here; another way may lead to one.
-                Ok(ran) if ran.err.starts_with("unshare:") => {}
-                Ok(ran) => return Err(refused(&ran.err)),
-                Err(_) => {}
-            }
+        match tools::scratch(&["sh", "-c", SCRATCH, "sh", table], body) {
+            Some(ran) if ran.ok => return Ok(Some(ran.out)),
+            Some(ran) => return Err(refused(&ran.err)),
+            None => {}
         }
         let ran = nft(&["-c", "-f", "-"], body)?;
         if ran.ok || is_forbidden(&ran.err) { Ok(None) } else { Err(refused(&ran.err)) }
@@ -103,11 +104,28 @@ impl Backend for Nftables {
         done(&nft(&["-f", "-"], &nft::removing(table))?)
     }
 
-    fn everything(&self) -> String {
-        nft(&["-s", "list", "ruleset"], "")
-            .ok()
-            .filter(|ran| ran.ok)
-            .map_or(String::new(), |ran| ran.out)
+    fn everything(&self) -> Vec<Table> {
+        let ran = nft(&["-s", "list", "ruleset"], "").ok().filter(|ran| ran.ok);
+        ran.map(|ran| tables(&ran.out)).unwrap_or_default()
+    }
+
+    fn sees_legacy(&self) -> bool {
+        false
+    }
+
+    fn commands(&self, table: &str, body: &str, _: &Found) -> Vec<String> {
+        vec![format!("nft -f - <<'END'\n{}END", nft::replacing(table, body))]
+    }
+
+    fn at_start(&self, table: &str, body: &str) -> Start {
+        Start {
+            ending: "nft",
+            text: format!("#!/usr/sbin/nft -f\n{}", nft::replacing(table, body)),
+            load: "/usr/sbin/nft -f",
+            unload: format!("/usr/sbin/nft delete table inet {table}"),
+            after: "nftables.service",
+            needs: "CapabilityBoundingSet=CAP_NET_ADMIN",
+        }
     }
 }
 

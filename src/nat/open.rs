@@ -13,6 +13,7 @@ use std::{
 use super::{
     Reason,
     backend::{Backend, Found, not_permitted},
+    chains::{Chains, MARK},
     guard,
     here::Here,
     model::{Part, Ruleset},
@@ -62,7 +63,7 @@ impl Opening {
         Self::hold(table, &chains, &nftables)
     }
 
-    fn hold(table: String, chains: &nft::Chains, nftables: &Nftables) -> Outcome<Self> {
+    fn hold(table: String, chains: &Chains, nftables: &Nftables) -> Outcome<Self> {
         let mut command = tools::command(&["nft", "-i"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| Fault::local("run", "nft", error))?;
@@ -78,7 +79,7 @@ impl Opening {
         let wanted: usize = chains.values().map(Vec::len).sum();
         for _ in 0..LOOKS_MAX {
             if let Found::Listing(listing) = nftables.found(&opening.table)?
-                && listing.matches(nft::MARK).count() >= wanted
+                && listing.matches(MARK).count() >= wanted
             {
                 return Ok(opening);
             }

@@ -7,12 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ledger::Record;
+use super::{
+    backend::{Backend, Start},
+    ledger::Record,
+};
 use crate::fault::{Fault, Outcome};
+
+/// What the names of files of rules end in, of all filters.
+const ENDINGS: [&str; 2] = ["nft", "sh"];
 
 /// The files of one ruleset.
 struct Files {
-    rules: PathBuf,
     unit: PathBuf,
     wanted: PathBuf,
     settings: PathBuf,
@@ -24,7 +29,6 @@ impl Files {
         let etc = root.join("etc");
         let unit = format!("portolan-nat-{name}.service");
         Self {
-            rules: etc.join(format!("portolan/nat/{name}.nft")),
             unit: etc.join("systemd/system").join(&unit),
             wanted: etc.join("systemd/system/multi-user.target.wants").join(&unit),
             settings: etc.join(format!("sysctl.d/90-portolan-nat-{name}.conf")),
@@ -33,22 +37,32 @@ impl Files {
     }
 }
 
+/// The file of rules, as the machine will know it.
+pub(super) fn rules_file(name: &str, ending: &str) -> String {
+    format!("/etc/portolan/nat/{name}.{ending}")
+}
+
+fn below(root: &Path, file: &str) -> PathBuf {
+    root.join(file.trim_start_matches('/'))
+}
+
 /// Writes what the next start of the machine needs, if that was asked for.
-pub(super) fn keep(record: &Record, has_helper: bool) -> Outcome<()> {
-    record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, has_helper))
+pub(super) fn keep(record: &Record, backend: &dyn Backend) -> Outcome<()> {
+    record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, backend))
 }
 
 /// Writes the files of a ruleset below `root`, which is `/` but for tests and images.
-fn write(root: &Path, record: &Record, has_helper: bool) -> Outcome<()> {
+fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
     let name = &record.ruleset;
     let files = Files::of(root, name);
-    let table = format!("portolan_{name}");
+    let start = backend.at_start(&format!("portolan_{name}"), &record.body);
+    let (head, rest) = start.text.split_once('\n').unwrap_or((&start.text, ""));
     let rules = format!(
-        "#!/usr/sbin/nft -f\n# Written by portolan for the ruleset {name}; `portolan nat revert` removes it.\n{}",
-        super::nft::replacing(&table, &record.body)
+        "{head}\n# Written by portolan for the ruleset {name}; `portolan nat revert` removes it.\n{rest}"
     );
-    put(&files.rules, &rules, 0o755)?;
-    put(&files.unit, &unit(name), 0o644)?;
+    let file = rules_file(name, start.ending);
+    put(&below(root, &file), &rules, 0o755)?;
+    put(&files.unit, &unit(name, &file, &start), 0o644)?;
     let target = Path::new("..").join(files.unit.file_name().unwrap_or_default());
     link(&target, &files.wanted)?;
     if record.sysctls.is_empty() {
@@ -62,7 +76,7 @@ fn write(root: &Path, record: &Record, has_helper: bool) -> Outcome<()> {
     let is_module = |name: &&str| Path::new("/sys/module").join(name).join("initstate").exists();
     let modules = ["nf_conntrack_ftp", "nf_nat_ftp"].into_iter().filter(is_module);
     let modules: String = modules.flat_map(|module| [module, "\n"]).collect();
-    if has_helper && !modules.is_empty() {
+    if record.has_helper() && !modules.is_empty() {
         put(&files.modules, &modules, 0o644)
     } else {
         remove_file(&files.modules)
@@ -71,27 +85,30 @@ fn write(root: &Path, record: &Record, has_helper: bool) -> Outcome<()> {
 
 /// Takes them away again.
 pub(super) fn remove(root: &Path, name: &str) -> Outcome<()> {
-    let Files { rules, unit, wanted, settings, modules } = Files::of(root, name);
-    [wanted, unit, rules, settings, modules].iter().try_for_each(|file| remove_file(file))
+    let Files { unit, wanted, settings, modules } = Files::of(root, name);
+    let rules = ENDINGS.map(|ending| below(root, &rules_file(name, ending)));
+    let all = [wanted, unit, settings, modules];
+    all.iter().chain(&rules).try_for_each(|file| remove_file(file))
 }
 
-/// It starts again with nftables.service, whose start takes all tables away.
-fn unit(name: &str) -> String {
+/// It starts again with the filter's own unit, whose start takes all rules away.
+fn unit(name: &str, file: &str, start: &Start) -> String {
+    let Start { load, unload, after, needs, .. } = start;
     format!(
         "# Written by portolan; `portolan nat revert` removes it.
 [Unit]
 Description=portolan: NAT ruleset {name}
-After=nftables.service
-PartOf=nftables.service
+After={after}
+PartOf={after}
 Before=network-online.target
-ConditionPathExists=/etc/portolan/nat/{name}.nft
+ConditionPathExists={file}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f /etc/portolan/nat/{name}.nft
-ExecStop=/usr/sbin/nft delete table inet portolan_{name}
-CapabilityBoundingSet=CAP_NET_ADMIN
+ExecStart={load} {file}
+ExecStop={unload}
+{needs}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes

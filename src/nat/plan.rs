@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    backend::{Backend, Found},
+    backend::{Backend, Choice, Found},
+    chains::{Chains, Shape, notes},
     diff::diff,
     foreign::{Warning, blockers, legacy},
     guard,
     here::Here,
-    listing::tables,
+    listing::Table,
     model::{Part, Ruleset},
-    nft::{Chains, Shape, notes},
-    rules::{Action, Rules, rules},
+    rules::{Rules, rules},
     sysctl::{self, Sysctl},
 };
 use crate::fault::{Fault, Outcome};
@@ -44,6 +44,7 @@ pub struct Plan {
     pub sysctls: Vec<Sysctl>,
     /// Modules of the kernel that would be loaded.
     pub modules: Vec<String>,
+    pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
     /// How the filter would list it, where that can be known.
@@ -53,7 +54,8 @@ pub struct Plan {
     pub(super) found: Found,
     pub(super) live: Live,
     pub(super) chains: Chains,
-    pub(super) has_helper: bool,
+    /// The commands that load the rules, if they are not there.
+    pub(super) loading: Vec<String>,
     /// What would cut somebody off.
     pub(super) refusal: Option<Fault>,
     /// What is said of interfaces that are not there.
@@ -141,8 +143,8 @@ impl Plan {
 pub(super) struct Sight<'s> {
     pub(super) here: &'s Here,
     pub(super) backend: &'s dyn Backend,
-    /// The tables of everybody, as they are listed.
-    pub(super) everything: &'s str,
+    /// The tables of everybody.
+    pub(super) everything: &'s [Table],
     /// The names of the tables of old iptables, for both families.
     pub(super) legacy: [&'s str; 2],
 }
@@ -181,13 +183,19 @@ pub(super) fn plan(
             _ => String::new(),
         },
     };
+    let diff = if is_same { String::new() } else { diff(&now, shown) };
+    let loading = match diff.as_str() {
+        "" => Vec::new(),
+        _ => backend.commands(&table, &body, &found),
+    };
     let mut plan = Plan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
         backend: backend.words(),
+        choice: backend.choice(),
         changed: !is_same || !sysctls.is_empty() || !modules.is_empty(),
         live_readable: found != Found::Unreadable,
-        diff: if is_same { String::new() } else { diff(&now, shown) },
+        diff,
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
@@ -195,7 +203,7 @@ pub(super) fn plan(
         sysctls,
         modules,
         notes: notes(&chains),
-        has_helper: made.all.iter().any(|rule| rule.action == Action::Helper),
+        loading,
         refusal: guard::check(&made, here).err(),
         absent: guard::absent(&made, here),
         table,
@@ -244,7 +252,7 @@ fn warnings(
     table: &str,
     idle: &[Sysctl],
 ) -> Vec<Warning> {
-    let mut warnings = blockers(&tables(sight.everything), table, made);
+    let mut warnings = blockers(sight.everything, table, made);
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     let mut say = |text: String, remedy: &str| {
@@ -270,12 +278,7 @@ pub fn value(plan: &Plan) -> Value {
     let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
     let mut commands: Vec<String> =
         plan.modules.iter().map(|module| format!("modprobe {module}")).collect();
-    if !plan.diff.is_empty() {
-        commands.push(format!(
-            "nft -f - <<'END'\n{}END",
-            super::nft::replacing(&plan.table, &plan.body)
-        ));
-    }
+    commands.extend(plan.loading.clone());
     commands.extend(plan.sysctls.iter().map(|one| format!("sysctl -w {}={}", one.key(), one.set)));
     json!({
         "ruleset": plan.ruleset,

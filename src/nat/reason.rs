@@ -41,6 +41,8 @@ pub enum Reason {
     TrialPending,
     /// There is no trial, or it is over.
     NoTrial,
+    /// Nothing here would end a trial when portolan is gone.
+    NoTimer,
     /// There is nothing to go back to.
     NoUndo,
     /// There is no default gateway to ask.
@@ -79,6 +81,7 @@ impl Reason {
             Self::Busy => "nat.busy",
             Self::TrialPending => "nat.trial_pending",
             Self::NoTrial => "nat.no_trial",
+            Self::NoTimer => "nat.no_timer",
             Self::NoUndo => "nat.no_undo",
             Self::NoGateway => "nat.no_gateway",
             Self::MappingRefused => "nat.mapping_refused",
@@ -103,7 +106,9 @@ impl Reason {
             | Self::ChangedSincePlan
             | Self::BlockedBy
             | Self::TrialPending => Kind::Guard,
-            Self::NoBackend | Self::HelperMissing | Self::NoMapping => Kind::Unsupported,
+            Self::NoBackend | Self::HelperMissing | Self::NoMapping | Self::NoTimer => {
+                Kind::Unsupported
+            }
             Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => Kind::Local,
             Self::Busy => Kind::Busy,
             Self::NoGateway => Kind::Unreachable,

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::fault::Outcome;
 
+/// How the note of a helper begins.
+pub(super) const HELPER_NOTE: &str = "ftp helper";
+
 /// Where packets are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hook {
@@ -278,7 +281,7 @@ impl Maker<'_> {
     fn helper(&mut self, part: &Helper) -> Outcome<()> {
         let device = self.maybe(part.device.as_ref())?;
         let from = device.as_ref().map(|device| format!(" from {device}")).unwrap_or_default();
-        let note = format!("ftp helper on {}{from}", part.ports);
+        let note = format!("{HELPER_NOTE} on {}{from}", part.ports);
         let own = vec![Match::Ports(part.ports.clone()), Match::New];
         let mut passing = own.clone();
         passing.splice(0..0, device.map(|device| Match::In(vec![device])));

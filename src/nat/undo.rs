@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     Reason,
     backend::{Found, not_permitted},
+    chains,
     ledger::{Ledger, Record},
     machine::Machine,
     persist,
@@ -89,7 +90,7 @@ impl Machine {
                 .and_then(|one| moment(one.applied_at_ms)),
             persisted: record.is_some_and(|record| record.persisted.is_some()),
             notes: match live.chains() {
-                Some(chains) => super::nft::notes(chains),
+                Some(chains) => chains::notes(chains),
                 None => Vec::new(),
             },
         })
@@ -119,7 +120,7 @@ impl Machine {
         record.trial = None;
         record.applied_at_ms = now.as_millisecond();
         record.persisted = trial.persist.or(record.persisted);
-        persist::keep(&record, trial.body.contains("ct helper"))?;
+        persist::keep(&record, &*self.backend)?;
         ledger.save(&record)
     }
 
@@ -150,7 +151,6 @@ impl Machine {
         let Found::Listing(listing) = self.backend.found(&table)? else {
             return Err(Reason::NftFailed.fault("what was put back is not there"));
         };
-        let has_helper = undo.body.contains("ct helper");
         record = Record {
             body: undo.body,
             listing,
@@ -161,7 +161,7 @@ impl Machine {
             applied_at_ms: now.as_millisecond(),
             ..record
         };
-        persist::keep(&record, has_helper)?;
+        persist::keep(&record, &*self.backend)?;
         ledger.save(&record)
     }
 
@@ -187,8 +187,8 @@ impl Machine {
             persist::remove(root, name)?;
         }
         ledger.forget(name)?;
-        let translates = matches!(&found, Found::Listing(listing) if listing.contains("masquerade")
-            || listing.contains("snat") || listing.contains("dnat"));
+        let listing = listing(&found).unwrap_or_default().to_lowercase();
+        let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
         let note = "connections that went through its NAT are no longer translated, those that stand as well";
         Ok(translates.then(|| note.to_owned()))
     }

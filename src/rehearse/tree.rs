@@ -77,8 +77,8 @@ pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
     Ok(copied)
 }
 
-/// What a folder held at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a folder held at one moment; nothing by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<PathBuf, Node>);
 
 /// One entry of a snapshot.

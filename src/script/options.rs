@@ -96,6 +96,9 @@ pub const MIRROR: &[&str] = &[
 /// The options of a ruleset's `masquerade`.
 pub const NAT_MASQUERADE: &[&str] = &["source", "out", "to"];
 
+/// The options of `nat::ruleset`.
+pub const NAT_RULESET: &[&str] = &["backend"];
+
 /// The options of a ruleset's `forward`.
 pub const NAT_FORWARD: &[&str] = &["in", "ports", "to", "hairpin", "from", "external"];
 
@@ -142,6 +145,7 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "mirror_down", keys: MIRROR, read: api::mirroring::probe },
     Taker { name: "plan_up", keys: MIRROR, read: api::mirroring::probe },
     Taker { name: "plan_down", keys: MIRROR, read: api::mirroring::probe },
+    Taker { name: "nat::ruleset", keys: NAT_RULESET, read: rules::probe_backend },
     Taker { name: "nat::masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
     Taker { name: "nat::with_open", keys: NAT_OPEN, read: rules::probe_opening },
     Taker { name: "masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },

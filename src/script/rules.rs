@@ -11,8 +11,8 @@ use crate::{
         Reason,
         apply::Order,
         check::{self, Device, Net, Ports},
-        ledger::Ledger,
-        machine::Machine,
+        ledger::{Ledger, Record},
+        machine::{Choice, Machine},
         model::{self, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, Part},
         plan::Plan,
         portmap::Book,
@@ -24,6 +24,8 @@ use crate::{
 pub struct NatSettings {
     /// Whether the user lets it change rules (`--allow-nat`).
     pub is_allowed: bool,
+    /// The packet filter that the user wants; else a ruleset says which.
+    pub backend: Choice,
     /// Where what undoes rules is kept.
     pub ledger: Option<Arc<dyn Ledger>>,
     /// Where it is noted what routers are asked for, so that nothing stays behind after a crash.
@@ -63,6 +65,8 @@ pub struct Ruleset(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     model: model::Ruleset,
+    /// The packet filter that the script wants.
+    backend: Choice,
     /// The plan that the script has seen.
     seen: Option<String>,
     /// How the script wants it applied.
@@ -74,10 +78,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Ruleset {
-    /// An empty ruleset.
-    pub fn new(name: &str) -> Outcome<Self> {
+    /// An empty ruleset, for the filter `backend`.
+    pub fn new(name: &str, backend: Choice) -> Outcome<Self> {
         let model = model::Ruleset::new(name)?;
-        Ok(Self(Arc::new(Mutex::new(Inner { model, seen: None, order: Order::default() }))))
+        let inner = Inner { model, backend, seen: None, order: Order::default() };
+        Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
     /// What it says now.
@@ -102,18 +107,37 @@ impl Ruleset {
         change(&mut inner.model)
     }
 
+    /// The packet filter that has its rules, or shall have them: `wanted` before what the script says.
+    pub fn backend(&self, wanted: Choice) -> Choice {
+        if wanted == Choice::Auto { lock(&self.0).backend } else { wanted }
+    }
+
+    /// What is remembered of it.
+    pub fn record(&self, ledger: Option<&dyn Ledger>) -> Outcome<Option<Record>> {
+        let name = self.model().name().to_owned();
+        Ok(ledger.map(|ledger| ledger.load(&name)).transpose()?.flatten())
+    }
+
     /// Plans it, and notes that the script has seen that plan.
-    pub fn plan(&self, machine: &Machine, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
-        let plan = self.fresh_plan(machine, ledger)?;
+    pub fn plan(&self, wanted: Choice, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
+        let (_, plan) = self.fresh_plan(wanted, ledger)?;
         lock(&self.0).seen = Some(plan.id());
         Ok(plan)
     }
 
-    /// Plans it for whoever goes on at once.
-    pub fn fresh_plan(&self, machine: &Machine, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
-        let model = self.model();
-        let record = ledger.map(|ledger| ledger.load(model.name())).transpose()?.flatten();
-        machine.plan(&model, record.as_ref())
+    /// Plans it for whoever goes on at once, by the machine that it is for. Fails with `nat.conflict` where its rules are
+    /// in another filter than the one that is wanted.
+    pub fn fresh_plan(
+        &self,
+        wanted: Choice,
+        ledger: Option<&dyn Ledger>,
+    ) -> Outcome<(Machine, Plan)> {
+        let (model, record) = (self.model(), self.record(ledger)?);
+        let choice = self.backend(wanted);
+        let machine = Machine::this(choice, record.as_ref())?;
+        machine.fits(choice, model.name())?;
+        let plan = machine.plan(&model, record.as_ref())?;
+        Ok((machine, plan))
     }
 
     /// The plan that the script has seen last; with it, that is forgotten.
@@ -171,6 +195,13 @@ pub fn ports(options: &Options<'_>, key: &str) -> Outcome<Option<Ports>> {
 
 fn wanted_ports(options: &Options<'_>, key: &str, what: &str) -> Outcome<Ports> {
     ports(options, key)?.ok_or_else(|| Fault::invalid(format!("{what} needs `{key}`")))
+}
+
+/// Reads which packet filter a ruleset is for.
+pub fn backend(map: &Map) -> Outcome<Choice> {
+    let options = Options::new(map, "nat::ruleset", options::NAT_RULESET)?;
+    let words = Choice::ALL.map(|choice| (choice.word(), choice));
+    Ok(options.choice("backend", &words)?.unwrap_or_default())
 }
 
 /// Reads a masquerade.
@@ -295,6 +326,10 @@ fn filled(map: &Map, needed: &[(&str, &str)]) -> Map {
     let mut full: Map = needed.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();
     full.extend(map.clone());
     full
+}
+
+pub(super) fn probe_backend(map: &Map) -> Outcome<()> {
+    backend(map).map(drop)
 }
 
 /// Reads the options of `nat::masquerade` and of a ruleset's, and does nothing with them.

@@ -172,17 +172,6 @@ impl<'a> Options<'a> {
         Ok(found.unwrap_or_default())
     }
 
-    /// Fails if `key` is given: it belongs to the language, but this version does not do it.
-    pub fn not_yet(&self, keys: &[&str]) -> Outcome<()> {
-        match keys.iter().find(|key| self.get(key).is_some_and(|value| !is_off(value))) {
-            None => Ok(()),
-            Some(key) => {
-                let message = format!("this version of portolan cannot do `{key}` yet");
-                Err(Fault::unsupported(crate::fault::Side::Here, message))
-            }
-        }
-    }
-
     fn read<T>(
         &self,
         key: &str,
@@ -194,10 +183,6 @@ impl<'a> Options<'a> {
             .map(Some)
             .ok_or_else(|| Fault::invalid(format!("`{key}` wants {wants}, got {}", shown(value))))
     }
-}
-
-fn is_off(value: &Dynamic) -> bool {
-    value.as_bool().is_ok_and(|on| !on)
 }
 
 /// A value as an error may show it.

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::temporary_name,
     ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
     limits::BATCH_BYTES_MAX,
     observe::{TransferId, Verb},
@@ -32,9 +31,10 @@ pub struct Aside {
 }
 
 /// What the server says of a file under its temporary name.
-struct Seen {
+#[derive(Debug)]
+pub(super) struct Seen {
     /// Whether it said that all bytes are there; else it said nothing of them.
-    is_whole: bool,
+    pub(super) is_whole: bool,
     /// Its time there.
     modified: Option<Modified>,
 }
@@ -48,14 +48,28 @@ impl Session {
         modified: Option<Timestamp>,
         remote: &RemotePath,
     ) -> Outcome<Aside> {
+        let folder = self.absolute(remote)?.parent();
+        self.put_aside_in(source, size, modified, remote, &folder).await
+    }
+
+    /// The same with the temporary name in `folder`, where that of `remote` is still to be made.
+    pub async fn put_aside_in(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+        folder: &RemotePath,
+    ) -> Outcome<Aside> {
         let remote = self.absolute(remote)?;
-        let mut temporary = beside(&remote)?;
+        let folder = self.absolute(folder)?;
+        let mut temporary = folder.join(self.temporary_name().as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {
                 self.sweep(&[&temporary]).await;
-                temporary = beside(&remote)?;
+                temporary = folder.join(self.temporary_name().as_bytes())?;
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id).await;
             }
@@ -79,13 +93,10 @@ impl Session {
     /// Gives each of `files` its final name if all of it has arrived; else nothing of it is left. What became of
     /// each, in their order.
     pub async fn put_in_place(&mut self, files: Vec<Aside>) -> Vec<Outcome<Moved>> {
-        let mut results = self.verify(&files).await;
+        let questions = files.iter().map(|file| self.questions(file)).collect();
+        let mut results = self.verify(&files, questions).await;
         self.rename_good(&files, &mut results).await;
-        let lost = files.iter().zip(&results).filter(|(_, result)| result.is_err());
-        let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
-        if !lost.is_empty() {
-            self.sweep(&lost).await;
-        }
+        self.sweep_lost(&files, &results).await;
         let ended = files.into_iter().zip(results).map(|(file, result)| {
             let Aside { id, started, remote, size, .. } = file;
             let modified = result.as_ref().map_or(None, |seen| seen.modified);
@@ -96,9 +107,22 @@ impl Session {
         ended.collect()
     }
 
-    /// Whether the server has all bytes of each file under its temporary name; sets the times as well.
-    async fn verify(&mut self, files: &[Aside]) -> Vec<Outcome<Seen>> {
-        let questions = files.iter().map(|file| self.questions(file)).collect::<Outcome<Vec<_>>>();
+    /// Removes what could not be found good.
+    pub(super) async fn sweep_lost<T>(&mut self, files: &[Aside], results: &[Outcome<T>]) {
+        let lost = files.iter().zip(results).filter(|(_, result)| result.is_err());
+        let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
+        if !lost.is_empty() {
+            self.sweep(&lost).await;
+        }
+    }
+
+    /// Whether the server has all bytes of each file under its temporary name, by its answers to `questions`, of which
+    /// the first of each file is for the size.
+    pub(super) async fn verify(
+        &mut self,
+        files: &[Aside],
+        questions: Outcome<Vec<Vec<Command>>>,
+    ) -> Vec<Outcome<Seen>> {
         let asked = match &questions {
             Ok(questions) => self.ask_groups(questions, true).await,
             Err(fault) => vec![Err(fault.clone()); files.len()],
@@ -124,7 +148,7 @@ impl Session {
     }
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
-        let modified = replies.last().and_then(time_in);
+        let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -162,13 +186,13 @@ impl Session {
     }
 
     /// The careful way for a file that could not be renamed like the others.
-    async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
+    pub(super) async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
         self.rename_over(&file.temporary, &file.remote).await?;
         self.see_name(&file.remote).await
     }
 
     /// What became of a file whose rename had no answer because of `fault`: under the one name or the other it is.
-    async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
+    pub(super) async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
         if fault.kind == Kind::Interrupted {
             return Err(fault);
         }
@@ -184,7 +208,7 @@ impl Session {
 
     /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
     /// connection breaks, only those have no answers whose packet it was; what may be asked twice then is.
-    async fn ask_groups(
+    pub(super) async fn ask_groups(
         &mut self,
         groups: &[Vec<Command>],
         twice: bool,
@@ -216,9 +240,4 @@ impl Session {
         }
         answers
     }
-}
-
-/// A temporary name in the folder of `remote`.
-fn beside(remote: &RemotePath) -> Outcome<RemotePath> {
-    remote.parent().join(temporary_name().as_bytes())
 }

@@ -25,6 +25,18 @@ impl Session {
         size: Option<u64>,
     ) -> Outcome<Moved> {
         let (id, started) = self.begin(Verb::Download, remote, size);
+        let result = self.fetch_begun(remote, sink, size, id).await;
+        self.end(id, started, remote, result.map(|bytes| (bytes, size.is_some())))
+    }
+
+    /// The same for a transfer that has begun, and whose end is told elsewhere.
+    pub(super) async fn fetch_begun(
+        &mut self,
+        remote: &RemotePath,
+        sink: &mut impl Take,
+        size: Option<u64>,
+        id: TransferId,
+    ) -> Outcome<u64> {
         let mut result = self.fetch_once(remote, sink, size, Some(id)).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
@@ -33,11 +45,10 @@ impl Session {
             sink.restart()?;
             result = self.fetch_once(remote, sink, size, Some(id)).await;
         }
-        let result = match result {
-            Ok(bytes) => Ok((bytes, size.is_some())),
+        match result {
             Err(fault) => Err(self.explain(fault, remote).await),
-        };
-        self.end(id, started, remote, result)
+            fetched => fetched,
+        }
     }
 
     /// One try; without an `id` nobody is told of it. Gives the number of bytes that came.

@@ -9,6 +9,7 @@ mod ends;
 mod place;
 mod resume;
 mod segments;
+mod staged;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 
 pub use self::aside::Aside;
 pub use self::ends::{Give, Kept, Take, Text};
+pub use self::staged::{Arrived, Fetched};
 use super::{
     control::Command,
     listing::{Modified, parse_time_val},
@@ -202,7 +204,7 @@ impl Session {
     }
 
     /// Size and time of `remote` in one round trip, as far as the server tells.
-    async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
+    pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
         let commands = [Command::path("SIZE", remote), Command::path("MDTM", remote)];
         let replies = self.ask_all(&commands).await?;
         let [size, modified] = replies.as_slice() else {

@@ -7,10 +7,10 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Aside, Give as _, Moved, Take};
+use super::{Aside, Fetched, Give as _, Known, Moved, Take};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, temporary_name_of},
+    files::{Landing, Reading},
     ftp::{path::RemotePath, session::Session},
     limits::RESUME_OVERLAP_BYTES,
     observe::Verb,
@@ -26,47 +26,60 @@ impl Session {
         begin: impl Fn(Option<&str>) -> Outcome<Landing>,
         keep_time: bool,
     ) -> Outcome<Moved> {
+        let (landing, fetched) = self.fetch_on(remote, begin).await?;
+        let placed = landing.commit(fetched.modified.filter(|_| keep_time));
+        self.fetched(fetched, placed.map(drop))
+    }
+
+    /// The same but for the final name; the end of the transfer is told by [`fetched`](Self::fetched).
+    pub async fn fetch_on(
+        &mut self,
+        remote: &RemotePath,
+        begin: impl Fn(Option<&str>) -> Outcome<Landing>,
+    ) -> Outcome<(Landing, Fetched)> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
         let (Some(size), Some(modified)) = (known.size, known.modified) else {
-            return self.download(&remote, begin(None)?, known, keep_time).await;
+            let mut landing = begin(None)?;
+            let fetched = self.fetch_aside(&remote, &mut landing, known).await?;
+            return Ok((landing, fetched));
         };
         let identity = self.identity(&remote, size, modified);
-        let mut landing = begin(Some(&temporary_name_of(&identity)))?;
+        let mut landing = begin(Some(&self.lasting_name_of(&identity)))?;
         if landing.bytes() > size || landing.bytes() <= RESUME_OVERLAP_BYTES {
             landing.clear()?;
         }
-        let moved = match self.fetch_rest(&remote, &mut landing, size).await {
+        let fetched = match self.fetch_rest(&remote, &mut landing, known).await {
             Err(fault) if landing.began_at() > 0 && !is_of_the_connection(&fault) => {
                 tracing::info!(target: "portolan", "{remote}: from the beginning, since {fault}");
                 landing.clear()?;
-                self.fetch_rest(&remote, &mut landing, size).await
+                self.fetch_rest(&remote, &mut landing, known).await
             }
             result => result,
         };
-        let moved = match moved {
-            Ok(moved) => moved,
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
             Err(fault) => {
                 landing.leave();
                 return Err(fault);
             }
         };
         // Bytes of two versions must not become one file.
-        let still = self.is_still(&remote, known).await;
-        still.map_err(|fault| fault.at(remote.to_string()).on(&self.site.host))?;
-        landing.commit(Some(modified).filter(|_| keep_time))?;
-        Ok(moved)
+        match self.is_still(&remote, known).await {
+            Ok(()) => Ok((landing, fetched)),
+            Err(fault) => Err(self.unfetched(&fetched, fault)),
+        }
     }
 
     async fn fetch_rest(
         &mut self,
         remote: &RemotePath,
         landing: &mut Landing,
-        size: u64,
-    ) -> Outcome<Moved> {
+        known: Known,
+    ) -> Outcome<Fetched> {
         let tail = landing.tail(RESUME_OVERLAP_BYTES)?;
         let mut rest = Rest { landing, tail, at: 0 };
-        self.fetch(remote, &mut rest, Some(size)).await
+        self.fetch_aside(remote, &mut rest, known).await
     }
 
     /// Sends what is lacking of a file of this machine to `remote`: an earlier try may have left a part of it.
@@ -76,20 +89,23 @@ impl Session {
         remote: &RemotePath,
         keep_time: bool,
     ) -> Outcome<Moved> {
-        let remote = self.absolute(remote)?;
-        let aside = self.put_aside_on(&mut reading, remote, keep_time).await?;
+        let folder = self.absolute(remote)?.parent();
+        let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time).await?;
         let ended = self.put_in_place(vec![aside]).await.pop();
         ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
     }
 
-    /// Sends what is lacking of `source` to its temporary name, which stays after a failure that may pass.
-    async fn put_aside_on(
+    /// Sends what is lacking of `source`, for `remote`, to a temporary name in `folder`, which stays after a failure that
+    /// may pass.
+    pub async fn put_aside_on(
         &mut self,
         source: &mut Reading,
-        remote: RemotePath,
+        remote: &RemotePath,
+        folder: &RemotePath,
         keep_time: bool,
     ) -> Outcome<Aside> {
-        let temporary = self.lasting_name(source, &remote)?;
+        let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
+        let temporary = self.lasting_name(source, &remote, &folder)?;
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
         let work = async {
@@ -144,11 +160,16 @@ impl Session {
         }
     }
 
-    /// The temporary name for a file of this machine on its way to `remote`.
-    fn lasting_name(&self, source: &Reading, remote: &RemotePath) -> Outcome<RemotePath> {
+    /// The temporary name in `folder` for a file of this machine on its way to `remote`.
+    fn lasting_name(
+        &self,
+        source: &Reading,
+        remote: &RemotePath,
+        folder: &RemotePath,
+    ) -> Outcome<RemotePath> {
         let mut identity = self.identity(remote, source.size(), source.modified());
         identity.extend_from_slice(source.path().as_os_str().as_encoded_bytes());
-        remote.parent().join(temporary_name_of(&identity).as_bytes())
+        folder.join(self.lasting_name_of(&identity).as_bytes())
     }
 
     /// All that tells one state of one file from another.

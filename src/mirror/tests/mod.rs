@@ -7,8 +7,10 @@ mod guards;
 mod hostile;
 mod integrity;
 mod laws;
+mod links;
 mod meddling;
 mod options;
+mod staged;
 mod state;
 mod table;
 mod three;
@@ -119,12 +121,16 @@ impl Bench {
     }
 
     pub(super) async fn session(&self) -> Session {
+        self.try_session().await.unwrap()
+    }
+
+    pub(super) async fn try_session(&self) -> Outcome<Session> {
         let mut context = Context::default();
         if self.remembers {
             let memory = Memory::named(&self.state(), Observer::default(), Clock::System);
             context.bases = Some(Arc::new(memory));
         }
-        Session::open(self.site.clone(), context).await.unwrap()
+        Session::open(self.site.clone(), context).await
     }
 
     /// The same bench with a memory between runs.

@@ -23,7 +23,6 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Outcome<(Rules, bool)> {
     let options = Options::new(options, what, MIRROR)?;
-    options.not_yet(&["staged", "follow_links"])?;
     let usual = Rules { parallel, ..Rules::default() };
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
     let ago = |key| {
@@ -49,6 +48,8 @@ pub(super) fn read(
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),
         on_conflict: options.choice("on_conflict", &OnConflict::ALL)?.unwrap_or(usual.on_conflict),
         trash: options.text("trash")?,
+        follow_links: options.flag("follow_links")?.unwrap_or(usual.follow_links),
+        staged: options.flag("staged")?.unwrap_or(usual.staged),
         verify: options.flag("verify")?,
         state: options.choice("state", &StateIn::ALL)?.unwrap_or(usual.state),
         trust_state: options.flag("trust_state")?.unwrap_or(usual.trust_state),
@@ -63,7 +64,6 @@ pub(super) fn read(
             max_total: options.size("max_total")?,
             min_free: options.size("min_free")?,
         },
-        ..usual
     };
     Ok((rules, options.flag("dry_run")?.unwrap_or(false)))
 }

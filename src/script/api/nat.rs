@@ -36,10 +36,10 @@ fn add(
     added.or_raise(ctx)
 }
 
-fn begin(ctx: &NativeCallContext<'_>, name: &str) -> RhaiResultOf<rules::Ruleset> {
+fn begin(ctx: &NativeCallContext<'_>, name: &str, options: &Map) -> RhaiResultOf<rules::Ruleset> {
     let run = Run::of(ctx)?;
     let begun = || -> Outcome<_> {
-        let rules = rules::Ruleset::new(name)?;
+        let rules = rules::Ruleset::new(name, rules::backend(options)?)?;
         if let Some(described) = &run.settings.nat.described {
             described.add(&rules)?;
         }
@@ -49,7 +49,7 @@ fn begin(ctx: &NativeCallContext<'_>, name: &str) -> RhaiResultOf<rules::Ruleset
 }
 
 fn planned(run: &Run, rules: &rules::Ruleset) -> Outcome<plan::Plan> {
-    rules.plan(&Machine::this()?, run.settings.nat.ledger.as_deref())
+    rules.plan(run.settings.nat.backend, run.settings.nat.ledger.as_deref())
 }
 
 fn plan_map(plan: &plan::Plan) -> Outcome<Map> {
@@ -82,7 +82,6 @@ fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied
             snapshot: String::new(),
         });
     }
-    let machine = Machine::this()?;
     if run.is_nat_inert() {
         let plan = planned(run, rules)?;
         run.say(Level::Info, format!("would apply {}", plan::words(&plan).trim_end()));
@@ -93,7 +92,7 @@ fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied
     run.nat_allowed()?;
     let ledger = run.nat_ledger()?;
     let order = Order { plan_id: rules.seen(), ..order };
-    let plan = rules.fresh_plan(&machine, Some(&*ledger))?;
+    let (machine, plan) = rules.fresh_plan(run.settings.nat.backend, Some(&*ledger))?;
     for warning in &plan.warnings {
         run.context.observer.warn_once(format!("ruleset {}: {}", plan.ruleset, warning.words()));
     }
@@ -128,7 +127,8 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
     let tested = test.call_within_context::<Dynamic>(ctx, ());
     let is_good = tested.as_ref().is_ok_and(|value| value.as_bool().unwrap_or(true));
     let ended = || -> Outcome<()> {
-        let (machine, ledger, now) = (Machine::this()?, run.nat_ledger()?, run.context.clock.now());
+        let (ledger, now) = (run.nat_ledger()?, run.context.clock.now());
+        let machine = standing(&run, rules)?;
         if is_good {
             machine.confirm(&name, &*ledger, now)
         } else {
@@ -149,6 +149,12 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
     }
 }
 
+/// This machine with the filter that has the rules of `rules`.
+fn standing(run: &Run, rules: &rules::Ruleset) -> Outcome<Machine> {
+    let record = rules.record(run.settings.nat.ledger.as_deref())?;
+    Machine::this(rules.backend(run.settings.nat.backend), record.as_ref())
+}
+
 /// Does `work` with the ruleset's name, unless nothing is to be changed here.
 fn changing(
     ctx: &NativeCallContext<'_>,
@@ -162,7 +168,7 @@ fn changing(
         }
         run.nat_allowed()?;
         rules.seen();
-        work(&run, &Machine::this()?, rules.model().name())
+        work(&run, &standing(&run, rules)?, rules.model().name())
     };
     done().or_raise(ctx)
 }
@@ -185,7 +191,26 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn ruleset(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Ruleset> {
-        begin(&ctx, name)
+        begin(&ctx, name, &Map::new())
+    }
+
+    /// Begins it with options.
+    ///
+    /// - `backend` ("auto"): the packet filter that shall have its rules, "nft" or "iptables"; "auto" is the one that has
+    ///   them, else nft where that works, else iptables, where it has chains of its own, `PORTOLAN_<name>_…`
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office", #{ backend: "iptables" });
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// print(rules.plan().commands);
+    /// ```
+    #[rhai_fn(name = "ruleset", return_raw, volatile)]
+    pub fn ruleset_with(
+        ctx: NativeCallContext<'_>,
+        name: &str,
+        options: Map,
+    ) -> RhaiResultOf<Ruleset> {
+        begin(&ctx, name, &options)
     }
 
     /// The classic recipe in one line: applies a ruleset `classic` that masquerades the network `source` as it goes out
@@ -196,7 +221,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn masquerade(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<Map> {
-        let rules = begin(&ctx, "classic")?;
+        let rules = begin(&ctx, "classic", &Map::new())?;
         add(&ctx, &rules, &options, rules::masquerade)?;
         rules.change(|model| model.forwarding(true));
         apply(&ctx, &rules, &Map::new())
@@ -508,9 +533,8 @@ pub mod functions {
     ) -> RhaiResultOf<ImmutableString> {
         let run = Run::of(&ctx)?;
         let looked = || -> Outcome<ImmutableString> {
-            let (machine, model) = (Machine::this()?, rules.model());
-            let ledger = run.settings.nat.ledger.as_deref();
-            let record = ledger.map(|ledger| ledger.load(model.name())).transpose()?.flatten();
+            let (machine, model) = (standing(&run, rules)?, rules.model());
+            let record = rules.record(run.settings.nat.ledger.as_deref())?;
             // A ruleset that only has a name says nothing of what should be there.
             let plan = match model.parts() {
                 [] => None,

@@ -86,6 +86,12 @@ pub mod functions {
         report.errors.iter().cloned().map(Dynamic::from).collect()
     }
 
+    /// Of a staged mirror, the paths of the files that were given their names.
+    #[rhai_fn(get = "placed", pure)]
+    pub fn placed(report: &mut Report) -> Array {
+        report.placed.iter().map(|path| Dynamic::from(path.clone())).collect()
+    }
+
     /// What was planned: an array of lines.
     #[rhai_fn(get = "plan", pure)]
     pub fn plan(report: &mut Report) -> Array {

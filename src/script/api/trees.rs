@@ -70,6 +70,14 @@ pub mod functions {
     /// sides were in a file on the server, for machines that remember nothing; `trust_state` believes it, but for a few
     /// files that are asked for. `verify` (true with `delete`): a file whose size cannot be seen to agree has failed.
     ///
+    /// `follow_links` (false: links are left alone and named): links of the source count as what they lead to, here
+    /// only inside the folder (one that leads out is an error), on a server wherever they lead; circles are seen and
+    /// left. In the target nothing is ever written or deleted through a link.
+    ///
+    /// `staged` (false): all files go to temporary names first, and only when each has arrived are all of them given
+    /// their names, and then come the deletes. When one does not arrive, the target is as it was; when something fails
+    /// among the names, `report.placed` has those that were given, and nothing is deleted.
+    ///
     /// What fails and may pass (a connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4),
     /// each after a longer wait. A file that fails is in `report.errors`, and the others go on; the program then ends
     /// with code 6.

@@ -85,10 +85,14 @@ pub(super) fn new_bytes(number: usize, size: u64) -> Vec<u8> {
     (0..size).map(|at| u8::try_from((at + number as u64) % 251).unwrap()).collect()
 }
 
-/// What is left under temporary names in `folder`.
+/// What is left under temporary names in `folder` and below it.
 pub(super) fn parts(folder: &Path) -> usize {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().ends_with(".part")).count()
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let counts = entries.map(|path| match path.is_dir() {
+        true => parts(&path),
+        false => usize::from(path.extension().is_some_and(|ending| ending == "part")),
+    });
+    counts.sum()
 }
 
 #[test]
@@ -261,14 +265,19 @@ fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
     });
 }
 
+/// Ways to run a mirror, each of which leaves other things when it is killed.
+const WAYS: [&[&str]; 5] =
+    [&[], &["--staged"], &["--resume"], &["--state-remote"], &["--staged", "--parallel", "4"]];
+
 /// Runs `portolan mirror` and kills it after a while; then runs it to its end.
 fn killed(draw: &mut Draw, url: &str, password: &str, here: &Path, is_up: bool) {
+    let way = WAYS.get(usize::try_from(draw.below(5)).unwrap()).unwrap();
     let sides = if is_up { ["tree", url] } else { [url, "tree"] };
     let program = Portolan::new().env("PORTOLAN_PASSWORD", password);
     let work = program.folder().join("tree");
     std::os::unix::fs::symlink(here, &work).unwrap();
     let program =
-        program.args(["mirror", "--no-progress", "--delete", "--parallel", "2"]).args(sides);
+        program.args(["mirror", "--no-progress", "--delete"]).args(way.iter()).args(sides);
     let running = program.spawn();
     let pause = Duration::from_millis(draw.below(120));
     assert_eq!(until(pause, || None::<()>), None);
@@ -317,6 +326,7 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
             grow(source, round);
             killed(&mut draw, &url, "secret", here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
+            assert_eq!(parts(target) + parts(source), 0, "round {round}, up {is_up}");
         }
     }
 }
@@ -338,6 +348,7 @@ fn r5_the_same_with_vsftpd() {
             server.own_all();
             killed(&mut draw, &url, RealServer::PASSWORD, here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
+            assert_eq!(parts(target) + parts(source), 0, "round {round}, up {is_up}");
         }
     }
 }

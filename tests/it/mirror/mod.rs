@@ -2,7 +2,10 @@
 
 mod campaign;
 mod cuts;
+mod links;
 mod scale;
+mod staged;
+mod sweep;
 mod table;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};

@@ -2,6 +2,7 @@
 
 mod home;
 mod mapping;
+mod matrix;
 mod rules;
 mod scheduled;
 mod world;

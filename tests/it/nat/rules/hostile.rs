@@ -3,7 +3,7 @@
 use super::Gate;
 
 /// Every argument that is a text, of every function of a ruleset. Each is tried with every hostile text in its place.
-const SCRIPT: &str = r#"
+pub(super) const SCRIPT: &str = r#"
 let hostile = [
     "x\"; } ; add table inet evil ; #", "wan; drop", "wan\" drop comment \"", "wan accept", "wan\n\tdrop", "wan}", "{ wan }",
     "$(touch evil)", "`touch evil`", "; touch evil", "-j", "--help", "-f", "*", "w*", "", " ", "10.0.0.1; drop",

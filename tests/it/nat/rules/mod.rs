@@ -1,5 +1,6 @@
 //! Rulesets on a router of the test's own: planned, applied, tried, taken back, and cut off at any moment.
 
+mod chains;
 mod crash;
 mod hostile;
 mod safety;

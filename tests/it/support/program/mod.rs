@@ -92,6 +92,18 @@ impl Portolan {
         self
     }
 
+    /// The same program in the same folder, with further arguments.
+    pub(crate) fn clone_with<T: Into<OsString>>(&self, all: impl IntoIterator<Item = T>) -> Self {
+        let copy = Self {
+            program: self.program.clone(),
+            folders: Arc::clone(&self.folders),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+            stdin: self.stdin.clone(),
+        };
+        copy.args(all)
+    }
+
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().into()));
         self

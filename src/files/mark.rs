@@ -1,0 +1,132 @@
+//! Temporary names that say whose they are, so that what a killed run leaves can be told from what a live one needs.
+//!
+//! `.portolan-MARK-TIMErandom.part`: the mark of the mirror that made it, when, and chance. `.portolan-MARK-IDENTITY.part`
+//! is the name that lasts, of a file that may be taken up again.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
+
+/// Hexadecimal digits of a mark, and of the number behind it: eight of the time, eight of chance.
+const DIGITS: usize = 16;
+/// Those of an identity.
+const IDENTITY_DIGITS: usize = 32;
+
+/// What tells the temporary files of one mirror from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark(String);
+
+/// What a marked temporary name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked<'n> {
+    /// The digits of the mark.
+    pub mark: &'n str,
+    /// When it was made; nothing for a name that lasts.
+    pub made: Option<Timestamp>,
+}
+
+impl Mark {
+    /// A mark that nobody else has.
+    pub fn random() -> Self {
+        Self(format!("{:016x}", chance()))
+    }
+
+    /// The mark of what `identity` tells all there is to know of: the same for the same.
+    pub fn of(identity: &[u8]) -> Self {
+        let digest = Sha256::digest(identity);
+        Self(super::part::digits(&digest).chars().take(DIGITS).collect())
+    }
+
+    /// The mark that was written as `text`.
+    pub fn read(text: &str) -> Option<Self> {
+        (text.len() == DIGITS && is_hex(text)).then(|| Self(text.to_owned()))
+    }
+
+    /// Its digits.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// A new temporary name.
+    pub fn name(&self, now: Timestamp) -> String {
+        let seconds = u32::try_from(now.as_second()).unwrap_or(u32::MAX);
+        let chance = chance() & 0xffff_ffff;
+        format!("{TEMPORARY_PREFIX}{}-{seconds:08x}{chance:08x}{TEMPORARY_SUFFIX}", self.0)
+    }
+
+    /// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
+    pub fn lasting_name(&self, identity: &[u8]) -> String {
+        let digits = super::part::digits(identity);
+        format!("{TEMPORARY_PREFIX}{}-{digits}{TEMPORARY_SUFFIX}", self.0)
+    }
+}
+
+/// Reads a name that a [`Mark`] made; nothing for any other, temporary or not.
+pub fn read_marked(name: &[u8]) -> Option<Marked<'_>> {
+    let name = std::str::from_utf8(name).ok()?;
+    let inner = name.strip_prefix(TEMPORARY_PREFIX)?.strip_suffix(TEMPORARY_SUFFIX)?;
+    let (mark, number) = inner.split_once('-')?;
+    if mark.len() != DIGITS || !is_hex(mark) || !is_hex(number) {
+        return None;
+    }
+    let made = match number.len() {
+        DIGITS => {
+            let seconds = i64::from_str_radix(number.get(..DIGITS / 2)?, 16).ok()?;
+            Some(Timestamp::from_second(seconds).ok()?)
+        }
+        IDENTITY_DIGITS => None,
+        _ => return None,
+    };
+    Some(Marked { mark, made })
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A number that nobody can guess: the hasher's keys come from the system's random numbers.
+pub(super) fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{is_temporary, temporary_name, temporary_name_of};
+
+    #[test]
+    fn a_marked_name_says_whose_it_is_and_when_it_was_made() {
+        let (mark, now) = (Mark::random(), Timestamp::from_second(1_780_000_000).unwrap());
+        let name = mark.name(now);
+        assert!(is_temporary(name.as_ref()));
+        let read = read_marked(name.as_bytes()).unwrap();
+        assert_eq!((read.mark, read.made), (mark.text(), Some(now)));
+        assert_ne!(mark.name(now), name);
+        let lasting = mark.lasting_name(&[7; 32]);
+        assert!(is_temporary(lasting.as_ref()));
+        assert_eq!(read_marked(lasting.as_bytes()), Some(Marked { mark: mark.text(), made: None }));
+        assert_eq!(mark.lasting_name(&[7; 32]), lasting);
+        assert_eq!(Mark::read(mark.text()), Some(mark));
+    }
+
+    #[test]
+    fn what_no_mark_made_is_nobodys() {
+        for name in [
+            temporary_name(),
+            temporary_name_of(&[7; 32]),
+            "film.part".into(),
+            ".portolan-0123456789abcdef-.part".into(),
+            ".portolan-0123456789ABCDEF-0123456789abcdef.part".into(),
+            ".portolan-0123456789abcde-0123456789abcdef.part".into(),
+            ".portolan-0123456789abcdef-0123456789abcdef.part~".into(),
+            ".portolan-0123456789abcdef-0123456789abcdeg.part".into(),
+            "x.portolan-0123456789abcdef-0123456789abcdef.part".into(),
+        ] {
+            assert_eq!(read_marked(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(Mark::read("0123"), None);
+    }
+}

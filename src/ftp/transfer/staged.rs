@@ -1,0 +1,217 @@
+//! Files that arrive under temporary names and get their own only when all of a mirror are there.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{
+    Aside, Known, Moved, Take,
+    place::{rename, renamed},
+    time_in,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
+    limits::STEP_RETRY_WAITS,
+    observe::{TransferId, Verb},
+};
+
+/// A file that is on the server under a temporary name with all its bytes, as far as the server tells.
+#[derive(Debug)]
+#[must_use = "it is under a temporary name"]
+pub struct Arrived {
+    aside: Aside,
+    is_whole: bool,
+}
+
+impl Arrived {
+    /// Whether the server said that all of its bytes are there; else it said nothing of them.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+/// A file whose bytes have come, and that is not called done yet.
+#[derive(Debug)]
+#[must_use = "nobody has been told of its end"]
+pub struct Fetched {
+    id: TransferId,
+    started: Instant,
+    remote: RemotePath,
+    bytes: u64,
+    is_verified: bool,
+    /// The time that it has on the server, where that is known.
+    pub modified: Option<Timestamp>,
+}
+
+impl Session {
+    /// Sees whether the server has all of each of `files`; what it has not is removed. What became of each, in order.
+    pub async fn see_aside(&mut self, files: Vec<Aside>) -> Vec<Outcome<Arrived>> {
+        let questions =
+            files.iter().map(|file| vec![Command::path("SIZE", &file.temporary)]).collect();
+        let mut seen = self.verify(&files, Ok(questions)).await;
+        for (file, seen) in files.iter().zip(&mut seen) {
+            // What cannot be said when all are there is found out now.
+            if let Err(fault) = self.placing(file) {
+                *seen = Err(fault);
+            }
+        }
+        self.sweep_lost(&files, &seen).await;
+        let ended = files.into_iter().zip(seen).map(|(aside, seen)| match seen {
+            Ok(seen) => Ok(Arrived { aside, is_whole: seen.is_whole }),
+            Err(fault) => Err(self.failed(aside.id, &aside.remote, fault)),
+        });
+        ended.collect()
+    }
+
+    /// Gives each of `files` its time and its final name, those of as many at once as go in one packet. What became of
+    /// each, in order; one that failed has the bytes that it had, unless its fault says that this is not known.
+    pub async fn place(&mut self, files: Vec<Arrived>) -> Vec<Outcome<Moved>> {
+        let groups: Outcome<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
+        let answers = match &groups {
+            Ok(groups) => self.ask_groups(groups, false).await,
+            Err(fault) => vec![Err(fault.clone()); files.len()],
+        };
+        let mut placed = Vec::with_capacity(files.len());
+        for (file, answer) in files.iter().zip(answers) {
+            placed.push(self.see_placed(&file.aside, answer).await);
+        }
+        self.place_patiently(&files, &mut placed).await;
+        self.sweep_unplaced(&files, &mut placed).await;
+        let ended = files.into_iter().zip(placed).map(|(file, placed)| {
+            let Aside { id, started, remote, size, .. } = file.aside;
+            let modified = placed.as_ref().map_or(None, |modified| *modified);
+            let result = placed.map(|_| (size, file.is_whole));
+            let moved = self.end(id, started, &remote, result)?;
+            Ok(Moved { modified, ..moved })
+        });
+        ended.collect()
+    }
+
+    /// Removes `files`, which are not wanted any more.
+    pub async fn drop_aside(&mut self, files: &[Arrived]) {
+        let temporary: Vec<_> = files.iter().map(|file| &file.aside.temporary).collect();
+        if !temporary.is_empty() {
+            self.sweep(&temporary).await;
+        }
+    }
+
+    /// Time and name. The time comes last before the name: until then its own says when the file came.
+    fn placing(&self, file: &Aside) -> Outcome<Vec<Command>> {
+        let mut commands = Vec::with_capacity(4);
+        if let Some(time) = file.modified {
+            commands.push(self.time_command(&file.temporary, time)?);
+        }
+        commands.extend(rename(&file.temporary, &file.remote));
+        commands.push(Command::path("MDTM", &file.remote));
+        Ok(commands)
+    }
+
+    async fn see_placed(
+        &mut self,
+        file: &Aside,
+        answer: Outcome<Vec<Reply>>,
+    ) -> Outcome<Option<Modified>> {
+        let replies = match answer {
+            Ok(replies) => replies,
+            Err(fault) => return self.place_after(file, fault).await.map(|()| None),
+        };
+        let [.., named, given, time] = replies.as_slice() else {
+            return Err(Fault::protocol("not a reply for each command"));
+        };
+        if renamed(&[named.clone(), given.clone()]).is_err() {
+            return self.place_alone(file).await.map(|()| None);
+        }
+        self.see_name(&file.remote).await?;
+        Ok(time_in(time))
+    }
+
+    /// Tries again after a while what failed and may not fail then: names that are half old, half new wait for it.
+    async fn place_patiently(
+        &mut self,
+        files: &[Arrived],
+        placed: &mut [Outcome<Option<Modified>>],
+    ) {
+        let may_help = |placed: &Outcome<_>| placed.as_ref().is_err_and(Fault::may_retry);
+        for wait in STEP_RETRY_WAITS {
+            if !placed.iter().any(may_help) {
+                return;
+            }
+            if self.context.stop.race(tokio::time::sleep(wait)).await.is_err() {
+                return;
+            }
+            for (file, placed) in files.iter().zip(placed.iter_mut()) {
+                if let Err(fault) = placed
+                    && fault.may_retry()
+                {
+                    let again = self.place_after(&file.aside, fault.clone()).await;
+                    *placed = again.map(|()| None);
+                }
+            }
+        }
+    }
+
+    /// Removes what could not get its name. The answers tell what the names hold: a temporary name that was there is
+    /// one that was not renamed.
+    async fn sweep_unplaced(
+        &mut self,
+        files: &[Arrived],
+        placed: &mut [Outcome<Option<Modified>>],
+    ) {
+        let mut lost: Vec<_> =
+            files.iter().zip(placed).filter(|(_, placed)| placed.is_err()).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let names: Vec<_> = lost.iter().map(|(file, _)| &file.aside.temporary).collect();
+        let swept = self.sweep(&names).await.unwrap_or_default();
+        for (number, (_, placed)) in lost.iter_mut().enumerate() {
+            if let Err(fault) = placed {
+                let is_old = swept.get(number).is_some_and(Reply::is_done);
+                let what = if is_old {
+                    "it has its old bytes"
+                } else {
+                    "whether it has its old bytes or the new is not known"
+                };
+                fault.message = format!("{}; {what}", fault.message);
+            }
+        }
+    }
+
+    /// Fetches the bytes of `remote` into `sink`; the end of the transfer is told by [`fetched`](Self::fetched).
+    pub async fn fetch_aside(
+        &mut self,
+        remote: &RemotePath,
+        sink: &mut impl Take,
+        known: Known,
+    ) -> Outcome<Fetched> {
+        let remote = self.absolute(remote)?;
+        let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
+        let (id, started) = self.begin(Verb::Download, &remote, known.size);
+        match self.fetch_begun(&remote, sink, known.size, id).await {
+            Ok(bytes) => {
+                let (is_verified, modified) = (known.size.is_some(), known.modified);
+                Ok(Fetched { id, started, remote, bytes, is_verified, modified })
+            }
+            Err(fault) => Err(self.failed(id, &remote, fault)),
+        }
+    }
+
+    /// Says how a transfer ended whose bytes had come: with `placed`, the file has its final name.
+    pub fn fetched(&self, file: Fetched, placed: Outcome<()>) -> Outcome<Moved> {
+        let Fetched { id, started, remote, bytes, is_verified, .. } = file;
+        self.end(id, started, &remote, placed.map(|()| (bytes, is_verified)))
+    }
+
+    /// Says that a transfer failed whose bytes had come.
+    pub fn unfetched(&self, file: &Fetched, fault: Fault) -> Fault {
+        self.failed(file.id, &file.remote, fault)
+    }
+}
+
+impl Fetched {
+    /// Whether its size was known and agrees.
+    pub const fn is_verified(&self) -> bool {
+        self.is_verified
+    }
+}

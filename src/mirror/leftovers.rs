@@ -1,0 +1,141 @@
+//! What killed runs leave under temporary names: whose it is, and when it is safe to remove.
+//!
+//! Each mirror has a mark in its temporary names, kept in the state folder, and the run that has it holds a lock. So what
+//! has our mark, while we have the lock, belongs to a run that is over. What has another mark may belong to a run that is
+//! alive, here or on another machine: it is removed only when its name says that it was made more than a week ago. Names
+//! without a mark are never touched: the old file, put aside on a server that renames over nothing, is under such a name.
+
+use std::{os::unix::ffi::OsStrExt, path::Path};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    apply::Tools,
+    plan::{Direction, Heading},
+};
+use crate::{
+    fault::Kind,
+    files::{Mark, read_marked},
+    ftp::{
+        base::{Claim, Sides, path_text},
+        path::RemotePath,
+        session::Session,
+    },
+    limits::PART_AGE_MAX,
+    observe::{Level, visible::visible},
+};
+
+/// The mark of one mirror in one run.
+#[derive(Debug)]
+pub(super) struct Leftovers {
+    claim: Claim,
+    now: Timestamp,
+}
+
+impl Leftovers {
+    /// Takes the mark of the mirror that `heading` names; without a memory one that others may have as well.
+    pub(super) fn of(session: &Session, heading: &Heading) -> Self {
+        let memory = session.context().bases.as_ref();
+        let sides = sides(session, heading);
+        let claim = memory.and_then(|memory| memory.claim(&sides));
+        let claim = claim.unwrap_or_else(|| Claim { mark: mark_of(&sides), lock: None });
+        Self { claim, now: session.now() }
+    }
+
+    /// What the temporary names of this run begin with.
+    pub(super) const fn mark(&self) -> &Mark {
+        &self.claim.mark
+    }
+
+    /// Whether the file `name` is what a run has left that is over.
+    pub(super) fn is_stale(&self, name: &[u8]) -> bool {
+        let Some(marked) = read_marked(name) else { return false };
+        if marked.mark == self.claim.mark.text() && self.claim.lock.is_some() {
+            return true;
+        }
+        let age = SignedDuration::try_from(PART_AGE_MAX).unwrap_or(SignedDuration::MAX);
+        marked.made.is_some_and(|made| self.now.duration_since(made) > age)
+    }
+}
+
+impl Tools<'_> {
+    /// Removes what a run left, `there` or `here`. That it cannot be removed fails nothing: it is no part of the mirror.
+    pub(super) async fn sweep(&self, session: &mut Session, there: &RemotePath, here: &Path) {
+        let removed = match self.plan.heading.direction {
+            Direction::Up => session.delete(there).await,
+            Direction::Down => self.root.remove_file(here),
+        };
+        let observer = &session.context().observer;
+        match removed {
+            // What was taken up again is gone, and has its own name.
+            Err(fault) if fault.kind == Kind::NotFound => {}
+            Err(fault) => observer.warn(format!("what a run left that is over stays: {fault}")),
+            Ok(()) => {
+                let name = here.as_os_str().as_bytes();
+                let text = format!("{}: removed, a run that is over had left it", visible(name));
+                observer.say(Level::Info, text);
+            }
+        }
+    }
+}
+
+/// Whether `path` is what may be taken up again.
+pub(super) fn is_lasting(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    read_marked(name).is_some_and(|marked| marked.made.is_none())
+}
+
+/// The mark of a mirror of which nothing is remembered: what may be taken up again has the same name each time.
+fn mark_of(sides: &Sides) -> Mark {
+    let Sides { host, port, user, remote, local } = sides;
+    let (remote, local) = (path_text(remote.as_bytes()), path_text(local.as_os_str().as_bytes()));
+    Mark::of(format!("{host}\n{port}\n{user}\n{remote}\n{local}").as_bytes())
+}
+
+/// Between what and what the mirror goes that `heading` names.
+pub(super) fn sides(session: &Session, heading: &Heading) -> Sides {
+    let site = session.site();
+    // One folder has many paths; a folder that is not there yet has the one it will be made by.
+    let local = heading.local.canonicalize();
+    let local = local.or_else(|_| std::path::absolute(&heading.local));
+    Sides {
+        host: site.host.to_ascii_lowercase(),
+        port: site.port,
+        user: site.user.clone(),
+        remote: heading.remote.clone(),
+        local: local.unwrap_or_else(|_| heading.local.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_alive_is_left_and_what_cannot_be_is_stale() {
+        let now = Timestamp::from_second(1_780_000_000).unwrap();
+        let (ours, other) = (Mark::random(), Mark::random());
+        let lock = || Some(tempfile::tempfile().unwrap());
+        let ago = |hours| now - SignedDuration::from_hours(hours);
+        let alone = Leftovers { claim: Claim { mark: ours.clone(), lock: lock() }, now };
+        let beside = Leftovers { claim: Claim { mark: ours.clone(), lock: None }, now };
+        for (name, is_alone, is_beside) in [
+            (ours.name(ago(0)), true, false),
+            (ours.name(ago(9 * 24)), true, true),
+            (ours.lasting_name(&[7; 32]), true, false),
+            (other.name(ago(0)), false, false),
+            (other.name(ago(6 * 24)), false, false),
+            (other.name(ago(8 * 24)), true, true),
+            // A clock that was wrong proves nothing.
+            (other.name(now + SignedDuration::from_hours(99 * 24)), false, false),
+            (other.lasting_name(&[7; 32]), false, false),
+            (crate::files::temporary_name(), false, false),
+            ("film.part".to_owned(), false, false),
+        ] {
+            assert_eq!(alone.is_stale(name.as_bytes()), is_alone, "{name}");
+            assert_eq!(beside.is_stale(name.as_bytes()), is_beside, "{name}");
+        }
+        assert!(is_lasting(format!("a/b/{}", ours.lasting_name(&[7; 32])).as_bytes()));
+        assert!(!is_lasting(format!("a/b/{}", ours.name(now)).as_bytes()));
+    }
+}

@@ -1,0 +1,75 @@
+//! Links of a server that is the source of a mirror, followed where that is asked for.
+//!
+//! A link is the server's own affair: what it shows under a path is what is fetched, wherever the link leads there. So a
+//! link to a file is a file, and one to a folder a folder. Nothing is written or deleted through a link, since only the
+//! source's are followed. What must not happen is a circle: a link that leads to a folder in which it is.
+
+use super::{
+    filter::Part,
+    scan::{RemoteScan, place},
+    tree::{Node, Why, above},
+};
+use crate::{
+    fault::Outcome,
+    ftp::{folders::Behind, path::RemotePath, session::Session},
+    limits::LINKS_DEEP_MAX,
+};
+
+impl RemoteScan<'_> {
+    /// Finds out where the links lead that were found, and takes in what stands there.
+    pub(super) async fn follow(&mut self, session: &mut Session) -> Outcome<()> {
+        for (path, target) in std::mem::take(&mut self.links) {
+            match session.behind(&place(self.top, &path)?).await? {
+                Behind::Nothing => self.survey.leave_out(path, Why::Nowhere)?,
+                Behind::File { size, modified } => {
+                    if self.filter.part(&path, false) == Part::Out {
+                        self.survey.tree.keep_folder_of(&path);
+                    } else {
+                        self.survey.tree.add(path, Node::file(size, modified, None))?;
+                    }
+                }
+                Behind::Folder { folder } => self.enter_link(path, target.as_deref(), folder)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the link `path` to a folder; the server has named that `folder` itself, or the listing its `target`.
+    fn enter_link(
+        &mut self,
+        path: Vec<u8>,
+        target: Option<&[u8]>,
+        folder: Option<RemotePath>,
+    ) -> Outcome<()> {
+        let part = self.filter.part(&path, true);
+        if part == Part::Out {
+            self.survey.tree.keep_folder_of(&path);
+            return Ok(());
+        }
+        let told = target.and_then(|target| RemotePath::parse(target.to_vec()).ok());
+        let inside = above(&path).next().unwrap_or_default();
+        let real = folder.or_else(|| self.real(inside)?.resolve(&told?).ok());
+        let folders = above(&path).chain([&[][..]]);
+        let mut is_circle = false;
+        let mut links = 0;
+        for folder in folders {
+            is_circle |= real.is_some() && self.real(folder) == real;
+            links += usize::from(self.followed.contains_key(folder));
+        }
+        if is_circle || links >= LINKS_DEEP_MAX {
+            return self.survey.leave_out(path, Why::Circle);
+        }
+        self.followed.insert(path.clone(), real);
+        self.add_folder(path, part)
+    }
+
+    /// The folder that `path` is, behind all links; nothing where that is not known.
+    fn real(&self, path: &[u8]) -> Option<RemotePath> {
+        let link = std::iter::once(path).chain(above(path));
+        let mut link = link.filter_map(|link| Some((link, self.followed.get(link)?)));
+        let Some((link, real)) = link.next() else { return place(self.top, path).ok() };
+        let rest = path.get(link.len()..).unwrap_or_default();
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        place(real.as_ref()?, rest).ok()
+    }
+}

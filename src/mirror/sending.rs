@@ -1,0 +1,110 @@
+//! Uploads in company: to temporary names one after the other, and to their final names together.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
+
+use super::{
+    apply::{Found, Tools},
+    crew::{Feed, Work},
+    hashed::Hashed,
+    plan::Step,
+    scan::place,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    files::Reading,
+    ftp::{
+        base::Pair,
+        session::Session,
+        transfer::{Aside, Moved},
+    },
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX},
+};
+
+/// A file under its temporary name on the server, and what is known of it here.
+pub(super) type Sent = (Aside, Option<Pair>);
+
+/// Files under temporary names, with their steps, and the step that failed behind them.
+pub(super) type Gathered<'p> = (Vec<&'p Step>, Vec<Sent>, Option<(&'p Step, Fault)>);
+
+impl<'p> Tools<'p> {
+    /// Sends the file of `step` and those of the steps that follow to temporary names, as many as are enough at a time.
+    pub(super) async fn gather<W: Work<Job = &'p Step>>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: &Feed<'_, '_, W>,
+    ) -> Gathered<'p> {
+        let started = Instant::now();
+        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut next, mut failed) = (Some(step), None);
+        while let Some(step) = next {
+            session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
+            match self.put_aside(session, step).await {
+                Ok(file) => {
+                    steps.push(step);
+                    sent.push(file);
+                }
+                Err(fault) => {
+                    failed = Some((step, fault));
+                    break;
+                }
+            }
+            bytes += step.size.unwrap_or(0);
+            let is_enough = sent.len() >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+        }
+        (steps, sent, failed)
+    }
+
+    /// Sends a file to a temporary name on the server.
+    async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let home = place(&self.plan.heading.remote, self.home(&step.path))?;
+        let mut reading = Reading::open_in(&self.root, here)?;
+        let (size, modified) = (reading.size(), reading.modified());
+        let keeps_time = self.plan.rules.preserve_times;
+        let (file, hash) = if self.plan.rules.resume {
+            let file = session.put_aside_on(&mut reading, &there, &home, keeps_time).await?;
+            // Not all of it has passed through our hands.
+            (file, self.read_back(session, &step.path).await?)
+        } else {
+            let time = keeps_time.then_some(modified);
+            if !self.keeps_pairs {
+                return Ok((
+                    session.put_aside_in(&mut reading, size, time, &there, &home).await?,
+                    None,
+                ));
+            }
+            let mut source = Hashed::new(reading);
+            let file = session.put_aside_in(&mut source, size, time, &there, &home).await?;
+            (file, Some(source.hash()))
+        };
+        let pair = Pair {
+            hash,
+            local_size: size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        };
+        Ok((file, Some(pair).filter(|_| self.keeps_pairs)))
+    }
+}
+
+/// Gives files that were sent their final names, and says what both sides of each are now.
+pub(super) async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
+    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
+    let found = placed.map(|(moved, pair)| {
+        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
+    });
+    found.collect()
+}
+
+/// What is known of a file here, with what the server has of it now.
+pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
+    let remote_size = moved.verified.then_some(pair.local_size);
+    Pair { remote_size, remote_time: moved.modified, ..pair }
+}

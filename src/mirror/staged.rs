@@ -1,0 +1,395 @@
+//! Staged mirrors: every file arrives under a temporary name before any of them gets its own.
+//!
+//! A file waits in the nearest folder that is there already, so that until all have arrived the target is as it was,
+//! new folders and all. What fails before that leaves nothing behind. Then come the folders, the names, those of many
+//! files in one packet, and the deletes, as in any mirror: none of them after a failure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use super::{
+    apply::{Found, Run, Tools, do_wave, waves},
+    crew::{Crew, Ends, Feed, Work},
+    fetch::Capped,
+    hashed::Hashed,
+    plan::{Act, Counts, Direction, Plan, Step},
+    scan::place,
+    sending::completed,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Held, Landing},
+    ftp::{
+        base::{Hash, Pair},
+        session::Session,
+        transfer::{Arrived, Fetched, Known, utc},
+    },
+    limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
+    observe::visible::visible,
+};
+
+/// A file that has arrived.
+pub(super) enum Ready {
+    /// On the server, with what is known of it here.
+    There(Arrived, Option<Pair>),
+    /// On this machine, with the hash of what came.
+    Here(Held, Fetched, Option<Hash>),
+}
+
+impl Ready {
+    /// Whether its size was seen to agree.
+    const fn is_verified(&self) -> bool {
+        match self {
+            Self::There(arrived, _) => arrived.is_whole(),
+            Self::Here(_, fetched, _) => fetched.is_verified(),
+        }
+    }
+}
+
+/// Does `plan`, of which nothing has been done yet.
+pub(super) async fn run<'p>(
+    crew: &mut Crew<'_>,
+    plan: &'p Plan,
+    run: &mut Run<'p, '_>,
+    tools: &Tools<'p>,
+) -> Outcome<()> {
+    // A mirror that cannot become whole does not begin.
+    if run.report.failed > 0 {
+        give_up(crew, plan, run, 0);
+        return Ok(());
+    }
+    // Nothing can wait in a folder that is not there: the top is made first. What killed runs left takes room.
+    let first = plan.steps.iter().take_while(|step| step.act == Act::Sweep || is_top(step)).count();
+    let (first, rest) = plan.steps.split_at_checked(first).unwrap_or((&[], &plan.steps));
+    for wave in waves(first) {
+        do_wave(crew, wave, run, tools).await?;
+    }
+    let mut stage = Stage { wants_proof: plan.rules.wants_proof(), ..Stage::default() };
+    stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
+    let mut ended = Ok(());
+    if run.report.failed == 0 {
+        let work = async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+            tools.arrive(session, step, feed).await
+        };
+        ended = crew.run(&mut stage, work).await;
+    }
+    let Stage { arrived, failed, .. } = stage;
+    let lacking = failed.len() as u64;
+    for (step, fault) in failed {
+        run.fail(step, fault);
+    }
+    if ended.is_err() || run.report.failed > 0 {
+        drop_all(crew, tools, arrived).await;
+        give_up(crew, plan, run, lacking);
+        return ended;
+    }
+    finish(crew, rest, run, tools, arrived).await
+}
+
+/// Makes the folders, gives the names and does the deletes, in the order of the plan.
+async fn finish<'p>(
+    crew: &mut Crew<'_>,
+    steps: &'p [Step],
+    run: &mut Run<'p, '_>,
+    tools: &Tools<'p>,
+    mut arrived: BTreeMap<&[u8], Ready>,
+) -> Outcome<()> {
+    let (mut ended, mut has_begun) = (Ok(()), false);
+    for wave in waves(steps) {
+        ended = if !wave.iter().all(is_transfer) {
+            do_wave(crew, wave, run, tools).await
+        } else if run.report.failed == 0 {
+            has_begun = true;
+            let files = wave.iter().filter_map(|step| Some((step, arrived.remove(&*step.path)?)));
+            give_names(crew, tools, run, files.collect()).await
+        } else {
+            Ok(())
+        };
+        if ended.is_err() {
+            break;
+        }
+    }
+    if run.report.failed > 0 || ended.is_err() {
+        run.report.skipped += arrived.len() as u64;
+        drop_all(crew, tools, arrived).await;
+        tell_half(crew, tools.plan, run, has_begun);
+    }
+    ended
+}
+
+const fn is_transfer(step: &Step) -> bool {
+    matches!(step.act, Act::Put(_) | Act::Get(_))
+}
+
+fn is_top(step: &Step) -> bool {
+    step.act == Act::MakeFolder && step.path.is_empty()
+}
+
+/// Says that nothing has got its name, since so many files are `lacking` or something failed before them.
+fn give_up(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, lacking: u64) {
+    let Counts { transfers, deletes, .. } = plan.counts;
+    run.report.skipped += transfers.saturating_sub(lacking) + deletes;
+    let text = "not every file has arrived, so none was given its name: the target is as it was";
+    tell(crew, run, text.to_owned());
+}
+
+fn tell(crew: &mut Crew<'_>, run: &mut Run<'_, '_>, text: String) {
+    crew.first().context().observer.warn(text.clone());
+    run.report.errors.push(Fault::new(Kind::Guard, Side::Here, text));
+}
+
+/// Says which names hold what after a failure behind the arrival of all.
+fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun: bool) {
+    if !has_begun {
+        let text = "not every folder could be made, so no file was given its name";
+        return tell(crew, run, text.to_owned());
+    }
+    let (placed, all) = (run.report.placed.len(), plan.counts.transfers);
+    let named: Vec<_> =
+        run.report.placed.iter().take(PLACED_NAMED_MAX).map(String::as_str).collect();
+    let more = if placed > named.len() { ", …" } else { "" };
+    let text = format!(
+        "of {all} files {placed} were given their names and have the new bytes ({}{more}); the others have what they \
+         had, but for what the errors say: nothing was deleted",
+        named.join(", ")
+    );
+    tell(crew, run, text);
+}
+
+/// Gives `files` their own names, as many at a time as go together.
+async fn give_names<'p>(
+    crew: &mut Crew<'_>,
+    tools: &Tools<'p>,
+    run: &mut Run<'p, '_>,
+    files: Vec<(&'p Step, Ready)>,
+) -> Outcome<()> {
+    let mut names = Names::default();
+    let mut here = Vec::new();
+    for (step, ready) in files {
+        match ready {
+            Ready::There(arrived, pair) => names.push(step, arrived, pair),
+            Ready::Here(held, fetched, hash) => here.push((step, held, fetched, hash)),
+        }
+    }
+    let work = async |session: &mut Session, job: Vec<Waiting<'p>>, _: Feed<'_, '_, _>| {
+        let (known, files): (Vec<_>, Vec<_>) =
+            job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
+        let placed = session.place(files).await;
+        let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
+            let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
+            (step, found.map(Some))
+        });
+        vec![(Vec::new(), Ok(found.collect()))]
+    };
+    let mut ended = crew.run(&mut names, work).await;
+    let left = names.waiting.into_iter().flatten();
+    let left: Vec<_> = left.map(|(_, arrived, _)| arrived).collect();
+    crew.first().drop_aside(&left).await;
+    for (step, found) in names.ended {
+        ended = ended.and(run.place(step, found));
+    }
+    ended?;
+    tools.give_names_here(crew, run, here).await
+}
+
+/// Removes what has arrived and is not wanted.
+async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8], Ready>) {
+    let mut there = Vec::new();
+    for ready in arrived.into_values() {
+        match ready {
+            Ready::There(arrived, _) => there.push(arrived),
+            Ready::Here(held, ..) => {
+                if let Err(fault) = held.drop_file(&tools.root) {
+                    crew.first().context().observer.warn(fault.to_string());
+                }
+            }
+        }
+    }
+    crew.first().drop_aside(&there).await;
+}
+
+/// Files on their way to temporary names.
+#[derive(Default)]
+struct Stage<'p> {
+    waiting: VecDeque<&'p Step>,
+    arrived: BTreeMap<&'p [u8], Ready>,
+    failed: Vec<(&'p Step, Fault)>,
+    wants_proof: bool,
+}
+
+impl<'p> Work for Stage<'p> {
+    type Job = &'p Step;
+    type Found = Ready;
+
+    fn next(&mut self) -> Option<&'p Step> {
+        // One that is lacking is enough: what comes after it would be sent in vain.
+        if self.failed.is_empty() { self.waiting.pop_front() } else { None }
+    }
+
+    fn waiting(&self) -> usize {
+        if self.failed.is_empty() { self.waiting.len() } else { 0 }
+    }
+
+    fn give_back(&mut self, step: &'p Step) {
+        self.waiting.push_front(step);
+    }
+
+    fn done(&mut self, step: &'p Step, result: Outcome<Ready>) -> Outcome<()> {
+        match result {
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) => self.failed.push((step, fault)),
+            Ok(ready) => {
+                if self.wants_proof && !ready.is_verified() {
+                    self.failed.push((step, unproven()));
+                }
+                self.arrived.insert(&step.path, ready);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that nobody can be sure of.
+pub(super) fn unproven() -> Fault {
+    let message = "the server tells no size: whether all of it arrived cannot be seen";
+    Fault::new(Kind::Unsupported, Side::Server, message)
+}
+
+/// A file on the server that waits for its name.
+type Waiting<'p> = (&'p Step, Arrived, Option<Pair>);
+
+/// Files on the server on their way to their own names.
+#[derive(Default)]
+struct Names<'p> {
+    waiting: Vec<Vec<Waiting<'p>>>,
+    ended: Vec<(&'p Step, Outcome<Found>)>,
+}
+
+impl<'p> Names<'p> {
+    fn push(&mut self, step: &'p Step, arrived: Arrived, pair: Option<Pair>) {
+        match self.waiting.last_mut().filter(|files| files.len() < ASIDE_FILES_MAX) {
+            Some(files) => files.push((step, arrived, pair)),
+            None => self.waiting.push(vec![(step, arrived, pair)]),
+        }
+    }
+}
+
+impl<'p> Work for Names<'p> {
+    type Job = Vec<Waiting<'p>>;
+    type Found = Vec<(&'p Step, Outcome<Found>)>;
+
+    fn next(&mut self) -> Option<Self::Job> {
+        self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn give_back(&mut self, files: Self::Job) {
+        self.waiting.push(files);
+    }
+
+    fn done(&mut self, _: Self::Job, result: Outcome<Self::Found>) -> Outcome<()> {
+        let ended = result?;
+        let is_stopped = |(_, found): &(_, Outcome<Found>)| {
+            found.as_ref().is_err_and(|fault| fault.kind == Kind::Interrupted)
+        };
+        let stopped = ended.iter().find(|one| is_stopped(one));
+        let stopped = stopped.and_then(|(_, found)| found.as_ref().err().cloned());
+        self.ended.extend(ended);
+        stopped.map_or(Ok(()), Err)
+    }
+}
+
+impl<'p> Tools<'p> {
+    /// The file of `step` under a temporary name, with it those of the steps that follow.
+    async fn arrive(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Stage<'p>>,
+    ) -> Ends<Stage<'p>> {
+        if self.plan.heading.direction == Direction::Down {
+            session.go_on(feed.goes_on());
+            return vec![(step, self.fetch(session, step).await)];
+        }
+        let (steps, sent, failed) = self.gather(session, step, &feed).await;
+        let failed = failed.map(|(step, fault)| (step, Err(fault)));
+        let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+        let seen = session.see_aside(files).await.into_iter().zip(pairs);
+        let ready = seen.map(|(arrived, pair)| Ok(Ready::There(arrived?, pair)));
+        steps.into_iter().zip(ready).chain(failed).collect()
+    }
+
+    /// Fetches the file of `step` to a temporary name here.
+    async fn fetch(&self, session: &mut Session, step: &Step) -> Outcome<Ready> {
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let here = Path::new(OsStr::from_bytes(&step.path));
+        let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
+        let begin = |lasting: Option<&str>| Landing::begin_apart(&self.root, home, lasting);
+        let (landing, fetched, hash) = if self.plan.rules.resume {
+            let (landing, fetched) = session.fetch_on(&there, begin).await?;
+            (landing, fetched, None)
+        } else {
+            let mut landing = begin(None)?;
+            let modified = self.times.get(&step.path).copied().or(utc(step.modified));
+            let known = Known { size: step.size, modified };
+            let most = self.plan.rules.caps.max_file_size;
+            let mut capped = Capped { landing: &mut landing, most };
+            let (fetched, hash) = if self.keeps_pairs {
+                let mut hashed = Hashed::new(&mut capped);
+                let fetched = session.fetch_aside(&there, &mut hashed, known).await?;
+                (fetched, Some(hashed.hash()))
+            } else {
+                (session.fetch_aside(&there, &mut capped, known).await?, None)
+            };
+            (landing, fetched, hash)
+        };
+        let modified = fetched.modified.filter(|_| self.plan.rules.preserve_times);
+        match landing.hold(&self.root, home, here, modified) {
+            Ok(held) => Ok(Ready::Here(held, fetched, hash)),
+            Err(fault) => Err(session.unfetched(&fetched, fault)),
+        }
+    }
+
+    /// Gives files of this machine their names, and brings those to the disk.
+    async fn give_names_here(
+        &self,
+        crew: &mut Crew<'_>,
+        run: &mut Run<'p, '_>,
+        files: Vec<(&'p Step, Held, Fetched, Option<Hash>)>,
+    ) -> Outcome<()> {
+        let folders: BTreeSet<_> =
+            files.iter().map(|(_, held, ..)| held.folder().to_owned()).collect();
+        for (step, held, fetched, mut hash) in files {
+            let placed = held.place(&self.root).map_err(|fault| {
+                // It would only be in the way of the next run.
+                held.drop_file(&self.root).err();
+                let message = format!("{}; it has its old bytes", fault.message);
+                Fault { message, ..fault }
+            });
+            if placed.is_ok() && hash.is_none() {
+                hash = self.read_back(crew.first(), &step.path).await?;
+            }
+            let pair = self.pair(step, hash, held.bytes, held.modified);
+            let found = crew.first().fetched(fetched, placed);
+            run.place(step, found.map(|moved| Some((moved, pair))))?;
+        }
+        folders.iter().try_for_each(|folder| self.root.flush_folder(folder))
+    }
+}
+
+impl<'p> Run<'p, '_> {
+    /// Takes in whether a file has got its name.
+    fn place(&mut self, step: &'p Step, found: Outcome<Found>) -> Outcome<()> {
+        if found.is_ok() {
+            self.report.placed.push(visible(&step.path));
+        }
+        self.done(step, found)
+    }
+}

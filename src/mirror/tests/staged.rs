@@ -1,0 +1,326 @@
+//! Staged mirrors: all of the new files or none of them, and where that cannot be, exactly which.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use futures_util::{StreamExt, stream};
+
+use super::{Bench, Report, Rules, assert_same, deleting, fs, odd_tree, remote, shown, write};
+use crate::{
+    fault::{Kind, Outcome},
+    mirror::{self, Plan, StateIn},
+    rehearse::tree::Snapshot,
+};
+
+fn staged() -> Rules {
+    Rules { staged: true, ..deleting() }
+}
+
+async fn run(bench: &Bench, is_up: bool, rules: &Rules) -> Outcome<Report> {
+    if is_up { bench.up(rules).await } else { bench.down(rules).await }
+}
+
+/// Source and target.
+fn sides(bench: &Bench, is_up: bool) -> [std::path::PathBuf; 2] {
+    if is_up { [bench.here(), bench.there()] } else { [bench.there(), bench.here()] }
+}
+
+/// Six files, of which two are in the target with other bytes, and one there that is to go.
+fn mixed(bench: &Bench, is_up: bool) {
+    let [source, target] = sides(bench, is_up);
+    for name in ["a", "bad/b", "c", "d", "new/deep/e", "new/f"] {
+        write(&source, name, format!("new bytes of {name}"));
+    }
+    for name in ["a", "bad/b", "gone"] {
+        write(&target, name, "old");
+    }
+}
+
+/// The names of temporary files anywhere below `folder`.
+fn parts(folder: &Path) -> Vec<String> {
+    let changes = Snapshot::default().changes_to(&Snapshot::of(folder).unwrap());
+    shown(&changes).into_iter().filter(|line| line.contains(".part")).collect()
+}
+
+/// The commands that the server has got, of those that move or name files.
+fn verbs(bench: &Bench) -> Vec<String> {
+    let log = bench.server.log();
+    let commands = log.iter().filter_map(|line| line.split_once(" > ")).map(|(_, command)| command);
+    let verbs = commands.map(|command| command.split(' ').next().unwrap().to_owned());
+    verbs
+        .filter(|verb| ["STOR", "APPE", "MKD", "RNTO", "DELE", "RETR"].contains(&&**verb))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_staged_mirror_is_like_any_other_in_the_end() {
+    for is_up in [true, false] {
+        for rules in [
+            staged(),
+            Rules { parallel: 4, ..staged() },
+            Rules { resume: true, ..staged() },
+            Rules { trash: Some("trash".into()), ..staged() },
+        ] {
+            let bench = Bench::new(&[]).remembering();
+            let [source, target] = sides(&bench, is_up);
+            odd_tree(&source);
+            mixed(&bench, is_up);
+            let report = run(&bench, is_up, &rules).await.unwrap();
+            assert_eq!(report.failed, 0, "{:?}", report.errors);
+            assert_eq!(report.placed.len() as u64, report.uploaded + report.downloaded);
+            assert_eq!((report.deleted, report.unverified), (1, 0));
+            assert!(!target.join("gone").exists());
+            fs::remove_dir_all(target.join("trash")).ok();
+            assert_same(&source, &target);
+            assert_eq!(run(&bench, is_up, &rules).await.unwrap().plan, [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_files_arrive_before_folders_names_and_deletes_each_in_few_packets() {
+    let bench = Bench::new(&[]);
+    mixed(&bench, true);
+    assert_eq!(bench.up(&staged()).await.unwrap().failed, 0);
+    let order = ["STOR", "MKD", "RNTO", "DELE"]
+        .map(|verb| verbs(&bench).iter().filter(|one| *one == verb).count());
+    assert_eq!(order, [6, 2, 6, 1]);
+    let mut sorted = verbs(&bench);
+    sorted.sort_by_key(|verb| ["STOR", "MKD", "RNTO", "DELE"].iter().position(|one| one == verb));
+    assert_eq!(verbs(&bench), sorted);
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_arrive_leaves_the_target_as_it_was() {
+    for (plan, is_up) in [
+        ("reply=STOR:553 Not this one.@/in/bad", true),
+        ("stor-552@/in/bad", true),
+        ("stor-short@/in/bad", true),
+        ("reply=SIZE:213 7@/in/bad", true),
+        ("mkd-refused", true),
+        ("drop-after=3@/in/bad", false),
+        ("short-226@/in/bad", false),
+        ("reply=RETR:550 No.@/in/bad", false),
+    ] {
+        for parallel in [1, 4] {
+            let bench = Bench::new(&[plan]).remembering();
+            mixed(&bench, is_up);
+            let [source, target] = sides(&bench, is_up);
+            let before = Snapshot::of(&target).unwrap();
+            let rules = Rules { parallel, ..staged() };
+            let report = run(&bench, is_up, &rules).await.unwrap();
+            assert_eq!(
+                shown(&before.changes_to(&Snapshot::of(&target).unwrap())),
+                [""; 0],
+                "{plan}"
+            );
+            assert_eq!(report.failed, 1, "{plan}: {:?}", report.errors);
+            assert_eq!((report.uploaded, report.downloaded, report.deleted), (0, 0, 0), "{plan}");
+            assert_eq!((report.placed.len(), parts(&source).len()), (0, 0), "{plan}");
+            let last = report.errors.last().unwrap();
+            assert_eq!(last.kind, Kind::Guard, "{plan}");
+            assert!(last.message.contains("was given its name"), "{plan}: {last}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_known_wholly_moves_nothing() {
+    let bench = Bench::new(&[]);
+    mixed(&bench, true);
+    write(&bench.here(), "bad\nname", "x");
+    let before = bench.all();
+    let report = bench.up(&staged()).await.unwrap();
+    assert_eq!((report.failed, report.skipped), (1, 7), "{:?}", report.errors);
+    assert_eq!(bench.changes(&before), []);
+    assert_eq!(verbs(&bench), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_proven_counts_as_lacking() {
+    let bench = Bench::new(&["reply=SIZE:502 No.", "listing=type=cdir; ."]);
+    write(&bench.here(), "a", "bytes");
+    let report = bench.up(&Rules { verify: Some(true), delete: false, ..staged() }).await.unwrap();
+    assert_eq!((report.failed, report.uploaded), (1, 0), "{:?}", report.errors);
+    assert_eq!(fs::read_dir(bench.there()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_is_refused_is_told_the_others_are_given_and_nothing_is_deleted() {
+    let bench = Bench::new(&["reply=RNTO:550 Not here.@/in/bad"]);
+    mixed(&bench, true);
+    let report = bench.up(&staged()).await.unwrap();
+    assert_eq!((report.failed, report.uploaded, report.deleted), (1, 5, 0), "{:?}", report.errors);
+    assert_eq!(report.placed, ["a", "c", "d", "new/deep/e", "new/f"]);
+    let [refused, summary] = &report.errors[..] else { panic!("{:?}", report.errors) };
+    assert_eq!(refused.path.as_deref(), Some("/in/bad/b"));
+    assert!(refused.message.ends_with("; it has its old bytes"), "{refused}");
+    assert!(summary.message.starts_with("of 6 files 5 were given their names"), "{summary}");
+    assert_eq!(fs::read(bench.there().join("bad/b")).unwrap(), b"old");
+    assert!(bench.there().join("gone").exists());
+    assert_eq!(parts(&bench.there()), [""; 0]);
+}
+
+#[tokio::test]
+async fn names_are_given_on_servers_that_rename_over_nothing() {
+    let bench = Bench::new(&["rename-onto-refused"]);
+    mixed(&bench, true);
+    let report = bench.up(&staged()).await.unwrap();
+    assert_eq!((report.failed, report.uploaded), (0, 6), "{:?}", report.errors);
+    assert_same(&bench.here(), &bench.there());
+}
+
+/// What a run left: every file has the old bytes or the new, and the report says which.
+fn assert_told(bench: &Bench, report: Option<&Report>, what: &str) {
+    let placed: Option<BTreeSet<&str>> =
+        report.map(|report| report.placed.iter().map(String::as_str).collect());
+    for name in ["a", "bad/b", "c", "d", "new/deep/e", "new/f"] {
+        let found = fs::read(bench.there().join(name)).ok();
+        let is_new = found.as_deref() == Some(format!("new bytes of {name}").as_bytes());
+        let old = if ["a", "bad/b"].contains(&name) { Some(&b"old"[..]) } else { None };
+        assert!(is_new || found.as_deref() == old, "{what}: {name} has {found:?}");
+        let is_open = report.is_some_and(|report| {
+            let path = format!("/in/{name}");
+            let errors = report.errors.iter().filter(|fault| fault.path.as_deref() == Some(&path));
+            errors.into_iter().any(|fault| fault.message.contains("is not known"))
+        });
+        if let Some(placed) = &placed
+            && !is_open
+        {
+            assert_eq!(placed.contains(name), is_new, "{what}: {name}: {report:?}");
+        }
+    }
+    if report.is_some_and(|report| report.failed > 0) {
+        assert!(bench.there().join("gone").exists(), "{what}: {report:?}");
+    }
+}
+
+/// One staged upload under `plan`, in a run that may fail as a whole; how many commands the server got.
+async fn one(plan: Option<String>) -> usize {
+    let what = plan.clone().unwrap_or_default();
+    let plans: Vec<_> = plan.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&plans);
+    bench.site.reply_timeout = Duration::from_millis(150);
+    mixed(&bench, true);
+    let report = match bench.try_session().await {
+        Ok(mut session) => {
+            let there = remote("/in");
+            mirror::up(&mut session, &bench.here(), &there, &staged(), false).await
+        }
+        Err(fault) => Err(fault),
+    };
+    assert_told(&bench, report.as_ref().ok(), &what);
+    if report.as_ref().is_ok_and(|report| report.failed == 0) {
+        assert_same(&bench.here(), &bench.there());
+    }
+    bench.server.log().iter().filter(|line| line.contains(" > ")).count()
+}
+
+#[tokio::test]
+async fn a_session_that_ends_at_any_command_leaves_each_name_old_or_new_as_the_report_says() {
+    let commands = one(None).await;
+    assert!(commands > 30, "{commands}");
+    let plans = (1..=commands)
+        .flat_map(|number| ["hang-up-at", "lost-at"].map(|fault| format!("{fault}={number}*1")));
+    // Each waits most of the time.
+    let runs = stream::iter(plans).map(|plan| one(Some(plan))).buffer_unordered(16);
+    assert_eq!(runs.count().await, 2 * commands);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_among_the_names_is_told_file_by_file() {
+    // It ends at its first name, and answers nobody any more.
+    let bench = Bench::new(&["hang-up=RNFR", "hang-up=DELE"]);
+    mixed(&bench, true);
+    let report = bench.up(&staged()).await.unwrap();
+    assert_eq!((report.failed, report.uploaded, report.deleted), (6, 0, 0), "{:?}", report.errors);
+    assert_told(&bench, Some(&report), "gone");
+    let open = report.errors.iter().filter(|fault| fault.message.contains("is not known"));
+    assert_eq!(open.count(), 6);
+}
+
+#[tokio::test]
+async fn a_stop_leaves_nothing_under_temporary_names() {
+    let bench = Bench::new(&["slow=20000"]);
+    for number in 0..8 {
+        write(&bench.here(), format!("{number}"), vec![b'x'; 2_000]);
+    }
+    let mut session = bench.session().await;
+    let stop = session.context().stop.clone();
+    let (here, rules) = (bench.here(), staged());
+    let there = remote("/in");
+    let work = mirror::up(&mut session, &here, &there, &rules, false);
+    let signal = async {
+        while bench.count("STOR") < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.set();
+    };
+    let (result, ()) = tokio::join!(work, signal);
+    assert_eq!(result.unwrap_err().kind, Kind::Interrupted);
+    assert_eq!(
+        shown(&Snapshot::default().changes_to(&Snapshot::of(&bench.there()).unwrap())),
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn a_plan_shows_the_order_and_is_done_later_as_it_was_made() {
+    let bench = Bench::new(&[]);
+    mixed(&bench, true);
+    let before = bench.all();
+    let mut session = bench.session().await;
+    let (here, there) = (bench.here(), remote("/in"));
+    let lines = [
+        "put  a  (size differs, 14 B)",
+        "put  bad/b  (size differs, 18 B)",
+        "put  c  (new, 14 B)",
+        "put  d  (new, 14 B)",
+        "put  new/deep/e  (new, 23 B)",
+        "put  new/f  (new, 18 B)",
+        "mkdir  new/",
+        "mkdir  new/deep/",
+        "rename  6 files  (when all have arrived)",
+        "delete  gone  (not in source)",
+    ];
+    let dry = mirror::up(&mut session, &here, &there, &staged(), true).await.unwrap();
+    assert_eq!(dry.plan, lines);
+    assert_eq!(bench.changes(&before), []);
+    let plan = mirror::plan_up(&mut session, &here, &there, &staged()).await.unwrap();
+    let read = Plan::from_json(&plan.to_json()).unwrap();
+    assert_eq!((read.lines(), read.rules.staged), (plan.lines(), true));
+    let report = mirror::apply(&mut session, &read).await.unwrap();
+    assert_eq!((report.failed, report.placed.len(), report.deleted), (0, 6, 1));
+    assert_same(&bench.here(), &bench.there());
+    let first_name = verbs(&bench).iter().position(|verb| verb == "RNTO").unwrap();
+    assert_eq!(verbs(&bench).iter().rposition(|verb| verb == "STOR").unwrap() + 3, first_name);
+}
+
+#[tokio::test]
+async fn the_state_of_a_staged_mirror_knows_only_what_has_its_name() {
+    for state in [StateIn::Local, StateIn::Remote] {
+        let bench = Bench::new(&["stor-552@/in/bad*1"]).remembering();
+        mixed(&bench, true);
+        let rules = Rules { state, delete: false, ..staged() };
+        let report = bench.up(&rules).await.unwrap();
+        assert_eq!((report.failed, report.uploaded), (1, 0));
+        let report = bench.up(&rules).await.unwrap();
+        assert_eq!((report.failed, report.uploaded), (0, 6), "{:?}", report.errors);
+        let report = bench.up(&rules).await.unwrap();
+        assert_eq!((report.unchanged, report.drift), (6, Vec::new()), "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_and_a_folder_change_places() {
+    for is_up in [true, false] {
+        let bench = Bench::new(&[]);
+        let [source, target] = sides(&bench, is_up);
+        write(&source, "file", "x");
+        write(&source, "folder/a", "x");
+        write(&target, "file/deep/b", "y");
+        write(&target, "folder", "y");
+        let report = run(&bench, is_up, &staged()).await.unwrap();
+        assert_eq!(report.failed, 0, "{:?}", report.errors);
+        assert_same(&source, &target);
+    }
+}

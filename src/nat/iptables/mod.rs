@@ -1,0 +1,300 @@
+//! iptables by its programs, where there is no nft: text in, text out.
+//!
+//! ```text
+//! words    rules in its words        owns     what of all that it lists is ours, and the steps to what shall be
+//! start    what a start of the machine loads
+//! ```
+//! One run of `iptables-restore` is one transaction for each table, not for all of them. So a trial run comes first, for
+//! both families, and whoever applies takes back what was done before something failed.
+
+mod owns;
+mod start;
+mod words;
+
+use std::{path::Path, time::Duration};
+
+use jiff::SignedDuration;
+
+use self::owns::{Line, Names, Owns, SIX, lines, own, plain, shape, steps, text, trial};
+use super::{
+    Reason,
+    backend::{Backend, Choice, Found, Start, not_permitted},
+    chains::{Chains, Shape},
+    check::Family,
+    listing::{self, Place, Table},
+    nftables::Nftables,
+    persist::rules_file,
+    rules::Rule,
+    tools::{self, Ran},
+};
+use crate::{
+    clock::Clock,
+    fault::{Fault, Outcome},
+    observe::visible::visible,
+};
+
+/// Prints all rules; with `6` those of IPv6 below their line.
+const READ: &str = "iptables-save && { [ \"$1\" != 6 ] || { echo '# ip6' && ip6tables-save; }; }";
+/// Loads the steps that stand on standard input: first for a trial, then for good. Whoever ends us does not end the
+/// shell, and it has all of its input: what is begun is done.
+const LOAD: &str =
+    "four() { sed '/^# ip6$/,$d' /dev/stdin | iptables-restore -w 5 --noflush \"$@\"; }
+six() { sed '1,/^# ip6$/d' /dev/stdin | ip6tables-restore -w 5 --noflush \"$@\"; }
+four --test && { [ \"$1\" != 6 ] || six --test; } && four && { [ \"$1\" != 6 ] || six; }";
+/// Who has no right to the lock of old iptables loads and lists in an empty network without it.
+const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
+
+/// The iptables of this machine.
+#[derive(Debug)]
+pub(super) struct Iptables {
+    version: String,
+    is_legacy: bool,
+    has_ipv6: bool,
+}
+
+impl Iptables {
+    /// Finds it.
+    pub(super) fn find() -> Option<Self> {
+        // iptables-save v1.8.9 (nf_tables)
+        let ran = tools::run(&["iptables-save", "--version"], "").ok().filter(|ran| ran.ok)?;
+        let mut words = ran.out.split_whitespace().skip(1);
+        let version = visible(words.next()?.trim_start_matches('v'));
+        let is_legacy = words.next() != Some("(nf_tables)");
+        let has_ipv6 = Path::new("/proc/net/if_inet6").exists()
+            && tools::run(&["ip6tables-save", "--version"], "").is_ok_and(|ran| ran.ok);
+        Some(Self { version, is_legacy, has_ipv6 })
+    }
+
+    /// What stands behind a script: whether it is for IPv6 as well.
+    const fn families(&self) -> &'static str {
+        if self.has_ipv6 { "6" } else { "4" }
+    }
+
+    fn shell(&self, script: &str, input: &str) -> Outcome<Ran> {
+        let words = ["sh", "-c", script, "sh", self.families()];
+        tools::run(&words, input).map_err(|error| Fault::local("run", "iptables", error))
+    }
+
+    /// All that it lists; nothing for who may not read it.
+    fn saved(&self) -> Outcome<Option<String>> {
+        let ran = self.shell(READ, "")?;
+        match () {
+            () if ran.ok => Ok(Some(ran.out)),
+            () if is_forbidden(&ran.err) => Ok(None),
+            () => Err(refused(&ran.err, "")),
+        }
+    }
+
+    fn owns(&self, names: &Names) -> Outcome<Owns> {
+        let saved = self.saved()?.ok_or_else(not_permitted)?;
+        Ok(own(&saved, names))
+    }
+
+    fn change(&self, names: &Names, wanted: &Owns) -> Outcome<()> {
+        let steps = steps(&self.owns(names)?, wanted);
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let ran = self.shell(LOAD, &steps)?;
+        match () {
+            () if ran.ok => Ok(()),
+            () if is_forbidden(&ran.err) => Err(not_permitted()),
+            () => Err(refused(&ran.err, &steps)),
+        }
+    }
+}
+
+impl Backend for Iptables {
+    fn choice(&self) -> Choice {
+        Choice::Iptables
+    }
+
+    fn words(&self) -> String {
+        let kind = if self.is_legacy { "legacy" } else { "nf_tables" };
+        format!("iptables {} ({kind})", self.version)
+    }
+
+    fn place(&self, table: &str) -> String {
+        format!("iptables {}*", Names::of(table).beginning())
+    }
+
+    fn chains(&self, rules: &[Rule]) -> Outcome<Chains> {
+        let needs = rules.iter().find(|rule| rule.family == Some(Family::V6));
+        if let Some(rule) = needs.filter(|_| !self.has_ipv6) {
+            let message = format!(
+                "`{}` is about IPv6, and this machine has no IPv6 or no ip6tables",
+                rule.note
+            );
+            return Err(Reason::NoBackend.fault(message));
+        }
+        Ok(words::chains(rules, self.has_ipv6))
+    }
+
+    fn body(&self, table: &str, chains: &Chains) -> String {
+        text(&plain(&Names::of(table), chains))
+    }
+
+    fn trial(&self, table: &str, new: &Chains, old: &Chains, time: Duration) -> Outcome<String> {
+        let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        // The kernel counts whole seconds: the one that has begun is not taken off.
+        let until = Clock::System.now().saturating_add(time + SignedDuration::from_secs(1));
+        let until = until.map_err(|_| Fault::invalid("`confirm_within` is too long"))?;
+        let body = text(&trial(&Names::of(table), new, old, until));
+        self.listed(table, &body).map_err(|fault| {
+            let message = format!(
+                "a trial without nft needs the `time` match of iptables and of the kernel (xt_time), by which the old rules \
+                 return, and that cannot be had here: apply without `confirm_within`, or install nftables ({})",
+                fault.message
+            );
+            Reason::NoTimer.fault(message)
+        })?;
+        Ok(body)
+    }
+
+    fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>> {
+        let names = Names::of(table);
+        let steps = steps(&Owns::new(), &own(body, &names));
+        let script = format!("{SCRATCH}\n{{ {LOAD}; }} && {READ}");
+        let ran = tools::scratch(&["sh", "-c", &script, "sh", self.families()], &steps);
+        match ran {
+            Some(ran) if ran.ok => Ok(Some(text(&own(&ran.out, &names)))),
+            Some(ran) if is_forbidden(&ran.err) => Ok(None),
+            Some(ran) => Err(refused(&ran.err, body)),
+            // There is no trial run for who may not change anything.
+            None => Ok(None),
+        }
+    }
+
+    fn found(&self, table: &str) -> Outcome<Found> {
+        let names = Names::of(table);
+        let Some(saved) = self.saved()? else { return Ok(Found::Unreadable) };
+        let owns = own(&saved, &names);
+        Ok(if owns.is_empty() { Found::Missing } else { Found::Listing(text(&owns)) })
+    }
+
+    fn shape(&self, table: &str, listing: &str) -> Shape {
+        let names = Names::of(table);
+        shape(&own(listing, &names), &names, Clock::System.now())
+    }
+
+    fn load(&self, table: &str, body: &str) -> Outcome<()> {
+        let names = Names::of(table);
+        self.change(&names, &own(body, &names))
+    }
+
+    fn remove(&self, table: &str) -> Outcome<()> {
+        self.change(&Names::of(table), &Owns::new())
+    }
+
+    fn everything(&self) -> Vec<Table> {
+        let saved = self.saved().ok().flatten().unwrap_or_default();
+        let mut all = as_tables(&saved);
+        // What is of nftables works all the same, and where nft is, it can tell.
+        let others = Nftables::find().map(|nft| nft.everything()).unwrap_or_default();
+        let is_known = |one: &Table| {
+            all.iter().any(|own| (&own.family, &own.name) == (&one.family, &one.name))
+        };
+        let others: Vec<_> = others.into_iter().filter(|one| !is_known(one)).collect();
+        all.extend(others);
+        all
+    }
+
+    fn sees_legacy(&self) -> bool {
+        self.is_legacy
+    }
+
+    fn commands(&self, table: &str, body: &str, found: &Found) -> Vec<String> {
+        let names = Names::of(table);
+        let found = match found {
+            Found::Listing(listing) => own(listing, &names),
+            Found::Missing | Found::Unreadable => Owns::new(),
+        };
+        let steps = steps(&found, &own(body, &names));
+        let parts = steps.split_once(SIX).unwrap_or((&steps, ""));
+        [("iptables", parts.0), ("ip6tables", parts.1.trim_start())]
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(program, text)| format!("{program}-restore -w 5 --noflush <<'END'\n{text}END"))
+            .collect()
+    }
+
+    fn at_start(&self, table: &str, body: &str) -> Start {
+        let names = Names::of(table);
+        let file = rules_file(names.ruleset(), "sh");
+        Start {
+            ending: "sh",
+            text: start::script(&names, &own(body, &names)),
+            load: "/bin/sh",
+            unload: format!("/bin/sh {file} stop"),
+            after: "netfilter-persistent.service iptables.service ip6tables.service",
+            // Old iptables open a raw socket, and lock a file in /run.
+            needs: "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nReadWritePaths=/run",
+        }
+    }
+}
+
+/// What `iptables-save` prints in the words of nftables, as far as is asked of them.
+fn as_tables(saved: &str) -> Vec<Table> {
+    let mut all: Vec<Table> = Vec::new();
+    for (family, name, line) in lines(saved) {
+        let family = family.word();
+        if all
+            .last()
+            .is_none_or(|table| (table.family.as_str(), table.name.as_str()) != (family, name))
+        {
+            all.push(Table { family: family.into(), name: name.into(), ..Table::default() });
+        }
+        let Some(table) = all.last_mut() else { continue };
+        match line {
+            Line::Chain(chain, policy) => {
+                let hook = (policy != "-").then(|| Place {
+                    kind: if name == "nat" { "nat" } else { "filter" }.into(),
+                    hook: chain.to_ascii_lowercase(),
+                    policy: policy.to_ascii_lowercase(),
+                });
+                table.chains.push(listing::Chain { name: chain.into(), hook, rules: Vec::new() });
+            }
+            Line::Rule(chain, rule) => {
+                if let Some(chain) = table.chains.iter_mut().find(|one| one.name == chain) {
+                    chain.rules.push(as_rule(rule));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// A rule that drops everything as nft would say it, any other as it is.
+fn as_rule(rule: &str) -> String {
+    let words: Vec<_> = rule.split(' ').collect();
+    match words.as_slice() {
+        ["-j", "DROP"] => "drop".into(),
+        ["-j", "REJECT", ..] => "reject".into(),
+        _ => rule.to_owned(),
+    }
+}
+
+fn is_forbidden(words: &str) -> bool {
+    ["Permission denied", "Operation not permitted", "you must be root"]
+        .iter()
+        .any(|said| words.contains(said))
+}
+
+/// What iptables says, in one line, with what is known of its cause.
+fn refused(words: &str, text: &str) -> Fault {
+    if text.contains("--helper ftp")
+        && ["No such file or directory): rule in", "No chain/target/match"]
+            .iter()
+            .any(|said| words.contains(said))
+    {
+        return Reason::HelperMissing.fault(
+            "the kernel has no FTP connection tracking, or none that iptables can use: `modprobe nf_conntrack_ftp`, \
+             `modprobe nf_nat_ftp` and `modprobe xt_CT` load it where it is a module",
+        );
+    }
+    let lines =
+        words.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let said: Vec<_> = lines.filter(|line| !line.ends_with(':')).take(2).collect();
+    let said = if said.is_empty() { "it did not say why".to_owned() } else { said.join("; ") };
+    Reason::IptablesFailed.fault(format!("iptables refused the rules: {}", visible(said)))
+}

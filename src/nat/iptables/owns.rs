@@ -1,0 +1,510 @@
+//! Rules in the words of iptables: pure.
+//!
+//! A ruleset has a chain of its own for each place where it has rules, and one jump to it from the chain of the kernel.
+//! Text of ours is that of `iptables-save`, only with what is ours in it, and with IPv6 below the line `# ip6`. What is
+//! loaded are the steps from one such text to another: nothing else is written, so nobody else's rule is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use sha2::{Digest, Sha256};
+
+use crate::nat::{
+    chains::{Chains, Shape, filled},
+    check::Family,
+    rules::Hook,
+};
+
+/// The line between the families, which iptables takes for a comment.
+pub(super) const SIX: &str = "# ip6";
+/// Characters that the kernel's 28 for a chain leave of a ruleset's name, less `PORTOLAN_`, `_POST` and the digit.
+const STEM_LENGTH_MAX: usize = 13;
+/// Of a longer name: so many characters, and its hash behind them.
+const STEM_HEAD: usize = 6;
+/// What leads through the gate of a trial, up to a moment in UTC.
+const GATE: &str = "-m time --datestop ";
+/// How that moment is written.
+const MOMENT: &str = "%Y-%m-%dT%H:%M:%S";
+
+impl Hook {
+    /// The table. In the order of their names they are written: what drops is there before what leads in.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Helper | Self::HelperLocal => "raw",
+            Self::Prerouting | Self::Output | Self::Postrouting => "nat",
+            Self::Forward | Self::Input => "filter",
+        }
+    }
+
+    /// The kernel's chain.
+    pub(super) const fn entry(self) -> &'static str {
+        match self {
+            Self::Helper | Self::Prerouting => "PREROUTING",
+            Self::HelperLocal | Self::Output => "OUTPUT",
+            Self::Postrouting => "POSTROUTING",
+            Self::Forward => "FORWARD",
+            Self::Input => "INPUT",
+        }
+    }
+
+    /// What our chain for it ends in.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Helper | Self::Prerouting => "PRE",
+            Self::HelperLocal | Self::Output => "OUT",
+            Self::Postrouting => "POST",
+            Self::Forward => "FWD",
+            Self::Input => "IN",
+        }
+    }
+}
+
+/// Which rules a chain has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Those that rule, or the gate of a trial.
+    Now,
+    /// Those of a trial.
+    New,
+    /// Those that rule after it.
+    Old,
+}
+
+impl Age {
+    const ALL: [Self; 3] = [Self::Now, Self::New, Self::Old];
+
+    const fn digit(self) -> &'static str {
+        match self {
+            Self::Now => "",
+            Self::New => "1",
+            Self::Old => "0",
+        }
+    }
+}
+
+/// The names that belong to one ruleset.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    name: String,
+    stem: String,
+}
+
+impl Names {
+    /// Those of the ruleset whose table would be `portolan_<name>` elsewhere. A long name is cut, with its hash behind.
+    pub(super) fn of(table: &str) -> Self {
+        let name = table.strip_prefix("portolan_").unwrap_or(table).to_owned();
+        let stem = if name.len() <= STEM_LENGTH_MAX {
+            name.clone()
+        } else {
+            let hash = Sha256::digest(&name);
+            let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+            name.chars().take(STEM_HEAD).chain(digits).take(STEM_LENGTH_MAX).collect()
+        };
+        Self { name, stem }
+    }
+
+    /// The ruleset's.
+    pub(super) fn ruleset(&self) -> &str {
+        &self.name
+    }
+
+    /// How all of its chains begin.
+    pub(super) fn beginning(&self) -> String {
+        format!("PORTOLAN_{}_", self.stem)
+    }
+
+    fn chain(&self, hook: Hook, age: Age) -> String {
+        format!("{}{}{}", self.beginning(), hook.ending(), age.digit())
+    }
+
+    /// What the rule says that leads to its chains.
+    pub(super) fn mark(&self) -> String {
+        format!("portolan:ruleset {}", self.name)
+    }
+
+    /// That rule, without the chain in which it is.
+    fn jump(&self, hook: Hook) -> String {
+        let chain = self.chain(hook, Age::Now);
+        format!("-m comment --comment \"{}\" -j {chain}", self.mark())
+    }
+
+    /// Whose chain that is, if one of these.
+    fn hook(&self, table: &str, chain: &str) -> Option<(Hook, Age)> {
+        let hooks = Hook::ALL.into_iter().filter(|hook| hook.table() == table);
+        let all = hooks.flat_map(|hook| Age::ALL.map(|age| (hook, age)));
+        all.into_iter().find(|(hook, age)| self.chain(*hook, *age) == chain)
+    }
+}
+
+/// What is one ruleset's in one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    /// Its chains, each with its rules.
+    pub(super) chains: BTreeMap<String, Vec<String>>,
+    /// The kernel's chain and the rule for each jump to them.
+    pub(super) jumps: Vec<(String, String)>,
+}
+
+/// What is one ruleset's, by family and table.
+pub(super) type Owns = BTreeMap<(Family, String), Own>;
+
+/// A line of what `iptables-save` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line<'t> {
+    /// A chain, and what becomes of what no rule in it decides; `-` where that is nothing.
+    Chain(&'t str, &'t str),
+    /// A chain, and a rule of it.
+    Rule(&'t str, &'t str),
+}
+
+/// The lines of a text of ours or of `iptables-save`, each with its family and table.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, Line<'_>)> {
+    let (mut family, mut table) = (Family::V4, "");
+    text.lines().filter_map(move |line| {
+        if line == SIX {
+            family = Family::V6;
+        }
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        }
+        let found = if let Some(chain) = line.strip_prefix(':') {
+            let (chain, policy) = chain.split_once(' ').unwrap_or((chain, ""));
+            Line::Chain(chain, policy.split(' ').next().unwrap_or(policy))
+        } else {
+            let rule = line.strip_prefix("-A ")?;
+            let (chain, rule) = rule.split_once(' ').unwrap_or((rule, ""));
+            Line::Rule(chain, rule)
+        };
+        Some((family, table, found))
+    })
+}
+
+/// What is the ruleset's in a text.
+pub(super) fn own(text: &str, names: &Names) -> Owns {
+    let jumps: BTreeMap<_, _> = Hook::ALL
+        .into_iter()
+        .map(|hook| ((hook.table(), hook.entry()), names.jump(hook)))
+        .collect();
+    let mut owns = Owns::new();
+    for (family, table, line) in lines(text) {
+        let key = || (family, table.to_owned());
+        match line {
+            Line::Chain(chain, _) if names.hook(table, chain).is_some() => {
+                owns.entry(key()).or_default().chains.entry(chain.to_owned()).or_default();
+            }
+            Line::Rule(chain, rule) if names.hook(table, chain).is_some() => {
+                let own = owns.entry(key()).or_default();
+                own.chains.entry(chain.to_owned()).or_default().push(rule.to_owned());
+            }
+            Line::Rule(chain, rule)
+                if jumps.get(&(table, chain)).is_some_and(|jump| jump == rule) =>
+            {
+                owns.entry(key()).or_default().jumps.push((chain.to_owned(), rule.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    // Backends list the kernel's chains in an order of their own.
+    for own in owns.values_mut() {
+        own.jumps.sort();
+    }
+    owns
+}
+
+/// The text of that; empty for nothing.
+pub(super) fn text(owns: &Owns) -> String {
+    let mut text = String::new();
+    for family in [Family::V4, Family::V6] {
+        if family == Family::V6 && owns.keys().any(|(family, _)| *family == Family::V6) {
+            writeln!(text, "{SIX}").ok();
+        }
+        for ((_, table), own) in owns.iter().filter(|((of, _), _)| *of == family) {
+            writeln!(text, "*{table}").ok();
+            for chain in own.chains.keys() {
+                writeln!(text, ":{chain} - [0:0]").ok();
+            }
+            for (chain, jump) in &own.jumps {
+                writeln!(text, "-A {chain} {jump}").ok();
+            }
+            rules(&mut text, own);
+            text.push_str("COMMIT\n");
+        }
+    }
+    text
+}
+
+fn rules(text: &mut String, own: &Own) {
+    for (chain, rules) in &own.chains {
+        for rule in rules {
+            writeln!(text, "-A {chain} {rule}").ok();
+        }
+    }
+}
+
+/// What leads from `found` to `wanted`, for `iptables-restore --noflush`; empty where nothing has to be done. The chains
+/// of `wanted` are filled anew, jumps that are there stay where they are, and new ones come first: what we drop,
+/// nobody has let pass before.
+pub(super) fn steps(found: &Owns, wanted: &Owns) -> String {
+    let nothing = Own::default();
+    let keys: BTreeSet<_> = found.keys().chain(wanted.keys()).collect();
+    let mut texts = [String::new(), String::new()];
+    for key @ (family, table) in keys {
+        let before = found.get(key).unwrap_or(&nothing);
+        let after = wanted.get(key).unwrap_or(&nothing);
+        if before != after {
+            let [four, six] = &mut texts;
+            let text = if *family == Family::V4 { four } else { six };
+            writeln!(text, "*{table}").ok();
+            of_table(text, before, after);
+            text.push_str("COMMIT\n");
+        }
+    }
+    let [four, six] = texts;
+    if six.is_empty() { four } else { format!("{four}{SIX}\n{six}") }
+}
+
+fn of_table(text: &mut String, before: &Own, after: &Own) {
+    for chain in before.chains.keys().chain(after.chains.keys()).collect::<BTreeSet<_>>() {
+        // This makes it, and empties it where it is there.
+        writeln!(text, ":{chain} - [0:0]").ok();
+    }
+    let mut missing = after.jumps.clone();
+    for jump @ (chain, rule) in &before.jumps {
+        match missing.iter().position(|one| one == jump) {
+            Some(at) => drop(missing.remove(at)),
+            None => writeln!(text, "-D {chain} {rule}").unwrap_or_default(),
+        }
+    }
+    for (chain, rule) in missing {
+        writeln!(text, "-I {chain} {rule}").ok();
+    }
+    rules(text, after);
+    for chain in before.chains.keys().filter(|chain| !after.chains.contains_key(*chain)) {
+        writeln!(text, "-X {chain}").ok();
+    }
+}
+
+/// `chains`, with a jump to each.
+pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
+    let mut owns = Owns::new();
+    for ((hook, family), rules) in chains {
+        let own = entered(&mut owns, names, *hook, family.unwrap_or(Family::V4));
+        own.chains.insert(names.chain(*hook, Age::Now), rules.clone());
+    }
+    owns
+}
+
+/// Both rulesets: a gate leads to the new one up to the moment `until`, and then to the old one. The kernel looks at its
+/// clock for each packet, so that no process of ours has to be alive.
+pub(super) fn trial(names: &Names, new: &Chains, old: &Chains, until: Timestamp) -> Owns {
+    let until = until.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
+    let all: BTreeSet<_> = new.keys().chain(old.keys()).copied().collect();
+    let mut owns = Owns::new();
+    for key @ (hook, family) in all {
+        let own = entered(&mut owns, names, hook, family.unwrap_or(Family::V4));
+        let [now, then, before] = Age::ALL.map(|age| names.chain(hook, age));
+        let gate = vec![format!("{GATE}{until} -g {then}"), format!("-g {before}")];
+        own.chains.insert(now, gate);
+        own.chains.insert(then, new.get(&key).cloned().unwrap_or_default());
+        own.chains.insert(before, old.get(&key).cloned().unwrap_or_default());
+    }
+    owns
+}
+
+fn entered<'o>(owns: &'o mut Owns, names: &Names, hook: Hook, family: Family) -> &'o mut Own {
+    let own = owns.entry((family, hook.table().to_owned())).or_default();
+    own.jumps.push((hook.entry().to_owned(), names.jump(hook)));
+    // As they are listed.
+    own.jumps.sort();
+    own
+}
+
+/// What that is; `now` is the time of day.
+pub(super) fn shape(owns: &Owns, names: &Names, now: Timestamp) -> Shape {
+    let [rules, new, old] = Age::ALL.map(|age| of_age(owns, names, age));
+    if new.is_empty() && old.is_empty() {
+        // A chain without its jump, or a jump too many, is none of ours.
+        let is_whole = plain(names, &rules) == *owns;
+        return if is_whole { Shape::Plain(rules) } else { Shape::Strange };
+    }
+    let until = rules.values().flatten().find_map(|rule| moment(rule));
+    match until.filter(|until| trial(names, &new, &old, *until) == *owns) {
+        None => Shape::Strange,
+        Some(until) => {
+            let is_over = until.as_second() < now.as_second();
+            Shape::Trial { new: filled(new), old: filled(old), is_over }
+        }
+    }
+}
+
+fn of_age(owns: &Owns, names: &Names, age: Age) -> Chains {
+    let mut chains = Chains::new();
+    for ((family, table), own) in owns {
+        for (chain, rules) in &own.chains {
+            if let Some((hook, _)) = names.hook(table, chain).filter(|(_, one)| *one == age) {
+                chains.insert((hook, Some(*family)), rules.clone());
+            }
+        }
+    }
+    chains
+}
+
+/// The moment up to which a gate leads to the new rules.
+fn moment(rule: &str) -> Option<Timestamp> {
+    let text = rule.strip_prefix(GATE)?.split(' ').next()?;
+    let moment = DateTime::strptime(MOMENT, text).ok()?;
+    moment.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFICE: &str = "\
+*nat
+:PORTOLAN_office_POST - [0:0]
+:PORTOLAN_office_PRE - [0:0]
+-A POSTROUTING -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_POST
+-A PREROUTING -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_PRE
+-A PORTOLAN_office_POST -o wan -j MASQUERADE
+-A PORTOLAN_office_PRE -i wan -j DNAT --to-destination 10.0.0.1
+COMMIT
+# ip6
+*filter
+:PORTOLAN_office_IN - [0:0]
+-A INPUT -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_IN
+-A PORTOLAN_office_IN -j DROP
+COMMIT
+";
+
+    fn names() -> Names {
+        Names::of("portolan_office")
+    }
+
+    fn office() -> Owns {
+        own(OFFICE, &names())
+    }
+
+    fn chains(rules: &[(Hook, &str)]) -> Chains {
+        let key = |hook: &Hook| (*hook, Some(Family::V4));
+        rules.iter().map(|(hook, rule)| (key(hook), vec![(*rule).to_owned()])).collect()
+    }
+
+    #[test]
+    fn what_is_ours_is_found_among_the_rest_and_written_as_it_was() {
+        let others = OFFICE.replace(
+            "*nat\n",
+            "# Warning: iptables-legacy tables present\n*nat\n:PREROUTING ACCEPT [5:300]\n:PORTOLAN_off_PRE - \
+             [0:0]\n-A PREROUTING -j PORTOLAN_office_PRE\n-A PORTOLAN_off_PRE -j PORTOLAN_office_PRE\n",
+        );
+        assert_eq!(text(&own(&others, &names())), OFFICE);
+        assert_eq!(text(&own("", &names())), "");
+        assert_eq!(own(OFFICE, &Names::of("portolan_off")), Owns::new());
+    }
+
+    #[test]
+    fn a_plain_ruleset_comes_back_from_its_text() {
+        let rules = chains(&[
+            (Hook::Prerouting, "-j DNAT"),
+            (Hook::Helper, "-j CT"),
+            (Hook::Input, "-j DROP"),
+        ]);
+        let owns = plain(&names(), &rules);
+        assert_eq!(own(&text(&owns), &names()), owns);
+        assert_eq!(shape(&owns, &names(), Timestamp::UNIX_EPOCH), Shape::Plain(rules));
+    }
+
+    #[test]
+    fn a_trial_ends_with_its_moment() {
+        let new = chains(&[(Hook::Prerouting, "-j DNAT")]);
+        let old = chains(&[(Hook::Postrouting, "-j MASQUERADE")]);
+        let until = Timestamp::from_second(1_764_158_400).unwrap();
+        let owns = trial(&names(), &new, &old, until);
+        let text = text(&owns);
+        let gate = "-A PORTOLAN_office_PRE -m time --datestop 2025-11-26T12:00:00 -g PORTOLAN_office_PRE1\n\
+                    -A PORTOLAN_office_PRE -g PORTOLAN_office_PRE0\n";
+        assert!(text.contains(gate), "{text}");
+        for (second, is_over) in [(-60, false), (0, false), (1, true)] {
+            let now = Timestamp::from_second(until.as_second() + second).unwrap();
+            let wanted = Shape::Trial { new: new.clone(), old: old.clone(), is_over };
+            assert_eq!(shape(&own(&text, &names()), &names(), now), wanted, "{second}");
+        }
+        let changed = text.replace("-A PORTOLAN_office_PRE -g PORTOLAN_office_PRE0\n", "");
+        assert_eq!(shape(&own(&changed, &names()), &names(), until), Shape::Strange);
+    }
+
+    #[test]
+    fn what_others_have_changed_is_strange() {
+        let jump = "-A PREROUTING -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_PRE\n";
+        let twice = OFFICE.replace(jump, &jump.repeat(2));
+        for changed in [
+            &OFFICE.replace(jump, ""),
+            &twice,
+            &OFFICE.replace(":PORTOLAN_office_IN ", ":PORTOLAN_office_FWD0 "),
+        ] {
+            let owns = own(changed, &names());
+            assert_eq!(shape(&owns, &names(), Timestamp::UNIX_EPOCH), Shape::Strange, "{changed}");
+        }
+    }
+
+    #[test]
+    fn the_steps_write_nothing_but_what_is_ours() {
+        assert_eq!(steps(&office(), &office()), "");
+        let made = steps(&Owns::new(), &office());
+        assert_eq!(
+            made,
+            OFFICE
+                .replace("-A P", "-I P")
+                .replace("-A I", "-I I")
+                .replace("-I PORTOLAN", "-A PORTOLAN")
+        );
+        let gone = "\
+*nat
+:PORTOLAN_office_POST - [0:0]
+:PORTOLAN_office_PRE - [0:0]
+-D POSTROUTING -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_POST
+-D PREROUTING -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_PRE
+-X PORTOLAN_office_POST
+-X PORTOLAN_office_PRE
+COMMIT
+# ip6
+*filter
+:PORTOLAN_office_IN - [0:0]
+-D INPUT -m comment --comment \"portolan:ruleset office\" -j PORTOLAN_office_IN
+-X PORTOLAN_office_IN
+COMMIT
+";
+        assert_eq!(steps(&office(), &Owns::new()), gone);
+        let other = own(&OFFICE.replace("-o wan", "-o wan0"), &names());
+        let changed = "\
+*nat
+:PORTOLAN_office_POST - [0:0]
+:PORTOLAN_office_PRE - [0:0]
+-A PORTOLAN_office_POST -o wan0 -j MASQUERADE
+-A PORTOLAN_office_PRE -i wan -j DNAT --to-destination 10.0.0.1
+COMMIT
+";
+        assert_eq!(steps(&office(), &other), changed);
+    }
+
+    #[test]
+    fn every_chain_has_a_name_that_the_kernel_takes() {
+        let long = Names::of(&format!("portolan_{}", "x".repeat(32)));
+        assert_eq!(long.beginning(), format!("PORTOLAN_xxxxxx{}_", &long.stem[6..]));
+        let other = Names::of(&format!("portolan_{}y", "x".repeat(31)));
+        assert_ne!(long.stem, other.stem);
+        for names in [names(), long] {
+            for hook in Hook::ALL {
+                for age in Age::ALL {
+                    let chain = names.chain(hook, age);
+                    assert!(chain.len() <= 28, "{chain}");
+                    assert_eq!(names.hook(hook.table(), &chain), Some((hook, age)));
+                }
+            }
+        }
+    }
+}
