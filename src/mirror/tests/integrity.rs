@@ -1,7 +1,7 @@
 //! What today's tools take for a file that arrived, and is half of one: never called done, never under the final name,
 //! and nothing is deleted in the run; once the server has come to its senses, the next run makes all of it good.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Bench, Rules, assert_same, deleting, fs, write};
 
@@ -23,13 +23,12 @@ const CASES: [(&str, &str, bool); 10] = [
     ("STOR whole, and no final reply", "lost-reply=STOR", true),
 ];
 
-fn parts(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let names = names.map(|name| name.to_string_lossy().into_owned());
-    names.filter(|name| name.ends_with(".part")).collect()
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "part")).collect()
 }
 
-fn sides(bench: &Bench, is_up: bool) -> (std::path::PathBuf, std::path::PathBuf) {
+fn sides(bench: &Bench, is_up: bool) -> (PathBuf, PathBuf) {
     if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) }
 }
 
@@ -102,7 +101,7 @@ async fn what_was_half_once_is_whole_after_another_try_in_the_same_run() {
                 // What a session that died has left is nobody's to remove but a later run's.
                 assert!(
                     matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR"),
-                    "{about}: {part}"
+                    "{about}: {part:?}"
                 );
                 fs::remove_file(target.join(part)).unwrap();
             }

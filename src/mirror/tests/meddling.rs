@@ -15,14 +15,17 @@ use crate::{
 /// More than is sent at once.
 const BYTES: usize = 500_000;
 
+/// What happens to a file.
+type Meddling = fn(&Path);
+
 /// Does something to a file when the first bytes of it have gone.
 struct Meddler {
     path: PathBuf,
-    meddle: Mutex<Option<fn(&Path)>>,
+    meddle: Mutex<Option<Meddling>>,
 }
 
 impl Meddler {
-    fn meddle(&self) -> MutexGuard<'_, Option<fn(&Path)>> {
+    fn meddle(&self) -> MutexGuard<'_, Option<Meddling>> {
         self.meddle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,7 +46,7 @@ fn bytes(of: u8) -> Vec<u8> {
 
 #[tokio::test]
 async fn s62_a_file_that_changes_while_it_is_sent_never_arrives_mixed() {
-    let cases: [(&str, fn(&Path)); 5] = [
+    let cases: [(&str, Meddling); 5] = [
         ("it shrinks", |path| {
             fs::OpenOptions::new().write(true).open(path).unwrap().set_len(300_000).unwrap();
         }),

@@ -1,11 +1,9 @@
 //! What the command sends after each sort of change, with a memory and without one, to servers that can more or less:
 //! the table that today's tools fail (same-size rollbacks missed, edits missed in silence, fresh checkouts sent again).
 
-use std::{
-    fs,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, path::Path};
+
+use portolan::clock::Clock;
 
 use super::{mirror, url};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, tree::set_modified};
@@ -14,7 +12,7 @@ use crate::support::{program::Portolan, rehearsal::Rehearsal, tree::set_modified
 const THEN_S: u64 = 1_700_000_000;
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    Clock::System.now().as_second().try_into().unwrap()
 }
 
 fn rewrite(path: &Path, text: &str, at_s: u64) {
