@@ -14,14 +14,12 @@ use std::{
     time::SystemTime,
 };
 
-use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest, Sha256};
-
 use crate::{
     files::Mark,
     ftp::base::{Claim, Sides},
     limits::MARKS_KEPT_MAX,
 };
+use rustix::fs::{FlockOperation, flock};
 
 /// The folder of the marks in the state folder.
 const FOLDER: &str = "marks";
@@ -67,7 +65,7 @@ fn name(sides: &Sides) -> String {
     all.extend_from_slice(remote.as_bytes());
     all.push(b'\n');
     all.extend_from_slice(local.as_os_str().as_bytes());
-    Sha256::digest(&all).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    Mark::of(&all).text().to_owned()
 }
 
 /// Of too many marks the oldest go; what was made under them counts as nobody's then.

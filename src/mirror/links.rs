@@ -46,7 +46,7 @@ impl RemoteScan<'_> {
             self.survey.tree.keep_folder_of(&path);
             return Ok(());
         }
-        let told = target.and_then(|target| RemotePath::parse(target.to_vec()).ok());
+        let told = target.and_then(|target| RemotePath::parse(target).ok());
         let inside = above(&path).next().unwrap_or_default();
         let real = folder.or_else(|| self.real(inside)?.resolve(&told?).ok());
         let folders = above(&path).chain([&[][..]]);

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -271,7 +271,7 @@ pub(super) fn local(
         role == Role::Target && leftovers.is_stale(name)
     };
     let (stale, left): (Vec<_>, Vec<_>) =
-        walk.leftovers.iter().map(|path| path.as_path()).partition(is_stale);
+        walk.leftovers.iter().map(PathBuf::as_path).partition(is_stale);
     survey.leftovers = stale.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
     let left = left.iter().map(|path| path.as_os_str().as_bytes());
     for path in left.chain(out.iter().map(Vec::as_slice)) {

@@ -89,11 +89,11 @@ pub(super) fn new_bytes(number: usize, size: u64) -> Vec<u8> {
 /// What is left under temporary names in `folder` and below it.
 pub(super) fn parts(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let counts = entries.map(|path| match path.is_dir() {
-        true => parts(&path),
-        false => usize::from(path.extension().is_some_and(|ending| ending == "part")),
-    });
-    counts.sum()
+    let count = |path: std::path::PathBuf| {
+        let is_part = path.extension().is_some_and(|ending| ending == "part");
+        if path.is_dir() { parts(&path) } else { usize::from(is_part) }
+    };
+    entries.map(count).sum()
 }
 
 #[test]

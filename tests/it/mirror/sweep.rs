@@ -35,7 +35,7 @@ fn part(folder: &Path, size: u64) -> Option<PathBuf> {
         if about.is_dir() {
             return part(&path, size);
         }
-        let is_it = name.starts_with(".portolan-") && name.ends_with(".part");
+        let is_it = name.starts_with(".portolan-") && path.extension()? == "part";
         (is_it && !FOREIGN.contains(&name) && about.len() >= size).then_some(path)
     })
 }
@@ -119,7 +119,7 @@ fn a_part_that_can_be_taken_up_is_and_one_of_an_older_state_of_the_file_goes() {
                 let path = scene.source.join("a");
                 let time = fs::metadata(&path).unwrap().modified().unwrap();
                 let file = fs::File::options().write(true).open(&path).unwrap();
-                file.set_modified(time - Duration::from_secs(60)).unwrap();
+                file.set_modified(time - Duration::from_mins(1)).unwrap();
             }
             drop(scene.program.run().succeeds().any_stdout().any_stderr().any_files());
             assert_whole(&scene);
