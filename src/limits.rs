@@ -189,8 +189,18 @@ pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 
-/// Waits before a mirror tries a file or folder again; as many tries as there are waits.
-pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// So often a mirror tries a file or folder again after a failure that may pass, if nothing else is said.
+pub const MIRROR_RETRIES: u16 = 4;
+/// So often at most: with the waits between them, a quarter of an hour for one file.
+pub const MIRROR_RETRIES_MAX: u16 = 20;
+/// The longest wait before the first of these tries, twice as long before each further one. Any part of it is waited,
+/// so that many sessions do not come back at the same moment. Tests that fail on purpose need not wait.
+pub const MIRROR_RETRY_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
+/// The longest such wait.
+pub const MIRROR_RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
+/// Waits before what is lacking of a large file is fetched again, or a name given that was not; as many tries as there
+/// are waits.
+pub const STEP_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
     ops::{Deref, DerefMut},
     pin::Pin,
     time::{Duration, Instant},
@@ -10,11 +11,11 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::size::Size;
+use super::{rules::Rules, size::Size};
 use crate::{
     fault::{Fault, Kind, Outcome},
     ftp::{pace::Pace, session::Session},
-    limits::MIRROR_RETRY_WAITS,
+    limits::{MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
     observe::{Level, Observer},
     stop::Stop,
 };
@@ -67,6 +68,8 @@ pub(super) struct Crew<'a> {
     first: &'a mut Session,
     others: Vec<Session>,
     size: Size,
+    /// So often a piece is tried again.
+    retries: u16,
 }
 
 /// A session at work. The caller's is never given up.
@@ -79,9 +82,10 @@ enum Hand<'a> {
 type Coming = Pin<Box<dyn Future<Output = Outcome<Session>> + Send>>;
 
 impl<'a> Crew<'a> {
-    /// A crew of at most `size_max` sessions; others than `first` are opened when there is work for them.
-    pub(super) fn new(first: &'a mut Session, size_max: u16) -> Self {
-        Self { first, others: Vec::new(), size: Size::new(size_max) }
+    /// A crew by `rules`; other sessions than `first` are opened when there is work for them.
+    pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
+        let (size, retries) = (Size::new(rules.parallel), rules.retries);
+        Self { first, others: Vec::new(), size, retries }
     }
 
     /// The caller's session.
@@ -103,7 +107,7 @@ impl<'a> Crew<'a> {
         work: &mut W,
         act: impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
     ) -> Outcome<()> {
-        let work = RefCell::new(work);
+        let (work, retries) = (RefCell::new(work), self.retries);
         let others = self.others.drain(..).map(|session| Hand::Other(Box::new(session)));
         let mut idle: Vec<_> = others.collect();
         let context = self.first.context();
@@ -134,7 +138,8 @@ impl<'a> Crew<'a> {
                     idle.push(hand);
                     break;
                 }
-                busy.push(turn(hand, job, Feed { work: Some(&work), stop: &stop }, &act));
+                let feed = Feed { work: Some(&work), stop: &stop };
+                busy.push(turn(hand, job, feed, &act, retries));
             }
             if busy.is_empty() {
                 break;
@@ -271,12 +276,13 @@ async fn turn<'a, W: Work>(
     job: W::Job,
     feed: Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+    retries: u16,
 ) -> (Hand<'a>, Ends<W>) {
     let alone = Feed { work: None, stop: feed.stop };
     let ends = act(&mut hand, job, feed).await;
     let mut all = Vec::with_capacity(ends.len());
     for (job, result) in ends {
-        all.extend(patiently(&mut hand, job, result, &alone, act).await);
+        all.extend(patiently(&mut hand, job, result, &alone, act, retries).await);
     }
     (hand, all)
 }
@@ -287,16 +293,17 @@ async fn patiently<W: Work>(
     result: Outcome<W::Found>,
     alone: &Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+    retries: u16,
 ) -> Ends<W> {
     let mut ends = vec![(job, result)];
-    for wait in MIRROR_RETRY_WAITS {
+    for tries in 0..retries {
         let may_help = |fault: &Fault| fault.may_retry() && !hand.is_unwanted(fault);
         let Some((job, Err(fault))) =
             ends.pop_if(|(_, result)| result.as_ref().is_err_and(may_help))
         else {
             break;
         };
-        if let Err(stopped) = pause(hand, &fault, wait).await {
+        if let Err(stopped) = pause(hand, &fault, backoff(tries, draw())).await {
             return vec![(job, Err(stopped))];
         }
         ends = act(hand, job, Feed { ..*alone }).await;
@@ -304,8 +311,34 @@ async fn patiently<W: Work>(
     ends
 }
 
+/// How long to wait after so many tries again: `draw` says which part of the longest wait.
+fn backoff(tries: u16, draw: u16) -> Duration {
+    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
+    longest.mul_f64(f64::from(draw) / f64::from(u16::MAX))
+}
+
+/// A number that nobody can guess: the hasher's keys come from the system's random numbers.
+fn draw() -> u16 {
+    let [one, two, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    u16::from_le_bytes([one, two])
+}
+
 async fn pause(session: &Session, fault: &Fault, wait: Duration) -> Outcome<()> {
     let context = session.context();
     context.observer.say(Level::Info, format!("{fault}; trying again"));
     context.stop.race(tokio::time::sleep(wait)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
+        let longest = |tries| backoff(tries, u16::MAX);
+        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
+        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
+        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
+        assert_eq!(backoff(3, 0), Duration::ZERO);
+    }
 }

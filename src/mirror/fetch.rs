@@ -18,7 +18,7 @@ use crate::{
     ftp::{
         base::{Hash, Pair},
         session::Session,
-        transfer::{Known, utc},
+        transfer::{Known, Take, utc},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
@@ -59,12 +59,14 @@ impl Tools<'_> {
         let modified = self.times.get(&step.path).copied().or(utc(step.modified));
         let known = Known { size: step.size, modified };
         let known = session.known(&there, known).await?;
+        let most = self.plan.rules.caps.max_file_size;
+        let mut capped = Capped { landing: &mut landing, most };
         let (moved, hash) = if self.keeps_pairs {
-            let mut hashed = Hashed::new(&mut landing);
+            let mut hashed = Hashed::new(&mut capped);
             let moved = session.read_through(&there, &mut hashed, known.size).await?;
             (moved, Some(hashed.hash()))
         } else {
-            (session.read_through(&there, &mut landing, known.size).await?, None)
+            (session.read_through(&there, &mut capped, known.size).await?, None)
         };
         let size = landing.bytes();
         let modified = landing.commit(known.modified.filter(|_| keeps_times))?;
@@ -133,5 +135,26 @@ impl<'p> Tools<'p> {
             ends.push((step, self.act(session, step).await));
         }
         ends
+    }
+}
+
+/// A file that may not become larger than `most`, whatever the server says of its size or does not (S50).
+pub(super) struct Capped<'l> {
+    pub(super) landing: &'l mut Landing,
+    pub(super) most: Option<u64>,
+}
+
+impl Take for Capped<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let after = self.landing.bytes() + bytes.len() as u64;
+        if let Some(most) = self.most.filter(|most| after > *most) {
+            let message = format!("more bytes came than `max_file_size`, which is {most}");
+            return Err(Fault::new(Kind::Guard, Side::Here, message));
+        }
+        self.landing.take(bytes)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.landing.restart()
     }
 }

@@ -181,9 +181,11 @@ impl Session {
     }
 }
 
-/// Whether another try may go on where this one ended: nothing was said against the bytes.
+/// Whether another try may go on where this one ended: nothing was said against the bytes, as by 451 after all of
+/// them.
 fn is_of_the_connection(fault: &Fault) -> bool {
-    fault.may_retry() || fault.kind == Kind::Interrupted
+    let is_about_bytes = fault.kind == Kind::Busy && fault.code != 421;
+    fault.may_retry() && !is_about_bytes || fault.kind == Kind::Interrupted
 }
 
 /// What is lacking of a file, after bytes that must be those which are there.
