@@ -81,6 +81,8 @@ async fn do_all<'p>(crew: &mut Crew<'_>, plan: &'p Plan, run: &mut Run<'p, '_>) 
         let root = open(&plan.heading)?;
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let times = times::of_downloads(crew, plan).await?;
+        let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
+        crew.first().context().observer.tell(&Event::Planned { files, bytes });
         let tools = Tools { root, plan, trash, times, keeps_pairs: run.ledger.is_kept() };
         for wave in waves(&plan.steps) {
             run.take(wave, crew);
