@@ -89,6 +89,8 @@ async fn do_all<'p>(
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let times = times::of_downloads(crew, plan).await?;
+        let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
+        crew.first().context().observer.tell(&Event::Planned { files, bytes });
         let tools = Tools::new(root, plan, (trash, times), run.ledger.is_kept());
         if plan.rules.staged {
             return staged::run(crew, plan, run, &tools).await;
