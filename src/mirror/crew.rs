@@ -53,7 +53,19 @@ pub(super) struct Feed<'f, 'w, W> {
 impl<W: Work> Feed<'_, '_, W> {
     /// The next piece, if there is one.
     pub(super) fn next(&self) -> Option<W::Job> {
-        self.work.filter(|_| self.stop.may_begin().is_ok())?.borrow_mut().next()
+        self.work.filter(|_| self.may_begin())?.borrow_mut().next()
+    }
+
+    /// Whether anything new may begin.
+    pub(super) fn may_begin(&self) -> bool {
+        self.stop.may_begin().is_ok()
+    }
+
+    /// Takes back a piece that was taken and not begun.
+    pub(super) fn give_back(&self, job: W::Job) {
+        if let Some(work) = self.work {
+            work.borrow_mut().give_back(job);
+        }
     }
 
     /// Whether a next piece is likely.

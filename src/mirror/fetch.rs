@@ -132,7 +132,16 @@ impl<'p> Tools<'p> {
             {
                 session.go_on_with(&there);
             }
-            ends.push((step, self.act(session, step).await));
+            let result = self.act(session, step).await;
+            let is_over = result.is_err() || !feed.may_begin();
+            ends.push((step, result));
+            if is_over {
+                // After a failure, whether it is worth going on is not for one session to say.
+                if let Some(next) = next {
+                    feed.give_back(next);
+                }
+                break;
+            }
         }
         ends
     }
