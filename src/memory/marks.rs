@@ -31,7 +31,7 @@ pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
     let path = folder.join(name(sides));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.custom_flags(libc_nofollow()).open(&path)?;
+    let mut file = options.custom_flags(no_follow()).open(&path)?;
     let is_alone = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
     let mut text = String::new();
     Read::by_ref(&mut file).take(64).read_to_string(&mut text)?;
@@ -55,7 +55,8 @@ fn write(file: &mut File) -> io::Result<Mark> {
     Ok(mark)
 }
 
-fn libc_nofollow() -> i32 {
+/// The flag by which a link in the file's place is refused.
+fn no_follow() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
