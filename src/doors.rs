@@ -1,5 +1,8 @@
-//! Ways in for active data connections: ftp's wish, granted by nat. What a run has asked its router for is used by all of
-//! its sessions; a router is asked when a session is about to listen, and only where the user lets it.
+//! Ways in for active data connections: ftp's wish, granted by nat. Where a ruleset of this machine opens a range, that is
+//! taken. What a run has asked its router for is used by all of its sessions; a router is asked when a session is about
+//! to listen, and only where the user lets it.
+
+mod openings;
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
@@ -8,6 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+
+pub use self::openings::Openings;
 
 use crate::{
     fault::{Fault, Outcome},
@@ -25,6 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct RunDoors {
     leases: Arc<Leases>,
+    openings: Openings,
     /// The last time that the router gave nothing, and why: it is not asked again for every file.
     failed: Mutex<Option<(Instant, Fault)>>,
     /// One session asks, the others wait for what it gets.
@@ -32,9 +38,10 @@ pub struct RunDoors {
 }
 
 impl RunDoors {
-    /// The ways in by `leases`, more of which may be asked for.
-    pub fn shared(leases: Arc<Leases>) -> Arc<dyn Doors> {
-        Arc::new(Self { leases, failed: Mutex::default(), asking: tokio::sync::Mutex::default() })
+    /// The ways in by `openings`, and by `leases`, more of which may be asked for.
+    pub fn shared(leases: Arc<Leases>, openings: Openings) -> Arc<dyn Doors> {
+        let (failed, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { leases, openings, failed, asking })
     }
 
     /// The door by what is mapped already, in the ports that the user has named.
@@ -78,11 +85,9 @@ impl RunDoors {
         let (at, fault) = failed.as_ref()?;
         (at.elapsed() < MAP_AGAIN_AFTER).then(|| fault.clone())
     }
-}
 
-#[async_trait]
-impl Doors for RunDoors {
-    async fn open(&self, wish: &Wish) -> Outcome<Option<Door>> {
+    /// The door by the router before this machine.
+    async fn through_router(&self, wish: &Wish) -> Outcome<Option<Door>> {
         let is_outside = why_unreachable(wish.server).is_none();
         // No router with NAT stands between two machines of one network, nor before a public address.
         let (IpAddr::V4(ours), true) = (wish.ours, is_outside) else { return Ok(None) };
@@ -109,6 +114,27 @@ impl Doors for RunDoors {
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 *failed = Some((Instant::now(), fault.clone()));
                 Err(fault)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Doors for RunDoors {
+    async fn open(&self, wish: &Wish) -> Outcome<Option<Door>> {
+        let Some(opening) = self.openings.of(wish) else { return self.through_router(wish).await };
+        let door = opening.door();
+        // Who says how this machine is called outside has taken care of the router.
+        if door.address.or(wish.address).is_some() {
+            return Ok(Some(door));
+        }
+        let narrowed = Wish { ports: opening.first_range(), ..wish.clone() };
+        match self.through_router(&narrowed).await {
+            Ok(mapped) => Ok(mapped.or(Some(door))),
+            Err(fault) => {
+                let text = format!("active mode goes without a mapped port: {fault}");
+                self.openings.observer.warn_once(text);
+                Ok(Some(door))
             }
         }
     }

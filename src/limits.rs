@@ -93,6 +93,9 @@ pub const SURVEY_ADDRESSES_MAX: usize = 8;
 
 /// Bytes read or written at once. 256 KiB equals or beats curl; 8 KiB costs three times as much (measured).
 pub const COPY_BYTES: usize = 256 * 1024;
+/// Bytes sent at once. Reading and sending each pass over the buffer: one that outgrows the processor's own cache costs up
+/// to twice the time of the processor (measured, 64 KiB beside 256).
+pub const SEND_BYTES: usize = 64 * 1024;
 /// Bytes read from the system at once under TLS.
 pub const TLS_READ_BYTES: usize = 128 * 1024;
 /// Bytes of a remote file that a script may take into a variable (`read`, `read_blob`).
@@ -123,6 +126,8 @@ pub const TIDE_FILE_BYTES: u64 = 64 * 1024;
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
 /// The longest such wait; lftp's is the same.
 pub const SESSION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Entries of a folder here that are looked at to tell how many sessions a scan there may use.
+pub const EXPECTED_ENTRIES_MAX: usize = 256;
 /// Files of a mirror that one session sends before it puts all of them under their final names together.
 pub const ASIDE_FILES_MAX: usize = 14;
 /// Bytes and time after which it does so, however few they are.
@@ -184,8 +189,18 @@ pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 
-/// Waits before a mirror tries a file or folder again; as many tries as there are waits.
-pub const MIRROR_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// So often a mirror tries a file or folder again after a failure that may pass, if nothing else is said.
+pub const MIRROR_RETRIES: u16 = 4;
+/// So often at most: with the waits between them, a quarter of an hour for one file.
+pub const MIRROR_RETRIES_MAX: u16 = 20;
+/// The longest wait before the first of these tries, twice as long before each further one. Any part of it is waited,
+/// so that many sessions do not come back at the same moment. Tests that fail on purpose need not wait.
+pub const MIRROR_RETRY_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
+/// The longest such wait.
+pub const MIRROR_RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
+/// Waits before what is lacking of a large file is fetched again, or a name given that was not; as many tries as there
+/// are waits.
+pub const STEP_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Files of a mirror that may fail one after the other by the connection's fault, until it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
@@ -223,6 +238,8 @@ pub const NAT_RANGES_MAX: usize = 64;
 pub const NAT_PARTS_MAX: usize = 256;
 /// Bytes that nft or iptables may list: a set of a million addresses is some 20 MiB.
 pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long nft, iptables and modprobe may take: they take milliseconds, unless the machine is very busy.
+pub const NAT_TOOL_TIME_MAX: Duration = Duration::from_mins(1);
 /// The shortest trial of rules: a person must have time to try and to say `confirm`.
 pub const NAT_TRIAL_MIN: Duration = Duration::from_secs(1);
 /// The longest trial of rules.
@@ -238,8 +255,9 @@ pub const PRUNE_ROWS_MAX: u32 = 500;
 pub const CRON_BYTES_MAX: usize = 1024;
 /// Years in which a schedule fires or never does: 29 February comes after eight years across 2100.
 pub const CRON_SEARCH_YEARS: i64 = 8;
-/// Missed slots of one job that have a row each; older ones share one. Three weeks of a job that runs twice an hour.
-pub const MISSED_ROWS_MAX: usize = 1_000;
+/// Missed slots of one job that have a row each; older ones share one. Ten days of a job that runs twice an hour, and half
+/// of what history keeps: an outage must not push out all that really ran.
+pub const MISSED_ROWS_MAX: usize = 500;
 /// Missed slots of one job that are counted at all: a fraction of a second. A day by the second has fewer.
 pub const MISSED_COUNTED_MAX: u64 = 200_000;
 /// Slots of one job that wait to begin.
@@ -323,6 +341,8 @@ pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
 pub const MAPPED_PORTS_MAX: usize = 32;
 /// Ports that `map_ports: "auto"` asks for at least, since a mirror may have more sessions than its connection said.
 pub const MAPPED_PORTS_AUTO: usize = 8;
+/// Ports of a ruleset's range that a run listens on in turn: far more than it has transfers.
+pub const OPENED_PORTS_MAX: usize = 1024;
 /// Time after which a router that gave no port is asked again.
 pub const MAP_AGAIN_AFTER: Duration = Duration::from_mins(5);
 /// Pages of leases that are looked at: one run has one, and few crash.

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +17,8 @@ use crate::fault::{Fault, Kind, Outcome, Side};
 #[derive(Debug, Clone)]
 pub struct Stop {
     signal: Arc<watch::Sender<bool>>,
+    /// What is under way goes on, and nothing else begins.
+    is_draining: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
 
@@ -26,7 +31,11 @@ impl Default for Stop {
 impl Stop {
     /// A signal that nobody has set.
     pub fn new() -> Self {
-        Self { signal: Arc::new(watch::Sender::new(false)), deadline: None }
+        Self {
+            signal: Arc::new(watch::Sender::new(false)),
+            is_draining: Arc::default(),
+            deadline: None,
+        }
     }
 
     /// The same signal, set also when `time` from now has passed (or earlier, if it was so before).
@@ -34,7 +43,7 @@ impl Stop {
     pub fn within(&self, time: Duration) -> Self {
         let end = Instant::now() + time;
         let deadline = Some(self.deadline.map_or(end, |before| before.min(end)));
-        Self { signal: Arc::clone(&self.signal), deadline }
+        Self { deadline, ..self.clone() }
     }
 
     /// Sets the signal.
@@ -42,8 +51,20 @@ impl Stop {
         self.signal.send_replace(true);
     }
 
+    /// Lets what is under way go on, and nothing else begin. Whoever waits is not woken: that is what [`Stop::set`] is for.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails where no other transfer is to begin: with `interrupted` after [`Stop::drain`], else as [`Stop::check`].
+    pub fn may_begin(&self) -> Outcome<()> {
+        self.check()?;
+        if self.is_draining.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
+    }
+
     /// Takes the signal back, for a prompt: there Ctrl-C ends one command, and the next begins anew.
     pub fn reset(&self) {
+        self.is_draining.store(false, Ordering::Relaxed);
         self.signal.send_replace(false);
     }
 
@@ -84,16 +105,32 @@ impl Stop {
 
     fn fault(&self) -> Fault {
         if *self.signal.borrow() {
-            Fault::new(Kind::Interrupted, Side::Here, "interrupted")
+            interrupted()
         } else {
             Fault::new(Kind::Timeout, Side::Here, "the time for this run is over")
         }
     }
 }
 
+fn interrupted() -> Fault {
+    Fault::new(Kind::Interrupted, Side::Here, "interrupted")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drain_lets_nothing_begin_and_stops_nothing() {
+        let stop = Stop::new();
+        let of_a_part = stop.within(Duration::from_mins(1));
+        assert!(of_a_part.may_begin().is_ok());
+        stop.drain();
+        assert_eq!(of_a_part.may_begin().unwrap_err().kind, Kind::Interrupted);
+        assert!(of_a_part.check().is_ok());
+        stop.reset();
+        assert!(of_a_part.may_begin().is_ok());
+    }
 
     #[tokio::test]
     async fn what_waits_ends_when_the_signal_is_set() {

@@ -15,7 +15,7 @@ use crate::{
     fault::Outcome,
     observe::{Sink, json::JsonLines},
     schedule::child::{drain::Drain, order::Order, wall},
-    script::{rules::NatSettings, run::Settings, site::Overrides, source::Source},
+    script::{run::Settings, site::Overrides, source::Source},
     stop::Stop,
 };
 
@@ -37,12 +37,7 @@ pub(super) fn run(common: &Common) -> u8 {
             password: common.password()?,
             netrc: common.netrc()?,
             rehearsal: None,
-            nat: NatSettings {
-                is_allowed: order.allow_nat,
-                ledger: common.ledger(),
-                book: common.lease_book(),
-                ..NatSettings::default()
-            },
+            nat: common.nat(order.allow_nat),
             job: order.facts(),
         };
         Ok((source, settings, context, lock))

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{exit, report, state::State};
 use crate::{
     clock::Clock,
-    doors::RunDoors,
+    doors::{Openings, RunDoors},
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -24,6 +24,7 @@ use crate::{
     observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
     script::{
         logins::Netrc,
+        rules::NatSettings,
         secrets,
         site::{Overrides, site_of},
     },
@@ -165,7 +166,8 @@ impl Common {
     fn remembering(&self, context: Context) -> Outcome<Context> {
         let Context { observer, clock, .. } = &context;
         let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
-        let doors = Some(RunDoors::shared(Arc::new(leases)));
+        let openings = Openings::new(self.ledger(), false, observer.clone(), clock.clone());
+        let doors = Some(RunDoors::shared(Arc::new(leases), openings));
         let Some(memory) = self.state.memory(observer, clock)? else {
             return Ok(Context { doors, ..context });
         };
@@ -173,8 +175,14 @@ impl Common {
     }
 
     /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
-    pub(super) fn lease_book(&self) -> Option<Book> {
-        self.state.folder().map(|folder| Book::in_state(&folder))
+    fn lease_book(&self) -> Option<Book> {
+        self.state.book()
+    }
+
+    /// What a run of a script may do to NAT, and what is remembered of it. All that runs scripts has it from here.
+    pub(super) fn nat(&self, is_allowed: bool) -> NatSettings {
+        let (ledger, book) = (self.ledger(), self.lease_book());
+        NatSettings { is_allowed, ledger, book, ..NatSettings::default() }
     }
 
     /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{common::Common, exit, report};
+use super::{common::Common, exit, report, table};
 use crate::{
     fault::Fault,
     observe::json::line,
@@ -48,16 +48,10 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     } else if args.name.is_some() {
         found.into_iter().map(whole).collect::<Vec<_>>().join("\n")
     } else {
-        list(&all, width())
+        list(&all, table::width())
     };
     report::output(&text);
     exit::DONE
-}
-
-/// The columns of the terminal; nothing where it is none.
-fn width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// One line each, under the names of the families; where `width` is too small for it, what a function does goes on below.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{exit, report};
-use crate::fault::{Fault, Kind, Outcome, Side};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    observe::visible::visible,
+};
 
 /// What `portolan init` takes.
 #[derive(Debug, clap::Args)]
@@ -31,14 +34,39 @@ pub(super) fn run(args: &Args) -> u8 {
         Ok(laid) => {
             let lines: Vec<_> = laid.iter().map(|path| format!("{}\n", path.display())).collect();
             report::output(&lines.concat());
-            report::print(
-                "next: edit portolan.toml, `portolan rehearse scripts/fetch.rhai`, `portolan serve`\n",
-            );
+            report::print(&next(args.folder.as_deref()));
             exit::DONE
         }
         Err(fault) if fault.kind == Kind::Guard => report::wrong_usage(&fault),
         Err(fault) => report::fault(&fault),
     }
+}
+
+/// What to do now, as it can be typed.
+fn next(folder: Option<&Path>) -> String {
+    let go = folder.map(|folder| format!("  cd {}\n", quoted(folder)));
+    let steps = [
+        ("portolan check portolan.toml", "all that can be known before anything runs"),
+        (
+            "portolan rehearse scripts/fetch.rhai",
+            "a run against a server of its own: nothing real is touched",
+        ),
+        ("portolan next", "when the jobs run"),
+        ("portolan serve", "runs them"),
+    ];
+    let steps = steps.map(|(command, what)| format!("  {command:<37} # {what}\n"));
+    format!(
+        "next: put your servers into portolan.toml, then\n{}{}",
+        go.unwrap_or_default(),
+        steps.concat()
+    )
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let path = visible(path.display().to_string());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 /// All of them, or none if one is there.

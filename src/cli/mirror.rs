@@ -21,7 +21,7 @@ use crate::{
         site::{PARALLEL_AUTO, Site},
         url::Url,
     },
-    limits::PARALLEL_MAX,
+    limits::{MIRROR_RETRIES, PARALLEL_MAX},
     mirror::{
         self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
     },
@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// A file that broke off goes on where it ended, if it is still the same one
     #[arg(long)]
     resume: bool,
+    /// How often a file is tried again after a failure that may pass
+    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES)]
+    retries: u16,
     /// Bytes per second at most, all sessions together, such as 2MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
@@ -305,6 +308,7 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         max_delete: args.max_delete,
         parallel: args.parallel.unwrap_or(parallel),
         resume: args.resume,
+        retries: args.retries,
         rate_limit: args.rate_limit,
         preserve_times: !args.no_preserve_times,
         newer_only: args.newer_only,

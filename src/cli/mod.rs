@@ -89,7 +89,7 @@ enum Command {
     Shell(shell::Args),
     /// Tells when jobs run, or when a cron expression fires.
     Next(next::Args),
-    /// Tells why a job runs at a moment, or why not.
+    /// Tells what became of a moment of a job, and why.
     Why(why::Args),
     /// Plays a jobs file through on a clock of its own, and shows each decision.
     Simulate(simulate::Args),

@@ -297,7 +297,9 @@ impl Work<'_> {
             let how = match applied.trial_until {
                 _ if !applied.changed => "unchanged".to_owned(),
                 Some(until) => format!(
-                    "on trial until {until}; `portolan nat confirm` keeps it, after that the old rules return"
+                    "on trial until {until}; `portolan nat confirm --ruleset {}` keeps it, after that the old rules \
+                     return",
+                    plan.ruleset
                 ),
                 None => "applied".to_owned(),
             };

@@ -6,6 +6,7 @@ use super::{common::Common, report};
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
+    observe::visible::visible,
     schedule::{
         daemon,
         jobs::{self, Glance, Jobs},
@@ -30,6 +31,11 @@ impl JobsFile {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(JOBS_FILE))
+    }
+
+    /// The one of the usual name, where there is one.
+    pub(super) const fn usual() -> Self {
+        Self { file: None }
     }
 
     /// The jobs.
@@ -79,8 +85,12 @@ impl JobsFile {
         }
         known.sort();
         let names: Vec<_> = known.iter().map(String::as_str).collect();
-        let near = nearest(job, &names).map(|near| format!("; did you mean `{near}`?"));
-        let message = format!("there is no job `{job}`{}", near.unwrap_or_default());
+        let hint = match nearest(job, &names) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None if names.is_empty() => String::new(),
+            None => format!("; there are {}", names.join(", ")),
+        };
+        let message = format!("there is no job `{}`{hint}", visible(job));
         Err(Fault::invalid(message))
     }
 }

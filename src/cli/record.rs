@@ -82,6 +82,7 @@ impl Record {
             script: self.script.clone(),
             cause: Cause::Manual,
             scheduled_for: None,
+            up_to: None,
             moved_from: None,
             wait: None,
             state,

@@ -16,7 +16,6 @@ use crate::{
     observe::account::Accounts,
     script::{
         check::{self, Level},
-        rules::NatSettings,
         run::{self, Ended, JobFacts, Settings},
         source::Source,
     },
@@ -53,7 +52,6 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let source = Source::read(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
-        settings.nat.book = common.lease_book();
         let accounts = Arc::new(Accounts::default());
         let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
         Ok((source, settings, context, Record::begin(common, &args.script, accounts)))
@@ -82,7 +80,7 @@ pub(super) fn settings(
         password: common.password()?,
         netrc: common.netrc()?,
         rehearsal: None,
-        nat: NatSettings { ledger: common.ledger(), ..NatSettings::default() },
+        nat: common.nat(false),
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

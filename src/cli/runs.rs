@@ -7,11 +7,11 @@ use super::{
     exit,
     place::{JobsFile, failed},
     report,
-    table::Table,
+    table::{Table, width},
     times::local,
 };
 use crate::{
-    fault::Outcome,
+    fault::{Kind, Outcome},
     observe::{duration_text, json::line, size_text, visible::visible},
     schedule::facts,
     store::history::{Run, State},
@@ -31,7 +31,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let found = || -> Outcome<Vec<Run>> {
-        let (_, store) = args.jobs.store(common)?;
+        let store = match args.jobs.store(common) {
+            Ok((_, store)) => store,
+            // A scheduler that has never run has no runs.
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(Vec::new()),
+            Err(fault) => return Err(fault),
+        };
         let runs = store.runs(args.job.as_deref(), args.limit)?;
         if let Some(job) = args.job.as_ref().filter(|_| runs.is_empty()) {
             args.jobs.know(job, &store)?;
@@ -72,7 +77,7 @@ fn table(runs: &[Run]) -> String {
             note(run),
         ]);
     }
-    table.text()
+    table.fitted(width())
 }
 
 /// When it was due; when it began, where nobody waited for it.

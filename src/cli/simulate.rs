@@ -219,6 +219,14 @@ fn doing(decision: &Decision) -> String {
 /// The rows under their days; slots that are skipped together share one.
 fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
     let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
+    // A job that comes after others begins in some second or other, which is no news.
+    let of_slot = |row: &Row| {
+        let is_of_schedule =
+            |one: &&Decision| matches!(one.trigger, Trigger::Schedule | Trigger::CatchUp);
+        let decision = row.decision.as_ref().filter(is_of_schedule);
+        decision.is_some_and(|one| slots::has_seconds(one.slot.at))
+    };
+    let has_exact_slots = rows.iter().any(of_slot);
     let mut cells: Vec<Vec<String>> = Vec::new();
     let mut day = String::new();
     let mut rest = rows;
@@ -239,7 +247,9 @@ fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
         let zone = schedule.map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
         let slot = decision.slot.at.to_zoned(zone.rules.clone());
         let is_today = slot.date() == zone.rules.to_datetime(row.at).date();
-        let slot = slot.strftime(if is_today { "%H:%M %Z" } else { "%m-%d %H:%M %Z" }).to_string();
+        let time_form = if has_exact_slots { "%H:%M:%S %Z" } else { "%H:%M %Z" };
+        let day_form = if is_today { "" } else { "%m-%d " };
+        let slot = slot.strftime(&format!("{day_form}{time_form}")).to_string();
         let doing = if same == 0 { doing(decision) } else { format!("skip {}", same + 1) };
         // What is of today needs no date.
         let words = row.words.replace(&format!("{day}T"), "").replace(":00Z", "Z");

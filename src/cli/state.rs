@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     fault::Outcome,
     memory::{Memory, nat::NatLedger},
-    nat::ledger::Ledger,
+    nat::{ledger::Ledger, portmap::Book},
     observe::Observer,
     store,
 };
@@ -62,6 +62,11 @@ impl State {
     pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn Ledger>> {
         let ledger = NatLedger::new(&self.named_or_usual()?, clock);
         Some(Arc::new(ledger))
+    }
+
+    /// Where it stands what routers are asked for: for them as well.
+    pub(super) fn book(&self) -> Option<Book> {
+        self.named_or_usual().map(|folder| Book::in_state(&folder))
     }
 
     /// The folder for what a person typed at the prompt; nothing where nothing shall be kept.

@@ -1,5 +1,11 @@
 //! Tables for people: columns as wide as they must be, and the last as long as it is.
 
+/// The columns of the terminal; nothing where the output is none.
+pub(super) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// A table that grows row by row.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -19,6 +25,19 @@ impl Table {
     /// Adds a row.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The text as it fits into a terminal of `width` columns: what is too long for its line is cut there, not broken.
+    pub(super) fn fitted(&self, width: Option<usize>) -> String {
+        let text = self.text();
+        let Some(width) = width else { return text };
+        let fit = |line: &str| match line.char_indices().nth(width.max(2) - 1) {
+            Some((at, last)) if at + last.len_utf8() < line.len() => {
+                format!("{}…\n", line.get(..at).unwrap_or(line))
+            }
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(fit).collect()
     }
 
     /// The text, a line a row. A column with nothing in it is left out.
@@ -58,5 +77,9 @@ mod tests {
         table.row(["7", "a", "", "short"].map(str::to_owned));
         table.row(["12", "grüße", "", ""].map(str::to_owned));
         assert_eq!(table.text(), "run  job    note\n  7  a      short\n 12  grüße\n");
+        assert_eq!(table.fitted(None), table.text());
+        assert_eq!(table.fitted(Some(17)), table.text());
+        assert_eq!(table.fitted(Some(16)), "run  job    note\n  7  a      sho…\n 12  grüße\n");
+        assert_eq!(table.fitted(Some(9)), "run  job…\n  7  a  …\n 12  grü…\n");
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::Outcome,
+    fault::{Fault, Kind, Outcome, Side},
     limits::TRIGGER_TIME_MAX,
     observe::json::line,
     schedule::{facts, slot::SlotId},
@@ -65,6 +65,9 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
     };
     let started = wait_for(&store, Some(TRIGGER_TIME_MAX), |store| find(store))?;
     let Some(run) = started else {
+        if common.json() {
+            tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+        }
         report::print("asked for; the scheduler has not taken it up yet: see `portolan runs`\n");
         return Ok(exit::DONE);
     };
@@ -77,7 +80,21 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
         return Ok(exit::DONE);
     }
     let is_over = |run: &Run| !matches!(run.state, State::Waiting | State::Running);
-    let ended = wait_for(&store, None, |store| Ok(store.run(run.id)?.filter(is_over)))?;
+    let ended = wait_for(&store, None, |store| {
+        if let Some(run) = store.run(run.id)?.filter(is_over) {
+            return Ok(Some(run));
+        }
+        if scheduler(&state).is_some() {
+            return Ok(None);
+        }
+        // Once more: the end may have been the last thing that it wrote.
+        let message = format!(
+            "the scheduler has gone before run {} came to its end; the next one takes it up by `misfire`",
+            run.id
+        );
+        let gone = || Fault::new(Kind::Interrupted, Side::Here, message);
+        store.run(run.id)?.filter(is_over).ok_or_else(gone).map(Some)
+    })?;
     let Some(run) = ended else { return Ok(exit::DONE) };
     if common.json() {
         tell(&facts::run(&run));

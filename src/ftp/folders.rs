@@ -16,6 +16,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
+    observe::visible::visible,
 };
 
 /// What stands behind a path of a server, links followed by the server itself.
@@ -88,6 +89,33 @@ impl Session {
     pub async fn exists(&mut self, path: &RemotePath) -> Outcome<bool> {
         let path = self.absolute(path)?;
         Ok(self.find(&path).await?.is_some())
+    }
+
+    /// Whether there may be something at each of `paths`, though a listing does not show it: asked for by name, where
+    /// the server can be, in as few round trips as that fits into; else in a second listing.
+    pub async fn may_be_there(&mut self, paths: &[RemotePath]) -> Outcome<Vec<bool>> {
+        let paths: Vec<_> = paths.iter().map(|path| self.absolute(path)).collect::<Outcome<_>>()?;
+        if self.features.has("MLST") || self.features.has("MLSD") {
+            let commands: Vec<_> = paths.iter().map(|path| Command::path("MLST", path)).collect();
+            // 5yz: it is not there, or MLST is not. What may pass (4yz) leaves it open.
+            let replies = self.ask_all(&commands).await?;
+            return Ok(replies.iter().map(|reply| reply.code / 100 != 5).collect());
+        }
+        self.server_folder = None;
+        let both = |path| [Command::path("SIZE", path), Command::path("CWD", path)];
+        let commands: Vec<_> = paths.iter().flat_map(both).collect();
+        let replies = self.ask_all(&commands).await?;
+        let mut all = Vec::with_capacity(paths.len());
+        for (path, replies) in paths.iter().zip(replies.chunks_exact(2)) {
+            let is_refused = replies.iter().all(|reply| reply.code == 550);
+            let is_unsaid = replies.iter().all(|reply| reply.code / 100 == 5);
+            all.push(match (is_refused, is_unsaid) {
+                (true, _) => false,
+                (_, true) => self.find_in_folder(path).await?.is_some(),
+                _ => true,
+            });
+        }
+        Ok(all)
     }
 
     /// The fault of an upload to `path`, which servers word in their own ways when there is no folder to put it in.
@@ -338,7 +366,8 @@ impl Session {
                     self.features.named.remove("MLSD");
                     self.features.named.remove("MLST");
                 }
-                other => return other,
+                Ok(listing) => return self.is_of(path, listing).await,
+                Err(fault) => return Err(fault),
             }
         }
         // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
@@ -350,6 +379,28 @@ impl Session {
             }
         }
         self.fetch_listing(&Command::bare("LIST"), false).await
+    }
+
+    /// `listing`, unless the server says that it is of another folder than `path`: what stands between may have mixed
+    /// up two data connections (S49).
+    async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
+        let Some(named) = &listing.itself else { return Ok(listing) };
+        let found = RemotePath::parse(named.clone());
+        let found = found.and_then(|found| RemotePath::root().resolve(&found));
+        if found.is_ok_and(|found| found == *path) {
+            return Ok(listing);
+        }
+        // A link, or a server with its own words for folders: then it has them after CWD as well.
+        self.server_folder = None;
+        let commands = [Command::path("CWD", path), Command::bare("PWD")];
+        let replies = self.ask_all(&commands).await?;
+        if replies.last().is_some_and(|said| said.code == 257 && said.names(named)) {
+            return Ok(listing);
+        }
+        let message = format!("the listing that came is that of {}", visible(named));
+        let fault = Fault::protocol(message);
+        self.control.give_up(&fault);
+        Err(fault)
     }
 
     /// Goes to `path` while the data connection is made whose port the server has named already.

@@ -19,12 +19,14 @@ pub(super) struct Manners {
 
 impl Manners {
     /// What to send ahead of the reply that ends transfer `verb`, when `step` carries the data and another transfer
-    /// follows. First a command that does no harm wherever it comes; then the one that saves the round trip.
+    /// follows. First a command that does no harm wherever it comes; then the one that saves the round trip, in active
+    /// mode with the transfer behind it.
     pub(super) fn ahead(&self, verb: &str, step: Step) -> Option<&'static str> {
         let command = match step {
             Step::Epsv => "EPSV",
             Step::Pasv => "PASV",
-            Step::Eprt | Step::Port => return None,
+            Step::Eprt => "EPRT",
+            Step::Port => "PORT",
         };
         match self.of(verb).load(Ordering::Relaxed) {
             DOUBTED => None,
@@ -69,7 +71,7 @@ mod tests {
         assert_eq!(manners.ahead("RETR", Step::Epsv), Some("EPSV"));
         assert_eq!((manners.is_trusted("RETR"), manners.is_trusted("STOR")), (true, false));
         assert_eq!(manners.ahead("LIST", Step::Pasv), Some("PASV"));
-        assert_eq!(manners.ahead("RETR", Step::Port), None);
+        assert_eq!(manners.ahead("RETR", Step::Port), Some("PORT"));
         assert_eq!(manners.ahead("STOR", Step::Epsv), Some("NOOP"));
     }
 

@@ -40,6 +40,8 @@ pub struct Session {
     mark: Option<Mark>,
     /// Whether another transfer follows the next one at once.
     pub(super) goes_on: bool,
+    /// What is fetched then, where that is known.
+    pub(super) follows: Option<Command>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -76,6 +78,7 @@ impl Session {
             paces: [host_pace, None],
             mark: None,
             goes_on: false,
+            follows: None,
             folder,
             server_folder: None,
         };
@@ -121,15 +124,15 @@ impl Session {
     }
 
     /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.
-    pub const fn go_on(&mut self, goes_on: bool) {
+    pub fn go_on(&mut self, goes_on: bool) {
         self.goes_on = goes_on;
+        self.follows = None;
     }
 
-    /// What to send ahead of the reply that ends the transfer `verb`.
-    pub(super) fn ahead(&mut self, verb: &str) -> Option<&'static str> {
-        let goes_on = std::mem::take(&mut self.goes_on);
-        let step = self.way.ladder.current().filter(|_| goes_on)?;
-        self.way.manners.ahead(verb, step)
+    /// Says that all of `file`, whose size is known, is fetched right after the next transfer.
+    pub fn go_on_with(&mut self, file: &RemotePath) {
+        self.go_on(true);
+        self.follows = self.absolute(file).ok().map(|file| Command::path("RETR", &file));
     }
 
     /// What it is connected to.

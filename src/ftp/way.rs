@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
-    control::{Command, Line},
+    control::{Command, Early, Line},
     data::{
         address,
+        listen::{Ground, listen},
         nat_signs::{Seen, our_address_in},
-        open::{Failure, Needs, Opened, open},
+        open::{Failure, Needs, Opened, announce, open},
         route::{Ladder, Step, answer_time, open_time},
     },
     door::{Door, Wish},
@@ -276,9 +277,7 @@ impl Session {
         let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let needs = Needs {
             security: self.security.as_ref(),
-            port_range: self.site.port_range.clone(),
-            external_address: self.site.external_address,
-            door: door.as_ref(),
+            ground: ground(&self.site, door.as_ref()),
             source_address: self.site.source_address,
             proxy: self.site.proxy.as_ref(),
             host: &self.site.host,
@@ -295,6 +294,26 @@ impl Session {
             stop: self.context.stop.clone(),
         };
         open(&mut self.control, step, command, &needs).await
+    }
+
+    /// What to send ahead of the reply that ends the transfer `verb`.
+    pub(super) async fn early(&mut self, verb: &str) -> Option<Early> {
+        let (goes_on, follows) = (std::mem::take(&mut self.goes_on), self.follows.take());
+        let step = self.way.ladder.current().filter(|_| goes_on)?;
+        let command = self.way.manners.ahead(verb, step)?;
+        if !step.is_active() {
+            return Some(Early::Ask(command));
+        }
+        let follows = follows?;
+        if command == "NOOP" {
+            return Some(Early::Ask(command));
+        }
+        let door = self.door().await;
+        let ours = self.control.local.ip().to_canonical();
+        // With no port to spare the next transfer is asked for in its turn.
+        let post = listen(ours, ground(&self.site, door.as_ref())).ok()?;
+        let announcement = announce(step, post.announced);
+        Some(Early::Call(post, [announcement, follows]))
     }
 
     /// The way in for the server, where one is known or can be had. What the user says of it wins.
@@ -418,4 +437,9 @@ impl Session {
         };
         fault.on(&self.site.host)
     }
+}
+
+const fn ground<'a>(site: &'a Site, door: Option<&'a Door>) -> Ground<'a> {
+    let Site { port_range, external_address, .. } = site;
+    Ground { port_range: port_range.as_ref(), external_address: *external_address, door }
 }

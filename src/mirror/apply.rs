@@ -41,7 +41,7 @@ pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     plan.check_server(session)?;
     let leftovers = Arc::new(Leftovers::of(session, &plan.heading));
     session.mark_names(Some(leftovers.mark().clone()));
-    let mut crew = Crew::new(session, plan.rules.parallel);
+    let mut crew = Crew::new(session, &plan.rules);
     let work = async {
         let heading = plan.heading.clone();
         let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
@@ -89,6 +89,8 @@ async fn do_all<'p>(
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let times = times::of_downloads(crew, plan).await?;
+        let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
+        crew.first().context().observer.tell(&Event::Planned { files, bytes });
         let tools = Tools::new(root, plan, (trash, times), run.ledger.is_kept());
         if plan.rules.staged {
             return staged::run(crew, plan, run, &tools).await;
@@ -175,10 +177,16 @@ impl<'p> Tools<'p> {
         step: &'p Step,
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
-        // What may be left half on purpose is seen to by itself.
-        if !matches!(step.act, Act::Put(_)) || self.plan.rules.resume {
-            session.go_on(feed.goes_on());
-            return vec![(step, self.act(session, step).await)];
+        match step.act {
+            Act::Get(_) if !self.plan.rules.resume => {
+                return self.get_on(session, step, feed).await;
+            }
+            Act::Put(_) if !self.plan.rules.resume => {}
+            // What may be left half on purpose is seen to by itself.
+            _ => {
+                session.go_on(feed.goes_on());
+                return vec![(step, self.act(session, step).await)];
+            }
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
@@ -190,7 +198,7 @@ impl<'p> Tools<'p> {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
-    async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+    pub(super) async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
@@ -246,12 +254,12 @@ pub(super) struct Run<'p, 'l> {
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
-    /// Folders that could not be made: nothing below them can be.
-    blocked: BTreeSet<&'p [u8]>,
+    /// Folders that could not be made, and why: nothing below them can be.
+    blocked: BTreeMap<&'p [u8], Fault>,
     /// Whether there is no room for more files.
     is_full: bool,
-    /// Whether nothing more can succeed.
-    is_over: bool,
+    /// Why nothing more can succeed, if so.
+    over: Option<Fault>,
     /// Failures of the connection since the last success.
     failures: u32,
 }
@@ -265,9 +273,9 @@ impl<'p, 'l> Run<'p, 'l> {
             rules: &plan.rules,
             waiting: VecDeque::new(),
             is_late: false,
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             is_full: false,
-            is_over: false,
+            over: None,
             failures: 0,
         }
     }
@@ -308,8 +316,13 @@ impl<'p, 'l> Run<'p, 'l> {
     /// Whether `step` can still be done; counts it, if not.
     fn can(&mut self, step: &Step) -> bool {
         let is_transfer = matches!(step.act, Act::Put(_) | Act::Get(_));
-        if self.is_over || above(&step.path).any(|folder| self.blocked.contains(folder)) {
-            self.report.failed += u64::from(is_transfer);
+        let blocked = above(&step.path).find_map(|folder| self.blocked.get(folder));
+        if let Some(fault) = self.over.as_ref().or(blocked) {
+            if is_transfer {
+                let message = format!("not tried: {}", fault.message);
+                let path = Some(visible(&step.path));
+                self.report.fail(Fault { message, path, ..fault.clone() });
+            }
             self.report.skipped += u64::from(step.act.is_delete());
             return false;
         }
@@ -322,14 +335,17 @@ impl<'p, 'l> Run<'p, 'l> {
 
     pub(super) fn fail(&mut self, step: &'p Step, fault: Fault) {
         if step.act == Act::MakeFolder {
-            self.blocked.insert(&step.path);
+            self.blocked.insert(&step.path, fault.clone());
         }
         self.failures = if fault.may_retry() { self.failures + 1 } else { 0 };
         self.is_full |= fault.kind == Kind::Full;
         // Without a login nothing works; a connection that fails again and again is not asked for ever.
-        self.is_over |= matches!(fault.kind, Kind::Denied | Kind::Unreachable)
+        let is_over = matches!(fault.kind, Kind::Denied | Kind::Unreachable)
             || self.failures >= MIRROR_FAILURES_IN_A_ROW_MAX
             || step.act == Act::MakeFolder && step.path.is_empty();
+        if is_over {
+            self.over.get_or_insert_with(|| fault.clone());
+        }
         self.report.fail(fault.at(visible(&step.path)));
     }
 }

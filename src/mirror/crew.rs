@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
     ops::{Deref, DerefMut},
     pin::Pin,
     time::{Duration, Instant},
@@ -10,12 +11,13 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::size::Size;
+use super::{rules::Rules, size::Size};
 use crate::{
     fault::{Fault, Kind, Outcome},
     ftp::{pace::Pace, session::Session},
-    limits::MIRROR_RETRY_WAITS,
+    limits::{MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
     observe::{Level, Observer},
+    stop::Stop,
 };
 
 /// Work that may be done in any order.
@@ -45,12 +47,25 @@ pub(super) type Ends<W> = Vec<(<W as Work>::Job, Outcome<<W as Work>::Found>)>;
 /// Where a session at work may take the next pieces from, to do them together with the first.
 pub(super) struct Feed<'f, 'w, W> {
     work: Option<&'f RefCell<&'w mut W>>,
+    stop: &'f Stop,
 }
 
 impl<W: Work> Feed<'_, '_, W> {
     /// The next piece, if there is one.
     pub(super) fn next(&self) -> Option<W::Job> {
-        self.work?.borrow_mut().next()
+        self.work.filter(|_| self.may_begin())?.borrow_mut().next()
+    }
+
+    /// Whether anything new may begin.
+    pub(super) fn may_begin(&self) -> bool {
+        self.stop.may_begin().is_ok()
+    }
+
+    /// Takes back a piece that was taken and not begun.
+    pub(super) fn give_back(&self, job: W::Job) {
+        if let Some(work) = self.work {
+            work.borrow_mut().give_back(job);
+        }
     }
 
     /// Whether a next piece is likely.
@@ -65,6 +80,8 @@ pub(super) struct Crew<'a> {
     first: &'a mut Session,
     others: Vec<Session>,
     size: Size,
+    /// So often a piece is tried again.
+    retries: u16,
 }
 
 /// A session at work. The caller's is never given up.
@@ -77,9 +94,10 @@ enum Hand<'a> {
 type Coming = Pin<Box<dyn Future<Output = Outcome<Session>> + Send>>;
 
 impl<'a> Crew<'a> {
-    /// A crew of at most `size_max` sessions; others than `first` are opened when there is work for them.
-    pub(super) fn new(first: &'a mut Session, size_max: u16) -> Self {
-        Self { first, others: Vec::new(), size: Size::new(size_max) }
+    /// A crew by `rules`; other sessions than `first` are opened when there is work for them.
+    pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
+        let (size, retries) = (Size::new(rules.parallel), rules.retries);
+        Self { first, others: Vec::new(), size, retries }
     }
 
     /// The caller's session.
@@ -101,10 +119,11 @@ impl<'a> Crew<'a> {
         work: &mut W,
         act: impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
     ) -> Outcome<()> {
-        let work = RefCell::new(work);
+        let (work, retries) = (RefCell::new(work), self.retries);
         let others = self.others.drain(..).map(|session| Hand::Other(Box::new(session)));
         let mut idle: Vec<_> = others.collect();
-        let observer = self.first.context().observer.clone();
+        let context = self.first.context();
+        let (observer, stop) = (context.observer.clone(), context.stop.clone());
         idle.push(Hand::First(self.first));
         let mut watch = Watch { size: &mut self.size, observer, work: &work, ended: Ok(()) };
         let mut busy = FuturesUnordered::new();
@@ -124,7 +143,15 @@ impl<'a> Crew<'a> {
                     idle.push(hand);
                     break;
                 };
-                busy.push(turn(hand, job, &work, &act));
+                if let Err(fault) = stop.may_begin() {
+                    // What the others are at is let come to its end.
+                    work.borrow_mut().give_back(job);
+                    watch.end(Err(fault));
+                    idle.push(hand);
+                    break;
+                }
+                let feed = Feed { work: Some(&work), stop: &stop };
+                busy.push(turn(hand, job, feed, &act, retries));
             }
             if busy.is_empty() {
                 break;
@@ -259,13 +286,15 @@ impl Hand<'_> {
 async fn turn<'a, W: Work>(
     mut hand: Hand<'a>,
     job: W::Job,
-    work: &RefCell<&mut W>,
+    feed: Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+    retries: u16,
 ) -> (Hand<'a>, Ends<W>) {
-    let ends = act(&mut hand, job, Feed { work: Some(work) }).await;
+    let alone = Feed { work: None, stop: feed.stop };
+    let ends = act(&mut hand, job, feed).await;
     let mut all = Vec::with_capacity(ends.len());
     for (job, result) in ends {
-        all.extend(patiently(&mut hand, job, result, act).await);
+        all.extend(patiently(&mut hand, job, result, &alone, act, retries).await);
     }
     (hand, all)
 }
@@ -274,26 +303,54 @@ async fn patiently<W: Work>(
     hand: &mut Hand<'_>,
     job: W::Job,
     result: Outcome<W::Found>,
+    alone: &Feed<'_, '_, W>,
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
+    retries: u16,
 ) -> Ends<W> {
     let mut ends = vec![(job, result)];
-    for wait in MIRROR_RETRY_WAITS {
+    for tries in 0..retries {
         let may_help = |fault: &Fault| fault.may_retry() && !hand.is_unwanted(fault);
         let Some((job, Err(fault))) =
             ends.pop_if(|(_, result)| result.as_ref().is_err_and(may_help))
         else {
             break;
         };
-        if let Err(stopped) = pause(hand, &fault, wait).await {
+        if let Err(stopped) = pause(hand, &fault, backoff(tries, draw())).await {
             return vec![(job, Err(stopped))];
         }
-        ends = act(hand, job, Feed { work: None }).await;
+        ends = act(hand, job, Feed { ..*alone }).await;
     }
     ends
+}
+
+/// How long to wait after so many tries again: `draw` says which part of the longest wait.
+fn backoff(tries: u16, draw: u16) -> Duration {
+    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
+    longest.mul_f64(f64::from(draw) / f64::from(u16::MAX))
+}
+
+/// A number that nobody can guess: the hasher's keys come from the system's random numbers.
+fn draw() -> u16 {
+    let [one, two, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    u16::from_le_bytes([one, two])
 }
 
 async fn pause(session: &Session, fault: &Fault, wait: Duration) -> Outcome<()> {
     let context = session.context();
     context.observer.say(Level::Info, format!("{fault}; trying again"));
     context.stop.race(tokio::time::sleep(wait)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
+        let longest = |tries| backoff(tries, u16::MAX);
+        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
+        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
+        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
+        assert_eq!(backoff(3, 0), Duration::ZERO);
+    }
 }

@@ -1,7 +1,7 @@
 //! A second opinion before anything is deleted here on the word of a server's listing.
 //!
-//! A listing that is cut behind a line end looks whole (class C20). What it does not show is asked for by name, with
-//! MLST, which has no data connection that could be cut.
+//! A listing that is cut behind a line end looks whole (class C20). What it does not show is asked for by name, many in
+//! one packet, without a data connection that could be cut.
 
 use std::collections::BTreeSet;
 
@@ -9,28 +9,31 @@ use super::{
     crew::{Crew, Feed, Work},
     plan::{Direction, Plan},
     scan::place,
+    times::packets,
     tree::{above, parent},
 };
 use crate::{
-    fault::{Fault, Outcome},
+    fault::{Fault, Kind, Outcome},
     ftp::session::Session,
 };
 
 /// Takes from `plan` the deletes of what the server has after all, and says so in its faults.
 pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan) -> Outcome<()> {
-    let has_mlst = ["MLST", "MLSD"].iter().any(|name| crew.first().features().contains_key(*name));
-    if plan.heading.direction == Direction::Up || !has_mlst {
+    if plan.heading.direction == Direction::Up {
         return Ok(());
     }
-    let mut questions = Questions { waiting: tops(plan), ..Questions::default() };
     let top = plan.heading.remote.clone();
-    let ask = async |session: &mut Session, path: Vec<u8>, _: Feed<'_, '_, _>| {
-        let answer = async {
-            let line = [b"MLST ", place(&top, &path)?.as_bytes()].concat();
-            Ok(session.quote(&line).await?.code)
+    // Each is asked for by two commands at most.
+    let packet_bytes = 2 * ("MLST /\r\n".len() + top.as_bytes().len());
+    let waiting = packets(tops(plan), |path| packet_bytes + 2 * path.len());
+    let mut questions = Questions { waiting, ..Questions::default() };
+    let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: Feed<'_, '_, _>| {
+        let answers = async {
+            let places: Outcome<Vec<_>> = packet.iter().map(|path| place(&top, path)).collect();
+            session.may_be_there(&places?).await
         };
-        let answer = answer.await;
-        vec![(path, answer)]
+        let answers = answers.await;
+        vec![(packet, answers)]
     };
     crew.run(&mut questions, ask).await?;
     for path in &questions.there {
@@ -58,18 +61,18 @@ fn tops(plan: &Plan) -> Vec<Vec<u8>> {
     going.iter().filter(is_top).map(|path| path.to_vec()).collect()
 }
 
-/// Paths to ask for, and those that the server has.
+/// Paths to ask for, in packets, and those that the server may have.
 #[derive(Default)]
 struct Questions {
-    waiting: Vec<Vec<u8>>,
+    waiting: Vec<Vec<Vec<u8>>>,
     there: BTreeSet<Vec<u8>>,
 }
 
 impl Work for Questions {
-    type Job = Vec<u8>;
-    type Found = u16;
+    type Job = Vec<Vec<u8>>;
+    type Found = Vec<bool>;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Self::Job> {
         self.waiting.pop()
     }
 
@@ -77,14 +80,21 @@ impl Work for Questions {
         self.waiting.len()
     }
 
-    fn give_back(&mut self, path: Vec<u8>) {
-        self.waiting.push(path);
+    fn give_back(&mut self, packet: Self::Job) {
+        self.waiting.push(packet);
     }
 
-    fn done(&mut self, path: Vec<u8>, answer: Outcome<u16>) -> Outcome<()> {
-        // 5yz: it is not there, or MLST is not. What may pass (4yz) leaves it open, and then it stays.
-        if answer? / 100 != 5 {
-            self.there.insert(path);
+    fn done(&mut self, packet: Self::Job, answers: Outcome<Self::Found>) -> Outcome<()> {
+        match answers {
+            Ok(answers) => {
+                let asked = packet.into_iter().zip(answers);
+                self.there.extend(asked.filter(|(_, may_be)| *may_be).map(|(path, _)| path));
+            }
+            // What a server does not tell stays.
+            Err(fault) if matches!(fault.kind, Kind::Protocol | Kind::Refused) => {
+                self.there.extend(packet);
+            }
+            Err(fault) => return Err(fault),
         }
         Ok(())
     }

@@ -46,6 +46,11 @@ pub(super) async fn draft(
         rules.delete = false;
     }
     // Reading a disk would hold up the sessions, which share this thread.
+    let expected = tokio::task::spawn_blocking({
+        let local = heading.local.clone();
+        move || scan::folders_in(&local)
+    });
+    let expected = expected.await.unwrap_or(0);
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
         let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
@@ -65,20 +70,17 @@ pub(super) async fn draft(
         })?
     };
     let base = base.as_deref();
+    let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
     if rules.trust_state && heading.direction == Direction::Up {
         let here = here.await?;
         let trusted = trust::plan(crew, &here, base, &heading, &rules).await?;
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
-        let there =
-            scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
-                .await?;
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
         return compare(crew, here, there, base, heading, rules).await;
     }
-    let there =
-        scan::remote(crew, &heading.remote, &filter, there_role, leftovers, rules.follow_links)
-            .await;
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: Survey = here.await?;
     compare(crew, here, there?, base, heading, rules).await
 }

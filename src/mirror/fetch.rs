@@ -1,11 +1,12 @@
 //! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
 use jiff::Timestamp;
 
 use super::{
-    apply::{Found, Tools},
+    apply::{Found, Run, Tools},
+    crew::{Ends, Feed},
     hashed::{Hashed, hash_of},
     plan::Step,
     scan::place,
@@ -17,9 +18,9 @@ use crate::{
     ftp::{
         base::{Hash, Pair},
         session::Session,
-        transfer::{Known, utc},
+        transfer::{Known, Take, utc},
     },
-    limits::COPY_BYTES,
+    limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
 
 impl Tools<'_> {
@@ -58,12 +59,14 @@ impl Tools<'_> {
         let modified = self.times.get(&step.path).copied().or(utc(step.modified));
         let known = Known { size: step.size, modified };
         let known = session.known(&there, known).await?;
+        let most = self.plan.rules.caps.max_file_size;
+        let mut capped = Capped { landing: &mut landing, most };
         let (moved, hash) = if self.keeps_pairs {
-            let mut hashed = Hashed::new(&mut landing);
+            let mut hashed = Hashed::new(&mut capped);
             let moved = session.read_through(&there, &mut hashed, known.size).await?;
             (moved, Some(hashed.hash()))
         } else {
-            (session.read_through(&there, &mut landing, known.size).await?, None)
+            (session.read_through(&there, &mut capped, known.size).await?, None)
         };
         let size = landing.bytes();
         let modified = landing.commit(known.modified.filter(|_| keeps_times))?;
@@ -103,5 +106,64 @@ impl Tools<'_> {
         tokio::task::spawn_blocking(read).await.map_err(|error| {
             Fault::new(Kind::Local, Side::Here, "the file could not be read").because(error)
         })?
+    }
+}
+
+impl<'p> Tools<'p> {
+    /// Fetches a file and those that follow: each is asked for before the one before it has quite ended.
+    pub(super) async fn get_on<'l>(
+        &self,
+        session: &mut Session,
+        step: &'p Step,
+        feed: Feed<'_, '_, Run<'p, 'l>>,
+    ) -> Ends<Run<'p, 'l>> {
+        let started = Instant::now();
+        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0);
+        while let Some(step) = next {
+            bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
+            // What is taken by a session that is busy for long is kept from the others.
+            let is_enough = ends.len() + 1 >= ASIDE_FILES_MAX
+                || bytes >= ASIDE_BYTES_MAX
+                || started.elapsed() >= ASIDE_TIME_MAX;
+            next = if is_enough { None } else { feed.next() };
+            session.go_on(next.is_some() || feed.goes_on());
+            if let Some(next) = next.filter(|next| next.size.is_some())
+                && let Ok(there) = place(&self.plan.heading.remote, &next.path)
+            {
+                session.go_on_with(&there);
+            }
+            let result = self.act(session, step).await;
+            let is_over = result.is_err() || !feed.may_begin();
+            ends.push((step, result));
+            if is_over {
+                // After a failure, whether it is worth going on is not for one session to say.
+                if let Some(next) = next {
+                    feed.give_back(next);
+                }
+                break;
+            }
+        }
+        ends
+    }
+}
+
+/// A file that may not become larger than `most`, whatever the server says of its size or does not (S50).
+pub(super) struct Capped<'l> {
+    pub(super) landing: &'l mut Landing,
+    pub(super) most: Option<u64>,
+}
+
+impl Take for Capped<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let after = self.landing.bytes() + bytes.len() as u64;
+        if let Some(most) = self.most.filter(|most| after > *most) {
+            let message = format!("more bytes came than `max_file_size`, which is {most}");
+            return Err(Fault::new(Kind::Guard, Side::Here, message));
+        }
+        self.landing.take(bytes)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.landing.restart()
     }
 }

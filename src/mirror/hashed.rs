@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::tree::{NodeKind, Survey, utc};
 use crate::{
     fault::{Kind, Outcome},
-    files::{Landing, Links, Reading, Root},
+    files::{Links, Reading, Root},
     ftp::{
         base::{Base, Hash},
         transfer::{Give, Take},
@@ -51,7 +51,7 @@ impl Give for Hashed<Reading> {
     }
 }
 
-impl Take for Hashed<&mut Landing> {
+impl<T: Take> Take for Hashed<&mut T> {
     fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
         self.hasher.update(bytes);
         self.file.take(bytes)

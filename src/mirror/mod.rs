@@ -125,7 +125,7 @@ async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> O
     rules.filter(&heading.local)?;
     let mut ledger = Ledger::of(session, &heading, rules)?;
     let leftovers = Arc::new(Leftovers::of(session, &heading));
-    let mut crew = Crew::new(session, rules.parallel);
+    let mut crew = Crew::new(session, rules);
     let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     crew.dismiss();
     plan
@@ -145,7 +145,7 @@ async fn mirror(
     let mut ledger = Ledger::of(session, &heading, rules)?;
     let leftovers = Arc::new(Leftovers::of(session, &heading));
     session.mark_names(Some(leftovers.mark().clone()));
-    let mut crew = Crew::new(session, rules.parallel);
+    let mut crew = Crew::new(session, rules);
     let work = async {
         let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
         if dry_run {

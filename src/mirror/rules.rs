@@ -15,7 +15,7 @@ use crate::{
     fault::{Fault, Outcome},
     files::Links,
     ftp::{path::component, site::PARALLEL_AUTO},
-    limits::PARALLEL_MAX,
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
 };
 
 /// How two files are held to be the same.
@@ -188,6 +188,8 @@ pub struct Rules {
     pub newer_only: bool,
     /// Whether a file that broke off goes on where it ended, if it is provably the same.
     pub resume: bool,
+    /// How often a file is tried again after a failure that may pass.
+    pub retries: u16,
     /// Bytes per second, all sessions together.
     pub rate_limit: Option<u64>,
     /// Who wins where the target has changed since the last run.
@@ -222,6 +224,7 @@ impl Default for Rules {
             preserve_times: true,
             newer_only: false,
             resume: false,
+            retries: MIRROR_RETRIES,
             rate_limit: None,
             on_conflict: OnConflict::default(),
             trash: None,
@@ -243,6 +246,11 @@ impl Rules {
         if self.parallel != PARALLEL_AUTO && !(1..=PARALLEL_MAX).contains(&self.parallel) {
             let message =
                 format!("`parallel` wants 1 to {PARALLEL_MAX} or \"auto\", not {}", self.parallel);
+            return Err(Fault::invalid(message));
+        }
+        if self.retries > MIRROR_RETRIES_MAX {
+            let message =
+                format!("`retries` wants 0 to {MIRROR_RETRIES_MAX}, not {}", self.retries);
             return Err(Fault::invalid(message));
         }
         if self.trust_state && self.compare != Compare::Auto {

@@ -21,7 +21,7 @@ use crate::{
         path::{RemotePath, component},
         session::Session,
     },
-    limits::DEPTH_MAX,
+    limits::{DEPTH_MAX, EXPECTED_ENTRIES_MAX},
     observe::visible::visible,
     stop::Stop,
 };
@@ -35,18 +35,30 @@ pub enum Role {
     Target,
 }
 
-/// Scans the folder `top` of the server.
+/// How a server is scanned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How<'a> {
+    /// What tells files that killed runs left.
+    pub(super) leftovers: &'a Leftovers,
+    /// Whether links of a source are followed.
+    pub(super) follow_links: bool,
+    /// How many folders there may be: as many as this machine has.
+    pub(super) expected: usize,
+}
+
+/// Scans the folder `top` of the server, in which about so many folders are `expected`.
 pub(super) async fn remote(
     crew: &mut Crew<'_>,
     top: &RemotePath,
     filter: &Filter,
     role: Role,
-    leftovers: &Leftovers,
-    follow_links: bool,
+    how: How<'_>,
 ) -> Outcome<Survey> {
-    let mut scan = RemoteScan::new(top, filter, role, leftovers);
+    let How { leftovers, follow_links, expected } = how;
     // In a target nothing is done through a link.
-    scan.follows = follow_links && role == Role::Source;
+    let follows = follow_links && role == Role::Source;
+    let mut scan =
+        RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers) };
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         session.go_on(feed.goes_on());
         let listed = async { session.list(&place(top, &folder)?).await };
@@ -87,14 +99,23 @@ pub(super) struct RemoteScan<'a> {
     /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
     /// after as many listings, and not at that of entries after a million (S11).
     waiting: Vec<Vec<u8>>,
+    /// Folders that are likely to wait soon: sessions for them can be on their way while the top is listed.
+    expected: usize,
+}
+
+/// About how many folders stand in the folder `top` of this machine. What cannot be read has none: the scan says why.
+pub(super) fn folders_in(top: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(top) else { return 0 };
+    let entries = entries.take(EXPECTED_ENTRIES_MAX).flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
 }
 
 impl<'a> RemoteScan<'a> {
     fn new(top: &'a RemotePath, filter: &'a Filter, role: Role, leftovers: &'a Leftovers) -> Self {
         let survey = Survey::default();
-        let (links, followed) = (Vec::new(), BTreeMap::new());
-        let waiting = Vec::new();
-        Self { top, filter, role, leftovers, follows: false, links, followed, survey, waiting }
+        let (links, followed, waiting) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (follows, expected) = (false, 0);
+        Self { top, filter, role, leftovers, follows, links, followed, survey, waiting, expected }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -169,7 +190,7 @@ impl Work for RemoteScan<'_> {
     }
 
     fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len().max(self.expected)
     }
 
     fn give_back(&mut self, folder: Vec<u8>) {
@@ -177,6 +198,7 @@ impl Work for RemoteScan<'_> {
     }
 
     fn done(&mut self, folder: Vec<u8>, result: Outcome<Listing>) -> Outcome<()> {
+        self.expected = 0;
         let fault = match result {
             Ok(listing) => return self.take(&folder, listing),
             Err(fault) => fault,

@@ -14,6 +14,7 @@ use std::{
 use super::{
     apply::{Found, Run, Tools, do_wave, waves},
     crew::{Crew, Ends, Feed, Work},
+    fetch::Capped,
     hashed::Hashed,
     plan::{Act, Counts, Direction, Plan, Step},
     scan::place,
@@ -342,12 +343,14 @@ impl<'p> Tools<'p> {
             let mut landing = begin(None)?;
             let modified = self.times.get(&step.path).copied().or(utc(step.modified));
             let known = Known { size: step.size, modified };
+            let most = self.plan.rules.caps.max_file_size;
+            let mut capped = Capped { landing: &mut landing, most };
             let (fetched, hash) = if self.keeps_pairs {
-                let mut hashed = Hashed::new(&mut landing);
+                let mut hashed = Hashed::new(&mut capped);
                 let fetched = session.fetch_aside(&there, &mut hashed, known).await?;
                 (fetched, Some(hashed.hash()))
             } else {
-                (session.fetch_aside(&there, &mut landing, known).await?, None)
+                (session.fetch_aside(&there, &mut capped, known).await?, None)
             };
             (landing, fetched, hash)
         };

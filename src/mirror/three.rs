@@ -212,6 +212,7 @@ impl<'a> Three<'a> {
         let wants_newer = self.rules.newer_only || self.rules.on_conflict == OnConflict::Newer;
         let judgement = self.both(path, source, target).judgement;
         match (self.pair(path), judgement) {
+            (None, Judgement::Same) => self.is_beside(path, source, target),
             (_, Judgement::Same | Judgement::SameSize) => false,
             _ if wants_newer => true,
             (None, judgement) => judgement != Judgement::Differs(Difference::Size),
@@ -220,6 +221,22 @@ impl<'a> Three<'a> {
                     || matches!(pair.remote_time, Some(Modified::Utc(..)))
             }
         }
+    }
+
+    /// Whether both times are so near to each other that they could be the same, and yet the one is not in the day or
+    /// minute that is listed.
+    fn is_beside(&self, path: &[u8], source: &Node, target: &Node) -> bool {
+        let (local, remote) = match self.heading.direction {
+            Direction::Up => (source, target),
+            Direction::Down => (target, source),
+        };
+        let remote = self.times.seen(path, remote);
+        let Some((Modified::Utc(listed, precision), time)) = remote.modified.zip(utc(local)) else {
+            return false;
+        };
+        let after_ns = time.as_nanosecond() - listed.as_nanosecond();
+        let is_near = local.order(&remote, self.heading.unit_ns()) == Some(Ordering::Equal);
+        is_near && !(0..precision.nanoseconds()).contains(&after_ns)
     }
 
     fn say(&self, order: Option<Ordering>) -> Say {

@@ -123,7 +123,9 @@ async fn ask(
         return Ok(BTreeMap::new());
     }
     let top = &heading.remote;
-    let mut questions = Questions::new(paths, top.as_bytes().len());
+    let question_bytes = "MDTM /\r\n".len() + top.as_bytes().len();
+    let waiting = packets(paths, |path| question_bytes + path.len());
+    let mut questions = Questions { waiting, told: BTreeMap::new(), first_fault: None };
     let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: Feed<'_, '_, _>| {
         let asked = async {
             let places: Outcome<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
@@ -147,24 +149,22 @@ struct Questions {
     first_fault: Option<Fault>,
 }
 
-impl Questions {
-    /// Questions about files below a folder whose path has so many bytes.
-    fn new(paths: Vec<Vec<u8>>, top_bytes: usize) -> Self {
-        let mut waiting: Vec<Vec<Vec<u8>>> = Vec::new();
-        let mut room = 0;
-        for path in paths {
-            let bytes = "MDTM /\r\n".len() + top_bytes + path.len();
-            if bytes > room {
-                room = BATCH_BYTES_MAX;
-                waiting.push(Vec::new());
-            }
-            room = room.saturating_sub(bytes);
-            if let Some(packet) = waiting.last_mut() {
-                packet.push(path);
-            }
+/// Parts `paths` into packets of questions, of which each takes so many bytes.
+pub(super) fn packets(paths: Vec<Vec<u8>>, bytes: impl Fn(&[u8]) -> usize) -> Vec<Vec<Vec<u8>>> {
+    let mut packets: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut room = 0;
+    for path in paths {
+        let bytes = bytes(&path);
+        if bytes > room {
+            room = BATCH_BYTES_MAX;
+            packets.push(Vec::new());
         }
-        Self { waiting, told: BTreeMap::new(), first_fault: None }
+        room = room.saturating_sub(bytes);
+        if let Some(packet) = packets.last_mut() {
+            packet.push(path);
+        }
     }
+    packets
 }
 
 impl Work for Questions {

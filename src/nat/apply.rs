@@ -72,6 +72,7 @@ impl Machine {
             let id = plan.id();
             return Ok(Applied { changed: false, verified: true, trial_until: None, id, snapshot });
         }
+        let mut record = planned(plan, order, before.clone(), &snapshot, now);
         let time = order.confirm_within;
         let body = match (time, &plan.live) {
             (None, _) => plan.body.clone(),
@@ -82,19 +83,24 @@ impl Machine {
             }
             (Some(time), live) => {
                 let old = live.chains().cloned().unwrap_or_default();
-                self.backend.trial(&plan.table, &plan.chains, &old, time)?
+                // The kernel ends the trial, and nobody may be there to put its settings back.
+                let closed = sysctl::closed(&record.undone_settings(), &plan.interfaces);
+                let closed = self.backend.chains(&closed)?;
+                self.backend.trial(&plan.table, &plan.chains, &old, &closed, time)?
             }
         };
-        let mut record = planned(plan, order, before.clone(), &snapshot, now);
         ledger.save(&record)?;
         if let Err(fault) = self.carry_out(plan, &body) {
-            self.give_up(plan, &snapshot, ledger, before)?;
-            return Err(fault);
+            return Err(match self.give_up(plan, &snapshot, ledger, before) {
+                Ok(()) => fault,
+                Err(other) => half_done(fault, &other),
+            });
         }
         let (listing, verified) = self.verify(plan, time.is_some())?;
         record.listing = listing;
         if time.is_none() {
-            record.persisted.clone_from(&order.persist);
+            // What is written already is kept up with what rules now.
+            record.persisted = order.persist.clone().or(record.persisted);
             persist::keep(&record, &*self.backend)?;
         }
         ledger.save(&record)?;
@@ -137,8 +143,8 @@ impl Machine {
         ledger: &dyn Ledger,
         before: Option<Record>,
     ) -> Outcome<()> {
+        plan.sysctls.iter().rev().try_for_each(sysctl::restore)?;
         self.put_back(&plan.table, snapshot)?;
-        plan.sysctls.iter().try_for_each(sysctl::restore)?;
         match before {
             Some(before) => ledger.save(&before),
             None => ledger.forget(&plan.ruleset),
@@ -173,6 +179,8 @@ impl Machine {
         record.body.clone_from(&plan.body);
         record.listing.clone_from(listing);
         record.notes.clone_from(&plan.notes);
+        record.needs.clone_from(&plan.needs);
+        record.opened.clone_from(&plan.opened);
         record.trial = None;
         if order.persist.is_some() {
             record.persisted.clone_from(&order.persist);
@@ -243,6 +251,15 @@ fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
     }
 }
 
+/// A change that failed, and could not be taken back whole.
+fn half_done(fault: Fault, other: &Fault) -> Fault {
+    let message = format!(
+        "{}; and what was there before could not be put back: {} (`rollback` tries again)",
+        fault.message, other.message
+    );
+    Fault { message, ..fault }
+}
+
 /// The record of a plan that is about to be carried out.
 fn planned(
     plan: &Plan,
@@ -252,7 +269,7 @@ fn planned(
     now: Timestamp,
 ) -> Record {
     let before = before.unwrap_or_default();
-    let mut sysctls = before.sysctls;
+    let mut sysctls = before.sysctls.clone();
     for one in &plan.sysctls {
         match sysctls.iter_mut().find(|known| known.path == one.path) {
             // What it was before the first time is what it goes back to.
@@ -261,10 +278,18 @@ fn planned(
             None => sysctls.push(one.clone()),
         }
     }
+    // A trial that is over and that nobody has cleared away is cleared away with this one.
+    let left = before.undo.clone().filter(|_| matches!(plan.live, Live::Over { .. }));
+    let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
+    let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
+    undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
+    undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
     let undo = Undo {
         body: snapshot.to_owned(),
         notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
-        sysctls: plan.sysctls.iter().map(|one| one.path.clone()).collect(),
+        opened: before.opened(now).to_vec(),
+        sysctls: undone,
+        needs: needed,
         persisted: before.persisted.clone(),
     };
     let mut record = Record {
@@ -273,7 +298,9 @@ fn planned(
         body: plan.body.clone(),
         listing: String::new(),
         notes: plan.notes.clone(),
+        opened: plan.opened.clone(),
         sysctls,
+        needs: plan.needs.clone(),
         trial: None,
         undo: Some(undo),
         persisted: before.persisted,

@@ -91,9 +91,16 @@ pub(super) trait Backend: Send + Sync {
     /// What is loaded to have `chains`, and nothing else, there.
     fn body(&self, table: &str, chains: &Chains) -> String;
 
-    /// What is loaded to have `new` there for `time`, and `old` after it. Fails with `nat.no_timer` where nothing but a
-    /// process of ours could bring the old ones back.
-    fn trial(&self, table: &str, new: &Chains, old: &Chains, time: Duration) -> Outcome<String>;
+    /// What is loaded to have `new` there for `time`, and after it `closed`, then `old`. Fails with `nat.no_timer` where
+    /// nothing but a process of ours could bring the old ones back.
+    fn trial(
+        &self,
+        table: &str,
+        new: &Chains,
+        old: &Chains,
+        closed: &Chains,
+        time: Duration,
+    ) -> Outcome<String>;
 
     /// `body` as the filter would list it; nothing where that cannot be found out without loading it. Fails where the
     /// filter would refuse it.

@@ -1,6 +1,7 @@
 //! Rules of others that would drop our traffic, and what to tell them: pure.
 
 use super::{
+    check::Interface,
     listing::{Chain, Table},
     rules::{Action, Hook, Match, Rules, Way},
 };
@@ -9,7 +10,7 @@ use crate::observe::visible::visible;
 /// What a user should know before rules are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about: `blocked`, `legacy`, `interface`, `idle` or `trial`.
+    /// What it is about: `blocked`, `conflict`, `legacy`, `interface`, `idle` or `trial`.
     pub about: &'static str,
     /// What is wrong.
     pub text: String,
@@ -127,7 +128,7 @@ fn warning(table: &Table, chain: &Chain, hook: &str, how: &str, rules: &Rules) -
 
 fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) -> Vec<String> {
     let words = |from: &str, to: &str| {
-        let part = |word: &str, device: &Option<super::check::Interface>| {
+        let part = |word: &str, device: &Option<Interface>| {
             device.as_ref().map(|device| format!(" {word} {device}")).unwrap_or_default()
         };
         (part(from, &way.from), part(to, &way.to), part(from, &way.to), part(to, &way.from))
@@ -150,7 +151,7 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
             vec![format!("ufw route allow{from}{to}{source}")]
         }
         Owner::Firewalld => {
-            let zone = |device: &Option<super::check::Interface>| match device {
+            let zone = |device: &Option<Interface>| match device {
                 Some(device) => format!("$(firewall-cmd --get-zone-of-interface={device})"),
                 None => "ANY".into(),
             };
@@ -167,7 +168,7 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
         }
         Owner::Portolan => Vec::new(),
         Owner::Libvirt | Owner::Other => {
-            let part = |word: &str, device: &Option<super::check::Interface>| {
+            let part = |word: &str, device: &Option<Interface>| {
                 device.as_ref().map(|device| format!("{word} \"{device}\" ")).unwrap_or_default()
             };
             let (from, to) = (part("iifname", &way.from), part("oifname", &way.to));
@@ -216,6 +217,25 @@ fn input_remedy(owner: Owner, [family, table, chain]: [&str; 3], rules: &Rules) 
         .collect()
 }
 
+/// That what an isolated ruleset drops is docker's as well: an accept of theirs does not overrule a drop of ours.
+pub(super) fn also_dropped(everything: &[Table], rules: &Rules) -> Option<Warning> {
+    let drop =
+        rules.all.iter().find(|one| one.hook == Hook::Forward && one.action == Action::Drop)?;
+    let devices = drop.matches.iter().find_map(|one| match one {
+        Match::In(devices) => Some(devices),
+        _ => None,
+    })?;
+    everything.iter().find(|table| Owner::of(table) == Owner::Docker)?;
+    let names: Vec<_> = devices.iter().map(Interface::as_str).collect();
+    let first = names.first()?;
+    let text = format!(
+        "`isolate` drops what comes in by {} for docker's containers as well: `rules.allow(#{{ in: \"{first}\", out: \
+         \"docker0\" }})` lets it pass",
+        names.join(" and ")
+    );
+    Some(Warning { about: "isolate", text, remedy: String::new() })
+}
+
 /// What old iptables have registered: nft does not show their rules, and they work all the same.
 pub(super) fn legacy(names4: &str, names6: &str) -> Option<Warning> {
     let names: Vec<_> = names4.split_whitespace().chain(names6.split_whitespace()).collect();
@@ -232,10 +252,7 @@ pub(super) fn legacy(names4: &str, names6: &str) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nat::{
-        check::{Interface, Net},
-        listing::tables,
-    };
+    use crate::nat::{check::Net, listing::tables, rules::Rule};
 
     fn way() -> Rules {
         let device = |name| Some(Interface::parse(name).unwrap());
@@ -309,6 +326,24 @@ mod tests {
             "inet portolan_y",
             "",
         );
+    }
+
+    #[test]
+    fn a_drop_of_ours_that_is_dockers_as_well_is_told() {
+        let device = |name| Interface::parse(name).unwrap();
+        let rule = Rule {
+            hook: Hook::Forward,
+            family: None,
+            matches: vec![Match::In(vec![device("lan0"), device("wan0")])],
+            action: Action::Drop,
+            note: String::new(),
+        };
+        let isolated = Rules { all: vec![rule], ..Rules::default() };
+        let docker = tables("table ip filter {\n\tchain DOCKER-USER {\n\t}\n}\n");
+        let told = also_dropped(&docker, &isolated).unwrap().text;
+        assert!(told.contains("by lan0 and wan0") && told.contains("in: \"lan0\", out:"), "{told}");
+        assert_eq!(also_dropped(&docker, &Rules::default()), None);
+        assert_eq!(also_dropped(&[], &isolated), None);
     }
 
     #[test]

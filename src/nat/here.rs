@@ -14,6 +14,10 @@ use crate::fault::Outcome;
 
 /// The port of SSH where nobody says otherwise.
 const SSH_PORT: u16 = 22;
+/// Where sshd tells who it is that has logged in: client, its port, this machine, its port.
+const SESSION: &str = "SSH_CONNECTION";
+/// So many processes are asked of the one they come from: shells and the like, one in another.
+const ANCESTORS_MAX: usize = 64;
 
 /// This machine.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +28,8 @@ pub struct Here {
     pub routes: Vec<(Net, String)>,
     /// The interface of the default route.
     pub default_device: Option<String>,
+    /// The interfaces of all default routes of IPv6.
+    pub default_devices6: BTreeSet<String>,
     /// The TCP ports that others can connect to.
     pub listeners: BTreeSet<u16>,
     /// The ports by which people log in.
@@ -35,13 +41,12 @@ impl Here {
     pub fn look() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (mut routes, default_device) = routes4(&read("/proc/net/route"));
-        let (more, default6) = routes6(&read("/proc/net/ipv6_route"));
+        let (more, defaults6) = routes6(&read("/proc/net/ipv6_route"));
         routes.extend(more);
         let listeners =
             listeners(&read("/proc/net/tcp")).chain(listeners(&read("/proc/net/tcp6"))).collect();
-        let session = std::env::var("SSH_CONNECTION").unwrap_or_default();
         let mut login_ports = BTreeSet::from([SSH_PORT]);
-        login_ports.extend(session.split(' ').nth(3).and_then(|port| port.parse::<u16>().ok()));
+        login_ports.extend(session_ports());
         login_ports.extend(configured_ports(&read("/etc/ssh/sshd_config")));
         for file in fs::read_dir("/etc/ssh/sshd_config.d").into_iter().flatten().flatten() {
             let text = fs::read_to_string(file.path()).unwrap_or_default();
@@ -50,7 +55,8 @@ impl Here {
         Self {
             interfaces: interfaces(&read("/proc/net/dev")),
             routes,
-            default_device: default_device.or(default6),
+            default_device: default_device.or(defaults6.first().cloned()),
+            default_devices6: defaults6.into_iter().collect(),
             listeners,
             login_ports,
         }
@@ -107,10 +113,11 @@ fn routes4(text: &str) -> (Vec<(Net, String)>, Option<String>) {
     (routes, default.map(|(_, device)| device))
 }
 
-/// The same of `/proc/net/ipv6_route`; routes to this machine itself are over `lo` and do not count.
-fn routes6(text: &str) -> (Vec<(Net, String)>, Option<String>) {
+/// The same of `/proc/net/ipv6_route`, with all default routes; routes to this machine itself are over `lo` and do not
+/// count.
+fn routes6(text: &str) -> (Vec<(Net, String)>, Vec<String>) {
     let mut routes = Vec::new();
-    let mut default = None;
+    let mut defaults = Vec::new();
     for line in text.lines() {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (Some(target), Some(prefix), Some(device)) =
@@ -123,13 +130,13 @@ fn routes6(text: &str) -> (Vec<(Net, String)>, Option<String>) {
         };
         match prefix {
             _ if *device == "lo" => {}
-            0 => default = default.or(Some((*device).to_owned())),
+            0 => defaults.push((*device).to_owned()),
             // Every interface has the link-local and the multicast network.
             _ if target.is_unicast_link_local() || target.is_multicast() => {}
             _ => routes.push((Net::new(target.into(), prefix), (*device).to_owned())),
         }
     }
-    (routes, default)
+    (routes, defaults)
 }
 
 /// The kernel writes the four bytes as one number of the machine.
@@ -155,11 +162,54 @@ fn listeners(text: &str) -> impl Iterator<Item = u16> {
     })
 }
 
-/// The `Port` lines of an sshd's configuration.
+/// The ports of this machine by which those logged in who began this process. `sudo` and the like take the variable away
+/// from what they start, but the shell before them still has it.
+fn session_ports() -> BTreeSet<u16> {
+    let port = |session: &str| session.split(' ').nth(3)?.parse().ok();
+    let own = std::env::var(SESSION).ok();
+    let mut ports: BTreeSet<u16> = own.as_deref().and_then(port).into_iter().collect();
+    let mut process = std::process::id();
+    for _ in 0..ANCESTORS_MAX {
+        let read = |name: &str| fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
+        // Those of other users cannot be read, and have nothing to do with us.
+        ports.extend(variable(&read("environ"), SESSION).as_deref().and_then(port));
+        match parent(&String::from_utf8_lossy(&read("stat"))) {
+            Some(parent) if parent > 0 => process = parent,
+            _ => break,
+        }
+    }
+    ports
+}
+
+/// A variable of `/proc/…/environ`.
+fn variable(environ: &[u8], name: &str) -> Option<String> {
+    let mut each = environ.split(|byte| *byte == 0);
+    each.find_map(|one| {
+        let value = one.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    })
+}
+
+/// The parent in `/proc/…/stat`: behind the state, which is behind the name in brackets.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The ports that an sshd's configuration names, in lines of `Port` and of `ListenAddress`.
 fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
     text.lines().filter_map(|line| {
         let (key, value) = line.trim().split_once([' ', '\t', '='])?;
-        key.eq_ignore_ascii_case("port").then(|| value.trim().parse().ok())?
+        let value = value.split_whitespace().next()?;
+        if key.eq_ignore_ascii_case("port") {
+            return value.parse().ok();
+        }
+        if !key.eq_ignore_ascii_case("listenaddress") {
+            return None;
+        }
+        // 10.0.0.1:22, [fd00::1]:22; without brackets, an address of IPv6 has no port.
+        let (host, port) = value.rsplit_once(':')?;
+        let is_host = host.ends_with(']') || !host.contains(':');
+        is_host.then(|| port.parse().ok())?
     })
 }
 
@@ -203,7 +253,7 @@ mod tests {
         ];
         let (routes, default) = routes6(&text.concat());
         assert_eq!(routes, [(Net::parse("fd50::/64").unwrap(), "lan0".to_owned())]);
-        assert_eq!(default.as_deref(), Some("wan0"));
+        assert_eq!(default, ["wan0"]);
     }
 
     #[test]
@@ -221,7 +271,19 @@ mod tests {
 
     #[test]
     fn ssh_may_be_told_to_listen_elsewhere() {
-        let text = "#Port 22\nPort 2222\n  port\t443\nPermitRootLogin no\n";
-        assert_eq!(configured_ports(text).collect::<Vec<_>>(), [2222, 443]);
+        let text = "#Port 22\nPort 2222\n  port\t443\nPermitRootLogin no\nListenAddress 10.0.0.1:23\n\
+                    ListenAddress [fd00::1]:24 rdomain x\nListenAddress fd00::25\nListenAddress 10.0.0.1\n";
+        assert_eq!(configured_ports(text).collect::<Vec<_>>(), [2222, 443, 23, 24]);
+    }
+
+    #[test]
+    fn what_a_process_comes_from_is_read() {
+        let environ = b"A=b\0SSH_CONNECTION=10.0.0.9 50000 10.0.0.1 2222\0";
+        assert_eq!(variable(environ, SESSION).unwrap(), "10.0.0.9 50000 10.0.0.1 2222");
+        assert_eq!(variable(b"NO_SSH_CONNECTION=1\0", SESSION), None);
+        assert_eq!(parent("17 (a) S 1) S 16 17 17 0"), Some(16));
+        assert_eq!(parent(""), None);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(parent(&own).is_some());
     }
 }

@@ -1,7 +1,8 @@
 //! What is remembered of the rulesets that were applied: enough to undo each, whoever asks for it and when.
 
-use std::{fmt::Debug, fs::File, path::PathBuf};
+use std::{fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
@@ -22,8 +23,12 @@ pub struct Record {
     pub listing: String,
     /// What it is for, a line for each part.
     pub notes: Vec<String>,
+    /// What it opens for sessions of this machine itself.
+    pub opened: Vec<Opened>,
     /// Every setting of the kernel that was changed for it, with what it was before the first time.
     pub sysctls: Vec<Sysctl>,
+    /// Every setting that it needs, by its path, whoever has set it.
+    pub needs: Vec<(String, String)>,
     /// The trial that runs, or that nobody has ended.
     pub trial: Option<Trial>,
     /// What leads back to before the last change.
@@ -39,7 +44,39 @@ const fn nft() -> Choice {
     Choice::Nft
 }
 
+/// Ports that are open for data connections of active mode to this machine itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Opened {
+    /// The ranges, both ends included.
+    pub ports: Vec<(u16, u16)>,
+    /// The only network whose servers may come.
+    pub server: Option<String>,
+    /// The only interface by which they may come.
+    pub device: Option<String>,
+    /// How this machine is called outside.
+    pub external: Option<IpAddr>,
+}
+
 impl Record {
+    /// The settings that go back with the last change.
+    pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
+        let Some(undo) = &self.undo else { return Vec::new() };
+        // With the last rules everything goes.
+        let goes = |one: &&Sysctl| undo.body.is_empty() || undo.sysctls.contains(&one.path);
+        self.sysctls.iter().filter(goes).cloned().collect()
+    }
+
+    /// What is open at `now`: after a trial that nobody has confirmed, what was open before it.
+    pub fn opened(&self, now: Timestamp) -> &[Opened] {
+        match (&self.trial, &self.undo) {
+            (Some(trial), undo) if trial.until_ms <= now.as_millisecond() => {
+                undo.as_ref().map(|undo| undo.opened.as_slice()).unwrap_or_default()
+            }
+            _ => &self.opened,
+        }
+    }
+
     /// Whether the kernel reads FTP along for it.
     pub(super) fn has_helper(&self) -> bool {
         self.notes.iter().any(|note| note.starts_with(HELPER_NOTE))
@@ -70,8 +107,12 @@ pub struct Undo {
     pub body: String,
     /// What that was for.
     pub notes: Vec<String>,
+    /// What that opened.
+    pub opened: Vec<Opened>,
     /// The settings that the last change changed, by their paths.
     pub sysctls: Vec<String>,
+    /// Those that were needed before it.
+    pub needs: Vec<(String, String)>,
     /// Below which folder it had been written for the next start of the machine.
     pub persisted: Option<PathBuf>,
 }

@@ -10,7 +10,8 @@
 //! here    what this machine is like         rules    the same as rules of a packet filter
 //! chains, nft, listing                      rules as text, and text taken apart
 //! backend, nftables, iptables               the packet filter, by its program
-//! plan    diff, foreign, guard, sysctl      what would change, and what to know before
+//! plan    diff, foreign, rivals, guard       what would change, and what to know before
+//! sysctl, settings                          settings of the kernel, and whose they are
 //! apply, undo, persist                      doing it, and taking it back
 //! open    what is open only as long as somebody holds it
 //!
@@ -42,7 +43,9 @@ mod persist;
 pub mod plan;
 pub mod portmap;
 mod reason;
+mod rivals;
 mod rules;
+mod settings;
 pub mod suggest;
 pub mod sysctl;
 mod tools;

@@ -10,6 +10,8 @@ use crate::{fault::Outcome, limits::NAT_PARTS_MAX};
 
 /// Characters of a ruleset's name: the table's is longer by nine, and the kernel's limit is far away.
 const NAME_LENGTH_MAX: usize = 32;
+/// What a range for data connections of active mode is called.
+pub const ACTIVE_RANGE: &str = "active range";
 /// The port that servers open their data connections from (RFC 959, 3.2); some do not.
 pub const DATA_PORT: u16 = 20;
 
@@ -102,6 +104,8 @@ pub struct Open {
     pub from: Option<Net>,
     /// From which port alone.
     pub source_port: Option<u16>,
+    /// How this machine is called outside: what sessions of its own announce.
+    pub external: Option<IpAddr>,
 }
 
 impl Ruleset {
@@ -173,6 +177,8 @@ impl Ruleset {
             }
             Part::Forward(one) => {
                 let family = Family::of(one.to);
+                not_loopback(one.to, "to")?;
+                one.external.map_or(Ok(()), |external| not_loopback(external, "external"))?;
                 same_family(family, "to", one.from.map(|net| net.family()), "from")?;
                 same_family(family, "to", one.hairpin.map(|net| net.family()), "hairpin")?;
                 same_family(family, "to", one.external.map(Family::of), "external")?;
@@ -208,6 +214,15 @@ impl Ruleset {
         }
         Ok(())
     }
+}
+
+/// Loopback is this machine's own: what comes from elsewhere is not led there, and what is there not away.
+fn not_loopback(address: IpAddr, name: &str) -> Outcome<()> {
+    if !address.is_loopback() {
+        return Ok(());
+    }
+    let message = format!("`{name}` is {address}, which is each machine itself");
+    Err(Reason::BadCidr.fault(message))
 }
 
 fn same_family(one: Family, name: &str, other: Option<Family>, other_name: &str) -> Outcome<()> {
@@ -286,6 +301,19 @@ pub(super) mod tests {
             Part::Forward(Forward { external: "fd00::1".parse().ok(), ..plain }),
         ] {
             assert_eq!(rules.add(part).unwrap_err().name, Some("nat.family_mismatch"));
+        }
+        assert!(rules.parts().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_led_to_loopback_or_away_from_it() {
+        let mut rules = Ruleset::new("x").unwrap();
+        let own = forward("21", "127.0.0.2");
+        let external = "127.0.0.1".parse().ok();
+        let away = Forward { external, ..forward("21", "10.0.0.5") };
+        for part in [own, away, forward("21", "::1")] {
+            let fault = rules.add(Part::Forward(part)).unwrap_err();
+            assert_eq!(fault.name, Some("nat.bad_cidr"), "{fault}");
         }
         assert!(rules.parts().is_empty());
     }

@@ -90,9 +90,15 @@ pub(super) fn owned(name: &str, chains: &Chains) -> String {
 }
 
 /// One table with both rulesets: the new one is reached through elements of maps that the kernel itself lets expire,
-/// and then the old one rules again, with no process of ours alive.
-pub(super) fn trial(name: &str, new: &Chains, old: &Chains, time: Duration) -> String {
-    let all: BTreeSet<_> = new.keys().chain(old.keys()).copied().collect();
+/// and then the old one rules again, with no process of ours alive. `closed` are rules for then, before the old ones.
+pub(super) fn trial(
+    name: &str,
+    new: &Chains,
+    old: &Chains,
+    closed: &Chains,
+    time: Duration,
+) -> String {
+    let all: BTreeSet<_> = new.keys().chain(old.keys()).chain(closed.keys()).copied().collect();
     let mut text = opening(name, all.iter().map(|(hook, _)| *hook));
     let seconds = time.as_secs().max(1);
     for key in all {
@@ -113,10 +119,13 @@ pub(super) fn trial(name: &str, new: &Chains, old: &Chains, time: Duration) -> S
         }
         write!(
             text,
-            "\tchain {chain} {{\n\t\t{place}; policy accept;\n\t\tmeta nfproto vmap @trial_{chain}\n\t\tgoto \
-             {chain}_old\n\t}}\n"
+            "\tchain {chain} {{\n\t\t{place}; policy accept;\n\t\tmeta nfproto vmap @trial_{chain}\n"
         )
         .ok();
+        for rule in closed.get(&key).into_iter().flatten() {
+            writeln!(text, "\t\t{rule}").ok();
+        }
+        write!(text, "\t\tgoto {chain}_old\n\t}}\n").ok();
     }
     text.push_str("}\n");
     text
@@ -180,6 +189,7 @@ fn matched(one: &Match, family: &str) -> String {
         Match::FtpData => "ct state related ct helper \"ftp\" tcp dport 1024-65535".into(),
         Match::Translated => "ct status dnat".into(),
         Match::New => "ct state new".into(),
+        Match::Lease => "udp dport { 68, 546 }".into(),
     }
 }
 

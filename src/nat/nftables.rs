@@ -68,8 +68,15 @@ impl Backend for Nftables {
         nft::table(table, chains)
     }
 
-    fn trial(&self, table: &str, new: &Chains, old: &Chains, time: Duration) -> Outcome<String> {
-        Ok(nft::trial(table, new, old, time))
+    fn trial(
+        &self,
+        table: &str,
+        new: &Chains,
+        old: &Chains,
+        closed: &Chains,
+        time: Duration,
+    ) -> Outcome<String> {
+        Ok(nft::trial(table, new, old, closed, time))
     }
 
     fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>> {

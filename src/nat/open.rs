@@ -8,6 +8,7 @@
 use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::{
@@ -27,6 +28,16 @@ use crate::fault::{Fault, Outcome};
 /// Looks at the table until it is there; each takes some milliseconds.
 const LOOKS_MAX: u32 = 1_000;
 
+/// A name that no other opening has: they may stand in each other.
+fn name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    match COUNT.fetch_add(1, Ordering::Relaxed) {
+        0 => format!("open_{process}"),
+        count => format!("open_{process}_{count}"),
+    }
+}
+
 /// An opening. It is closed when this is dropped, and when the process ends.
 #[derive(Debug)]
 pub struct Opening {
@@ -43,7 +54,7 @@ impl Opening {
             let message = "an opening for a while needs nft: install nftables (Debian: `apt install nftables`)";
             return Err(Reason::NoBackend.fault(message));
         };
-        let mut ruleset = Ruleset::new(&format!("open_{}", std::process::id()))?;
+        let mut ruleset = Ruleset::new(&name())?;
         ruleset.add(part)?;
         let here = Here::look();
         let made = rules(&ruleset, &here)?;

@@ -10,6 +10,7 @@ use std::{
 use super::{
     backend::{Backend, Start},
     ledger::Record,
+    sysctl,
 };
 use crate::fault::{Fault, Outcome};
 
@@ -65,11 +66,12 @@ fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
     put(&files.unit, &unit(name, &file, &start), 0o644)?;
     let target = Path::new("..").join(files.unit.file_name().unwrap_or_default());
     link(&target, &files.wanted)?;
-    if record.sysctls.is_empty() {
+    // Also those that somebody else had set: at the next start nobody may.
+    if record.needs.is_empty() {
         remove_file(&files.settings)?;
     } else {
-        let lines: Vec<_> =
-            record.sysctls.iter().map(|one| format!("{} = {}\n", one.key(), one.set)).collect();
+        let line = |(path, value): &(String, String)| format!("{} = {value}\n", sysctl::key(path));
+        let lines: Vec<_> = record.needs.iter().map(line).collect();
         put(&files.settings, &lines.concat(), 0o644)?;
     }
     // Built into the kernel, they have nothing to be loaded from.

@@ -7,11 +7,13 @@ use super::{
     backend::{Backend, Choice, Found},
     chains::{Chains, Shape, notes},
     diff::diff,
-    foreign::{Warning, blockers, legacy},
+    foreign::{Warning, also_dropped, blockers, legacy},
     guard,
     here::Here,
+    ledger::Opened,
     listing::Table,
-    model::{Part, Ruleset},
+    model::{ACTIVE_RANGE, Part, Ruleset},
+    rivals,
     rules::{Rules, rules},
     sysctl::{self, Sysctl},
 };
@@ -44,12 +46,17 @@ pub struct Plan {
     pub sysctls: Vec<Sysctl>,
     /// Modules of the kernel that would be loaded.
     pub modules: Vec<String>,
+    /// Settings that it needs, by their paths, with those that are so already.
+    pub(super) needs: Vec<(String, String)>,
+    pub(super) interfaces: Vec<String>,
     pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
     /// How the filter would list it, where that can be known.
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
+    /// What would be open for sessions of this machine.
+    pub(super) opened: Vec<Opened>,
     /// What is there, as it is listed.
     pub(super) found: Found,
     pub(super) live: Live,
@@ -163,7 +170,10 @@ pub(super) fn plan(
     let body = backend.body(&table, &chains);
     let wanted = backend.listed(&table, &body)?;
     let live = Live::of(backend, &table, &found);
-    let settings = sysctl::wanted(&made, here.default_device.as_deref(), sysctl::read);
+    let needed = sysctl::needed(&made, here, sysctl::read);
+    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
+    let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
+    let settings = needed.into_iter().filter(Sysctl::is_change).collect();
     let (sysctls, idle) =
         if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
     let modules = sysctl::modules(&made);
@@ -188,6 +198,9 @@ pub(super) fn plan(
         "" => Vec::new(),
         _ => backend.commands(&table, &body, &found),
     };
+    let refusal = guard::check(&made, here)
+        .and_then(|()| rivals::check(sight.everything, &table, &made))
+        .err();
     let mut plan = Plan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -202,9 +215,12 @@ pub(super) fn plan(
         warnings: warnings(ruleset, &made, sight, &table, &idle),
         sysctls,
         modules,
+        needs,
+        interfaces: here.interfaces.clone(),
         notes: notes(&chains),
+        opened: opened(ruleset, here),
         loading,
-        refusal: guard::check(&made, here).err(),
+        refusal,
         absent: guard::absent(&made, here),
         table,
         body,
@@ -253,8 +269,10 @@ fn warnings(
     idle: &[Sysctl],
 ) -> Vec<Warning> {
     let mut warnings = blockers(sight.everything, table, made);
+    warnings.extend(rivals::warnings(sight.everything, table, made));
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
+    warnings.extend(also_dropped(sight.everything, made));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };
@@ -270,6 +288,23 @@ fn warnings(
         say(text, "");
     }
     warnings
+}
+
+/// What `ruleset` opens for sessions of this machine itself.
+fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
+    let opened = |part: &Part| match part {
+        Part::Open(open) if open.what == ACTIVE_RANGE => Some(Opened {
+            ports: open.ports.ranges().to_vec(),
+            server: open.from.map(|net| net.to_string()),
+            device: open
+                .device
+                .as_ref()
+                .and_then(|device| Some(here.resolve(device).ok()?.to_string())),
+            external: open.external,
+        }),
+        _ => None,
+    };
+    ruleset.parts().iter().filter_map(opened).collect()
 }
 
 /// A plan for programs.

@@ -78,6 +78,8 @@ pub(super) enum Match {
     Translated,
     /// It begins a connection.
     New,
+    /// It is an answer of DHCP, by which this machine keeps its own addresses.
+    Lease,
 }
 
 /// What becomes of it.
@@ -355,6 +357,8 @@ impl Maker<'_> {
             add(vec![Match::Ports(login)], Action::Accept, "isolate: logins");
         }
         add(vec![Match::Icmp], Action::Accept, "isolate: errors");
+        // Asked for by multicast, they are no answers to the kernel; without them the address is gone, and who came by it.
+        add(vec![Match::Lease], Action::Accept, "isolate: own addresses");
         self.rules.all.append(&mut self.opened);
         self.rules.all.push(rule(Hook::Input, None, Vec::new(), Action::Drop, "isolate: the rest"));
     }

@@ -1,21 +1,27 @@
 //! Settings of the kernel that let packets pass, and modules that rules need.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Reason,
     check::{Family, Interface},
-    rules::{Action, Rules},
+    here::Here,
+    rules::{Action, Hook, Match, Rule, Rules},
 };
 use crate::fault::{Fault, Outcome};
 
 /// Where the settings are.
 const SETTINGS: &str = "/proc/sys";
 
+/// The switches for all interfaces: what they are set to, every interface is set to as well.
+const ALL4: &str = "net/ipv4/ip_forward";
+const ALL6: &str = "net/ipv6/conf/all/forwarding";
+
 /// One setting that is to change, or that was changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sysctl {
     /// Its path below `/proc/sys`, such as `net/ipv4/ip_forward`.
     pub path: String,
@@ -23,17 +29,19 @@ pub struct Sysctl {
     pub was: String,
     /// What it is to be.
     pub set: String,
+    /// The settings that it goes over and that were already so: they do not go back with it.
+    pub beside: Vec<String>,
 }
 
 impl Sysctl {
-    /// Its name as `sysctl` has it: dots and slashes change places, as in the names of interfaces.
+    /// Its name as `sysctl` has it.
     pub fn key(&self) -> String {
-        let swap = |c| match c {
-            '/' => '.',
-            '.' => '/',
-            other => other,
-        };
-        self.path.chars().map(swap).collect()
+        key(&self.path)
+    }
+
+    /// Whether it would change anything.
+    pub fn is_change(&self) -> bool {
+        self.was != self.set
     }
 
     /// `net.ipv4.ip_forward 0 -> 1`.
@@ -42,32 +50,45 @@ impl Sysctl {
     }
 }
 
+/// The name of a setting as `sysctl` has it: dots and slashes change places, as in the names of interfaces.
+pub(super) fn key(path: &str) -> String {
+    let swap = |c| match c {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    };
+    path.chars().map(swap).collect()
+}
+
 /// What a setting is; nothing where there is none.
 pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(SETTINGS).join(path)).ok().map(|text| text.trim().to_owned())
 }
 
-/// The settings by which packets pass as `rules` want it, as far as they are not so already. For IPv4 it is enough
-/// that both interfaces of a way forward; IPv6 has that from Linux 6.17 on (`force_forwarding`), and before it knows
-/// only all or none.
-pub(super) fn wanted(
+/// The settings by which packets pass as `rules` want it, with those that are so already. For IPv4 it is enough that
+/// both interfaces of a way forward; IPv6 has that from Linux 6.17 on (`force_forwarding`), and before it knows only all
+/// or none.
+pub(super) fn needed(
     rules: &Rules,
-    default_device: Option<&str>,
+    here: &Here,
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<Sysctl> {
-    let mut wanted = Vec::new();
+    let mut needed = Vec::new();
     // A setting that is not there is one of an interface that is not there (yet).
-    let mut want = |path: String, value: &str| {
-        if let Some(was) = read(&path).filter(|was| was != value) {
-            wanted.push(Sysctl { path, was, set: value.to_owned() });
-        }
+    let mut need = |path: String, value: &str| {
+        let Some(was) = read(&path) else { return };
+        let beside = match path.as_str() {
+            ALL4 | ALL6 if was != value => beside(&path, value, here, &read),
+            _ => Vec::new(),
+        };
+        needed.push(Sysctl { path, was, set: value.to_owned(), beside });
     };
     if rules.families.contains(&Family::V4) {
         if rules.is_passing_elsewhere {
-            want("net/ipv4/ip_forward".into(), "1");
+            need(ALL4.into(), "1");
         } else {
             for device in &rules.passing {
-                want(format!("net/ipv4/conf/{device}/forwarding"), "1");
+                need(format!("net/ipv4/conf/{device}/forwarding"), "1");
             }
         }
     }
@@ -75,23 +96,80 @@ pub(super) fn wanted(
         let force = |device: &Interface| format!("net/ipv6/conf/{device}/force_forwarding");
         let can_force = !rules.is_passing_elsewhere
             && rules.passing.iter().all(|device| read(&force(device)).is_some());
-        let is_on = read("net/ipv6/conf/all/forwarding").as_deref() == Some("1");
+        let is_on = read(ALL6).as_deref() == Some("1");
         if can_force && !is_on {
             for device in &rules.passing {
-                want(force(device), "1");
+                need(force(device), "1");
             }
-        } else if !is_on {
+        } else {
             // A router takes no default route from another router, unless it is told to.
-            if let Some(device) = default_device {
+            for device in &here.default_devices6 {
                 let path = format!("net/ipv6/conf/{device}/accept_ra");
-                if read(&path).as_deref() == Some("1") {
-                    want(path, "2");
+                match read(&path).as_deref() {
+                    Some("1") if !is_on => need(path, "2"),
+                    Some("2") => need(path, "2"),
+                    _ => {}
                 }
             }
-            want("net/ipv6/conf/all/forwarding".into(), "1");
+            need(ALL6.into(), "1");
         }
     }
-    wanted
+    needed
+}
+
+/// What the switch at `path` goes over and has the value already.
+fn beside(
+    path: &str,
+    value: &str,
+    here: &Here,
+    read: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let family = if path == ALL4 { "ipv4" } else { "ipv6" };
+    let devices = here.interfaces.iter().map(String::as_str).chain(["default"]);
+    let paths = devices.map(|device| format!("net/{family}/conf/{device}/forwarding"));
+    paths.filter(|path| read(path).as_deref() == Some(value)).collect()
+}
+
+/// What no longer passes once `settings` are taken for what they were: rules that drop as much, though they still are.
+pub(super) fn closed(settings: &[Sysctl], interfaces: &[String]) -> Vec<Rule> {
+    let mut devices = Vec::new();
+    let mut families = BTreeSet::new();
+    for one in settings.iter().filter(|one| one.was == "0" && one.set == "1") {
+        let parts: Vec<_> = one.path.split('/').collect();
+        match parts.as_slice() {
+            ["net", "ipv4", "conf", device, "forwarding"] => devices.push((Family::V4, *device)),
+            ["net", "ipv6", "conf", device, "force_forwarding"] => {
+                devices.push((Family::V6, *device));
+            }
+            _ if [ALL4, ALL6].contains(&one.path.as_str()) => {
+                let family = if one.path == ALL4 { Family::V4 } else { Family::V6 };
+                let is_open = |device: &str| {
+                    one.beside.iter().any(|path| path.split('/').nth(3) == Some(device))
+                };
+                if one.beside.is_empty() {
+                    families.insert(family);
+                }
+                let shut = interfaces.iter().filter(|device| !is_open(device));
+                devices.extend(shut.map(|device| (family, device.as_str())));
+            }
+            _ => {}
+        }
+    }
+    [Family::V4, Family::V6]
+        .into_iter()
+        .filter_map(|family| {
+            let own = devices.iter().filter(|(other, _)| *other == family);
+            let own: Vec<_> = own.filter_map(|(_, device)| Interface::parse(device).ok()).collect();
+            let matches = match () {
+                () if families.contains(&family) => Vec::new(),
+                () if own.is_empty() => return None,
+                () => vec![Match::In(own)],
+            };
+            let note = "trial over: not passed on before it".to_owned();
+            let (hook, action, family) = (Hook::Forward, Action::Drop, Some(family));
+            Some(Rule { hook, family, matches, action, note })
+        })
+        .collect()
 }
 
 /// Sets one; fails with `nat.sysctl_readonly` or `nat.not_permitted`.
@@ -116,7 +194,13 @@ pub(super) fn restore(one: &Sysctl) -> Outcome<()> {
     if read(&one.path).as_deref() != Some(&one.set) {
         return Ok(());
     }
-    set(&Sysctl { set: one.was.clone(), ..one.clone() })
+    // A switch of all would take those with it that were on before it.
+    let held = |path: &&String| read(path).as_deref() == Some(&one.set);
+    let beside: Vec<_> = one.beside.iter().filter(held).collect();
+    set(&Sysctl { set: one.was.clone(), ..one.clone() })?;
+    beside.into_iter().try_for_each(|path| {
+        set(&Sysctl { path: path.clone(), set: one.set.clone(), ..Sysctl::default() })
+    })
 }
 
 fn write(path: &str, value: &str) -> io::Result<()> {
@@ -169,12 +253,20 @@ mod tests {
         }
     }
 
+    fn here() -> Here {
+        Here {
+            interfaces: ["lan0", "wan0"].map(str::to_owned).into(),
+            default_devices6: ["lan0", "wan0"].map(str::to_owned).into(),
+            ..Here::default()
+        }
+    }
+
     #[track_caller]
     fn expect(rules: &Rules, kernel: &[(&str, &str)], changes: &[&str]) {
         let kernel: BTreeMap<_, _> = kernel.iter().copied().collect();
-        let found = wanted(rules, Some("wan0"), |path| kernel.get(path).map(|&value| value.into()));
-        let shown = |one: &Sysctl| format!("{} {} -> {}", one.key(), one.was, one.set);
-        assert_eq!(found.iter().map(shown).collect::<Vec<_>>(), changes);
+        let found = needed(rules, &here(), |path| kernel.get(path).map(|&value| value.into()));
+        let found = found.iter().filter(|one| one.is_change()).map(Sysctl::words);
+        assert_eq!(found.collect::<Vec<_>>(), changes);
     }
 
     #[test]
@@ -208,13 +300,45 @@ mod tests {
         let old = [("net/ipv6/conf/all/forwarding", "0"), ("net/ipv6/conf/wan0/accept_ra", "1")];
         let all = ["net.ipv6.conf.wan0.accept_ra 1 -> 2", "net.ipv6.conf.all.forwarding 0 -> 1"];
         expect(&both, &old, &all);
+        // Both have a default route, by advertisements of routers.
+        let two = [&old[..], &[("net/ipv6/conf/lan0/accept_ra", "1")]].concat();
+        expect(&both, &two, &[&["net.ipv6.conf.lan0.accept_ra 1 -> 2"], &all[..]].concat());
         expect(&both, &[("net/ipv6/conf/all/forwarding", "1")], &[]);
     }
 
     #[test]
     fn an_interface_with_a_dot_keeps_it() {
         let path = "net/ipv4/conf/wan0.7/forwarding".into();
-        let one = Sysctl { path, was: "0".into(), set: "1".into() };
+        let one = Sysctl { path, was: "0".into(), set: "1".into(), beside: Vec::new() };
         assert_eq!(one.key(), "net.ipv4.conf.wan0/7.forwarding");
+    }
+
+    #[test]
+    fn a_switch_of_all_knows_what_was_on_before_it() {
+        let kernel: BTreeMap<_, _> = [
+            (ALL4, "0"),
+            ("net/ipv4/conf/lan0/forwarding", "1"),
+            ("net/ipv4/conf/wan0/forwarding", "0"),
+        ]
+        .into();
+        let rules = rules(&[Family::V4], &["wan0"], true);
+        let found = needed(&rules, &here(), |path| kernel.get(path).map(|&value| value.into()));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].beside, ["net/ipv4/conf/lan0/forwarding"]);
+        let shown = |settings: &[Sysctl]| -> Vec<_> {
+            let rules = closed(settings, &here().interfaces);
+            rules.into_iter().map(|rule| (rule.family.unwrap(), rule.matches)).collect()
+        };
+        let device = |name| Interface::parse(name).unwrap();
+        let shut = vec![Match::In(vec![device("wan0")])];
+        assert_eq!(shown(&found), [(Family::V4, shut.clone())]);
+        let all = Sysctl { beside: Vec::new(), ..found[0].clone() };
+        assert_eq!(shown(&[all]), [(Family::V4, Vec::new())]);
+        let path = "net/ipv6/conf/wan0/force_forwarding".to_owned();
+        let six = Sysctl { path, was: "0".into(), set: "1".into(), beside: Vec::new() };
+        assert_eq!(shown(&[six]), [(Family::V6, shut)]);
+        let path = "net/ipv6/conf/wan0/accept_ra".to_owned();
+        let other = Sysctl { path, was: "1".into(), set: "2".into(), beside: Vec::new() };
+        assert_eq!(shown(&[other]), []);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     machine::Machine,
     persist,
     plan::{Live, Plan},
-    sysctl,
+    settings,
 };
 use crate::fault::{Fault, Outcome};
 
@@ -106,14 +106,18 @@ impl Machine {
             let message = format!("there is no trial of `{name}` to confirm");
             return Err(Reason::NoTrial.fault(message));
         };
-        let live = Live::of(&*self.backend, &table, &self.readable(&table)?);
-        if !matches!(live, Live::Trial { .. }) {
+        let found = self.readable(&table)?;
+        // Loaded already: whoever confirmed it was cut off before it could say so.
+        let is_kept = listing(&found) == Some(&trial.listing);
+        if !is_kept && !matches!(Live::of(&*self.backend, &table, &found), Live::Trial { .. }) {
             let message = format!(
                 "the trial of `{name}` is over and the old rules are back: apply again, and confirm in time"
             );
             return Err(Reason::NoTrial.fault(message));
         }
-        self.backend.load(&table, &trial.body)?;
+        if !is_kept {
+            self.backend.load(&table, &trial.body)?;
+        }
         if let Found::Listing(listing) = self.backend.found(&table)? {
             record.listing = listing;
         }
@@ -136,12 +140,13 @@ impl Machine {
             );
             return Err(Reason::NoUndo.fault(message));
         };
-        drop(self.readable(&table)?);
+        let found = self.readable(&table)?;
+        self.not_foreign(&table, &found)?;
+        // Nothing is passed on of which no rule speaks any more.
+        let gone = record.undone_settings();
+        settings::let_go(name, &gone, ledger)?;
         self.put_back(&table, &undo.body)?;
-        for one in record.sysctls.iter().filter(|one| undo.sysctls.contains(&one.path)) {
-            sysctl::restore(one)?;
-        }
-        record.sysctls.retain(|one| !undo.sysctls.contains(&one.path));
+        record.sysctls.retain(|one| !gone.contains(one));
         if let Some(root) = record.persisted.as_ref().filter(|_| undo.persisted.is_none()) {
             persist::remove(root, name)?;
         }
@@ -155,6 +160,8 @@ impl Machine {
             body: undo.body,
             listing,
             notes: undo.notes,
+            opened: undo.opened,
+            needs: undo.needs,
             trial: None,
             undo: None,
             persisted: undo.persisted,
@@ -170,19 +177,14 @@ impl Machine {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
         let found = self.readable(&table)?;
-        let live = Live::of(&*self.backend, &table, &found);
-        if live.is_foreign(&found) && !force {
-            let place = self.backend.place(&table);
-            let message = format!(
-                "{place} has rules that are not portolan's; `force` removes it all the same"
-            );
-            return Err(Reason::Conflict.fault(message));
+        if !force {
+            self.not_foreign(&table, &found)?;
         }
+        let record = ledger.load(name)?.unwrap_or_default();
+        settings::let_go(name, &record.sysctls, ledger)?;
         if found != Found::Missing {
             self.backend.remove(&table)?;
         }
-        let record = ledger.load(name)?.unwrap_or_default();
-        record.sysctls.iter().try_for_each(sysctl::restore)?;
         if let Some(root) = &record.persisted {
             persist::remove(root, name)?;
         }
@@ -191,6 +193,18 @@ impl Machine {
         let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
         let note = "connections that went through its NAT are no longer translated, those that stand as well";
         Ok(translates.then(|| note.to_owned()))
+    }
+
+    /// Fails with `nat.conflict` where somebody else has made what is there.
+    fn not_foreign(&self, table: &str, found: &Found) -> Outcome<()> {
+        if !Live::of(&*self.backend, table, found).is_foreign(found) {
+            return Ok(());
+        }
+        let place = self.backend.place(table);
+        let message = format!(
+            "{place} has rules that are not portolan's; `portolan nat revert --force` removes it all the same"
+        );
+        Err(Reason::Conflict.fault(message))
     }
 
     /// What is there; fails with `nat.not_permitted` where that cannot be read: then it cannot be changed either.

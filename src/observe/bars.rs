@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     Event, Sink, TransferId,
+    course::Course,
     held::Held,
     progress::{coloured, write_line},
     rate_text,
@@ -46,6 +47,7 @@ struct State<O> {
     began: HashMap<TransferId, Instant>,
     lines: HashMap<TransferId, ProgressBar>,
     sum: Option<ProgressBar>,
+    course: Option<Course>,
     held: Held,
 }
 
@@ -62,6 +64,7 @@ impl<O: Write> Bars<O> {
             began: HashMap::new(),
             lines: HashMap::new(),
             sum: None,
+            course: None,
             held: Held::default(),
         };
         Self { tally: Tally::new(), is_coloured, screen, state: Mutex::new(state) }
@@ -85,6 +88,7 @@ impl<O: Write + Send> Sink for Bars<O> {
         self.tally.event(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let transfer = state.running.follow(event);
+        Course::follow(&mut state.course, event, transfer.as_ref());
         if let Some(line) = state.held.before(event) {
             self.say(Weight::Failure, line, state.sum.is_none());
         }
@@ -92,7 +96,7 @@ impl<O: Write + Send> Sink for Bars<O> {
             Event::TransferStarted { id, .. } => state.begin(*id, &self.screen),
             Event::Moved { id, .. } => {
                 if let Some(transfer) = transfer {
-                    state.moved(*id, &transfer, &self.screen);
+                    state.moved(*id, &transfer, (&self.screen, &self.tally));
                 }
             }
             Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
@@ -134,9 +138,17 @@ impl<O> State<O> {
         });
     }
 
-    fn moved(&mut self, id: TransferId, transfer: &Transfer, screen: &MultiProgress) {
+    fn moved(
+        &mut self,
+        id: TransferId,
+        transfer: &Transfer,
+        (screen, tally): (&MultiProgress, &Tally),
+    ) {
         if let Some(line) = self.lines.get(&id) {
             line.set_position(transfer.moved);
+            if self.course.is_some() {
+                self.tell(tally);
+            }
             return;
         }
         let waited = self.began.get(&id).map_or(Duration::ZERO, Instant::elapsed);
@@ -162,7 +174,12 @@ impl<O> State<O> {
 
     fn tell(&self, tally: &Tally) {
         if let Some(sum) = &self.sum {
-            sum.set_message(tally.text());
+            let text = match (&self.course, tally.numbers().failed) {
+                (None, _) => tally.text(),
+                (Some(course), 0) => course.text(),
+                (Some(course), failed) => format!("{}, {failed} failed", course.text()),
+            };
+            sum.set_message(text);
         }
     }
 

@@ -218,6 +218,7 @@ pub(super) fn describe(event: &Event, transfer: Option<&Transfer>) -> (&'static 
         Event::Done { verb, path } => ("done", json!({ "verb": verb, "path": path })),
         Event::Said { level, text } => ("said", json!({ "level": level, "text": text })),
         Event::Printed { text } => ("printed", json!({ "text": text })),
+        Event::Planned { files, bytes } => ("planned", json!({ "files": files, "bytes": bytes })),
         Event::Rehearsed { changes } => ("rehearsed", json!({ "changes": changes })),
         Event::RunDone { fault, took } => {
             ("run_done", json!({ "fault": fault.as_ref().map(fault_value), "ms": ms(*took) }))

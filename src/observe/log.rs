@@ -109,6 +109,7 @@ impl Sink for Log {
             Event::RunDone { fault: Some(fault), took } => {
                 failed(fault, &format!("run failed after {}", duration_text(*took)));
             }
+            Event::Planned { files, bytes } => info!(target: TARGET, files, bytes, "planned"),
             Event::Rehearsed { changes } => {
                 info!(target: TARGET, changes = changes.len(), "rehearsed");
             }

@@ -16,6 +16,7 @@ use crate::fault::Fault;
 
 pub mod account;
 mod bars;
+mod course;
 mod held;
 pub mod json;
 pub mod log;
@@ -116,6 +117,13 @@ pub enum Event {
         to: &'static str,
         /// Why, in the server's words where there are any.
         reason: String,
+    },
+    /// A mirror knows what it has to do, and begins with it.
+    Planned {
+        /// Files to be moved.
+        files: u64,
+        /// How many bytes they have, as far as that is known.
+        bytes: u64,
     },
     /// Work on one file begins.
     TransferStarted {

@@ -162,6 +162,9 @@ pub(super) const ROWS: &[Row] = &[
         flow(&STORES, Bend::Stall(n))
     }),
     plain("stor-short", "stores half of an upload and says 226", || flow(&STORES, Bend::Half)),
+    plain("stor-452", "takes all of an upload, then says 452", || {
+        finish(&STORES, Ending::Say("452 Insufficient storage space."))
+    }),
     plain("stor-552", "takes all of an upload, then says 552", || {
         finish(&STORES, Ending::Say("552 Quota exceeded."))
     }),

@@ -3,6 +3,7 @@
 //! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], what has been decided before, the time and what runs into
 //! decisions. Who sleeps, starts processes and opens databases calls it and carries out what it says.
 
+pub mod became;
 pub mod child;
 pub mod cron;
 pub mod daemon;

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 
 use super::nearest_zone;
 use crate::{fault::Fault, observe::visible::visible};
@@ -81,10 +84,16 @@ impl Zones {
         let known: Vec<_> = self.rules.available().map(|zone| zone.to_string()).collect();
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let near = nearest_zone(name, &known);
-        let hint = near.map_or_else(
-            || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let hint = if name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit()) {
+            // `Etc/GMT-2` is two hours ahead of UTC: the other way round than everywhere else.
+            "zones are named like `Europe/Berlin`; two hours ahead of UTC, always, is `Etc/GMT-2`"
+                .to_owned()
+        } else {
+            near.map_or_else(
+                || "zones are named like `Europe/Berlin` or `UTC`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            )
+        };
         Err(UnknownZone { message: format!("there is no time zone `{}`", visible(name)), hint })
     }
 
@@ -110,6 +119,12 @@ impl Zones {
             }
             (None, _) => format!("zone data {bundled} (built in; the system's version is unknown)"),
         }
+    }
+
+    /// Whether the rules that are used are more than a year old at `now`, whenever in its year their version came out.
+    pub fn is_old(&self, now: Timestamp) -> bool {
+        let year = self.version().get(..4).and_then(|year| year.parse::<i16>().ok());
+        year.is_some_and(|year| year + 1 < TimeZone::UTC.to_datetime(now).year())
     }
 
     /// The version that is used, such as `2026f`.
@@ -157,8 +172,17 @@ mod tests {
         };
         assert!(told("Europe/Berln").ends_with("did you mean `Europe/Berlin`?"));
         assert!(told("Berlin").ends_with("did you mean `Europe/Berlin`?"), "{}", told("Berlin"));
+        assert!(told("UTC+2").contains("is `Etc/GMT-2`"));
         assert!(told("Mars/Olympus_Mons?").contains("zones are named like"));
         assert_eq!(zones.find("europe/berlin").unwrap().name, "Europe/Berlin");
+    }
+
+    #[test]
+    fn rules_are_old_after_a_year() {
+        let zones = Zones { system: Some("2025b".into()), is_system: true, ..Zones::bundled() };
+        let is_old = |now: &str| zones.is_old(now.parse().unwrap());
+        assert!(!is_old("2026-12-31T00:00:00Z"));
+        assert!(is_old("2027-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -234,6 +234,26 @@ default login guest password me@example.org
     }
 
     #[test]
+    fn s64_a_password_goes_to_no_host_of_another_name() {
+        let file = "machine ftp.example.org login anna password hunter2";
+        for host in [
+            "127.0.0.1",
+            "example.org",
+            "www.ftp.example.org",
+            "ftp.example.org.evil.example",
+            "ftp.example.orgs",
+            "ftp.example.or",
+            "ftp-example.org",
+            "",
+        ] {
+            for user in ["anna", "anonymous"] {
+                let found = login(file, user, host).unwrap();
+                assert_eq!(found, (user.to_owned(), None), "{user}@{host}");
+            }
+        }
+    }
+
+    #[test]
     fn s63_what_is_wrong_is_told_by_its_line_and_not_repeated() {
         for (text, why) in [
             ("machine h login a password hunter\u{7}2", "line 1 has a control character"),

@@ -81,6 +81,7 @@ pub const MIRROR: &[&str] = &[
     "newer_only",
     "on_conflict",
     "rate_limit",
+    "retries",
     "state",
     "trust_state",
     "min_size",

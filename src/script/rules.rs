@@ -13,7 +13,7 @@ use crate::{
         check::{self, Device, Net, Ports},
         ledger::{Ledger, Record},
         machine::{Choice, Machine},
-        model::{self, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, Part},
+        model::{self, ACTIVE_RANGE, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, Part},
         plan::Plan,
         portmap::Book,
     },
@@ -270,14 +270,14 @@ fn active(options: &Options<'_>, what: &str) -> Outcome<Vec<Part>> {
     let device = device(options, "in")?;
     let is_fixed = options.flag("server_port_20")?.unwrap_or(false);
     let source_port = is_fixed.then_some(DATA_PORT);
-    let what = "active range";
+    let what = ACTIVE_RANGE;
     let external = address(options, "external")?;
     Ok(vec![match address(options, "to")? {
         Some(to) => {
             let hairpin = None;
             Part::Forward(Forward { what, device, ports, to, hairpin, from, source_port, external })
         }
-        None => Part::Open(Open { what, device, ports, from, source_port }),
+        None => Part::Open(Open { what, device, ports, from, source_port, external }),
     }])
 }
 
@@ -300,7 +300,7 @@ pub fn ftp_server(map: &Map) -> Outcome<Vec<Part>> {
             source_port: None,
             external: address(&options, "external")?,
         }),
-        None => Part::Open(Open { what, device, ports, from, source_port: None }),
+        None => Part::Open(Open { what, device, ports, from, source_port: None, external: None }),
     }])
 }
 

@@ -26,7 +26,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    doors::RunDoors,
+    doors::{Openings, RunDoors},
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         secret::Secret,
@@ -141,12 +141,18 @@ impl Run {
             let message = format!("cannot start the machinery for connections: {error}");
             Fault::new(Kind::Local, Side::Here, message)
         })?;
+        // In a rehearsal nothing outside is touched.
+        let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
+        if let Some(book) = settings.nat.book.as_ref().filter(|_| is_real) {
+            portmap::reap(book, &context.clock);
+        }
         let mut context = context.clone();
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
         let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
-        // In a rehearsal nothing outside is touched.
-        let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
-        context.doors = is_real.then(|| RunDoors::shared(Arc::clone(&leases)));
+        let (ledger, may_change) = (settings.nat.ledger.clone(), settings.nat.is_allowed);
+        let (observer, clock) = (context.observer.clone(), context.clock.clone());
+        let openings = Openings::new(ledger, may_change, observer, clock);
+        context.doors = is_real.then(|| RunDoors::shared(Arc::clone(&leases), openings));
         Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
 
@@ -331,9 +337,6 @@ pub enum Ended {
 /// Runs `source` on a thread of its own and waits for its end.
 pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
-    if let Some(book) = &settings.nat.book {
-        portmap::reap(book, &context.clock);
-    }
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
     let result = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()

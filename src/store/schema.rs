@@ -147,6 +147,10 @@ const MIGRATIONS: &[&str] = &[
         error TEXT
     );
     CREATE INDEX notices_by_outcome ON notices (outcome, due_at)",
+    // 6: what `why` asks: the last slot that a row of many skipped ones stands for, and since when a job has its schedule.
+    "ALTER TABLE runs ADD COLUMN up_to BIGINT;
+    ALTER TABLE job_states ADD COLUMN since BIGINT;
+    CREATE INDEX runs_by_time ON runs (job, scheduled_for)",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.

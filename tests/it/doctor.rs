@@ -26,6 +26,22 @@ fn document(program: &Portolan) -> Value {
     document
 }
 
+#[test]
+fn without_a_server_the_doctor_tells_of_this_machine_and_which_zone_data_is_used() {
+    let mut ran = Portolan::new().args(["doctor", "--json"]).run().succeeds();
+    let found = ran.json();
+    let [used, bundled] = ["/zone_data/used", "/zone_data/bundled"].map(|at| text(&found, at));
+    let system = text(&found, "/zone_data/system");
+    // Versions sort as text: 2025b, 2026f.
+    assert_eq!(used, system.max(bundled), "{found:#}");
+    assert!(used.len() >= 5 && used.starts_with("20"), "{found:#}");
+    assert!(found["scheduler"].is_null(), "{found:#}");
+    drop(ran);
+    let page = Portolan::new().args(["doctor"]).run().succeeds();
+    let line = format!("zone data  {used} (");
+    drop(page.stdout_has(&line).stdout_has("scheduler  none at work"));
+}
+
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,11 +1,15 @@
 //! `portolan doctor`: tries every mode on a server, says what works, draws the channels, suggests the rules.
 //!
+//! Without a server it says what this machine brings along: the zone data above all.
+//!
 //! With `--json` it prints one document, whose fields are those of [`crate::ftp::survey::value`].
 
 mod chart;
 mod doing;
+mod here;
 mod page;
 
+use self::here::Here;
 use super::{
     common::{Common, interruptible, runtime},
     exit, report,
@@ -25,8 +29,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The server, and the folder to try, such as ftp://deploy@www.example.com/htdocs
-    url: String,
+    /// The server, and the folder to try, such as ftp://deploy@www.example.com/htdocs [default: none; tells of this machine]
+    url: Option<String>,
     /// Changes nothing on the server: tries listings alone
     #[arg(long)]
     read_only: bool,
@@ -37,8 +41,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    let Some(url) = &args.url else { return tell_of_here(common) };
     let prepared = || -> Outcome<_> {
-        let url = Url::parse(&args.url)?;
+        let url = Url::parse(url)?;
         let mut site = common.site(&url)?;
         site.folder.clone_from(&url.path);
         let sink = if common.json() { None } else { Some(doing::sink()) };
@@ -62,6 +67,16 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             Err(fault) => report::fault(&fault),
         }
     })
+}
+
+fn tell_of_here(common: &Common) -> u8 {
+    let here = Here::look(common);
+    report::output(&if common.json() {
+        String::from_utf8_lossy(&line(&here.value())).into_owned() + "\n"
+    } else {
+        here.page()
+    });
+    exit::DONE
 }
 
 /// Prints what was found, and gives the exit code.

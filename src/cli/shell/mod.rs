@@ -52,7 +52,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         }
         let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
         let overrides = common.overrides()?;
-        let settings = Settings { overrides, password, job, ..Settings::default() };
+        let nat = common.nat(false);
+        let settings = Settings { overrides, password, job, nat, ..Settings::default() };
         Ok((url, settings, common.context()?))
     };
     let (url, settings, context) = match prepared() {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::{Command, Control};
 use crate::{
     fault::{Fault, Outcome},
-    ftp::reply::Reply,
+    ftp::{data::listen::Post, reply::Reply},
     limits::AHEAD_AGE_MAX,
 };
 
@@ -24,6 +24,22 @@ pub(super) struct Ahead {
     tcp: Option<TcpStream>,
     /// When it was sent.
     at: Instant,
+}
+
+/// A transfer that was asked for and that nobody has waited for yet: the server connects to the post.
+#[derive(Debug)]
+pub(super) struct Called {
+    command: Command,
+    post: Post,
+}
+
+/// What goes out ahead of the reply that ends a transfer.
+#[derive(Debug)]
+pub enum Early {
+    /// A command without data.
+    Ask(&'static str),
+    /// EPRT or PORT for the post, and the next transfer.
+    Call(Post, [Command; 2]),
 }
 
 /// What a command that was sent ahead has come to.
@@ -57,17 +73,33 @@ impl Control {
         &mut self,
         time: Duration,
         (verb, has_begun): (&str, bool),
-        ahead: &'static str,
+        early: Early,
     ) -> Outcome<End> {
         self.usable()?;
         if let Some(reply) = self.early.take() {
             return Ok(End { reply, in_turn: true });
         }
-        self.link.lock().with_next = format!("{ahead}\r\n").into_bytes();
+        self.link.lock().with_next = match &early {
+            Early::Ask(ahead) => format!("{ahead}\r\n").into_bytes(),
+            Early::Call(_, commands) => commands.iter().flat_map(Command::line).collect(),
+        };
         let mut first = self.next_reply(time, verb).await?;
         if !has_begun && first.is_preliminary() {
             first = self.next_reply(time, verb).await?;
         }
+        let ahead = match early {
+            Early::Ask(ahead) => ahead,
+            Early::Call(post, [_, command]) if is_end(first.code) => {
+                self.called = Some(Called { command, post });
+                return Ok(End { reply: first, in_turn: true });
+            }
+            Early::Call(_, [_, command]) => {
+                let message = format!("{verb} was answered by \"{}\"", first.words());
+                let fault = Fault::protocol(format!("{message} with {} behind it", command.verb()));
+                self.give_up(&fault);
+                return Err(fault.on(&self.host));
+            }
+        };
         if is_end(first.code) {
             self.ahead = Some(Ahead::new(ahead, None));
             return Ok(End { reply: first, in_turn: true });
@@ -96,6 +128,12 @@ impl Control {
         }
     }
 
+    /// Where the server was called to for the transfer `command`, if it was.
+    pub fn take_called(&mut self, command: &Command) -> Option<Post> {
+        let called = self.called.take_if(|called| called.command == *command)?;
+        Some(called.post)
+    }
+
     /// The port that EPSV has named ahead, if nothing is connected to it yet. A second connection would be of no use:
     /// the server takes the first, and where that is closed by then vsftpd ends the session (3.0.3, measured).
     pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
@@ -116,6 +154,14 @@ impl Control {
 
     /// Takes in the reply to a command that was sent ahead: what it says of a port may still be of use.
     pub(super) async fn settle(&mut self) -> Outcome<()> {
+        if let Some(called) = self.called.take() {
+            let verb = called.command.verb();
+            let fault = Fault::protocol(format!("a {verb} was asked for ahead, and not wanted"));
+            self.give_up(&fault);
+            // Of what is to be sent now nothing was sent.
+            self.link.lock().outstanding = 0;
+            return Err(fault);
+        }
         let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
         let (command, at) = (ahead.command, ahead.at);
         let reply = self.answer_to(ahead, self.reply_timeout).await?;

@@ -1,6 +1,7 @@
 //! The control connection: one command, one reply, in step, within its time; or it is not used again.
 
 mod ahead;
+mod command;
 mod dial;
 mod resync;
 
@@ -15,11 +16,13 @@ use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::{net::TcpListener, time::timeout};
 
-use self::ahead::Ahead;
-pub use self::ahead::{End, Prepared};
+use self::ahead::{Ahead, Called};
 pub(super) use self::dial::{Line, connect, dial, resolve};
+pub use self::{
+    ahead::{Early, End, Prepared},
+    command::Command,
+};
 use super::{
-    path::RemotePath,
     reply::Reply,
     secure::Security,
     site::Site,
@@ -27,7 +30,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{BATCH_BYTES_MAX, COMMAND_BYTES_MAX},
+    limits::BATCH_BYTES_MAX,
     observe::duration_text,
     stop::Stop,
 };
@@ -48,61 +51,6 @@ impl Encoding for Bytes {
     }
 }
 
-/// One command, without its line end: bytes that are known to be one line.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Command(Vec<u8>);
-
-impl Command {
-    /// A command as it stands; fails with `invalid` when it would be two, or is longer than servers take.
-    pub fn parse(line: impl AsRef<[u8]>) -> Outcome<Self> {
-        let line = line.as_ref();
-        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return Err(Fault::invalid("a command cannot hold a line end or a NUL"));
-        }
-        if line.is_empty() || line.len() > COMMAND_BYTES_MAX {
-            return Err(Fault::invalid(format!("a command of {} bytes", line.len())));
-        }
-        Ok(Self(line.to_vec()))
-    }
-
-    /// `verb` alone.
-    pub fn bare(verb: &'static str) -> Self {
-        Self(verb.as_bytes().to_vec())
-    }
-
-    /// `verb` and a path; a path never holds a line end.
-    pub fn path(verb: &str, path: &RemotePath) -> Self {
-        Self([verb.as_bytes(), b" ", path.as_bytes()].concat())
-    }
-
-    /// A command made of our own words and numbers only.
-    pub(super) fn from_safe(line: String) -> Self {
-        Self(line.into_bytes())
-    }
-
-    /// The verb, for messages.
-    pub fn verb(&self) -> String {
-        let verb = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
-        String::from_utf8_lossy(verb).into_owned()
-    }
-
-    /// Its bytes on the wire, the line end among them.
-    pub(super) fn length(&self) -> usize {
-        self.0.len() + 2
-    }
-
-    /// Whether a 150 or 226 can be the reply to it.
-    fn moves_data(&self) -> bool {
-        let verb = self.verb().to_ascii_uppercase();
-        ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "ABOR", "STAT", "SITE"]
-            .contains(&verb.as_str())
-    }
-
-    fn as_text(&self) -> String {
-        Bytes.decode(&self.0)
-    }
-}
-
 /// A control connection with one server.
 pub struct Control {
     ftp: ImplAsyncFtpStream<Wire>,
@@ -119,6 +67,8 @@ pub struct Control {
     early: Option<Reply>,
     /// A command that was sent ahead of the end of a transfer.
     ahead: Option<Ahead>,
+    /// A transfer in active mode that was asked for ahead of the end of the one before.
+    called: Option<Called>,
     /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
     pub round_trip: Duration,
 }
@@ -171,6 +121,7 @@ impl Control {
             broken: None,
             early: None,
             ahead: None,
+            called: None,
             round_trip: Duration::MAX,
         };
         Ok((control, reply))
@@ -213,8 +164,7 @@ impl Control {
                 })
                 .count();
             let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
-            let lines: Vec<u8> =
-                now.iter().flat_map(|command| [command.0.as_slice(), b"\r\n"].concat()).collect();
+            let lines = now.iter().flat_map(Command::line).collect();
             self.link.lock().with_next = lines;
             replies.push(self.ask(first).await?);
             for command in now {
@@ -349,7 +299,7 @@ impl Control {
         second: &Command,
     ) -> Outcome<Reply> {
         self.ready().await?;
-        self.link.lock().with_next = [second.0.as_slice(), b"\r\n"].concat();
+        self.link.lock().with_next = second.line();
         let waited =
             wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, first.as_text())).await;
         self.take(waited, &first.verb())

@@ -3,38 +3,52 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::open::Needs;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::door::Port,
+    ftp::door::{Door, Port},
 };
 
+/// Where a session may listen, and what it says of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// The ports that the user has named.
+    pub port_range: Option<&'a RangeInclusive<u16>>,
+    /// What to announce, when it is not our own address.
+    pub external_address: Option<IpAddr>,
+    /// The way in, where a router or packet filter leaves one.
+    pub door: Option<&'a Door>,
+}
+
 /// A listener, and how the server reaches it.
-pub(super) struct Post {
-    pub(super) listener: TcpListener,
-    pub(super) announced: SocketAddr,
+#[derive(Debug)]
+pub struct Post {
+    /// The listener.
+    pub listener: TcpListener,
+    /// What the server is told to connect to.
+    pub announced: SocketAddr,
 }
 
 /// Listens on the next free port that leads here. In turn, not lowest first: a server that connects from port 20 cannot
 /// come to the same port again so soon (Pure-FTPd: 425, measured).
-pub(super) fn listen(ours: IpAddr, needs: &Needs<'_>) -> Outcome<Post> {
+pub fn listen(ours: IpAddr, ground: Ground<'_>) -> Outcome<Post> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let ports = ports(needs);
+    let ports = ports(ground);
     let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::InvalidInput);
     for port in ports.iter().cycle().skip(first).take(ports.len()) {
         match bind(SocketAddr::new(ours, port.here)) {
-            Ok(listener) => return post(listener, *port, announced(ours, needs)),
+            Ok(listener) => return post(listener, *port, announced(ours, ground)),
             Err(error) => last = error,
         }
     }
     let fault = cannot_listen(&last);
-    Err(match &needs.port_range {
+    Err(match ground.port_range {
         Some(range) => {
             let (first, end) = (range.start(), range.end());
             let message = format!("no free port in {first}-{end} to listen on: {last}");
@@ -53,17 +67,17 @@ fn post(listener: TcpListener, port: Port, address: IpAddr) -> Outcome<Post> {
 }
 
 /// Where to listen: at the door, else where the user says, else anywhere. Port 0 outside is the one here.
-fn ports(needs: &Needs<'_>) -> Vec<Port> {
-    if let Some(door) = needs.door.filter(|door| !door.ports.is_empty()) {
+fn ports(ground: Ground<'_>) -> Vec<Port> {
+    if let Some(door) = ground.door.filter(|door| !door.ports.is_empty()) {
         return door.ports.clone();
     }
-    let here = needs.port_range.clone().map_or_else(|| vec![0], Iterator::collect);
+    let here = ground.port_range.cloned().map_or_else(|| vec![0], Iterator::collect);
     here.into_iter().map(|here: u16| Port { here, outside: 0 }).collect()
 }
 
 /// The address to announce: what the user says wins.
-fn announced(ours: IpAddr, needs: &Needs<'_>) -> IpAddr {
-    needs.external_address.or(needs.door.and_then(|door| door.address)).unwrap_or(ours)
+fn announced(ours: IpAddr, ground: Ground<'_>) -> IpAddr {
+    ground.external_address.or(ground.door.and_then(|door| door.address)).unwrap_or(ours)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -1,7 +1,7 @@
 //! Data connections: ours, since suppaftp's know neither a port range nor an outside address.
 
 pub mod address;
-mod listen;
+pub mod listen;
 pub mod nat_signs;
 pub mod open;
 pub mod route;

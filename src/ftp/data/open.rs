@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -15,14 +14,13 @@ use tokio::{
 use super::{
     Data,
     address::{self, targets},
-    listen::{Post, cannot_listen, listen},
+    listen::{Ground, Post, cannot_listen, listen},
     route::{Step, is_matter_of_mode},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         control::{Command, Control, Either, Prepared, connect},
-        door::Door,
         proxy::{Proxy, authority},
         reply::Reply,
         secure::Security,
@@ -38,11 +36,7 @@ pub struct Needs<'a> {
     /// TLS for the data, where it is protected.
     pub security: Option<&'a Security>,
     /// Where to listen in active mode.
-    pub port_range: Option<RangeInclusive<u16>>,
-    /// What to announce in active mode, when it is not our own address.
-    pub external_address: Option<IpAddr>,
-    /// The way in, where a router or packet filter leaves one.
-    pub door: Option<&'a Door>,
+    pub ground: Ground<'a>,
     /// What to connect from in passive mode.
     pub source_address: Option<IpAddr>,
     /// What passive connections go through, to the `host` by its name.
@@ -252,11 +246,15 @@ async fn active(
 ) -> Result<(TcpStream, String), Failure> {
     let ours = control.local.ip().to_canonical();
     let of_mode = |fault| Failure::of_mode(fault, String::new());
-    let Post { listener, announced } = listen(ours, needs).map_err(of_mode)?;
+    let called = if needs.offset == 0 { control.take_called(command) } else { None };
+    let is_called = called.is_some();
+    let post = called.map_or_else(|| listen(ours, needs.ground), Ok);
+    let Post { listener, announced } = post.map_err(of_mode)?;
     let failed = |fault| Failure::of_mode(fault, announced.to_string());
     let of_transfer = |fault| Failure::of_transfer(fault, announced.to_string());
-    let sent = if needs.has_worked && needs.offset == 0 {
-        announce_with(control, &announce(step, announced), command, needs).await?
+    let sent = if is_called || needs.has_worked && needs.offset == 0 {
+        let announcement = announce(step, announced);
+        announce_with(control, &announcement, command, (is_called, needs.answer_timeout)).await?
     } else {
         // No answer is about the command: its twin may fare better, on a listener of its own.
         let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
@@ -279,18 +277,23 @@ enum Sent {
     Begun,
 }
 
-/// Sends EPRT or PORT and the transfer command in one packet, which saves a round trip. Only where the step has
-/// worked before: a server that refuses the first may take the second for a connection to nowhere.
+/// Sends EPRT or PORT and the transfer command in one packet, which saves a round trip, unless both `are_sent` already.
+/// Only where the step has worked before: a server that refuses the first may take the second for a connection to
+/// nowhere.
 async fn announce_with(
     control: &mut Control,
     announcement: &Command,
     command: &Command,
-    needs: &Needs<'_>,
+    (are_sent, time): (bool, Duration),
 ) -> Result<Sent, Failure> {
     let of_mode = |fault| Failure::of_mode(fault, String::new());
     let begun = |fault| Failure { has_begun: true, ..of_mode(fault) };
-    let time = needs.answer_timeout;
-    let first = control.ask_with(time, announcement, command).await.map_err(begun)?;
+    let first = if are_sent {
+        control.next_reply(time, &announcement.verb()).await
+    } else {
+        control.ask_with(time, announcement, command).await
+    };
+    let first = first.map_err(begun)?;
     if first.is_done() {
         return Ok(Sent::Command);
     }
@@ -384,7 +387,8 @@ async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
     if reply.is_halfway() { Ok(()) } else { Err(reply.fault()) }
 }
 
-fn announce(step: Step, address: SocketAddr) -> Command {
+/// EPRT or PORT with `address`.
+pub fn announce(step: Step, address: SocketAddr) -> Command {
     let line = match (step, address) {
         (Step::Port, SocketAddr::V4(v4)) => {
             let [a, b, c, d] = v4.ip().octets();

@@ -10,8 +10,8 @@ pub(super) enum Line {
     Entry(Entry),
     /// An entry of which something cannot be right or is not known; kept, and the line noted.
     Doubtful(Entry, Reason),
-    /// The folder itself (`.` or `cdir`): evidence that the server did look into it.
-    Itself,
+    /// The folder itself (`.` or `cdir`), under this name: evidence that the server did look into it.
+    Itself(Vec<u8>),
     /// Something known that is no entry: a header, a total, the folder above.
     Noise,
     /// A trailer that says how many entries there were.
@@ -28,7 +28,7 @@ impl Line {
     /// `entry` as it may be taken: the dots are no entries, and a name must be one component (class C1).
     pub(super) fn judged(entry: Entry) -> Self {
         match (entry.kind, entry.name.as_slice()) {
-            (EntryKind::Dir, b".") => Self::Itself,
+            (EntryKind::Dir, b".") => Self::Itself(entry.name),
             (EntryKind::Dir, b"..") => Self::Noise,
             (_, name) if component(name).is_err() => Self::Refused(Reason::Name),
             _ => Self::Entry(entry),

@@ -12,7 +12,7 @@ pub(super) fn read(line: &[u8]) -> Line {
     let mut facts = Facts::default();
     let Some(name) = facts.take(line) else { return Line::Unread };
     match facts.kind {
-        Kind::Itself => Line::Itself,
+        Kind::Itself => Line::Itself(name.to_vec()),
         Kind::Above => Line::Noise,
         Kind::Unheard => Line::Unread,
         Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),

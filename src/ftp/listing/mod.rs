@@ -48,6 +48,8 @@ pub struct Listing {
     /// Whether the server listed the folder itself (`cdir` or `.`): evidence that it did look into it, without which
     /// an empty listing may as well be a failed one.
     pub vouched: bool,
+    /// The absolute path by which the server named it there, where it did.
+    pub itself: Option<Vec<u8>>,
 }
 
 impl Listing {

@@ -23,6 +23,7 @@ pub(super) struct Sheet {
     refused: Vec<Refused>,
     refused_count: usize,
     vouched: bool,
+    itself: Option<Vec<u8>>,
     hints: Hints,
     /// The first half of an entry over two lines; empty where there is none.
     open: Vec<u8>,
@@ -55,7 +56,10 @@ impl Sheet {
                 self.entries.push(entry);
                 self.refuse(line, why);
             }
-            Line::Itself => self.vouched = true,
+            Line::Itself(name) => {
+                self.vouched = true;
+                self.itself = Some(name).filter(|name| name.starts_with(b"/"));
+            }
             Line::Noise => {}
             Line::Count(_) if self.trailer.is_some() => self.refuse(line, Reason::Count),
             Line::Count(count) => self.trailer = Some((line.to_vec(), count)),
@@ -104,6 +108,7 @@ impl Sheet {
             refused_count: self.refused_count,
             complete,
             vouched: self.vouched,
+            itself: self.itself,
         }
     }
 

@@ -1,7 +1,10 @@
 //! Data connections: every mode, and from the one that fails to the one that works.
 
 use super::{bench, get, path, round_trip};
-use crate::{fault::Kind, ftp::site::Mode};
+use crate::{
+    fault::Kind,
+    ftp::{session::Session, site::Mode, transfer::Kept},
+};
 
 #[tokio::test]
 async fn a_file_goes_up_and_comes_down_in_every_mode_plain_and_protected() {
@@ -80,4 +83,32 @@ async fn a_server_that_never_connects_is_left_for_passive_mode() {
     // The next one begins where this one ended.
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(session.attempts().len(), 3);
+}
+
+#[tokio::test]
+async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_else() {
+    for tls in [false, true] {
+        let mut bench = bench(&[], tls);
+        bench.site.mode = Mode::Active;
+        for name in ["a", "b", "c", "d"] {
+            bench.file(name, name.repeat(1000));
+        }
+        let mut session = bench.open().await.unwrap();
+        let fetch = async |session: &mut Session, name: &str, next: &str| {
+            session.go_on_with(&path(next));
+            let mut kept = Kept { bytes: Vec::new(), limit: 5000 };
+            session.read_through(&path(name), &mut kept, Some(1000)).await.unwrap();
+            assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
+        };
+        // The first two are for the server to show that it keeps step.
+        fetch(&mut session, "/a", "/b").await;
+        fetch(&mut session, "/b", "/c").await;
+        fetch(&mut session, "/c", "/d").await;
+        assert_eq!((bench.count("NOOP"), bench.count("USER")), (2, 1));
+        session.delete(&path("/b")).await.unwrap();
+        assert_eq!(bench.count("USER"), 2, "the connection on which it comes is given up");
+        fetch(&mut session, "/a", "/c").await;
+        fetch(&mut session, "/d", "/a").await;
+        assert_eq!((bench.count("USER"), bench.names().len()), (3, 3));
+    }
 }

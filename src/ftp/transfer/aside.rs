@@ -64,7 +64,7 @@ impl Session {
         let remote = self.absolute(remote)?;
         let folder = self.absolute(folder)?;
         let mut temporary = folder.join(self.temporary_name().as_bytes())?;
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
             if sent.is_err() && self.way.wants_another_name() {

@@ -13,7 +13,9 @@ use crate::{
         reply::Reply,
         session::Session,
     },
-    limits::{COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT},
+    limits::{
+        COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT, SEND_BYTES,
+    },
     observe::{Event, TransferId, Verb},
 };
 
@@ -24,7 +26,7 @@ impl Session {
         sink: &mut impl Take,
         size: Option<u64>,
     ) -> Outcome<Moved> {
-        let (id, started) = self.begin(Verb::Download, remote, size);
+        let (id, started) = self.begin(Verb::Download, remote, size)?;
         let result = self.fetch_begun(remote, sink, size, id).await;
         self.end(id, started, remote, result.map(|bytes| (bytes, size.is_some())))
     }
@@ -41,9 +43,11 @@ impl Session {
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
-            self.renew_with_tls12().await?;
-            sink.restart()?;
-            result = self.fetch_once(remote, sink, size, Some(id)).await;
+            let renewed = self.renew_with_tls12().await.and_then(|()| sink.restart());
+            result = match renewed {
+                Ok(()) => self.fetch_once(remote, sink, size, Some(id)).await,
+                Err(fault) => Err(fault),
+            };
         }
         match result {
             Err(fault) => Err(self.explain(fault, remote).await),
@@ -129,7 +133,7 @@ impl Session {
     ) -> Outcome<u64> {
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
-        let (mut buffer, piece) = (self.take_buffer(), self.piece());
+        let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
         let mut bytes = 0_u64;
         let copy = async {
             loop {
@@ -239,14 +243,15 @@ impl Session {
         time: Duration,
         is_good: bool,
     ) -> Outcome<Reply> {
-        let Some(ahead) = self.ahead(verb).filter(|_| is_good) else {
+        let early = self.early(verb).await;
+        let Some(early) = early.filter(|_| is_good) else {
             let reply = self.control.next_reply(time, verb).await?;
             if has_begun || !reply.is_preliminary() {
                 return Ok(reply);
             }
             return self.control.next_reply(time, verb).await;
         };
-        let ended = self.control.end_and_ask(time, (verb, has_begun), ahead).await;
+        let ended = self.control.end_and_ask(time, (verb, has_begun), early).await;
         match &ended {
             Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
             _ => self.way.manners.doubt(verb),

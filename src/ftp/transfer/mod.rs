@@ -174,7 +174,7 @@ impl Session {
     pub async fn append(&mut self, source: &mut impl Give, remote: &RemotePath) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
         let before = self.size_of(&remote).await?;
-        let (id, started) = self.begin(Verb::Upload, &remote, None);
+        let (id, started) = self.begin(Verb::Upload, &remote, None)?;
         let work = async {
             self.find_way().await?;
             let sent = self.store("APPE", &remote, source, id).await?;
@@ -224,11 +224,18 @@ impl Session {
         Ok(None)
     }
 
-    fn begin(&self, verb: Verb, path: &RemotePath, bytes: Option<u64>) -> (TransferId, Instant) {
+    /// Begins a transfer, unless nothing is to begin any more. Whoever does is to tell its end.
+    fn begin(
+        &self,
+        verb: Verb,
+        path: &RemotePath,
+        bytes: Option<u64>,
+    ) -> Outcome<(TransferId, Instant)> {
+        self.context.stop.may_begin()?;
         let id = self.context.observer.next_transfer();
         let path = visible(path.as_bytes());
         self.context.observer.tell(&Event::TransferStarted { id, verb, path, bytes });
-        (id, Instant::now())
+        Ok((id, Instant::now()))
     }
 
     fn end(

@@ -107,7 +107,7 @@ impl Session {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let temporary = self.lasting_name(source, &remote, &folder)?;
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size));
+        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let there = self.skip_stored(source, &temporary).await?;
             let sent = match there {
@@ -181,9 +181,11 @@ impl Session {
     }
 }
 
-/// Whether another try may go on where this one ended: nothing was said against the bytes.
+/// Whether another try may go on where this one ended: nothing was said against the bytes, as by 451 after all of
+/// them.
 fn is_of_the_connection(fault: &Fault) -> bool {
-    fault.may_retry() || fault.kind == Kind::Interrupted
+    let is_about_bytes = fault.kind == Kind::Busy && fault.code != 421;
+    fault.may_retry() && !is_about_bytes || fault.kind == Kind::Interrupted
 }
 
 /// What is lacking of a file, after bytes that must be those which are there.

@@ -9,7 +9,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::Landing,
     ftp::{control::Command, path::RemotePath, session::Session},
-    limits::{MIRROR_RETRY_WAITS, RESYNC_TIMEOUT, SEGMENT_BYTES_MIN},
+    limits::{RESYNC_TIMEOUT, SEGMENT_BYTES_MIN, STEP_RETRY_WAITS},
     observe::{Event, TransferId, Verb},
 };
 
@@ -42,7 +42,7 @@ impl Session {
         if count < 2 {
             return self.download(&remote, landing, known, keep_time).await;
         }
-        let (id, started) = self.begin(Verb::Download, &remote, known.size);
+        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
         let result = self.fetch_pieces(&remote, &landing, (size, count), id).await;
         let result = match result {
             Ok(()) => self.is_still(&remote, known).await.map(|()| (size, true)),
@@ -87,7 +87,7 @@ impl Session {
         let others = join_all(others.collect::<Vec<_>>());
         join(pieces.work(self), others).await;
         // What others left undone.
-        for wait in MIRROR_RETRY_WAITS {
+        for wait in STEP_RETRY_WAITS {
             if pieces.waiting.borrow().is_empty() {
                 return Ok(());
             }

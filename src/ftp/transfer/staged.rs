@@ -12,7 +12,7 @@ use super::{
 use crate::{
     fault::{Fault, Outcome},
     ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
-    limits::MIRROR_RETRY_WAITS,
+    limits::STEP_RETRY_WAITS,
     observe::{TransferId, Verb},
 };
 
@@ -133,7 +133,7 @@ impl Session {
         placed: &mut [Outcome<Option<Modified>>],
     ) {
         let may_help = |placed: &Outcome<_>| placed.as_ref().is_err_and(Fault::may_retry);
-        for wait in MIRROR_RETRY_WAITS {
+        for wait in STEP_RETRY_WAITS {
             if !placed.iter().any(may_help) {
                 return;
             }
@@ -187,7 +187,7 @@ impl Session {
     ) -> Outcome<Fetched> {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
-        let (id, started) = self.begin(Verb::Download, &remote, known.size);
+        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
         match self.fetch_begun(&remote, sink, known.size, id).await {
             Ok(bytes) => {
                 let (is_verified, modified) = (known.size.is_some(), known.modified);

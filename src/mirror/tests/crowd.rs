@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::{Bench, Rules, assert_same, deleting, odd_tree, write};
-use crate::{ftp::site::PARALLEL_AUTO, rehearse::Setup};
+use crate::{
+    ftp::site::{Mode, PARALLEL_AUTO},
+    rehearse::Setup,
+};
 
 /// A folder with so many small files.
 fn small_files(folder: &std::path::Path, count: usize) {
@@ -24,8 +27,49 @@ async fn what_is_left_to_do_for_many_uploads_goes_together() {
     let verbs: Vec<_> =
         commands.iter().map(|(_, line)| line.split(' ').next().unwrap_or_default()).collect();
     assert!(verbs.windows(4).any(|four| four == ["RNFR", "RNTO", "RNFR", "RNTO"]), "{verbs:?}");
-    // One that is harmless goes first, and only so often.
-    assert_eq!(bench.count("NOOP"), 2, "{verbs:?}");
+    // One that is harmless goes first, and only so often: once after the listing, twice after uploads.
+    assert_eq!(bench.count("NOOP"), 3, "{verbs:?}");
+}
+
+#[tokio::test]
+async fn in_active_mode_a_file_is_asked_for_before_the_one_before_it_has_ended() {
+    let mut bench = Bench::new(&[]);
+    bench.site.mode = Mode::Active;
+    small_files(&bench.there(), 20);
+    let report = bench.down(&deleting()).await.unwrap();
+    assert_eq!((report.downloaded, report.verified, report.failed), (20, 20, 0));
+    assert_same(&bench.here(), &bench.there());
+    assert_eq!((bench.count("NOOP"), bench.count("USER")), (2, 1));
+    assert_eq!(bench.count("RETR"), 20, "nothing is asked for twice");
+}
+
+#[tokio::test]
+async fn a_file_that_was_asked_for_early_is_whole_or_asked_for_again() {
+    for plan in [
+        "repeat=NOOP",
+        "repeat=EPRT*8",
+        "busy-421=RETR*1",
+        "leave-after=RETR*1",
+        "hang-up-at=30",
+        "hang-up-at=31",
+        "repeat-at=30",
+        "repeat-at=31",
+        "control-cut=1800",
+        "drop-after=60*2",
+        "reply=EPRT:500 No more of that.*6",
+        "double-226",
+        "late-226*1",
+        "early-226",
+        "short-226*1",
+    ] {
+        let mut bench = Bench::new(&[plan]);
+        bench.site.mode = Mode::Active;
+        small_files(&bench.there(), 24);
+        let report = bench.down(&Rules { parallel: 2, ..deleting() }).await;
+        let report = report.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        assert_eq!(report.failed, 0, "{plan}: {:?}", report.errors);
+        assert_same(&bench.here(), &bench.there());
+    }
 }
 
 #[tokio::test]

@@ -58,15 +58,26 @@ async fn one_file_that_fails_does_not_keep_the_others_back() {
 }
 
 #[tokio::test]
-async fn a_full_server_gets_no_more_files() {
-    let bench = Bench::new(&["stor-552"]);
-    for number in 0..5 {
-        write(&bench.here(), format!("{number}"), "x");
+async fn s44_a_full_server_gets_no_more_files() {
+    // After all of the data, and instead of it.
+    for (plan, stores) in
+        [("stor-552", 1), ("stor-452", 1), ("reply=STOR:552 Full.", 1), ("reply=STOR:452 Full.", 1)]
+    {
+        let bench = Bench::new(&[plan]);
+        for number in 0..5 {
+            write(&bench.here(), format!("{number}"), "x");
+        }
+        write(&bench.there(), "0", "old bytes");
+        write(&bench.there(), "extra", "y");
+        let report = bench.up(&deleting()).await.unwrap();
+        let counts = (report.uploaded, report.failed, report.skipped, report.deleted);
+        assert_eq!(counts, (0, 1, 5, 0), "{plan}: {:?}", report.errors);
+        assert_eq!(report.errors[0].kind, Kind::Full, "{plan}");
+        assert_eq!(bench.count("STOR"), stores, "{plan}");
+        let left: Vec<_> = std::fs::read_dir(bench.there()).unwrap().collect();
+        assert_eq!(left.len(), 2, "{plan}: {left:?}");
+        assert_eq!(std::fs::read(bench.there().join("0")).unwrap(), b"old bytes", "{plan}");
     }
-    let report = bench.up(&deleting()).await.unwrap();
-    assert_eq!((report.uploaded, report.failed, report.skipped), (0, 1, 4));
-    assert_eq!(report.errors[0].kind, Kind::Full);
-    assert_eq!(bench.count("STOR"), 1);
 }
 
 #[tokio::test]
@@ -76,7 +87,11 @@ async fn nothing_is_tried_below_a_folder_that_cannot_be_made() {
         write(&bench.here(), name, "x");
     }
     let report = bench.up(&deleting()).await.unwrap();
-    assert_eq!((report.uploaded, report.failed, report.errors.len()), (1, 3, 1));
+    assert_eq!((report.uploaded, report.failed), (1, 3));
+    let told = report.errors.iter().map(|fault| (fault.path.as_deref(), &*fault.message));
+    let told: Vec<_> = told.collect();
+    let why = "not tried: the server said \"550 Permission denied.\"";
+    assert_eq!(told[1..], [(Some("bad/b"), why), (Some("bad/c/d"), why)]);
     assert_eq!(bench.count("STOR"), 1);
 }
 
@@ -96,4 +111,54 @@ async fn a_mirror_ends_when_it_is_told_to() {
     let (result, ()) = tokio::join!(work, signal);
     assert_eq!(result.unwrap_err().kind, Kind::Interrupted);
     assert_eq!(std::fs::read_dir(bench.here()).unwrap().count(), 0);
+}
+
+/// So many tries a class of failures gets: all that may help, or one.
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
+    let rules = Rules { retries: 3, ..Rules::default() };
+    for (plan, is_up, command, tries) in [
+        ("retr-425", false, "RETR", 4),
+        ("retr-426", false, "RETR", 4),
+        ("reply=RETR:450 Busy.", false, "RETR", 4),
+        ("reply=RETR:451 No.", false, "RETR", 4),
+        ("busy-421=RETR", false, "RETR", 4),
+        ("hang-up=RETR", false, "RETR", 4),
+        ("short-226", false, "RETR", 4),
+        ("stor-451", true, "STOR", 4),
+        ("stor-short", true, "STOR", 4),
+        ("reply=RETR:550 No.", false, "RETR", 1),
+        ("reply=RETR:501 What?", false, "RETR", 1),
+        ("reply=RETR:530 Not you.", false, "RETR", 1),
+        ("reply=STOR:553 No.", true, "STOR", 1),
+        ("rename-refused", true, "STOR", 1),
+        ("stor-552", true, "STOR", 1),
+    ] {
+        let bench = Bench::new(&[plan]);
+        write(&if is_up { bench.here() } else { bench.there() }, "a", "some bytes");
+        let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
+        assert_eq!((report.failed, report.errors.len()), (1, 1), "{plan}");
+        let found = bench.count(command);
+        // 425 is tried in the other modes as well, and 421 on a new connection at once.
+        let each = if matches!(plan, "retr-425" | "busy-421=RETR") { 2..=4 } else { 1..=1 };
+        let is_right = found >= tries * each.start() && found <= tries * each.end();
+        assert!(is_right, "{plan}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_ends_the_run_and_every_file_left_is_named() {
+    let bench = Bench::new(&["busy-421=RETR"]);
+    for number in 0..15 {
+        write(&bench.there(), format!("{number:02}"), "x");
+    }
+    let rules = Rules { retries: 0, ..deleting() };
+    write(&bench.here(), "extra", "y");
+    let report = bench.down(&rules).await.unwrap();
+    assert_eq!((report.downloaded, report.failed, report.deleted), (0, 15, 0));
+    let named: Vec<_> = report.errors.iter().filter_map(|fault| fault.path.clone()).collect();
+    assert_eq!(named.len(), 15, "{named:?}");
+    let not_tried = report.errors.iter().filter(|fault| fault.message.starts_with("not tried: "));
+    assert_eq!(not_tried.count(), 5);
+    assert!(bench.count("RETR") <= 2 * 10);
 }

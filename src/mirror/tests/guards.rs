@@ -148,10 +148,26 @@ async fn s56_what_a_server_hides_is_not_taken_to_be_gone() {
 }
 
 #[tokio::test]
-async fn s57_a_folder_that_the_server_will_not_remove_stays() {
+async fn s56_a_folder_that_the_server_will_not_remove_stays() {
     let bench = Bench::new(&["delete-refused"]);
     two_trees(&bench, true);
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.deleted, report.failed), (0, 3));
     assert!(bench.there().join("extra").exists());
+}
+
+#[tokio::test]
+async fn s57_a_listing_widens_no_delete_beyond_the_folder_that_was_listed() {
+    for line in
+        ["type=file;size=1; sub/b", "type=dir; ../tree/sub", "type=pdir; sub", "type=dir; /in/sub"]
+    {
+        // Of `sub` nothing else is known: it cannot be listed, nor asked for by name.
+        let listing = format!("listing=type=cdir; .\\r\\ntype=file;size=1; a\\r\\n{line}@/in*1");
+        let bench = Bench::new(&[&listing, "list-550@/in/sub", "reply=MLST:450 Not now."]);
+        two_trees(&bench, false);
+        drop(bench.down(&deleting()).await);
+        for name in ["sub/b", "sub/extra"] {
+            assert!(bench.here().join(name).exists(), "{line}: {name}");
+        }
+    }
 }

@@ -1,9 +1,17 @@
 //! Names and links that would lead out of the tree, or make a command of themselves.
 
-use std::os::unix::fs::symlink;
+use std::{
+    env,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
 
-use super::{Bench, ODD_NAMES, deleting, fs, odd_tree, shown, write};
-use crate::fault::Kind;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{Bench, ODD_NAMES, Rules, deleting, fs, odd_tree, remote, shown, write};
+use crate::{fault::Kind, mirror};
 
 #[tokio::test]
 async fn s01_hostile_names_are_refused_and_nothing_is_deleted() {
@@ -44,7 +52,7 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
         // More than half of the files would go: first the guard, and then a wish.
         assert_eq!(report.unwrap_err().kind, Kind::Guard);
         assert_eq!(bench.changes(&before), []);
-        let keep = crate::mirror::Rules::default();
+        let keep = Rules::default();
         if is_up { bench.up(&keep).await } else { bench.down(&keep).await }.unwrap();
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!((report.failed, report.deleted), (0, ODD_NAMES.len() as u64 + 1));
@@ -106,4 +114,153 @@ async fn s11_folders_without_end_stop_at_a_limit_with_a_name() {
     assert_eq!(fault.kind, Kind::Guard);
     assert_eq!(fault.message, "more than 256 folders below one another");
     assert_eq!(fs::read_dir(bench.here()).unwrap().count(), 1);
+}
+
+/// Swaps `sub` for a link to outside and back as long as it lives, in a thread of its own.
+struct Swapping<'a> {
+    over: &'a AtomicBool,
+}
+
+impl Drop for Swapping<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn swap(sub: &Path, link: &Path, over: &AtomicBool, flips: &AtomicU64) {
+    while !over.load(Ordering::Relaxed) {
+        renameat_with(CWD, sub, CWD, link, RenameFlags::EXCHANGE).unwrap();
+        flips.fetch_add(1, Ordering::Relaxed);
+        thread::yield_now();
+    }
+}
+
+/// Mirrors so often while `tree/sub` is now a folder and now a link to `outside`: 2,000 times where
+/// `PORTOLAN_CAMPAIGN=full`, and in any case until it was swapped 2,000 times.
+fn mirrored_while_swapped(bench: &Bench, outside: &Path, is_up: bool, mut each: impl FnMut()) {
+    let (sub, link) = (bench.here().join("sub"), bench.here().join("link"));
+    symlink(outside, &link).unwrap();
+    let (over, flips) = (AtomicBool::new(false), AtomicU64::new(0));
+    let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
+    let rounds = if is_full { 2000 } else { 100 };
+    let rules = Rules { exclude: vec!["/link".to_owned()], retries: 0, ..deleting() };
+    let (here, there) = (bench.here(), remote("/in"));
+    let work = async {
+        let mut session = bench.session().await;
+        let mut round = 0;
+        while round < rounds || flips.load(Ordering::Relaxed) < 2000 {
+            // It may fail, since the folder is a link half of the time.
+            let report = if is_up {
+                mirror::up(&mut session, &here, &there, &rules, false).await
+            } else {
+                mirror::down(&mut session, &there, &here, &rules, false).await
+            };
+            drop(report);
+            each();
+            round += 1;
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| swap(&sub, &link, &over, &flips));
+        let end = Swapping { over: &over };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+        drop(end);
+    });
+}
+
+#[test]
+fn s08_a_folder_that_is_swapped_for_a_link_while_it_is_written_leads_nothing_outside() {
+    let bench = Bench::new(&[]);
+    let outside = bench.here().join("../outside");
+    write(&outside, "f0", "keep");
+    write(&outside, "only outside", "keep");
+    fs::create_dir_all(bench.here().join("sub")).unwrap();
+    write(&bench.here(), "stays", "x");
+    let before = crate::rehearse::tree::Snapshot::of(&outside).unwrap();
+    let mut round = 0;
+    let there = bench.there();
+    write(&there, "stays", "x");
+    write(&there, "sub/f0", "from the server");
+    mirrored_while_swapped(&bench, &outside, false, || {
+        // Something to send and something to delete in each round.
+        round += 1;
+        write(&there, format!("sub/f{}", round % 3), format!("from the server {round}"));
+        fs::remove_file(there.join(format!("sub/f{}", (round + 1) % 3))).ok();
+    });
+    let after = crate::rehearse::tree::Snapshot::of(&outside).unwrap();
+    assert_eq!(shown(&before.changes_to(&after)), [""; 0]);
+}
+
+#[test]
+fn s09_a_folder_that_is_swapped_for_a_link_while_it_is_read_sends_nothing_from_outside() {
+    let bench = Bench::new(&[]);
+    let outside = bench.here().join("../outside");
+    for name in ["f0", "f1", "secret"] {
+        write(&outside, name, "not to be sent");
+    }
+    write(&bench.here(), "stays", "x");
+    let here = bench.here();
+    for name in ["f0", "f1"] {
+        write(&here, format!("sub/{name}"), "may be sent");
+    }
+    let there: PathBuf = bench.there();
+    let mut round = 0;
+    mirrored_while_swapped(&bench, &outside, true, || {
+        round += 1;
+        for name in ["f0", "f1", "secret"] {
+            let path = there.join("sub").join(name);
+            let sent = fs::read(&path).unwrap_or_default();
+            assert!(!sent.starts_with(b"not to be sent"), "round {round}");
+            // It is to be sent again.
+            fs::remove_file(&path).ok();
+        }
+    });
+}
+
+#[tokio::test]
+async fn s12_a_private_file_stays_private_and_no_special_bit_comes_from_the_server() {
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o7777;
+    let facts = "listing=type=cdir; .\\r\\ntype=file;size=9;modify=20200101000000;UNIX.mode=4777; new\\r\\n\
+                 type=file;size=9;modify=20200101000000;UNIX.mode=6777; private";
+    let lines =
+        "listing=-rwsrwsrwt 1 a b 9 Jan 01  2020 new\\r\\n-rwsrwsrwt 1 a b 9 Jan 01  2020 private";
+    for plans in [&[facts][..], &["no-mlsd", "no-mlst", lines]] {
+        let bench = Bench::new(plans);
+        for name in ["new", "private"] {
+            write(&bench.there(), name, "new bytes");
+        }
+        write(&bench.here(), "private", "old");
+        let private = bench.here().join("private");
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+        let report = bench.down(&Rules::default()).await.unwrap();
+        assert_eq!((report.downloaded, report.failed), (2, 0), "{:?}", report.errors);
+        assert_eq!(mode(private), 0o600, "{plans:?}");
+        let new = mode(bench.here().join("new"));
+        assert_eq!((new & 0o7000, new & 0o111), (0, 0), "{plans:?}: {new:o}");
+    }
+}
+
+#[tokio::test]
+async fn s49_a_listing_of_another_folder_is_not_taken_for_this_one() {
+    let other = "listing=type=cdir;modify=20200101000000; /in/a\\r\\n\
+                 type=file;size=1;modify=20200101000000; f@/in/b";
+    let bench = Bench::new(&[other]);
+    write(&bench.there(), "a/f", "x");
+    write(&bench.there(), "b/g", "y");
+    write(&bench.here(), "b/g", "y");
+    write(&bench.here(), "b/h", "y");
+    let report = bench.down(&deleting()).await.unwrap();
+    assert_eq!(
+        (report.downloaded, report.failed, report.deleted),
+        (1, 1, 0),
+        "{:?}",
+        report.errors
+    );
+    let message = "the listing that came is that of /in/a";
+    assert_eq!(report.errors[0].message, message);
+    assert!(bench.here().join("b/h").exists() && !bench.here().join("b/f").exists());
+    // A folder that the server calls by its own name is what it is.
+    let bench = Bench::new(&["listing=type=cdir; /in\\r\\ntype=file;size=1; f@/in"]);
+    write(&bench.there(), "f", "x");
+    assert_eq!(bench.down(&deleting()).await.unwrap().downloaded, 1);
 }

@@ -5,8 +5,10 @@ mod crowd;
 mod faults;
 mod guards;
 mod hostile;
+mod integrity;
 mod laws;
 mod links;
+mod meddling;
 mod options;
 mod staged;
 mod state;
@@ -74,7 +76,7 @@ pub(super) const ODD_NAMES: &[&[u8]] = &[
 pub(super) struct Bench {
     scratch: tempfile::TempDir,
     pub(super) server: Server,
-    site: Site,
+    pub(super) site: Site,
     remembers: bool,
 }
 

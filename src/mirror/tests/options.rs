@@ -87,6 +87,20 @@ async fn s50_a_run_that_would_go_beyond_its_caps_does_nothing() {
 }
 
 #[tokio::test]
+async fn s50_a_file_of_unknown_size_ends_at_the_cap_and_nothing_of_it_stays() {
+    let plans = ["listing=type=cdir; .\\r\\ntype=file; endless", "reply=SIZE:502 No."];
+    let bench = Bench::new(&plans);
+    write(&bench.there(), "endless", vec![7; 600_000]);
+    let caps = Caps { max_file_size: Some(100_000), ..Caps::default() };
+    let report = bench.down(&Rules { caps, ..deleting() }).await.unwrap();
+    assert_eq!((report.downloaded, report.failed), (0, 1));
+    assert_eq!(report.errors[0].kind, Kind::Guard, "{}", report.errors[0]);
+    assert_eq!(fs::read_dir(bench.here()).unwrap().count(), 0);
+    let caps = Caps { max_file_size: Some(600_000), ..Caps::default() };
+    assert_eq!(bench.down(&Rules { caps, ..Rules::default() }).await.unwrap().downloaded, 1);
+}
+
+#[tokio::test]
 async fn what_goes_is_kept_in_the_trash_and_nothing_there_is_lost() {
     for (is_up, trash) in [(true, "old files"), (true, "/trash"), (false, "old files")] {
         let bench = Bench::new(&[]);

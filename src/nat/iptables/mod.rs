@@ -41,8 +41,15 @@ const LOAD: &str =
     "four() { sed '/^# ip6$/,$d' /dev/stdin | iptables-restore -w 5 --noflush \"$@\"; }
 six() { sed '1,/^# ip6$/d' /dev/stdin | ip6tables-restore -w 5 --noflush \"$@\"; }
 four --test && { [ \"$1\" != 6 ] || six --test; } && four && { [ \"$1\" != 6 ] || six; }";
+/// A clock that is set right by so much during a trial does not end it.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(5);
 /// Who has no right to the lock of old iptables loads and lists in an empty network without it.
 const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
+
+/// How the chains of the ruleset begin whose table would be `table`.
+pub(super) fn beginning(table: &str) -> String {
+    Names::of(table).beginning()
+}
 
 /// The iptables of this machine.
 #[derive(Debug)]
@@ -134,12 +141,22 @@ impl Backend for Iptables {
         text(&plain(&Names::of(table), chains))
     }
 
-    fn trial(&self, table: &str, new: &Chains, old: &Chains, time: Duration) -> Outcome<String> {
+    fn trial(
+        &self,
+        table: &str,
+        new: &Chains,
+        old: &Chains,
+        closed: &Chains,
+        time: Duration,
+    ) -> Outcome<String> {
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let now = Clock::System.now();
+        let moment = |from_now: SignedDuration| {
+            now.saturating_add(from_now).map_err(|_| Fault::invalid("`confirm_within` is too long"))
+        };
         // The kernel counts whole seconds: the one that has begun is not taken off.
-        let until = Clock::System.now().saturating_add(time + SignedDuration::from_secs(1));
-        let until = until.map_err(|_| Fault::invalid("`confirm_within` is too long"))?;
-        let body = text(&trial(&Names::of(table), new, old, until));
+        let span = (moment(-CLOCK_STEP)?, moment(time + SignedDuration::from_secs(1))?);
+        let body = text(&trial(&Names::of(table), new, old, closed, span));
         self.listed(table, &body).map_err(|fault| {
             let message = format!(
                 "a trial without nft needs the `time` match of iptables and of the kernel (xt_time), by which the old rules \

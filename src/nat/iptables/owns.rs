@@ -24,10 +24,12 @@ pub(super) const SIX: &str = "# ip6";
 const STEM_LENGTH_MAX: usize = 13;
 /// Of a longer name: so many characters, and its hash behind them.
 const STEM_HEAD: usize = 6;
-/// What leads through the gate of a trial, up to a moment in UTC.
-const GATE: &str = "-m time --datestop ";
-/// How that moment is written.
+/// How a moment of UTC is written.
 const MOMENT: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// When the gate of a trial leads to the new rules: from one whole second to another, both included. It has a beginning
+/// so that a clock that is set back ends the trial, or makes it at most twice as long.
+pub(super) type Span = (Timestamp, Timestamp);
 
 impl Hook {
     /// The table. In the order of their names they are written: what drops is there before what leads in.
@@ -298,16 +300,25 @@ pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
     owns
 }
 
-/// Both rulesets: a gate leads to the new one up to the moment `until`, and then to the old one. The kernel looks at its
-/// clock for each packet, so that no process of ours has to be alive.
-pub(super) fn trial(names: &Names, new: &Chains, old: &Chains, until: Timestamp) -> Owns {
-    let until = until.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
-    let all: BTreeSet<_> = new.keys().chain(old.keys()).copied().collect();
+/// Both rulesets: a gate leads to the new one during `span`, and else to what is `closed` and to the old one. The kernel
+/// looks at its clock for each packet, so that no process of ours has to be alive.
+pub(super) fn trial(
+    names: &Names,
+    new: &Chains,
+    old: &Chains,
+    closed: &Chains,
+    (from, until): Span,
+) -> Owns {
+    let word = |at: Timestamp| at.to_zoned(TimeZone::UTC).strftime(MOMENT).to_string();
+    let span = format!("-m time --datestart {} --datestop {}", word(from), word(until));
+    let all: BTreeSet<_> = new.keys().chain(old.keys()).chain(closed.keys()).copied().collect();
     let mut owns = Owns::new();
     for key @ (hook, family) in all {
         let own = entered(&mut owns, names, hook, family.unwrap_or(Family::V4));
         let [now, then, before] = Age::ALL.map(|age| names.chain(hook, age));
-        let gate = vec![format!("{GATE}{until} -g {then}"), format!("-g {before}")];
+        let mut gate = vec![format!("{span} -g {then}")];
+        gate.extend(closed.get(&key).into_iter().flatten().cloned());
+        gate.push(format!("-g {before}"));
         own.chains.insert(now, gate);
         own.chains.insert(then, new.get(&key).cloned().unwrap_or_default());
         own.chains.insert(before, old.get(&key).cloned().unwrap_or_default());
@@ -331,11 +342,18 @@ pub(super) fn shape(owns: &Owns, names: &Names, now: Timestamp) -> Shape {
         let is_whole = plain(names, &rules) == *owns;
         return if is_whole { Shape::Plain(rules) } else { Shape::Strange };
     }
-    let until = rules.values().flatten().find_map(|rule| moment(rule));
-    match until.filter(|until| trial(names, &new, &old, *until) == *owns) {
+    let span = rules.values().flatten().find_map(|rule| span(rule));
+    // Between the ways to the new and to the old ones.
+    let closed = rules.into_iter().map(|(key, mut gate)| {
+        gate.pop();
+        (key, gate.into_iter().skip(1).collect())
+    });
+    let closed = closed.collect();
+    match span.filter(|span| trial(names, &new, &old, &closed, *span) == *owns) {
         None => Shape::Strange,
-        Some(until) => {
-            let is_over = until.as_second() < now.as_second();
+        Some((from, until)) => {
+            let now = now.as_second();
+            let is_over = now < from.as_second() || until.as_second() < now;
             Shape::Trial { new: filled(new), old: filled(old), is_over }
         }
     }
@@ -353,11 +371,19 @@ fn of_age(owns: &Owns, names: &Names, age: Age) -> Chains {
     chains
 }
 
-/// The moment up to which a gate leads to the new rules.
-fn moment(rule: &str) -> Option<Timestamp> {
-    let text = rule.strip_prefix(GATE)?.split(' ').next()?;
-    let moment = DateTime::strptime(MOMENT, text).ok()?;
-    moment.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+/// When a gate leads to the new rules.
+fn span(rule: &str) -> Option<Span> {
+    let moment = |text: &str| {
+        let zoned = DateTime::strptime(MOMENT, text).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    };
+    let words: Vec<_> = rule.split(' ').collect();
+    match words.as_slice() {
+        ["-m", "time", "--datestart", from, "--datestop", until, ..] => {
+            Some((moment(from)?, moment(until)?))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -422,13 +448,18 @@ COMMIT
     fn a_trial_ends_with_its_moment() {
         let new = chains(&[(Hook::Prerouting, "-j DNAT")]);
         let old = chains(&[(Hook::Postrouting, "-j MASQUERADE")]);
-        let until = Timestamp::from_second(1_764_158_400).unwrap();
-        let owns = trial(&names(), &new, &old, until);
+        let closed = chains(&[(Hook::Forward, "-i lan -j DROP")]);
+        let [from, until] =
+            [1_764_158_340, 1_764_158_400].map(|second| Timestamp::from_second(second).unwrap());
+        let owns = trial(&names(), &new, &old, &closed, (from, until));
         let text = text(&owns);
-        let gate = "-A PORTOLAN_office_PRE -m time --datestop 2025-11-26T12:00:00 -g PORTOLAN_office_PRE1\n\
+        let gate = "-A PORTOLAN_office_PRE -m time --datestart 2025-11-26T11:59:00 --datestop 2025-11-26T12:00:00 -g PORTOLAN_office_PRE1\n\
                     -A PORTOLAN_office_PRE -g PORTOLAN_office_PRE0\n";
         assert!(text.contains(gate), "{text}");
-        for (second, is_over) in [(-60, false), (0, false), (1, true)] {
+        let shut = "-g PORTOLAN_office_FWD1\n-A PORTOLAN_office_FWD -i lan -j DROP\n\
+                    -A PORTOLAN_office_FWD -g PORTOLAN_office_FWD0\n";
+        assert!(text.contains(shut), "{text}");
+        for (second, is_over) in [(-61, true), (-60, false), (0, false), (1, true)] {
             let now = Timestamp::from_second(until.as_second() + second).unwrap();
             let wanted = Shape::Trial { new: new.clone(), old: old.clone(), is_over };
             assert_eq!(shape(&own(&text, &names()), &names(), now), wanted, "{second}");

@@ -82,6 +82,11 @@ fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&
             // The helper is set before the kernel knows whose connection it is, and stays with the first that is set.
             Match::New if matches!(rule.hook, Hook::Helper | Hook::HelperLocal) => {}
             Match::New => tail.push(state("NEW")),
+            Match::Lease => {
+                protocol = Some("udp");
+                let port = if family == Family::V4 { 68 } else { 546 };
+                tail.push(format!("-m udp --dport {port}"));
+            }
         }
     }
     head.extend(protocol.map(|protocol| format!("-p {protocol}")));
@@ -251,6 +256,7 @@ mod tests {
             ports,
             from: Net::parse("10.0.0.0/8").ok(),
             source_port: None,
+            external: None,
         };
         expect(
             Part::Open(open),

@@ -132,6 +132,10 @@ pub(super) const CASES: &[Case] = &[
         assert_eq!(scratch.client().put("STOR b", b"12345678"), DONE);
         assert_eq!(scratch.read("b"), b"1234");
     }),
+    ("stor-452", |scratch| {
+        let reply = scratch.client().put("STOR b", b"1234");
+        assert_eq!(reply, "452 Insufficient storage space.");
+    }),
     ("stor-552", |scratch| {
         assert_eq!(scratch.client().put("STOR b", b"1234"), "552 Quota exceeded.");
     }),

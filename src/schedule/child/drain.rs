@@ -30,8 +30,9 @@ impl Drain {
         Self { stop, state: Mutex::default() }
     }
 
-    /// Asks for the stop.
+    /// Asks for the stop: each session may finish its file, and none begins another.
     pub fn request(&self) {
+        self.stop.drain();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.awaited = Some(state.under_way.clone());
         self.look(&state);
@@ -86,6 +87,8 @@ mod tests {
             drain.event(&event);
         }
         drain.request();
+        assert!(stop.may_begin().is_err());
+        // One that had been let begin just before is not waited for.
         for event in [end(2), begin(4)] {
             drain.event(&event);
             assert!(!stop.is_set());

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
+
 use crate::{
     clock::Clock,
     fault::{Fault, Outcome},
@@ -74,7 +76,10 @@ impl RunLog {
             return;
         }
         let now = || format!("{:.3}", self.clock.now());
-        let time = time.map_or_else(now, str::to_owned);
+        let time = time.map_or_else(now, |time| {
+            let made = time.parse::<Timestamp>();
+            made.map_or_else(|_| time.to_owned(), |made| format!("{made:.3}"))
+        });
         let line = format!("{time} {level:<5} {text}\n");
         let length = line.len() as u64;
         if length > self.room {
@@ -128,17 +133,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), "a", 7);
         let clock = Clock::standing_at(0);
-        let mut log = RunLog::open(&path, 90, clock.clone()).unwrap();
+        let mut log = RunLog::open(&path, 95, clock.clone()).unwrap();
         log.say(Level::Info, "one");
         log.put(Some("1970-01-01T00:00:01Z"), "warn", "two");
-        let mut log = RunLog::open(&path, 90, clock).unwrap();
+        let mut log = RunLog::open(&path, 95, clock).unwrap();
         for _ in 0..100 {
             log.say(Level::Error, "far too much of it");
         }
         log.end(Level::Info, "the end");
         assert_eq!(
             tail(&path).unwrap(),
-            "1970-01-01T00:00:00.000Z info  one\n1970-01-01T00:00:01Z warn  two\n\
+            "1970-01-01T00:00:00.000Z info  one\n1970-01-01T00:00:01.000Z warn  two\n\
              (the log is full: what follows is left out)\n1970-01-01T00:00:00.000Z info  the end\n"
         );
     }

@@ -108,6 +108,12 @@ fn texts<'t>(words: &[Text<'t>], whole: Text<'t>) -> Result<Texts<'t>, Mistake> 
             (*second, [minute, hour, day, month, weekday], *year)
         }
         [] => return Err(whole.hinted("the expression is empty", "such as `15 3 * * *`")),
+        [first, rest @ ..] if first.text.eq_ignore_ascii_case("every") && !rest.is_empty() => {
+            return Err(whole.hinted(
+                "`every` is no field",
+                "an interval is `@every 90m`, or `*/5 * * * *` for every five minutes of the hour",
+            ));
+        }
         _ => {
             let hint =
                 "it wants 5 (minute hour day month weekday), 6 (seconds first) or 7 (a year last)";

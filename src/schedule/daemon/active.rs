@@ -76,22 +76,21 @@ impl Active {
     /// How long until something is to be done about it.
     pub(super) fn due(&self, now: Instant) -> Option<Duration> {
         let until = |at: Instant| at.saturating_duration_since(now);
-        if let Stage::Between(at) = self.stage {
-            return Some(until(at));
-        }
-        if let Stage::Running(child) = &self.stage
-            && child.is_closing()
-        {
+        let child = match &self.stage {
+            Stage::Between(at) => return Some(until(*at)),
+            // It is written at the next turn.
+            Stage::Ended(..) => return None,
+            Stage::Running(child) => child,
+        };
+        if child.is_closing() {
             return Some(CLOSING_LOOK);
         }
         let Timeouts { attempt, run, .. } = self.job.timeouts;
-        let ends = [
-            attempt.map(|time| self.attempt_begun + time),
-            run.map(|time| self.begun + time),
-            self.force_at,
-            self.kill_at,
-        ];
-        ends.into_iter().flatten().map(until).min()
+        let limits =
+            [attempt.map(|time| self.attempt_begun + time), run.map(|time| self.begun + time)];
+        // Once it has been told to end, that these are over is no news.
+        let limits = limits.into_iter().filter(|_| self.cut.is_none());
+        limits.chain([self.force_at, self.kill_at]).flatten().map(until).min()
     }
 
     /// Which of its times is over.

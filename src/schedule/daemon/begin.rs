@@ -20,9 +20,10 @@ use crate::{
             verdict::{Cut, Verdict},
         },
         jobs::{Allowed, Job},
-        plan::{Action, Decision, Step},
+        plan::{Action, Step},
+        slot::Slot,
     },
-    store::history::{NewRun, State},
+    store::history::{Cause, NewRun, State},
 };
 
 impl Daemon {
@@ -38,7 +39,10 @@ impl Daemon {
             let Some(decision) = step.decisions.get(index) else { continue };
             let Some(id) = id else { continue };
             match row.state {
-                State::Running => self.begin(id, decision, now)?,
+                State::Running => {
+                    let cause = rows::cause(decision.trigger);
+                    self.begin(id, &decision.job, decision.slot, cause, now)?;
+                }
                 State::Skipped => {
                     self.tell_skip(&row);
                     if rows::is_missed(&decision.reason) {
@@ -50,24 +54,28 @@ impl Daemon {
         }
         missed.dedup_by(|one, other| one.1 == other.1);
         for (run, job) in missed {
-            self.tell_missed(run, &job)?;
+            self.tell_missed(run, &job);
         }
         Ok(())
     }
 
-    fn begin(&mut self, run: i64, decision: &Decision, now: Timestamp) -> Outcome<()> {
-        let Some(job) = self.planner.jobs().get(&decision.job).map(Arc::clone) else {
-            return Ok(());
-        };
-        let cause = rows::cause(decision.trigger);
+    fn begin(
+        &mut self,
+        run: i64,
+        job: &str,
+        slot: Slot,
+        cause: Cause,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };
         let text = format!("run {run} of `{}` begins ({})", job.name, cause.word());
-        self.observer.say(Level::Info, text);
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
+        self.observer.say(Level::Info, text);
         let moment = Instant::now();
         let active = Active {
             run,
             job,
-            slot: decision.slot,
+            slot,
             cause,
             started_at: now,
             begun: moment,
@@ -79,30 +87,37 @@ impl Daemon {
             force_at: None,
             kill_at: None,
         };
-        self.tell_start(&active)?;
+        self.tell_start(&active);
         self.active.insert(run, active);
         Ok(())
     }
 
+    /// Begins what was written as begun by a turn that failed before it came to that.
+    pub(super) fn begin_lost(&mut self) -> Outcome<()> {
+        let now = self.clock.now();
+        for run in self.store.runs_that_are(State::Running)? {
+            let slot = rows::slot_of(&run).filter(|_| !self.active.contains_key(&run.id));
+            if let Some(slot) = slot {
+                self.begin(run.id, &run.job, slot, run.cause, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins every attempt that is due.
-    pub(super) fn begin_attempts(&mut self) {
+    pub(super) fn begin_attempts(&mut self) -> Outcome<()> {
         let now = Instant::now();
         let due = |active: &&Active| {
             matches!(active.stage, Stage::Between(at) if at <= now) && active.cut.is_none()
         };
         let due: Vec<_> = self.active.values().filter(due).map(|active| active.run).collect();
-        for run in due {
-            self.begin_attempt(run);
-        }
+        due.into_iter().try_for_each(|run| self.begin_attempt(run))
     }
 
-    fn begin_attempt(&mut self, run: i64) {
-        let Some(active) = self.active.get_mut(&run) else { return };
+    fn begin_attempt(&mut self, run: i64) -> Outcome<()> {
+        let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
         let (now, number) = (self.clock.now(), active.attempt + 1);
-        if let Err(fault) = self.store.begin(run, number, now) {
-            self.observer.say(Level::Error, format!("{fault}; trying again"));
-            return;
-        }
+        self.store.begin(run, number, now)?;
         (active.attempt, active.tries) = (number, active.tries + 1);
         active.attempt_begun = Instant::now();
         let path = log::path(&self.start.state, &active.job.name, run);
@@ -119,6 +134,7 @@ impl Daemon {
             Ok(child) => active.stage = Stage::Running(Box::new(child)),
             Err(fault) => active.stage = could_not_begin(&fault, &self.clock),
         }
+        Ok(())
     }
 
     /// Ends the runs that the planner wants ended.

@@ -19,8 +19,9 @@ use crate::{
             verdict::{Cut, Verdict, verdict, wait_after},
         },
         facts,
+        notify::of_end,
     },
-    store::history::{Attempt, Health, NewRun, State, Sum},
+    store::history::{Attempt, End, Health, NewRun, State, Sum},
 };
 
 impl Daemon {
@@ -115,22 +116,22 @@ impl Daemon {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let sum =
             Sum { error_kind: verdict.kind.clone(), error: verdict.error.clone(), ..last.clone() };
-        self.store.finish(run, verdict.state, None, &sum, at)?;
         let job = std::sync::Arc::clone(&active.job);
-        if verdict.state == State::Done {
+        let is_done = verdict.state == State::Done;
+        if is_done {
             self.planner.succeeded(&job.name, at);
-            let states = rows::state_row(&self.planner, &job.name);
-            self.store.decide(&[], states.as_slice(), &[], at)?;
         }
+        let mark = rows::state_row(&self.planner, &job.name).filter(|_| is_done);
         let health = match verdict.state {
             State::Done => Some(Health::Good),
             State::Partial | State::Failed => Some(Health::Bad),
             _ => None,
         };
-        if let Some(health) = health {
-            let before = self.store.fares(&job.name, health)?;
-            self.tell_end(run, &job, before, health)?;
-        }
+        let tail = self.tail_for(run, &job);
+        let (name, state) = (&*job.name, verdict.state);
+        let end = End { run, job: name, state, sum: &sum, mark: mark.as_ref(), health, at };
+        self.store
+            .close(&end, |found, before, after| of_end(&job.notify, found, before, after, &tail))?;
         let Some(active) = self.active.remove(&run) else { return Ok(()) };
         self.report(&active, verdict)
     }

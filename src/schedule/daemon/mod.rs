@@ -106,6 +106,8 @@ pub struct Daemon {
     wake: Option<Timestamp>,
     pruned_at: Option<Instant>,
     told_fault: Option<String>,
+    /// Whether a turn failed, and runs may be written as begun that were not.
+    is_unsure: bool,
     /// Kept: while it is held no other scheduler uses the state folder.
     _lock: Lock,
 }
@@ -148,6 +150,7 @@ impl Daemon {
             wake: None,
             pruned_at: None,
             told_fault: None,
+            is_unsure: false,
             _lock: lock,
         })
     }
@@ -209,10 +212,14 @@ impl Daemon {
         if self.is_stopping {
             return Ok(());
         }
+        if self.is_unsure {
+            self.begin_lost()?;
+            self.is_unsure = false;
+        }
         self.reload_if_changed();
         self.look_outside()?;
         self.step()?;
-        self.begin_attempts();
+        self.begin_attempts()?;
         self.tell_notices()?;
         self.prune()?;
         self.count();
@@ -285,6 +292,7 @@ impl Daemon {
     /// The planner remembers what could not be written: one that remembers what is written takes its place.
     fn recover(&mut self) {
         self.seen = None;
+        self.is_unsure = true;
         let jobs = Arc::clone(self.planner.jobs());
         if let Ok(planner) = rows::planner(&self.store, jobs, self.clock.now()) {
             self.planner = planner;
@@ -293,6 +301,10 @@ impl Daemon {
 
     /// How long nothing is to be done unless somebody wakes us.
     fn pause(&self) -> Duration {
+        if self.told_fault.is_some() {
+            // What is due could not be done: asked at once, a full disk is still full.
+            return DAEMON_TURN_MAX;
+        }
         let now = self.clock.now();
         let planned = self.wake.map(|wake| wake.duration_since(now));
         let planned = planned.map(|time| Duration::try_from(time).unwrap_or(Duration::ZERO));

@@ -76,7 +76,7 @@ fn waiting_of(run: &Run) -> Option<Waiting> {
     })
 }
 
-fn slot_of(run: &Run) -> Option<Slot> {
+pub(super) fn slot_of(run: &Run) -> Option<Slot> {
     Some(Slot {
         id: run.slot.as_ref()?.parse().ok()?,
         at: run.scheduled_for?,
@@ -115,15 +115,15 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         Action::Skip | Action::SkipThrough { .. } => (State::Skipped, None),
         Action::Cancel(_) => return None,
     };
-    let (covers, words) = match &decision.action {
+    let (covers, words, up_to) = match &decision.action {
         Action::SkipThrough { last, count } => {
             let words = format!("{reason}; so are all later ones up to {}", last.at);
-            (count.unwrap_or(0), Some(words))
+            (count.unwrap_or(0), Some(words), Some(last.at))
         }
         Action::Start if matches!(reason, Reason::Due | Reason::Asked | Reason::Succeeded) => {
-            (decision.covers, None)
+            (decision.covers, None, None)
         }
-        _ => (decision.covers, Some(reason.to_string())),
+        _ => (decision.covers, Some(reason.to_string()), None),
     };
     // The schedule that it belonged to is no longer known.
     let is_gone = matches!(reason, Reason::Edited | Reason::Removed);
@@ -136,6 +136,7 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         script: found.map(|job| job.script.display().to_string()).unwrap_or_default(),
         cause: cause(decision.trigger),
         scheduled_for: Some(slot.at),
+        up_to,
         moved_from: slot.moved_from.map(|time| time.to_string()),
         wait,
         state,

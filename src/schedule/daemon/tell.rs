@@ -12,45 +12,43 @@ use crate::{
     schedule::{
         child::log,
         jobs::Job,
-        notify::{Told, of_end, of_missed, of_start, target},
+        notify::{Told, of_missed, of_start, target},
     },
-    store::history::{Health, NewNotice, Notice},
+    store::history::{NewNotice, Notice},
 };
 
 impl Daemon {
-    pub(super) fn tell_start(&mut self, active: &Active) -> Outcome<()> {
+    /// Keeps what is to be told of a beginning. The run does not wait for it.
+    pub(super) fn tell_start(&mut self, active: &Active) {
         let notices = of_start(&active.job.notify, active.run, &active.job.name);
-        self.keep(&notices)
+        self.keep(&notices);
     }
 
-    pub(super) fn tell_end(
-        &mut self,
-        run: i64,
-        job: &Job,
-        before: Health,
-        after: Health,
-    ) -> Outcome<()> {
-        let Some(found) = self.store.run(run)? else { return Ok(()) };
-        let tail = match &job.notify.ping {
+    /// The end of a run's log, for who is told of it.
+    pub(super) fn tail_for(&self, run: i64, job: &Job) -> String {
+        match &job.notify.ping {
             Some(_) => log::tail(&log::path(&self.start.state, &job.name, run)).unwrap_or_default(),
             None => String::new(),
-        };
-        self.keep(&of_end(&job.notify, &found, before, after, &tail))
-    }
-
-    pub(super) fn tell_missed(&mut self, run: i64, job: &Arc<str>) -> Outcome<()> {
-        let (Some(found), Some(job)) = (self.store.run(run)?, self.planner.jobs().get(job)) else {
-            return Ok(());
-        };
-        let notices = of_missed(&job.notify, &found);
-        self.keep(&notices)
-    }
-
-    fn keep(&mut self, notices: &[NewNotice]) -> Outcome<()> {
-        if notices.is_empty() {
-            return Ok(());
         }
-        self.store.add_notices(notices, self.clock.now())
+    }
+
+    pub(super) fn tell_missed(&mut self, run: i64, job: &Arc<str>) {
+        let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return };
+        match self.store.run(run) {
+            Ok(found) => {
+                let notices = found.map(|found| of_missed(&job.notify, &found));
+                self.keep(&notices.unwrap_or_default());
+            }
+            Err(fault) => self.observer.say(Level::Error, format!("nobody is told: {fault}")),
+        }
+    }
+
+    fn keep(&mut self, notices: &[NewNotice]) {
+        if !notices.is_empty()
+            && let Err(fault) = self.store.add_notices(notices, self.clock.now())
+        {
+            self.observer.say(Level::Error, format!("nobody is told: {fault}"));
+        }
     }
 
     /// Delivers what is due. The heartbeats of a job keep their order: a start that comes after its end says that the run

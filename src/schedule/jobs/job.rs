@@ -182,7 +182,7 @@ fn script(
     if path.is_file() {
         return Some(path);
     }
-    if path.is_dir() {
+    if path.is_dir() || path.as_os_str().is_empty() {
         page.error(span, format!("`{}` is a folder, not a script", visible(given)), None);
     } else {
         let message = format!("there is no script `{}`", visible(given));

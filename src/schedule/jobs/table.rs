@@ -150,7 +150,12 @@ impl<'t> Page<'t> {
     /// Says that `key` is none of `known`, and which is nearest.
     fn unknown(&mut self, key: &Key<'_>, what: &str, known: &[&str]) {
         let name = key.get_ref();
-        let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+        let near = meant(name).filter(|_| known.contains(&"cron")).map(str::to_owned);
+        let near = near.or_else(|| {
+            let of_job = !known.contains(&"cron") && ["name", "script", "cron"].contains(&&**name);
+            of_job.then(|| "it is a job's: a job begins with `[[job]]`".to_owned())
+        });
+        let near = near.or_else(|| Some(format!("did you mean `{}`?", nearest(name, known)?)));
         let hint = near.unwrap_or_else(|| format!("it has {}", known.join(", ")));
         self.error(key.span(), format!("{what} has no key `{}`", visible(&**name)), Some(hint));
     }
@@ -384,4 +389,24 @@ fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// What other schedulers call what a job has here.
+fn meant(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "schedule" | "when" | "every" | "interval" => {
+            "that is `cron` here, such as \"15 3 * * *\" or \"@every 90m\""
+        }
+        "command" | "cmd" | "run" | "exec" => "a job runs a Rhai `script`, not a command",
+        "tz" | "zone" => "that is `timezone` here",
+        "timeout" => "that is `attempt_timeout` here; `run_timeout` is for all attempts together",
+        "depends_on" | "needs" | "requires" => "that is `after` here",
+        "enabled" | "disabled" | "paused" | "suspend" => {
+            "`portolan pause JOB` and `portolan resume JOB` do that"
+        }
+        "concurrency" | "concurrency_policy" => "that is `overlap` here",
+        "catchup" | "catch_up" => "that is `misfire` here",
+        "env" | "environment" => "a script is given values by `[job.args]`",
+        _ => return None,
+    })
 }

@@ -144,6 +144,7 @@ mod tests {
             script: "a.rhai".into(),
             cause: Cause::Schedule,
             scheduled_for: None,
+            up_to: None,
             moved_from: None,
             wait: None,
             decided_at: jiff::Timestamp::UNIX_EPOCH,

@@ -119,3 +119,48 @@ fn pause(time: Duration) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
     nobody.recv_timeout(time).ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        net::TcpListener,
+        thread::{self, JoinHandle},
+    };
+
+    use super::*;
+
+    /// Answers one request with `answer`, and gives its head.
+    fn served(answer: String) -> (u16, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).unwrap() > 0 {}
+            stream.write_all(answer.as_bytes()).unwrap();
+            head
+        });
+        (port, served)
+    }
+
+    #[test]
+    fn s64_a_credential_does_not_follow_to_another_host() {
+        let done = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let (there_port, there) = served(done.to_owned());
+        let elsewhere = format!("http://localhost:{there_port}/next");
+        let moved = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let (port, first) = served(moved);
+        let address = Secret::new(format!("http://anna:hunter2@127.0.0.1:{port}/path/token"));
+        fetch(&address).unwrap();
+        assert!(first.join().unwrap().starts_with("GET /path/token "));
+        let head = there.join().unwrap().to_ascii_lowercase();
+        assert!(head.starts_with("get /next "), "{head}");
+        for secret in ["authorization", "hunter2", "anna", "token", "referer"] {
+            assert!(!head.contains(secret), "{head}");
+        }
+    }
+}

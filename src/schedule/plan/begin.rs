@@ -74,7 +74,7 @@ impl Held<'_> {
         });
         let before = waiting.len();
         let mut kept: Vec<Waiting> = Vec::new();
-        for mut one in waiting {
+        for mut one in waiting.drain(..) {
             if self.now >= one.give_up {
                 line.skip(&one, self.gave_up(&one), step);
             } else if one.not_before > self.now {
@@ -102,7 +102,8 @@ impl Held<'_> {
         if kept.len() != before {
             step.changed.push(Arc::clone(&line.job.name));
         }
-        line.state.waiting = kept;
+        // Mostly all have begun, and the room that they had is of use to the next.
+        line.state.waiting = if kept.is_empty() { waiting } else { kept };
     }
 
     fn gave_up(&self, waiting: &Waiting) -> Reason {

@@ -5,13 +5,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    decision::{Action, Decision, Note, Step, Trigger},
-    planner::later,
+    decision::{Action, Decision, Step, Trigger},
+    planner::{forget_ahead, later},
     reason::Reason,
     state::{JobState, Waiting},
 };
 use crate::{
-    limits::{DEADLINE_MAX, MISSED_COUNTED_MAX, MISSED_ROWS_MAX, WAITING_MAX, WATERMARK_AHEAD_MAX},
+    limits::{DEADLINE_MAX, MISSED_COUNTED_MAX, MISSED_ROWS_MAX, WAITING_MAX},
     schedule::{
         cron::Walk,
         jobs::{Job, Misfire},
@@ -94,12 +94,10 @@ impl Line {
 
     /// Decides every slot up to `now`: it waits to begin, or it is skipped.
     pub(super) fn decide(&mut self, now: Timestamp, step: &mut Step) {
-        if self.state.watermark > later(now, WATERMARK_AHEAD_MAX) {
-            let (job, watermark) = (Arc::clone(&self.job.name), self.state.watermark);
-            step.notes.push(Note::WatermarkAhead { job, watermark });
-            self.state.label = None;
+        let before = self.state.watermark;
+        forget_ahead(&self.job.name, &mut self.state, now, step);
+        if self.state.watermark != before {
             self.seat_at(now);
-            self.changed(step);
         }
         if self.state.paused.is_some() && !self.state.waiting.is_empty() {
             self.drop_paused(step);

@@ -35,6 +35,6 @@ mod tests;
 pub use self::{
     decision::{Action, Decision, Note, Step, Trigger},
     planner::Planner,
-    reason::Reason,
+    reason::{Reason, covered_by, is_pause},
     state::{JobState, Moment, Pause, PlannerState, Request, RunId, Running, Waiting},
 };

@@ -15,12 +15,17 @@ use super::{
     state::{JobState, Moment, Pause, PlannerState, Waiting},
 };
 use crate::{
-    limits::WATERMARK_AHEAD_MAX,
+    limits::{DEADLINE_MAX, WATERMARK_AHEAD_MAX},
     schedule::{
         jobs::{Job, Jobs},
         slot::{Slot, SlotId},
     },
 };
+
+/// A look that is due whatever the time.
+const NOW: i64 = i64::MIN;
+/// A look that is never due: beyond the last second of the calendar.
+const NEVER: i64 = i64::MAX;
 
 /// Decides; see [`super`]. The same state, jobs and moments give the same decisions, always.
 #[derive(Debug, Clone)]
@@ -29,10 +34,11 @@ pub struct Planner {
     lines: Vec<Line>,
     /// Where in `lines` each job is.
     places: HashMap<Arc<str>, usize>,
-    /// When each of `lines` has something to decide. Most have not, most of the time, and are not looked at.
-    looks: Vec<Timestamp>,
+    /// The second at which each of `lines` has something to decide: slots are whole seconds. Most have not, most of the
+    /// time, and are not looked at.
+    looks: Vec<i64>,
     /// The first of them.
-    soonest: Timestamp,
+    soonest: i64,
     /// When the job of each of `lines` last succeeded.
     successes: Vec<Option<Timestamp>>,
     /// Those of `lines` that have slots which wait.
@@ -70,8 +76,8 @@ impl Planner {
         let is_follower = |line: &Line| line.job.schedule.is_none() && !line.job.after.is_empty();
         Self {
             places,
-            looks: vec![Timestamp::MIN; lines.len()],
-            soonest: Timestamp::MIN,
+            looks: vec![NOW; lines.len()],
+            soonest: NOW,
             successes: lines.iter().map(|line| line.state.last_success).collect(),
             busy: (0..lines.len()).collect(),
             followers: numbered().filter(|(_, line)| is_follower(line)).map(|(at, _)| at).collect(),
@@ -146,8 +152,8 @@ impl Planner {
         if let (Some(line), Some(look)) = (self.lines.get_mut(place), self.looks.get_mut(place)) {
             line.state.paused = pause;
             // What waits is to be skipped.
-            *look = Timestamp::MIN;
-            self.soonest = Timestamp::MIN;
+            *look = NOW;
+            self.soonest = NOW;
         }
         true
     }
@@ -159,30 +165,39 @@ impl Planner {
         // A clock that goes back may show that a watermark is far ahead.
         let is_back = moment.now < self.last;
         self.last = moment.now;
-        if is_back || self.soonest <= moment.now {
-            let all = self.lines.iter_mut().zip(&mut self.looks).enumerate();
-            for (at, (line, look)) in all.filter(|(_, (_, look))| is_back || **look <= moment.now) {
-                line.decide(moment.now, &mut step);
-                *look = line.next.map_or(Timestamp::MAX, |slot| slot.at);
-                self.busy.insert(at);
+        let second = whole_second(moment.now);
+        if is_back || self.soonest <= second {
+            for (at, look) in self.looks.iter_mut().enumerate() {
+                if (is_back || *look <= second)
+                    && let Some(line) = self.lines.get_mut(at)
+                {
+                    line.decide(moment.now, &mut step);
+                    if is_back && let Some(success) = self.successes.get_mut(at) {
+                        *success = line.state.last_success;
+                    }
+                    *look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
+                    self.busy.insert(at);
+                }
             }
-            self.soonest = self.looks.iter().copied().min().unwrap_or(Timestamp::MAX);
+            self.soonest = self.looks.iter().copied().min().unwrap_or(NEVER);
         }
         self.take_requests(moment, &mut step);
         self.follow(moment.now, &mut step);
         self.begin(moment, &mut step);
-        step.changed.sort();
+        // Equal names are one name: which of them comes first is all the same.
+        step.changed.sort_unstable();
         step.changed.dedup();
         let waits = self.busy.iter().filter_map(|at| self.lines.get(*at)?.wake(moment.now));
-        let soonest = Some(self.soonest).filter(|soonest| *soonest < Timestamp::MAX);
+        let soonest = Timestamp::from_second(self.soonest).ok();
         step.wake = waits.chain(soonest).min();
         step
     }
 
     /// Begins what can begin of the slots that wait.
     fn begin(&mut self, moment: &Moment<'_>, step: &mut Step) {
-        let lines = &self.lines;
-        self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));
+        if self.busy.is_empty() {
+            return;
+        }
         begin(&self.jobs.runner, &mut self.lines, &self.busy, &self.successes, moment, step);
         let lines = &self.lines;
         self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));
@@ -198,7 +213,7 @@ impl Planner {
             if line.state.waiting.iter().any(|waiting| waiting.slot.id == slot.id) {
                 continue;
             }
-            let give_up = later(moment.now, SignedDuration::from_hours(24));
+            let give_up = later(request.at.min(moment.now), DEADLINE_MAX);
             line.add(
                 Waiting {
                     slot,
@@ -254,21 +269,41 @@ fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) ->
         step.changed.push(Arc::clone(&job.name));
         return fresh(state.last_success, state.paused);
     }
-    if state.watermark > later(now, WATERMARK_AHEAD_MAX) {
-        step.notes
-            .push(Note::WatermarkAhead { job: Arc::clone(&job.name), watermark: state.watermark });
-        step.changed.push(Arc::clone(&job.name));
-        state.watermark = now;
-        state.label = None;
-    }
+    forget_ahead(&job.name, &mut state, now, step);
     state
+}
+
+/// Forgets what a clock that was far ahead has left: a success that is to come in years would let no later one count, and
+/// what waits for such a time would wait.
+pub(super) fn forget_ahead(job: &Arc<str>, state: &mut JobState, now: Timestamp, step: &mut Step) {
+    let ahead = later(now, WATERMARK_AHEAD_MAX);
+    let is_ahead = |at: &Timestamp| *at > ahead;
+    let is_waiting = |waiting: &Waiting| is_ahead(&waiting.slot.at);
+    if is_ahead(&state.watermark) {
+        let watermark = std::mem::replace(&mut state.watermark, now);
+        state.label = None;
+        step.notes.push(Note::WatermarkAhead { job: Arc::clone(job), watermark });
+    } else if !state.last_success.as_ref().is_some_and(is_ahead)
+        && !state.waiting.iter().any(is_waiting)
+    {
+        return;
+    }
+    step.changed.push(Arc::clone(job));
+    state.last_success = state.last_success.filter(|at| !is_ahead(at));
+    let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_waiting);
+    state.waiting = kept;
+    skip_each(job, dropped, &Reason::ClockAhead, step);
 }
 
 fn drop_waiting(job: &Arc<str>, state: &mut JobState, reason: &Reason, step: &mut Step) {
     if !state.waiting.is_empty() {
         step.changed.push(Arc::clone(job));
     }
-    step.decisions.extend(state.waiting.drain(..).map(|waiting| Decision {
+    skip_each(job, std::mem::take(&mut state.waiting), reason, step);
+}
+
+fn skip_each(job: &Arc<str>, all: Vec<Waiting>, reason: &Reason, step: &mut Step) {
+    step.decisions.extend(all.into_iter().map(|waiting| Decision {
         job: Arc::clone(job),
         slot: waiting.slot,
         trigger: waiting.trigger,
@@ -276,6 +311,12 @@ fn drop_waiting(job: &Arc<str>, state: &mut JobState, reason: &Reason, step: &mu
         covers: waiting.covers,
         reason: reason.clone(),
     }));
+}
+
+/// The second in which `at` is.
+fn whole_second(at: Timestamp) -> i64 {
+    // Before 1970 the parts of a second are negative.
+    at.as_second() - i64::from(at.subsec_nanosecond() < 0)
 }
 
 /// `at` and `time` more, or the end of time.

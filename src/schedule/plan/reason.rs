@@ -102,6 +102,8 @@ pub enum Reason {
     Edited,
     /// The jobs file has the job no more.
     Removed,
+    /// Its time is one of a clock that was far ahead.
+    ClockAhead,
     /// The next slot is due, and ends the retries of the one before.
     NextSlot,
 }
@@ -131,6 +133,7 @@ impl Reason {
             Self::Paused { .. } => "paused",
             Self::Edited => "edited",
             Self::Removed => "removed",
+            Self::ClockAhead => "clock-ahead",
             Self::NextSlot => "next-slot",
         }
     }
@@ -154,7 +157,7 @@ impl fmt::Display for Reason {
             }
             Self::TooLate { late } => write!(f, "{:#} late, past `start_deadline`", whole(*late)),
             Self::StillRunning { run, since } => {
-                write!(f, "still running, run {}, since {since}", run.0)
+                write!(f, "still running, run {}, since {since:.0}", run.0)
             }
             Self::StillWaiting { slot } => write!(f, "the slot of {slot} still waits"),
             Self::Replaced { by } => write!(f, "replaced by the slot of {by}"),
@@ -164,7 +167,7 @@ impl fmt::Display for Reason {
                 write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))
             }
             Self::Awaits { job, since } => {
-                write!(f, "`{}` has not succeeded since {since}", visible(&**job))
+                write!(f, "`{}` has not succeeded since {since:.0}", visible(&**job))
             }
             Self::GaveUp { waited_for: None } => write!(f, "it could not begin in time"),
             Self::GaveUp { waited_for: Some(what) } => {
@@ -172,19 +175,49 @@ impl fmt::Display for Reason {
             }
             Self::QueueFull => write!(f, "too many slots wait"),
             Self::Paused { since, reason } if reason.is_empty() => {
-                write!(f, "paused since {since}")
+                write!(f, "paused since {since:.0}")
             }
             Self::Paused { since, reason } => {
-                write!(f, "paused since {since}: {}", visible(reason))
+                write!(f, "paused since {since:.0}: {}", visible(reason))
             }
             Self::Edited => write!(f, "its schedule was changed"),
             Self::Removed => write!(f, "the jobs file has the job no more"),
+            Self::ClockAhead => write!(f, "its time was set by a clock that was far ahead"),
             Self::NextSlot => write!(f, "the next slot is due"),
         }
     }
 }
 
+/// The slot that stands for one that was skipped for this reason, as [`Reason::Covered`] is written.
+pub fn covered_by(reason: &str) -> Option<Timestamp> {
+    let rest = reason.strip_prefix("missed, covered by ")?;
+    rest.split(';').next()?.parse().ok()
+}
+
+/// Whether a slot was skipped since its job was paused, as [`Reason::Paused`] is written.
+pub fn is_pause(reason: &str) -> bool {
+    reason.starts_with("paused since ")
+}
+
 /// Without parts of a second, which nobody wants to read.
 fn whole(late: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(late.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_history_has_of_a_reason_is_read_again() {
+        let by = Timestamp::UNIX_EPOCH;
+        let covered = Reason::Covered { by }.to_string();
+        assert_eq!(covered_by(&covered), Some(by));
+        assert_eq!(covered_by(&format!("{covered}; so are all later ones up to {by}")), Some(by));
+        assert_eq!(covered_by(&Reason::MisfireSkip.to_string()), None);
+        for reason in ["", "moving house"] {
+            assert!(is_pause(&Reason::Paused { since: by, reason: reason.into() }.to_string()));
+        }
+        assert!(!is_pause(&covered));
+    }
 }

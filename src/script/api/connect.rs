@@ -53,7 +53,8 @@ pub mod functions {
     /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` gives a password
     /// - `mode`: "auto" (what worked last, else passive), "active", "passive" or "race"; `fallback` (true): try the
     ///   other
-    /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce
+    /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce.
+    ///   Without them, a ruleset of this machine that opens a range (`ftp_active` without `to`) says so
     /// - `map_ports` ("off"): "auto" asks the home router for the ports by itself, when active mode is tried from a
     ///   private address with a server outside; without `port_range` any free ports will do. What cannot be had is said,
     ///   and the session goes on without

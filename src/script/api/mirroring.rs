@@ -4,7 +4,7 @@ use rhai::Map;
 
 use crate::{
     fault::Outcome,
-    limits::ENTRIES_MAX,
+    limits::{ENTRIES_MAX, MIRROR_RETRIES_MAX},
     mirror::{Bounds, Caps, Compare, OnConflict, Rules, StateIn},
     script::{options::MIRROR, value::Options},
 };
@@ -39,6 +39,10 @@ pub(super) fn read(
             .and_then(|most| u64::try_from(most).ok()),
         parallel: options.sessions("parallel")?.unwrap_or(usual.parallel),
         resume: options.flag("resume")?.unwrap_or(usual.resume),
+        retries: options
+            .number("retries", 0, MIRROR_RETRIES_MAX.into())?
+            .and_then(|retries| u16::try_from(retries).ok())
+            .unwrap_or(usual.retries),
         rate_limit: options.rate("rate_limit")?,
         preserve_times: options.flag("preserve_times")?.unwrap_or(usual.preserve_times),
         newer_only: options.flag("newer_only")?.unwrap_or(usual.newer_only),

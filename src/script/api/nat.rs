@@ -343,9 +343,9 @@ pub mod functions {
         add(&ctx, rules, &options, rules::allow)
     }
 
-    /// Drops what nothing in the ruleset lets pass between the interfaces that it names, and, where it opens ports of
-    /// this machine itself, what comes to any others of them but those by which people log in. It is the only drop there
-    /// is; without it nothing is dropped.
+    /// Drops what comes in by the interfaces that the ruleset names and nothing in it lets pass, and, where it opens
+    /// ports of this machine itself, what comes to any others of them but those by which people log in. It is the only
+    /// drop there is; without it nothing is dropped.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -387,10 +387,12 @@ pub mod functions {
     }
 
     /// Data connections of active mode reach the client: `ports` of this machine lead to the client `to`, or are open
-    /// here where `to` is missing and this machine is the client. It works under TLS as well.
+    /// here where `to` is missing and this machine is the client: then its own sessions in active mode listen there, unless
+    /// they name a `port_range`. It works under TLS as well.
     ///
     /// - `server`: only from this server; `server_port_20` (false): and only from its port 20
-    /// - `in`, `external`: only what comes in by this interface, or for this address
+    /// - `in`, `external`: only what comes in by this interface, or for this address; where `to` is missing, `external` is
+    ///   the address that sessions of this machine announce
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");

@@ -78,7 +78,9 @@ pub mod functions {
     /// their names, and then come the deletes. When one does not arrive, the target is as it was; when something fails
     /// among the names, `report.placed` has those that were given, and nothing is deleted.
     ///
-    /// A file that fails is in `report.errors`, and the others go on; the program then ends with code 6.
+    /// What fails and may pass (a connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4),
+    /// each after a longer wait. A file that fails is in `report.errors`, and the others go on; the program then ends
+    /// with code 6.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });

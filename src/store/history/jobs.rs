@@ -1,7 +1,7 @@
 //! What is known of a job as a whole: how far its slots are decided, whether it is paused, how it fares.
 
 use jiff::Timestamp;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::look::instant;
 use crate::{fault::Outcome, store::Store};
@@ -44,6 +44,9 @@ pub struct JobState {
     pub job: String,
     /// The revision of its schedule that the watermark is of.
     pub revision: String,
+    /// Since when it has that schedule: slots before are nobody's. The store keeps it by itself; unknown for jobs that
+    /// are older than this column.
+    pub since: Option<Timestamp>,
     /// Every slot up to here is decided.
     pub watermark: Option<Timestamp>,
     /// The last time on the wall that was decided, for schedules of fixed times.
@@ -60,16 +63,33 @@ pub struct JobState {
 
 /// Notes how far the slots of a job are decided. Pause and health are not the planner's to say.
 pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite::Result<()> {
-    let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (job) DO UPDATE SET revision = excluded.revision, watermark = excluded.watermark,
-            label = excluded.label, last_success = excluded.last_success";
+    // A schedule that is new begins at the first watermark.
+    let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
+        VALUES ($1, $2, $3, $4, $5, $6, $3)
+        ON CONFLICT (job) DO UPDATE SET
+            since = CASE WHEN job_states.revision = excluded.revision THEN job_states.since ELSE excluded.since END,
+            revision = excluded.revision, watermark = excluded.watermark, label = excluded.label,
+            last_success = excluded.last_success";
     let JobState { job, revision, watermark, label, last_success, .. } = state;
     let [watermark, last_success] =
         [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
     let unknown = Health::Unknown.word();
     let values = params![job, revision, watermark, label, last_success, unknown];
     transaction.execute(put, values).map(drop)
+}
+
+/// Notes how a job fares, and gives how it fared before.
+pub(super) fn fares_in(
+    transaction: &Transaction<'_>,
+    job: &str,
+    health: Health,
+) -> rusqlite::Result<Health> {
+    let find = "SELECT health FROM job_states WHERE job = $1";
+    let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', $2)
+        ON CONFLICT (job) DO UPDATE SET health = excluded.health";
+    let before: Option<String> = transaction.query_row(find, [job], |row| row.get(0)).optional()?;
+    transaction.execute(put, params![job, health.word()])?;
+    Ok(before.map_or(Health::Unknown, |word| Health::named(&word)))
 }
 
 /// A request is heard: it has its row in history now.
@@ -85,7 +105,7 @@ pub(super) fn hear(
 impl Store {
     /// The state of every job that has one.
     pub fn job_states(&self) -> Outcome<Vec<JobState>> {
-        let query = "SELECT job, revision, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
     }
 
@@ -125,23 +145,6 @@ impl Store {
             WHERE job = $1 AND paused_at IS NOT NULL";
         self.write(|transaction| transaction.execute(put, [job]).map(|rows| rows > 0))
     }
-
-    /// Notes how a job fares, and gives how it fared before.
-    pub fn fares(&mut self, job: &str, health: Health) -> Outcome<Health> {
-        let find = "SELECT health FROM job_states WHERE job = $1";
-        let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', $2)
-            ON CONFLICT (job) DO UPDATE SET health = excluded.health";
-        self.write(|transaction| {
-            let mut found = transaction.prepare(find)?;
-            let mut rows = found.query([job])?;
-            let before = match rows.next()? {
-                Some(row) => Health::named(&row.get::<_, String>(0)?),
-                None => Health::Unknown,
-            };
-            transaction.execute(put, params![job, health.word()])?;
-            Ok(before)
-        })
-    }
 }
 
 fn job_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
@@ -150,6 +153,7 @@ fn job_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
     Ok(JobState {
         job: row.get("job")?,
         revision: row.get("revision")?,
+        since: time("since")?,
         watermark: time("watermark")?,
         label: row.get("label")?,
         last_success: time("last_success")?,

@@ -1,19 +1,18 @@
 //! Looking into history.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Cause, Run, State, Sum, Wait};
 use crate::{fault::Outcome, store::Store};
 
 const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
-    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
+    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
 
 impl Store {
     /// The run of that number.
     pub fn run(&self, id: i64) -> Outcome<Option<Run>> {
-        let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
-        self.read(|connection| connection.query_row(&query, [id], run).optional())
+        self.read(|connection| run_in(connection, id))
     }
 
     /// The newest runs, of one job or of all, the newest first.
@@ -41,6 +40,37 @@ impl Store {
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
+    /// What was decided for a job's slots at `at`, under whatever schedule, the newest first; a row that stands for many
+    /// is of each of them.
+    pub fn runs_for(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE job = $1 AND scheduled_for <= $2 AND COALESCE(up_to, scheduled_for) >= $2
+            ORDER BY id DESC"
+        );
+        self.find(&query, params![job, at.as_millisecond()])
+    }
+
+    /// The runs of a job that went on at `at`, the newest first.
+    pub fn runs_during(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE job = $1 AND attempts > 0 AND started_at <= $2
+                AND (ended_at IS NULL OR ended_at > $2) ORDER BY id DESC"
+        );
+        self.find(&query, params![job, at.as_millisecond()])
+    }
+
+    /// The oldest slot of a job that history has.
+    pub fn first_slot(&self, job: &str) -> Outcome<Option<Timestamp>> {
+        let query = "SELECT MIN(scheduled_for) FROM runs WHERE job = $1";
+        let first: Option<i64> =
+            self.read(|connection| connection.query_row(query, [job], |row| row.get(0)))?;
+        Ok(first.map(instant))
+    }
+
+    fn find(&self, query: &str, values: impl rusqlite::Params) -> Outcome<Vec<Run>> {
+        self.read(|connection| connection.prepare(query)?.query_map(values, run)?.collect())
+    }
+
     /// The newest run of a job that succeeded.
     pub fn last_success(&self, job: &str) -> Outcome<Option<Run>> {
         let query = format!(
@@ -64,6 +94,11 @@ impl Store {
             connection.pragma_query_value(None, "data_version", |row| row.get(0))
         })
     }
+}
+
+pub(super) fn run_in(connection: &Connection, id: i64) -> rusqlite::Result<Option<Run>> {
+    let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
+    connection.query_row(&query, [id], run).optional()
 }
 
 pub(super) fn instant(ms: i64) -> Timestamp {
@@ -115,6 +150,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         state: state(row)?,
         reason: row.get("reason")?,
         covers: row.get("covers")?,
+        up_to: time("up_to")?,
         attempts: row.get("attempts")?,
         sum: sum(row)?,
         fallbacks: row.get("fallbacks")?,

@@ -2,6 +2,7 @@
 //!
 //! A decision is a row before it is an act: who is killed between the two leaves a row that says so.
 
+mod close;
 mod jobs;
 mod look;
 mod notices;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub use self::{
+    close::End,
     jobs::{Health, JobState},
     notices::{NewNotice, Notice},
     parts::{Attempt, FallBack, FileMoved},
@@ -118,6 +120,8 @@ pub struct Run {
     pub cause: Cause,
     /// When it was due.
     pub scheduled_for: Option<Timestamp>,
+    /// The last slot that it stands for, where it is a row for many that were skipped.
+    pub up_to: Option<Timestamp>,
     /// The time on the wall that the clock jumped over, if the slot was moved behind the jump.
     pub moved_from: Option<String>,
     /// Until when it waits, or waited.
@@ -174,6 +178,8 @@ pub struct NewRun {
     pub cause: Cause,
     /// As in [`Run`].
     pub scheduled_for: Option<Timestamp>,
+    /// As in [`Run`].
+    pub up_to: Option<Timestamp>,
     /// As in [`Run`].
     pub moved_from: Option<String>,
     /// As in [`Run`].
@@ -363,10 +369,12 @@ fn put(
 
 fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqlite::Result<i64> {
     let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before,
-            give_up_at, needs_since, decided_at, started_at, ended_at, outcome, reason, covers, attempts, files, bytes,
-            fallbacks)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, 0, 0, 0)";
-    let NewRun { job, revision, slot, script, scheduled_for, moved_from, reason, covers, .. } = run;
+            give_up_at, needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files,
+            bytes, fallbacks)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, 0, 0, 0)";
+    let NewRun { job, revision, slot, script, moved_from, reason, covers, .. } = run;
+    let [scheduled_for, up_to] =
+        [run.scheduled_for, run.up_to].map(|at| at.map(Timestamp::as_millisecond));
     let id = next_id(transaction, "runs")?;
     let [not_before, give_up, needs_since] = waits(run);
     let [started, ended] = times(run.state, now);
@@ -377,7 +385,7 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
         slot,
         script,
         run.cause.word(),
-        scheduled_for.map(Timestamp::as_millisecond),
+        scheduled_for,
         moved_from,
         not_before,
         give_up,
@@ -387,7 +395,8 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
         ended,
         run.state.word(),
         reason,
-        covers
+        covers,
+        up_to
     ];
     transaction.execute(insert, values)?;
     Ok(id)

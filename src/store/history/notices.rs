@@ -1,7 +1,7 @@
 //! What somebody is to be told: kept until it was told, or given up.
 
 use jiff::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::{look::instant, next_id};
 use crate::{fault::Outcome, store::Store};
@@ -40,20 +40,26 @@ pub struct Notice {
 
 const COLUMNS: &str = "id, run, job, event, channel, body, due_at, tries, outcome, error";
 
+pub(super) fn add_in(
+    transaction: &Transaction<'_>,
+    notices: &[NewNotice],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let put = "INSERT INTO notices (id, run, job, event, channel, body, due_at, tries, outcome)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 'due')";
+    for notice in notices {
+        let id = next_id(transaction, "notices")?;
+        let NewNotice { run, job, event, channel, body } = notice;
+        let at = now.as_millisecond();
+        transaction.execute(put, params![id, run, job, event, channel, body, at])?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Keeps what is to be told, at once.
     pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Outcome<()> {
-        let put = "INSERT INTO notices (id, run, job, event, channel, body, due_at, tries, outcome)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 'due')";
-        self.write(|transaction| {
-            for notice in notices {
-                let id = next_id(transaction, "notices")?;
-                let NewNotice { run, job, event, channel, body } = notice;
-                let at = now.as_millisecond();
-                transaction.execute(put, params![id, run, job, event, channel, body, at])?;
-            }
-            Ok(())
-        })
+        self.write(|transaction| add_in(transaction, notices, now))
     }
 
     /// What is due to be told at `now`, the oldest first.

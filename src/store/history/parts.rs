@@ -111,6 +111,11 @@ pub(super) fn end_in(
         attempt.number
     ];
     transaction.execute(end, values)?;
+    // Written once more after a failure, it must not stand there twice.
+    for table in ["run_files", "fallbacks"] {
+        let delete = format!("DELETE FROM {table} WHERE run = $1 AND attempt = $2");
+        transaction.execute(&delete, params![run, attempt.number])?;
+    }
     put_files(transaction, run, files)?;
     put_fallbacks(transaction, run, fallbacks)
 }

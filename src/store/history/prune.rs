@@ -9,7 +9,9 @@ impl Store {
     /// Removes the runs of a job that ended before `before`, and the oldest above `most`; some hundreds at a time, so
     /// that nobody waits long. What goes on or is to begin stays. Gives the numbers of those that are gone.
     pub fn prune(&mut self, job: &str, most: u32, before: Timestamp) -> Outcome<Vec<i64>> {
-        let find = "SELECT id FROM runs WHERE job = $1 AND ended_at IS NOT NULL AND (ended_at < $2 OR id <=
+        // The newest of all stays: its number must never be that of another run.
+        let find = "SELECT id FROM runs WHERE job = $1 AND ended_at IS NOT NULL AND id < (SELECT MAX(id) FROM runs)
+            AND (ended_at < $2 OR id <=
                 (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM runs WHERE job = $1 ORDER BY id DESC LIMIT $3 OFFSET $4)))
             ORDER BY id LIMIT $3";
         let tables = ["attempts", "run_files", "fallbacks", "notices"];

@@ -18,6 +18,7 @@ fn new_run(job: &str, slot: Option<&str>) -> NewRun {
         script: "a.rhai".into(),
         cause: Cause::Schedule,
         scheduled_for: Some(at(60)),
+        up_to: None,
         moved_from: None,
         wait: Some(WAIT),
         state: State::Waiting,
@@ -69,7 +70,8 @@ fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
     let start = NewRun { state: State::Running, wait: None, ..slot.clone() };
     assert_eq!(store.decide(std::slice::from_ref(&start), &[], &[], at(64)).unwrap(), [Some(1)]);
     assert_eq!(store.decide(&[start, slot], &[], &[], at(65)).unwrap(), [None, None]);
-    assert_eq!(store.job_states().unwrap(), marks);
+    let kept = marks.map(|mark| JobState { since: mark.watermark, ..mark });
+    assert_eq!(store.job_states().unwrap(), kept);
     let run = store.run_of_slot("a", "r1", "U1").unwrap().unwrap();
     assert_eq!((run.id, run.state, run.started_at), (1, State::Running, Some(at(64))));
 }
@@ -166,10 +168,114 @@ fn a_pause_has_a_reason_and_leaves_the_watermark_alone() {
 }
 
 #[test]
-fn how_a_job_fares_is_told_with_how_it_fared_before() {
+fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
     let (_folder, mut store) = store();
-    let fares = [Health::Bad, Health::Bad, Health::Good].map(|now| store.fares("a", now).unwrap());
-    assert_eq!(fares, [Health::Unknown, Health::Bad, Health::Bad]);
+    let rows: Vec<_> = ["U1", "U2"].map(|slot| new_run("a", Some(slot))).into();
+    store.decide(&rows, &[], &[], at(0)).unwrap();
+    let sum = sum(Some("421 later"));
+    let end = |run| End {
+        run,
+        job: "a",
+        state: State::Failed,
+        sum: &sum,
+        mark: None,
+        health: Some(Health::Bad),
+        at: at(90),
+    };
+    let told = |run: &Run, before: Health, after: Health| {
+        vec![NewNotice {
+            run: run.id,
+            job: run.job.clone(),
+            event: format!("{} {}", before.word(), after.word()),
+            channel: "webhook".into(),
+            body: run.state.word().into(),
+        }]
+    };
+    let sql = |store: &Store, words: &str| {
+        store.read(|connection| connection.execute_batch(words)).unwrap();
+    };
+    // As where the disk is full when it comes to the last of it.
+    sql(
+        &store,
+        "CREATE TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'full'); END",
+    );
+    for run in [1, 2] {
+        store.begin(run, 1, at(80)).unwrap();
+        let attempt = Attempt {
+            number: 1,
+            started_at: at(80),
+            ended_at: Some(at(85)),
+            state: State::Failed,
+            sum: sum.clone(),
+        };
+        let file = FileMoved {
+            attempt: 1,
+            verb: "upload".into(),
+            path: "a".into(),
+            bytes: 1,
+            verified: true,
+            error: None,
+        };
+        for _ in 0..2 {
+            store.end_attempt(run, &attempt, std::slice::from_ref(&file), &[]).unwrap();
+        }
+        assert_eq!(store.files(run).unwrap(), [file], "written twice, it is there once");
+    }
+    store.close(&end(1), told).unwrap_err();
+    assert_eq!(store.run(1).unwrap().unwrap().state, State::Running);
+    sql(&store, "DROP TRIGGER full");
+    store.close(&end(1), told).unwrap();
+    store.close(&end(2), told).unwrap();
+    let events = [1, 2].map(|run| store.notices_of(run).unwrap()[0].what.clone());
+    assert_eq!(events.clone().map(|one| one.event), ["unknown bad", "bad bad"]);
+    assert_eq!(events.map(|one| one.body), ["failed", "failed"]);
+}
+
+#[test]
+fn the_number_of_a_run_is_never_that_of_another() {
+    let (_folder, mut store) = store();
+    let rows = [new_run("a", Some("U1")), new_run("a", Some("U2"))];
+    store.decide(&rows, &[], &[], at(0)).unwrap();
+    for run in [1, 2] {
+        store.begin(run, 1, at(1)).unwrap();
+        store.finish(run, State::Done, None, &sum(None), at(2)).unwrap();
+    }
+    assert_eq!(store.prune("a", 100, at(50)).unwrap(), [1]);
+    assert_eq!(store.decide(&[new_run("a", Some("U3"))], &[], &[], at(60)).unwrap(), [Some(3)]);
+    assert_eq!(store.prune("a", 100, at(50)).unwrap(), [2]);
+}
+
+#[test]
+fn a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row() {
+    let (_folder, mut store) = store();
+    let lump = NewRun {
+        scheduled_for: Some(at(60)),
+        up_to: Some(at(600)),
+        state: State::Skipped,
+        reason: Some("many".into()),
+        wait: None,
+        ..new_run("a", Some("U1"))
+    };
+    let alone = NewRun { scheduled_for: Some(at(660)), ..new_run("a", Some("U2")) };
+    store.decide(&[lump, alone], &[], &[], at(700)).unwrap();
+    let found = |second| -> Vec<i64> {
+        store.runs_for("a", at(second)).unwrap().iter().map(|run| run.id).collect()
+    };
+    let all = [59, 60, 300, 600, 601, 660, 661].map(found);
+    assert_eq!(all, [vec![], vec![1], vec![1], vec![1], vec![], vec![2], vec![]]);
+    assert_eq!(store.runs_for("b", at(60)).unwrap(), []);
+}
+
+#[test]
+fn a_schedule_is_in_force_since_its_first_watermark() {
+    let (_folder, mut store) = store();
+    let since = |store: &Store| store.job_states().unwrap()[0].since;
+    store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
+    store.decide(&[], &[state("a", 120)], &[], at(121)).unwrap();
+    assert_eq!(since(&store), Some(at(60)));
+    let edited = JobState { revision: "r2".into(), ..state("a", 180) };
+    store.decide(&[], &[edited], &[], at(181)).unwrap();
+    assert_eq!(since(&store), Some(at(180)));
 }
 
 #[test]

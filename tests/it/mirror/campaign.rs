@@ -1,8 +1,17 @@
 //! Cuts at random bytes, and ends at random moments: whatever happens, a final name holds the old bytes or the new.
 //!
-//! Each campaign prints its seed; `PORTOLAN_SEED` replays it, and `PORTOLAN_CAMPAIGN=full` makes it twelve times as long.
+//! Each campaign prints its seed; `PORTOLAN_SEED` replays it, and `PORTOLAN_CAMPAIGN=full` makes it as long as a night.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use portolan::mirror::{self, Rules};
 use rustix::process::Signal;
@@ -14,11 +23,13 @@ use crate::support::{
     wait::until,
 };
 
-const OLD: &[u8] = b"old bytes";
-const SIZE: u64 = 20_000;
+pub(super) const OLD: &[u8] = b"old bytes";
+
+/// Rounds at the same time: most of them wait for something.
+const WORKERS: usize = 16;
 
 /// Numbers that are the same for the same seed (the generator of `splitmix64`).
-struct Draw(u64);
+pub(super) struct Draw(u64);
 
 impl Draw {
     fn new() -> Self {
@@ -26,22 +37,53 @@ impl Draw {
         Self(seed.unwrap_or_else(|| u64::from(std::process::id())))
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % end
     }
+
+    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        *all.get(usize::try_from(self.below(all.len() as u64)).unwrap()).unwrap()
+    }
 }
 
-fn rounds(usual: usize) -> usize {
+/// `usual` rounds, or `full` ones where that is asked for.
+pub(super) fn rounds(usual: usize, full: usize) -> usize {
     let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
-    if is_full { 12 * usual } else { usual }
+    if is_full { full } else { usual }
 }
 
-fn new_bytes(number: usize) -> Vec<u8> {
-    (0..SIZE).map(|at| u8::try_from((at + number as u64) % 251).unwrap()).collect()
+/// Does `act` for each of `all`, several at a time; the first that fails ends all.
+pub(super) fn each<T: Send>(all: impl Iterator<Item = T> + Send, act: impl Fn(T) + Sync) {
+    let all = Mutex::new(all);
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some(one) = all.lock().unwrap().next() else { return };
+                    act(one);
+                }
+            });
+        }
+    });
+}
+
+/// Plays so many rounds of the campaign `name`, each with draws of its own that come from its number and the seed.
+#[expect(clippy::print_stdout, reason = "whoever sees a round fail wants to play it again")]
+pub(super) fn play(name: &str, rounds: usize, round: impl Fn(&mut Draw, usize) + Sync) {
+    let seed = Draw::new().0;
+    println!("{name}: {rounds} rounds, PORTOLAN_SEED={seed}");
+    each(0..rounds, |number| {
+        let mut draw = Draw(seed.wrapping_add((number as u64) << 32));
+        round(&mut draw, number);
+    });
+}
+
+pub(super) fn new_bytes(number: usize, size: u64) -> Vec<u8> {
+    (0..size).map(|at| u8::try_from((at + number as u64) % 251).unwrap()).collect()
 }
 
 /// What is left under temporary names in `folder` and below it.
@@ -56,65 +98,172 @@ pub(super) fn parts(folder: &Path) -> usize {
 
 #[test]
 fn r1_a_download_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
-    let mut draw = Draw::new();
-    println!("R1: PORTOLAN_SEED={}", draw.0);
-    for number in 0..rounds(24) {
-        let cut = draw.below(SIZE + 1);
-        let fault = match draw.below(4) {
-            0 => format!("drop-after={cut}*3"),
-            1 => format!("short={cut}*3"),
-            2 => format!("drop-after={cut}*1"),
-            _ => format!("short={cut}*1"),
-        };
+    play("R1", rounds(500, 20_000), |draw, number| {
+        let size = draw.below(100_000) + 10;
+        let cut = draw.below(size + 1);
+        let times = draw.one_of(&[1, 2]);
+        let fault = format!("{}={cut}*{times}", draw.one_of(&["drop-after", "short"]));
+        let resume = draw.below(3) == 0;
         let stage = Rehearsal::start(&[&fault], false);
-        let new = new_bytes(number);
+        let new = new_bytes(number, size);
         stage.file("in/a", &new);
         let here = tempfile::tempdir().unwrap();
-        fs::write(here.path().join("a"), OLD).unwrap();
+        let old = (draw.below(4) > 0).then_some(OLD);
+        if let Some(old) = old {
+            fs::write(here.path().join("a"), old).unwrap();
+        }
         let report = run(async {
             let mut session = stage.open().await.unwrap();
-            let rules = Rules::default();
+            let rules = Rules { retries: 1, resume, ..Rules::default() };
             mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await.unwrap()
         });
-        let found = fs::read(here.path().join("a")).unwrap();
+        let about = format!("round {number}, {fault}, resume {resume}: {report}");
+        let found = fs::read(here.path().join("a")).ok();
         let is_done = report.downloaded == 1;
-        assert!(found == if is_done { &new[..] } else { OLD }, "{fault}: {report}");
-        assert_eq!((is_done, parts(here.path())), (report.failed == 0, 0), "{fault}: {report}");
-    }
+        assert!(found.as_deref() == if is_done { Some(&new[..]) } else { old }, "{about}");
+        assert_eq!(is_done, report.failed == 0, "{about}");
+        assert!(resume && !is_done || parts(here.path()) == 0, "{about}");
+    });
+}
+
+/// Looks at `path` as a second client would, again and again until `over`: it holds `old` or `new`, never another.
+pub(super) fn look_on(path: &Path, old: &[u8], new: &[u8], over: &AtomicBool) -> Result<(), usize> {
+    let mut seen = Ok(());
+    until(Duration::from_mins(2), || {
+        let found = fs::read(path).unwrap_or_default();
+        if found != old && found != new {
+            seen = Err(found.len());
+        }
+        (seen.is_err() || over.load(Ordering::Relaxed)).then_some(())
+    });
+    seen
 }
 
 #[test]
 fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
-    let mut draw = Draw::new();
-    println!("R2: PORTOLAN_SEED={}", draw.0);
-    for number in 0..rounds(24) {
-        let at = draw.below(12) + 6;
-        let times = [1, 3][usize::from(draw.below(2) == 0)];
-        let fault = match draw.below(5) {
-            0 => format!("stor-short*{times}"),
-            1 => format!("stor-451*{times}"),
-            2 => format!("hang-up-at={at}*{times}"),
-            3 => format!("control-cut={}*{times}", draw.below(900)),
-            _ => format!("lost-reply=RNTO*{times}"),
+    play("R2", rounds(300, 10_000), |draw, number| {
+        let size = draw.below(100_000) + 10;
+        let (cut, at) = (draw.below(size + 1), draw.below(12) + 6);
+        let fault = match draw.below(8) {
+            0 => "stor-short".to_owned(),
+            1 => "stor-451".to_owned(),
+            2 => format!("hang-up-at={at}"),
+            3 => format!("control-cut={}", draw.below(900)),
+            4 => "lost-reply=RNTO".to_owned(),
+            5 => "hang-up-after=STOR".to_owned(),
+            _ => format!("stor-drop={cut}"),
         };
+        let fault = format!("{fault}*{}", draw.one_of(&[1, 2]));
         let mut stage = Rehearsal::start(&[&fault], false);
-        stage.site.reply_timeout = Duration::from_millis(200);
-        let new = new_bytes(number);
+        stage.site.reply_timeout = Duration::from_millis(300);
+        let new = new_bytes(number, size);
         stage.file("in/a", OLD);
         let here = tempfile::tempdir().unwrap();
         fs::write(here.path().join("a"), &new).unwrap();
-        let report = run(async {
-            let mut session = stage.open().await?;
-            let rules = Rules::default();
-            mirror::up(&mut session, here.path(), &path("/in"), &rules, false).await
+        let (there, over) = (stage.root().join("in/a"), AtomicBool::new(false));
+        let (report, seen) = thread::scope(|scope| {
+            let looking = scope.spawn(|| look_on(&there, OLD, &new, &over));
+            let report = run(async {
+                let mut session = stage.open().await?;
+                let resume = number % 3 == 0;
+                let rules = Rules { retries: 1, resume, ..Rules::default() };
+                mirror::up(&mut session, here.path(), &path("/in"), &rules, false).await
+            });
+            over.store(true, Ordering::Relaxed);
+            (report, looking.join().unwrap())
         });
-        let found = stage.bytes("in/a");
+        let about = format!("round {number}, {fault}: {report:?}");
+        assert_eq!(seen, Ok(()), "a second client saw other bytes: {about}");
+        let found = fs::read(&there).ok();
         let is_new = found.as_deref() == Some(&new[..]);
-        assert!(is_new || found.as_deref() == Some(OLD), "{fault}: {report:?}");
+        assert!(is_new || found.as_deref() == Some(OLD), "{about}");
         if let Ok(report) = report {
-            assert!(is_new || report.failed > 0, "{fault}: {report}");
+            assert!(is_new || report.failed > 0, "{about}");
+        }
+    });
+}
+
+/// What a folder holds, and how four formats list it.
+type Listed = (&'static [&'static str], [&'static str; 4]);
+
+const LISTED: [Listed; 3] = [
+    (
+        &["a", "b", "c"],
+        [
+            "type=cdir; .\r\ntype=file;size=1;modify=20200101000000; a\r\n\
+             type=file;size=1;modify=20200101000000; b\r\ntype=file;size=1;modify=20200101000000; c\r\n",
+            "-rw-r--r-- 1 u g 1 Jan 01  2020 a\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 b\r\n\
+             -rw-r--r-- 1 u g 1 Jan 01  2020 c\r\n",
+            "01-01-20  12:00AM  1 a\r\n01-01-20  12:00AM  1 b\r\n01-01-20  12:00AM  1 c\r\n",
+            "+m1577836800,r,s1,\ta\r\n+m1577836800,r,s1,\tb\r\n+m1577836800,r,s1,\tc\r\n",
+        ],
+    ),
+    (
+        &["a", "d/x", "z"],
+        [
+            "type=file;size=1;modify=20200101000000; a\r\ntype=dir; d\r\ntype=cdir; .\r\n\
+             type=file;size=1;modify=20200101000000; z\r\n",
+            "total 3\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 a\r\ndrwxr-xr-x 2 u g 9 Jan 01  2020 d\r\n\
+             -rw-r--r-- 1 u g 1 Jan 01  2020 z\r\n",
+            "01-01-20  12:00AM  1 a\r\n01-01-20  12:00AM  <DIR>  d\r\n01-01-20  12:00AM  1 z\r\n",
+            "+m1577836800,r,s1,\ta\r\n+/,\td\r\n+m1577836800,r,s1,\tz\r\n",
+        ],
+    ),
+    (
+        &[".hidden", "a b", "ab", "e/x", "e/y"],
+        [
+            "type=cdir; .\r\ntype=file;size=1;modify=20200101000000; .hidden\r\n\
+             type=file;size=1;modify=20200101000000; a b\r\n\
+             type=file;size=1;modify=20200101000000; ab\r\ntype=dir; e\r\n",
+            "drwxr-xr-x 2 u g 9 Jan 01  2020 .\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 .hidden\r\n\
+             -rw-r--r-- 1 u g 1 Jan 01  2020 a b\r\n-rw-r--r-- 1 u g 1 Jan 01  2020 ab\r\n\
+             drwxr-xr-x 2 u g 9 Jan 01  2020 e\r\n",
+            "01-01-20  12:00AM  1 .hidden\r\n01-01-20  12:00AM  1 a b\r\n01-01-20  12:00AM  1 ab\r\n\
+             01-01-20  12:00AM  <DIR>  e\r\n",
+            "+m1577836800,r,s1,\t.hidden\r\n+m1577836800,r,s1,\ta b\r\n+m1577836800,r,s1,\tab\r\n+/,\te\r\n",
+        ],
+    ),
+];
+
+#[test]
+fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
+    let mut cuts = Vec::new();
+    for (files, formats) in LISTED {
+        for (number, listing) in formats.into_iter().enumerate() {
+            // The whole of it first: it must be one that is believed, but for the format that never is.
+            cuts.extend(
+                (0..=listing.len())
+                    .map(|end| (files, number, listing.get(..end).unwrap(), end < listing.len())),
+            );
         }
     }
+    println!("R4: {} listings", cuts.len());
+    each(cuts.into_iter(), |(files, format, listing, is_cut)| {
+        let text = listing.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t");
+        let fault = format!("listing={text}\\c@/in*1");
+        let plans = if format == 0 { vec![&*fault] } else { vec!["no-mlsd", "no-mlst", &fault] };
+        let stage = Rehearsal::start(&plans, false);
+        let here = tempfile::tempdir().unwrap();
+        for file in files {
+            stage.file(&format!("in/{file}"), "x");
+            let path = here.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        fs::write(here.path().join("gone"), "x").unwrap();
+        let report = run(async {
+            let mut session = stage.open().await.unwrap();
+            let rules = Rules { delete: true, retries: 0, ..Rules::default() };
+            mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await
+        });
+        for file in files {
+            let about = format!("{file}, format {format}, {listing:?}: {report:?}");
+            assert!(here.path().join(file).exists(), "{about}");
+        }
+        if !is_cut && format < 3 {
+            assert!(!here.path().join("gone").exists(), "{format} {listing:?}: {report:?}");
+        }
+    });
 }
 
 /// Ways to run a mirror, each of which leaves other things when it is killed. (A first run with its state on the server
@@ -135,7 +284,11 @@ fn killed(draw: &mut Draw, url: &str, password: &str, here: &Path, is_up: bool) 
     assert_eq!(until(pause, || None::<()>), None);
     running.signal(Signal::KILL);
     drop(running.wait().any_end().any_stdout().any_stderr().any_files());
-    drop(program.run().succeeds().any_stdout().any_stderr().any_files());
+    // As long as there is no state on the server yet, nothing is deleted.
+    let runs = if way.contains(&"--state-remote") { 2 } else { 1 };
+    for _ in 0..runs {
+        drop(program.run().succeeds().any_stdout().any_stderr().any_files());
+    }
 }
 
 fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -174,7 +327,7 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
         fs::create_dir(&there).unwrap();
         let url = format!("ftp://tester@127.0.0.1:{}/in", stage.site.port);
         let (source, target) = if is_up { (here.path(), &*there) } else { (&*there, here.path()) };
-        for round in 0..rounds(10) {
+        for round in 0..rounds(10, 120) {
             grow(source, round);
             killed(&mut draw, &url, "secret", here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
@@ -195,7 +348,7 @@ fn r5_the_same_with_vsftpd() {
         server.own_all();
         let url = format!("{}/in", server.url().trim_end_matches('/'));
         let (source, target) = if is_up { (here.path(), &*there) } else { (&*there, here.path()) };
-        for round in 0..rounds(5) {
+        for round in 0..rounds(5, 60) {
             grow(source, round);
             server.own_all();
             killed(&mut draw, &url, RealServer::PASSWORD, here.path(), is_up);

@@ -1,9 +1,12 @@
 //! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
+mod cuts;
 mod links;
+mod scale;
 mod staged;
 mod sweep;
+mod table;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 

@@ -1,6 +1,7 @@
 //! Whatever NAT stands between: the program gets through where any mode can, and says why it went where it went.
 
 mod home;
+mod left;
 mod mapping;
 mod matrix;
 mod rules;

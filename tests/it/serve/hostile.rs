@@ -18,6 +18,11 @@ fn a_script_that_loops_recurses_or_eats_memory_ends_its_own_run_and_no_other() {
         "fn f(n) { f(n + 1) } f(0);",
         "let all = []; loop { all.push(\"x\" + all.len()); }",
         "let text = \"x\"; loop { text += text; }",
+        "let all = []; loop { all.push(blob(100000)); }",
+        "let deep = []; for n in 0..1000000 { deep = [deep]; }",
+        "let f = || 1; for n in 0..1000000 { let g = f; f = || g.call(); } f.call();",
+        &format!("let x = {}1{};", "(".repeat(100_000), ")".repeat(100_000)),
+        &format!("let x = {}{};", "[".repeat(100_000), "]".repeat(100_000)),
         "this is no script",
         "no_such_function();",
     ] {

@@ -153,14 +153,14 @@ fn each_second_once(job: &str, runs: &[Value]) {
 }
 
 /// A scheduler in this process, on a clock that the test sets.
-struct Set {
-    folder: tempfile::TempDir,
+pub(super) struct Set {
+    pub(super) folder: tempfile::TempDir,
     clock: Clock,
-    daemon: Option<Daemon>,
+    pub(super) daemon: Option<Daemon>,
 }
 
 impl Set {
-    fn new(start: &str, jobs: &str) -> Self {
+    pub(super) fn new(start: &str, jobs: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("portolan.toml"), jobs).unwrap();
         std::fs::write(folder.path().join("a.rhai"), "").unwrap();
@@ -170,7 +170,7 @@ impl Set {
         set
     }
 
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         self.daemon = None;
         let file = self.folder.path().join("portolan.toml");
         let read = move |now| jobs::read(&file, &Zones::bundled(), now)?.into_jobs();
@@ -187,13 +187,13 @@ impl Set {
         self.daemon = Some(Daemon::open(setup).unwrap());
     }
 
-    fn go(&self, by: SignedDuration) {
+    pub(super) fn go(&self, by: SignedDuration) {
         let Clock::Set(seconds) = &self.clock else { panic!("the clock is a set one") };
         seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 
     /// Turns until nothing goes on.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let daemon = self.daemon.as_mut().unwrap();
         daemon.turn();
         let still = wait::until(TIME_MAX, || {
@@ -203,7 +203,7 @@ impl Set {
         assert!(still.is_some());
     }
 
-    fn runs(&self) -> Vec<Run> {
+    pub(super) fn runs(&self) -> Vec<Run> {
         let store = Store::open(&self.folder.path().join("state")).unwrap();
         let mut runs = store.runs(None, 100_000).unwrap();
         runs.reverse();
@@ -211,7 +211,7 @@ impl Set {
     }
 }
 
-const HOURLY: &str = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 * * * *\"\ntimezone = \"Europe/Berlin\"\ncatchup_spread = \"0s\"\n";
+pub(super) const HOURLY: &str = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 * * * *\"\ntimezone = \"Europe/Berlin\"\ncatchup_spread = \"0s\"\n";
 
 #[test]
 fn s70_clocks_that_jump_neither_lose_nor_double_a_slot() {
@@ -254,6 +254,24 @@ fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
     assert_eq!((done[1].cause.word(), done[1].covers), ("catchup", 72));
     assert_eq!(runs.len(), 73);
     assert!(runs.iter().all(|run| run.state == State::Done || run.reason.is_some()));
+}
+
+#[test]
+fn a_request_that_nobody_hears_for_a_day_is_not_run() {
+    let mut set = Set::new("2026-06-01T20:30:00Z", HOURLY);
+    set.turn();
+    set.daemon = None;
+    let mut store = Store::open(&set.folder.path().join("state")).unwrap();
+    for hours in [25, 1] {
+        store.ask("a", set.clock.now()).unwrap();
+        set.go(SignedDuration::from_hours(hours));
+    }
+    set.open();
+    set.turn();
+    let runs = set.runs();
+    let asked: Vec<_> = runs.iter().filter(|run| run.cause.word() == "manual").collect();
+    assert_eq!([asked[0].state, asked[1].state], [State::Skipped, State::Done], "{asked:?}");
+    assert!(asked[0].reason.as_ref().unwrap().contains("late"), "{asked:?}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! `PORTOLAN_CAMPAIGN` gives the number of kills, `PORTOLAN_SOAK_SECONDS` the length of the soak.
 
 mod basics;
+mod drains;
+mod exported;
 mod hostile;
 mod kills;
 mod limits;
@@ -10,5 +12,5 @@ pub(crate) mod scheduler;
 mod secrets;
 mod soak;
 mod starts;
-
 mod told;
+mod why;

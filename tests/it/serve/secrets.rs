@@ -42,11 +42,11 @@ fn s65_no_secret_is_in_logs_history_metrics_errors_or_lists_of_processes() {
         Scheduler::new(&on_request("a", &more)).env("SITE", &site).env("TOKEN", "canary-env-1a");
     scheduler.file(
         "a.rhai",
-        r#"print(secret("TOKEN"));
+        r#"sleep(1);
+           print(secret("TOKEN"));
            log::warn(`a ${secret("TOKEN")}`);
            let site = ftp::connect(env("SITE"), #{ password: secret("TOKEN") });
            site.quote("SITE no " + secret("TOKEN"));
-           sleep(1);
            fail("over " + secret("TOKEN"));"#,
     );
     let running = scheduler.serve(&["--metrics", "127.0.0.1:0", "--log-level", "debug"]).spawn();

@@ -13,7 +13,22 @@ fn what_init_lays_down_passes_check_and_rehearse_and_is_never_overwritten() {
     let root = folder.path().join("new");
     let here = |words: &[&str]| Portolan::new().args(words.iter().copied());
     let laid = here(&["init"]).args([&root]).run().succeeds();
+    let said = laid.stderr_text().to_owned();
+    let steps: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("portolan "))
+        .map(|line| line.split(" # ").next().unwrap().trim().to_owned())
+        .collect();
+    assert!(said.contains(&format!("  cd {}\n", root.display())), "{said}");
+    let base = Portolan::new();
+    drop(base.clone().args(["init"]).run().succeeds().any_stdout().any_stderr().any_files());
     drop(laid.stdout_has("portolan.toml").any_stderr());
+    // Each step but the last, which goes on, does what it says.
+    assert_eq!(steps.last().map(String::as_str), Some("serve"));
+    for step in steps.iter().take(steps.len() - 1) {
+        let ran = base.clone().args(step.split(' ')).run();
+        drop(ran.succeeds().any_stdout().any_stderr().any_files());
+    }
     let mut scripts = 0;
     for entry in fs::read_dir(root.join("scripts")).unwrap().flatten() {
         let script = entry.path();

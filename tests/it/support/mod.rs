@@ -1,6 +1,7 @@
 //! What the tests stand on: the program as a black box, real servers, trees of files.
 
 pub(crate) mod certificates;
+pub(crate) mod cutter;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod rehearsal;

@@ -157,6 +157,27 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "error: there is no time zone `Tokyo` | did you mean `Asia/Tokyo`?",
         ),
         ("timezone = «\"CEST\"", "error: there is no time zone `CEST` | did you mean `CET`?"),
+        (
+            "«schedule = \"0 4 * * *\"",
+            "error: a job has no key `schedule` | that is `cron` here, such as \"15 3 * * *\" or \"@every 90m\"",
+        ),
+        (
+            "«enabled = false",
+            "error: a job has no key `enabled` | `portolan pause JOB` and `portolan resume JOB` do that",
+        ),
+        (
+            "«timeout = \"1h\"",
+            "error: a job has no key `timeout` | that is `attempt_timeout` here; `run_timeout` is for all attempts together",
+        ),
+        ("«depends_on = [\"b\"]", "error: a job has no key `depends_on` | that is `after` here"),
+        (
+            "«command = \"sync.sh\"",
+            "error: a job has no key `command` | a job runs a Rhai `script`, not a command",
+        ),
+        (
+            "timezone = «\"UTC+2\"",
+            "error: there is no time zone `UTC+2` | zones are named like `Europe/Berlin`; two hours ahead of UTC, always, is `Etc/GMT-2`",
+        ),
         ("«name = \"b\"", "error: not TOML: duplicate key | "),
         ("retries = «three", "error: not TOML: invalid boolean, expected `true` | "),
         ("[«jobb]", "error: the jobs file has no key `jobb` | did you mean `job`?"),
@@ -175,6 +196,10 @@ fn a_wrong_schedule_is_shown_inside_its_string() {
         (
             "cron = '0 3 * * * «2027'",
             "error: 2027 is no day of the week; did you mean a year? | a year is the last of seven fields: write a `0` for the seconds in front",
+        ),
+        (
+            "cron = \"«every 5 minutes\"",
+            "error: `every` is no field | an interval is `@every 90m`, or `*/5 * * * *` for every five minutes of the hour",
         ),
         (
             "cron = «\"0 0 31 2 *\"",

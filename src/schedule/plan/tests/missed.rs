@@ -1,7 +1,11 @@
 //! The table of missed runs: zone and expression, down from and to, and what each `misfire` makes of it.
 
-use super::{Action, Planner, PlannerState, at, back, decided, jobs, moment};
-use crate::schedule::plan::Note;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Action, Planner, PlannerState, at, back, decided, jobs, moment, run_of};
+use crate::schedule::plan::{Note, Trigger, Waiting};
 
 struct Row {
     zone: &'static str,
@@ -147,6 +151,42 @@ fn a_clock_that_is_set_ahead_and_back_while_the_planner_lives_is_noticed_as_well
     assert_eq!(planner.step(&moment("2031-01-01T00:00:00Z", &[])).notes.len(), 0);
     assert_eq!(planner.step(&moment("2026-06-01T00:10:00Z", &[])).notes.len(), 1);
     assert_eq!(planner.next_of("a").unwrap().at, at("2026-06-01T01:00:00Z"));
+}
+
+/// A success that is to come in years would let none of today count.
+#[test]
+fn after_a_clock_that_was_far_ahead_jobs_that_come_after_others_do_so_again() {
+    let jobs = jobs(
+        "[[job]]\nname = \"a\"\ncron = \"@hourly\"\ntimezone = \"UTC\"\n[[job]]\nname = \"b\"\nafter = [\"a\"]",
+    );
+    let wrong = "2031-01-01T00:00:00Z";
+    let mut planner = back(&jobs, wrong, wrong);
+    planner.succeeded("a", at("2031-01-01T00:10:00Z"));
+    // `b` has been let wait when the machine goes down, and it comes up with the right time.
+    let running =
+        run_of(&planner.step(&moment("2031-01-01T00:10:01Z", &[])).decisions[0], 1, wrong, &jobs);
+    let mut state = planner.state();
+    let waiting = Waiting {
+        slot: running.slot,
+        trigger: Trigger::Dependency,
+        covers: 1,
+        not_before: at(wrong),
+        give_up: at("2031-01-02T00:00:00Z"),
+        needs_since: Timestamp::MIN,
+        told: None,
+    };
+    state.jobs.get_mut("b").unwrap().waiting.push(waiting);
+    let now = "2026-06-01T00:30:00Z";
+    let mut fresh = Planner::new(Arc::clone(&jobs), state, at(now));
+    for planner in [&mut fresh, &mut planner] {
+        planner.step(&moment(now, &[]));
+        assert_eq!(planner.state_of("a").unwrap().last_success, None);
+        assert_eq!(planner.state_of("b").unwrap().waiting, []);
+        planner.succeeded("a", at("2026-06-01T01:00:05Z"));
+        let begun = decided(planner, "2026-06-01T01:00:06Z", &[]);
+        let wanted = "b: start 2026-06-01T01:00:05Z dependency: the jobs before it have succeeded";
+        assert!(begun.iter().any(|one| one == wanted), "{begun:?}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::{Gate, OFFICE, echo};
 use crate::support::{
     program::{Portolan, Ran},
+    rehearsal::Rehearsal,
     server::{Kind, Options, RealServer, Tls, say_skipped, skip},
     wait,
 };
@@ -264,12 +265,14 @@ fn by_iptables_what_is_not_confirmed_goes_back_by_itself() {
 fn by_iptables_a_first_trial_is_ended_by_the_kernel_or_kept_by_its_user() {
     Old::each(|old| {
         echo(&old.gate.server, 7000);
+        // Forwarding alone would let it through, and that is still on when the trial is over.
+        old.gate.server.sh("ip route add 192.168.50.0/24 via 203.0.113.1");
         old.done(OFFICE, &["apply", "--confirm-within", "2s"]);
         assert!(old.gate.reaches(7000));
         let missing =
             || old.done(OFFICE, &["status"]).starts_with("office: missing;").then_some(());
         assert!(wait::until(Duration::from_secs(20), missing).is_some());
-        assert!(!old.gate.reaches(7000));
+        assert!(!old.gate.reaches(7000), "{}", old.rules());
         old.done(OFFICE, &["rollback"]);
         assert_eq!(old.ours(), Vec::<String>::new());
         assert_eq!(old.gate.forwards(), ["0", "0"]);
@@ -405,6 +408,38 @@ fn by_iptables_what_is_to_last_is_a_script_that_may_run_twice() {
 }
 
 #[test]
+fn by_iptables_who_has_no_right_may_plan_and_is_told_what_is_wanting() {
+    Old::each(|old| {
+        let folder = tempfile::Builder::new().prefix("portolan-nobody-").tempdir().unwrap();
+        let (script, program) = (folder.path().join("gate.rhai"), folder.path().join("portolan"));
+        fs::write(&script, OFFICE).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_portolan"), &program).unwrap();
+        let (home, path) = (folder.path().display(), old.path.path().display());
+        old.sh(&format!("chmod 755 {home} {path}; chown -R 65534 {home}"));
+        let before = old.rules();
+        let nobody = |arguments: &[&str]| {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+            command.arg(&program).args(arguments).arg(&script);
+            command.env("HOME", folder.path()).env_remove("PORTOLAN_STATE");
+            command.env("PATH", old.words().trim_start_matches("PATH="));
+            let ran = old.gate.router.within(|| command.output().unwrap());
+            (ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap())
+        };
+        let (code, said) = nobody(&["nat", "plan"]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("live state unreadable without CAP_NET_ADMIN"), "{said}");
+        assert!(said.contains("+-A PORTOLAN_office_POST -s 192.168.50.0/24 -o wan "), "{said}");
+        for arguments in [&["nat", "apply"][..], &["run", "--allow-nat"]] {
+            let (code, said) = nobody(arguments);
+            assert_eq!(code, Some(5), "{said}");
+            assert!(said.contains("(nat.not_permitted)"), "{said}");
+        }
+        assert_eq!(old.rules(), before);
+    });
+}
+
+#[test]
 fn a_ruleset_stays_in_the_filter_that_has_it() {
     let Some(old) = Old::lay(Sort::New) else { return };
     // Elsewhere on this machine nft works.
@@ -427,7 +462,7 @@ fn a_ruleset_stays_in_the_filter_that_has_it() {
         .stderr_has("auto, nft and iptables")
         .any_stderr();
     let wrong = OFFICE.replace("\"office\"", "\"office\", #{ backend: \"ipfw\" }");
-    gate.nat(&wrong, &["plan"]).fails_with(1).stderr_has("`backend` is one of").any_stderr();
+    gate.nat(&wrong, &["plan"]).fails_with(1).stderr_has("`backend` wants one of").any_stderr();
 }
 
 #[test]
@@ -464,6 +499,26 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
         assert!(old.ours().iter().all(|line| line.contains("PORTOLAN_a-name")), "{:?}", old.ours());
         old.done(&long, &["revert"]);
         assert_eq!(old.ours(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn by_iptables_a_rule_of_others_for_the_same_ports_is_named() {
+    Old::each(|old| {
+        old.sh("iptables -t nat -N DOCKER; iptables -t nat -A PREROUTING -j DOCKER
+            iptables -t nat -A DOCKER -p tcp -m multiport --dports 80,40008 -j DNAT --to-destination 192.168.50.9");
+        let words = "ip nat DOCKER leads port 40008 elsewhere as well (-p tcp -m multiport --dports 80,40008 ";
+        drop(old.nat(OFFICE, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
+        let before = old.rules();
+        old.nat(OFFICE, &["apply"]).fails_with(7).stderr_has("(nat.conflict)").any_stderr();
+        assert_eq!(old.rules(), before);
+        old.done(OFFICE, &["apply", "--force"]);
+        let plan = old.done(OFFICE, &["plan"]);
+        assert!(plan.contains(words), "{plan}");
+        assert!(!plan.contains("PORTOLAN_office_PRE leads"), "its own rule is no rival: {plan}");
+        let other = OFFICE.replace("\"office\"", "\"other\"");
+        let words = "ip nat PORTOLAN_office_PRE leads port 40000 elsewhere as well";
+        drop(old.nat(&other, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
     });
 }
 
@@ -514,5 +569,39 @@ fn by_iptables_the_classic_recipe_lets_ftp_through_in_both_modes() {
         assert_eq!(ran.stdout.len(), 300_000, "{}", String::from_utf8_lossy(&ran.stderr));
         old.done(&helper, &["revert"]);
         assert_eq!(old.ours(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn by_iptables_rules_are_replaced_under_running_transfers_and_none_breaks() {
+    Old::each(|old| {
+        let address = SocketAddr::from(([203, 0, 113, 10], 21));
+        let server =
+            old.gate.server.within(|| Rehearsal::start_at(address, "203.0.113.10", &[], false));
+        server.file("a", vec![7; 300_000]);
+        old.done(OFFICE, &["apply"]);
+        // In active mode alone, to an address that only the rules lead in: each file needs a new way through.
+        let transfers = r#"
+            let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false,
+                port_range: "40000-40009", external_address: "203.0.113.1" });
+            let count = 0;
+            while !local::exists("stop") {
+                site.get("/a", "b");
+                count += 1;
+            }
+            print(count);
+        "#;
+        let running = old.gate.client.within(|| Portolan::new().script(transfers).spawn());
+        let wider = OFFICE.replace("40009", "40019");
+        for script in [&wider, OFFICE].repeat(4) {
+            old.done(script, &["apply"]);
+        }
+        old.done(&wider, &["apply", "--confirm-within", "60s"]);
+        old.done(&wider, &["confirm"]);
+        fs::write(running.folder().join("stop"), "").unwrap();
+        let ran = running.wait().succeeds().any_stderr().any_files();
+        let count: u32 = ran.stdout_text().trim().parse().unwrap();
+        assert!(count > 5, "{count} transfers");
+        drop(ran.any_stdout());
     });
 }

@@ -66,6 +66,51 @@ fn a_text_that_is_more_than_a_word_changes_nothing() {
     assert_eq!(gate.rules(), before);
 }
 
+/// The same of the functions that ask a router and that write rules for others: what is not refused must not stand in
+/// what they write.
+const ASKED: &str = r#"
+let hostile = [
+    "x\"; } ; add table inet evil ; #", "10.0.0.1; reboot", "10.0.0.1\naccept", "$(touch evil)", "`touch evil`", "-j", "*", "",
+    "10.0.0.0/8 drop", "21; drop", "21 accept", "50000-50009\n#", "../../etc/passwd", "wa\u0000n", "::1%wan", "%s%n",
+];
+let formats = ["nft", "iptables", "ufw", "firewalld", "windows", "vsftpd", "proftpd", "pure-ftpd"];
+let tried = 0;
+let refused = 0;
+for format in formats {
+    for key in ["from", "external_address", "ports", "control", "side", "mode", "format"] {
+        for text in hostile {
+            let options = #{ side: "server", mode: "passive", format: format };
+            options[key] = text;
+            tried += 1;
+            try { nat::suggest(options); } catch { refused += 1; }
+        }
+    }
+}
+for key in ["ports", "lease", "via"] {
+    for text in hostile {
+        let options = #{ ports: 40000 };
+        options[key] = text;
+        tried += 1;
+        try { nat::map_ports(options); } catch (err) {
+            // It never came as far as to ask.
+            if err.code.type_of() == "string" && err.code == "nat.no_gateway" { throw err; }
+            refused += 1;
+        }
+    }
+}
+print(`${tried} tried, ${tried - refused} taken`);
+"#;
+
+#[test]
+fn a_text_that_is_more_than_a_word_is_in_no_rule_for_others() {
+    let Some(gate) = Gate::lay() else { return };
+    let before = gate.rules();
+    let ran = gate.run(ASKED).succeeds().any_stderr();
+    assert!(ran.stdout_text().ends_with(" tried, 0 taken\n"), "{}", ran.stdout_text());
+    drop(ran.any_stdout());
+    assert_eq!(gate.rules(), before);
+}
+
 #[test]
 fn a_hostile_name_on_the_command_line_is_refused() {
     let Some(gate) = Gate::lay() else { return };

@@ -1,9 +1,15 @@
 //! Rulesets on a router of the test's own: planned, applied, tried, taken back, and cut off at any moment.
 
+mod anybody;
 mod chains;
 mod crash;
 mod hostile;
+mod openings;
+mod others;
+mod races;
+mod replaced;
 mod safety;
+mod settings;
 mod states;
 
 use std::{
@@ -141,6 +147,11 @@ impl Gate {
         let time = Duration::from_millis(700);
         self.client.within(|| TcpStream::connect_timeout(&address, time).is_ok())
     }
+}
+
+/// How often a campaign does something: so many times as the variable says, else so many as a commit has time for.
+pub(super) fn times(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Answers each line with itself, on this port of a network, until the test is over.

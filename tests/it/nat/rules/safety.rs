@@ -5,20 +5,13 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
 use rustix::process::Signal;
 
 use super::{Gate, OFFICE, echo};
-use crate::support::{program::Portolan, rehearsal::Rehearsal, server::say_skipped, wait};
-
-/// How often rules are replaced under transfers; the nightly campaign has 300.
-fn times(variable: &str, usual: u32) -> u32 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
+use crate::support::{program::Portolan, wait};
 
 #[test]
 fn a_login_that_is_older_than_the_rules_survives_them() {
@@ -82,6 +75,28 @@ fn rules_that_take_a_port_in_use_away_are_refused() {
     ran.fails_with(7).stderr_has("port 2222 away").stderr_has("(nat.would_lock_out)").any_stderr();
     assert_eq!(gate.rules(), before);
     gate.done(&forward("50000-50009"), &["apply", "--force"]);
+}
+
+/// `sudo` hides from what it starts how the user came in; the shell before it still knows.
+#[test]
+fn a_login_is_seen_behind_what_hides_it() {
+    let Some(gate) = Gate::lay() else { return };
+    echo(&gate.router, 2222);
+    let forward = r#"
+        let rules = nat::ruleset("office");
+        rules.forward(#{ in: "lan", ports: "2000-3000", to: "203.0.113.10" });
+        rules.apply();
+    "#;
+    let before = gate.rules();
+    let hiding = "env -u SSH_CONNECTION \"$0\" \"$@\"; exit $?";
+    let program = Portolan::played_by("/bin/sh").file("gate.rhai", forward);
+    let program = program.args(["-c", hiding, env!("CARGO_BIN_EXE_portolan")]);
+    let program = program.args(["nat", "apply", "gate.rhai"]);
+    let program = program.env("PORTOLAN_STATE", gate.state.path());
+    let program = program.env("SSH_CONNECTION", "192.168.50.10 50000 192.168.50.1 2222");
+    let ran = gate.router.within(|| program.run()).fails_with(7);
+    drop(ran.stderr_has("port 2222 away").stderr_has("(nat.would_lock_out)").any_stderr());
+    assert_eq!(gate.rules(), before);
 }
 
 #[test]
@@ -207,63 +222,4 @@ fn what_is_open_for_a_while_is_closed_with_the_program_however_that_ends() {
     assert!(is_gone.is_some(), "{}", gate.rules());
     program("0s").wait().stdout("open\n").any_stderr();
     assert_eq!(gate.rules(), before);
-}
-
-#[test]
-fn rules_are_replaced_under_running_transfers_and_none_breaks() {
-    const TEST: &str = "rules_are_replaced_under_running_transfers";
-    let Some(gate) = Gate::lay() else { return };
-    let helper =
-        OFFICE.replace("rules.forwarding(true);", "rules.ftp_helper(#{}); rules.forwarding(true);");
-    let ran = gate.nat(&helper, &["apply"]);
-    if ran.stderr_text().contains("nat.helper_missing") {
-        drop(ran.fails_with(5).any_stderr());
-        say_skipped(TEST, "the kernel has no FTP connection tracking");
-        return;
-    }
-    drop(ran.succeeds().any_stdout().any_stderr());
-    let address = SocketAddr::from(([203, 0, 113, 10], 21));
-    let server = gate.server.within(|| Rehearsal::start_at(address, "203.0.113.10", &[], false));
-    server.file("a", vec![7; 300_000]);
-    // In active mode alone: each file needs the helper, and a new way through.
-    let transfers = r#"
-        let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false });
-        let count = 0;
-        while !local::exists("stop") {
-            site.get("/a", "b");
-            count += 1;
-        }
-        print(count);
-    "#;
-    let running = gate.client.within(|| Portolan::new().script(transfers).spawn());
-    let folder = running.folder();
-    let wider = helper.replace("40009", "40019");
-    let is_over = AtomicBool::new(false);
-    let replaced = thread::scope(|scope| {
-        // Half of the replacements go around portolan: it is nft that must be as good as its word.
-        let tables = scope.spawn(|| {
-            let mut count = 0;
-            let text = gate.prints(&["nft", "-s", "list", "table", "inet", "portolan_office"]);
-            let text =
-                format!("table inet portolan_office\ndelete table inet portolan_office\n{text}");
-            while !is_over.load(Ordering::Relaxed) {
-                if gate.router.try_rules(&text).is_ok() {
-                    count += 1;
-                }
-            }
-            count
-        });
-        for number in 0..times("PORTOLAN_NAT_REAPPLIES", 12) {
-            let script = if number % 2 == 0 { &wider } else { &helper };
-            drop(gate.nat(script, &["apply"]).any_end().any_stdout().any_stderr());
-        }
-        is_over.store(true, Ordering::Relaxed);
-        tables.join().unwrap()
-    });
-    assert!(replaced > 0);
-    std::fs::write(folder.join("stop"), "").unwrap();
-    let ran = running.wait().succeeds().any_stderr().any_files();
-    let count: u32 = ran.stdout_text().trim().parse().unwrap();
-    assert!(count > 5, "{count} transfers");
-    drop(ran.any_stdout());
 }

@@ -37,6 +37,7 @@ pub(crate) use self::{ran::Ran, running::Running};
 use super::{server::RealServer, tree::Manifest};
 
 /// A run of the program that has not begun.
+#[derive(Clone)]
 pub(crate) struct Portolan {
     program: PathBuf,
     folders: Arc<Folders>,

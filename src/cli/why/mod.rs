@@ -1,15 +1,26 @@
 //! `portolan why`: what became of a moment, or what will.
 
+mod told;
+
 use jiff::{Timestamp, civil::DateTime, tz::AmbiguousOffset};
 use serde_json::{Value, json};
 
-use super::{common::Common, exit, next::no_job, report, slots};
+use self::told::Told;
+use super::{
+    common::Common,
+    exit,
+    next::no_job,
+    place::{JobsFile, failed, scheduler},
+    report, slots,
+};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    fault::{Kind, Outcome},
     observe::json::line,
     schedule::{
+        became::Question,
         cron::Schedule,
+        facts,
         jobs::Job,
         slot::Slot,
         zone::{Zone, Zones},
@@ -24,14 +35,18 @@ pub(super) struct Args {
     /// The moment: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" on the wall clock of the job
     #[arg(long, value_name = "T")]
     at: String,
-    /// The jobs file
-    #[arg(long, value_name = "FILE", default_value = "portolan.toml")]
-    jobs: std::path::PathBuf,
+    #[command(flatten)]
+    jobs: JobsFile,
 }
+
+/// What is said of a slot that has nothing special.
+const DUE: &str = "a run is due then";
 
 /// What the schedule says of a moment.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// The moment.
+    pub(super) at: Timestamp,
     /// The slot that the moment means, if it means one.
     pub(super) slot: Option<Slot>,
     /// In a sentence.
@@ -42,42 +57,82 @@ pub(super) struct Answer {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let (zones, now) = (Zones::newest(), Clock::System.now());
-    let jobs = match slots::jobs(&args.jobs, &zones, now) {
+    let jobs = match slots::jobs(args.jobs.path(), &zones, now) {
         Ok(jobs) => jobs,
         Err(code) => return code,
     };
+    let Some(job) = jobs.get(&args.job) else {
+        return report::wrong_usage(&no_job(&jobs, &args.job));
+    };
+    let zone =
+        job.schedule.as_ref().map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
     let answered = || -> Outcome<_> {
-        let job = jobs.get(&args.job).ok_or_else(|| no_job(&jobs, &args.job))?;
-        let schedule = job.schedule.as_ref().ok_or_else(|| {
-            Fault::invalid(format!("job `{}` has no `cron`, so no moment is its own", job.name))
-        })?;
-        Ok((job, schedule, answer(schedule, &args.at, now)?))
+        let answer = match &job.schedule {
+            Some(schedule) => answer(schedule, &args.at, now)?,
+            None => without_schedule(job, slots::moment(&args.at, &zone, now)?),
+        };
+        let told = history(args, common, job, &answer, now)?;
+        Ok((answer, told))
     };
     match answered() {
-        Ok((job, schedule, answer)) if common.json() => {
-            let value = value(job, schedule, &answer);
+        Ok((answer, told)) if common.json() => {
+            let value = value(job, &zone, &answer, told.as_ref());
             report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
             exit::DONE
         }
-        Ok((job, schedule, answer)) => {
-            report::output(&page(job, schedule, &answer));
+        Ok((answer, told)) => {
+            report::output(&page(job, &zone, &answer, told.as_ref()));
             exit::DONE
         }
-        Err(fault) => report::wrong_usage(&fault),
+        Err(fault) => failed(&fault),
     }
+}
+
+/// What history says of the moment; nothing where nothing has ever run.
+fn history(
+    args: &Args,
+    common: &Common,
+    job: &Job,
+    answer: &Answer,
+    now: Timestamp,
+) -> Outcome<Option<Told>> {
+    let (folder, store) = match args.jobs.store(common) {
+        Ok(found) => found,
+        Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
+        // A jobs file that names no place for state, on a machine that has none.
+        Err(fault) if fault.kind == Kind::Invalid => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let is_served = scheduler(&folder).is_some();
+    let question = Question { job, at: answer.at, slot: answer.slot, now, is_served };
+    Told::read(&question, answer.around[0], &store).map(Some)
+}
+
+/// What can be said of a moment of a job that no schedule begins.
+fn without_schedule(job: &Job, at: Timestamp) -> Answer {
+    let words = match &job.after[..] {
+        [] => {
+            "no moment is its own: the job has no `cron`, and runs when it is triggered".to_owned()
+        }
+        all => format!(
+            "no moment is its own: the job has no `cron`, and runs after {} has succeeded",
+            all.join(" and ")
+        ),
+    };
+    Answer { at, slot: None, words, around: [None, None] }
 }
 
 /// What `schedule` says of the moment `text`.
 pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome<Answer> {
-    let at = slots::moment(text, &schedule.zone, now)?;
+    // Slots are whole seconds, and within one it is still that slot.
+    let at = whole_second(slots::moment(text, &schedule.zone, now)?);
     let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
     let (slot, words) = match civil {
         Some(civil) => on_the_wall(schedule, civil),
         None => at_an_instant(schedule, at),
     };
-    let place = slot.map_or(at, |slot| slot.at);
-    let (before, after) = (schedule.last(place), schedule.next(place));
-    Ok(Answer { slot, words, around: [before, after] })
+    let at = slot.map_or(at, |slot| slot.at);
+    Ok(Answer { at, slot, words, around: [schedule.last(at), schedule.next(at)] })
 }
 
 /// A time on the wall: it may come never, once or twice.
@@ -128,6 +183,11 @@ fn on_the_wall(schedule: &Schedule, civil: DateTime) -> (Option<Slot>, String) {
     }
 }
 
+fn whole_second(at: Timestamp) -> Timestamp {
+    let second = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
+    Timestamp::from_second(second).unwrap_or(at)
+}
+
 fn at_an_instant(schedule: &Schedule, at: Timestamp) -> (Option<Slot>, String) {
     let civil = schedule.zone.rules.to_datetime(at);
     if let Some(slot) = slot_at(schedule, at) {
@@ -136,7 +196,7 @@ fn at_an_instant(schedule: &Schedule, at: Timestamp) -> (Option<Slot>, String) {
                 "the run for {} is due then: that time did not exist, the clock was put ahead over it",
                 from.strftime("%H:%M")
             ),
-            None => "a run is due then".to_owned(),
+            None => DUE.to_owned(),
         };
         return (Some(slot), words);
     }
@@ -155,14 +215,19 @@ fn slot_at(schedule: &Schedule, at: Timestamp) -> Option<Slot> {
     schedule.next(before).filter(|slot| slot.at == at)
 }
 
-fn page(job: &Job, schedule: &Schedule, answer: &Answer) -> String {
-    let zone = &schedule.zone;
-    let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
+fn page(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> String {
+    let mut parts = vec![heading(job)];
+    let words = told.and_then(|told| told.words(zone));
+    // That a slot which has had its run was due is said by its line in the table.
+    let is_said = words.is_some() && answer.words == DUE;
+    parts.extend(words.map(|words| slots::wrapped(&words)));
+    parts.extend((!is_said).then(|| slots::wrapped(&answer.words)));
     let mut rows = Vec::new();
     let [before, after] = answer.around;
-    for (name, slot) in [("before", before), ("slot", answer.slot), ("after", after)] {
+    let all = [("before", before), ("slot", answer.slot), ("after", after)];
+    let is_exact = all.iter().filter_map(|(_, slot)| *slot).any(|slot| slots::has_seconds(slot.at));
+    for (name, slot) in all {
         if let Some(slot) = slot {
-            let is_exact = slots::has_seconds(slot.at);
             rows.push(vec![
                 format!("  {name}"),
                 slots::utc(slot.at, is_exact),
@@ -171,24 +236,36 @@ fn page(job: &Job, schedule: &Schedule, answer: &Answer) -> String {
             ]);
         }
     }
-    format!(
-        "{}: `{}` in {}, {kind}\n\n{}\n\n{}",
-        job.name,
-        schedule.expression.text(),
-        zone.name,
-        slots::wrapped(&answer.words),
-        slots::columns(&rows)
-    )
+    parts.extend((!rows.is_empty()).then(|| slots::columns(&rows).trim_end().to_owned()));
+    let run = told.and_then(Told::run);
+    parts.extend(run.map(|run| format!("all of it: portolan show {}", run.id)));
+    parts.join("\n\n") + "\n"
 }
 
-fn value(job: &Job, schedule: &Schedule, answer: &Answer) -> Value {
-    let [before, after] = answer.around.map(|slot| slot.map(|slot| shown(&slot, &schedule.zone)));
+fn heading(job: &Job) -> String {
+    let Some(schedule) = &job.schedule else { return job.name.to_string() };
+    let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
+    let (text, zone) = (schedule.expression.text(), &schedule.zone.name);
+    format!("{}: `{text}` in {zone}, {kind}", job.name)
+}
+
+fn value(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> Value {
+    let [before, after] = answer.around.map(|slot| slot.map(|slot| shown(&slot, zone)));
+    let words = told.and_then(|told| told.words(zone));
+    let is_said = words.is_some() && answer.words == DUE;
+    let rule = (!is_said).then(|| answer.words.clone());
+    let why: Vec<_> = words.into_iter().chain(rule).collect();
     json!({
         "job": &*job.name,
-        "cron": schedule.expression.text(),
-        "timezone": schedule.zone.name,
-        "why": answer.words,
-        "slot": answer.slot.map(|slot| shown(&slot, &schedule.zone)),
+        "cron": job.schedule.as_ref().map(|schedule| schedule.expression.text()),
+        "timezone": job.schedule.as_ref().map(|schedule| &schedule.zone.name),
+        "at": answer.at.to_string(),
+        "why": why.join("; "),
+        "became": told.map(|told| told.became.word()),
+        "run": told.and_then(|told| told.became.row()).map(facts::run),
+        "covered_by": told.and_then(Told::covering).map(facts::run),
+        "during": told.map(|told| told.during.iter().map(facts::run).collect::<Vec<_>>()),
+        "slot": answer.slot.map(|slot| shown(&slot, zone)),
         "before": before,
         "after": after,
     })

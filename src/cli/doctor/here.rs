@@ -1,0 +1,80 @@
+//! `portolan doctor` without a server: what this machine brings along.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        common::Common,
+        place::{JobsFile, scheduler},
+        table::Table,
+    },
+    clock::Clock,
+    observe::visible::visible,
+    schedule::zone::Zones,
+};
+
+/// What is known of this machine.
+pub(super) struct Here {
+    zones: Zones,
+    zone: String,
+    state: Option<PathBuf>,
+    /// The process of the scheduler that is at work there.
+    scheduler: Option<String>,
+    now: Timestamp,
+}
+
+impl Here {
+    /// Looks.
+    pub(super) fn look(common: &Common) -> Self {
+        let zones = Zones::newest();
+        // A jobs file that cannot be read names no place; `portolan check` says what is wrong with it.
+        let state = JobsFile::usual().state(common).ok();
+        let state = state.map(|state| std::path::absolute(&state).unwrap_or(state));
+        Self {
+            zone: zones.of_this_machine().name,
+            scheduler: state.as_deref().and_then(scheduler),
+            zones,
+            state,
+            now: Clock::System.now(),
+        }
+    }
+
+    /// As a page.
+    pub(super) fn page(&self) -> String {
+        let mut table = Table::new(&["portolan", env!("CARGO_PKG_VERSION")]);
+        let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
+        put("time zone", visible(&self.zone));
+        put("zone data", self.zones.words().trim_start_matches("zone data ").to_owned());
+        let there = |state: &PathBuf| {
+            let nothing = if state.exists() { "" } else { " (nothing yet)" };
+            format!("{}{nothing}", visible(state.display().to_string()))
+        };
+        put("state", self.state.as_ref().map_or_else(|| "no place for it".to_owned(), there));
+        let process = self.scheduler.as_ref().map(|process| format!("process {process}"));
+        put("scheduler", process.unwrap_or_else(|| "none at work".to_owned()));
+        let old = self.zones.is_old(self.now).then_some(OLD);
+        table.text() + old.unwrap_or_default()
+    }
+
+    /// As `--json` has it.
+    pub(super) fn value(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "timezone": self.zone,
+            "zone_data": {
+                "used": self.zones.version(),
+                "system": self.zones.system,
+                "bundled": self.zones.bundled,
+                "is_old": self.zones.is_old(self.now),
+            },
+            "state": self.state.as_ref().map(|state| state.display().to_string()),
+            "scheduler": self.scheduler,
+        })
+    }
+}
+
+const OLD: &str = "warning: the zone data is more than a year old, and clocks may be changed by other rules since\n\
+     hint: update the system's tzdata, or portolan\n";

@@ -1,0 +1,174 @@
+//! What history says of a moment, in words.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    cli::{next::rough, runs::took, slots},
+    fault::Outcome,
+    observe::{size_text, visible::visible},
+    schedule::{
+        became::{Became, Question},
+        slot::Slot,
+        zone::Zone,
+    },
+    store::{
+        Store,
+        history::{Cause, Run, State},
+    },
+};
+
+/// What history says of a moment.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// What became of it.
+    pub(super) became: Became,
+    /// What became of the slot before, where the moment is none.
+    before: Option<Became>,
+    /// Other runs of the job that went on then.
+    pub(super) during: Vec<Run>,
+    /// Why the job is paused now, if it is.
+    paused: Option<String>,
+}
+
+impl Told {
+    /// Looks it up.
+    pub(super) fn read(
+        question: &Question<'_>,
+        before: Option<Slot>,
+        store: &Store,
+    ) -> Outcome<Self> {
+        let became = question.ask(store)?;
+        let before = before.filter(|_| became == Became::NoSlot && question.at <= question.now);
+        let before = before.map(|slot| Question { at: slot.at, slot: Some(slot), ..*question });
+        let before = before.map(|before| before.ask(store)).transpose()?;
+        let mut during = store.runs_during(&question.job.name, question.at)?;
+        during.retain(|run| became.row().is_none_or(|row| row.id != run.id));
+        let states = store.job_states()?;
+        let paused = states.into_iter().find(|state| *state.job == *question.job.name);
+        let paused = paused.filter(|state| state.paused_at.is_some());
+        let paused = paused.map(|state| state.pause_reason.unwrap_or_default());
+        Ok(Self { became, before, during, paused })
+    }
+
+    /// The run that stands for the slot where that is not its own.
+    pub(super) fn covering(&self) -> Option<&Run> {
+        match &self.became {
+            Became::Covered { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
+    /// The run to look at for more.
+    pub(super) fn run(&self) -> Option<&Run> {
+        let row = self.became.row().filter(|row| row.attempts > 0);
+        let before = self.before.as_ref().and_then(Became::row).filter(|row| row.attempts > 0);
+        self.covering().or(row).or_else(|| self.during.first()).or(before)
+    }
+
+    /// All of it; nothing where history has nothing to add to the schedule.
+    pub(super) fn words(&self, zone: &Zone) -> Option<String> {
+        let during = self.during.iter().map(|run| {
+            let due = run.scheduled_for.map(|due| format!(", for {},", at(due, zone)));
+            format!("run {}{} went on then", run.id, due.unwrap_or_default())
+        });
+        let before = self.before.as_ref().and_then(|before| self.of(before, zone));
+        let before = before.map(|words| format!("of the slot before: {words}"));
+        let became = self.of(&self.became, zone);
+        let parts: Vec<_> = became.into_iter().chain(during).chain(before).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn of(&self, became: &Became, zone: &Zone) -> Option<String> {
+        let words = match became {
+            Became::Ran(run) => format!("run {} {}", run.id, ended(run)),
+            Became::CaughtUp(run) => format!(
+                "no scheduler was awake then; run {} made good for it: it {}",
+                run.id,
+                ended(run)
+            ),
+            Became::Covered { by, .. } => format!(
+                "no scheduler was awake then; run {} for {} made good for it: it {}",
+                by.id,
+                by.scheduled_for.map(|due| at(due, zone)).unwrap_or_default(),
+                ended(by)
+            ),
+            Became::Missed(run) => {
+                format!("no scheduler was awake then, and it was skipped later: {}", reason(run))
+            }
+            Became::Skipped(run) => format!("it was skipped: {}", reason(run)),
+            Became::Paused(run) => format!("it was skipped, the job was {}", reason(run)),
+            Became::Waits(run) if run.reason.is_some() => {
+                format!("run {} waits to begin: {}", run.id, reason(run))
+            }
+            Became::Waits(run) => format!("run {} waits to begin", run.id),
+            Became::ToCome => match &self.paused {
+                Some(why) if why.is_empty() => "it has not come yet; the job is paused".into(),
+                Some(why) => format!("it has not come yet; the job is paused: {}", visible(why)),
+                None => "it has not come yet".into(),
+            },
+            Became::Undecided { up_to, is_served } => undecided(*up_to, *is_served, zone),
+            Became::Before { since: Some(since) } => format!(
+                "nothing was run for it: the job has this schedule since {}, and never runs for what was before",
+                at(*since, zone)
+            ),
+            Became::Before { since: None } => {
+                "no scheduler has read this schedule yet, and none will run for what was before"
+                    .into()
+            }
+            Became::Forgotten => {
+                "what became of it is not known any more: history is kept for a while (`retention`)"
+                    .into()
+            }
+            Became::NoSlot => return None,
+        };
+        Some(words)
+    }
+}
+
+fn undecided(up_to: Option<Timestamp>, is_served: bool, zone: &Zone) -> String {
+    let decided = up_to.map(|up_to| format!(": slots are decided up to {}", at(up_to, zone)));
+    if is_served {
+        return format!("the scheduler has not decided it yet{}", decided.unwrap_or_default());
+    }
+    format!(
+        "no scheduler has been awake since{}; the next one that is started decides it by `misfire`",
+        decided.unwrap_or_default()
+    )
+}
+
+/// What came of a run: `is done: it began on time and took 3.2s, 4 files, 1.2 MiB by epsv`.
+fn ended(run: &Run) -> String {
+    let mut parts = vec![match run.state {
+        State::Running => "goes on".to_owned(),
+        state => format!("is {}", state.word()),
+    }];
+    let is_told = matches!(run.cause, Cause::CatchUp) && run.covers > 1;
+    parts.extend(is_told.then(|| format!("for {} slots", run.covers)));
+    let late = late(run);
+    parts.extend((late > 0).then(|| format!("began {} late", rough(late))));
+    parts.extend((run.attempts > 1).then(|| format!("{} attempts", run.attempts)));
+    parts
+        .extend(Some(took(run)).filter(|took| !took.is_empty()).map(|took| format!("took {took}")));
+    if run.sum.files > 0 {
+        let bytes = size_text(u64::try_from(run.sum.bytes).unwrap_or(0));
+        let way = run.sum.route.as_ref().map(|way| format!(" by {}", visible(way)));
+        parts.push(format!("{} files, {bytes}{}", run.sum.files, way.unwrap_or_default()));
+    }
+    let error = run.sum.error.as_ref().map(|error| format!(": {}", visible(error)));
+    format!("{}{}", parts.join(", "), error.unwrap_or_default())
+}
+
+/// Whole seconds between the time that a run was due and its beginning.
+fn late(run: &Run) -> i64 {
+    let times = run.scheduled_for.zip(run.started_at);
+    let late = times.map(|(due, began)| began.duration_since(due));
+    late.unwrap_or(SignedDuration::ZERO).as_secs()
+}
+
+fn reason(run: &Run) -> String {
+    run.reason.as_ref().map_or_else(|| "nobody wrote why".to_owned(), visible)
+}
+
+fn at(time: Timestamp, zone: &Zone) -> String {
+    slots::local(time, zone, slots::has_seconds(time))
+}

@@ -1,0 +1,181 @@
+//! Ranges that rulesets of this machine open for its own sessions, as the ledger of NAT has them.
+
+use std::{
+    net::IpAddr,
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+};
+
+use crate::{
+    clock::Clock,
+    ftp::door::{Door, Port, Wish},
+    limits::OPENED_PORTS_MAX,
+    nat::{
+        check::{Family, Net, Ports},
+        here::Here,
+        ledger::{Ledger, Opened, Record},
+    },
+    observe::{Level, Observer},
+};
+
+/// What the rulesets of this machine open.
+pub struct Openings {
+    /// Where that stands.
+    ledger: Option<Arc<dyn Ledger>>,
+    /// Whether the run may change rulesets: else they are looked up once.
+    may_change: bool,
+    /// Who is told where a range came from.
+    pub(super) observer: Observer,
+    /// Of trials, which may be over.
+    clock: Clock,
+    known: OnceLock<Vec<Named>>,
+}
+
+/// An opening, and the ruleset whose it is.
+type Named = (String, Opened);
+
+impl Openings {
+    /// Those in `ledger`; none without one.
+    pub fn new(
+        ledger: Option<Arc<dyn Ledger>>,
+        may_change: bool,
+        observer: Observer,
+        clock: Clock,
+    ) -> Self {
+        Self { ledger, may_change, observer, clock, known: OnceLock::new() }
+    }
+
+    /// What is open for a session, with its ports within those that the user has named; the first that fits. It is said
+    /// once, where it was not the user who chose.
+    pub(super) fn of(&self, wish: &Wish) -> Option<Opening> {
+        if self.may_change {
+            return self.chosen(&self.looked_up(), wish);
+        }
+        self.chosen(self.known.get_or_init(|| self.looked_up()), wish)
+    }
+
+    fn looked_up(&self) -> Vec<Named> {
+        let Some(ledger) = &self.ledger else { return Vec::new() };
+        let now = self.clock.now();
+        match ledger.all() {
+            Ok(records) => {
+                let named = |record: &Record| -> Vec<Named> {
+                    let opened = record.opened(now).iter();
+                    opened.map(|one| (record.ruleset.clone(), one.clone())).collect()
+                };
+                records.iter().flat_map(named).collect()
+            }
+            Err(fault) => {
+                self.observer.warn_once(format!("no ruleset's range is used: {fault}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn chosen(&self, all: &[Named], wish: &Wish) -> Option<Opening> {
+        let found = all.iter().find_map(|(name, one)| Some((name, one, fitting(one, wish)?)));
+        let (name, opened, opening) = found?;
+        if wish.ports.is_none() {
+            let outside = opening.address.filter(|_| wish.address.is_none());
+            let outside = outside.map(|address| format!(" of {address}")).unwrap_or_default();
+            let text = format!(
+                "active mode takes ports {}{outside}, which the ruleset `{name}` of this machine opens",
+                Ports::new(opened.ports.clone()).map(|ports| ports.to_string()).unwrap_or_default()
+            );
+            self.observer.say_once(Level::Info, text);
+        }
+        Some(opening)
+    }
+}
+
+impl std::fmt::Debug for Openings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Openings")
+    }
+}
+
+/// Ports that are open here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opening {
+    ranges: Vec<(u16, u16)>,
+    /// How this machine is called outside, where the ruleset says so.
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Opening {
+    /// The door that they are.
+    pub(super) fn door(&self) -> Door {
+        let ports = self.ranges.iter().flat_map(|(first, last)| *first..=*last);
+        let ports = ports.take(OPENED_PORTS_MAX).map(|here| Port { here, outside: here });
+        Door { ports: ports.collect(), address: self.address }
+    }
+
+    /// The first ports that follow each other.
+    pub(super) fn first_range(&self) -> Option<RangeInclusive<u16>> {
+        self.ranges.first().map(|(first, last)| *first..=*last)
+    }
+}
+
+/// What of `opened` is for a session: all that the ruleset says of servers must hold for this one.
+fn fitting(opened: &Opened, wish: &Wish) -> Option<Opening> {
+    if let Some(from) = &opened.server
+        && !Net::parse(from).is_ok_and(|net| net.has(wish.server))
+    {
+        return None;
+    }
+    if let Some(device) = &opened.device {
+        let here = Here::look();
+        let towards = here.device_towards(wish.server).map(|device| device.to_string());
+        if towards.or(here.default_device).as_ref() != Some(device) {
+            return None;
+        }
+    }
+    let within = |(first, last): &(u16, u16)| {
+        let Some(named) = &wish.ports else { return Some((*first, *last)) };
+        let (first, last) = ((*first).max(*named.start()), (*last).min(*named.end()));
+        (first <= last).then_some((first, last))
+    };
+    let ranges: Vec<_> = opened.ports.iter().filter_map(within).collect();
+    let is_of_family = |address: &IpAddr| Family::of(*address) == Family::of(wish.ours);
+    let address = opened.external.filter(is_of_family);
+    (!ranges.is_empty()).then_some(Opening { ranges, address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(ports: Option<RangeInclusive<u16>>) -> Wish {
+        Wish {
+            ours: "192.168.0.10".parse().unwrap(),
+            server: "203.0.113.20".parse().unwrap(),
+            ports,
+            address: None,
+            count: 1,
+            may_ask: false,
+        }
+    }
+
+    #[test]
+    fn a_range_is_for_whom_the_ruleset_names_and_within_what_the_user_names() {
+        let all = Opened { ports: vec![(40000, 40009), (41000, 41000)], ..Opened::default() };
+        let fits = |opened: &Opened, ports| fitting(opened, &wish(ports)).map(|one| one.ranges);
+        assert_eq!(fits(&all, None), Some(all.ports.clone()));
+        assert_eq!(fits(&all, Some(40005..=40100)), Some(vec![(40005, 40009)]));
+        assert_eq!(fits(&all, Some(50000..=50009)), None);
+        for (server, is_it) in
+            [("203.0.113.0/24", true), ("203.0.113.21", false), ("fd00::/8", false)]
+        {
+            let opened = Opened { server: Some(server.into()), ..all.clone() };
+            assert_eq!(fits(&opened, None).is_some(), is_it, "{server}");
+        }
+        let nowhere = Opened { device: Some("nothing-here".into()), ..all.clone() };
+        assert_eq!(fits(&nowhere, None), None);
+        for (external, shown) in [("203.0.113.1", true), ("2001:db8::1", false)] {
+            let opened = Opened { external: external.parse().ok(), ..all.clone() };
+            let door = fitting(&opened, &wish(None)).unwrap().door();
+            assert_eq!(door.address.is_some(), shown);
+            assert_eq!(door.ports.len(), 11);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Files that change while they are sent (S62).
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Bench, Rules, fs, remote, write};
+use crate::{
+    ftp::session::{Context, Session},
+    mirror,
+    observe::{Event, Observer, Sink},
+};
+
+/// More than is sent at once.
+const BYTES: usize = 500_000;
+
+/// What happens to a file.
+type Meddling = fn(&Path);
+
+/// Does something to a file when the first bytes of it have gone.
+struct Meddler {
+    path: PathBuf,
+    meddle: Mutex<Option<Meddling>>,
+}
+
+impl Meddler {
+    fn meddle(&self) -> MutexGuard<'_, Option<Meddling>> {
+        self.meddle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Meddler {
+    fn event(&self, event: &Event) {
+        if let Event::Moved { .. } = event
+            && let Some(meddle) = self.meddle().take()
+        {
+            meddle(&self.path);
+        }
+    }
+}
+
+fn bytes(of: u8) -> Vec<u8> {
+    (0..BYTES).map(|at| of.wrapping_add(u8::try_from(at % 251).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn s62_a_file_that_changes_while_it_is_sent_never_arrives_mixed() {
+    let cases: [(&str, Meddling); 5] = [
+        ("it shrinks", |path| {
+            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(300_000).unwrap();
+        }),
+        ("it grows", |path| {
+            use std::io::Write;
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(b"more").unwrap();
+        }),
+        ("it vanishes", |path| fs::remove_file(path).unwrap()),
+        ("another takes its place", |path| {
+            let other = path.with_extension("new");
+            fs::write(&other, bytes(7)).unwrap();
+            fs::rename(other, path).unwrap();
+        }),
+        ("it is written to", |path| fs::write(path, bytes(9)).unwrap()),
+    ];
+    for (what, meddle) in cases {
+        for retries in [0, 2] {
+            let about = format!("{what}, {retries} retries");
+            let bench = Bench::new(&[]);
+            write(&bench.here(), "a", bytes(1));
+            write(&bench.there(), "a", "old bytes");
+            let sink: Box<dyn Sink> = Box::new(Meddler {
+                path: bench.here().join("a"),
+                meddle: Mutex::new(Some(meddle)),
+            });
+            let observer = Observer::new(vec![sink]);
+            let context = Context { observer, ..Context::default() };
+            let mut session = Session::open(bench.site.clone(), context).await.unwrap();
+            let rules = Rules { retries, ..Rules::default() };
+            let report = mirror::up(&mut session, &bench.here(), &remote("/in"), &rules, false)
+                .await
+                .unwrap();
+            let found = fs::read(bench.there().join("a")).unwrap();
+            let now = fs::read(bench.here().join("a")).ok();
+            if report.uploaded == 1 {
+                assert!(now.as_deref() == Some(&found[..]), "{about}: not what is here now");
+            } else {
+                assert_eq!((report.failed, &found[..]), (1, &b"old bytes"[..]), "{about}");
+            }
+            assert_eq!(fs::read_dir(bench.there()).unwrap().count(), 1, "{about}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Rules of others that lead the same ports elsewhere: pure. Of two rules for one connection the first wins, and nobody hears
+//! of the other.
+
+use std::net::IpAddr;
+
+use super::{
+    Reason,
+    check::{Family, Net, Ports},
+    foreign::Warning,
+    iptables,
+    listing::{Chain, Table},
+    rules::{Action, Hook, Match, Rule, Rules},
+};
+use crate::{fault::Outcome, observe::visible::visible};
+
+/// A rule of others that leads a port elsewhere which a rule of ours leads to its target.
+struct Rival {
+    text: String,
+    /// Whether it names the port; else it may be about any.
+    is_named: bool,
+}
+
+/// Fails with `nat.conflict` where rules of others lead ports of `rules` elsewhere, and name them: tells of all that do.
+pub(super) fn check(everything: &[Table], own: &str, rules: &Rules) -> Outcome<()> {
+    let named = rivals(everything, own, rules).into_iter().filter(|rival| rival.is_named);
+    let texts: Vec<_> = named.map(|rival| rival.text).collect();
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{}; `force` does it all the same", texts.join("; "));
+    Err(Reason::Conflict.fault(message))
+}
+
+/// The rules of others that may lead ports of `rules` elsewhere, and do not say which.
+pub(super) fn warnings(everything: &[Table], own: &str, rules: &Rules) -> Vec<Warning> {
+    let open = rivals(everything, own, rules).into_iter().filter(|rival| !rival.is_named);
+    open.map(|Rival { text, .. }| Warning { about: "conflict", text, remedy: String::new() })
+        .collect()
+}
+
+fn rivals(everything: &[Table], own: &str, rules: &Rules) -> Vec<Rival> {
+    let ours: Vec<_> = rules.all.iter().filter(|rule| rule.hook == Hook::Prerouting).collect();
+    let chains_of_ours = iptables::beginning(own);
+    let mut found = Vec::new();
+    for table in everything.iter().filter(|table| table.name != own) {
+        let chains = table.chains.iter().filter(|chain| !chain.name.starts_with(&chains_of_ours));
+        for chain in chains.filter(|chain| comes_in(chain)) {
+            for text in &chain.rules {
+                let Some(theirs) = Theirs::read(text) else { continue };
+                for rule in &ours {
+                    if let Some(port) = theirs.shared(table, rule) {
+                        let text = words(table, chain, (text, port), rule);
+                        found.push(Rival { text, is_named: theirs.ports.is_some() });
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether connections from elsewhere come to the chain, or may: one that hangs nowhere is led to by others.
+fn comes_in(chain: &Chain) -> bool {
+    chain.hook.as_ref().is_none_or(|place| place.kind == "nat" && place.hook == "prerouting")
+}
+
+fn words(table: &Table, chain: &Chain, (text, port): (&str, u16), rule: &Rule) -> String {
+    format!(
+        "{} {} {} leads port {port} elsewhere as well ({}): of that rule and `{}` only the one that comes first is heard of, \
+         which is portolan's unless theirs hangs before the usual places",
+        visible(&table.family),
+        visible(&table.name),
+        visible(&chain.name),
+        visible(text),
+        rule.note
+    )
+}
+
+/// What a rule of others leads elsewhere, as far as its words are known; what they leave open it may be about.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Theirs {
+    /// Its ports; all where it names none.
+    ports: Option<Ports>,
+    device: Option<String>,
+    address: Option<Net>,
+}
+
+impl Theirs {
+    /// Reads a rule of TCP, or of everything, in the words of nft or of iptables; nothing where it leads nowhere.
+    fn read(rule: &str) -> Option<Self> {
+        let rule = rule.split(" comment \"").next().unwrap_or(rule);
+        let words: Vec<_> = rule.split_whitespace().collect();
+        let leads = |word: &&str| {
+            matches!(*word, "dnat" | "redirect" | "DNAT" | "REDIRECT" | "tproxy" | "TPROXY")
+        };
+        if !words.iter().any(leads) {
+            return None;
+        }
+        let mut found = Self::default();
+        let mut rest = words.as_slice();
+        while let [word, after @ ..] = rest {
+            let value = after.first().copied().unwrap_or_default();
+            match *word {
+                // What it is not about says little of what it is about.
+                "!" => rest = after.get(1..).unwrap_or_default(),
+                "udp" | "sctp" | "dccp" => return None,
+                "iifname" | "iif" | "-i" if value != "!=" => {
+                    found.device = Some(value.trim_matches('"').to_owned());
+                }
+                "daddr" | "-d" if value != "!=" => found.address = Net::parse(value).ok(),
+                "dport" | "--dport" | "--dports" if value != "!=" => found.ports = ports(after),
+                _ => {}
+            }
+            rest = rest.get(1..).unwrap_or_default();
+        }
+        Some(found)
+    }
+
+    /// The first port of a connection that both are about.
+    fn shared(&self, table: &Table, rule: &Rule) -> Option<u16> {
+        let family = rule.family.map_or("inet", Family::word);
+        let is_of_family = table.family == family || table.family == "inet" || family == "inet";
+        if !is_of_family || !matches!(rule.action, Action::Dnat(_)) {
+            return None;
+        }
+        let mut first = None;
+        for one in &rule.matches {
+            match one {
+                Match::Ports(ports) => {
+                    first = match &self.ports {
+                        Some(theirs) => ports.shared(theirs),
+                        None => ports.ranges().first().map(|(first, _)| *first),
+                    };
+                }
+                Match::In(devices) => {
+                    let is_ours =
+                        |name: &String| devices.iter().any(|device| device.as_str() == name);
+                    if !self.device.as_ref().is_none_or(is_ours) {
+                        return None;
+                    }
+                }
+                Match::Destination(net) => {
+                    let meets = |theirs: &Net| meets(*theirs, *net);
+                    if !self.address.as_ref().is_none_or(meets) {
+                        return None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        first
+    }
+}
+
+/// Whether two networks share addresses.
+fn meets(one: Net, other: Net) -> bool {
+    let (inner, outer) = if one.prefix() < other.prefix() { (other, one) } else { (one, other) };
+    let address: IpAddr = inner.address();
+    outer.has(address)
+}
+
+/// The ports behind `dport`: `21`, `20-21`, `20:21,80`, `{ 21, 20-22 }` or the keys of `map { 21 : 10.0.0.1 }`.
+fn ports(words: &[&str]) -> Option<Ports> {
+    let words = words.strip_prefix(&["map"]).unwrap_or(words);
+    let items: Vec<&str> = match words {
+        ["{", rest @ ..] => {
+            let inside = rest.iter().take_while(|word| **word != "}");
+            // `21 : 10.0.0.1,`: the key alone.
+            let mut is_key = true;
+            let mut keys = Vec::new();
+            for word in inside {
+                if is_key && *word != ":" {
+                    keys.push(word.trim_end_matches(','));
+                }
+                is_key = word.ends_with(',');
+            }
+            keys
+        }
+        [one, ..] => one.split(',').collect(),
+        [] => return None,
+    };
+    let range = |item: &&str| {
+        let (first, last) = item.split_once(['-', ':']).unwrap_or((item, item));
+        Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?))
+    };
+    // A name, a set of somebody's: it may be anything.
+    let ranges = items.iter().map(range).collect::<Option<Vec<_>>>()?;
+    Ports::new(ranges).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nat::{
+        here::Here,
+        listing::tables,
+        model::{Forward, Part, Ruleset, tests::forward},
+        rules::rules,
+    };
+
+    fn found(listing: &str, part: Forward) -> Vec<String> {
+        let mut ruleset = Ruleset::new("x").unwrap();
+        ruleset.add(Part::Forward(part)).unwrap();
+        let made = rules(&ruleset, &Here::default()).unwrap();
+        rivals(&tables(listing), "portolan_x", &made).into_iter().map(|one| one.text).collect()
+    }
+
+    fn table(family: &str, name: &str, chain: &str, rule: &str) -> String {
+        let hook = "type nat hook prerouting priority dstnat; policy accept;";
+        format!("table {family} {name} {{\n\tchain {chain} {{\n\t\t{hook}\n\t\t{rule}\n\t}}\n}}\n")
+    }
+
+    #[test]
+    fn a_rule_that_leads_the_same_port_elsewhere_is_named() {
+        for (rule, port) in [
+            ("tcp dport 21 dnat to 10.0.0.9", 21),
+            (
+                "iifname \"wan0\" meta l4proto tcp tcp dport { 80, 50000-50005 } counter packets 0 bytes 0 dnat to 10.0.0.9",
+                50000,
+            ),
+            ("ip daddr 203.0.113.1 tcp dport != 22 dnat to 10.0.0.9", 21),
+            ("tcp dport 50009 redirect to :2121 comment \"udp dport 5\"", 50009),
+            ("dnat ip to tcp dport map { 80 : 10.0.0.9, 21 : 10.0.0.8 }", 21),
+            ("tcp dport @services dnat to 10.0.0.9", 21),
+            (
+                "! -s 10.0.0.0/8 -p tcp -m multiport --dports 1:20,21 -j DNAT --to-destination 10.0.0.9",
+                21,
+            ),
+            (
+                "! -i docker0 -p tcp -m tcp --dport 50001 -j DNAT --to-destination 172.17.0.2:80",
+                50001,
+            ),
+        ] {
+            let texts =
+                found(&table("ip", "nat", "DOCKER", rule), forward("21,50000-50009", "10.0.0.5"));
+            let [text] = texts.as_slice() else { panic!("{rule}: {texts:?}") };
+            assert!(
+                text.starts_with(&format!("ip nat DOCKER leads port {port} elsewhere as well (")),
+                "{text}"
+            );
+            assert!(text.contains("`forward 21, 50000-50009 -> 10.0.0.5 from wan0`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_about_something_else_is_not() {
+        let ours = || Forward { external: "203.0.113.1".parse().ok(), ..forward("21", "10.0.0.5") };
+        for rule in [
+            "tcp dport 22 dnat to 10.0.0.9",
+            "udp dport 21 dnat to 10.0.0.9",
+            "-p udp -m udp --dport 21 -j DNAT --to-destination 10.0.0.9",
+            "tcp dport 21 accept",
+            "iifname \"lan0\" tcp dport 21 dnat to 10.0.0.9",
+            "ip daddr 203.0.113.2 tcp dport 21 dnat to 10.0.0.9",
+            "tcp dport 21 accept comment \"dnat\"",
+        ] {
+            assert_eq!(
+                found(&table("ip", "nat", "PREROUTING", rule), ours()),
+                Vec::<String>::new(),
+                "{rule}"
+            );
+        }
+        let same = "tcp dport 21 dnat to 10.0.0.9";
+        for (family, name, chain) in [
+            ("ip6", "nat", "A"),
+            ("inet", "portolan_x", "prerouting"),
+            ("ip", "nat", "PORTOLAN_x_PRE"),
+        ] {
+            assert_eq!(
+                found(&table(family, name, chain, same), ours()),
+                Vec::<String>::new(),
+                "{family} {name}"
+            );
+        }
+        assert_eq!(found(&table("inet", "portolan_y", "prerouting", same), ours()).len(), 1);
+        let output = table("ip", "nat", "OUTPUT", same).replace("prerouting", "output");
+        assert_eq!(found(&output, ours()), Vec::<String>::new());
+    }
+}

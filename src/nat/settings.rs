@@ -1,0 +1,74 @@
+//! Settings of the kernel that rulesets have changed: each goes back with the last ruleset that needs it.
+
+use super::{
+    backend::{self, Found},
+    ledger::{Ledger, Record},
+    sysctl::{self, Sysctl},
+};
+use crate::fault::Outcome;
+
+impl Record {
+    fn needs(&self, path: &str, value: &str) -> bool {
+        self.needs.iter().any(|(own, wanted)| own == path && wanted == value)
+    }
+
+    /// From now on it is this ruleset with which the setting goes back.
+    fn inherit(&mut self, one: &Sysctl) {
+        match self.sysctls.iter_mut().find(|own| own.path == one.path) {
+            Some(own) => own.clone_from(one),
+            None => self.sysctls.push(one.clone()),
+        }
+    }
+}
+
+/// Puts `settings` of the ruleset `name` back, the last first, but for those that another ruleset needs: it inherits
+/// them. What a switch of all interfaces takes with it that others need is set for them again.
+pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Outcome<()> {
+    let mut others = Vec::new();
+    for record in ledger.all()? {
+        if record.ruleset != name && is_in_use(&record)? {
+            others.push(record);
+        }
+    }
+    let holds = |(path, value): &(String, String)| sysctl::read(path).as_ref() == Some(value);
+    for record in &mut others {
+        record.needs.retain(holds);
+    }
+    for one in settings.iter().rev() {
+        match others.iter_mut().find(|other| other.needs(&one.path, &one.set)) {
+            Some(heir) => inherit(heir, one, ledger)?,
+            None => sysctl::restore(one)?,
+        }
+    }
+    for heir in &mut others {
+        let lost = heir.needs.clone().into_iter().filter(|need| !holds(need));
+        for (path, value) in lost.collect::<Vec<_>>() {
+            let was = sysctl::read(&path).unwrap_or_default();
+            let one = Sysctl { path, was, set: value, beside: Vec::new() };
+            inherit(heir, &one, ledger)?;
+            sysctl::set(&one)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a ruleset that is remembered has rules, now or at the next start.
+fn is_in_use(record: &Record) -> Outcome<bool> {
+    if record.persisted.is_some() {
+        return Ok(true);
+    }
+    // Where its filter is no longer here, its rules are not either.
+    let Ok(filter) = backend::choose(record.backend) else { return Ok(false) };
+    Ok(filter.found(&format!("portolan_{}", record.ruleset))? != Found::Missing)
+}
+
+/// Notes it in the heir's own record, before anything else is done.
+fn inherit(heir: &mut Record, one: &Sysctl, ledger: &dyn Ledger) -> Outcome<()> {
+    heir.inherit(one);
+    // What it needs is as it was: only here it is narrowed to what holds.
+    if let Some(mut record) = ledger.load(&heir.ruleset)? {
+        record.inherit(one);
+        ledger.save(&record)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! What became of a moment of a job, as history has it. Pure, but for looking into the store.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    cron::Schedule,
+    jobs::Job,
+    plan::{covered_by, is_pause},
+    slot::Slot,
+};
+use crate::{
+    fault::Outcome,
+    store::{
+        Store,
+        history::{JobState, Run, State},
+    },
+};
+
+/// A run that covers others may itself be covered by a newer one; a longer chain than this has no sense.
+const COVERS_MAX: usize = 100;
+
+/// What became of a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Became {
+    /// A run was begun for it, in time.
+    Ran(Run),
+    /// It was missed, and a run was begun for it later.
+    CaughtUp(Run),
+    /// It was missed, and the run for a later slot stands for it.
+    Covered {
+        /// Its own row.
+        row: Box<Run>,
+        /// That run.
+        by: Box<Run>,
+    },
+    /// It was missed, and no run was begun for it; the row says why.
+    Missed(Run),
+    /// It was skipped; the row says why.
+    Skipped(Run),
+    /// It was skipped, since the job was paused.
+    Paused(Run),
+    /// A run for it will begin.
+    Waits(Run),
+    /// It has not come yet.
+    ToCome,
+    /// Nobody has decided it: the last slot that was decided is earlier.
+    Undecided {
+        /// Up to here slots are decided, if any are.
+        up_to: Option<Timestamp>,
+        /// Whether a scheduler is at work.
+        is_served: bool,
+    },
+    /// The schedule of today was not in force then.
+    Before {
+        /// Since when it is; not yet, where the scheduler has not read it.
+        since: Option<Timestamp>,
+    },
+    /// It was decided, and history has it no more.
+    Forgotten,
+    /// No slot is meant.
+    NoSlot,
+}
+
+impl Became {
+    /// The word for it in `--json`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Ran(run) if matches!(run.state, State::Running) => "running",
+            Self::Ran(_) => "ran",
+            Self::CaughtUp(_) => "caught-up",
+            Self::Covered { .. } => "covered",
+            Self::Missed(_) => "missed",
+            Self::Skipped(_) => "skipped",
+            Self::Paused(_) => "paused",
+            Self::Waits(_) => "waiting",
+            Self::ToCome => "to-come",
+            Self::Undecided { .. } => "undecided",
+            Self::Before { .. } => "before",
+            Self::Forgotten => "forgotten",
+            Self::NoSlot => "no-slot",
+        }
+    }
+
+    /// The row of the slot.
+    pub fn row(&self) -> Option<&Run> {
+        match self {
+            Self::Ran(run)
+            | Self::CaughtUp(run)
+            | Self::Missed(run)
+            | Self::Skipped(run)
+            | Self::Paused(run)
+            | Self::Waits(run) => Some(run),
+            Self::Covered { row, .. } => Some(row),
+            _ => None,
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// The job.
+    pub job: &'q Job,
+    /// The moment.
+    pub at: Timestamp,
+    /// The slot that it is, by the schedule of today.
+    pub slot: Option<Slot>,
+    /// The time of day.
+    pub now: Timestamp,
+    /// Whether a scheduler is at work.
+    pub is_served: bool,
+}
+
+impl Question<'_> {
+    /// Looks into history for what became of the moment.
+    pub fn ask(&self, store: &Store) -> Outcome<Became> {
+        let at = self.slot.map_or(self.at, |slot| slot.at);
+        let rows = store.runs_for(&self.job.name, at)?;
+        let Some(row) = self.choose(&rows, at) else {
+            let states = store.job_states()?;
+            let state = states.into_iter().find(|state| *state.job == *self.job.name);
+            return Ok(self.without_row(state.as_ref()));
+        };
+        let by = self.covering(store, &row)?;
+        Ok(self.with_row(row, by))
+    }
+
+    /// The row of the slot of today's schedule before those of others; without such a slot, one of just that moment.
+    fn choose(&self, rows: &[Run], at: Timestamp) -> Option<Run> {
+        let revision = self.job.schedule.as_ref().map(|schedule: &Schedule| &schedule.revision);
+        let is_of_today = |run: &Run| self.slot.is_some() && Some(&run.revision) == revision;
+        let is_exact = |run: &Run| run.scheduled_for == Some(at);
+        let today = rows.iter().find(|run| is_of_today(run) && is_exact(run));
+        let today = today.or_else(|| rows.iter().find(|run| is_of_today(run)));
+        today.or_else(|| rows.iter().find(|run| is_exact(run))).cloned()
+    }
+
+    /// The run that stands for a slot that was missed.
+    fn covering(&self, store: &Store, row: &Run) -> Outcome<Option<Run>> {
+        let mut covered = row.clone();
+        for _ in 0..COVERS_MAX {
+            let by = covered.reason.as_deref().filter(|_| covered.state == State::Skipped);
+            let Some(by) = by.and_then(covered_by) else { break };
+            let rows = store.runs_for(&self.job.name, by)?;
+            let same = |run: &Run| run.revision == row.revision && run.scheduled_for == Some(by);
+            let Some(next) = rows.into_iter().find(same) else { return Ok(None) };
+            covered = next;
+        }
+        Ok(Some(covered).filter(|by| by.id != row.id))
+    }
+
+    fn with_row(&self, row: Run, by: Option<Run>) -> Became {
+        let late_after = SignedDuration::try_from(self.job.catch_up.late_after).unwrap_or_default();
+        let late = row.scheduled_for.map(|due| row.decided_at.duration_since(due));
+        let is_missed = late.is_some_and(|late| late > late_after);
+        let reason = row.reason.as_deref().unwrap_or_default();
+        match (row.state, by) {
+            (State::Waiting, _) => Became::Waits(row),
+            (State::Skipped, Some(by)) => Became::Covered { row: Box::new(row), by: Box::new(by) },
+            (State::Skipped, None) if is_pause(reason) => Became::Paused(row),
+            (State::Skipped, None) if is_missed => Became::Missed(row),
+            (State::Skipped, None) => Became::Skipped(row),
+            _ if is_missed => Became::CaughtUp(row),
+            _ => Became::Ran(row),
+        }
+    }
+
+    fn without_row(&self, state: Option<&JobState>) -> Became {
+        let (Some(slot), Some(schedule)) = (self.slot, &self.job.schedule) else {
+            return Became::NoSlot;
+        };
+        if slot.at > self.now {
+            return Became::ToCome;
+        }
+        let is_served = self.is_served;
+        let Some((state, watermark)) = state.and_then(|state| Some((state, state.watermark?)))
+        else {
+            return Became::Undecided { up_to: None, is_served };
+        };
+        if state.revision != schedule.revision {
+            return Became::Before { since: None };
+        }
+        match state.since {
+            Some(since) if slot.at <= since => Became::Before { since: Some(since) },
+            _ if slot.at > watermark => Became::Undecided { up_to: Some(watermark), is_served },
+            _ => Became::Forgotten,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The five fields that other schedulers read, with numbers in place of names.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::schedule::jobs::Job;
+
+const NAMED: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// Five fields. Months and weekdays are numbers, and Sunday is 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) minute: String,
+    pub(super) hour: String,
+    pub(super) day: String,
+    pub(super) month: String,
+    pub(super) weekday: String,
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { minute, hour, day, month, weekday } = self;
+        write!(f, "{minute} {hour} {day} {month} {weekday}")
+    }
+}
+
+impl Fields {
+    /// Reads what [`crate::schedule::cron`] has taken, and no more than five fields of it.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let fields: Vec<_> = text.split_whitespace().map(str::to_lowercase).collect();
+        let [minute, hour, day, month, weekday] = fields.as_slice() else {
+            return Err(format!("`{text}` has not five fields"));
+        };
+        let mut fields = Self {
+            minute: minute.clone(),
+            hour: hour.clone(),
+            day: day.clone(),
+            month: numbered(month, &MONTHS, 1),
+            weekday: numbered(weekday, &DAYS, 0),
+        };
+        if fields.weekday.contains('7') || fields.weekday.contains("-0") {
+            // Sunday as 7, or at the end of a range, is not read everywhere.
+            let days: Vec<_> = fields.weekdays()?.iter().map(u8::to_string).collect();
+            fields.weekday = days.join(",");
+        }
+        Ok(fields)
+    }
+
+    /// The days of the week that are named, Sunday as 0.
+    pub(super) fn weekdays(&self) -> Result<BTreeSet<u8>, String> {
+        let wrong = || format!("the weekdays `{}` cannot be written", self.weekday);
+        let number = |text: &str| text.parse::<u8>().ok().filter(|day| *day <= 7).ok_or_else(wrong);
+        let mut days = BTreeSet::new();
+        for part in self.weekday.split(',') {
+            let (range, step) = part.split_once('/').map_or((part, None), |(a, b)| (a, Some(b)));
+            let (first, last) = match range.split_once('-') {
+                _ if range == "*" => (0, 6),
+                // `FRI-SUN` ends with the Sunday after.
+                Some((first, "0")) => (number(first)?, 7),
+                Some((first, last)) => (number(first)?, number(last)?),
+                None if step.is_some() => (number(range)?, 6),
+                None => (number(range)?, number(range)?),
+            };
+            let step = step.map_or(Ok(1), number)?.max(1);
+            days.extend((first..=last).step_by(step.into()).map(|day| day % 7));
+        }
+        Ok(days)
+    }
+}
+
+/// A field with numbers from `first` on in place of names, be they short or whole.
+fn numbered(field: &str, names: &[&str], first: usize) -> String {
+    let number = |word: &str| {
+        let at = names.iter().position(|name| word.starts_with(name));
+        at.map_or_else(|| word.to_owned(), |at| (at + first).to_string())
+    };
+    let mut text = String::new();
+    for part in field.split_inclusive([',', '-', '/']) {
+        let word = part.trim_end_matches([',', '-', '/']);
+        text += &number(word);
+        text += part.get(word.len()..).unwrap_or_default();
+    }
+    text
+}
+
+/// The five fields of a job's expression where that has no more than other schedulers read, or why it has.
+pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
+    let Some(schedule) = &job.schedule else {
+        return Err("it has no `cron`".into());
+    };
+    let text = schedule.expression.text().trim();
+    let text = match text.split_once('=') {
+        Some((name, rest)) if name.ends_with("TZ") => {
+            rest.split_once(char::is_whitespace).map_or("", |(_, fields)| fields.trim())
+        }
+        _ => text,
+    };
+    let lower = text.to_ascii_lowercase();
+    let text = NAMED.iter().find(|(name, _)| *name == lower).map_or(text, |(_, fields)| fields);
+    let fields: Vec<_> = text.split_whitespace().collect();
+    let fields = match fields.as_slice() {
+        [_, _, _, _, _] => fields.join(" "),
+        ["0", rest @ ..] if rest.len() == 5 => rest.join(" "),
+        _ => return Err(format!("`{text}` has more than five fields, or is none of fields")),
+    };
+    // Names of days and months have other letters; `L`, `W` and `H` stand alone, after a number, or before `(`.
+    let is_ours = fields.split([' ', ',']).any(|part| {
+        let is_number_and = |letter: char| {
+            part.strip_suffix(letter).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
+        };
+        part.contains('#')
+            || part.contains('?')
+            || part.starts_with(['H', 'h'])
+            || part.starts_with("L-")
+            || is_number_and('L')
+            || is_number_and('W')
+            || part == "LW"
+    });
+    if is_ours {
+        return Err(format!("`{fields}` has `L`, `W`, `#` or `H`, which only portolan reads"));
+    }
+    Ok((Fields::read(&fields)?, schedule.zone.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_numbers_and_sunday_is_0() {
+        for (text, wanted) in [
+            ("0 0 * JAN,march-dec MON", "0 0 * 1,3-12 1"),
+            ("0 0 * * 7", "0 0 * * 0"),
+            ("0 0 * * 5-7", "0 0 * * 0,5,6"),
+            ("0 0 * * friday-SUN", "0 0 * * 0,5,6"),
+            ("0 0 * * 1-5", "0 0 * * 1-5"),
+            ("0 0 * * */2", "0 0 * * */2"),
+            ("0 0 * * 1-7/3", "0 0 * * 0,1,4"),
+        ] {
+            assert_eq!(Fields::read(text).unwrap().to_string(), wanted);
+        }
+    }
+}

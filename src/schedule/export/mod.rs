@@ -1,0 +1,65 @@
+//! Jobs for other schedulers, and what those cannot do. Pure.
+
+mod crontab;
+mod fields;
+mod kubernetes;
+mod quote;
+mod systemd;
+
+use std::path::PathBuf;
+
+pub use self::{
+    crontab::crontab,
+    kubernetes::kubernetes,
+    systemd::{service, timers},
+};
+use super::jobs::{Job, Misfire};
+
+/// Text for another scheduler, and what is lost in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// What goes into a file.
+    pub text: String,
+    /// What that scheduler will not do, a clause each.
+    pub losses: Vec<String>,
+}
+
+/// What is true where the text is used.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The program.
+    pub program: PathBuf,
+    /// The jobs file.
+    pub file: PathBuf,
+    /// The state folder, where one is named.
+    pub state: Option<PathBuf>,
+    /// The image for Kubernetes.
+    pub image: String,
+}
+
+/// What every other scheduler lacks of what a job asks for.
+fn common_losses(job: &Job, losses: &mut Vec<String>) {
+    let mut lose = |is_lost: bool, what: &str| {
+        if is_lost {
+            losses.push(format!("`{}`: {what}", job.name));
+        }
+    };
+    lose(job.retry.retries > 0, "`retries`: an attempt that fails is the end of the run");
+    lose(job.timeouts.stall.is_some(), "`stall_timeout`");
+    lose(!job.after.is_empty(), "`after`: it does not wait for other jobs");
+    lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
+    lose(
+        !job.args.is_null(),
+        "`[job.args]`: the script sees `args` as the words of a command line",
+    );
+    lose(!job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
+    let notify = &job.notify;
+    let tells = [&notify.on_success, &notify.on_failure, &notify.on_change, &notify.on_missed];
+    let is_told = tells.iter().any(|tell| tell.is_some()) || notify.ping.is_some();
+    lose(is_told, "nobody is told of successes and failures");
+    lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
+}
+
+fn left_out(job: &Job, why: &str) -> String {
+    format!("`{}` is left out: {why}", job.name)
+}

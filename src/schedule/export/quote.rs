@@ -1,0 +1,58 @@
+//! Paths and words as other programs read them.
+
+use std::path::Path;
+
+/// One word of a shell's command, which is a line of a crontab: a `%` would end that.
+pub(super) fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+    let word = if text.chars().all(is_plain) && !text.is_empty() {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    };
+    word.replace('%', "\\%")
+}
+
+/// A value in a unit of systemd, where `%` begins a specifier.
+pub(super) fn unit(path: &Path) -> String {
+    path.display().to_string().replace('%', "%%")
+}
+
+/// One word of a list in a unit.
+pub(super) fn unit_word(path: &Path) -> String {
+    let text = unit(path);
+    if text.contains([' ', '\t', '"', '\'', '\\']) {
+        return format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    text
+}
+
+/// One word of a unit's command line, where `$` begins a variable as well.
+pub(super) fn unit_command(path: &Path) -> String {
+    unit_word(path).replace('$', "$$")
+}
+
+/// A string of YAML, which takes those of JSON.
+pub(super) fn yaml(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_stays_plain_and_the_rest_is_quoted() {
+        let plain = Path::new("/srv/a-b/c.rhai");
+        let odd = Path::new("/srv/it's 5 % of $1 \"x\"");
+        for quote in [shell, unit, unit_word, unit_command] {
+            assert_eq!(quote(plain), "/srv/a-b/c.rhai");
+        }
+        assert_eq!(shell(odd), r#"'/srv/it'\''s 5 \% of $1 "x"'"#);
+        assert_eq!(unit(odd), r#"/srv/it's 5 %% of $1 "x""#);
+        assert_eq!(unit_word(odd), r#""/srv/it's 5 %% of $1 \"x\"""#);
+        assert_eq!(unit_command(odd), r#""/srv/it's 5 %% of $$1 \"x\"""#);
+        assert_eq!(yaml("a \"b\"\n"), r#""a \"b\"\n""#);
+    }
+}

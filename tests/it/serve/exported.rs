@@ -1,0 +1,147 @@
+//! What `export` prints is what the others read: asked of them, where they are installed.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::scheduler::{Scheduler, on_request};
+use crate::support::server::say_skipped;
+
+/// Runs a program, and gives its two outputs when it has ended well; nothing where there is none of that name.
+fn ask(program: &str, words: &[&str], input: &str) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        say_skipped("an export", &format!("no {program} here"));
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert!(ended.status.success(), "{program} {words:?}: {said}\n{input}");
+    Some(said)
+}
+
+/// Jobs of every sort, in a folder whose name has what needs quoting everywhere.
+fn scheduler() -> Scheduler {
+    let jobs = [
+        ("plain", "15 3 * * *", "run_timeout = \"1h\""),
+        ("a_b", "0 4 */2 * FRI-SUN", "timezone = \"America/New_York\""),
+        ("a.b", "30 5 * JAN-march 0-5", "overlap = \"replace\"\njitter = \"5m\""),
+        ("either", "0 0 13 * 5", "overlap = \"queue\""),
+        ("often", "*/15 22-23,0-5 * * 7", "misfire = \"skip\""),
+        ("named", "@weekly", ""),
+        ("ours", "0 0 L * *", ""),
+    ];
+    let job = |(name, cron, more): (&str, &str, &str)| {
+        on_request(name, more)
+            .replace("0 0 29 2 *", cron)
+            .replace(&format!("{name}.rhai"), "it's 5 % \\\"off\\\" $x.rhai")
+    };
+    let scheduler = Scheduler::new(&jobs.map(job).concat());
+    scheduler.file("it's 5 % \"off\" $x.rhai", "");
+    scheduler
+}
+
+fn verified(units: &[&Path]) {
+    let units: Vec<_> = units.iter().map(|unit| unit.to_str().unwrap()).collect();
+    let words = [&["verify", "--man=no"], &*units].concat();
+    if let Some(said) = ask("systemd-analyze", &words, "") {
+        assert_eq!(said, "", "{units:?}");
+    }
+}
+
+#[test]
+fn systemd_takes_the_service_and_the_timers() {
+    let scheduler = scheduler();
+    let service = scheduler.command(&["export", "systemd"]).succeeds();
+    let text = service.stdout_text().replace("#LoadCredential=", "LoadCredential=");
+    let text = text.replace("/etc/portolan/WWW_PASSWORD", "/etc/passwd");
+    assert!(text.contains("\nLoadCredential="));
+    scheduler.file("portolan.service", &text);
+    drop(service.any_stdout().any_stderr());
+    verified(&[&scheduler.path("portolan.service")]);
+
+    let timers = scheduler.command(&["export", "systemd", "--timers"]).succeeds();
+    assert!(timers.stderr_text().contains("`ours` is left out"));
+    let mut units = Vec::new();
+    for part in timers.stdout_text().split("# /etc/systemd/system/").skip(1) {
+        let (name, unit) = part.split_once('\n').unwrap();
+        scheduler.file(name, unit);
+        units.push(scheduler.path(name));
+        for calendar in unit.lines().filter_map(|line| line.strip_prefix("OnCalendar=")) {
+            ask("systemd-analyze", &["calendar", calendar], "");
+        }
+    }
+    assert_eq!(units.len(), 12);
+    verified(&units.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    drop(timers.any_stdout().any_stderr());
+}
+
+#[test]
+fn kubernetes_gets_yaml_with_a_name_of_its_own_for_each_job() {
+    let scheduler = scheduler();
+    let pods = scheduler.command(&["export", "kubernetes", "--image", "r/p:1 # x"]).succeeds();
+    let read = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
+    let text = pods.stdout_text().to_owned();
+    assert!(pods.stderr_text().contains("`a.b`: it is called `a-b-2` there"));
+    drop(pods.any_stdout().any_stderr());
+    let has_yaml = Command::new("python3").args(["-c", "import yaml"]).output();
+    if !has_yaml.is_ok_and(|ended| ended.status.success()) {
+        say_skipped("an export", "no python3 with yaml here");
+        return;
+    }
+    let all: serde_json::Value =
+        serde_json::from_str(&ask("python3", &["-c", read], &text).unwrap()).unwrap();
+    let found: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| {
+            let spec = &pod["spec"];
+            let container = &spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+            assert_eq!(container["image"], "r/p:1 # x");
+            let script = container["args"][1].as_str().unwrap();
+            assert!(script.ends_with("it's 5 % \"off\" $x.rhai"), "{script}");
+            [&pod["metadata"]["name"], &spec["schedule"], &spec["timeZone"]]
+                .map(|value| value.as_str().unwrap())
+        })
+        .collect();
+    let zone = found[0][2];
+    let wanted = [
+        ["plain", "15 3 * * *", zone],
+        ["a-b", "0 4 */2 * 0,5,6", "America/New_York"],
+        ["a-b-2", "30 5 * 1-3 0-5", zone],
+        ["either", "0 0 13 * 5", zone],
+        ["often", "*/15 22-23,0-5 * * 0", zone],
+        ["named", "0 0 * * 0", zone],
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_line_of_the_crontab_is_a_command_that_a_shell_reads() {
+    let scheduler = scheduler();
+    let table = scheduler.command(&["export", "crontab"]).succeeds();
+    let lines: Vec<_> = table
+        .stdout_text()
+        .lines()
+        .filter(|line| line.contains(" run "))
+        .map(str::to_owned)
+        .collect();
+    drop(table.any_stdout().any_stderr());
+    assert_eq!(lines.len(), 6);
+    for line in lines {
+        // cron takes the five fields away, and reads `\%` as `%`.
+        let command = line.splitn(6, ' ').last().unwrap();
+        assert!(!command.replace("\\%", "").contains('%'), "{line}");
+        let command = command.replace("\\%", "%");
+        let (_, words) = command.rsplit_once(" run ").unwrap();
+        let script = ask("sh", &["-c", &format!("printf %s {words}")], "").unwrap();
+        assert!(fs::exists(scheduler.path(&script)).unwrap(), "{line}: {script}");
+        ask("sh", &["-n", "-c", &command], "");
+    }
+}
