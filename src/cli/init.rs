@@ -44,7 +44,9 @@ pub(super) fn run(args: &Args) -> u8 {
 
 /// What to do now, as it can be typed.
 fn next(folder: Option<&Path>) -> String {
-    let go = folder.map(|folder| format!("  cd {}\n", quoted(folder)));
+    let go = folder
+        .filter(|folder| *folder != Path::new("."))
+        .map(|folder| format!("  cd {}\n", quoted(folder)));
     let steps = [
         ("portolan check portolan.toml", "all that can be known before anything runs"),
         (
