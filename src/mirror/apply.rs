@@ -204,7 +204,7 @@ impl<'p> Tools<'p> {
         let is_up = self.plan.heading.direction == Direction::Up;
         let verb = match step.act {
             Act::Put(_) => return self.put_on(session, step).await,
-            Act::Get(_) => return self.get(session, step).await,
+            Act::Get(_) => return self.get_rest(session, step).await,
             Act::Sweep => {
                 self.sweep(session, &there, here).await;
                 return Ok(None);
