@@ -71,7 +71,8 @@ pub(super) async fn run<'p>(
     let mut stage = Stage { wants_proof: plan.rules.wants_proof(), ..Stage::default() };
     stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
     let mut ended = Ok(());
-    if run.report.failed == 0 {
+    // What a session that the server threw out gave back is left to the others.
+    while run.report.failed == 0 && ended.is_ok() && stage.waiting() > 0 {
         let work = async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
             tools.arrive(session, step, feed).await
         };
@@ -185,7 +186,10 @@ async fn give_names<'p>(
         });
         vec![(Vec::new(), Ok(found.collect()))]
     };
-    let mut ended = crew.run(&mut names, work).await;
+    let mut ended = Ok(());
+    while ended.is_ok() && names.waiting() > 0 {
+        ended = crew.run(&mut names, &work).await;
+    }
     let left = names.waiting.into_iter().flatten();
     let left: Vec<_> = left.map(|(_, arrived, _)| arrived).collect();
     crew.first().drop_aside(&left).await;

@@ -8,7 +8,7 @@ use super::{Bench, Report, Rules, assert_same, deleting, fs, odd_tree, remote, s
 use crate::{
     fault::{Kind, Outcome},
     mirror::{self, Plan, StateIn},
-    rehearse::tree::Snapshot,
+    rehearse::{Setup, tree::Snapshot},
 };
 
 fn staged() -> Rules {
@@ -321,6 +321,20 @@ async fn a_file_and_a_folder_change_places() {
         write(&target, "folder", "y");
         let report = run(&bench, is_up, &staged()).await.unwrap();
         assert_eq!(report.failed, 0, "{:?}", report.errors);
+        assert_same(&source, &target);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_thrown_out_leaves_its_files_to_the_others() {
+    for (plan, is_up) in
+        [("busy-421=STOR*1", true), ("busy-421=RNFR*1", true), ("busy-421=RETR*1", false)]
+    {
+        let bench = Bench::with(&[plan], |setup| Setup { sessions_max: 3, ..setup });
+        let [source, target] = sides(&bench, is_up);
+        odd_tree(&source);
+        let report = run(&bench, is_up, &Rules { parallel: 3, ..staged() }).await.unwrap();
+        assert_eq!(report.failed, 0, "{plan}: {:?}", report.errors);
         assert_same(&source, &target);
     }
 }
