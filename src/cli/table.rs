@@ -27,43 +27,66 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The text as it fits into a terminal of `width` columns: what is too long for its line is cut there, not broken.
-    pub(super) fn fitted(&self, width: Option<usize>) -> String {
-        let text = self.text();
-        let Some(width) = width else { return text };
-        let fit = |line: &str| match line.char_indices().nth(width.max(2) - 1) {
-            Some((at, last)) if at + last.len_utf8() < line.len() => {
-                format!("{}…\n", line.get(..at).unwrap_or(line))
-            }
-            _ => format!("{line}\n"),
-        };
-        text.lines().map(fit).collect()
-    }
-
     /// The text, a line a row. A column with nothing in it is left out.
     pub(super) fn text(&self) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
-            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            let head = self.rows.first().and_then(|row| row.get(column));
-            let head = head.map_or(0, |head| head.chars().count());
-            if widest == 0 { 0 } else { widest.max(head) }
-        };
-        let widths: Vec<_> = (0..self.is_right.len()).map(width).collect();
+        self.fitted(None)
+    }
+
+    /// The text as it fits into a terminal of `width` columns: where a row is too long, its last cell stands in a line of
+    /// its own below, and what is too long even so is cut.
+    pub(super) fn fitted(&self, width: Option<usize>) -> String {
+        let widths: Vec<_> = (0..self.is_right.len()).map(|column| self.width(column)).collect();
+        let most = width.map_or(usize::MAX, |width| width.max(BELOW.len() + 10));
         let mut text = String::new();
-        for row in &self.rows {
-            let mut cells = Vec::new();
-            for ((cell, width), is_right) in row.iter().zip(&widths).zip(&self.is_right) {
-                match (*width, is_right) {
-                    (0, _) => {}
-                    (width, true) => cells.push(format!("{cell:>width$}")),
-                    (width, false) => cells.push(format!("{cell:<width$}")),
-                }
-            }
-            text.push_str(cells.join("  ").trim_end());
+        let mut put = |line: &str| {
+            text.push_str(&cut(line.trim_end(), most));
             text.push('\n');
+        };
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).zip(&self.is_right);
+            let cells = cells.filter(|((_, width), _)| **width > 0);
+            let mut cells: Vec<_> =
+                cells
+                    .map(|((cell, width), is_right)| {
+                        if *is_right {
+                            format!("{cell:>width$}")
+                        } else {
+                            format!("{cell:<width$}")
+                        }
+                    })
+                    .collect();
+            let whole = cells.join("  ");
+            if whole.trim_end().chars().count() <= most {
+                put(&whole);
+                continue;
+            }
+            let last = cells.pop().unwrap_or_default();
+            put(&cells.join("  "));
+            put(&format!("{BELOW}{last}"));
         }
         text
+    }
+
+    /// How wide a column must be; 0 where nothing is in it.
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let head = self.rows.first().and_then(|row| row.get(column));
+        let head = head.map_or(0, |head| head.chars().count());
+        if widest == 0 { 0 } else { widest.max(head) }
+    }
+}
+
+/// Before a cell that stands below its row.
+const BELOW: &str = "     ";
+
+/// A line of at most `most` characters.
+fn cut(line: &str, most: usize) -> String {
+    match line.char_indices().nth(most.saturating_sub(1)) {
+        Some((at, last)) if at + last.len_utf8() < line.len() => {
+            format!("{}…", line.get(..at).unwrap_or(line))
+        }
+        _ => line.to_owned(),
     }
 }
 
@@ -77,9 +100,10 @@ mod tests {
         table.row(["7", "a", "", "short"].map(str::to_owned));
         table.row(["12", "grüße", "", ""].map(str::to_owned));
         assert_eq!(table.text(), "run  job    note\n  7  a      short\n 12  grüße\n");
-        assert_eq!(table.fitted(None), table.text());
         assert_eq!(table.fitted(Some(17)), table.text());
-        assert_eq!(table.fitted(Some(16)), "run  job    note\n  7  a      sho…\n 12  grüße\n");
-        assert_eq!(table.fitted(Some(9)), "run  job…\n  7  a  …\n 12  grü…\n");
+        let below = "run  job    note\n  7  a\n     short\n 12  grüße\n";
+        assert_eq!(table.fitted(Some(16)), below);
+        table.row(["1", "a", "", "as long as it is wide"].map(str::to_owned));
+        assert_eq!(table.fitted(Some(16)), format!("{below}  1  a\n     as long as…\n"));
     }
 }

@@ -100,7 +100,7 @@ impl Held<'_> {
             }
         }
         if kept.len() != before {
-            step.changed.push(Arc::clone(&line.job.name));
+            step.note_changed(&line.job.name);
         }
         // Mostly all have begun, and the room that they had is of use to the next.
         line.state.waiting = if kept.is_empty() { waiting } else { kept };
@@ -109,7 +109,7 @@ impl Held<'_> {
     fn gave_up(&self, waiting: &Waiting) -> Reason {
         match &waiting.told {
             None => Reason::TooLate { late: self.now.duration_since(waiting.slot.at) },
-            Some(told) => Reason::GaveUp { waited_for: Some(Box::new(told.clone())) },
+            Some(told) => Reason::GaveUp { waited_for: Some(told.clone()) },
         }
     }
 
@@ -233,16 +233,16 @@ impl Held<'_> {
 
 /// Lets a slot wait, and says so when what it waits for is something else than before.
 fn hold(line: &Line, waiting: &mut Waiting, reason: Reason, step: &mut Step) {
-    if waiting.told.as_ref() != Some(&reason) {
+    if waiting.told.as_deref() != Some(&reason) {
         step.decisions.push(line.decision(waiting, Action::Wait, reason.clone()));
-        step.changed.push(Arc::clone(&line.job.name));
-        waiting.told = Some(reason);
+        step.note_changed(&line.job.name);
+        waiting.told = Some(Box::new(reason));
     }
 }
 
 impl JobState {
     /// What somebody may want to know of a slot that waits.
     pub fn waits_for(&self, slot: Timestamp) -> Option<&Reason> {
-        self.waiting.iter().find(|waiting| waiting.slot.at == slot)?.told.as_ref()
+        self.waiting.iter().find(|waiting| waiting.slot.at == slot)?.told.as_deref()
     }
 }

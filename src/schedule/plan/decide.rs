@@ -30,6 +30,8 @@ pub(super) struct Line {
     walk: Walk,
     /// The first slot that is not decided.
     pub(super) next: Option<Slot>,
+    /// Room for the slots of one step: mostly it is one.
+    room: VecDeque<Slot>,
 }
 
 /// Slots that have come since the last step.
@@ -63,8 +65,14 @@ impl Passed {
 
 impl Line {
     pub(super) fn new(job: Arc<Job>, state: JobState) -> Self {
-        let mut line =
-            Self { walk: Walk::new(state.watermark), job, state, after: Vec::new(), next: None };
+        let mut line = Self {
+            walk: Walk::new(state.watermark),
+            job,
+            state,
+            after: Vec::new(),
+            next: None,
+            room: VecDeque::new(),
+        };
         line.advance();
         line
     }
@@ -89,7 +97,7 @@ impl Line {
     }
 
     fn changed(&self, step: &mut Step) {
-        step.changed.push(Arc::clone(&self.job.name));
+        step.note_changed(&self.job.name);
     }
 
     /// Decides every slot up to `now`: it waits to begin, or it is skipped.
@@ -106,7 +114,7 @@ impl Line {
             return;
         }
         let since = self.state.watermark;
-        let passed = self.passed(now);
+        let mut passed = self.passed(now);
         self.changed(step);
         if let Some(reason) = self.pause_reason() {
             return self.skip_all(&passed, &reason, step);
@@ -117,7 +125,7 @@ impl Line {
             return self.catch_up(passed, since, now, step);
         }
         let mut needs_since = since;
-        for slot in passed.slots {
+        for slot in passed.slots.drain(..) {
             let not_before = later(slot.at, self.jitter(&slot));
             let give_up = self.give_up(&slot);
             let trigger = Trigger::Schedule;
@@ -126,11 +134,12 @@ impl Line {
             self.add(waiting, step);
             needs_since = slot.at;
         }
+        self.room = passed.slots;
     }
 
     /// Takes the slots up to `now`, and remembers that they are decided.
     fn passed(&mut self, now: Timestamp) -> Passed {
-        let mut passed = Passed::default();
+        let mut passed = Passed { lump: None, slots: std::mem::take(&mut self.room) };
         let mut seen = 0_u64;
         while let Some(slot) = self.next.filter(|slot| slot.at <= now) {
             seen += 1;

@@ -20,6 +20,15 @@ pub struct Step {
     pub wake: Option<Timestamp>,
 }
 
+impl Step {
+    /// Notes that the state of `job` has changed; what is noted twice in a row is noted once.
+    pub(super) fn note_changed(&mut self, job: &Arc<str>) {
+        if self.changed.last().is_none_or(|last| !Arc::ptr_eq(last, job)) {
+            self.changed.push(Arc::clone(job));
+        }
+    }
+}
+
 /// One decision on one slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {

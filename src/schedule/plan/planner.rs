@@ -39,6 +39,8 @@ pub struct Planner {
     looks: Vec<i64>,
     /// The first of them.
     soonest: i64,
+    /// Room for the lines that are due in a step.
+    due: Vec<usize>,
     /// When the job of each of `lines` last succeeded.
     successes: Vec<Option<Timestamp>>,
     /// Those of `lines` that have slots which wait.
@@ -78,6 +80,7 @@ impl Planner {
             places,
             looks: vec![NOW; lines.len()],
             soonest: NOW,
+            due: Vec::new(),
             successes: lines.iter().map(|line| line.state.last_success).collect(),
             busy: (0..lines.len()).collect(),
             followers: numbered().filter(|(_, line)| is_follower(line)).map(|(at, _)| at).collect(),
@@ -167,26 +170,31 @@ impl Planner {
         self.last = moment.now;
         let second = whole_second(moment.now);
         if is_back || self.soonest <= second {
-            for (at, look) in self.looks.iter_mut().enumerate() {
-                if (is_back || *look <= second)
-                    && let Some(line) = self.lines.get_mut(at)
-                {
-                    line.decide(moment.now, &mut step);
-                    if is_back && let Some(success) = self.successes.get_mut(at) {
-                        *success = line.state.last_success;
-                    }
-                    *look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
-                    self.busy.insert(at);
+            let until = if is_back { NEVER } else { second };
+            self.due.clear();
+            let looks = self.looks.iter().enumerate();
+            self.due.extend(looks.filter(|(_, look)| **look <= until).map(|(at, _)| at));
+            for at in self.due.iter().copied() {
+                let Some(line) = self.lines.get_mut(at) else { continue };
+                line.decide(moment.now, &mut step);
+                if is_back && let Some(success) = self.successes.get_mut(at) {
+                    *success = line.state.last_success;
                 }
+                if let Some(look) = self.looks.get_mut(at) {
+                    *look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
+                }
+                self.busy.insert(at);
             }
             self.soonest = self.looks.iter().copied().min().unwrap_or(NEVER);
         }
         self.take_requests(moment, &mut step);
         self.follow(moment.now, &mut step);
         self.begin(moment, &mut step);
-        // Equal names are one name: which of them comes first is all the same.
-        step.changed.sort_unstable();
-        step.changed.dedup();
+        if step.changed.len() > 1 {
+            // Equal names are one name: which of them comes first is all the same.
+            step.changed.sort_unstable();
+            step.changed.dedup();
+        }
         let waits = self.busy.iter().filter_map(|at| self.lines.get(*at)?.wake(moment.now));
         let soonest = Timestamp::from_second(self.soonest).ok();
         step.wake = waits.chain(soonest).min();

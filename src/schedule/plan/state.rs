@@ -57,7 +57,7 @@ pub struct Waiting {
     /// The jobs in `after` must have succeeded later than this.
     pub needs_since: Timestamp,
     /// What it waits for, as it was last told by [`super::Action::Wait`]; need not be stored.
-    pub told: Option<Reason>,
+    pub told: Option<Box<Reason>>,
 }
 
 /// The number of a run.
