@@ -12,6 +12,8 @@ pub const REPLY_BYTES_MAX: usize = 256 * 1024;
 pub const COMMAND_BYTES_MAX: usize = 4608;
 /// Bytes of commands sent without waiting. Above 4 KiB proftpd and pure-ftpd stall under TLS (measured).
 pub const BATCH_BYTES_MAX: usize = 2048;
+/// Folders that are listed in one packet, at the least, where they are listed by STAT: with paths of a hundred bytes.
+pub const FOLDERS_AT_ONCE_MIN: usize = 16;
 
 /// So often a server must have answered in turn before a command that matters is sent ahead to it.
 pub const STEPS_KEPT_MIN: u8 = 2;

@@ -1,22 +1,16 @@
-//! What a session does to names: lists, asks, makes, renames and removes.
+//! What a session does to names: asks, makes, renames and removes.
 
-use std::net::SocketAddr;
-
-use futures_util::future::join;
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::{
-    control::{Command, connect},
-    listing::{Entry, EntryKind, Listing, Modified, Reader, parse_mlst, parse_time_val},
+    control::Command,
+    listing::{Entry, EntryKind, Modified, parse_mlst, parse_time_val},
     path::RemotePath,
     reply::Reply,
     session::Session,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
-    observe::visible::visible,
 };
 
 /// What stands behind a path of a server, links followed by the server itself.
@@ -64,18 +58,6 @@ impl Session {
         let modified = modified.map(|(time, precision)| Modified::Utc(time, precision));
         let size = if size.code == 213 { size.number() } else { None };
         Ok(Behind::File { size, modified })
-    }
-
-    /// The entries of folder `path`.
-    pub async fn list(&mut self, path: &RemotePath) -> Outcome<Listing> {
-        let path = self.absolute(path)?;
-        let listed = match self.list_absolute(&path).await {
-            Err(fault) if fault.code == 550 && !path.is_root() => {
-                Err(self.explain(fault, &path).await)
-            }
-            other => other,
-        };
-        listed.map_err(|fault| fault.at(path.to_string()).on(&self.site.host))
     }
 
     /// What is known of `path`; fails with `not_found` where its folder does not have it.
@@ -351,125 +333,6 @@ impl Session {
         let commands = [Command::path("SIZE", path), Command::path("CWD", path)];
         let replies = self.ask_all(&commands).await?;
         Ok(replies.iter().all(|reply| reply.code == 550))
-    }
-
-    async fn list_absolute(&mut self, path: &RemotePath) -> Outcome<Listing> {
-        if let Some(own) = self.site.list_command.clone() {
-            let own = own.into_bytes();
-            let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
-            self.enter(path).await?;
-            return self.fetch_listing(&Command::parse(own)?, is_mlsd).await;
-        }
-        if self.features.has("MLSD") || self.features.has("MLST") {
-            match self.fetch_listing(&Command::path("MLSD", path), true).await {
-                Err(fault) if fault.kind == Kind::Unsupported => {
-                    self.features.named.remove("MLSD");
-                    self.features.named.remove("MLST");
-                }
-                Ok(listing) => return self.is_of(path, listing).await,
-                Err(fault) => return Err(fault),
-            }
-        }
-        // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
-        self.enter_meanwhile(path).await?;
-        if !self.features.refuses_list_all {
-            match self.fetch_listing(&Command::bare("LIST -a"), false).await {
-                Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
-                other => return other,
-            }
-        }
-        self.fetch_listing(&Command::bare("LIST"), false).await
-    }
-
-    /// `listing`, unless the server says that it is of another folder than `path`: what stands between may have mixed
-    /// up two data connections (S49).
-    async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
-        let Some(named) = &listing.itself else { return Ok(listing) };
-        let found = RemotePath::parse(named.clone());
-        let found = found.and_then(|found| RemotePath::root().resolve(&found));
-        if found.is_ok_and(|found| found == *path) {
-            return Ok(listing);
-        }
-        // A link, or a server with its own words for folders: then it has them after CWD as well.
-        self.server_folder = None;
-        let commands = [Command::path("CWD", path), Command::bare("PWD")];
-        let replies = self.ask_all(&commands).await?;
-        if replies.last().is_some_and(|said| said.code == 257 && said.names(named)) {
-            return Ok(listing);
-        }
-        let message = format!("the listing that came is that of {}", visible(named));
-        let fault = Fault::protocol(message);
-        self.control.give_up(&fault);
-        Err(fault)
-    }
-
-    /// Goes to `path` while the data connection is made whose port the server has named already.
-    async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
-        let time = self.site.reply_timeout;
-        let port = match self.site.proxy {
-            None => self.control.port_ahead(time).await,
-            Some(_) => None,
-        };
-        let Some(port) = port else { return self.enter(path).await };
-        let address = SocketAddr::new(self.control.peer.ip(), port);
-        let connecting = connect(address, self.site.source_address);
-        // One that cannot be made is tried again by who knows what to do then.
-        let stop = self.context.stop.clone();
-        let connecting = stop.race(timeout(STEP_TIME, connecting));
-        let (entered, connected) = join(self.enter(path), connecting).await;
-        if let Ok(Ok(Ok(tcp))) = connected {
-            self.control.keep_ahead(tcp);
-        }
-        entered
-    }
-
-    /// Finds out how data comes through before a file is written to that cannot have another name: one that the
-    /// server has opened for a connection that never comes stays locked for a minute (vsftpd, measured).
-    pub(super) async fn find_way(&mut self) -> Outcome<()> {
-        if !self.way.ladder.may_begin_in_vain() {
-            return Ok(());
-        }
-        match self.fetch_listing_once(&Command::bare("NLST"), false).await {
-            Err(fault) if fault.kind == Kind::DataConnection => Err(fault),
-            // What is in the folder, and whether it may be listed, is of no interest here.
-            _ => self.context.stop.check(),
-        }
-    }
-
-    async fn fetch_listing(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
-        let mut listing = self.fetch_listing_once(command, is_mlsd).await;
-        if let Err(fault) = &listing
-            && self.is_refused_for_fresh_tls(fault)
-            && fault.code != 450
-        {
-            self.renew_with_tls12().await?;
-            listing = self.fetch_listing_once(command, is_mlsd).await;
-        }
-        listing
-    }
-
-    /// Asks for one listing by `command`, in the folder where the session is.
-    pub(super) async fn fetch_listing_once(
-        &mut self,
-        command: &Command,
-        is_mlsd: bool,
-    ) -> Outcome<Listing> {
-        let mut data = self.open_data(command, 0).await?.data;
-        let mut reader = if is_mlsd { Reader::mlsd() } else { Reader::list() };
-        let mut buffer = vec![0; COPY_BYTES / 4];
-        let stop = self.context.stop.within(LISTING_TIME_MAX);
-        let copy = async {
-            loop {
-                let count = data.read(&mut buffer).await?;
-                if count == 0 {
-                    return Ok(());
-                }
-                reader.push(buffer.get(..count).unwrap_or_default())?;
-            }
-        };
-        let copied = stop.race(copy).await.and_then(|copied| copied);
-        self.conclude("LIST", data, copied, 0).await?;
-        reader.finish(self.now())
     }
 }
 

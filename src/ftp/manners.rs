@@ -8,6 +8,9 @@ use crate::limits::STEPS_KEPT_MIN;
 /// The server was out of step once.
 const DOUBTED: u8 = u8::MAX;
 
+/// The server has shown that it can.
+const PROVEN: u8 = 1;
+
 /// What has been seen of transfers each way.
 #[derive(Debug, Default)]
 pub(super) struct Manners {
@@ -15,6 +18,8 @@ pub(super) struct Manners {
     down: AtomicU8,
     /// The same for uploads: whoever still receives may look at the control connection.
     up: AtomicU8,
+    /// Whether it lists the same over the control connection: [`PROVEN`], [`DOUBTED`], or not tried.
+    stat: AtomicU8,
 }
 
 impl Manners {
@@ -50,6 +55,22 @@ impl Manners {
     /// It did not, or may not have: nothing is sent ahead any more.
     pub(super) fn doubt(&self, verb: &str) {
         self.of(verb).store(DOUBTED, Ordering::Relaxed);
+    }
+
+    /// Whether STAT may be tried for a listing, or has proven to do.
+    pub(super) fn may_list_by_stat(&self) -> bool {
+        self.stat.load(Ordering::Relaxed) != DOUBTED
+    }
+
+    /// Whether STAT has proven to give the same listing as LIST, ever since.
+    pub(super) fn lists_by_stat(&self) -> bool {
+        self.stat.load(Ordering::Relaxed) == PROVEN
+    }
+
+    /// STAT gave the same listing as LIST, or did not; the first that is not the same counts for good.
+    pub(super) fn listed_by_stat(&self, is_same: bool) {
+        let now = if is_same { PROVEN } else { DOUBTED };
+        self.stat.fetch_max(now, Ordering::Relaxed);
     }
 
     fn of(&self, verb: &str) -> &AtomicU8 {

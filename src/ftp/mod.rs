@@ -8,6 +8,7 @@ pub mod data;
 pub mod door;
 pub mod folders;
 pub mod listing;
+mod lists;
 pub mod login;
 mod manners;
 pub mod memory;

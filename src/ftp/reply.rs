@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::wire::doubled;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{REPLY_BYTES_MAX, REPLY_LINES_MAX},
+    limits::{ENTRIES_MAX, LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
     observe::visible::visible,
 };
 
@@ -186,6 +186,8 @@ pub struct Framing {
     open: Option<u16>,
     lines: usize,
     bytes: usize,
+    /// Whether the reply may be as long as a listing.
+    is_long: bool,
 }
 
 /// What a line is to the reply it stands in.
@@ -200,6 +202,11 @@ pub enum Framed {
 }
 
 impl Framing {
+    /// From now on replies may be as long as listings, or no longer.
+    pub const fn set_long(&mut self, is_long: bool) {
+        self.is_long = is_long;
+    }
+
     /// Takes the next line, without its line end.
     pub fn take(&mut self, line: &[u8]) -> Result<Framed, Malformed> {
         if line.contains(&0) {
@@ -207,7 +214,11 @@ impl Framing {
         }
         self.lines += 1;
         self.bytes += line.len();
-        if self.lines > REPLY_LINES_MAX || self.bytes > REPLY_BYTES_MAX {
+        let (lines_max, bytes_max) = match self.is_long {
+            true => (ENTRIES_MAX, LISTING_BYTES_MAX),
+            false => (REPLY_LINES_MAX, REPLY_BYTES_MAX),
+        };
+        if self.lines > lines_max || self.bytes > bytes_max {
             return Err(Malformed::Endless);
         }
         let code = code_of(line);

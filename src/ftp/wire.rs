@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) with_next: Vec<u8>,
     /// What proves who one is: a server that repeats it must not bring it into the log.
     pub(super) secrets: Vec<Vec<u8>>,
+    /// Where the lines of replies go before the last of each, while replies of any length are waited for.
+    pub(super) long: Option<Vec<u8>>,
     /// Final replies that are still to come.
     pub(super) outstanding: usize,
     /// The protocol of the TLS session, when there is one.
@@ -221,11 +223,19 @@ impl Wire {
                 raw.pop();
             }
             tracing::debug!(target: "portolan::control", "< {}", self.without_secrets(&raw));
+            let mut shared = self.link.lock();
+            self.framing.set_long(shared.long.is_some());
             let (code, line) = match self.framing.take(&raw).map_err(Breach::from)? {
                 Framed::Blank => continue,
+                Framed::Part(_) if let Some(long) = &mut shared.long => {
+                    long.extend_from_slice(&raw);
+                    long.extend_from_slice(b"\r\n");
+                    continue;
+                }
                 Framed::Part(line) => (None, line),
                 Framed::End(code, line) => (Some(code), line),
             };
+            drop(shared);
             self.line = line;
             self.line.extend_from_slice(b"\r\n");
             if self.greeted {

@@ -75,10 +75,11 @@ impl<W: Work> Feed<'_, '_, W> {
 }
 
 /// The sessions of one mirror: the caller's own, and others for as long as it lasts.
-#[derive(Debug)]
 pub(super) struct Crew<'a> {
     first: &'a mut Session,
     others: Vec<Session>,
+    /// Sessions on their way.
+    coming: FuturesUnordered<Coming>,
     size: Size,
     /// So often a piece is tried again.
     retries: u16,
@@ -97,7 +98,8 @@ impl<'a> Crew<'a> {
     /// A crew by `rules`; other sessions than `first` are opened when there is work for them.
     pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
         let (size, retries) = (Size::new(rules.parallel), rules.retries);
-        Self { first, others: Vec::new(), size, retries }
+        let (others, coming) = (Vec::new(), FuturesUnordered::new());
+        Self { first, others, coming, size, retries }
     }
 
     /// The caller's session.
@@ -127,7 +129,7 @@ impl<'a> Crew<'a> {
         idle.push(Hand::First(self.first));
         let mut watch = Watch { size: &mut self.size, observer, work: &work, ended: Ok(()) };
         let mut busy = FuturesUnordered::new();
-        let mut coming: FuturesUnordered<Coming> = FuturesUnordered::new();
+        let coming = &mut self.coming;
         loop {
             if let Some(hand) = idle.last() {
                 let on_the_way = coming.len();

@@ -47,8 +47,8 @@ pub(super) async fn draft(
     }
     // Reading a disk would hold up the sessions, which share this thread.
     let expected = tokio::task::spawn_blocking({
-        let local = heading.local.clone();
-        move || scan::folders_in(&local)
+        let (local, direction) = (heading.local.clone(), heading.direction);
+        move || scan::expected(&local, direction)
     });
     let expected = expected.await.unwrap_or(0);
     let here = tokio::task::spawn_blocking({

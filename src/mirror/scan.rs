@@ -1,6 +1,7 @@
 //! Scans: the tree below a folder of a server, or of this machine, as a value.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
@@ -11,6 +12,7 @@ use super::{
     crew::{Crew, Feed, Work},
     filter::{Filter, Part},
     leftovers::Leftovers,
+    plan::Direction,
     tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
 };
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
         path::{RemotePath, component},
         session::Session,
     },
-    limits::{DEPTH_MAX, EXPECTED_ENTRIES_MAX},
+    limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
     observe::visible::visible,
     stop::Stop,
 };
@@ -42,11 +44,11 @@ pub(super) struct How<'a> {
     pub(super) leftovers: &'a Leftovers,
     /// Whether links of a source are followed.
     pub(super) follow_links: bool,
-    /// How many folders there may be: as many as this machine has.
+    /// For how many sessions there may soon be something to do; see [`expected`].
     pub(super) expected: usize,
 }
 
-/// Scans the folder `top` of the server, in which about so many folders are `expected`.
+/// Scans the folder `top` of the server.
 pub(super) async fn remote(
     crew: &mut Crew<'_>,
     top: &RemotePath,
@@ -55,15 +57,17 @@ pub(super) async fn remote(
     how: How<'_>,
 ) -> Outcome<Survey> {
     let How { leftovers, follow_links, expected } = how;
+    let at_once = Cell::new(false);
     // In a target nothing is done through a link.
     let follows = follow_links && role == Role::Source;
     let mut scan =
-        RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers) };
+        RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers, &at_once) };
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
+        let (folders, places, unplaced) = gather(session, top, folder, &feed);
         session.go_on(feed.goes_on());
-        let listed = async { session.list(&place(top, &folder)?).await };
-        let listed = listed.await;
-        vec![(folder, listed)]
+        let listed = session.list_all(&places).await;
+        at_once.set(session.lists_at_once());
+        folders.into_iter().zip(listed).chain(unplaced).collect()
     };
     scan.waiting.push(Vec::new());
     loop {
@@ -73,6 +77,30 @@ pub(super) async fn remote(
         }
         scan.follow(crew.first()).await?;
     }
+}
+
+/// `folder`, and with it as many more as the server may be asked for in one packet; their places on the server; and one
+/// that cannot have any.
+#[expect(clippy::type_complexity, reason = "three things, used once")]
+fn gather(
+    session: &Session,
+    top: &RemotePath,
+    folder: Vec<u8>,
+    feed: &Feed<'_, '_, RemoteScan<'_>>,
+) -> (Vec<Vec<u8>>, Vec<RemotePath>, Option<(Vec<u8>, Outcome<Listing>)>) {
+    let (mut folders, mut places, mut room) = (Vec::new(), Vec::new(), BATCH_BYTES_MAX);
+    let mut next = Some(folder);
+    while let Some(folder) = next {
+        let place = match place(top, &folder) {
+            Ok(place) => place,
+            Err(fault) => return (folders, places, Some((folder, Err(fault)))),
+        };
+        room = room.saturating_sub(Session::question_bytes(&place));
+        folders.push(folder);
+        places.push(place);
+        next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
+    }
+    (folders, places, None)
 }
 
 /// The path on the server of `path` in the tree below `top`.
@@ -101,21 +129,46 @@ pub(super) struct RemoteScan<'a> {
     waiting: Vec<Vec<u8>>,
     /// Folders that are likely to wait soon: sessions for them can be on their way while the top is listed.
     expected: usize,
+    /// Whether the server is asked for many folders in one packet.
+    at_once: &'a Cell<bool>,
 }
 
-/// About how many folders stand in the folder `top` of this machine. What cannot be read has none: the scan says why.
-pub(super) fn folders_in(top: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(top) else { return 0 };
-    let entries = entries.take(EXPECTED_ENTRIES_MAX).flatten();
+/// For how many sessions there may soon be something to do, as the folder `top` of this machine has it: where there is
+/// nothing yet, all that the server has is to be fetched into it; else about as many folders are to be listed as there
+/// are here. What cannot be read has none: the scan says why.
+pub(super) fn expected(top: &Path, direction: Direction) -> usize {
+    let is_first = direction == Direction::Down;
+    let Ok(entries) = std::fs::read_dir(top) else {
+        return if is_first { usize::from(PARALLEL_MAX) } else { 0 };
+    };
+    let mut entries = entries.take(EXPECTED_ENTRIES_MAX).flatten().peekable();
+    if is_first && entries.peek().is_none() {
+        return usize::from(PARALLEL_MAX);
+    }
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
 }
 
 impl<'a> RemoteScan<'a> {
-    fn new(top: &'a RemotePath, filter: &'a Filter, role: Role, leftovers: &'a Leftovers) -> Self {
-        let survey = Survey::default();
-        let (links, followed, waiting) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let (follows, expected) = (false, 0);
-        Self { top, filter, role, leftovers, follows, links, followed, survey, waiting, expected }
+    fn new(
+        top: &'a RemotePath,
+        filter: &'a Filter,
+        role: Role,
+        leftovers: &'a Leftovers,
+        at_once: &'a Cell<bool>,
+    ) -> Self {
+        Self {
+            top,
+            filter,
+            role,
+            leftovers,
+            follows: false,
+            links: Vec::new(),
+            followed: BTreeMap::new(),
+            survey: Survey::default(),
+            waiting: Vec::new(),
+            expected: 0,
+            at_once,
+        }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -190,7 +243,8 @@ impl Work for RemoteScan<'_> {
     }
 
     fn waiting(&self) -> usize {
-        self.waiting.len().max(self.expected)
+        let turns = if self.at_once.get() { FOLDERS_AT_ONCE_MIN } else { 1 };
+        self.waiting.len().div_ceil(turns).max(self.expected)
     }
 
     fn give_back(&mut self, folder: Vec<u8>) {

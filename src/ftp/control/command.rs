@@ -71,6 +71,11 @@ impl Command {
             .contains(&verb.as_str())
     }
 
+    /// Whether its reply is a listing, of any length.
+    pub(super) fn lists(&self) -> bool {
+        self.0.starts_with(b"STAT -a ")
+    }
+
     pub(super) fn as_text(&self) -> String {
         Bytes.decode(&self.0)
     }

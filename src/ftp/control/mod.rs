@@ -151,6 +151,7 @@ impl Control {
     /// Only for commands without data: they save a round trip each.
     pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
         self.ready().await?;
+        self.link.lock().long = commands.iter().any(Command::lists).then(Vec::new);
         let mut replies = Vec::with_capacity(commands.len());
         let mut rest = commands;
         while let Some((first, others)) = rest.split_first() {
@@ -166,14 +167,27 @@ impl Control {
             let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
             let lines = now.iter().flat_map(Command::line).collect();
             self.link.lock().with_next = lines;
-            replies.push(self.ask(first).await?);
+            let reply = self.ask(first).await?;
+            replies.push(self.whole(reply));
             for command in now {
                 let reply = self.next_reply(self.reply_timeout, &command.verb()).await;
-                replies.push(self.own(reply, command).await?);
+                let reply = self.own(reply, command).await?;
+                replies.push(self.whole(reply));
             }
             rest = later;
         }
+        self.link.lock().long = None;
         Ok(replies)
+    }
+
+    /// The reply with the lines before its last, where those were kept apart.
+    fn whole(&self, reply: Reply) -> Reply {
+        let mut raw = match &mut self.link.lock().long {
+            Some(long) if !long.is_empty() => std::mem::take(long),
+            _ => return reply,
+        };
+        raw.extend_from_slice(&reply.raw);
+        Reply { raw, ..reply }
     }
 
     /// The command's own reply: one that only ends a transfer belongs to the transfer before, and came a second time.

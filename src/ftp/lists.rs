@@ -1,0 +1,305 @@
+//! Listings, asked for: MLSD or LIST over a data connection; or STAT over the control connection, many folders in one
+//! packet, where the server has shown that it says the same there.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    net::SocketAddr,
+    slice,
+};
+
+use futures_util::future::join;
+use tokio::time::timeout;
+
+use super::{
+    control::{Command, connect},
+    listing::{Listing, Reader},
+    path::RemotePath,
+    reply::Reply,
+    session::Session,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
+    observe::visible::visible,
+};
+
+/// What came of the question for a folder over the control connection.
+enum Told {
+    /// All of its listing, with the folder itself in it.
+    Listing(Listing),
+    /// It cannot be entered.
+    Refused(Fault),
+    /// Nothing that could be relied on.
+    Unclear,
+}
+
+impl Session {
+    /// The entries of folder `path`.
+    pub async fn list(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let path = self.absolute(path)?;
+        let listed = self.list_absolute(&path).await;
+        self.listed(listed, &path).await
+    }
+
+    /// The entries of each of `folders`, in their order. Where a server without MLSD has not been asked in both ways
+    /// yet, it is, to see whether it says the same.
+    pub async fn list_all(&mut self, folders: &[RemotePath]) -> Vec<Outcome<Listing>> {
+        let absolute: Outcome<Vec<_>> = folders.iter().map(|path| self.absolute(path)).collect();
+        let folders = match absolute {
+            Ok(folders) => folders,
+            Err(fault) => return folders.iter().map(|_| Err(fault.clone())).collect(),
+        };
+        let may_ask = self.may_list_by_stat() && self.way.manners.may_list_by_stat();
+        let mut all = Vec::with_capacity(folders.len());
+        let listings = self.list_together(&folders, may_ask).await;
+        for (listed, folder) in listings.into_iter().zip(&folders) {
+            all.push(self.listed(listed, folder).await);
+        }
+        all
+    }
+
+    /// Whether several folders cost [`list_all`](Self::list_all) no more than one.
+    pub fn lists_at_once(&self) -> bool {
+        self.may_list_by_stat() && self.way.manners.lists_by_stat()
+    }
+
+    /// The bytes that the question for `folder` takes of a packet, where several are asked for at once.
+    pub fn question_bytes(folder: &RemotePath) -> usize {
+        questions(folder).iter().map(Command::length).sum()
+    }
+
+    /// Servers with MLSD tell more by that.
+    fn may_list_by_stat(&self) -> bool {
+        let has_mlsd = self.features.has("MLSD") || self.features.has("MLST");
+        !has_mlsd && self.site.list_command.is_none()
+    }
+
+    async fn listed(&mut self, listed: Outcome<Listing>, path: &RemotePath) -> Outcome<Listing> {
+        let listed = match listed {
+            Err(fault) if fault.code == 550 && !path.is_root() => {
+                Err(self.explain(fault, path).await)
+            }
+            other => other,
+        };
+        listed.map_err(|fault| fault.at(path.to_string()).on(&self.site.host))
+    }
+
+    pub(super) async fn list_absolute(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let by_stat = self.lists_at_once();
+        let listed = self.list_together(slice::from_ref(path), by_stat).await.pop();
+        listed.unwrap_or_else(|| Err(Fault::protocol("one folder, and no listing of it")))
+    }
+
+    /// The listings of `folders`: by STAT if that is to be, and by the way of each server where STAT has not shown all.
+    async fn list_together(
+        &mut self,
+        folders: &[RemotePath],
+        by_stat: bool,
+    ) -> Vec<Outcome<Listing>> {
+        let told = if by_stat { self.tell(folders).await } else { Vec::new() };
+        let (mut told, is_proven) = (told.into_iter(), self.way.manners.lists_by_stat());
+        let mut listings = Vec::with_capacity(folders.len());
+        for folder in folders {
+            listings.push(match told.next() {
+                Some(Told::Refused(fault)) => Err(fault),
+                Some(Told::Listing(listing)) if is_proven => Ok(listing),
+                Some(Told::Listing(told)) => {
+                    let listed = self.list_over_data(folder).await;
+                    if let Ok(listing) = &listed {
+                        self.way.manners.listed_by_stat(*listing == told);
+                    }
+                    listed
+                }
+                Some(Told::Unclear) | None => self.list_over_data(folder).await,
+            });
+        }
+        listings
+    }
+
+    /// Asks for `folders` by STAT. Nothing where the server cannot be asked so, which is then kept in mind.
+    async fn tell(&mut self, folders: &[RemotePath]) -> Vec<Told> {
+        match self.ask_by_stat(folders).await {
+            Ok(told) => told,
+            Err(fault) => {
+                tracing::debug!(target: "portolan", "no more listings by STAT: {fault}");
+                self.way.manners.listed_by_stat(false);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The names in a listing are others' to choose, and on the control connection one with a line end in it could
+    /// pass for the replies that follow. So the last reply must have a number in it that nobody could know: then every
+    /// reply before it is the one to its own command.
+    async fn ask_by_stat(&mut self, folders: &[RemotePath]) -> Outcome<Vec<Told>> {
+        let proof = RandomState::new().build_hasher().finish() % 1_000_000_000_000;
+        let rest = |offset| Command::from_safe(format!("REST {offset}"));
+        let commands = folders.iter().flat_map(questions).chain([rest(proof), rest(0)]);
+        self.server_folder = None;
+        let replies = self.ask_all(&commands.collect::<Vec<_>>()).await?;
+        let Some((asked, [proven, back])) = replies.split_last_chunk() else {
+            return Err(Fault::protocol("fewer replies than commands"));
+        };
+        let digits = proof.to_string();
+        let says = |word: &[u8]| word == digits.as_bytes();
+        let is_proven = proven.last_text().split(|byte| !byte.is_ascii_digit()).any(says);
+        if !(proven.is_halfway() && is_proven && back.is_halfway()) {
+            let message = format!("after STAT the server says \"{}\" to REST", proven.words());
+            let fault = Fault::protocol(message);
+            self.control.give_up(&fault);
+            return Err(fault);
+        }
+        let told = folders.iter().zip(asked.chunks_exact(3));
+        let told: Vec<_> = told.map(|(folder, replies)| self.read_told(folder, replies)).collect();
+        if let (Some(folder), Some(Told::Listing(_))) = (folders.last(), told.last()) {
+            self.server_folder = Some(folder.clone());
+        }
+        Ok(told)
+    }
+
+    /// What the server says of `folder`. Whatever is not as plain as can be is asked for again over a data connection.
+    fn read_told(&self, folder: &RemotePath, replies: &[Reply]) -> Told {
+        let [entered, said, status] = replies else { return Told::Unclear };
+        if !entered.is_done() {
+            return Told::Refused(entered.fault().at(folder.to_string()));
+        }
+        let is_there = said.code == 257 && said.names(folder.as_bytes());
+        if !is_there || !matches!(status.code, 211..=213) {
+            return Told::Unclear;
+        }
+        let mut reader = Reader::list();
+        let read = status.inner_lines().try_for_each(|line| {
+            reader.push(line)?;
+            reader.push(b"\n")
+        });
+        match read.and_then(|()| reader.finish(self.now())) {
+            Ok(listing) if listing.complete && listing.vouched => Told::Listing(listing),
+            _ => Told::Unclear,
+        }
+    }
+
+    /// The listing of `path` over a data connection.
+    async fn list_over_data(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        if let Some(own) = self.site.list_command.clone() {
+            let own = own.into_bytes();
+            let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
+            self.enter(path).await?;
+            return self.fetch_listing(&Command::parse(own)?, is_mlsd).await;
+        }
+        if self.features.has("MLSD") || self.features.has("MLST") {
+            match self.fetch_listing(&Command::path("MLSD", path), true).await {
+                Err(fault) if fault.kind == Kind::Unsupported => {
+                    self.features.named.remove("MLSD");
+                    self.features.named.remove("MLST");
+                }
+                Ok(listing) => return self.is_of(path, listing).await,
+                Err(fault) => return Err(fault),
+            }
+        }
+        // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
+        self.enter_meanwhile(path).await?;
+        if !self.features.refuses_list_all {
+            match self.fetch_listing(&Command::bare("LIST -a"), false).await {
+                Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
+                other => return other,
+            }
+        }
+        self.fetch_listing(&Command::bare("LIST"), false).await
+    }
+
+    /// `listing`, unless the server says that it is of another folder than `path`: what stands between may have mixed
+    /// up two data connections (S49).
+    async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
+        let Some(named) = &listing.itself else { return Ok(listing) };
+        let found = RemotePath::parse(named.clone());
+        let found = found.and_then(|found| RemotePath::root().resolve(&found));
+        if found.is_ok_and(|found| found == *path) {
+            return Ok(listing);
+        }
+        // A link, or a server with its own words for folders: then it has them after CWD as well.
+        self.server_folder = None;
+        let commands = [Command::path("CWD", path), Command::bare("PWD")];
+        let replies = self.ask_all(&commands).await?;
+        if replies.last().is_some_and(|said| said.code == 257 && said.names(named)) {
+            return Ok(listing);
+        }
+        let message = format!("the listing that came is that of {}", visible(named));
+        let fault = Fault::protocol(message);
+        self.control.give_up(&fault);
+        Err(fault)
+    }
+
+    /// Goes to `path` while the data connection is made whose port the server has named already.
+    async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
+        let time = self.site.reply_timeout;
+        let port = match self.site.proxy {
+            None => self.control.port_ahead(time).await,
+            Some(_) => None,
+        };
+        let Some(port) = port else { return self.enter(path).await };
+        let address = SocketAddr::new(self.control.peer.ip(), port);
+        let connecting = connect(address, self.site.source_address);
+        // One that cannot be made is tried again by who knows what to do then.
+        let stop = self.context.stop.clone();
+        let connecting = stop.race(timeout(STEP_TIME, connecting));
+        let (entered, connected) = join(self.enter(path), connecting).await;
+        if let Ok(Ok(Ok(tcp))) = connected {
+            self.control.keep_ahead(tcp);
+        }
+        entered
+    }
+
+    /// Finds out how data comes through before a file is written to that cannot have another name: one that the
+    /// server has opened for a connection that never comes stays locked for a minute (vsftpd, measured).
+    pub(super) async fn find_way(&mut self) -> Outcome<()> {
+        if !self.way.ladder.may_begin_in_vain() {
+            return Ok(());
+        }
+        match self.fetch_listing_once(&Command::bare("NLST"), false).await {
+            Err(fault) if fault.kind == Kind::DataConnection => Err(fault),
+            // What is in the folder, and whether it may be listed, is of no interest here.
+            _ => self.context.stop.check(),
+        }
+    }
+
+    async fn fetch_listing(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
+        let mut listing = self.fetch_listing_once(command, is_mlsd).await;
+        if let Err(fault) = &listing
+            && self.is_refused_for_fresh_tls(fault)
+            && fault.code != 450
+        {
+            self.renew_with_tls12().await?;
+            listing = self.fetch_listing_once(command, is_mlsd).await;
+        }
+        listing
+    }
+
+    /// Asks for one listing by `command`, in the folder where the session is.
+    pub(super) async fn fetch_listing_once(
+        &mut self,
+        command: &Command,
+        is_mlsd: bool,
+    ) -> Outcome<Listing> {
+        let mut data = self.open_data(command, 0).await?.data;
+        let mut reader = if is_mlsd { Reader::mlsd() } else { Reader::list() };
+        let mut buffer = vec![0; COPY_BYTES / 4];
+        let stop = self.context.stop.within(LISTING_TIME_MAX);
+        let copy = async {
+            loop {
+                let count = data.read(&mut buffer).await?;
+                if count == 0 {
+                    return Ok(());
+                }
+                reader.push(buffer.get(..count).unwrap_or_default())?;
+            }
+        };
+        let copied = stop.race(copy).await.and_then(|copied| copied);
+        self.conclude("LIST", data, copied, 0).await?;
+        reader.finish(self.now())
+    }
+}
+/// The three questions for a folder: it is entered, named and listed, so that its own name is in no argument of STAT,
+/// which may read options and patterns there. vsftpd 3.0.3 says the same as to LIST (measured).
+fn questions(folder: &RemotePath) -> [Command; 3] {
+    [Command::path("CWD", folder), Command::bare("PWD"), Command::bare("STAT -a .")]
+}
