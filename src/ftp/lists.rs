@@ -167,9 +167,11 @@ impl Session {
         if !is_there || !matches!(status.code, 211..=213) {
             return Told::Unclear;
         }
+        // Some servers set a space before each line, so that none of them looks like a reply.
+        let is_set_in = status.inner_lines().all(|line| line.starts_with(b" "));
         let mut reader = Reader::list();
         let read = status.inner_lines().try_for_each(|line| {
-            reader.push(line)?;
+            reader.push(line.get(usize::from(is_set_in)..).unwrap_or_default())?;
             reader.push(b"\n")
         });
         match read.and_then(|()| reader.finish(self.now())) {

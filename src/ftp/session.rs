@@ -311,6 +311,8 @@ impl Session {
     }
 
     pub(super) async fn renew(&mut self) -> Outcome<()> {
+        // A server may wait for that before it has room for another.
+        self.control.hang_up();
         let folder = self.server_folder.take();
         let logged_in = async {
             let line = control::dial(&self.site, &self.context.stop).await?;

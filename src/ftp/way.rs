@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct Way {
     notes: Option<Notes>,
     /// How the server takes commands that come early.
     pub(super) manners: Arc<Manners>,
+    /// The way that some session with the server has found: for those that were opened before.
+    found: Arc<Mutex<Option<Found>>>,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
     /// What had failed when no way was left.
@@ -81,6 +83,7 @@ impl Way {
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
             manners: Arc::default(),
+            found: Arc::default(),
             held: Vec::new(),
             lost: Vec::new(),
         }
@@ -89,9 +92,29 @@ impl Way {
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
-        let manners = Arc::clone(&self.manners);
+        let (manners, found) = (Arc::clone(&self.manners), Arc::clone(&self.found));
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ladder, notes, manners, attempts, held, lost, began_fresh_tls: false, ..*self }
+        Self { ladder, notes, manners, found, attempts, held, lost, began_fresh_tls: false, ..*self }
+    }
+
+    /// Goes on where another session has found the way meanwhile.
+    fn catch_up(&mut self) {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Found { ladder, told_mode, address }) =
+            found.filter(|_| self.ladder.current().is_none())
+        {
+            (self.ladder, self.told_mode, self.address) = (ladder, told_mode, address);
+        }
+    }
+
+    /// Lets the others know the way that has just worked.
+    fn share(&self) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.as_ref().is_none_or(|found| found.ladder.current() != self.ladder.current()) {
+            let Self { ladder, told_mode, address, .. } = self;
+            let (ladder, told_mode, address) = (ladder.clone(), *told_mode, *address);
+            *found = Some(Found { ladder, told_mode, address });
+        }
     }
 
     /// Takes in our address as the server's greeting had it, if it did.
@@ -140,6 +163,7 @@ impl Way {
     /// From now on only the steps of `mode`, and nothing is noted: only who has won the race knows what works.
     pub(super) fn start_race(&mut self, mode: Mode) -> Option<Notes> {
         self.ladder.start_race(mode);
+        self.found = Arc::default();
         self.told_mode = Some(mode.word());
         self.notes.take()
     }
@@ -160,6 +184,14 @@ impl Way {
             None => fault.message.clone(),
         }
     }
+}
+
+/// What one session has found out for all.
+#[derive(Debug, Clone)]
+struct Found {
+    ladder: Ladder,
+    told_mode: Option<&'static str>,
+    address: address::Known,
 }
 
 /// A step that came to nothing.
@@ -183,8 +215,9 @@ struct Try<'a> {
 
 impl Session {
     /// Tries `step` and no other from now on, to see what it does.
-    pub(super) const fn hold(&mut self, step: Step) {
+    pub(super) fn hold(&mut self, step: Step) {
         self.way.ladder.hold(step);
+        self.way.found = Arc::default();
         self.way.told_mode = Some(step.mode());
     }
 
@@ -203,6 +236,7 @@ impl Session {
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
+        self.way.catch_up();
         // The last of each mode, in the order of the modes.
         let mut failed = std::mem::take(&mut self.way.held);
         let mut steps = self.way.ladder.steps();
@@ -223,6 +257,7 @@ impl Session {
                 Ok(opened) => {
                     self.settle(step, &opened, started);
                     self.tell_mode(step, &failed);
+                    self.way.share();
                     return Ok(opened);
                 }
                 Err(failure) => failure,

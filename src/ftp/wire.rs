@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
     /// Commands to send in the same packet as the next one, or at once when a reply is waited for.
     pub(super) with_next: Vec<u8>,
+    /// Set to close the connection.
+    pub(super) is_over: bool,
     /// What proves who one is: a server that repeats it must not bring it into the log.
     pub(super) secrets: Vec<Vec<u8>>,
     /// Where the lines of replies go before the last of each, while replies of any length are waited for.
@@ -325,6 +327,10 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        if wire.link.lock().is_over {
+            wire.io = Io::Failed;
+            return Poll::Ready(Err(Breach::Closed.into()));
+        }
         let more = std::mem::take(&mut wire.link.lock().with_next);
         let lines = if wire.telnet { doubled(&more) } else { more };
         wire.queue(&lines);

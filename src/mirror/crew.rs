@@ -83,6 +83,8 @@ pub(super) struct Crew<'a> {
     size: Size,
     /// So often a piece is tried again.
     retries: u16,
+    /// What the transfers of all sessions together keep to.
+    pace: Option<Pace>,
 }
 
 /// A session at work. The caller's is never given up.
@@ -99,7 +101,7 @@ impl<'a> Crew<'a> {
     pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
         let (size, retries) = (Size::new(rules.parallel), rules.retries);
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
-        Self { first, others, coming, size, retries }
+        Self { first, others, coming, size, retries, pace: None }
     }
 
     /// The caller's session.
@@ -112,7 +114,8 @@ impl<'a> Crew<'a> {
         for session in &mut self.others {
             session.keep_pace(pace.clone());
         }
-        self.first.keep_pace(pace);
+        self.first.keep_pace(pace.clone());
+        self.pace = pace;
     }
 
     /// Does all of `work` by `act`, which may take more pieces than the one it is given.
@@ -161,7 +164,12 @@ impl<'a> Crew<'a> {
             let others = idle.len() + busy.len();
             tokio::select! {
                 Some(opened) = coming.next(), if !coming.is_empty() => {
-                    idle.extend(watch.take_in(opened, others));
+                    let mut hand = watch.take_in(opened, others);
+                    if let Some(session) = &mut hand {
+                        // It may have been on its way since before there was one.
+                        session.keep_pace(self.pace.clone());
+                    }
+                    idle.extend(hand);
                 }
                 Some((hand, ends)) = busy.next() => {
                     idle.extend(watch.finish(hand, ends, others - 1));

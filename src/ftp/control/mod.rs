@@ -300,6 +300,14 @@ impl Control {
         }
     }
 
+    /// Closes the connection, with no word.
+    pub fn hang_up(&mut self) {
+        self.give_up(&Fault::protocol("the control connection was closed here"));
+        self.link.lock().is_over = true;
+        // The first poll closes it.
+        drop(further(&mut self.ftp).now_or_never());
+    }
+
     /// Waits for replies at most so long from now on; for farewells.
     pub const fn hurry(&mut self, time: Duration) {
         self.reply_timeout = time;

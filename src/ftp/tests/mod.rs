@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod gate;
 mod guards;
+mod lists;
 mod memory;
 mod proxy;
 mod race;
