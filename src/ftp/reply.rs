@@ -214,9 +214,10 @@ impl Framing {
         }
         self.lines += 1;
         self.bytes += line.len();
-        let (lines_max, bytes_max) = match self.is_long {
-            true => (ENTRIES_MAX, LISTING_BYTES_MAX),
-            false => (REPLY_LINES_MAX, REPLY_BYTES_MAX),
+        let (lines_max, bytes_max) = if self.is_long {
+            (ENTRIES_MAX, LISTING_BYTES_MAX)
+        } else {
+            (REPLY_LINES_MAX, REPLY_BYTES_MAX)
         };
         if self.lines > lines_max || self.bytes > bytes_max {
             return Err(Malformed::Endless);
