@@ -120,6 +120,8 @@ pub const PARALLEL_AUTO_FIRST: u16 = 8;
 pub const TIDE_TIME_MIN: Duration = Duration::from_millis(200);
 /// Pieces of work for each session in that time.
 pub const TIDE_PIECES_MIN: u64 = 2;
+/// Downloads that a session does in one go while that is found out: what it has done counts when it is through.
+pub const TIDE_TURN_PIECES: usize = 1;
 /// How much faster twice the sessions must make it.
 pub const TIDE_GAIN_MIN: f64 = 1.2;
 /// So many bytes a file counts besides its own: round trips that could have carried them.

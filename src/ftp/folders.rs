@@ -9,9 +9,7 @@ use super::{
     reply::Reply,
     session::Session,
 };
-use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-};
+use crate::fault::{Fault, Kind, Outcome, Side};
 
 /// What stands behind a path of a server, links followed by the server itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

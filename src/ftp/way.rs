@@ -94,7 +94,17 @@ impl Way {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
         let (manners, found) = (Arc::clone(&self.manners), Arc::clone(&self.found));
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ladder, notes, manners, found, attempts, held, lost, began_fresh_tls: false, ..*self }
+        Self {
+            ladder,
+            notes,
+            manners,
+            found,
+            attempts,
+            held,
+            lost,
+            began_fresh_tls: false,
+            ..*self
+        }
     }
 
     /// Goes on where another session has found the way meanwhile.

@@ -376,8 +376,8 @@ impl<'p> Work for Run<'p, '_> {
         if self.waiting.front().is_some_and(is_local) { 0 } else { self.waiting.len() }
     }
 
-    fn weight(found: &Found) -> u64 {
-        found.as_ref().map_or(0, |(moved, _)| moved.bytes)
+    fn weight(found: &Found) -> Option<u64> {
+        found.as_ref().map(|(moved, _)| moved.bytes)
     }
 
     fn give_back(&mut self, step: &'p Step) {

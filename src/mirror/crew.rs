@@ -35,9 +35,9 @@ pub(super) trait Work {
     fn done(&mut self, job: Self::Job, result: Outcome<Self::Found>) -> Outcome<()>;
     /// How many sessions more would have something to do.
     fn waiting(&self) -> usize;
-    /// What a piece comes to, in bytes, to tell how fast the work goes.
-    fn weight(_found: &Self::Found) -> u64 {
-        0
+    /// What a piece comes to, in bytes, where it tells how fast the work goes.
+    fn weight(_found: &Self::Found) -> Option<u64> {
+        None
     }
 }
 
@@ -48,6 +48,8 @@ pub(super) type Ends<W> = Vec<(<W as Work>::Job, Outcome<<W as Work>::Found>)>;
 pub(super) struct Feed<'f, 'w, W> {
     work: Option<&'f RefCell<&'w mut W>>,
     stop: &'f Stop,
+    /// How many pieces one turn may take at most.
+    pub(super) turn: usize,
 }
 
 impl<W: Work> Feed<'_, '_, W> {
@@ -155,7 +157,7 @@ impl<'a> Crew<'a> {
                     idle.push(hand);
                     break;
                 }
-                let feed = Feed { work: Some(&work), stop: &stop };
+                let feed = Feed { work: Some(&work), stop: &stop, turn: watch.size.turn() };
                 busy.push(turn(hand, job, feed, &act, retries));
             }
             if busy.is_empty() {
@@ -239,8 +241,9 @@ impl<W: Work> Watch<'_, '_, W> {
                 }
                 // What has begun is let come to its end: left in the middle, its session would be out of step.
                 result => {
-                    let weight = result.as_ref().map_or(0, W::weight);
-                    self.size.moved(weight, others + 1, Instant::now());
+                    if let Some(weight) = result.as_ref().ok().and_then(W::weight) {
+                        self.size.moved(weight, others + 1, Instant::now());
+                    }
                     let done = self.work.borrow_mut().done(job, result);
                     self.end(done);
                 }
@@ -300,7 +303,7 @@ async fn turn<'a, W: Work>(
     act: &impl AsyncFn(&mut Session, W::Job, Feed<'_, '_, W>) -> Ends<W>,
     retries: u16,
 ) -> (Hand<'a>, Ends<W>) {
-    let alone = Feed { work: None, stop: feed.stop };
+    let alone = Feed { work: None, ..feed };
     let ends = act(&mut hand, job, feed).await;
     let mut all = Vec::with_capacity(ends.len());
     for (job, result) in ends {

@@ -146,7 +146,7 @@ impl<'p> Tools<'p> {
         while let Some(step) = next {
             bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
             // What is taken by a session that is busy for long is kept from the others.
-            let is_enough = ends.len() + 1 >= ASIDE_FILES_MAX
+            let is_enough = ends.len() + 1 >= feed.turn.min(ASIDE_FILES_MAX)
                 || bytes >= ASIDE_BYTES_MAX
                 || started.elapsed() >= ASIDE_TIME_MAX;
             next = if is_enough { None } else { feed.next() };

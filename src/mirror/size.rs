@@ -6,7 +6,7 @@ use crate::{
     ftp::site::PARALLEL_AUTO,
     limits::{
         PARALLEL_AUTO_FIRST, PARALLEL_MAX, SESSION_WAIT, SESSION_WAIT_MAX, TIDE_FILE_BYTES,
-        TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN,
+        TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN, TIDE_TURN_PIECES,
     },
 };
 
@@ -72,6 +72,12 @@ impl Size {
         }
     }
 
+    /// How many pieces a session may do before it tells of them: few as long as throughput is being measured.
+    pub(super) fn turn(&self) -> usize {
+        let is_measured = self.tide.as_ref().is_some_and(|tide| !tide.is_high);
+        if is_measured { TIDE_TURN_PIECES } else { usize::MAX }
+    }
+
     /// One more was opened, so that there are `there`.
     pub(super) fn grew(&mut self, there: usize, now: Instant) {
         let Some(taken) = &mut self.taken else { return };
@@ -96,23 +102,27 @@ impl Size {
         let Some(tide) = self.tide.as_mut().filter(|tide| !tide.is_high) else { return };
         if there < self.wanted {
             // Some are still on their way: what goes now says nothing of so many.
-            tide.since = None;
+            (tide.since, tide.pieces) = (None, 0);
             return;
         }
-        let since = *tide.since.get_or_insert_with(|| {
-            (tide.pieces, tide.amount) = (0, 0);
-            now
-        });
         tide.pieces += 1;
         tide.amount += bytes + TIDE_FILE_BYTES;
+        let count = u64::try_from(there).unwrap_or(u64::MAX);
+        let Some(since) = tide.since else {
+            // Sessions that began together end together: the measure is from one such moment to another.
+            if tide.pieces >= count {
+                (tide.since, tide.pieces, tide.amount) = (Some(now), 0, 0);
+            }
+            return;
+        };
         let took = now.saturating_duration_since(since);
-        let enough = TIDE_PIECES_MIN * u64::try_from(there).unwrap_or(u64::MAX);
-        if took < TIDE_TIME_MIN || tide.pieces < enough {
+        if took < TIDE_TIME_MIN || tide.pieces < TIDE_PIECES_MIN * count {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
         let rate = tide.amount as f64 / took.as_secs_f64();
-        tide.since = None;
+        tracing::debug!(target: "portolan", "{there} sessions: {rate:.0}, before {:.0}", tide.before);
+        (tide.since, tide.pieces) = (None, 0);
         if rate < tide.before * TIDE_GAIN_MIN {
             tide.is_high = true;
         } else {

@@ -3,6 +3,7 @@
 mod campaign;
 mod cuts;
 mod links;
+mod lists;
 mod scale;
 mod staged;
 mod sweep;
