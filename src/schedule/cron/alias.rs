@@ -13,7 +13,7 @@ const ALIASES: [(&str, &str); 8] = [
 ];
 
 /// The fields of the alias `word`, in whatever case; empty for `@every`.
-pub(super) fn fields_of(word: &str) -> Option<&'static str> {
+pub(in crate::schedule) fn fields_of(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, fields)| *fields)
 }

@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 
+pub(in crate::schedule) use self::alias::fields_of;
 pub use self::walk::Firings;
 pub(super) use self::walk::Walk;
 use self::{fields::Fields, parse::parse};

@@ -2,17 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::schedule::jobs::Job;
+use crate::schedule::{cron::fields_of, jobs::Job};
 
-const NAMED: [(&str, &str); 7] = [
-    ("@yearly", "0 0 1 1 *"),
-    ("@annually", "0 0 1 1 *"),
-    ("@monthly", "0 0 1 * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@daily", "0 0 * * *"),
-    ("@midnight", "0 0 * * *"),
-    ("@hourly", "0 * * * *"),
-];
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
@@ -105,8 +96,7 @@ pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
         }
         _ => text,
     };
-    let lower = text.to_ascii_lowercase();
-    let text = NAMED.iter().find(|(name, _)| *name == lower).map_or(text, |(_, fields)| fields);
+    let text = fields_of(text).filter(|fields| !fields.is_empty()).unwrap_or(text);
     let fields: Vec<_> = text.split_whitespace().collect();
     let fields = match fields.as_slice() {
         [_, _, _, _, _] => fields.join(" "),
