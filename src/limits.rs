@@ -16,7 +16,7 @@ pub const BATCH_BYTES_MAX: usize = 2048;
 pub const FOLDERS_AT_ONCE_MIN: usize = 16;
 
 /// So often a server must have answered in turn before a command that matters is sent ahead to it.
-pub const STEPS_KEPT_MIN: u8 = 2;
+pub const STEPS_KEPT_MIN: u8 = 1;
 
 /// Age of a port that a server was asked for ahead; the shortest time after which a server gives one up is 30 s.
 pub const AHEAD_AGE_MAX: Duration = Duration::from_secs(5);

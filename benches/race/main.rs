@@ -75,11 +75,14 @@ fn main() {
     }
 }
 
-/// As many files as the slowest peer carries in some twenty seconds.
+/// As many files as are carried in ten to twenty seconds.
 fn usual_files(rtt: u32, sessions: u16) -> u64 {
-    match rtt {
-        0 => 5000,
-        rtt => (1400 * u64::from(sessions) / u64::from(rtt)).clamp(25, 5000) / 25 * 25,
+    match (rtt, sessions) {
+        (0, _) => 5000,
+        (..50, 1) => 200,
+        (..50, _) => 1000,
+        (_, 1) => 50,
+        _ => 200,
     }
 }
 

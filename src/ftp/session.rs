@@ -7,6 +7,7 @@ use jiff::Timestamp;
 pub use super::context::Context;
 use super::{
     control::{self, Command, Control},
+    listing::Modified,
     login::{self, Features},
     pace::Pace,
     path::RemotePath,
@@ -42,6 +43,10 @@ pub struct Session {
     pub(super) goes_on: bool,
     /// What is fetched then, where that is known.
     pub(super) follows: Option<Command>,
+    /// What to ask at the end of the next fetch: the file's time.
+    pub(super) wonders: Option<Command>,
+    /// The time that was told then.
+    pub(super) heard: Option<Modified>,
     /// The folder from which relative paths count, absolute.
     folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -79,6 +84,8 @@ impl Session {
             mark: None,
             goes_on: false,
             follows: None,
+            wonders: None,
+            heard: None,
             folder,
             server_folder: None,
         };
@@ -133,6 +140,15 @@ impl Session {
     pub fn go_on_with(&mut self, file: &RemotePath) {
         self.go_on(true);
         self.follows = self.absolute(file).ok().map(|file| Command::path("RETR", &file));
+    }
+
+    /// Says that the time of `file` is wanted together with its bytes, which are fetched next. It is asked for behind
+    /// them, where that costs no round trip.
+    pub fn wonder(&mut self, file: &RemotePath) {
+        // A server that names its features and not this one has no MDTM.
+        let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
+        let file = self.absolute(file).ok().filter(|_| !has_none);
+        self.wonders = file.map(|file| Command::path("MDTM", &file));
     }
 
     /// What it is connected to.

@@ -9,8 +9,6 @@ use std::{
     time::Instant,
 };
 
-use jiff::Timestamp;
-
 use super::{
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
@@ -21,7 +19,7 @@ use super::{
     rules::Rules,
     scan::place,
     sending::put_in_place,
-    staged, times,
+    staged,
     trash::Trash,
     tree::{above, depth},
 };
@@ -88,10 +86,9 @@ async fn do_all<'p>(
         let now = crew.first().now();
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
-        let times = times::of_downloads(crew, plan).await?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
         crew.first().context().observer.tell(&Event::Planned { files, bytes });
-        let tools = Tools::new(root, plan, (trash, times), run.ledger.is_kept());
+        let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
         if plan.rules.staged {
             return staged::run(crew, plan, run, &tools).await;
         }
@@ -147,8 +144,6 @@ pub(super) struct Tools<'p> {
     pub(super) root: Root,
     pub(super) plan: &'p Plan,
     trash: Option<Trash>,
-    /// Times of files to fetch that their listings do not tell.
-    pub(super) times: BTreeMap<Vec<u8>, Timestamp>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
     /// Folders in which nothing can wait, since they are still to be made.
@@ -159,15 +154,10 @@ pub(super) struct Tools<'p> {
 pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 impl<'p> Tools<'p> {
-    fn new(
-        root: Root,
-        plan: &'p Plan,
-        (trash, times): (Option<Trash>, BTreeMap<Vec<u8>, Timestamp>),
-        keeps_pairs: bool,
-    ) -> Self {
+    fn new(root: Root, plan: &'p Plan, trash: Option<Trash>, keeps_pairs: bool) -> Self {
         let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
-        Self { root, plan, trash, times, keeps_pairs, unmade }
+        Self { root, plan, trash, keeps_pairs, unmade }
     }
 
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.

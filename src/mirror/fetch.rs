@@ -18,6 +18,8 @@ use crate::{
     files::{Landing, Reading, Root},
     ftp::{
         base::{Hash, Pair},
+        listing::{Modified, Precision},
+        path::RemotePath,
         session::Session,
         transfer::{Known, Moved, Take, utc},
     },
@@ -70,8 +72,7 @@ impl Tools<'_> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let mut landing = Landing::begin_in(&self.root, here)?;
-        let modified = self.times.get(&step.path).copied().or(utc(step.modified));
-        let known = Known { size: step.size, modified };
+        let known = self.wonder(session, step, &there);
         let known = session.known(&there, known).await?;
         let most = self.plan.rules.caps.max_file_size;
         let mut capped = Capped { landing: &mut landing, most };
@@ -83,9 +84,24 @@ impl Tools<'_> {
             (session.read_through(&there, &mut capped, known.size).await?, None)
         };
         let size = landing.bytes();
-        let time = known.modified.filter(|_| self.plan.rules.preserve_times);
+        let time = utc(moved.modified).or(known.modified);
+        let time = time.filter(|_| self.plan.rules.preserve_times);
         let commit = tokio::task::spawn_blocking(move || landing.commit(time));
         Ok(Arriving { moved, hash, size, commit })
+    }
+
+    /// What is known of a file before it is fetched; its time is asked for along with it where the listing does not
+    /// tell it to the second.
+    pub(super) fn wonder(&self, session: &mut Session, step: &Step, there: &RemotePath) -> Known {
+        let is_told = matches!(
+            step.modified,
+            Some(Modified::Utc(_, precision)) if precision <= Precision::Second
+        );
+        // Where no size is told, size and time are asked for before.
+        if !is_told && step.size.is_some() && self.plan.rules.preserve_times {
+            session.wonder(there);
+        }
+        Known { size: step.size, modified: utc(step.modified) }
     }
 
     /// Waits until a file has its final name.

@@ -26,7 +26,7 @@ use crate::{
     ftp::{
         base::{Hash, Pair},
         session::Session,
-        transfer::{Arrived, Fetched, Known, utc},
+        transfer::{Arrived, Fetched},
     },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
     observe::visible::visible,
@@ -341,8 +341,7 @@ impl<'p> Tools<'p> {
             (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
-            let modified = self.times.get(&step.path).copied().or(utc(step.modified));
-            let known = Known { size: step.size, modified };
+            let known = self.wonder(session, step, &there);
             let most = self.plan.rules.caps.max_file_size;
             let mut capped = Capped { landing: &mut landing, most };
             let (fetched, hash) = if self.keeps_pairs {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{
     crew::{Crew, Feed, Work},
-    plan::{Act, Direction, Heading, Plan},
+    plan::{Direction, Heading},
     rules::{Compare, Rules},
     scan::place,
     three::Three,
@@ -16,12 +16,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    ftp::{
-        base::Base,
-        listing::{Modified, Precision},
-        session::Session,
-        transfer::utc,
-    },
+    ftp::{base::Base, listing::Modified, session::Session},
     limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
     observe::Level,
 };
@@ -89,27 +84,6 @@ fn note(there: &mut Survey, told: BTreeMap<Vec<u8>, Modified>) {
     for (path, time) in told {
         there.times.set_exact(path, time);
     }
-}
-
-/// The times that files of `plan` will get here, where its listings do not tell them to the second.
-pub(super) async fn of_downloads(
-    crew: &mut Crew<'_>,
-    plan: &Plan,
-) -> Outcome<BTreeMap<Vec<u8>, Timestamp>> {
-    // What may be taken up again is asked for file by file, to see that it still is the same.
-    if !plan.rules.preserve_times || plan.rules.resume {
-        return Ok(BTreeMap::new());
-    }
-    let is_told = |modified| match modified {
-        Some(Modified::Utc(_, precision)) => precision <= Precision::Second,
-        _ => false,
-    };
-    let steps = plan.steps.iter().filter(|step| {
-        matches!(step.act, Act::Get(_)) && step.size.is_some() && !is_told(step.modified)
-    });
-    let paths = steps.map(|step| step.path.clone()).collect();
-    let told = ask(crew, &plan.heading, paths).await?;
-    Ok(told.into_iter().filter_map(|(path, time)| Some((path, utc(Some(time))?))).collect())
 }
 
 /// The times of `paths`, as far as the server tells them.

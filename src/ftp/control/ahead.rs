@@ -42,6 +42,15 @@ pub enum Early {
     Call(Post, [Command; 2]),
 }
 
+impl Early {
+    fn lines(&self) -> Vec<u8> {
+        match self {
+            Self::Ask(ahead) => format!("{ahead}\r\n").into_bytes(),
+            Self::Call(_, commands) => commands.iter().flat_map(Command::line).collect(),
+        }
+    }
+}
+
 /// What a command that was sent ahead has come to.
 #[derive(Debug)]
 pub struct Prepared {
@@ -64,45 +73,56 @@ pub struct End {
     pub reply: Reply,
     /// Whether it came in its turn, before the reply to the command that was sent ahead.
     pub in_turn: bool,
+    /// The reply to the question that was sent along.
+    pub told: Option<Reply>,
+}
+
+impl End {
+    const fn in_turn(reply: Reply, told: Option<Reply>) -> Self {
+        Self { reply, in_turn: true, told }
+    }
 }
 
 impl Control {
-    /// Waits for the reply that ends the transfer `verb`, and sends `ahead` meanwhile; before that for the reply that
-    /// begins it, unless it `has_begun`.
+    /// Waits for the reply that ends the transfer `verb`, and sends `early` meanwhile, with the `question` before it;
+    /// waits first for the reply that begins it, unless it `has_begun`. A question is only for servers that are known
+    /// to keep step.
     pub async fn end_and_ask(
         &mut self,
         time: Duration,
         (verb, has_begun): (&str, bool),
-        early: Early,
+        question: Option<&Command>,
+        early: Option<Early>,
     ) -> Outcome<End> {
         self.usable()?;
         if let Some(reply) = self.early.take() {
-            return Ok(End { reply, in_turn: true });
+            return Ok(End::in_turn(reply, None));
         }
-        self.link.lock().with_next = match &early {
-            Early::Ask(ahead) => format!("{ahead}\r\n").into_bytes(),
-            Early::Call(_, commands) => commands.iter().flat_map(Command::line).collect(),
-        };
+        let mut lines = question.map_or_else(Vec::new, Command::line);
+        lines.extend(early.iter().flat_map(Early::lines));
+        self.link.lock().with_next = lines;
         let mut first = self.next_reply(time, verb).await?;
         if !has_begun && first.is_preliminary() {
             first = self.next_reply(time, verb).await?;
         }
+        let told = match question {
+            Some(question) => Some(self.told(verb, &first, question).await?),
+            None => None,
+        };
         let ahead = match early {
-            Early::Ask(ahead) => ahead,
-            Early::Call(post, [_, command]) if is_end(first.code) => {
+            None => return Ok(End::in_turn(first, told)),
+            Some(Early::Ask(ahead)) => ahead,
+            Some(Early::Call(post, [_, command])) if is_end(first.code) => {
                 self.called = Some(Called { command, post });
-                return Ok(End { reply: first, in_turn: true });
+                return Ok(End::in_turn(first, told));
             }
-            Early::Call(_, [_, command]) => {
-                let message = format!("{verb} was answered by \"{}\"", first.words());
-                let fault = Fault::protocol(format!("{message} with {} behind it", command.verb()));
-                self.give_up(&fault);
-                return Err(fault.on(&self.host));
+            Some(Early::Call(_, [_, command])) => {
+                return Err(self.out_of_step(verb, &first, &command));
             }
         };
         if is_end(first.code) {
             self.ahead = Some(Ahead::new(ahead, None));
-            return Ok(End { reply: first, in_turn: true });
+            return Ok(End::in_turn(first, told));
         }
         let second = self.next_reply(self.reply_timeout, ahead).await?;
         let Some(in_turn) = are_in_turn(first.code, second.code, ahead) else {
@@ -114,7 +134,26 @@ impl Control {
         let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
         // A port that was opened in the middle of another transfer is not relied on.
         self.ahead = in_turn.then(|| Ahead::new(ahead, Some(answer)));
-        Ok(End { reply, in_turn })
+        Ok(End { reply, in_turn, told })
+    }
+
+    /// The reply to the `question` behind the end of the transfer `verb`.
+    async fn told(&mut self, verb: &str, end: &Reply, question: &Command) -> Outcome<Reply> {
+        if !is_end(end.code) {
+            return Err(self.out_of_step(verb, end, question));
+        }
+        let told = self.next_reply(self.reply_timeout, &question.verb()).await?;
+        if matches!(told.code, 213 | 400..=599) {
+            return Ok(told);
+        }
+        Err(self.out_of_step(&question.verb(), &told, question))
+    }
+
+    fn out_of_step(&mut self, verb: &str, reply: &Reply, behind: &Command) -> Fault {
+        let message = format!("{verb} was answered by \"{}\"", reply.words());
+        let fault = Fault::protocol(format!("{message} with {} behind it", behind.verb()));
+        self.give_up(&fault);
+        fault.on(&self.host)
     }
 
     /// What came of `command`, if that was sent ahead, and not too long ago: servers close ports that nobody uses.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Give, Moved, Take};
+use super::{Give, Moved, Take, time_in};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
@@ -28,7 +28,9 @@ impl Session {
     ) -> Outcome<Moved> {
         let (id, started) = self.begin(Verb::Download, remote, size)?;
         let result = self.fetch_begun(remote, sink, size, id).await;
-        self.end(id, started, remote, result.map(|bytes| (bytes, size.is_some())))
+        let modified = self.heard.take();
+        let moved = self.end(id, started, remote, result.map(|bytes| (bytes, size.is_some())))?;
+        Ok(Moved { modified, ..moved })
     }
 
     /// The same for a transfer that has begun, and whose end is told elsewhere.
@@ -39,6 +41,7 @@ impl Session {
         size: Option<u64>,
         id: TransferId,
     ) -> Outcome<u64> {
+        self.heard = None;
         let mut result = self.fetch_once(remote, sink, size, Some(id)).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
@@ -49,6 +52,7 @@ impl Session {
                 Err(fault) => Err(fault),
             };
         }
+        self.wonders = None;
         match result {
             Err(fault) => Err(self.explain(fault, remote).await),
             fetched => fetched,
@@ -243,20 +247,23 @@ impl Session {
         time: Duration,
         is_good: bool,
     ) -> Outcome<Reply> {
-        let early = self.early(verb).await;
-        let Some(early) = early.filter(|_| is_good) else {
-            let reply = self.control.next_reply(time, verb).await?;
-            if has_begun || !reply.is_preliminary() {
-                return Ok(reply);
-            }
-            return self.control.next_reply(time, verb).await;
-        };
-        let ended = self.control.end_and_ask(time, (verb, has_begun), early).await;
+        let early = self.early(verb).await.filter(|_| is_good);
+        let question = self.wonders.take().filter(|_| is_good && verb == "RETR");
+        let along = question.as_ref().filter(|_| self.way.manners.is_trusted(verb));
+        let is_test = early.is_some() || along.is_some();
+        let ended = self.control.end_and_ask(time, (verb, has_begun), along, early).await;
         match &ended {
+            _ if !is_test => {}
             Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
             _ => self.way.manners.doubt(verb),
         }
-        ended.map(|end| end.reply)
+        let End { reply, mut told, .. } = ended?;
+        if let Some(question) = question.filter(|_| told.is_none() && reply.is_done()) {
+            // The file is here, whatever comes of it.
+            told = self.control.ask(&question).await.ok();
+        }
+        self.heard = told.as_ref().and_then(time_in);
+        Ok(reply)
     }
 
     /// Whether a transfer failed as it does where the server wants TLS sessions resumed and we had no ticket left.

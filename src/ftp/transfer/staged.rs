@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Aside, Known, Moved, Take,
     place::{rename, renamed},
-    time_in,
+    time_in, utc,
 };
 use crate::{
     fault::{Fault, Outcome},
@@ -190,7 +190,8 @@ impl Session {
         let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
         match self.fetch_begun(&remote, sink, known.size, id).await {
             Ok(bytes) => {
-                let (is_verified, modified) = (known.size.is_some(), known.modified);
+                let is_verified = known.size.is_some();
+                let modified = utc(self.heard.take()).or(known.modified);
                 Ok(Fetched { id, started, remote, bytes, is_verified, modified })
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),
