@@ -193,6 +193,9 @@ pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 
+/// Bytes of a file that are set on their way to the disk together while more of it comes.
+pub const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+
 /// So often a mirror tries a file or folder again after a failure that may pass, if nothing else is said.
 pub const MIRROR_RETRIES: u16 = 4;
 /// So often at most: with the waits between them, a quarter of an hour for one file.

@@ -93,7 +93,7 @@ impl Landing {
         let end = SeekFrom::Start(self.began_at);
         let back = self.file.set_len(self.began_at).and_then(|()| self.file.seek(end));
         back.map_err(|error| Fault::local("cut", &self.shown, error))?;
-        self.bytes = self.began_at;
+        (self.bytes, self.on_their_way) = (self.began_at, self.began_at);
         Ok(())
     }
 

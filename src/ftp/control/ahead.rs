@@ -143,10 +143,11 @@ impl Control {
             return Err(self.out_of_step(verb, end, question));
         }
         let told = self.next_reply(self.reply_timeout, &question.verb()).await?;
-        if matches!(told.code, 213 | 400..=599) {
-            return Ok(told);
+        match told.code {
+            421 => Err(told.fault().on(&self.host)),
+            213 | 400..=599 => Ok(told),
+            _ => Err(self.out_of_step(&question.verb(), &told, question)),
         }
-        Err(self.out_of_step(&question.verb(), &told, question))
     }
 
     fn out_of_step(&mut self, verb: &str, reply: &Reply, behind: &Command) -> Fault {
