@@ -1,5 +1,7 @@
 //! What to do about mistakes that the language words in its own way: many who write their first script make them.
 
+use super::docs;
+
 /// Words of other programs and languages for what a session does.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("chdir", "cd"),
@@ -36,6 +38,9 @@ pub fn advice(message: &str, line: &str, column: usize) -> Option<String> {
     if let Some(name) = message.strip_prefix("there is no variable `") {
         return variable(name.trim_end_matches('`'), line, before.trim_end());
     }
+    if let Some(signature) = message.strip_prefix("there is no function `") {
+        return function(signature);
+    }
     if message.starts_with("invalid character: ") {
         return Some("a text stands in double quotes: single ones hold one character".into());
     }
@@ -65,6 +70,16 @@ pub fn advice(message: &str, line: &str, column: usize) -> Option<String> {
         ));
     }
     None
+}
+
+/// About a function that is there for other arguments, or as somebody else's.
+fn function(signature: &str) -> Option<String> {
+    let (name, types) = signature.split_once('(')?;
+    let all = docs::functions();
+    let of_session = docs::find(&all, &format!("site.{name}"));
+    let is_asked = types.starts_with("Session");
+    let hint = || format!("it is a function of a session: `site.{name}(…)`");
+    (!is_asked && !of_session.is_empty()).then(hint)
 }
 
 /// About a name that nothing has.
@@ -108,6 +123,7 @@ mod tests {
             ("open string is not terminated", "f(\"a);", 3, "ends in its line"),
             ("'null' is a reserved keyword", "let x = null;", 9, "`()`"),
             ("'sync' is a reserved keyword", "let sync = 1;", 5, "another name"),
+            ("there is no function `list(string)`", "list(\".\")", 1, "`site.list(…)`"),
             ("array index 0 out of bounds: array is empty", "f(args[0])", 8, "too few arguments"),
         ] {
             let found = advice(message, line, column);
@@ -116,15 +132,17 @@ mod tests {
                 "{message}: {found:?}"
             );
         }
+        assert_eq!(advice("there is no function `list(Session, i64)`", "site.list(1)", 6), None);
+        assert_eq!(advice("there is no function `nothing()`", "nothing()", 1), None);
         assert_eq!(advice("there is no variable `reprt`", "print(reprt);", 7), None);
         assert_eq!(meant("upload"), Some("put"));
     }
 
     #[test]
     fn what_is_meant_is_a_function_of_a_session() {
-        let all = crate::script::docs::functions();
+        let all = docs::functions();
         for (_, ours) in OTHER_WORDS {
-            assert!(!crate::script::docs::find(&all, &format!("site.{ours}")).is_empty(), "{ours}");
+            assert!(!docs::find(&all, &format!("site.{ours}")).is_empty(), "{ours}");
         }
     }
 }
