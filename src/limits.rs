@@ -198,6 +198,8 @@ pub const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// So often a mirror tries a file or folder again after a failure that may pass, if nothing else is said.
 pub const MIRROR_RETRIES: u16 = 4;
+/// After so long since its first failure no further try of a file begins.
+pub const MIRROR_RETRY_TIME_MAX: Duration = Duration::from_mins(15);
 /// So often at most: with the waits between them, a quarter of an hour for one file.
 pub const MIRROR_RETRIES_MAX: u16 = 20;
 /// The longest wait before the first of these tries, twice as long before each further one. Any part of it is waited,

@@ -15,7 +15,7 @@ use super::{rules::Rules, size::Size};
 use crate::{
     fault::{Fault, Kind, Outcome},
     ftp::{pace::Pace, session::Session},
-    limits::{MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
+    limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
     observe::{Level, Observer},
     stop::Stop,
 };
@@ -321,7 +321,11 @@ async fn patiently<W: Work>(
     retries: u16,
 ) -> Ends<W> {
     let mut ends = vec![(job, result)];
+    let since = Instant::now();
     for tries in 0..retries {
+        if since.elapsed() >= MIRROR_RETRY_TIME_MAX {
+            break;
+        }
         let may_help = |fault: &Fault| fault.may_retry() && !hand.is_unwanted(fault);
         let Some((job, Err(fault))) =
             ends.pop_if(|(_, result)| result.as_ref().is_err_and(may_help))
