@@ -110,7 +110,13 @@ impl Session {
                     }
                     listed
                 }
-                Some(Told::Unclear) | None => self.list_over_data(folder).await,
+                Some(Told::Unclear) => {
+                    if !is_proven {
+                        self.way.manners.listed_by_stat(false);
+                    }
+                    self.list_over_data(folder).await
+                }
+                None => self.list_over_data(folder).await,
             });
         }
         listings

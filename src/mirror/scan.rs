@@ -63,11 +63,25 @@ pub(super) async fn remote(
     let mut scan =
         RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers, &at_once) };
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
-        let (folders, places, unplaced) = gather(session, top, folder, &feed);
+        let (mut ends, mut folders, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut next, mut room) = (Some(folder), BATCH_BYTES_MAX);
+        // As many as go in one packet, where they do.
+        while let Some(folder) = next {
+            match place(top, &folder) {
+                Ok(place) => {
+                    room = room.saturating_sub(Session::question_bytes(&place));
+                    places.push(place);
+                    folders.push(folder);
+                }
+                Err(fault) => ends.push((folder, Err(fault))),
+            }
+            next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
+        }
         session.go_on(feed.goes_on());
         let listed = session.list_all(&places).await;
         at_once.set(session.lists_at_once());
-        folders.into_iter().zip(listed).chain(unplaced).collect()
+        ends.extend(folders.into_iter().zip(listed));
+        ends
     };
     scan.waiting.push(Vec::new());
     loop {
@@ -77,30 +91,6 @@ pub(super) async fn remote(
         }
         scan.follow(crew.first()).await?;
     }
-}
-
-/// `folder`, and with it as many more as the server may be asked for in one packet; their places on the server; and one
-/// that cannot have any.
-#[expect(clippy::type_complexity, reason = "three things, used once")]
-fn gather(
-    session: &Session,
-    top: &RemotePath,
-    folder: Vec<u8>,
-    feed: &Feed<'_, '_, RemoteScan<'_>>,
-) -> (Vec<Vec<u8>>, Vec<RemotePath>, Option<(Vec<u8>, Outcome<Listing>)>) {
-    let (mut folders, mut places, mut room) = (Vec::new(), Vec::new(), BATCH_BYTES_MAX);
-    let mut next = Some(folder);
-    while let Some(folder) = next {
-        let place = match place(top, &folder) {
-            Ok(place) => place,
-            Err(fault) => return (folders, places, Some((folder, Err(fault)))),
-        };
-        room = room.saturating_sub(Session::question_bytes(&place));
-        folders.push(folder);
-        places.push(place);
-        next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
-    }
-    (folders, places, None)
 }
 
 /// The path on the server of `path` in the tree below `top`.
