@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{common::Common, report};
+use super::{common::Common, record, report};
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
@@ -69,7 +69,8 @@ impl JobsFile {
             let fault = Fault::new(Kind::NotFound, Side::Here, message);
             return Err(fault.at(folder.to_string_lossy()));
         }
-        let store = Store::open(&folder)?;
+        let mut store = Store::open(&folder)?;
+        record::settle(&folder, &mut store, &Clock::System)?;
         Ok((folder, store))
     }
 

@@ -1,10 +1,22 @@
-//! A run by hand leaves a record as well: `portolan runs` has it.
+//! A run by hand leaves a record as well: `portolan runs` has it, however it ended.
+//!
+//! Its row is written when it begins. As long as it goes on it holds the lock on a file of its own; whoever finds that
+//! nobody holds it knows that the run was killed.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::{common::Common, exit};
 use crate::{
     clock::Clock,
+    fault::{Fault, Outcome},
+    files::chance,
     limits::{RETENTION_AGE, RETENTION_RUNS},
     observe::{Level, Observer, account::Accounts},
     schedule::facts,
@@ -16,8 +28,8 @@ use crate::{
 
 /// The record of the run that goes on.
 pub(super) struct Record {
-    folder: Option<PathBuf>,
-    script: String,
+    /// Nothing where there is no place for it.
+    row: Option<Row>,
     job: String,
     accounts: Arc<Accounts>,
     clock: Clock,
@@ -25,32 +37,90 @@ pub(super) struct Record {
     begun: Instant,
 }
 
+/// Its row, and what says that it goes on.
+struct Row {
+    folder: PathBuf,
+    id: i64,
+    held: PathBuf,
+    _lock: File,
+}
+
 /// Every so many records the old ones are removed.
 const BETWEEN_PRUNES: i64 = 50;
 
-impl Record {
-    /// Begins the record of a run of `script`.
-    pub(super) fn begin(
-        common: &Common,
-        script: &std::path::Path,
-        accounts: Arc<Accounts>,
-    ) -> Self {
-        let clock = Clock::System;
-        let stem = script.file_stem().unwrap_or_default();
-        Self {
-            folder: common.state_folder(),
-            script: script.display().to_string(),
-            job: stem.to_string_lossy().into_owned(),
-            accounts,
-            started_at: clock.now(),
-            clock,
-            begun: Instant::now(),
+/// The file that run `word` holds while it goes on.
+fn held_file(folder: &Path, word: &str) -> PathBuf {
+    folder.join(format!("run-{word}.lock"))
+}
+
+/// Notes in `store`, which is in `folder`, which runs by hand were killed.
+pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Outcome<()> {
+    for (id, word) in store.by_hand_without_end()? {
+        let held = held_file(folder, &word);
+        let is_over = match File::open(&held) {
+            Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if is_over {
+            store.interrupt(id, "it was killed, or the machine stopped", clock.now())?;
+            drop(fs::remove_file(&held));
         }
     }
+    Ok(())
+}
 
-    /// Writes it. Where there is no place for it the run is none the worse.
+impl Row {
+    fn begin(folder: PathBuf, job: &str, script: &Path, clock: &Clock) -> Outcome<Self> {
+        store::make_folder(&folder)?;
+        let mut store = Store::open(&folder)?;
+        settle(&folder, &mut store, clock)?;
+        let word = format!("{:016x}", chance());
+        let held = held_file(&folder, &word);
+        let cannot = |error| Fault::local("make the lock of the run", &held, error);
+        let lock = File::create_new(&held).map_err(cannot)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| cannot(error.into()))?;
+        let run = NewRun {
+            job: job.to_owned(),
+            revision: word,
+            slot: None,
+            script: script.display().to_string(),
+            cause: Cause::Manual,
+            scheduled_for: None,
+            up_to: None,
+            moved_from: None,
+            wait: None,
+            state: State::Running,
+            reason: None,
+            covers: 1,
+        };
+        let id = store.begin_by_hand(&run, clock.now())?;
+        Ok(Self { folder, id, held, _lock: lock })
+    }
+}
+
+impl Record {
+    /// Begins the record of a run of `script`. Where there is no place for it the run is none the worse.
+    pub(super) fn begin(
+        common: &Common,
+        script: &Path,
+        accounts: Arc<Accounts>,
+        observer: &Observer,
+    ) -> Self {
+        let clock = Clock::System;
+        let job = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let row = common.state_folder().map(|folder| Row::begin(folder, &job, script, &clock));
+        let row = row.transpose().unwrap_or_else(|fault| {
+            without_record(observer, &fault);
+            None
+        });
+        let (started_at, begun) = (clock.now(), Instant::now());
+        Self { row, job, accounts, clock, started_at, begun }
+    }
+
+    /// Writes how it ended.
     pub(super) fn end(self, code: u8, observer: &Observer) {
-        let Some(folder) = &self.folder else { return };
+        let Some(row) = &self.row else { return };
         let account = self.accounts.account();
         let state = match code {
             exit::DONE => State::Done,
@@ -75,33 +145,24 @@ impl Record {
                 error: fault.map(|fault| fault.words.clone()),
             },
         };
-        let run = NewRun {
-            job: self.job.clone(),
-            revision: String::new(),
-            slot: None,
-            script: self.script.clone(),
-            cause: Cause::Manual,
-            scheduled_for: None,
-            up_to: None,
-            moved_from: None,
-            wait: None,
-            state,
-            reason: None,
-            covers: 1,
-        };
         let (files, fallbacks) = facts::parts(1, &account);
-        let written =
-            store::make_folder(folder).and_then(|()| Store::open(folder)).and_then(|mut store| {
-                let id = store.record(&run, &attempt, &files, &fallbacks)?;
-                if id % BETWEEN_PRUNES == 0 {
-                    let age = jiff::SignedDuration::try_from(RETENTION_AGE).unwrap_or_default();
-                    let before = self.clock.now().checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
-                    store.prune(&self.job, RETENTION_RUNS, before)?;
-                }
-                Ok(())
-            });
-        if let Err(fault) = written {
-            observer.say(Level::Debug, format!("this run leaves no record: {fault}"));
+        let written = Store::open(&row.folder).and_then(|mut store| {
+            store.end_by_hand(row.id, &attempt, &files, &fallbacks)?;
+            if row.id % BETWEEN_PRUNES == 0 {
+                let age = jiff::SignedDuration::try_from(RETENTION_AGE).unwrap_or_default();
+                let before = self.clock.now().checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
+                store.prune(&self.job, RETENTION_RUNS, before)?;
+            }
+            Ok(())
+        });
+        match written {
+            // Where its end could not be written, the next look at history finds that it goes on no more.
+            Ok(()) => drop(fs::remove_file(&row.held)),
+            Err(fault) => without_record(observer, &fault),
         }
     }
+}
+
+fn without_record(observer: &Observer, fault: &Fault) {
+    observer.say(Level::Debug, format!("this run leaves no record: {fault}"));
 }

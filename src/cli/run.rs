@@ -54,7 +54,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         settings.nat.is_allowed = args.allow_nat;
         let accounts = Arc::new(Accounts::default());
         let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
-        Ok((source, settings, context, Record::begin(common, &args.script, accounts)))
+        let record = Record::begin(common, &args.script, accounts, &context.observer);
+        Ok((source, settings, context, record))
     };
     match prepared() {
         Ok((source, settings, context, record)) => {

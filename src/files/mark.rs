@@ -88,7 +88,7 @@ fn is_hex(text: &str) -> bool {
 }
 
 /// A number that nobody can guess: the hasher's keys come from the system's random numbers.
-pub(super) fn chance() -> u64 {
+pub fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -26,7 +26,7 @@ mod hostile;
 
 pub use held::Held;
 pub use landing::{Landing, temporary_name};
-pub use mark::{Mark, Marked, read_marked};
+pub use mark::{Mark, Marked, chance, read_marked};
 pub use part::temporary_name_of;
 pub use reading::Reading;
 pub use root::{Folds, Links, Root, free_bytes};

@@ -1,11 +1,7 @@
 //! Listings, asked for: MLSD or LIST over a data connection; or STAT over the control connection, many folders in one
 //! packet, where the server has shown that it says the same there.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    net::SocketAddr,
-    slice,
-};
+use std::{net::SocketAddr, slice};
 
 use futures_util::future::join;
 use tokio::time::timeout;
@@ -19,6 +15,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
+    files::chance,
     limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
     observe::visible::visible,
 };
@@ -138,7 +135,7 @@ impl Session {
     /// pass for the replies that follow. So the last reply must have a number in it that nobody could know: then every
     /// reply before it is the one to its own command.
     async fn ask_by_stat(&mut self, folders: &[RemotePath]) -> Outcome<Vec<Told>> {
-        let proof = RandomState::new().build_hasher().finish() % 1_000_000_000_000;
+        let proof = chance() % 1_000_000_000_000;
         let rest = |offset| Command::from_safe(format!("REST {offset}"));
         let commands = folders.iter().flat_map(questions).chain([rest(proof), rest(0)]);
         self.server_folder = None;

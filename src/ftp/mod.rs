@@ -7,6 +7,7 @@ pub mod control;
 pub mod data;
 pub mod door;
 pub mod folders;
+mod found;
 pub mod listing;
 mod lists;
 pub mod login;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
@@ -16,6 +16,7 @@ use super::{
         route::{Ladder, Step, answer_time, open_time},
     },
     door::{Door, Wish},
+    found::{Board, Found},
     manners::Manners,
     memory::{Known, Notes, RouteMemory},
     session::Session,
@@ -48,7 +49,7 @@ pub(super) struct Way {
     /// How the server takes commands that come early.
     pub(super) manners: Arc<Manners>,
     /// The way that some session with the server has found: for those that were opened before.
-    found: Arc<Mutex<Option<Found>>>,
+    found: Board,
     /// What has failed of an upload that is to go on under another name.
     held: Vec<Failed>,
     /// What had failed when no way was left.
@@ -83,7 +84,7 @@ impl Way {
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
             manners: Arc::default(),
-            found: Arc::default(),
+            found: Board::default(),
             held: Vec::new(),
             lost: Vec::new(),
         }
@@ -92,7 +93,7 @@ impl Way {
     /// The same for another session with the server, with a record of its own.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
-        let (manners, found) = (Arc::clone(&self.manners), Arc::clone(&self.found));
+        let (manners, found) = (Arc::clone(&self.manners), self.found.clone());
         let (attempts, held, lost) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             ladder,
@@ -109,21 +110,10 @@ impl Way {
 
     /// Goes on where another session has found the way meanwhile.
     fn catch_up(&mut self) {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(Found { ladder, told_mode, address }) =
-            found.filter(|_| self.ladder.current().is_none())
+        if self.ladder.current().is_none()
+            && let Some(Found { ladder, told_mode, address }) = self.found.read()
         {
             (self.ladder, self.told_mode, self.address) = (ladder, told_mode, address);
-        }
-    }
-
-    /// Lets the others know the way that has just worked.
-    fn share(&self) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.as_ref().is_none_or(|found| found.ladder.current() != self.ladder.current()) {
-            let Self { ladder, told_mode, address, .. } = self;
-            let (ladder, told_mode, address) = (ladder.clone(), *told_mode, *address);
-            *found = Some(Found { ladder, told_mode, address });
         }
     }
 
@@ -173,7 +163,7 @@ impl Way {
     /// From now on only the steps of `mode`, and nothing is noted: only who has won the race knows what works.
     pub(super) fn start_race(&mut self, mode: Mode) -> Option<Notes> {
         self.ladder.start_race(mode);
-        self.found = Arc::default();
+        self.found = Board::default();
         self.told_mode = Some(mode.word());
         self.notes.take()
     }
@@ -194,14 +184,6 @@ impl Way {
             None => fault.message.clone(),
         }
     }
-}
-
-/// What one session has found out for all.
-#[derive(Debug, Clone)]
-struct Found {
-    ladder: Ladder,
-    told_mode: Option<&'static str>,
-    address: address::Known,
 }
 
 /// A step that came to nothing.
@@ -227,7 +209,7 @@ impl Session {
     /// Tries `step` and no other from now on, to see what it does.
     pub(super) fn hold(&mut self, step: Step) {
         self.way.ladder.hold(step);
-        self.way.found = Arc::default();
+        self.way.found = Board::default();
         self.way.told_mode = Some(step.mode());
     }
 
@@ -267,7 +249,7 @@ impl Session {
                 Ok(opened) => {
                     self.settle(step, &opened, started);
                     self.tell_mode(step, &failed);
-                    self.way.share();
+                    self.way.found.post(&self.way.ladder, self.way.told_mode, self.way.address);
                     return Ok(opened);
                 }
                 Err(failure) => failure,

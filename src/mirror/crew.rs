@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     future::Future,
-    hash::{BuildHasher, Hasher, RandomState},
     ops::{Deref, DerefMut},
     pin::Pin,
     time::{Duration, Instant},
@@ -14,6 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::{rules::Rules, size::Size};
 use crate::{
     fault::{Fault, Kind, Outcome},
+    files::chance,
     ftp::{pace::Pace, session::Session},
     limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
     observe::{Level, Observer},
@@ -332,7 +332,7 @@ async fn patiently<W: Work>(
         else {
             break;
         };
-        if let Err(stopped) = pause(hand, &fault, backoff(tries, draw())).await {
+        if let Err(stopped) = pause(hand, &fault, backoff(tries, chance())).await {
             return vec![(job, Err(stopped))];
         }
         ends = act(hand, job, Feed { ..*alone }).await;
@@ -340,16 +340,10 @@ async fn patiently<W: Work>(
     ends
 }
 
-/// How long to wait after so many tries again: `draw` says which part of the longest wait.
-fn backoff(tries: u16, draw: u16) -> Duration {
+/// How long to wait after so many tries again: `chance` says which part of the longest wait.
+fn backoff(tries: u16, chance: u64) -> Duration {
     let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
-    longest.mul_f64(f64::from(draw) / f64::from(u16::MAX))
-}
-
-/// A number that nobody can guess: the hasher's keys come from the system's random numbers.
-fn draw() -> u16 {
-    let [one, two, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
-    u16::from_le_bytes([one, two])
+    longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
 }
 
 async fn pause(session: &Session, fault: &Fault, wait: Duration) -> Outcome<()> {
@@ -364,7 +358,7 @@ mod tests {
 
     #[test]
     fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
-        let longest = |tries| backoff(tries, u16::MAX);
+        let longest = |tries| backoff(tries, 1000);
         assert_eq!(longest(0), MIRROR_RETRY_WAIT);
         assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
         assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);

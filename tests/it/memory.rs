@@ -195,3 +195,36 @@ fn a_run_that_is_killed_leaves_a_store_that_the_next_one_can_use() {
         }
     }
 }
+
+/// What history says became of its runs, the newest first.
+fn outcomes(state: &Path) -> Vec<String> {
+    let runs = Portolan::new().env("PORTOLAN_STATE", state).args(["--json", "runs"]);
+    let ran = runs.run().succeeds();
+    let all: serde_json::Value = serde_json::from_str(ran.stdout_text()).unwrap();
+    drop(ran.any_stdout());
+    let outcome = |run: &serde_json::Value| run["outcome"].as_str().unwrap().to_owned();
+    all.as_array().unwrap().iter().map(outcome).collect()
+}
+
+#[test]
+fn a_run_by_hand_is_in_history_while_it_goes_on_and_after_it_was_killed() {
+    let state = tempfile::tempdir().unwrap();
+    let program = Portolan::new()
+        .env("PORTOLAN_STATE", state.path())
+        .script("print(\"on\"); if args.len() == 0 { sleep(60); }");
+    let running = program.spawn();
+    running.until_stdout_has("on");
+    assert_eq!(outcomes(state.path()), ["running"]);
+    // Another one takes no notice of it.
+    program.args(["short"]).run().succeeds().stdout("on\n");
+    assert_eq!(outcomes(state.path()), ["done", "running"]);
+    running.signal(Signal::KILL);
+    drop(running.wait().any_end().any_stdout().any_stderr());
+    assert_eq!(outcomes(state.path()), ["done", "interrupted"]);
+    let show = Portolan::new().env("PORTOLAN_STATE", state.path()).args(["show", "1"]);
+    show.run().succeeds().stdout_has("it was killed, or the machine stopped").any_stdout().forget();
+    let left = fs::read_dir(state.path()).unwrap();
+    let left = left
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".lock"));
+    assert_eq!(left.count(), 0, "no lock of a run stays");
+}

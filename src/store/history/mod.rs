@@ -2,6 +2,7 @@
 //!
 //! A decision is a row before it is an act: who is killed between the two leaves a row that says so.
 
+mod by_hand;
 mod close;
 mod jobs;
 mod look;
@@ -236,24 +237,6 @@ impl Store {
         self.write(|transaction| begin_in(transaction, run, number, now))
     }
 
-    /// Writes a run by hand that has ended, whole, and gives its number.
-    pub fn record(
-        &mut self,
-        run: &NewRun,
-        attempt: &Attempt,
-        files: &[FileMoved],
-        fallbacks: &[FallBack],
-    ) -> Outcome<i64> {
-        let ended_at = attempt.ended_at.unwrap_or(attempt.started_at);
-        self.write(|transaction| {
-            let id = insert(transaction, run, attempt.started_at)?;
-            begin_in(transaction, id, attempt.number, attempt.started_at)?;
-            parts::end_in(transaction, id, attempt, files, fallbacks)?;
-            finish_in(transaction, id, attempt.state, None, &attempt.sum, ended_at)?;
-            Ok(id)
-        })
-    }
-
     /// Notes what became of a run whose attempts have ended: its state, and how the last of them ended. Files and bytes are
     /// those of all of them.
     pub fn finish(
@@ -280,23 +263,32 @@ impl Store {
     /// Notes that every run that goes on was interrupted: nobody is left who could end it. Gives their numbers.
     pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Outcome<Vec<i64>> {
         let find = "SELECT id FROM runs WHERE outcome = $1 AND slot IS NOT NULL ORDER BY id";
-        let runs = "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
-        let attempts =
-            "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
-            WHERE run = $4 AND ended_at IS NULL";
-        let (word, at) = (State::Interrupted.word(), now.as_millisecond());
         self.write(|transaction| {
             let found = transaction
                 .prepare(find)?
                 .query_map([State::Running.word()], |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
             for run in &found {
-                transaction.execute(runs, params![word, at, error, run])?;
-                transaction.execute(attempts, params![word, at, error, run])?;
+                interrupt_in(transaction, *run, error, now)?;
             }
             Ok(found)
         })
     }
+}
+
+fn interrupt_in(
+    transaction: &Transaction<'_>,
+    run: i64,
+    error: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let runs =
+        "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
+    let attempts = "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
+        WHERE run = $4 AND ended_at IS NULL";
+    let (word, at) = (State::Interrupted.word(), now.as_millisecond());
+    transaction.execute(runs, params![word, at, error, run])?;
+    transaction.execute(attempts, params![word, at, error, run]).map(drop)
 }
 
 fn begin_in(

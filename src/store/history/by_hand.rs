@@ -1,0 +1,50 @@
+//! Runs by hand: written when they begin, so that one that is killed has its row as well.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::{
+    Attempt, FallBack, FileMoved, NewRun, State, begin_in, finish_in, insert, interrupt_in, parts,
+};
+use crate::{fault::Outcome, store::Store};
+
+impl Store {
+    /// Writes a run by hand that begins, and gives its number. The revision of `run` is a word of its own by which
+    /// others can tell whether it still goes on.
+    pub fn begin_by_hand(&mut self, run: &NewRun, now: Timestamp) -> Outcome<i64> {
+        self.write(|transaction| {
+            let id = insert(transaction, run, now)?;
+            begin_in(transaction, id, 1, now)?;
+            Ok(id)
+        })
+    }
+
+    /// Writes how run `id` by hand has ended.
+    pub fn end_by_hand(
+        &mut self,
+        id: i64,
+        attempt: &Attempt,
+        files: &[FileMoved],
+        fallbacks: &[FallBack],
+    ) -> Outcome<()> {
+        let ended_at = attempt.ended_at.unwrap_or(attempt.started_at);
+        self.write(|transaction| {
+            parts::end_in(transaction, id, attempt, files, fallbacks)?;
+            finish_in(transaction, id, attempt.state, None, &attempt.sum, ended_at)
+        })
+    }
+
+    /// Runs by hand of which no end is written, each with its word.
+    pub fn by_hand_without_end(&self) -> Outcome<Vec<(i64, String)>> {
+        let query = "SELECT id, revision FROM runs WHERE outcome = $1 AND slot IS NULL ORDER BY id";
+        self.read(|connection| {
+            let pair = |row: &rusqlite::Row<'_>| Ok((row.get("id")?, row.get("revision")?));
+            connection.prepare(query)?.query_map(params![State::Running.word()], pair)?.collect()
+        })
+    }
+
+    /// Notes that run `id` was interrupted, by the `error`.
+    pub fn interrupt(&mut self, id: i64, error: &str, now: Timestamp) -> Outcome<()> {
+        self.write(|transaction| interrupt_in(transaction, id, error, now))
+    }
+}
