@@ -88,7 +88,7 @@ impl<O: Write + Send> Sink for Bars<O> {
         self.tally.event(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let transfer = state.running.follow(event);
-        Course::follow(&mut state.course, event, transfer.as_ref());
+        Course::follow(&mut state.course, event, transfer.as_ref(), Instant::now());
         if let Some(line) = state.held.before(event) {
             self.say(Weight::Failure, line, state.sum.is_none());
         }
@@ -176,8 +176,10 @@ impl<O> State<O> {
         if let Some(sum) = &self.sum {
             let text = match (&self.course, tally.numbers().failed) {
                 (None, _) => tally.text(),
-                (Some(course), 0) => course.text(),
-                (Some(course), failed) => format!("{}, {failed} failed", course.text()),
+                (Some(course), 0) => course.text(Instant::now()),
+                (Some(course), failed) => {
+                    format!("{failed} failed, {}", course.text(Instant::now()))
+                }
             };
             sum.set_message(text);
         }

@@ -1,10 +1,17 @@
 //! How far a mirror is on its way: what is done of what was planned.
 
-use super::{Event, Verb, running::Transfer, size_text};
+use std::time::{Duration, Instant};
+
+use super::{Event, Verb, duration_text, rate_text, running::Transfer, size_text};
+use crate::limits::TIDE_FILE_BYTES;
+
+/// Before that neither rate nor time left is worth a word.
+const TELLING_TIME: Duration = Duration::from_secs(2);
 
 /// A plan, and what is done of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Course {
+    begun: Instant,
     files: u64,
     bytes: u64,
     files_done: u64,
@@ -12,11 +19,16 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Follows `event`, which speaks of `transfer`; from the plan of a mirror to the last of its files.
-    pub(super) fn follow(course: &mut Option<Self>, event: &Event, transfer: Option<&Transfer>) {
-        if let Event::Planned { files, bytes } = event {
-            let begun = Self { files: *files, bytes: *bytes, files_done: 0, bytes_done: 0 };
-            *course = (*files > 0).then_some(begun);
+    /// Follows `event`, which speaks of `transfer` and happens `now`; from the plan of a mirror to the last of its files.
+    pub(super) fn follow(
+        course: &mut Option<Self>,
+        event: &Event,
+        transfer: Option<&Transfer>,
+        now: Instant,
+    ) {
+        if let Event::Planned { files, bytes } = *event {
+            let planned = Self { begun: now, files, bytes, files_done: 0, bytes_done: 0 };
+            *course = (files > 0).then_some(planned);
         }
         let Some(on_way) = course else { return };
         let is_file =
@@ -37,9 +49,36 @@ impl Course {
         }
     }
 
-    /// `715 of 10000 files, 140 KiB of 1.9 MiB`.
-    pub(super) fn text(&self) -> String {
-        let Self { files, bytes, files_done, bytes_done } = self;
+    /// `715 of 10000 files, 140 KiB of 1.9 MiB, 10.0 KiB/s, 3 min 2 s left`.
+    pub(super) fn text(&self, now: Instant) -> String {
+        let amount = self.amount();
+        let took = now.saturating_duration_since(self.begun);
+        if took < TELLING_TIME {
+            return amount;
+        }
+        let rate = rate_text(self.bytes_done, took);
+        let left = self.left(took).map(|left| format!("{left} left"));
+        [Some(amount), rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The time that the rest will take, if it goes on like that. A small file takes its time as well.
+    fn left(&self, took: Duration) -> Option<String> {
+        let weight = |files: u64, bytes: u64| {
+            u128::from(files) * u128::from(TIDE_FILE_BYTES) + u128::from(bytes)
+        };
+        let done = weight(self.files_done, self.bytes_done);
+        let rest = weight(self.files, self.bytes).checked_sub(done)?;
+        let seconds = (took.as_millis() * rest).checked_div(done)?.div_ceil(1000);
+        let seconds = u64::try_from(seconds).ok()?;
+        Some(if seconds < 60 {
+            format!("{seconds} s")
+        } else {
+            duration_text(Duration::from_secs(seconds))
+        })
+    }
+
+    fn amount(&self) -> String {
+        let Self { files, bytes, files_done, bytes_done, .. } = self;
         let (done, all) = (size_text(*bytes_done), size_text(*bytes));
         let noun = if *files == 1 { "file" } else { "files" };
         // Files may have grown since the plan was made.
@@ -60,10 +99,11 @@ mod tests {
     #[test]
     fn a_mirror_is_followed_from_its_plan_to_its_last_file() {
         let (mut running, mut course) = (Running::default(), None);
+        let now = Instant::now();
         let mut follow = |event: &Event| {
             let transfer = running.follow(event);
-            Course::follow(&mut course, event, transfer.as_ref());
-            course.map(|course| course.text())
+            Course::follow(&mut course, event, transfer.as_ref(), now);
+            course.map(|course| course.text(now))
         };
         let started = |id| {
             let path = format!("{id}");
@@ -86,5 +126,22 @@ mod tests {
         follow(&started(3));
         assert_eq!(follow(&done(3)), None, "the last");
         assert_eq!(follow(&Event::Planned { files: 0, bytes: 0 }), None);
+    }
+
+    #[test]
+    fn the_rate_and_the_time_left_are_told_when_they_are_known() {
+        let begun = Instant::now();
+        let text = |files_done, bytes_done, seconds| {
+            let course = Course { begun, files: 10, bytes: 10 << 20, files_done, bytes_done };
+            course.text(begun + Duration::from_secs(seconds))
+        };
+        assert_eq!(text(1, 1 << 20, 1), "1 of 10 files, 1.0 MiB of 10.0 MiB");
+        assert_eq!(text(1, 1 << 20, 4), "1 of 10 files, 1.0 MiB of 10.0 MiB, 256 KiB/s, 36 s left");
+        assert_eq!(
+            text(1, 1 << 20, 40),
+            "1 of 10 files, 1.0 MiB of 10.0 MiB, 25.6 KiB/s, 6 min 0 s left"
+        );
+        assert_eq!(text(0, 0, 9), "0 of 10 files, 0 B of 10.0 MiB, 0 B/s");
+        assert_eq!(text(9, 20 << 20, 10), "9 of 10 files, 20.0 MiB, 2.0 MiB/s");
     }
 }
