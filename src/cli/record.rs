@@ -41,8 +41,30 @@ pub(super) struct Record {
 struct Row {
     folder: PathBuf,
     id: i64,
-    held: PathBuf,
+    _held: Held,
+}
+
+/// A file that is locked as long as a run goes on, and removed with its end.
+struct Held {
+    path: PathBuf,
     _lock: File,
+}
+
+impl Held {
+    fn begin(path: PathBuf) -> Outcome<Self> {
+        let cannot = |error| Fault::local("make the lock of the run", &path, error);
+        let lock = File::create_new(&path).map_err(cannot)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| cannot(error.into()))?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where it stays, nobody holds it.
+        fs::remove_file(&self.path).ok();
+    }
 }
 
 /// Every so many records the old ones are removed.
@@ -63,7 +85,7 @@ pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Outcome
         };
         if is_over {
             store.interrupt(id, "it was killed, or the machine stopped", clock.now())?;
-            drop(fs::remove_file(&held));
+            fs::remove_file(&held).ok();
         }
     }
     Ok(())
@@ -75,11 +97,7 @@ impl Row {
         let mut store = Store::open(&folder)?;
         settle(&folder, &mut store, clock)?;
         let word = format!("{:016x}", chance());
-        let held = held_file(&folder, &word);
-        let cannot = |error| Fault::local("make the lock of the run", &held, error);
-        let lock = File::create_new(&held).map_err(cannot)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| cannot(error.into()))?;
+        let held = Held::begin(held_file(&folder, &word))?;
         let run = NewRun {
             job: job.to_owned(),
             revision: word,
@@ -95,7 +113,7 @@ impl Row {
             covers: 1,
         };
         let id = store.begin_by_hand(&run, clock.now())?;
-        Ok(Self { folder, id, held, _lock: lock })
+        Ok(Self { folder, id, _held: held })
     }
 }
 
@@ -155,10 +173,9 @@ impl Record {
             }
             Ok(())
         });
-        match written {
-            // Where its end could not be written, the next look at history finds that it goes on no more.
-            Ok(()) => drop(fs::remove_file(&row.held)),
-            Err(fault) => without_record(observer, &fault),
+        if let Err(fault) = written {
+            // The next look at history finds that it goes on no more.
+            without_record(observer, &fault);
         }
     }
 }

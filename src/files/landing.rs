@@ -115,22 +115,19 @@ impl Landing {
             return Self::in_folder(folder, name, shown, random_names(mark));
         };
         standing(folder.as_fd(), name, &shown)?;
-        let (name, temporary) = (name.to_owned(), lasting.to_owned());
+        Ok(Self::on(folder, (name.to_owned(), lasting.to_owned()), part, shown))
+    }
+
+    /// One that goes on behind what `part` has.
+    fn on(
+        folder: OwnedFd,
+        (name, temporary): (OsString, String),
+        part: Part,
+        shown: PathBuf,
+    ) -> Self {
         let Part { file, bytes } = part;
-        let (began_at, mode, landed) = (bytes, 0o666, false);
-        let on_their_way = bytes;
-        Ok(Self {
-            folder,
-            name,
-            temporary,
-            file,
-            bytes,
-            began_at,
-            on_their_way,
-            mode,
-            shown,
-            landed,
-        })
+        let (began_at, on_their_way, mode, landed) = (bytes, bytes, 0o666, false);
+        Self { folder, name, temporary, file, bytes, began_at, on_their_way, mode, shown, landed }
     }
 
     fn in_folder(
@@ -150,20 +147,8 @@ impl Landing {
                 Ok(file) => break (temporary, File::from(file)),
             }
         };
-        let name = name.to_owned();
-        let (bytes, began_at, on_their_way, mode, landed) = (0, 0, 0, 0o666, false);
-        let landing = Self {
-            folder,
-            name,
-            temporary,
-            file,
-            bytes,
-            began_at,
-            on_their_way,
-            mode,
-            shown,
-            landed,
-        };
+        let part = Part { file, bytes: 0 };
+        let landing = Self::on(folder, (name.to_owned(), temporary), part, shown);
         regular(landing.file.as_fd(), &landing.shown)?;
         Ok(landing)
     }

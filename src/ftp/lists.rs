@@ -304,7 +304,7 @@ impl Session {
     }
 }
 /// The three questions for a folder: it is entered, named and listed, so that its own name is in no argument of STAT,
-/// which may read options and patterns there. vsftpd 3.0.3 says the same as to LIST (measured).
+/// which may read options and patterns there.
 fn questions(folder: &RemotePath) -> [Command; 3] {
-    [Command::path("CWD", folder), Command::bare("PWD"), Command::bare("STAT -a .")]
+    [Command::path("CWD", folder), Command::bare("PWD"), Command::list_here()]
 }

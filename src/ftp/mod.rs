@@ -8,6 +8,7 @@ pub mod data;
 pub mod door;
 pub mod folders;
 mod found;
+mod lines;
 pub mod listing;
 mod lists;
 pub mod login;

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::wire::doubled;
+use super::lines::doubled;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::{ENTRIES_MAX, LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
+    limits::{LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
     observe::visible::visible,
 };
 
@@ -186,7 +186,7 @@ pub struct Framing {
     open: Option<u16>,
     lines: usize,
     bytes: usize,
-    /// Whether the reply may be as long as a listing.
+    /// Whether somebody else sees to its length.
     is_long: bool,
 }
 
@@ -202,7 +202,7 @@ pub enum Framed {
 }
 
 impl Framing {
-    /// From now on replies may be as long as listings, or no longer.
+    /// From now on replies may be of any length, since whoever takes them bounds it; or no longer.
     pub const fn set_long(&mut self, is_long: bool) {
         self.is_long = is_long;
     }
@@ -214,12 +214,7 @@ impl Framing {
         }
         self.lines += 1;
         self.bytes += line.len();
-        let (lines_max, bytes_max) = if self.is_long {
-            (ENTRIES_MAX, LISTING_BYTES_MAX)
-        } else {
-            (REPLY_LINES_MAX, REPLY_BYTES_MAX)
-        };
-        if self.lines > lines_max || self.bytes > bytes_max {
+        if !self.is_long && (self.lines > REPLY_LINES_MAX || self.bytes > REPLY_BYTES_MAX) {
             return Err(Malformed::Endless);
         }
         let code = code_of(line);
@@ -263,6 +258,11 @@ pub enum Malformed {
         "the server sent a reply without end (more than {REPLY_LINES_MAX} lines or {REPLY_BYTES_MAX} bytes)"
     )]
     Endless,
+    /// Listings that take more than any honest server sends.
+    #[error(
+        "the server sent listings of more than {LISTING_BYTES_MAX} bytes in reply to one packet"
+    )]
+    EndlessListings,
     /// It does not begin with three digits.
     #[error("the server sent \"{0}\", which is no FTP reply: is this an FTP server?")]
     NoCode(String),

@@ -108,9 +108,11 @@ impl Way {
         }
     }
 
-    /// Goes on where another session has found the way meanwhile.
+    /// Goes on where another session has found the way, unless this one has looked for itself: what failed here stays
+    /// known.
     fn catch_up(&mut self) {
-        if self.ladder.current().is_none()
+        if self.attempts.is_empty()
+            && self.ladder.current().is_none()
             && let Some(Found { ladder, told_mode, address }) = self.found.read()
         {
             (self.ladder, self.told_mode, self.address) = (ladder, told_mode, address);

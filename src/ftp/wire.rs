@@ -27,8 +27,14 @@ use tokio::{
 };
 use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
 
-use super::reply::{Framed, Framing, Malformed};
-use crate::{limits::REPLY_LINE_BYTES_MAX, observe::visible::visible};
+use super::{
+    lines::{doubled, hidden, redacted, single},
+    reply::{Framed, Framing, Malformed},
+};
+use crate::{
+    limits::{LISTING_BYTES_MAX, REPLY_LINE_BYTES_MAX},
+    observe::visible::visible,
+};
 
 /// What the control connection and the stream below it tell one another.
 #[derive(Default)]
@@ -43,14 +49,35 @@ pub(super) struct Shared {
     pub(super) is_over: bool,
     /// What proves who one is: a server that repeats it must not bring it into the log.
     pub(super) secrets: Vec<Vec<u8>>,
-    /// Where the lines of replies go before the last of each, while replies of any length are waited for.
-    pub(super) long: Option<Vec<u8>>,
+    /// Where listings go, while replies with some in them are waited for.
+    pub(super) long: Option<Long>,
     /// Final replies that are still to come.
     pub(super) outstanding: usize,
     /// The protocol of the TLS session, when there is one.
     pub(super) tls: Option<String>,
     /// SHA-256 input: the server's certificate.
     pub(super) certificate: Option<Vec<u8>>,
+}
+
+/// What stands in replies before the last line of each, where that may be a listing.
+#[derive(Default)]
+pub(super) struct Long {
+    /// The lines that nobody has taken yet.
+    pub(super) lines: Vec<u8>,
+    /// All bytes that came so: many replies to one packet must not take more memory than one listing may.
+    bytes: usize,
+}
+
+impl Long {
+    fn take(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        self.bytes += line.len() + 2;
+        if self.bytes > LISTING_BYTES_MAX {
+            return Err(Malformed::EndlessListings);
+        }
+        self.lines.extend_from_slice(line);
+        self.lines.extend_from_slice(b"\r\n");
+        Ok(())
+    }
 }
 
 /// Servers whose names hold 0xFF as it is. The Telnet rules of RFC 959 want it doubled, and ProFTPD does so.
@@ -230,8 +257,7 @@ impl Wire {
             let (code, line) = match self.framing.take(&raw).map_err(Breach::from)? {
                 Framed::Blank => continue,
                 Framed::Part(_) if let Some(long) = &mut shared.long => {
-                    long.extend_from_slice(&raw);
-                    long.extend_from_slice(b"\r\n");
+                    long.take(&raw).map_err(Breach::from)?;
                     continue;
                 }
                 Framed::Part(line) => (None, line),
@@ -445,66 +471,19 @@ impl AsyncTlsConnector for Connector {
     }
 }
 
-/// Every 0xFF twice.
-pub(super) fn doubled(bytes: &[u8]) -> Vec<u8> {
-    let twice = |byte: &u8| std::iter::repeat_n(*byte, if *byte == 0xff { 2 } else { 1 });
-    bytes.iter().flat_map(twice).collect()
-}
-
-/// Every pair of 0xFF once.
-fn single(bytes: &[u8]) -> Vec<u8> {
-    let mut pending = false;
-    let mut keep = |byte: &u8| {
-        pending = *byte == 0xff && !pending;
-        *byte != 0xff || pending
-    };
-    bytes.iter().copied().filter(|byte| keep(byte)).collect()
-}
-
-/// A command as the log may show it: without what proves who one is.
-fn redacted(line: &[u8]) -> String {
-    let line = line.trim_ascii_end();
-    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-    if verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT") {
-        return format!("{} ***", visible(verb));
-    }
-    visible(line)
-}
-
-/// `text` with `***` in place of each of `secrets`.
-fn hidden(text: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
-            shown.extend_from_slice(b"***");
-            rest = rest.get(secret.len()..).unwrap_or_default();
-        } else {
-            shown.push(*first);
-            rest = after;
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_byte_255_is_doubled_and_made_single_again() {
-        for bytes in [&b""[..], b"a\xff", b"\xff\xffb", b"\xff\xff\xff"] {
-            assert_eq!(single(&doubled(bytes)), bytes);
+    fn the_listings_of_one_packet_take_no_more_than_one_may() {
+        let mut long = Long::default();
+        let line = vec![b'x'; LISTING_BYTES_MAX / 4 - 2];
+        for _ in 0..4 {
+            assert_eq!(long.take(&line), Ok(()));
+            // Taken or not, they have come.
+            long.lines.clear();
         }
-        assert_eq!(doubled(b"a\xffb"), b"a\xff\xffb");
-    }
-
-    #[test]
-    fn the_log_shows_no_password() {
-        assert_eq!(redacted(b"PASS hunter2\r\n"), "PASS ***");
-        assert_eq!(redacted(b"acct 7\r\n"), "acct ***");
-        assert_eq!(redacted(b"RETR PASS me\r\n"), "RETR PASS me");
-        let secrets = [b"hunter2".to_vec()];
-        assert_eq!(hidden(b"530 hunter2 is wrong, hunter2", &secrets), b"530 *** is wrong, ***");
+        assert_eq!(long.take(b""), Err(Malformed::EndlessListings));
     }
 }

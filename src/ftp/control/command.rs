@@ -71,9 +71,15 @@ impl Command {
             .contains(&verb.as_str())
     }
 
+    /// Asks for the listing of the folder where the session is, over the control connection. vsftpd 3.0.3 says the
+    /// same as to `LIST -a` (measured).
+    pub(in crate::ftp) fn list_here() -> Self {
+        Self::bare("STAT -a .")
+    }
+
     /// Whether its reply is a listing, of any length.
     pub(super) fn lists(&self) -> bool {
-        self.0.starts_with(b"STAT -a ")
+        *self == Self::list_here()
     }
 
     pub(super) fn as_text(&self) -> String {

@@ -26,7 +26,7 @@ use super::{
     reply::Reply,
     secure::Security,
     site::Site,
-    wire::{Breach, Connector, Link, Wire},
+    wire::{Breach, Connector, Link, Long, Wire},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -151,7 +151,7 @@ impl Control {
     /// Only for commands without data: they save a round trip each.
     pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
         self.ready().await?;
-        self.link.lock().long = commands.iter().any(Command::lists).then(Vec::new);
+        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
         let mut replies = Vec::with_capacity(commands.len());
         let mut rest = commands;
         while let Some((first, others)) = rest.split_first() {
@@ -183,7 +183,7 @@ impl Control {
     /// The reply with the lines before its last, where those were kept apart.
     fn whole(&self, reply: Reply) -> Reply {
         let mut raw = match &mut self.link.lock().long {
-            Some(long) if !long.is_empty() => std::mem::take(long),
+            Some(long) if !long.lines.is_empty() => std::mem::take(&mut long.lines),
             _ => return reply,
         };
         raw.extend_from_slice(&reply.raw);

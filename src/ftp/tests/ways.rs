@@ -112,3 +112,17 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
         assert_eq!((bench.count("USER"), bench.names().len()), (3, 3));
     }
 }
+
+#[tokio::test]
+async fn a_session_that_was_opened_early_goes_the_way_that_another_has_found() {
+    let mut bench = bench(&["active-425"], false);
+    bench.site.mode = Mode::Active;
+    bench.file("a", "a");
+    let mut first = bench.open().await.unwrap();
+    let mut early = first.another().await.unwrap();
+    first.list(&path("/")).await.unwrap();
+    assert!(first.attempts().iter().any(|attempt| !attempt.worked));
+    early.list(&path("/")).await.unwrap();
+    let tried: Vec<_> = early.attempts().iter().map(|one| (one.step, one.worked)).collect();
+    assert_eq!(tried, [("epsv", true)]);
+}

@@ -1,0 +1,67 @@
+//! Lines of the dialogue as they stand on the wire, and as the log may show them: pure.
+
+use crate::observe::visible::visible;
+
+/// Every 0xFF twice.
+pub(super) fn doubled(bytes: &[u8]) -> Vec<u8> {
+    let twice = |byte: &u8| std::iter::repeat_n(*byte, if *byte == 0xff { 2 } else { 1 });
+    bytes.iter().flat_map(twice).collect()
+}
+
+/// Every pair of 0xFF once.
+pub(super) fn single(bytes: &[u8]) -> Vec<u8> {
+    let mut pending = false;
+    let mut keep = |byte: &u8| {
+        pending = *byte == 0xff && !pending;
+        *byte != 0xff || pending
+    };
+    bytes.iter().copied().filter(|byte| keep(byte)).collect()
+}
+
+/// A command as the log may show it: without what proves who one is.
+pub(super) fn redacted(line: &[u8]) -> String {
+    let line = line.trim_ascii_end();
+    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    if verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT") {
+        return format!("{} ***", visible(verb));
+    }
+    visible(line)
+}
+
+/// `text` with `***` in place of each of `secrets`.
+pub(super) fn hidden(text: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
+            shown.extend_from_slice(b"***");
+            rest = rest.get(secret.len()..).unwrap_or_default();
+        } else {
+            shown.push(*first);
+            rest = after;
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_255_is_doubled_and_made_single_again() {
+        for bytes in [&b""[..], b"a\xff", b"\xff\xffb", b"\xff\xff\xff"] {
+            assert_eq!(single(&doubled(bytes)), bytes);
+        }
+        assert_eq!(doubled(b"a\xffb"), b"a\xff\xffb");
+    }
+
+    #[test]
+    fn the_log_shows_no_password() {
+        assert_eq!(redacted(b"PASS hunter2\r\n"), "PASS ***");
+        assert_eq!(redacted(b"acct 7\r\n"), "acct ***");
+        assert_eq!(redacted(b"RETR PASS me\r\n"), "RETR PASS me");
+        let secrets = [b"hunter2".to_vec()];
+        assert_eq!(hidden(b"530 hunter2 is wrong, hunter2", &secrets), b"530 *** is wrong, ***");
+    }
+}
