@@ -1,12 +1,13 @@
 //! iptables by its programs, where there is no nft: text in, text out.
 //!
 //! ```text
-//! words    rules in its words        owns     what of all that it lists is ours, and the steps to what shall be
-//! start    what a start of the machine loads
+//! words    rules in its words            owns     what of all that it lists is ours, and the steps to what shall be
+//! names    what our chains are called    start    what a start of the machine loads
 //! ```
 //! One run of `iptables-restore` is one transaction for each table, not for all of them. So a trial run comes first, for
 //! both families, and whoever applies takes back what was done before something failed.
 
+mod names;
 mod owns;
 mod start;
 mod words;
@@ -15,7 +16,10 @@ use std::{path::Path, time::Duration};
 
 use jiff::SignedDuration;
 
-use self::owns::{Line, Names, Owns, SIX, lines, own, plain, shape, steps, text, trial};
+use self::{
+    names::Names,
+    owns::{Line, Owns, SIX, lines, own, plain, shape, steps, text, trial},
+};
 use super::{
     Reason,
     backend::{Backend, Choice, Found, Start, not_permitted},

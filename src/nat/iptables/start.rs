@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::owns::{Names, Own, Owns, text};
+use super::{
+    names::Names,
+    owns::{Own, Owns, text},
+};
 use crate::nat::check::Family;
 
 /// What it begins with. It may be run twice: a jump that is there is not made again.

@@ -1,0 +1,144 @@
+//! The names of what is ours among the chains of iptables: pure.
+
+use sha2::{Digest, Sha256};
+
+use crate::nat::rules::Hook;
+
+/// Characters that the kernel's 28 for a chain leave of a ruleset's name, less `PORTOLAN_`, `_POST` and the digit.
+const STEM_LENGTH_MAX: usize = 13;
+/// Of a longer name: so many characters, and its hash behind them.
+const STEM_HEAD: usize = 6;
+
+impl Hook {
+    /// The table. In the order of their names they are written: what drops is there before what leads in.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Helper | Self::HelperLocal => "raw",
+            Self::Prerouting | Self::Output | Self::Postrouting => "nat",
+            Self::Forward | Self::Input => "filter",
+        }
+    }
+
+    /// The kernel's chain.
+    pub(super) const fn entry(self) -> &'static str {
+        match self {
+            Self::Helper | Self::Prerouting => "PREROUTING",
+            Self::HelperLocal | Self::Output => "OUTPUT",
+            Self::Postrouting => "POSTROUTING",
+            Self::Forward => "FORWARD",
+            Self::Input => "INPUT",
+        }
+    }
+
+    /// What our chain for it ends in.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Helper | Self::Prerouting => "PRE",
+            Self::HelperLocal | Self::Output => "OUT",
+            Self::Postrouting => "POST",
+            Self::Forward => "FWD",
+            Self::Input => "IN",
+        }
+    }
+}
+
+/// Which rules a chain has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// Those that rule, or the gate of a trial.
+    Now,
+    /// Those of a trial.
+    New,
+    /// Those that rule after it.
+    Old,
+}
+
+impl Age {
+    pub(super) const ALL: [Self; 3] = [Self::Now, Self::New, Self::Old];
+
+    const fn digit(self) -> &'static str {
+        match self {
+            Self::Now => "",
+            Self::New => "1",
+            Self::Old => "0",
+        }
+    }
+}
+
+/// The names that belong to one ruleset.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    name: String,
+    stem: String,
+}
+
+impl Names {
+    /// Those of the ruleset whose table would be `portolan_<name>` elsewhere. A long name is cut, with its hash behind.
+    pub(super) fn of(table: &str) -> Self {
+        let name = table.strip_prefix("portolan_").unwrap_or(table).to_owned();
+        let stem = if name.len() <= STEM_LENGTH_MAX {
+            name.clone()
+        } else {
+            let hash = Sha256::digest(&name);
+            let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+            name.chars().take(STEM_HEAD).chain(digits).take(STEM_LENGTH_MAX).collect()
+        };
+        Self { name, stem }
+    }
+
+    /// The ruleset's.
+    pub(super) fn ruleset(&self) -> &str {
+        &self.name
+    }
+
+    /// How all of its chains begin.
+    pub(super) fn beginning(&self) -> String {
+        format!("PORTOLAN_{}_", self.stem)
+    }
+
+    /// The chain for `hook` with the rules of `age`.
+    pub(super) fn chain(&self, hook: Hook, age: Age) -> String {
+        format!("{}{}{}", self.beginning(), hook.ending(), age.digit())
+    }
+
+    /// What the rule says that leads to its chains.
+    pub(super) fn mark(&self) -> String {
+        format!("portolan:ruleset {}", self.name)
+    }
+
+    /// That rule, without the chain in which it is.
+    pub(super) fn jump(&self, hook: Hook) -> String {
+        let chain = self.chain(hook, Age::Now);
+        format!("-m comment --comment \"{}\" -j {chain}", self.mark())
+    }
+
+    /// Whose chain that is, if one of these.
+    pub(super) fn hook(&self, table: &str, chain: &str) -> Option<(Hook, Age)> {
+        let hooks = Hook::ALL.into_iter().filter(|hook| hook.table() == table);
+        let all = hooks.flat_map(|hook| Age::ALL.map(|age| (hook, age)));
+        all.into_iter().find(|(hook, age)| self.chain(*hook, *age) == chain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_chain_has_a_name_that_the_kernel_takes() {
+        let long = Names::of(&format!("portolan_{}", "x".repeat(32)));
+        assert_eq!(long.beginning(), format!("PORTOLAN_xxxxxx{}_", &long.stem[6..]));
+        let other = Names::of(&format!("portolan_{}y", "x".repeat(31)));
+        assert_ne!(long.stem, other.stem);
+        for names in [Names::of("portolan_office"), long] {
+            for hook in Hook::ALL {
+                for age in Age::ALL {
+                    let chain = names.chain(hook, age);
+                    assert!(chain.len() <= 28, "{chain}");
+                    assert_eq!(names.hook(hook.table(), &chain), Some((hook, age)));
+                }
+            }
+        }
+    }
+}
