@@ -28,7 +28,7 @@ use tokio::{
 use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
 
 use super::{
-    lines::{doubled, hidden, redacted, single},
+    lines::{doubled, first_packet, hidden, redacted, single},
     reply::{Framed, Framing, Malformed},
 };
 use crate::{
@@ -224,9 +224,10 @@ impl Wire {
             return Ok(());
         }
         while !self.out.is_empty() {
+            let packet = first_packet(&self.out);
             let sent = match &mut self.io {
-                Io::Tcp(tcp) => Pin::new(tcp).poll_write(cx, &self.out),
-                Io::Tls(tls) => Pin::new(tls).poll_write(cx, &self.out),
+                Io::Tcp(tcp) => Pin::new(tcp).poll_write(cx, packet),
+                Io::Tls(tls) => Pin::new(tls).poll_write(cx, packet),
                 Io::Shaking(_) | Io::Failed => return Err(Breach::Closed.into()),
             };
             match sent? {

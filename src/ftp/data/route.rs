@@ -99,6 +99,8 @@ pub struct Ladder {
     current: Option<Step>,
     /// What carried data in an earlier run, until this one has learnt something.
     remembered: Option<Step>,
+    /// What has ever carried data: the server knows it, whatever it says to it later.
+    carried: Vec<Step>,
     /// What failed since, and is tried last.
     failed: Vec<Step>,
     /// What the server does not know at all, and is not asked again.
@@ -115,6 +117,7 @@ impl Ladder {
             held: None,
             current: None,
             remembered: None,
+            carried: Vec::new(),
             failed: Vec::new(),
             unknown: Vec::new(),
         }
@@ -188,6 +191,9 @@ impl Ladder {
     pub fn worked(&mut self, step: Step) {
         self.current = Some(step);
         self.remembered = None;
+        if !self.carried.contains(&step) {
+            self.carried.push(step);
+        }
         self.failed.retain(|failed| *failed != step);
     }
 
@@ -196,8 +202,8 @@ impl Ladder {
         for known in [&mut self.current, &mut self.remembered] {
             known.take_if(|known| *known == step);
         }
-        let list =
-            if fault.kind == Kind::Unsupported { &mut self.unknown } else { &mut self.failed };
+        let is_unknown = fault.kind == Kind::Unsupported && !self.carried.contains(&step);
+        let list = if is_unknown { &mut self.unknown } else { &mut self.failed };
         if !list.contains(&step) {
             list.push(step);
         }
@@ -343,5 +349,12 @@ mod tests {
         ladder.failed(Epsv, &fault(Kind::Unsupported));
         ladder.worked(Pasv);
         assert_eq!(ladder.steps(), [Pasv, Eprt, Port]);
+    }
+    #[test]
+    fn what_has_carried_data_is_known_to_the_server_whatever_it_says_later() {
+        let mut ladder = Ladder::new(Mode::Active, false, true);
+        ladder.worked(Eprt);
+        ladder.failed(Eprt, &fault(Kind::Unsupported));
+        assert_eq!((ladder.current(), ladder.steps()), (None, vec![Eprt]));
     }
 }
