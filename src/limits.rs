@@ -18,6 +18,8 @@ pub const FOLDERS_AT_ONCE_MIN: usize = 16;
 /// So often a server must have answered in turn before a command that matters is sent ahead to it.
 pub const STEPS_KEPT_MIN: u8 = 1;
 
+/// A login in one packet: a server that drops half of it waits for ever, and is to be asked in the usual way then.
+pub const HASTY_LOGIN_TIME: Duration = Duration::from_secs(10);
 /// Age of a port that a server was asked for ahead; the shortest time after which a server gives one up is 30 s.
 pub const AHEAD_AGE_MAX: Duration = Duration::from_secs(5);
 

@@ -1,18 +1,21 @@
 //! From nothing to a session: greeting, TLS, login, and what the server can do.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
     context::Context,
     control::{Command, Control, Line},
     data::nat_signs::our_address_in,
+    manners::Manners,
     path::RemotePath,
     reply::Reply,
+    secret::Secret,
     secure::Security,
     site::{Site, Tls},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    limits::HASTY_LOGIN_TIME,
     observe::{Event, visible::visible},
 };
 
@@ -56,6 +59,17 @@ pub(super) struct LoggedIn {
     pub(super) security: Option<Security>,
     /// Our address, if the greeting told.
     pub(super) ours_there: Option<IpAddr>,
+    /// Whether the server wanted user and password and nothing else, so that it will do so again.
+    pub(super) is_plain: bool,
+}
+
+/// How to log in once more where it is known how the server takes it: all in one packet.
+#[derive(Debug, Clone)]
+pub(super) struct Haste {
+    /// What is known of the server, and where it is said that it does not bear that.
+    pub(super) manners: Arc<Manners>,
+    /// What to send behind it all.
+    pub(super) ahead: Option<&'static str>,
 }
 
 /// Greets, protects and logs in over `line`. What was learnt before TLS is not kept (security class C13).
@@ -64,6 +78,7 @@ pub(super) async fn login(
     site: &Site,
     security: Option<&Security>,
     context: &Context,
+    haste: Option<&Haste>,
 ) -> Outcome<LoggedIn> {
     let began = line.began;
     let security = security.map(Security::fresh);
@@ -78,13 +93,19 @@ pub(super) async fn login(
     {
         start_tls(&mut control, security).await?;
     }
-    if security.is_some() {
-        protect_data(&mut control).await?;
-    }
-    if greeting.code != 230 || security.is_some() {
-        identify(&mut control, site).await?;
-    }
-    let (features, home) = look_around(&mut control, site).await?;
+    let is_protected = security.is_some();
+    let mut is_plain = false;
+    let (features, home) = if let Some(haste) = haste {
+        hurry(&mut control, site, is_protected, haste).await?
+    } else {
+        if is_protected {
+            protect_data(&mut control).await?;
+        }
+        if greeting.code != 230 || is_protected {
+            is_plain = identify(&mut control, site).await?;
+        }
+        look_around(&control.ask_all(&questions(site)).await?)?
+    };
     context.observer.tell(&Event::Connected {
         host: site.host.clone(),
         address: site.proxy.as_ref().map_or_else(|| control.peer.to_string(), ToString::to_string),
@@ -102,7 +123,49 @@ pub(super) async fn login(
         context.observer.warn_once(format!("{}: {message}", site.host));
     }
     let ours_there = our_address_in(&greeting.text(), control.peer.ip());
-    Ok(LoggedIn { control, features, home, security, ours_there })
+    Ok(LoggedIn { control, features, home, security, ours_there, is_plain })
+}
+
+/// All of it in one packet. A server that answers otherwise than it did before is not asked so again.
+async fn hurry(
+    control: &mut Control,
+    site: &Site,
+    is_protected: bool,
+    haste: &Haste,
+) -> Outcome<(Features, RemotePath)> {
+    let password = site.password.as_ref().map_or(ANONYMOUS, Secret::reveal);
+    let mut commands = Vec::new();
+    if is_protected {
+        commands.extend(PROTECTION.map(Command::bare));
+    }
+    let at = commands.len();
+    commands.push(credential("USER", &site.user, "user")?);
+    commands.push(credential("PASS", password, "password")?);
+    commands.extend(questions(site));
+    control.hurry(HASTY_LOGIN_TIME.min(site.reply_timeout));
+    let replies = control.ask_all_and(&commands, haste.ahead).await;
+    control.hurry(site.reply_timeout);
+    let replies = replies.inspect_err(|fault| {
+        if fault.code != 421 && fault.kind != Kind::Interrupted {
+            haste.manners.doubt_hasty_login();
+        }
+    })?;
+    let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();
+    let (protected, [331, code, ..]) = codes.split_at_checked(at).unwrap_or_default() else {
+        haste.manners.doubt_hasty_login();
+        return Err(Fault::protocol("the server does not take a login in one packet"));
+    };
+    let is_right = protected.iter().all(|code| matches!(code, 200..300));
+    match replies.get(at + 1) {
+        Some(refusal) if is_right && matches!(code, 421 | 430 | 530) => Err(refused(site, refusal)),
+        Some(taken) if is_right && taken.is_done() => {
+            look_around(replies.get(at + 2..).unwrap_or_default())
+        }
+        _ => {
+            haste.manners.doubt_hasty_login();
+            Err(Fault::protocol("the server does not take a login in one packet"))
+        }
+    }
 }
 
 /// AUTH TLS (RFC 4217, 4). A refusal ends it here, before any password is sent.
@@ -117,9 +180,15 @@ async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
     Ok(())
 }
 
-/// PBSZ and PROT (RFC 4217, 8 and 9); data never goes clear when protection was asked for.
+/// PBSZ and PROT (RFC 4217, 8 and 9).
+const PROTECTION: [&str; 2] = ["PBSZ 0", "PROT P"];
+
+/// What serves as a password where none is wanted.
+const ANONYMOUS: &str = "portolan@";
+
+/// Protects the data; data never goes clear when protection was asked for.
 async fn protect_data(control: &mut Control) -> Outcome<()> {
-    for line in ["PBSZ 0", "PROT P"] {
+    for line in PROTECTION {
         let reply = control.ask(&Command::bare(line)).await?;
         if !reply.is_done() {
             let message =
@@ -131,14 +200,15 @@ async fn protect_data(control: &mut Control) -> Outcome<()> {
     Ok(())
 }
 
-/// USER, PASS, ACCT (RFC 959, 4.1.1).
-async fn identify(control: &mut Control, site: &Site) -> Outcome<()> {
+/// USER, PASS, ACCT (RFC 959, 4.1.1). True where the first two were wanted, and no other.
+async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
     let anonymous = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
     let mut reply = control.ask(&credential("USER", &site.user, "user")?).await?;
-    if reply.code == 331 {
+    let wants_password = reply.code == 331;
+    if wants_password {
         let password = match &site.password {
             Some(password) => password.reveal(),
-            None if anonymous => "portolan@",
+            None if anonymous => ANONYMOUS,
             None => {
                 let message = format!(
                     "the server wants a password for `{}`, and none was given",
@@ -149,16 +219,19 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<()> {
         };
         reply = control.ask(&credential("PASS", password, "password")?).await?;
     }
-    if reply.code == 332 {
+    let wants_account = reply.code == 332;
+    if wants_account {
         let Some(account) = &site.account else {
             let message = "the server wants an account (`account`), and none was given";
             return Err(Fault::new(Kind::Denied, Side::Script, message));
         };
         reply = control.ask(&credential("ACCT", account.reveal(), "account")?).await?;
     }
-    if reply.is_done() {
-        return Ok(());
-    }
+    if reply.is_done() { Ok(wants_password && !wants_account) } else { Err(refused(site, &reply)) }
+}
+
+/// The fault where the login ended with `reply`.
+fn refused(site: &Site, reply: &Reply) -> Fault {
     let fault = reply.fault();
     let mut words = reply.words();
     // A server that quotes the password back must not bring it into a log.
@@ -169,7 +242,7 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<()> {
     let message =
         format!("the login as `{}` failed: the server said \"{words}\"", visible(&site.user));
     let kind = if reply.code / 100 == 5 { Kind::Denied } else { fault.kind };
-    Err(Fault { kind, message, ..fault })
+    Fault { kind, message, ..fault }
 }
 
 /// A command with a text of the user's; the fault names the option, never the text.
@@ -178,14 +251,18 @@ fn credential(verb: &str, text: &str, option: &str) -> Outcome<Command> {
         .map_err(|_| Fault::invalid(format!("`{option}` cannot hold a line end or a NUL")))
 }
 
-/// Binary type, features, names in UTF-8, and where we are: one round trip.
-async fn look_around(control: &mut Control, site: &Site) -> Outcome<(Features, RemotePath)> {
+/// Binary type, features, where we are, and names in UTF-8: one round trip.
+fn questions(site: &Site) -> Vec<Command> {
     let mut commands = vec![Command::bare("TYPE I"), Command::bare("FEAT"), Command::bare("PWD")];
     if !site.latin1 {
         commands.push(Command::bare("OPTS UTF8 ON"));
     }
-    let replies = control.ask_all(&commands).await?;
-    let [binary, features, folder, ..] = replies.as_slice() else {
+    commands
+}
+
+/// What the replies to these tell.
+fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath)> {
+    let [binary, features, folder, ..] = replies else {
         return Err(Fault::protocol("fewer replies than commands"));
     };
     // Without it sizes are wrong and bytes are changed (security class C17).

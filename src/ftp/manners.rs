@@ -20,6 +20,9 @@ pub(super) struct Manners {
     up: AtomicU8,
     /// Whether it lists the same over the control connection: [`PROVEN`], [`DOUBTED`], or not tried.
     stat: AtomicU8,
+    /// Whether all of a login may come in one packet: [`PROVEN`] that nothing is wanted but user and password,
+    /// [`DOUBTED`], or not known.
+    login: AtomicU8,
 }
 
 impl Manners {
@@ -71,6 +74,21 @@ impl Manners {
     pub(super) fn listed_by_stat(&self, is_same: bool) {
         let now = if is_same { PROVEN } else { DOUBTED };
         self.stat.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether the next login may be sent in one packet.
+    pub(super) fn may_log_in_hastily(&self) -> bool {
+        self.login.load(Ordering::Relaxed) == PROVEN
+    }
+
+    /// The server wanted user and password, and nothing else.
+    pub(super) fn logged_in_plainly(&self) {
+        self.login.fetch_max(PROVEN, Ordering::Relaxed);
+    }
+
+    /// It did not take that in one packet, or may not have.
+    pub(super) fn doubt_hasty_login(&self) {
+        self.login.store(DOUBTED, Ordering::Relaxed);
     }
 
     fn of(&self, verb: &str) -> &AtomicU8 {

@@ -1,14 +1,15 @@
 //! A session: a control connection that is logged in, and what is known of its server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
 pub use super::context::Context;
 use super::{
     control::{self, Command, Control},
+    data::route::Step,
     listing::Modified,
-    login::{self, Features},
+    login::{self, Features, Haste},
     pace::Pace,
     path::RemotePath,
     race,
@@ -56,15 +57,20 @@ pub struct Session {
 impl Session {
     /// Connects to `site` and logs in; in mode `race` it finds out as well what carries the data.
     pub async fn open(site: Site, context: Context) -> Outcome<Self> {
-        let session = Self::open_alone(site, context).await?;
+        let session = Self::open_alone(site, context, None).await?;
         if session.wants_race() { race::run(session).await } else { Ok(session) }
     }
 
-    async fn open_alone(mut site: Site, context: Context) -> Outcome<Self> {
+    async fn open_alone(mut site: Site, context: Context, haste: Option<&Haste>) -> Outcome<Self> {
         site.check()?;
-        let begun = first_login(&mut site, &context).await;
-        let (login::LoggedIn { control, mut features, home, security, ours_there }, mut way) =
-            begun.map_err(|fault| fault.on(&site.host))?;
+        let begun = first_login(&mut site, &context, haste).await;
+        let (
+            login::LoggedIn { control, mut features, home, security, ours_there, is_plain },
+            mut way,
+        ) = begun.map_err(|fault| fault.on(&site.host))?;
+        if is_plain {
+            way.manners.logged_in_plainly();
+        }
         features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
         way.hear(ours_there);
         let folder = match &site.folder {
@@ -102,10 +108,30 @@ impl Session {
         let (context, folder) = (self.context.clone(), self.folder.clone());
         let (way, paces) = (self.way.for_another(), self.paces.clone());
         let mark = self.mark.clone();
+        let haste = self.haste();
         async move {
-            let other = Self::open_alone(site, context).await?;
+            let opened = Self::open_alone(site.clone(), context.clone(), haste.as_ref()).await;
+            let other = match opened {
+                Err(fault) if haste.is_some() && !way.manners.may_log_in_hastily() => {
+                    tracing::debug!(target: "portolan", "no login in one packet: {fault}");
+                    Self::open_alone(site, context, None).await?
+                }
+                opened => opened?,
+            };
             Ok(Self { way, paces, mark, folder, ..other })
         }
+    }
+
+    /// How others may log in faster than this one did, if so.
+    fn haste(&self) -> Option<Haste> {
+        let manners = Arc::clone(&self.way.manners);
+        manners.may_log_in_hastily().then(|| Haste { manners, ahead: self.port_ahead() })
+    }
+
+    /// What to send ahead of a transfer that follows, where that names a port.
+    pub(super) fn port_ahead(&self) -> Option<&'static str> {
+        let first = self.way.ladder.steps().first().copied();
+        (first == Some(Step::Epsv)).then_some("EPSV")
     }
 
     /// From now on transfers keep to `pace` as well as to the host's, or to that alone.
@@ -254,11 +280,20 @@ impl Session {
 
     /// The same for several commands without data in one packet.
     pub(super) async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ask_all_and(commands, None).await
+    }
+
+    /// The same with a command behind them whose reply the next transfer takes.
+    pub(super) async fn ask_all_and(
+        &mut self,
+        commands: &[Command],
+        ahead: Option<&'static str>,
+    ) -> Outcome<Vec<Reply>> {
         self.ensure().await?;
-        match self.control.ask_all(commands).await {
+        match self.control.ask_all_and(commands, ahead).await {
             Err(fault) if self.is_unsent(&fault) => {
                 self.renew().await?;
-                self.control.ask_all(commands).await
+                self.control.ask_all_and(commands, ahead).await
             }
             result => result,
         }
@@ -333,7 +368,7 @@ impl Session {
         let logged_in = async {
             let line = control::dial(&self.site, &self.context.stop).await?;
             self.way.follow(&line);
-            login::login(line, &self.site, self.security.as_ref(), &self.context).await
+            login::login(line, &self.site, self.security.as_ref(), &self.context, None).await
         };
         let logged_in = logged_in.await.map_err(|fault| fault.on(&self.site.host))?;
         self.control = logged_in.control;
@@ -353,7 +388,11 @@ impl Session {
 }
 
 /// The login of a session, with what earlier runs knew of the server.
-async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::LoggedIn, Way)> {
+async fn first_login(
+    site: &mut Site,
+    context: &Context,
+    haste: Option<&Haste>,
+) -> Outcome<(login::LoggedIn, Way)> {
     let security = Security::of(site)?;
     let mut line = control::dial(site, &context.stop).await?;
     let mut way = Way::new(site, &line, context.memory.clone());
@@ -365,7 +404,7 @@ async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::Logg
     if is_told_tls12 && security.is_some() && !site.trust.tls12_only {
         site.trust.tls12_only = true;
         let tls12 = Security::of(site)?;
-        match login::login(line, site, tls12.as_ref(), context).await {
+        match login::login(line, site, tls12.as_ref(), context, haste).await {
             // The server is not what it was: what is known of it must not be in the way.
             Err(fault) if fault.kind == Kind::Tls => {
                 site.trust.tls12_only = false;
@@ -375,7 +414,7 @@ async fn first_login(site: &mut Site, context: &Context) -> Outcome<(login::Logg
             result => return Ok((result?, way)),
         }
     }
-    Ok((login::login(line, site, security.as_ref(), context).await?, way))
+    Ok((login::login(line, site, security.as_ref(), context, haste).await?, way))
 }
 
 /// Commands that open a data connection or change what the session relies on.

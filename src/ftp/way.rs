@@ -315,6 +315,7 @@ impl Session {
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
+            restarts: self.features.has("REST"),
             has_worked: self.way.ladder.current() == Some(step),
             is_early: self.goes_on
                 && command.verb() == "STOR"

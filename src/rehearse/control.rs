@@ -159,6 +159,7 @@ impl Control {
                     self.leaving = true;
                     reply = reply.then(&Reply::new(421, "Timeout."));
                 }
+                Twist::Alone => self.received.clear(),
                 Twist::Twice => reply = reply.clone().then(&reply),
                 Twist::More(wire) => reply = reply.then(&Reply::exactly(wire.to_vec())),
                 Twist::Bare => reply = reply.bare(),

@@ -75,6 +75,8 @@ pub(super) enum Act {
 pub(super) enum Twist {
     /// Sent twice in one packet.
     Twice,
+    /// What came in one packet behind the command is thrown away.
+    Alone,
     /// Lines that look like replies stand inside of it.
     Trap,
     /// More bytes follow in the same packet.

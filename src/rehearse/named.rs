@@ -221,6 +221,9 @@ pub(super) const ROWS: &[Row] = &[
     command("repeat", "answers the command twice in one packet", |verb| {
         twist(&[verb], Twist::Twice)
     }),
+    command("alone", "throws away what came behind the command in one packet", |verb| {
+        twist(&[verb], Twist::Alone)
+    }),
     command("late-reply", "does the command and answers two seconds late", |verb| {
         twist(&[verb], Twist::Late)
     }),

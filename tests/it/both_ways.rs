@@ -49,7 +49,9 @@ fn both_ways(kind: Kind, tls: Tls, mode: &str, ipv6: bool) {
         ("active", _) => "eprt",
         _ => "epsv",
     };
-    let ran = program.args([mode]).run().succeeds().any_stderr().any_files();
+    let ran = program.args(["--log-level", "debug", mode]).run();
+    let ran = ran.succeeds().any_stderr().any_files();
+    assert_eq!(hasty_logins(ran.stderr_text()), [true, true], "{what}: {}", ran.stderr_text());
     let wanted = format!("0 0 0 {mode} {route}\n");
     assert_eq!(ran.stdout_text(), wanted, "{what}\n{}\n{}", ran.stderr_text(), server.log());
     let ran = ran.stdout(&wanted);
@@ -58,6 +60,17 @@ fn both_ways(kind: Kind, tls: Tls, mode: &str, ipv6: bool) {
         let difference = source.difference(&Manifest::of(&found).without_times());
         assert!(difference.is_empty(), "{what}: {}\n{difference}", found.display());
     }
+}
+
+/// Whether further sessions have sent all of their login in one packet, and whether the server has borne it each time.
+fn hasty_logins(log: &str) -> [bool; 2] {
+    let lines: Vec<_> = log.lines().filter_map(|line| line.split_once(" DEBUG ")).collect();
+    let said: Vec<_> = lines.into_iter().map(|(_, said)| said).collect();
+    let is_login = |two: &[&str]| two[0].starts_with("> USER ") && two[1] == "> PASS ***";
+    [
+        said.windows(2).any(is_login),
+        !said.iter().any(|line| line.contains("no login in one packet")),
+    ]
 }
 
 fn all(kind: Kind) {

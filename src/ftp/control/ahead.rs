@@ -61,7 +61,7 @@ pub struct Prepared {
 }
 
 impl Ahead {
-    fn new(command: &'static str, reply: Option<Reply>) -> Self {
+    pub(super) fn new(command: &'static str, reply: Option<Reply>) -> Self {
         Self { command, reply, tcp: None, at: Instant::now() }
     }
 }
@@ -155,6 +155,11 @@ impl Control {
         let fault = Fault::protocol(format!("{message} with {} behind it", behind.verb()));
         self.give_up(&fault);
         fault.on(&self.host)
+    }
+
+    /// Whether there is a command whose reply nobody has asked for.
+    pub const fn has_ahead(&self) -> bool {
+        self.ahead.is_some()
     }
 
     /// What came of `command`, if that was sent ahead, and not too long ago: servers close ports that nobody uses.

@@ -148,8 +148,17 @@ impl Control {
 
     /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
     ///
-    /// Only for commands without data: they save a round trip each.
+    /// Only for commands without data, but for the last: they save a round trip each.
     pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ask_all_and(commands, None).await
+    }
+
+    /// The same with a command behind them whose reply is taken later; see [`take_ahead`](Self::take_ahead).
+    pub async fn ask_all_and(
+        &mut self,
+        commands: &[Command],
+        ahead: Option<&'static str>,
+    ) -> Outcome<Vec<Reply>> {
         self.ready().await?;
         self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
         let mut replies = Vec::with_capacity(commands.len());
@@ -165,7 +174,8 @@ impl Control {
                 })
                 .count();
             let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
-            let lines = now.iter().flat_map(Command::line).collect();
+            let behind = ahead.filter(|_| later.is_empty()).map(Command::bare);
+            let lines = now.iter().chain(&behind).flat_map(Command::line).collect();
             self.link.lock().with_next = lines;
             let reply = self.ask(first).await?;
             replies.push(self.whole(reply));
@@ -177,6 +187,7 @@ impl Control {
             rest = later;
         }
         self.link.lock().long = None;
+        self.ahead = ahead.map(|ahead| Ahead::new(ahead, None)).or(self.ahead.take());
         Ok(replies)
     }
 

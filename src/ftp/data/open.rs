@@ -53,6 +53,8 @@ pub struct Needs<'a> {
     pub idle: Duration,
     /// Where the transfer begins, if not at 0.
     pub offset: u64,
+    /// Whether the server names REST among its features.
+    pub restarts: bool,
     /// Whether the step has carried data before, so that EPRT or PORT may go out together with the transfer.
     pub has_worked: bool,
     /// Whether the data may go before the server has said that it takes it: the 150 is then still to come.
@@ -166,11 +168,8 @@ async fn passive(
             Either::Reply(reply) => Err(refused(&reply, address)),
         };
     }
-    let start = async {
-        restart(control, needs.offset).await?;
-        control.ask(command).await
-    };
-    let reply = start.await.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
+    let reply = begin_at(control, command, needs).await;
+    let reply = reply.map_err(|fault| Failure::of_transfer(fault, address.clone()))?;
     if reply.is_preliminary() { Ok((tcp, address, true)) } else { Err(refused(&reply, address)) }
 }
 
@@ -379,12 +378,37 @@ fn never_came(announced: SocketAddr, time: Duration) -> Fault {
     Fault::new(Kind::DataConnection, Side::Network, message)
 }
 
+/// The reply to `command` at its offset. REST goes with it in one packet to a server that names it among its features;
+/// from one that refuses it all the same nothing is taken, since what it sends then begins elsewhere.
+async fn begin_at(control: &mut Control, command: &Command, needs: &Needs<'_>) -> Outcome<Reply> {
+    if !needs.restarts || needs.offset == 0 {
+        restart(control, needs.offset).await?;
+        return control.ask(command).await;
+    }
+    let replies = control.ask_all(&[rest(needs.offset), command.clone()]).await?;
+    let [there, begun] = <[Reply; 2]>::try_from(replies)
+        .map_err(|_| Fault::protocol("two commands, not two replies"))?;
+    if there.is_halfway() {
+        return Ok(begun);
+    }
+    let fault = there.fault();
+    if begun.is_preliminary() {
+        control.give_up(&fault);
+    }
+    Err(fault)
+}
+
 async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
     if offset == 0 {
         return Ok(());
     }
-    let reply = control.ask(&Command::parse(format!("REST {offset}"))?).await?;
+    let reply = control.ask(&rest(offset)).await?;
     if reply.is_halfway() { Ok(()) } else { Err(reply.fault()) }
+}
+
+/// REST (RFC 3659, 5): where the next transfer begins.
+fn rest(offset: u64) -> Command {
+    Command::from_safe(format!("REST {offset}"))
 }
 
 /// EPRT or PORT with `address`.

@@ -5,6 +5,7 @@ mod data;
 mod gate;
 mod guards;
 mod lists;
+mod logins;
 mod memory;
 mod proxy;
 mod race;

@@ -203,10 +203,21 @@ impl Session {
         self.ask_known(&remote).await
     }
 
-    /// Size and time of `remote` in one round trip, as far as the server tells.
+    /// Size and time of `remote`, which is fetched next, as far as the server tells. The port for that is asked for
+    /// with them.
     pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
+        let ahead = self.port_ahead().filter(|_| !self.control.has_ahead());
+        self.ask_known_and(remote, ahead).await
+    }
+
+    /// The same with `ahead` behind the questions, whose reply a transfer takes.
+    pub(super) async fn ask_known_and(
+        &mut self,
+        remote: &RemotePath,
+        ahead: Option<&'static str>,
+    ) -> Outcome<Known> {
         let commands = [Command::path("SIZE", remote), Command::path("MDTM", remote)];
-        let replies = self.ask_all(&commands).await?;
+        let replies = self.ask_all_and(&commands, ahead).await?;
         let [size, modified] = replies.as_slice() else {
             return Err(Fault::protocol("two commands, not two replies"));
         };

@@ -55,7 +55,7 @@ impl Session {
 
     /// Fails unless `remote` is still what was `known` of it: bytes of two versions must not become one file.
     pub(super) async fn is_still(&mut self, remote: &RemotePath, known: Known) -> Outcome<()> {
-        let now = self.ask_known(remote).await?;
+        let now = self.ask_known_and(remote, None).await?;
         if now == known {
             return Ok(());
         }
@@ -80,12 +80,12 @@ impl Session {
         let (waiting, fault) = (RefCell::new(waiting), RefCell::new(None));
         let pieces = Pieces { remote, landing, size, id, waiting, fault };
         let others = (1..count).map(|_| self.another()).map(async |coming| match coming.await {
-            Ok(mut session) => pieces.work(&mut session).await,
+            Ok(mut session) => pieces.work(&mut session, false).await,
             // A server that takes no more sessions is no failure: what is there will do.
             Err(fault) => tracing::info!(target: "portolan", "one session less: {fault}"),
         });
         let others = join_all(others.collect::<Vec<_>>());
-        join(pieces.work(self), others).await;
+        join(pieces.work(self, true), others).await;
         // What others left undone.
         for wait in STEP_RETRY_WAITS {
             if pieces.waiting.borrow().is_empty() {
@@ -96,7 +96,7 @@ impl Session {
                 return Err(fault);
             }
             self.context.stop.race(tokio::time::sleep(wait)).await?;
-            pieces.work(self).await;
+            pieces.work(self, true).await;
         }
         let lacking = Fault::protocol("not all pieces of it came");
         let fault = pieces.fault.borrow_mut().take();
@@ -105,21 +105,30 @@ impl Session {
 }
 
 impl Pieces<'_> {
-    /// Fetches pieces as long as there are any, and gives back what is lacking of one that fails.
-    async fn work(&self, session: &mut Session) {
+    /// Fetches pieces as long as there are any, and gives back what is lacking of one that fails. A session that
+    /// `stays` is in step afterwards; another is not waited for when there is nothing left for it.
+    async fn work(&self, session: &mut Session, stays: bool) {
         loop {
             let Some(mut piece) = self.waiting.borrow_mut().pop() else { return };
-            let fetched = self.fetch(session, &mut piece).await;
-            if let Err(fault) = fetched {
-                self.waiting.borrow_mut().push(piece);
-                self.fault.borrow_mut().get_or_insert(fault);
-                return;
+            match self.fetch(session, &mut piece).await {
+                Ok(true) => {}
+                // The rest is another's: the server is told by the end of the connection, and says so.
+                Ok(false) if stays || !self.waiting.borrow().is_empty() => {
+                    session.control.resync(RESYNC_TIMEOUT).await;
+                }
+                Ok(false) => return session.control.hang_up(),
+                Err(fault) => {
+                    self.waiting.borrow_mut().push(piece);
+                    self.fault.borrow_mut().get_or_insert(fault);
+                    return;
+                }
             }
         }
     }
 
-    /// Fetches one piece; whatever happens, what is left of `piece` has not come.
-    async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Outcome<()> {
+    /// Fetches one piece; whatever happens, what is left of `piece` has not come. True where the server has said the
+    /// last word; false where it is still to come.
+    async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Outcome<bool> {
         let is_last = piece.end == self.size;
         let command = Command::path("RETR", &self.remote);
         let mut data = session.open_data(&command, piece.start).await?.data;
@@ -150,11 +159,8 @@ impl Pieces<'_> {
         session.buffer = buffer;
         let moved = piece.start - began_at;
         if is_last || copied.is_err() {
-            return session.conclude("RETR", data, copied, moved).await;
+            return session.conclude("RETR", data, copied, moved).await.map(|()| true);
         }
-        // The rest is another's: the server is told by the end of the connection.
-        drop(data);
-        session.control.resync(RESYNC_TIMEOUT).await;
-        Ok(())
+        Ok(false)
     }
 }

@@ -1,0 +1,46 @@
+//! Logins of further sessions, all in one packet.
+
+use std::time::Duration;
+
+use super::{Bench, bench, path};
+use crate::{
+    fault::Outcome,
+    ftp::session::{Context, Session},
+};
+
+/// Logs in twice and lists with the second; what arrived of that, from its login on.
+async fn twice(bench: &Bench) -> (Outcome<()>, Vec<String>) {
+    let first = Session::open(bench.site.clone(), Context::default()).await.unwrap();
+    let before = bench.commands().len();
+    let result = match first.another().await {
+        Ok(mut session) => session.list(&path("/")).await.map(drop),
+        Err(fault) => Err(fault),
+    };
+    (result, bench.commands().split_off(before))
+}
+
+#[tokio::test]
+async fn a_further_session_asks_for_everything_at_once() {
+    for (tls, wanted) in [
+        (false, "USER PASS TYPE FEAT PWD OPTS EPSV MLSD"),
+        (true, "AUTH PBSZ PROT USER PASS TYPE FEAT PWD OPTS EPSV MLSD"),
+    ] {
+        let bench = bench(&[], tls);
+        let (result, commands) = twice(&bench).await;
+        result.unwrap();
+        let verbs: Vec<_> = commands.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert!(verbs.join(" ").starts_with(wanted), "{verbs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
+    for plan in ["alone=USER", "alone=PASS"] {
+        let mut bench = bench(&[plan], false);
+        bench.site.reply_timeout = Duration::from_secs(1);
+        let (result, commands) = twice(&bench).await;
+        result.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        assert_eq!(commands.iter().filter(|line| line.starts_with("USER")).count(), 2, "{plan}");
+        assert_eq!(commands.last().unwrap(), "MLSD /", "{plan}");
+    }
+}
