@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 pub use super::context::Context;
 use super::{
-    control::{self, Command, Control},
+    control::{self, Command, Control, Line},
     data::route::Step,
     listing::Modified,
     login::{self, Features, Haste},
@@ -57,13 +57,19 @@ pub struct Session {
 impl Session {
     /// Connects to `site` and logs in; in mode `race` it finds out as well what carries the data.
     pub async fn open(site: Site, context: Context) -> Outcome<Self> {
-        let session = Self::open_alone(site, context, None).await?;
+        site.check()?;
+        let line = call(&site, &context).await?;
+        let session = Self::open_alone(site, context, line, None).await?;
         if session.wants_race() { race::run(session).await } else { Ok(session) }
     }
 
-    async fn open_alone(mut site: Site, context: Context, haste: Option<&Haste>) -> Outcome<Self> {
-        site.check()?;
-        let begun = first_login(&mut site, &context, haste).await;
+    async fn open_alone(
+        mut site: Site,
+        context: Context,
+        line: Line,
+        haste: Option<&Haste>,
+    ) -> Outcome<Self> {
+        let begun = first_login(&mut site, &context, line, haste).await;
         let (
             login::LoggedIn { control, mut features, home, security, ours_there, is_plain },
             mut way,
@@ -104,17 +110,30 @@ impl Session {
 
     /// Another session with the same server, as this one is now: for parallel work.
     pub fn another(&self) -> impl Future<Output = Outcome<Self>> + Send + use<> {
+        self.another_after(std::future::ready(()))
+    }
+
+    /// The same, connected at once and logged in when `ready` is.
+    pub(super) fn another_after<R: Future<Output = ()>>(
+        &self,
+        ready: R,
+    ) -> impl Future<Output = Outcome<Self>> + use<R> {
         let site = Site { folder: None, ..self.site.clone() };
         let (context, folder) = (self.context.clone(), self.folder.clone());
         let (way, paces) = (self.way.for_another(), self.paces.clone());
         let mark = self.mark.clone();
         let haste = self.haste();
         async move {
-            let opened = Self::open_alone(site.clone(), context.clone(), haste.as_ref()).await;
+            let line = call(&site, &context).await;
+            ready.await;
+            let line = line?;
+            let opened =
+                Self::open_alone(site.clone(), context.clone(), line, haste.as_ref()).await;
             let other = match opened {
                 Err(fault) if haste.is_some() && !way.manners.may_log_in_hastily() => {
                     tracing::debug!(target: "portolan", "no login in one packet: {fault}");
-                    Self::open_alone(site, context, None).await?
+                    let line = call(&site, &context).await?;
+                    Self::open_alone(site, context, line, None).await?
                 }
                 opened => opened?,
             };
@@ -387,14 +406,19 @@ impl Session {
     }
 }
 
+/// A connection with the server of `site`.
+async fn call(site: &Site, context: &Context) -> Outcome<Line> {
+    control::dial(site, &context.stop).await.map_err(|fault| fault.on(&site.host))
+}
+
 /// The login of a session, with what earlier runs knew of the server.
 async fn first_login(
     site: &mut Site,
     context: &Context,
+    mut line: Line,
     haste: Option<&Haste>,
 ) -> Outcome<(login::LoggedIn, Way)> {
     let security = Security::of(site)?;
-    let mut line = control::dial(site, &context.stop).await?;
     let mut way = Way::new(site, &line, context.memory.clone());
     if site.proxy.is_some() && site.mode == Mode::Active {
         let text = format!("{}: passive mode, since a proxy cannot carry active mode", site.host);

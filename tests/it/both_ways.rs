@@ -66,7 +66,8 @@ fn both_ways(kind: Kind, tls: Tls, mode: &str, ipv6: bool) {
 fn hasty_logins(log: &str) -> [bool; 2] {
     let lines: Vec<_> = log.lines().filter_map(|line| line.split_once(" DEBUG ")).collect();
     let said: Vec<_> = lines.into_iter().map(|(_, said)| said).collect();
-    let is_login = |two: &[&str]| two[0].starts_with("> USER ") && two[1] == "> PASS ***";
+    let is_login =
+        |two: &[&str]| matches!(two, [user, "> PASS ***"] if user.starts_with("> USER "));
     [
         said.windows(2).any(is_login),
         !said.iter().any(|line| line.contains("no login in one packet")),

@@ -26,7 +26,7 @@ async fn a_further_session_asks_for_everything_at_once() {
         (true, "AUTH PBSZ PROT USER PASS TYPE FEAT PWD OPTS EPSV MLSD"),
     ] {
         let bench = bench(&[], tls);
-        let (result, commands) = twice(&bench).await;
+        let (result, commands) = Box::pin(twice(&bench)).await;
         result.unwrap();
         let verbs: Vec<_> = commands.iter().filter_map(|line| line.split(' ').next()).collect();
         assert!(verbs.join(" ").starts_with(wanted), "{verbs:?}");
@@ -38,7 +38,7 @@ async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
     for plan in ["alone=USER", "alone=PASS"] {
         let mut bench = bench(&[plan], false);
         bench.site.reply_timeout = Duration::from_secs(1);
-        let (result, commands) = twice(&bench).await;
+        let (result, commands) = Box::pin(twice(&bench)).await;
         result.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
         assert_eq!(commands.iter().filter(|line| line.starts_with("USER")).count(), 2, "{plan}");
         assert_eq!(commands.last().unwrap(), "MLSD /", "{plan}");

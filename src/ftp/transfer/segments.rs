@@ -1,8 +1,14 @@
 //! One large file by several sessions at once, each with a piece of it.
 
-use std::{cell::RefCell, ops::Range};
+use std::{
+    cell::{Cell, RefCell},
+    future::pending,
+    ops::Range,
+    pin::pin,
+};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{Either, join_all, select};
+use tokio::sync::{Notify, SetOnce};
 
 use super::{Known, Moved};
 use crate::{
@@ -19,6 +25,12 @@ struct Pieces<'l> {
     landing: &'l Landing,
     size: u64,
     id: TransferId,
+    /// How many sessions take part.
+    sessions: u64,
+    /// How many of them are still at it, without the one that leads.
+    busy: Cell<u64>,
+    /// One of these has ended.
+    ended: Notify,
     /// What nobody has begun; the last is taken first.
     waiting: RefCell<Vec<Range<u64>>>,
     /// What kept a piece from coming whole.
@@ -28,6 +40,8 @@ struct Pieces<'l> {
 impl Session {
     /// Fetches `remote` by up to `sessions` sessions, this one among them, as [`download`](Self::download) does. A
     /// file that is too small for that, or whose size the server does not tell, comes by this one alone.
+    ///
+    /// The others connect while this one asks for the size, and log in when they are wanted.
     pub async fn download_in_segments(
         &mut self,
         remote: &RemotePath,
@@ -36,21 +50,58 @@ impl Session {
         keep_time: bool,
     ) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
-        let known = self.ask_known(&remote).await?;
-        let size = known.size.unwrap_or(0);
-        let count = u64::from(sessions).min(size / SEGMENT_BYTES_MIN);
-        if count < 2 {
-            return self.download(&remote, landing, known, keep_time).await;
+        let known = self.ask_and_fetch(&remote, &landing, sessions.into()).await?;
+        match known {
+            (known, Some(moved)) => {
+                landing.commit(known.modified.filter(|_| keep_time))?;
+                Ok(moved)
+            }
+            (known, None) => self.download(&remote, landing, known, keep_time).await,
         }
-        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
-        let result = self.fetch_pieces(&remote, &landing, (size, count), id).await;
-        let result = match result {
-            Ok(()) => self.is_still(&remote, known).await.map(|()| (size, true)),
-            Err(fault) => Err(self.explain(fault, &remote).await),
+    }
+
+    /// What the server tells of `remote`, and what came of it, if that is enough for several sessions.
+    async fn ask_and_fetch(
+        &mut self,
+        remote: &RemotePath,
+        landing: &Landing,
+        sessions: u64,
+    ) -> Outcome<(Known, Option<Moved>)> {
+        let plan = &SetOnce::new();
+        let others = (1..sessions).map(|number| {
+            let coming = self.another_after(async move {
+                let Pieces { sessions, .. } = plan.wait().await;
+                if number >= *sessions {
+                    pending::<()>().await;
+                }
+            });
+            async {
+                let coming = coming.await;
+                plan.wait().await.help(coming).await;
+            }
+        });
+        let others = join_all(others.collect::<Vec<_>>());
+        let lead = async {
+            let known = self.ask_known(remote).await?;
+            let size = known.size.unwrap_or(0);
+            let sessions = sessions.min(size / SEGMENT_BYTES_MIN);
+            if sessions < 2 {
+                return Ok((known, None));
+            }
+            let (id, started) = self.begin(Verb::Download, remote, known.size)?;
+            let pieces = Pieces::new((remote, size), landing, sessions, id);
+            plan.set(pieces).map_err(|_| Fault::protocol("it was begun twice"))?;
+            let result = match self.lead(plan.wait().await).await {
+                Ok(()) => self.is_still(remote, known).await.map(|()| (size, true)),
+                Err(fault) => Err(self.explain(fault, remote).await),
+            };
+            Ok((known, Some(self.end(id, started, remote, result)?)))
         };
-        let moved = self.end(id, started, &remote, result)?;
-        landing.commit(known.modified.filter(|_| keep_time))?;
-        Ok(moved)
+        match select(pin!(lead), pin!(others)).await {
+            // The others have ended as well, or were not wanted.
+            Either::Left((fetched, _)) => fetched,
+            Either::Right((_, lead)) => lead.await,
+        }
     }
 
     /// Fails unless `remote` is still what was `known` of it: bytes of two versions must not become one file.
@@ -63,30 +114,16 @@ impl Session {
         Err(Fault::new(Kind::DataConnection, Side::Server, message))
     }
 
-    async fn fetch_pieces(
-        &mut self,
-        remote: &RemotePath,
-        landing: &Landing,
-        (size, count): (u64, u64),
-        id: TransferId,
-    ) -> Outcome<()> {
-        let ends: Vec<_> = (0..=count).map(|number| size / count * number).collect();
-        let mut waiting: Vec<_> =
-            ends.windows(2).filter_map(|two| Some(*two.first()?..*two.last()?)).collect();
-        if let Some(last) = waiting.last_mut() {
-            last.end = size;
+    /// Fetches pieces beside the others until all of them have come, or cannot.
+    async fn lead(&mut self, pieces: &Pieces<'_>) -> Outcome<()> {
+        loop {
+            pieces.work(self, true).await;
+            if pieces.busy.get() == 0 {
+                break;
+            }
+            // It may have left something.
+            pieces.ended.notified().await;
         }
-        let remote = remote.clone();
-        let (waiting, fault) = (RefCell::new(waiting), RefCell::new(None));
-        let pieces = Pieces { remote, landing, size, id, waiting, fault };
-        let others = (1..count).map(|_| self.another()).map(async |coming| match coming.await {
-            Ok(mut session) => pieces.work(&mut session, false).await,
-            // A server that takes no more sessions is no failure: what is there will do.
-            Err(fault) => tracing::info!(target: "portolan", "one session less: {fault}"),
-        });
-        let others = join_all(others.collect::<Vec<_>>());
-        join(pieces.work(self, true), others).await;
-        // What others left undone.
         for wait in STEP_RETRY_WAITS {
             if pieces.waiting.borrow().is_empty() {
                 return Ok(());
@@ -104,7 +141,43 @@ impl Session {
     }
 }
 
-impl Pieces<'_> {
+impl<'l> Pieces<'l> {
+    fn new(
+        (remote, size): (&RemotePath, u64),
+        landing: &'l Landing,
+        sessions: u64,
+        id: TransferId,
+    ) -> Self {
+        let ends: Vec<_> = (0..=sessions).map(|number| size / sessions * number).collect();
+        let mut waiting: Vec<_> =
+            ends.windows(2).filter_map(|two| Some(*two.first()?..*two.last()?)).collect();
+        if let Some(last) = waiting.last_mut() {
+            last.end = size;
+        }
+        Self {
+            remote: remote.clone(),
+            landing,
+            size,
+            id,
+            sessions,
+            busy: Cell::new(sessions - 1),
+            ended: Notify::new(),
+            waiting: RefCell::new(waiting),
+            fault: RefCell::new(None),
+        }
+    }
+
+    /// What another session does, once it is there.
+    async fn help(&self, coming: Outcome<Session>) {
+        match coming {
+            Ok(mut session) => self.work(&mut session, false).await,
+            // A server that takes no more sessions is no failure: what is there will do.
+            Err(fault) => tracing::info!(target: "portolan", "one session less: {fault}"),
+        }
+        self.busy.set(self.busy.get().saturating_sub(1));
+        self.ended.notify_one();
+    }
+
     /// Fetches pieces as long as there are any, and gives back what is lacking of one that fails. A session that
     /// `stays` is in step afterwards; another is not waited for when there is nothing left for it.
     async fn work(&self, session: &mut Session, stays: bool) {
@@ -134,6 +207,7 @@ impl Pieces<'_> {
         let mut data = session.open_data(&command, piece.start).await?.data;
         let (mut buffer, room) = (session.take_buffer(), session.piece());
         let began_at = piece.start;
+        let mut sent_on = began_at;
         let copy = async {
             while piece.start < piece.end {
                 let left = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
@@ -145,6 +219,9 @@ impl Pieces<'_> {
                 }
                 self.landing.write_at(space.get(..count).unwrap_or_default(), piece.start)?;
                 piece.start += count as u64;
+                if self.landing.send(sent_on..piece.start) {
+                    sent_on = piece.start;
+                }
                 let event = Event::Moved { id: self.id, bytes: count as u64 };
                 session.context.observer.tell(&event);
                 session.keep_step(count).await?;
