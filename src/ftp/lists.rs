@@ -139,7 +139,9 @@ impl Session {
         let rest = |offset| Command::from_safe(format!("REST {offset}"));
         let commands = folders.iter().flat_map(questions).chain([rest(proof), rest(0)]);
         self.server_folder = None;
-        let replies = self.ask_all(&commands.collect::<Vec<_>>()).await?;
+        // Before STAT is proven, a listing over a data connection follows.
+        let ahead = self.port_ahead().filter(|_| !self.way.manners.lists_by_stat());
+        let replies = self.ask_all_and(&commands.collect::<Vec<_>>(), ahead).await?;
         let Some((asked, [proven, back])) = replies.split_last_chunk() else {
             return Err(Fault::protocol("fewer replies than commands"));
         };

@@ -144,11 +144,16 @@ impl Session {
     /// How others may log in faster than this one did, if so.
     fn haste(&self) -> Option<Haste> {
         let manners = Arc::clone(&self.way.manners);
-        manners.may_log_in_hastily().then(|| Haste { manners, ahead: self.port_ahead() })
+        manners.may_log_in_hastily().then(|| Haste { manners, ahead: self.port_command() })
     }
 
-    /// What to send ahead of a transfer that follows, where that names a port.
+    /// What to send ahead of a transfer that follows, so that it has its port, where that is not done yet.
     pub(super) fn port_ahead(&self) -> Option<&'static str> {
+        self.port_command().filter(|_| !self.control.has_ahead())
+    }
+
+    /// The command that names a port for the next transfer, where that is one without an argument.
+    fn port_command(&self) -> Option<&'static str> {
         let first = self.way.ladder.steps().first().copied();
         (first == Some(Step::Epsv)).then_some("EPSV")
     }

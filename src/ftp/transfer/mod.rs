@@ -206,7 +206,7 @@ impl Session {
     /// Size and time of `remote`, which is fetched next, as far as the server tells. The port for that is asked for
     /// with them.
     pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
-        let ahead = self.port_ahead().filter(|_| !self.control.has_ahead());
+        let ahead = self.port_ahead();
         self.ask_known_and(remote, ahead).await
     }
 
