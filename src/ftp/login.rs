@@ -150,22 +150,23 @@ async fn hurry(
             haste.manners.doubt_hasty_login();
         }
     })?;
-    let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();
-    let (protected, [331, code, ..]) = codes.split_at_checked(at).unwrap_or_default() else {
-        haste.manners.doubt_hasty_login();
-        return Err(Fault::protocol("the server does not take a login in one packet"));
+    let is_user_known = |protected: &[Reply], user: &Reply| {
+        protected.iter().all(Reply::is_done) && user.code == 331
     };
-    let is_right = protected.iter().all(|code| matches!(code, 200..300));
-    match replies.get(at + 1) {
-        Some(refusal) if is_right && matches!(code, 421 | 430 | 530) => Err(refused(site, refusal)),
-        Some(taken) if is_right && taken.is_done() => {
-            look_around(replies.get(at + 2..).unwrap_or_default())
+    match replies.split_at_checked(at) {
+        Some((before, [user, pass, ..]))
+            if is_user_known(before, user) && matches!(pass.code, 421 | 430 | 530) =>
+        {
+            return Err(refused(site, pass));
         }
-        _ => {
-            haste.manners.doubt_hasty_login();
-            Err(Fault::protocol("the server does not take a login in one packet"))
+        Some((before, [user, pass, seen @ ..]))
+            if is_user_known(before, user) && pass.is_done() =>
+        {
+            look_around(seen)
         }
+        _ => Err(Fault::protocol("the server does not take a login in one packet")),
     }
+    .inspect_err(|_| haste.manners.doubt_hasty_login())
 }
 
 /// AUTH TLS (RFC 4217, 4). A refusal ends it here, before any password is sent.
