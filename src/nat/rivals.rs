@@ -40,11 +40,10 @@ pub(super) fn warnings(everything: &[Table], own: &str, rules: &Rules) -> Vec<Wa
 
 fn rivals(everything: &[Table], own: &str, rules: &Rules) -> Vec<Rival> {
     let ours: Vec<_> = rules.all.iter().filter(|rule| rule.hook == Hook::Prerouting).collect();
-    let chains_of_ours = iptables::beginning(own);
     let mut found = Vec::new();
     for table in everything.iter().filter(|table| table.name != own) {
-        let chains = table.chains.iter().filter(|chain| !chain.name.starts_with(&chains_of_ours));
-        for chain in chains.filter(|chain| comes_in(chain)) {
+        let is_own = |chain: &&Chain| iptables::is_chain_of(own, &table.name, &chain.name);
+        for chain in table.chains.iter().filter(|chain| !is_own(chain) && comes_in(chain)) {
             for text in &chain.rules {
                 let Some(theirs) = Theirs::read(text) else { continue };
                 for rule in &ours {
@@ -272,7 +271,11 @@ mod tests {
                 "{family} {name}"
             );
         }
-        assert_eq!(found(&table("inet", "portolan_y", "prerouting", same), ours()).len(), 1);
+        for (family, name, chain) in
+            [("inet", "portolan_y", "prerouting"), ("ip", "nat", "PORTOLAN_x_y_PRE")]
+        {
+            assert_eq!(found(&table(family, name, chain, same), ours()).len(), 1, "{chain}");
+        }
         let output = table("ip", "nat", "OUTPUT", same).replace("prerouting", "output");
         assert_eq!(found(&output, ours()), Vec::<String>::new());
     }

@@ -50,9 +50,9 @@ const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(5);
 /// Who has no right to the lock of old iptables loads and lists in an empty network without it.
 const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
 
-/// How the chains of the ruleset begin whose table would be `table`.
-pub(super) fn beginning(table: &str) -> String {
-    Names::of(table).beginning()
+/// Whether `chain` in the kernel's `place` is one of the ruleset whose table would be `table`.
+pub(super) fn is_chain_of(table: &str, place: &str, chain: &str) -> bool {
+    Names::of(table).hook(place, chain).is_some()
 }
 
 /// The iptables of this machine.
