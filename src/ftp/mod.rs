@@ -14,6 +14,7 @@ mod lists;
 pub mod login;
 mod manners;
 pub mod memory;
+mod opening;
 pub mod pace;
 pub mod path;
 pub mod proxy;
