@@ -11,7 +11,7 @@ use super::{Command, Control};
 use crate::{
     fault::{Fault, Outcome},
     ftp::{data::listen::Post, reply::Reply},
-    limits::AHEAD_AGE_MAX,
+    limits::{AHEAD_AGE_MAX, STEP_TIME_MAX},
 };
 
 /// A command whose reply nobody has asked for yet.
@@ -209,7 +209,8 @@ impl Control {
         }
         let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
         let (command, at) = (ahead.command, ahead.at);
-        let reply = self.answer_to(ahead, self.reply_timeout).await?;
+        // It was only to save time.
+        let reply = self.answer_to(ahead, self.reply_timeout.min(STEP_TIME_MAX)).await?;
         if command != "NOOP" {
             self.ahead = Some(Ahead { at, ..Ahead::new(command, Some(reply)) });
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{Bench, bench, path};
 use crate::{
     fault::Outcome,
@@ -43,4 +45,16 @@ async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
         assert_eq!(commands.iter().filter(|line| line.starts_with("USER")).count(), 2, "{plan}");
         assert_eq!(commands.last().unwrap(), "MLSD /", "{plan}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_was_asked_for_at_the_login_and_never_came_is_not_waited_for_long() {
+    let bench = bench(&["no-reply=EPSV"], false);
+    let first = &mut Session::open(bench.site.clone(), Context::default()).await.unwrap();
+    // It sends EPSV before anybody knows that this has no answer.
+    let mut early = Box::pin(first.another()).await.unwrap();
+    first.list(&path("/")).await.unwrap();
+    let listed = timeout(bench.site.reply_timeout / 2, early.list(&path("/"))).await;
+    listed.unwrap().unwrap();
+    assert_eq!(early.route(), "pasv");
 }
