@@ -162,13 +162,18 @@ impl Session {
         self.simple("RMD", &path).await
     }
 
-    /// Makes folder `path` and those above it that are missing.
+    /// Makes folder `path` and those above it that are missing. One that is there already is fine.
     pub async fn mkdir(&mut self, path: &RemotePath) -> Outcome<()> {
+        self.mkdir_if_missing(path).await.map(drop)
+    }
+
+    /// The same; false where it was there already.
+    pub async fn mkdir_if_missing(&mut self, path: &RemotePath) -> Outcome<bool> {
         let path = self.absolute(path)?;
         if path.is_root() {
-            return Ok(());
+            return Ok(false);
         }
-        let Err(refusal) = self.make_folder(&path).await else { return Ok(()) };
+        let Err(refusal) = self.make_folder(&path).await else { return Ok(true) };
         if refusal.code / 100 != 5 {
             return Err(refusal);
         }
@@ -182,7 +187,7 @@ impl Session {
         for folder in missing.iter().rev() {
             self.make_folder(folder).await?;
         }
-        Ok(())
+        Ok(!missing.is_empty())
     }
 
     /// Sets the permission bits of `path` (`0o644`).

@@ -265,8 +265,9 @@ pub mod functions {
     pub fn mkdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
         site.with(&ctx, async |session, run| {
-            session.mkdir(&folder).await?;
-            done(run, Verb::Mkdir, &folder);
+            if session.mkdir_if_missing(&folder).await? {
+                done(run, Verb::Mkdir, &folder);
+            }
             Ok(())
         })
     }
