@@ -96,7 +96,7 @@ pub(super) async fn login(
     let is_protected = security.is_some();
     let mut is_plain = false;
     let (features, home) = if let Some(haste) = haste {
-        hurry(&mut control, site, is_protected, haste).await?
+        log_in_at_once(&mut control, site, is_protected, haste).await?
     } else {
         if is_protected {
             protect_data(&mut control).await?;
@@ -127,7 +127,7 @@ pub(super) async fn login(
 }
 
 /// All of it in one packet. A server that answers otherwise than it did before is not asked so again.
-async fn hurry(
+async fn log_in_at_once(
     control: &mut Control,
     site: &Site,
     is_protected: bool,

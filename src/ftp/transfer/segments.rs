@@ -121,7 +121,7 @@ impl Session {
             if pieces.busy.get() == 0 {
                 break;
             }
-            // It may have left something.
+            // Each of the others has its deadlines, and may leave something.
             pieces.ended.notified().await;
         }
         for wait in STEP_RETRY_WAITS {
