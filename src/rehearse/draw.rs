@@ -2,7 +2,7 @@
 
 use super::{
     command::Verb,
-    named::{Make, ROWS},
+    named::{Make, ROWS, Row},
     plan::Plan,
 };
 
@@ -22,11 +22,10 @@ impl Plan {
     /// The text of a plan, drawn by lot from all of them and good for `parse`. The same seed draws the same.
     pub fn draw(seed: u64) -> String {
         let mut lots = Lots(seed);
-        // Those that want a text of the user's are no lot.
-        let rows: Vec<_> = ROWS.iter().filter(|row| !matches!(row.make, Make::Text(_))).collect();
+        let rows: Vec<_> = ROWS.iter().filter(|row| is_lot(row)).collect();
         let Some(row) = lots.one_of(&rows) else { return String::new() };
         let argument = match row.make {
-            Make::Plain(_) | Make::Text(_) => String::new(),
+            Make::Plain(_) | Make::Text(_) | Make::Names(_) | Make::NamesBy(_) => String::new(),
             Make::Number(_) => format!("={}", lots.number()),
             Make::Rate(_) => format!("={}", RATE_MIN + lots.number()),
             Make::Command(_) => format!("={}", lots.verb()),
@@ -37,6 +36,11 @@ impl Plan {
         };
         format!("{}{argument}*{}", row.name, 1 + lots.below(TIMES_MAX))
     }
+}
+
+/// Whether a plan may be drawn: what wants a text of the user's is no lot, and another sort of server no fault that passes.
+const fn is_lot(row: &Row) -> bool {
+    !matches!(row.make, Make::Text(_) | Make::Names(_) | Make::NamesBy(_))
 }
 
 /// Numbers by lot: Vigna's splitmix64, which is small and good enough.
@@ -84,7 +88,7 @@ mod tests {
             assert_eq!(Plan::parse(&text).unwrap().to_string(), text);
             names.insert(text.split(['=', '*']).next().unwrap().to_owned());
         }
-        let texts = ROWS.iter().filter(|row| matches!(row.make, Make::Text(_))).count();
-        assert_eq!(names.len(), ROWS.len() - texts, "every other name is drawn");
+        let lots = ROWS.iter().filter(|row| is_lot(row)).count();
+        assert_eq!(names.len(), lots, "every name is drawn");
     }
 }

@@ -1,6 +1,6 @@
 //! What a plan does to the server: few effects, from which the named plans are made.
 
-use super::command::Verb;
+use super::{command::Verb, naming::Naming};
 
 /// One way of misbehaving.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(super) enum Effect {
     HangUpAt(u64),
     /// Data connections must resume the TLS session of their control connection.
     ReuseTls,
+    /// Names are treated so, in every command and from the start.
+    Names(Naming),
 }
 
 /// The case in which a command is answered otherwise.

@@ -1,9 +1,13 @@
 //! The commands on files and folders that need no data connection.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Permissions},
     io::{self, ErrorKind, Read},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::Path,
 };
 
@@ -80,7 +84,12 @@ impl Session {
         if from.name().is_empty() || place.name().is_empty() {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
         }
-        fs::rename(self.stage.root.entry(&from)?, self.stage.root.entry(place)?)?;
+        let (old, mut new) = (self.stage.root.entry(&from)?, self.stage.root.entry(place)?);
+        if old == new {
+            // Another spelling of its own name.
+            new.set_file_name(OsStr::from_bytes(&self.stage.root.stored(place.name())));
+        }
+        fs::rename(old, new)?;
         Ok(Reply::new(250, "Rename successful."))
     }
 

@@ -8,7 +8,7 @@
 //! session                                    one client: reads a command, sends a reply
 //! account, files, listings, ports, transfer  the commands of a session, by family
 //! control, data, stream, flow, source        bytes to and from the client
-//! command, reply, listing, root              commands, replies, lines of listings, paths
+//! command, reply, listing, root, naming      commands, replies, lines of listings, paths, names as they are stored
 //! plan, named, effect, draw                  faults: asked for, by name, what they do, by lot
 //! tree                                       copies of folders, and what has changed in them
 //! ```
@@ -26,6 +26,7 @@ mod listing;
 mod listings;
 mod log;
 mod named;
+mod naming;
 mod plan;
 mod ports;
 mod reply;

@@ -10,6 +10,7 @@ use super::{
         Effect::{self, Begins125, Final, Flow, Instead, Missing, ReuseTls, SlowControl},
         Ending, Passive, Twist, When,
     },
+    naming::Naming,
 };
 
 /// The verbs of listings.
@@ -43,6 +44,10 @@ pub(super) enum Make {
     Command(fn(Verb) -> Effect),
     /// The name of a command, a colon, and text with escapes.
     Reply(fn(Verb, Vec<u8>) -> Effect),
+    /// Nothing stands there, and the server is of another sort: never drawn by lot.
+    Names(Naming),
+    /// A number, and the server is of another sort: never drawn by lot.
+    NamesBy(fn(u64) -> Naming),
 }
 
 const fn plain(name: &'static str, does: &'static str, make: fn() -> Effect) -> Row {
@@ -55,6 +60,10 @@ const fn number(name: &'static str, does: &'static str, make: fn(u64) -> Effect)
 
 const fn text(name: &'static str, does: &'static str, make: fn(Vec<u8>) -> Effect) -> Row {
     Row { name, does, make: Make::Text(make) }
+}
+
+const fn names(name: &'static str, does: &'static str, naming: Naming) -> Row {
+    Row { name, does, make: Make::Names(naming) }
 }
 
 const fn command(name: &'static str, does: &'static str, make: fn(Verb) -> Effect) -> Row {
@@ -91,7 +100,7 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
     Effect::Twist(to.to_vec(), twist)
 }
 
-/// Every plan, in the order of the help: ports, transfers, replies, listings, TLS, commands, login.
+/// Every plan, in the order of the help: ports, transfers, replies, listings, TLS, commands, login, names.
 pub(super) const ROWS: &[Row] = &[
     plain("pasv-refused", "answers PASV and EPSV with 502", || {
         say(&[Pasv, Epsv], "502 Command not implemented.")
@@ -291,4 +300,19 @@ pub(super) const ROWS: &[Row] = &[
     plain("login-421", "answers PASS with 421 and closes the session", || {
         close_with(Pass, "421 Too many users, try later.")
     }),
+    names("fold-case", "keeps the case of names, and finds them in any", Naming::FoldCase),
+    names("lower-case", "stores names in lower case", Naming::LowerCase),
+    names(
+        "windows-names",
+        "finds names in any case, drops dots and blanks at their end, stores _ for <>:\"|?*",
+        Naming::Windows,
+    ),
+    names("decomposed", "stores accents apart from their letters (NFD)", Naming::Decomposed),
+    names("plus-blank", "stores a blank for each + in a name", Naming::PlusBlank),
+    names("drop-query", "drops ? and all behind it from names", Naming::DropQuery),
+    Row {
+        name: "cut-names",
+        does: "stores at most N bytes of a name",
+        make: Make::NamesBy(Naming::Cut),
+    },
 ];

@@ -12,6 +12,7 @@ use super::{
     command::Verb,
     effect::Effect,
     named::{Make, ROWS, Row},
+    naming::Naming,
     root::Place,
 };
 use crate::fault::{Fault, Outcome};
@@ -45,7 +46,9 @@ impl Plan {
         };
         let row = ROWS.iter().find(|row| row.name == name).ok_or_else(|| unknown(name))?;
         let effect = row.effect(argument)?;
-        if path.is_some() && matches!(effect, Effect::Passive(_) | Effect::SlowControl) {
+        if path.is_some()
+            && matches!(effect, Effect::Passive(_) | Effect::SlowControl | Effect::Names(_))
+        {
             return Err(Fault::invalid(format!("the fault `{name}` cannot be held to one path")));
         }
         Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
@@ -123,6 +126,15 @@ impl Plans {
         self.0.iter().filter_map(fits).collect()
     }
 
+    /// How names are treated, one way after the other.
+    pub(super) fn naming(&self) -> Vec<Naming> {
+        let naming = self.0.iter().map(|plan| match plan.effect {
+            Effect::Names(naming) => Some(naming),
+            _ => None,
+        });
+        naming.flatten().collect()
+    }
+
     /// Whether a plan takes this command away.
     pub(super) fn miss(&self, verb: Verb) -> bool {
         self.0.iter().any(|plan| plan.effect == Effect::Missing(verb))
@@ -135,12 +147,16 @@ impl Row {
         let wants = |what: &str| Fault::invalid(format!("the fault `{name}` wants {what}"));
         match (&self.make, argument) {
             (Make::Plain(make), None) => Ok(make()),
-            (Make::Plain(_), Some(_)) => Err(wants("nothing behind its name")),
+            (Make::Names(naming), None) => Ok(Effect::Names(*naming)),
+            (Make::Plain(_) | Make::Names(_), Some(_)) => Err(wants("nothing behind its name")),
+            (Make::NamesBy(make), Some(text)) if text.parse::<u64>().is_ok_and(|n| n > 0) => {
+                Ok(Effect::Names(make(text.parse().unwrap_or(u64::MAX))))
+            }
             (Make::Number(make) | Make::Rate(make), Some(text)) => {
                 let number = text.parse().ok();
                 number.map(make).ok_or_else(|| wants(&format!("a number, as in `{name}=100`")))
             }
-            (Make::Number(_) | Make::Rate(_), None) => {
+            (Make::Number(_) | Make::Rate(_), None) | (Make::NamesBy(_), _) => {
                 Err(wants(&format!("a number, as in `{name}=100`")))
             }
             (Make::Text(make), Some(text)) => Ok(make(unescape(text)?)),
@@ -253,8 +269,8 @@ mod tests {
     /// An argument that the plan takes.
     fn example(row: &Row) -> String {
         let argument = match row.make {
-            Make::Plain(_) => "",
-            Make::Number(_) | Make::Rate(_) => "=7",
+            Make::Plain(_) | Make::Names(_) => "",
+            Make::Number(_) | Make::Rate(_) | Make::NamesBy(_) => "=7",
             Make::Text(_) => "=220 x",
             Make::Command(_) => "=RETR",
             Make::Reply(_) => "=SIZE:213 1",

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::naming::Naming;
 use crate::fault::{Fault, Outcome};
 
 /// A path as the client sees it: from the served root, without `.`, `..` and double slashes.
@@ -70,15 +71,19 @@ impl Place {
 
 /// The folder that is served.
 #[derive(Debug, Clone)]
-pub(super) struct Root(PathBuf);
+pub(super) struct Root {
+    folder: PathBuf,
+    /// How names are treated, one way after the other.
+    naming: Vec<Naming>,
+}
 
 impl Root {
-    /// Takes a folder of this machine.
-    pub(super) fn open(folder: &Path) -> Outcome<Self> {
+    /// Takes a folder of this machine, in which names are treated by `naming`.
+    pub(super) fn open(folder: &Path, naming: Vec<Naming>) -> Outcome<Self> {
         let path =
             fs::canonicalize(folder).map_err(|error| Fault::local("serve", folder, error))?;
         if path.is_dir() {
-            return Ok(Self(path));
+            return Ok(Self { folder: path, naming });
         }
         Err(Fault::local("serve", folder, io::ErrorKind::NotADirectory.into()))
     }
@@ -86,15 +91,15 @@ impl Root {
     /// Where the entry itself is, which may be a link or not be there; its folder must be inside the root.
     pub(super) fn entry(&self, place: &Place) -> io::Result<PathBuf> {
         if place.0.is_empty() {
-            return Ok(self.0.clone());
+            return Ok(self.folder.clone());
         }
-        let folder = self.inside(&self.plain(&place.parent()))?;
-        Ok(folder.join(OsStr::from_bytes(place.name())))
+        let folder = self.inside(&self.plain(&place.parent())?)?;
+        self.entry_in(&folder, place.name())
     }
 
     /// Where it leads when links are followed; links out of the root are refused.
     pub(super) fn target(&self, place: &Place) -> io::Result<PathBuf> {
-        self.inside(&self.plain(place))
+        self.inside(&self.plain(place)?)
     }
 
     /// Where a file can be written: the target if there is one, else the entry unless it is a dead link.
@@ -110,15 +115,38 @@ impl Root {
         }
     }
 
-    fn plain(&self, place: &Place) -> PathBuf {
-        let mut path = self.0.clone();
-        path.extend(place.0.iter().map(|part| OsStr::from_bytes(part)));
-        path
+    /// The name under which `name` is stored anew.
+    pub(super) fn stored(&self, name: &[u8]) -> Vec<u8> {
+        self.naming.iter().fold(name.to_vec(), |name, naming| naming.stored(&name))
+    }
+
+    fn plain(&self, place: &Place) -> io::Result<PathBuf> {
+        place.0.iter().try_fold(self.folder.clone(), |folder, name| self.entry_in(&folder, name))
+    }
+
+    /// The entry of `folder` that has this name, or the one that it would get.
+    fn entry_in(&self, folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
+        let stored = self.stored(name);
+        if stored.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let plain = folder.join(OsStr::from_bytes(&stored));
+        if self.naming.is_empty() || fs::symlink_metadata(&plain).is_ok() {
+            return Ok(plain);
+        }
+        let key = self.key(&stored);
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut same = entries.filter(|entry| self.key(entry.file_name().as_bytes()) == key);
+        Ok(same.next().map_or(plain, |entry| entry.path()))
+    }
+
+    fn key(&self, name: &[u8]) -> Vec<u8> {
+        self.naming.iter().fold(name.to_vec(), |name, naming| naming.key(&name))
     }
 
     fn inside(&self, path: &Path) -> io::Result<PathBuf> {
         let real = fs::canonicalize(path)?;
-        if real.starts_with(&self.0) {
+        if real.starts_with(&self.folder) {
             return Ok(real);
         }
         Err(io::ErrorKind::PermissionDenied.into())
@@ -150,7 +178,7 @@ mod tests {
         fs::write(outside.path().join("secret"), "x").unwrap();
         std::os::unix::fs::symlink(outside.path(), inside.path().join("out")).unwrap();
         std::os::unix::fs::symlink("/nowhere/new", inside.path().join("dead")).unwrap();
-        let root = Root::open(inside.path()).unwrap();
+        let root = Root::open(inside.path(), Vec::new()).unwrap();
         let secret = Place::root().join(b"out/secret");
         assert!(root.target(&secret).is_err());
         assert!(root.entry(&secret).is_err());

@@ -65,7 +65,7 @@ impl Server {
         let address = listener.local_addr().map_err(|error| Fault::network("listen", error))?;
         let identity = setup.tls.as_ref().map(Identity::make).transpose()?;
         let plans = Plans::new(setup.plans.clone());
-        let root = Root::open(&setup.root)?;
+        let root = Root::open(&setup.root, plans.naming())?;
         let stage = Arc::new(Stage { root, setup, plans, identity, log: Log::default() });
         let stop = Stop::new();
         let runtime = runtime::Builder::new_current_thread()

@@ -109,6 +109,55 @@ pub(super) const TALKS: &[Talk] = &[
         "delete-refused",
         &[("DELE a.txt", "550 Permission denied."), ("RMD in", "550 Permission denied.")],
     ),
+    (
+        "fold-case",
+        &[
+            ("SIZE A.TXT", "213 14"),
+            ("MKD IN", "550 File exists."),
+            ("RNFR a.txt", "350 Ready for RNTO."),
+            ("RNTO In/B", "250 Rename successful."),
+            ("SIZE in/b", "213 14"),
+            ("DELE in/b", "250 Delete operation successful."),
+        ],
+    ),
+    (
+        "lower-case",
+        &[
+            ("MKD New", "257 \"/New\" created."),
+            ("RMD new", "250 Remove directory operation successful."),
+        ],
+    ),
+    (
+        "windows-names",
+        &[
+            ("SIZE A.TXT. ", "213 14"),
+            ("MKD a:b", "257 \"/a:b\" created."),
+            ("RMD A_B", "250 Remove directory operation successful."),
+            ("MKD /.../x", "550 Failed."),
+        ],
+    ),
+    (
+        "decomposed",
+        &[
+            ("MKD \u{e9}", "257 \"/\u{e9}\" created."),
+            ("RMD e\u{301}", "250 Remove directory operation successful."),
+        ],
+    ),
+    (
+        "plus-blank",
+        &[
+            ("MKD a+b", "257 \"/a+b\" created."),
+            ("RMD a b", "250 Remove directory operation successful."),
+        ],
+    ),
+    ("drop-query", &[("SIZE a.txt?x", "213 14")]),
+    (
+        "cut-names=3",
+        &[
+            ("MKD abcd", "257 \"/abcd\" created."),
+            ("RMD abce", "250 Remove directory operation successful."),
+        ],
+    ),
 ];
 
 #[test]
