@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod base;
+mod client;
 pub mod context;
 pub mod control;
 pub mod data;

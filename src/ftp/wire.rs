@@ -20,7 +20,7 @@ use std::{
 
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
-use suppaftp::{FtpResult, tokio::AsyncTlsConnector, tokio::TokioTlsStream};
+use suppaftp::{FtpResult, tokio::TokioTlsStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -39,8 +39,6 @@ use crate::{
 /// What the control connection and the stream below it tell one another.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// The greeting as it was; suppaftp is told 220, whatever it was.
-    pub(super) greeting: Vec<u8>,
     /// Set to turn to TLS before the next byte.
     pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
     /// Commands to send in the same packet as the next one, or at once when a reply is waited for.
@@ -142,11 +140,15 @@ pub(super) struct Wire {
     line: Vec<u8>,
     /// Bytes on their way down.
     out: Vec<u8>,
+    /// Commands of suppaftp that it still sends to be let in, and that the server never sees; see [`client`](super::client).
+    formalities: u8,
+    /// The greeting, as far as it has come.
+    greeting: Vec<u8>,
     greeted: bool,
     /// Whether 0xFF stands doubled in commands.
     telnet: bool,
     ended: bool,
-    /// What suppaftp takes for the socket; see [`Connector`].
+    /// What suppaftp takes for the socket; see [`client`](super::client).
     stand_in: TcpStream,
 }
 
@@ -157,6 +159,29 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
+    /// A wire over `tcp` for a client that still sends so many `formalities`.
+    pub(super) fn new(
+        tcp: Option<TcpStream>,
+        link: Link,
+        stand_in: TcpStream,
+        formalities: u8,
+    ) -> Self {
+        Self {
+            io: tcp.map_or(Io::Failed, Io::Tcp),
+            link,
+            framing: Framing::default(),
+            raw: Vec::new(),
+            line: Vec::new(),
+            out: Vec::new(),
+            formalities,
+            greeting: Vec::new(),
+            greeted: false,
+            telnet: true,
+            ended: false,
+            stand_in,
+        }
+    }
+
     /// Takes in what has come; `Pending` when nothing has.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0_u8; 4096];
@@ -280,22 +305,20 @@ impl Wire {
         Ok(false)
     }
 
-    /// Keeps the greeting and replaces it by one that suppaftp takes; 120 only says that 220 will come.
+    /// Keeps a line of the greeting until all of it is here; 120 only says that 220 will come.
     fn greet(&mut self, code: Option<u16>) -> bool {
-        let mut shared = self.link.lock();
-        shared.greeting.extend_from_slice(&self.line);
-        self.line.clear();
+        self.greeting.append(&mut self.line);
         match code {
             None => return false,
             Some(120) => {
-                shared.greeting.clear();
+                self.greeting.clear();
                 return false;
             }
-            Some(_) => self.line.extend_from_slice(b"220 .\r\n"),
+            Some(_) => {}
         }
-        let says = |name: &&[u8]| shared.greeting.windows(name.len()).any(|part| part == *name);
+        let says = |name: &&[u8]| self.greeting.windows(name.len()).any(|part| part == *name);
         self.telnet = !WITHOUT_TELNET.iter().any(says);
-        drop(shared);
+        self.line = std::mem::take(&mut self.greeting);
         self.greeted = true;
         self.acknowledge();
         true
@@ -328,6 +351,11 @@ impl Wire {
         }
     }
 
+    fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.line.len().min(buffer.remaining());
+        buffer.put_slice(self.line.drain(..count).as_slice());
+    }
+
     /// Fails if anything waits to be read although every command was answered.
     fn refuse_unasked(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.link.lock().outstanding > 0 {
@@ -354,6 +382,10 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        if !wire.greeted && !wire.line.is_empty() {
+            wire.hand_out(buffer);
+            return Poll::Ready(Ok(()));
+        }
         if wire.link.lock().is_over {
             wire.io = Io::Failed;
             return Poll::Ready(Err(Breach::Closed.into()));
@@ -371,8 +403,7 @@ impl AsyncRead for Wire {
                 ready!(wire.fill(cx))?;
                 continue;
             }
-            let count = wire.line.len().min(buffer.remaining());
-            buffer.put_slice(wire.line.drain(..count).as_slice());
+            wire.hand_out(buffer);
             return Poll::Ready(Ok(()));
         }
     }
@@ -386,6 +417,11 @@ impl AsyncWrite for Wire {
         command: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
+        if let Some(left) = wire.formalities.checked_sub(1) {
+            wire.formalities = left;
+            wire.line.extend_from_slice(b"200 .\r\n");
+            return Poll::Ready(Ok(command.len()));
+        }
         wire.refuse_unasked(cx)?;
         let more = std::mem::take(&mut wire.link.lock().with_next);
         // suppaftp has doubled every 0xFF of the one, and nobody those of the others.
@@ -426,49 +462,6 @@ impl TokioTlsStream for Wire {
 
     fn mut_ref(&mut self) -> &mut TcpStream {
         &mut self.stand_in
-    }
-}
-
-/// Puts a [`Wire`] under suppaftp.
-///
-/// suppaftp lets a stream of ours in only where it dials by itself, and it dials without a source address, a
-/// deadline or a choice between addresses. So it is sent to a listener of ours on the loopback, and gets the
-/// connection that was really made; what it dialled only stands in where it asks for a bare socket.
-pub(super) struct Connector {
-    tcp: Mutex<Option<TcpStream>>,
-    link: Link,
-}
-
-impl Connector {
-    pub(super) fn new(tcp: TcpStream, link: Link) -> Self {
-        Self { tcp: Mutex::new(Some(tcp)), link }
-    }
-}
-
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connector")
-    }
-}
-
-#[async_trait::async_trait]
-impl AsyncTlsConnector for Connector {
-    type Stream = Wire;
-
-    async fn connect(&self, _domain: &str, stand_in: TcpStream) -> FtpResult<Wire> {
-        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(Wire {
-            io: tcp.map_or(Io::Failed, Io::Tcp),
-            link: self.link.clone(),
-            framing: Framing::default(),
-            raw: Vec::new(),
-            line: Vec::new(),
-            out: Vec::new(),
-            greeted: false,
-            telnet: true,
-            ended: false,
-            stand_in,
-        })
     }
 }
 

@@ -8,13 +8,13 @@ mod resync;
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 
 use self::ahead::{Ahead, Called};
 pub(super) use self::dial::{Line, connect, dial, resolve};
@@ -23,10 +23,11 @@ pub use self::{
     command::Command,
 };
 use super::{
+    client::client,
     reply::Reply,
     secure::Security,
     site::Site,
-    wire::{Breach, Connector, Link, Long, Wire},
+    wire::{Breach, Link, Long, Wire},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -94,22 +95,17 @@ impl Control {
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
         }
-        let meeting = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let meeting = meeting.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) =
-            meeting.map_err(|error| Fault::network("cannot use the loopback interface", error))?;
-        let connector = Connector::new(tcp, link.clone());
-        let greeting = ImplAsyncFtpStream::connect_secure_implicit(address, connector, &site.host);
+        let greeting = async {
+            let mut ftp = client(tcp, link.clone(), &site.host).await.map_err(read_error)?;
+            ftp.set_encoding(Bytes).await;
+            let reply = further(&mut ftp).await?;
+            Ok((ftp, reply))
+        };
         let greeting = timeout(site.reply_timeout, tokio::task::unconstrained(greeting));
-        let greeted = stop.race(greeting).await?;
-        drop(listener);
-        let mut ftp = match greeted {
-            Ok(Ok(ftp)) => ftp,
-            Ok(Err(error)) => return Err(read_error(error).on(&site.host)),
+        let (ftp, reply) = match stop.race(greeting).await? {
+            Ok(greeted) => greeted.map_err(|fault: Fault| fault.on(&site.host))?,
             Err(_) => return Err(late("greeting", site.reply_timeout).on(&site.host)),
         };
-        ftp.set_encoding(Bytes).await;
-        let reply = Reply::new(std::mem::take(&mut link.lock().greeting))?;
         let control = Self {
             ftp,
             link,

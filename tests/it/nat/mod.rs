@@ -2,6 +2,7 @@
 
 mod home;
 mod left;
+mod loopback;
 mod mapping;
 mod matrix;
 mod rules;

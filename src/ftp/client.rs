@@ -1,0 +1,72 @@
+//! suppaftp on top of a stream of ours.
+
+use std::{
+    io::{self, Write as _},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::{Mutex, PoisonError},
+};
+
+use suppaftp::{
+    FtpError, FtpResult,
+    tokio::{AsyncTlsConnector, ImplAsyncFtpStream},
+};
+use tokio::net::TcpStream;
+
+use super::wire::{Link, Wire};
+
+/// A client of suppaftp's with the wire over `tcp` below it.
+///
+/// suppaftp takes a stream of ours only as the one that TLS gave it, behind AUTH. So that no second connection is made,
+/// it is greeted and asked for AUTH over a socket pair inside this process; the wire itself answers the PBSZ and PROT
+/// that follow. The server sees none of it.
+pub(super) async fn client(
+    tcp: TcpStream,
+    link: Link,
+    host: &str,
+) -> FtpResult<ImplAsyncFtpStream<Wire>> {
+    let (host_end, stand_in) = pair().map_err(FtpError::ConnectionError)?;
+    let client = ImplAsyncFtpStream::connect_with_stream(stand_in).await?;
+    let client = client.into_secure(Connector::new(tcp, link), host).await;
+    drop(host_end);
+    client
+}
+
+/// PBSZ and PROT.
+const FORMALITIES: u8 = 2;
+
+/// Two ends of a connection in memory: one that has said all that suppaftp waits for, and its own.
+fn pair() -> io::Result<(UnixStream, TcpStream)> {
+    let (mut host_end, stand_in) = UnixStream::pair()?;
+    host_end.write_all(b"220 .\r\n234 .\r\n")?;
+    stand_in.set_nonblocking(true)?;
+    let stand_in = TcpStream::from_std(OwnedFd::from(stand_in).into())?;
+    Ok((host_end, stand_in))
+}
+
+/// Gives suppaftp the wire in the place of TLS; the end of the pair stands in where it asks for a bare socket.
+struct Connector {
+    tcp: Mutex<Option<TcpStream>>,
+    link: Link,
+}
+
+impl Connector {
+    const fn new(tcp: TcpStream, link: Link) -> Self {
+        Self { tcp: Mutex::new(Some(tcp)), link }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncTlsConnector for Connector {
+    type Stream = Wire;
+
+    async fn connect(&self, _domain: &str, stand_in: TcpStream) -> FtpResult<Wire> {
+        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Wire::new(tcp, self.link.clone(), stand_in, FORMALITIES))
+    }
+}
