@@ -15,7 +15,7 @@ use crate::{
     limits::REHEARSAL_BYTES_MAX,
     observe::Event,
     rehearse::{
-        Plan, Server, Setup, Tls,
+        Personality, Plan, Server, Setup, Tls,
         tree::{Snapshot, copy_tree},
     },
     script::{
@@ -28,17 +28,23 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The script
-    #[arg(required_unless_present = "list_faults")]
+    #[arg(required_unless_present_any = ["list_faults", "list_servers"])]
     script: Option<PathBuf>,
     /// What is on the server when it starts: a copy of this folder
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
+    /// Which real server it behaves like, such as windows-names or embedded-device
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
     /// What goes wrong, such as active-refused or drop-after=1000*1; may be repeated
     #[arg(long = "fault", value_name = "NAME")]
     faults: Vec<String>,
     /// Lists the faults by name
     #[arg(long)]
     list_faults: bool,
+    /// Lists the servers by name
+    #[arg(long, conflicts_with = "list_faults")]
+    list_servers: bool,
     /// What the script sees as `args`; those that begin with a hyphen stand behind `--`
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
@@ -60,10 +66,11 @@ impl Stage {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if args.list_faults {
-        let width = Plan::ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let lines = Plan::ALL.iter().map(|(name, what)| format!("{name:<width$}  {what}\n"));
-        report::output(&lines.collect::<Vec<_>>().concat());
-        return exit::DONE;
+        return list(Plan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned())));
+    }
+    if args.list_servers {
+        let texts = Personality::ALL.iter();
+        return list(texts.map(|(name, does, like)| (*name, format!("{does} ({like})"))));
     }
     let prepared = || -> Outcome<_> {
         let script = args.script.clone().ok_or_else(|| Fault::invalid("no script is named"))?;
@@ -86,6 +93,14 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
+/// Lists names and what they mean.
+fn list(rows: impl Iterator<Item = (&'static str, String)> + Clone) -> u8 {
+    let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = rows.map(|(name, what)| format!("{name:<width$}  {what}\n"));
+    report::output(&lines.collect::<Vec<_>>().concat());
+    exit::DONE
+}
+
 fn set_up(args: &Args) -> Outcome<Stage> {
     let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir();
     let folder =
@@ -97,10 +112,13 @@ fn set_up(args: &Args) -> Outcome<Stage> {
     if let Some(from) = &args.tree {
         copy_tree(from, &tree, REHEARSAL_BYTES_MAX)?;
     }
-    let before = Snapshot::of(&tree)?;
+    let personality = args.server.as_deref().map(Personality::parse).transpose()?;
     let plans = args.faults.iter().map(|fault| Plan::parse(fault)).collect::<Outcome<_>>()?;
-    let setup = Setup { plans, tls: Some(Tls::default()), ..Setup::at(&tree) };
-    Ok(Stage { server: Server::start(setup)?, folder, before })
+    let setup = Setup { plans, personality, tls: Some(Tls::default()), ..Setup::at(&tree) };
+    let server = Server::start(setup)?;
+    // Behind the start: what the server makes itself is no change.
+    let before = Snapshot::of(&tree)?;
+    Ok(Stage { folder, server, before })
 }
 
 fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context) -> u8 {

@@ -161,6 +161,7 @@ impl Control {
                 }
                 Twist::Alone => self.received.clear(),
                 Twist::Twice => reply = reply.clone().then(&reply),
+                Twist::After(wire) => reply = Reply::exactly(wire.to_vec()).then(&reply),
                 Twist::More(wire) => reply = reply.then(&Reply::exactly(wire.to_vec())),
                 Twist::Bare => reply = reply.bare(),
                 Twist::LineFeeds => reply = reply.with_line_feeds(),

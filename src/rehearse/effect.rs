@@ -1,6 +1,6 @@
 //! What a plan does to the server: few effects, from which the named plans are made.
 
-use super::{command::Verb, naming::Naming};
+use super::{command::Verb, forms::Form, naming::Naming, syntax::Syntax};
 
 /// One way of misbehaving.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,34 @@ pub(super) enum Effect {
     ReuseTls,
     /// Names are treated so, in every command and from the start.
     Names(Naming),
+    /// Paths, and the replies that hold one, have a form of their own.
+    Paths(Syntax),
+    /// Listings have a form of their own.
+    Lines(Form),
+    /// Listings leave out names that begin with a dot, whatever their options.
+    HidesDots,
+    /// Listings end after so many entries.
+    Truncates {
+        /// How many are shown.
+        entries: usize,
+        /// Whether the final reply says that there are more.
+        says_so: bool,
+    },
+    /// What stands behind `LIST` is a name, also where it begins with a hyphen; of a file that is not there nothing is
+    /// shown.
+    OptionsAreNames,
+    /// A listing of an empty folder is answered so, without a data connection.
+    Empty(&'static str),
+    /// `SIZE` of what was uploaded is 0 when it is asked for the first time.
+    SizeLater,
+    /// `LIST` shows times an hour later once a session has said `QUIT`: in between summer has begun.
+    SummerTime,
+    /// Bytes are sent and stored as they are, whatever `TYPE` was.
+    Binary,
+    /// Folders cannot be renamed.
+    FoldersStay,
+    /// The root holds a file of this name, made by the server, that nobody may change.
+    Keeps(&'static str),
 }
 
 /// The case in which a command is answered otherwise.
@@ -77,6 +105,8 @@ pub(super) enum Act {
 pub(super) enum Twist {
     /// Sent twice in one packet.
     Twice,
+    /// Another reply stands before it in the same packet.
+    After(&'static [u8]),
     /// What came in one packet behind the command is thrown away.
     Alone,
     /// Lines that look like replies stand inside of it.

@@ -9,6 +9,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt},
     },
     path::Path,
+    sync::PoisonError,
 };
 
 use jiff::{civil::DateTime, tz::TimeZone};
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     command::{Command, second_word},
+    effect::Effect,
     listing::digits,
     reply::{Answer, Reply},
     root::Place,
@@ -31,8 +33,7 @@ impl Session {
 
     /// `PWD`.
     pub(super) fn current_folder(&self) -> Reply {
-        let text = [&self.folder.quoted(), &b" is the current directory."[..]].concat();
-        Reply::new(257, text)
+        self.stage.syntax.current(&self.folder)
     }
 
     /// `CWD` and `CDUP`.
@@ -47,7 +48,7 @@ impl Session {
     /// `MKD`.
     pub(super) fn make_folder(&mut self, place: &Place) -> Answer {
         fs::create_dir(self.stage.root.entry(place)?)?;
-        Ok(Reply::new(257, [&place.quoted(), &b" created."[..]].concat()))
+        Ok(self.stage.syntax.made(place))
     }
 
     /// `RMD`.
@@ -61,6 +62,7 @@ impl Session {
 
     /// `DELE`.
     pub(super) fn delete(&mut self, place: &Place) -> Answer {
+        self.may_change(place)?;
         let path = self.stage.root.entry(place)?;
         if fs::symlink_metadata(&path)?.is_dir() {
             return Err(io::Error::from(ErrorKind::IsADirectory).into());
@@ -74,6 +76,7 @@ impl Session {
         if !self.is_taken(place) {
             return Err(io::Error::from(ErrorKind::NotFound).into());
         }
+        self.may_change(place)?;
         self.renaming = Some(place.clone());
         Ok(Reply::new(350, "Ready for RNTO."))
     }
@@ -84,8 +87,12 @@ impl Session {
         if from.name().is_empty() || place.name().is_empty() {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
         }
+        self.may_change(place)?;
         let (old, mut new) = (self.stage.root.entry(&from)?, self.stage.root.entry(place)?);
-        if old == new {
+        if self.stage.plans.have(&Effect::FoldersStay) && old.is_dir() {
+            return Err(Reply::new(550, "Renaming a directory is not supported."));
+        }
+        if old == new && !self.stage.root.keeps_spelling() {
             // Another spelling of its own name.
             new.set_file_name(OsStr::from_bytes(&self.stage.root.stored(place.name())));
         }
@@ -99,6 +106,8 @@ impl Session {
             return Err(Reply::new(550, "SIZE not allowed in ASCII mode."));
         }
         let size = fs::metadata(self.file(place)?)?.len();
+        let mut fresh = self.stage.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = if fresh.remove(place) { 0 } else { size };
         Ok(Reply::new(213, size.to_string()))
     }
 
@@ -145,6 +154,18 @@ impl Session {
             Some("HELP") => Ok(Reply::new(214, "CHMOD HELP")),
             _ => Err(Reply::new(500, "Unknown SITE command.")),
         }
+    }
+
+    /// Fails for the file that the server keeps.
+    pub(super) fn may_change(&self, place: &Place) -> Result<(), Reply> {
+        let kept = self.stage.plans.all(|effect| match effect {
+            Effect::Keeps(name) => Some(Place::root().child(name.as_bytes())),
+            _ => None,
+        });
+        if kept.contains(place) {
+            return Err(Reply::new(553, "Prohibited file name."));
+        }
+        Ok(())
     }
 
     /// A regular file; pipes and devices would block the whole server.

@@ -108,7 +108,7 @@ impl Entry {
     /// The line of `ls -l` without its end, with the time in `zone`.
     pub(super) fn long(&self, now: Timestamp, zone: &TimeZone) -> Vec<u8> {
         let about = &self.metadata;
-        let time = Timestamp::from_second(about.mtime()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let time = self.time();
         let age = now.as_second() - about.mtime();
         let form = if (0..RECENT_SECONDS).contains(&age) { "%b %d %H:%M" } else { "%b %d  %Y" };
         let mut line = format!(
@@ -134,6 +134,21 @@ impl Entry {
             line.extend_from_slice(target);
         }
         line
+    }
+
+    /// Bytes, as the disk has them.
+    pub(super) fn size(&self) -> u64 {
+        self.metadata.len()
+    }
+
+    /// Whether it is a folder.
+    pub(super) fn is_folder(&self) -> bool {
+        self.metadata.is_dir()
+    }
+
+    /// When it was changed last.
+    pub(super) fn time(&self) -> Timestamp {
+        Timestamp::from_second(self.metadata.mtime()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// The name alone.

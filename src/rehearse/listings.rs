@@ -1,9 +1,13 @@
 //! The commands that list: `MLSD`, `LIST` and `NLST` over a data connection, `MLST` and `STAT` without one.
 
-use std::io;
+use std::{io, path::Path, sync::atomic::Ordering};
+
+use jiff::tz::{Offset, TimeZone};
 
 use super::{
     command::{Command, Verb},
+    effect::Effect,
+    forms::Form,
     listing::{Entry, Relation, children},
     plan::Scene,
     reply::{Answer, Reply},
@@ -11,6 +15,9 @@ use super::{
     session::{Next, Session},
     transfer::Cargo,
 };
+
+/// The final reply of a listing that was cut, as Pure-FTPd has it.
+const TRUNCATED: &str = "Output truncated, there are more matches than are shown.";
 
 impl Session {
     /// `MLSD`, `LIST` and `NLST`.
@@ -20,11 +27,17 @@ impl Session {
         place: &Place,
         command: &Command,
     ) -> io::Result<Next> {
+        let has_options = command.verb != Verb::Mlsd && command.argument.starts_with(b"-");
         let lines = match command.verb {
+            _ if has_options && self.stage.plans.have(&Effect::OptionsAreNames) => Ok(Vec::new()),
             Verb::Mlsd => self.facts_in(place),
             verb => self.long(place, shows_hidden(&command.argument), verb == Verb::List),
         };
         match lines {
+            Ok(_) if !self.empty_reply().is_empty() && self.is_empty(place) => {
+                self.port.close();
+                self.say(scene, Reply::exactly(format!("{}\r\n", self.empty_reply()).into())).await
+            }
             Ok(lines) => self.transfer(scene, Cargo::text(&lines)).await,
             Err(error) => {
                 self.port.close();
@@ -41,7 +54,7 @@ impl Session {
     }
 
     /// `STAT`, of the session or of a path.
-    pub(super) fn status(&self, place: &Place, command: &Command) -> Answer {
+    pub(super) fn status(&mut self, place: &Place, command: &Command) -> Answer {
         if command.argument.is_empty() {
             let state = if self.converts { "TYPE: ASCII" } else { "TYPE: BINARY" };
             return Ok(Reply::lines(211, "FTP server status:", &[state.into()], "End of status"));
@@ -50,35 +63,86 @@ impl Session {
         Ok(Reply::lines(213, "Status follows:", &lines, "End of status"))
     }
 
-    fn facts_in(&self, place: &Place) -> io::Result<Vec<Vec<u8>>> {
+    /// Whether it is a folder that holds nothing.
+    fn is_empty(&self, place: &Place) -> bool {
+        self.stage
+            .root
+            .target(place)
+            .and_then(|path| children(&path))
+            .is_ok_and(|all| all.is_empty())
+    }
+
+    /// What listings of empty folders are answered with; no text if as others are.
+    fn empty_reply(&self) -> &'static str {
+        let replies = self.stage.plans.all(|effect| match effect {
+            Effect::Empty(reply) => Some(*reply),
+            _ => None,
+        });
+        replies.first().copied().unwrap_or_default()
+    }
+
+    /// The entries of a folder that the server is willing to show.
+    fn shown(&mut self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let plans = &self.stage.plans;
+        let mut entries = children(folder)?;
+        self.closing = None;
+        if plans.have(&Effect::HidesDots) {
+            entries.retain(|entry| !entry.is_hidden());
+        }
+        let ends = plans.all(|effect| match effect {
+            Effect::Truncates { entries, says_so } => Some((*entries, *says_so)),
+            _ => None,
+        });
+        for (end, says_so) in ends {
+            if entries.len() > end {
+                entries.truncate(end);
+                self.closing = says_so.then_some(TRUNCATED);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The zone of `LIST`, an hour later once summer has begun.
+    fn zone(&self) -> TimeZone {
+        let stage = &self.stage;
+        let is_summer =
+            stage.plans.have(&Effect::SummerTime) && stage.farewells.load(Ordering::Relaxed) > 0;
+        if is_summer { TimeZone::fixed(Offset::constant(1)) } else { stage.setup.zone.clone() }
+    }
+
+    fn facts_in(&mut self, place: &Place) -> io::Result<Vec<Vec<u8>>> {
         let folder = self.stage.root.target(place)?;
         let mut lines = vec![Entry::read(&folder, b".")?.facts(Relation::Current, &self.facts)];
         let above = self.stage.root.target(&place.parent())?;
         lines.push(Entry::read(&above, b"..")?.facts(Relation::Parent, &self.facts));
-        for entry in children(&folder)? {
+        for entry in self.shown(&folder)? {
             lines.push(entry.facts(Relation::Child, &self.facts));
         }
         Ok(lines)
     }
 
-    fn long(&self, place: &Place, hidden: bool, details: bool) -> io::Result<Vec<Vec<u8>>> {
+    fn long(&mut self, place: &Place, hidden: bool, details: bool) -> io::Result<Vec<Vec<u8>>> {
         let path = self.stage.root.target(place)?;
         let mut entries = Vec::new();
         if path.is_dir() {
-            if hidden {
+            if hidden && self.stage.form == Form::Unix {
                 entries.push(Entry::read(&path, b".")?);
                 let above = self.stage.root.target(&place.parent())?;
                 entries.push(Entry::read(&above, b"..")?);
             }
-            entries
-                .extend(children(&path)?.into_iter().filter(|entry| hidden || !entry.is_hidden()));
+            let shown = self.shown(&path)?;
+            entries.extend(shown.into_iter().filter(|entry| hidden || !entry.is_hidden()));
         } else {
             entries.push(Entry::read(&path, place.name())?);
         }
-        let (now, zone) = (self.stage.setup.clock.now(), &self.stage.setup.zone);
-        let line =
-            |entry: &Entry| if details { entry.long(now, zone) } else { entry.name().to_vec() };
-        Ok(entries.iter().map(line).collect())
+        let (now, zone) = (self.stage.setup.clock.now(), self.zone());
+        let (form, in_root) = (self.stage.form, place.name().is_empty());
+        if !details {
+            return Ok(entries.iter().map(|entry| entry.name().to_vec()).collect());
+        }
+        let head = form.head(in_root).map(|head| head.as_bytes().to_vec());
+        let lines = entries.iter().map(|entry| form.line(entry, in_root, now, &zone));
+        Ok(head.into_iter().chain(lines).collect())
     }
 }
 

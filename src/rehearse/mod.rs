@@ -8,7 +8,8 @@
 //! session                                    one client: reads a command, sends a reply
 //! account, files, listings, ports, transfer  the commands of a session, by family
 //! control, data, stream, flow, source        bytes to and from the client
-//! command, reply, listing, root, naming      commands, replies, lines of listings, paths, names as they are stored
+//! command, reply, listing, root              commands, replies, lines of listings, paths
+//! personality, naming, syntax, forms         real servers by name; names, paths and listings as they have them
 //! plan, named, effect, draw                  faults: asked for, by name, what they do, by lot
 //! tree                                       copies of folders, and what has changed in them
 //! ```
@@ -22,11 +23,13 @@ mod draw;
 mod effect;
 mod files;
 mod flow;
+mod forms;
 mod listing;
 mod listings;
 mod log;
 mod named;
 mod naming;
+mod personality;
 mod plan;
 mod ports;
 mod reply;
@@ -36,10 +39,12 @@ mod session;
 mod setup;
 mod source;
 mod stream;
+mod syntax;
 mod transfer;
 pub mod tree;
 
 pub use command::Verb;
+pub use personality::Personality;
 pub use plan::Plan;
 pub use server::Server;
 pub use setup::{Certificate, Login, Setup, Start, Tls, Version};

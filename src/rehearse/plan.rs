@@ -54,6 +54,11 @@ impl Plan {
         Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
     }
 
+    /// A plan that always has this effect.
+    pub(super) fn standing(name: &str, effect: Effect) -> Self {
+        Self { text: name.to_owned(), effect, path: None, left: Arc::new(AtomicU32::new(u32::MAX)) }
+    }
+
     /// What the plan does to this scene, whether or not it has happened often enough.
     fn apply<T>(&self, scene: &Scene<'_>, pick: &impl Fn(&Effect) -> Option<T>) -> Option<T> {
         let here = match (&self.path, scene.path) {
@@ -137,7 +142,17 @@ impl Plans {
 
     /// Whether a plan takes this command away.
     pub(super) fn miss(&self, verb: Verb) -> bool {
-        self.0.iter().any(|plan| plan.effect == Effect::Missing(verb))
+        self.have(&Effect::Missing(verb))
+    }
+
+    /// Whether a plan has this effect, which is not counted.
+    pub(super) fn have(&self, effect: &Effect) -> bool {
+        self.0.iter().any(|plan| plan.effect == *effect)
+    }
+
+    /// What is picked of all effects, which are not counted.
+    pub(super) fn all<T>(&self, pick: impl Fn(&Effect) -> Option<T>) -> Vec<T> {
+        self.0.iter().filter_map(|plan| pick(&plan.effect)).collect()
     }
 }
 
@@ -215,7 +230,7 @@ fn unknown(name: &str) -> Fault {
 }
 
 /// The hint at the end of an error: the known name that is most like `name`.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
     known
         .map(|known| (strsim::jaro_winkler(name, known), known))
         .max_by(|one, other| one.0.total_cmp(&other.0))

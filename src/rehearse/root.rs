@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::naming::Naming;
+use super::{naming::Naming, reply::Reply};
 use crate::fault::{Fault, Outcome};
 
 /// A path as the client sees it: from the served root, without `.`, `..` and double slashes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place(Vec<Vec<u8>>);
 
 impl Place {
@@ -43,6 +43,19 @@ impl Place {
     /// The last part, nothing for the root.
     pub(super) fn name(&self) -> &[u8] {
         self.0.last().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the entry of this name in this folder.
+    #[must_use]
+    pub(super) fn child(&self, name: &[u8]) -> Self {
+        let mut parts = self.0.clone();
+        parts.push(name.to_vec());
+        Self(parts)
+    }
+
+    /// The parts of the path, from the root.
+    pub(super) fn names(&self) -> &[Vec<u8>] {
+        &self.0
     }
 
     /// Whether it is `other` or lies below it.
@@ -113,6 +126,16 @@ impl Root {
                 _ => Err(io::ErrorKind::PermissionDenied.into()),
             },
         }
+    }
+
+    /// Returns the reply to a name that the server does not take.
+    pub(super) fn refusal(&self, name: &[u8]) -> Option<Reply> {
+        self.naming.iter().find_map(|naming| naming.refusal(name))
+    }
+
+    /// Whether what is there keeps its spelling when it is renamed to another of the same name.
+    pub(super) fn keeps_spelling(&self) -> bool {
+        self.naming.iter().any(|naming| naming.keeps_spelling())
     }
 
     /// The name under which `name` is stored anew.

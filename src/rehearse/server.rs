@@ -1,8 +1,10 @@
 //! The server: one thread, one listener, its sessions.
 
 use std::{
+    collections::HashSet,
+    fs,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -11,11 +13,14 @@ use tokio::{io::AsyncWriteExt, runtime, task::JoinSet};
 
 use super::{
     certificate::Identity,
+    effect::Effect,
+    forms::Form,
     log::Log,
     plan::Plans,
-    root::Root,
+    root::{Place, Root},
     session::Session,
     setup::{Setup, Start},
+    syntax::Syntax,
 };
 use crate::{
     fault::{Fault, Outcome},
@@ -35,9 +40,54 @@ pub(super) struct Stage {
     pub(super) identity: Option<Identity>,
     /// What was said.
     pub(super) log: Log,
+    /// The form of paths.
+    pub(super) syntax: Syntax,
+    /// The form of `LIST`.
+    pub(super) form: Form,
+    /// Uploads whose size nobody has asked for yet, where the first to ask is told 0.
+    pub(super) fresh: Mutex<HashSet<Place>>,
+    /// How many sessions have said `QUIT`.
+    pub(super) farewells: AtomicUsize,
 }
 
 impl Stage {
+    /// Opens the folder, and makes in it what the personality keeps there.
+    fn open(mut setup: Setup, identity: Option<Identity>) -> Outcome<Self> {
+        let mut plans = setup.plans.clone();
+        if let Some(personality) = setup.personality {
+            plans.extend(personality.plans());
+            setup.sessions_max = setup.sessions_max.min(personality.sessions_max());
+        }
+        let plans = Plans::new(plans);
+        let root = Root::open(&setup.root, plans.naming())?;
+        for name in plans.all(|effect| match effect {
+            Effect::Keeps(name) => Some(*name),
+            _ => None,
+        }) {
+            let path = setup.root.join(name);
+            fs::write(&path, "0 0\n").map_err(|error| Fault::local("make", &path, error))?;
+        }
+        let syntax = plans.all(|effect| match effect {
+            Effect::Paths(syntax) => Some(*syntax),
+            _ => None,
+        });
+        let form = plans.all(|effect| match effect {
+            Effect::Lines(form) => Some(*form),
+            _ => None,
+        });
+        Ok(Self {
+            root,
+            plans,
+            identity,
+            log: Log::default(),
+            syntax: syntax.first().copied().unwrap_or_default(),
+            form: form.first().copied().unwrap_or_default(),
+            fresh: Mutex::default(),
+            farewells: AtomicUsize::new(0),
+            setup,
+        })
+    }
+
     /// Whether login and data must be under TLS.
     pub(super) fn tls_required(&self) -> bool {
         self.setup.tls.as_ref().is_some_and(|tls| tls.required)
@@ -64,9 +114,7 @@ impl Server {
         let listener = listen(setup.address)?;
         let address = listener.local_addr().map_err(|error| Fault::network("listen", error))?;
         let identity = setup.tls.as_ref().map(Identity::make).transpose()?;
-        let plans = Plans::new(setup.plans.clone());
-        let root = Root::open(&setup.root, plans.naming())?;
-        let stage = Arc::new(Stage { root, setup, plans, identity, log: Log::default() });
+        let stage = Arc::new(Stage::open(setup, identity)?);
         let stop = Stop::new();
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,6 +1,10 @@
 //! One client: its commands in their order, and what is remembered between them.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -53,6 +57,8 @@ pub(super) struct Session {
     pub(super) extended_only: bool,
     /// Whether the `ABOR` that comes next has done its work already.
     pub(super) aborted: bool,
+    /// The final reply of the next transfer that goes well, if it is not the usual one.
+    pub(super) closing: Option<&'static str>,
 }
 
 impl Session {
@@ -71,17 +77,18 @@ impl Session {
             peer,
             local,
             tls: stage.identity.as_ref().map(super::certificate::Identity::config),
-            stage,
             who: Who::Nobody,
             protection: Protection::None,
             folder: Place::root(),
             facts: Facts::all(),
-            converts: true,
+            converts: !stage.plans.have(&Effect::Binary),
             restart: 0,
             renaming: None,
             port: Port::Closed,
             extended_only: false,
             aborted: false,
+            closing: None,
+            stage,
         };
         // What breaks a control connection is not worth a word: the client has gone.
         if session.converse().await.is_ok() {
@@ -122,7 +129,8 @@ impl Session {
     }
 
     async fn obey(&mut self, command: &Command) -> io::Result<Next> {
-        let place = command.path().map(|path| self.folder.join(path));
+        let asked = command.path().map(|path| self.place(path)).transpose();
+        let place = asked.as_ref().ok().cloned().flatten();
         let scene = Scene {
             verb: command.verb,
             path: place.as_ref(),
@@ -138,9 +146,13 @@ impl Session {
         if let Some(refusal) = self.refusal(command) {
             return self.say(&scene, refusal).await;
         }
-        let place = place.clone().unwrap_or_else(|| self.folder.clone());
+        let place = match &asked {
+            Ok(place) => place.clone().unwrap_or_else(|| self.folder.clone()),
+            Err(refusal) => return self.say(&scene, refusal.clone()).await,
+        };
         match command.verb {
             Verb::Quit => {
+                self.stage.farewells.fetch_add(1, Ordering::Relaxed);
                 self.say(&scene, Reply::new(221, "Goodbye.")).await?;
                 Ok(Next::Close)
             }
@@ -153,6 +165,14 @@ impl Session {
                 self.say(&scene, reply).await
             }
         }
+    }
+
+    /// The place that the path of a command means.
+    fn place(&self, path: &[u8]) -> Result<Place, Reply> {
+        let stage = &self.stage;
+        let place = stage.syntax.place(&self.folder, path)?;
+        let refusal = place.names().iter().find_map(|name| stage.root.refusal(name));
+        refusal.map_or(Ok(place), Err)
     }
 
     /// The commands whose answer is one reply.
@@ -168,7 +188,7 @@ impl Session {
             Verb::Type => self.representation(&command.text()),
             Verb::Mode => only(&command.text(), "S"),
             Verb::Stru => only(&command.text(), "F"),
-            Verb::Syst => Ok(Reply::new(215, "UNIX Type: L8")),
+            Verb::Syst => Ok(self.stage.syntax.system()),
             Verb::Noop => Ok(Reply::new(200, "NOOP ok.")),
             Verb::Help => Ok(self.help()),
             Verb::Rest => self.restart_at(&command.text()),

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{command::Verb, plan::Plan};
+use super::{command::Verb, personality::Personality, plan::Plan};
 use crate::{
     clock::Clock,
     limits::{REHEARSAL_IDLE_TIMEOUT, REHEARSAL_OPEN_TIMEOUT, REHEARSAL_SESSIONS_MAX},
@@ -25,7 +25,9 @@ pub struct Setup {
     pub tls: Option<Tls>,
     /// Who may log in; `None` lets everyone in.
     pub login: Option<Login>,
-    /// The faults, in the order in which they win.
+    /// Which real server it behaves like; `None` is one without peculiarities.
+    pub personality: Option<Personality>,
+    /// The faults, in the order in which they win; all of them win over the personality.
     pub plans: Vec<Plan>,
     /// Commands that the server does not have.
     pub without: Vec<Verb>,
@@ -49,6 +51,7 @@ impl Setup {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
             login: None,
+            personality: None,
             plans: Vec::new(),
             without: Vec::new(),
             sessions_max: REHEARSAL_SESSIONS_MAX,

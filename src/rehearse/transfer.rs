@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     future::Future,
     io::{self, Seek, SeekFrom},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -116,6 +116,11 @@ impl Session {
         let start = std::mem::take(&mut self.restart);
         if matches!(self.port, Port::Closed) {
             return Err(no_port());
+        }
+        self.may_change(place)?;
+        if self.stage.plans.have(&Effect::SizeLater) {
+            let mut fresh = self.stage.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.insert(place.clone());
         }
         let path = self.stage.root.writable(place)?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
@@ -232,7 +237,10 @@ impl Session {
     /// The final reply of a transfer that went well, as the plans want it.
     async fn finish(&mut self, scene: &Scene<'_>, ending: Option<Ending>) -> io::Result<Next> {
         match ending {
-            None => self.say(scene, complete()).await,
+            None => {
+                let closing = self.closing.take();
+                self.say(scene, closing.map_or_else(complete, |text| Reply::new(226, text))).await
+            }
             Some(Ending::Say(line)) => {
                 self.say(scene, Reply::exactly(format!("{line}\r\n").into_bytes())).await
             }

@@ -134,6 +134,31 @@ fn the_faults_are_listed_by_name() {
 }
 
 #[test]
+fn the_servers_are_listed_by_name_with_what_does_so_in_the_world() {
+    let ran = Portolan::new().args(["rehearse", "--list-servers"]).run().succeeds();
+    for line in ["windows-names ", "zos ", "embedded-device ", "shared-host "] {
+        let found = ran.stdout_text().lines().find(|listed| listed.starts_with(line));
+        assert!(found.is_some_and(|listed| listed.ends_with(')')), "{line}");
+    }
+    drop(ran.any_stdout());
+}
+
+#[test]
+fn a_server_behaves_as_the_one_that_is_named_and_a_fault_comes_on_top() {
+    let script = r#"
+        let site = ftp::connect("ftpes://ftp.example.org");
+        print(site.read("A.TXT"));
+        try { site.rename("a.txt", "b.txt"); } catch (err) { print(err.code); }
+    "#;
+    let folds = ["--server", "windows-names"];
+    rehearse(script, &folds).succeeds().stdout("hello\n").stderr_has("  added    b.txt");
+    let both = [&folds[..], &["--fault", "reply=RNFR:550 No."]].concat();
+    rehearse(script, &both).succeeds().stdout("hello\n550\n").stderr_has("  nothing\n");
+    let ran = rehearse("print(1);", &["--server", "windows-name"]).fails_with(2).stdout("");
+    ran.stderr("error: there is no server `windows-name`; did you mean `windows-names`?\n");
+}
+
+#[test]
 fn a_tree_that_is_not_there_or_a_script_that_is_not_named_is_a_wrong_command() {
     Portolan::new()
         .file("script.rhai", "print(1);")

@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod faults;
+mod personalities;
 mod secure;
 mod talks;
 
