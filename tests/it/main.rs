@@ -34,3 +34,4 @@ mod serve;
 mod shell;
 mod support;
 mod tidy;
+mod zoo;

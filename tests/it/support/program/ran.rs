@@ -94,6 +94,11 @@ impl Ran {
         self
     }
 
+    /// Its exit code; 128 and the signal that ended it, as shells have it.
+    pub(crate) fn code(&self) -> i32 {
+        self.code.unwrap_or_else(|| 128 + self.signal.unwrap_or_default())
+    }
+
     /// Whether a signal ended it.
     pub(crate) const fn was_killed(&self) -> bool {
         self.signal.is_some()
