@@ -1,6 +1,7 @@
 //! The rules of the house, where the compiler does not know them. Each is a function from text to
 //! complaints, with a sample that must be complained about.
 
+mod hazards;
 mod modules;
 mod papers;
 mod rust;
