@@ -9,6 +9,7 @@ mod both_ways;
 mod campaign;
 mod check;
 mod conformance;
+mod contracts;
 mod doctor;
 mod examples;
 mod functions;

@@ -5,7 +5,7 @@ mod left;
 mod loopback;
 mod mapping;
 mod matrix;
-mod rules;
+pub(crate) mod rules;
 mod scheduled;
 mod world;
 

@@ -12,5 +12,5 @@ pub(crate) mod scheduler;
 mod secrets;
 mod soak;
 mod starts;
-mod told;
+pub(crate) mod told;
 mod why;

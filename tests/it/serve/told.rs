@@ -79,7 +79,7 @@ fn hear(stream: &TcpStream) -> Option<Heard> {
 }
 
 /// What a page says.
-pub(super) fn fetch(address: &str, path: &str) -> String {
+pub(crate) fn fetch(address: &str, path: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

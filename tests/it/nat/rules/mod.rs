@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use crate::support::{net::Space, program::Portolan, program::Ran};
 
 /// The classic recipe, with FTP in active mode for the client.
-pub(super) const OFFICE: &str = r#"
+pub(crate) const OFFICE: &str = r#"
 let rules = nat::ruleset("office");
 rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" });
 rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan" });
@@ -52,17 +52,17 @@ table ip elsewhere {
 }";
 
 /// client 192.168.50.10 -- 192.168.50.1 lan [router] wan 203.0.113.1 -- 203.0.113.10 server
-pub(super) struct Gate {
-    pub(super) client: Space,
-    pub(super) router: Space,
-    pub(super) server: Space,
+pub(crate) struct Gate {
+    pub(crate) client: Space,
+    pub(crate) router: Space,
+    pub(crate) server: Space,
     /// What is remembered of one run in the next.
-    pub(super) state: TempDir,
+    pub(crate) state: TempDir,
 }
 
 impl Gate {
     /// Lays it; the router passes nothing on yet. `None`: it cannot be done here, and that has been said.
-    pub(super) fn lay() -> Option<Self> {
+    pub(crate) fn lay() -> Option<Self> {
         let (client, router, server) = (Space::open()?, Space::open()?, Space::open()?);
         client.wire("eth0", &router, "lan");
         router.wire("wan", &server, "eth0");
@@ -76,20 +76,20 @@ impl Gate {
     }
 
     /// portolan on the router, with this script as `gate.rhai`.
-    pub(super) fn portolan(&self, script: &str) -> Portolan {
+    pub(crate) fn portolan(&self, script: &str) -> Portolan {
         let program = Portolan::new().file("gate.rhai", script);
         program.env("PORTOLAN_STATE", self.state.path())
     }
 
     /// `portolan nat VERB… gate.rhai`.
-    pub(super) fn nat(&self, script: &str, verb: &[&str]) -> Ran {
+    pub(crate) fn nat(&self, script: &str, verb: &[&str]) -> Ran {
         let program = self.portolan(script).args(["nat"]).args(verb.to_vec()).args(["gate.rhai"]);
         self.router.within(|| program.run())
     }
 
     /// The same, which must succeed; what it prints.
     #[track_caller]
-    pub(super) fn done(&self, script: &str, verb: &[&str]) -> String {
+    pub(crate) fn done(&self, script: &str, verb: &[&str]) -> String {
         let ran = self.nat(script, verb).succeeds().any_stderr();
         let text = ran.stdout_text().to_owned();
         drop(ran.any_stdout());
@@ -97,13 +97,13 @@ impl Gate {
     }
 
     /// Runs the script with the right to change NAT.
-    pub(super) fn run(&self, script: &str) -> Ran {
+    pub(crate) fn run(&self, script: &str) -> Ran {
         let program = self.portolan(script).args(["run", "--allow-nat", "gate.rhai"]);
         self.router.within(|| program.run())
     }
 
     /// What a program of the router prints.
-    pub(super) fn prints(&self, words: &[&str]) -> String {
+    pub(crate) fn prints(&self, words: &[&str]) -> String {
         let path = "/usr/sbin:/usr/bin:/sbin:/bin";
         let (program, arguments) = words.split_first().unwrap();
         let mut command = Command::new(program);
@@ -113,12 +113,12 @@ impl Gate {
     }
 
     /// Every rule of the router.
-    pub(super) fn rules(&self) -> String {
+    pub(crate) fn rules(&self) -> String {
         self.prints(&["nft", "-s", "list", "ruleset"])
     }
 
     /// The rules that are not ours.
-    pub(super) fn others(&self) -> String {
+    pub(crate) fn others(&self) -> String {
         let mut others = String::new();
         let mut is_ours = false;
         for line in self.rules().lines() {
@@ -134,7 +134,7 @@ impl Gate {
     }
 
     /// Whether the router passes packets on between its two interfaces.
-    pub(super) fn forwards(&self) -> [String; 2] {
+    pub(crate) fn forwards(&self) -> [String; 2] {
         ["lan", "wan"].map(|device| {
             let path = format!("/proc/sys/net/ipv4/conf/{device}/forwarding");
             self.prints(&["cat", &path]).trim().to_owned()
@@ -142,7 +142,7 @@ impl Gate {
     }
 
     /// Whether the client reaches the server, where something must listen on this port.
-    pub(super) fn reaches(&self, port: u16) -> bool {
+    pub(crate) fn reaches(&self, port: u16) -> bool {
         let address = SocketAddr::from(([203, 0, 113, 10], port));
         let time = Duration::from_millis(700);
         self.client.within(|| TcpStream::connect_timeout(&address, time).is_ok())
@@ -150,12 +150,12 @@ impl Gate {
 }
 
 /// How often a campaign does something: so many times as the variable says, else so many as a commit has time for.
-pub(super) fn times(variable: &str, usual: usize) -> usize {
+pub(crate) fn times(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Answers each line with itself, on this port of a network, until the test is over.
-pub(super) fn echo(space: &Space, port: u16) {
+pub(crate) fn echo(space: &Space, port: u16) {
     let listener = space.within(|| TcpListener::bind(("0.0.0.0", port)).unwrap());
     thread::spawn(move || {
         for stream in listener.incoming() {

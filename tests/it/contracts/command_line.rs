@@ -1,0 +1,84 @@
+//! Commands, flags, and exit codes.
+
+use std::collections::BTreeSet;
+
+use portolan::cli::exit;
+
+use super::holds;
+use crate::support::program::Portolan;
+
+/// The words of a line of help that are flags: `-h, --help`, `--set <KEY=VALUE>`.
+fn flags(line: &str) -> impl Iterator<Item = &str> {
+    let is_flags = line.starts_with("  ") && line.trim_start().starts_with('-');
+    let words = if is_flags { line.trim_start() } else { "" };
+    // Two spaces part the flags from what they do.
+    let words = words.split("  ").next().unwrap_or_default();
+    words.split([' ', ',', '=', '[']).filter(|word| word.starts_with('-'))
+}
+
+/// Adds the flags of the command `path`, and those of the commands below it.
+fn add_command(path: &[String], lines: &mut BTreeSet<String>) {
+    let ran = Portolan::new().args(path.iter().map(String::as_str)).args(["--help"]).run();
+    let help = ran.succeeds();
+    let text = help.stdout_text().to_owned();
+    drop(help.any_stdout());
+    let name = path.join(" ");
+    lines.insert(name.clone());
+    let mut is_command_list = false;
+    for line in text.lines() {
+        if !line.starts_with(' ') {
+            is_command_list = line == "Commands:";
+        }
+        for flag in flags(line) {
+            lines.insert(format!("{name} {flag}").trim().to_owned());
+        }
+        let word = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '));
+        let word = word.and_then(|rest| rest.split_whitespace().next());
+        if let Some(word) = word.filter(|word| is_command_list && *word != "help") {
+            add_command(&[path, &[word.to_owned()]].concat(), lines);
+        }
+    }
+    // `Usage: portolan get [OPTIONS] <URL> [LOCAL]`: how many operands a command wants.
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
+    let operands = usage.split_whitespace().filter(|word| word.starts_with(['<', '[']));
+    let required = operands.filter(|word| word.starts_with('<') && !word.ends_with("...")).count();
+    lines.insert(format!("{name} takes {required} operands at least").trim().to_owned());
+}
+
+#[test]
+fn every_command_and_flag_is_still_there() {
+    let mut lines = BTreeSet::new();
+    add_command(&[], &mut lines);
+    lines.remove("");
+    assert!(lines.contains("get --resume") && lines.contains("nat apply"), "{lines:#?}");
+    holds("command-line.txt", &lines);
+}
+
+#[test]
+fn flags_are_read_from_the_lines_of_help() {
+    let of = |line| flags(line).collect::<Vec<_>>();
+    assert_eq!(of("  -h, --help     Print help"), ["-h", "--help"]);
+    assert_eq!(of("      --netrc[=<FILE>]        Looks up logins"), ["--netrc"]);
+    assert_eq!(of("      --set <KEY=VALUE>       Sets an option, such as --x"), ["--set"]);
+    assert_eq!(of("Options:"), Vec::<&str>::new());
+}
+
+#[test]
+fn exit_codes_keep_their_meaning() {
+    let codes = [
+        (exit::DONE, 0),
+        (exit::BUG, 1),
+        (exit::USAGE, 2),
+        (exit::SCRIPT, 3),
+        (exit::LATER, 4),
+        (exit::NEVER, 5),
+        (exit::IN_PART, 6),
+        (exit::GUARD, 7),
+        (exit::INTERRUPTED, 130),
+        (exit::NAT_CHANGES, 2),
+        (exit::NAT_ERROR, 1),
+    ];
+    for (code, number) in codes {
+        assert_eq!(code, number);
+    }
+}

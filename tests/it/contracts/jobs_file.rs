@@ -1,0 +1,44 @@
+//! Keys of the jobs file.
+
+use std::collections::BTreeSet;
+
+use super::holds;
+use crate::support::program::Portolan;
+
+/// A jobs file with every key, in the form that version 0.1 reads.
+const EVERY_KEY: &str = include_str!("../../data/contracts/portolan.toml");
+
+#[test]
+fn a_jobs_file_with_every_key_is_still_read() {
+    let program = Portolan::new().file("portolan.toml", EVERY_KEY);
+    let program = program.file("scripts/nightly.rhai", "").file("s.rhai", "");
+    program.args(["check", "portolan.toml"]).run().succeeds().any_stdout().any_stderr();
+}
+
+/// `check` names the keys that it knows where it is given one that it does not.
+#[test]
+fn every_key_is_still_known() {
+    let mut lines = BTreeSet::new();
+    for (table, text) in [
+        ("runner", "[runner]\nzzzzzzzz = 1\n"),
+        ("job", "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\nzzzzzzzz = 1\n"),
+        ("retention", "[runner]\nretention = { zzzzzzzz = 1 }\n"),
+        (
+            "backoff",
+            "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\nbackoff = { zzzzzzzz = 1 }\n",
+        ),
+        (
+            "notice",
+            "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\non_failure = { zzzzzzzz = 1 }\n",
+        ),
+    ] {
+        let program = Portolan::new().file("portolan.toml", text).file("s.rhai", "");
+        let ran =
+            program.args(["check", "portolan.toml"]).run().any_code().any_stderr().any_stdout();
+        let said = format!("{}{}", ran.stdout_text(), ran.stderr_text());
+        let keys = said.split("it has ").nth(1).unwrap_or_else(|| panic!("{table}: {said}"));
+        let keys = keys.lines().next().unwrap_or_default();
+        lines.extend(keys.split(", ").map(|key| format!("{table}.{}", key.trim())));
+    }
+    holds("jobs-file.txt", &lines);
+}
