@@ -1,34 +1,50 @@
 //! `dir`, as IIS and other servers on Windows print it.
 
 use super::{
+    dates::NumericDay,
     entry::{Entry, EntryKind, Modified},
-    line::{Field, Fields, Line, Size, small},
-    stamp::{Clock, Day, numeric_date, year},
+    line::{Field, Fields, Line, Size},
+    stamp::{Clock, Hints},
 };
 
 /// Spaces that IIS fills up `<DIR>` with, to the width of its column of sizes, and the separator.
 const MARK_PADDING: usize = 10;
 
 /// Reads one line: `03-14-26  09:05AM       <DIR>          name`.
-pub(super) fn read(line: &[u8]) -> Line {
+pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
-    let [day, clock, what, ..] = fields.as_slice() else { return Line::Unread };
-    if !line.starts_with(day.text) {
-        return Line::Unread;
-    }
-    let (Some(day), Some(clock)) = (date(day.text), Clock::read(clock.text)) else {
+    let [day, columns @ ..] = fields.as_slice() else { return Line::Unread };
+    let Some((clock, [what, ..])) = clock(columns) else { return Line::Unread };
+    let Some(date) = NumericDay::read(day.text).filter(|_| line.starts_with(day.text)) else {
         return Line::Unread;
     };
-    let modified = day.at(clock);
+    hints.day_first |= date.day_first;
+    let modified = date.day.at(clock);
     let kind = match what.text {
-        b"<DIR>" => EntryKind::Dir,
-        b"<JUNCTION>" | b"<SYMLINK>" | b"<SYMLINKD>" => EntryKind::Link,
+        b"<DIR>" | b"<REP>" => EntryKind::Dir,
+        b"<JUNCTION>" | b"<JONCTION>" | b"<SYMLINK>" | b"<SYMLINKD>" => EntryKind::Link,
+        [b'<', word @ .., b'>'] if !word.is_empty() && word.iter().all(u8::is_ascii_uppercase) => {
+            EntryKind::Other
+        }
         _ => return file(what, modified),
     };
     let Some(name) = what.name_after(MARK_PADDING) else { return Line::Unread };
+    // Some servers put a slash behind folders, which no name on Windows has.
+    let name = name.strip_suffix(b"/").filter(|_| kind == EntryKind::Dir).unwrap_or(name);
     let (name, target) = if kind == EntryKind::Link { link(name) } else { (name, None) };
     let target = target.map(<[u8]>::to_vec);
     Line::judged(Entry { modified, target, ..Entry::new(name, kind) })
+}
+
+/// The clock, whose `AM` or `PM` may stand apart, and the columns behind it.
+fn clock<'f, 'a>(columns: &'f [Field<'a>]) -> Option<(Clock, &'f [Field<'a>])> {
+    let (first, rest) = columns.split_first()?;
+    if let [half, rest @ ..] = rest
+        && matches!(half.text.to_ascii_uppercase().as_slice(), b"AM" | b"PM" | b"A" | b"P")
+    {
+        return Some((Clock::read(&[first.text, half.text].concat())?, rest));
+    }
+    Some((Clock::read(first.text)?, rest))
 }
 
 fn file(size: &Field<'_>, modified: Option<Modified>) -> Line {
@@ -46,16 +62,4 @@ fn link(text: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some((text.get(..at)?, text.get(at + 2..)?))
     });
     parted.map_or((text, None), |(name, target)| (name, Some(target)))
-}
-
-/// A date, month first; dots mean day first, four digits in front mean year first. Where it cannot be, the line is
-/// read without it.
-fn date(text: &[u8]) -> Option<Day> {
-    let (sign, [first, second, third]) = numeric_date(text)?;
-    let (of_year, of_month, of_day) = match sign {
-        _ if first.len() == 4 => (first, second, third),
-        b'.' => (third, second, first),
-        _ => (third, first, second),
-    };
-    Some(Day { year: year(of_year)?, month: small(of_month, 2)?, number: small(of_day, 2)? })
 }

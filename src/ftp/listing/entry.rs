@@ -97,6 +97,11 @@ impl Entry {
         Self::new(b"/", EntryKind::Dir)
     }
 
+    /// The same, for what is asked for by its name.
+    pub(in crate::ftp) fn named(name: &[u8], kind: EntryKind) -> Self {
+        Self::new(name, kind)
+    }
+
     /// An entry of which only the name and the kind are known.
     pub(super) fn new(name: &[u8], kind: EntryKind) -> Self {
         Self {

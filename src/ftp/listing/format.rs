@@ -1,7 +1,8 @@
 //! The formats that servers list in, and what each may be used for.
 
 use super::{
-    dos, eplf, line::Line, mainframe, micro, midrange, mlsx, stamp::Hints, unix, unixlike, vms,
+    dos, eplf, line::Line, mainframe, micro, midrange, mlsx, names, nortel, stamp::Hints, unix,
+    unixlike, vms,
 };
 
 /// The format of a listing. Where they come from: RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
@@ -40,12 +41,18 @@ pub enum Format {
     Vxworks,
     /// Connect:Enterprise mailboxes.
     Enterprise,
+    /// Routers of Nortel (`wfFtp`).
+    Nortel,
+    /// HP MPE.
+    Mpe,
+    /// Names alone, of NLST.
+    Names,
 }
 
 impl Format {
     /// Every format that a LIST may turn out to have. Where two explain as many lines the earlier one is taken:
     /// Unix reads the files of a Mac listing too, but with the forks for links and owners.
-    pub(super) const LISTED: [Self; 15] = [
+    pub(super) const LISTED: [Self; 17] = [
         Self::Mac,
         Self::Unix,
         Self::Dos,
@@ -61,6 +68,8 @@ impl Format {
         Self::Os2,
         Self::Vxworks,
         Self::Enterprise,
+        Self::Nortel,
+        Self::Mpe,
     ];
 
     /// The word that logs and `--json` use.
@@ -82,6 +91,9 @@ impl Format {
             Self::Os2 => "os2",
             Self::Vxworks => "vxworks",
             Self::Enterprise => "enterprise",
+            Self::Nortel => "nortel",
+            Self::Mpe => "mpe",
+            Self::Names => "names",
         }
     }
 
@@ -101,12 +113,12 @@ impl Format {
             Self::Unknown => Line::Unread,
             Self::Mlsd => mlsx::read(line),
             Self::Unix => unix::read(line, hints),
-            Self::Dos => dos::read(line),
+            Self::Dos => dos::read(line, hints),
             Self::Eplf => eplf::read(line),
             Self::Netware => unixlike::netware(line, hints),
             Self::Vms => vms::read(line),
             Self::Mvs => mainframe::data_set(line),
-            Self::MvsMember => mainframe::member(line),
+            Self::MvsMember => mainframe::member(line, hints),
             Self::MvsJes => mainframe::job(line),
             Self::Os400 => midrange::os400(line),
             Self::Mac => unixlike::mac(line, hints),
@@ -114,6 +126,9 @@ impl Format {
             Self::Os2 => micro::os2(line),
             Self::Vxworks => micro::vxworks(line),
             Self::Enterprise => unixlike::enterprise(line, hints),
+            Self::Nortel => nortel::router(line, hints),
+            Self::Mpe => nortel::mpe(line),
+            Self::Names => names::read(line),
         }
     }
 }

@@ -18,6 +18,10 @@ pub(super) enum Line {
     Count(usize),
     /// The first half of an entry that goes on in the next line.
     Open,
+    /// An entry that stands there by its whole path; it may be one of another folder.
+    Placed(Entry),
+    /// A folder with a slash behind its name: the mark of `ls -F`, if every folder has it.
+    Marked(Entry),
     /// An entry that must not be taken.
     Refused(Reason),
     /// A line that this format does not have.
@@ -32,6 +36,15 @@ impl Line {
             (EntryKind::Dir, b"..") => Self::Noise,
             (_, name) if component(name).is_err() => Self::Refused(Reason::Name),
             _ => Self::Entry(entry),
+        }
+    }
+
+    /// The same for an entry that may stand there by its whole path.
+    pub(super) fn placed(entry: Entry, reason: Option<Reason>) -> Self {
+        if entry.name.starts_with(b"/") && reason.is_none() {
+            Self::Placed(entry)
+        } else {
+            Self::noted(entry, reason)
         }
     }
 
@@ -152,11 +165,18 @@ pub(super) enum Size {
 }
 
 impl Size {
-    /// Reads `4096`, `1,234,567` or `33.5k`; nothing where `text` cannot be a size.
+    /// Reads `4096`, `1,234,567` or `33.5k`; nothing where `text` cannot be a size. One below nothing is more than 31
+    /// bits hold, in a server that counts with them: the file is there, and its size is not known.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (first, last) = (text.first()?, text.last()?);
+        if let Some(digits) = text.strip_prefix(b"-") {
+            return number(digits, 19).map(|_| Self::Rounded);
+        }
         if !first.is_ascii_digit() {
             return None;
+        }
+        if let Some(size) = grouped(text) {
+            return Some(size);
         }
         if last.is_ascii_digit() && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b',') {
             let mut digits = text.iter().filter(|byte| **byte != b',');
@@ -197,6 +217,31 @@ impl Size {
     }
 }
 
+/// A size whose thousands are parted otherwise than by commas: `1.234.567`, `1'234'567`, or by a space that breaks no
+/// line, in Latin-1, in UTF-8 and as old Windows writes it. One dot alone may as well part a fraction.
+fn grouped(text: &[u8]) -> Option<Size> {
+    const SIGNS: [&[u8]; 6] = [b".", b"'", b"\xa0", b"\xff", b"\xc2\xa0", b"\xe2\x80\xaf"];
+    let sign = text.get(text.iter().position(|byte| !byte.is_ascii_digit())?..)?;
+    let sign = SIGNS.into_iter().find(|one| sign.starts_with(one))?;
+    let mut rest = text;
+    let (mut digits, mut groups) = (Vec::with_capacity(text.len()), 0);
+    while let Some(at) = rest.windows(sign.len()).position(|part| part == sign) {
+        let (group, after) = rest.split_at(at);
+        let is_group = if groups == 0 { (1..=3).contains(&group.len()) } else { group.len() == 3 };
+        if !is_group {
+            return None;
+        }
+        digits.extend_from_slice(group);
+        groups += 1;
+        rest = after.get(sign.len()..)?;
+    }
+    if rest.len() != 3 || sign == b"." && groups < 2 {
+        return None;
+    }
+    digits.extend_from_slice(rest);
+    number(&digits, 20).map(Size::Exact)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +259,18 @@ mod tests {
             ("1.5", Some(Size::Rounded)),
             ("1,", None),
             ("12x", None),
-            ("-1", None),
+            ("-1", Some(Size::Rounded)),
+            ("-1794967296", Some(Size::Rounded)),
+            ("-", None),
+            ("--1", None),
+            ("-1k", None),
+            ("1.234.567", Some(Size::Exact(1_234_567))),
+            ("1'234", Some(Size::Exact(1234))),
+            ("1\u{a0}234\u{a0}567", Some(Size::Exact(1_234_567))),
+            ("1.234", Some(Size::Rounded)),
+            ("1.23.456", Some(Size::Rounded)),
+            ("1''234", None),
+            ("1234.567.890", Some(Size::Rounded)),
             ("", None),
         ] {
             assert_eq!(Size::read(text.as_bytes()), size, "{text}");

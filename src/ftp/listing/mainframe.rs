@@ -1,9 +1,10 @@
 //! z/OS: data sets, the members of partitioned ones, and the job queue.
 
 use super::{
+    Reason,
     entry::{Entry, EntryKind},
-    line::{Fields, Line, number, small},
-    stamp::{Clock, Day, numeric_date, year},
+    line::{Field, Fields, Line, number, small},
+    stamp::{Clock, Day, Hints, numeric_date, year},
 };
 
 /// Reads a data set: `WRK015 3390   2026/02/12  3   45  VB     255 27998  PO  SOURCE.COBOL`.
@@ -16,6 +17,24 @@ pub(super) fn data_set(line: &[u8]) -> Line {
     }
     let entry = |name: &[u8], kind| Line::judged(Entry::new(name, kind));
     match fields.as_slice() {
+        [columns @ .., organisation, name]
+            if (is_volume(columns) || columns.is_empty() && line.starts_with(b" "))
+                && is_data_set(name.text)
+                && organised(organisation.text).is_some() =>
+        {
+            entry(name.text, organised(organisation.text).unwrap_or(EntryKind::Other))
+        }
+        [a, b, name] if [a.text, b.text] == [&b"Pseudo"[..], b"Directory"] => {
+            entry(name.text, EntryKind::Dir)
+        }
+        [a, b, c, name]
+            if [a.text, b.text, c.text] == [&b"Error"[..], b"determining", b"attributes"] =>
+        {
+            Line::noted(Entry::new(name.text, EntryKind::Other), Some(Reason::Kind))
+        }
+        [_, tape, name] if tape.text.eq_ignore_ascii_case(b"tape") && is_data_set(name.text) => {
+            entry(name.text, EntryKind::Other)
+        }
         [_, _, used, extents, tracks, _, length, block, organisation, name]
             if is_last_use(used.text)
                 && [extents, tracks, length, block].iter().all(|f| number(f.text, 9).is_some()) =>
@@ -38,12 +57,18 @@ pub(super) fn data_set(line: &[u8]) -> Line {
 
 /// Reads a member, of source (`NAME  01.04 2024/01/02 2024/05/06 10:11  25  20  0 LEE`) or of programs
 /// (`NAME  0003A8 00000C  00 FO  RN RU  31 ANY`), whose size is in hexadecimal digits.
-pub(super) fn member(line: &[u8]) -> Line {
+///
+/// Below the header a name may stand alone: nothing is kept of that member.
+pub(super) fn member(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     if fields.begin_with(&["Name", "VV.MM"]) || fields.begin_with(&["Name", "Size", "TTR"]) {
+        hints.members = true;
         return Line::Noise;
     }
     match fields.as_slice() {
+        [name] if hints.members && is_member(name.text) => {
+            Line::judged(Entry::new(name.text, EntryKind::File))
+        }
         [name, version, created, changed, clock, records, ..]
             if is_member(name.text)
                 && is_version(version.text)
@@ -73,20 +98,62 @@ pub(super) fn member(line: &[u8]) -> Line {
 /// Reads a job: `LEEOPS1  JOB04211 LEEOPS   OUTPUT A        RC=0000 4 spool files`. It is no file.
 pub(super) fn job(line: &[u8]) -> Line {
     let fields = Fields::of(line);
-    if fields.begin_with(&["JOBNAME", "JOBID"]) {
+    if fields.begin_with(&["JOBNAME", "JOBID"])
+        || fields.begin_with(&["ID", "STEPNAME"])
+        || line.starts_with(b"--------")
+    {
         return Line::Noise;
     }
-    let [_, id, owner, status, ..] = fields.as_slice() else { return Line::Unread };
+    let is_status = |text: &[u8]| matches!(text, b"INPUT" | b"ACTIVE" | b"OUTPUT" | b"HELD");
+    // The older form of the interface does not name the owner.
+    let (id, owner, status) = match fields.as_slice() {
+        [_, id, status, ..] if is_status(status.text) => (id, None, status),
+        [_, id, owner, status, ..] => (id, Some(owner), status),
+        _ => return Line::Unread,
+    };
     let digits = [&b"JOB"[..], b"STC", b"TSU", b"J", b"S", b"T"]
         .iter()
         .find_map(|prefix| id.text.strip_prefix(*prefix));
-    let is_job = digits.is_some_and(|digits| number(digits, 7).is_some())
-        && matches!(status.text, b"INPUT" | b"ACTIVE" | b"OUTPUT" | b"HELD");
+    let is_job = digits.is_some_and(|digits| number(digits, 7).is_some()) && is_status(status.text);
     if !is_job {
         return Line::Unread;
     }
-    let owner = Some(owner.text.to_vec());
+    let owner = owner.map(|owner| owner.text.to_vec());
     Line::judged(Entry { owner, ..Entry::new(id.text, EntryKind::Other) })
+}
+
+/// The columns of a volume: its name and unit, and whatever stands behind them. Numbers that are too wide run into one
+/// another (`1+++++`, `309200`), and where nothing is known the columns are empty or have question marks.
+fn is_volume(columns: &[Field<'_>]) -> bool {
+    let [volume, unit, rest @ ..] = columns else { return false };
+    let is_word = |text: &[u8]| text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let is_used =
+        |field: &Field<'_>| is_last_use(field.text) || field.text.iter().all(|byte| *byte == b'?');
+    volume.text.len() <= 6
+        && is_word(volume.text)
+        && is_word(unit.text)
+        && rest.len() <= 6
+        && rest.first().is_none_or(is_used)
+}
+
+/// What a data set of this organisation is; none where it is none.
+fn organised(text: &[u8]) -> Option<EntryKind> {
+    match text.split(|byte| *byte == b'-').next()? {
+        b"PO" => Some(EntryKind::Dir),
+        b"PS" | b"DA" | b"PSU" | b"DAU" => Some(EntryKind::File),
+        // What only its own program can read.
+        b"VSAM" | b"VS" | b"IS" | b"GDG" | b"PATH" | b"AIX" | b"HFS" | b"ZFS" | b"CX" | b"GS"
+        | b"USERCAT" | b"ALIAS" => Some(EntryKind::Other),
+        _ => None,
+    }
+}
+
+/// A name of letters, digits and national characters, with dots between its parts; in quotes where it is whole.
+fn is_data_set(text: &[u8]) -> bool {
+    (1..=46).contains(&text.len())
+        && text
+            .iter()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"@#$.-'()+".contains(b))
 }
 
 fn is_last_use(text: &[u8]) -> bool {

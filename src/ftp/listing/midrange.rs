@@ -12,6 +12,13 @@ const TYPE_WIDTH: usize = 11;
 /// Reads a line of IBM i: `OPSUSER  730112 11.02.26 14:22:07 *STMF      orders.csv`.
 pub(super) fn os400(line: &[u8]) -> Line {
     let fields = Fields::of(line);
+    // Members of a file have neither size nor time.
+    if let [owner, what, name] = fields.as_slice()
+        && what.text == b"*MEM"
+    {
+        let owner = Some(owner.text.to_vec());
+        return Line::judged(Entry { owner, ..Entry::new(name.text, EntryKind::File) });
+    }
     let [owner, size, day, clock, what, ..] = fields.as_slice() else { return Line::Unread };
     let (Some(size), Some(date), Some(clock)) =
         (Size::read(size.text), numeric_date(day.text), Clock::read(clock.text))

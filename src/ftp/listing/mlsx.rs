@@ -14,8 +14,8 @@ pub(super) fn read(line: &[u8]) -> Line {
     match facts.kind {
         Kind::Itself => Line::Itself(name.to_vec()),
         Kind::Above => Line::Noise,
-        Kind::Unheard => Line::Unread,
-        Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
+        // One that is none of the RFC's is there all the same.
+        Kind::Unheard | Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
         Kind::Entry(EntryKind::File) => {
             facts.line(name, EntryKind::File, facts.size.and_then(Size::doubt))
         }
@@ -68,22 +68,34 @@ enum Kind {
 
 impl<'a> Facts<'a> {
     /// Takes in the facts of `line` and returns the name behind them. Every fact ends in a semicolon, and one space
-    /// ends the facts; spaces inside of a value are no end (`UNIX.groupname=domain users`).
+    /// ends the facts; spaces inside of a value are no end (`UNIX.groupname=domain users`). Where there is no such
+    /// space, a name that can be no fact ends them.
     fn take(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         // No facts at all are allowed by the RFC, but then any line with a space in front would be a name.
         let mut rest = Some(line).filter(|line| !line.starts_with(b" "))?;
+        let (mut has_facts, mut has_bare) = (false, false);
         loop {
             if let Some(name) = rest.strip_prefix(b" ") {
                 return Some(name);
             }
-            let end = rest.iter().position(|byte| *byte == b';')?;
+            let Some(end) = rest.iter().position(|byte| *byte == b';') else {
+                let is_name = has_facts && !has_bare && !rest.is_empty() && !rest.contains(&b'=');
+                return Some(rest).filter(|_| is_name);
+            };
             let (fact, after) = rest.split_at(end);
-            let sign = fact.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = fact.split_at(sign);
-            if name.is_empty() || !name.iter().all(|byte| is_of_name(*byte)) {
+            let sign = fact.iter().position(|byte| *byte == b'=');
+            let (name, value) = fact.split_at(sign.unwrap_or(fact.len()));
+            // What has no value says nothing, behind facts that do.
+            let may_be_empty = has_facts && sign.is_none();
+            if name.is_empty() && !may_be_empty || !name.iter().all(|byte| is_of_name(*byte)) {
                 return None;
             }
-            self.note(name, value.get(1..)?);
+            match value.get(1..) {
+                Some(value) => self.note(name, value),
+                None if may_be_empty => has_bare = true,
+                None => return None,
+            }
+            has_facts = true;
             rest = after.get(1..)?;
         }
     }
@@ -106,7 +118,7 @@ impl<'a> Facts<'a> {
     }
 
     fn line(&self, name: &[u8], kind: EntryKind, doubt: Option<Reason>) -> Line {
-        Line::noted(self.entry(name, kind), doubt)
+        Line::placed(self.entry(name, kind), doubt)
     }
 
     fn entry(&self, name: &[u8], kind: EntryKind) -> Entry {

@@ -22,21 +22,21 @@ pub(super) struct Month {
     pub(super) tongue: Tongue,
 }
 
-/// Names besides the English ones, in lower case, from the locales de, fr, es, it, nl, pt, pl, sv, da, no, fi and ru.
+/// Names besides the English ones of three letters, in lower case, from the locales de, fr, es, it, nl, pt, pl, sv, da, no, fi and ru.
 /// A name stands here only if it means the same month in all of them.
 const NAMES: [(i8, &[&str]); 12] = [
-    (1, &["janv", "ene", "gen", "sty", "tammi", "jän", "янв"]),
-    (2, &["févr", "fév", "fev", "lut", "helmi", "фев", "февр"]),
-    (3, &["mars", "mär", "märz", "mrz", "mrt", "maalis", "мар", "март", "марта"]),
-    (4, &["avr", "avril", "abr", "kwi", "huhti", "апр"]),
+    (1, &["january", "janv", "ene", "gen", "sty", "tammi", "jän", "янв"]),
+    (2, &["february", "févr", "fév", "fev", "lut", "helmi", "фев", "февр"]),
+    (3, &["march", "mars", "mär", "märz", "mrz", "mrt", "maalis", "мар", "март", "марта"]),
+    (4, &["april", "avr", "avril", "abr", "kwi", "huhti", "апр"]),
     (5, &["mai", "mag", "mei", "maj", "touko", "май", "мая"]),
-    (6, &["juin", "juni", "giu", "cze", "kesä", "июн", "июнь", "июня"]),
-    (7, &["juil", "juli", "lug", "lip", "heinä", "июл", "июль", "июля"]),
-    (8, &["août", "aoû", "ago", "sie", "elo", "авг"]),
-    (9, &["sept", "set", "wrz", "syys", "сен", "сент"]),
-    (10, &["okt", "ott", "out", "paź", "loka", "окт"]),
-    (11, &["lis", "marras", "ноя", "нояб"]),
-    (12, &["déc", "dez", "dic", "gru", "des", "joulu", "дек"]),
+    (6, &["june", "juin", "juni", "giu", "cze", "kesä", "июн", "июнь", "июня"]),
+    (7, &["july", "juil", "juli", "lug", "lip", "heinä", "июл", "июль", "июля"]),
+    (8, &["august", "août", "aoû", "ago", "sie", "elo", "авг"]),
+    (9, &["september", "sept", "set", "wrz", "syys", "сен", "сент"]),
+    (10, &["october", "okt", "ott", "out", "paź", "loka", "окт"]),
+    (11, &["november", "lis", "marras", "ноя", "нояб"]),
+    (12, &["december", "déc", "dez", "dic", "gru", "des", "joulu", "дек"]),
 ];
 
 /// Finnish of three letters, where it is no other language's name.

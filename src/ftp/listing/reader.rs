@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Outcome},
+    ftp::path::RemotePath,
     limits::{LISTING_BYTES_MAX, LISTING_LINE_BYTES_MAX},
 };
 
@@ -38,6 +39,8 @@ pub struct Reader {
     bytes: usize,
     stage: Stage,
     sheet: Sheet,
+    /// Whether the first line ended in two carriage returns: then all of them do.
+    returns_twice: Option<bool>,
     /// What went wrong; a reader that failed stays failed.
     fault: Option<Fault>,
 }
@@ -62,8 +65,21 @@ impl Reader {
         Self::at(Stage::Sampling(Sample::default()))
     }
 
+    /// A reader of NLST, which tells names alone.
+    pub fn names() -> Self {
+        Self::at(Stage::Reading(Format::Names))
+    }
+
     fn at(stage: Stage) -> Self {
-        Self { carry: Vec::new(), bytes: 0, stage, sheet: Sheet::default(), fault: None }
+        let (carry, sheet) = (Vec::new(), Sheet::default());
+        Self { carry, bytes: 0, stage, sheet, returns_twice: None, fault: None }
+    }
+
+    /// The same for the listing of `folder`, whose entries a server may name by their whole paths.
+    #[must_use]
+    pub fn of(mut self, folder: &RemotePath) -> Self {
+        self.sheet.set_folder(folder.as_bytes());
+        self
     }
 
     /// Takes in what came next; fails with `protocol` on more lines, entries or bytes than any folder has.
@@ -119,6 +135,13 @@ impl Reader {
 
     fn line(&mut self, line: &[u8]) -> Outcome<()> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if self.returns_twice.is_none() && !bare(line).is_empty() {
+            self.returns_twice = Some(line.ends_with(b"\r"));
+        }
+        let line = match self.returns_twice {
+            Some(true) => line.strip_suffix(b"\r").unwrap_or(line),
+            _ => line,
+        };
         match &mut self.stage {
             Stage::Reading(format) => self.sheet.take(*format, line),
             Stage::Sampling(sample) => {

@@ -29,9 +29,18 @@ pub(super) struct Sheet {
     open: Vec<u8>,
     /// The trailer, and how many entries it counts.
     trailer: Option<(Vec<u8>, usize)>,
+    /// How many folders have a slash behind their names.
+    marked: usize,
+    /// The folder that was asked for, where that is known.
+    folder: Option<Vec<u8>>,
 }
 
 impl Sheet {
+    /// From now on entries of `folder` may stand there by their whole paths.
+    pub(super) fn set_folder(&mut self, folder: &[u8]) {
+        self.folder = Some(without_slash(folder).to_vec());
+    }
+
     /// Takes in one line, in the format of the whole listing.
     pub(super) fn take(&mut self, format: Format, line: &[u8]) -> Outcome<()> {
         if bare(line).is_empty() {
@@ -45,12 +54,16 @@ impl Sheet {
             whole.extend_from_slice(line);
             return self.judge(format, &whole);
         }
+        let joined = [&whole, b" ".as_slice(), line].concat();
+        if matches!(format.read(&joined, &mut self.hints), Line::Entry(_)) {
+            return self.judge(format, &joined);
+        }
         self.refuse(&whole, Reason::Unread);
         self.judge(format, line)
     }
 
     fn judge(&mut self, format: Format, line: &[u8]) -> Outcome<()> {
-        match format.read(line, &mut self.hints) {
+        match self.read(format, line) {
             Line::Entry(entry) => self.entries.push(entry),
             Line::Doubtful(entry, why) => {
                 self.entries.push(entry);
@@ -60,10 +73,15 @@ impl Sheet {
                 self.vouched = true;
                 self.itself = Some(name).filter(|name| name.starts_with(b"/"));
             }
+            Line::Marked(entry) => {
+                self.marked += 1;
+                self.entries.push(entry);
+            }
             Line::Noise => {}
             Line::Count(_) if self.trailer.is_some() => self.refuse(line, Reason::Count),
             Line::Count(count) => self.trailer = Some((line.to_vec(), count)),
             Line::Open => self.open = line.to_vec(),
+            Line::Placed(_) => self.refuse(line, Reason::Name),
             Line::Refused(why) => self.refuse(line, why),
             Line::Unread => self.refuse(line, Reason::Unread),
         }
@@ -71,6 +89,26 @@ impl Sheet {
             return Err(too_much("entries", ENTRIES_MAX));
         }
         Ok(())
+    }
+
+    /// Reads `line`; an entry that stands there by its whole path is one if that leads into this folder.
+    fn read(&mut self, format: Format, line: &[u8]) -> Line {
+        let entry = match format.read(line, &mut self.hints) {
+            Line::Placed(entry) => entry,
+            line => return line,
+        };
+        let path = if entry.kind == EntryKind::Dir {
+            without_slash(&entry.name)
+        } else {
+            entry.name.as_slice()
+        };
+        let at = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+        let (folder, name) = (path.get(..at), path.get(at + 1..).unwrap_or_default().to_vec());
+        let is_here = |known: &Vec<u8>| folder == Some(without_slash(known));
+        if self.folder.as_ref().is_some_and(is_here) || self.itself.as_ref().is_some_and(is_here) {
+            return Line::judged(Entry { name, ..entry });
+        }
+        Line::Placed(entry)
     }
 
     /// Notes a line that was not taken.
@@ -89,6 +127,9 @@ impl Sheet {
         }
         if self.hints.clocks > 0 && self.hints.others == 0 {
             self.move_clocks();
+        }
+        if self.marked > 0 {
+            self.unmark();
         }
         if let Some((line, count)) = self.trailer.take()
             && count != self.entries.len()
@@ -129,17 +170,54 @@ impl Sheet {
         }
     }
 
+    /// Takes the marks of `ls -F` from the names, if every folder has one: else a slash is part of a name, and that is
+    /// none. Programs have a star behind them only if all of them do, since `ls -p` marks folders alone.
+    fn unmark(&mut self) {
+        let is_marked = self.hints.plain_folders == 0;
+        let is_program =
+            |entry: &Entry| entry.kind == EntryKind::File && entry.mode.unwrap_or(0) & 0o111 != 0;
+        let has_stars =
+            self.entries.iter().filter(|entry| is_program(entry)).all(|e| e.name.ends_with(b"*"));
+        for mut entry in std::mem::take(&mut self.entries) {
+            let marks: &[u8] = match entry.kind {
+                EntryKind::Dir => b"/",
+                EntryKind::File if has_stars && is_program(&entry) => b"*",
+                EntryKind::Link if entry.target.is_none() => b"@",
+                EntryKind::Other => b"=|",
+                EntryKind::File | EntryKind::Link => b"",
+            };
+            let is_last = entry.name.last().is_some_and(|last| marks.contains(last));
+            let name = entry.name.clone();
+            if is_marked && is_last {
+                entry.name.pop();
+            }
+            match (entry.kind, entry.name.as_slice()) {
+                (EntryKind::Dir, b".") => self.vouched = true,
+                (EntryKind::Dir, b"..") => {}
+                (_, bare) if component(bare).is_err() => self.refuse(&name, Reason::Name),
+                _ => self.entries.push(entry),
+            }
+        }
+    }
+
     /// Gives times the years that are not listed, and takes them from months that are in doubt (rule L9).
     fn date(&mut self, now: Timestamp) {
         let latest = latest_possible(now);
         let is_march_in_doubt = self.hints.mar && self.hints.finnish;
         for entry in &mut self.entries {
             entry.modified = entry.modified.and_then(|modified| match modified {
+                // One date with its day first makes all dates in numbers doubtful.
+                Modified::Server(..) if self.hints.day_first => None,
                 Modified::Server(at, _) if is_march_in_doubt && at.month() == 3 => None,
                 _ => with_year(modified, latest),
             });
         }
     }
+}
+
+/// A path without a slash at its end: that of the root is empty.
+fn without_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 /// `line` without the blanks at both ends.

@@ -7,6 +7,7 @@ use jiff::{
 };
 
 use super::{
+    dates::{dated, numbered},
     entry::{Modified, Precision},
     line::{Field, number, small},
     month::{self, Tongue},
@@ -18,6 +19,7 @@ pub(super) const YEAR_NOT_LISTED: i16 = 0;
 
 /// What the lines of a listing tell together and none of them alone.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that a line may tell")]
 pub(super) struct Hints {
     /// Lines whose name begins with a clock, behind a date with its year: `Jun 14  2026 08:30 name`.
     pub(super) clocks: usize,
@@ -27,6 +29,12 @@ pub(super) struct Hints {
     pub(super) mar: bool,
     /// Whether a month had a Finnish name of three letters.
     pub(super) finnish: bool,
+    /// Whether a date of three numbers had its day before its month, where the order was taken to be the other one.
+    pub(super) day_first: bool,
+    /// Folders without a slash behind their names.
+    pub(super) plain_folders: usize,
+    /// Whether the header of members of a partitioned data set has come.
+    pub(super) members: bool,
 }
 
 /// A day as it is listed, whether there is such a day or not.
@@ -140,7 +148,7 @@ pub(super) fn year(text: &[u8]) -> Option<i16> {
 
 /// Reads four digits; the inner none is a year that cannot be.
 #[expect(clippy::option_option, reason = "a year that cannot be still ends the time columns")]
-fn full_year(text: &[u8]) -> Option<Option<i16>> {
+pub(super) fn full_year(text: &[u8]) -> Option<Option<i16>> {
     (text.len() == 4 && number(text, 4).is_some()).then(|| year(text))
 }
 
@@ -163,13 +171,17 @@ pub(super) fn numeric_date(text: &[u8]) -> Option<(u8, [&[u8]; 3])> {
     is_date.then_some((sign, numbers))
 }
 
-/// Which words may stand for a month.
+/// What may stand for a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Words {
-    /// Those in the table.
+    /// The words in the table, and numbers in dates that can be nothing else.
     Known,
     /// Any word: the shape is right, the time stays unknown.
     Any,
+    /// A number alone, with a number for the day behind it, and a clock.
+    Number,
+    /// The same with a year in the place of the clock.
+    NumberAndYear,
 }
 
 /// The time columns of a line, and what comes after them.
@@ -181,6 +193,8 @@ pub(super) struct Stamp<'a> {
     pub(super) last: Field<'a>,
     tongue: Tongue,
     has_year: bool,
+    /// Whether a date in numbers had its day before its month.
+    pub(super) day_first: bool,
 }
 
 impl<'a> Stamp<'a> {
@@ -188,22 +202,27 @@ impl<'a> Stamp<'a> {
     pub(super) fn read(fields: &[Field<'a>], words: Words) -> Option<Self> {
         let [first, second, ..] = fields else { return None };
         if words == Words::Known
-            && let Some(stamp) = iso(fields)
+            && let Some(stamp) = iso(fields).or_else(|| dated(fields))
         {
             return Some(stamp);
         }
         let third = fields.get(2)?;
+        if matches!(words, Words::Number | Words::NumberAndYear) {
+            return numbered(fields, words);
+        }
         let (day, word) = match first.text.first()? {
             b'0'..=b'9' if month::month(first.text).is_none() => (first.text, second.text),
             _ => (second.text, first.text),
         };
+        let day = day.strip_suffix(b",").or_else(|| day.strip_suffix(b".")).unwrap_or(day);
         let day = small(month::day(day)?, 2)?;
         let month = month::month(word);
         if month.is_none() && (words == Words::Known || !month::is_word(word)) {
             return None;
         }
         let (number, tongue) = month.map_or((0, Tongue::Any), |m| (m.number.into(), m.tongue));
-        let stamp = |modified, last, has_year| Self { modified, last, tongue, has_year };
+        let stamp =
+            |modified, last, has_year| Self { modified, last, tongue, has_year, day_first: false };
         let day = |year| Day { year, month: number, number: day };
         match Clock::read(third.text) {
             Some(clock) if clock.precision == Precision::Minute => {
@@ -230,9 +249,17 @@ impl<'a> Stamp<'a> {
         } else {
             hints.others += 1;
         }
+        hints.day_first |= self.day_first;
         hints.mar |= self.tongue == Tongue::Mar;
         hints.finnish |= self.tongue == Tongue::Finnish;
         Some(name)
+    }
+}
+
+impl<'a> Stamp<'a> {
+    /// A time that tells nothing of its listing.
+    pub(super) const fn plain(modified: Option<Modified>, last: Field<'a>) -> Self {
+        Self { modified, last, tongue: Tongue::Any, has_year: false, day_first: false }
     }
 }
 
@@ -243,7 +270,7 @@ fn iso<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     let (month, number) = (small(m, 2)?, small(d, 2)?);
     let day = full_year(y)?.map(|year| Day { year, month, number });
     let at = Clock::read(clock.text)?;
-    let stamp = |modified, last| Stamp { modified, last, tongue: Tongue::Any, has_year: false };
+    let stamp = Stamp::plain;
     let local = day.and_then(|day| day.at(at));
     let zone = fields.get(2).filter(|_| at.precision != Precision::Minute);
     match zone.and_then(|field| Some((field, offset(field.text)?))) {

@@ -48,7 +48,10 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let fields = fields.as_slice();
     let Some(permissions) = fields.first().and_then(|field| Permissions::read(field.text)) else {
-        return if is_total(fields) { Line::Noise } else { Line::Unread };
+        if is_total(fields) {
+            return Line::Noise;
+        }
+        return unknown(line, fields).unwrap_or(Line::Unread);
     };
     // The permissions begin the line; a blank before them would make them part of something else.
     if line.starts_with(b" ") || line.starts_with(b"\t") {
@@ -63,6 +66,9 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     let Some((name, target)) = parted else { return Line::Refused(Reason::Link) };
     let is_file = permissions.kind == EntryKind::File;
     let (owner, group) = people(columns.before);
+    if permissions.kind == EntryKind::Dir && !name.ends_with(b"/") {
+        hints.plain_folders += usize::from(!matches!(name, b"." | b".."));
+    }
     let entry = Entry {
         size: columns.size.bytes().filter(|_| is_file),
         modified: columns.stamp.modified,
@@ -72,7 +78,23 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         group: group.map(<[u8]>::to_vec),
         ..Entry::new(name, permissions.kind)
     };
+    if permissions.kind == EntryKind::Dir && name.ends_with(b"/") {
+        return Line::Marked(entry);
+    }
     Line::noted(entry, columns.size.doubt().filter(|_| is_file))
+}
+
+/// A line of which the server could tell nothing but the name: `-????????? ? ? ? ?            ? name`.
+fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<Line> {
+    let [first, rest @ ..] = fields else { return None };
+    let is_unknown = first.text.len() == 10
+        && first.text.get(1..)?.iter().all(|byte| *byte == b'?')
+        && line.starts_with(first.text);
+    let unknowns = rest.iter().take_while(|field| field.text == b"?").count();
+    let last = rest.get(unknowns.checked_sub(1)?)?;
+    let is_line = is_unknown && (4..=6).contains(&unknowns);
+    let entry = Entry::new(last.name().filter(|_| is_line)?, EntryKind::Other);
+    Some(Line::noted(entry, Some(Reason::Kind)))
 }
 
 /// The first column: `-rw-r--r--`, with the marks of ACL (`+`), `SELinux` (`.`) and attributes (`@`).
@@ -88,10 +110,12 @@ impl Permissions {
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (kind, letters) = text.split_first()?;
         let kind = match kind {
-            b'-' => EntryKind::File,
+            // `f` is a plain file, and `m` one that was moved to tape.
+            b'-' | b'f' | b'm' => EntryKind::File,
             b'd' => EntryKind::Dir,
             b'l' => EntryKind::Link,
-            b'b' | b'c' | b'p' | b's' | b'D' | b'C' | b'P' | b'n' | b'w' | b'?' => EntryKind::Other,
+            // Devices, pipes, sockets, and what systems have besides.
+            b'a'..=b'z' | b'D' | b'C' | b'P' | b'?' => EntryKind::Other,
             _ => return None,
         };
         let (letters, mark) = letters.split_at_checked(9)?;
@@ -130,7 +154,8 @@ struct Columns<'f, 'a> {
 impl<'f, 'a> Columns<'f, 'a> {
     fn read(fields: &'f [Field<'a>]) -> Option<Self> {
         // A word that is no known month may be an owner's name, so it counts only where no known one fits.
-        [Words::Known, Words::Any].into_iter().find_map(|words| {
+        let all = [Words::Known, Words::Any, Words::Number, Words::NumberAndYear];
+        all.into_iter().find_map(|words| {
             (1..fields.len()).find_map(|at| {
                 let (size, time) = fields.get(at..)?.split_first()?;
                 let size = Size::read(size.text)?;

@@ -10,16 +10,28 @@ use super::{
 /// Reads a line of Netware: `d [RWCEAFMS] ADMIN_OPS  512 May 02 07:41 PUBLIC`.
 pub(super) fn netware(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
-    let [kind, trustees, owner, size, time @ ..] = fields.as_slice() else { return Line::Unread };
-    let kind = match kind.text {
-        b"d" => EntryKind::Dir,
-        b"-" => EntryKind::File,
+    let Some((first, columns)) = fields.as_slice().split_first() else { return Line::Unread };
+    let Some((letter, trustees)) = first.text.split_first() else { return Line::Unread };
+    let (trustees, columns) = match columns {
+        [trustees, columns @ ..] if first.text.len() == 1 => (trustees.text, columns),
+        _ => (trustees, columns),
+    };
+    let kind = match letter {
+        b'd' => EntryKind::Dir,
+        b'-' => EntryKind::File,
         _ => return Line::Unread,
     };
-    if !(trustees.text.starts_with(b"[") && trustees.text.ends_with(b"]")) {
+    let [owner, size, time @ ..] = columns else { return Line::Unread };
+    if !(trustees.starts_with(b"[") && trustees.ends_with(b"]")) {
         return Line::Unread;
     }
-    timed(kind, Some(owner), size, time, hints)
+    match timed(kind, Some(owner), size, time, hints) {
+        // Some versions fill up the column before the name, and no name begins with a space there.
+        Line::Entry(entry) => {
+            Line::judged(Entry { name: entry.name.trim_ascii_start().to_vec(), ..entry })
+        }
+        line => line,
+    }
 }
 
 /// Reads a line of `NetPresenz`, `WebSTAR` and Peter Lewis' server: resource fork, data fork and their sum, or

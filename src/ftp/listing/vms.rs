@@ -3,7 +3,7 @@
 use super::{
     Reason,
     entry::{Entry, EntryKind, Modified},
-    line::{Fields, Line, number},
+    line::{Field, Fields, Line, number},
     stamp::{Clock, named_day},
 };
 
@@ -29,17 +29,43 @@ pub(super) fn read(line: &[u8]) -> Line {
         [_, why, ..] if why.text.starts_with(b"%") => {
             Line::noted(Entry::new(name, EntryKind::Other), Some(Reason::Kind))
         }
-        [_, blocks, day, clock, owner @ ..] if is_blocks(blocks.text) => {
-            let (Some(day), Some(clock)) = (named_day(day.text), Clock::read(clock.text)) else {
-                return Line::Unread;
-            };
-            let modified: Option<Modified> = day.at(clock);
-            // Blocks of 512 bytes say only how long a file can be at most: its size stays unknown (rule L6).
-            let owner = owner.first().map(|field| field.text.to_vec());
-            Line::judged(Entry { modified, owner, ..Entry::new(name, kind) })
-        }
-        _ => Line::Unread,
+        [_, blocks, columns @ ..] if is_blocks(blocks.text) => entry(name, kind, columns),
+        [_, columns @ ..] => entry(name, kind, columns),
+        [] => Line::Unread,
     }
+}
+
+/// The entry whose last columns are these: its day, and its time, owner and rights, of which each may be missing.
+///
+/// Blocks of 512 bytes say only how long a file can be at most: its size stays unknown (rule L6).
+fn entry(name: &[u8], kind: EntryKind, columns: &[Field<'_>]) -> Line {
+    let (day, columns) = match columns {
+        [day, columns @ ..] if named_day(day.text).is_some() => (named_day(day.text), columns),
+        columns => (None, columns),
+    };
+    let (clock, columns) = match columns {
+        [clock, columns @ ..] if day.is_some() && Clock::read(clock.text).is_some() => {
+            (Clock::read(clock.text), columns)
+        }
+        columns => (None, columns),
+    };
+    let is_bracketed = |field: Option<&Field<'_>>, sign: u8| {
+        field.is_some_and(|field| field.text.first() == Some(&sign))
+    };
+    let is_owned = is_bracketed(columns.first(), b'[');
+    let is_whole = match columns.first() {
+        None => day.is_some(),
+        first => is_owned || is_bracketed(first, b'('),
+    };
+    if !is_whole {
+        return Line::Unread;
+    }
+    let modified: Option<Modified> = day.and_then(|day| match clock {
+        Some(clock) => day.at(clock),
+        None => day.alone(),
+    });
+    let owner = columns.first().filter(|_| is_owned).map(|field| field.text.to_vec());
+    Line::judged(Entry { modified, owner, ..Entry::new(name, kind) })
 }
 
 /// What stands above and below the entries: `Directory DISK:[OPS]`, `Total of 3 files, 45/60 blocks.`
@@ -55,11 +81,11 @@ fn around(fields: &Fields<'_>) -> Option<Line> {
     files.text.starts_with(b"file").then_some(Line::Count(count))
 }
 
-/// `NAME.TYPE` of `NAME.TYPE;3`.
+/// `NAME.TYPE` of `NAME.TYPE;3`. A file without a type may have no dot.
 fn unversioned(text: &[u8]) -> Option<&[u8]> {
     let at = text.iter().rposition(|byte| *byte == b';')?;
     number(text.get(at + 1..)?, 5)?;
-    text.get(..at).filter(|name| name.contains(&b'.'))
+    text.get(..at).filter(|name| !name.is_empty())
 }
 
 /// `12` or `12/15`.

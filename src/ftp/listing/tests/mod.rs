@@ -1,5 +1,6 @@
 //! Whole listings, read as the program reads them.
 
+mod families;
 mod properties;
 mod rules;
 mod samples;

@@ -1,0 +1,27 @@
+//! NLST: a name a line, and nothing else.
+
+use super::{
+    Reason,
+    entry::{Entry, EntryKind},
+    line::Line,
+};
+
+/// Reads one line. Some servers put the path of the folder before each name, and a slash behind that of a folder; what
+/// an entry is stays unknown otherwise.
+pub(super) fn read(line: &[u8]) -> Line {
+    let (line, kind) = match line.strip_suffix(b"/") {
+        Some(line) => (line, EntryKind::Dir),
+        None => (line, EntryKind::Other),
+    };
+    let name = match line.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) if line.starts_with(b"/") || line.get(..=slash) == Some(b"./") => {
+            line.get(slash + 1..).unwrap_or_default()
+        }
+        Some(_) => return Line::Refused(Reason::Name),
+        None => line,
+    };
+    match name {
+        b"." | b".." => Line::Noise,
+        name => Line::judged(Entry::new(name, kind)),
+    }
+}
