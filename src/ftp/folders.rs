@@ -71,33 +71,6 @@ impl Session {
         Ok(self.find(&path).await?.is_some())
     }
 
-    /// Whether there may be something at each of `paths`, though a listing does not show it: asked for by name, where
-    /// the server can be, in as few round trips as that fits into; else in a second listing.
-    pub async fn may_be_there(&mut self, paths: &[RemotePath]) -> Outcome<Vec<bool>> {
-        let paths: Vec<_> = paths.iter().map(|path| self.absolute(path)).collect::<Outcome<_>>()?;
-        if self.features.has("MLST") || self.features.has("MLSD") {
-            let commands: Vec<_> = paths.iter().map(|path| Command::path("MLST", path)).collect();
-            // 5yz: it is not there, or MLST is not. What may pass (4yz) leaves it open.
-            let replies = self.ask_all(&commands).await?;
-            return Ok(replies.iter().map(|reply| reply.code / 100 != 5).collect());
-        }
-        self.server_folder = None;
-        let both = |path| [Command::path("SIZE", path), Command::path("CWD", path)];
-        let commands: Vec<_> = paths.iter().flat_map(both).collect();
-        let replies = self.ask_all(&commands).await?;
-        let mut all = Vec::with_capacity(paths.len());
-        for (path, replies) in paths.iter().zip(replies.chunks_exact(2)) {
-            let is_refused = replies.iter().all(|reply| reply.code == 550);
-            let is_unsaid = replies.iter().all(|reply| reply.code / 100 == 5);
-            all.push(match (is_refused, is_unsaid) {
-                (true, _) => false,
-                (_, true) => self.find_in_folder(path).await?.is_some(),
-                _ => true,
-            });
-        }
-        Ok(all)
-    }
-
     /// The fault of an upload to `path`, which servers word in their own ways when there is no folder to put it in.
     pub async fn explain_upload(&mut self, path: &RemotePath, fault: Fault) -> Fault {
         let may_be_missing = matches!(fault.kind, Kind::Refused | Kind::NotFound);
@@ -114,6 +87,7 @@ impl Session {
     /// The size of file `path` in bytes.
     pub async fn size(&mut self, path: &RemotePath) -> Outcome<u64> {
         let path = self.absolute(path)?;
+        self.needs_binary()?;
         if let Some(size) = self.size_of(&path).await? {
             return Ok(size);
         }
@@ -292,19 +266,41 @@ impl Session {
         Ok(reply.is_done())
     }
 
-    /// MLST where the server has it, else the listing of the folder above.
+    /// MLST where the server has it, else the listing of the folder above. What neither shows is asked for by name: a
+    /// listing may be cut or leave names out, and a refusal of MLST may mean the command.
     async fn find(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
         if path.is_root() {
             return Ok(Some(Entry::root()));
         }
+        let mut is_missing = false;
         if self.features.has("MLST") || self.features.has("MLSD") {
             let reply = self.ask(&Command::path("MLST", path)).await?;
             let facts = reply.inner_lines().next().map(<[u8]>::trim_ascii_start);
             if let Some(entry) = facts.and_then(|facts| parse_mlst(facts, path.name())) {
                 return Ok(Some(entry));
             }
+            is_missing = reply.code == 550;
         }
-        self.find_in_folder(path).await
+        match self.find_in_folder(path).await {
+            Ok(None) if !is_missing => self.find_by_name(path).await,
+            // The listing is not whole: what it lacks may be there.
+            Err(fault) if fault.kind == Kind::Protocol => match self.find_by_name(path).await? {
+                None => Err(fault),
+                found => Ok(found),
+            },
+            found => found,
+        }
+    }
+
+    /// What SIZE, MDTM and CWD tell of `path`.
+    async fn find_by_name(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
+        Ok(match self.behind(path).await? {
+            Behind::Folder { .. } => Some(Entry::named(path.name(), EntryKind::Dir)),
+            Behind::File { size: None, modified: None } | Behind::Nothing => None,
+            Behind::File { size, modified } => {
+                Some(Entry { size, modified, ..Entry::named(path.name(), EntryKind::File) })
+            }
+        })
     }
 
     /// Looks `path` up in the listing of its folder. A listing that is not complete proves nothing missing.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     control::{Command, connect},
-    listing::{Listing, Reader},
+    listing::{Listing, Reader, says_cut},
     path::RemotePath,
     reply::Reply,
     session::Session,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What came of the question for a folder over the control connection.
-enum Told {
+pub(super) enum Told {
     /// All of its listing, with the folder itself in it.
     Listing(Listing),
     /// It cannot be entered.
@@ -36,6 +36,20 @@ impl Session {
         let path = self.absolute(path)?;
         let listed = self.list_absolute(&path).await;
         self.listed(listed, &path).await
+    }
+
+    /// The same for a person or a script: lines that could not be read are told, and where none could be the listing is
+    /// not taken for that of an empty folder.
+    pub async fn list_whole(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let listing = self.list(path).await?;
+        let place = self.absolute(path)?.to_string();
+        if let Some(fault) = listing.unreadable() {
+            return Err(fault.at(place).on(&self.site.host));
+        }
+        for complaint in listing.complaints() {
+            self.context.observer.warn(format!("{place}: {complaint}"));
+        }
+        Ok(listing)
     }
 
     /// The entries of each of `folders`, in their order. Where a server without MLSD has not been asked in both ways
@@ -101,7 +115,7 @@ impl Session {
                 Some(Told::Refused(fault)) => Err(fault),
                 Some(Told::Listing(listing)) if is_proven => Ok(listing),
                 Some(Told::Listing(told)) => {
-                    let listed = self.list_over_data(folder).await;
+                    let listed = Box::pin(self.list_over_data(folder)).await;
                     if let Ok(listing) = &listed {
                         self.way.manners.listed_by_stat(*listing == told);
                     }
@@ -111,9 +125,9 @@ impl Session {
                     if !is_proven {
                         self.way.manners.listed_by_stat(false);
                     }
-                    self.list_over_data(folder).await
+                    Box::pin(self.list_over_data(folder)).await
                 }
-                None => self.list_over_data(folder).await,
+                None => Box::pin(self.list_over_data(folder)).await,
             });
         }
         listings
@@ -121,7 +135,7 @@ impl Session {
 
     /// Asks for `folders` by STAT. Nothing where the server cannot be asked so, which is then kept in mind.
     async fn tell(&mut self, folders: &[RemotePath]) -> Vec<Told> {
-        match self.ask_by_stat(folders).await {
+        match self.ask_by_stat(folders, false).await {
             Ok(told) => told,
             Err(fault) => {
                 tracing::debug!(target: "portolan", "no more listings by STAT: {fault}");
@@ -134,13 +148,19 @@ impl Session {
     /// The names in a listing are others' to choose, and on the control connection one with a line end in it could
     /// pass for the replies that follow. So the last reply must have a number in it that nobody could know: then every
     /// reply before it is the one to its own command.
-    async fn ask_by_stat(&mut self, folders: &[RemotePath]) -> Outcome<Vec<Told>> {
+    ///
+    /// As a `last_resort` a listing counts also where the folder itself is not in it.
+    pub(super) async fn ask_by_stat(
+        &mut self,
+        folders: &[RemotePath],
+        last_resort: bool,
+    ) -> Outcome<Vec<Told>> {
         let proof = chance() % 1_000_000_000_000;
         let rest = |offset| Command::from_safe(format!("REST {offset}"));
         let commands = folders.iter().flat_map(questions).chain([rest(proof), rest(0)]);
         self.server_folder = None;
         // Before STAT is proven, a listing over a data connection follows.
-        let ahead = self.port_ahead().filter(|_| !self.way.manners.lists_by_stat());
+        let ahead = self.port_ahead().filter(|_| !last_resort && !self.way.manners.lists_by_stat());
         let replies = self.ask_all_and(&commands.collect::<Vec<_>>(), ahead).await?;
         let Some((asked, [proven, back])) = replies.split_last_chunk() else {
             return Err(Fault::protocol("fewer replies than commands"));
@@ -155,7 +175,8 @@ impl Session {
             return Err(fault);
         }
         let told = folders.iter().zip(asked.chunks_exact(3));
-        let told: Vec<_> = told.map(|(folder, replies)| self.read_told(folder, replies)).collect();
+        let read = |(folder, replies)| self.read_told(folder, replies, last_resort);
+        let told: Vec<_> = told.map(read).collect();
         if let (Some(folder), Some(Told::Listing(_))) = (folders.last(), told.last()) {
             self.server_folder = Some(folder.clone());
         }
@@ -163,7 +184,7 @@ impl Session {
     }
 
     /// What the server says of `folder`. Whatever is not as plain as can be is asked for again over a data connection.
-    fn read_told(&self, folder: &RemotePath, replies: &[Reply]) -> Told {
+    fn read_told(&self, folder: &RemotePath, replies: &[Reply], last_resort: bool) -> Told {
         let [entered, said, status] = replies else { return Told::Unclear };
         if !entered.is_done() {
             return Told::Refused(entered.fault().at(folder.to_string()));
@@ -180,43 +201,16 @@ impl Session {
             reader.push(b"\n")
         });
         match read.and_then(|()| reader.finish(self.now())) {
+            Ok(_) if says_cut(&status.text_of_last()) => Told::Unclear,
             Ok(listing) if listing.complete && listing.vouched => Told::Listing(listing),
+            Ok(listing) if last_resort && !listing.entries.is_empty() => Told::Listing(listing),
             _ => Told::Unclear,
         }
     }
 
-    /// The listing of `path` over a data connection.
-    async fn list_over_data(&mut self, path: &RemotePath) -> Outcome<Listing> {
-        if let Some(own) = self.site.list_command.clone() {
-            let own = own.into_bytes();
-            let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
-            self.enter(path).await?;
-            return self.fetch_listing(&Command::parse(own)?, is_mlsd).await;
-        }
-        if self.features.has("MLSD") || self.features.has("MLST") {
-            match self.fetch_listing(&Command::path("MLSD", path), true).await {
-                Err(fault) if fault.kind == Kind::Unsupported => {
-                    self.features.named.remove("MLSD");
-                    self.features.named.remove("MLST");
-                }
-                Ok(listing) => return self.is_of(path, listing).await,
-                Err(fault) => return Err(fault),
-            }
-        }
-        // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
-        self.enter_meanwhile(path).await?;
-        if !self.features.refuses_list_all {
-            match self.fetch_listing(&Command::bare("LIST -a"), false).await {
-                Err(fault) if fault.code / 100 == 5 => self.features.refuses_list_all = true,
-                other => return other,
-            }
-        }
-        self.fetch_listing(&Command::bare("LIST"), false).await
-    }
-
     /// `listing`, unless the server says that it is of another folder than `path`: what stands between may have mixed
     /// up two data connections (S49).
-    async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
+    pub(super) async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
         let Some(named) = &listing.itself else { return Ok(listing) };
         let found = RemotePath::parse(named.clone());
         let found = found.and_then(|found| RemotePath::root().resolve(&found));
@@ -237,7 +231,7 @@ impl Session {
     }
 
     /// Goes to `path` while the data connection is made whose port the server has named already.
-    async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
+    pub(super) async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
         let time = self.site.reply_timeout;
         let port = match self.site.proxy {
             None => self.control.port_ahead(time).await,
@@ -262,33 +256,42 @@ impl Session {
         if !self.way.ladder.may_begin_in_vain() {
             return Ok(());
         }
-        match self.fetch_listing_once(&Command::bare("NLST"), false).await {
+        match self.fetch_listing_once(&Command::bare("NLST")).await {
             Err(fault) if fault.kind == Kind::DataConnection => Err(fault),
             // What is in the folder, and whether it may be listed, is of no interest here.
             _ => self.context.stop.check(),
         }
     }
 
-    async fn fetch_listing(&mut self, command: &Command, is_mlsd: bool) -> Outcome<Listing> {
-        let mut listing = self.fetch_listing_once(command, is_mlsd).await;
+    /// The listing that `command` asks for, read by what `reader` makes.
+    pub(super) async fn fetch_listing(
+        &mut self,
+        command: &Command,
+        reader: impl Fn() -> Reader,
+    ) -> Outcome<Listing> {
+        let mut listing = self.fetch_with(command, reader()).await;
         if let Err(fault) = &listing
             && self.is_refused_for_fresh_tls(fault)
             && fault.code != 450
         {
             self.renew_with_tls12().await?;
-            listing = self.fetch_listing_once(command, is_mlsd).await;
+            listing = self.fetch_with(command, reader()).await;
         }
         listing
     }
 
     /// Asks for one listing by `command`, in the folder where the session is.
-    pub(super) async fn fetch_listing_once(
+    pub(super) async fn fetch_listing_once(&mut self, command: &Command) -> Outcome<Listing> {
+        self.fetch_with(command, Reader::list()).await
+    }
+
+    /// The same, read by `reader`. A listing of which the server says at its end that it is a part is not complete.
+    pub(super) async fn fetch_with(
         &mut self,
         command: &Command,
-        is_mlsd: bool,
+        mut reader: Reader,
     ) -> Outcome<Listing> {
         let mut data = self.open_data(command, 0).await?.data;
-        let mut reader = if is_mlsd { Reader::mlsd() } else { Reader::list() };
         let mut buffer = vec![0; COPY_BYTES / 4];
         let stop = self.context.stop.within(LISTING_TIME_MAX);
         let copy = async {
@@ -301,8 +304,12 @@ impl Session {
             }
         };
         let copied = stop.race(copy).await.and_then(|copied| copied);
-        self.conclude("LIST", data, copied, 0).await?;
-        reader.finish(self.now())
+        let closing = self.conclude("LIST", data, copied, 0).await?;
+        let mut listing = reader.finish(self.now())?;
+        if says_cut(&closing.text()) {
+            listing.note_cut(closing.words());
+        }
+        Ok(listing)
     }
 }
 /// The three questions for a folder: it is entered, named and listed, so that its own name is in no argument of STAT,

@@ -26,6 +26,9 @@ pub struct Features {
     pub named: BTreeMap<String, String>,
     /// Whether it takes the `-a` of `LIST -a` for a file; found out, not said.
     pub refuses_list_all: bool,
+    /// The refusal of binary transfers: without them sizes are wrong and bytes are changed (security class C17), while
+    /// listings are none the worse.
+    pub no_binary: Option<Fault>,
 }
 
 impl Features {
@@ -41,7 +44,7 @@ impl Features {
                 named.insert(name.to_ascii_uppercase(), parameters.trim().to_owned());
             }
         }
-        Self { named, refuses_list_all: false }
+        Self { named, refuses_list_all: false, no_binary: None }
     }
 
     /// Whether the server named `feature`.
@@ -266,8 +269,11 @@ fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath)> {
     let [binary, features, folder, ..] = replies else {
         return Err(Fault::protocol("fewer replies than commands"));
     };
-    // Without it sizes are wrong and bytes are changed (security class C17).
-    binary.clone().done()?;
+    let no_binary = match binary.clone().done() {
+        Ok(_) => None,
+        Err(fault) if matches!(binary.code, 500..=504) => Some(fault),
+        Err(fault) => return Err(fault),
+    };
     let home = match folder.code {
         257 => {
             let path = folder.quoted_path().and_then(|path| RemotePath::parse(path).ok());
@@ -277,5 +283,6 @@ fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath)> {
         }
         _ => RemotePath::root(),
     };
-    Ok((Features::read(features), RemotePath::root().resolve(&home)?))
+    let features = Features { no_binary, ..Features::read(features) };
+    Ok((features, RemotePath::root().resolve(&home)?))
 }

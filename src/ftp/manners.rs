@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::data::route::Step;
+use super::{data::route::Step, forms::Form};
 use crate::limits::STEPS_KEPT_MIN;
 
 /// The server was out of step once.
@@ -20,6 +20,10 @@ pub(super) struct Manners {
     up: AtomicU8,
     /// Whether it lists the same over the control connection: [`PROVEN`], [`DOUBTED`], or not tried.
     stat: AtomicU8,
+    /// The forms of listing in which it has shown entries.
+    lists: AtomicU8,
+    /// Those that it refused, or that showed nothing, where another showed entries.
+    lists_not: AtomicU8,
     /// Whether all of a login may come in one packet: [`PROVEN`] that nothing is wanted but user and password,
     /// [`DOUBTED`], or not known.
     login: AtomicU8,
@@ -74,6 +78,26 @@ impl Manners {
     pub(super) fn listed_by_stat(&self, is_same: bool) {
         let now = if is_same { PROVEN } else { DOUBTED };
         self.stat.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether the server has shown entries in this form of listing: one that shows nothing is then an empty folder.
+    pub(super) fn lists_in(&self, form: Form) -> bool {
+        self.lists.load(Ordering::Relaxed) & form.bit() != 0
+    }
+
+    /// The server has shown entries in this form.
+    pub(super) fn listed_in(&self, form: Form) {
+        self.lists.fetch_or(form.bit(), Ordering::Relaxed);
+    }
+
+    /// Whether the server showed nothing in this form where it did in another.
+    pub(super) fn fails_in(&self, form: Form) -> bool {
+        self.lists_not.load(Ordering::Relaxed) & form.bit() != 0
+    }
+
+    /// The server showed nothing in this form where it did in another.
+    pub(super) fn failed_in(&self, form: Form) {
+        self.lists_not.fetch_or(form.bit(), Ordering::Relaxed);
     }
 
     /// Whether the next login may be sent in one packet.

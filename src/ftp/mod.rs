@@ -1,5 +1,6 @@
 //! FTP: sessions, data connections, listings.
 
+pub mod absence;
 pub mod addresses;
 pub mod base;
 mod client;
@@ -8,6 +9,7 @@ pub mod control;
 pub mod data;
 pub mod door;
 pub mod folders;
+mod forms;
 mod found;
 mod lines;
 pub mod listing;

@@ -55,6 +55,11 @@ impl Reply {
         texts.join(" / ")
     }
 
+    /// The text of the last line alone, safe to show.
+    pub fn text_of_last(&self) -> String {
+        visible(self.last_text())
+    }
+
     /// Code and text: the server's words.
     pub fn words(&self) -> String {
         format!("{} {}", self.code, self.text()).trim_end().to_owned()

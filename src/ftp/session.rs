@@ -230,6 +230,7 @@ impl Session {
             return Err(Fault::protocol("two commands, not two replies"));
         };
         entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
+        let said = &self.said_of_folder(said.clone()).await?;
         // A server without PWD is believed; one that names another folder is not.
         if said.code == 257 {
             let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
@@ -250,6 +251,24 @@ impl Session {
         Ok(())
     }
 
+    /// The reply to PWD, of which `first` may be a second reply to CWD: some servers say `200 OK` and then `250 OK`.
+    async fn said_of_folder(&mut self, first: Reply) -> Outcome<Reply> {
+        let is_own = !first.is_done()
+            || first.code == 257
+            || first.raw.iter().any(|byte| matches!(byte, b'/' | b'"' | b'\\'));
+        if is_own {
+            return Ok(first);
+        }
+        let said = self.control.next_reply(self.site.reply_timeout, "PWD").await?;
+        if said.code == 257 {
+            return Ok(said);
+        }
+        let message = format!("after CWD the server says \"{}\"", said.words());
+        let fault = Fault::protocol(message);
+        self.control.give_up(&fault);
+        Err(fault)
+    }
+
     /// Whether the server names `folder` by another name all the time (a link, another case, a drive): then the same
     /// question has the same answer on a path through the name it gave.
     async fn is_alias(&mut self, folder: &RemotePath, there: &RemotePath) -> bool {
@@ -265,6 +284,13 @@ impl Session {
             }
             _ => false,
         }
+    }
+
+    /// Fails where the server refuses binary transfers: files cannot be moved, nor measured, as they are.
+    pub(super) fn needs_binary(&self) -> Outcome<()> {
+        let Some(fault) = self.features.no_binary.clone() else { return Ok(()) };
+        let message = format!("files cannot be had byte for byte: to TYPE I {}", fault.message);
+        Err(Fault { message, ..fault }.on(&self.site.host))
     }
 
     /// A new connection where the old one is of no use.

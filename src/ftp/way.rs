@@ -230,6 +230,9 @@ impl Session {
 
     /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
+        if matches!(command.verb().as_str(), "RETR" | "STOR" | "APPE") {
+            self.needs_binary()?;
+        }
         self.way.catch_up();
         // The last of each mode, in the order of the modes.
         let mut failed = std::mem::take(&mut self.way.held);

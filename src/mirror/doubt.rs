@@ -1,76 +1,100 @@
 //! A second opinion before anything is deleted here on the word of a server's listing.
 //!
 //! A listing that is cut behind a line end looks whole (class C20). What it does not show is asked for by name, many in
-//! one packet, without a data connection that could be cut.
+//! one packet, without a data connection that could be cut, and together with a file that the listing does show: a
+//! command that does not tell of that one tells of none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     crew::{Crew, Feed, Work},
-    plan::{Direction, Plan},
+    plan::{Act, Direction, Plan},
     scan::place,
     times::packets,
-    tree::{above, parent},
+    tree::{NodeKind, Survey, above, parent},
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    ftp::session::Session,
+    ftp::{
+        absence::{Absent, Presence, Present},
+        session::Session,
+    },
 };
 
+/// Questions for one path, at most.
+const QUESTIONS_MAX: usize = 4;
+
 /// Takes from `plan` the deletes of what the server has after all, and says so in its faults.
-pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan) -> Outcome<()> {
+pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan, there: &Survey) -> Outcome<()> {
     if plan.heading.direction == Direction::Up {
         return Ok(());
     }
     let top = plan.heading.remote.clone();
-    // Each is asked for by two commands at most.
-    let packet_bytes = 2 * ("MLST /\r\n".len() + top.as_bytes().len());
-    let waiting = packets(tops(plan), |path| packet_bytes + 2 * path.len());
+    let going = tops(plan);
+    if going.is_empty() {
+        return Ok(());
+    }
+    let mut files = there.tree.nodes().filter(|(_, node)| node.kind == NodeKind::File);
+    let file = files.next().map(|(path, _)| place(&top, path)).transpose()?;
+    let present = Present { folder: top.clone(), file };
+    let is_folder = |path: &Vec<u8>| going.get(path) == Some(&true);
+    // Each is asked for by four commands at most.
+    let packet_bytes = QUESTIONS_MAX * ("MLST /\r\n".len() + top.as_bytes().len());
+    let paths = going.keys().cloned().collect();
+    let waiting = packets(paths, |path| packet_bytes + QUESTIONS_MAX * path.len());
     let mut questions = Questions { waiting, ..Questions::default() };
     let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: Feed<'_, '_, _>| {
         let answers = async {
-            let places: Outcome<Vec<_>> = packet.iter().map(|path| place(&top, path)).collect();
-            session.may_be_there(&places?).await
+            let absent = packet
+                .iter()
+                .map(|path| Ok(Absent { path: place(&top, path)?, is_folder: is_folder(path) }));
+            session.presence(&absent.collect::<Outcome<Vec<_>>>()?, &present).await
         };
         let answers = answers.await;
         vec![(packet, answers)]
     };
     crew.run(&mut questions, ask).await?;
-    for path in &questions.there {
-        let message = "the server has it, though its listing does not show it: it is not deleted";
+    for (path, is_seen) in &questions.there {
+        let message = if *is_seen {
+            "the server has it, though its listing does not show it: it is not deleted"
+        } else {
+            "its listing does not show it, and the server does not tell whether it has it: it is not deleted"
+        };
         plan.faults.push(Fault::protocol(message).at(place(&top, path)?.to_string()));
     }
     let there = questions.there;
-    let is_there =
-        |path: &[u8]| there.contains(path) || above(path).any(|folder| there.contains(folder));
+    let is_there = |path: &[u8]| {
+        there.contains_key(path) || above(path).any(|folder| there.contains_key(folder))
+    };
     let before = plan.steps.len();
     plan.steps.retain(|step| !(step.act.is_delete() && is_there(&step.path)));
     plan.counts.deletes -= (before - plan.steps.len()) as u64;
     Ok(())
 }
 
-/// The paths that are to go while their folders stay, less those that something else takes the place of.
-fn tops(plan: &Plan) -> Vec<Vec<u8>> {
-    let paths = |is_delete| {
-        let steps = plan.steps.iter().filter(move |step| step.act.is_delete() == is_delete);
-        steps.map(|step| &step.path[..])
-    };
-    let (going, coming): (BTreeSet<_>, BTreeSet<_>) =
-        (paths(true).collect(), paths(false).collect());
-    let is_top = |path: &&&[u8]| !going.contains(parent(path)) && !coming.contains(**path);
-    going.iter().filter(is_top).map(|path| path.to_vec()).collect()
+/// The paths that are to go while their folders stay, less those that something else takes the place of; and whether
+/// each is a folder.
+fn tops(plan: &Plan) -> BTreeMap<Vec<u8>, bool> {
+    let steps = |is_delete| plan.steps.iter().filter(move |step| step.act.is_delete() == is_delete);
+    let going: BTreeMap<_, _> =
+        steps(true).map(|step| (&step.path[..], step.act == Act::DeleteFolder)).collect();
+    let coming: BTreeSet<_> = steps(false).map(|step| &step.path[..]).collect();
+    let is_top = |path: &[u8]| !going.contains_key(parent(path)) && !coming.contains(path);
+    let tops = going.iter().filter(|(path, _)| is_top(path));
+    tops.map(|(path, is_folder)| (path.to_vec(), *is_folder)).collect()
 }
 
 /// Paths to ask for, in packets, and those that the server may have.
 #[derive(Default)]
 struct Questions {
     waiting: Vec<Vec<Vec<u8>>>,
-    there: BTreeSet<Vec<u8>>,
+    /// Each with whether the server said that it has it.
+    there: BTreeMap<Vec<u8>, bool>,
 }
 
 impl Work for Questions {
     type Job = Vec<Vec<u8>>;
-    type Found = Vec<bool>;
+    type Found = Vec<Presence>;
 
     fn next(&mut self) -> Option<Self::Job> {
         self.waiting.pop()
@@ -88,11 +112,14 @@ impl Work for Questions {
         match answers {
             Ok(answers) => {
                 let asked = packet.into_iter().zip(answers);
-                self.there.extend(asked.filter(|(_, may_be)| *may_be).map(|(path, _)| path));
+                let there = asked.filter(|(_, presence)| *presence != Presence::Gone);
+                self.there.extend(there.map(|(path, found)| (path, found == Presence::There)));
             }
             // What a server does not tell stays.
-            Err(fault) if matches!(fault.kind, Kind::Protocol | Kind::Refused) => {
-                self.there.extend(packet);
+            Err(fault)
+                if matches!(fault.kind, Kind::Protocol | Kind::Refused | Kind::Unsupported) =>
+            {
+                self.there.extend(packet.into_iter().map(|path| (path, false)));
             }
             Err(fault) => return Err(fault),
         }

@@ -121,7 +121,7 @@ async fn finish(
     target: &Survey,
     base: Option<&Base>,
 ) -> Outcome<Plan> {
-    doubt::settle(crew, &mut plan).await?;
+    doubt::settle(crew, &mut plan, source).await?;
     leave_free(&plan)?;
     tell(&crew.first().context().observer, &plan, source, target, base);
     Ok(plan)

@@ -181,10 +181,12 @@ pub(super) enum Bend {
 }
 
 /// How the final reply of a transfer is bent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Another reply in its place.
     Say(&'static str),
+    /// The same, with its line ends.
+    Words(Vec<u8>),
     /// It comes two seconds late.
     Late,
     /// It comes in one packet with the 150, before the data.

@@ -256,6 +256,9 @@ pub(super) const ROWS: &[Row] = &[
         finish(&LISTS, Ending::Say("426 Connection closed; transfer aborted."))
     }),
     plain("list-empty", "sends listings of no bytes, then 226", || flow(&LISTS, Bend::Cut(0))),
+    text("listing-end", "ends listings with this reply (escapes as in reply)", |line| {
+        finish(&LISTS, Ending::Words(line))
+    }),
     text("listing", "sends this text as every listing (escapes as in reply)", |line| {
         flow(&LISTS, Bend::Text(line))
     }),

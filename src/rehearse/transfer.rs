@@ -145,7 +145,7 @@ impl Session {
         }
         let stage = Arc::clone(&self.stage);
         let ending = stage.plans.first(scene, |effect| match effect {
-            Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(*ending),
+            Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(ending.clone()),
             _ => None,
         });
         let is_125 = |effect: &Effect| (*effect == Effect::Begins125).then_some(125);
@@ -244,6 +244,7 @@ impl Session {
             Some(Ending::Say(line)) => {
                 self.say(scene, Reply::exactly(format!("{line}\r\n").into_bytes())).await
             }
+            Some(Ending::Words(lines)) => self.say(scene, Reply::exactly(lines)).await,
             Some(Ending::Late) => {
                 sleep(LATE).await;
                 self.say(scene, complete()).await

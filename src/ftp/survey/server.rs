@@ -161,7 +161,7 @@ async fn hidden(session: &mut Session, name: Option<&[u8]>) -> Option<Hidden> {
 }
 
 async fn list(session: &mut Session, line: &'static str) -> Outcome<Listing> {
-    session.fetch_listing_once(&Command::bare(line), false).await
+    session.fetch_listing_once(&Command::bare(line)).await
 }
 
 /// Whether data connections resume TLS, and whether the server refuses one that cannot. The last probe of a session:

@@ -122,7 +122,11 @@ async fn s40_s45_binary_comes_before_any_size_or_transfer_also_on_a_new_connecti
     }
     assert_eq!(bench.count("USER"), 2);
     let refused = super::bench(&["reply=TYPE:504 no"], false);
-    assert_eq!(refused.open().await.unwrap_err().code, 504);
+    refused.file("a", "bytes");
+    let mut session = refused.open().await.unwrap();
+    assert_eq!(session.size(&path("/a")).await.unwrap_err().code, 504);
+    assert_eq!(get(&mut session, "/a").await.0.unwrap_err().code, 504);
+    assert_eq!(put(&mut session, "/b", b"bytes").await.unwrap_err().code, 504);
 }
 
 #[tokio::test]

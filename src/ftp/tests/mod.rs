@@ -2,6 +2,7 @@
 
 mod commands;
 mod data;
+mod forms;
 mod gate;
 mod guards;
 mod lists;

@@ -148,13 +148,13 @@ async fn a_fault_names_what_both_modes_ended_with() {
 
 #[tokio::test]
 async fn a_folder_that_may_not_be_listed_is_nobodys_defeat() {
-    let bench = race(&["reply=MLSD:550 no"]);
+    let bench = race(&["list-550", "reply=STAT:502 no"]);
     let mut session = at_once(&bench).await.unwrap();
     assert_eq!((session.route(), bench.count("USER")), ("", 2));
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(session.route(), "epsv");
     // A mode that has no data connection either is left alone.
-    let bench = race(&["reply=MLSD:550 no*2", "pasv-refused"]);
+    let bench = race(&["list-550", "reply=STAT:502 no", "pasv-refused"]);
     let mut session = at_once(&bench).await.unwrap();
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(ways(&session), ["eprt"]);

@@ -164,7 +164,7 @@ impl Session {
         if !has_begun && ended.is_err() {
             self.way.manners.doubt(verb);
         }
-        ended.map(|()| bytes)
+        ended.map(|_| bytes)
     }
 
     /// How many bytes to move at once: all that there is room for, or what the paces say.
@@ -194,7 +194,7 @@ impl Session {
         data: Data,
         copied: Outcome<()>,
         bytes: u64,
-    ) -> Outcome<()> {
+    ) -> Outcome<Reply> {
         drop(data);
         self.final_reply((verb, true), copied, bytes).await
     }
@@ -206,7 +206,7 @@ impl Session {
         (verb, has_begun): (&str, bool),
         copied: Outcome<()>,
         bytes: u64,
-    ) -> Outcome<()> {
+    ) -> Outcome<Reply> {
         if let Err(fault) = &copied
             && (fault.side != Side::Network || self.context.stop.is_set())
         {
@@ -218,7 +218,7 @@ impl Session {
                 let words = reply.map(|reply| reply.words()).unwrap_or_default();
                 tracing::debug!(target: "portolan", "ended from here: {fault}; {words}");
             }
-            return copied;
+            return Err(fault.clone());
         }
         let time = self.site.reply_timeout * FINAL_REPLY_FACTOR;
         let time = time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
@@ -236,7 +236,7 @@ impl Session {
             }
             (Ok(reply), Ok(())) => reply,
         };
-        reply.done().map(drop)
+        reply.done()
     }
 
     /// The reply that ends a transfer; the way of the next one is prepared meanwhile, where all went well and the

@@ -236,7 +236,7 @@ impl<'l> Pieces<'l> {
         session.buffer = buffer;
         let moved = piece.start - began_at;
         if is_last || copied.is_err() {
-            return session.conclude("RETR", data, copied, moved).await.map(|()| true);
+            return session.conclude("RETR", data, copied, moved).await.map(|_| true);
         }
         Ok(false)
     }

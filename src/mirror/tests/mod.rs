@@ -1,5 +1,6 @@
 //! Mirrors against the embedded server, and laws of plans.
 
+mod absence;
 mod both_ways;
 mod crowd;
 mod faults;

@@ -270,6 +270,11 @@ pub(super) const CASES: &[Case] = &[
         assert_eq!(bytes.unwrap(), b"a.txt\r\nin\r\n");
         assert!(last.starts_with("426"));
     }),
+    ("listing-end=226-Some.\\r\\n226 Not all", |scratch| {
+        let (_, bytes, last) = scratch.client().get("NLST");
+        assert_eq!(bytes.unwrap(), b"a.txt\r\nin\r\n");
+        assert!(last.ends_with("226 Not all"), "{last}");
+    }),
     ("retr-426", |scratch| {
         let (_, bytes, last) = scratch.client().get("RETR a.txt");
         assert_eq!(bytes.unwrap(), TEXT);

@@ -1,0 +1,336 @@
+//! Forms of listing: each has another to fall back to, whatever a server answers to it, and one that showed nothing is
+//! believed only where the server has shown something in it before.
+
+use std::slice;
+
+use super::{
+    absence::is_denial,
+    control::Command,
+    listing::{Entry, EntryKind, Listing, Reader},
+    lists::Told,
+    path::RemotePath,
+    session::Session,
+};
+use crate::fault::{Fault, Kind, Outcome, Side};
+
+/// Names of one folder that are asked for one by one, where a server lists nothing but names.
+const NAMES_ASKED_MAX: usize = 2000;
+
+/// Words by which servers say that a folder is empty, where they have no listing for it.
+const EMPTY: [&str; 13] = [
+    "no files",
+    "no file ",
+    "no entries",
+    "no members",
+    "no data sets",
+    "no matching",
+    "no items",
+    "nothing ",
+    "is empty",
+    "empty directory",
+    "empty folder",
+    "directory empty",
+    "folder empty",
+];
+
+/// A form of listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// MLSD.
+    Facts,
+    /// LIST with `-a`, which some servers take for the name of a file.
+    ListAll,
+    /// LIST.
+    List,
+    /// STAT, over the control connection.
+    Status,
+    /// NLST: names, and nothing else.
+    Names,
+}
+
+impl Form {
+    /// All of them, in the order in which they are asked for.
+    const ALL: [Self; 5] = [Self::Facts, Self::ListAll, Self::List, Self::Status, Self::Names];
+
+    /// Its place in a set of them.
+    pub(super) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What the forms that were asked for so far came to.
+#[derive(Debug, Default)]
+struct Tried {
+    forms: Vec<Form>,
+    /// The listing without entries that tells the most: one with lines that were not read, else an empty one.
+    listing: Option<Listing>,
+    refusal: Option<(Form, Fault)>,
+}
+
+impl Tried {
+    fn empty(&mut self, form: Form, listing: Listing) {
+        self.forms.push(form);
+        let is_worse = |known: &Listing| known.refused_count >= listing.refused_count;
+        if !self.listing.as_ref().is_some_and(is_worse) {
+            self.listing = Some(listing);
+        }
+    }
+
+    /// Of several refusals the one counts that is of the folder and not of the command, and else that of LIST.
+    fn refused(&mut self, form: Form, fault: Fault) {
+        self.forms.push(form);
+        let is_better = match &self.refusal {
+            None => true,
+            Some((_, known)) if known.kind == Kind::Unsupported => {
+                fault.kind != Kind::Unsupported || form == Form::List
+            }
+            Some(_) => form == Form::List && fault.kind != Kind::Unsupported,
+        };
+        if is_better {
+            self.refusal = Some((form, fault));
+        }
+    }
+
+    fn outcome(self) -> Outcome<Listing> {
+        match (self.listing, self.refusal) {
+            (Some(listing), _) => Ok(listing),
+            (None, Some((_, fault))) => Err(fault),
+            (None, None) => Err(Fault::protocol("no form of listing is left for this server")),
+        }
+    }
+}
+
+impl Session {
+    /// The listing of `path` over a data connection, in the first form that shows something.
+    pub(super) async fn list_over_data(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        if let Some(own) = self.site.list_command.clone() {
+            let own = own.into_bytes();
+            let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
+            self.enter(path).await?;
+            let reader = || if is_mlsd { Reader::mlsd().of(path) } else { Reader::list() };
+            return self.fetch_listing(&Command::parse(own)?, reader).await;
+        }
+        let mut tried = Tried::default();
+        for form in Form::ALL {
+            if !self.may_list_in(form, &tried) {
+                continue;
+            }
+            if !matches!(form, Form::Facts | Form::Status) {
+                // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
+                self.enter_meanwhile(path).await?;
+            }
+            match self.list_in(form, path).await {
+                Ok(listing) if is_telling(&listing) => {
+                    self.note_forms(form, &listing, &tried);
+                    return Ok(listing);
+                }
+                Ok(listing) => {
+                    let is_believed = self.way.manners.lists_in(form) && listing.refused_count == 0;
+                    if is_believed {
+                        return Ok(listing);
+                    }
+                    tried.empty(form, listing);
+                }
+                Err(fault) if is_empty_folder(&fault) => tried.empty(form, Listing::nothing()),
+                // What lists other folders speaks of this one.
+                Err(fault) if !is_refusal(&fault) => return Err(fault),
+                Err(fault) if fault.code == 550 && self.way.manners.lists_in(form) => {
+                    return Err(fault);
+                }
+                Err(fault) => {
+                    if form == Form::Facts && fault.kind == Kind::Unsupported {
+                        self.features.named.remove("MLSD");
+                        self.features.named.remove("MLST");
+                    }
+                    // Noted with the next data connection that carries a listing.
+                    self.features.refuses_list_all |=
+                        form == Form::ListAll && fault.code / 100 == 5;
+                    tried.refused(form, fault);
+                }
+            }
+        }
+        tried.outcome()
+    }
+
+    fn may_list_in(&self, form: Form, tried: &Tried) -> bool {
+        if self.way.manners.fails_in(form) {
+            return false;
+        }
+        match form {
+            Form::Facts => self.features.has("MLSD") || self.features.has("MLST"),
+            Form::ListAll => !self.features.refuses_list_all,
+            Form::List => true,
+            Form::Status => self.way.manners.may_list_by_stat(),
+            // An empty folder has no names either.
+            Form::Names => tried.listing.is_none(),
+        }
+    }
+
+    async fn list_in(&mut self, form: Form, path: &RemotePath) -> Outcome<Listing> {
+        match form {
+            Form::Facts => {
+                let command = Command::path("MLSD", path);
+                let listing = self.fetch_listing(&command, || Reader::mlsd().of(path)).await?;
+                self.is_of(path, listing).await
+            }
+            Form::ListAll => self.fetch_listing(&Command::bare("LIST -a"), Reader::list).await,
+            Form::List => self.fetch_listing(&Command::bare("LIST"), Reader::list).await,
+            Form::Status => self.list_by_status(path).await,
+            Form::Names => self.list_names(path).await,
+        }
+    }
+
+    /// Keeps in mind which forms this server lists in, and which showed nothing of what another did.
+    fn note_forms(&mut self, form: Form, listing: &Listing, tried: &Tried) {
+        if listing.entries.is_empty() {
+            return;
+        }
+        self.way.manners.listed_in(form);
+        // One that has listed other folders was refused for this one, or for now.
+        let failed = tried.forms.iter().filter(|failed| !self.way.manners.lists_in(**failed));
+        for failed in failed {
+            self.way.manners.failed_in(*failed);
+            self.features.refuses_list_all |= *failed == Form::ListAll;
+        }
+    }
+
+    async fn list_by_status(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let none =
+            || Fault { code: 502, ..Fault::unsupported(Side::Server, "STAT lists no folders") };
+        match self.ask_by_stat(slice::from_ref(path), true).await.map(|mut told| told.pop()) {
+            Ok(Some(Told::Listing(listing))) => Ok(listing),
+            Ok(Some(Told::Refused(fault))) => Err(fault),
+            Ok(Some(Told::Unclear) | None) => Err(none()),
+            Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
+            Err(fault) => {
+                tracing::debug!(target: "portolan", "no listing by STAT: {fault}");
+                self.way.manners.failed_in(Form::Status);
+                Err(none())
+            }
+        }
+    }
+
+    /// The names that NLST tells; what they are, and how large, is asked for by name.
+    async fn list_names(&mut self, path: &RemotePath) -> Outcome<Listing> {
+        let mut listing = self.fetch_with(&Command::bare("NLST"), Reader::names()).await?;
+        let asked = listing.entries.iter_mut().take(NAMES_ASKED_MAX);
+        let entries: Vec<_> = asked.collect();
+        let mut commands = Vec::with_capacity(entries.len() * 2);
+        for entry in &entries {
+            let place = path.join(&entry.name)?;
+            commands.extend([Command::path("SIZE", &place), Command::path("CWD", &place)]);
+        }
+        if !commands.is_empty() {
+            self.server_folder = None;
+            let replies = self.ask_all(&commands).await?;
+            for (entry, replies) in entries.into_iter().zip(replies.chunks_exact(2)) {
+                let [size, entered] = replies else { continue };
+                identify(entry, size.number().filter(|_| size.code == 213), entered.is_done());
+                if size.code == 550 && entry.kind == EntryKind::File {
+                    entry.kind = EntryKind::Other;
+                }
+            }
+            let host = &self.site.host;
+            let text =
+                format!("{host} lists names only: their times and permissions are not known");
+            self.context.observer.warn_once(text);
+        }
+        Ok(listing)
+    }
+}
+
+/// Makes `entry` what SIZE and CWD say of it.
+fn identify(entry: &mut Entry, size: Option<u64>, is_folder: bool) {
+    (entry.kind, entry.size) =
+        if is_folder { (EntryKind::Dir, None) } else { (EntryKind::File, size) };
+}
+
+/// Whether a listing shows an entry or at least the folder itself.
+const fn is_telling(listing: &Listing) -> bool {
+    !listing.entries.is_empty() || listing.vouched
+}
+
+/// Whether a server refused a listing, and may have another form of it: not for want of a connection, a login or TLS.
+fn is_refusal(fault: &Fault) -> bool {
+    let is_final = matches!(fault.code, 421 | 425 | 426 | 430 | 522 | 530..=537);
+    let is_of_command =
+        matches!(fault.kind, Kind::Refused | Kind::NotFound | Kind::Unsupported | Kind::Busy);
+    is_of_command && (400..=599).contains(&fault.code) && !is_final
+}
+
+/// Whether the answer to a listing says that the folder is empty: done before any data, or in words.
+fn is_empty_folder(fault: &Fault) -> bool {
+    match fault.code {
+        200..=299 => fault.side == Side::Server,
+        450 | 550 => says_empty(&fault.message),
+        _ => false,
+    }
+}
+
+fn says_empty(words: &str) -> bool {
+    let words: String = words
+        .chars()
+        .map(|letter| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' })
+        .collect();
+    // Of a file or folder that is missing that is said as well.
+    let is_missing = words.contains("no such file or") || words.contains("no such directory");
+    let none_found = words.split_once(" no ").is_some_and(|(_, rest)| rest.contains("found"));
+    !is_missing
+        && !is_denial(&words)
+        && (none_found || EMPTY.iter().any(|empty| format!("{words} ").contains(empty)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, words: &str) -> Fault {
+        let message = format!("the server said \"{code} {words}\"");
+        Fault { code, ..Fault::new(Kind::Refused, Side::Server, message) }
+    }
+
+    #[test]
+    fn an_empty_folder_is_one_however_the_server_says_so() {
+        for (code, words) in [
+            (226, "Transfer complete."),
+            (250, "Done"),
+            (450, "No files found"),
+            (550, "No files found."),
+            (550, "The directory is empty"),
+            (450, "Empty directory."),
+            (550, "No data sets found."),
+            (550, "No members found"),
+            (450, "no matching entries"),
+            (550, "Nothing to list"),
+        ] {
+            assert!(is_empty_folder(&refused(code, words)), "{code} {words}");
+        }
+        for (code, words) in [
+            (550, "Permission denied."),
+            (550, "Access is denied: no files found"),
+            (550, "No such file or directory."),
+            (550, "/in/empty.d: not a directory"),
+            (450, "File busy."),
+            (502, "no files here"),
+            (550, "x: No such directory"),
+            (550, "empty: cannot be read"),
+        ] {
+            assert!(!is_empty_folder(&refused(code, words)), "{code} {words}");
+        }
+    }
+
+    #[test]
+    fn of_several_refusals_that_of_the_folder_is_told() {
+        let unsupported = |code, words| Fault { kind: Kind::Unsupported, ..refused(code, words) };
+        for (first, second, code) in [
+            (unsupported(502, "?"), refused(550, "denied"), 550),
+            (refused(550, "denied"), unsupported(502, "?"), 550),
+            (unsupported(500, "?"), unsupported(504, "?"), 504),
+        ] {
+            let mut tried = Tried::default();
+            tried.refused(Form::Facts, first);
+            tried.refused(Form::List, second);
+            assert_eq!(tried.outcome().unwrap_err().code, code);
+        }
+    }
+}
