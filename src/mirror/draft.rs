@@ -12,7 +12,7 @@ use super::{
     plan::{Direction, Heading, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
-    times, trash,
+    shift, times, trash,
     tree::{NodeKind, Survey, Tree, Why},
     trust,
 };
@@ -97,6 +97,7 @@ async fn compare(
         let links = rules.links(heading.direction);
         checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
+    shift::settle(crew, &mut there, base, &heading, &rules).await?;
     times::settle(crew, &here, &mut there, base, &heading, &rules).await?;
     let source = match heading.direction {
         Direction::Up => &mut here,

@@ -44,6 +44,7 @@ mod rules;
 mod saved;
 mod scan;
 mod sending;
+mod shift;
 mod size;
 mod staged;
 mod three;

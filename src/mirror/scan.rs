@@ -290,9 +290,7 @@ fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
 
 fn incomplete(listing: &Listing) -> Fault {
     let count = listing.refused_count;
-    let first = listing.refused.first().map(|refused| {
-        format!(", the first of which {}: {}", refused.why.text(), visible(&refused.line))
-    });
+    let first = listing.refused.first().map(|refused| format!(": {}", refused.complaint()));
     let lines = if count == 1 { "line" } else { "lines" };
     let message = format!(
         "its listing has {count} {lines} that could not be taken{}",

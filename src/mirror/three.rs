@@ -199,7 +199,13 @@ impl<'a> Three<'a> {
             Some(Modified::Utc(..)) => self.times.of(path, node.modified),
             _ => node.modified,
         };
-        pair.is_remote(node.size, modified)
+        let is_same_size = node.size.is_some() && node.size == pair.remote_size;
+        let is_moved = || {
+            let before = self.times.before(node.modified).filter(|_| is_same_size);
+            let is_listed = matches!(pair.remote_time, Some(Modified::Server(..)));
+            is_listed && before.is_some_and(|before| pair.is_remote(node.size, Some(before)))
+        };
+        pair.is_remote(node.size, modified) || is_moved()
     }
 
     /// Whether what becomes of a file hangs on a time that the listing of the server tells without its zone.

@@ -23,12 +23,29 @@ pub struct Times {
     ahead: Option<SignedDuration>,
     /// Times of single files that were asked for.
     exact: BTreeMap<Vec<u8>, Modified>,
+    /// How far listed times are ahead of what they were in the last run, all of them.
+    moved: Option<SignedDuration>,
 }
 
 impl Times {
     /// From now on listed times count as so far ahead of universal time.
     pub(super) const fn set_ahead(&mut self, ahead: Option<SignedDuration>) {
         self.ahead = ahead;
+    }
+
+    /// From now on listed times count as so far ahead of what they were in the last run.
+    pub(super) const fn set_moved(&mut self, by: SignedDuration) {
+        self.moved = Some(by);
+    }
+
+    /// The time that the last run would have seen where this one sees `listed`, if all of them moved since.
+    pub(super) fn before(&self, listed: Option<Modified>) -> Option<Modified> {
+        match listed? {
+            Modified::Server(at, precision) => {
+                Some(Modified::Server(at.checked_sub(self.moved?).ok()?, precision))
+            }
+            Modified::Utc(..) => None,
+        }
     }
 
     /// Notes what the server told of the file `path`.

@@ -11,6 +11,7 @@ mod laws;
 mod links;
 mod meddling;
 mod options;
+mod shift;
 mod staged;
 mod state;
 mod table;

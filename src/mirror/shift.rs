@@ -1,0 +1,177 @@
+//! Listings whose times all moved by the same hours since the last run: the clock of a server that tells its own time
+//! was set, as for summer time, and no file changed.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, civil::DateTime};
+
+use super::{
+    crew::Crew,
+    plan::Heading,
+    rules::{Compare, Rules},
+    scan::place,
+    tree::{NodeKind, Survey},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    ftp::{
+        base::Base,
+        listing::{Modified, Precision},
+        transfer::Take,
+    },
+    observe::Level,
+};
+
+/// Zones are so far apart, or a multiple of it.
+const STEP_S: i64 = 15 * 60;
+/// No clock is set further than from one end of the world to the other.
+const SHIFT_S_MAX: i64 = 26 * 3600;
+/// Files whose bytes are compared before a shift is believed that files show which nobody can have written since.
+const SAMPLE_FILES: usize = 3;
+/// The same where all of the files may have been written again in the same order, so many hours later. With more of
+/// them, or more bytes, they are fetched or sent as files that changed.
+const ALL_FILES_MAX: usize = 64;
+/// Bytes that are read for that, at most.
+const ALL_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A shift of listed times that all files show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shift {
+    by: SignedDuration,
+    /// The files that show it.
+    paths: Vec<Vec<u8>>,
+    /// Whether one of them still has a time from before the last run: whoever wrote it since would have left a later
+    /// one.
+    is_evident: bool,
+}
+
+/// A file of the server whose size is what it was: its path, and its time then and now.
+type Seen = (Vec<u8>, DateTime, DateTime);
+
+/// Looks whether all times moved by the same since the last run, and lets the times of `there` know. The bytes of some
+/// files are read, and must be those of the last run.
+pub(super) async fn settle(
+    crew: &mut Crew<'_>,
+    there: &mut Survey,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Outcome<()> {
+    let Some(base) = base.filter(|_| rules.compare == Compare::Auto) else { return Ok(()) };
+    let latest = base.values().filter_map(|pair| clock(pair.remote_time)).max();
+    let (Some(shift), Some(latest)) = (shift(&seen(there, base), latest), latest) else {
+        return Ok(());
+    };
+    if is_believed(crew, &shift, there, base, heading).await? {
+        let hours = shift.by.as_secs_f64() / 3600.0;
+        let text = format!(
+            "all times that the server lists moved by {hours:+} h since the last run (the latest then was {latest}): \
+             taken for its clock, and files of the same size for unchanged"
+        );
+        crew.first().context().observer.say(Level::Info, text);
+        there.times.set_moved(shift.by);
+    }
+    Ok(())
+}
+
+/// The files of which size and time are known then and now, in the server's own time to the minute.
+fn seen(there: &Survey, base: &Base) -> Vec<Seen> {
+    let files = there.tree.nodes().filter_map(|(path, node)| {
+        let pair = base.get(path).filter(|_| node.kind == NodeKind::File)?;
+        let is_same_size = node.size.is_some() && node.size == pair.remote_size;
+        let (before, now) = (clock(pair.remote_time)?, clock(node.modified)?);
+        is_same_size.then(|| (path.to_vec(), before, now))
+    });
+    files.collect()
+}
+
+/// A time in the server's own zone that is known to the minute.
+fn clock(modified: Option<Modified>) -> Option<DateTime> {
+    match modified? {
+        Modified::Server(at, precision) if precision <= Precision::Minute => Some(at),
+        _ => None,
+    }
+}
+
+/// The shift that the files show, if none of them kept its time and more of them moved by that than by anything else.
+fn shift(files: &[Seen], latest: Option<DateTime>) -> Option<Shift> {
+    let latest = latest?;
+    let apart = |(_, before, now): &Seen| now.duration_since(*before);
+    if files.iter().any(|file| apart(file).is_zero()) {
+        return None;
+    }
+    let mut counts = BTreeMap::<SignedDuration, usize>::new();
+    for file in files {
+        *counts.entry(apart(file)).or_default() += 1;
+    }
+    let is_zone =
+        |by: &SignedDuration| by.as_secs() % STEP_S == 0 && by.as_secs().abs() <= SHIFT_S_MAX;
+    let (by, count) = counts.into_iter().filter(|(by, _)| is_zone(by)).max_by_key(|(_, n)| *n)?;
+    if count * 2 <= files.len() {
+        return None;
+    }
+    let moved: Vec<_> = files.iter().filter(|file| apart(file) == by).collect();
+    // A clock that was set back shows it by itself: times of files that are written do not go back.
+    let is_evident = by.is_negative() || moved.iter().any(|(_, _, now)| *now < latest);
+    let paths = moved.into_iter().map(|(path, ..)| path.clone()).collect();
+    Some(Shift { by, paths, is_evident })
+}
+
+/// Whether files that show `shift` have the bytes that they had.
+async fn is_believed(
+    crew: &mut Crew<'_>,
+    shift: &Shift,
+    there: &Survey,
+    base: &Base,
+    heading: &Heading,
+) -> Outcome<bool> {
+    let size = |path: &[u8]| there.tree.get(path).and_then(|node| node.size).unwrap_or(u64::MAX);
+    let mut sample: Vec<_> = shift
+        .paths
+        .iter()
+        .filter_map(|path| Some((size(path), path, base.get(path).and_then(|pair| pair.hash)?)))
+        .collect();
+    sample.sort_unstable_by_key(|(size, path, _)| (*size, *path));
+    if shift.is_evident {
+        sample.truncate(SAMPLE_FILES);
+    } else if sample.len() < shift.paths.len() || sample.len() > ALL_FILES_MAX {
+        return Ok(false);
+    }
+    let bytes: u64 = sample.iter().fold(0, |sum, (size, ..)| sum.saturating_add(*size));
+    if bytes > ALL_BYTES_MAX {
+        // So large a sample costs more than it tells, where the times are evidence enough.
+        return Ok(shift.is_evident);
+    }
+    for (size, path, hash) in sample {
+        let mut read = Bytes(blake3::Hasher::new());
+        let place = place(&heading.remote, path)?;
+        match crew.first().read_through(&place, &mut read, Some(size)).await {
+            Ok(_) if read.0.finalize() == hash => {}
+            Ok(_) => return Ok(false),
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) => return Ok(doubt(crew, &fault)),
+        }
+    }
+    Ok(true)
+}
+
+fn doubt(crew: &mut Crew<'_>, fault: &Fault) -> bool {
+    let text = format!("times moved on the server, and no file could be read to see why: {fault}");
+    crew.first().context().observer.say(Level::Info, text);
+    false
+}
+
+/// Bytes that are hashed and not kept.
+struct Bytes(blake3::Hasher);
+
+impl Take for Bytes {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.0.update(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.0.reset();
+        Ok(())
+    }
+}
