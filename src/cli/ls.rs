@@ -9,7 +9,7 @@ use super::{
 use crate::{
     fault::Outcome,
     ftp::{
-        listing::{Entry, EntryKind, Modified, Precision},
+        listing::{Entry, EntryKind, Listing, Modified, Precision},
         path::RemotePath,
         url::Url,
     },
@@ -45,26 +45,40 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     interruptible(&stop, move || {
         let done = with_session(site, &context, async |session| {
             let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
-            let mut entries = match session.list(&path).await {
-                Ok(listing) => listing.entries,
+            let (mut entries, unread) = match session.list_whole(&path).await {
+                Ok(listing) => {
+                    if json {
+                        // Nobody else tells them to whoever reads one document.
+                        warn(&session.absolute(&path)?, &listing);
+                    }
+                    (listing.entries, listing.refused_count)
+                }
                 // No folder, then: a file, which is its own entry.
                 Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
-                    vec![session.stat(&path).await?]
+                    (vec![session.stat(&path).await?], 0)
                 }
                 Err(fault) => return Err(fault),
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let names = if session.site().latin1 { Names::Latin1 } else { Names::Utf8 };
-            report::output(&shown(&entries, names, json));
+            report::output(&shown(&entries, names, json.then_some(unread)));
             Ok(())
         });
         done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
     })
 }
 
-fn shown(entries: &[Entry], names: Names, json: bool) -> String {
-    if json {
-        let all: Vec<_> = entries.iter().map(|entry| value(entry, names)).collect();
+/// Says on standard error which lines of a listing could not be read.
+fn warn(path: &RemotePath, listing: &Listing) {
+    for complaint in listing.complaints() {
+        report::print(&format!("warning: {path}: {complaint}\n"));
+    }
+}
+
+/// The entries as rows, or as JSON; with the number of lines beside them that could not be read, if there are any.
+fn shown(entries: &[Entry], names: Names, unread: Option<usize>) -> String {
+    if let Some(unread) = unread {
+        let all: Vec<_> = entries.iter().map(|entry| value(entry, names, unread)).collect();
         return String::from_utf8_lossy(&line(&all)).into_owned() + "\n";
     }
     let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
@@ -119,13 +133,17 @@ fn moment(modified: Modified) -> String {
     format!("{}{zone}", text.get(..length).unwrap_or(&text))
 }
 
-fn value(entry: &Entry, names: Names) -> Value {
-    json!({
+fn value(entry: &Entry, names: Names, unread: usize) -> Value {
+    let mut value = json!({
         "name": names.text(&entry.name),
         "kind": entry.kind.word(),
         "size": entry.size,
         "modified": entry.modified.map(moment),
         "permissions": entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),
         "target": entry.target.as_ref().map(|target| names.text(target)),
-    })
+    });
+    if let Some(fields) = value.as_object_mut().filter(|_| unread > 0) {
+        fields.insert("unread_lines".into(), unread.into());
+    }
+    value
 }

@@ -42,9 +42,13 @@ impl Session {
             let is_too_large = found.len() + listing.entries.len() > ENTRIES_MAX;
             if !listing.complete || is_too_large || depth > DEPTH_MAX {
                 let message = if listing.complete {
-                    "it is too deep or too large to be searched"
+                    "it is too deep or too large to be searched".to_owned()
                 } else {
-                    "its listing is not complete, so that nothing can be said of what is in it"
+                    let why = listing.complaints().into_iter().next();
+                    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                    format!(
+                        "its listing is not complete, so that nothing can be said of what is in it{why}"
+                    )
                 };
                 return Err(Fault::new(Kind::Guard, Side::Server, message).at(folder.to_string()));
             }

@@ -17,6 +17,7 @@ mod input;
 mod interrupt;
 mod ladder;
 mod limits;
+mod listings;
 mod manuals;
 mod memory;
 mod mirror;

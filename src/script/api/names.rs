@@ -82,7 +82,8 @@ pub mod functions {
     /// The entries of folder `folder`: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified`,
     /// `permissions` and `target`, with `()` for what the server does not tell. Raises `not_found`.
     ///
-    /// Where the listing has no time zone (LIST), `modified` is the server's own time.
+    /// A line of the listing that cannot be read is a warning; where none can be read, `protocol` is raised. A server that
+    /// lists names only is warned of. Where the listing has no time zone (LIST), `modified` is the server's own time.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -96,7 +97,7 @@ pub mod functions {
     ) -> RhaiResultOf<Array> {
         let folder = path(&ctx, site, folder)?;
         let names = site.names();
-        let listing = site.with(&ctx, async |session, _| session.list(&folder).await)?;
+        let listing = site.with(&ctx, async |session, _| session.list_whole(&folder).await)?;
         Ok(listing.entries.iter().map(|entry| Dynamic::from_map(map(entry, names))).collect())
     }
 
@@ -114,7 +115,7 @@ pub mod functions {
     ) -> RhaiResultOf<Array> {
         let folder = path(&ctx, site, folder)?;
         let names = site.names();
-        let listing = site.with(&ctx, async |session, _| session.list(&folder).await)?;
+        let listing = site.with(&ctx, async |session, _| session.list_whole(&folder).await)?;
         Ok(listing.entries.iter().map(|entry| Dynamic::from(names.text(&entry.name))).collect())
     }
 
