@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::Outcome,
-    observe::{Sink, json::JsonLines},
+    observe::{Sink, json::JsonLines, output},
     schedule::child::{drain::Drain, order::Order, wall},
     script::{run::Settings, site::Overrides, source::Source},
     stop::Stop,
@@ -27,7 +27,8 @@ pub(super) fn run(common: &Common) -> u8 {
         let stop = Stop::new();
         let drain = Arc::new(Drain::new(stop.clone()));
         wall::listen(input, Arc::clone(&drain))?;
-        let lines = JsonLines::new(order.run.to_string(), Clock::System, io::stdout()).with_log();
+        let lines =
+            JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
         let context = common.child_context(stop, sinks)?;
         let source = Source::read(&order.script)?;

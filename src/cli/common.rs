@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::{exit, report, state::State};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         ledger::Ledger,
         portmap::{Book, Leases},
     },
-    observe::{Level, Observer, Sink, json::JsonLines, log, progress::progress},
+    observe::{Level, Observer, Sink, json::JsonLines, log, output, progress::progress},
     script::{
         logins::Netrc,
         rules::NatSettings,
@@ -95,7 +96,7 @@ impl Common {
     pub(super) fn service_observer(&self) -> Outcome<Observer> {
         let level = self.log_level.unwrap_or(LogLevel::Info);
         let format = if self.json { LogFormat::Json } else { self.log_format };
-        start_log(level, format, Clock::System)?;
+        start_log(level, format, Clock::System, output::log)?;
         Ok(Observer::new(vec![Box::new(log::Log::new())]))
     }
 
@@ -151,7 +152,7 @@ impl Common {
         if self.json {
             let clock = Clock::System;
             let run = format!("{:x}", clock.now().as_millisecond());
-            Box::new(JsonLines::new(run, clock, io::stdout()))
+            Box::new(JsonLines::new(run, clock, output::results()))
         } else {
             progress(!self.no_progress)
         }
@@ -199,7 +200,7 @@ impl Common {
     fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
         let clock = Clock::System;
         if let Some(level) = self.log_level {
-            start_log(level, self.log_format, clock.clone())?;
+            start_log(level, self.log_format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::Log::new()));
         }
         Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
@@ -217,7 +218,10 @@ impl Common {
     }
 }
 
-fn start_log(level: LogLevel, format: LogFormat, clock: Clock) -> Outcome<()> {
+fn start_log<W>(level: LogLevel, format: LogFormat, clock: Clock, writer: W) -> Outcome<()>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match level {
         LogLevel::Debug => Level::Debug,
         LogLevel::Info => Level::Info,
@@ -228,7 +232,7 @@ fn start_log(level: LogLevel, format: LogFormat, clock: Clock) -> Outcome<()> {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,
     };
-    log::start(level, format, clock, io::stderr)
+    log::start(level, format, clock, writer)
 }
 
 /// Opens a session with `site` and does `work` with it.

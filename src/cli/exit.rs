@@ -7,7 +7,7 @@ use crate::{
 
 /// Done.
 pub const DONE: u8 = 0;
-/// A bug in portolan.
+/// Output that could not be written, or a bug in portolan.
 pub const BUG: u8 = 1;
 /// The command line cannot be understood.
 pub const USAGE: u8 = 2;
@@ -30,7 +30,7 @@ pub const NAT_ERROR: u8 = 1;
 pub const NAT_CHANGES: u8 = 2;
 
 /// What `--help` says of them.
-pub const HELP: &str = "Exit codes: 0 done, 1 a bug in portolan, 2 usage, 3 error in a script, 4 a failure that may \
+pub const HELP: &str = "Exit codes: 0 done, 1 output that cannot be written (or a bug in portolan), 2 usage, 3 error in a script, 4 a failure that may \
 pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 nothing to do, 2 changes, 1 an error.";
 
 /// The code for a run or command that ended with `failure`.

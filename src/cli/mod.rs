@@ -139,5 +139,5 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions(args) => completions::run(&args, Line::command()),
         Command::Man(args) => man::run(&args, Line::command()),
     };
-    ExitCode::from(code)
+    report::end(code)
 }

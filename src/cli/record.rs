@@ -18,7 +18,7 @@ use crate::{
     fault::{Fault, Outcome},
     files::chance,
     limits::{RETENTION_AGE, RETENTION_RUNS},
-    observe::{Level, Observer, account::Accounts},
+    observe::{Level, Observer, account::Accounts, output},
     schedule::facts,
     store::{
         self, Store,
@@ -148,6 +148,7 @@ impl Record {
         };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let fault = account.fault.as_ref();
+        let unwritten = output::trouble().filter(|_| code == exit::BUG && fault.is_none());
         let took = jiff::SignedDuration::try_from(self.begun.elapsed()).unwrap_or_default();
         let attempt = Attempt {
             number: 1,
@@ -159,8 +160,12 @@ impl Record {
                 bytes: number(account.bytes),
                 route: account.route.clone(),
                 exit_code: Some(i64::from(code)),
-                error_kind: fault.map(|fault| fault.kind.clone()),
-                error: fault.map(|fault| fault.words.clone()),
+                error_kind: fault
+                    .map(|fault| fault.kind.clone())
+                    .or_else(|| unwritten.map(|fault| fault.kind.word().into())),
+                error: fault
+                    .map(|fault| fault.words.clone())
+                    .or_else(|| unwritten.map(ToString::to_string)),
             },
         };
         let (files, fallbacks) = facts::parts(1, &account);

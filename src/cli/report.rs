@@ -5,7 +5,10 @@ use std::{io::Write, process::ExitCode};
 use super::exit;
 use crate::{
     fault::{Fault, Kind, Side},
-    observe::visible::visible,
+    observe::{
+        output::{self, Output},
+        visible::visible,
+    },
     schedule::cron::Mistake,
     script::{
         advice::advice,
@@ -19,9 +22,13 @@ const LINE_SHOWN_MAX: usize = 120;
 
 /// Prints what clap says of a command line, and gives the code: asking for help is no mistake.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    // A closed pipe (`portolan --help | head`) is nobody's fault.
-    drop(error.print());
-    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE })
+    let is_wrong = error.use_stderr();
+    #[expect(clippy::disallowed_methods, reason = "clap writes by itself; its error is remembered")]
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    if let (Err(error), false) = (printed, is_wrong) {
+        output::remember(Output::Results, &error);
+    }
+    end(if is_wrong { exit::USAGE } else { exit::DONE })
 }
 
 /// Prints `failure`, with the line of `source` that it happened in, and gives the exit code.
@@ -86,7 +93,7 @@ pub(super) fn excerpt(place: &Place, source: Option<&str>) -> Vec<String> {
     if let Some(line) = line {
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        let (text, before) = window(line, place.column.saturating_sub(1));
+        let (text, before) = window(&line, column.saturating_sub(1));
         let caret = if place.column > 0 { "^" } else { "" };
         lines.push(format!("{margin} |"));
         lines.push(format!("{number} | {text}"));
@@ -167,8 +174,27 @@ pub(super) fn print(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-/// Writes to standard output; false if nobody reads it any more.
-pub(super) fn output(text: &str) -> bool {
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+/// Writes to standard output. That it failed shows in the exit code, by [`settled`].
+pub(super) fn output(text: &str) {
+    let mut out = output::results();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written {
+        tracing::debug!(target: "portolan", "standard output: {error}");
+    }
+}
+
+/// Returns the exit code of a command that ended with `code`: that of output that could not be written where the command
+/// has done what it was asked for. A failure of its own says more.
+pub(super) fn settled(code: u8) -> u8 {
+    // `nat plan` alone has written results and ends with 2: there are changes.
+    let is_fine = matches!(code, exit::DONE | exit::NAT_CHANGES);
+    if is_fine && output::trouble().is_some() { exit::BUG } else { code }
+}
+
+/// Ends the program: says what could not be written, and turns `code` into what the caller sees.
+pub(super) fn end(code: u8) -> ExitCode {
+    if let Some(fault) = output::trouble() {
+        print(&format!("error: {}\n", visible(fault.to_string())));
+    }
+    ExitCode::from(settled(code))
 }

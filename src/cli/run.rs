@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok((source, settings, context, record)) => {
             let (stop, observer) = (context.stop.clone(), context.observer.clone());
             let code = interruptible(&stop, move || script(&source, settings, &context));
-            record.end(code, &observer);
+            record.end(report::settled(code), &observer);
             code
         }
         Err(fault) => report::wrong_usage(&fault),

@@ -1,6 +1,7 @@
 //! Tables for people: columns as wide as they must be, and the last as long as it is.
 
 /// The columns of the terminal; nothing where the output is none.
+#[expect(clippy::disallowed_methods, reason = "its size is asked for, nothing is written")]
 pub(super) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)

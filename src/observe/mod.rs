@@ -21,6 +21,7 @@ mod held;
 pub mod json;
 pub mod log;
 pub mod metrics;
+pub mod output;
 pub mod progress;
 mod record;
 mod running;
@@ -196,7 +197,8 @@ pub enum Event {
 
 /// Something that takes events: a terminal, a log, a record.
 pub trait Sink: Send + Sync {
-    /// Takes one event. Must not block for long and cannot fail: a sink that cannot write keeps its silence.
+    /// Takes one event. Must not block for long and cannot fail: what a sink cannot write, [`output`]
+    /// remembers.
     fn event(&self, event: &Event);
 }
 

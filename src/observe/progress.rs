@@ -10,6 +10,7 @@ use super::{
     Event, Sink,
     bars::Bars,
     held::Held,
+    output,
     running::Running,
     tally::Tally,
     visible::visible_lines,
@@ -21,9 +22,9 @@ use super::{
 pub fn progress(wanted: bool) -> Box<dyn Sink> {
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     if wanted && !is_dumb && io::stderr().is_terminal() {
-        Box::new(Bars::new(io::stdout(), is_coloured()))
+        Box::new(Bars::new(output::results(), is_coloured()))
     } else {
-        Box::new(Lines::new(io::stdout(), io::stderr()))
+        Box::new(Lines::new(output::results(), io::stderr()))
     }
 }
 

@@ -25,6 +25,7 @@ mod mistakes;
 mod nat;
 mod oneliners;
 mod options;
+mod output;
 mod packaging;
 mod readme;
 mod rehearse;
