@@ -1,5 +1,6 @@
 //! Lines of the dialogue as they stand on the wire, and as the log may show them: pure.
 
+use super::mask::Mask;
 use crate::observe::visible::visible;
 
 /// Every 0xFF twice.
@@ -28,30 +29,14 @@ pub(super) fn first_packet(lines: &[u8]) -> &[u8] {
     lines.get(..end.unwrap_or(lines.len())).unwrap_or(lines)
 }
 
-/// A command as the log may show it: without what proves who one is.
-pub(super) fn redacted(line: &[u8]) -> String {
+/// A command as the log may show it: without what proves who one is, and without what `mask` knows.
+pub(super) fn redacted(line: &[u8], mask: &Mask) -> String {
     let line = line.trim_ascii_end();
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     if verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT") {
         return format!("{} ***", visible(verb));
     }
-    visible(line)
-}
-
-/// `text` with `***` in place of each of `secrets`.
-pub(super) fn hidden(text: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
-            shown.extend_from_slice(b"***");
-            rest = rest.get(secret.len()..).unwrap_or_default();
-        } else {
-            shown.push(*first);
-            rest = after;
-        }
-    }
-    shown
+    visible(mask.hide(line))
 }
 
 #[cfg(test)]
@@ -89,10 +74,9 @@ mod tests {
 
     #[test]
     fn the_log_shows_no_password() {
-        assert_eq!(redacted(b"PASS hunter2\r\n"), "PASS ***");
-        assert_eq!(redacted(b"acct 7\r\n"), "acct ***");
-        assert_eq!(redacted(b"RETR PASS me\r\n"), "RETR PASS me");
-        let secrets = [b"hunter2".to_vec()];
-        assert_eq!(hidden(b"530 hunter2 is wrong, hunter2", &secrets), b"530 *** is wrong, ***");
+        let mask = Mask::default();
+        assert_eq!(redacted(b"PASS hunter2\r\n", &mask), "PASS ***");
+        assert_eq!(redacted(b"acct 7\r\n", &mask), "acct ***");
+        assert_eq!(redacted(b"RETR PASS me\r\n", &mask), "RETR PASS me");
     }
 }

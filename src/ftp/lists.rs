@@ -309,9 +309,10 @@ impl Session {
         if says_cut(&closing.text()) {
             listing.note_cut(closing.words());
         }
-        Ok(listing)
+        Ok(self.control.without_secrets(listing))
     }
 }
+
 /// The three questions for a folder: it is entered, named and listed, so that its own name is in no argument of STAT,
 /// which may read options and patterns there.
 fn questions(folder: &RemotePath) -> [Command; 3] {

@@ -36,10 +36,11 @@ impl Features {
     pub fn read(reply: &Reply) -> Self {
         let mut named = BTreeMap::new();
         if reply.code == 211 {
+            let mask = reply.mask.after_login();
             for line in reply.inner_lines() {
                 // Some servers put `211-` before every line.
                 let line = line.strip_prefix(b"211-").unwrap_or(line);
-                let text = visible(line.trim_ascii());
+                let text = visible(mask.hide(line.trim_ascii()));
                 let (name, parameters) = text.split_once(' ').unwrap_or((&text, ""));
                 named.insert(name.to_ascii_uppercase(), parameters.trim().to_owned());
             }
@@ -125,6 +126,7 @@ pub(super) async fn login(
         let message = "its certificate is not checked (`insecure`): anyone in between can read and change all";
         context.observer.warn_once(format!("{}: {message}", site.host));
     }
+    control.end_login();
     let ours_there = our_address_in(&greeting.text(), control.peer.ip());
     Ok(LoggedIn { control, features, home, security, ours_there, is_plain })
 }
@@ -237,14 +239,8 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
 /// The fault where the login ended with `reply`.
 fn refused(site: &Site, reply: &Reply) -> Fault {
     let fault = reply.fault();
-    let mut words = reply.words();
-    // A server that quotes the password back must not bring it into a log.
-    if let Some(password) = site.password.as_ref().filter(|password| !password.reveal().is_empty())
-    {
-        words = words.replace(password.reveal(), "***");
-    }
-    let message =
-        format!("the login as `{}` failed: the server said \"{words}\"", visible(&site.user));
+    let (user, words) = (visible(&site.user), reply.words());
+    let message = format!("the login as `{user}` failed: the server said \"{words}\"");
     let kind = if reply.code / 100 == 5 { Kind::Denied } else { fault.kind };
     Fault { kind, message, ..fault }
 }

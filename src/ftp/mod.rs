@@ -16,6 +16,7 @@ pub mod listing;
 mod lists;
 pub mod login;
 mod manners;
+mod mask;
 pub mod memory;
 mod opening;
 pub mod pace;

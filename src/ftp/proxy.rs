@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{
+    mask::Mask,
     secret::Secret,
     url::{decoded_text, host_and_port},
 };
@@ -83,6 +84,11 @@ impl Proxy {
             "\"socks5://[user:password@]host[:1080]\" or \"http://[user:password@]host[:8080]\"";
         let advice = "in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
         Fault::invalid(format!("`proxy` wants {forms}; {advice}"))
+    }
+
+    /// The password of its login.
+    pub(super) fn password(&self) -> Option<&Secret> {
+        self.login.as_ref().map(|login| &login.password)
     }
 
     /// Whether a password stands in its URL.
@@ -195,7 +201,11 @@ impl Proxy {
         let (_, status) = line.trim_end().split_once(' ').ok_or_else(|| self.babble())?;
         let code = status.get(..3).and_then(|code| code.parse::<u16>().ok());
         let code = code.ok_or_else(|| self.babble())?;
-        let words: String = visible(status).chars().take(PROXY_WORDS_MAX).collect();
+        let status = self
+            .login
+            .as_ref()
+            .map_or_else(|| status.to_owned(), |login| Mask::of(&login.password).hide_in(status));
+        let words: String = visible(&status).chars().take(PROXY_WORDS_MAX).collect();
         let said = format!("the proxy said \"{words}\"");
         match code {
             200..=299 => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::lines::doubled;
+use super::{lines::doubled, mask::Mask};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     limits::{LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
@@ -16,6 +16,8 @@ pub struct Reply {
     pub code: u16,
     /// All lines, each ended by CRLF, codes included.
     pub raw: Vec<u8>,
+    /// What its words must not repeat.
+    pub(super) mask: Mask,
 }
 
 impl Reply {
@@ -25,7 +27,13 @@ impl Reply {
         let code = code_of(last).ok_or_else(|| {
             Fault::protocol(format!("a reply without a code: \"{}\"", visible(last)))
         })?;
-        Ok(Self { code, raw })
+        Ok(Self { code, raw, mask: Mask::default() })
+    }
+
+    /// The same, with what its words must not repeat.
+    #[must_use]
+    pub(super) fn masked(self, mask: Mask) -> Self {
+        Self { mask, ..self }
     }
 
     /// 1yz: the transfer begins, another reply follows (RFC 959, 4.2.1).
@@ -43,12 +51,13 @@ impl Reply {
         self.code / 100 == 3
     }
 
-    /// The text without codes, on one line, safe to show.
+    /// The text without codes and without secrets, on one line, safe to show.
     pub fn text(&self) -> String {
         let texts: Vec<_> = lines(&self.raw)
             .map(|line| {
                 let skip = if code_of(line).is_some() { 4 } else { 0 };
-                visible(line.get(skip..).unwrap_or_default().trim_ascii())
+                let text = line.get(skip..).unwrap_or_default();
+                visible(self.mask.hide(text.trim_ascii()))
             })
             .filter(|text| !text.is_empty())
             .collect();
@@ -271,6 +280,20 @@ pub enum Malformed {
     /// It does not begin with three digits.
     #[error("the server sent \"{0}\", which is no FTP reply: is this an FTP server?")]
     NoCode(String),
+}
+
+impl Malformed {
+    /// The same for a line `raw` in which `mask` hides what must not be shown: before it is cut, since half a secret is
+    /// not found.
+    pub(super) fn in_words_of(self, mask: &Mask, raw: &[u8]) -> Self {
+        match self {
+            Self::NoCode(_) => {
+                let shown = mask.hide(raw);
+                Self::NoCode(visible(shown.get(..80).unwrap_or(&shown)))
+            }
+            other => other,
+        }
+    }
 }
 
 #[cfg(test)]

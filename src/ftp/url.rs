@@ -49,18 +49,23 @@ fn starts_with_scheme(text: &str, scheme: &str) -> bool {
         && text.get(scheme.len()..).is_some_and(|rest| rest.starts_with("://"))
 }
 
-/// The URL as it may be shown.
+/// The URL as it may be shown: without what is its password, or may be one where the `@` is missing.
 fn without_password(text: &str) -> String {
-    let Some(start) = text.find("://").map(|at| at + 3) else { return text.into() };
-    let Some(at) = text.rfind('@').filter(|at| *at > start) else { return text.into() };
-    let (Some(before), Some(login), Some(after)) =
-        (text.get(..start), text.get(start..at), text.get(at..))
-    else {
-        return text.into();
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let (before, rest) = text.split_at_checked(start).unwrap_or(("", text));
+    let authority = rest.find('/').and_then(|end| rest.get(..end)).unwrap_or(rest);
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (login, after) = match rest.rfind('@') {
+        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
+        None if authority.starts_with('[') => return text.into(),
+        None => rest.split_at_checked(authority.len()).unwrap_or((rest, "")),
     };
     match login.split_once(':') {
-        Some((user, _)) => format!("{before}{user}:***{after}"),
-        None => text.into(),
+        Some((_, port)) if after.starts_with('@') || !is_port(port) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{before}{user}:***{after}")
+        }
+        _ => text.into(),
     }
 }
 
@@ -151,10 +156,20 @@ pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String
         Some("") => None,
         Some(digits) => {
             let port = digits.parse::<u16>().ok().filter(|port| *port > 0);
-            Some(port.ok_or_else(|| format!("`{digits}` is no port (1 to 65535)"))?)
+            Some(port.ok_or_else(|| no_port(digits))?)
         }
     };
     Ok((host, port))
+}
+
+/// Says that `text` is no port; it repeats numbers alone, since anything else may be a password.
+fn no_port(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("`{text}` is no port (1 to 65535)")
+    } else {
+        "what stands behind the colon is no port (1 to 65535); in a login, write / as %2F, : as %3A and @ as %40"
+            .into()
+    }
 }
 
 fn check_name(host: &str) -> Result<(), String> {
@@ -270,8 +285,22 @@ mod tests {
 
     #[test]
     fn a_refused_url_does_not_show_its_password() {
-        let fault = Url::parse("ftp://me:hunter2@h:x/").unwrap_err();
-        assert!(!fault.to_string().contains("hunter2"), "{fault}");
-        assert!(fault.to_string().contains("me:***@h"), "{fault}");
+        for text in [
+            "ftp://me:hunter2@h:x/",
+            "ftp://me:x/hunter2@h",
+            "ftp://me:hunter2/x@h",
+            "ftp://me:hunter2",
+            "me:hunter2@h:0",
+            "ftpx://me:hunter2@h/",
+            "ftp://me:a b@hunter2@h/",
+            "ftp://me:%zzhunter2@h/",
+            "ftp://me:hunter2@h/#",
+        ] {
+            let fault = Url::parse(text).unwrap_err();
+            assert!(!fault.to_string().contains("hunter2"), "{fault}");
+            assert!(fault.to_string().contains("me:***"), "{fault}");
+        }
+        let fault = Url::parse("ftp://h:99999/").unwrap_err();
+        assert!(fault.to_string().contains("`ftp://h:99999/`"), "{fault}");
     }
 }

@@ -28,7 +28,8 @@ use tokio::{
 use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
 
 use super::{
-    lines::{doubled, first_packet, hidden, redacted, single},
+    lines::{doubled, first_packet, redacted, single},
+    mask::Mask,
     reply::{Framed, Framing, Malformed},
 };
 use crate::{
@@ -45,8 +46,8 @@ pub(super) struct Shared {
     pub(super) with_next: Vec<u8>,
     /// Set to close the connection.
     pub(super) is_over: bool,
-    /// What proves who one is: a server that repeats it must not bring it into the log.
-    pub(super) secrets: Vec<Vec<u8>>,
+    /// What proves who one is: a server that repeats it must not bring it into a log or an error.
+    pub(super) mask: Mask,
     /// Where listings go, while replies with some in them are waited for.
     pub(super) long: Option<Long>,
     /// Final replies that are still to come.
@@ -229,15 +230,15 @@ impl Wire {
         }
     }
 
-    /// A line of the server as the log may show it.
+    /// A line of the server as it may be shown.
     fn without_secrets(&self, line: &[u8]) -> String {
-        visible(hidden(line, &self.link.lock().secrets))
+        visible(self.link.lock().mask.hide(line))
     }
 
     /// Puts whole lines on their way down.
     fn queue(&mut self, lines: &[u8]) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            tracing::debug!(target: "portolan::control", "> {}", redacted(line));
+            tracing::debug!(target: "portolan::control", "> {}", redacted(line, &self.link.lock().mask));
             self.out.extend_from_slice(line);
             self.link.lock().outstanding += 1;
         }
@@ -280,7 +281,11 @@ impl Wire {
             tracing::debug!(target: "portolan::control", "< {}", self.without_secrets(&raw));
             let mut shared = self.link.lock();
             self.framing.set_long(shared.long.is_some());
-            let (code, line) = match self.framing.take(&raw).map_err(Breach::from)? {
+            let (code, line) = match self
+                .framing
+                .take(&raw)
+                .map_err(|wrong| Breach::from(wrong.in_words_of(&shared.mask, &raw)))?
+            {
                 Framed::Blank => continue,
                 Framed::Part(_) if let Some(long) = &mut shared.long => {
                     long.take(&raw).map_err(Breach::from)?;
@@ -368,7 +373,9 @@ impl Wire {
             let waiting = [self.line.as_slice(), self.raw.as_slice()].concat();
             let code = waiting.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
             let code = code.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-            let words = visible(waiting.get(..120).unwrap_or(&waiting).trim_ascii_end());
+            // Masked before it is cut: half a secret is not found.
+            let shown = self.link.lock().mask.hide(&waiting);
+            let words = visible(shown.get(..120).unwrap_or(&shown).trim_ascii_end());
             return Err(Breach::Unasked { code, words }.into());
         }
         if self.ended { Err(Breach::Closed.into()) } else { Ok(()) }

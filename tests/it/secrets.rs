@@ -2,6 +2,7 @@
 
 use crate::support::{
     program::Portolan,
+    rehearsal::Rehearsal,
     server::{Kind, Options, RealServer, Tls},
     tree::Manifest,
 };
@@ -161,4 +162,180 @@ fn a_secret_that_is_not_there_says_where_it_could_come_from() {
     let ran = named.env("CREDENTIALS_DIRECTORY", folder).script("print(secret(\"TOKEN\"));").run();
     assert!(before.has("credentials/TOKEN"));
     ran.succeeds().stdout("***\n");
+}
+
+/// A script that asks for all sorts of things, and ends with the last of them.
+const ASKS: &str = r#"
+    let site = ftp::connect(env("SITE"), #{ password: secret("TOKEN"), account: secret("ACCOUNT") });
+    print(site.features());
+    let asked = [
+        || site.list("/"), || site.names("/"), || site.size("a.txt"), || site.modified("a.txt"),
+        || site.read("a.txt"), || site.write("b.txt", "x"), || site.mkdir("c"), || site.rename("a.txt", "d"),
+        || site.quote("SYST"), || site.quote("SITE HELP"), || site.quote("STAT"), || site.pwd(),
+    ];
+    for one in asked {
+        try { print(one.call()); } catch (err) { print(err); print(err.message); print([err].to_json()); }
+    }
+    site.delete("a.txt");
+"#;
+
+fn holds_below(folder: &std::path::Path, text: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).find_map(|path| {
+        if path.is_dir() {
+            return holds_below(&path, text);
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        bytes.windows(text.len()).any(|part| part == text.as_bytes()).then_some(path)
+    })
+}
+
+#[test]
+fn s65_a_secret_that_the_server_repeats_in_any_reply_and_form_is_hidden() {
+    // The plain text; some of it percent-encoded; Base64 of it, and of `tester:` before it; hexadecimal; the account.
+    let forms = [
+        CANARY,
+        "can%61ry-7f3a9%63",
+        "Y2FuYXJ5LTdmM2E5Yw==",
+        "dGVzdGVyOmNhbmFyeS03ZjNhOWM=",
+        "63616e6172792d376633613963",
+        "account-51d0",
+    ];
+    for form in forms {
+        for verbs in [
+            &["EPSV", "PASV", "EPRT", "PORT", "SIZE", "MDTM", "DELE"][..],
+            &["MLSD", "LIST", "NLST", "RETR", "STOR", "MKD", "RNFR", "DELE"],
+            &["CWD", "SYST", "SITE", "STAT", "MLST", "DELE"],
+        ] {
+            let faults: Vec<_> =
+                verbs.iter().map(|verb| format!("reply={verb}:550 no, {form} is not")).collect();
+            let faults: Vec<_> = faults.iter().map(String::as_str).collect();
+            let server = Rehearsal::start(&faults, false);
+            server.file("a.txt", "text");
+            for json in [&[][..], &["--json"][..]] {
+                let ran = Portolan::new()
+                    .env("SITE", format!("ftp://tester@{}", server.server.address()))
+                    .env("TOKEN", CANARY)
+                    .env("ACCOUNT", "account-51d0")
+                    .args(["--log-level", "debug", "--state", "state"])
+                    .args(json.iter().copied())
+                    .script(ASKS)
+                    .run()
+                    .fails_with(5)
+                    .any_stdout()
+                    .any_files()
+                    .stderr_has("no, *** is not")
+                    .never_says(form);
+                assert!(ran.stdout_text().contains("no, *** is not"), "{}", ran.stdout_text());
+                assert_eq!(holds_below(ran.folder(), form), None, "{form}");
+            }
+        }
+    }
+}
+
+#[test]
+fn s65_a_password_in_the_closing_reply_of_a_listing_or_in_what_is_no_reply_is_hidden() {
+    for fault in [
+        format!("reply=FEAT:211-Features\r\n MDTM\r\n X-{CANARY}\r\n211 End"),
+        format!("reply=NOOP:{CANARY} is no reply"),
+        format!("reply=DELE:{CANARY} is no reply at all, and {CANARY} neither"),
+        format!("listing={CANARY} is no line of any format\r\n"),
+        format!("reply=QUIT:221 good night {CANARY}"),
+    ] {
+        let server = Rehearsal::start(&[&fault], false);
+        server.file("a.txt", "text");
+        let portolan = Portolan::new()
+            .env("SITE", format!("ftp://tester@{}", server.server.address()))
+            .env("TOKEN", CANARY)
+            .env("ACCOUNT", "x")
+            .env("PORTOLAN_PASSWORD", CANARY)
+            .args(["--log-level", "debug"]);
+        let ran = portolan.clone_with(["--state", "state"]).script(ASKS).run().any_code();
+        let ran = ran.any_stdout().any_stderr().any_files().never_says(CANARY);
+        assert_eq!(holds_below(ran.folder(), CANARY), None, "{fault}");
+        let url = format!("ftp://tester@{}/", server.server.address());
+        for words in [&["ls"][..], &["doctor"], &["mirror", "--dry-run"], &["get"]] {
+            let target = (words[0] == "mirror").then_some("copy");
+            let ran =
+                portolan.clone_with(words.iter().copied().chain([url.as_str()]).chain(target));
+            ran.run().any_code().any_stdout().any_stderr().any_files().never_says(CANARY).forget();
+        }
+    }
+}
+
+/// Scripts with a password in them, most of which are no scripts or fail.
+fn careless() -> Vec<String> {
+    let url = format!("ftp://me:{CANARY}@127.0.0.1:1/");
+    let encoded = CANARY.replace('-', "%2D");
+    vec![
+        format!("ftp::connect(\"{url}\");"),
+        format!("ftp::connect(\"ftp://me:{encoded}@127.0.0.1:1/\");"),
+        format!("ftp::connect(`ftp://me:{CANARY}@${{\"127.0.0.1\"}}:1/`);"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: \"{CANARY}\" }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: `{CANARY}\n`, mode: 7 }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ pasword: \"{CANARY}\" }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: \"{CANARY} }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: '{CANARY}' }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password \"{CANARY}\" }});"),
+        format!("ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: {CANARY} }});"),
+        format!("let p = \"{CANARY}\" ftp::connect(\"ftp://me@127.0.0.1:1\", #{{ password: p }});"),
+        format!("let token = \"{CANARY}\"; nothing(token);"),
+        format!("let api_key = \"{CANARY}\"; throw api_key;"),
+        format!("ftp::connect(\"ftp://h\", #{{ proxy: \"socks5://u:{CANARY}@127.0.0.1:1\" }}, 3);"),
+        format!("let s = ftp::connect(\"ftp://127.0.0.1:1\"); s.quote(\"PASS {CANARY}\""),
+        format!("nothing(); // password: {CANARY}"),
+        format!(
+            "fn go(p) {{ ftp::connect(\"ftp://127.0.0.1:1\", #{{ password: p }}) }} go(\"{CANARY}\");"
+        ),
+    ]
+}
+
+#[test]
+fn a_password_that_stands_in_a_script_is_in_no_excerpt_message_event_or_history() {
+    for script in careless() {
+        let portolan = Portolan::new().file("a.rhai", &script).args(["--state", "state"]);
+        for words in
+            [&["check"][..], &["--json", "check"], &["run"], &["--json", "run"], &["rehearse"]]
+        {
+            let ran = portolan.clone_with(words.iter().copied().chain(["a.rhai"])).run();
+            let ran = ran.any_code().any_stdout().any_stderr().any_files();
+            let end = CANARY.rsplit('-').next().unwrap();
+            assert!(!ran.stderr_text().contains(end), "{script}\n{}", ran.stderr_text());
+            assert!(!ran.stdout_text().contains(end), "{script}\n{}", ran.stdout_text());
+            assert!(!ran.stdout_text().is_empty() || !ran.stderr_text().is_empty(), "{script}");
+        }
+        let state = portolan.folder().join("state");
+        if state.exists() {
+            assert_eq!(holds_below(&state, CANARY), None, "{script}");
+        }
+    }
+}
+
+#[test]
+fn a_password_that_stands_in_a_jobs_file_is_in_no_diagnosis() {
+    for line in [
+        format!("connect = {{ password = \"{CANARY}\" }}"),
+        format!("connect = {{ password = \"{CANARY}\", mode = \"sideways\" }}"),
+        format!("connect = {{ password = {CANARY} }}"),
+        format!("connect = {{ password = '{CANARY}' "),
+        format!("connect = {{ account = \"\"\"{CANARY}\"\"\", port_range = \"1\" }}"),
+        format!("connect = {{ proxy = \"gopher://u:{CANARY}@h\" }}"),
+        format!("args = [\"ftp://me:{CANARY}@h\"]\nargz = 1"),
+        format!("ping = \"{CANARY}://hc\""),
+        format!("on_failure = {{ webhook = \"h/{CANARY}\" }}"),
+        format!("password = \"{CANARY}\""),
+        format!("token: \"{CANARY}\""),
+    ] {
+        let jobs = format!("[[job]]\nname = \"a\"\nscript = \"a.rhai\"\n{line}\n");
+        let portolan = Portolan::new().file("portolan.toml", jobs).file("a.rhai", "");
+        for words in [
+            &["check", "portolan.toml"][..],
+            &["--json", "check", "portolan.toml"],
+            &["next"],
+            &["--json", "next"],
+            &["export", "systemd"],
+        ] {
+            let ran = portolan.clone_with(words.iter().copied()).run();
+            ran.any_code().any_stdout().any_stderr().any_files().never_says(CANARY).forget();
+        }
+    }
 }

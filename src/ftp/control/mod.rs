@@ -24,6 +24,8 @@ pub use self::{
 };
 use super::{
     client::client,
+    listing::Listing,
+    mask::Mask,
     reply::Reply,
     secure::Security,
     site::Site,
@@ -89,9 +91,8 @@ impl Control {
         stop: &Stop,
     ) -> Outcome<(Self, Reply)> {
         let link = Link::default();
-        let secrets = site.password.iter().chain(&site.account).map(super::secret::Secret::reveal);
-        let secrets = secrets.filter(|secret| !secret.is_empty()).map(Into::into);
-        link.lock().secrets = secrets.collect();
+        let mask = Mask::at_login(site);
+        link.lock().mask = mask.clone();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
         }
@@ -106,6 +107,7 @@ impl Control {
             Ok(greeted) => greeted.map_err(|fault: Fault| fault.on(&site.host))?,
             Err(_) => return Err(late("greeting", site.reply_timeout).on(&site.host)),
         };
+        let reply = reply.masked(mask);
         let control = Self {
             ftp,
             link,
@@ -293,6 +295,21 @@ impl Control {
         self.broken.is_some() && self.link.lock().outstanding == 0
     }
 
+    /// Returns `listing` with no secret in the lines that were not taken: they are shown.
+    pub fn without_secrets(&self, mut listing: Listing) -> Listing {
+        let mask = &self.link.lock().mask;
+        for refused in &mut listing.refused {
+            refused.line = mask.hide(&refused.line);
+        }
+        listing
+    }
+
+    /// Notes that the login is over: what is no secret is not masked any more.
+    pub fn end_login(&mut self) {
+        let mut shared = self.link.lock();
+        shared.mask = shared.mask.after_login();
+    }
+
     /// Marks the connection as no longer in step.
     pub fn give_up(&mut self, why: &Fault) {
         self.broken.get_or_insert_with(|| why.clone());
@@ -354,7 +371,13 @@ impl Control {
             Waited::Late(time) => Err(late(verb, time)),
             Waited::Stopped(fault) => Err(fault),
         };
-        let result = result.map_err(|fault| fault.on(&self.host));
+        let mask = self.link.lock().mask.clone();
+        let result = result.map_err(|fault| {
+            // The words of a server stand in some of them.
+            let message = mask.hide_in(&fault.message);
+            Fault { message, ..fault.on(&self.host) }
+        });
+        let result = result.map(|reply| reply.masked(mask));
         match &result {
             Err(fault) => self.give_up(fault),
             // 421 closes the control connection (RFC 959, 5.4).

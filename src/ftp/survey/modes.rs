@@ -8,6 +8,7 @@ use crate::{
     files::temporary_name,
     ftp::{
         data::route::Step,
+        mask::Mask,
         path::RemotePath,
         reply::Reply,
         session::{Context, Session},
@@ -124,7 +125,7 @@ impl Probe<'_> {
 fn in_its_words(session: &Session, tried: Outcome<Duration>) -> Outcome<Duration> {
     tried.map_err(|fault| match session.attempts().last() {
         Some(last) if !last.worked && fault.message.contains(&last.words) => {
-            let reply = Reply { code: fault.code, raw: Vec::new() };
+            let reply = Reply { code: fault.code, raw: Vec::new(), mask: Mask::default() };
             let kind = if fault.code == 0 { fault.kind } else { reply.fault().kind };
             Fault { kind, message: last.words.clone(), ..fault }
         }
