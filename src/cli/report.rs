@@ -14,6 +14,7 @@ use crate::{
         advice::advice,
         check::Finding,
         raise::{Failure, Place},
+        veil::Veil,
     },
 };
 
@@ -33,8 +34,11 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints `failure`, with the line of `source` that it happened in, and gives the exit code.
 pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
+    let file = failure.place.as_ref().map(|place| place.file.as_str());
+    let veil = source.map(|source| Veil::of(file.unwrap_or_default(), source)).unwrap_or_default();
+    let failure = &veil.failure(failure.clone());
     let mut lines = vec![format!("error: {}", visible(failure.fault.to_string()))];
-    lines.extend(failure.place.iter().flat_map(|place| excerpt(place, source)));
+    lines.extend(failure.place.iter().flat_map(|place| excerpt(place, source, &veil)));
     lines.extend(failure.calls.iter().map(|call| {
         let at = call.place.as_ref().map(|place| format!(" at {}", shown(place)));
         format!("  in {}{}", visible(&call.function), at.unwrap_or_default())
@@ -45,7 +49,7 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
         advice(&failure.fault.message, line, place.column)
     };
     let hint = hint(&failure.fault).map(str::to_owned).or_else(advised);
-    lines.extend(hint.map(|hint| format!("hint: {hint}")));
+    lines.extend(hint.map(|hint| format!("hint: {}", veil.words(&hint))));
     print(&(lines.join("\n") + "\n"));
     exit::code(failure)
 }
@@ -56,9 +60,13 @@ pub(super) fn findings<'f>(
     text_of: &dyn Fn(&str) -> Option<String>,
 ) {
     for finding in all {
-        let mut lines = vec![format!("{}: {}", finding.level.word(), visible(&finding.message))];
-        lines.extend(excerpt(&finding.place, text_of(&finding.place.file).as_deref()));
-        lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", visible(hint))));
+        let text = text_of(&finding.place.file);
+        let veil =
+            text.as_ref().map(|text| Veil::of(&finding.place.file, text)).unwrap_or_default();
+        let shown = |words: &str| visible(veil.words(words));
+        let mut lines = vec![format!("{}: {}", finding.level.word(), shown(&finding.message))];
+        lines.extend(excerpt(&finding.place, text.as_deref(), &veil));
+        lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", shown(hint))));
         print(&(lines.join("\n") + "\n\n"));
     }
 }
@@ -86,11 +94,11 @@ pub(super) fn wrong_usage(found: &Fault) -> u8 {
     exit::USAGE
 }
 
-/// ` --> file:line:column` and the line with a caret below it.
-pub(super) fn excerpt(place: &Place, source: Option<&str>) -> Vec<String> {
+/// ` --> file:line:column` and the line, without what `veil` hides, with a caret below it.
+pub(super) fn excerpt(place: &Place, source: Option<&str>, veil: &Veil) -> Vec<String> {
     let mut lines = vec![format!("  --> {}", shown(place))];
-    let line = source.and_then(|source| source.lines().nth(place.line.saturating_sub(1)));
-    if let Some(line) = line {
+    let line = source.and_then(|source| veil.line(source, place.line, place.column));
+    if let Some((line, column)) = line {
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
         let (text, before) = window(&line, column.saturating_sub(1));

@@ -24,6 +24,7 @@ pub mod signatures;
 pub mod site;
 pub mod source;
 pub mod value;
+pub mod veil;
 
 use rhai::{AST, Engine, EvalAltResult};
 

@@ -24,6 +24,7 @@ use super::{
     rules::NatSettings,
     site::Overrides,
     source::Source,
+    veil::Veil,
 };
 use crate::{
     doors::{Openings, RunDoors},
@@ -348,6 +349,12 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
             Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
         })?;
         thread.join().unwrap_or_else(|_| Err(crashed()))
+    });
+    // Before it goes to anybody: a literal of the script may be a password.
+    let result = result.map_err(|failure| {
+        let file = failure.place.as_ref().map_or(source.shown(), |place| &place.file);
+        let veil = source.text_of(file).map(|text| Veil::of(file, &text));
+        Box::new(veil.unwrap_or_default().failure(*failure))
     });
     let fault = result.as_ref().err().map(|failure| failure.fault.clone());
     context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });

@@ -38,7 +38,12 @@ impl Overrides {
         let mut map = Map::new();
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                Fault::invalid(format!("--set wants KEY=VALUE, such as mode=passive, got `{text}`"))
+                // Behind the key may stand a password, whatever parts them.
+                let is_key = |c: char| c.is_ascii_alphabetic() || c == '_';
+                let key: String = text.chars().take_while(|c| is_key(*c)).collect();
+                let more = if key == *text { "" } else { "…" };
+                let wants = "--set wants KEY=VALUE, such as mode=passive";
+                Fault::invalid(format!("{wants}, got `{key}{more}`"))
             })?;
             let key = key.trim();
             let value = match (value.parse::<bool>(), value.parse::<i64>()) {

@@ -98,13 +98,13 @@ fn a_misspelt_value_is_shown_where_it_stands_and_a_password_is_warned_of() {
         "error: `mode` wants one of \"auto\", \"active\", \"passive\", \"race\", got \"pasive\"; did you mean \"passive\"?
   --> a.rhai:1:48
   |
-1 | ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"x\" });
+1 | ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"***\" });
   |                                                ^
 
 warning: this password stands in the script
   --> a.rhai:1:68
   |
-1 | ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"x\" });
+1 | ftp::connect(\"ftp://ftp.example.org\", #{ mode: \"pasive\", password: \"***\" });
   |                                                                    ^
 hint: secret(\"NAME\") takes it from the environment variable NAME or a systemd credential
 

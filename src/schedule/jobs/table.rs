@@ -13,6 +13,7 @@ use crate::{
         check::{Finding, Level},
         raise::Place,
         value::{duration_text, nearest},
+        veil::Veil,
     },
 };
 
@@ -79,7 +80,14 @@ impl<'t> Page<'t> {
     pub(super) fn done(mut self) -> (Vec<Finding>, bool) {
         let is_right = self.is_right();
         self.findings.sort_by_key(|(at, _)| *at);
-        (self.findings.into_iter().map(|(_, finding)| finding).collect(), is_right)
+        let mut findings: Vec<_> = self.findings.into_iter().map(|(_, finding)| finding).collect();
+        if !findings.is_empty() {
+            let veil = Veil::of("jobs.toml", self.text);
+            for finding in &mut findings {
+                finding.hide(&veil);
+            }
+        }
+        (findings, is_right)
     }
 
     /// The place of `range` within the string at `span`: exact where the string is written plainly.

@@ -8,14 +8,14 @@ mod options;
 mod types;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     calls::Calls,
     files::{Engines, Files},
     names::Names,
 };
-use super::{raise::Place, signatures, source::Source};
+use super::{raise::Place, signatures, source::Source, veil::Veil};
 use crate::limits::SCRIPT_STACK_BYTES;
 
 /// How bad a finding is.
@@ -63,6 +63,12 @@ impl Finding {
         self.hint = hint;
         self
     }
+
+    /// Takes out of its words what `veil` hides.
+    pub fn hide(&mut self, veil: &Veil) {
+        self.message = veil.words(&self.message);
+        self.hint = self.hint.take().map(|hint| veil.words(&hint));
+    }
 }
 
 /// What is wrong with `source` and with what it imports; an empty list for a script that may run.
@@ -80,8 +86,24 @@ pub fn check_all(sources: &[Source]) -> Vec<Finding> {
             .stack_size(SCRIPT_STACK_BYTES)
             .spawn_scoped(scope, || on_this_thread(sources));
         let found = thread.ok().and_then(|thread| thread.join().ok());
-        found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect())
+        let found = found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect());
+        without_secrets(found, sources)
     })
+}
+
+/// The findings without what may be a password in the texts that they are about.
+fn without_secrets(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Finding> {
+    let mut veils: BTreeMap<String, Veil> = BTreeMap::new();
+    for finding in &mut findings {
+        let file = &finding.place.file;
+        let veil = veils.entry(file.clone()).or_insert_with(|| {
+            let source = sources.iter().find(|source| source.shown() == file);
+            let text = source.or(sources.first()).and_then(|source| source.text_of(file));
+            text.map(|text| Veil::of(file, &text)).unwrap_or_default()
+        });
+        finding.hide(veil);
+    }
+    findings
 }
 
 fn crashed(source: &Source) -> Finding {
