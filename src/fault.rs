@@ -137,6 +137,8 @@ pub struct Fault {
     /// What lies behind it.
     #[source]
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
+    /// Whether an event has told of it already: of a transfer that failed.
+    pub is_told: bool,
 }
 
 /// What stands before the message: the path if known, else the host.
@@ -176,6 +178,7 @@ impl Fault {
             host: None,
             path: None,
             cause: None,
+            is_told: false,
         }
     }
 

@@ -13,6 +13,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 mod held;
 mod landing;
 mod mark;
+mod moving;
 mod part;
 pub mod paths;
 mod pattern;

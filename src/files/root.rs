@@ -117,8 +117,17 @@ impl Root {
         let (from, to) = (from.as_ref(), to.as_ref());
         let source = self.spot(from, Missing::Fail)?;
         let target = other.spot(to, Missing::Make)?;
-        rename_to_nothing(&source, &target)
-            .map_err(|error| self.fault(&format!("rename to `{}`", to.display()), from, error))
+        rename_to_nothing(&source, &target).map_err(|error| self.not_renamed(from, to, error))
+    }
+
+    /// Reads an error of a rename, which does not reach onto another disk.
+    pub(super) fn not_renamed(&self, from: &Path, to: &Path, error: Errno) -> Fault {
+        let doing = format!("rename to `{}`", to.display());
+        if error == Errno::XDEV {
+            let message = format!("cannot {doing}: it is on another disk");
+            return Fault::new(Kind::Local, Side::Here, message).at(self.shown(from));
+        }
+        self.fault(&doing, from, error)
     }
 
     /// Opens the regular file `relative` for reading.
@@ -359,7 +368,7 @@ fn step_into(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd
     answer
 }
 
-fn rename_to_nothing(source: &Spot<'_>, target: &Spot<'_>) -> rustix::io::Result<()> {
+pub(super) fn rename_to_nothing(source: &Spot<'_>, target: &Spot<'_>) -> rustix::io::Result<()> {
     let (from, to) = (source.name, target.name);
     match fs::renameat_with(&source.folder, from, &target.folder, to, RenameFlags::NOREPLACE) {
         // Some network file systems do not know the flag; then a look before must do.

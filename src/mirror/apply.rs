@@ -20,6 +20,7 @@ use super::{
     scan::place,
     sending::put_in_place,
     staged,
+    three::Drift,
     trash::Trash,
     tree::{above, depth},
 };
@@ -28,8 +29,11 @@ use crate::{
     files::Root,
     ftp::{base::Pair, pace::Pace, session::Session, transfer::Moved},
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
-    observe::{Event, Verb, visible::visible},
+    observe::{Event, Level, Observer, Verb, visible::visible},
 };
+
+/// Files that were not tried and that the words about them name: the report has all of them.
+const UNTRIED_NAMED_MAX: usize = 5;
 
 /// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A
 /// fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped, or when the folder
@@ -60,15 +64,20 @@ pub(super) async fn apply_with(
 ) -> Outcome<Report> {
     let started = Instant::now();
     ledger.learn(plan, crew.first()).await?;
-    let mut run = Run::new(plan, ledger);
+    let observer = crew.first().context().observer.clone();
+    let mut run = Run::new(plan, ledger, observer.clone());
+    for drift in plan.drift.iter().filter(|drift| drift.kept) {
+        observer.say(Level::Warn, drift.to_string());
+    }
     crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
     let done = do_all(crew, plan, &mut run, leftovers).await;
     crew.keep_pace(None);
-    let Run { mut report, .. } = run;
+    let mut report = run.end(plan);
     // What was done stays known, however the run ended.
     let kept = ledger.flush(crew.first()).await;
     done?;
     if let Err(fault) = kept {
+        tell(&observer, &fault);
         report.fail(fault);
     }
     crew.first().route().clone_into(&mut report.route);
@@ -199,7 +208,13 @@ impl<'p> Tools<'p> {
                 self.sweep(session, &there, here).await;
                 return Ok(None);
             }
-            Act::MakeFolder if is_up => session.mkdir(&there).await.map(|()| Verb::Mkdir)?,
+            Act::MakeFolder if is_up => {
+                // A folder that shows nothing may have been there all the time.
+                if !session.mkdir_if_missing(&there).await? {
+                    return Ok(None);
+                }
+                Verb::Mkdir
+            }
             Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
             Act::DeleteFile if let Some(trash) = &self.trash => {
                 let top = &self.plan.heading.remote;
@@ -227,6 +242,13 @@ impl Shown for Path {
     }
 }
 
+/// Says why something failed, unless that has been said.
+fn tell(observer: &Observer, fault: &Fault) {
+    if !fault.is_told {
+        observer.say(Level::Error, fault.to_string());
+    }
+}
+
 /// What is gone already is gone: a second try after a reply that was lost finds nothing.
 fn gone(result: Outcome<()>) -> Outcome<Verb> {
     match result {
@@ -241,6 +263,11 @@ pub(super) struct Run<'p, 'l> {
     direction: Direction,
     ledger: &'l mut Ledger,
     rules: &'p Rules,
+    observer: Observer,
+    /// The files of which the target has another version than the last run left, and whether their step was done.
+    drift: BTreeMap<&'p [u8], bool>,
+    /// Files that were not tried, and why not.
+    untried: Vec<(&'p [u8], Fault)>,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -255,12 +282,15 @@ pub(super) struct Run<'p, 'l> {
 }
 
 impl<'p, 'l> Run<'p, 'l> {
-    fn new(plan: &'p Plan, ledger: &'l mut Ledger) -> Self {
+    fn new(plan: &'p Plan, ledger: &'l mut Ledger, observer: Observer) -> Self {
         Self {
             report: plan.report(),
             direction: plan.heading.direction,
             ledger,
             rules: &plan.rules,
+            observer,
+            drift: plan.drift.iter().map(|drift| (&*drift.path, false)).collect(),
+            untried: Vec::new(),
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeMap::new(),
@@ -278,11 +308,39 @@ impl<'p, 'l> Run<'p, 'l> {
         match self.ledger.flush(crew.first()).await {
             Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
             Err(fault) => {
-                self.report.fail(fault);
+                self.fail_with(fault);
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// The report of what was done, and of what was not: that is said in words here.
+    fn end(self, plan: &Plan) -> Report {
+        let Self { mut report, drift, untried, observer, .. } = self;
+        for files in untried.chunk_by(|(_, one), (_, two)| one.to_string() == two.to_string()) {
+            let Some((_, fault)) = files.first() else { continue };
+            let named = files.iter().take(UNTRIED_NAMED_MAX).map(|(path, _)| visible(path));
+            let named = named.collect::<Vec<_>>().join(", ");
+            let more = if files.len() > UNTRIED_NAMED_MAX { ", …" } else { "" };
+            let (count, were) =
+                (files.len(), if files.len() == 1 { "file was" } else { "files were" });
+            let text =
+                format!("{count} {were} not tried ({named}{more}), since this failed: {fault}");
+            observer.say(Level::Error, text);
+        }
+        let ended = |one: &Drift| one.ended(drift.get(&*one.path).is_some_and(|is_done| *is_done));
+        for one in plan.drift.iter().filter(|one| !one.kept) {
+            observer.say(Level::Warn, ended(one));
+        }
+        report.drift = plan.drift.iter().map(ended).collect();
+        report
+    }
+
+    /// Counts something that failed, and says so.
+    fn fail_with(&mut self, fault: Fault) {
+        tell(&self.observer, &fault);
+        self.report.fail(fault);
     }
 
     /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
@@ -304,14 +362,16 @@ impl<'p, 'l> Run<'p, 'l> {
     }
 
     /// Whether `step` can still be done; counts it, if not.
-    fn can(&mut self, step: &Step) -> bool {
+    fn can(&mut self, step: &'p Step) -> bool {
         let is_transfer = matches!(step.act, Act::Put(_) | Act::Get(_));
         let blocked = above(&step.path).find_map(|folder| self.blocked.get(folder));
         if let Some(fault) = self.over.as_ref().or(blocked) {
             if is_transfer {
+                let fault = fault.clone();
                 let message = format!("not tried: {}", fault.message);
                 let path = Some(visible(&step.path));
                 self.report.fail(Fault { message, path, ..fault.clone() });
+                self.untried.push((&step.path, fault));
             }
             self.report.skipped += u64::from(step.act.is_delete());
             return false;
@@ -336,7 +396,7 @@ impl<'p, 'l> Run<'p, 'l> {
         if is_over {
             self.over.get_or_insert_with(|| fault.clone());
         }
-        self.report.fail(fault.at(visible(&step.path)));
+        self.fail_with(fault.at(visible(&step.path)));
     }
 }
 
@@ -375,6 +435,11 @@ impl<'p> Work for Run<'p, '_> {
     }
 
     fn done(&mut self, step: &'p Step, result: Outcome<Found>) -> Outcome<()> {
+        if result.is_ok()
+            && let Some(is_done) = self.drift.get_mut(&*step.path)
+        {
+            *is_done = true;
+        }
         match (result, step.act) {
             (Err(fault), _) if fault.kind == Kind::Interrupted => return Err(fault),
             (Err(fault), _) => {
@@ -385,7 +450,7 @@ impl<'p> Work for Run<'p, '_> {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
                 if !moved.verified && self.rules.wants_proof() {
-                    self.report.fail(staged::unproven().at(visible(&step.path)));
+                    self.fail_with(staged::unproven().at(visible(&step.path)));
                 }
                 match act {
                     Act::Get(_) => self.report.downloaded += 1,

@@ -36,7 +36,7 @@ pub fn plan(
         Direction::Down => &source.times,
     };
     let three = Three::new(base, &heading, &rules, times);
-    let mut diff = Diff::new(&source.tree, &target.tree, three, &heading, &rules);
+    let mut diff = Diff::new(source, target, three, &heading, &rules);
     if rules.delete {
         diff.delete();
     }
@@ -62,6 +62,8 @@ pub fn plan(
 struct Diff<'a> {
     source: &'a Tree,
     target: &'a Tree,
+    /// Whether nothing of the target was shown, and not because there is nothing.
+    is_target_unseen: bool,
     three: Three<'a>,
     heading: &'a Heading,
     rules: &'a Rules,
@@ -83,15 +85,16 @@ struct Diff<'a> {
 
 impl<'a> Diff<'a> {
     fn new(
-        source: &'a Tree,
-        target: &'a Tree,
+        source: &'a Survey,
+        target: &'a Survey,
         three: Three<'a>,
         heading: &'a Heading,
         rules: &'a Rules,
     ) -> Self {
         Self {
-            source,
-            target,
+            source: &source.tree,
+            target: &target.tree,
+            is_target_unseen: target.tree.get(b"").is_none() && !target.faults.is_empty(),
             three,
             heading,
             rules,
@@ -152,7 +155,8 @@ impl<'a> Diff<'a> {
 
     fn drifted(&mut self, path: &[u8], change: Change, say: Say) {
         self.conflicts += usize::from(say == Say::Nobody);
-        self.drift.push(Drift { path: path.to_vec(), change, kept: say != Say::Overwritten });
+        let (kept, is_extra) = (say != Say::Overwritten, self.source.get(path).is_none());
+        self.drift.push(Drift { path: path.to_vec(), change, is_extra, kept });
     }
 
     /// Finds what goes to the target.
@@ -176,6 +180,12 @@ impl<'a> Diff<'a> {
 
     fn copy_file(&mut self, path: &'a [u8], node: &Node) {
         let difference = match self.target.get(path) {
+            None if !self.is_seen_missing(path) => {
+                if self.three.stays_unseen(path, node) {
+                    return self.leave(Judgement::Kept);
+                }
+                Difference::New
+            }
             None => match self.three.removed(path) {
                 None => Difference::New,
                 Some(say) => {
@@ -218,6 +228,22 @@ impl<'a> Diff<'a> {
         self.counts.transfers += 1;
         self.counts.bytes += size.unwrap_or(0);
         self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
+    }
+
+    /// Whether the target is seen not to have `path`: a folder that takes files and shows none may have it, and so may
+    /// one whose listing was cut, or leaves out names that begin with a dot.
+    fn is_seen_missing(&self, path: &[u8]) -> bool {
+        let mut name = path;
+        loop {
+            let folder = parent(name);
+            let last = name.get(folder.len()..).unwrap_or_default();
+            let is_hidden = last.strip_prefix(b"/").unwrap_or(last).starts_with(b".");
+            match self.target.get(folder) {
+                Some(node) => return node.listed && (node.shows_hidden || !is_hidden),
+                None if folder.is_empty() => return !self.is_target_unseen,
+                None => name = folder,
+            }
+        }
     }
 
     fn copy_folder(&mut self, path: &'a [u8], node: &Node) {

@@ -171,9 +171,6 @@ fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey, base
     for fault in &plan.faults {
         observer.say(Level::Error, fault.to_string());
     }
-    for drift in &plan.drift {
-        observer.say(Level::Warn, drift.to_string());
-    }
     if plan.counts.by_size > 0 {
         let count = plan.counts.by_size;
         let were = if count == 1 { "file was" } else { "files were" };

@@ -128,6 +128,9 @@ async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> O
     let leftovers = Arc::new(Leftovers::of(session, &heading));
     let mut crew = Crew::new(session, rules);
     let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await;
+    if let Ok(plan) = &plan {
+        plan.tell_drift(&crew.first().context().observer);
+    }
     crew.dismiss();
     plan
 }
@@ -150,6 +153,7 @@ async fn mirror(
     let work = async {
         let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
         if dry_run {
+            plan.tell_drift(&crew.first().context().observer);
             return Ok(plan.report());
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers).await

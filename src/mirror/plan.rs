@@ -8,7 +8,7 @@ use super::{compare::Difference, report::Report, rules::Rules, three::Drift};
 use crate::{
     fault::Fault,
     ftp::{base::Pair, listing::Modified, path::RemotePath},
-    observe::{size_text, visible::visible},
+    observe::{Level, Observer, size_text, visible::visible},
 };
 
 /// Which way the files go.
@@ -145,6 +145,13 @@ impl Plan {
         let names = format!("rename  {count} {}  (when all have arrived)", files_word(count));
         let lines = |steps: &[&Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
         [lines(&sweeps), lines(&files), lines(before), vec![names], lines(after)].concat()
+    }
+
+    /// Says what has changed in the target since the last run, and what is planned for it.
+    pub(super) fn tell_drift(&self, observer: &Observer) {
+        for drift in &self.drift {
+            observer.say(Level::Warn, drift.to_string());
+        }
     }
 
     /// The report of a run that has done nothing of it yet.

@@ -24,6 +24,8 @@ pub struct Drift {
     pub path: Vec<u8>,
     /// What became of it.
     pub change: Change,
+    /// Whether the source does not have the file, so that it goes where it does not stay.
+    pub is_extra: bool,
     /// Whether it stays so.
     pub kept: bool,
 }
@@ -39,20 +41,42 @@ pub enum Change {
     Removed,
 }
 
+impl Drift {
+    /// Says what became of it in a run in which the step for it was done, or was not.
+    pub fn ended(&self, is_done: bool) -> String {
+        let then = match (self.kept, is_done) {
+            (true, _) => return self.to_string(),
+            (false, true) => self.answer().to_owned(),
+            (false, false) => format!("not {}", self.answer()),
+        };
+        format!("{}: {}, {then}", visible(&self.path), self.change)
+    }
+
+    /// The answer of a mirror that does not keep it.
+    const fn answer(&self) -> &'static str {
+        match self.change {
+            Change::Changed if !self.is_extra => "overwritten",
+            Change::Changed | Change::Added => "deleted",
+            Change::Removed => "put back",
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "changed in the target since the last run",
+            Self::Added => "added to the target since the last run",
+            Self::Removed => "removed from the target since the last run",
+        })
+    }
+}
+
+/// What is planned: only [`Drift::ended`] says that anything was done.
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.change {
-            Change::Changed => "changed in the target since the last run",
-            Change::Added => "added to the target since the last run",
-            Change::Removed => "removed from the target since the last run",
-        };
-        let then = match (self.kept, self.change) {
-            (true, _) => "kept so",
-            (false, Change::Changed) => "overwritten",
-            (false, Change::Added) => "deleted",
-            (false, Change::Removed) => "put back",
-        };
-        write!(f, "{}: {what}, {then}", visible(&self.path))
+        write!(f, "{}: {}, ", visible(&self.path), self.change)?;
+        if self.kept { f.write_str("kept so") } else { write!(f, "to be {}", self.answer()) }
     }
 }
 
@@ -143,11 +167,22 @@ impl<'a> Three<'a> {
         Verdict { judgement: self.unless_newer(difference, order), drift: None }
     }
 
-    /// A file that only the source has: whether somebody removed it from the target, and who has the say.
+    /// A file that only the source has, and that is seen to be gone from the target: whether somebody removed it, and
+    /// who has the say.
     pub(super) fn removed(&self, path: &[u8]) -> Option<Say> {
         self.pair(path)?;
         // A file that is gone has no time: it is not newer.
         Some(self.say(Some(Ordering::Greater)))
+    }
+
+    /// A file that the source has, and that may stand in the target or not, since its folder there shows nothing: whether
+    /// it is left alone, because it was sent as it is now and what became of it is not the source's to decide.
+    pub(super) fn stays_unseen(&self, path: &[u8], source: &Node) -> bool {
+        let is_sent = self.pair(path).is_some_and(|pair| match self.heading.direction {
+            Direction::Up => is_local(pair, source),
+            Direction::Down => self.is_remote(pair, path, source),
+        });
+        is_sent && self.rules.on_conflict != OnConflict::Source
     }
 
     /// A file that only the target has and that would go: what became of it, if it is not as the last run left it.

@@ -100,11 +100,11 @@ impl Trash {
             Self::There { folder, made } => (folder, made),
             Self::Here(trash) => {
                 let named = |path| Path::new(OsStr::from_bytes(path));
-                return match root.rename_to(named(path), trash, named(path)) {
+                return match root.move_to(named(path), trash, named(path)) {
                     Err(fault)
                         if fault.kind == Kind::Local && trash.metadata(named(path)).is_ok() =>
                     {
-                        root.rename_to(named(path), trash, named(&second))
+                        root.move_to(named(path), trash, named(&second))
                     }
                     done => done,
                 };

@@ -267,7 +267,8 @@ impl Session {
     }
 
     fn failed(&self, id: TransferId, path: &RemotePath, fault: Fault) -> Fault {
-        let fault = fault.at(path.to_string()).on(&self.site.host);
+        let mut fault = fault.at(path.to_string()).on(&self.site.host);
+        fault.is_told = true;
         self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
         fault
     }

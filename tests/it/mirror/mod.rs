@@ -4,6 +4,7 @@ mod campaign;
 mod cuts;
 mod links;
 mod lists;
+mod outcome;
 mod scale;
 mod staged;
 mod sweep;
