@@ -7,7 +7,7 @@
 mod hosts;
 mod stand;
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf, sync::Mutex, thread};
+use std::{env, fs, path::Path, sync::Mutex, thread};
 
 use portolan::rehearse::Personality;
 
