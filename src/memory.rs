@@ -17,6 +17,7 @@ use crate::{
         data::route::Step,
         listing::Modified,
         memory::{Known, Place, RouteMemory},
+        path::RelativePath,
         site::Mode,
     },
     observe::{Level, Observer},
@@ -132,12 +133,17 @@ impl BaseMemory for Memory {
         let read = |store: &mut Store| {
             let mut base = Base::new();
             store.base(&mirror(sides), |path, row| {
-                // A row of another version is as good as none.
-                base.extend(path_bytes(&path).zip(pair(&row)));
+                // A row of another version, or a path that leads out, is as good as none.
+                let path = path_bytes(&path).and_then(|path| RelativePath::parse(path).ok());
+                base.extend(path.zip(pair(&row)));
             })?;
             Ok(base)
         };
         self.with(read).unwrap_or_default()
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.folder)
     }
 
     fn claim(&self, sides: &Sides) -> Option<Claim> {
@@ -277,7 +283,7 @@ mod tests {
         let base = open().base(&sides("/x"));
         assert_eq!(base.len(), 2);
         for (path, pair) in &pairs {
-            assert_eq!(base.get(path).copied(), *pair);
+            assert_eq!(base.get(&path[..]).copied(), *pair);
         }
         assert_eq!(open().base(&sides("/y")), Base::new());
     }

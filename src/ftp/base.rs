@@ -1,13 +1,18 @@
 //! What both sides of a mirror were when they were last the same: the base from which the next run sees which of them
 //! has changed since.
 
-use std::{collections::BTreeMap, fmt::Debug, fs::File, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::{
     listing::{Modified, Precision},
-    path::RemotePath,
+    path::{RelativePath, RemotePath},
 };
 use crate::files::Mark;
 
@@ -18,6 +23,11 @@ pub type Hash = [u8; 32];
 pub trait BaseMemory: Debug + Send + Sync {
     /// The base of `sides`; empty where there is none.
     fn base(&self, sides: &Sides) -> Base;
+
+    /// The folder of this machine in which it keeps what it knows; None where there is none.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// Takes the mark of `sides` for this run; nothing where none can be kept.
     fn claim(&self, sides: &Sides) -> Option<Claim>;
@@ -51,7 +61,7 @@ pub struct Sides {
 }
 
 /// The files that were the same on both sides, by their paths below them.
-pub type Base = BTreeMap<Vec<u8>, Pair>;
+pub type Base = BTreeMap<RelativePath, Pair>;
 
 /// One file as it was here and there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! Names on the server: bytes that can never become a second command.
+//! Names on the server: bytes that can never become a second command, and paths that can never leave their folder.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt, ops::Deref};
 
 use crate::{
     fault::{Fault, Outcome},
-    limits::COMMAND_BYTES_MAX,
+    limits::{COMMAND_BYTES_MAX, DEPTH_MAX},
     observe::visible::visible,
 };
 
@@ -58,6 +58,12 @@ impl RemotePath {
         Self::parse(path)
     }
 
+    /// What lies at `path` below this folder.
+    pub fn below(&self, path: &RelativePath) -> Outcome<Self> {
+        let slash: &[u8] = if self.0.ends_with(b"/") { b"" } else { b"/" };
+        Self::parse([&self.0, slash, path].concat())
+    }
+
     /// `other` if it begins at the root, else `other` below this folder; `.` and `..` are worked out.
     pub fn resolve(&self, other: &Self) -> Outcome<Self> {
         let mut path = if other.0.starts_with(b"/") { Vec::new() } else { self.0.clone() };
@@ -101,11 +107,65 @@ impl RemotePath {
     }
 }
 
-/// Fails unless `name` can be one entry of one folder, here as well as there (security class C1).
+/// A path below a folder that is not named: one or more components, none of which leads elsewhere.
+///
+/// Paths that come from outside (a state file, a saved plan, a database) are parsed into it before anything else is
+/// done with them, so that no `..`, no absolute path and no second command can be in a base (security classes C1, C2).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelativePath(Vec<u8>);
+
+impl RelativePath {
+    /// Reads a path; fails with `invalid` unless each of its components is a name of its own in one folder.
+    pub fn parse(path: impl AsRef<[u8]>) -> Outcome<Self> {
+        let path = path.as_ref();
+        let refused = |why: &str| Err(Fault::invalid(why.to_owned()).at(visible(path)));
+        if path.len() > COMMAND_BYTES_MAX - 16 {
+            return refused("a path that is too long for a command was refused");
+        }
+        if path.split(|byte| *byte == b'/').count() > DEPTH_MAX + 1 {
+            return refused("a path of too many folders was refused");
+        }
+        for name in path.split(|byte| *byte == b'/') {
+            if let Err(fault) = component(name) {
+                return refused(&fault.message);
+            }
+        }
+        Ok(Self(path.to_vec()))
+    }
+}
+
+/// Compares and hashes as the bytes do, since there is nothing else in it.
+impl Borrow<[u8]> for RelativePath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Deref for RelativePath {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", visible(&self.0))
+    }
+}
+
+/// Fails unless `name` can be one entry of one folder, here as well as there (security class C1). To servers on Windows a
+/// backslash is a slash, so that one with `..` behind it would lead out as well.
 pub fn component(name: &[u8]) -> Outcome<()> {
     let why = match name {
         b"" => "an empty name",
         b"." | b".." => "a name that means a folder above",
+        _ if name.contains(&b'\\')
+            && name.split(|byte| *byte == b'\\').any(|part| part == b"..") =>
+        {
+            "a name that means a folder above to a server on Windows"
+        }
         _ if name.contains(&b'/') => "a name with a slash in it",
         _ if name.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) => {
             "a name with a line end or NUL in it"
@@ -150,6 +210,63 @@ mod tests {
         }
         for good in ["~", "-rf", "*", "file:", "|id", "a b", "...", "%2e%2e%2f"] {
             assert_eq!(path("/in").join(good.as_bytes()).unwrap().name(), good.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_relative_path_is_names_below_a_folder_or_it_is_refused() {
+        let deep = vec!["d"; DEPTH_MAX + 2].join("/");
+        for bad in [
+            "",
+            "/",
+            "/etc/x",
+            "a/",
+            "a//b",
+            "..",
+            "../x",
+            "a/../../x",
+            "./a",
+            "a/.",
+            "a\r\nDELE b",
+            "a\nb",
+            "a\0",
+            "..\\x",
+            "a/..\\..\\x",
+            "x\\..",
+            &deep,
+        ] {
+            assert!(RelativePath::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "a/b", "...", "a/..b/c..", "-rf", "back\\slash", "C:", "~"] {
+            let path = RelativePath::parse(good).unwrap();
+            assert_eq!(&*path, good.as_bytes());
+            let whole = RemotePath::root().below(&path).unwrap();
+            assert_eq!(whole.as_bytes(), format!("/{good}").as_bytes());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_become_a_path_that_leaves_its_folder(
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::strategy::Just(b'.'), proptest::strategy::Just(b'/'),
+                    proptest::strategy::Just(b'\\'), proptest::prelude::any::<u8>(),
+                ],
+                0..24,
+            )
+        ) {
+            if let Ok(relative) = RelativePath::parse(&bytes) {
+                let top = path("/in/here");
+                let whole = top.below(&relative).unwrap();
+                // Worked out as servers do, it is still what it was, and below the folder.
+                proptest::prop_assert_eq!(path("/").resolve(&whole).unwrap(), whole.clone());
+                let slashes: Vec<u8> =
+                    bytes.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
+                let windows = top.resolve(&RemotePath::parse([b"./", &slashes[..]].concat()).unwrap()).unwrap();
+                proptest::prop_assert!(windows.as_bytes().starts_with(b"/in/here/") || windows == top);
+                proptest::prop_assert!(!bytes.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')));
+            }
         }
     }
 

@@ -369,7 +369,7 @@ impl<'a> Diff<'a> {
         let is_gone =
             |path: &[u8]| self.source.get(path).is_none() && self.target.get(path).is_none();
         let gone = base.into_iter().flatten().filter(|(path, _)| is_gone(path));
-        let gone: Vec<_> = gone.map(|(path, _)| (path.clone(), None)).collect();
+        let gone: Vec<_> = gone.map(|(path, _)| (path.to_vec(), None)).collect();
         self.learnt.extend(gone);
     }
 

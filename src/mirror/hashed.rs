@@ -140,7 +140,7 @@ pub(super) fn settle(
         let node = here.tree.get(path).filter(|node| node.kind == NodeKind::File)?;
         let (size, time) = node.size.zip(utc(node))?;
         let hash = pair.hash.filter(|_| pair.is_local(size, time).is_none())?;
-        Some((path.as_slice(), hash))
+        Some((&**path, hash))
     });
     let asked: Vec<_> = asked.collect();
     if asked.is_empty() {

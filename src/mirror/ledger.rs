@@ -19,7 +19,7 @@ use crate::{
     files::{Links, Root},
     ftp::{
         base::{Base, BaseMemory, Pair, Sides},
-        path::RemotePath,
+        path::{RelativePath, RemotePath},
         session::Session,
         transfer::Text,
     },
@@ -105,7 +105,14 @@ impl Ledger {
             }
             Place::There(there) => there,
         };
-        let found = session.read_if_there(&there.file, STATE_BYTES_MAX).await?;
+        let found = match session.read_if_there(&there.file, STATE_BYTES_MAX).await {
+            Err(fault) if fault.kind == Kind::Invalid => {
+                let text = format!("the state on the server ({}) is not read: {fault}", there.file);
+                let doubt = Some((Level::Warn, text));
+                return Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt });
+            }
+            found => found?,
+        };
         let doubt = if let Some(bytes) = found {
             match manifest::read(&bytes, &there.folder) {
                 Ok(base) => {
@@ -190,8 +197,8 @@ impl Ledger {
         let base = Arc::make_mut(&mut there.base);
         for (path, pair) in waiting {
             match pair {
-                Some(pair) => base.insert(path, pair),
-                None => base.remove(&path),
+                Some(pair) => base.insert(RelativePath::parse(path)?, pair),
+                None => base.remove(&path[..]),
             };
         }
         let bytes = manifest::write(&there.base, &there.folder);

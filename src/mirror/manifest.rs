@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::ftp::{
     base::{Base, Pair, hash_text, path_bytes, path_text, read_hash},
     listing::Modified,
-    path::RemotePath,
+    path::{RelativePath, RemotePath},
 };
+use crate::limits::ENTRIES_MAX;
 
 /// The form that this version writes.
 const FORM: u32 = 2;
@@ -46,6 +47,10 @@ pub(super) enum Unusable {
     Damaged,
     /// It is about another folder, or of another program or version.
     Foreign,
+    /// It names a path that is not below its folder, which no run of ours ever writes.
+    Outside,
+    /// It names more files than any tree of ours has.
+    TooMany,
 }
 
 impl Unusable {
@@ -53,6 +58,8 @@ impl Unusable {
         match self {
             Self::Damaged => "is damaged",
             Self::Foreign => "is about another folder, or of another program",
+            Self::Outside => "names a path outside of its folder, and none of it is believed",
+            Self::TooMany => "names more files than a mirror may have",
         }
     }
 }
@@ -99,9 +106,19 @@ pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
     if head.portolan_state != FORM || head.folder != path_text(folder.as_bytes()) {
         return Err(Unusable::Foreign);
     }
-    let lines = body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
-    let base: Option<Base> = lines.map(pair).collect();
-    base.filter(|base| base.len() == tail.files).ok_or(Unusable::Damaged)
+    // Each entry takes several times its bytes here.
+    if tail.files > ENTRIES_MAX {
+        return Err(Unusable::TooMany);
+    }
+    let mut base = Base::new();
+    for line in body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()) {
+        if base.len() >= tail.files {
+            return Err(Unusable::Damaged);
+        }
+        let (path, pair) = pair(line).ok_or(Unusable::Damaged)?;
+        base.insert(RelativePath::parse(path).map_err(|_| Unusable::Outside)?, pair);
+    }
+    if base.len() == tail.files { Ok(base) } else { Err(Unusable::Damaged) }
 }
 
 fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
@@ -127,6 +144,24 @@ mod tests {
         RemotePath::parse("/in").unwrap()
     }
 
+    fn path(path: &[u8]) -> RelativePath {
+        RelativePath::parse(path).unwrap()
+    }
+
+    /// A state as anybody could write it: with any path, and the right hash at its end.
+    fn forged(paths: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        line(&mut bytes, &Head { portolan_state: FORM, folder: path_text(folder().as_bytes()) });
+        for path in paths {
+            let path = (*path).to_owned();
+            let (blake3, remote_size, remote_time) = (None, Some(3), None);
+            line(&mut bytes, &Line { path, size: 3, blake3, remote_size, remote_time });
+        }
+        let hash = blake3::hash(&bytes).into();
+        line(&mut bytes, &Tail { files: paths.len(), blake3: hash_text(&hash) });
+        bytes
+    }
+
     fn base() -> Base {
         let pair = |hash, time| Pair {
             hash,
@@ -136,8 +171,8 @@ mod tests {
             remote_time: Modified::read(time),
         };
         Base::from([
-            (b"a\nb".to_vec(), pair(Some([7; 32]), "2026-02-11T14:22:07Z")),
-            (b"caf\xe9".to_vec(), pair(None, "")),
+            (path(b"a\tb"), pair(Some([7; 32]), "2026-02-11T14:22:07Z")),
+            (path(b"caf\xe9"), pair(None, "")),
         ])
     }
 
@@ -170,5 +205,40 @@ mod tests {
         let other = RemotePath::parse("/other").unwrap();
         assert_eq!(read(&write(&base(), &other), &folder()), Err(Unusable::Foreign));
         assert_eq!(read(b"{\"version\": \"1.0.0\"}\n", &folder()), Err(Unusable::Foreign));
+    }
+
+    #[test]
+    fn a_state_with_one_path_that_leads_out_is_not_believed_in_anything() {
+        assert_eq!(read(&forged(&["a", "b/c"]), &folder()).unwrap().len(), 2);
+        for path in [
+            "../private/db.sql",
+            "x/../../y",
+            "./../z",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "",
+            ".",
+            "a%0D%0ADELE b",
+            "a%0Ab",
+            "a%00b",
+            "..%5Cx",
+            "b/..%5C..%5Cx",
+        ] {
+            assert_eq!(read(&forged(&["a", path]), &folder()), Err(Unusable::Outside), "{path}");
+        }
+        let twice = forged(&["a", "a"]);
+        assert_eq!(read(&twice, &folder()), Err(Unusable::Damaged));
+    }
+
+    #[test]
+    fn a_state_of_more_files_than_a_tree_may_have_is_refused_before_it_is_read() {
+        let mut bytes = forged(&["a"]);
+        bytes.truncate(bytes.len() - 1);
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        let hash = blake3::hash(&bytes[..end]).into();
+        bytes.truncate(end);
+        line(&mut bytes, &Tail { files: ENTRIES_MAX + 1, blake3: hash_text(&hash) });
+        assert_eq!(read(&bytes, &folder()), Err(Unusable::TooMany));
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     ftp::{
         base::{path_bytes, path_text},
         listing::Modified,
-        path::RemotePath,
+        path::{RelativePath, RemotePath},
         session::Session,
     },
     observe::visible::visible,
@@ -125,6 +125,10 @@ impl Plan {
             .into_iter()
             .map(|step| {
                 let path = path(&step.path)?;
+                // The folder itself is the one path without a name in it.
+                if !(path.is_empty() && step.act == Word::MakeFolder) {
+                    RelativePath::parse(&path).map_err(|fault| refuse(&fault.to_string()))?;
+                }
                 read(step, path).ok_or_else(|| refuse("a step of it is none"))
             })
             .collect();

@@ -129,7 +129,9 @@ async fn is_believed(
     let mut sample: Vec<_> = shift
         .paths
         .iter()
-        .filter_map(|path| Some((size(path), path, base.get(path).and_then(|pair| pair.hash)?)))
+        .filter_map(|path| {
+            Some((size(path), path, base.get(&path[..]).and_then(|pair| pair.hash)?))
+        })
         .collect();
     sample.sort_unstable_by_key(|(size, path, _)| (*size, *path));
     if shift.is_evident {
