@@ -43,6 +43,8 @@ pub struct LocalEntry {
     pub modified: Timestamp,
     /// Its permissions, with the special bits.
     pub mode: u32,
+    /// Its device and its number there, which are its own under any name.
+    pub identity: (u64, u64),
 }
 
 impl LocalEntry {
@@ -53,6 +55,7 @@ impl LocalEntry {
             size: size(status),
             modified: modified(status),
             mode: status.st_mode & 0o7777,
+            identity: (status.st_dev, status.st_ino),
         }
     }
 }

@@ -13,7 +13,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use super::tree::above;
+use super::{own::is_own_name, tree::above};
 use crate::{
     fault::{Fault, Outcome},
     limits::IGNORE_FILE_BYTES_MAX,
@@ -138,7 +138,8 @@ impl Filter {
 
     fn is_reserved(&self, path: &[u8]) -> bool {
         let is_it = |path: &[u8]| self.reserved.iter().any(|reserved| reserved == path);
-        is_it(path) || above(path).any(is_it)
+        let has_own_name = || path.split(|byte| *byte == b'/').any(is_own_name);
+        is_it(path) || above(path).any(is_it) || has_own_name()
     }
 }
 

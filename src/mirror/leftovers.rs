@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     apply::Tools,
+    own::{Identity, identity},
     plan::{Direction, Heading},
 };
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 pub(super) struct Leftovers {
     claim: Claim,
     now: Timestamp,
+    /// The folder of the state that this run keeps.
+    state: Option<Identity>,
 }
 
 impl Leftovers {
@@ -39,7 +42,13 @@ impl Leftovers {
         let sides = sides(session, heading);
         let claim = memory.and_then(|memory| memory.claim(&sides));
         let claim = claim.unwrap_or_else(|| Claim { mark: mark_of(&sides), lock: None });
-        Self { claim, now: session.now() }
+        let state = memory.and_then(|memory| memory.folder()).and_then(identity);
+        Self { claim, now: session.now(), state }
+    }
+
+    /// Whether a folder of this machine is the one in which this run keeps its state.
+    pub(super) fn is_state(&self, folder: Identity) -> bool {
+        self.state == Some(folder)
     }
 
     /// What the temporary names of this run begin with.
@@ -117,8 +126,10 @@ mod tests {
         let (ours, other) = (Mark::random(), Mark::random());
         let lock = || Some(tempfile::tempfile().unwrap());
         let ago = |hours| now - SignedDuration::from_hours(hours);
-        let alone = Leftovers { claim: Claim { mark: ours.clone(), lock: lock() }, now };
-        let beside = Leftovers { claim: Claim { mark: ours.clone(), lock: None }, now };
+        let alone =
+            Leftovers { claim: Claim { mark: ours.clone(), lock: lock() }, now, state: None };
+        let beside =
+            Leftovers { claim: Claim { mark: ours.clone(), lock: None }, now, state: None };
         for (name, is_alone, is_beside) in [
             (ours.name(ago(0)), true, false),
             (ours.name(ago(9 * 24)), true, true),

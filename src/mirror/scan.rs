@@ -12,6 +12,7 @@ use super::{
     crew::{Crew, Feed, Work},
     filter::{Filter, Part},
     leftovers::Leftovers,
+    own,
     plan::Direction,
     tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
 };
@@ -20,7 +21,7 @@ use crate::{
     files::{Links, LocalEntry, LocalKind, Root, Stray, is_temporary, walk_where},
     ftp::{
         listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
-        path::{RemotePath, component},
+        path::{RelativePath, RemotePath, component},
         session::Session,
     },
     limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
@@ -93,13 +94,12 @@ pub(super) async fn remote(
     }
 }
 
-/// The path on the server of `path` in the tree below `top`.
+/// The path on the server of `path` in the tree below `top`; fails with `invalid` on one that leads elsewhere.
 pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
     if path.is_empty() {
         return Ok(top.clone());
     }
-    let slash: &[u8] = if top.as_bytes().ends_with(b"/") { b"" } else { b"/" };
-    RemotePath::parse([top.as_bytes(), slash, path].concat())
+    top.below(&RelativePath::parse(path)?)
 }
 
 /// A scan of a server on its way.
@@ -314,10 +314,19 @@ pub(super) fn local(
         root => root?,
     };
     let mut survey = Survey { tree: Tree::empty(), ..Survey::default() };
-    let mut out = Vec::new();
+    let (mut out, mut homes) = (Vec::new(), Vec::new());
+    if own::identity(top).is_some_and(|top| leftovers.is_state(top)) {
+        homes.push(Vec::new());
+    }
     let walk = walk_where(&root, stop, |entry| {
         let path = entry.path.as_os_str().as_bytes();
-        let is_in = filter.part(path, entry.kind == LocalKind::Folder) != Part::Out;
+        let is_folder = entry.kind == LocalKind::Folder;
+        homes.extend(own::home_of(&root, path).filter(|_| !is_folder));
+        let is_state = is_folder && leftovers.is_state(entry.identity);
+        if is_state {
+            survey.own.push(path.to_vec());
+        }
+        let is_in = !is_state && filter.part(path, is_folder) != Part::Out;
         if !is_in {
             out.push(path.to_vec());
         }
@@ -330,6 +339,7 @@ pub(super) fn local(
             Some(stray) => survey.add_stray(entry, *stray, &root)?,
         }
     }
+    survey.own.extend(homes.iter().flat_map(|home| own::parts_of(home)));
     let is_stale = |path: &&Path| {
         let name = path.file_name().unwrap_or_default().as_bytes();
         role == Role::Target && leftovers.is_stale(name)
@@ -349,20 +359,26 @@ pub(super) fn local(
         survey.tree.set_listed(path.as_os_str().as_bytes(), false, false);
         survey.faults.push(fault);
     }
+    let own = std::mem::take(&mut survey.own);
+    survey.withdraw(&own);
+    survey.own = own;
     Ok(survey)
 }
 
 impl Survey {
     fn add(&mut self, entry: &LocalEntry, filter: &Filter, role: Role, root: &Root) -> Outcome<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
-        // No command can carry it, nor anything below it.
-        if role == Role::Source && RemotePath::parse(&path).is_err() {
+        // No command can carry it, nor anything below it: it is neither sent nor, in a target, asked for and removed.
+        if RelativePath::parse(&path).is_err() {
             let name = entry.path.file_name().unwrap_or_default().as_bytes();
-            if component(name).is_err() {
-                let message = "a name with a line end in it cannot be sent";
+            if role == Role::Source && component(name).is_err() {
+                let is_ended = name.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+                let what = if is_ended { "a line end in it" } else { "`..` and a backslash in it" };
+                let message = format!("a name with {what} cannot be sent");
                 let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
                 self.faults.push(Fault::new(Kind::Invalid, Side::Here, message).at(shown));
             }
+            self.tree.keep_folder_of(&path);
             self.tree.set(path, Node::of(NodeKind::Other));
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Mirrors against the embedded server, and laws of plans.
 
 mod absence;
+mod aliases;
 mod both_ways;
 mod crowd;
 mod faults;
@@ -10,6 +11,7 @@ mod integrity;
 mod laws;
 mod links;
 mod meddling;
+mod names;
 mod options;
 mod shift;
 mod staged;
@@ -80,6 +82,7 @@ pub(super) struct Bench {
     pub(super) server: Server,
     pub(super) site: Site,
     remembers: bool,
+    state: PathBuf,
 }
 
 impl Bench {
@@ -100,7 +103,8 @@ impl Bench {
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
         site.reply_timeout = Duration::from_secs(20);
-        Self { scratch, server, site, remembers: false }
+        let state = scratch.path().join("state");
+        Self { scratch, server, site, remembers: false, state }
     }
 
     /// The local folder that is mirrored.
@@ -142,7 +146,12 @@ impl Bench {
 
     /// Where that is.
     pub(super) fn state(&self) -> PathBuf {
-        self.scratch.path().join("state")
+        self.state.clone()
+    }
+
+    /// Keeps that in another folder of the bench.
+    pub(super) fn keep_state_in(&mut self, folder: &str) {
+        self.state = self.scratch.path().join(folder);
     }
 
     pub(super) async fn up(&self, rules: &Rules) -> Outcome<Report> {
