@@ -32,7 +32,7 @@ pub use part::temporary_name_of;
 pub use reading::Reading;
 pub use root::{Folds, Links, Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
-pub use walk::{Stray, Walk, walk, walk_where};
+pub use walk::{Stray, Walk, read_folder, walk, walk_where};
 
 /// What the name of every temporary file of ours begins with, here and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";

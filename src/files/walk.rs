@@ -130,7 +130,7 @@ fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)
 }
 
 /// Reads the entries of one folder, in the order in which the file system has them.
-pub(super) fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
+pub fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
     for _ in 0..UNSETTLED_TRIES {
         if let Some(entries) = read_once(root, relative, stop)? {
             return Ok(entries);

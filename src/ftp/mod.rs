@@ -2,6 +2,7 @@
 
 pub mod absence;
 pub mod addresses;
+pub mod answers;
 pub mod base;
 mod client;
 pub mod context;

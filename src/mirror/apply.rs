@@ -10,11 +10,13 @@ use std::{
 };
 
 use super::{
+    alias::{self, rounds},
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
     ledger::Ledger,
     leftovers::{Leftovers, is_lasting},
     plan::{Act, Direction, Heading, Plan, Step},
+    recheck::{self, Recheck},
     report::Report,
     rules::Rules,
     scan::place,
@@ -115,7 +117,28 @@ pub(super) async fn do_wave<'p>(
     run: &mut Run<'p, '_>,
     tools: &Tools<'p>,
 ) -> Outcome<()> {
-    run.take(wave, crew);
+    let deletes = wave.iter().any(|step| step.act.is_delete());
+    if deletes && run.report.failed == 0 && run.recheck.is_none() {
+        let recheck = recheck::look(crew, tools).await?;
+        recheck.faults.iter().for_each(|fault| run.report.fail(fault.clone()));
+        run.recheck = Some(recheck);
+    }
+    for (number, mut steps) in rounds(wave.iter().collect(), |step| *step).into_iter().enumerate() {
+        if number > 0 {
+            steps = run.without_taken(crew, tools, steps, |step| *step).await?.0;
+        }
+        do_steps(crew, &steps, run, tools).await?;
+    }
+    Ok(())
+}
+
+async fn do_steps<'p>(
+    crew: &mut Crew<'_>,
+    steps: &[&'p Step],
+    run: &mut Run<'p, '_>,
+    tools: &Tools<'p>,
+) -> Outcome<()> {
+    run.take(steps, crew);
     // What a session that the server threw out gave back is left to the others.
     while !run.waiting.is_empty() {
         run.keep_state(crew).await?;
@@ -190,6 +213,11 @@ impl<'p> Tools<'p> {
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
         steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
+    }
+
+    /// Whether this machine has something at `path`, under whatever name.
+    pub(super) fn has_here(&self, path: &[u8]) -> bool {
+        self.root.metadata(Path::new(OsStr::from_bytes(path))).is_ok()
     }
 
     /// The folder in which the file `path` waits for its name: its own, or the nearest that is there.
@@ -273,6 +301,8 @@ pub(super) struct Run<'p, 'l> {
     is_late: bool,
     /// Folders that could not be made, and why: nothing below them can be.
     blocked: BTreeMap<&'p [u8], Fault>,
+    /// What the last look before the deletes has shown.
+    recheck: Option<Recheck>,
     /// Whether there is no room for more files.
     is_full: bool,
     /// Why nothing more can succeed, if so.
@@ -294,6 +324,7 @@ impl<'p, 'l> Run<'p, 'l> {
             waiting: VecDeque::new(),
             is_late: false,
             blocked: BTreeMap::new(),
+            recheck: None,
             is_full: false,
             over: None,
             failures: 0,
@@ -344,13 +375,19 @@ impl<'p, 'l> Run<'p, 'l> {
     }
 
     /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
-    fn take(&mut self, wave: &'p [Step], crew: &mut Crew<'_>) {
+    fn take(&mut self, wave: &[&'p Step], crew: &mut Crew<'_>) {
         let is_sweep = wave.iter().all(|step| step.act == Act::Sweep);
         // What may be taken up again stays after a failure: the next run may do that.
         let stays = is_sweep && self.rules.resume && wave.iter().any(|step| is_lasting(&step.path));
         self.is_late |= wave.iter().any(|step| step.act.is_delete());
         if self.report.failed == 0 || !self.is_late && !stays {
-            self.waiting.extend(wave);
+            let recheck = self.recheck.as_ref();
+            let may_go = |step: &&&Step| {
+                !step.act.is_delete() || recheck.is_none_or(|recheck| recheck.may_go(step))
+            };
+            let before = self.waiting.len();
+            self.waiting.extend(wave.iter().filter(may_go));
+            self.report.skipped += (wave.len() + before - self.waiting.len()) as u64;
             return;
         }
         if is_sweep {
@@ -359,6 +396,38 @@ impl<'p, 'l> Run<'p, 'l> {
         self.report.skipped += wave.len() as u64;
         let text = "nothing is deleted, since something failed before";
         crew.first().context().observer.warn_once(text);
+    }
+
+    /// Parts `jobs`, whose names the target may take for some that have come before, into those that it does not have and
+    /// those that it has by now, which fail.
+    pub(super) async fn without_taken<T>(
+        &mut self,
+        crew: &mut Crew<'_>,
+        tools: &Tools<'p>,
+        jobs: Vec<T>,
+        step: impl Fn(&T) -> &'p Step,
+    ) -> Outcome<(Vec<T>, Vec<T>)> {
+        let doubts = jobs.iter().map(&step);
+        let doubts: Vec<_> =
+            doubts.map(|step| (step.path.clone(), step.act == Act::MakeFolder)).collect();
+        let are_there: Vec<_> = match self.direction {
+            Direction::Up => {
+                let top = &tools.plan.heading.remote;
+                let answers = alias::ask(crew.first(), top, &doubts).await?;
+                answers.iter().map(Option::is_some).collect()
+            }
+            Direction::Down => doubts.iter().map(|(path, _)| tools.has_here(path)).collect(),
+        };
+        let (mut free, mut taken) = (Vec::new(), Vec::new());
+        for (job, is_there) in jobs.into_iter().zip(are_there) {
+            if is_there {
+                self.fail(step(&job), alias::is_taken(self.direction));
+                taken.push(job);
+            } else {
+                free.push(job);
+            }
+        }
+        Ok((free, taken))
     }
 
     /// Whether `step` can still be done; counts it, if not.

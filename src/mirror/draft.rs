@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    checksum,
+    alias, checksum,
     crew::Crew,
     diff::plan,
     doubt, fold, hashed,
@@ -93,6 +93,13 @@ async fn compare(
     heading: Heading,
     rules: Rules,
 ) -> Outcome<Plan> {
+    there.withdraw(&here.own);
+    if heading.direction == Direction::Down {
+        fold::settle(&mut there, &mut here, &heading.local)?;
+        alias::settle(crew, &mut there, &mut here, base, &heading, &rules).await?;
+    } else {
+        alias::settle(crew, &mut here, &mut there, base, &heading, &rules).await?;
+    }
     if rules.compare == Compare::Checksum {
         let links = rules.links(heading.direction);
         checksum::settle(crew, &mut here.tree, &there.tree, &heading, links).await?;
@@ -104,9 +111,6 @@ async fn compare(
         Direction::Down => &mut there,
     };
     keep_in_bounds(source, &rules.bounds)?;
-    if heading.direction == Direction::Down {
-        fold::settle(&mut there, &mut here, &heading.local)?;
-    }
     let (source, target) = match heading.direction {
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::{
+    alias::is_taken,
     apply::{Found, Run, Tools},
+    compare::Difference,
     crew::{Ends, Feed},
     hashed::{Hashed, hash_of},
-    plan::Step,
+    plan::{Act, Direction, Step},
     scan::place,
     sending::completed,
 };
@@ -58,6 +60,7 @@ impl Tools<'_> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+        self.is_free(step)?;
         let moved = session.download_on(&there, begin, self.plan.rules.preserve_times).await?;
         let hash = self.read_back(session, &step.path).await?;
         // Nothing where it is gone again.
@@ -83,6 +86,7 @@ impl Tools<'_> {
         } else {
             (session.read_through(&there, &mut capped, known.size).await?, None)
         };
+        self.is_free(step)?;
         let size = landing.bytes();
         let time = utc(moved.modified).or(known.modified);
         let time = time.filter(|_| self.plan.rules.preserve_times);
@@ -102,6 +106,15 @@ impl Tools<'_> {
             session.wonder(there);
         }
         Known { size: step.size, modified: utc(step.modified) }
+    }
+
+    /// Fails where a new file would take the place of one that no listing showed: another of this run, whose name is the
+    /// same to this disk, or one that has come meanwhile.
+    pub(super) fn is_free(&self, step: &Step) -> Outcome<()> {
+        if step.act == Act::Get(Difference::New) && self.has_here(&step.path) {
+            return Err(is_taken(Direction::Down));
+        }
+        Ok(())
     }
 
     /// Waits until a file has its final name.

@@ -14,7 +14,8 @@
 //! hashed   bytes of files here                      checksum comparison by content
 //! saved    plans as JSON                            trash    where deleted files go
 //! links    links of a server, followed
-//! fold     names that a disk takes for one
+//! alias    names that the target takes for one         recheck  a last look before anything is deleted
+//! fold     names that a disk takes for one            own      what is portolan's own, and no content
 //! staged   all files first, and then all names          sending  uploads in company
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 use std::{path::Path, sync::Arc};
 
+mod alias;
 pub mod apply;
 mod checksum;
 mod compare;
@@ -38,7 +40,9 @@ mod ledger;
 mod leftovers;
 mod links;
 mod manifest;
+mod own;
 pub mod plan;
+mod recheck;
 pub mod report;
 mod rules;
 mod saved;

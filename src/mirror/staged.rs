@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    alias::rounds,
     apply::{Found, Run, Tools, do_wave, waves},
     crew::{Crew, Ends, Feed, Work},
     fetch::Capped,
@@ -106,7 +107,7 @@ async fn finish<'p>(
         } else if run.report.failed == 0 {
             has_begun = true;
             let files = wave.iter().filter_map(|step| Some((step, arrived.remove(&*step.path)?)));
-            give_names(crew, tools, run, files.collect()).await
+            give_names_in_rounds(crew, tools, run, files.collect()).await
         } else {
             Ok(())
         };
@@ -159,6 +160,26 @@ fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun:
         named.join(", ")
     );
     tell(crew, run, text);
+}
+
+/// Gives `files` their own names; those that the target may take for one, one after the other.
+async fn give_names_in_rounds<'p>(
+    crew: &mut Crew<'_>,
+    tools: &Tools<'p>,
+    run: &mut Run<'p, '_>,
+    files: Vec<(&'p Step, Ready)>,
+) -> Outcome<()> {
+    for (number, files) in rounds(files, |(step, _)| *step).into_iter().enumerate() {
+        let (files, taken) = if number > 0 {
+            run.without_taken(crew, tools, files, |(step, _)| *step).await?
+        } else {
+            (files, Vec::new())
+        };
+        give_names(crew, tools, run, files).await?;
+        let unwanted = taken.into_iter().map(|(step, ready)| (&step.path[..], ready));
+        drop_all(crew, tools, unwanted.collect()).await;
+    }
+    Ok(())
 }
 
 /// Gives `files` their own names, as many at a time as go together.
@@ -370,7 +391,8 @@ impl<'p> Tools<'p> {
         let folders: BTreeSet<_> =
             files.iter().map(|(_, held, ..)| held.folder().to_owned()).collect();
         for (step, held, fetched, mut hash) in files {
-            let placed = held.place(&self.root).map_err(|fault| {
+            let placed = self.is_free(step).and_then(|()| held.place(&self.root));
+            let placed = placed.map_err(|fault| {
                 // It would only be in the way of the next run.
                 held.drop_file(&self.root).err();
                 let message = format!("{}; it has its old bytes", fault.message);

@@ -3,6 +3,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, btree_map::Entry},
+    ops::Bound,
 };
 
 use jiff::Timestamp;
@@ -142,6 +143,8 @@ pub struct Survey {
     pub leftovers: Vec<Vec<u8>>,
     /// What is known of its times beyond what the tree says.
     pub times: Times,
+    /// What is portolan's own, and so not on the other side either.
+    pub own: Vec<Vec<u8>>,
 }
 
 impl Tree {
@@ -202,6 +205,37 @@ impl Tree {
         self.nodes.remove(path)
     }
 
+    /// Every node below the folder `path`.
+    pub fn below(&self, path: &[u8]) -> impl Iterator<Item = (&[u8], &Node)> {
+        let start = if path.is_empty() { Vec::new() } else { join(path, b"") };
+        let range = (Bound::Excluded(&start[..]), Bound::Unbounded);
+        let nodes = self.nodes.range::<[u8], _>(range);
+        nodes
+            .take_while(move |(path, _)| path.starts_with(&start))
+            .map(|(path, node)| (&path[..], node))
+    }
+
+    /// Takes away what stands at `path`, with all below it.
+    pub fn cut(&mut self, path: &[u8]) {
+        let gone: Vec<_> = self.below(path).map(|(path, _)| path.to_vec()).collect();
+        for path in gone {
+            self.nodes.remove(&path);
+        }
+        self.nodes.remove(path);
+    }
+
+    /// Puts what stands at `from` at `to`, with all below it.
+    pub fn move_to(&mut self, from: &[u8], to: &[u8]) {
+        let mut moved: Vec<_> =
+            self.below(from).map(|(path, node)| (path.to_vec(), *node)).collect();
+        moved.extend(self.get(from).map(|node| (from.to_vec(), *node)));
+        self.cut(from);
+        for (path, node) in moved {
+            let rest = path.get(from.len()..).unwrap_or_default();
+            self.nodes.insert([to, rest].concat(), node);
+        }
+    }
+
     /// Says whether all entries of the folder `path` are known, and those whose names begin with a dot.
     pub fn set_listed(&mut self, path: &[u8], listed: bool, shows_hidden: bool) {
         if let Some(node) = self.nodes.get_mut(path) {
@@ -229,6 +263,11 @@ pub(super) fn utc(node: &Node) -> Option<Timestamp> {
 pub(super) fn parent(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     path.get(..end).unwrap_or_default()
+}
+
+/// The last name of `path`; nothing for the top itself.
+pub(super) fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 /// Every folder above `path`, the nearest first, without the top.

@@ -2,14 +2,17 @@
 //!
 //! An unchanged tree then costs one round trip, whatever its size. What is overwritten or deleted is always asked for,
 //! and a few others are: the first that is not as the state says makes the run look at all of them. What came to the
-//! server since is neither seen nor deleted.
+//! server since is neither seen nor deleted. What is deleted must be listed under that very name as well: the folders in which
+//! something goes are listed.
 
 use std::collections::BTreeSet;
 
 use super::{
+    alias,
     crew::Crew,
     diff,
     plan::{Heading, Plan},
+    recheck,
     rules::Rules,
     scan::place,
     tree::{Node, NodeKind, Survey, Tree, above},
@@ -24,13 +27,15 @@ use crate::{
 /// The plan by the state alone; nothing where that is no ground to stand on.
 pub(super) async fn plan(
     crew: &mut Crew<'_>,
-    here: &Survey,
+    here: &mut Survey,
     base: Option<&Base>,
     heading: &Heading,
     rules: &Rules,
 ) -> Outcome<Option<Plan>> {
     let Some(base) = base.filter(|base| !base.is_empty()) else { return Ok(None) };
-    let there = Survey { tree: tree(base), ..Survey::default() };
+    let mut there = Survey { tree: tree(base), ..Survey::default() };
+    there.withdraw(&here.own);
+    alias::settle(crew, here, &mut there, Some(base), heading, rules).await?;
     let plan = diff::plan(here, &there, Some(base), heading.clone(), rules.clone())?;
     let paths: Vec<_> = asked(&plan, base, heading).into_iter().collect();
     let places: Outcome<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();
@@ -39,9 +44,13 @@ pub(super) async fn plan(
         let is_as_known = |pair: &crate::ftp::base::Pair| pair.is_remote(*size, *modified);
         size.is_none() || !base.get(**path).is_some_and(is_as_known)
     });
-    let Some((path, _)) = wrong else { return Ok(Some(plan)) };
-    let text =
-        format!("{} is not on the server as the state says: all of it is looked at", visible(path));
+    let wrong = wrong.map(|(path, _)| path.to_vec());
+    let wrong = if wrong.is_some() { wrong } else { recheck::unlisted(crew, &plan).await? };
+    let Some(path) = wrong else { return Ok(Some(plan)) };
+    let text = format!(
+        "{} is not on the server as the state says: all of it is looked at",
+        visible(&path)
+    );
     crew.first().context().observer.say(Level::Warn, text);
     Ok(None)
 }
@@ -58,7 +67,7 @@ fn tree(base: &Base) -> Tree {
         {
             tree.set(folder_path.to_vec(), folder);
         }
-        tree.set(path.clone(), Node::file(pair.remote_size, pair.remote_time, None));
+        tree.set(path.to_vec(), Node::file(pair.remote_size, pair.remote_time, None));
     }
     tree
 }
@@ -74,7 +83,7 @@ fn asked<'a>(plan: &'a Plan, base: &'a Base, heading: &Heading) -> BTreeSet<&'a 
         bytes += 2 * (heading.remote.as_bytes().len() + path.len() + "SIZE /\r\n".len());
         bytes <= BATCH_BYTES_MAX
     };
-    let others = base.keys().map(Vec::as_slice).step_by(every).take(TRUST_SAMPLE);
+    let others = base.keys().map(|path| &**path).step_by(every).take(TRUST_SAMPLE);
     asked.extend(others.take_while(fits));
     asked
 }

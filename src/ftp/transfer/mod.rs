@@ -275,7 +275,7 @@ impl Session {
 }
 
 /// The time in a reply to MDTM (RFC 3659, 3).
-fn time_in(reply: &Reply) -> Option<Modified> {
+pub(super) fn time_in(reply: &Reply) -> Option<Modified> {
     let digits = Some(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
     parse_time_val(digits).map(|(time, precision)| Modified::Utc(time, precision))
 }

@@ -1,0 +1,81 @@
+//! What a server says of a path when it is asked for it by name, whatever its listings show.
+
+use super::{
+    control::Command,
+    listing::{Entry, EntryKind, Modified, parse_mlst},
+    path::RemotePath,
+    reply::Reply,
+    session::Session,
+    transfer::time_in,
+};
+use crate::fault::Outcome;
+
+/// What a server says to have at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Bytes of a file, where they are told.
+    pub size: Option<u64>,
+    /// When it was changed, where that is told.
+    pub modified: Option<Modified>,
+}
+
+impl Session {
+    /// What the server says of each of `paths`, of which each is asked for as a folder or as a file, in as few round
+    /// trips as the commands fit into. None where it has nothing of that name, or does not say.
+    pub async fn answers(&mut self, paths: &[(RemotePath, bool)]) -> Outcome<Vec<Option<Answer>>> {
+        let paths: Outcome<Vec<_>> =
+            paths.iter().map(|(path, is_folder)| Ok((self.absolute(path)?, *is_folder))).collect();
+        let paths = paths?;
+        let has_mlst = self.features.has("MLST") || self.features.has("MLSD");
+        let questions = |path: &RemotePath, is_folder: bool| match (has_mlst, is_folder) {
+            (true, _) => vec![Command::path("MLST", path)],
+            (false, true) => vec![Command::path("CWD", path)],
+            (false, false) => vec![Command::path("SIZE", path), Command::path("MDTM", path)],
+        };
+        let asked: Vec<_> =
+            paths.iter().map(|(path, is_folder)| questions(path, *is_folder)).collect();
+        let replies = self.ask_all(&asked.concat()).await?;
+        if !has_mlst {
+            self.server_folder = None;
+        }
+        let mut replies = replies.iter();
+        let mut answers = Vec::with_capacity(paths.len());
+        for ((path, is_folder), asked) in paths.iter().zip(&asked) {
+            let said: Vec<_> = replies.by_ref().take(asked.len()).collect();
+            answers.push(match (said.as_slice(), is_folder) {
+                ([facts], _) if has_mlst => told(facts, path),
+                ([entered], true) => entered.is_done().then_some(Answer {
+                    is_folder: true,
+                    size: None,
+                    modified: None,
+                }),
+                ([size, time], false) => {
+                    let size = Some(*size).filter(|reply| reply.code == 213);
+                    let (size, modified) = (size.and_then(Reply::number), time_in(time));
+                    let is_there = size.is_some() || modified.is_some();
+                    is_there.then_some(Answer { is_folder: false, size, modified })
+                }
+                _ => None,
+            });
+        }
+        Ok(answers)
+    }
+}
+
+/// What MLST tells of `path`.
+fn told(reply: &Reply, path: &RemotePath) -> Option<Answer> {
+    if !reply.is_done() {
+        return None;
+    }
+    let facts = reply.inner_lines().next().map(<[u8]>::trim_ascii_start);
+    let entry = facts.and_then(|facts| parse_mlst(facts, path.name()))?;
+    let Entry { kind, size, modified, .. } = entry;
+    let is_folder = match kind {
+        EntryKind::Dir => true,
+        EntryKind::File => false,
+        _ => return None,
+    };
+    Some(Answer { is_folder, size: size.filter(|_| !is_folder), modified })
+}

@@ -1,0 +1,445 @@
+//! Names that the target takes for one (class C6): `Logo.png` and `logo.png`, `a.` and `a`, `x:y` and `x_y`.
+//!
+//! A listing shows the names that a side has, and not what it takes for the same. So where the source has a name that
+//! the target does not list, and something speaks for its being there all the same, the target is asked for it by name:
+//! a server by a command, a disk by a look. No rule says which names are one: the answer does. What is found to be the
+//! same is spelt in the target's tree as in the source; of two names of the source that are one there, the second is
+//! refused, in every run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use icu_normalizer::DecomposingNormalizerBorrowed;
+
+use super::{
+    crew::Crew,
+    own::Identity,
+    plan::{Act, Direction, Heading, Step},
+    rules::Rules,
+    scan::place,
+    times::packets,
+    tree::{Node, NodeKind, Survey, Tree, join, name_of, parent},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Links, LocalKind, Root, temporary_name},
+    ftp::{
+        answers::Answer,
+        base::Base,
+        listing::{Modified, Precision},
+        path::RemotePath,
+        session::Session,
+    },
+    observe::{Level, Observer, visible::visible},
+};
+
+/// Rounds in which names are sent that may be one for the server: each is asked for when those before it are there.
+const ROUNDS_MAX: usize = 4;
+
+/// A path, and whether it is asked for as a folder.
+type Doubt = (Vec<u8>, bool);
+
+/// What was found at a path that is not listed.
+struct Found {
+    answer: Answer,
+    /// On this machine: what it is under any name.
+    identity: Option<Identity>,
+}
+
+/// Finds what the target has of the source under other names than it lists, and spells it as the source does.
+pub(super) async fn settle(
+    crew: &mut Crew<'_>,
+    source: &mut Survey,
+    target: &mut Survey,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Outcome<()> {
+    let observer = crew.first().context().observer.clone();
+    let mut asked = BTreeSet::new();
+    loop {
+        let mut doubts = doubts(&source.tree, &target.tree, base, heading, rules);
+        doubts.retain(|(path, _)| !asked.contains(path));
+        if doubts.is_empty() {
+            return Ok(());
+        }
+        let (found, root) = match heading.direction {
+            Direction::Up => {
+                let answers = ask(crew.first(), &heading.remote, &doubts).await?;
+                let plain = |answer| Found { answer, identity: None };
+                (answers.into_iter().map(|answer| answer.map(plain)).collect::<Vec<_>>(), None)
+            }
+            Direction::Down => match Root::open_with(&heading.local, Links::Refused) {
+                Ok(root) => {
+                    (doubts.iter().map(|(path, _)| look(&root, path)).collect(), Some(root))
+                }
+                // What is not there has no names.
+                Err(_) => return Ok(()),
+            },
+        };
+        let folders = doubts.iter().map(|(path, _)| parent(path)).collect();
+        let listed = Listed::all(&target.tree, &folders, root.as_ref());
+        let (observer, taken) = (&observer, HashMap::new());
+        let mut settling = Settling { source, target, heading, rules, observer, listed, taken };
+        let mut has_moved = false;
+        for ((path, _), found) in doubts.iter().zip(found) {
+            if let Some(found) = found {
+                has_moved |= settling.take(path, &found);
+            }
+        }
+        if !has_moved {
+            return Ok(());
+        }
+        asked.extend(doubts.into_iter().map(|(path, _)| path));
+    }
+}
+
+/// The paths of the source to ask for: not listed in a folder that the target has, with something that speaks for it.
+fn doubts(
+    source: &Tree,
+    target: &Tree,
+    base: Option<&Base>,
+    heading: &Heading,
+    rules: &Rules,
+) -> Vec<Doubt> {
+    let mut missing: BTreeMap<&[u8], Vec<(&[u8], bool)>> = BTreeMap::new();
+    for (path, node) in source.nodes() {
+        if target.get(path).is_some() || node.kind == NodeKind::Other {
+            continue;
+        }
+        let Some(folder) = target.get(parent(path)).filter(|folder| folder.is_folder()) else {
+            continue;
+        };
+        if folder.shows_hidden || !name_of(path).starts_with(b".") {
+            missing.entry(parent(path)).or_default().push((path, node.is_folder()));
+        }
+    }
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    // Of each such folder the likenesses of what the target has in it, and whether anything of that is no part of the source.
+    let mut known: HashMap<&[u8], (HashSet<u64>, bool)> = HashMap::new();
+    for (path, _) in target.nodes() {
+        if let Some((folder, _)) = missing.get_key_value(parent(path)) {
+            let (likenesses, has_extra) = known.entry(folder).or_default();
+            likenesses.insert(likeness(name_of(path)));
+            *has_extra |= source.get(path).is_none();
+        }
+    }
+    // A look at this disk costs nothing; a question to a server is asked where it matters.
+    let asks_all = rules.delete || heading.direction == Direction::Down;
+    let is_doubtful = |folder: &[u8], path: &[u8]| {
+        let (likenesses, has_extra) = known.get(folder)?;
+        (*has_extra && asks_all || likenesses.contains(&likeness(name_of(path)))).then_some(())
+    };
+    let mut doubts = Vec::new();
+    for (folder, paths) in &missing {
+        for (path, is_folder) in paths {
+            if is_doubtful(folder, path).is_some() || was_there(base, path) {
+                doubts.push((path.to_vec(), *is_folder));
+            }
+        }
+    }
+    doubts
+}
+
+/// Whether the last run left something at `path`, or below it.
+fn was_there(base: Option<&Base>, path: &[u8]) -> bool {
+    let Some(base) = base else { return false };
+    let below = [path, b"/"].concat();
+    let from = (std::ops::Bound::Included(&below[..]), std::ops::Bound::Unbounded);
+    let is_below =
+        || base.range::<[u8], _>(from).next().is_some_and(|(found, _)| found.starts_with(&below));
+    base.contains_key(path) || is_below()
+}
+
+/// What the server says of each of `doubts`; nothing where it says of a name that nobody ever gave that it is there.
+pub(super) async fn ask(
+    session: &mut Session,
+    top: &RemotePath,
+    doubts: &[Doubt],
+) -> Outcome<Vec<Option<Answer>>> {
+    let folders: HashMap<_, _> =
+        doubts.iter().map(|(path, is_folder)| (&path[..], *is_folder)).collect();
+    let paths = doubts.iter().map(|(path, _)| path.clone()).collect();
+    // Each is asked for by two commands at most, beside a name that cannot be there.
+    let bytes = 2 * ("MLST /\r\n".len() + top.as_bytes().len());
+    let mut answers = Vec::with_capacity(doubts.len());
+    for packet in packets(paths, |path| bytes + 2 * path.len()) {
+        let control = packet.first().map(|path| join(parent(path), temporary_name().as_bytes()));
+        let asked =
+            packet.iter().map(|path| (path, folders.get(&path[..]).copied().unwrap_or(false)));
+        let asked = asked.chain(control.iter().map(|path| (path, false)));
+        let asked: Outcome<Vec<_>> =
+            asked.map(|(path, is_folder)| Ok((place(top, path)?, is_folder))).collect();
+        let mut said = match session.answers(&asked?).await {
+            Ok(said) => said,
+            Err(fault) if matches!(fault.kind, Kind::Protocol | Kind::Refused) => Vec::new(),
+            Err(fault) => return Err(fault),
+        };
+        let means_nothing = said.pop().flatten().is_some();
+        said.resize(packet.len(), None);
+        answers.extend(said.into_iter().map(|answer| answer.filter(|_| !means_nothing)));
+    }
+    Ok(answers)
+}
+
+/// What this disk has at `path`.
+fn look(root: &Root, path: &[u8]) -> Option<Found> {
+    let found = root.metadata(Path::new(OsStr::from_bytes(path))).ok()?;
+    let is_folder = found.kind == LocalKind::Folder;
+    let modified = Some(Modified::Utc(found.modified, Precision::Millisecond));
+    let answer = Answer { is_folder, size: Some(found.size).filter(|_| !is_folder), modified };
+    Some(Found { answer, identity: Some(found.identity) })
+}
+
+/// What a folder of the target lists.
+#[derive(Default)]
+struct Listed {
+    all: Vec<Vec<u8>>,
+    by_likeness: HashMap<u64, Vec<Vec<u8>>>,
+    by_identity: HashMap<Identity, Vec<Vec<u8>>>,
+}
+
+impl Listed {
+    /// What each of `folders` lists; with what it is under any name, on this machine.
+    fn all(tree: &Tree, folders: &BTreeSet<&[u8]>, root: Option<&Root>) -> HashMap<Vec<u8>, Self> {
+        let mut all: HashMap<Vec<u8>, Self> = HashMap::new();
+        for (path, _) in tree.nodes().filter(|(path, _)| folders.contains(parent(path))) {
+            let listed = all.entry(parent(path).to_vec()).or_default();
+            listed.by_likeness.entry(likeness(name_of(path))).or_default().push(path.to_vec());
+            if let Some(identity) = root.and_then(|root| look(root, path)?.identity) {
+                listed.by_identity.entry(identity).or_default().push(path.to_vec());
+            }
+            listed.all.push(path.to_vec());
+        }
+        all
+    }
+}
+
+/// Both trees, while names of the one are found in the other.
+struct Settling<'a> {
+    source: &'a mut Survey,
+    target: &'a mut Survey,
+    heading: &'a Heading,
+    rules: &'a Rules,
+    observer: &'a Observer,
+    listed: HashMap<Vec<u8>, Listed>,
+    /// Names of the target that are taken to be one of the source's, with that one.
+    taken: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Settling<'_> {
+    /// Takes in that the target has `path`, which it does not list. True where the tree was spelt anew for it.
+    fn take(&mut self, path: &[u8], found: &Found) -> bool {
+        // It went with the folder that it is in, or has been found.
+        if self.source.tree.get(path).is_none() || self.target.tree.get(path).is_some() {
+            return false;
+        }
+        let candidates = self.candidates(path, found);
+        let [(listed, kind)] = &candidates[..] else {
+            self.leave(path, found);
+            return false;
+        };
+        if *kind == NodeKind::Other {
+            self.target.tree.set(path.to_vec(), Node::of(NodeKind::Other));
+            return false;
+        }
+        let other = self.taken.get(listed).cloned();
+        let other = other.or_else(|| self.source.tree.get(listed).map(|_| listed.clone()));
+        if let Some(other) = other {
+            self.refuse(path, &other);
+            return false;
+        }
+        let text = format!("{}: the target has it as {}", visible(path), visible(listed));
+        self.observer.say(Level::Info, text);
+        self.target.tree.move_to(listed, path);
+        self.taken.insert(listed.clone(), path.to_vec());
+        true
+    }
+
+    /// The listed names that `path` may be: by what it is on a disk; on a server by likeness, else by size and time.
+    fn candidates(&self, path: &[u8], found: &Found) -> Vec<(Vec<u8>, NodeKind)> {
+        let Some(listed) = self.listed.get(parent(path)) else { return Vec::new() };
+        if let Some(identity) = found.identity {
+            return self.nodes(listed.by_identity.get(&identity), |_| true);
+        }
+        let is_kind = |node: &Node| {
+            node.kind == NodeKind::Other || node.is_folder() == found.answer.is_folder
+        };
+        let is_same = |node: &Node| {
+            let sizes = node.size.zip(found.answer.size);
+            let times = node.modified.zip(found.answer.modified);
+            is_kind(node)
+                && sizes.is_some_and(|(one, two)| one == two)
+                && times.is_none_or(|(one, two)| one.agrees(two) != Some(false))
+        };
+        let alike = listed.by_likeness.get(&likeness(name_of(path)));
+        let both = self.nodes(alike, is_same);
+        let alike = self.nodes(alike, is_kind);
+        match alike.len() {
+            0 => self.nodes(Some(&listed.all), is_same),
+            1 => alike,
+            _ if both.is_empty() => alike,
+            _ => both,
+        }
+    }
+
+    /// Those of the listed names `paths` of which the nodes are so, wherever those stand now.
+    fn nodes(
+        &self,
+        paths: Option<&Vec<Vec<u8>>>,
+        is_it: impl Fn(&Node) -> bool,
+    ) -> Vec<(Vec<u8>, NodeKind)> {
+        let node =
+            |path: &Vec<u8>| self.target.tree.get(self.taken.get(path).unwrap_or(path)).copied();
+        let nodes = paths.into_iter().flatten().filter_map(|path| Some((path, node(path)?)));
+        nodes
+            .filter(|(_, node)| is_it(node))
+            .map(|(path, node)| (path.clone(), node.kind))
+            .collect()
+    }
+
+    /// Leaves open under which name the target lists `path`: it is compared by the answer, and whatever could be it stays.
+    fn leave(&mut self, path: &[u8], found: &Found) {
+        let Answer { is_folder, size, modified } = found.answer;
+        let node =
+            if is_folder { Node::of(NodeKind::Folder) } else { Node::file(size, modified, None) };
+        self.target.tree.set(path.to_vec(), node);
+        if !self.rules.delete {
+            return;
+        }
+        let folder = parent(path);
+        let extra = self.target.tree.below(folder).filter(|(other, node)| {
+            parent(other) == folder
+                && node.is_folder() == is_folder
+                && self.source.tree.get(other).is_none()
+        });
+        let extra: Vec<_> = extra.map(|(other, _)| other.to_vec()).collect();
+        if extra.is_empty() {
+            return;
+        }
+        for other in &extra {
+            self.target.tree.cut(other);
+            self.target.tree.set(other.clone(), Node::of(NodeKind::Other));
+        }
+        let message = "it is there though its folder does not list it, so one of the names listed may be its own: none is \
+                       deleted";
+        self.target.faults.push(Fault::new(Kind::Refused, self.side(), message).at(visible(path)));
+    }
+
+    /// Leaves out `path` of the source, since the target takes it for `other`.
+    fn refuse(&mut self, path: &[u8], other: &[u8]) {
+        self.source.faults.push(is_one_with(self.side(), other).at(visible(path)));
+        self.source.tree.cut(path);
+        self.source.tree.set(path.to_vec(), Node::of(NodeKind::Other));
+    }
+
+    const fn side(&self) -> Side {
+        match self.heading.direction {
+            Direction::Up => Side::Server,
+            Direction::Down => Side::Here,
+        }
+    }
+}
+
+/// The fault of a name that is another one in the target.
+fn is_one_with(side: Side, other: &[u8]) -> Fault {
+    let place = if side == Side::Server { "server" } else { "disk" };
+    let message = format!(
+        "on this {place} its name is that of `{}`: only that one is kept there",
+        visible(other)
+    );
+    Fault::new(Kind::Refused, side, message)
+}
+
+/// The fault of a name that is there already when its turn comes, though the target did not list it.
+pub(super) fn is_taken(direction: Direction) -> Fault {
+    let (side, place) = match direction {
+        Direction::Up => (Side::Server, "server"),
+        Direction::Down => (Side::Here, "disk"),
+    };
+    let message = format!(
+        "the {place} has it already, though it did not list it, so its name is that of another file there: it is left \
+         out"
+    );
+    Fault::new(Kind::Refused, side, message)
+}
+
+/// A number that names share which some server or disk may take for one: those with the same letters and digits, whatever
+/// their case, accents and everything between. Two that share it are asked about; that is all it decides.
+pub(super) fn likeness(path: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match std::str::from_utf8(path) {
+        Ok(text) if text.is_ascii() => {
+            let kept = path.iter().filter(|byte| byte.is_ascii_alphanumeric() || **byte == b'/');
+            kept.for_each(|byte| u32::from(byte.to_ascii_lowercase()).hash(&mut hasher));
+        }
+        Ok(text) => {
+            // Capitals first: of some small letters there are two, and one capital.
+            let plain = DecomposingNormalizerBorrowed::new_nfkd().normalize(text).to_uppercase();
+            let kept = plain.chars().flat_map(char::to_lowercase);
+            let kept = kept.filter(|c| c.is_alphanumeric() || *c == '/');
+            kept.for_each(|c| u32::from(c).hash(&mut hasher));
+        }
+        Err(_) => path.to_ascii_lowercase().hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// Parts transfers and new folders so that names which the target may take for one come in rounds one after the other: all
+/// in the first but those of which another one is in it.
+pub(super) fn rounds<'p, T>(steps: Vec<T>, step: impl Fn(&T) -> &'p Step) -> Vec<Vec<T>> {
+    let mut seen: HashMap<u64, usize> = HashMap::with_capacity(steps.len());
+    let mut rounds: Vec<Vec<T>> = vec![Vec::new()];
+    for one in steps {
+        let is_new = {
+            let step = step(&one);
+            step.standing.is_none()
+                && matches!(step.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
+        };
+        let rank = if is_new {
+            let before = seen.entry(likeness(&step(&one).path)).or_insert(0);
+            *before += 1;
+            (*before - 1).min(ROUNDS_MAX)
+        } else {
+            0
+        };
+        if rounds.len() <= rank {
+            rounds.resize_with(rank + 1, Vec::new);
+        }
+        if let Some(round) = rounds.get_mut(rank) {
+            round.push(one);
+        }
+    }
+    rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_some_server_may_take_for_one_are_alike_and_others_are_not() {
+        for (one, other) in [
+            ("README", "readme"),
+            ("\u{e9}t\u{e9}", "e\u{301}te\u{301}"),
+            ("stra\u{df}e", "STRASSE"),
+            ("report.", "report"),
+            ("a b ", "a+b"),
+            ("x:y", "x_y"),
+            ("what?.txt", "what.txt"),
+            ("caf\u{e9}", "cafe"),
+        ] {
+            assert_eq!(likeness(one.as_bytes()), likeness(other.as_bytes()), "{one} {other}");
+        }
+        for (one, other) in [("a1", "a2"), ("ab", "abc"), ("d/a", "da"), ("\u{e9}", "\u{e4}")] {
+            assert_ne!(likeness(one.as_bytes()), likeness(other.as_bytes()), "{one} {other}");
+        }
+    }
+}

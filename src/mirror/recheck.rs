@@ -1,0 +1,210 @@
+//! A last look before anything is deleted: whether what goes is still what was listed, and nothing that this run sent.
+//!
+//! No rule about names is needed for that. Where something new has come into a folder in which something else is to go,
+//! the folder is listed again. What was sent must be in it under its own name: else the target has it under another,
+//! which may be the very one that is to go, and nothing is deleted at all. What is to go must be there under its own name
+//! as it was: what is not listed any more may be another name of what was sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use super::{
+    apply::Tools,
+    crew::Crew,
+    plan::{Act, Direction, Plan, Stamp, Step},
+    scan::place,
+    tree::{above, name_of, parent},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::read_folder,
+    ftp::{
+        listing::{Modified, Precision},
+        path::RemotePath,
+    },
+    observe::visible::visible,
+};
+
+/// What a folder has now, by name.
+type Now = BTreeMap<Vec<u8>, Stamp>;
+
+/// What the last look has shown.
+#[derive(Debug, Default)]
+pub(super) struct Recheck {
+    /// What is not deleted after all, with everything below it.
+    kept: BTreeSet<Vec<u8>>,
+    /// Why nothing is deleted.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Recheck {
+    /// Whether `step` is still to be done.
+    pub(super) fn may_go(&self, step: &Step) -> bool {
+        !self.kept.contains(&step.path)
+            && !above(&step.path).any(|folder| self.kept.contains(folder))
+    }
+}
+
+/// Looks again into the folders of `plan` in which something goes and something new has come.
+pub(super) async fn look(crew: &mut Crew<'_>, tools: &Tools<'_>) -> Outcome<Recheck> {
+    let plan = tools.plan;
+    let tops = tops(plan);
+    let before_deletes = plan.steps.iter().take_while(|step| !step.act.is_delete());
+    let is_new = |step: &&Step| {
+        step.standing.is_none()
+            && !step.path.is_empty()
+            && matches!(step.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
+    };
+    let mut folders: BTreeMap<&[u8], (Vec<&Step>, Vec<&Step>)> = BTreeMap::new();
+    for step in before_deletes.filter(is_new) {
+        folders.entry(parent(&step.path)).or_default().0.push(step);
+    }
+    let mut asked = BTreeSet::new();
+    for step in &tops {
+        let folder = parent(&step.path);
+        if let Some((_, going)) = folders.get_mut(folder) {
+            going.push(step);
+            asked.insert(folder);
+        }
+        // A folder above may have got another name, under which everything in it has been sent.
+        for above in std::iter::once(folder).chain(above(folder)) {
+            let come = folders.get(parent(above)).map(|(come, _)| come);
+            if come.is_some_and(|come| come.iter().any(|step| step.act == Act::MakeFolder)) {
+                asked.insert(parent(above));
+            }
+        }
+    }
+    folders.retain(|folder, _| asked.contains(folder));
+    let mut recheck = Recheck::default();
+    if folders.is_empty() {
+        return Ok(recheck);
+    }
+    let names: Vec<_> = folders.keys().map(|folder| folder.to_vec()).collect();
+    let listed = match plan.heading.direction {
+        Direction::Up => there(crew, &plan.heading.remote, &names).await?,
+        Direction::Down => names.iter().map(|folder| here(crew, tools, folder)).collect(),
+    };
+    for ((_, (come, going)), now) in folders.iter().zip(listed) {
+        match now {
+            Ok(now) => recheck.judge(come, going, &now, plan.heading.direction),
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) => recheck.faults.push(fault),
+        }
+    }
+    Ok(recheck)
+}
+
+/// The deletes of `plan` that are in no other one.
+fn tops(plan: &Plan) -> Vec<&Step> {
+    let going: BTreeSet<_> =
+        plan.steps.iter().filter(|step| step.act.is_delete()).map(|step| &step.path[..]).collect();
+    let is_top = |step: &&Step| {
+        step.act.is_delete() && !above(&step.path).any(|folder| going.contains(folder))
+    };
+    plan.steps.iter().filter(is_top).collect()
+}
+
+/// What `folders` of the server list now, as far as that can be relied on.
+pub(super) async fn there(
+    crew: &mut Crew<'_>,
+    top: &RemotePath,
+    folders: &[Vec<u8>],
+) -> Outcome<Vec<Outcome<Now>>> {
+    let places: Outcome<Vec<_>> = folders.iter().map(|folder| place(top, folder)).collect();
+    let places = places?;
+    let listed = crew.first().list_all(&places).await.into_iter().zip(&places);
+    let now = listed.map(|(listing, place)| {
+        let listing = listing?;
+        if !listing.may_delete() || listing.refused_count > 0 {
+            let message = "its listing is not complete: nothing is deleted in it";
+            return Err(Fault::protocol(message).at(place.to_string()));
+        }
+        let stamp = |size, modified| Stamp { size, modified };
+        let entries = listing.entries.into_iter();
+        let name = |name| top.encoding().decode(name);
+        Ok(entries.map(|entry| (name(entry.name), stamp(entry.size, entry.modified))).collect())
+    });
+    Ok(now.collect())
+}
+
+/// What a folder of this machine has now.
+fn here(crew: &mut Crew<'_>, tools: &Tools<'_>, folder: &[u8]) -> Outcome<Now> {
+    let stop = crew.first().context().stop.clone();
+    let entries = read_folder(&tools.root, Path::new(OsStr::from_bytes(folder)), &stop)?;
+    let now = entries.into_iter().map(|entry| {
+        let name = entry.path.file_name().unwrap_or_default().as_bytes().to_vec();
+        let modified = Some(Modified::Utc(entry.modified, Precision::Millisecond));
+        (name, Stamp { size: Some(entry.size), modified })
+    });
+    Ok(now.collect())
+}
+
+impl Recheck {
+    /// Judges one folder: what has `come` into it and what is `going` from it, by what it has `now`.
+    fn judge(&mut self, come: &[&Step], going: &[&Step], now: &Now, direction: Direction) {
+        let (side, place) = match direction {
+            Direction::Up => (Side::Server, "server"),
+            Direction::Down => (Side::Here, "disk"),
+        };
+        if let Some(lost) = come.iter().find(|step| !now.contains_key(name_of(&step.path))) {
+            let message = format!(
+                "the {place} has it under another name than it was given, which may be one of those that were to go: \
+                 nothing is deleted"
+            );
+            let fault = Fault::new(Kind::Refused, side, message);
+            self.faults.push(fault.at(visible(&lost.path)));
+            return;
+        }
+        for step in going {
+            match now.get(name_of(&step.path)) {
+                // Gone already, or spelt otherwise: then it is what was sent.
+                None => drop(self.kept.insert(step.path.clone())),
+                Some(now) if step.act == Act::DeleteFile && has_changed(step, now) => {
+                    let message = "it has changed while this run went on: nothing is deleted";
+                    let fault = Fault::new(Kind::Refused, side, message);
+                    self.faults.push(fault.at(visible(&step.path)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Whether a file that was to go is another one now.
+fn has_changed(step: &Step, now: &Stamp) -> bool {
+    let Some(before) = step.standing else { return false };
+    let sizes = before.size.zip(now.size);
+    let times = before.modified.zip(now.modified);
+    sizes.is_some_and(|(one, two)| one != two)
+        || times.is_some_and(|(one, two)| one.agrees(two) == Some(false))
+}
+
+/// The first of the deletes of `plan` that the server does not list: what is deleted on the word of a state alone must
+/// be there under that very name.
+pub(super) async fn unlisted(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Option<Vec<u8>>> {
+    let going = plan.steps.iter().filter(|step| step.act.is_delete());
+    let mut folders: BTreeMap<&[u8], Vec<&Step>> = BTreeMap::new();
+    for step in going {
+        folders.entry(parent(&step.path)).or_default().push(step);
+    }
+    let names: Vec<_> = folders.keys().map(|folder| folder.to_vec()).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let listed = there(crew, &plan.heading.remote, &names).await?;
+    for ((folder, going), now) in folders.iter().zip(listed) {
+        let now = match now {
+            Ok(now) => now,
+            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(_) => return Ok(Some(folder.to_vec())),
+        };
+        if let Some(step) = going.iter().find(|step| !now.contains_key(name_of(&step.path))) {
+            return Ok(Some(step.path.clone()));
+        }
+    }
+    Ok(None)
+}
