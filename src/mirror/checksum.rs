@@ -7,12 +7,12 @@ use super::{
     hashed::{Algorithm, Hasher},
     plan::Heading,
     scan::place,
-    tree::{NodeKind, Tree},
+    tree::{NodeKind, Tree, utc},
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
     files::{Links, Reading, Root},
-    ftp::{session::Session, transfer::Take},
+    ftp::{base::Pair, session::Session, transfer::Take},
     limits::COPY_BYTES,
     observe::Level,
     stop::Stop,
@@ -76,6 +76,23 @@ pub(super) async fn settle(
         here.set_same_content(&path);
     }
     Ok(())
+}
+
+/// What a base is to know of the files that were found to have the same bytes on both sides.
+pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<Pair>)> {
+    let same = here.nodes().filter(|(_, node)| node.kind == NodeKind::File && node.same_content);
+    let pairs = same.filter_map(|(path, local)| {
+        let remote = there.get(path)?;
+        let pair = Pair {
+            hash: None,
+            local_size: local.size?,
+            local_us: Some(utc(local)?.as_microsecond()),
+            remote_size: remote.size,
+            remote_time: remote.modified,
+        };
+        Some((path.to_vec(), Some(pair)))
+    });
+    pairs.collect()
 }
 
 fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Outcome<String> {

@@ -39,6 +39,12 @@ pub(super) async fn draft(
     };
     let context = crew.first().context().clone();
     let Loaded { base, doubt } = ledger.load(crew.first()).await?;
+    // Where bytes are compared, the base has no say; what they prove is kept for the runs that follow.
+    let (base, kept) = match rules.compare {
+        Compare::Checksum => (None, base),
+        _ => (base, None),
+    };
+    let doubt = doubt.filter(|_| rules.compare != Compare::Checksum);
     if let Some((level, doubt)) = doubt {
         let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
         let text = format!("{doubt}: files are compared by size and time{then}");
@@ -54,10 +60,11 @@ pub(super) async fn draft(
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
         let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
-        let links = rules.links(heading.direction);
+        let (links, encoding) = (rules.links(heading.direction), heading.remote.encoding());
         move || {
             let top = (&*local, links);
             let mut here = scan::local(top, &filter, here_role, &leftovers, &stop)?;
+            here.keep_to(encoding, here_role);
             if let Some(base) = base.filter(|base| !base.is_empty()) {
                 hashed::settle(&mut here, top, &base, &stop)?;
             }
@@ -72,8 +79,8 @@ pub(super) async fn draft(
     let base = base.as_deref();
     let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
     if rules.trust_state && heading.direction == Direction::Up {
-        let here = here.await?;
-        let trusted = trust::plan(crew, &here, base, &heading, &rules).await?;
+        let mut here = here.await?;
+        let trusted = trust::plan(crew, &mut here, base, &heading, &rules).await?;
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
@@ -82,7 +89,11 @@ pub(super) async fn draft(
     }
     let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: Survey = here.await?;
-    compare(crew, here, there?, base, heading, rules).await
+    let mut plan = compare(crew, here, there?, base, heading, rules).await?;
+    if let Some(kept) = kept {
+        plan.learnt.retain(|(path, pair)| kept.get(&path[..]) != pair.as_ref());
+    }
+    Ok(plan)
 }
 
 async fn compare(
@@ -115,7 +126,11 @@ async fn compare(
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),
     };
-    let plan = plan(source, target, base, heading, rules)?;
+    let is_proven = rules.compare == Compare::Checksum;
+    let mut plan = plan(source, target, base, heading, rules)?;
+    if is_proven {
+        plan.learnt = checksum::proven(&here.tree, &there.tree);
+    }
     finish(crew, plan, source, target, base).await
 }
 

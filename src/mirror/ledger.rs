@@ -74,7 +74,8 @@ impl Ledger {
     pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Outcome<Self> {
         let context = session.context();
         let place = match (&context.bases, rules.state) {
-            _ if rules.compare != Compare::Auto => Place::Nowhere,
+            // By size and time alone nothing is proven that the next run could rely on.
+            _ if !matches!(rules.compare, Compare::Auto | Compare::Checksum) => Place::Nowhere,
             (_, StateIn::Remote) => Place::There(There {
                 folder: heading.remote.clone(),
                 file: place(&heading.remote, STATE_FILE)?,

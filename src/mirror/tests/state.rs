@@ -2,7 +2,7 @@
 //! on deletes nothing.
 
 use super::{Bench, Rules, age, assert_same, deleting, fs, write};
-use crate::mirror::StateIn;
+use crate::mirror::{Compare, StateIn};
 
 const STATE: &str = ".portolan-state";
 
@@ -143,4 +143,28 @@ async fn a_trusted_state_that_proves_wrong_is_trusted_no_more() {
     let report = bench.up(&rules).await.unwrap();
     assert_eq!((report.deleted, report.failed), (1, 0));
     assert!(bench.there().join("theirs").exists());
+}
+
+#[tokio::test]
+async fn a_site_that_is_there_already_is_taken_over_by_its_content() {
+    for state in [StateIn::Remote, StateIn::Local] {
+        for server in [&[][..], &["no-hash"], &["no-mlsd", "no-mlst", "no-mfmt", "no-hash"]] {
+            let bench = Bench::new(server).remembering();
+            let names = ["a", "sub/b", "sub/c"];
+            check_out_again(&bench, &names);
+            for name in names {
+                write(&bench.there(), name, format!("bytes of {name}"));
+            }
+            write(&bench.there(), "sub/c", "other bytes");
+            let adopt = Rules { compare: Compare::Checksum, state, ..Rules::default() };
+            let report = bench.up(&adopt).await.unwrap();
+            assert_eq!((report.uploaded, report.unchanged, report.failed), (1, 2, 0), "{server:?}");
+            for _ in 0..2 {
+                check_out_again(&bench, &names);
+                let report = bench.up(&Rules { state, ..deleting() }).await.unwrap();
+                let did = (report.uploaded, report.deleted, report.failed, report.unchanged);
+                assert_eq!(did, (0, 0, 0, 3), "{state:?} {server:?} {:?}", report.plan);
+            }
+        }
+    }
 }
