@@ -1,9 +1,15 @@
 //! Names on the server: bytes that can never become a second command, and paths that can never leave their folder.
 
-use std::{borrow::Borrow, fmt, ops::Deref};
+use std::{
+    borrow::Borrow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 use crate::{
-    fault::{Fault, Outcome},
+    fault::{Fault, Kind, Outcome, Side},
     limits::{COMMAND_BYTES_MAX, DEPTH_MAX},
     observe::visible::visible,
 };
@@ -12,13 +18,74 @@ use crate::{
 ///
 /// Never holds CR, LF or NUL, so that no name can end a command and begin another (security classes C2 and C8),
 /// and converts into no local path by itself.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RemotePath(Vec<u8>);
+///
+/// Paths of this machine that are put [below](Self::below) it are written in its encoding, which is no part of what it is.
+#[derive(Clone)]
+pub struct RemotePath(Vec<u8>, Encoding);
+
+impl PartialEq for RemotePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for RemotePath {}
+
+impl PartialOrd for RemotePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RemotePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl Hash for RemotePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// The bytes that the names of a server are, as against those of this machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// The same.
+    #[default]
+    Same,
+    /// Latin-1 there and UTF-8 here: each byte there is the character of that number.
+    Latin1,
+}
+
+impl Encoding {
+    /// The bytes on the server of a name or path of this machine; fails with `refused` where it has none there.
+    pub fn encode(self, name: &[u8]) -> Outcome<Vec<u8>> {
+        if self == Self::Same {
+            return Ok(name.to_vec());
+        }
+        let text = std::str::from_utf8(name).ok();
+        let bytes = text.and_then(|text| text.chars().map(|c| u8::try_from(c).ok()).collect());
+        bytes.ok_or_else(|| {
+            let message = "its name is not in Latin-1, in which this server's names are";
+            Fault::new(Kind::Refused, Side::Here, message).at(visible(name))
+        })
+    }
+
+    /// The name on this machine of a name of the server.
+    pub fn decode(self, name: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Same => name,
+            Self::Latin1 => name.into_iter().map(char::from).collect::<String>().into_bytes(),
+        }
+    }
+}
 
 impl RemotePath {
     /// The folder from which relative paths count.
     pub fn root() -> Self {
-        Self(b"/".to_vec())
+        Self(b"/".to_vec(), Encoding::Same)
     }
 
     /// A path as a script or a URL names it; fails with `invalid` on CR, LF, NUL, nothing, or more than a command holds.
@@ -39,7 +106,18 @@ impl RemotePath {
         if bytes.len() > COMMAND_BYTES_MAX - 16 {
             return Err(Fault::invalid(format!("a path of {} bytes is too long", bytes.len())));
         }
-        Ok(Self(bytes.to_vec()))
+        Ok(Self(bytes.to_vec(), Encoding::Same))
+    }
+
+    /// The same path, below which names are in `encoding`.
+    #[must_use]
+    pub fn in_encoding(self, encoding: Encoding) -> Self {
+        Self(self.0, encoding)
+    }
+
+    /// The encoding of the names below it.
+    pub const fn encoding(&self) -> Encoding {
+        self.1
     }
 
     /// The bytes, as they go into a command.
@@ -58,10 +136,11 @@ impl RemotePath {
         Self::parse(path)
     }
 
-    /// What lies at `path` below this folder.
+    /// What lies at `path` below this folder, written in its encoding.
     pub fn below(&self, path: &RelativePath) -> Outcome<Self> {
         let slash: &[u8] = if self.0.ends_with(b"/") { b"" } else { b"/" };
-        Self::parse([&self.0, slash, path].concat())
+        let path = self.1.encode(path)?;
+        Ok(Self::parse([&self.0, slash, &path].concat())?.in_encoding(self.1))
     }
 
     /// `other` if it begins at the root, else `other` below this folder; `.` and `..` are worked out.
@@ -85,9 +164,9 @@ impl RemotePath {
     pub fn parent(&self) -> Self {
         let end = self.trimmed().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         match self.0.get(..end) {
-            Some(above) if !above.is_empty() => Self(above.to_vec()),
-            _ if self.0.starts_with(b"/") => Self::root(),
-            _ => Self(b".".to_vec()),
+            Some(above) if !above.is_empty() => Self(above.to_vec(), self.1),
+            _ if self.0.starts_with(b"/") => Self::root().in_encoding(self.1),
+            _ => Self(b".".to_vec(), self.1),
         }
     }
 
@@ -177,7 +256,7 @@ pub fn component(name: &[u8]) -> Outcome<()> {
 
 impl fmt::Display for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&visible(&self.0))
+        f.write_str(&visible(self.1.decode(self.0.clone())))
     }
 }
 
@@ -268,6 +347,26 @@ mod tests {
                 proptest::prop_assert!(!bytes.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')));
             }
         }
+    }
+
+    #[test]
+    fn a_name_is_latin_1_there_and_utf_8_here_or_it_is_refused() {
+        let latin1 = Encoding::Latin1;
+        for (here, there) in [
+            ("caf\u{e9}", &b"caf\xe9"[..]),
+            ("\u{dc}bung/\u{a3}5", b"\xdcbung/\xa35"),
+            ("plain", b"plain"),
+            ("\u{85}", b"\x85"),
+        ] {
+            assert_eq!(latin1.encode(here.as_bytes()).unwrap(), there);
+            assert_eq!(latin1.decode(there.to_vec()), here.as_bytes());
+        }
+        for bad in ["\u{65e5}".as_bytes(), "\u{20ac}5".as_bytes(), b"caf\xe9"] {
+            assert_eq!(latin1.encode(bad).unwrap_err().kind, Kind::Refused);
+        }
+        let top = path("/in").in_encoding(latin1);
+        let whole = top.below(&RelativePath::parse("\u{e9}").unwrap()).unwrap();
+        assert_eq!((whole.as_bytes(), whole.to_string()), (&b"/in/\xe9"[..], "/in/\u{e9}".into()));
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     session.mark_names(Some(leftovers.mark().clone()));
     let mut crew = Crew::new(session, &plan.rules);
     let work = async {
-        let heading = plan.heading.clone();
+        let mut heading = plan.heading.clone();
+        heading.remote = heading.remote.in_encoding(Heading::encoding_of(crew.first()));
         let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
         apply_with(&mut crew, &now, &mut ledger, &leftovers).await

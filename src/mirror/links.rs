@@ -46,9 +46,11 @@ impl RemoteScan<'_> {
             self.survey.tree.keep_folder_of(&path);
             return Ok(());
         }
+        let encoding = self.top.encoding();
         let told = target.and_then(|target| RemotePath::parse(target).ok());
         let inside = above(&path).next().unwrap_or_default();
         let real = folder.or_else(|| self.real(inside)?.resolve(&told?).ok());
+        let real = real.map(|real| real.in_encoding(encoding));
         let folders = above(&path).chain([&[][..]]);
         let mut is_circle = false;
         let mut links = 0;

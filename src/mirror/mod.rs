@@ -74,7 +74,10 @@ pub use zone::Times;
 
 use crate::{
     fault::Outcome,
-    ftp::{path::RemotePath, session::Session},
+    ftp::{
+        path::{Encoding, RemotePath},
+        session::Session,
+    },
 };
 use crew::Crew;
 use draft::draft;
@@ -179,9 +182,13 @@ impl Heading {
     ) -> Outcome<Self> {
         let sets_times = direction == Direction::Down || session.features().contains_key("MFMT");
         let keeps_times = rules.preserve_times && sets_times;
-        let remote = session.absolute(remote)?;
+        let remote = session.absolute(remote)?.in_encoding(Self::encoding_of(session));
         let (local, server) = (local.to_owned(), Self::server_of(session));
         Ok(Self { direction, local, remote, keeps_times, server })
+    }
+
+    fn encoding_of(session: &Session) -> Encoding {
+        if session.site().latin1 { Encoding::Latin1 } else { Encoding::Same }
     }
 
     fn server_of(session: &Session) -> String {

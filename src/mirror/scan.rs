@@ -21,7 +21,7 @@ use crate::{
     files::{Links, LocalEntry, LocalKind, Root, Stray, is_temporary, walk_where},
     ftp::{
         listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
-        path::{RelativePath, RemotePath, component},
+        path::{Encoding, RelativePath, RemotePath, component},
         session::Session,
     },
     limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
@@ -173,8 +173,11 @@ impl<'a> RemoteScan<'a> {
         if listing.refused_count > 0 {
             self.survey.faults.push(incomplete(&listing).at(self.shown(folder)));
         }
-        let twice = twice(&listing.entries);
-        for entry in listing.entries {
+        let encoding = self.top.encoding();
+        let decode = |entry: Entry| Entry { name: encoding.decode(entry.name), ..entry };
+        let entries: Vec<_> = listing.entries.into_iter().map(decode).collect();
+        let twice = twice(&entries);
+        for entry in entries {
             let path = join(folder, &entry.name);
             if twice.contains(&entry.name) {
                 self.survey.leave_out(path, Why::Twice)?;
@@ -366,6 +369,27 @@ pub(super) fn local(
 }
 
 impl Survey {
+    /// Leaves out, by name, what has no name in `encoding`, in which those of the server are.
+    pub(super) fn keep_to(&mut self, encoding: Encoding, role: Role) {
+        if encoding == Encoding::Same {
+            return;
+        }
+        let refuse =
+            |(path, _): (&[u8], &Node)| Some((path.to_vec(), encoding.encode(path).err()?));
+        let refused: Vec<_> = self.tree.nodes().filter_map(refuse).collect();
+        for (path, fault) in refused {
+            // With its folder it has gone already.
+            if self.tree.get(&path).is_none() {
+                continue;
+            }
+            self.tree.cut(&path);
+            self.tree.set(path, Node::of(NodeKind::Other));
+            if role == Role::Source {
+                self.faults.push(fault);
+            }
+        }
+    }
+
     fn add(&mut self, entry: &LocalEntry, filter: &Filter, role: Role, root: &Root) -> Outcome<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
         // No command can carry it, nor anything below it: it is neither sent nor, in a target, asked for and removed.

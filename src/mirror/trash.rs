@@ -25,7 +25,9 @@ use crate::{
 pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
     let trash = trash.trim_end_matches('/');
     if trash.starts_with('/') {
-        return RemotePath::parse(trash);
+        let encoding = heading.remote.encoding();
+        return RemotePath::parse(encoding.encode(trash.as_bytes())?)
+            .map(|path| path.in_encoding(encoding));
     }
     place(&heading.remote, trash.as_bytes())
 }

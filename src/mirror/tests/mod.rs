@@ -4,6 +4,7 @@ mod absence;
 mod aliases;
 mod both_ways;
 mod crowd;
+mod encodings;
 mod faults;
 mod guards;
 mod hostile;
