@@ -35,7 +35,7 @@ impl Identity {
         let key = KeyPair::generate().map_err(fault)?;
         let params = server_params(tls).map_err(fault)?;
         let certificate = match tls.certificate {
-            Certificate::SelfSigned => params.self_signed(&key),
+            Certificate::SelfSigned | Certificate::Authority => params.self_signed(&key),
             _ => params.signed_by(&key, &authority),
         }
         .map_err(fault)?;
@@ -50,7 +50,11 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .map_err(fault)?;
-        Ok(Self { config, ca_pem: authority.pem() })
+        let ca_pem = match tls.certificate {
+            Certificate::Authority => certificate.pem(),
+            _ => authority.pem(),
+        };
+        Ok(Self { config, ca_pem })
     }
 
     /// TLS for one control connection and its data connections, which share a store of sessions with no other:
@@ -79,6 +83,9 @@ fn server_params(tls: &Tls) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "portolan rehearsal server");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if tls.certificate == Certificate::Authority {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
     if tls.certificate == Certificate::Expired {
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(2001, 1, 1);

@@ -163,6 +163,7 @@ impl Control {
                 Twist::Twice => reply = reply.clone().then(&reply),
                 Twist::After(wire) => reply = Reply::exactly(wire.to_vec()).then(&reply),
                 Twist::More(wire) => reply = reply.then(&Reply::exactly(wire.to_vec())),
+                Twist::As(wire) => reply = Reply::exactly(wire),
                 Twist::Bare => reply = reply.bare(),
                 Twist::LineFeeds => reply = reply.with_line_feeds(),
                 Twist::Trap if reply.wire().starts_with(b"250") => {

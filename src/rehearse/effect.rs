@@ -113,6 +113,8 @@ pub(super) enum Twist {
     Trap,
     /// More bytes follow in the same packet.
     More(&'static [u8]),
+    /// Other bytes are sent in its place.
+    As(Vec<u8>),
     /// The text is left out.
     Bare,
     /// Lines end with LF alone.

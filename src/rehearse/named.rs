@@ -220,6 +220,11 @@ pub(super) const ROWS: &[Row] = &[
         does: "answers the command so, without doing it (\\r \\n \\0 \\xNN; \\c: no line end)",
         make: Make::Reply(|verb, line| instead(verb, Act::Say(line))),
     },
+    Row {
+        name: "done-as",
+        does: "does the command and answers so (escapes as in reply)",
+        make: Make::Reply(|verb, line| twist(&[verb], Twist::As(line))),
+    },
     command("busy-421", "answers the command with 421 and closes the session", |verb| {
         close_with(verb, "421 Service not available.")
     }),

@@ -121,4 +121,6 @@ pub enum Certificate {
     WrongName,
     /// One that no authority has signed.
     SelfSigned,
+    /// The same, which says that it is an authority's: so `openssl req -x509` makes them.
+    Authority,
 }

@@ -75,6 +75,7 @@ pub(super) const TALKS: &[Talk] = &[
         "repeat=NOOP*1",
         &[("NOOP", "200 NOOP ok."), ("SYST", "200 NOOP ok."), ("SYST", "215 UNIX Type: L8")],
     ),
+    ("done-as=NOOP:299 very well", &[("NOOP", "299 very well"), ("SIZE a.txt", "213 14")]),
     ("alone=NOOP", &[("NOOP\r\nSYST", "200 NOOP ok."), ("SIZE a.txt", "213 14")]),
     ("hang-up-after=MKD", &[("MKD in/b", "(end)")]),
     (
