@@ -147,6 +147,15 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         (Kind::Tls, _) if says("certificate") => Some(
             "ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
         ),
+        // Some want it for the data alone.
+        (Kind::Refused | Kind::Busy | Kind::Tls | Kind::DataConnection, 400..)
+            if wants_tls(fault) =>
+        {
+            Some("ftpes:// encrypts what is said and what is moved; ftps:// does so on port 990")
+        }
+        (Kind::Denied, _) if says("it wants TLS") => {
+            Some("ftpes:// turns to TLS before the login; ftps:// begins with it on port 990")
+        }
         (Kind::Denied, 530) => Some(
             "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
         ),
@@ -175,6 +184,14 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Whether a server has refused something since it was not encrypted.
+fn wants_tls(fault: &Fault) -> bool {
+    const WORDS: [&str; 5] =
+        ["must be encrypted", "encryption", "tls required", "ssl required", "requires tls"];
+    let words = fault.message.to_ascii_lowercase();
+    fault.side == Side::Server && WORDS.iter().any(|wanted| words.contains(wanted))
 }
 
 /// Writes to standard error; there is nowhere else to complain if that fails.

@@ -99,6 +99,51 @@ impl Reply {
         Fault { code: self.code, ..Fault::new(kind, Side::Server, message) }
     }
 
+    /// Whether a refusal says that it would be none under TLS.
+    pub fn wants_tls(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "tls",
+            "ssl",
+            "ftps",
+            "ftpes",
+            "encrypt",
+            "secure connection",
+            "secure channel",
+            "secured connection",
+        ];
+        /// Words of servers that cannot do it.
+        const NOT: [&str; 4] = ["not support", "not available", "unsupported", "disabled"];
+        let words = self.text().to_ascii_lowercase();
+        let says = |all: &[&str]| all.iter().any(|word| words.contains(word));
+        self.code >= 400 && says(&WORDS) && !says(&NOT)
+    }
+
+    /// Whether a refusal says that the data connection came from another address than the control connection.
+    pub fn sees_two_addresses(words: &str) -> bool {
+        const WHAT: [&str; 5] = ["ip", "address", "host", "peer", "client"];
+        const HOW: [&str; 12] = [
+            "bad ip",
+            "mismatch",
+            "differ",
+            "not match",
+            "n't match",
+            "another",
+            "wrong",
+            "foreign",
+            "hijack",
+            "theft",
+            "stealing",
+            "not the same",
+        ];
+        let words = words.to_ascii_lowercase();
+        let mut parts = words.split(|c: char| !c.is_ascii_alphanumeric());
+        parts.any(|part| {
+            WHAT.iter().any(|what| {
+                part.strip_prefix(what).is_some_and(|rest| ["", "s", "es"].contains(&rest))
+            })
+        }) && HOW.iter().any(|how| words.contains(how))
+    }
+
     /// The path in quotes of a 257 reply, doubled quotes undone (RFC 959, appendix II).
     pub fn quoted_path(&self) -> Option<Vec<u8>> {
         let line = lines(&self.raw).last()?;
@@ -120,6 +165,27 @@ impl Reply {
         }
         // A path with a control character is no path we may send back (curl's tests 3217 and 3218).
         (!path.iter().any(u8::is_ascii_control)).then_some(path)
+    }
+
+    /// The folder that the reply to PWD names, in whatever form: in quotes as it should be (RFC 959, appendix II), or
+    /// bare, with a backslash for each slash, or by another code than 257. `None` where none can be made out for certain.
+    pub fn folder_path(&self) -> Option<Vec<u8>> {
+        if !self.is_done() {
+            return None;
+        }
+        let path = self.quoted_path().or_else(|| bare_path(self.last_text().trim_ascii()))?;
+        if path.is_empty() || path.iter().any(u8::is_ascii_control) {
+            return None;
+        }
+        // Guardian begins the names of its machines with one, and those of volumes with a dollar sign.
+        let is_guardian = path.windows(2).any(|two| two == b".$");
+        let is_windows = path.starts_with(b"\\") && !is_guardian || has_drive(&path);
+        if is_windows && !path.contains(&b'/') {
+            return Some(
+                path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect(),
+            );
+        }
+        Some(path)
     }
 
     /// Whether a 257 reply names the folder `path`, in any spelling: Pure-FTPd does not double quotes, and vsftpd
@@ -177,10 +243,36 @@ impl Reply {
     }
 }
 
-/// The code that a line begins with, if three digits and a space, a hyphen or nothing follow.
+/// A path without quotes: all of a text up to the words about it, or the last word. Not one with a blank in it that may
+/// as well be the first of those words.
+fn bare_path(text: &[u8]) -> Option<Vec<u8>> {
+    const WORDS: [&str; 6] = [" is ", " - ", " (", " as current", " current", " selected"];
+    let text = text.strip_prefix(b"\"").or_else(|| text.strip_prefix(b"'")).unwrap_or(text);
+    let begins = |text: &[u8]| text.starts_with(b"/") || text.starts_with(b"\\") || has_drive(text);
+    let path = if begins(text) {
+        let end = WORDS.iter().filter_map(|words| {
+            text.windows(words.len()).position(|part| part.eq_ignore_ascii_case(words.as_bytes()))
+        });
+        text.get(..end.min().unwrap_or(text.len()))?
+    } else {
+        let last = text.rsplit(|byte| *byte == b' ').next()?;
+        let last = last.strip_suffix(b".").unwrap_or(last);
+        let last = last.strip_prefix(b"'").unwrap_or(last);
+        Some(last).filter(|last| begins(last))?
+    };
+    let path = path.strip_suffix(b"'").unwrap_or(path);
+    (!path.contains(&b' ') && !path.contains(&b'"')).then(|| path.to_vec())
+}
+
+/// Whether a path begins with the letter of a drive: `C:`, `c:\\ftp`, `C:/ftp`.
+fn has_drive(path: &[u8]) -> bool {
+    matches!(path, [letter, b':'] | [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic())
+}
+
+/// The code that a line begins with, if three digits and a space, a hyphen or nothing follow; or a tab.
 fn code_of(line: &[u8]) -> Option<u16> {
     let (digits, rest) = line.split_at_checked(3)?;
-    let after_is_fine = matches!(rest.first(), None | Some(b' ' | b'-'));
+    let after_is_fine = matches!(rest.first(), None | Some(b' ' | b'-' | b'\t'));
     let code = std::str::from_utf8(digits).ok().filter(|_| after_is_fine)?.parse().ok()?;
     (100..=699).contains(&code).then_some(code)
 }
@@ -256,8 +348,28 @@ impl Framing {
     fn end(&mut self, code: u16, line: &[u8]) -> Framed {
         *self = Self::default();
         // `200` without a text would leave a reader waiting for its fourth byte.
-        let line = if line.len() == 3 { [line, b" "].concat() } else { line.to_vec() };
+        // It reads no tab there either.
+        let (digits, text) = line.split_at_checked(3).unwrap_or((line, &[]));
+        let line = [digits, b" ", text.get(1..).unwrap_or_default()].concat();
         Framed::End(code, line)
+    }
+}
+
+/// Lines before a greeting that are no reply: boxes that convert serial lines send some.
+#[derive(Debug, Default)]
+pub struct Junk {
+    lines: usize,
+}
+
+impl Junk {
+    /// Whether the greeting may follow after `line`, which is no reply.
+    pub fn may_skip(&mut self, line: &[u8]) -> bool {
+        /// Lines that are skipped. A protocol that is not FTP may go on for ever.
+        const LINES_MAX: usize = 8;
+        /// How others greet.
+        const OTHERS: [&[u8]; 7] = [b"SSH-", b"HTTP/", b"+OK", b"* OK", b"RFB ", b"<", b"@RSYNCD"];
+        self.lines += 1;
+        self.lines <= LINES_MAX && !OTHERS.iter().any(|other| line.starts_with(other))
     }
 }
 

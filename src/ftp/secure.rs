@@ -135,7 +135,10 @@ impl Verifier {
             own.extend(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
         }
         for certificate in own {
-            roots.add(certificate).map_err(|error| tls_fault(&error))?;
+            roots.add(certificate).map_err(|error| {
+                let message = "a certificate of `ca_file` is none that an authority could have";
+                Fault::new(Kind::Tls, Side::Here, message).because(error)
+            })?;
         }
         let believed =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -210,11 +213,45 @@ pub(super) fn tls_fault(error: &Error) -> Fault {
                 .into(),
         ),
         Error::AlertReceived(alert) => {
-            (Side::Server, format!("the server ended the TLS handshake with the alert {alert:?}"))
+            let words = in_words(&format!("{alert:?}"));
+            (Side::Server, format!("the server ended the TLS handshake with the alert \"{words}\""))
         }
-        other => (Side::Network, format!("TLS failed: {other}")),
+        Error::PeerIncompatible(why) => {
+            let words = in_words(&format!("{why:?}"));
+            let message = format!("the server and portolan have no kind of TLS in common: {words}");
+            (Side::Server, message)
+        }
+        Error::PeerMisbehaved(why) => {
+            let words = in_words(&format!("{why:?}"));
+            (Side::Server, format!("the server breaks the rules of TLS: {words}"))
+        }
+        Error::General(words) => (Side::Network, format!("TLS failed: {words}")),
+        other => (Side::Network, format!("TLS failed: {}", in_words(&format!("{other:?}")))),
     };
     Fault::new(Kind::Tls, side, message).because(error.clone())
+}
+
+/// The words of a failed handshake: of TLS where that is behind it, else of the network.
+pub(super) fn handshake_words(error: &std::io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    tls.map_or_else(|| error.to_string(), |tls| tls_fault(tls).message)
+}
+
+/// The name of a case in a program, as words: `NoCipherSuitesInCommon` becomes `no cipher suites in common`.
+fn in_words(name: &str) -> String {
+    // Cases may stand inside one another: the innermost says most.
+    let outer = name.split(" {").next().unwrap_or(name);
+    let inner = outer.trim_end_matches(')').rsplit('(').next().unwrap_or(outer);
+    let mut words = String::with_capacity(inner.len() + 8);
+    let mut was_small = false;
+    for c in inner.chars() {
+        if c.is_ascii_uppercase() && was_small {
+            words.push(' ');
+        }
+        was_small = c.is_ascii_lowercase() || c.is_ascii_digit();
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 fn certificate_words(reason: &CertificateError) -> String {
@@ -235,6 +272,60 @@ fn certificate_words(reason: &CertificateError) -> String {
                 .into()
         }
         E::ApplicationVerificationFailure => "the server's certificate is not the pinned one".into(),
-        other => format!("the server's certificate was refused: {other}"),
+        E::BadEncoding => "the server's certificate cannot be read".into(),
+        E::BadSignature => "the signature of the server's certificate is not its authority's".into(),
+        E::Revoked => "the server's certificate has been revoked".into(),
+        // What the library under rustls has found, which has no text but the names of its cases.
+        other => match in_words(&format!("{other:?}")).as_str() {
+            "ca used as end entity" => {
+                "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it, and is \
+                 no server's own: `pin` it, in place of `ca_file`"
+                    .into()
+            }
+            words => format!("the server's certificate was refused: {words}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{AlertDescription, OtherError, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn errors_of_tls_are_sentences_and_no_names_of_cases() {
+        let other = |error: &'static str| {
+            #[derive(Debug)]
+            struct Named(&'static str);
+            impl std::fmt::Display for Named {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(self.0)
+                }
+            }
+            impl std::error::Error for Named {}
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Named(error)))))
+        };
+        for error in [
+            other("x"),
+            Error::InvalidCertificate(CertificateError::BadEncoding),
+            Error::InvalidCertificate(CertificateError::InvalidPurpose),
+            Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+            Error::InvalidCertificate(CertificateError::UnknownRevocationStatus),
+            Error::AlertReceived(AlertDescription::HandshakeFailure),
+            Error::AlertReceived(AlertDescription::UnrecognisedName),
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+            Error::DecryptError,
+            Error::NoApplicationProtocol,
+        ] {
+            let words = tls_fault(&error).message;
+            let is_case = |word: &str| word.chars().skip(1).any(char::is_uppercase);
+            let mut strange = words.split([' ', ':', '"', '(']).filter(|word| is_case(word));
+            assert!(strange.all(|word| ["TLS", "CA", "FTP"].contains(&word)), "{words}");
+            assert!(!words.contains("Error(") && !words.contains("::"), "{words}");
+        }
     }
 }

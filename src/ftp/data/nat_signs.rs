@@ -4,7 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{is_carriers, is_internal, is_unroutable};
-use crate::fault::{Fault, Kind, Side};
+use crate::{
+    fault::{Fault, Kind, Side},
+    ftp::reply::Reply,
+};
 
 /// What a session has seen of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub struct Seen {
 impl Seen {
     /// Why a connection of active or passive mode may have failed with `fault`.
     pub fn explain(&self, is_active: bool, fault: &Fault) -> Option<String> {
+        if sees_two_addresses(fault) {
+            return Some(TWO_ADDRESSES.to_owned());
+        }
         if !is_active {
             return self.explain_passive();
         }
@@ -35,11 +41,25 @@ impl Seen {
         self.ours_there.is_none()
             && !self.ours.is_loopback()
             && is_about_the_address(fault)
-            && self.explain_active().is_none()
+            && self.explain_known().is_none()
     }
 
+    /// What is known for certain, or else that an address is private: behind NAT or not, it leads nowhere from outside.
     fn explain_active(&self) -> Option<String> {
-        let Self { ours, peer, ours_there, announced, .. } = *self;
+        let Self { ours, peer, .. } = *self;
+        self.explain_known().or_else(|| {
+            (self.announced.is_none()
+                && self.ours_there.is_none()
+                && is_internal(ours)
+                && !is_unroutable(peer))
+            .then(|| {
+                format!("this machine's address {ours} is private: from outside it is not reached")
+            })
+        })
+    }
+
+    fn explain_known(&self) -> Option<String> {
+        let Self { ours, ours_there, announced, .. } = *self;
         let there = ours_there.filter(|there| *there != ours);
         if let Some(announced) = announced {
             let there = there.filter(|there| *there != announced)?;
@@ -51,12 +71,9 @@ impl Seen {
         if carriers(ours) {
             return Some(format!("this machine is behind carrier-grade NAT: {ours} is shared"));
         }
-        if let Some(there) = there {
-            let grade = if carriers(there) { "carrier-grade NAT" } else { "NAT" };
-            return Some(format!("this machine is behind {grade}: the server sees it as {there}"));
-        }
-        (is_internal(ours) && !is_unroutable(peer))
-            .then(|| format!("this machine is behind NAT: {ours} is private"))
+        let there = there?;
+        let grade = if carriers(there) { "carrier-grade NAT" } else { "NAT" };
+        Some(format!("this machine is behind {grade}: the server sees it as {there}"))
     }
 
     fn explain_passive(&self) -> Option<String> {
@@ -64,6 +81,17 @@ impl Seen {
         (is_unroutable(named.into()) && !is_unroutable(self.peer))
             .then(|| format!("the server is behind NAT: its PASV names {named}"))
     }
+}
+
+/// What is said where control and data come from two addresses.
+const TWO_ADDRESSES: &str = "the server sees two addresses of this machine: the control connection comes from one, the \
+    data connection from another, as with two uplinks or a NAT with several addresses";
+
+/// Whether the server has refused a data connection since it came from elsewhere.
+pub fn sees_two_addresses(fault: &Fault) -> bool {
+    matches!(fault.code, 421 | 425 | 426)
+        && fault.side == Side::Server
+        && Reply::sees_two_addresses(&fault.message)
 }
 
 /// Whether a failure of active mode can come of a wrong address: nobody came, or the server did not like it.
@@ -111,7 +139,14 @@ mod tests {
     fn our_own_nat_is_told_from_addresses() {
         let peer = "203.0.113.10";
         for (ours, there, announced, told) in [
-            ("192.168.1.5", None, None, "this machine is behind NAT: 192.168.1.5 is private"),
+            (
+                "192.168.1.5",
+                None,
+                None,
+                "this machine's address 192.168.1.5 is private: from outside it is not reached",
+            ),
+            // In a routed network without NAT it is private all the same.
+            ("192.168.1.5", Some("192.168.1.5"), None, ""),
             (
                 "192.168.1.5",
                 Some("198.51.100.7"),
@@ -178,6 +213,27 @@ mod tests {
         assert_eq!(seen.explain(false, &fault(0, "x")).as_deref(), Some(why));
         seen.named = Some(Ipv4Addr::new(203, 0, 113, 10));
         assert_eq!(seen.explain(false, &fault(0, "x")), None);
+    }
+
+    #[test]
+    fn two_addresses_of_ours_are_told_from_the_servers_refusal() {
+        let seen = seen("192.168.1.5", "203.0.113.10");
+        for (words, are_two) in [
+            ("425 Security: Bad IP connecting.", true),
+            ("425 Data connection refused: peer IP address mismatch", true),
+            ("425 Rejected data connection: client IP does not match control connection", true),
+            ("421 Connection from another host refused", true),
+            ("425 Possible connection hijack: wrong address", true),
+            ("425 Can't open data connection.", false),
+            ("425 Failed to establish connection.", false),
+            ("550 No such file: ship.txt differs", false),
+        ] {
+            let fault = fault(words[..3].parse().unwrap(), &format!("the server said \"{words}\""));
+            for is_active in [false, true] {
+                let why = seen.explain(is_active, &fault).unwrap_or_default();
+                assert_eq!(why.starts_with("the server sees two addresses"), are_two, "{words}");
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
         control::{Command, Control, Either, Prepared, connect},
         proxy::{Proxy, authority},
         reply::Reply,
-        secure::Security,
+        secure::{Security, handshake_words},
     },
     limits::STRANGERS_MAX,
     observe::duration_text,
@@ -452,7 +452,7 @@ async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Ou
     let fault = match shaken {
         Ok(Ok(tls)) => return Ok(Data::secure(tls, needs.idle, needs.stop.clone())),
         Ok(Err(error)) => {
-            let message = format!("TLS on the data connection failed: {error}");
+            let message = format!("TLS on the data connection failed: {}", handshake_words(&error));
             Fault::new(Kind::Tls, Side::Network, message).because(error)
         }
         Err(_) => Fault::new(Kind::Tls, Side::Network, "no answer to TLS on the data connection"),

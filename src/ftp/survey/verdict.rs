@@ -6,7 +6,10 @@ use super::{Door, Entry, Survey, Trial, advice, hopeless};
 use crate::{
     fault::{Fault, Kind},
     ftp::{
-        data::{nat_signs::Seen, route::Step},
+        data::{
+            nat_signs::{Seen, sees_two_addresses},
+            route::Step,
+        },
         site::{Mode, Tls},
     },
     observe::duration_text,
@@ -129,10 +132,19 @@ fn other_mode(survey: &Survey, door: &Door, mode: Mode) -> String {
 pub(super) fn reason(survey: &Survey, door: &Door, mode: Mode, fault: &Fault) -> String {
     let is_active = mode == Mode::Active;
     let nat = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
-    let nat = nat.map(|why| format!(" ({})", why.replacen("this machine is", "it is", 1)));
+    let nat = nat.map(|why| {
+        format!(
+            " ({})",
+            why.replacen("this machine is", "it is", 1).replacen("this machine's", "its", 1)
+        )
+    });
     let is_of_network =
         matches!(fault.kind, Kind::DataConnection | Kind::Timeout | Kind::Unreachable);
     match (is_active, nat) {
+        _ if sees_two_addresses(fault) => {
+            let why = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
+            format!("{} ({})", why.unwrap_or_default(), fault.message)
+        }
         (true, Some(nat)) => format!("the server cannot reach this machine{nat}"),
         (true, None) if is_of_network => {
             "the server's connection does not come through to this machine (a firewall here or on the way)".into()

@@ -29,7 +29,7 @@ fn a_job_in_active_mode_falls_back_once_and_starts_in_passive_from_then_on() {
         let log = scheduler.command(&["show", &run["id"].to_string(), "--log"]).succeeds();
         let words = if fallbacks == 1 {
             assert_eq!(run["each_fallback"][0]["from"], "active");
-            assert!(run["each_fallback"][0]["reason"].as_str().unwrap().contains("behind NAT"));
+            assert!(run["each_fallback"][0]["reason"].as_str().unwrap().contains("is private"));
             "fell back from active to passive on 203.0.113.10: "
         } else {
             "passive mode at once, since active mode failed in an earlier run"
