@@ -14,6 +14,7 @@ use crate::{
     fault::Outcome,
     ftp::{
         base::{Base, BaseMemory, Claim, Pair, Sides, hash_text, path_bytes, path_text, read_hash},
+        control::Habits,
         data::route::Step,
         listing::Modified,
         memory::{Known, Place, RouteMemory},
@@ -108,6 +109,11 @@ impl RouteMemory for Memory {
             refuses_list_all: found.refuses_list_all,
             is_elsewhere: found.is_elsewhere,
             round_trip: found.round_trip,
+            habits: Habits::read(&found.habits),
+            address: found
+                .habits
+                .split(' ')
+                .find_map(|word| word.strip_prefix(ADDRESS)?.parse().ok()),
         })
     }
 
@@ -119,6 +125,7 @@ impl RouteMemory for Memory {
             refuses_list_all: known.refuses_list_all,
             is_elsewhere: known.is_elsewhere,
             round_trip: known.round_trip,
+            habits: habits(&known),
         };
         self.with(|store| store.remember(&key(place), &route, self.clock.now()));
     }
@@ -126,6 +133,17 @@ impl RouteMemory for Memory {
     fn forget(&self, place: &Place, step: Step) {
         self.with(|store| store.forget(&key(place), step.word()));
     }
+}
+
+/// What stands before the address among the words of habits.
+const ADDRESS: &str = "address=";
+
+/// The words of what is known of habits, and of the address that answers.
+fn habits(known: &Known) -> String {
+    let words = known.habits.words();
+    let address = known.address.map(|address| format!("{ADDRESS}{address}"));
+    let all = [Some(words).filter(|words| !words.is_empty()), address];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 impl BaseMemory for Memory {
@@ -243,6 +261,8 @@ mod tests {
         refuses_list_all: false,
         is_elsewhere: true,
         round_trip: Duration::from_millis(20),
+        habits: Habits::NONE,
+        address: None,
     };
 
     #[test]

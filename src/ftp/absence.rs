@@ -167,6 +167,10 @@ impl Session {
         absent: &[Absent],
         present: &Present,
     ) -> Outcome<Vec<Presence>> {
+        if self.is_flat() {
+            // CWD with a name leads nobody knows where, and SIZE is not known there.
+            return Ok(vec![Presence::Unknown; absent.len()]);
+        }
         let named = &self.features.named;
         let has_mlst = self.features.has("MLST") || self.features.has("MLSD");
         let ways = Ways { has_mlst, has_time: named.is_empty() || self.features.has("MDTM") };

@@ -6,6 +6,7 @@ use super::{
     control::Command,
     listing::{Entry, EntryKind, Modified, parse_mlst, parse_time_val},
     path::RemotePath,
+    path_syntax::no_folders,
     reply::Reply,
     session::Session,
 };
@@ -34,6 +35,13 @@ impl Session {
     /// What stands behind `path`, in one round trip.
     pub async fn behind(&mut self, path: &RemotePath) -> Outcome<Behind> {
         let path = self.absolute(path)?;
+        if self.is_flat() && path.is_root() {
+            return Ok(Behind::Folder { folder: None });
+        }
+        if self.is_flat() {
+            let size = self.size_of(&path).await?;
+            return Ok(Behind::File { size, modified: None });
+        }
         self.server_folder = None;
         let asked = |verb| Command::path(verb, &path);
         let commands = [asked("SIZE"), asked("MDTM"), asked("CWD"), Command::bare("PWD")];
@@ -43,7 +51,7 @@ impl Session {
         };
         // Some servers tell the size of a folder as well.
         if entered.is_done() {
-            let folder = said.quoted_path().filter(|_| said.code == 257);
+            let folder = said.folder_path();
             let folder = folder.and_then(|folder| RemotePath::parse(folder).ok());
             return Ok(Behind::Folder { folder: folder.filter(|folder| *folder != path) });
         }
@@ -147,6 +155,9 @@ impl Session {
         if path.is_root() {
             return Ok(false);
         }
+        if self.is_flat() {
+            return Err(no_folders().at(path.to_string()).on(&self.site.host));
+        }
         let Err(refusal) = self.make_folder(&path).await else { return Ok(true) };
         if refusal.code / 100 != 5 {
             return Err(refusal);
@@ -167,8 +178,8 @@ impl Session {
     /// Sets the permission bits of `path` (`0o644`).
     pub async fn chmod(&mut self, path: &RemotePath, mode: u32) -> Outcome<()> {
         let path = self.absolute(path)?;
-        let line = [format!("SITE CHMOD {mode:03o} ").as_bytes(), path.as_bytes()].concat();
-        let result = self.ask(&Command::parse(line)?).await.and_then(Reply::done).map(drop);
+        let command = Command::path(&format!("SITE CHMOD {mode:03o}"), &path);
+        let result = self.ask(&command).await.and_then(Reply::done).map(drop);
         self.placed(result, &path).await
     }
 
@@ -328,6 +339,9 @@ impl Session {
     /// Whether `path` can be neither entered nor measured: what an empty listing, which may as well be a failed one,
     /// needs beside it to say that `path` is missing (class C20).
     async fn is_refused_twice(&mut self, path: &RemotePath) -> Outcome<bool> {
+        if self.is_flat() {
+            return Ok(self.ask(&Command::path("SIZE", path)).await?.code >= 500);
+        }
         self.server_folder = None;
         let commands = [Command::path("SIZE", path), Command::path("CWD", path)];
         let replies = self.ask_all(&commands).await?;

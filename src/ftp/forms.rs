@@ -160,7 +160,7 @@ impl Session {
             Form::Facts => self.features.has("MLSD") || self.features.has("MLST"),
             Form::ListAll => !self.features.refuses_list_all,
             Form::List => true,
-            Form::Status => self.way.manners.may_list_by_stat(),
+            Form::Status => self.way.manners.may_list_by_stat() && !self.is_flat(),
             // An empty folder has no names either.
             Form::Names => tried.listing.is_none(),
         }
@@ -213,7 +213,9 @@ impl Session {
     /// The names that NLST tells; what they are, and how large, is asked for by name.
     async fn list_names(&mut self, path: &RemotePath) -> Outcome<Listing> {
         let mut listing = self.fetch_with(&Command::bare("NLST"), Reader::names()).await?;
-        let asked = listing.entries.iter_mut().take(NAMES_ASKED_MAX);
+        // Where names have no slashes, CWD with one leads nobody knows where.
+        let asked_max = if self.is_flat() { 0 } else { NAMES_ASKED_MAX };
+        let asked = listing.entries.iter_mut().take(asked_max);
         let entries: Vec<_> = asked.collect();
         let mut commands = Vec::with_capacity(entries.len() * 2);
         for entry in &entries {

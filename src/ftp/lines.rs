@@ -19,6 +19,35 @@ pub(super) fn single(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| keep(byte)).collect()
 }
 
+/// `line` without the Telnet commands in it (RFC 854): some servers of consoles begin with them.
+pub(super) fn without_telnet(line: &[u8]) -> Vec<u8> {
+    const IAC: u8 = 255;
+    let mut text = Vec::with_capacity(line.len());
+    let mut rest = line;
+    loop {
+        rest = match rest {
+            [] => return text,
+            [IAC, IAC, after @ ..] => {
+                text.push(IAC);
+                after
+            }
+            // WILL, WONT, DO and DONT name an option, others nothing.
+            [IAC, 251..=254, _, after @ ..] | [IAC, 240..=249, after @ ..] => after,
+            // A subnegotiation goes on up to its end.
+            [IAC, 250, after @ ..] => {
+                let end = after.windows(2).position(|two| two == [IAC, 240]);
+                end.and_then(|at| after.get(at + 2..)).unwrap_or_default()
+            }
+            [IAC, 251..=254] => &[],
+            [IAC, ..] => rest.get(1..).unwrap_or_default(),
+            [byte, after @ ..] => {
+                text.push(*byte);
+                after
+            }
+        }
+    }
+}
+
 /// As many of the commands in `lines` as may go out together: EPRT and PORT begin a packet. A router on the way that
 /// lets data connections in by what it reads looks for them at the beginning of one only (`nf_conntrack_ftp`, Linux
 /// 6.18, measured).
@@ -49,6 +78,24 @@ mod tests {
             assert_eq!(single(&doubled(bytes)), bytes);
         }
         assert_eq!(doubled(b"a\xffb"), b"a\xff\xffb");
+    }
+
+    #[test]
+    fn telnet_commands_are_taken_out_of_a_line() {
+        for (line, text) in [
+            (&b"220 ready"[..], &b"220 ready"[..]),
+            (b"\xff\xfb\x01220 ready", b"220 ready"),
+            (b"22\xff\xfd\x030 rea\xff\xf1dy", b"220 ready"),
+            (b"\xff\xfa\x18\x00\xff\xf0220", b"220"),
+            (b"\xff\xfb\x00\xff\xfb\x03\xff\xfd\x18220-", b"220-"),
+            (b"a\xff\xffb", b"a\xffb"),
+            (b"220 \xff\xfa never ended", b"220 "),
+            (b"\xff", b""),
+            (b"\xff\xfb", b""),
+            (b"", b""),
+        ] {
+            assert_eq!(without_telnet(line), text, "{line:x?}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Session {
     /// Servers with MLSD tell more by that.
     fn may_list_by_stat(&self) -> bool {
         let has_mlsd = self.features.has("MLSD") || self.features.has("MLST");
-        !has_mlsd && self.site.list_command.is_none()
+        !has_mlsd && self.site.list_command.is_none() && !self.is_flat()
     }
 
     async fn listed(&mut self, listed: Outcome<Listing>, path: &RemotePath) -> Outcome<Listing> {

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
     context::Context,
-    control::{Command, Control, Line},
+    control::{Command, Control, Line, Pipelining},
     data::nat_signs::our_address_in,
     manners::Manners,
     path::RemotePath,
+    path_syntax::PathSyntax,
     reply::Reply,
     secret::Secret,
     secure::Security,
@@ -63,6 +64,8 @@ pub(super) struct LoggedIn {
     pub(super) security: Option<Security>,
     /// Our address, if the greeting told.
     pub(super) ours_there: Option<IpAddr>,
+    /// How paths are spelt on the server.
+    pub(super) syntax: PathSyntax,
     /// Whether the server wanted user and password and nothing else, so that it will do so again.
     pub(super) is_plain: bool,
 }
@@ -83,14 +86,16 @@ pub(super) async fn login(
     security: Option<&Security>,
     context: &Context,
     haste: Option<&Haste>,
+    pipelining: &Arc<Pipelining>,
 ) -> Outcome<LoggedIn> {
     let began = line.began;
     let security = security.map(Security::fresh);
     let implicit = security.as_ref().filter(|_| site.tls == Tls::Implicit);
     let (mut control, greeting) = Control::greeted(line, site, implicit, &context.stop).await?;
+    control.share(pipelining);
     let is_greeting = greeting.is_done();
     if !is_greeting {
-        return Err(greeting.fault());
+        return Err(unless_tls_is_wanted(greeting.fault(), site, &greeting));
     }
     if site.tls == Tls::Explicit
         && let Some(security) = &security
@@ -99,7 +104,7 @@ pub(super) async fn login(
     }
     let is_protected = security.is_some();
     let mut is_plain = false;
-    let (features, home) = if let Some(haste) = haste {
+    let (features, home, syntax) = if let Some(haste) = haste {
         log_in_at_once(&mut control, site, is_protected, haste).await?
     } else {
         if is_protected {
@@ -128,7 +133,8 @@ pub(super) async fn login(
     }
     control.end_login();
     let ours_there = our_address_in(&greeting.text(), control.peer.ip());
-    Ok(LoggedIn { control, features, home, security, ours_there, is_plain })
+    control.syntax = syntax;
+    Ok(LoggedIn { control, features, home, security, ours_there, syntax, is_plain })
 }
 
 /// All of it in one packet. A server that answers otherwise than it did before is not asked so again.
@@ -137,7 +143,7 @@ async fn log_in_at_once(
     site: &Site,
     is_protected: bool,
     haste: &Haste,
-) -> Outcome<(Features, RemotePath)> {
+) -> Outcome<(Features, RemotePath, PathSyntax)> {
     let password = site.password.as_ref().map_or(ANONYMOUS, Secret::reveal);
     let mut commands = Vec::new();
     if is_protected {
@@ -177,13 +183,19 @@ async fn log_in_at_once(
 /// AUTH TLS (RFC 4217, 4). A refusal ends it here, before any password is sent.
 async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
     let reply = control.ask(&Command::bare("AUTH TLS")).await?;
-    if reply.code != 234 {
+    if !begins_tls(&reply) {
         let message = format!("the server refused TLS, saying \"{}\"", reply.words());
         let fault = Fault::new(Kind::Tls, Side::Server, message);
         return Err(Fault { code: reply.code, ..fault });
     }
     control.upgrade(security);
     Ok(())
+}
+
+/// Whether TLS begins after this reply to AUTH: 234 (RFC 4217, 4), 334 as the RFC's drafts had it, or any other that
+/// says done.
+pub(super) const fn begins_tls(reply: &Reply) -> bool {
+    reply.is_done() || reply.code == 334
 }
 
 /// PBSZ and PROT (RFC 4217, 8 and 9).
@@ -242,7 +254,17 @@ fn refused(site: &Site, reply: &Reply) -> Fault {
     let (user, words) = (visible(&site.user), reply.words());
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
     let kind = if reply.code / 100 == 5 { Kind::Denied } else { fault.kind };
-    Fault { kind, message, ..fault }
+    unless_tls_is_wanted(Fault { kind, message, ..fault }, site, reply)
+}
+
+/// `fault`, or what to do about it where the server lets nobody in without TLS.
+fn unless_tls_is_wanted(fault: Fault, site: &Site, reply: &Reply) -> Fault {
+    if site.tls != Tls::Off || !reply.wants_tls() {
+        return fault;
+    }
+    // However often it is tried without, it stays so.
+    let message = format!("{}: it wants TLS, which ftpes:// turns to", fault.message);
+    Fault { kind: Kind::Denied, message, ..fault }
 }
 
 /// A command with a text of the user's; the fault names the option, never the text.
@@ -261,7 +283,7 @@ fn questions(site: &Site) -> Vec<Command> {
 }
 
 /// What the replies to these tell.
-fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath)> {
+fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath, PathSyntax)> {
     let [binary, features, folder, ..] = replies else {
         return Err(Fault::protocol("fewer replies than commands"));
     };
@@ -270,15 +292,12 @@ fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath)> {
         Err(fault) if matches!(binary.code, 500..=504) => Some(fault),
         Err(fault) => return Err(fault),
     };
-    let home = match folder.code {
-        257 => {
-            let path = folder.quoted_path().and_then(|path| RemotePath::parse(path).ok());
-            path.ok_or_else(|| {
-                Fault::protocol(format!("cannot read the folder in \"{}\"", folder.words()))
-            })?
-        }
-        _ => RemotePath::root(),
-    };
+    // Where it is not told, or not in any way that can be read, it is taken for the root.
+    let home = folder.folder_path().and_then(|path| RemotePath::parse(path).ok());
+    let home = home.unwrap_or_else(RemotePath::root);
+    let syntax = PathSyntax::of(home.as_bytes());
+    // Where folders have no names with slashes, this one is the only one.
+    let home = if syntax == PathSyntax::Flat { RemotePath::root() } else { home };
     let features = Features { no_binary, ..Features::read(features) };
-    Ok((features, RemotePath::root().resolve(&home)?))
+    Ok((features, RemotePath::root().resolve(&home)?, syntax))
 }

@@ -1,8 +1,15 @@
 //! How a server takes commands that come early, as far as it was seen. Shared by all sessions with it in one run.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
 
-use super::{data::route::Step, forms::Form};
+use super::{
+    control::{Habits, Pipelining},
+    data::route::Step,
+    forms::Form,
+};
 use crate::limits::STEPS_KEPT_MIN;
 
 /// The server was out of step once.
@@ -27,9 +34,16 @@ pub(super) struct Manners {
     /// Whether all of a login may come in one packet: [`PROVEN`] that nothing is wanted but user and password,
     /// [`DOUBTED`], or not known.
     login: AtomicU8,
+    /// Whether commands may share a packet at all.
+    pub(super) pipelining: Arc<Pipelining>,
 }
 
 impl Manners {
+    /// With what is known from earlier runs.
+    pub(super) fn with_habits(habits: Habits) -> Self {
+        Self { pipelining: Arc::new(Pipelining::from_habits(habits)), ..Self::default() }
+    }
+
     /// What to send ahead of the reply that ends transfer `verb`, when `step` carries the data and another transfer
     /// follows. First a command that does no harm wherever it comes; then the one that saves the round trip, in active
     /// mode with the transfer behind it.
@@ -41,6 +55,7 @@ impl Manners {
             Step::Port => "PORT",
         };
         match self.of(verb).load(Ordering::Relaxed) {
+            _ if self.pipelining.is_off() => None,
             DOUBTED => None,
             kept if kept < STEPS_KEPT_MIN => Some("NOOP"),
             _ => Some(command),
@@ -49,7 +64,8 @@ impl Manners {
 
     /// Whether the server has kept step at the end of transfers like `verb` ever since, and often enough.
     pub(super) fn is_trusted(&self, verb: &str) -> bool {
-        (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed))
+        let has_kept = (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed));
+        has_kept && !self.pipelining.is_off()
     }
 
     /// The server kept step at the end of `verb`.
@@ -66,12 +82,12 @@ impl Manners {
 
     /// Whether STAT may be tried for a listing, or has proven to do.
     pub(super) fn may_list_by_stat(&self) -> bool {
-        self.stat.load(Ordering::Relaxed) != DOUBTED
+        self.stat.load(Ordering::Relaxed) != DOUBTED && !self.pipelining.is_off()
     }
 
     /// Whether STAT has proven to give the same listing as LIST, ever since.
     pub(super) fn lists_by_stat(&self) -> bool {
-        self.stat.load(Ordering::Relaxed) == PROVEN
+        self.stat.load(Ordering::Relaxed) == PROVEN && !self.pipelining.is_off()
     }
 
     /// STAT gave the same listing as LIST, or did not; the first that is not the same counts for good.
@@ -102,7 +118,7 @@ impl Manners {
 
     /// Whether the next login may be sent in one packet.
     pub(super) fn may_log_in_hastily(&self) -> bool {
-        self.login.load(Ordering::Relaxed) == PROVEN
+        self.login.load(Ordering::Relaxed) == PROVEN && !self.pipelining.is_off()
     }
 
     /// The server wanted user and password, and nothing else.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    control::Line,
+    control::{Habits, Line},
     data::route::Step,
     site::{Mode, Site},
 };
@@ -56,6 +56,23 @@ pub struct Known {
     pub is_elsewhere: bool,
     /// From a command to its reply, at best.
     pub round_trip: Duration,
+    /// How it takes commands.
+    pub habits: Habits,
+    /// The one of its addresses that answers where another, which stands before it, does not.
+    pub address: Option<IpAddr>,
+}
+
+impl Place {
+    /// The server of `site`, seen from our address `ours`.
+    pub(super) fn of(site: &Site, ours: IpAddr) -> Self {
+        Self {
+            host: site.host.to_ascii_lowercase(),
+            port: site.port,
+            user: site.user.clone(),
+            protection: site.tls.word(),
+            network: network(ours),
+        }
+    }
 }
 
 impl Known {
@@ -84,13 +101,7 @@ pub(super) struct Notes {
 impl Notes {
     /// What `memory` has on `site`, to which `line` leads.
     pub(super) fn of(memory: Arc<dyn RouteMemory>, site: &Site, line: &Line) -> Self {
-        let place = Place {
-            host: site.host.to_ascii_lowercase(),
-            port: site.port,
-            user: site.user.clone(),
-            protection: site.tls.word(),
-            network: network(line.local.ip()),
-        };
+        let place = Place::of(site, line.local.ip());
         let known = memory.recall(&place);
         Self { memory, place, known, writes_left: ROUTE_WRITES_MAX }
     }
@@ -168,6 +179,8 @@ mod tests {
             refuses_list_all: false,
             is_elsewhere: false,
             round_trip: Duration::ZERO,
+            habits: Habits::default(),
+            address: None,
         };
         for (step, failed_mode, mode, suits) in [
             (Step::Epsv, None, Mode::Auto, true),

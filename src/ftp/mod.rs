@@ -22,6 +22,7 @@ pub mod memory;
 mod opening;
 pub mod pace;
 pub mod path;
+mod path_syntax;
 pub mod proxy;
 mod race;
 mod remove;

@@ -7,6 +7,8 @@ use super::{
     control::{self, Command, Line},
     data::route::Step,
     login::{self, Haste},
+    manners::Manners,
+    path_syntax::PathSyntax,
     race,
     secure::Security,
     session::Session,
@@ -14,7 +16,7 @@ use super::{
     way::Way,
 };
 use crate::{
-    fault::{Kind, Outcome},
+    fault::{Fault, Kind, Outcome},
     observe::Level,
 };
 
@@ -23,7 +25,7 @@ impl Session {
     pub async fn open(site: Site, context: Context) -> Outcome<Self> {
         site.check()?;
         let line = call(&site, &context).await?;
-        let session = Self::open_alone(site, context, line, None).await?;
+        let session = Self::open_alone(site, context, line, Precedent::None).await?;
         if session.wants_race() { race::run(session).await } else { Ok(session) }
     }
 
@@ -31,17 +33,19 @@ impl Session {
         mut site: Site,
         context: Context,
         line: Line,
-        haste: Option<&Haste>,
+        precedent: Precedent<'_>,
     ) -> Outcome<Self> {
-        let begun = first_login(&mut site, &context, line, haste).await;
+        let begun = first_login(&mut site, &context, line, precedent).await;
         let (
-            login::LoggedIn { control, mut features, home, security, ours_there, is_plain },
+            login::LoggedIn { control, mut features, home, security, ours_there, syntax, is_plain },
             mut way,
         ) = begun.map_err(|fault| fault.on(&site.host))?;
         if is_plain {
             way.manners.logged_in_plainly();
         }
-        features.refuses_list_all = way.known().is_some_and(|known| known.refuses_list_all);
+        // It would be taken for the name of a file.
+        features.refuses_list_all =
+            syntax == PathSyntax::Flat || way.known().is_some_and(|known| known.refuses_list_all);
         way.hear(ours_there);
         let folder = match &site.folder {
             Some(folder) => home.resolve(folder)?,
@@ -86,18 +90,19 @@ impl Session {
         let (context, folder) = (self.context.clone(), self.folder.clone());
         let (way, paces) = (self.way.for_another(), self.paces.clone());
         let mark = self.mark.clone();
-        let haste = self.haste();
+        let (haste, manners) = (self.haste(), Arc::clone(&self.way.manners));
         async move {
             let line = call(&site, &context).await;
             ready.await;
             let line = line?;
-            let opened =
-                Self::open_alone(site.clone(), context.clone(), line, haste.as_ref()).await;
+            let precedent = Precedent::Session(&manners, haste.as_ref());
+            let opened = Self::open_alone(site.clone(), context.clone(), line, precedent).await;
             let other = match opened {
                 Err(fault) if haste.is_some() && !way.manners.may_log_in_hastily() => {
                     tracing::debug!(target: "portolan", "no login in one packet: {fault}");
                     let line = call(&site, &context).await?;
-                    Self::open_alone(site, context, line, None).await?
+                    Self::open_alone(site, context, line, Precedent::Session(&manners, None))
+                        .await?
                 }
                 opened => opened?,
             };
@@ -135,9 +140,10 @@ impl Session {
         self.control.hang_up();
         let folder = self.server_folder.take();
         let logged_in = async {
-            let line = control::dial(&self.site, &self.context.stop).await?;
+            let line = call(&self.site, &self.context).await?;
             self.way.follow(&line);
-            login::login(line, &self.site, self.security.as_ref(), &self.context, None).await
+            let precedent = Precedent::Session(&self.way.manners, None);
+            log_in(line, &self.site, self.security.as_ref(), &self.context, precedent).await
         };
         let logged_in = logged_in.await.map_err(|fault| fault.on(&self.site.host))?;
         self.control = logged_in.control;
@@ -153,7 +159,14 @@ impl Session {
 
 /// A connection with the server of `site`.
 async fn call(site: &Site, context: &Context) -> Outcome<Line> {
-    control::dial(site, &context.stop).await.map_err(|fault| fault.on(&site.host))
+    let last_address = context.answered.of(site).or(site.last_address);
+    let site = &Site { last_address, ..site.clone() };
+    let dialled = control::dial(site, context.memory.as_deref(), &context.stop).await;
+    let line = dialled.map_err(|fault| fault.on(&site.host))?;
+    if site.proxy.is_none() && site.detour.or(site.address).is_none() {
+        context.answered.note(site, line.peer.ip());
+    }
+    Ok(line)
 }
 
 /// The login of a session, with what earlier runs knew of the server.
@@ -161,10 +174,15 @@ async fn first_login(
     site: &mut Site,
     context: &Context,
     mut line: Line,
-    haste: Option<&Haste>,
+    precedent: Precedent<'_>,
 ) -> Outcome<(login::LoggedIn, Way)> {
     let security = Security::of(site)?;
     let mut way = Way::new(site, &line, context.memory.clone());
+    if let Precedent::Session(manners, _) = precedent {
+        way.manners = Arc::clone(manners);
+    }
+    let manners = Arc::clone(&way.manners);
+    let precedent = Precedent::Session(&manners, precedent.haste());
     if site.proxy.is_some() && site.mode == Mode::Active {
         let text = format!("{}: passive mode, since a proxy cannot carry active mode", site.host);
         context.observer.say_once(Level::Info, text);
@@ -173,15 +191,64 @@ async fn first_login(
     if is_told_tls12 && security.is_some() && !site.trust.tls12_only {
         site.trust.tls12_only = true;
         let tls12 = Security::of(site)?;
-        match login::login(line, site, tls12.as_ref(), context, haste).await {
+        match log_in(line, site, tls12.as_ref(), context, precedent).await {
             // The server is not what it was: what is known of it must not be in the way.
             Err(fault) if fault.kind == Kind::Tls => {
                 site.trust.tls12_only = false;
-                line = control::dial(site, &context.stop).await?;
+                line = call(site, context).await?;
                 way.forget();
             }
             result => return Ok((result?, way)),
         }
     }
-    Ok((login::login(line, site, security.as_ref(), context, haste).await?, way))
+    Ok((log_in(line, site, security.as_ref(), context, precedent).await?, way))
+}
+
+/// How other sessions with the same server have fared.
+#[derive(Debug, Clone, Copy)]
+enum Precedent<'a> {
+    /// There was none.
+    None,
+    /// With these manners; and all in one packet, if so.
+    Session(&'a Arc<Manners>, Option<&'a Haste>),
+}
+
+impl<'a> Precedent<'a> {
+    const fn haste(self) -> Option<&'a Haste> {
+        match self {
+            Self::None => None,
+            Self::Session(_, haste) => haste,
+        }
+    }
+}
+
+/// Whether a login may have failed since its commands came together.
+const fn is_of_packet(fault: &Fault) -> bool {
+    fault.code == 0 && matches!(fault.kind, Kind::Timeout | Kind::Unreachable | Kind::Protocol)
+}
+
+/// A login; and another one, one command at a time, where the first has shown that the server wants that.
+async fn log_in(
+    line: Line,
+    site: &Site,
+    security: Option<&Security>,
+    context: &Context,
+    precedent: Precedent<'_>,
+) -> Outcome<login::LoggedIn> {
+    let pipelining = match precedent {
+        Precedent::None => Arc::default(),
+        Precedent::Session(manners, _) => Arc::clone(&manners.pipelining),
+    };
+    let was_off = pipelining.is_off();
+    // Boxed: it would lie twice in the future of everything that may need a new connection.
+    let haste = precedent.haste();
+    let logged_in = Box::pin(login::login(line, site, security, context, haste, &pipelining)).await;
+    match logged_in {
+        Err(fault) if pipelining.is_off() && !was_off && is_of_packet(&fault) => {
+            tracing::debug!(target: "portolan", "one command at a time from now on: {fault}");
+            let line = call(site, context).await?;
+            Box::pin(login::login(line, site, security, context, None, &pipelining)).await
+        }
+        logged_in => logged_in,
+    }
 }

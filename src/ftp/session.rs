@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 pub use super::context::Context;
 use super::{
-    control::{Command, Control},
+    control::{Command, Control, may_be_repeated},
     listing::Modified,
     login::Features,
     pace::Pace,
     path::RemotePath,
+    path_syntax::{PathSyntax, no_folders},
     reply::Reply,
     secure::Security,
     site::Site,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    files::{Mark, temporary_name, temporary_name_of},
+    files::{Mark, chance, temporary_name, temporary_name_of},
     limits::FAREWELL_TIMEOUT,
     observe::Attempt,
 };
@@ -66,11 +67,19 @@ impl Session {
 
     /// A new temporary name.
     pub(super) fn temporary_name(&self) -> String {
+        if self.is_flat() {
+            return flat_name(chance());
+        }
         self.mark.as_ref().map_or_else(temporary_name, |mark| mark.name(self.now()))
     }
 
     /// The temporary name for a file of which `identity` tells all there is to know.
     pub(super) fn lasting_name_of(&self, identity: &[u8]) -> String {
+        if self.is_flat() {
+            let number =
+                |all: u64, byte: &u8| (all ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            return flat_name(identity.iter().fold(0xcbf2_9ce4_8422_2325, number));
+        }
         let unmarked = || temporary_name_of(identity);
         self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity))
     }
@@ -136,7 +145,11 @@ impl Session {
 
     /// The absolute path of `path`.
     pub fn absolute(&self, path: &RemotePath) -> Outcome<RemotePath> {
-        self.folder.resolve(path)
+        let path = self.folder.resolve(path)?;
+        match self.control.syntax.check(&path) {
+            Ok(()) => Ok(path),
+            Err(fault) => Err(fault.at(path.to_string()).on(&self.site.host)),
+        }
     }
 
     /// Makes `path` the folder from which relative paths count; fails where it is none.
@@ -214,6 +227,11 @@ impl Session {
                 self.renew().await?;
                 self.control.ask_all_and(commands, ahead).await
             }
+            // The packet may have been too much for the server, or for a filter before it.
+            Err(_) if self.control.lost_packet() && may_be_repeated(commands) => {
+                self.renew().await?;
+                self.control.ask_each(commands).await
+            }
             result => result,
         }
     }
@@ -223,6 +241,10 @@ impl Session {
         if self.server_folder.as_ref() == Some(folder) {
             return Ok(());
         }
+        if self.is_flat() {
+            let is_here = folder.is_root();
+            return if is_here { Ok(()) } else { Err(no_folders().at(folder.to_string())) };
+        }
         self.server_folder = None;
         let commands = [Command::path("CWD", folder), Command::bare("PWD")];
         let replies = self.ask_all(&commands).await?;
@@ -230,11 +252,10 @@ impl Session {
             return Err(Fault::protocol("two commands, not two replies"));
         };
         entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
-        let said = &self.said_of_folder(said.clone()).await?;
-        // A server without PWD is believed; one that names another folder is not.
-        if said.code == 257 {
-            let there = said.quoted_path().and_then(|path| RemotePath::parse(path).ok());
-            let there = there.and_then(|there| RemotePath::root().resolve(&there).ok());
+        // A server that does not say where it is is believed; one that names another folder is not.
+        if let Some(there) = said.folder_path() {
+            let there =
+                RemotePath::parse(there).and_then(|it| RemotePath::root().resolve(&it)).ok();
             let is_right = match &there {
                 _ if said.names(folder.as_bytes()) => true,
                 Some(there) => there == folder || self.is_alias(folder, there).await,
@@ -251,22 +272,9 @@ impl Session {
         Ok(())
     }
 
-    /// The reply to PWD, of which `first` may be a second reply to CWD: some servers say `200 OK` and then `250 OK`.
-    async fn said_of_folder(&mut self, first: Reply) -> Outcome<Reply> {
-        let is_own = !first.is_done()
-            || first.code == 257
-            || first.raw.iter().any(|byte| matches!(byte, b'/' | b'"' | b'\\'));
-        if is_own {
-            return Ok(first);
-        }
-        let said = self.control.next_reply(self.site.reply_timeout, "PWD").await?;
-        if said.code == 257 {
-            return Ok(said);
-        }
-        let message = format!("after CWD the server says \"{}\"", said.words());
-        let fault = Fault::protocol(message);
-        self.control.give_up(&fault);
-        Err(fault)
+    /// Whether names on the server have no slashes: then only the folder after the login is known.
+    pub(super) fn is_flat(&self) -> bool {
+        self.control.syntax == PathSyntax::Flat
     }
 
     /// Whether the server names `folder` by another name all the time (a link, another case, a drive): then the same
@@ -279,8 +287,8 @@ impl Session {
             Ok([to, first, back, second]) => {
                 to.is_done()
                     && back.is_done()
-                    && first.quoted_path().as_deref() == Some(there.as_bytes())
-                    && second.quoted_path() == first.quoted_path()
+                    && first.folder_path().as_deref() == Some(there.as_bytes())
+                    && second.folder_path() == first.folder_path()
             }
             _ => false,
         }
@@ -303,6 +311,17 @@ impl Session {
     pub(super) fn is_unsent(&self, fault: &Fault) -> bool {
         fault.kind != Kind::Interrupted && self.control.sent_nothing()
     }
+}
+
+/// A temporary name where names are of capitals and digits, eight at most: z/OS, VMS, Guardian and MPE take it.
+fn flat_name(number: u64) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let digit = |place: u32| {
+        let at = usize::try_from(number / 36_u64.pow(place) % 36).unwrap_or(0);
+        DIGITS.get(at).copied().map_or('0', char::from)
+    };
+    let digits: String = (0..6).map(digit).collect();
+    format!("PT{digits}")
 }
 
 /// Commands that open a data connection or change what the session relies on.

@@ -138,6 +138,8 @@ pub struct Site {
     pub rate_limit: Option<u64>,
     /// Which of the host's addresses to connect to, where one is chosen.
     pub address: Option<SocketAddr>,
+    /// Which of the host's addresses answered last, to be asked first.
+    pub last_address: Option<IpAddr>,
     /// Where to go in place of the host: the embedded server of a rehearsal.
     pub detour: Option<SocketAddr>,
 }
@@ -189,6 +191,7 @@ impl Site {
             parallel: 1,
             rate_limit: None,
             address: None,
+            last_address: None,
             detour: None,
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct Way {
     seen: Seen,
     /// Whether the server was asked for our address.
     asked_for_ours: bool,
+    /// The address of the server that answers where another, which stands before it, does not.
+    second: Option<IpAddr>,
     /// What is known of the server's own address for data.
     address: address::Known,
     /// What earlier runs knew and later ones shall.
@@ -74,6 +76,7 @@ impl Way {
             ladder.begin_with(known.step);
         }
         let is_elsewhere = known.is_some_and(|known| known.is_elsewhere);
+        let habits = known.map(|known| known.habits).unwrap_or_default();
         Self {
             ladder,
             attempts: Vec::new(),
@@ -81,9 +84,10 @@ impl Way {
             began_fresh_tls: false,
             seen: Seen { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
+            second: line.is_not_first.then(|| line.peer.ip()),
             address: if is_elsewhere { address::Known::Worse } else { address::Known::Nothing },
             notes,
-            manners: Arc::default(),
+            manners: Arc::new(Manners::with_habits(habits)),
             found: Board::default(),
             held: Vec::new(),
             lost: Vec::new(),
@@ -136,6 +140,7 @@ impl Way {
 
     /// The session has a new connection.
     pub(super) fn follow(&mut self, line: &Line) {
+        self.second = line.is_not_first.then(|| line.peer.ip());
         if let Some(notes) = &mut self.notes {
             notes.follow(line);
         }
@@ -307,6 +312,7 @@ impl Session {
         let Try { step, left, is_deaf, command, offset } = what;
         let door = if step.is_active() { self.door().await } else { None };
         let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
+        let may_pipeline = !self.way.manners.pipelining.is_off();
         let needs = Needs {
             security: self.security.as_ref(),
             ground: ground(&self.site, door.as_ref()),
@@ -318,8 +324,8 @@ impl Session {
             address: if is_deaf { address::Known::Deaf } else { self.way.address },
             idle: self.site.data_timeout,
             offset,
-            restarts: self.features.has("REST"),
-            has_worked: self.way.ladder.current() == Some(step),
+            restarts: self.features.has("REST") && may_pipeline,
+            has_worked: self.way.ladder.current() == Some(step) && may_pipeline,
             is_early: self.goes_on
                 && command.verb() == "STOR"
                 && self.way.ladder.current() == Some(step)
@@ -451,6 +457,8 @@ impl Session {
             refuses_list_all: self.features.refuses_list_all,
             is_elsewhere: matches!(self.way.address, address::Known::Worse),
             round_trip: self.control.round_trip,
+            habits: self.way.manners.pipelining.habits(),
+            address: self.way.second,
         });
     }
 

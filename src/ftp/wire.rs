@@ -28,9 +28,9 @@ use tokio::{
 use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
 
 use super::{
-    lines::{doubled, first_packet, redacted, single},
+    lines::{doubled, first_packet, redacted, single, without_telnet},
     mask::Mask,
-    reply::{Framed, Framing, Malformed},
+    reply::{Framed, Framing, Junk, Malformed},
 };
 use crate::{
     limits::{LISTING_BYTES_MAX, REPLY_LINE_BYTES_MAX},
@@ -50,6 +50,10 @@ pub(super) struct Shared {
     pub(super) mask: Mask,
     /// Where listings go, while replies with some in them are waited for.
     pub(super) long: Option<Long>,
+    /// Why what came before the greeting is none, while that has not come.
+    pub(super) babble: Option<String>,
+    /// Set when a reply was there that nothing had asked for; told once.
+    pub(super) has_spare: bool,
     /// Final replies that are still to come.
     pub(super) outstanding: usize,
     /// The protocol of the TLS session, when there is one.
@@ -146,6 +150,8 @@ pub(super) struct Wire {
     /// The greeting, as far as it has come.
     greeting: Vec<u8>,
     greeted: bool,
+    /// The lines before the greeting.
+    junk: Junk,
     /// Whether 0xFF stands doubled in commands.
     telnet: bool,
     ended: bool,
@@ -177,6 +183,7 @@ impl Wire {
             formalities,
             greeting: Vec::new(),
             greeted: false,
+            junk: Junk::default(),
             telnet: true,
             ended: false,
             stand_in,
@@ -279,13 +286,22 @@ impl Wire {
                 raw.pop();
             }
             tracing::debug!(target: "portolan::control", "< {}", self.without_secrets(&raw));
+            if !self.greeted {
+                raw = without_telnet(&raw);
+            }
             let mut shared = self.link.lock();
             self.framing.set_long(shared.long.is_some());
-            let (code, line) = match self
-                .framing
-                .take(&raw)
-                .map_err(|wrong| Breach::from(wrong.in_words_of(&shared.mask, &raw)))?
-            {
+            let framed = match self.framing.take(&raw) {
+                Err(wrong @ Malformed::NoCode(_)) if !self.greeted && self.junk.may_skip(&raw) => {
+                    let wrong = wrong.in_words_of(&shared.mask, &raw);
+                    shared.babble.get_or_insert(wrong.to_string());
+                    continue;
+                }
+                framed => {
+                    framed.map_err(|wrong| Breach::from(wrong.in_words_of(&shared.mask, &raw)))?
+                }
+            };
+            let (code, line) = match framed {
                 Framed::Blank => continue,
                 Framed::Part(_) if let Some(long) = &mut shared.long => {
                     long.take(&raw).map_err(Breach::from)?;
@@ -376,6 +392,7 @@ impl Wire {
             // Masked before it is cut: half a secret is not found.
             let shown = self.link.lock().mask.hide(&waiting);
             let words = visible(shown.get(..120).unwrap_or(&shown).trim_ascii_end());
+            self.link.lock().has_spare = !matches!(code, 100..=199 | 226 | 421);
             return Err(Breach::Unasked { code, words }.into());
         }
         if self.ended { Err(Breach::Closed.into()) } else { Ok(()) }

@@ -41,13 +41,15 @@ pub struct Route {
     pub is_elsewhere: bool,
     /// From a command to its reply, at best.
     pub round_trip: Duration,
+    /// How it takes commands, in words; empty for the usual ways.
+    pub habits: String,
 }
 
 impl Store {
     /// What is known of `key` and still holds at `now`.
     pub fn recall(&self, key: &Key, now: Timestamp) -> Outcome<Option<Route>> {
         let query = "SELECT step, failed_mode, tls12_only, refuses_list_all, is_elsewhere,
-                round_trip_ms FROM routes
+                round_trip_ms, habits FROM routes
             WHERE host = $1 AND port = $2 AND login = $3 AND network = $4 AND protection = $5
                 AND seen_at <= $6 AND expires_at > $6";
         let Key { host, port, login, network, protection } = key;
@@ -58,12 +60,13 @@ impl Store {
     /// Puts `route` in the place of what was known of `key`; what has not been seen for longest gives way.
     pub fn remember(&mut self, key: &Key, route: &Route, now: Timestamp) -> Outcome<()> {
         let put = "INSERT INTO routes (host, port, login, network, protection, step, failed_mode, tls12_only,
-                refuses_list_all, is_elsewhere, round_trip_ms, seen_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                refuses_list_all, is_elsewhere, round_trip_ms, seen_at, expires_at, habits)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             ON CONFLICT (host, port, login, network, protection) DO UPDATE SET step = excluded.step,
                 failed_mode = excluded.failed_mode, tls12_only = excluded.tls12_only,
                 refuses_list_all = excluded.refuses_list_all, is_elsewhere = excluded.is_elsewhere,
-                round_trip_ms = excluded.round_trip_ms, seen_at = excluded.seen_at, expires_at = excluded.expires_at";
+                round_trip_ms = excluded.round_trip_ms, seen_at = excluded.seen_at, expires_at = excluded.expires_at,
+                habits = excluded.habits";
         // As many again as are kept is more than can ever be there.
         let trim = "DELETE FROM routes WHERE (host, port, login, network, protection) IN
             (SELECT host, port, login, network, protection FROM routes
@@ -72,7 +75,8 @@ impl Store {
         let expires = now.saturating_add(age).unwrap_or(Timestamp::MAX);
         let round_trip_ms = i64::try_from(route.round_trip.as_millis()).unwrap_or(i64::MAX);
         let Key { host, port, login, network, protection } = key;
-        let Route { step, failed_mode, tls12_only, refuses_list_all, is_elsewhere, .. } = route;
+        let Route { step, failed_mode, tls12_only, refuses_list_all, is_elsewhere, habits, .. } =
+            route;
         let values = params![
             host,
             port,
@@ -87,6 +91,7 @@ impl Store {
             round_trip_ms,
             now.as_millisecond(),
             expires.as_millisecond(),
+            habits,
         ];
         self.write(|transaction| {
             transaction.execute(put, values)?;
@@ -114,6 +119,7 @@ fn route(row: &Row<'_>) -> rusqlite::Result<Route> {
         tls12_only: row.get("tls12_only")?,
         refuses_list_all: row.get("refuses_list_all")?,
         is_elsewhere: row.get("is_elsewhere")?,
+        habits: row.get("habits")?,
         round_trip: Duration::from_millis(u64::try_from(round_trip_ms).unwrap_or(0)),
     })
 }
@@ -146,6 +152,7 @@ mod tests {
             refuses_list_all: true,
             is_elsewhere: true,
             round_trip: Duration::from_millis(20),
+            habits: "alone twice=CWD".into(),
         }
     }
 
@@ -233,7 +240,7 @@ mod tests {
         store
             .write(|transaction| {
                 for number in 0..max - 2 {
-                    let row = "INSERT INTO routes VALUES ($1, 21, 'x', 'x', 'x', 'epsv', '', FALSE, FALSE, 0, $2, $3, FALSE)";
+                    let row = "INSERT INTO routes VALUES ($1, 21, 'x', 'x', 'x', 'epsv', '', FALSE, FALSE, 0, $2, $3, FALSE, '')";
                     transaction.execute(row, params![format!("old-{number}"), number, i64::MAX])?;
                 }
                 Ok(())

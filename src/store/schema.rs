@@ -151,6 +151,8 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE runs ADD COLUMN up_to BIGINT;
     ALTER TABLE job_states ADD COLUMN since BIGINT;
     CREATE INDEX runs_by_time ON runs (job, scheduled_for)",
+    // 7: how a server takes commands, in words.
+    "ALTER TABLE routes ADD COLUMN habits TEXT NOT NULL DEFAULT ''",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.

@@ -193,3 +193,48 @@ fn a_program_reads_what_would_have_changed() {
     assert_eq!(last["changes"], serde_json::json!(["removed  a.txt  5 bytes"]));
     drop(ran.any_stdout());
 }
+
+/// A mirror each way, with everything in it that goes in packets of several commands.
+const MIRRORS: &str = r#"
+    let site = ftp::connect("SCHEME://deploy@ftp.example.org/", #{ password: secret("NOT_SET"), parallel: 3 });
+    for number in 0..9 {
+        local::mkdir(`site/d${number % 3}`);
+        local::write(`site/d${number % 3}/f${number}`, `bytes of ${number}`);
+    }
+    let up = site.mirror_up("site", "/in", #{ retries: 0 });
+    print(`${up.uploaded} up, ${up.failed} failed, ${up.deleted} deleted`);
+    local::delete("site/d1/f1");
+    local::write("site/d2/f2", "other bytes");
+    let up = site.mirror_up("site", "/in", #{ delete: true, retries: 0 });
+    print(`${up.uploaded} up, ${up.failed} failed, ${up.deleted} deleted`);
+    let down = site.mirror_down("/in", "copy", #{ retries: 0 });
+    print(`${down.downloaded} down, ${down.failed} failed`);
+    print(local::read("copy/d2/f2"));
+"#;
+
+#[test]
+fn mirrors_get_through_where_one_command_goes_in_a_packet() {
+    for scheme in ["ftp", "ftpes"] {
+        let script = MIRRORS.replace("SCHEME", scheme);
+        let wanted = {
+            let ran = rehearse(&script, &[]).succeeds().any_stderr();
+            let text = ran.stdout_text().to_owned();
+            drop(ran.stdout(&text));
+            text
+        };
+        assert!(
+            wanted.starts_with("9 up, 0 failed, 0 deleted\n1 up, 0 failed, 1 deleted\n"),
+            "{wanted}"
+        );
+        for listed in [&[][..], &["--fault", "no-mlsd"]] {
+            for verb in [
+                "TYPE", "FEAT", "PWD", "CWD", "USER", "SIZE", "MFMT", "MDTM", "MKD", "RNFR",
+                "DELE", "MLST",
+            ] {
+                let fault = format!("alone={verb}");
+                let options = [listed, &["--fault", &fault]].concat();
+                drop(rehearse(&script, &options).succeeds().stdout(&wanted).any_stderr());
+            }
+        }
+    }
+}

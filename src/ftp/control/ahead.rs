@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::{Command, Control};
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{data::listen::Post, reply::Reply},
+    ftp::{data::listen::Post, path_syntax::PathSyntax, reply::Reply},
     limits::{AHEAD_AGE_MAX, STEP_TIME_MAX},
 };
 
@@ -43,10 +43,12 @@ pub enum Early {
 }
 
 impl Early {
-    fn lines(&self) -> Vec<u8> {
+    fn lines(&self, syntax: PathSyntax) -> Vec<u8> {
         match self {
             Self::Ask(ahead) => format!("{ahead}\r\n").into_bytes(),
-            Self::Call(_, commands) => commands.iter().flat_map(Command::line).collect(),
+            Self::Call(_, commands) => {
+                commands.iter().flat_map(|command| command.spelt(syntax).line()).collect()
+            }
         }
     }
 }
@@ -98,8 +100,8 @@ impl Control {
         if let Some(reply) = self.early.take() {
             return Ok(End::in_turn(reply, None));
         }
-        let mut lines = question.map_or_else(Vec::new, Command::line);
-        lines.extend(early.iter().flat_map(Early::lines));
+        let mut lines = question.map_or_else(Vec::new, |it| it.spelt(self.syntax).line());
+        lines.extend(early.iter().flat_map(|early| early.lines(self.syntax)));
         self.link.lock().with_next = lines;
         let mut first = self.next_reply(time, verb).await?;
         if !has_begun && first.is_preliminary() {

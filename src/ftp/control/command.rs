@@ -5,13 +5,17 @@ use suppaftp::Encoding;
 use super::Bytes;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::path::RemotePath,
+    ftp::{path::RemotePath, path_syntax::PathSyntax, reply::Reply},
     limits::COMMAND_BYTES_MAX,
 };
 
 /// One command, without its line end: bytes that are known to be one line.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Command(Vec<u8>);
+pub struct Command {
+    line: Vec<u8>,
+    /// Where in it a path begins that goes to its end.
+    path_at: Option<usize>,
+}
 
 impl std::fmt::Debug for Command {
     /// The verb alone: what stands behind it may be a password.
@@ -30,38 +34,53 @@ impl Command {
         if line.is_empty() || line.len() > COMMAND_BYTES_MAX {
             return Err(Fault::invalid(format!("a command of {} bytes", line.len())));
         }
-        Ok(Self(line.to_vec()))
+        Ok(Self::plain(line.to_vec()))
     }
 
     /// `verb` alone.
     pub fn bare(verb: &'static str) -> Self {
-        Self(verb.as_bytes().to_vec())
+        Self::plain(verb.as_bytes().to_vec())
     }
 
-    /// `verb` and a path; a path never holds a line end.
+    const fn plain(line: Vec<u8>) -> Self {
+        Self { line, path_at: None }
+    }
+
+    /// `verb` and a path; a path never holds a line end. Before it, `verb` may have other arguments of ours.
     pub fn path(verb: &str, path: &RemotePath) -> Self {
-        Self([verb.as_bytes(), b" ", path.as_bytes()].concat())
+        let line = [verb.as_bytes(), b" ", path.as_bytes()].concat();
+        Self { line, path_at: Some(verb.len() + 1) }
+    }
+
+    /// The same in the path syntax of the server.
+    pub(super) fn spelt(&self, syntax: PathSyntax) -> Self {
+        let Some((start, path)) = self.path_at.and_then(|at| self.line.split_at_checked(at)) else {
+            return self.clone();
+        };
+        let path = syntax.spell(path);
+        let start = if path.is_empty() { start.trim_ascii_end() } else { start };
+        Self::plain([start, path.as_slice()].concat())
     }
 
     /// A command made of our own words and numbers only.
     pub(in crate::ftp) fn from_safe(line: String) -> Self {
-        Self(line.into_bytes())
+        Self::plain(line.into_bytes())
     }
 
     /// The verb, for messages.
     pub fn verb(&self) -> String {
-        let verb = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let verb = self.line.split(|byte| *byte == b' ').next().unwrap_or_default();
         String::from_utf8_lossy(verb).into_owned()
     }
 
     /// Its bytes on the wire.
     pub(super) fn line(&self) -> Vec<u8> {
-        [self.0.as_slice(), b"\r\n"].concat()
+        [self.line.as_slice(), b"\r\n"].concat()
     }
 
     /// How many bytes that is.
     pub(in crate::ftp) fn length(&self) -> usize {
-        self.0.len() + 2
+        self.line.len() + 2
     }
 
     /// Whether a 150 or 226 can be the reply to it.
@@ -69,6 +88,33 @@ impl Command {
         let verb = self.verb().to_ascii_uppercase();
         ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "ABOR", "STAT", "SITE"]
             .contains(&verb.as_str())
+    }
+
+    /// Whether it opens a data connection: then its reply may take long, and nothing must be asked meanwhile.
+    pub(super) fn transfers(&self) -> bool {
+        let verb = self.verb().to_ascii_uppercase();
+        ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"].contains(&verb.as_str())
+    }
+
+    /// Whether `reply` can be the one to it: each refusal can, and of the others those that its verb is known to have.
+    pub(super) fn admits(&self, reply: &Reply) -> bool {
+        if reply.code >= 400 || self.transfers() {
+            return true;
+        }
+        let ends_with_number = || {
+            let text = reply.last_text().trim_ascii();
+            text.last().is_some_and(u8::is_ascii_digit)
+        };
+        match self.verb().to_ascii_uppercase().as_str() {
+            "PWD" => reply.code == 257 || reply.is_done() && reply.folder_path().is_some(),
+            "SIZE" => reply.code == 213 || reply.is_done() && ends_with_number(),
+            "EPSV" => reply.code == 229,
+            "PASV" => reply.code == 227,
+            "REST" | "RNFR" => reply.is_halfway(),
+            "CWD" | "CDUP" | "DELE" | "MKD" | "RMD" | "RNTO" | "TYPE" | "NOOP" | "OPTS"
+            | "FEAT" => reply.is_done(),
+            _ => true,
+        }
     }
 
     /// Asks for the listing of the folder where the session is, over the control connection. vsftpd 3.0.3 says the
@@ -83,6 +129,6 @@ impl Command {
     }
 
     pub(super) fn as_text(&self) -> String {
-        Bytes.decode(&self.0)
+        Bytes.decode(&self.line)
     }
 }

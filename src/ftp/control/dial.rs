@@ -1,21 +1,29 @@
 //! From a host's name to a connection with one of its addresses.
 
 use std::{
+    collections::VecDeque,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::{
     net::{TcpSocket, TcpStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::site::Site,
+    ftp::{
+        memory::{Place, RouteMemory},
+        site::Site,
+    },
     stop::Stop,
 };
+
+/// Time after which the next address is tried beside those that have not answered (RFC 8305, 5).
+const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
 
 /// A connection over which nothing has been said yet.
 #[derive(Debug)]
@@ -27,45 +35,117 @@ pub(in crate::ftp) struct Line {
     pub(in crate::ftp) local: SocketAddr,
     /// When we began to look for the host.
     pub(in crate::ftp) began: Instant,
+    /// Whether the address that stands first among the host's did not answer first, or was not asked first since it had
+    /// not before.
+    pub(in crate::ftp) is_not_first: bool,
 }
 
-/// Connects to the first of the host's addresses that answers, or to the host by way of its proxy.
-pub(in crate::ftp) async fn dial(site: &Site, stop: &Stop) -> Outcome<Line> {
+/// Connects to the one of the host's addresses that answers first, or to the host by way of its proxy. One that has
+/// answered before, in this run or as `memory` has it, is asked first.
+pub(in crate::ftp) async fn dial(
+    site: &Site,
+    memory: Option<&dyn RouteMemory>,
+    stop: &Stop,
+) -> Outcome<Line> {
     let began = Instant::now();
-    let tcp = stop.race(reach(site)).await??;
+    let (tcp, is_not_first) = stop.race(reach(site, memory)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
     let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
-    Ok(Line { tcp, peer, local, began })
+    Ok(Line { tcp, peer, local, began, is_not_first })
 }
 
-async fn reach(site: &Site) -> Outcome<TcpStream> {
-    let mut tcp = first_to_answer(site).await?;
-    if let Some(proxy) = &site.proxy {
-        let led = proxy.lead(&mut tcp, (&site.host, site.port), site.connect_timeout).await;
-        led.map_err(|fault| fault.on(&site.host))?;
-    }
-    Ok(tcp)
-}
-
-async fn first_to_answer(site: &Site) -> Outcome<TcpStream> {
-    let addresses = match &site.proxy {
-        Some(proxy) => look_up(site, (&proxy.host, proxy.port), "the proxy").await?,
-        None => resolve(site).await?,
+async fn reach(site: &Site, memory: Option<&dyn RouteMemory>) -> Outcome<(TcpStream, bool)> {
+    let Some(proxy) = &site.proxy else {
+        let addresses = resolve(site).await?;
+        let first = addresses.first().copied();
+        let best = site.last_address.or_else(|| remembered(site, memory, &addresses));
+        let tcp = first_to_answer(site, in_order(addresses, best), "").await?;
+        let is_first =
+            tcp.peer_addr().ok().is_none_or(|peer| Some(peer.ip()) == first.map(|it| it.ip()));
+        return Ok((tcp, !is_first));
     };
-    let whose = if site.proxy.is_some() { "the proxy at " } else { "" };
-    let mut last = None;
-    for address in addresses {
-        let attempt = timeout(site.connect_timeout, connect(address, site.source_address)).await;
-        match attempt {
-            Ok(Ok(tcp)) => return Ok(tcp),
+    let addresses = look_up(site, (&proxy.host, proxy.port), "the proxy").await?;
+    let mut tcp = first_to_answer(site, in_order(addresses, None), "the proxy at ").await?;
+    let led = proxy.lead(&mut tcp, (&site.host, site.port), site.connect_timeout).await;
+    led.map_err(|fault| fault.on(&site.host))?;
+    Ok((tcp, false))
+}
+
+/// The one of `addresses` that an earlier run found to answer where another did not.
+fn remembered(
+    site: &Site,
+    memory: Option<&dyn RouteMemory>,
+    addresses: &[SocketAddr],
+) -> Option<IpAddr> {
+    let memory = memory.filter(|_| addresses.len() > 1)?;
+    addresses.iter().map(SocketAddr::ip).find(|ip| {
+        let known = ours_towards(*ip).and_then(|ours| memory.recall(&Place::of(site, ours)));
+        known.is_some_and(|known| known.address == Some(*ip))
+    })
+}
+
+/// Our own address on the way to `ip`, as the system would choose it. No packet is sent.
+fn ours_towards(ip: IpAddr) -> Option<IpAddr> {
+    let any = match ip {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((ip, 9)).ok()?;
+    socket.local_addr().ok().map(|ours| ours.ip())
+}
+
+/// `addresses` with `best` first and then both families in turn, as the resolver has them (RFC 8305, 4).
+fn in_order(addresses: Vec<SocketAddr>, best: Option<IpAddr>) -> VecDeque<SocketAddr> {
+    let is_best = |address: &SocketAddr| Some(address.ip()) == best;
+    let (mut order, rest): (VecDeque<_>, VecDeque<_>) = addresses.into_iter().partition(is_best);
+    let starts_v6 = order
+        .front()
+        .map_or_else(|| rest.front().is_some_and(SocketAddr::is_ipv6), |best| !best.is_ipv6());
+    let (mut turn, mut other): (VecDeque<_>, VecDeque<_>) =
+        rest.into_iter().partition(|address| address.is_ipv6() == starts_v6);
+    while let Some(next) = turn.pop_front().or_else(|| other.pop_front()) {
+        order.push_back(next);
+        std::mem::swap(&mut turn, &mut other);
+    }
+    order
+}
+
+/// A connection with the first of `addresses` that answers: each is tried when the one before has failed, or has been
+/// silent for a moment (RFC 8305).
+async fn first_to_answer(
+    site: &Site,
+    mut addresses: VecDeque<SocketAddr>,
+    whose: &str,
+) -> Outcome<TcpStream> {
+    let attempt = |address: SocketAddr| async move {
+        let connected = timeout(site.connect_timeout, connect(address, site.source_address));
+        match connected.await {
+            Ok(Ok(tcp)) => Ok(tcp),
             Ok(Err(error)) => {
-                last = Some(Fault::network(&format!("cannot connect to {whose}{address}"), error));
+                Err(Fault::network(&format!("cannot connect to {whose}{address}"), error))
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();
                 let message = format!("cannot connect to {whose}{address}: no answer in {time} s");
-                last = Some(Fault::new(Kind::Timeout, Side::Network, message));
+                Err(Fault::new(Kind::Timeout, Side::Network, message))
             }
+        }
+    };
+    let mut attempts = FuturesUnordered::new();
+    let mut last = None;
+    loop {
+        let next = addresses.pop_front();
+        attempts.extend(next.map(attempt));
+        let answered = tokio::select! {
+            answered = attempts.next() => answered,
+            () = sleep(NEXT_ADDRESS_TIME), if !addresses.is_empty() => continue,
+        };
+        match answered {
+            Some(Ok(tcp)) => return Ok(tcp),
+            Some(Err(fault)) => last = Some(fault),
+            None if addresses.is_empty() => break,
+            None => {}
         }
     }
     let fault = last
@@ -109,4 +189,31 @@ pub(in crate::ftp) async fn connect(
     let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
     socket2::SockRef::from(&tcp).set_tcp_keepalive(&alive)?;
     Ok(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_are_tried_in_turn_and_what_answered_before_first() {
+        let all = |list: &[&str]| -> Vec<SocketAddr> {
+            list.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 21)).collect()
+        };
+        for (addresses, best, order) in [
+            (
+                &["::1", "::2", "10.0.0.1", "10.0.0.2"][..],
+                None,
+                &["::1", "10.0.0.1", "::2", "10.0.0.2"][..],
+            ),
+            (&["10.0.0.1", "10.0.0.2", "::1"], None, &["10.0.0.1", "::1", "10.0.0.2"]),
+            (&["::1", "::2", "10.0.0.1"], Some("10.0.0.1"), &["10.0.0.1", "::1", "::2"]),
+            (&["::1", "10.0.0.1", "10.0.0.2"], Some("::1"), &["::1", "10.0.0.1", "10.0.0.2"]),
+            (&["::1"], Some("10.9.9.9"), &["::1"]),
+            (&[], None, &[]),
+        ] {
+            let best = best.map(|ip: &str| ip.parse().unwrap());
+            assert_eq!(Vec::from(in_order(all(addresses), best)), all(order), "{addresses:?}");
+        }
+    }
 }

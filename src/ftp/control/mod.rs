@@ -3,12 +3,16 @@
 mod ahead;
 mod command;
 mod dial;
+mod greeting;
+mod packets;
+mod pipelining;
 mod resync;
 
 use std::{
     future::Future,
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,23 +21,24 @@ use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::time::timeout;
 
 use self::ahead::{Ahead, Called};
-pub(super) use self::dial::{Line, connect, dial, resolve};
 pub use self::{
     ahead::{Early, End, Prepared},
     command::Command,
+    pipelining::{Habits, Pipelining},
+};
+pub(super) use self::{
+    dial::{Line, connect, dial, resolve},
+    pipelining::may_be_repeated,
 };
 use super::{
-    client::client,
     listing::Listing,
-    mask::Mask,
+    path_syntax::PathSyntax,
     reply::Reply,
     secure::Security,
-    site::Site,
-    wire::{Breach, Link, Long, Wire},
+    wire::{Breach, Link, Wire},
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    limits::BATCH_BYTES_MAX,
     observe::duration_text,
     stop::Stop,
 };
@@ -72,6 +77,14 @@ pub struct Control {
     ahead: Option<Ahead>,
     /// A transfer in active mode that was asked for ahead of the end of the one before.
     called: Option<Called>,
+    /// How paths are spelt on the server.
+    pub(super) syntax: PathSyntax,
+    /// How the server takes commands in one packet.
+    pipelining: Arc<Pipelining>,
+    /// The command that was answered last, where it was sent alone.
+    answered: Option<String>,
+    /// Whether a packet of several commands was not answered in full.
+    lost_packet: bool,
     /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
     pub round_trip: Duration,
 }
@@ -83,48 +96,6 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Reads the greeting of `site`; with `implicit`, through TLS from the first byte.
-    pub(super) async fn greeted(
-        Line { tcp, peer, local, .. }: Line,
-        site: &Site,
-        implicit: Option<&Security>,
-        stop: &Stop,
-    ) -> Outcome<(Self, Reply)> {
-        let link = Link::default();
-        let mask = Mask::at_login(site);
-        link.lock().mask = mask.clone();
-        if let Some(security) = implicit {
-            link.lock().upgrade = Some(security.handshake());
-        }
-        let greeting = async {
-            let mut ftp = client(tcp, link.clone(), &site.host).await.map_err(read_error)?;
-            ftp.set_encoding(Bytes).await;
-            let reply = further(&mut ftp).await?;
-            Ok((ftp, reply))
-        };
-        let greeting = timeout(site.reply_timeout, tokio::task::unconstrained(greeting));
-        let (ftp, reply) = match stop.race(greeting).await? {
-            Ok(greeted) => greeted.map_err(|fault: Fault| fault.on(&site.host))?,
-            Err(_) => return Err(late("greeting", site.reply_timeout).on(&site.host)),
-        };
-        let reply = reply.masked(mask);
-        let control = Self {
-            ftp,
-            link,
-            host: site.host.clone(),
-            peer,
-            local,
-            reply_timeout: site.reply_timeout,
-            stop: stop.clone(),
-            broken: None,
-            early: None,
-            ahead: None,
-            called: None,
-            round_trip: Duration::MAX,
-        };
-        Ok((control, reply))
-    }
-
     /// Sends `command` and gives its reply, whatever it says.
     pub async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
         self.ask_within(self.reply_timeout, command).await
@@ -133,7 +104,7 @@ impl Control {
     /// The same for a reply that must come in `time`.
     pub async fn ask_within(&mut self, time: Duration, command: &Command) -> Outcome<Reply> {
         self.ready().await?;
-        let text = command.as_text();
+        let text = command.spelt(self.syntax).as_text();
         let started = Instant::now();
         let answer = answer(&mut self.ftp, text);
         let waited = wait(&self.stop, &mut self.broken, time, answer).await;
@@ -141,83 +112,20 @@ impl Control {
         if reply.is_ok() {
             self.round_trip = self.round_trip.min(started.elapsed());
         }
-        self.own(reply, command).await
+        let reply = self.own(reply, command).await?;
+        self.answered = Some(command.verb());
+        self.without_spare(reply, command).await
     }
 
-    /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
-    ///
-    /// Only for commands without data, but for the last: they save a round trip each.
-    pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
-        self.ask_all_and(commands, None).await
-    }
-
-    /// The same with a command behind them whose reply is taken later; see [`take_ahead`](Self::take_ahead).
-    pub async fn ask_all_and(
-        &mut self,
-        commands: &[Command],
-        ahead: Option<&'static str>,
-    ) -> Outcome<Vec<Reply>> {
-        self.ready().await?;
-        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
-        let mut replies = Vec::with_capacity(commands.len());
-        let mut rest = commands;
-        while let Some((first, others)) = rest.split_first() {
-            let mut room = BATCH_BYTES_MAX.saturating_sub(first.length());
-            let together = others
-                .iter()
-                .take_while(|command| {
-                    let fits = room >= command.length();
-                    room = room.saturating_sub(command.length());
-                    fits
-                })
-                .count();
-            let (now, later) = others.split_at_checked(together).unwrap_or((others, &[]));
-            let behind = ahead.filter(|_| later.is_empty()).map(Command::bare);
-            let lines = now.iter().chain(&behind).flat_map(Command::line).collect();
-            self.link.lock().with_next = lines;
-            let reply = self.ask(first).await?;
-            replies.push(self.whole(reply));
-            for command in now {
-                let reply = self.next_reply(self.reply_timeout, &command.verb()).await;
-                let reply = self.own(reply, command).await?;
-                replies.push(self.whole(reply));
-            }
-            rest = later;
-        }
-        self.link.lock().long = None;
-        self.ahead = ahead.map(|ahead| Ahead::new(ahead, None)).or(self.ahead.take());
-        Ok(replies)
-    }
-
-    /// The reply with the lines before its last, where those were kept apart.
-    fn whole(&self, reply: Reply) -> Reply {
-        let mut raw = match &mut self.link.lock().long {
-            Some(long) if !long.lines.is_empty() => std::mem::take(&mut long.lines),
-            _ => return reply,
-        };
-        raw.extend_from_slice(&reply.raw);
-        Reply { raw, ..reply }
-    }
-
-    /// The command's own reply: one that only ends a transfer belongs to the transfer before, and came a second time.
-    /// The true one follows, but what else may come is not known: this connection is not used again.
-    async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
-        match reply {
-            Ok(stray) if matches!(stray.code, 150 | 226) && !command.moves_data() => {
-                let waited =
-                    wait(&self.stop, &mut self.broken, self.reply_timeout, further(&mut self.ftp))
-                        .await;
-                let reply = self.take(waited, &command.verb());
-                self.give_up(&Fault::protocol(format!("a spare \"{}\"", stray.words())));
-                reply
-            }
-            reply => reply,
-        }
+    /// Keeps to what other sessions have seen of the server, and lets them know.
+    pub(super) fn share(&mut self, pipelining: &Arc<Pipelining>) {
+        self.pipelining = Arc::clone(pipelining);
     }
 
     /// The next reply to what was sent before: the end of a transfer.
     pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Outcome<Reply> {
         self.usable()?;
+        self.answered = None;
         if let Some(early) = self.early.take() {
             return Ok(early);
         }
@@ -238,7 +146,8 @@ impl Control {
         other: impl Future<Output = T>,
     ) -> Outcome<Either<T>> {
         self.ready().await?;
-        let text = command.as_text();
+        self.answered = None;
+        let text = command.spelt(self.syntax).as_text();
         // The command first: it must be sent before anything is waited for.
         let either = async {
             tokio::select! {
@@ -288,6 +197,11 @@ impl Control {
     /// Why this connection must not be used any more, if so.
     pub const fn broken(&self) -> Option<&Fault> {
         self.broken.as_ref()
+    }
+
+    /// Whether it is of no more use because several commands in one packet were not answered in full.
+    pub const fn lost_packet(&self) -> bool {
+        self.broken.is_some() && self.lost_packet
     }
 
     /// Whether every command that was sent has its reply, or none was sent.
@@ -345,9 +259,9 @@ impl Control {
         second: &Command,
     ) -> Outcome<Reply> {
         self.ready().await?;
-        self.link.lock().with_next = second.line();
-        let waited =
-            wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, first.as_text())).await;
+        self.link.lock().with_next = second.spelt(self.syntax).line();
+        let text = first.spelt(self.syntax).as_text();
+        let waited = wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, text)).await;
         self.take(waited, &first.verb())
     }
 
@@ -378,6 +292,9 @@ impl Control {
             Fault { message, ..fault.on(&self.host) }
         });
         let result = result.map(|reply| reply.masked(mask));
+        if std::mem::take(&mut self.link.lock().has_spare) {
+            self.pipelining.saw_spare(self.answered.take().as_deref());
+        }
         match &result {
             Err(fault) => self.give_up(fault),
             // 421 closes the control connection (RFC 959, 5.4).

@@ -12,6 +12,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
         control::{Command, Control, connect, dial, resolve},
+        login::begins_tls,
         reply::Reply,
         secure::Security,
         session::Session,
@@ -138,7 +139,7 @@ impl Probe<'_> {
         let security = Security::new(site.certified_name(), &site.trust)?;
         let implicit = Some(&security).filter(|_| site.tls == Tls::Implicit);
         let stop = &self.inner.stop;
-        let line = dial(site, stop).await?;
+        let line = dial(site, None, stop).await?;
         let (mut control, greeting) = Control::greeted(line, site, implicit, stop).await?;
         survey.greeting.get_or_insert_with(|| welcome(&greeting));
         if !greeting.is_done() {
@@ -146,7 +147,7 @@ impl Probe<'_> {
         }
         if implicit.is_none() {
             let reply = control.ask(&Command::bare("AUTH TLS")).await?;
-            if reply.code != 234 {
+            if !begins_tls(&reply) {
                 control.ask(&Command::bare("QUIT")).await?;
                 return Err(reply.fault());
             }

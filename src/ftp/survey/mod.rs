@@ -309,6 +309,7 @@ impl<'a> Probe<'a> {
             // What is under test is looked at, not remembered.
             memory: None,
             doors: outer.doors.clone(),
+            answered: outer.answered.clone(),
             paces: outer.paces.clone(),
             bases: None,
         };

@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     ftp::{
         context::Context,
+        control::Habits,
         data::route::Step,
         memory::{Known, Place, RouteMemory},
         session::Session,
@@ -289,6 +290,8 @@ async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
         refuses_list_all: false,
         is_elsewhere: false,
         round_trip: std::time::Duration::ZERO,
+        habits: Habits::NONE,
+        address: None,
     };
     for (plans, wanted) in [(&[][..], "TLSv1.2"), (&["tls-refused*1"], "TLSv1.3")] {
         let memory = Arc::new(Counted::default());

@@ -2,16 +2,20 @@
 
 mod commands;
 mod data;
+mod flat;
 mod forms;
 mod gate;
+mod greetings;
 mod guards;
 mod lists;
 mod logins;
 mod memory;
+mod packets;
 mod proxy;
 mod race;
 mod replies;
 mod resume;
+mod scripted;
 mod secure;
 mod segments;
 mod survey;

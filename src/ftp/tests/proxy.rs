@@ -13,6 +13,7 @@ use super::{
 use crate::{
     fault::Kind,
     ftp::{
+        control::Habits,
         data::route::Step,
         memory::{Known, Place, RouteMemory},
         proxy::Proxy,
@@ -253,6 +254,8 @@ impl RouteMemory for Learnt {
             refuses_list_all: false,
             is_elsewhere: true,
             round_trip,
+            habits: Habits::NONE,
+            address: None,
         })
     }
 

@@ -67,6 +67,7 @@ async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_b
         (Certificate::Expired, "expired"),
         (Certificate::WrongName, "wrong.example"),
         (Certificate::SelfSigned, "unknown authority"),
+        (Certificate::Authority, "(CA:TRUE), as `openssl req -x509` makes it"),
     ] {
         let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
         if certificate == Certificate::SelfSigned {

@@ -240,3 +240,49 @@ async fn a_host_that_is_not_there_is_a_verdict_too() {
     let (_, verdict) = examine(&bench).await;
     assert!(verdict.sentence.starts_with("Nothing answers at 127.0.0.1, port 1: "));
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_an_authoritys_is_named_with_the_way_to_believe_it() {
+    let certificate = Certificate::Authority;
+    let bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
+    let (found, verdict) = examine(&bench).await;
+    let told = told(&found);
+    for text in [verdict.sentence.as_str(), told.as_str()] {
+        assert!(text.contains("(CA:TRUE), as `openssl req -x509` makes it"), "{text}");
+        assert!(text.contains("`pin` it"), "{text}");
+        assert!(!text.contains("OtherError") && !text.contains("CaUsedAsEndEntity"), "{text}");
+    }
+    let pin = told.split("pin: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let mut site = bench.site.clone();
+    let bytes: Vec<u8> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&pin[at..at + 2], 16).unwrap()).collect();
+    site.trust.pin = Some(bytes.try_into().unwrap());
+    crate::ftp::session::Session::open(site, Context::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_sees_two_addresses_of_ours_is_named_as_the_cause() {
+    for words in [
+        "425 Security: Bad IP connecting.",
+        "425 Data connection refused: client address mismatch",
+        "425 Rejected data connection from another host",
+    ] {
+        let plan = format!("reply=MLSD:{words}");
+        let bench = bench(&[&plan], false);
+        let (found, verdict) = examine(&bench).await;
+        assert!(working(&found, Protection::Off).is_empty());
+        let why = "the server sees two addresses of this machine";
+        assert!(verdict.sentence.contains(why), "{}", verdict.sentence);
+        assert!(!verdict.sentence.contains("cannot be reached"), "{}", verdict.sentence);
+    }
+}
+
+#[tokio::test]
+async fn an_entrance_where_tls_begins_at_once_is_pointed_out() {
+    let start = crate::rehearse::Start::Implicit;
+    let mut bench = bench_with(&[], Some(Tls { start, ..Tls::default() }));
+    bench.site.tls = Protection::Explicit;
+    let (found, verdict) = examine(&bench).await;
+    assert!(verdict.sentence.contains("use ftps://"), "{}", verdict.sentence);
+    assert!(working(&found, Protection::Explicit).is_empty());
+}

@@ -21,8 +21,7 @@ impl Session {
         let digits = time_val(time).ok_or_else(|| {
             Fault::invalid(format!("{time} cannot be set: FTP has four-digit years"))
         })?;
-        let start = format!("{verb} {digits} ");
-        Command::parse([start.as_bytes(), path.as_bytes()].concat())
+        Ok(Command::path(&format!("{verb} {digits}"), path))
     }
 
     /// Sees that the file has the name it was given. Pure-FTPd puts `_` for a blank at the end of a name, without a
@@ -68,7 +67,16 @@ impl Session {
         from: &RemotePath,
         to: &RemotePath,
     ) -> Outcome<()> {
-        let replies = self.ask_all(&rename(from, to)).await?;
+        let commands = rename(from, to);
+        let mut replies = self.ask_all(&commands).await?;
+        let is_unread = |reply: &Reply| matches!(reply.code, 500..=503);
+        if replies.first().is_some_and(Reply::is_halfway) && replies.last().is_some_and(is_unread) {
+            // RNTO may not have been read, since it came together with RNFR.
+            replies = self.control.ask_each(&commands).await?;
+            if renamed(&replies).is_ok() {
+                self.way.manners.pipelining.turn_off();
+            }
+        }
         renamed(&replies)
     }
 

@@ -1,5 +1,6 @@
 //! Whatever NAT stands between: the program gets through where any mode can, and says why it went where it went.
 
+mod families;
 mod home;
 mod left;
 mod loopback;
@@ -88,7 +89,9 @@ fn active_mode_through_masquerade_falls_back_to_passive_and_says_so() {
             .succeeds()
             .stdout("hello 2 epsv\n")
             .stderr_has("fell back from active to passive on 203.0.113.10: ")
-            .stderr_has("(this machine is behind NAT: 192.168.50.10 is private)");
+            .stderr_has(
+                "(this machine's address 192.168.50.10 is private: from outside it is not reached)",
+            );
     }
 }
 
@@ -107,10 +110,9 @@ fn under_tls_a_router_that_reads_along_is_blind_and_passive_mode_does() {
     let test = "under_tls_a_router_that_reads_along_is_blind";
     let plan = Plan { router: Router::Helper, ..HOME };
     let Some(case) = Case::lay(test, plan, &[], true) else { return };
-    case.run("active")
-        .succeeds()
-        .stdout("hello 2 epsv\n")
-        .stderr_has("(this machine is behind NAT: 192.168.50.10 is private)");
+    case.run("active").succeeds().stdout("hello 2 epsv\n").stderr_has(
+        "(this machine's address 192.168.50.10 is private: from outside it is not reached)",
+    );
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn a_server_behind_nat_that_names_its_private_address_is_reached() {
             let Some(case) = Case::lay(test, plan, faults, tls) else { return };
             let wanted = format!("hello 2 {route}\n");
             case.run("passive").succeeds().stdout(&wanted).any_stderr().never_says("fell back");
-            case.run("active").succeeds().stdout(&wanted).stderr_has("behind NAT");
+            case.run("active").succeeds().stdout(&wanted).stderr_has("is private");
         }
     }
 }
@@ -165,7 +167,9 @@ fn where_no_mode_can_carry_data_both_reasons_are_given() {
     case.run("passive")
         .fails_with(4)
         .stderr_has("(the server is behind NAT: its PASV names 10.20.30.5)")
-        .stderr_has("(this machine is behind NAT: 192.168.50.10 is private)");
+        .stderr_has(
+            "(this machine's address 192.168.50.10 is private: from outside it is not reached)",
+        );
 }
 
 #[test]

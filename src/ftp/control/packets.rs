@@ -1,0 +1,305 @@
+//! Several commands in one packet, and what to do where their replies do not come, or too many do.
+
+use super::{
+    Ahead, Command, Control, Waited, further, late,
+    pipelining::{SIGN_OF_LIFE_TIME, next_reply_time, spare_reply_time},
+    wait,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome},
+    files::chance,
+    ftp::{reply::Reply, wire::Long},
+    limits::BATCH_BYTES_MAX,
+};
+
+/// What has become of commands whose replies did not come.
+enum Fate {
+    /// The server was slow: here are the replies.
+    Answered(Vec<Reply>),
+    /// It has not seen them.
+    ThrownAway,
+}
+
+impl Control {
+    /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
+    ///
+    /// Only for commands without data, but for the last: they save a round trip each.
+    pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ask_all_and(commands, None).await
+    }
+
+    /// The same with a command behind them whose reply is taken later; see [`take_ahead`](Self::take_ahead). To a server
+    /// that takes one command a packet it is not sent.
+    pub async fn ask_all_and(
+        &mut self,
+        commands: &[Command],
+        ahead: Option<&'static str>,
+    ) -> Outcome<Vec<Reply>> {
+        if self.pipelining.is_off() {
+            return self.ask_each(commands).await;
+        }
+        self.ready().await?;
+        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut rest = commands;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at_checked(fitting(rest)).unwrap_or((rest, &[]));
+            let behind = ahead.filter(|_| later.is_empty());
+            match self.ask_packet(now, behind).await {
+                Ok(answered) => replies.extend(answered),
+                Err(fault) => {
+                    self.mark_lost(now, behind.is_some(), &fault);
+                    return Err(fault);
+                }
+            }
+            rest = later;
+        }
+        self.link.lock().long = None;
+        if let Some(ahead) = ahead.filter(|_| !self.pipelining.is_off()) {
+            // Where the server was slow, its reply is here already.
+            let reply = if replies.len() > commands.len() { replies.pop() } else { None };
+            self.ahead = Some(Ahead::new(ahead, reply));
+        }
+        replies.truncate(commands.len());
+        Ok(replies)
+    }
+
+    /// Sends each of `commands` when the one before is answered.
+    pub async fn ask_each(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        self.ready().await?;
+        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
+        let replies = self.ask_in_turn(commands).await?;
+        self.link.lock().long = None;
+        Ok(replies)
+    }
+
+    /// Sends one packet, and what is still missing once more where the server has thrown that away. The reply to the
+    /// command `behind` the others is among the replies where that had to be waited for.
+    async fn ask_packet(
+        &mut self,
+        commands: &[Command],
+        behind: Option<&'static str>,
+    ) -> Outcome<Vec<Reply>> {
+        let Some((first, others)) = commands.split_first() else { return Ok(Vec::new()) };
+        let all: Vec<_> = commands.iter().cloned().chain(behind.map(Command::bare)).collect();
+        let is_several = all.len() > 1;
+        let spelt = |command: &Command| command.spelt(self.syntax).line();
+        self.link.lock().with_next = all.iter().skip(1).flat_map(spelt).collect();
+        let mut time = self.reply_timeout;
+        if is_several && !self.pipelining.is_proven() && !all.iter().any(Command::transfers) {
+            time = time.min(SIGN_OF_LIFE_TIME);
+        }
+        let reply = self.ask_within(time, first).await?;
+        let mut replies = vec![self.whole(reply)];
+        if !others.is_empty() {
+            // Of several nobody can say to which a spare reply belongs.
+            self.answered = None;
+        }
+        while let Some(command) = commands.get(replies.len()) {
+            let pending = all.get(replies.len()..).unwrap_or_default();
+            if let Some(reply) = self.next_of_packet(pending).await? {
+                let reply = self.own(Ok(reply), command).await?;
+                replies.push(self.whole(reply));
+                continue;
+            }
+            match self.fate_of(pending).await? {
+                Fate::Answered(more) => replies.extend(more),
+                Fate::ThrownAway => {
+                    self.pipelining.turn_off();
+                    // RNTO needs its RNFR right before it.
+                    let again = replies.len() - usize::from(command.verb() == "RNTO");
+                    replies.truncate(again);
+                    let missing = commands.get(again..).unwrap_or_default();
+                    replies.extend(self.ask_in_turn(missing).await?);
+                }
+            }
+        }
+        if is_several && !self.pipelining.is_off() {
+            self.pipelining.prove();
+        }
+        Ok(replies)
+    }
+
+    async fn ask_in_turn(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+        let mut replies = Vec::with_capacity(commands.len());
+        for command in commands {
+            let reply = self.ask(command).await?;
+            replies.push(self.whole(reply));
+        }
+        Ok(replies)
+    }
+
+    /// The next reply to a packet; `None` where it does not come in the time of a few round trips and may be asked about.
+    async fn next_of_packet(&mut self, pending: &[Command]) -> Outcome<Option<Reply>> {
+        self.usable()?;
+        let Some(command) = pending.first() else { return Ok(None) };
+        // What stands between REST and its transfer would undo it.
+        if pending.iter().any(Command::transfers) {
+            return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
+        }
+        let patience = next_reply_time(self.round_trip);
+        if patience >= self.reply_timeout {
+            return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
+        }
+        match wait(&self.stop, &mut self.broken, patience, further(&mut self.ftp)).await {
+            Waited::Late(_) => Ok(None),
+            waited => self.take(waited, &command.verb()).map(Some),
+        }
+    }
+
+    /// Finds out what has become of `pending`, the last commands of a packet, whose replies do not come: asks one thing
+    /// more, whose reply has a number in it that nobody could know. What comes before that belongs to them.
+    async fn fate_of(&mut self, pending: &[Command]) -> Outcome<Fate> {
+        let proof = chance() % 1_000_000_000_000;
+        let question = Command::from_safe(format!("REST {proof}"));
+        self.link.lock().with_next = question.line();
+        let is_harmless = super::may_be_repeated(pending);
+        let mut time = self.reply_timeout;
+        if is_harmless && !self.pipelining.is_proven() {
+            time = time.min(SIGN_OF_LIFE_TIME);
+        }
+        let mut replies = Vec::new();
+        loop {
+            let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
+            if matches!(waited, Waited::Late(_)) {
+                if !replies.is_empty() {
+                    return Err(self.missing(pending));
+                }
+                let verb = pending.first().map(Command::verb).unwrap_or_default();
+                let fault = late(&verb, time);
+                self.give_up(&fault);
+                return Err(fault.on(&self.host));
+            }
+            let reply = self.take(waited, "REST")?;
+            let reply = self.whole(reply);
+            let says = |word: &[u8]| word == proof.to_string().as_bytes();
+            let is_proof = reply.is_halfway()
+                && reply.last_text().split(|byte| !byte.is_ascii_digit()).any(says);
+            if is_proof {
+                self.undo_proof().await?;
+                return match replies.len() {
+                    0 => Ok(Fate::ThrownAway),
+                    count if count == pending.len() => Ok(Fate::Answered(replies)),
+                    _ => Err(self.missing(pending)),
+                };
+            }
+            // It may have been the reply to the question itself, on a server that repeats no numbers.
+            if matches!(reply.code, 300..=399 | 500..=504 | 530) {
+                time = next_reply_time(self.round_trip).min(self.reply_timeout);
+            }
+            replies.push(reply);
+            if replies.len() > pending.len() {
+                // The last is the one to the question.
+                let is_taken = replies.pop().is_some_and(|reply| reply.is_halfway());
+                if is_taken {
+                    self.undo_proof().await?;
+                }
+                return Ok(Fate::Answered(replies));
+            }
+        }
+    }
+
+    /// The next transfer begins at its beginning.
+    async fn undo_proof(&mut self) -> Outcome<()> {
+        self.link.lock().outstanding = 0;
+        let reply = self.ask(&Command::from_safe("REST 0".into())).await?;
+        if reply.is_halfway() {
+            return Ok(());
+        }
+        let fault = reply.fault();
+        self.give_up(&fault);
+        Err(fault.on(&self.host))
+    }
+
+    fn missing(&mut self, pending: &[Command]) -> Fault {
+        let verbs: Vec<_> = pending.iter().map(Command::verb).collect();
+        let message = format!("the server answered some of {} and not others", verbs.join(", "));
+        let fault = Fault::protocol(message);
+        self.give_up(&fault);
+        self.pipelining.turn_off();
+        fault.on(&self.host)
+    }
+
+    /// Keeps in mind that a packet was not answered in full, because of `fault`.
+    fn mark_lost(&mut self, commands: &[Command], has_more: bool, fault: &Fault) {
+        let is_one = commands.len() + usize::from(has_more) < 2;
+        if is_one || fault.code != 0 || fault.kind == Kind::Interrupted || self.sent_nothing() {
+            return;
+        }
+        self.lost_packet = true;
+        if matches!(fault.kind, Kind::Timeout | Kind::Unreachable) {
+            // A server that ends the session at STAT does so wherever it stands.
+            let is_harmless =
+                super::may_be_repeated(commands) || commands.iter().any(Command::lists);
+            self.pipelining.lost(is_harmless);
+        }
+    }
+
+    /// The reply with the lines before its last, where those were kept apart.
+    fn whole(&self, reply: Reply) -> Reply {
+        let mut raw = match &mut self.link.lock().long {
+            Some(long) if !long.lines.is_empty() => std::mem::take(&mut long.lines),
+            _ => return reply,
+        };
+        raw.extend_from_slice(&reply.raw);
+        Reply { raw, ..reply }
+    }
+
+    /// The command's own reply: one that only ends a transfer belongs to the transfer before, and came a second time, as
+    /// does one that no server gives to such a command. The true one follows, but what else may come is not known: this
+    /// connection is not used again.
+    pub(super) async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
+        let reply = reply?;
+        let is_end = matches!(reply.code, 150 | 226) && !command.moves_data();
+        if !is_end && command.admits(&reply) {
+            return Ok(reply);
+        }
+        let mut time = self.reply_timeout;
+        if !is_end {
+            // It may be the only one all the same.
+            time = time.min(spare_reply_time(self.round_trip));
+        }
+        let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
+        if !is_end && matches!(waited, Waited::Late(_)) {
+            return Ok(reply);
+        }
+        let own = self.take(waited, &command.verb());
+        if !is_end {
+            self.pipelining.saw_spare(self.answered.take().as_deref());
+        }
+        self.give_up(&Fault::protocol(format!("a spare \"{}\"", reply.words())));
+        own
+    }
+
+    /// The reply to `command` where the server may give another one to it: of two that one counts which promises less.
+    pub(super) async fn without_spare(
+        &mut self,
+        reply: Reply,
+        command: &Command,
+    ) -> Outcome<Reply> {
+        let verb = command.verb();
+        if !self.pipelining.expects_spare(&verb) || self.broken.is_some() {
+            return Ok(reply);
+        }
+        let time = spare_reply_time(self.round_trip).min(self.reply_timeout);
+        let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
+        if matches!(waited, Waited::Late(_)) {
+            self.pipelining.saw_no_spare(&verb);
+            return Ok(reply);
+        }
+        let second = self.take(waited, &verb)?;
+        self.pipelining.saw_spare(Some(&verb));
+        tracing::debug!(target: "portolan", "{verb} was answered twice: {}", second.words());
+        Ok(if second.code / 100 > reply.code / 100 { second } else { reply })
+    }
+}
+
+/// So many of `commands` as go together in one packet.
+fn fitting(commands: &[Command]) -> usize {
+    let mut bytes = 0;
+    let fits = |command: &&Command| {
+        bytes += command.length();
+        bytes <= BATCH_BYTES_MAX
+    };
+    commands.iter().take_while(fits).count().max(1)
+}

@@ -1,0 +1,132 @@
+//! The path syntax of a server: what its own names of files and folders look like. Pure.
+//!
+//! Inside portolan a path is parts with slashes before them. Some servers have other words for where they are: a drive
+//! before the first slash, or no slashes at all, as z/OS (`'HLQ.'`), VMS (`DISK:[ANNA]`), Guardian (`$VOL.SUBVOL`), MPE
+//! and the libraries of IBM i. Of these the names in the folder after the login are sent as they are, and nothing is
+//! made up about others.
+
+use crate::fault::{Fault, Outcome, Side};
+
+use super::path::RemotePath;
+
+/// How paths are spelt on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum PathSyntax {
+    /// `/home/anna/a`.
+    #[default]
+    Slashes,
+    /// `C:/home/a`: a drive stands where the first slash is.
+    Drives,
+    /// Names without slashes, in the folder after the login; that is the root.
+    Flat,
+}
+
+impl PathSyntax {
+    /// The syntax of a server that says after the login that it is in `folder`.
+    pub(super) fn of(folder: &[u8]) -> Self {
+        match folder {
+            [letter, b':', ..] if letter.is_ascii_alphabetic() && is_alone(folder) => Self::Drives,
+            _ if is_foreign(folder) => Self::Flat,
+            _ => Self::Slashes,
+        }
+    }
+
+    /// `path` as it goes into a command; empty for the folder after the login where that has no name.
+    pub(super) fn spell(self, path: &[u8]) -> Vec<u8> {
+        let bare = path.strip_prefix(b"/").unwrap_or(path);
+        match (self, bare) {
+            (Self::Flat, _) => bare.to_vec(),
+            // Without the slash it is wherever one is on that drive.
+            (Self::Drives, [letter, b':']) if letter.is_ascii_alphabetic() => [bare, b"/"].concat(),
+            (Self::Drives, [letter, b':', ..]) if letter.is_ascii_alphabetic() => bare.to_vec(),
+            _ => path.to_vec(),
+        }
+    }
+
+    /// Fails where `path` leads into a folder that cannot be named.
+    pub(super) fn check(self, path: &RemotePath) -> Outcome<()> {
+        let parts = path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        if self == Self::Flat && parts.count() > 1 { Err(no_folders()) } else { Ok(()) }
+    }
+}
+
+/// Whether nothing but slashes parts the folders behind a drive: not `DISK:[ANNA]`.
+fn is_alone(folder: &[u8]) -> bool {
+    !folder.contains(&b'[') && matches!(folder.get(2), None | Some(b'/'))
+}
+
+/// Whether a folder has a name that is no path with slashes: in quotes, with brackets, volumes or devices in it, or of
+/// capitals, digits and dots alone.
+fn is_foreign(folder: &[u8]) -> bool {
+    let is_name =
+        |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".$#@_".contains(byte);
+    let begins_well =
+        folder.first().is_some_and(|first| first.is_ascii_uppercase() || *first == b'$');
+    !folder.contains(&b'/')
+        && (folder.starts_with(b"'")
+            || folder.windows(2).any(|two| two == b".$" || two == b":[")
+            || folder.contains(&b'[') && folder.ends_with(b"]")
+            || begins_well && folder.iter().all(is_name))
+}
+
+/// What is said of a path that leads into a folder where names have no slashes.
+pub(super) fn no_folders() -> Fault {
+    let message = "the names of this server have no slashes: only those in the folder after the login can be used, and \
+                   whole names in quotes";
+    Fault::unsupported(Side::Server, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_after_the_login_tells_the_syntax() {
+        use PathSyntax::{Drives, Flat, Slashes};
+        for (folder, syntax) in [
+            ("'OPSUSER.'", Flat),
+            ("'HLQ.PDS'", Flat),
+            ("DISK$USER:[ANNA]", Flat),
+            ("SYS$SYSDEVICE:[ANNA.WORK]", Flat),
+            ("[ANNA]", Flat),
+            ("D:[ANNA]", Flat),
+            ("$VOL.SUBVOL", Flat),
+            ("\\SYS.$VOL.SUBVOL", Flat),
+            ("QGPL", Flat),
+            ("PUB.SYS", Flat),
+            ("/", Slashes),
+            ("/home/anna", Slashes),
+            ("/C:/ftp", Slashes),
+            ("/QSYS.LIB/QGPL.LIB", Slashes),
+            ("C:/", Drives),
+            ("c:/inetpub", Drives),
+            ("C:", Drives),
+            ("pub", Slashes),
+            (".", Slashes),
+            ("~anna", Slashes),
+        ] {
+            assert_eq!(PathSyntax::of(folder.as_bytes()), syntax, "{folder}");
+        }
+    }
+
+    #[test]
+    fn paths_are_spelt_as_the_server_does() {
+        use PathSyntax::{Drives, Flat, Slashes};
+        for (syntax, path, spelt) in [
+            (Slashes, "/a/b", "/a/b"),
+            (Slashes, "/C:/b", "/C:/b"),
+            (Drives, "/C:/b", "C:/b"),
+            (Drives, "/C:", "C:/"),
+            (Drives, "/b", "/b"),
+            (Flat, "/PAY.JAN", "PAY.JAN"),
+            (Flat, "/'OPSUSER.PAY.JAN'", "'OPSUSER.PAY.JAN'"),
+            (Flat, "/LOGIN.COM;1", "LOGIN.COM;1"),
+            (Flat, "/", ""),
+        ] {
+            assert_eq!(syntax.spell(path.as_bytes()), spelt.as_bytes(), "{syntax:?} {path}");
+        }
+        let path = |text: &str| RemotePath::parse(text).unwrap();
+        assert!(Flat.check(&path("/PAY.JAN")).is_ok() && Flat.check(&path("/")).is_ok());
+        assert!(Flat.check(&path("/a/b")).is_err() && Slashes.check(&path("/a/b")).is_ok());
+    }
+}

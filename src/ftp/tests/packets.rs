@@ -1,0 +1,126 @@
+//! Servers, and filters before them, that bear one command a packet, or answer one command twice.
+
+use std::sync::{Arc, Mutex};
+
+use super::{
+    get, path, put,
+    scripted::{Oddities, Packets, Scripted},
+};
+use crate::ftp::{
+    data::route::Step,
+    memory::{Known, Place, RouteMemory},
+    session::{Context, Session},
+};
+
+/// What one run leaves to the next.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Option<Known>>);
+
+impl RouteMemory for Kept {
+    fn recall(&self, _: &Place) -> Option<Known> {
+        *self.0.lock().unwrap()
+    }
+
+    fn remember(&self, _: &Place, known: Known) {
+        *self.0.lock().unwrap() = Some(known);
+    }
+
+    fn forget(&self, _: &Place, _: Step) {
+        *self.0.lock().unwrap() = None;
+    }
+}
+
+/// A listing, an upload, a download and a delete, by two sessions.
+async fn work(server: &Scripted, memory: &Arc<Kept>, what: &str) {
+    let memory = Arc::clone(memory) as Arc<dyn RouteMemory>;
+    let context = Context { memory: Some(memory), ..Context::default() };
+    let opened = Session::open(server.site.clone(), context).await;
+    let mut first = opened.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+    let mut second = first.another().await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+    for session in [&mut first, &mut second] {
+        let listed =
+            session.list(&path("/d")).await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        assert_eq!(listed.entries.len(), 1, "{what}");
+        put(session, "/d/new", b"new").await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        assert_eq!(get(session, "/d/a").await.1, b"here", "{what}");
+        session.delete(&path("/d/new")).await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        session.delete(&path("/d/new")).await.unwrap_err();
+    }
+    assert_eq!(server.names(), ["/d/a"], "{what}");
+}
+
+async fn server(oddities: Oddities) -> Scripted {
+    let server = Scripted::start(oddities).await;
+    server.file("/d/a", b"here");
+    server
+}
+
+#[tokio::test]
+async fn one_command_a_packet_is_enough_wherever_the_server_begins_to_want_it() {
+    let any: &[&str] = &["", "TYPE", "FEAT", "CWD", "SIZE", "RNFR", "USER"];
+    for (packets, places) in [
+        (Packets::FirstOnly, any),
+        (Packets::CloseBehindFirst, any),
+        (Packets::OneForTheRest, any),
+        // It would be strange to look for one command and then do nothing.
+        (Packets::NoneAtAll, &[""]),
+    ] {
+        for since in places.iter().copied() {
+            for is_talkative in [true, false] {
+                let what = format!("{packets:?} {since} {is_talkative}");
+                let oddities = Oddities { packets, since, is_talkative, ..Oddities::default() };
+                let server = server(oddities).await;
+                // Before the time for a reply is over, however often it is asked for.
+                let memory = Arc::default();
+                let worked = work(&server, &memory, &what);
+                let within = tokio::time::timeout(server.site.reply_timeout, Box::pin(worked));
+                assert!(within.await.is_ok(), "{what}: {:#?}", server.commands());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_next_run_sends_one_command_a_packet_from_the_start() {
+    for packets in [Packets::FirstOnly, Packets::CloseBehindFirst, Packets::OneForTheRest] {
+        let memory = Arc::default();
+        let server = server(Oddities { packets, ..Oddities::default() }).await;
+        Box::pin(work(&server, &memory, "the first run")).await;
+        assert!(server.largest_packet() > 1);
+        server.forget_packets();
+        Box::pin(work(&server, &memory, "the second run")).await;
+        assert_eq!(server.largest_packet(), 1, "{packets:?}: {:#?}", server.commands());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_only_slow_is_still_asked_in_packets() {
+    let server =
+        server(Oddities { packets: Packets::Late, since: "FEAT", ..Oddities::default() }).await;
+    Box::pin(work(&server, &Arc::default(), "slow")).await;
+    assert!(server.count("REST") >= 2, "it was not asked what had become of the rest");
+    let sessions = server.count("USER");
+    assert_eq!(sessions, 2, "{:#?}", server.commands());
+}
+
+#[tokio::test]
+async fn a_command_that_is_answered_twice_has_one_answer() {
+    for twice in [
+        vec![("CWD", "250 OK")],
+        vec![("CWD", "250 Directory changed to /d")],
+        vec![("PWD", "257 \"/d\" again")],
+        vec![("TYPE", "200 binary it is")],
+        vec![("CWD", "200 OK"), ("DELE", "250 really")],
+        vec![("SIZE", "213 4")],
+        vec![("RNFR", "350 yes")],
+    ] {
+        let what = format!("{twice:?}");
+        let memory = Arc::default();
+        let server = server(Oddities { twice, ..Oddities::default() }).await;
+        Box::pin(work(&server, &memory, &what)).await;
+        let sessions = server.count("USER");
+        Box::pin(work(&server, &memory, &what)).await;
+        // The second run has no connection to give up.
+        assert_eq!(server.count("USER") - sessions, 2, "{what}: {:#?}", server.commands());
+    }
+}
