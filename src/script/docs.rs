@@ -34,7 +34,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("fault", "What failed: `err` in `catch (err)`. `fault(err)` makes one of any caught value."),
     (
         "time",
-        "A moment, from `now()` and as the time of a file. Two of them compare and subtract to seconds.",
+        "A moment, from `now()` and as the time of a file. Two of them compare and subtract to seconds; `now() - 86400` and \
+         `now() + 0.5` are moments again.",
     ),
 ];
 
@@ -45,6 +46,10 @@ const HEAD: &str = "\
 Scripts are written in [Rhai](https://rhai.rs/book/). Its own functions are there as well (`print`, `len`, `filter`,
 `sort`, `parse_json` and so on); these are the ones that portolan adds. `portolan functions NAME` shows one of them,
 `portolan check` finds calls that do not fit.
+
+What fails in a closure fails in the function that calls it, also in the comparator of `sort`. A comparator gives a
+number (below 0 if its first argument comes first) or `true` if it does; a predicate, as of `filter` and `retain`, gives
+`true` or `false`. Anything else is an error.
 
 Durations are texts such as `\"90s\"` or `\"5m\"`, or a number of seconds. Options are maps, `#{ key: value }`; a key that
 is not known is an error.

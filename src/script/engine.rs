@@ -77,8 +77,7 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);
     engine.on_debug(move |text, _, position| {
-        let text = format!("{position}: {}", visible(text));
-        debugger.context.observer.say(Level::Debug, text);
+        debugger.say(Level::Debug, format!("{position}: {}", visible(text)));
     });
     tell(&mut engine, &run.settings);
     engine

@@ -1,5 +1,7 @@
 //! Every function that a script may call, as the engine's metadata has it: for the check and for the manual.
 
+use std::collections::BTreeSet;
+
 use rhai::{Engine, FnNamespace, FuncInfo};
 
 /// One overload of a function, or one property.
@@ -35,33 +37,57 @@ pub struct Param {
 
 /// Every function of `engine` that has a name: operators are left out.
 pub fn all(engine: &Engine) -> Vec<Signature> {
-    let ours = engine.collect_fn_metadata(None, |info| signature(&info, true), false);
+    let ours = ours(engine);
     let every = engine.collect_fn_metadata(None, |info| signature(&info, false), true);
     let is_standard = |found: &Signature| !ours.iter().any(|own| own.is_same(found));
     let standard: Vec<_> = every.into_iter().filter(is_standard).collect();
     ours.into_iter().chain(standard).collect()
 }
 
-/// The functions that portolan adds to the language.
+/// The functions that portolan adds to the language. A function of the language that it replaces by a safer one has no
+/// documentation and is not among them.
 pub fn ours(engine: &Engine) -> Vec<Signature> {
-    engine.collect_fn_metadata(None, |info| signature(&info, true), false)
+    let all = engine.collect_fn_metadata(None, |info| signature(&info, true), false);
+    let names = language();
+    all.into_iter().filter(|one| !one.doc.is_empty() || !names.contains(&one.name)).collect()
+}
+
+/// The names of the functions of the language.
+fn language() -> BTreeSet<String> {
+    let name = |info: FuncInfo<'_>| Some(info.metadata.name.to_string());
+    Engine::new().collect_fn_metadata(None, name, true).into_iter().collect()
+}
+
+/// The operators with two sides, ours and the language's.
+pub fn operators(engine: &Engine) -> Vec<Signature> {
+    let operator = |info: FuncInfo<'_>| {
+        let known = info.metadata;
+        let is_one = !known.name.contains(char::is_alphanumeric) && known.num_params == 2;
+        is_one.then(|| described(&info, true))
+    };
+    engine.collect_fn_metadata(None, operator, true)
 }
 
 fn signature(info: &FuncInfo<'_>, is_ours: bool) -> Option<Signature> {
+    let name = info.metadata.name.as_str();
+    let name = name.strip_prefix("get$").unwrap_or(name);
+    let is_function =
+        name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !name.contains('$');
+    is_function.then(|| described(info, is_ours))
+}
+
+fn described(info: &FuncInfo<'_>, is_ours: bool) -> Signature {
     let known = info.metadata;
     let name = known.name.as_str();
     let property = name.strip_prefix("get$");
     let name = property.unwrap_or(name);
-    if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') || name.contains('$') {
-        return None;
-    }
     let named = known.params_info.iter().map(|text| param(text));
     let params = if known.params_info.is_empty() {
         vec![param(""); known.num_params]
     } else {
         named.collect()
     };
-    Some(Signature {
+    Signature {
         namespace: info.namespace.to_string(),
         name: name.to_owned(),
         params,
@@ -70,7 +96,7 @@ fn signature(info: &FuncInfo<'_>, is_ours: bool) -> Option<Signature> {
         is_global: info.namespace.is_empty() || known.namespace == FnNamespace::Global,
         is_property: property.is_some(),
         is_ours,
-    })
+    }
 }
 
 fn param(text: &str) -> Param {

@@ -31,6 +31,9 @@ fn s69_an_endless_recursion_ends() {
 fn s69_strings_arrays_blobs_and_maps_grow_only_so_far() {
     for (text, what) in [
         (r#"let s = "x"; loop { s += s; }"#, "length of string"),
+        (r#"let s = "a"; s.pad(9000, "a"); s.replace("a", s);"#, "length of string"),
+        (r#"let s = ""; s.pad(4000000, 'z'); s.replace('z', s);"#, "length of string"),
+        (r#"let s = " "; s.pad(5000000, " "); s.replace("", "ab");"#, "length of string"),
         ("let a = []; a.pad(1000000000, 0);", "size of array/blob"),
         ("let a = [0]; loop { a += a; }", "size of array/blob"),
         ("let b = blob(1000000000, 0);", "size of array/blob"),
@@ -77,7 +80,7 @@ fn s69_eval_is_no_word_of_the_language() {
 
 #[test]
 fn s69_too_much_output_ends_the_script_and_is_told_once() {
-    for print in ["print", "log::info"] {
+    for print in ["print", "log::info", "debug"] {
         let text = format!("let line = \"x\"; line.pad(100000, \"y\"); loop {{ {print}(line); }}");
         let ran = Portolan::new().script(&text).run().fails_with(3).any_stdout();
         let ran = ran.stderr_has("error: the script was stopped: it printed more than 10 MiB\n");

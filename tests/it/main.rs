@@ -8,6 +8,7 @@
 mod both_ways;
 mod campaign;
 mod check;
+mod closures;
 mod conformance;
 mod contracts;
 mod doctor;

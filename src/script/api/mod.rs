@@ -1,5 +1,6 @@
 //! What scripts see: the only list of the families.
 
+mod closures;
 pub mod connect;
 pub mod doctor;
 pub mod faults;
@@ -11,6 +12,7 @@ pub mod nat;
 pub mod reports;
 pub mod routers;
 pub mod run;
+mod strings;
 pub mod times;
 pub mod transfers;
 pub mod trees;
@@ -36,4 +38,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(faults::functions).into());
     engine.register_global_module(exported_module!(times::functions).into());
     engine.register_global_module(exported_module!(reports::functions).into());
+    let mut safe = Module::new();
+    closures::register(&mut safe);
+    strings::register(&mut safe);
+    engine.register_global_module(safe.into());
 }

@@ -77,6 +77,14 @@ fn try_again(
     Ok(Dynamic::UNIT)
 }
 
+/// What is wrong with `exit(given)`.
+pub(in crate::script) fn wrong_code(given: &str) -> String {
+    let given = if given.is_empty() { "()" } else { given };
+    format!(
+        "exit takes a whole number, got {given}: fail(\"...\") ends a script with an error in words"
+    )
+}
+
 /// The run itself.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
@@ -199,6 +207,18 @@ pub mod functions {
             let fault = Fault::invalid(format!("the script ended itself with exit({code})"));
             EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
         }))
+    }
+
+    /// Anything but a whole number is a failure as well: `fail` says why a script ends.
+    ///
+    /// ```rhai
+    /// if !local::exists("order.csv") { fail("there is no order"); }
+    /// ```
+    #[rhai_fn(name = "exit", return_raw, volatile)]
+    pub fn exit_other(ctx: NativeCallContext<'_>, value: Dynamic) -> RhaiResultOf<()> {
+        let fault = Fault::invalid(wrong_code(&show::text(&value)));
+        let position = ctx.call_position();
+        Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)))
     }
 
     /// A map in one line of JSON. Secrets are `***`, times and errors are what they print as.

@@ -8,7 +8,7 @@ use super::{
     Finding,
     files::File,
     names::{KEYWORDS, Names, near, public},
-    options,
+    operators, options,
     types::Types,
     walk::{place, walk},
 };
@@ -58,6 +58,9 @@ impl<'c> Calls<'c> {
                 if call.op_token.is_none() =>
             {
                 self.function(call, *at);
+            }
+            Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
+                operators::check(self, call, *at);
             }
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) if call.namespace.path.is_empty() => {
                 let receiver = self.types.receiver(path);

@@ -4,6 +4,7 @@
 mod calls;
 mod files;
 mod names;
+mod operators;
 mod options;
 mod types;
 mod walk;
@@ -114,6 +115,7 @@ fn crashed(source: &Source) -> Finding {
 fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
     let engines = Engines::new();
     let known = signatures::all(&engines.strict);
+    let operators = signatures::operators(&engines.strict);
     let all: Vec<_> = sources.iter().map(|source| Files::load(&engines, source)).collect();
     let mut findings = Vec::new();
     for files in &all {
@@ -127,7 +129,7 @@ fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
         });
         if !is_import {
             findings.extend(files.findings.iter().cloned());
-            let names = Names::new(&known, &files.all);
+            let names = Names::new(&known, &operators, &files.all);
             findings.extend(files.all.iter().flat_map(|file| Calls::check(&names, file)));
         }
     }

@@ -14,6 +14,7 @@ pub(super) const KEYWORDS: &[&str] =
 /// Everything that has a name in a script and its imports.
 pub(super) struct Names<'f> {
     signatures: &'f [Signature],
+    operators: &'f [Signature],
     files: &'f [File],
     /// Keys of maps: a map may hold closures, which are called like methods.
     keys: BTreeSet<String>,
@@ -22,7 +23,11 @@ pub(super) struct Names<'f> {
 }
 
 impl<'f> Names<'f> {
-    pub(super) fn new(signatures: &'f [Signature], files: &'f [File]) -> Self {
+    pub(super) fn new(
+        signatures: &'f [Signature],
+        operators: &'f [Signature],
+        files: &'f [File],
+    ) -> Self {
         let mut keys = BTreeSet::new();
         let mut closures = BTreeSet::new();
         let mut note = |key: String, value: &Expr| {
@@ -44,13 +49,24 @@ impl<'f> Names<'f> {
                 _ => {}
             });
         }
-        Self { signatures, files, keys, closures }
+        Self { signatures, operators, files, keys, closures }
     }
 
     /// The functions called `name`; properties are none.
     pub(super) fn named<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'f Signature> + 'n {
         let functions = self.signatures.iter().filter(|one| !one.is_property);
         functions.filter(move |one| one.name == name)
+    }
+
+    /// The operator `name` between values of these types. One that takes anything and raises is none.
+    pub(super) fn operator(&self, name: &str, left: &str, right: &str) -> Option<&'f Signature> {
+        let is_order = name.starts_with(['<', '>']);
+        let takes = |one: &Signature, index: usize, kind: &str| {
+            let param = one.params.get(index);
+            param.is_some_and(|param| param.kind == kind || (param.kind == "any" && !is_order))
+        };
+        let mut named = self.operators.iter().filter(|one| one.name == name);
+        named.find(|one| takes(one, 0, left) && takes(one, 1, right))
     }
 
     pub(super) fn signatures(&self) -> &'f [Signature] {

@@ -6,7 +6,9 @@ use super::{Finding, calls::Calls};
 use crate::{
     ftp::{proxy::Proxy, url::Url},
     script::{
+        api::run::wrong_code,
         options::{Taker, taker},
+        show,
         value::{duration_text, nearest},
     },
 };
@@ -24,6 +26,7 @@ pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
                 format!("sleep wants a duration such as \"90s\" or \"5m\", got \"{text}\"");
             calls.wrong_value(*at, message, None);
         }
+        ("exit", Some(code)) => exit(calls, code),
         _ => {}
     }
     let Some(taker) = taker(name) else { return };
@@ -37,6 +40,17 @@ pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
                 option(calls, taker, (&key.name, key.pos), value);
             }
         }
+    }
+}
+
+/// `exit("text")` would end with a success in the language itself, and ends with an error in a run.
+fn exit(calls: &mut Calls<'_>, code: &Expr) {
+    if let Some(kind) = calls.types.kind(code).filter(|kind| *kind != "int") {
+        let text = code.get_literal_value(None).map_or_else(
+            || format!("a value that is no number ({})", kind.to_lowercase()),
+            |value| if value.is_string() { format!("{value:?}") } else { show::text(&value) },
+        );
+        calls.error(code.position(), wrong_code(&text), None);
     }
 }
 

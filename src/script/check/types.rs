@@ -116,6 +116,33 @@ impl<'t> Types<'t> {
         if is_index(above) { None } else { self.of(&pair.lhs, STEPS_MAX) }
     }
 
+    /// The type of `value`, in the words of scripts, where it stands there or is one of ours.
+    pub(super) fn kind(&self, value: &Expr) -> Option<&'t str> {
+        self.kind_within(value, STEPS_MAX)
+    }
+
+    fn kind_within(&self, value: &Expr, steps: usize) -> Option<&'t str> {
+        let fewer = steps.checked_sub(1)?;
+        match value {
+            Expr::Variable(variable, ..) if variable.2.path.is_empty() => {
+                self.kind_within(self.variables.value(&variable.1)?, fewer)
+            }
+            Expr::FnCall(call, _) if call.op_token.is_some() => {
+                let [left, right] = call.args.as_slice() else { return None };
+                let (left, right) =
+                    (self.kind_within(left, fewer)?, self.kind_within(right, fewer)?);
+                let found = self.names.operator(&call.name, left, right)?;
+                found.returns.starts_with(char::is_uppercase).then_some(&found.returns)
+            }
+            Expr::InterpolatedString(..) => Some("string"),
+            Expr::Array(..) => Some("array"),
+            Expr::Map(..) => Some("map"),
+            _ => value
+                .get_literal_value(None)
+                .map_or_else(|| self.of(value, steps), |found| literal(&found)),
+        }
+    }
+
     fn of(&self, value: &Expr, steps: usize) -> Option<&'t str> {
         let steps = steps.checked_sub(1)?;
         match value {
@@ -158,6 +185,21 @@ impl<'t> Types<'t> {
             }
             _ => None,
         }
+    }
+}
+
+/// The type of a constant, in the words of scripts.
+fn literal<'s>(value: &rhai::Dynamic) -> Option<&'s str> {
+    match value.type_name() {
+        "i64" => Some("int"),
+        "f64" => Some("float"),
+        "string" => Some("string"),
+        "bool" => Some("bool"),
+        "char" => Some("char"),
+        "array" => Some("array"),
+        "map" => Some("map"),
+        "()" => Some("()"),
+        _ => None,
     }
 }
 
