@@ -1,75 +1,240 @@
 //! What one script may use of this machine: time of the processor, and memory.
 //!
-//! The engine counts steps, and a step can be anything from an addition to a string of eight megabytes.
+//! The engine counts steps, and a step can be anything from an addition to the comparison of two long arrays, or a
+//! function that calls a closure half a million times and counts none of its steps. Who bounds a script has to look at it
+//! from outside: its thread measures what is not its own work in a [`Meter`], and another thread looks at it by a
+//! [`Watch`].
 
 use std::{
     fs::File,
     os::unix::fs::FileExt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use rustix::{
-    param::page_size,
+    param::{clock_ticks_per_second, page_size},
+    thread::gettid,
     time::{ClockId, clock_gettime},
 };
 
 use crate::{
     fault::{Fault, Kind, Side},
-    limits::{SCRIPT_LOOK_TIME_MAX, SCRIPT_MEMORY_BYTES_MAX, SCRIPT_TIME_MAX},
+    limits::{SCRIPT_MEMORY_BYTES_MAX, SCRIPT_TIME_MAX},
 };
 
-/// The budget of the script on this thread.
-#[derive(Debug)]
-pub(super) struct Budget {
-    /// Where the system tells the memory of this process; absent where it does not.
-    memory: Option<File>,
+/// Time between two looks at a script: at the rate at which memory is filled, some 100 MiB.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Time between two looks while it does what is not counted; it wakes who looks when it goes on.
+const DOZE_INTERVAL: Duration = Duration::from_secs(10);
+/// Time of the processor for a script that must end: what it holds is freed, its next step ends it.
+const RETURN_TIME_MAX: Duration = Duration::from_secs(2);
+/// Memory at which it is not asked to end, but left: twice what it may have.
+const MEMORY_BYTES_LOST: u64 = 2 * SCRIPT_MEMORY_BYTES_MAX;
+/// Memory that what is not counted may leave behind as a value of the script. What is beyond this after a mirror is the
+/// allocator's, and not to be blamed on the script.
+const LEFT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What the script's own thread measures.
+pub(super) struct Meter {
+    /// The thread, as the system numbers it.
+    thread: i32,
     /// What the process had when the script began.
-    before: u64,
-    spent: Mutex<Spent>,
+    memory: u64,
+    /// What the thread had computed then.
+    started: Duration,
+    /// Time of the thread that is not counted, in nanoseconds.
+    uncounted: AtomicU64,
+    /// How many pieces of work that is not counted stand inside one another now.
+    depth: AtomicU32,
+    /// Whether who looks sleeps until it is woken.
+    is_dozing: AtomicBool,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-#[derive(Debug)]
-struct Spent {
-    time: Duration,
-    looked: Duration,
-}
-
-impl Budget {
-    /// A budget of which nothing is used.
-    pub(super) fn new() -> Self {
-        let memory = File::open("/proc/self/statm").ok();
-        let before = memory.as_ref().and_then(resident).unwrap_or(0);
-        let spent = Spent { time: Duration::ZERO, looked: thread_time() };
-        Self { memory, before, spent: Mutex::new(spent) }
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meter({})", self.thread)
     }
+}
 
-    /// Why the script must end, if it has used too much. To be asked every few hundred steps.
-    pub(super) fn excess(&self) -> Option<Fault> {
-        let has_computed = self.charge(thread_time()) > SCRIPT_TIME_MAX;
-        let memory = self.memory.as_ref().and_then(resident).unwrap_or(0);
-        if has_computed {
-            let seconds = SCRIPT_TIME_MAX.as_secs();
-            Some(limit(&format!(
-                "it computed for more than {seconds} seconds: is there an endless loop?"
-            )))
-        } else if memory.saturating_sub(self.before) > SCRIPT_MEMORY_BYTES_MAX {
-            let mib = SCRIPT_MEMORY_BYTES_MAX / (1024 * 1024);
-            Some(limit(&format!("it took more than {mib} MiB of memory")))
-        } else {
-            None
+impl Meter {
+    /// A meter of a script that begins now on this thread.
+    pub(super) fn new() -> Self {
+        Self {
+            thread: gettid().as_raw_nonzero().get(),
+            memory: statm().as_ref().and_then(resident).unwrap_or(0),
+            started: thread_time(),
+            uncounted: AtomicU64::new(0),
+            depth: AtomicU32::new(0),
+            is_dozing: AtomicBool::new(false),
+            wake: OnceLock::new(),
         }
     }
 
-    /// Adds what was spent since the last look. One function that takes long, such as the hash of a large file, is
-    /// work that was asked for and counts only in part.
-    fn charge(&self, now: Duration) -> Duration {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = now.saturating_sub(spent.looked);
-        spent.time += since.min(SCRIPT_LOOK_TIME_MAX);
-        spent.looked = now;
-        spent.time
+    /// Sets what wakes who looks.
+    pub(super) fn on_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.wake.get_or_init(|| Box::new(wake));
     }
+
+    /// Does `work` that was asked for and is not the script's own: a transfer, a wait, the hash of a large file.
+    pub(super) fn uncounted<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _inside = Inside::enter(self);
+        work()
+    }
+
+    /// Whether the script has computed for too long; for its own thread, where the system tells it to no other.
+    pub(super) fn excess(&self) -> Option<Fault> {
+        (self.spent(thread_time()) > SCRIPT_TIME_MAX).then(too_long)
+    }
+
+    fn spent(&self, time: Duration) -> Duration {
+        let uncounted = Duration::from_nanos(self.uncounted.load(Ordering::SeqCst));
+        time.saturating_sub(self.started).saturating_sub(uncounted)
+    }
+
+    fn is_uncounted(&self) -> bool {
+        self.depth.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A piece of work that is not counted, until it is dropped.
+struct Inside<'m> {
+    meter: &'m Meter,
+    /// When it began; absent inside another one.
+    since: Option<Duration>,
+}
+
+impl<'m> Inside<'m> {
+    fn enter(meter: &'m Meter) -> Self {
+        let is_outermost = meter.depth.fetch_add(1, Ordering::SeqCst) == 0;
+        Self { meter, since: is_outermost.then(thread_time) }
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if let Some(since) = self.since {
+            let time = thread_time().saturating_sub(since).as_nanos();
+            let time = u64::try_from(time).unwrap_or(u64::MAX);
+            self.meter.uncounted.fetch_add(time, Ordering::SeqCst);
+        }
+        let is_outermost = self.meter.depth.fetch_sub(1, Ordering::SeqCst) == 1;
+        if is_outermost
+            && self.meter.is_dozing.swap(false, Ordering::SeqCst)
+            && let Some(wake) = self.meter.wake.get()
+        {
+            wake();
+        }
+    }
+}
+
+/// What a look at a script shows.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// It may go on.
+    Fine,
+    /// It must end at its next step.
+    Over(Fault),
+    /// It does not come to its next step, or takes the machine's memory before it does.
+    Lost(Fault),
+}
+
+/// A look at a script from another thread, again and again.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Where the system tells the memory of this process; absent where it does not.
+    statm: Option<File>,
+    /// Where it tells the time of the script's thread.
+    stat: Option<File>,
+    memory: Memory,
+    /// Why it must end, and what it had computed then.
+    over: Option<(Fault, Duration)>,
+}
+
+/// How much memory is the script's.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Memory of the process that is not blamed on the script.
+    allowed: u64,
+    /// What the process had before the work that is not counted and goes on.
+    before: u64,
+    is_uncounted: bool,
+}
+
+impl Memory {
+    /// What the script has, of `resident` bytes of the process.
+    fn of_script(&mut self, resident: u64) -> u64 {
+        if std::mem::take(&mut self.is_uncounted) {
+            self.allowed += resident.saturating_sub(self.before).saturating_sub(LEFT_BYTES_MAX);
+        }
+        self.before = resident;
+        resident.saturating_sub(self.allowed)
+    }
+}
+
+impl Watch {
+    /// A watch over the script that `meter` measures.
+    pub(super) fn new(meter: &Meter) -> Self {
+        let stat = File::open(format!("/proc/self/task/{}/stat", meter.thread)).ok();
+        let memory = Memory { allowed: meter.memory, before: meter.memory, is_uncounted: false };
+        Self { statm: statm(), stat, memory, over: None }
+    }
+
+    /// Looks at the script.
+    pub(super) fn look(&mut self, meter: &Meter) -> Look {
+        if meter.is_uncounted() {
+            self.memory.is_uncounted = true;
+            return Look::Fine;
+        }
+        let memory = self.statm.as_ref().and_then(resident);
+        let memory = memory.map_or(0, |resident| self.memory.of_script(resident));
+        let spent =
+            self.stat.as_ref().and_then(time_of).map_or(Duration::ZERO, |time| meter.spent(time));
+        self.judge(memory, spent)
+    }
+
+    fn judge(&mut self, memory: u64, spent: Duration) -> Look {
+        if memory > MEMORY_BYTES_LOST {
+            return Look::Lost(too_large());
+        }
+        match &self.over {
+            Some((fault, since)) if spent.saturating_sub(*since) > RETURN_TIME_MAX => {
+                Look::Lost(fault.clone())
+            }
+            None if spent > SCRIPT_TIME_MAX => self.end(too_long(), spent),
+            None if memory > SCRIPT_MEMORY_BYTES_MAX => self.end(too_large(), spent),
+            _ => Look::Fine,
+        }
+    }
+
+    fn end(&mut self, fault: Fault, spent: Duration) -> Look {
+        self.over = Some((fault.clone(), spent));
+        Look::Over(fault)
+    }
+
+    /// How long to wait for the next look, unless the script wakes who looks.
+    pub(super) fn pause(meter: &Meter) -> Duration {
+        meter.is_dozing.store(true, Ordering::SeqCst);
+        // After that: one that leaves between the two wakes nobody.
+        if meter.is_uncounted() {
+            return DOZE_INTERVAL;
+        }
+        meter.is_dozing.store(false, Ordering::SeqCst);
+        LOOK_INTERVAL
+    }
+}
+
+fn too_long() -> Fault {
+    let seconds = SCRIPT_TIME_MAX.as_secs();
+    limit(&format!("it computed for more than {seconds} seconds: is there an endless loop?"))
+}
+
+fn too_large() -> Fault {
+    limit(&format!("it took more than {} MiB of memory", SCRIPT_MEMORY_BYTES_MAX / (1024 * 1024)))
 }
 
 /// The fault of a script that went beyond a limit.
@@ -81,34 +246,116 @@ fn thread_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
+fn statm() -> Option<File> {
+    File::open("/proc/self/statm").ok()
+}
+
 /// The second number is the resident set in pages (proc(5)).
-fn resident(memory: &File) -> Option<u64> {
+fn resident(statm: &File) -> Option<u64> {
     let mut text = [0; 128];
-    let count = memory.read_at(&mut text, 0).ok()?;
+    let count = statm.read_at(&mut text, 0).ok()?;
     let text = std::str::from_utf8(text.get(..count)?).ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages.saturating_mul(page_size() as u64))
+}
+
+/// Numbers 14 and 15 are the times of a thread in its own and the system's code, in ticks (proc(5)). The second is its
+/// name in parentheses, which may hold anything.
+fn time_of(stat: &File) -> Option<Duration> {
+    let mut text = [0; 1024];
+    let count = stat.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..count)?).ok()?;
+    let mut numbers = text.rsplit(')').next()?.split_ascii_whitespace().skip(11);
+    let user: u64 = numbers.next()?.parse().ok()?;
+    let system: u64 = numbers.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system).saturating_mul(1000) / clock_ticks_per_second()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1024 * 1024;
+
+    fn watch() -> Watch {
+        Watch { statm: None, stat: None, memory: Memory::default(), over: None }
+    }
+
     #[test]
-    fn one_long_piece_of_work_counts_in_part_and_many_in_full() {
-        let budget = Budget::new();
-        let start = budget.spent.lock().unwrap().looked;
-        let spent = budget.charge(start + Duration::from_hours(1));
-        assert_eq!(spent, SCRIPT_LOOK_TIME_MAX);
-        let again = budget.charge(start + Duration::from_hours(1) + Duration::from_millis(7));
-        assert_eq!(again, SCRIPT_LOOK_TIME_MAX + Duration::from_millis(7));
+    fn what_a_script_asks_for_is_not_counted_and_what_it_does_is() {
+        let meter = Meter::new();
+        let busy = |time: Duration| {
+            let since = thread_time();
+            while thread_time() - since < time {}
+        };
+        meter.uncounted(|| {
+            busy(Duration::from_millis(40));
+            meter.uncounted(|| busy(Duration::from_millis(40)));
+            assert!(meter.is_uncounted());
+        });
+        assert!(!meter.is_uncounted());
+        let before = meter.spent(thread_time());
+        assert!(before < Duration::from_millis(40), "{before:?}");
+        busy(Duration::from_millis(30));
+        let spent = meter.spent(thread_time());
+        assert!(spent >= before + Duration::from_millis(30));
+        // Another thread sees the same, in ticks.
+        let stat = Watch::new(&meter).stat.unwrap();
+        let seen =
+            std::thread::scope(|scope| scope.spawn(|| time_of(&stat).unwrap()).join().unwrap());
+        let tick = Duration::from_millis(1000 / clock_ticks_per_second());
+        assert!(meter.spent(seen) + 2 * tick >= spent, "{seen:?}");
+    }
+
+    #[test]
+    fn who_looks_is_woken_when_the_script_goes_on() {
+        let meter = Meter::new();
+        let (woken, wakes) = std::sync::mpsc::channel();
+        meter.on_wake(move || woken.send(()).unwrap());
+        assert_eq!(Watch::pause(&meter), LOOK_INTERVAL);
+        meter.uncounted(|| {});
+        assert!(wakes.try_recv().is_err(), "nobody sleeps");
+        meter.uncounted(|| assert_eq!(Watch::pause(&meter), DOZE_INTERVAL));
+        assert!(wakes.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_script_is_asked_to_end_and_left_when_it_does_not() {
+        let mut watch = watch();
+        let second = Duration::from_secs(1);
+        assert!(matches!(watch.judge(0, SCRIPT_TIME_MAX), Look::Fine));
+        let Look::Over(fault) = watch.judge(0, SCRIPT_TIME_MAX + second) else { panic!() };
+        assert!(fault.message.contains("it computed for more than 1 seconds"));
+        assert!(matches!(watch.judge(0, SCRIPT_TIME_MAX + 2 * second), Look::Fine));
+        let lost = watch.judge(0, SCRIPT_TIME_MAX + second + RETURN_TIME_MAX + second);
+        assert!(matches!(lost, Look::Lost(lost) if lost.message == fault.message));
+    }
+
+    #[test]
+    fn memory_beyond_the_limit_ends_a_script_and_twice_as_much_at_once() {
+        let (limit, none) = (SCRIPT_MEMORY_BYTES_MAX, Duration::ZERO);
+        assert!(matches!(watch().judge(limit, none), Look::Fine));
+        assert!(matches!(watch().judge(limit + 1, none), Look::Over(_)));
+        assert!(matches!(watch().judge(2 * limit + 1, none), Look::Lost(_)));
+    }
+
+    #[test]
+    fn what_a_mirror_leaves_behind_is_not_blamed_on_the_script() {
+        let mut memory = Memory { allowed: 10 * MIB, before: 10 * MIB, is_uncounted: false };
+        assert_eq!(memory.of_script(30 * MIB), 20 * MIB);
+        memory.is_uncounted = true;
+        // A value of it is the script's, up to the largest that there is.
+        assert_eq!(memory.of_script(70 * MIB), 60 * MIB);
+        memory.is_uncounted = true;
+        assert_eq!(memory.of_script(570 * MIB), 60 * MIB + LEFT_BYTES_MAX);
+        assert_eq!(memory.of_script(600 * MIB), 90 * MIB + LEFT_BYTES_MAX);
     }
 
     #[test]
     fn memory_that_is_used_is_seen() {
-        let memory = File::open("/proc/self/statm").unwrap();
-        let before = resident(&memory).unwrap();
+        let statm = statm().unwrap();
+        let before = resident(&statm).unwrap();
         let bytes = vec![1_u8; 64 * 1024 * 1024];
-        assert!(resident(&memory).unwrap() > before + 32 * 1024 * 1024, "{}", bytes.len());
+        assert!(resident(&statm).unwrap() > before + 32 * MIB, "{}", bytes.len());
     }
 }

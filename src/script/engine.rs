@@ -72,7 +72,7 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root()));
     let watched = Arc::clone(run);
-    engine.on_progress(move |operations| watched.must_end(operations).map(Dynamic::from));
+    engine.on_progress(move |_| watched.must_end().map(Dynamic::from));
     let printer = Arc::clone(run);
     engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);

@@ -4,6 +4,7 @@
 
 pub mod advice;
 pub mod api;
+mod attend;
 mod budget;
 pub mod check;
 pub mod docs;

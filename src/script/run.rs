@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
     },
     time::Instant,
 };
@@ -16,7 +17,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{
-    budget::{Budget, limit},
+    attend::{Note, attend},
+    budget::{Meter, limit},
     engine,
     logins::Netrc,
     overlay::Overlay,
@@ -44,7 +46,7 @@ use crate::{
     observe::{Event, Level},
 };
 
-/// How many steps of a script pass between two looks at clocks and memory.
+/// How many steps of a script pass between two looks at the clock and the signal to stop.
 const STEPS_BETWEEN_LOOKS: u64 = 256;
 
 /// What a script learns that changes NAT unasked.
@@ -121,7 +123,9 @@ pub struct Run {
     runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
-    budget: Budget,
+    pub(super) meter: Meter,
+    /// Its steps, those in callbacks included, which the engine counts apart.
+    steps: AtomicU64,
     /// Why it must end, beside the signal to stop.
     over: OnceLock<Fault>,
     partial: AtomicBool,
@@ -180,7 +184,8 @@ impl Run {
             runtime,
             overlay,
             printed: AtomicUsize::new(0),
-            budget: Budget::new(),
+            meter: Meter::new(),
+            steps: AtomicU64::new(0),
             over: OnceLock::new(),
             partial: AtomicBool::new(false),
             folders,
@@ -218,7 +223,12 @@ impl Run {
 
     /// Waits for `work` on the script's own thread.
     pub fn wait<T>(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-        self.runtime.block_on(work)
+        self.uncounted(|| self.runtime.block_on(work))
+    }
+
+    /// Does `work` whose time is not the script's own: it was asked for, and takes what it takes.
+    pub fn uncounted<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.meter.uncounted(work)
     }
 
     /// The path to read in place of `path`: itself, or its copy in a rehearsal.
@@ -291,18 +301,29 @@ impl Run {
         self.over.get_or_init(|| fault);
     }
 
-    /// Why the script must not take its next step, the `step`th.
-    pub fn must_end(&self, step: u64) -> Option<Fault> {
+    /// Why the script must not take its next step.
+    pub fn must_end(&self) -> Option<Fault> {
+        // One thread alone counts.
+        let step = self.steps.load(Ordering::Relaxed);
+        self.steps.store(step.wrapping_add(1), Ordering::Relaxed);
         // Looking at clocks at each step would be most of a loop's cost.
         if step.is_multiple_of(STEPS_BETWEEN_LOOKS) {
             if let Err(fault) = self.context.stop.check() {
                 return Some(fault);
             }
-            if let Some(fault) = self.budget.excess() {
+            if let Some(fault) = self.meter.excess() {
                 self.end(fault);
             }
         }
         self.over.get().cloned()
+    }
+
+    /// Gives up a script that does not come to its next step: what it would leave behind is removed.
+    pub(super) fn abandon(&self) {
+        self.leases.release();
+        let folders =
+            std::mem::take(&mut *self.folders.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(folders);
     }
 
     /// Notes that a mirror left files undone, though the script goes on.
@@ -335,21 +356,28 @@ pub enum Ended {
     InPart,
 }
 
-/// Runs `source` on a thread of its own and waits for its end.
+/// Runs `source` on a thread of its own and waits for its end. A script that takes too much and does not come to its
+/// next step is left there, with the thread: the process is about to end.
 pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
-    let result = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("script".into())
-            .stack_size(SCRIPT_STACK_BYTES)
-            .spawn_scoped(scope, || on_this_thread(source, settings, context));
-        let thread = thread.map_err(|error| {
+    let (notes, inbox) = channel();
+    let (owned, shared) = (source.clone(), context.clone());
+    let thread = std::thread::Builder::new()
+        .name("script".into())
+        .stack_size(SCRIPT_STACK_BYTES)
+        .spawn(move || {
+            let result = on_this_thread(&owned, settings, &shared, &notes);
+            // Nobody waits any more for one that was left.
+            notes.send(Note::Ended(result)).ok();
+        });
+    let result = match thread {
+        Ok(_) => attend(&inbox),
+        Err(error) => {
             let message = format!("cannot start a thread for the script: {error}");
-            Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)))
-        })?;
-        thread.join().unwrap_or_else(|_| Err(crashed()))
-    });
+            Err(Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message))))
+        }
+    };
     // Before it goes to anybody: a literal of the script may be a password.
     let result = result.map_err(|failure| {
         let file = failure.place.as_ref().map_or(source.shown(), |place| &place.file);
@@ -365,9 +393,13 @@ fn on_this_thread(
     source: &Source,
     settings: Settings,
     context: &Context,
+    notes: &Sender<Note>,
 ) -> Result<Ended, Box<Failure>> {
     let run = Run::new(settings, context).map_err(|fault| Box::new(Failure::from(fault)))?;
     let run = Arc::new(run);
+    let awake = notes.clone();
+    run.meter.on_wake(move || drop(awake.send(Note::Awake)));
+    notes.send(Note::Begun(Arc::clone(&run))).ok();
     // A panic in one function of ours must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);

@@ -118,3 +118,32 @@ fn a_folder_of_twenty_thousand_files_is_listed_into_a_variable() {
         .args(["rehearse".into(), "--tree".into(), many.into_os_string(), "script.rhai".into()]);
     portolan.run().succeeds().stdout("20000\n").any_stderr();
 }
+
+#[test]
+fn time_in_callbacks_and_comparisons_is_counted() {
+    let text = "
+        let a = []; a.pad(300000, \"some words\"); let b = a;
+        let rows = []; rows.pad(300000, 0);
+        try { rows.map(|x| a == b); } catch { print(\"caught\"); }
+    ";
+    let why = "it computed for more than 20 seconds: is there an endless loop?";
+    let ran = Portolan::new().script(text).run().fails_with(3);
+    drop(ran.stderr_has(&format!("error: the script was stopped: {why}\n")));
+}
+
+#[test]
+fn memory_in_callbacks_is_counted() {
+    for text in [
+        "rows.map(|x| long + x)",
+        "rows.map(|x| blob(400000, 7))",
+        "rows.zip(rows, |x, y| `${long}${x}${y}`)",
+        "let m = #{}; for i in 0..4000 { m[`k${i}`] = i; } m.map(|k, v| { let a = []; a.pad(9000, k); a })",
+    ] {
+        let text = format!(
+            "let rows = []; rows.pad(400000, 0); let long = \"\"; long.pad(500000, 'x');
+            try {{ {text}; }} catch {{ print(\"caught\"); }}"
+        );
+        let said = "error: the script was stopped: it took more than 512 MiB of memory\n";
+        drop(Portolan::new().script(&text).run().fails_with(3).stderr_has(said));
+    }
+}

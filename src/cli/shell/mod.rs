@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 /// Takes line after line until there are no more. On a terminal an error is shown and the next line taken; a pipe ends
 /// at the first, since what follows may rely on it.
 fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u8 {
-    let mut prompt = match Prompt::open(url, settings, context) {
+    let mut prompt = match Prompt::open(url, settings, context, lost) {
         Ok(prompt) => prompt,
         Err(fault) => return report::fault(&fault),
     };
@@ -107,6 +107,16 @@ fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u
         tracing::debug!(target: "portolan", "the session did not end well: {fault}");
     }
     if code == exit::DONE && is_partial && !lines.are_typed() { exit::IN_PART } else { code }
+}
+
+/// Ends the program because of a line that does not come to its end: what it does has no place to stop it.
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "the thread that would return is the one that hangs"
+)]
+fn lost(fault: &Fault) {
+    std::process::exit(report::fault(fault).into())
 }
 
 /// Shows what is wrong with `line` as `portolan run` would, and gives the code for it.

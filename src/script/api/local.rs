@@ -44,7 +44,9 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn list(ctx: NativeCallContext<'_>, folder: &str) -> RhaiResultOf<Array> {
         let run = Run::of(&ctx)?;
-        let found = run.readable(folder).and_then(|path| paths::list(path, &run.context.stop));
+        let found = run.uncounted(|| {
+            run.readable(folder).and_then(|path| paths::list(path, &run.context.stop))
+        });
         let entries = found.or_raise(&ctx)?;
         Ok(entries.iter().map(|entry| Dynamic::from_map(map(entry))).collect())
     }
@@ -66,8 +68,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn read(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
-        let found = Run::of(&ctx)?.readable(path);
-        let bytes = found.and_then(|real| paths::read(real, READ_BYTES_MAX));
+        let run = Run::of(&ctx)?;
+        let bytes = run.uncounted(|| paths::read(run.readable(path)?, READ_BYTES_MAX));
         bytes.and_then(|bytes| text(path, bytes)).or_raise(&ctx)
     }
 
@@ -78,8 +80,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn read_blob(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Blob> {
-        let found = Run::of(&ctx)?.readable(path);
-        found.and_then(|real| paths::read(real, READ_BYTES_MAX)).or_raise(&ctx)
+        let run = Run::of(&ctx)?;
+        run.uncounted(|| paths::read(run.readable(path)?, READ_BYTES_MAX)).or_raise(&ctx)
     }
 
     /// Writes a text or blob to a file, in place of what it had: the old or the new, never half of it.
@@ -90,8 +92,8 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn write(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
         let bytes = value::bytes(&content).or_raise(&ctx)?;
-        let found = Run::of(&ctx)?.writable(path);
-        found.and_then(|real| paths::write(real, &bytes)).or_raise(&ctx)
+        let run = Run::of(&ctx)?;
+        run.uncounted(|| paths::write(run.writable(path)?, &bytes)).or_raise(&ctx)
     }
 
     /// Appends a text or blob to a file, which is made if it is not there.
@@ -102,8 +104,8 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn append(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
         let bytes = value::bytes(&content).or_raise(&ctx)?;
-        let found = Run::of(&ctx)?.writable(path);
-        found.and_then(|real| paths::append(real, &bytes)).or_raise(&ctx)
+        let run = Run::of(&ctx)?;
+        run.uncounted(|| paths::append(run.writable(path)?, &bytes)).or_raise(&ctx)
     }
 
     /// Copies a file. Raises `not_found`.
@@ -114,9 +116,9 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn copy(ctx: NativeCallContext<'_>, from: &str, to: &str) -> RhaiResultOf<()> {
         let run = Run::of(&ctx)?;
-        let copied = run
-            .readable(from)
-            .and_then(|from| paths::copy(from, run.writable(to)?, &run.context.stop).map(drop));
+        let copied = run.uncounted(|| {
+            paths::copy(run.readable(from)?, run.writable(to)?, &run.context.stop).map(drop)
+        });
         copied.or_raise(&ctx)
     }
 
@@ -160,8 +162,9 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn glob(ctx: NativeCallContext<'_>, pattern: &str) -> RhaiResultOf<Array> {
         let run = Run::of(&ctx)?;
-        let found = paths::glob_where(pattern, &run.context.stop, |base| run.readable(base))
-            .or_raise(&ctx)?;
+        let found = run
+            .uncounted(|| paths::glob_where(pattern, &run.context.stop, |base| run.readable(base)));
+        let found = found.or_raise(&ctx)?;
         Ok(found.iter().map(|path| path.to_string_lossy().into_owned().into()).collect())
     }
 
@@ -194,7 +197,7 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn sha256(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
         let run = Run::of(&ctx)?;
-        let found = run.readable(path).and_then(|path| paths::sha256(path, &run.context.stop));
+        let found = run.uncounted(|| paths::sha256(run.readable(path)?, &run.context.stop));
         found.or_raise(&ctx)
     }
 

@@ -12,6 +12,7 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Scope}
 pub use self::complete::{Candidate, Completer};
 use self::shortcuts::Step;
 use super::{
+    attend::watched,
     check::{self, Finding, Level},
     docs, engine,
     raise::Failure,
@@ -64,11 +65,18 @@ pub struct Prompt {
     /// The folder in which the session began.
     start: String,
     is_partial: bool,
+    lost: fn(&Fault),
 }
 
 impl Prompt {
-    /// Connects to `url`. The thread that does so must be the one that everything else is called on.
-    pub fn open(url: &Url, settings: Settings, context: &Context) -> Outcome<Self> {
+    /// Connects to `url`. The thread that does so must be the one that everything else is called on. `lost` ends the
+    /// process when a line takes too much and does not come to its end.
+    pub fn open(
+        url: &Url,
+        settings: Settings,
+        context: &Context,
+        lost: fn(&Fault),
+    ) -> Outcome<Self> {
         let run = Run::new(settings, context)?;
         let site = run.aim(site_of(url, &run.settings.overrides)?)?;
         let session = run.wait(Session::open(site, run.context.clone()))?;
@@ -77,7 +85,7 @@ impl Prompt {
         let mut scope = engine::scope(&run.settings);
         scope.push("site", remote);
         let run = Arc::new(run);
-        Ok(Self { run, scope, functions: AST::empty(), start, is_partial: false })
+        Ok(Self { run, scope, functions: AST::empty(), start, is_partial: false, lost })
     }
 
     /// Where the session is: `ftp.example.org:/pub`.
@@ -99,7 +107,8 @@ impl Prompt {
         self.run = Arc::new(self.run.next());
         let (observer, started) = (self.run.context.observer.clone(), Instant::now());
         observer.tell(&Event::RunStarted { script: INPUT.into() });
-        let result = self.caught(line);
+        let run = Arc::clone(&self.run);
+        let result = watched(&run, self.lost, || self.caught(line));
         self.is_partial |= self.run.is_partial();
         let fault = match &result {
             Err(Trouble::Failed(failure)) => Some(failure.fault.clone()),

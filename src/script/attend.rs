@@ -1,0 +1,132 @@
+//! Waiting for a script and watching over it: one that takes too much is asked to end, and left when it does not.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::Duration,
+};
+
+use super::{
+    budget::{Look, Watch},
+    raise::Failure,
+    run::{Ended, Run, crashed},
+};
+use crate::fault::Fault;
+
+/// Time between two looks at the messages of a thread whose script has not begun.
+const BEGIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the thread of a script tells who waits for it.
+pub(super) enum Note {
+    /// The script begins.
+    Begun(Arc<Run>),
+    /// It goes on after work that is not counted.
+    Awake,
+    /// It has ended.
+    Ended(Result<Ended, Box<Failure>>),
+}
+
+/// Watches over a script until it has ended or is given up.
+pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
+    let mut watched: Option<(Arc<Run>, Watch)> = None;
+    loop {
+        let pause = watched.as_ref().map_or(BEGIN_INTERVAL, |(run, _)| Watch::pause(&run.meter));
+        match inbox.recv_timeout(pause) {
+            Ok(Note::Begun(run)) => {
+                let watch = Watch::new(&run.meter);
+                watched = Some((run, watch));
+            }
+            Ok(Note::Ended(result)) => return result,
+            Ok(Note::Awake) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(crashed()),
+        }
+        let Some((run, watch)) = &mut watched else { continue };
+        match watch.look(&run.meter) {
+            Look::Fine => {}
+            Look::Over(fault) => run.end(fault),
+            Look::Lost(fault) => {
+                run.abandon();
+                return Err(Box::new(Failure::from(fault)));
+            }
+        }
+    }
+}
+
+/// Does `work` of `run` on this thread, which another one watches. The thread cannot be left, since it goes on with the
+/// session: `lost` ends the process when it does not come to its next step.
+pub(super) fn watched<T>(run: &Arc<Run>, lost: fn(&Fault), work: impl FnOnce() -> T) -> T {
+    let (notes, inbox) = channel();
+    let awake = notes.clone();
+    run.meter.on_wake(move || drop(awake.send(Note::Awake)));
+    notes.send(Note::Begun(Arc::clone(run))).ok();
+    let watcher = std::thread::Builder::new().name("watch".into()).spawn(move || {
+        if let Err(failure) = attend(&inbox) {
+            lost(&failure.fault);
+        }
+    });
+    let result = work();
+    notes.send(Note::Ended(Ok(Ended::Whole))).ok();
+    if let Ok(watcher) = watcher {
+        watcher.join().ok();
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ftp::session::Context,
+        script::{
+            run::{self, Settings},
+            source::Source,
+        },
+    };
+
+    fn end_of(text: &str) -> String {
+        let source = Source::from_text(text, "test.rhai", ".");
+        let ended = run::run(&source, Settings::default(), &Context::default());
+        ended.map_or_else(|failure| failure.fault.message, |_| "done".into())
+    }
+
+    const TOO_LONG: &str =
+        "the script was stopped: it computed for more than 1 seconds: is there an endless loop?";
+
+    #[test]
+    fn time_counts_whatever_it_is_spent_in() {
+        for text in [
+            "let row = || { let b = []; b.pad(300000, 1); b.filter(|y| y > 0).len() }; let a = []; a.pad(300000, 0); a.map(|x| row.call());",
+            "let a = []; a.pad(450000, \"some words\"); let b = a; loop { if a != b { print(1); } }",
+            "let a = []; a.pad(490000, 'c'); let n = 0; while n >= 0 { n = a.index_of('d') + 1; }",
+            "let f = || loop { }; for i in 0..1000000 { try { [2, 1].sort(|x, y| f.call()); } catch { } }",
+            "let a = []; a.pad(400000, 3); loop { a.reduce(|sum, x| sum + x, 0); }",
+            "let s = \"\"; s.pad(4000000, 'x'); loop { s.to_upper().split('Y').len(); }",
+            "let m = #{}; for i in 0..100000 { m[`k${i}`] = i; } loop { m.values().len(); }",
+            "loop { try { retry(2, || loop { }); } catch { } }",
+        ] {
+            let end = end_of(&format!("try {{ {text} }} catch (err) {{ throw \"caught\"; }}"));
+            assert!(end == TOO_LONG || end.contains("it took too many steps"), "{text}: {end}");
+        }
+    }
+
+    #[test]
+    fn waits_do_not_count() {
+        assert_eq!(end_of("for i in 0..30 { sleep(0.1); }"), "done");
+    }
+
+    #[test]
+    fn a_script_that_does_not_come_to_its_next_step_is_left() {
+        let (notes, inbox) = channel();
+        std::thread::spawn(move || {
+            let run = Run::new(Settings::default(), &Context::default()).unwrap();
+            let folder = run.temporary_folder().unwrap();
+            notes.send(Note::Begun(Arc::new(run))).unwrap();
+            // It takes no step, and computes until it is given up.
+            while folder.exists() {}
+        });
+        let failure = attend(&inbox).unwrap_err();
+        assert_eq!(failure.fault.message, TOO_LONG);
+    }
+}
