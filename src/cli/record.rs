@@ -18,8 +18,8 @@ use crate::{
     fault::{Fault, Outcome},
     files::chance,
     limits::{RETENTION_AGE, RETENTION_RUNS},
-    observe::{Level, Observer, account::Accounts, output},
-    schedule::facts,
+    observe::{Level, Observer, account::Accounts, output, visible},
+    schedule::{child::verdict::ERROR_BYTES_MAX, facts},
     store::{
         self, Store,
         history::{Attempt, Cause, NewRun, State, Sum},
@@ -164,7 +164,7 @@ impl Record {
                     .map(|fault| fault.kind.clone())
                     .or_else(|| unwritten.map(|fault| fault.kind.word().into())),
                 error: fault
-                    .map(|fault| fault.words.clone())
+                    .map(|fault| visible::cut(&fault.words, ERROR_BYTES_MAX, ""))
                     .or_else(|| unwritten.map(ToString::to_string)),
             },
         };

@@ -50,9 +50,35 @@ pub(super) fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// The first `most` bytes of `text`, cut between two characters, and a word on what is missing. `where_all` says where
+/// the rest is, such as `; the log has all`.
+pub fn cut(text: &str, most: usize, where_all: &str) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let kept = text.get(..text.floor_char_boundary(most)).unwrap_or_default();
+    format!("{kept}… ({} more bytes{where_all})", text.len() - kept.len())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cut_text_is_the_beginning_and_the_number_of_bytes_that_lack(text in "\\PC{0,80}", most in 0..100_usize) {
+            let short = cut(&text, most, "; x");
+            if text.len() <= most {
+                prop_assert_eq!(short, text);
+            } else {
+                let (kept, rest) = short.rsplit_once("… (").unwrap();
+                prop_assert!(text.starts_with(kept) && kept.len() <= most && kept.len() + 4 > most);
+                prop_assert_eq!(rest, format!("{} more bytes; x)", text.len() - kept.len()));
+            }
+        }
+    }
 
     #[test]
     fn what_could_fool_a_terminal_is_escaped_and_the_rest_is_left_alone() {

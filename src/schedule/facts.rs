@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    observe::account::Account,
+    observe::{account::Account, visible},
     store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run},
 };
 
@@ -120,6 +120,13 @@ fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
+/// Bytes of the error of one file, of which a run has a thousand rows.
+const FILE_ERROR_BYTES_MAX: usize = 1024;
+
+fn short(text: &str) -> String {
+    visible::cut(text, FILE_ERROR_BYTES_MAX, "")
+}
+
 /// What an attempt moved, as rows.
 pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
     let files = account.moved.iter().map(|moved| FileMoved {
@@ -128,14 +135,14 @@ pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>)
         path: moved.path.clone(),
         bytes: i64::try_from(moved.bytes).unwrap_or(i64::MAX),
         verified: moved.verified,
-        error: moved.error.clone(),
+        error: moved.error.as_deref().map(short),
     });
     let fallbacks = account.fallbacks.iter().map(|detour| FallBack {
         attempt,
         host: detour.host.clone(),
         from: detour.from.clone(),
         to: detour.to.clone(),
-        reason: detour.reason.clone(),
+        reason: short(&detour.reason),
     });
     (files.collect(), fallbacks.collect())
 }

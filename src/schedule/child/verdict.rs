@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Ended;
 use crate::{
-    observe::{account::Failed, duration_text},
+    observe::{account::Failed, duration_text, visible},
     schedule::jobs::{Retry, RetryOn},
     store::history::State,
 };
@@ -42,8 +42,19 @@ const BUG: i32 = 1;
 const IN_PART: i32 = 6;
 const INTERRUPTED: i32 = 130;
 
+/// Bytes of an error in history: a script may throw a text of megabytes, which runs, attempts and notices would each
+/// keep, a thousand times for each job.
+pub const ERROR_BYTES_MAX: usize = 4 * 1024;
+
 /// Judges an attempt.
 pub fn verdict(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
+    let mut verdict = judged(ended, cut, retry);
+    let short = |error: String| visible::cut(&error, ERROR_BYTES_MAX, "; the log has all");
+    verdict.error = verdict.error.map(short);
+    verdict
+}
+
+fn judged(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
     let Ended { code, signal, account, tail, .. } = ended;
     let fault = account.fault.as_ref();
     let failed = |kind: &str, error: String, is_worth_another: bool| Verdict {

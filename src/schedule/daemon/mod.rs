@@ -180,6 +180,7 @@ impl Daemon {
             self.tell_jump(ahead - drift);
             drift = ahead;
         }
+        self.end_notices();
         self.observer.say(Level::Info, "stopped");
     }
 

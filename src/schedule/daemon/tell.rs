@@ -1,10 +1,13 @@
 //! What the scheduler has to tell, and what came of it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::SignedDuration;
 
-use super::{Daemon, active::Active};
+use super::{Daemon, Message, active::Active};
 use crate::{
     fault::Outcome,
     limits::NOTICE_WAITS,
@@ -16,6 +19,9 @@ use crate::{
     },
     store::history::{NewNotice, Notice},
 };
+
+/// Time for notices that are under way when the scheduler ends: most take less, and a service manager waits.
+const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Keeps what is to be told of a beginning. The run does not wait for it.
@@ -83,6 +89,21 @@ impl Daemon {
         }
         let why = "the jobs file wants it told to nobody any more";
         self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
+    }
+
+    /// Lets what is being told come to its end for a moment, and ends the commands that do not: what was not told, the
+    /// next scheduler tells.
+    pub(super) fn end_notices(&mut self) {
+        let end = Instant::now() + NOTICE_END_TIME_MAX;
+        while !self.notifier.is_idle() {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(left) {
+                Ok(Message::Told(told)) => self.note_told(&told),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        self.notifier.end();
     }
 
     /// Notes what came of a try.

@@ -5,11 +5,15 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, Signal, kill_process_group},
+};
 use serde_json::Value;
 
 use super::Target;
@@ -21,14 +25,19 @@ use crate::{
 };
 
 /// Tells. Why it failed is told without the address: who knows that may use it.
-pub(super) fn deliver(what: &NewNotice, target: &Target, folder: &Path) -> Result<(), String> {
+pub(super) fn deliver(
+    what: &NewNotice,
+    target: &Target,
+    folder: &Path,
+    group: &Group,
+) -> Result<(), String> {
     match target {
         Target::Webhook(address) => post(address, &what.body, "application/json"),
         Target::Ping(address) if what.channel == "heartbeat" => {
             post(address, &what.body, "text/plain; charset=utf-8")
         }
         Target::Ping(address) => fetch(address),
-        Target::Command(words) => run(words, what, folder),
+        Target::Command(words) => run(words, what, folder, group),
     }
 }
 
@@ -61,7 +70,7 @@ fn words(error: &ureq::Error, address: &Secret) -> String {
 }
 
 /// Runs a program with the facts on its standard input and in its environment.
-fn run(words: &[String], what: &NewNotice, folder: &Path) -> Result<(), String> {
+fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Result<(), String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err("no command is named".into());
     };
@@ -77,19 +86,15 @@ fn run(words: &[String], what: &NewNotice, folder: &Path) -> Result<(), String> 
         .env("PORTOLAN_RUN", what.run.to_string())
         .env("PORTOLAN_OUTCOME", outcome)
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(input(&what.body).map_err(plain)?)
         .stdout(Stdio::null())
         .stderr(errors.try_clone().map_err(plain)?)
         .spawn()
         .map_err(plain)?;
-    if let Some(mut input) = child.stdin.take() {
-        // A command need not read.
-        input.write_all(what.body.as_bytes()).ok();
-    }
-    let group = Pid::from_child(&child);
+    group.begin(Pid::from_child(&child));
     let end = Instant::now() + NOTICE_COMMAND_TIME_MAX;
     loop {
-        if let Some(status) = child.try_wait().map_err(plain)? {
+        if let Some(status) = group.reap(&mut child).map_err(plain)? {
             return if status.success() {
                 Ok(())
             } else {
@@ -97,11 +102,67 @@ fn run(words: &[String], what: &NewNotice, folder: &Path) -> Result<(), String> 
             };
         }
         if Instant::now() >= end {
-            kill_process_group(group, Signal::KILL).ok();
+            group.kill();
             child.wait().ok();
             return Err(format!("it took more than {} s", NOTICE_COMMAND_TIME_MAX.as_secs()));
         }
         pause(Duration::from_millis(50));
+    }
+}
+
+/// The body in a file that has no name: a command need not read, and a pipe would wait for it.
+fn input(body: &str) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("notice", MemfdFlags::CLOEXEC)?);
+    file.write_all(body.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The processes of a command that is told something, for who has to end them.
+#[derive(Debug, Default)]
+pub(super) struct Group(Mutex<Stage>);
+
+/// Where a command stands. Its number is its own until it has been reaped.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Before,
+    Running(Pid),
+    Over,
+}
+
+impl Group {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, group: Pid) {
+        let mut stage = self.stage();
+        match *stage {
+            // It was ended before it began.
+            Stage::Over => {
+                kill_process_group(group, Signal::KILL).ok();
+            }
+            _ => *stage = Stage::Running(group),
+        }
+    }
+
+    fn reap(&self, child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+        let mut stage = self.stage();
+        let status = child.try_wait()?;
+        if status.is_some() {
+            *stage = Stage::Over;
+        }
+        Ok(status)
+    }
+
+    /// Ends the command with all that it has started; one that has not begun ends at once.
+    pub(super) fn kill(&self) {
+        let mut stage = self.stage();
+        if let Stage::Running(group) = *stage {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+        *stage = Stage::Over;
     }
 }
 

@@ -4,10 +4,14 @@
 mod choose;
 mod deliver;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::mpsc::Sender};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, mpsc::Sender},
+};
 
 pub use self::choose::{of_end, of_missed, of_start, target};
-use self::deliver::deliver;
+use self::deliver::{Group, deliver};
 use super::daemon::Message;
 use crate::{
     fault::Outcome, ftp::secret::Secret, limits::NOTICES_AT_ONCE_MAX, store::history::Notice,
@@ -41,13 +45,13 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Notifier {
     outbox: Sender<Message>,
-    in_flight: BTreeSet<i64>,
+    in_flight: BTreeMap<i64, Arc<Group>>,
 }
 
 impl Notifier {
     /// One that tells `outbox` what came of each.
     pub fn new(outbox: Sender<Message>) -> Self {
-        Self { outbox, in_flight: BTreeSet::new() }
+        Self { outbox, in_flight: BTreeMap::new() }
     }
 
     /// How many more may be under way.
@@ -57,16 +61,18 @@ impl Notifier {
 
     /// Whether this one is under way.
     pub fn is_under_way(&self, id: i64) -> bool {
-        self.in_flight.contains(&id)
+        self.in_flight.contains_key(&id)
     }
 
     /// Tries to deliver a notice.
     pub fn send(&mut self, notice: &Notice, target: Target, folder: PathBuf) -> Outcome<()> {
         let outbox = self.outbox.clone();
         let what = notice.what.clone();
+        let group = Arc::new(Group::default());
+        let known = Arc::clone(&group);
         let (id, tries) = (notice.id, notice.tries + 1);
         let thread = std::thread::Builder::new().name("notice".into()).spawn(move || {
-            let result = deliver(&what, &target, &folder);
+            let result = deliver(&what, &target, &folder, &group);
             let told = Told { id, tries, is_start: what.event == "start", result };
             // The scheduler may have ended; the next one tries again.
             outbox.send(Message::Told(told)).ok();
@@ -78,8 +84,18 @@ impl Notifier {
                 format!("cannot start a thread: {error}"),
             )
         })?;
-        self.in_flight.insert(id);
+        self.in_flight.insert(id, known);
         Ok(())
+    }
+
+    /// Whether any is under way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Ends the commands that are under way: nobody is left to wait for them.
+    pub fn end(&self) {
+        self.in_flight.values().for_each(|group| group.kill());
     }
 
     /// Notes that a try has ended.

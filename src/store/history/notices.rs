@@ -77,7 +77,7 @@ impl Store {
         self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
     }
 
-    /// Notes what came of a try: `due` again at `due_at`, `told`, or `given_up`.
+    /// Notes what came of a try: `due` again at `due_at`, `told`, or `given_up`. What is not told again needs no text.
     pub fn tried_notice(
         &mut self,
         id: i64,
@@ -85,7 +85,8 @@ impl Store {
         due_at: Timestamp,
         error: Option<&str>,
     ) -> Outcome<()> {
-        let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3 WHERE id = $4";
+        let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3,
+            body = CASE WHEN $1 = 'due' THEN body ELSE '' END WHERE id = $4";
         let values = params![outcome, due_at.as_millisecond(), error, id];
         self.write(|transaction| transaction.execute(put, values).map(drop))
     }
