@@ -13,7 +13,7 @@ use crate::{
     fault::{Fault, Outcome},
     observe::{Level, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, Page, Setup, follow_signals},
+        daemon::{Daemon, Page, Setup, follow_signals, raise_descriptors},
         jobs,
         zone::Zones,
     },
@@ -51,6 +51,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
+    raise_descriptors();
     let observer = common.service_observer()?;
     let state = match common.named_state_folder() {
         Some(folder) => folder,

@@ -14,14 +14,17 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group},
+};
 use serde_json::Value;
 
 use self::{log::RunLog, order::Order};
@@ -82,10 +85,11 @@ pub struct Ended {
 }
 
 impl Child {
-    /// Starts an attempt. `wake` is called when its output ends, which is its end as a rule.
+    /// Starts the process of an attempt, which waits for its order. `wake` is called when its output ends, which is its
+    /// end as a rule.
     pub fn start(
         start: &Start,
-        order: &Order,
+        script: &Path,
         log: RunLog,
         wake: impl Fn() + Send + 'static,
     ) -> Outcome<Self> {
@@ -95,7 +99,7 @@ impl Child {
         command
             .args(["run", "--as-child", "--json", "--state"])
             .arg(&start.state)
-            .arg(&order.script)
+            .arg(script)
             .current_dir(&start.folder)
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
@@ -104,7 +108,7 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut process = command.spawn().map_err(cannot)?;
+        let process = command.spawn().map_err(cannot)?;
         let group = Pid::from_child(&process);
         let progress = Arc::new(Mutex::new(Progress {
             account: Account::default(),
@@ -113,21 +117,33 @@ impl Child {
             tail: VecDeque::new(),
             log,
         }));
-        let mut readers = Vec::new();
-        if let (Some(out), Some(errors)) = (process.stdout.take(), process.stderr.take()) {
-            let (told, said) = (Arc::clone(&progress), Arc::clone(&progress));
-            readers.push(std::thread::spawn(move || {
+        let (told, said) = (Arc::clone(&progress), Arc::clone(&progress));
+        // From here on it is ended where something fails.
+        let mut child =
+            Self { process, group, input: None, progress, readers: Vec::new(), status: None };
+        child.input = child.process.stdin.take();
+        let reader = || std::thread::Builder::new().name("reader".into());
+        if let Some(out) = child.process.stdout.take() {
+            let thread = reader().spawn(move || {
                 lines(out, |line| lock(&told).tell(line));
                 wake();
-            }));
-            readers.push(std::thread::spawn(move || lines(errors, |line| lock(&said).say(line))));
+            });
+            child.readers.push(thread.map_err(cannot)?);
         }
-        let mut input = process.stdin.take();
-        if let Some(pipe) = &mut input {
+        if let Some(errors) = child.process.stderr.take() {
+            let thread = reader().spawn(move || lines(errors, |line| lock(&said).say(line)));
+            child.readers.push(thread.map_err(cannot)?);
+        }
+        Ok(child)
+    }
+
+    /// Gives it its order: the attempt begins, with `line` in its log.
+    pub fn order(&mut self, order: &Order, line: &str) {
+        lock(&self.progress).log.say(Level::Info, line);
+        if let Some(pipe) = &mut self.input {
             // One that has died already is seen by its status.
             pipe.write_all(order.line().as_bytes()).ok();
         }
-        Ok(Self { process, group, input, progress, readers, status: None })
     }
 
     /// How long nothing has moved.
@@ -242,6 +258,15 @@ fn lines(pipe: impl Read, mut take: impl FnMut(&str)) {
             Err(_) => return,
         }
     }
+}
+
+/// Whether a process could not be started for want of something that will be there again: descriptors, processes,
+/// threads, memory.
+pub fn is_shortage(fault: &Fault) -> bool {
+    const ALL: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+    let error = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let code = error.and_then(std::io::Error::raw_os_error);
+    code.is_some_and(|code| ALL.iter().any(|one| one.raw_os_error() == code))
 }
 
 /// A fault of the child's order.

@@ -37,6 +37,8 @@ pub(super) struct Active {
     pub(super) attempt: i64,
     /// Attempts of this process.
     pub(super) tries: u32,
+    /// How often in a row the next attempt was put off because the machine lacks something.
+    pub(super) delays: u32,
     pub(super) attempt_begun: Instant,
     pub(super) stage: Stage,
     pub(super) cut: Option<Cut>,
@@ -85,7 +87,8 @@ impl Active {
         if child.is_closing() {
             return Some(CLOSING_LOOK);
         }
-        let Timeouts { attempt, run, .. } = self.job.timeouts;
+        let Timeouts { attempt, .. } = self.job.timeouts;
+        let run = self.job.timeouts.whole();
         let limits =
             [attempt.map(|time| self.attempt_begun + time), run.map(|time| self.begun + time)];
         // Once it has been told to end, that these are over is no news.
@@ -95,7 +98,8 @@ impl Active {
 
     /// Which of its times is over.
     pub(super) fn overtime(&self, now: Instant) -> Option<Cut> {
-        let Timeouts { attempt, run, stall, .. } = self.job.timeouts;
+        let Timeouts { attempt, stall, .. } = self.job.timeouts;
+        let run = self.job.timeouts.whole();
         let since = |at: Instant| now.saturating_duration_since(at);
         let over = |limit: Option<Duration>, spent: Duration| limit.filter(|limit| spent >= *limit);
         if let Some(limit) = over(run, since(self.begun)) {

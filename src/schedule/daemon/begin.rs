@@ -1,6 +1,9 @@
 //! What begins: runs that the planner starts, and their attempts.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -14,7 +17,7 @@ use crate::{
     observe::Level,
     schedule::{
         child::{
-            Child,
+            Child, is_shortage,
             log::{self, RunLog},
             order::Order,
             verdict::{Cut, Verdict},
@@ -81,6 +84,7 @@ impl Daemon {
             begun: moment,
             attempt: before,
             tries: 0,
+            delays: 0,
             attempt_begun: moment,
             stage: Stage::Between(moment),
             cut: None,
@@ -117,23 +121,44 @@ impl Daemon {
     fn begin_attempt(&mut self, run: i64) -> Outcome<()> {
         let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
         let (now, number) = (self.clock.now(), active.attempt + 1);
-        self.store.begin(run, number, now)?;
-        (active.attempt, active.tries) = (number, active.tries + 1);
-        active.attempt_begun = Instant::now();
         let path = log::path(&self.start.state, &active.job.name, run);
         let bytes = self.planner.jobs().runner.retention.log_bytes;
-        let mut log = RunLog::open(&path, bytes, self.clock.clone()).unwrap_or_else(|fault| {
-            self.observer.warn(format!("run {run} has no log: {fault}"));
-            RunLog::none(self.clock.clone())
-        });
-        log.say(Level::Info, &format!("attempt {number} of run {run}, job `{}`", active.job.name));
-        let order = rows::order(active, &self.start.state);
+        let log = RunLog::open(&path, bytes, self.clock.clone());
+        let (log, without) = match log {
+            Ok(log) => (log, None),
+            Err(fault) => (RunLog::none(self.clock.clone()), Some(fault)),
+        };
+        let order = rows::order(active, number, &self.start.state);
         let outbox = self.outbox.clone();
         let wake = move || drop(outbox.send(Message::Wake));
-        match order.and_then(|order| Child::start(&self.start, &order, log, wake)) {
-            Ok(child) => active.stage = Stage::Running(Box::new(child)),
-            Err(fault) => active.stage = could_not_begin(&fault, &self.clock),
+        let started = order
+            .and_then(|order| Ok((Child::start(&self.start, &order.script, log, wake)?, order)));
+        if let Err(fault) = &started
+            && is_shortage(fault)
+        {
+            if active.delays == 0 {
+                let name = &active.job.name;
+                self.observer.warn(format!("run {run} of `{name}` waits: {fault}"));
+            }
+            active.stage = Stage::Between(Instant::now() + shortage_wait(active.delays));
+            active.delays += 1;
+            return Ok(());
         }
+        // The process has no order yet: an attempt that cannot be noted does not begin.
+        self.store.begin(run, number, now)?;
+        (active.attempt, active.tries, active.delays) = (number, active.tries + 1, 0);
+        active.attempt_begun = Instant::now();
+        if let Some(fault) = without {
+            self.observer.warn(format!("run {run} has no log: {fault}"));
+        }
+        active.stage = match started {
+            Ok((mut child, order)) => {
+                let name = &active.job.name;
+                child.order(&order, &format!("attempt {number} of run {run}, job `{name}`"));
+                Stage::Running(Box::new(child))
+            }
+            Err(fault) => could_not_begin(&fault, &self.clock),
+        };
         Ok(())
     }
 
@@ -149,6 +174,17 @@ impl Daemon {
         }
     }
 }
+
+/// How long a run waits whose process could not be started, `delays` times before, for want of descriptors or memory:
+/// seconds, since what takes them mostly ends soon.
+fn shortage_wait(delays: u32) -> Duration {
+    Duration::from_secs(
+        1_u64.checked_shl(delays).map_or(SHORTAGE_WAIT_MAX, |wait| wait.min(SHORTAGE_WAIT_MAX)),
+    )
+}
+
+/// The longest such wait, in seconds.
+const SHORTAGE_WAIT_MAX: u64 = 30;
 
 /// The end of an attempt that had no beginning.
 fn could_not_begin(fault: &Fault, clock: &crate::clock::Clock) -> Stage {

@@ -43,7 +43,9 @@ use crate::{
     store::Store,
 };
 
-pub use self::{lock::holder, page::Page, signals::follow as follow_signals};
+pub use self::{
+    lock::holder, page::Page, signals::follow as follow_signals, system::raise_descriptors,
+};
 
 /// Reads the jobs file again.
 pub type ReadJobs = Box<dyn Fn(Timestamp) -> Outcome<Jobs> + Send>;

@@ -1,16 +1,45 @@
 //! The page that Prometheus reads.
+//!
+//! Whoever reaches the port may open any number of connections and say nothing. So many as there are connections, so many
+//! descriptors are lacking for runs: they are few, each has little time, and the oldest makes room for a new one.
 
 use std::{
+    collections::VecDeque,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use rustix::process::{Resource, getrlimit};
+use tokio::{
+    net::TcpStream,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     observe::metrics::Metrics,
 };
+
+/// Connections at a time: a few scrapers and whoever looks by hand have one each, for milliseconds.
+const CONNECTIONS_MAX: usize = 64;
+/// Of the descriptors that there may be, connections take one in so many.
+const DESCRIPTORS_PER_CONNECTION: u64 = 8;
+/// Time for the head of a request to come.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time for a whole connection: an answer of a megabyte over a slow line takes less.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
+/// Bytes of the head of a request; browsers send one or two thousand.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Time to wait when no connection can be taken, such as for want of descriptors.
+const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 
 /// The page, while it is served.
 #[derive(Debug)]
@@ -40,16 +69,64 @@ impl Page {
             .route("/", get(|| async { "portolan: /metrics is for Prometheus\n" }));
         let thread = std::thread::Builder::new().name("metrics".into()).spawn(move || {
             runtime.block_on(async {
-                let served = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => axum::serve(listener, pages).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = served {
-                    tracing::error!(target: "portolan", "no metrics any more: {error}");
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => accept(&listener, &pages).await,
+                    Err(error) => {
+                        tracing::error!(target: "portolan", "no metrics any more: {error}");
+                    }
                 }
             });
         });
         thread.map_err(cannot)?;
         Ok(Self { address })
+    }
+}
+
+/// How many connections there may be at a time.
+fn connections_max() -> usize {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / DESCRIPTORS_PER_CONNECTION;
+    usize::try_from(most).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
+}
+
+async fn accept(listener: &tokio::net::TcpListener, pages: &Router) {
+    let most = connections_max();
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(target: "portolan", "no connection for metrics: {error}");
+                open.retain(|one| !one.is_finished());
+                // Those that wait make room.
+                close_oldest(&mut open);
+                sleep(ACCEPT_WAIT).await;
+                continue;
+            }
+        };
+        open.retain(|one| !one.is_finished());
+        if open.len() >= most {
+            close_oldest(&mut open);
+        }
+        open.push_back(tokio::spawn(answer(stream, pages.clone())));
+    }
+}
+
+fn close_oldest(open: &mut VecDeque<JoinHandle<()>>) {
+    if let Some(oldest) = open.pop_front() {
+        oldest.abort();
+    }
+}
+
+/// Answers one request. Nobody is told when that fails: who asked has gone.
+async fn answer(stream: TcpStream, pages: Router) {
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false);
+    let done = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
+    if let Ok(Err(error)) = timeout(CONNECTION_TIME_MAX, done).await {
+        tracing::debug!(target: "portolan", "a request for metrics was not answered: {error}");
     }
 }

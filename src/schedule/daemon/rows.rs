@@ -197,10 +197,10 @@ const fn trigger(cause: Cause) -> Trigger {
 }
 
 /// The order for the attempt of a run that begins.
-pub(super) fn order(active: &Active, state: &Path) -> Outcome<Order> {
+pub(super) fn order(active: &Active, attempt: i64, state: &Path) -> Outcome<Order> {
     Ok(Order {
         run: active.run,
-        attempt: active.attempt,
+        attempt,
         scheduled_for: active.slot.at.to_string(),
         trigger: active.cause.word().into(),
         lock: state.join(super::lock::RUNS),

@@ -2,7 +2,24 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
+
+/// Descriptors that the scheduler asks for, where it may have so many: each run takes four, and programs that close all
+/// that there may be would be slow with a million.
+const DESCRIPTORS: u64 = 16 * 1024;
+
+/// Raises the limit of open files that the system begins with, mostly 1,024, towards what it allows.
+pub fn raise_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(u64::MAX).min(DESCRIPTORS);
+    if current.is_some_and(|current| current < wanted) {
+        let limit = Rlimit { current: Some(wanted), maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(target: "portolan", "the limit of open files stays as it is: {error}");
+        }
+    }
+}
 
 /// The scheduler is at work.
 pub(super) fn ready(status: &str) {

@@ -1,7 +1,14 @@
 //! Timeouts, retries, and which failures are worth them.
 
-use super::scheduler::{Scheduler, on_request};
-use crate::support::rehearsal::Rehearsal;
+use std::{net::TcpStream, time::Duration};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+
+use super::{
+    scheduler::{Scheduler, TIME_MAX, on_request},
+    told::{Listener, fetch},
+};
+use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
 
 /// Waits between attempts that a test can afford.
 const SOON: &str = "backoff = { initial = \"10ms\", factor = 1, max = \"10ms\" }";
@@ -114,4 +121,132 @@ fn what_the_job_says_of_connections_wins_over_the_script() {
     let log = scheduler.command(&["show", &run["id"].to_string(), "--log"]);
     drop(log.succeeds().stdout_has("eprt by active"));
     scheduler.stop();
+}
+
+/// `serve` with few descriptors, and nothing that raises them.
+fn with_descriptors(count: u32, scheduler: &Scheduler) -> Portolan {
+    let program = scheduler.path("few");
+    let text =
+        format!("#!/bin/sh\nulimit -n {count}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_portolan"));
+    scheduler.file("few", &text);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).unwrap();
+    let jobs = scheduler.path("portolan.toml");
+    Portolan::played_by(&program)
+        .args(["serve", "--metrics", "127.0.0.1:0", "--jobs"])
+        .args([jobs.into_os_string()])
+}
+
+#[test]
+fn connections_that_say_nothing_stop_neither_jobs_nor_metrics() {
+    let scheduler = Scheduler::new(&on_request("a", ""));
+    scheduler.file("a.rhai", "print(\"done\");");
+    let running = with_descriptors(90, &scheduler).spawn();
+    running.until_stderr_has("jobs, state in");
+    running.until_stderr_has("metrics at http://");
+    let said = running.stderr_text();
+    let address = said.split("metrics at http://").nth(1).unwrap().split('/').next().unwrap();
+    let idle: Vec<_> = (0..400).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in 0..3 {
+        drop(scheduler.command(&["trigger", "a", "--wait"]).succeeds().any_stdout());
+        let page = wait::until(TIME_MAX, || {
+            Some(fetch(address, "/metrics")).filter(|page| page.contains("portolan_jobs 1"))
+        });
+        assert!(page.is_some(), "no metrics beside idle connections");
+    }
+    // What is longer than any head of a request is not read to its end.
+    let mut long = TcpStream::connect(address).unwrap();
+    let piece = vec![b'x'; 64 * 1024];
+    let cut = (0..1_000).any(|_| std::io::Write::write_all(&mut long, &piece).is_err());
+    assert!(cut, "sixty megabytes were taken");
+    drop(idle);
+    running.signal(Signal::TERM);
+    drop(running.wait().succeeds().any_stderr());
+    assert!(scheduler.runs().iter().all(|run| run["outcome"] == "done"));
+}
+
+#[test]
+fn a_run_waits_for_descriptors_and_does_not_fail_for_want_of_them() {
+    let mut scheduler = Scheduler::new(&on_request("a", ""));
+    scheduler.file("a.rhai", "print(\"done\");");
+    scheduler.start();
+    let serve = Pid::from_raw(i32::try_from(scheduler.running().id()).unwrap());
+    // The scheduler leaves the upper limit as it is; only root could raise it again.
+    let few = Rlimit { current: Some(3), maximum: getrlimit(Resource::Nofile).maximum };
+    let before = prlimit(serve, Resource::Nofile, few).unwrap();
+    drop(scheduler.command(&["trigger", "a"]).any_code().any_stdout().any_stderr());
+    scheduler.running().until_stderr_has("of `a` waits: ");
+    prlimit(serve, Resource::Nofile, before).unwrap();
+    let run = scheduler.until_outcome("a", "done");
+    assert_eq!(run["attempts"], 1, "{run}");
+    let said = scheduler.stop();
+    assert_eq!(said.stderr_text().matches("waits: ").count(), 1, "{}", said.stderr_text());
+}
+
+#[test]
+fn an_error_of_a_megabyte_is_cut_in_history_and_notices_and_whole_in_the_log() {
+    let listener = Listener::start(0);
+    let job = format!(
+        "on_failure = {{ webhook = \"http://{}/hook\", command = [\"sh\", \"-c\", \"cat > told\"] }}",
+        listener.address
+    );
+    let mut scheduler = Scheduler::new(&on_request("a", &job));
+    let script = "let text = \"\"; text.pad(150000, 'ß'); throw `first ${text} last`;";
+    scheduler.file("a.rhai", script);
+    scheduler.start();
+    drop(scheduler.command(&["trigger", "a", "--wait"]).fails_with(3).any_stdout());
+    let run = scheduler.until_outcome("a", "failed");
+    let whole = scheduler.show(run.get("id").unwrap());
+    for error in [&whole["error"], &whole["each_attempt"][0]["error"]] {
+        let error = error.as_str().unwrap();
+        assert!(error.starts_with("first ßß") && error.len() < 4200, "{} bytes", error.len());
+        assert!(error.ends_with(" more bytes; the log has all)"), "{error}");
+    }
+    let heard = listener.until(1);
+    assert!(heard[0].body.len() < 20_000, "{} bytes", heard[0].body.len());
+    let told =
+        wait::until(TIME_MAX, || Some(scheduler.read("told")).filter(|told| !told.is_empty()));
+    assert!(told.unwrap().contains("the log has all"));
+    let log = scheduler.command(&["show", &run["id"].to_string(), "--log"]);
+    drop(log.succeeds().stdout_has("ßß last"));
+    scheduler.stop();
+}
+
+#[test]
+fn an_error_of_a_run_by_hand_is_cut_in_history() {
+    let text = "let text = \"\"; text.pad(90000, '汉'); fail(text);";
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let run = Portolan::new().env("PORTOLAN_STATE", state).script(text).run();
+    drop(run.fails_with(3).stderr_has("汉汉"));
+    let mut ran = Portolan::new().env("PORTOLAN_STATE", state).args(["--json", "runs"]).run();
+    let error = ran.json()[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.len() < 4200, "{} bytes", error.len());
+    assert!(error.starts_with("汉汉") && error.ends_with(" more bytes)"), "{} bytes", error.len());
+}
+
+#[test]
+fn a_command_that_neither_reads_nor_ends_goes_with_the_scheduler() {
+    let command = "[\"sh\", \"-c\", \"echo $$ > pid; sleep 4000 & exec sleep 4000\"]";
+    let mut scheduler =
+        Scheduler::new(&on_request("a", &format!("on_failure = {{ command = {command} }}")));
+    scheduler.file("a.rhai", "let text = \"\"; text.pad(700000, 'x'); throw text;");
+    scheduler.start();
+    drop(scheduler.command(&["trigger", "a", "--wait"]).fails_with(3).any_stdout());
+    let pid = wait::until(TIME_MAX, || {
+        let text = scheduler.read("pid");
+        text.ends_with('\n').then(|| text.trim().to_owned())
+    });
+    let pid = pid.expect("the command has begun");
+    scheduler.stop();
+    let is_gone = || {
+        // What waits for its parent to look at it has ended.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    };
+    assert!(wait::until(Duration::from_secs(20), is_gone).is_some(), "{pid} is alive");
+    // It is told again by the next scheduler, which is there for it.
+    let run = scheduler.until_outcome("a", "failed");
+    let whole = scheduler.show(run.get("id").unwrap());
+    assert_eq!(whole["each_notice"][0]["outcome"], "due", "{whole}");
 }
