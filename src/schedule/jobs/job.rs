@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     Allowed, Connect, Job, Overlap, Retry, RetryOn, Timeouts,
+    circles::components,
     table::{Page, Table, Value, choice, twice},
     tell, when,
 };
@@ -312,9 +313,11 @@ fn retry(table: &mut Table<'_>, page: &mut Page<'_>) -> Retry {
 }
 
 fn timeouts(table: &mut Table<'_>, page: &mut Page<'_>) -> Timeouts {
+    let is_endless = table.is_none_at_all("run_timeout");
     let timeouts = Timeouts {
         attempt: table.real_duration("attempt_timeout", page),
-        run: table.real_duration("run_timeout", page),
+        run: if is_endless { None } else { table.real_duration("run_timeout", page) },
+        is_endless,
         stall: table.real_duration("stall_timeout", page),
         kill_grace: table.duration("kill_grace", page).unwrap_or(KILL_GRACE),
     };
@@ -352,46 +355,36 @@ fn allow(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<Allowed> {
 
 /// Looks at the names of all jobs together: none comes twice, and `after` names others without going in a circle.
 pub(super) fn names(all: &[Read], page: &mut Page<'_>) {
-    let mut known: Vec<&str> = Vec::new();
-    for (name, span) in all.iter().filter_map(|read| read.name.as_ref()) {
-        if known.contains(&&**name) {
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, read) in all.iter().enumerate() {
+        let Some((name, span)) = &read.name else { continue };
+        if known.contains_key(&**name) {
             let hint = Some("history, locks and `after` know a job by its name alone".to_owned());
             page.error(span.clone(), format!("there is another job `{name}`"), hint);
+        } else {
+            known.insert(name, index);
         }
-        known.push(name);
     }
-    for read in all {
+    let before = |read: &Read| {
+        read.after.iter().filter_map(|(name, _)| known.get(&**name)).copied().collect()
+    };
+    let component = components(&all.iter().map(before).collect::<Vec<_>>());
+    for (index, read) in all.iter().enumerate() {
         for (other, span) in &read.after {
             let own = read.name.as_ref().map(|(name, _)| &**name);
+            let at = known.get(&**other);
             if own == Some(&**other) {
                 page.error(span.clone(), "a job cannot come after itself", None);
-            } else if !known.contains(&&**other) {
-                let near = nearest(other, &known).map(|near| format!("did you mean `{near}`?"));
+            } else if at.is_none() {
+                let names: Vec<_> = known.keys().copied().collect();
+                let near = nearest(other, &names).map(|near| format!("did you mean `{near}`?"));
                 page.error(span.clone(), format!("there is no job `{}`", visible(&**other)), near);
             } else if let Some(own) = own
-                && reaches(all, other, own)
+                && at.and_then(|at| component.get(*at)) == component.get(index)
             {
                 let message = format!("`{own}` and `{other}` wait for one another");
                 page.error(span.clone(), message, None);
             }
         }
     }
-}
-
-/// Whether `from` comes, over whatever others, after `to`.
-fn reaches(all: &[Read], from: &str, to: &str) -> bool {
-    let (mut seen, mut open) = (vec![from], vec![from]);
-    while let Some(name) = open.pop() {
-        let is_it = |read: &&Read| read.name.as_ref().is_some_and(|(own, _)| **own == *name);
-        for (next, _) in all.iter().find(is_it).into_iter().flat_map(|read| &read.after) {
-            if **next == *to {
-                return true;
-            }
-            if !seen.contains(&&**next) {
-                seen.push(next);
-                open.push(next);
-            }
-        }
-    }
-    false
 }

@@ -2,6 +2,7 @@
 //!
 //! The words of the file are documented at the fields here; `docs/cron.md` and the README show them in use.
 
+mod circles;
 mod glance;
 mod job;
 mod read;
@@ -134,10 +135,25 @@ pub struct Timeouts {
     pub attempt: Option<Duration>,
     /// `run_timeout`: for all attempts and the waits between them.
     pub run: Option<Duration>,
+    /// `run_timeout = "none"`: the usual one does not hold.
+    pub is_endless: bool,
     /// `stall_timeout`: time in which no byte moved.
     pub stall: Option<Duration>,
     /// `kill_grace`: between the request to stop and the end by force; 30 s by default.
     pub kill_grace: Duration,
+}
+
+/// The `run_timeout` of a job that has none of its own: a server that sends a byte a minute would keep a slot for ever.
+/// A job that runs daily is over by its next slot.
+pub const RUN_TIMEOUT: Duration = Duration::from_hours(24);
+
+impl Timeouts {
+    /// The limit of a whole run: what the job says, or the usual, unless one attempt alone may take longer.
+    pub fn whole(&self) -> Option<Duration> {
+        let is_usual =
+            !self.is_endless && self.attempt.is_none_or(|attempt| attempt <= RUN_TIMEOUT);
+        self.run.or(is_usual.then_some(RUN_TIMEOUT))
+    }
 }
 
 /// What a slot does that comes while the job runs.

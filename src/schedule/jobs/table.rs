@@ -260,6 +260,15 @@ impl<'a> Table<'a> {
         time
     }
 
+    /// Whether `key` says that there is to be no limit: `"none"`, or 0.
+    pub(super) fn is_none_at_all(&mut self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| match value.get_ref() {
+            DeValue::Integer(number) => number.as_str() == "0",
+            DeValue::String(text) => text == "none",
+            _ => false,
+        })
+    }
+
     /// A duration that is more than nothing.
     pub(super) fn real_duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
         let time = self.duration(key, page)?;

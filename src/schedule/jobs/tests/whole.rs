@@ -125,6 +125,28 @@ fn what_is_not_said_has_its_default() {
     assert!(job.notify.ping.is_none() && job.notify.on_failure.is_none());
 }
 
+#[test]
+fn no_run_goes_on_for_ever_unless_its_job_says_so() {
+    let day = Duration::from_hours(24);
+    for (more, wanted) in [
+        ("", Some(day)),
+        ("attempt_timeout = \"2h\"", Some(day)),
+        ("attempt_timeout = \"30h\"", None),
+        ("run_timeout = \"100h\"", Some(Duration::from_hours(100))),
+        ("run_timeout = \"none\"", None),
+        ("run_timeout = 0", None),
+    ] {
+        let folder = folder();
+        let text = format!(
+            "[[job]]\nname = \"a\"\nscript = \"scripts/nightly.rhai\"\ncron = \"@daily\"\n{more}\n"
+        );
+        let reading = read(&text, folder.path());
+        assert!(reading.findings.is_empty(), "{more}: {:?}", reading.findings);
+        let jobs = reading.jobs.unwrap();
+        assert_eq!(jobs.get("a").unwrap().timeouts.whole(), wanted, "{more}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_a_file_holds_it_is_read_or_refused_in_its_place(at in 0..WHOLE.len(), piece in "[\\[\\]{}=\",.a-z0-9 \n]{0,12}", length in 0..40_usize) {
