@@ -117,6 +117,14 @@ fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u
     for warning in &expression.warnings {
         wrong(warning, "warning");
     }
+    if let (Some(outer), Some(inner)) = (zone, &expression.zone)
+        && outer != inner
+    {
+        let message = format!(
+            "--timezone says \"{outer}\" and the expression says \"{inner}\": one of them is enough"
+        );
+        return Err(report::wrong_usage(&Fault::invalid(message)));
+    }
     let named = zone.or(expression.zone.as_deref());
     let zone = named.map_or_else(|| Ok(zones.of_this_machine()), |name| zones.find(name));
     let zone = zone.map_err(|unknown| report::wrong_usage(&unknown.fault()))?;

@@ -71,6 +71,14 @@ fn next_of_a_job_goes_by_its_zone_and_names_it() {
 fn next_refuses_what_never_fires_and_what_it_does_not_know() {
     for (args, words) in [
         (&["--cron", "0 0 31 2 *", "--timezone", "UTC"][..], "never fires"),
+        (
+            &["--cron", "CRON_TZ=Asia/Kolkata 30 5 * * *", "--timezone", "Europe/Lisbon"],
+            "--timezone says \"Europe/Lisbon\" and the expression says \"Asia/Kolkata\": one of them is enough",
+        ),
+        (
+            &["--cron", "TZ=America/Lima @daily", "--timezone", "UTC"],
+            "--timezone says \"UTC\" and the expression says \"America/Lima\": one of them is enough",
+        ),
         (&["--cron", "61 * * * *"], "61 is no minute: those are 0 to 59\n  | 61 * * * *\n  | ^^\n"),
         (&["--cron", "@daily", "--timezone", "Europe/Berln"], "did you mean `Europe/Berlin`?"),
         (&["--cron", "@daily", "--after", "yesterday"], "`yesterday` is no time"),

@@ -116,7 +116,7 @@ impl Spec {
         let (first, last) = match range.split_once('-') {
             // crontab has `*/n` and `a-b/n`; `?` is Quartz's word for a day that does not matter.
             None if range == "*" || range == "?" => (self.least, self.whole_most()),
-            None if step.is_some() => (self.value(item, range)?, self.whole_most()),
+            None if step.is_some() => (self.first(self.value(item, range)?), self.whole_most()),
             None => {
                 let value = self.value(item, range)?;
                 (value, value)
@@ -124,7 +124,9 @@ impl Spec {
             Some((first, last)) => (self.value(item, first)?, self.end(item, last)?),
         };
         if first > last {
-            return Err(self.reversed(item, range, first, last));
+            let message = format!("the range `{range}` ends before it begins");
+            let parts = self.unrolled(first, last, step.unwrap_or(1));
+            return Err(item.hinted(message, format!("write `{parts}`")));
         }
         Ok(Run { first, last, step: step.unwrap_or(1) })
     }
@@ -134,16 +136,42 @@ impl Spec {
         if self.most == 7 { 6 } else { self.most }
     }
 
-    fn reversed(&self, item: Text<'_>, range: &str, first: u16, last: u16) -> Mistake {
-        let (start, stop) = (self.least, self.whole_most());
-        let end = |from: u16, to: u16| {
+    /// Where a range that begins with `value` begins: 7 is the Sunday before Monday as well.
+    fn first(&self, value: u16) -> u16 {
+        if value > self.whole_most() { self.least } else { value }
+    }
+
+    /// The range from `value` to the end.
+    pub(super) fn range_from(&self, value: u16) -> String {
+        format!("{}-{}", self.first(value), self.whole_most())
+    }
+
+    /// The items that say what `first-last/step` means where it goes over the end, as from Friday to Monday.
+    fn unrolled(&self, first: u16, last: u16, step: u16) -> String {
+        let (bottom, top, first) = (self.least, self.whole_most(), self.first(first));
+        let range = |from: u16, to: u16| {
             if from == to { from.to_string() } else { format!("{from}-{to}") }
         };
-        let parts = format!("{},{}", end(first, stop), end(start, last));
-        item.hinted(
-            format!("the range `{range}` ends before it begins"),
-            format!("write `{parts}`"),
-        )
+        if self.least == YEAR.least {
+            // A year does not come again.
+            let every = if step == 1 { String::new() } else { format!("/{step}") };
+            return format!("{last}-{first}{every}");
+        }
+        if step == 1 {
+            return if first <= last {
+                range(first, last)
+            } else {
+                format!("{},{}", range(first, top), range(bottom, last))
+            };
+        }
+        let span = top - bottom + 1;
+        let length = (last + span - first) % span;
+        let mut values: Vec<_> = (0..=length)
+            .step_by(step.into())
+            .map(|more| bottom + (first - bottom + more) % span)
+            .collect();
+        values.sort_unstable();
+        values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
     fn step(&self, item: Text<'_>, step: &str) -> Result<u16, Mistake> {
@@ -235,7 +263,12 @@ impl Spec {
             (self.value(item, first)?, self.end(item, last)?)
         };
         if first > last {
-            return Err(self.reversed(item, range, first, last));
+            let message = format!("the range `{range}` ends before it begins");
+            let every = step.map(|step| format!("/{step}")).unwrap_or_default();
+            let (bottom, top) = (self.least, self.whole_most());
+            let late =
+                if first > top { String::new() } else { format!("`H({first}-{top}){every}` or ") };
+            return Err(item.hinted(message, format!("write {late}`H({bottom}-{last}){every}`")));
         }
         let span = step.unwrap_or(last - first + 1).min(last - first + 1);
         let chosen = stable(&[job, self.name]) % u64::from(span);

@@ -2,7 +2,7 @@
 
 use super::{
     Expression, Kind, Mistake, alias,
-    field::Text,
+    field::{DAY, HOUR, MINUTE, MONTH, SECOND, Text, WEEKDAY},
     fields::{Fields, Texts},
 };
 use crate::{
@@ -147,13 +147,25 @@ fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
     };
     warnings.extend(often(second, minute, "second", "minute"));
     warnings.extend(often(minute, hour, "minute", "hour"));
-    for field in [second, minute, hour, day, texts.month, weekday] {
-        let open = field.items().find(|item| {
-            item.text.split_once('/').is_some_and(|(from, _)| from.parse::<u16>().is_ok())
+    for (spec, field) in [
+        (SECOND, second),
+        (MINUTE, minute),
+        (HOUR, hour),
+        (DAY, day),
+        (MONTH, texts.month),
+        (WEEKDAY, weekday),
+    ] {
+        let open = field.items().find_map(|item| {
+            let (from, step) = item.text.split_once('/')?;
+            Some((item, from.parse().ok()?, step))
         });
-        warnings.extend(open.map(|item| {
+        warnings.extend(open.map(|(item, from, step)| {
             let message = format!("`{}` means from there to the end by that step", item.text);
-            item.hinted(message, "crontab has no such form: write a range, as in `5-59/15`")
+            let range = spec.range_from(from);
+            item.hinted(
+                message,
+                format!("crontab has no such form: write a range, as in `{range}/{step}`"),
+            )
         }));
     }
     warnings
@@ -161,7 +173,8 @@ fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
 
 /// What may be meant by two day fields.
 fn on_both(day: Text<'_>, weekday: Text<'_>) -> String {
-    let is_one = !weekday.text.contains([',', '-', '/', '#']);
+    let is_day = |text: &str| WEEKDAY.value(weekday, text).is_ok();
+    let is_one = is_day(weekday.text);
     match day.text {
         "1-7" if is_one => format!("for the first of a month write `* {}#1`", weekday.text),
         "8-14" if is_one => format!("for the second of a month write `* {}#2`", weekday.text),
@@ -169,7 +182,12 @@ fn on_both(day: Text<'_>, weekday: Text<'_>) -> String {
         "22-28" if is_one => format!("for the fourth of a month write `* {}#4`", weekday.text),
         _ => format!(
             "if one is enough, write `*` for the other; `{}#1` is the first of a month",
-            weekday.text.split([',', '-', '/', '#']).next().unwrap_or("MON")
+            weekday
+                .text
+                .split([',', '-', '/', '#'])
+                .next()
+                .filter(|text| is_day(text))
+                .unwrap_or("MON")
         ),
     }
 }

@@ -140,7 +140,130 @@ fn a_zone_in_the_expression_is_taken_from_it() {
     }
 }
 
+/// The fields by their place in an expression of seven, with the values that each has.
+const FIELDS: [(usize, u16, u16); 7] =
+    [(0, 0, 59), (1, 0, 59), (2, 0, 23), (3, 1, 31), (4, 1, 12), (5, 0, 7), (6, 1970, 9999)];
+
+/// `item` in the field at `place`, and nothing said of the others.
+fn around(place: usize, item: &str) -> String {
+    let mut fields = ["0", "0", "0", "*", "*", "*", "*"].map(ToOwned::to_owned);
+    item.clone_into(&mut fields[place]);
+    fields.join(" ")
+}
+
+/// The values of the field at `place` for which an expression names a time.
+fn values(text: &str, place: usize, least: u16, most: u16) -> Vec<u16> {
+    let zone = crate::schedule::zone::Zones::newest().find("UTC").unwrap();
+    let schedule = Expression::parse(text, "").unwrap().in_zone(zone);
+    // 2023-10-01 is a Sunday; January has all days of a month.
+    let at = |value: u16| {
+        let number = i8::try_from(value % 128).unwrap();
+        match place {
+            0 => jiff::civil::date(2023, 1, 1).at(0, 0, number, 0),
+            1 => jiff::civil::date(2023, 1, 1).at(0, number, 0, 0),
+            2 => jiff::civil::date(2023, 1, 1).at(number, 0, 0, 0),
+            3 => jiff::civil::date(2023, 1, number).at(0, 0, 0, 0),
+            4 => jiff::civil::date(2023, number, 1).at(0, 0, 0, 0),
+            5 => jiff::civil::date(2023, 10, 1 + number).at(0, 0, 0, 0),
+            _ => jiff::civil::date(i16::try_from(value).unwrap(), 1, 1).at(0, 0, 0, 0),
+        }
+    };
+    let most = if place == 5 { 6 } else { most };
+    (least..=most).filter(|value| schedule.names(at(*value))).collect()
+}
+
+/// What a hint offers in place of what it blames, put there.
+fn mended(text: &str, mistake: &super::super::Mistake) -> Vec<String> {
+    let hint = mistake.hint.clone().unwrap_or_default();
+    let offers: Vec<_> = hint.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
+    let put =
+        |offer: String| format!("{}{offer}{}", &text[..mistake.at.start], &text[mistake.at.end..]);
+    offers.into_iter().map(put).collect()
+}
+
 proptest::proptest! {
+    #[test]
+    fn a_range_that_goes_over_the_end_has_a_hint_that_means_the_same(
+        place in 0..7_usize,
+        (first, last) in (0..60_u16, 0..60_u16),
+        step in proptest::option::of(1..9_u16),
+    ) {
+        let (place, least, most) = FIELDS[place];
+        let [first, last] = [first, last].map(|number| least + number % (most - least + 1).min(100));
+        proptest::prop_assume!(first > last && step.is_none_or(|step| step <= most - least));
+        let every = step.map(|step| format!("/{step}")).unwrap_or_default();
+        let text = around(place, &format!("{first}-{last}{every}"));
+        let mistake = Expression::parse(&text, "").unwrap_err();
+        let all = mended(&text, &mistake);
+        proptest::prop_assert_eq!(all.len(), 1, "{:?}", mistake);
+        if place == 6 {
+            proptest::prop_assert!(Expression::parse(&all[0], "").is_ok(), "{:?}", mistake);
+            return Ok(());
+        }
+        // Round the clock from the first value on.
+        let stop = if place == 5 { 6 } else { most };
+        let span = stop - least + 1;
+        let first = if first > stop { least } else { first };
+        let length = (last + span - first) % span;
+        let steps = (0..=length).step_by(step.unwrap_or(1).into());
+        let mut wanted: Vec<_> = steps.map(|more| least + (first - least + more) % span).collect();
+        wanted.sort_unstable();
+        proptest::prop_assert_eq!(values(&all[0], place, least, most), wanted, "{:?}", mistake);
+    }
+
+    #[test]
+    fn a_step_without_a_range_has_a_hint_that_means_the_same(
+        place in 0..6_usize, from in 0..60_u16, step in 1..9_u16,
+    ) {
+        let (place, least, most) = FIELDS[place];
+        let from = least + from % (most - least + 1);
+        proptest::prop_assume!(step <= most - least);
+        let text = around(place, &format!("{from}/{step}"));
+        let warnings = Expression::parse(&text, "").unwrap().warnings;
+        let all = mended(&text, warnings.last().unwrap());
+        proptest::prop_assert_eq!(all.len(), 1);
+        let [there, instead] = [&text, &all[0]].map(|text| values(text, place, least, most));
+        proptest::prop_assert_eq!(there, instead, "{}", all[0]);
+        let again = Expression::parse(&all[0], "").unwrap().warnings;
+        proptest::prop_assert!(again.len() < warnings.len(), "{:?}", again);
+    }
+
+    #[test]
+    fn a_range_of_h_that_goes_over_the_end_has_hints_that_can_be_read(
+        place in 0..6_usize, (first, last) in (0..60_u16, 0..60_u16), step in proptest::option::of(1..5_u16),
+    ) {
+        let (place, least, most) = FIELDS[place];
+        let [first, last] = [first, last].map(|number| least + number % (most - least + 1));
+        proptest::prop_assume!(first > last);
+        let every = step.map(|step| format!("/{step}")).unwrap_or_default();
+        let text = around(place, &format!("H({first}-{last}){every}"));
+        let mistake = Expression::parse(&text, "").unwrap_err();
+        for instead in mended(&text, &mistake) {
+            proptest::prop_assert!(Expression::parse(&instead, "job").is_ok(), "{}: {:?}", instead, mistake);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_two_day_fields_can_be_written(
+        day in proptest::sample::select(vec!["1-7", "8-14", "15-21", "22-28", "13", "L", "1,15"]),
+        weekday in proptest::sample::select(vec!["MON", "7", "5L", "H", "FRI#2", "1-5", "SUN,TUE", "H(1-5)", "saturday"]),
+    ) {
+        let text = format!("0 0 {day} * {weekday}");
+        let warnings = Expression::parse(&text, "job").unwrap().warnings;
+        let hint = warnings[0].hint.clone().unwrap();
+        let offers: Vec<_> = hint.split('`').skip(1).step_by(2).collect();
+        for offer in offers {
+            let fields: Vec<_> = offer.split(' ').collect();
+            let instead = match fields[..] {
+                [day, weekday] => format!("0 0 {day} * {weekday}"),
+                [one] if one.contains('#') => format!("0 0 * * {one}"),
+                [one] => format!("0 0 {one} * {weekday}"),
+                _ => hint.clone(),
+            };
+            proptest::prop_assert!(Expression::parse(&instead, "job").is_ok(), "{}: {}", instead, hint);
+        }
+    }
+
     #[test]
     fn whatever_is_written_is_read_or_refused_in_its_place(text in ".{0,60}") {
         if let Err(mistake) = Expression::parse(&text, "job") {
