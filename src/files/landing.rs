@@ -26,6 +26,7 @@ use super::{
     part::Part,
     root::{Missing, Root, fault, open_folder, regular},
     status::{self, LocalKind},
+    system,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -72,6 +73,15 @@ impl Landing {
         let above = target.parent().unwrap_or(Path::new("."));
         let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
         Self::in_folder_as(folder, name, target.to_owned(), (lasting, None))
+    }
+
+    /// Fails where a file `from` would take the place of a device, pipe or socket at `to`, or of a link to one.
+    pub(super) fn may_stand_at(from: &Path, to: &Path) -> Outcome<()> {
+        let is_file = std::fs::symlink_metadata(from).is_ok_and(|found| !found.is_dir());
+        let Some(name) = to.file_name().filter(|_| is_file && !to.is_dir()) else { return Ok(()) };
+        // A folder that is not there is the business of the rename.
+        let Ok(folder) = open_folder(to.parent().unwrap_or(Path::new("."))) else { return Ok(()) };
+        standing(folder.as_fd(), name, to).map(drop)
     }
 
     /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
@@ -284,7 +294,8 @@ impl Drop for Landing {
 }
 
 /// The regular file that stands under `name` now. A folder or device, or a link to one, is not to be written over:
-/// whoever gives `/dev/null` as a target does not want a file there.
+/// whoever gives `/dev/null` as a target does not want a file there. Neither are the links under which the system keeps
+/// open files and devices, such as `/dev/stdout`, wherever they lead now.
 pub(super) fn standing(
     folder: BorrowedFd<'_>,
     name: &OsStr,
@@ -297,6 +308,11 @@ pub(super) fn standing(
     };
     let Some(status) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
     let (status, found) = match status::kind(&status) {
+        LocalKind::Link if system::is_link_of_the_system(folder, name) => {
+            let message =
+                "a link of the system to a device or an open file stands in the place of this file";
+            return Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()));
+        }
         // A link that leads nowhere (or in a circle) is replaced like one that leads to a file.
         LocalKind::Link => match look(AtFlags::empty()) {
             Ok(Some(behind)) => (None, status::kind(&behind)),
@@ -444,16 +460,31 @@ mod tests {
         std::fs::create_dir(at("folder")).unwrap();
         symlink("folder", at("to folder")).unwrap();
         symlink("/dev/null", at("to device")).unwrap();
-        for (name, found) in
-            [("folder", "a folder"), ("to folder", "a folder"), ("to device", "a device")]
-        {
+        std::fs::write(at("file"), "").unwrap();
+        let open = File::open(at("file")).unwrap();
+        let magic = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open));
+        symlink(&magic, at("to open file")).unwrap();
+        symlink("to open file", at("to it")).unwrap();
+        for (name, found) in [
+            ("folder", "a folder"),
+            ("to folder", "a folder"),
+            ("to device", "a device"),
+            ("to open file", "a link of the system"),
+            ("to it", "a link of the system"),
+            (magic.as_str(), "a link of the system"),
+            ("/dev/stdout", "a link of the system"),
+            ("/dev/fd", "a link of the system"),
+            ("/dev/fd/1", "a link of the system"),
+            ("/proc/self/exe", "a link of the system"),
+        ] {
             let fault = Landing::begin(at(name)).unwrap_err();
             assert!(fault.message.starts_with(found), "{name}: {fault}");
         }
         for name in ["new/", "folder/.."] {
             assert_eq!(Landing::begin(at(name)).unwrap_err().kind, Kind::Invalid, "{name}");
         }
-        assert_eq!(names(scratch.path()), ["folder", "to device", "to folder"]);
+        let all = ["file", "folder", "to device", "to folder", "to it", "to open file"];
+        assert_eq!(names(scratch.path()), all);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod pattern;
 mod reading;
 mod root;
 mod status;
+mod system;
 mod walk;
 
 #[cfg(test)]

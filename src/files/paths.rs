@@ -77,6 +77,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>, stop: &Stop) -> Outcom
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
     let doing = format!("rename to `{}`", to.display());
+    Landing::may_stand_at(from, to)?;
     fs::rename(from, to).map_err(|error| Fault::local(&doing, from, error))
 }
 

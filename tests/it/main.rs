@@ -38,4 +38,5 @@ mod serve;
 mod shell;
 mod support;
 mod tidy;
+mod transfers;
 mod zoo;
