@@ -95,6 +95,26 @@ impl Reading {
         status::modified(&self.opened)
     }
 
+    /// When anything of it had last changed when it was opened, permissions and names included. Nobody can set this
+    /// time: a file of the same size, time and this has the same bytes.
+    pub fn touched(&self) -> (i64, i64) {
+        status::touched(&self.opened)
+    }
+
+    /// Takes what the file is now for what it was when it was opened, if its size and time are the same and only its
+    /// record has changed: all of it is to be read again then. False where more has changed.
+    pub fn begin_anew(&mut self) -> Outcome<bool> {
+        let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
+        let is_same = status::size(&now) == self.size()
+            && status::modified(&now) == self.modified()
+            && !status::is_untouched(&self.opened, &now);
+        if is_same {
+            self.opened = now;
+            self.skip_to(0)?;
+        }
+        Ok(is_same)
+    }
+
     /// Its permissions, without the special bits.
     pub fn mode(&self) -> u32 {
         self.opened.st_mode & 0o777
@@ -155,6 +175,11 @@ impl Reading {
             Ok(_) if status::modified(&now) != self.modified() => {
                 "it was written to while it was read".to_owned()
             }
+            // The time can be put back; that of the change of the file's own record cannot.
+            Ok(_) if !status::is_untouched(&self.opened, &now) => {
+                "it was written to while it was read, or its times or permissions were set"
+                    .to_owned()
+            }
             Ok(_) if self.position != self.size() => {
                 format!("only {} of {} bytes were read", self.position, self.size())
             }
@@ -212,6 +237,58 @@ mod tests {
 
     /// What happens to a file while it is read.
     type Meddling = fn(&Path);
+
+    #[test]
+    fn a_file_that_is_written_under_its_old_time_is_not_what_it_was() {
+        let old = Timestamp::from_second(1_000_000_000).unwrap();
+        let cases: [(&str, Meddling); 4] = [
+            ("in place", |path| {
+                let mut file = File::options().write(true).open(path).unwrap();
+                file.write_all(b"x").unwrap();
+            }),
+            ("at its end", |path| {
+                use std::os::unix::fs::FileExt;
+                File::options().write(true).open(path).unwrap().write_at(b"x", 9).unwrap();
+            }),
+            ("cut and filled", |path| {
+                let file = File::options().write(true).open(path).unwrap();
+                file.set_len(0).unwrap();
+                (&file).write_all(b"abcdefghij").unwrap();
+            }),
+            ("by another name", |path| {
+                let other = path.with_extension("other");
+                std::fs::hard_link(path, &other).unwrap();
+                std::fs::write(other, "9876543210").unwrap();
+            }),
+        ];
+        for (name, meddle) in cases {
+            let scratch = tempfile::tempdir().unwrap();
+            let path = scratch.path().join("a");
+            std::fs::write(&path, "0123456789").unwrap();
+            let put_back = |path: &Path| {
+                fs::futimens(File::open(path).unwrap(), &status::times(old)).unwrap();
+            };
+            put_back(&path);
+            let mut reading = Reading::open(&path).unwrap();
+            let before = reading.touched();
+            assert_eq!(reading.read(&mut [0; 3]).unwrap(), 3);
+            // The clock of the kernel goes in ticks.
+            while Reading::open(&path).unwrap().touched() == before {
+                meddle(&path);
+                put_back(&path);
+                std::thread::yield_now();
+                std::fs::remove_file(path.with_extension("other")).ok();
+            }
+            read_all(&mut reading);
+            assert_eq!(Reading::open(&path).unwrap().modified(), old, "{name}");
+            let message = reading.unchanged().unwrap_err().message;
+            assert!(message.starts_with("it was written to while it was read, or"), "{message}");
+            assert!(reading.begin_anew().unwrap(), "{name}");
+            assert_eq!(read_all(&mut reading).len(), 10);
+            reading.unchanged().unwrap();
+            assert!(!reading.begin_anew().unwrap(), "{name}");
+        }
+    }
 
     #[test]
     fn whatever_happens_to_the_file_while_it_is_read_is_seen() {

@@ -73,6 +73,16 @@ pub(super) fn size(status: &Stat) -> u64 {
     u64::try_from(status.st_size).unwrap_or(0)
 }
 
+/// When the record of the file last changed, as seconds and nanoseconds.
+pub(super) fn touched(status: &Stat) -> (i64, i64) {
+    (status.st_ctime, i64::try_from(status.st_ctime_nsec).unwrap_or(0))
+}
+
+/// Whether both are one file of which nothing was changed between the two looks.
+pub(super) fn is_untouched(before: &Stat, now: &Stat) -> bool {
+    same_file(before, now) && touched(before) == touched(now)
+}
+
 /// The time of the last change; a time that no calendar holds becomes the nearest one that it does.
 pub(super) fn modified(status: &Stat) -> Timestamp {
     let seconds = status.st_mtime;

@@ -12,7 +12,11 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome},
     files::{Links, Reading, Root},
-    ftp::{base::Pair, session::Session, transfer::Take},
+    ftp::{
+        base::Pair,
+        session::Session,
+        transfer::{Known, Take},
+    },
     limits::COPY_BYTES,
     observe::Level,
     stop::Stop,
@@ -59,7 +63,8 @@ pub(super) async fn settle(
             }
         }
         let mut through = Through(algorithm, Hasher::new(algorithm));
-        session.read_through(&place, &mut through, *size).await?;
+        let known = Known { size: *size, ..Known::default() };
+        session.read_through(&place, &mut through, known).await?;
         Ok(ours == through.1.text())
     };
     let ask = async |session: &mut Session, file: (Vec<u8>, Option<u64>), feed: Feed<'_, '_, _>| {
@@ -103,6 +108,7 @@ fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Ou
         stop.check()?;
         let count = reading.read(&mut buffer)?;
         if count == 0 {
+            reading.unchanged()?;
             return Ok(hasher.text());
         }
         hasher.update(buffer.get(..count).unwrap_or_default());

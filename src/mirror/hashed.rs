@@ -49,6 +49,11 @@ impl Give for Hashed<Reading> {
     fn check(&self) -> Outcome<()> {
         self.file.check()
     }
+
+    fn begin_anew(&mut self) -> Outcome<bool> {
+        self.hasher.reset();
+        self.file.begin_anew()
+    }
 }
 
 impl<T: Take> Take for Hashed<&mut T> {

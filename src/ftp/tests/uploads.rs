@@ -1,10 +1,16 @@
 //! Uploads that fail on their way: the final name keeps what it had, and nothing of ours is left (security class C16).
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::{bench, path, put};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    files::Reading,
     ftp::{
         session::{Context, Session},
         transfer::Give,
@@ -54,7 +60,7 @@ async fn s13_s41_a_file_that_cannot_be_read_further_changes_nothing_there() {
             let fault = session.upload(&mut source, 2_000_000, None, &path("/a")).await;
             assert_eq!(fault.unwrap_err().kind, Kind::Local);
             assert_eq!(bench.names(), ["a"]);
-            assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+            assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
             put(&mut session, "/a", b"new").await.unwrap();
             assert_eq!(
                 bench.count("USER"),
@@ -74,7 +80,7 @@ async fn s42_an_upload_stored_short_is_not_put_in_place() {
     let fault = put(&mut session, "/a", b"new bytes").await.unwrap_err();
     assert_eq!((fault.kind, fault.may_retry()), (Kind::DataConnection, true), "{fault}");
     assert_eq!(bench.names(), ["a"]);
-    assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+    assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
     assert_eq!(bench.count("RNFR"), 0);
 }
 
@@ -92,7 +98,7 @@ async fn a_refused_upload_says_why_and_leaves_the_old_file() {
         let fault = put(&mut session, "/a", &vec![7; 3_000_000]).await.unwrap_err();
         assert_eq!(fault.kind, kind, "{plan}: {fault}");
         assert_eq!(bench.names(), ["a"], "{plan}: {:#?}", bench.server.log());
-        assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old", "{plan}");
+        assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old", "{plan}");
     }
 }
 
@@ -103,7 +109,7 @@ async fn a_server_that_renames_over_nothing_gets_the_old_file_out_of_the_way() {
     let mut session = bench.open().await.unwrap();
     put(&mut session, "/a", b"new").await.unwrap();
     assert_eq!(bench.names(), ["a"]);
-    assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"new");
+    assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"new");
 }
 
 #[tokio::test]
@@ -121,7 +127,7 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
         // The source has no end: without the stop this would last for ever.
         assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
-        assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"old");
+        assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
     }
 }
 
@@ -135,4 +141,99 @@ async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
     put(&mut session, "/a", &vec![7; 50_000_000]).await.unwrap_err();
     let took = started.elapsed();
     assert!(took < bench.site.data_timeout / 2, "{took:?}");
+}
+
+/// A file of this machine to which something happens once half of it was given.
+struct Meddled {
+    reading: Reading,
+    meddle: Option<Box<dyn FnOnce()>>,
+    half: u64,
+}
+
+impl Meddled {
+    fn open(at: &Path, meddle: impl FnOnce() + 'static) -> Self {
+        let reading = Reading::open(at).unwrap();
+        let half = reading.size() / 2;
+        Self { reading, meddle: Some(Box::new(meddle)), half }
+    }
+}
+
+impl Give for Meddled {
+    fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+        if self.reading.position() >= self.half
+            && let Some(meddle) = self.meddle.take()
+        {
+            meddle();
+        }
+        self.reading.give(buffer)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.reading.restart()
+    }
+
+    fn check(&self) -> Outcome<()> {
+        self.reading.check()
+    }
+
+    fn begin_anew(&mut self) -> Outcome<bool> {
+        self.reading.begin_anew()
+    }
+}
+
+/// Writes `at` anew in place, with as many bytes, and puts its time back.
+fn write_under_the_old_time(at: &Path, bytes: &[u8]) {
+    let modified = fs::metadata(at).unwrap().modified().unwrap();
+    let mut file = fs::File::options().write(true).open(at).unwrap();
+    file.write_all(bytes).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+#[tokio::test]
+async fn a_source_written_under_its_old_time_never_arrives_as_a_mixture() {
+    for (size, tls) in [(600_000, false), (3_000_001, false), (700_000, true)] {
+        let bench = bench(&[], tls);
+        let here = tempfile::tempdir().unwrap();
+        let at = here.path().join("f");
+        fs::write(&at, vec![1; size]).unwrap();
+        let (target, new) = (at.clone(), vec![2; size]);
+        let mut source = Meddled::open(&at, move || write_under_the_old_time(&target, &new));
+        let mut session = bench.open().await.unwrap();
+        let moved = session.upload(&mut source, size as u64, None, &path("/f")).await.unwrap();
+        assert_eq!(moved.bytes, size as u64);
+        assert_eq!(bench.count("STOR"), 2);
+        let there = fs::read(bench.folder.path().join("f")).unwrap();
+        assert!(there == vec![2; size], "a mixture of {size} bytes");
+        assert_eq!(bench.names(), ["f"]);
+    }
+}
+
+#[tokio::test]
+async fn what_only_touches_the_record_of_a_source_costs_a_second_sending() {
+    let bench = bench(&[], false);
+    let here = tempfile::tempdir().unwrap();
+    let at = here.path().join("f");
+    fs::write(&at, vec![1; 500_000]).unwrap();
+    let (target, link) = (at.clone(), here.path().join("g"));
+    let mut source = Meddled::open(&at, move || fs::hard_link(target, link).unwrap());
+    let mut session = bench.open().await.unwrap();
+    session.upload(&mut source, 500_000, None, &path("/f")).await.unwrap();
+    assert_eq!(fs::metadata(bench.folder.path().join("f")).unwrap().len(), 500_000);
+}
+
+#[tokio::test]
+async fn what_is_appended_from_a_changing_source_is_no_success() {
+    let bench = bench(&[], false);
+    bench.file("log", "old");
+    let here = tempfile::tempdir().unwrap();
+    let at = here.path().join("f");
+    fs::write(&at, vec![1; 500_000]).unwrap();
+    let target = at.clone();
+    let mut source = Meddled::open(&at, move || {
+        write_under_the_old_time(&target, &vec![2; 500_000]);
+    });
+    let mut session = bench.open().await.unwrap();
+    let fault = session.append(&mut source, &path("/log")).await.unwrap_err();
+    assert_eq!((fault.kind, fault.side), (Kind::Local, Side::Here), "{fault}");
+    assert!(fault.message.ends_with("; what was read of it is at the end there"), "{fault}");
 }

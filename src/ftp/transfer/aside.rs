@@ -73,8 +73,10 @@ impl Session {
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id).await;
             }
-            let sent = sent?;
-            source.check()?;
+            let mut sent = sent?;
+            if let Err(changed) = source.check() {
+                sent = self.store_anew(source, &temporary, id, changed).await?;
+            }
             if sent != size {
                 let message = format!("{sent} bytes were read where {size} were expected");
                 return Err(Fault::new(Kind::Local, Side::Here, message));
@@ -88,6 +90,23 @@ impl Session {
                 Err(self.failed(id, &remote, fault))
             }
         }
+    }
+
+    /// Sends `source` once more, of which only the record has `changed`, as by a new name or other permissions: its
+    /// bytes may be the same all the same.
+    pub(super) async fn store_anew(
+        &mut self,
+        source: &mut impl Give,
+        temporary: &RemotePath,
+        id: TransferId,
+        changed: Fault,
+    ) -> Outcome<u64> {
+        if !source.begin_anew()? {
+            return Err(changed);
+        }
+        let sent = self.store("STOR", temporary, source, id).await?;
+        source.check()?;
+        Ok(sent)
     }
 
     /// Gives each of `files` its final name if all of it has arrived; else nothing of it is left. What became of

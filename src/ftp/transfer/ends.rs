@@ -15,6 +15,10 @@ pub trait Take {
     fn offset(&self) -> u64 {
         0
     }
+    /// Whether it takes all of the file, and may take all of another version of it after [`restart`](Self::restart).
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// Where uploaded bytes come from.
@@ -25,6 +29,10 @@ pub trait Give {
     fn restart(&mut self) -> Outcome<()>;
     /// Fails unless the source is still what it was when it was opened; asked after the last byte.
     fn check(&self) -> Outcome<()>;
+    /// After such a failure: begins again where the source may be the same all the same, and says whether it is so.
+    fn begin_anew(&mut self) -> Outcome<bool> {
+        Ok(false)
+    }
 }
 
 impl Take for Landing {
@@ -74,6 +82,10 @@ impl Give for Reading {
 
     fn check(&self) -> Outcome<()> {
         self.unchanged()
+    }
+
+    fn begin_anew(&mut self) -> Outcome<bool> {
+        Self::begin_anew(self)
     }
 }
 
