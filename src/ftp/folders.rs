@@ -279,7 +279,7 @@ impl Session {
 
     /// MLST where the server has it, else the listing of the folder above. What neither shows is asked for by name: a
     /// listing may be cut or leave names out, and a refusal of MLST may mean the command.
-    async fn find(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
+    pub(super) async fn find(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
         if path.is_root() {
             return Ok(Some(Entry::root()));
         }

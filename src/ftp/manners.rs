@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) struct Manners {
     login: AtomicU8,
     /// Whether commands may share a packet at all.
     pub(super) pipelining: Arc<Pipelining>,
+    /// Whether its listings tell other times than its MDTM.
+    other_times: AtomicBool,
 }
 
 impl Manners {
@@ -66,6 +68,11 @@ impl Manners {
     pub(super) fn is_trusted(&self, verb: &str) -> bool {
         let has_kept = (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed));
         has_kept && !self.pipelining.is_off()
+    }
+
+    /// Whether nothing is sent ahead any more at the end of transfers like `verb`.
+    pub(super) fn is_doubted(&self, verb: &str) -> bool {
+        self.of(verb).load(Ordering::Relaxed) == DOUBTED || self.pipelining.is_off()
     }
 
     /// The server kept step at the end of `verb`.
@@ -129,6 +136,16 @@ impl Manners {
     /// It did not take that in one packet, or may not have.
     pub(super) fn doubt_hasty_login(&self) {
         self.login.store(DOUBTED, Ordering::Relaxed);
+    }
+
+    /// Whether a listing told another time of a file than MDTM, and the file was the same.
+    pub(super) fn lists_other_times(&self) -> bool {
+        self.other_times.load(Ordering::Relaxed)
+    }
+
+    /// A listing did.
+    pub(super) fn listed_other_times(&self) {
+        self.other_times.store(true, Ordering::Relaxed);
     }
 
     fn of(&self, verb: &str) -> &AtomicU8 {

@@ -81,15 +81,14 @@ impl Tools<'_> {
         let mut capped = Capped { landing: &mut landing, most };
         let (moved, hash) = if self.keeps_pairs {
             let mut hashed = Hashed::new(&mut capped);
-            let moved = session.read_through(&there, &mut hashed, known.size).await?;
+            let moved = session.read_through(&there, &mut hashed, known).await?;
             (moved, Some(hashed.hash()))
         } else {
-            (session.read_through(&there, &mut capped, known.size).await?, None)
+            (session.read_through(&there, &mut capped, known).await?, None)
         };
         self.is_free(step)?;
         let size = landing.bytes();
-        let time = utc(moved.modified).or(known.modified);
-        let time = time.filter(|_| self.plan.rules.preserve_times);
+        let time = utc(moved.modified).filter(|_| self.plan.rules.preserve_times);
         let commit = tokio::task::spawn_blocking(move || landing.commit(time));
         Ok(Arriving { moved, hash, size, commit })
     }
@@ -105,7 +104,7 @@ impl Tools<'_> {
         if !is_told && step.size.is_some() && self.plan.rules.preserve_times {
             session.wonder(there);
         }
-        Known { size: step.size, modified: utc(step.modified) }
+        Known { size: step.size, modified: step.modified, is_listed: true }
     }
 
     /// Fails where a new file would take the place of one that no listing showed: another of this run, whose name is the

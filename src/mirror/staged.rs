@@ -27,7 +27,7 @@ use crate::{
     ftp::{
         base::{Hash, Pair},
         session::Session,
-        transfer::{Arrived, Fetched},
+        transfer::{Arrived, Fetched, utc},
     },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
     observe::visible::visible,
@@ -374,7 +374,7 @@ impl<'p> Tools<'p> {
             };
             (landing, fetched, hash)
         };
-        let modified = fetched.modified.filter(|_| self.plan.rules.preserve_times);
+        let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);
         match landing.hold(&self.root, home, here, modified) {
             Ok(held) => Ok(Ready::Here(held, fetched, hash)),
             Err(fault) => Err(session.unfetched(&fetched, fault)),

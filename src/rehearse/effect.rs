@@ -28,6 +28,8 @@ pub(super) enum Effect {
     Final(Vec<Verb>, Ending),
     /// Transfers begin with 125 in place of 150.
     Begins125,
+    /// Somebody writes a file anew, with as many bytes, once half of it was sent.
+    Rewritten,
     /// Every byte of the control connection comes 5 ms after the one before.
     SlowControl,
     /// The control connection ends after so many bytes of replies.

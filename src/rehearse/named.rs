@@ -7,7 +7,9 @@ use super::{
     },
     effect::{
         Act, Active, Bend,
-        Effect::{self, Begins125, Final, Flow, Instead, Missing, ReuseTls, SlowControl},
+        Effect::{
+            self, Begins125, Final, Flow, Instead, Missing, ReuseTls, Rewritten, SlowControl,
+        },
         Ending, Passive, Twist, When,
     },
     naming::Naming,
@@ -159,6 +161,11 @@ pub(super) const ROWS: &[Row] = &[
     plain("short-226", "sends half of the file, then 226", || flow(&[Retr], Bend::Half)),
     number("short", "sends N bytes of the file, then 226", |n| flow(&[Retr], Bend::Cut(n))),
     plain("long-226", "sends more than the file has, then 226", || flow(&[Retr], Bend::Longer)),
+    plain(
+        "rewritten",
+        "sends half of a file, writes it anew in place, and sends the other half",
+        || Rewritten,
+    ),
     plain("retr-426", "sends all of the file, then 426", || {
         finish(&[Retr], Ending::Say("426 Connection closed; transfer aborted."))
     }),

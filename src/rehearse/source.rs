@@ -1,8 +1,10 @@
 //! Where the bytes of transfers come from, and the line ends of `TYPE A`.
 
 use std::{
-    fs::File,
-    io::{self, Cursor, Read},
+    fs::{self, File},
+    io::{self, Cursor, Read, Write as _},
+    path::PathBuf,
+    time::Duration,
 };
 
 use crate::limits::COPY_BYTES;
@@ -27,6 +29,47 @@ impl Source {
         let bytes: Box<dyn Read + Send> =
             if converts { Box::new(WithReturns { file, left: None }) } else { Box::new(file) };
         Self { bytes, size }
+    }
+
+    /// The same for the file at `path`, which is written anew while it is read.
+    pub(super) fn rewritten(file: File, path: PathBuf, size: u64) -> Self {
+        let bytes = Box::new(Rewritten { file, path, before: Some(size / 2) });
+        Self { bytes, size }
+    }
+}
+
+/// A file that somebody writes anew, in place and with as many bytes, once half of it was read.
+struct Rewritten {
+    file: File,
+    path: PathBuf,
+    /// What is read before that; none of it once it has happened.
+    before: Option<u64>,
+}
+
+impl Rewritten {
+    /// Turns every bit of the file. The time of a writer is later than that of the one before.
+    fn write_anew(&self) -> io::Result<()> {
+        let bytes: Vec<u8> = fs::read(&self.path)?.iter().map(|byte| !byte).collect();
+        let old = fs::metadata(&self.path)?.modified()?;
+        let mut file = File::options().write(true).open(&self.path)?;
+        file.write_all(&bytes)?;
+        let later = old + Duration::from_secs(1);
+        file.set_modified(later.max(fs::metadata(&self.path)?.modified()?))
+    }
+}
+
+impl Read for Rewritten {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = self.before else { return self.file.read(buffer) };
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 {
+            self.write_anew()?;
+            self.before = None;
+            return self.file.read(buffer);
+        }
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.before = Some(left - read as u64);
+        Ok(read)
     }
 }
 

@@ -76,7 +76,9 @@ impl Cargo {
 impl Session {
     /// `RETR`.
     pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
-        let cargo = self.file_to_send(place);
+        let is_rewritten = |effect: &Effect| (*effect == Effect::Rewritten).then_some(());
+        let is_rewritten = self.stage.plans.first(scene, is_rewritten).is_some();
+        let cargo = self.file_to_send(place, is_rewritten);
         self.transfer_if(scene, cargo).await
     }
 
@@ -100,14 +102,18 @@ impl Session {
         }
     }
 
-    fn file_to_send(&mut self, place: &Place) -> Result<Cargo, Reply> {
+    fn file_to_send(&mut self, place: &Place, is_rewritten: bool) -> Result<Cargo, Reply> {
         let start = std::mem::take(&mut self.restart);
-        let mut file = File::open(self.file(place)?)?;
+        let path = self.file(place)?;
+        let mut file = File::open(&path)?;
         let size = file.metadata()?.len();
         if start > size {
             return Err(Reply::new(554, "The restart position is behind the end of the file."));
         }
         file.seek(SeekFrom::Start(start))?;
+        if is_rewritten {
+            return Ok(Cargo::Out(Source::rewritten(file, path, size - start)));
+        }
         Ok(Cargo::Out(Source::file(file, size - start, self.converts)))
     }
 

@@ -148,6 +148,7 @@ impl Control {
         match told.code {
             421 => Err(told.fault().on(&self.host)),
             213 | 400..=599 => Ok(told),
+            250 if question.verb() == "MLST" => Ok(told),
             _ => Err(self.out_of_step(&question.verb(), &told, question)),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
         path::RemotePath,
         reply::Reply,
         session::{Context, Session},
-        transfer::{Kept, Text},
+        transfer::{Kept, Known, Text},
     },
     limits::{FAREWELL_TIMEOUT, SURVEY_AGAIN_TIMEOUT, SURVEY_FILE_BYTES},
 };
@@ -68,7 +68,8 @@ impl Probe<'_> {
         if is_stored {
             let mut kept = Kept { bytes: Vec::new(), limit: content.len() as u64 };
             let size = Some(content.len() as u64);
-            let download = timed(session.fetch(&name, &mut kept, size)).await;
+            let known = Known { size, ..Known::default() };
+            let download = timed(session.fetch(&name, &mut kept, known)).await;
             let download = match in_its_words(session, download) {
                 Ok(_) if kept.bytes != content => {
                     Err(Fault::protocol("other bytes came back than were sent"))

@@ -3,7 +3,11 @@
 use super::{bench, get, path, round_trip};
 use crate::{
     fault::Kind,
-    ftp::{session::Session, site::Mode, transfer::Kept},
+    ftp::{
+        session::Session,
+        site::Mode,
+        transfer::{Kept, Known},
+    },
 };
 
 #[tokio::test]
@@ -97,7 +101,8 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
         let fetch = async |session: &mut Session, name: &str, next: &str| {
             session.go_on_with(&path(next));
             let mut kept = Kept { bytes: Vec::new(), limit: 5000 };
-            session.read_through(&path(name), &mut kept, Some(1000)).await.unwrap();
+            let known = Known { size: Some(1000), ..Known::default() };
+            session.read_through(&path(name), &mut kept, known).await.unwrap();
             assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
         };
         // The first is for the server to show that it keeps step.

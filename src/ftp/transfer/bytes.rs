@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Give, Moved, Take, time_in};
+use super::{Give, Known, Moved, Take, same::fact_in};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
@@ -24,31 +24,36 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         sink: &mut impl Take,
-        size: Option<u64>,
+        known: Known,
     ) -> Outcome<Moved> {
-        let (id, started) = self.begin(Verb::Download, remote, size)?;
-        let result = self.fetch_begun(remote, sink, size, id).await;
-        let modified = self.heard.take();
-        let moved = self.end(id, started, remote, result.map(|bytes| (bytes, size.is_some())))?;
-        Ok(Moved { modified, ..moved })
+        let (id, started) = self.begin(Verb::Download, remote, known.size)?;
+        let (result, known) = match self.fetch_same(remote, sink, known, id).await {
+            Ok((bytes, known)) => (Ok((bytes, known.size.is_some())), known),
+            Err(fault) => (Err(fault), known),
+        };
+        let moved = self.end(id, started, remote, result)?;
+        Ok(Moved { modified: known.modified, ..moved })
     }
 
-    /// The same for a transfer that has begun, and whose end is told elsewhere.
+    /// The same for a transfer that has begun, and whose end is told elsewhere. Its time afterwards is what was heard.
     pub(super) async fn fetch_begun(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl Take,
-        size: Option<u64>,
+        known: Known,
         id: TransferId,
     ) -> Outcome<u64> {
         self.heard = None;
-        let mut result = self.fetch_once(remote, sink, size, Some(id)).await;
+        let question = self.wonders.take().or_else(|| self.doubt_of(remote, known));
+        self.wonders.clone_from(&question);
+        let mut result = self.fetch_once(remote, sink, known.size, Some(id)).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
             let renewed = self.renew_with_tls12().await.and_then(|()| sink.restart());
+            self.wonders = question;
             result = match renewed {
-                Ok(()) => self.fetch_once(remote, sink, size, Some(id)).await,
+                Ok(()) => self.fetch_once(remote, sink, known.size, Some(id)).await,
                 Err(fault) => Err(fault),
             };
         }
@@ -262,7 +267,7 @@ impl Session {
             // The file is here, whatever comes of it.
             told = self.control.ask(&question).await.ok();
         }
-        self.heard = told.as_ref().and_then(time_in);
+        self.heard = told.as_ref().and_then(fact_in);
         Ok(reply)
     }
 

@@ -8,6 +8,7 @@ mod bytes;
 mod ends;
 mod place;
 mod resume;
+mod same;
 mod segments;
 mod staged;
 
@@ -50,7 +51,9 @@ pub struct Known {
     /// Its size in bytes.
     pub size: Option<u64>,
     /// When it was changed.
-    pub modified: Option<Timestamp>,
+    pub modified: Option<Modified>,
+    /// Whether a listing has told that, whose times may be others than those of MDTM.
+    pub is_listed: bool,
 }
 
 impl Session {
@@ -64,8 +67,8 @@ impl Session {
     ) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
         let known = self.known(&remote, known).await?;
-        let moved = self.fetch(&remote, &mut landing, known.size).await?;
-        landing.commit(known.modified.filter(|_| keep_time))?;
+        let moved = self.fetch(&remote, &mut landing, known).await?;
+        landing.commit(utc(moved.modified).filter(|_| keep_time))?;
         Ok(moved)
     }
 
@@ -78,7 +81,7 @@ impl Session {
             return Err(Fault::new(Kind::Invalid, Side::Here, message).at(remote.to_string()));
         }
         let mut kept = Kept { bytes: Vec::new(), limit };
-        self.fetch(&remote, &mut kept, known.size).await?;
+        self.fetch(&remote, &mut kept, known).await?;
         Ok(kept.bytes)
     }
 
@@ -101,22 +104,23 @@ impl Session {
             }
         }
         let size = Some(size).filter(|reply| reply.code == 213).and_then(|reply| reply.number());
-        match self.fetch(&remote, &mut kept, size).await {
+        match self.fetch(&remote, &mut kept, Known { size, ..Known::default() }).await {
             Ok(_) => Ok(Some(kept.bytes)),
             Err(fault) if is_missing(&fault) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Fetches `remote` and gives its bytes to `sink` alone. They must be `size` many, where that is known.
+    /// Fetches `remote` and gives its bytes to `sink` alone. They must be as many as it is `known` to have, and the file
+    /// must be the same after it as before.
     pub async fn read_through(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl Take,
-        size: Option<u64>,
+        known: Known,
     ) -> Outcome<Moved> {
         let remote = self.absolute(remote)?;
-        self.fetch(&remote, sink, size).await
+        self.fetch(&remote, sink, known).await
     }
 
     /// Sizes and times of `files`, as far as the server tells, in as few round trips as the commands fit into.
@@ -178,6 +182,10 @@ impl Session {
         let work = async {
             self.find_way().await?;
             let sent = self.store("APPE", &remote, source, id).await?;
+            source.check().map_err(|fault| {
+                let message = format!("{}; what was read of it is at the end there", fault.message);
+                Fault { message, ..fault }
+            })?;
             let after = self.size_of(&remote).await?;
             match after {
                 Some(after) if after != before.unwrap_or(0) + sent => {
@@ -223,7 +231,7 @@ impl Session {
         };
         // 550 to SIZE is no verdict yet: RETR will give one.
         let size = if size.code == 213 { size.number() } else { None };
-        Ok(Known { size, modified: utc(time_in(modified)) })
+        Ok(Known { size, modified: time_in(modified), is_listed: false })
     }
 
     /// The size of `remote` where the server tells one, nothing where the file is not there or SIZE is not known.

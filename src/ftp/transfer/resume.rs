@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Aside, Fetched, Give as _, Known, Moved, Take};
+use super::{Aside, Fetched, Give as _, Known, Moved, Take, same, utc};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading},
@@ -27,7 +27,7 @@ impl Session {
         keep_time: bool,
     ) -> Outcome<Moved> {
         let (landing, fetched) = self.fetch_on(remote, begin).await?;
-        let placed = landing.commit(fetched.modified.filter(|_| keep_time));
+        let placed = landing.commit(utc(fetched.modified).filter(|_| keep_time));
         self.fetched(fetched, placed.map(drop))
     }
 
@@ -39,7 +39,7 @@ impl Session {
     ) -> Outcome<(Landing, Fetched)> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
-        let (Some(size), Some(modified)) = (known.size, known.modified) else {
+        let (Some(size), Some(modified)) = (known.size, utc(known.modified)) else {
             let mut landing = begin(None)?;
             let fetched = self.fetch_aside(&remote, &mut landing, known).await?;
             return Ok((landing, fetched));
@@ -57,17 +57,14 @@ impl Session {
             }
             result => result,
         };
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
+        match fetched {
+            Ok(fetched) => Ok((landing, fetched)),
+            // Bytes of two versions are of no use to anybody.
+            Err(fault) if fault.message == same::CHANGED => Err(fault),
             Err(fault) => {
                 landing.leave();
-                return Err(fault);
+                Err(fault)
             }
-        };
-        // Bytes of two versions must not become one file.
-        match self.is_still(&remote, known).await {
-            Ok(()) => Ok((landing, fetched)),
-            Err(fault) => Err(self.unfetched(&fetched, fault)),
         }
     }
 
@@ -109,13 +106,15 @@ impl Session {
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
-            let there = self.skip_stored(source, &temporary).await?;
-            let sent = match there {
+            let mut there = self.skip_stored(source, &temporary).await?;
+            let mut sent = match there {
                 0 => self.store("STOR", &temporary, source, id).await?,
                 there if there == size => 0,
                 _ => self.store("APPE", &temporary, source, id).await?,
             };
-            source.check()?;
+            if let Err(changed) = source.check() {
+                (there, sent) = (0, self.store_anew(source, &temporary, id, changed).await?);
+            }
             if there + sent != size {
                 let message = format!("{sent} bytes were read where {} were lacking", size - there);
                 return Err(Fault::new(Kind::Local, Side::Here, message));
@@ -168,6 +167,9 @@ impl Session {
         folder: &RemotePath,
     ) -> Outcome<RemotePath> {
         let mut identity = self.identity(remote, source.size(), source.modified());
+        // Size and time can be those of other bytes, written under the old time.
+        let (seconds, nanoseconds) = source.touched();
+        identity.extend_from_slice(format!("{seconds}.{nanoseconds}\n").as_bytes());
         identity.extend_from_slice(source.path().as_os_str().as_encoded_bytes());
         folder.join(self.lasting_name_of(&identity).as_bytes())
     }
@@ -216,6 +218,10 @@ impl Take for Rest<'_> {
 
     fn offset(&self) -> u64 {
         self.landing.began_at().saturating_sub(self.tail.len() as u64)
+    }
+
+    fn is_whole(&self) -> bool {
+        false
     }
 }
 

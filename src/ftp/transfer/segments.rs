@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Known, Moved};
+use super::{Known, Moved, same::changed, utc};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::Landing,
@@ -53,7 +53,7 @@ impl Session {
         let known = self.ask_and_fetch(&remote, &landing, sessions.into()).await?;
         match known {
             (known, Some(moved)) => {
-                landing.commit(known.modified.filter(|_| keep_time))?;
+                landing.commit(utc(known.modified).filter(|_| keep_time))?;
                 Ok(moved)
             }
             (known, None) => self.download(&remote, landing, known, keep_time).await,
@@ -110,8 +110,7 @@ impl Session {
         if now == known {
             return Ok(());
         }
-        let message = "it was changed on the server while it was fetched";
-        Err(Fault::new(Kind::DataConnection, Side::Server, message))
+        Err(changed())
     }
 
     /// Fetches pieces beside the others until all of them have come, or cannot.

@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::{
     Aside, Known, Moved, Take,
     place::{rename, renamed},
-    time_in, utc,
+    time_in,
 };
 use crate::{
     fault::{Fault, Outcome},
@@ -41,7 +39,7 @@ pub struct Fetched {
     bytes: u64,
     is_verified: bool,
     /// The time that it has on the server, where that is known.
-    pub modified: Option<Timestamp>,
+    pub modified: Option<Modified>,
 }
 
 impl Session {
@@ -188,10 +186,9 @@ impl Session {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
         let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
-        match self.fetch_begun(&remote, sink, known.size, id).await {
-            Ok(bytes) => {
-                let is_verified = known.size.is_some();
-                let modified = utc(self.heard.take()).or(known.modified);
+        match self.fetch_same(&remote, sink, known, id).await {
+            Ok((bytes, known)) => {
+                let (is_verified, modified) = (known.size.is_some(), known.modified);
                 Ok(Fetched { id, started, remote, bytes, is_verified, modified })
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),

@@ -125,6 +125,12 @@ pub(super) const CASES: &[Case] = &[
     ("drop-after=15", |scratch| downloads(scratch, "RETR a.txt", TEXT)),
     ("short-226", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..7])),
     ("short=3", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..3])),
+    ("rewritten", |scratch| {
+        let (_, bytes, last) = scratch.client().get("RETR a.txt");
+        let turned: Vec<u8> = TEXT.iter().map(|byte| !byte).collect();
+        assert_eq!((bytes.unwrap(), last.as_str()), ([&TEXT[..7], &turned[7..]].concat(), DONE));
+        assert_eq!(scratch.read("a.txt"), turned);
+    }),
     ("long-226", |scratch| {
         downloads(scratch, "RETR a.txt", &[TEXT, b"and some more\n"].concat());
     }),

@@ -95,7 +95,7 @@ fn a_download_that_is_broken_off_leaves_the_session_in_step() {
             let here = tempfile::tempdir().unwrap();
             for _ in 0..4 {
                 let landing = Landing::begin(here.path().join("got"))?;
-                let known = Known { size: Some(1000), modified: None };
+                let known = Known { size: Some(1000), ..Known::default() };
                 let got = session.download(&path("/large"), landing, known, false).await;
                 assert!(got.unwrap_err().message.contains("more bytes"), "{cell}");
                 assert_eq!(session.size(&path("/large")).await?, 8_000_000, "{cell}");

@@ -1,5 +1,6 @@
 //! Transfers of files as people and scripts ask for them, where something goes wrong on the way.
 
+mod changing;
 mod targets;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};

@@ -1,0 +1,183 @@
+//! Whether a file on the server is after its transfer what it was before: bytes of two versions must not become one.
+//!
+//! The time of the file is asked for behind its bytes, and compared with what it was before. Like is compared with like:
+//! where the times of the server's listings are not those of MDTM, as in another zone, the listing is asked again.
+
+use super::{Known, Take, time_in};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        control::Command,
+        listing::{Modified, Precision, parse_mlst},
+        path::RemotePath,
+        reply::Reply,
+        session::Session,
+    },
+    observe::TransferId,
+};
+
+/// So often a file is fetched that changes on the server meanwhile: a writer who is not through by then writes on.
+const FETCHES_MAX: usize = 3;
+/// Bytes that every server reads from its disk in one go: a page.
+const READ_AT_ONCE_BYTES: u64 = 4096;
+/// Zones of clocks lie quarters of an hour apart.
+const ZONE_STEP_NS: i128 = 15 * 60 * 1_000_000_000;
+/// The farthest zone from universal time (Kiribati).
+const ZONE_NS_MAX: i128 = 14 * 3600 * 1_000_000_000;
+
+impl Session {
+    /// Fetches `remote`, and once more where it changes meanwhile. Gives how many bytes came, and what is known of the
+    /// file whose bytes these are.
+    pub(super) async fn fetch_same(
+        &mut self,
+        remote: &RemotePath,
+        sink: &mut impl Take,
+        known: Known,
+        id: TransferId,
+    ) -> Outcome<(u64, Known)> {
+        let mut known = known;
+        if known.is_listed && known.modified.is_some() && self.way.manners.lists_other_times() {
+            known = self.ask_known(remote).await?;
+        }
+        let mut tries = 1;
+        loop {
+            let changed = match self.fetch_begun(remote, sink, known, id).await {
+                Ok(bytes) if self.is_same(remote, known).await? => {
+                    let modified = self.heard.take().or(known.modified);
+                    return Ok((bytes, Known { modified, ..known }));
+                }
+                Ok(_) => changed(),
+                Err(fault) if self.may_be_of_size(&fault) => fault,
+                Err(fault) => return Err(fault),
+            };
+            if tries == FETCHES_MAX || !sink.is_whole() {
+                return Err(changed);
+            }
+            let now = self.ask_known(remote).await?;
+            if now.size == known.size && changed.message != CHANGED {
+                return Err(changed);
+            }
+            tracing::info!(target: "portolan", "{remote}: fetched once more, since {changed}");
+            sink.restart()?;
+            known = now;
+            tries += 1;
+        }
+    }
+
+    /// Whether a transfer may have failed since the file has another size than was known.
+    fn may_be_of_size(&self, fault: &Fault) -> bool {
+        fault.side == Side::Server
+            && fault.code == 0
+            && matches!(fault.kind, Kind::Protocol | Kind::DataConnection)
+            && self.control.broken().is_none()
+    }
+
+    /// The question whether `remote` is still what is `known` of it, if it is to be asked behind the bytes. Where that
+    /// costs a round trip, small files of a mirror go without: a server has read them before anybody can write to them.
+    pub(super) fn doubt_of(&self, remote: &RemotePath, known: Known) -> Option<Command> {
+        let is_small = known.is_listed && known.size.is_some_and(|size| size <= READ_AT_ONCE_BYTES);
+        if known.modified.is_none() || is_small && self.way.manners.is_doubted("RETR") {
+            return None;
+        }
+        self.time_question(remote)
+    }
+
+    /// The question for the time of `remote`, where the server may have an answer.
+    fn time_question(&self, remote: &RemotePath) -> Option<Command> {
+        let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
+        let has_facts = self.features.has("MLST") || self.features.has("MLSD");
+        match (has_none, has_facts) {
+            (false, _) => Some(Command::path("MDTM", remote)),
+            (true, true) => Some(Command::path("MLST", remote)),
+            (true, false) => None,
+        }
+    }
+
+    /// Whether `remote`, which has just come, is still what was `known` of it.
+    async fn is_same(&mut self, remote: &RemotePath, known: Known) -> Outcome<bool> {
+        let Some(before) = known.modified else { return Ok(true) };
+        let question = self.time_question(remote).filter(|_| self.control.broken().is_some());
+        if let (None, Some(question)) = (self.heard, question) {
+            // The connection ended behind the bytes.
+            self.heard = fact_in(&self.ask(&question).await?);
+        }
+        let Some(after) = self.heard else { return Ok(true) };
+        if !differ(before, after) {
+            return Ok(true);
+        }
+        if !known.is_listed {
+            return Ok(false);
+        }
+        let Ok(Some(entry)) = self.find(remote).await else { return Ok(false) };
+        let is_same_time = entry.modified.and_then(|time| time.agrees(before)) == Some(true);
+        let is_same = is_same_time && (entry.size == known.size || entry.size.is_none());
+        if is_same {
+            self.way.manners.listed_other_times();
+        }
+        Ok(is_same)
+    }
+}
+
+/// What a file is said to be of which bytes of two versions came.
+pub(super) const CHANGED: &str = "it was changed on the server while it was fetched";
+
+/// Bytes of two versions must not become one file.
+pub(super) fn changed() -> Fault {
+    Fault::new(Kind::DataConnection, Side::Server, CHANGED)
+}
+
+/// The time in a reply to MDTM or MLST.
+pub(super) fn fact_in(reply: &Reply) -> Option<Modified> {
+    if reply.code != 250 {
+        return time_in(reply);
+    }
+    let facts = reply.inner_lines().next()?;
+    // Of which file it is has been said in the question.
+    parse_mlst(facts.trim_ascii_start(), b"")?.modified
+}
+
+/// Whether two times of a file cannot be the same one, as exactly as the coarser is known. One in the server's own
+/// time may be in any zone.
+fn differ(one: Modified, other: Modified) -> bool {
+    let (civil, utc) = match (one, other) {
+        (Modified::Server(civil, _), Modified::Utc(utc, _))
+        | (Modified::Utc(utc, _), Modified::Server(civil, _)) => (civil, utc),
+        _ => return one.agrees(other) == Some(false),
+    };
+    let precision = one.precision().max(other.precision());
+    let Ok(civil) = jiff::tz::TimeZone::UTC.to_timestamp(civil) else { return false };
+    let apart = civil.as_nanosecond() - utc.as_nanosecond();
+    if apart.abs() > ZONE_NS_MAX + precision.nanoseconds() {
+        return true;
+    }
+    let rest = apart.rem_euclid(ZONE_STEP_NS);
+    precision < Precision::Day && rest.min(ZONE_STEP_NS - rest) >= precision.nanoseconds()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_differ_where_no_zone_and_no_coarseness_makes_them_one() {
+        let at = |text| Modified::read(text).unwrap();
+        for (one, other, apart) in [
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07Z", false),
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:08Z", true),
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07.999Z", false),
+            ("2026-02-11T14:22Z", "2026-02-11T14:22:59Z", false),
+            ("2026-02-11T14:22Z", "2026-02-11T14:23:00Z", true),
+            ("2026-02-11T19:52", "2026-02-11T14:22:07Z", false),
+            ("2026-02-11T14:22", "2026-02-11T14:22:59Z", false),
+            ("2026-02-11T14:22", "2026-02-11T14:25:01Z", true),
+            ("2026-02-11T14:22", "2026-02-12T14:22:07Z", true),
+            ("2026-02-11", "2026-02-12T13:22:07Z", false),
+            ("2026-02-11", "2026-02-14T13:22:07Z", true),
+            ("2026-02-11T14:22:07", "2026-02-11T15:22:07Z", false),
+            ("2026-02-11T14:22:07", "2026-02-11T15:22:09Z", true),
+        ] {
+            assert_eq!(differ(at(one), at(other)), apart, "{one} {other}");
+            assert_eq!(differ(at(other), at(one)), apart, "{other} {one}");
+        }
+    }
+}

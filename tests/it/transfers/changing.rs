@@ -1,0 +1,78 @@
+//! Files that change on the server while they are fetched: never a mixture under a final name, with success.
+
+use std::fs;
+
+use super::{portolan, script, url};
+use crate::support::rehearsal::Rehearsal;
+
+/// Bytes of which no piece is like another.
+fn content(length: usize) -> Vec<u8> {
+    let numbers = (0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes());
+    numbers.take(length).collect()
+}
+
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| !byte).collect()
+}
+
+/// The ways to fetch the file `f` of the folder `in` into the folder `out`.
+const WAYS: [&[&str]; 4] = [
+    &["get", "{file}", "out/f"],
+    &["mirror", "{folder}", "out"],
+    &["mirror", "--staged", "{folder}", "out"],
+    &["mirror", "--resume", "{folder}", "out"],
+];
+
+fn filled(stage: &Rehearsal, way: &[&str]) -> Vec<String> {
+    let (file, folder) = (url(stage, "in/f"), url(stage, "in"));
+    way.iter().map(|word| word.replace("{file}", &file).replace("{folder}", &folder)).collect()
+}
+
+#[test]
+fn a_file_rewritten_under_a_download_comes_whole_in_the_end() {
+    for faults in [&["rewritten*1"][..], &["rewritten*1", "no-mlsd", "no-mlst"]] {
+        for size in [9, 70_000, 3_000_000] {
+            for way in WAYS {
+                let stage = Rehearsal::start(faults, false);
+                stage.file("in/f", content(size));
+                let program = portolan().file("out/x", "").args(filled(&stage, way));
+                let ran = program.run().any_stderr().any_stdout().any_files();
+                let got = fs::read(ran.folder().join("out/f")).unwrap();
+                assert!(got == turned(&content(size)), "{faults:?} {size} {way:?}");
+                assert_eq!(fs::read_dir(ran.folder().join("out")).unwrap().count(), 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_rewritten_again_and_again_is_no_success() {
+    for way in WAYS {
+        let stage = Rehearsal::start(&["rewritten"], false);
+        stage.file("in/f", content(2_500_000));
+        let program = portolan().file("out/f", "old").file("out/x", "").args(filled(&stage, way));
+        let code = if way[0] == "get" { 4 } else { 6 };
+        let ran = program.run().fails_with(code).any_stdout().any_files();
+        let ran = ran.stderr_has("it was changed on the server while it was fetched");
+
+        assert_eq!(fs::read(ran.folder().join("out/f")).unwrap(), b"old", "{way:?}");
+    }
+}
+
+#[test]
+fn a_script_reads_one_version_of_a_file() {
+    for (text, size) in [
+        ("print(site.read_blob(\"/f\").len()); site.read_blob(\"/f\")", 50_000),
+        ("site.get(\"/f\", \"f\"); local::read_blob(\"f\")", 50_000),
+        ("site.mirror_down(\"/\", \"out\"); local::read_blob(\"out/f\")", 2_000_000),
+    ] {
+        let stage = Rehearsal::start(&["rewritten*1"], false);
+        stage.file("f", vec![0; size]);
+        let text = format!(
+            "let bytes = {{ {text} }}; for b in bytes {{ if b != 255 {{ fail(\"a mixture\"); }} }}"
+        );
+        let text = text.replace("for b in bytes", "for b in bytes.extract(0, 2000)");
+        let program = portolan().script(&script(&stage, &text));
+        drop(program.run().any_stderr().any_stdout().any_files());
+    }
+}
