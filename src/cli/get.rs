@@ -11,10 +11,10 @@ use crate::{
     files::Landing,
     ftp::{
         path::{RemotePath, component},
-        session::Context,
+        session::{Context, Session},
         url::Url,
     },
-    limits::PARALLEL_MAX,
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     mirror::report::Report,
     observe::Event,
     script::value::rate_text,
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Goes on where an earlier try broke off, if the server still has the same file; alone, without --parallel
     #[arg(long, conflicts_with = "parallel")]
     resume: bool,
+    /// How often it is tried again after a failure that may pass
+    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
+    retries: u16,
     /// Bytes per second at most, such as 500KiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
@@ -67,18 +70,19 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Err(fault) => return report::wrong_usage(&fault),
     };
     let (stop, json) = (context.stop.clone(), common.json());
-    let (resume, segments) = (args.resume, args.parallel.unwrap_or(1));
+    let (resume, segments, retries) = (args.resume, args.parallel.unwrap_or(1), args.retries);
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let moved = if resume {
-                let begin = |lasting: Option<&str>| Landing::begin_as(&local, lasting);
-                session.download_on(&remote, begin, true).await
-            } else {
+            let fetch = async |session: &mut Session| {
+                if resume {
+                    let begin = |lasting: Option<&str>| Landing::begin_as(&local, lasting);
+                    return session.download_on(&remote, begin, true).await;
+                }
                 let landing = Landing::begin(&local)?;
                 session.download_in_segments(&remote, landing, segments, true).await
             };
-            done.add(moved?);
+            done.add(session.patiently(retries, fetch).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });

@@ -11,6 +11,7 @@ use super::{
     common::{Common, interruptible, with_session},
     exit,
     get::rate,
+    put::in_place,
     report,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     ftp::{
         path::RemotePath,
         session::{Context, Session},
-        site::{PARALLEL_AUTO, Site},
+        site::{InPlace, PARALLEL_AUTO, Site},
         url::Url,
     },
     limits::{MIRROR_RETRIES, PARALLEL_MAX},
@@ -90,6 +91,9 @@ pub(super) struct Args {
     /// Fails for a file whose size cannot be seen to agree [default: where --delete is on]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     verify: Option<bool>,
+    /// Sends files under their final names at once: true (what the names hold is lost), false, or auto [default: auto]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
+    inplace: Option<InPlace>,
     /// Does not give files the times that they have in the source
     #[arg(long)]
     no_preserve_times: bool,
@@ -317,6 +321,7 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         staged: args.staged,
         follow_links: args.follow_links,
         verify: args.verify,
+        in_place: args.inplace,
         state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
         trust_state: args.trust_state,
         bounds: Bounds {

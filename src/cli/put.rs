@@ -10,7 +10,8 @@ use super::{
 use crate::{
     fault::{Fault, Outcome},
     files::Reading,
-    ftp::{path::RemotePath, url::Url},
+    ftp::{path::RemotePath, session::Session, site::InPlace, url::Url},
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
     mirror::report::Report,
 };
 
@@ -26,9 +27,21 @@ pub(super) struct Args {
     /// Goes on where an earlier try of the same file broke off
     #[arg(long)]
     resume: bool,
+    /// Sends it under its final name at once: true (what the name holds is lost), false, or auto [default: auto]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
+    inplace: Option<InPlace>,
+    /// How often it is tried again after a failure that may pass
+    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
+    retries: u16,
     /// Bytes per second at most, such as 500KiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
+}
+
+/// The choice of `--inplace`.
+pub(super) fn in_place(word: &str) -> Result<InPlace, String> {
+    let found = InPlace::ALL.iter().find(|(known, _)| *known == word);
+    found.map(|(_, meant)| *meant).ok_or_else(|| "one of true, false, auto is wanted".to_owned())
 }
 
 const HELP: &str = "\
@@ -46,27 +59,29 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let remote = remote_path(&url, &args.local)?;
         let mut site = common.site(&url)?;
         site.rate_limit = args.rate_limit.or(site.rate_limit);
+        site.in_place = args.inplace.unwrap_or(site.in_place);
         Ok((site, remote, common.single_context()?))
     };
     let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let reading = match Reading::open(&args.local) {
-        Ok(reading) => reading,
-        Err(fault) => return report::fault(&fault),
-    };
+    if let Err(fault) = Reading::open(&args.local) {
+        return report::fault(&fault);
+    }
     let (stop, json) = (context.stop.clone(), common.json());
-    let resume = args.resume;
+    let (local, resume, retries) = (args.local.clone(), args.resume, args.retries);
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let sent = if resume {
-                session.upload_on(reading, &remote, true).await
-            } else {
+            let send = async |session: &mut Session| {
+                let reading = Reading::open(&local)?;
+                if resume {
+                    return session.upload_on(reading, &remote, true).await;
+                }
                 session.upload_file(reading, &remote, true).await
             };
-            done.add(match sent {
+            done.add(match session.patiently(retries, send).await {
                 Ok(moved) => moved,
                 Err(fault) => return Err(session.explain_upload(&remote, fault).await),
             });

@@ -165,6 +165,11 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         (Kind::Unreachable, 0) if says("cannot find the host") => {
             Some("is it spelt right? a URL is ftp://user@host:port/folder/file")
         }
+        _ if matches!(fault.name, Some("transfer.name_refused" | "transfer.rename_refused")) => {
+            Some(
+                "`--inplace`, or `inplace: true` in a script, sends files under their final names at once; what the name holds is lost when it begins",
+            )
+        }
         (Kind::Refused, 550 | 553) => Some(
             "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
         ),

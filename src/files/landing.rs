@@ -50,6 +50,8 @@ pub struct Landing {
     /// How many of them are on their way to the disk.
     pub(super) on_their_way: u64,
     mode: u32,
+    /// How many bytes it may have.
+    most: Option<u64>,
     pub(super) shown: PathBuf,
     /// Whether it is of no more concern: it has its final name, or stays for another try.
     pub(super) landed: bool,
@@ -120,12 +122,12 @@ impl Landing {
         shown: PathBuf,
         (lasting, mark): (Option<&str>, Option<&(Mark, Timestamp)>),
     ) -> Outcome<Self> {
+        standing(folder.as_fd(), name, &shown)?;
         let Some((lasting, part)) =
             lasting.and_then(|name| Some((name, Part::take(&folder, name)?)))
         else {
             return Self::in_folder(folder, name, shown, random_names(mark));
         };
-        standing(folder.as_fd(), name, &shown)?;
         Ok(Self::on(folder, (name.to_owned(), lasting.to_owned()), part, shown))
     }
 
@@ -137,8 +139,20 @@ impl Landing {
         shown: PathBuf,
     ) -> Self {
         let Part { file, bytes } = part;
-        let (began_at, on_their_way, mode, landed) = (bytes, bytes, 0o666, false);
-        Self { folder, name, temporary, file, bytes, began_at, on_their_way, mode, shown, landed }
+        let (began_at, on_their_way, mode, most, landed) = (bytes, bytes, 0o666, None, false);
+        Self {
+            folder,
+            name,
+            temporary,
+            file,
+            bytes,
+            began_at,
+            on_their_way,
+            mode,
+            most,
+            shown,
+            landed,
+        }
     }
 
     fn in_folder(
@@ -164,6 +178,13 @@ impl Landing {
         Ok(landing)
     }
 
+    /// The same, with at most so many bytes, if there is a limit.
+    #[must_use]
+    pub const fn at_most(mut self, most: Option<u64>) -> Self {
+        self.most = most;
+        self
+    }
+
     /// The permissions to give it, less the umask, unless a file under the final name has its own already. The
     /// bits that make a program run as somebody else are never set.
     pub fn ask_mode(&mut self, mode: u32) {
@@ -172,6 +193,11 @@ impl Landing {
 
     /// Writes the next bytes.
     pub fn write_all(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let after = self.bytes.saturating_add(bytes.len() as u64);
+        if let Some(most) = self.most.filter(|most| after > *most) {
+            let message = format!("more bytes came than the {most} that it may have");
+            return Err(Fault::new(Kind::Guard, Side::Here, message));
+        }
         self.file.write_all(bytes).map_err(|error| Fault::local("write", &self.shown, error))?;
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         self.send_on();

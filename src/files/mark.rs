@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
+use super::{PLAIN_PREFIX, TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
 
 /// Hexadecimal digits of a mark, and of the number behind it: eight of the time, eight of chance.
 const DIGITS: usize = 16;
@@ -67,7 +67,8 @@ impl Mark {
 /// Reads a name that a [`Mark`] made; nothing for any other, temporary or not.
 pub fn read_marked(name: &[u8]) -> Option<Marked<'_>> {
     let name = std::str::from_utf8(name).ok()?;
-    let inner = name.strip_prefix(TEMPORARY_PREFIX)?.strip_suffix(TEMPORARY_SUFFIX)?;
+    let rest = name.strip_prefix(TEMPORARY_PREFIX).or_else(|| name.strip_prefix(PLAIN_PREFIX))?;
+    let inner = rest.strip_suffix(TEMPORARY_SUFFIX)?;
     let (mark, number) = inner.split_once('-')?;
     if mark.len() != DIGITS || !is_hex(mark) || !is_hex(number) {
         return None;
@@ -95,7 +96,7 @@ pub fn chance() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{is_temporary, temporary_name, temporary_name_of};
+    use crate::files::{is_temporary, temporary_name, temporary_name_of, without_dot};
 
     #[test]
     fn a_marked_name_says_whose_it_is_and_when_it_was_made() {
@@ -109,6 +110,15 @@ mod tests {
         assert!(is_temporary(lasting.as_ref()));
         assert_eq!(read_marked(lasting.as_bytes()), Some(Marked { mark: mark.text(), made: None }));
         assert_eq!(mark.lasting_name(&[7; 32]), lasting);
+        for (name, made) in [(name, Some(now)), (lasting, None)] {
+            let plain = without_dot(&name);
+            assert!(is_temporary(plain.as_ref()), "{plain}");
+            assert_eq!(read_marked(plain.as_bytes()), Some(Marked { mark: mark.text(), made }));
+        }
+        assert!(is_temporary(without_dot(&temporary_name()).as_ref()));
+        for other in ["portolan-0.1.0.part", "portolan-.part", "portolan-0123456789abcdeg.part"] {
+            assert!(!is_temporary(other.as_ref()), "{other}");
+        }
         assert_eq!(Mark::read(mark.text()), Some(mark));
     }
 

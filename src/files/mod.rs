@@ -37,11 +37,32 @@ pub use walk::{Stray, Walk, read_folder, walk, walk_where};
 
 /// What the name of every temporary file of ours begins with, here and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";
+/// What it begins with on servers that take no name with a dot at its beginning.
+const PLAIN_PREFIX: &str = "portolan-";
 /// What it ends with.
 pub const TEMPORARY_SUFFIX: &str = ".part";
+
+/// The temporary name `name` for servers that take no name with a dot at its beginning.
+pub fn without_dot(name: &str) -> &str {
+    name.strip_prefix('.').unwrap_or(name)
+}
 
 /// Whether `name` is one of our temporary names. Such files belong to no tree: a mirror neither sends nor deletes them.
 pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
+        || is_plain_temporary(name)
+}
+
+/// Whether `name` is one of ours without the dot. A user may have files of such names as well: the rest of it must be
+/// what we make, numbers of sixteen or thirty-two hexadecimal digits, and nothing else.
+fn is_plain_temporary(name: &[u8]) -> bool {
+    let inner = name
+        .strip_prefix(PLAIN_PREFIX.as_bytes())
+        .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX.as_bytes()));
+    let is_ours = |part: &[u8]| {
+        let is_hex = part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        matches!(part.len(), 16 | 32) && is_hex || part == b"aside"
+    };
+    inner.is_some_and(|inner| inner.split(|byte| *byte == b'-').all(is_ours))
 }

@@ -101,6 +101,14 @@ impl Reading {
         status::touched(&self.opened)
     }
 
+    /// All that tells this file, as it was when it was opened, from every other one of this machine.
+    pub fn identity(&self) -> Vec<u8> {
+        let Stat { st_dev, st_ino, .. } = self.opened;
+        let (seconds, nanoseconds) = self.touched();
+        let (size, modified) = (self.size(), self.modified().as_nanosecond());
+        format!("{st_dev} {st_ino} {size} {modified} {seconds}.{nanoseconds}").into_bytes()
+    }
+
     /// Takes what the file is now for what it was when it was opened, if its size and time are the same and only its
     /// record has changed: all of it is to be read again then. False where more has changed.
     pub fn begin_anew(&mut self) -> Outcome<bool> {

@@ -36,6 +36,12 @@ pub(super) struct Manners {
     login: AtomicU8,
     /// Whether commands may share a packet at all.
     pub(super) pipelining: Arc<Pipelining>,
+    /// Whether it refuses temporary names that begin with a dot, and takes others.
+    plain_names: AtomicBool,
+    /// Whether it has renamed a temporary file.
+    renames: AtomicBool,
+    /// Whether it refuses temporary names or renames, and takes final names.
+    in_place: AtomicBool,
     /// Whether its listings tell other times than its MDTM.
     other_times: AtomicBool,
 }
@@ -136,6 +142,40 @@ impl Manners {
     /// It did not take that in one packet, or may not have.
     pub(super) fn doubt_hasty_login(&self) {
         self.login.store(DOUBTED, Ordering::Relaxed);
+    }
+
+    /// Whether temporary names have no dot at their beginning.
+    pub(super) fn wants_plain_names(&self) -> bool {
+        self.plain_names.load(Ordering::Relaxed)
+    }
+
+    /// It refused a temporary name that began with a dot, and took one without.
+    pub(super) fn took_plain_name(&self) {
+        self.plain_names.store(true, Ordering::Relaxed);
+    }
+
+    /// It has renamed a temporary file.
+    pub(super) fn renamed(&self) {
+        self.renames.store(true, Ordering::Relaxed);
+        self.in_place.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to rename temporary files.
+    pub(super) fn has_renamed(&self) -> bool {
+        self.renames.load(Ordering::Relaxed)
+    }
+
+    /// It took a file under its final name, of which it had refused the temporary name or the rename. Where it does
+    /// rename others, that was about this name alone.
+    pub(super) fn took_in_place(&self) {
+        if !self.renames.load(Ordering::Relaxed) {
+            self.in_place.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is known to take final names only.
+    pub(super) fn wants_in_place(&self) -> bool {
+        self.in_place.load(Ordering::Relaxed)
     }
 
     /// Whether a listing told another time of a file than MDTM, and the file was the same.

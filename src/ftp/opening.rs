@@ -66,6 +66,8 @@ impl Session {
             follows: None,
             wonders: None,
             heard: None,
+            refused: Vec::new(),
+            has_moved: false,
             folder,
             server_folder: None,
         };

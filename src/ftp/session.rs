@@ -1,6 +1,6 @@
 //! A session: a control connection that is logged in, and what is known of its server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use jiff::Timestamp;
 
@@ -14,14 +14,14 @@ use super::{
     path_syntax::{PathSyntax, no_folders},
     reply::Reply,
     secure::Security,
-    site::Site,
+    site::{InPlace, Site},
     way::Way,
 };
 use crate::{
     fault::{Fault, Kind, Outcome},
-    files::{Mark, chance, temporary_name, temporary_name_of},
+    files::{Mark, chance, temporary_name, temporary_name_of, without_dot},
     limits::FAREWELL_TIMEOUT,
-    observe::Attempt,
+    observe::{Attempt, TransferId},
 };
 
 /// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
@@ -47,6 +47,10 @@ pub struct Session {
     pub(super) wonders: Option<Command>,
     /// The time that was told then.
     pub(super) heard: Option<Modified>,
+    /// Uploads whose rename was refused, and that go on under their final names.
+    pub(super) refused: Vec<(RemotePath, TransferId, Instant)>,
+    /// Whether the transfer that is on its way has reached the data connection.
+    pub(super) has_moved: bool,
     /// The folder from which relative paths count, absolute.
     pub(super) folder: RemotePath,
     /// The folder the server is in, where that is known.
@@ -65,12 +69,27 @@ impl Session {
         self.mark = mark;
     }
 
+    /// From now on uploads go under their final names at once, or not; gives what was said of that before.
+    pub const fn keep_in_place(&mut self, in_place: InPlace) -> InPlace {
+        std::mem::replace(&mut self.site.in_place, in_place)
+    }
+
     /// A new temporary name.
     pub(super) fn temporary_name(&self) -> String {
         if self.is_flat() {
             return flat_name(chance());
         }
-        self.mark.as_ref().map_or_else(temporary_name, |mark| mark.name(self.now()))
+        self.shaped(self.mark.as_ref().map_or_else(temporary_name, |mark| mark.name(self.now())))
+    }
+
+    /// A new temporary name of which no mirror is told.
+    pub(super) fn unmarked_name(&self) -> String {
+        if self.is_flat() { flat_name(chance()) } else { self.shaped(temporary_name()) }
+    }
+
+    /// A temporary name as the server takes it.
+    fn shaped(&self, name: String) -> String {
+        if self.way.manners.wants_plain_names() { without_dot(&name).to_owned() } else { name }
     }
 
     /// The temporary name for a file of which `identity` tells all there is to know.
@@ -81,7 +100,7 @@ impl Session {
             return flat_name(identity.iter().fold(0xcbf2_9ce4_8422_2325, number));
         }
         let unmarked = || temporary_name_of(identity);
-        self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity))
+        self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity)))
     }
 
     /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.

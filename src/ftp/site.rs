@@ -7,11 +7,17 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{path::RemotePath, proxy::Proxy, secret::Secret};
 use crate::{
     fault::{Fault, Outcome},
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
 };
+
+/// Bytes per second that a transfer must reach: the slowest links in use (GSM, satellites) carry ten times as many, and a
+/// byte now and then, that keeps a connection alive, is less.
+const MIN_RATE: u64 = 100;
 
 /// In place of a number of sessions: as many as make it faster.
 pub const PARALLEL_AUTO: u16 = u16::MAX;
@@ -68,6 +74,25 @@ impl Mode {
             Self::Race => "race",
         }
     }
+}
+
+/// Whether an upload goes under its final name at once, without a temporary one and a rename.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InPlace {
+    /// Never: where the server refuses the temporary name or the rename, the upload fails.
+    Never,
+    /// Where the server refuses the one or the other, and no file is seen under the final name.
+    #[default]
+    Auto,
+    /// Always: what stands under the final name is lost when the upload begins.
+    Always,
+}
+
+impl InPlace {
+    /// Every word that scripts and the command line use, and what it means.
+    pub const ALL: [(&str, Self); 3] =
+        [("false", Self::Never), ("auto", Self::Auto), ("true", Self::Always)];
 }
 
 /// Whose certificates are believed.
@@ -136,6 +161,10 @@ pub struct Site {
     pub parallel: u16,
     /// Bytes per second to and from this host, in all sessions of a run together.
     pub rate_limit: Option<u64>,
+    /// Bytes per second that a transfer must reach over some minutes; 0 is no limit.
+    pub min_rate: u64,
+    /// Whether uploads go under their final names at once.
+    pub in_place: InPlace,
     /// Which of the host's addresses to connect to, where one is chosen.
     pub address: Option<SocketAddr>,
     /// Which of the host's addresses answered last, to be asked first.
@@ -189,6 +218,8 @@ impl Site {
             latin1: false,
             list_command: None,
             parallel: 1,
+            min_rate: MIN_RATE,
+            in_place: InPlace::Auto,
             rate_limit: None,
             address: None,
             last_address: None,

@@ -23,6 +23,7 @@ use super::{
     sending::put_in_place,
     staged,
     three::Drift,
+    total::{Total, is_at_limit},
     trash::Trash,
     tree::{above, depth},
 };
@@ -179,6 +180,8 @@ pub(super) struct Tools<'p> {
     trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
+    /// What has moved, and how much may.
+    pub(super) total: Total,
     /// Folders in which nothing can wait, since they are still to be made.
     unmade: BTreeSet<&'p [u8]>,
 }
@@ -190,7 +193,8 @@ impl<'p> Tools<'p> {
     fn new(root: Root, plan: &'p Plan, trash: Option<Trash>, keeps_pairs: bool) -> Self {
         let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
-        Self { root, plan, trash, keeps_pairs, unmade }
+        let total = Total::of(plan);
+        Self { root, plan, trash, keeps_pairs, total, unmade }
     }
 
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
@@ -201,7 +205,8 @@ impl<'p> Tools<'p> {
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
         match step.act {
-            Act::Get(_) if !self.plan.rules.resume => {
+            // Without a size nothing proves what is there the beginning of the same file.
+            Act::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
                 return self.get_on(session, step, feed).await;
             }
             Act::Put(_) if !self.plan.rules.resume => {}
@@ -213,7 +218,17 @@ impl<'p> Tools<'p> {
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
-        steps.into_iter().zip(put_in_place(session, sent).await).chain(failed).collect()
+        let mut ends: Ends<Run<'p, 'l>> =
+            steps.into_iter().zip(put_in_place(session, sent).await).collect();
+        for (step, result) in &mut ends {
+            if let Err(fault) = result
+                && session.may_go_directly(fault)
+            {
+                *result = self.put_directly(session, step, fault.clone()).await;
+            }
+        }
+        ends.extend(failed);
+        ends
     }
 
     /// Whether this machine has something at `path`, under whatever name.
@@ -462,6 +477,7 @@ impl<'p, 'l> Run<'p, 'l> {
         // Without a login nothing works; a connection that fails again and again is not asked for ever.
         let is_over = matches!(fault.kind, Kind::Denied | Kind::Unreachable)
             || self.failures >= MIRROR_FAILURES_IN_A_ROW_MAX
+            || is_at_limit(&fault)
             || step.act == Act::MakeFolder && step.path.is_empty();
         if is_over {
             self.over.get_or_insert_with(|| fault.clone());

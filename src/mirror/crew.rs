@@ -5,7 +5,7 @@ use std::{
     future::Future,
     ops::{Deref, DerefMut},
     pin::Pin,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -14,8 +14,8 @@ use super::{rules::Rules, size::Size};
 use crate::{
     fault::{Fault, Kind, Outcome},
     files::chance,
-    ftp::{pace::Pace, session::Session},
-    limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
+    ftp::{pace::Pace, session::Session, site::InPlace, transfer::backoff},
+    limits::MIRROR_RETRY_TIME_MAX,
     observe::{Level, Observer},
     stop::Stop,
 };
@@ -87,6 +87,8 @@ pub(super) struct Crew<'a> {
     retries: u16,
     /// What the transfers of all sessions together keep to.
     pace: Option<Pace>,
+    /// Whether uploads of the caller's session go under their final names at once.
+    in_place: InPlace,
 }
 
 /// A session at work. The caller's is never given up.
@@ -103,7 +105,9 @@ impl<'a> Crew<'a> {
     pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
         let (size, retries) = (Size::new(rules.parallel), rules.retries);
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
-        Self { first, others, coming, size, retries, pace: None }
+        let in_place = first.site().in_place;
+        first.keep_in_place(rules.in_place(in_place));
+        Self { first, others, coming, size, retries, pace: None, in_place }
     }
 
     /// The caller's session.
@@ -189,6 +193,7 @@ impl<'a> Crew<'a> {
 
     /// Ends the sessions that were opened here.
     pub(super) fn dismiss(self) {
+        self.first.keep_in_place(self.in_place);
         self.others.into_iter().for_each(Session::leave);
     }
 }
@@ -332,36 +337,10 @@ async fn patiently<W: Work>(
         else {
             break;
         };
-        if let Err(stopped) = pause(hand, &fault, backoff(tries, chance())).await {
+        if let Err(stopped) = hand.pause(&fault, backoff(tries, chance())).await {
             return vec![(job, Err(stopped))];
         }
         ends = act(hand, job, Feed { ..*alone }).await;
     }
     ends
-}
-
-/// How long to wait after so many tries again: `chance` says which part of the longest wait.
-fn backoff(tries: u16, chance: u64) -> Duration {
-    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
-    longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
-}
-
-async fn pause(session: &Session, fault: &Fault, wait: Duration) -> Outcome<()> {
-    let context = session.context();
-    context.observer.say(Level::Info, format!("{fault}; trying again"));
-    context.stop.race(tokio::time::sleep(wait)).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
-        let longest = |tries| backoff(tries, 1000);
-        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
-        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
-        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
-        assert_eq!(backoff(3, 0), Duration::ZERO);
-    }
 }

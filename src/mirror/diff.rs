@@ -226,7 +226,8 @@ impl<'a> Diff<'a> {
         let (size, modified) = (node.size, node.modified);
         let standing = stamp(self.target.get(path));
         self.counts.transfers += 1;
-        self.counts.bytes += size.unwrap_or(0);
+        // Sizes are what the server says: their sum need not be a number.
+        self.counts.bytes = self.counts.bytes.saturating_add(size.unwrap_or(0));
         self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
     }
 

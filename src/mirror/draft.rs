@@ -172,7 +172,7 @@ fn leave_free(plan: &Plan) -> Outcome<()> {
     }
     let free = free_bytes(&plan.heading.local)?;
     let bytes = plan.counts.bytes;
-    if free.saturating_sub(bytes) >= least {
+    if free.checked_sub(bytes).is_some_and(|left| left >= least) {
         return Ok(());
     }
     let message = format!(

@@ -14,6 +14,7 @@ use super::{
     plan::{Act, Direction, Step},
     scan::place,
     sending::completed,
+    total::Capped,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -23,7 +24,7 @@ use crate::{
         listing::{Modified, Precision},
         path::RemotePath,
         session::Session,
-        transfer::{Known, Moved, Take, utc},
+        transfer::{Known, Moved, utc},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
@@ -59,7 +60,10 @@ impl Tools<'_> {
     pub(super) async fn get_rest(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
-        let begin = |lasting: Option<&str>| Landing::begin_in_as(&self.root, here, lasting);
+        let most = self.plan.rules.caps.max_file_size;
+        let begin = |lasting: Option<&str>| {
+            Landing::begin_in_as(&self.root, here, lasting).map(|landing| landing.at_most(most))
+        };
         self.is_free(step)?;
         let moved = session.download_on(&there, begin, self.plan.rules.preserve_times).await?;
         let hash = self.read_back(session, &step.path).await?;
@@ -77,8 +81,7 @@ impl Tools<'_> {
         let mut landing = Landing::begin_in(&self.root, here)?;
         let known = self.wonder(session, step, &there);
         let known = session.known(&there, known).await?;
-        let most = self.plan.rules.caps.max_file_size;
-        let mut capped = Capped { landing: &mut landing, most };
+        let mut capped = Capped::new(&mut landing, &self.total);
         let (moved, hash) = if self.keeps_pairs {
             let mut hashed = Hashed::new(&mut capped);
             let moved = session.read_through(&there, &mut hashed, known).await?;
@@ -87,6 +90,7 @@ impl Tools<'_> {
             (session.read_through(&there, &mut capped, known).await?, None)
         };
         self.is_free(step)?;
+        capped.keep();
         let size = landing.bytes();
         let time = utc(moved.modified).filter(|_| self.plan.rules.preserve_times);
         let commit = tokio::task::spawn_blocking(move || landing.commit(time));
@@ -170,9 +174,9 @@ impl<'p> Tools<'p> {
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
         let started = Instant::now();
-        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0);
+        let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0_u64);
         while let Some(step) = next {
-            bytes += step.size.unwrap_or(ASIDE_BYTES_MAX);
+            bytes = bytes.saturating_add(step.size.unwrap_or(ASIDE_BYTES_MAX));
             // What is taken by a session that is busy for long is kept from the others.
             let is_enough = ends.len() + 1 >= feed.turn.min(ASIDE_FILES_MAX)
                 || bytes >= ASIDE_BYTES_MAX
@@ -205,26 +209,5 @@ impl<'p> Tools<'p> {
             landed.push((step, found));
         }
         landed
-    }
-}
-
-/// A file that may not become larger than `most`, whatever the server says of its size or does not (S50).
-pub(super) struct Capped<'l> {
-    pub(super) landing: &'l mut Landing,
-    pub(super) most: Option<u64>,
-}
-
-impl Take for Capped<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
-        let after = self.landing.bytes() + bytes.len() as u64;
-        if let Some(most) = self.most.filter(|most| after > *most) {
-            let message = format!("more bytes came than `max_file_size`, which is {most}");
-            return Err(Fault::new(Kind::Guard, Side::Here, message));
-        }
-        self.landing.take(bytes)
-    }
-
-    fn restart(&mut self) -> Outcome<()> {
-        self.landing.restart()
     }
 }

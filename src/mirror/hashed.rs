@@ -50,6 +50,10 @@ impl Give for Hashed<Reading> {
         self.file.check()
     }
 
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(self.file.identity())
+    }
+
     fn begin_anew(&mut self) -> Outcome<bool> {
         self.hasher.reset();
         self.file.begin_anew()

@@ -31,6 +31,8 @@ pub struct Report {
     pub verified: u64,
     /// Transfers of which that could not be seen.
     pub unverified: u64,
+    /// Files that went under their final names at once, and were half files there for a while.
+    pub in_place: u64,
     /// What failed, and why.
     pub errors: Vec<Fault>,
     /// For a staged mirror: the files that were given their names.
@@ -45,11 +47,15 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uploaded, downloaded, deleted, unchanged, failed, .. } = self;
+        let Self { uploaded, downloaded, deleted, unchanged, failed, in_place, .. } = self;
         write!(
             f,
             "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed"
-        )
+        )?;
+        if *in_place > 0 {
+            write!(f, ", {in_place} under the final name at once")?;
+        }
+        Ok(())
     }
 }
 
@@ -73,6 +79,7 @@ impl Report {
             "seconds": self.seconds,
             "verified": self.verified,
             "unverified": self.unverified,
+            "in_place": self.in_place,
             "errors": errors,
             "placed": self.placed,
             "plan": self.plan,
@@ -89,8 +96,9 @@ impl Report {
 
     /// Counts one transfer that arrived.
     pub fn add(&mut self, moved: Moved) {
-        self.bytes += moved.bytes;
+        self.bytes = self.bytes.saturating_add(moved.bytes);
         self.seconds += moved.took.as_secs_f64();
+        self.in_place += u64::from(moved.in_place);
         if moved.verified {
             self.verified += 1;
         } else {

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     fault::{Fault, Outcome},
     files::Links,
-    ftp::{path::component, site::PARALLEL_AUTO},
+    ftp::{
+        path::component,
+        site::{InPlace, PARALLEL_AUTO},
+    },
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
 };
 
@@ -202,6 +205,9 @@ pub struct Rules {
     pub follow_links: bool,
     /// Whether a transfer counts as failed when its size cannot be seen to agree; usually where `delete` is on.
     pub verify: Option<bool>,
+    /// Whether uploads go under their final names at once; what was said of the connection, if nothing.
+    #[serde(rename = "inplace")]
+    pub in_place: Option<InPlace>,
     /// Where it is kept what both sides were.
     pub state: StateIn,
     /// Whether the server is believed to be as the state says, but for a few files that are asked for.
@@ -231,6 +237,7 @@ impl Default for Rules {
             staged: false,
             follow_links: false,
             verify: None,
+            in_place: None,
             state: StateIn::default(),
             trust_state: false,
             bounds: Bounds::default(),
@@ -257,6 +264,10 @@ impl Rules {
             let message = "`trust_state` goes with `compare = \"auto\"` only";
             return Err(Fault::invalid(message));
         }
+        if self.staged && self.in_place == Some(InPlace::Always) {
+            let message = "`inplace` gives each file its name at once, and `staged` none before all have arrived";
+            return Err(Fault::invalid(message));
+        }
         self.check_trash()?;
         let filter = Filter::new(&self.include, &self.exclude, &ignore_file(local)?)?;
         Ok(filter.without(STATE_FILE))
@@ -278,6 +289,11 @@ impl Rules {
             Direction::Up if self.follow_links => Links::Within,
             _ => Links::Refused,
         }
+    }
+
+    /// Whether uploads go under their final names at once, where `usual` was said of the connection.
+    pub(super) fn in_place(&self, usual: InPlace) -> InPlace {
+        if self.staged { InPlace::Never } else { self.in_place.unwrap_or(usual) }
     }
 
     /// Whether a transfer whose size nobody could see to agree has failed.

@@ -35,7 +35,7 @@ impl<'p> Tools<'p> {
         feed: &Feed<'_, '_, W>,
     ) -> Gathered<'p> {
         let started = Instant::now();
-        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
         let (mut next, mut failed) = (Some(step), None);
         while let Some(step) = next {
             session.go_on(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
@@ -49,7 +49,7 @@ impl<'p> Tools<'p> {
                     break;
                 }
             }
-            bytes += step.size.unwrap_or(0);
+            bytes = bytes.saturating_add(step.size.unwrap_or(0));
             let is_enough = sent.len() >= ASIDE_FILES_MAX
                 || bytes >= ASIDE_BYTES_MAX
                 || started.elapsed() >= ASIDE_TIME_MAX;
@@ -58,12 +58,29 @@ impl<'p> Tools<'p> {
         (steps, sent, failed)
     }
 
-    /// Sends a file to a temporary name on the server.
+    /// Sends a file to a temporary name on the server, if it may still move: it may have grown since it was planned.
     async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
         let here = Path::new(OsStr::from_bytes(&step.path));
+        let reading = Reading::open_in(&self.root, here)?;
+        let size = reading.size();
+        let sent = match self.total.count(size) {
+            Ok(()) => self.send_aside(session, step, reading).await,
+            Err(fault) => Err(fault),
+        };
+        if sent.is_err() {
+            self.total.take_back(size);
+        }
+        sent
+    }
+
+    async fn send_aside(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        mut reading: Reading,
+    ) -> Outcome<Sent> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let home = place(&self.plan.heading.remote, self.home(&step.path))?;
-        let mut reading = Reading::open_in(&self.root, here)?;
         let (size, modified) = (reading.size(), reading.modified());
         let keeps_time = self.plan.rules.preserve_times;
         let (file, hash) = if self.plan.rules.resume {
@@ -90,6 +107,33 @@ impl<'p> Tools<'p> {
             remote_time: None,
         };
         Ok((file, Some(pair).filter(|_| self.keeps_pairs)))
+    }
+}
+
+impl Tools<'_> {
+    /// Sends the file of `step` under its final name, since the usual way was `refused`.
+    pub(super) async fn put_directly(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        refused: Fault,
+    ) -> Outcome<Found> {
+        let there = place(&self.plan.heading.remote, &step.path)?;
+        let reading = Reading::open_in(&self.root, Path::new(OsStr::from_bytes(&step.path)))?;
+        let (size, modified) = (reading.size(), reading.modified());
+        let time = self.plan.rules.preserve_times.then_some(modified);
+        let mut source = Hashed::new(reading);
+        let file = session.put_directly(&mut source, size, time, &there, refused).await?;
+        let pair = Pair {
+            hash: Some(source.hash()),
+            local_size: size,
+            local_us: Some(modified.as_microsecond()),
+            remote_size: None,
+            remote_time: None,
+        };
+        let sent = (file, Some(pair).filter(|_| self.keeps_pairs));
+        let found = put_in_place(session, vec![sent]).await.pop();
+        found.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     ftp::{
         base::Base,
         listing::{Modified, Precision},
-        transfer::Take,
+        transfer::{Known, Take},
     },
     observe::Level,
 };
@@ -147,7 +147,8 @@ async fn is_believed(
     for (size, path, hash) in sample {
         let mut read = Bytes(blake3::Hasher::new());
         let place = place(&heading.remote, path)?;
-        match crew.first().read_through(&place, &mut read, Some(size)).await {
+        let known = Known { size: Some(size), ..Known::default() };
+        match crew.first().read_through(&place, &mut read, known).await {
             Ok(_) if read.0.finalize() == hash => {}
             Ok(_) => return Ok(false),
             Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),

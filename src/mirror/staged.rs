@@ -15,11 +15,11 @@ use super::{
     alias::rounds,
     apply::{Found, Run, Tools, do_wave, waves},
     crew::{Crew, Ends, Feed, Work},
-    fetch::Capped,
     hashed::Hashed,
     plan::{Act, Counts, Direction, Plan, Step},
     scan::place,
     sending::completed,
+    total::Capped,
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
@@ -279,7 +279,7 @@ impl<'p> Work for Stage<'p> {
 }
 
 /// A file that nobody can be sure of.
-pub(super) fn unproven() -> Fault {
+pub fn unproven() -> Fault {
     let message = "the server tells no size: whether all of it arrived cannot be seen";
     Fault::new(Kind::Unsupported, Side::Server, message)
 }
@@ -356,15 +356,17 @@ impl<'p> Tools<'p> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let here = Path::new(OsStr::from_bytes(&step.path));
         let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
-        let begin = |lasting: Option<&str>| Landing::begin_apart(&self.root, home, lasting);
-        let (landing, fetched, hash) = if self.plan.rules.resume {
+        let most = self.plan.rules.caps.max_file_size;
+        let begin = |lasting: Option<&str>| {
+            Landing::begin_apart(&self.root, home, lasting).map(|landing| landing.at_most(most))
+        };
+        let (landing, fetched, hash) = if self.plan.rules.resume && step.size.is_some() {
             let (landing, fetched) = session.fetch_on(&there, begin).await?;
             (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
             let known = self.wonder(session, step, &there);
-            let most = self.plan.rules.caps.max_file_size;
-            let mut capped = Capped { landing: &mut landing, most };
+            let mut capped = Capped::new(&mut landing, &self.total);
             let (fetched, hash) = if self.keeps_pairs {
                 let mut hashed = Hashed::new(&mut capped);
                 let fetched = session.fetch_aside(&there, &mut hashed, known).await?;
@@ -372,6 +374,7 @@ impl<'p> Tools<'p> {
             } else {
                 (session.fetch_aside(&there, &mut capped, known).await?, None)
             };
+            capped.keep();
             (landing, fetched, hash)
         };
         let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);

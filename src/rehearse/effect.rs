@@ -83,6 +83,8 @@ pub(super) enum When {
     Active,
     /// When the new name of a rename is taken.
     NameTaken,
+    /// When the name begins with a dot.
+    Hidden,
 }
 
 /// What happens in place of a command.
@@ -168,6 +170,10 @@ pub(super) enum Bend {
     Stall(u64),
     /// So many bytes, then a proper end.
     Cut(u64),
+    /// All bytes, then a reset, though all is well.
+    ResetAtEnd,
+    /// All bytes, and the connection is left open.
+    Open,
     /// Half of the bytes, sent or stored, then a proper end.
     Half,
     /// Some bytes too many.

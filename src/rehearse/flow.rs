@@ -39,6 +39,10 @@ enum End {
     Rude,
     /// With a reset after so many bytes.
     Reset(u64),
+    /// With a reset once the client has had time to take all.
+    Late,
+    /// It stays open, and all is well.
+    Open,
     /// It stays open after so many bytes, and nothing more moves.
     Never(u64),
 }
@@ -48,7 +52,7 @@ impl End {
     const fn early(self) -> Option<u64> {
         match self {
             Self::Reset(at) | Self::Never(at) => Some(at),
-            Self::Proper | Self::Rude => None,
+            Self::Proper | Self::Rude | Self::Late | Self::Open => None,
         }
     }
 
@@ -58,6 +62,14 @@ impl End {
             Self::Proper => stream.finish().await,
             Self::Rude => stream.finish_rudely().await,
             Self::Reset(_) => stream.reset().await.and(Err(io::ErrorKind::ConnectionReset.into())),
+            Self::Late => stream.reset().await,
+            Self::Open => {
+                tokio::spawn(async move {
+                    sleep(LISTING_TIME_MAX).await;
+                    drop(stream);
+                });
+                Ok(())
+            }
             Self::Never(_) => {
                 sleep(LISTING_TIME_MAX).await;
                 Err(io::ErrorKind::TimedOut.into())
@@ -87,7 +99,7 @@ impl Flow {
                 Bend::Text(text) => Box::new(Cursor::new(text.clone())),
                 Bend::Endless => Box::new(Entries::default()),
                 Bend::EndlessLine => Box::new(io::repeat(b'x')),
-                Bend::Rate(_) | Bend::NoFarewell => bytes,
+                Bend::Rate(_) | Bend::NoFarewell | Bend::ResetAtEnd | Bend::Open => bytes,
             };
         }
         let sent = self.pour(&mut stream, bytes).await?;
@@ -170,6 +182,8 @@ impl Flow {
             Bend::Reset(at) => Some(End::Reset(*at)),
             Bend::Stall(at) => Some(End::Never(*at)),
             Bend::NoFarewell => Some(End::Rude),
+            Bend::ResetAtEnd => Some(End::Late),
+            Bend::Open => Some(End::Open),
             _ => None,
         });
         end.unwrap_or(End::Proper)

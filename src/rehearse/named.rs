@@ -169,6 +169,19 @@ pub(super) const ROWS: &[Row] = &[
     plain("retr-426", "sends all of the file, then 426", || {
         finish(&[Retr], Ending::Say("426 Connection closed; transfer aborted."))
     }),
+    plain("retr-451", "sends all of the file, then 451", || {
+        finish(&[Retr], Ending::Say("451 Local error in processing."))
+    }),
+    plain(
+        "retr-reset",
+        "sends all of the file, resets the data connection, then sends 226",
+        || flow(&[Retr], Bend::ResetAtEnd),
+    ),
+    plain(
+        "retr-open",
+        "sends all of the file and 226, and leaves the data connection open",
+        || flow(&[Retr], Bend::Open),
+    ),
     number(
         "stor-drop",
         "resets the data connection after N bytes of an upload, then sends 426",
@@ -307,6 +320,11 @@ pub(super) const ROWS: &[Row] = &[
     plain("rename-onto-refused", "answers RNTO with 550 when the new name is taken", || {
         say_when(When::NameTaken, &[Rnto], "550 File exists.")
     }),
+    plain(
+        "dot-names-refused",
+        "answers STOR, APPE and RNTO to names with a first dot by 553",
+        || say_when(When::Hidden, &[Stor, Appe, Rnto], "553 Prohibited file name."),
+    ),
     plain("mkd-refused", "answers MKD with 550", || say(&[Mkd], "550 Permission denied.")),
     plain("delete-refused", "answers DELE and RMD with 550", || {
         say(&[Dele, Rmd], "550 Permission denied.")

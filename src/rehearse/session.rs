@@ -245,6 +245,7 @@ impl Session {
                     When::Always => true,
                     When::Active => scene.active,
                     When::NameTaken => scene.name_taken,
+                    When::Hidden => scene.path.is_some_and(|place| place.name().starts_with(b".")),
                 };
                 now.then(|| act.clone())
             }

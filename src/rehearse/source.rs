@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn returns_come_before_every_line_feed() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a"), "x\ny\n").unwrap();
+        fs::write(folder.path().join("a"), "x\ny\n").unwrap();
         let file = File::open(folder.path().join("a")).unwrap();
         let mut text = String::new();
         WithReturns { file, left: None }.read_to_string(&mut text).unwrap();

@@ -30,6 +30,8 @@ pub const CONNECT: &[&str] = &[
     "rate_limit",
     "parallel",
     "proxy",
+    "inplace",
+    "min_rate",
 ];
 
 /// The options that `ftp::doctor` has besides those of `ftp::connect`.
@@ -51,7 +53,8 @@ const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) ->
 }
 
 /// The options of `get` and `put`.
-pub const TRANSFER: &[&str] = &["preserve_times", "resume", "rate_limit", "segments", "verify"];
+pub const TRANSFER: &[&str] =
+    &["preserve_times", "resume", "rate_limit", "segments", "verify", "inplace", "retries"];
 
 /// The options of `nat::map_ports`.
 pub const MAP_PORTS: &[&str] = &["ports", "lease", "via"];
@@ -82,6 +85,7 @@ pub const MIRROR: &[&str] = &[
     "on_conflict",
     "rate_limit",
     "retries",
+    "inplace",
     "state",
     "trust_state",
     "min_size",

@@ -132,6 +132,8 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     put_some(&mut site.list_command, options.text("list_command")?);
     put(&mut site.parallel, options.sessions("parallel")?);
     put_some(&mut site.rate_limit, options.rate("rate_limit")?);
+    put(&mut site.min_rate, options.size("min_rate")?);
+    put(&mut site.in_place, options.in_place("inplace")?);
     Ok(())
 }
 

@@ -8,7 +8,11 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     fault::{Fault, Outcome},
-    ftp::{path::RemotePath, secret::Secret, site::PARALLEL_AUTO},
+    ftp::{
+        path::RemotePath,
+        secret::Secret,
+        site::{InPlace, PARALLEL_AUTO},
+    },
     limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
@@ -158,6 +162,16 @@ impl<'a> Options<'a> {
         let message =
             format!("`{key}` wants one of {listed}, got \"{word}\"{}", near.unwrap_or_default());
         Err(Fault::invalid(message))
+    }
+
+    /// Whether uploads go under their final names at once.
+    pub fn in_place(&self, key: &str) -> Outcome<Option<InPlace>> {
+        self.read(key, "true, false or \"auto\"", |value| {
+            let word = value
+                .as_bool()
+                .map_or_else(|_| value.clone().into_string().ok(), |flag| Some(flag.to_string()))?;
+            InPlace::ALL.iter().find(|(known, _)| *known == word).map(|(_, meant)| *meant)
+        })
     }
 
     /// A string or an array of strings.

@@ -56,13 +56,15 @@ fn one_function_is_told_whole() {
 site.get(remote: string, local: string, options: map) -> Report
   The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
   goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
-  second, such as `\"500KiB\"`; `segments` (1) is the number of sessions that fetch a piece of a large file each.
+  second, such as `\"500KiB\"`; `segments` (1) is the number of sessions that fetch a piece of a large file each;
+  with `verify` (false) it fails where the server tells no size to compare with. What fails and may pass (a
+  connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4), each after a longer wait.
 
     let site = ftp::connect(\"ftp://ftp.example.org\");
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });
     print(`${report.bytes} bytes`);
 
-options: preserve_times, resume, rate_limit, segments, verify
+options: preserve_times, resume, rate_limit, segments, verify, inplace, retries
 ",
     );
     // Several families have one of that name.

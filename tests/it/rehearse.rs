@@ -96,7 +96,7 @@ fn whatever_the_host_and_the_scheme_the_stage_answers() {
 #[test]
 fn a_fault_happens_so_often_as_it_says() {
     let script = r#"
-        let site = ftp::connect("ftpes://ftp.example.org");
+        let site = ftp::connect("ftp://ftp.example.org");
         for i in 0..3 {
             try { site.read("a.txt"); print("read"); } catch (err) { print(err.code); }
         }
@@ -177,7 +177,7 @@ fn a_rehearsal_ends_with_the_code_of_the_run_and_still_says_what_changed() {
         site.put("here.txt", "full.txt");
     "#;
     rehearse(script, &["--fault", "stor-552@/full.txt"]).succeeds().any_stderr();
-    let ran = rehearse(script, &["--fault", "rename-refused"]).fails_with(5).any_stderr();
+    let ran = rehearse(script, &["--fault", "stor-552"]).fails_with(5).any_stderr();
     assert!(ran.stderr_text().contains(&format!("{HEAD}  nothing\n")), "{}", ran.stderr_text());
     let ran = rehearse(script, &["--fault", "login-421"]).fails_with(4);
     ran.stderr_has("421 Too many users").stderr_has("  nothing\n");

@@ -365,7 +365,7 @@ fn what_fails_once_is_tried_again_and_what_always_fails_is_not_for_ever() {
         let tries = 0;
         let text = retry(#{ attempts: 3, backoff: "10ms" }, || {
             tries += 1;
-            ftp::connect("ftpes://ftp.example.org").read("a.txt")
+            ftp::connect("ftp://ftp.example.org").read("a.txt")
         });
         print(`${text} after ${tries}`);
     "#;

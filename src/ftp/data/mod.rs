@@ -103,6 +103,11 @@ impl Data {
         }
     }
 
+    /// Whether it is under TLS.
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
+    }
+
     /// Reads what has come into `buffer`; 0 is the end. TLS that ends without a `close_notify` is an error: the end
     /// may have been cut off (security class C15).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod data;
+mod ends;
 mod flat;
 mod forms;
 mod gate;

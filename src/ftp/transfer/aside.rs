@@ -7,6 +7,8 @@ use jiff::Timestamp;
 
 use super::{
     Give, Moved,
+    claims::NameClaim,
+    direct::{name_refused, plain_name},
     place::{rename, renamed},
     time_in,
 };
@@ -25,9 +27,25 @@ pub struct Aside {
     pub(super) started: Instant,
     /// Its final name, absolute.
     pub(super) remote: RemotePath,
+    /// Where it is until then.
     pub(super) temporary: RemotePath,
+    /// What kind of name that is.
+    pub(super) name: Name,
     pub(super) size: u64,
     pub(super) modified: Option<Timestamp>,
+    /// What keeps other runs of this machine from its temporary name, where they might choose the same.
+    pub(super) _claim: Option<NameClaim>,
+}
+
+/// The name under which the bytes of an upload arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    /// A temporary one.
+    Temporary,
+    /// The final one, under which nothing was seen before.
+    Free,
+    /// The final one, in place of another file.
+    Taken,
 }
 
 /// What the server says of a file under its temporary name.
@@ -61,9 +79,12 @@ impl Session {
         remote: &RemotePath,
         folder: &RemotePath,
     ) -> Outcome<Aside> {
-        let remote = self.absolute(remote)?;
-        let folder = self.absolute(folder)?;
-        let mut temporary = folder.join(self.temporary_name().as_bytes())?;
+        let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
+        if let Some(name) = self.direct_name(&remote).await? {
+            return self.store_directly(source, (size, modified), &remote, name).await;
+        }
+        let (name, claim) = self.first_name(source, &remote);
+        let mut temporary = folder.join(name.as_bytes())?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id).await;
@@ -72,6 +93,17 @@ impl Session {
                 temporary = folder.join(self.temporary_name().as_bytes())?;
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id).await;
+            }
+            if let Err(fault) = &sent
+                && self.is_name_refused(fault)
+                && let Some(plain) = plain_name(&temporary)
+            {
+                source.restart()?;
+                let again = self.store("STOR", &plain, source, id).await;
+                if again.is_ok() || self.has_moved {
+                    self.way.manners.took_plain_name();
+                    (temporary, sent) = (plain, again);
+                }
             }
             let mut sent = sent?;
             if let Err(changed) = source.check() {
@@ -83,12 +115,31 @@ impl Session {
             }
             Ok(())
         };
-        match work.await {
-            Ok(()) => Ok(Aside { id, started, remote, temporary, size, modified }),
+        let ended = match work.await {
+            // It was refused before anything of it was there.
+            Err(fault) if self.is_name_refused(&fault) => {
+                let refused = name_refused(fault, &temporary);
+                if folder == remote.parent() && self.may_go_directly(&refused) {
+                    temporary = remote.clone();
+                    source.restart()?;
+                    self.store_instead(source, size, &remote, id, refused)
+                        .await
+                        .map(|()| Name::Free)
+                } else {
+                    Err(refused)
+                }
+            }
             Err(fault) => {
                 self.sweep(&[&temporary]).await;
-                Err(self.failed(id, &remote, fault))
+                Err(fault)
             }
+            Ok(()) => Ok(Name::Temporary),
+        };
+        match ended {
+            Ok(name) => {
+                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: claim })
+            }
+            Err(fault) => Err(self.failed(id, &remote, fault)),
         }
     }
 
@@ -116,19 +167,34 @@ impl Session {
         let mut results = self.verify(&files, questions).await;
         self.rename_good(&files, &mut results).await;
         self.sweep_lost(&files, &results).await;
-        let ended = files.into_iter().zip(results).map(|(file, result)| {
-            let Aside { id, started, remote, size, .. } = file;
-            let modified = result.as_ref().map_or(None, |seen| seen.modified);
-            let result = result.map(|seen| (size, seen.is_whole));
-            let moved = self.end(id, started, &remote, result)?;
-            Ok(Moved { modified, ..moved })
-        });
-        ended.collect()
+        let mut ended = Vec::with_capacity(results.len());
+        for (file, result) in files.into_iter().zip(results) {
+            let Aside { id, started, remote, size, name, .. } = file;
+            ended.push(match result {
+                Err(fault) if self.may_go_directly(&fault) => {
+                    // That is not its end: it goes on as `put_directly`.
+                    let fault = fault.at(remote.to_string()).on(&self.site.host);
+                    self.refused.push((remote, id, started));
+                    Err(fault)
+                }
+                result => {
+                    let modified = result.as_ref().map_or(None, |seen| seen.modified);
+                    let result = result.map(|seen| (size, seen.is_whole));
+                    let in_place = name != Name::Temporary;
+                    let moved = self.end(id, started, &remote, result);
+                    moved.map(|moved| Moved { modified, in_place, ..moved })
+                }
+            });
+        }
+        ended
     }
 
     /// Removes what could not be found good.
     pub(super) async fn sweep_lost<T>(&mut self, files: &[Aside], results: &[Outcome<T>]) {
-        let lost = files.iter().zip(results).filter(|(_, result)| result.is_err());
+        // What took the place of another file is all that there is of it.
+        let is_lost =
+            |(file, result): &(&Aside, &Outcome<T>)| result.is_err() && file.name != Name::Taken;
+        let lost = files.iter().zip(results).filter(is_lost);
         let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
         if !lost.is_empty() {
             self.sweep(&lost).await;
@@ -143,7 +209,7 @@ impl Session {
         questions: Outcome<Vec<Vec<Command>>>,
     ) -> Vec<Outcome<Seen>> {
         let asked = match &questions {
-            Ok(questions) => self.ask_groups(questions, true).await,
+            Ok(questions) => self.ask_groups(questions, None).await,
             Err(fault) => vec![Err(fault.clone()); files.len()],
         };
         let mut results = Vec::with_capacity(files.len());
@@ -171,8 +237,9 @@ impl Session {
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
-            None => self.find_in_folder(&file.temporary).await?.and_then(|entry| entry.size),
+            None => self.size_in_folder(&file.temporary).await?,
         };
+        let told = self.settled_size(&file.temporary, told, file.size).await?;
         match told {
             Some(told) if told != file.size => {
                 self.way.manners.doubt("STOR");
@@ -185,16 +252,31 @@ impl Session {
         }
     }
 
+    /// The size of a file of ours in the listing of its folder; nothing where that may not be seen.
+    async fn size_in_folder(&mut self, path: &RemotePath) -> Outcome<Option<u64>> {
+        match self.find_in_folder(path).await {
+            Ok(entry) => Ok(entry.and_then(|entry| entry.size)),
+            Err(fault) if fault.code / 100 == 5 => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Renames what has been verified.
     async fn rename_good(&mut self, files: &[Aside], results: &mut [Outcome<Seen>]) {
-        let mut good: Vec<_> =
-            files.iter().zip(results).filter(|(_, result)| result.is_ok()).collect();
+        let waits = |(file, result): &(&Aside, &mut Outcome<Seen>)| {
+            result.is_ok() && file.name == Name::Temporary
+        };
+        let mut good: Vec<_> = files.iter().zip(results).filter(waits).collect();
         let renames: Vec<_> =
             good.iter().map(|(file, _)| rename(&file.temporary, &file.remote).to_vec()).collect();
-        let answers = self.ask_groups(&renames, false).await;
+        let most = good.iter().map(|(file, _)| file.size).max();
+        let answers = self.ask_groups(&renames, most.or(Some(0))).await;
         for ((file, result), answer) in good.iter_mut().zip(answers) {
             let outcome = match answer {
-                Ok(replies) if renamed(&replies).is_ok() => self.see_name(&file.remote).await,
+                Ok(replies) if renamed(&replies).is_ok() => {
+                    self.way.manners.renamed();
+                    self.see_name(&file.remote).await
+                }
                 Ok(_) => self.place_alone(file).await,
                 Err(fault) => self.place_after(file, fault).await,
             };
@@ -226,11 +308,12 @@ impl Session {
     }
 
     /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
-    /// connection breaks, only those have no answers whose packet it was; what may be asked twice then is.
+    /// connection breaks, only those have no answers whose packet it was. Questions are then asked once more; commands
+    /// that rename files, the largest of `most` bytes, are not.
     pub(super) async fn ask_groups(
         &mut self,
         groups: &[Vec<Command>],
-        twice: bool,
+        most: Option<u64>,
     ) -> Vec<Outcome<Vec<Reply>>> {
         let mut answers = Vec::with_capacity(groups.len());
         let mut rest = groups;
@@ -242,8 +325,12 @@ impl Session {
             };
             let count = rest.iter().take_while(fits).count().max(1);
             let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-            let mut asked = self.ask_all(&now.concat()).await;
-            if twice && asked.as_ref().is_err_and(|fault| fault.kind != Kind::Interrupted) {
+            let mut asked = match most {
+                Some(bytes) => self.ask_to_rename(&now.concat(), bytes).await,
+                None => self.ask_all(&now.concat()).await,
+            };
+            if most.is_none() && asked.as_ref().is_err_and(|fault| fault.kind != Kind::Interrupted)
+            {
                 asked = self.ask_all(&now.concat()).await;
             }
             match asked {

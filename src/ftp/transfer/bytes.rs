@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Give, Known, Moved, Take, same::fact_in};
+use tokio::time::timeout;
+
+use super::{Give, Known, Moved, Take, ending::is_rude_end, least::LeastRate, same::fact_in};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{
@@ -77,9 +79,15 @@ impl Session {
         let mut data = opened.data;
         let (mut buffer, piece) = (self.take_buffer(), self.piece());
         let mut bytes = offset;
+        let mut rate = self.least_rate();
         let copy = async {
             loop {
-                let count = data.read(buffer.get_mut(..piece).unwrap_or_default()).await?;
+                let room = buffer.get_mut(..piece).unwrap_or_default();
+                let count = if size == Some(bytes) {
+                    self.read_end(&mut data, room).await?
+                } else {
+                    data.read(room).await?
+                };
                 if count == 0 {
                     return Ok(());
                 }
@@ -95,12 +103,26 @@ impl Session {
                 if let Some(id) = id {
                     self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
                 }
-                self.keep_step(count).await?;
+                rate.moved(count, Instant::now())?;
+                self.rest(count, &mut rate).await?;
             }
         };
-        let copied = copy.await;
+        let copied = match copy.await {
+            // All bytes are here; whether all went well is for the final reply to say.
+            Err(fault) if size == Some(bytes) && is_rude_end(&fault) => {
+                tracing::info!(target: "portolan", "{remote}: all bytes came, and then {fault}");
+                Ok(())
+            }
+            copied => copied,
+        };
         self.buffer = buffer;
-        self.conclude("RETR", data, copied, bytes).await?;
+        let is_private = data.is_tls();
+        match self.conclude("RETR", data, copied.clone(), bytes).await {
+            Err(fault) if copied.is_ok() && is_private && size == Some(bytes) => {
+                self.see_end(remote, fault, bytes).await?;
+            }
+            concluded => drop(concluded?),
+        }
         match size {
             Some(size) if size != bytes => {
                 self.way.manners.doubt("RETR");
@@ -140,20 +162,30 @@ impl Session {
         source: &mut impl Give,
         id: TransferId,
     ) -> Outcome<u64> {
+        self.has_moved = false;
         let opened = self.open_data(&Command::path(verb, remote), 0).await?;
+        self.has_moved = true;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
         let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
         let mut bytes = 0_u64;
+        let mut rate = self.least_rate();
         let copy = async {
             loop {
                 let count = source.give(buffer.get_mut(..piece).unwrap_or_default())?;
                 if count == 0 {
                     return Ok(());
                 }
-                data.write_all(buffer.get(..count).unwrap_or_default()).await?;
+                let piece = buffer.get(..count).unwrap_or_default();
+                match rate.time_for(count) {
+                    Some(time) => timeout(time, data.write_all(piece))
+                        .await
+                        .unwrap_or_else(|_| Err(rate.too_slow(time)))?,
+                    None => data.write_all(piece).await?,
+                }
                 bytes += count as u64;
                 self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
-                self.keep_step(count).await?;
+                rate.moved(count, Instant::now())?;
+                self.rest(count, &mut rate).await?;
             }
         };
         let copied = copy.await;
@@ -175,6 +207,22 @@ impl Session {
     /// How many bytes to move at once: all that there is room for, or what the paces say.
     pub(super) fn piece(&self) -> usize {
         self.paces.iter().flatten().map(Pace::piece).min().unwrap_or(COPY_BYTES)
+    }
+
+    /// What is too slow here.
+    pub(super) fn least_rate(&self) -> LeastRate {
+        LeastRate::new(self.site.min_rate, Instant::now())
+    }
+
+    /// Waits as long as the paces say after `bytes` have moved; that is not slow.
+    pub(super) async fn rest(&self, bytes: usize, rate: &mut LeastRate) -> Outcome<()> {
+        if self.paces.iter().flatten().next().is_none() {
+            return Ok(());
+        }
+        let before = Instant::now();
+        self.keep_step(bytes).await?;
+        rate.rested(before.elapsed());
+        Ok(())
     }
 
     /// Waits as long as the paces say after `bytes` have moved.

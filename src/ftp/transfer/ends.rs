@@ -29,6 +29,10 @@ pub trait Give {
     fn restart(&mut self) -> Outcome<()>;
     /// Fails unless the source is still what it was when it was opened; asked after the last byte.
     fn check(&self) -> Outcome<()>;
+    /// All that tells this content from other content, of whatever machine; none where that is not known.
+    fn identity(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// After such a failure: begins again where the source may be the same all the same, and says whether it is so.
     fn begin_anew(&mut self) -> Outcome<bool> {
         Ok(false)
@@ -84,6 +88,10 @@ impl Give for Reading {
         self.unchanged()
     }
 
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(Self::identity(self))
+    }
+
     fn begin_anew(&mut self) -> Outcome<bool> {
         Self::begin_anew(self)
     }
@@ -121,5 +129,9 @@ impl Give for Text<'_> {
 
     fn check(&self) -> Outcome<()> {
         Ok(())
+    }
+
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(self.bytes.to_vec())
     }
 }

@@ -3,9 +3,14 @@
 //! The final name holds the old bytes or the new bytes, never anything else, and a transfer is called done only when
 //! the final reply has come *and* the size agrees. Where the server cannot tell a size, the result says unverified.
 
+mod again;
 mod aside;
 mod bytes;
+mod claims;
+mod direct;
+mod ending;
 mod ends;
+mod least;
 mod place;
 mod resume;
 mod same;
@@ -16,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub use self::again::backoff;
 pub use self::aside::Aside;
 pub use self::ends::{Give, Kept, Take, Text};
 pub use self::staged::{Arrived, Fetched};
@@ -43,6 +49,8 @@ pub struct Moved {
     pub took: Duration,
     /// The time that the file has on the server since, where it told.
     pub modified: Option<Modified>,
+    /// Whether it went under its final name at once, which was half a file for a while.
+    pub in_place: bool,
 }
 
 /// What is known of a remote file before it is fetched.
@@ -170,7 +178,19 @@ impl Session {
         remote: &RemotePath,
     ) -> Outcome<Moved> {
         let aside = self.put_aside(source, size, modified, remote).await?;
-        let ended = self.put_in_place(vec![aside]).await.pop();
+        match self.put_one_in_place(aside).await {
+            Err(fault) if self.may_go_directly(&fault) => {
+                source.restart()?;
+                let aside = self.put_directly(source, size, modified, remote, fault).await?;
+                self.put_one_in_place(aside).await
+            }
+            moved => moved,
+        }
+    }
+
+    /// Gives one file its final name.
+    pub(super) async fn put_one_in_place(&mut self, file: Aside) -> Outcome<Moved> {
+        let ended = self.put_in_place(vec![file]).await.pop();
         ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
     }
 
@@ -186,7 +206,9 @@ impl Session {
                 let message = format!("{}; what was read of it is at the end there", fault.message);
                 Fault { message, ..fault }
             })?;
+            let wanted = before.unwrap_or(0) + sent;
             let after = self.size_of(&remote).await?;
+            let after = self.settled_size(&remote, after, wanted).await?;
             match after {
                 Some(after) if after != before.unwrap_or(0) + sent => {
                     let message = format!(
@@ -268,7 +290,7 @@ impl Session {
         match result {
             Ok((bytes, verified)) => {
                 self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
-                Ok(Moved { bytes, verified, took, modified: None })
+                Ok(Moved { bytes, verified, took, modified: None, in_place: false })
             }
             Err(fault) => Err(self.failed(id, path, fault)),
         }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::direct::rename_refused;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::temporary_name,
     ftp::{control::Command, listing::time_val, path::RemotePath, reply::Reply, session::Session},
     limits::SWEEP_TIME_MAX,
 };
@@ -41,11 +41,16 @@ impl Session {
         temporary: &RemotePath,
         remote: &RemotePath,
     ) -> Outcome<()> {
-        let Err(fault) = self.rename_once(temporary, remote).await else { return Ok(()) };
-        if fault.kind != Kind::Refused || self.size_of(remote).await?.is_none() {
+        let Err(fault) = self.rename_once(temporary, remote).await else {
+            self.way.manners.renamed();
+            return Ok(());
+        };
+        let is_refused = fault.kind == Kind::Refused;
+        let fault = rename_refused(fault, temporary);
+        if !is_refused || self.size_of(remote).await?.is_none() {
             return Err(fault);
         }
-        let aside = remote.parent().join(temporary_name().as_bytes())?;
+        let aside = remote.parent().join(self.unmarked_name().as_bytes())?;
         self.rename_once(remote, &aside).await.map_err(|_| fault)?;
         if let Err(fault) = self.rename_once(temporary, remote).await {
             self.rename_once(&aside, remote).await.map_err(|second| {

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Aside, Fetched, Give as _, Known, Moved, Take, same, utc};
+use super::{Aside, Fetched, Give as _, Known, Moved, Take, aside::Name, same, utc};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading},
@@ -88,8 +88,15 @@ impl Session {
     ) -> Outcome<Moved> {
         let folder = self.absolute(remote)?.parent();
         let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time).await?;
-        let ended = self.put_in_place(vec![aside]).await.pop();
-        ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
+        match self.put_one_in_place(aside).await {
+            Err(fault) if self.may_go_directly(&fault) => {
+                reading.skip_to(0)?;
+                let (size, modified) = (reading.size(), keep_time.then(|| reading.modified()));
+                let aside = self.put_directly(&mut reading, size, modified, remote, fault).await?;
+                self.put_one_in_place(aside).await
+            }
+            moved => moved,
+        }
     }
 
     /// Sends what is lacking of `source`, for `remote`, to a temporary name in `folder`, which stays after a failure that
@@ -102,8 +109,11 @@ impl Session {
         keep_time: bool,
     ) -> Outcome<Aside> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
-        let temporary = self.lasting_name(source, &remote, &folder)?;
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
+        if self.direct_name(&remote).await?.is_some() {
+            return self.put_aside_in(source, size, modified, &remote, &folder).await;
+        }
+        let temporary = self.lasting_name(source, &remote, &folder)?;
         let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
         let work = async {
             let mut there = self.skip_stored(source, &temporary).await?;
@@ -122,7 +132,17 @@ impl Session {
             Ok(())
         };
         match work.await {
-            Ok(()) => Ok(Aside { id, started, remote, temporary, size, modified }),
+            Ok(()) => {
+                let name = Name::Temporary;
+                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+            }
+            Err(fault) if self.is_name_refused(&fault) => {
+                // Nothing is there, and nothing to go on with: the usual way knows other names.
+                let failed = self.failed(id, &remote, fault);
+                tracing::debug!(target: "portolan", "{failed}");
+                source.skip_to(0)?;
+                self.put_aside_in(source, size, modified, &remote, &folder).await
+            }
             Err(fault) => {
                 if !is_of_the_connection(&fault) {
                     self.sweep(&[&temporary]).await;

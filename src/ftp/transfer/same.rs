@@ -16,10 +16,12 @@ use crate::{
     observe::TransferId,
 };
 
-/// So often a file is fetched that changes on the server meanwhile: a writer who is not through by then writes on.
-const FETCHES_MAX: usize = 3;
+/// So often a file is fetched at once that changes on the server meanwhile; after that, another try comes later.
+const FETCHES_MAX: usize = 2;
 /// Bytes that every server reads from its disk in one go: a page.
 const READ_AT_ONCE_BYTES: u64 = 4096;
+/// Bytes beside which a round trip is little: at 100 Mbit/s, 20 ms.
+const WORTH_A_QUESTION_BYTES: u64 = 256 * 1024;
 /// Zones of clocks lie quarters of an hour apart.
 const ZONE_STEP_NS: i128 = 15 * 60 * 1_000_000_000;
 /// The farthest zone from universal time (Kiribati).
@@ -36,8 +38,12 @@ impl Session {
         id: TransferId,
     ) -> Outcome<(u64, Known)> {
         let mut known = known;
-        if known.is_listed && known.modified.is_some() && self.way.manners.lists_other_times() {
-            known = self.ask_known(remote).await?;
+        let is_unsure = self.way.manners.lists_other_times() || is_large_and_coarse(known);
+        if known.is_listed && known.modified.is_some() && is_unsure {
+            let asked = self.ask_known(remote).await?;
+            if asked.modified.is_some() {
+                known = Known { size: asked.size.or(known.size), ..asked };
+            }
         }
         let mut tries = 1;
         loop {
@@ -118,6 +124,12 @@ impl Session {
     }
 }
 
+/// Whether the time of a file is not known to the second, and to ask for it costs little beside its bytes.
+fn is_large_and_coarse(known: Known) -> bool {
+    let is_coarse = known.modified.is_some_and(|time| time.precision() > Precision::Second);
+    is_coarse && known.size.is_some_and(|size| size >= WORTH_A_QUESTION_BYTES)
+}
+
 /// What a file is said to be of which bytes of two versions came.
 pub(super) const CHANGED: &str = "it was changed on the server while it was fetched";
 
@@ -139,10 +151,10 @@ pub(super) fn fact_in(reply: &Reply) -> Option<Modified> {
 /// Whether two times of a file cannot be the same one, as exactly as the coarser is known. One in the server's own
 /// time may be in any zone.
 fn differ(one: Modified, other: Modified) -> bool {
-    let (civil, utc) = match (one, other) {
-        (Modified::Server(civil, _), Modified::Utc(utc, _))
-        | (Modified::Utc(utc, _), Modified::Server(civil, _)) => (civil, utc),
-        _ => return one.agrees(other) == Some(false),
+    let ((Modified::Server(civil, _), Modified::Utc(utc, _))
+    | (Modified::Utc(utc, _), Modified::Server(civil, _))) = (one, other)
+    else {
+        return one.agrees(other) == Some(false);
     };
     let precision = one.precision().max(other.precision());
     let Ok(civil) = jiff::tz::TimeZone::UTC.to_timestamp(civil) else { return false };

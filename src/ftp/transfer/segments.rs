@@ -5,6 +5,7 @@ use std::{
     future::pending,
     ops::Range,
     pin::pin,
+    time::Instant,
 };
 
 use futures_util::future::{Either, join_all, select};
@@ -207,6 +208,7 @@ impl<'l> Pieces<'l> {
         let (mut buffer, room) = (session.take_buffer(), session.piece());
         let began_at = piece.start;
         let mut sent_on = began_at;
+        let mut rate = session.least_rate();
         let copy = async {
             while piece.start < piece.end {
                 let left = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
@@ -223,9 +225,10 @@ impl<'l> Pieces<'l> {
                 }
                 let event = Event::Moved { id: self.id, bytes: count as u64 };
                 session.context.observer.tell(&event);
-                session.keep_step(count).await?;
+                rate.moved(count, Instant::now())?;
+                session.rest(count, &mut rate).await?;
             }
-            if is_last && data.read(&mut buffer).await? > 0 {
+            if is_last && session.read_end(&mut data, &mut buffer).await? > 0 {
                 let message = "more bytes came than its size: is it being written?";
                 return Err(Fault::protocol(message));
             }

@@ -67,7 +67,10 @@ impl Session {
     pub async fn place(&mut self, files: Vec<Arrived>) -> Vec<Outcome<Moved>> {
         let groups: Outcome<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
         let answers = match &groups {
-            Ok(groups) => self.ask_groups(groups, false).await,
+            Ok(groups) => {
+                let most = files.iter().map(|file| file.aside.size).max();
+                self.ask_groups(groups, most.or(Some(0))).await
+            }
             Err(fault) => vec![Err(fault.clone()); files.len()],
         };
         let mut placed = Vec::with_capacity(files.len());
@@ -120,6 +123,7 @@ impl Session {
         if renamed(&[named.clone(), given.clone()]).is_err() {
             return self.place_alone(file).await.map(|()| None);
         }
+        self.way.manners.renamed();
         self.see_name(&file.remote).await?;
         Ok(time_in(time))
     }

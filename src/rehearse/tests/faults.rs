@@ -125,11 +125,43 @@ pub(super) const CASES: &[Case] = &[
     ("drop-after=15", |scratch| downloads(scratch, "RETR a.txt", TEXT)),
     ("short-226", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..7])),
     ("short=3", |scratch| downloads(scratch, "RETR a.txt", &TEXT[..3])),
+    ("dot-names-refused", |scratch| {
+        let mut client = scratch.client();
+        let _data = client.passive();
+        assert_eq!(client.ask("STOR .b"), "553 Prohibited file name.");
+        assert_eq!(client.put("STOR b", b"12"), DONE);
+    }),
     ("rewritten", |scratch| {
         let (_, bytes, last) = scratch.client().get("RETR a.txt");
         let turned: Vec<u8> = TEXT.iter().map(|byte| !byte).collect();
         assert_eq!((bytes.unwrap(), last.as_str()), ([&TEXT[..7], &turned[7..]].concat(), DONE));
         assert_eq!(scratch.read("a.txt"), turned);
+    }),
+    ("retr-451", |scratch| {
+        let (_, bytes, last) = scratch.client().get("RETR a.txt");
+        assert_eq!(
+            (bytes.unwrap().as_slice(), last.as_str()),
+            (TEXT, "451 Local error in processing.")
+        );
+    }),
+    ("retr-reset", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.begin("RETR a.txt");
+        let mut all_of_it = vec![0; TEXT.len()];
+        data.read_exact(&mut all_of_it).unwrap();
+        assert_eq!(all_of_it, TEXT);
+        assert_eq!(all(data).unwrap_err(), ErrorKind::ConnectionReset);
+        assert_eq!(client.reply(), DONE);
+    }),
+    ("retr-open", |scratch| {
+        let mut client = scratch.client();
+        let mut data = client.passive();
+        client.begin("RETR a.txt");
+        data.read_exact(&mut vec![0; TEXT.len()]).unwrap();
+        assert_eq!(client.reply(), DONE);
+        data.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        assert!(is_timeout(&data.read(&mut [0]).unwrap_err()));
     }),
     ("long-226", |scratch| {
         downloads(scratch, "RETR a.txt", &[TEXT, b"and some more\n"].concat());

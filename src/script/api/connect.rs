@@ -66,6 +66,8 @@ pub mod functions {
     /// - `ca_file`: authorities to believe besides the system's; `pin`: the SHA-256 of the only certificate to
     ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
     /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
+    /// - `min_rate`: bytes per second that a transfer must reach over five minutes, else it fails (100; 0 is no limit)
+    /// - `inplace`: whether uploads go under their final names at once: "auto", true or false, as for `put`
     /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
     /// - `parallel`: sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and from the host,
     ///   in all sessions of the run together, such as `"2MiB"`

@@ -51,6 +51,7 @@ pub(super) fn read(
         follow_links: options.flag("follow_links")?.unwrap_or(usual.follow_links),
         staged: options.flag("staged")?.unwrap_or(usual.staged),
         verify: options.flag("verify")?,
+        in_place: options.in_place("inplace")?,
         state: options.choice("state", &StateIn::ALL)?.unwrap_or(usual.state),
         trust_state: options.flag("trust_state")?.unwrap_or(usual.trust_state),
         bounds: Bounds {

@@ -80,6 +80,12 @@ pub mod functions {
         count(report.unverified)
     }
 
+    /// Files that went under their final names at once (`inplace`), and were half files there for a while.
+    #[rhai_fn(get = "in_place", pure)]
+    pub fn in_place(report: &mut Report) -> i64 {
+        count(report.in_place)
+    }
+
     /// What failed, and why: an array of faults.
     #[rhai_fn(get = "errors", pure)]
     pub fn errors(report: &mut Report) -> Array {

@@ -9,10 +9,11 @@ use crate::{
         pace::Pace,
         path::RemotePath,
         session::Session,
-        transfer::{Moved, Text},
+        site::InPlace,
+        transfer::{Known, Moved, Text},
     },
-    limits::{PARALLEL_MAX, READ_BYTES_MAX},
-    mirror::report::Report,
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX, READ_BYTES_MAX},
+    mirror::{report::Report, unproven},
     script::{
         options::TRANSFER,
         raise::{Raise, RhaiResultOf},
@@ -32,18 +33,32 @@ struct Wishes {
     pace: Option<Pace>,
     /// Sessions that fetch a piece of it each.
     segments: u16,
+    /// How often it is tried again after a failure that may pass.
+    retries: u16,
+    /// Whether it has failed if its size cannot be seen to agree.
+    verify: bool,
+    /// Whether it goes under its final name at once; as the connection says, if nothing.
+    in_place: Option<InPlace>,
 }
 
 fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
     let options = Options::new(options, what, TRANSFER)?;
-    options.flag("verify")?;
     let segments = options.number("segments", 1, PARALLEL_MAX.into())?;
     let wishes = Wishes {
         keep_time: options.flag("preserve_times")?.unwrap_or(true),
         resume: options.flag("resume")?.unwrap_or(false),
         pace: options.rate("rate_limit")?.map(Pace::new),
         segments: segments.and_then(|count| u16::try_from(count).ok()).unwrap_or(1),
+        retries: options
+            .number("retries", 0, MIRROR_RETRIES_MAX.into())?
+            .and_then(|retries| u16::try_from(retries).ok())
+            .unwrap_or(MIRROR_RETRIES),
+        verify: options.flag("verify")?.unwrap_or(false),
+        in_place: options.in_place("inplace")?,
     };
+    if what == "get" && wishes.in_place.is_some() {
+        return Err(Fault::invalid("`inplace` is for uploads"));
+    }
     if wishes.segments > 1 && (wishes.resume || what == "put") {
         let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
         return Err(Fault::invalid(format!("`segments` is for one large download; {with}")));
@@ -75,16 +90,22 @@ async fn get_file(
     local: &str,
     options: &Map,
 ) -> Outcome<Moved> {
-    let Wishes { keep_time, resume, pace, segments } = wishes(options, "get")?;
+    let wishes = wishes(options, "get")?;
+    let Wishes { keep_time, resume, pace, segments, retries, verify, .. } = wishes;
     let path = landing_path(run, local, remote)?;
+    if verify && session.known(remote, Known::default()).await?.size.is_none() {
+        return Err(unproven().at(remote.to_string()));
+    }
     session.keep_pace(pace);
-    let moved = if resume {
-        let begin = |lasting: Option<&str>| Landing::begin_as(&path, lasting);
-        session.download_on(remote, begin, keep_time).await
-    } else {
+    let fetch = async |session: &mut Session| {
+        if resume {
+            let begin = |lasting: Option<&str>| Landing::begin_as(&path, lasting);
+            return session.download_on(remote, begin, keep_time).await;
+        }
         let landing = Landing::begin(&path)?;
         session.download_in_segments(remote, landing, segments, keep_time).await
     };
+    let moved = session.patiently(retries, fetch).await;
     session.keep_pace(None);
     moved
 }
@@ -105,18 +126,26 @@ async fn put_file(
     remote: RemotePath,
     options: &Map,
 ) -> Outcome<Moved> {
-    let Wishes { keep_time, resume, pace, .. } = wishes(options, "put")?;
+    let wishes = wishes(options, "put")?;
+    let Wishes { keep_time, resume, pace, retries, verify, in_place, .. } = wishes;
     let remote = target(local, remote)?;
-    let reading = Reading::open(run.readable(local)?)?;
+    let local = run.readable(local)?;
     session.keep_pace(pace);
-    let moved = if resume {
-        session.upload_on(reading, &remote, keep_time).await
-    } else {
+    let usual = session.site().in_place;
+    session.keep_in_place(in_place.unwrap_or(usual));
+    let send = async |session: &mut Session| {
+        let reading = Reading::open(&local)?;
+        if resume {
+            return session.upload_on(reading, &remote, keep_time).await;
+        }
         session.upload_file(reading, &remote, keep_time).await
     };
+    let moved = session.patiently(retries, send).await;
+    session.keep_in_place(usual);
     session.keep_pace(None);
     match moved {
         Err(fault) => Err(session.explain_upload(&remote, fault).await),
+        Ok(moved) if verify && !moved.verified => Err(unproven().at(remote.to_string())),
         moved => moved,
     }
 }
@@ -153,7 +182,9 @@ pub mod functions {
 
     /// The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
     /// goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
-    /// second, such as `"500KiB"`; `segments` (1) is the number of sessions that fetch a piece of a large file each.
+    /// second, such as `"500KiB"`; `segments` (1) is the number of sessions that fetch a piece of a large file each;
+    /// with `verify` (false) it fails where the server tells no size to compare with. What fails and may pass (a
+    /// connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4), each after a longer wait.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -194,7 +225,12 @@ pub mod functions {
 
     /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
     /// server can set it; with `resume` (false) it goes on where an earlier try of the same file broke off;
-    /// `rate_limit` is in bytes per second, such as `"500KiB"`.
+    /// `rate_limit` is in bytes per second, such as `"500KiB"`; with `verify` (false) it fails where the server tells no
+    /// size to compare with. `retries` (4) is as for `get`.
+    ///
+    /// `inplace` says whether the bytes go under the final name at once, as to drop boxes that refuse temporary names or
+    /// renames: `"auto"` (default) does so where the server refuses the usual way and no file is seen under that name;
+    /// `true` always, and what the name holds is lost when it begins; `false` never. `report.in_place` counts it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

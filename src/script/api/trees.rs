@@ -74,6 +74,8 @@ pub mod functions {
     /// only inside the folder (one that leads out is an error), on a server wherever they lead; circles are seen and
     /// left. In the target nothing is ever written or deleted through a link.
     ///
+    /// `inplace` ("auto", true, false): as for `put`; `report.in_place` counts such files. Staged mirrors never do so.
+    ///
     /// `staged` (false): all files go to temporary names first, and only when each has arrived are all of them given
     /// their names, and then come the deletes. When one does not arrive, the target is as it was; when something fails
     /// among the names, `report.placed` has those that were given, and nothing is deleted.

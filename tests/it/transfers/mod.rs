@@ -1,7 +1,10 @@
 //! Transfers of files as people and scripts ask for them, where something goes wrong on the way.
 
+mod boxes;
 mod changing;
+mod limits;
 mod targets;
+mod tries;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 

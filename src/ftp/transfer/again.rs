@@ -1,0 +1,59 @@
+//! Other tries after failures that may pass: a connection that was lost, a server that is busy.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    fault::{Fault, Outcome},
+    files::chance,
+    ftp::session::Session,
+    limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
+    observe::Level,
+};
+
+impl Session {
+    /// Does `work`, and up to `retries` times again after a failure that may pass, each time after a longer wait.
+    pub async fn patiently<T>(
+        &mut self,
+        retries: u16,
+        mut work: impl AsyncFnMut(&mut Self) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let mut since = None;
+        for tries in 0..retries {
+            let fault = match work(self).await {
+                Err(fault) if fault.may_retry() => fault,
+                ended => return ended,
+            };
+            if since.get_or_insert_with(Instant::now).elapsed() >= MIRROR_RETRY_TIME_MAX {
+                return Err(fault);
+            }
+            self.pause(&fault, backoff(tries, chance())).await?;
+        }
+        work(self).await
+    }
+
+    /// Says that something failed and is tried again, and waits for so long.
+    pub async fn pause(&self, fault: &Fault, wait: Duration) -> Outcome<()> {
+        self.context.observer.say(Level::Info, format!("{fault}; trying again"));
+        self.context.stop.race(tokio::time::sleep(wait)).await
+    }
+}
+
+/// How long to wait after so many tries again: `chance` says which part of the longest wait.
+pub fn backoff(tries: u16, chance: u64) -> Duration {
+    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
+    longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
+        let longest = |tries| backoff(tries, 1000);
+        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
+        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
+        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
+        assert_eq!(backoff(3, 0), Duration::ZERO);
+    }
+}

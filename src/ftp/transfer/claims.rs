@@ -1,0 +1,88 @@
+//! Temporary names that are the same in each run, until the server has renamed one.
+//!
+//! Where it refuses both to rename and to delete, a temporary file stays. Under a new name in each run they would become
+//! more and more; under the same name it is written over. Two runs must not write to one name at a time: each claims it
+//! as the name of a socket of this machine, which the system takes back when the program ends, however it does.
+
+use std::{
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    sync::Arc,
+};
+
+use sha2::{Digest, Sha256};
+
+use super::Give;
+use crate::ftp::{base::hash_text, path::RemotePath, session::Session};
+
+/// A temporary name that no other run of this machine uses, for as long as this lives.
+pub(super) type NameClaim = Arc<UnixListener>;
+
+impl Session {
+    /// The temporary name for `source` on its way to `remote`, and the claim to it where another run would choose the
+    /// same.
+    pub(super) fn first_name(
+        &self,
+        source: &impl Give,
+        remote: &RemotePath,
+    ) -> (String, Option<NameClaim>) {
+        let lasting = || {
+            // Short names of other files could be the same.
+            if self.way.manners.has_renamed() || self.is_flat() {
+                return None;
+            }
+            let identity = self.identity_here(&source.identity()?, remote)?;
+            let claim = claim(&identity)?;
+            Some((self.lasting_name_of(&identity), Some(claim)))
+        };
+        lasting().unwrap_or_else(|| (self.temporary_name(), None))
+    }
+
+    /// All that tells an upload from those of other machines and to other places.
+    fn identity_here(&self, source: &[u8], remote: &RemotePath) -> Option<[u8; 32]> {
+        // Containers of one machine have networks of their own, and so have their sockets.
+        let machine = std::fs::read("/etc/machine-id")
+            .or_else(|_| std::fs::read("/proc/sys/kernel/random/boot_id"))
+            .ok()?;
+        let network = std::fs::read_link("/proc/self/ns/net").ok()?;
+        let name = std::fs::read("/proc/sys/kernel/hostname").ok()?;
+        let (host, port, user) = (&self.site.host, self.site.port, &self.site.user);
+        let mut hasher = Sha256::new();
+        for part in [
+            machine.as_slice(),
+            name.as_slice(),
+            network.as_os_str().as_encoded_bytes(),
+            format!("{host} {port} {user}").as_bytes(),
+            remote.as_bytes(),
+            source,
+        ] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Some(hasher.finalize().into())
+    }
+}
+
+/// Claims the name of this identity; none where another run has it.
+fn claim(identity: &[u8; 32]) -> Option<NameClaim> {
+    let name = format!("portolan-{}", hash_text(identity));
+    let address = SocketAddr::from_abstract_name(name).ok()?;
+    UnixListener::bind_addr(&address).ok().map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_claimed_once_at_a_time() {
+        let identity: [u8; 32] = Sha256::digest(format!("{}", std::process::id())).into();
+        let first = claim(&identity).unwrap();
+        assert!(claim(&identity).is_none());
+        assert!(claim(&[7; 32]).is_some());
+        drop(first);
+        assert!(claim(&identity).is_some());
+    }
+}

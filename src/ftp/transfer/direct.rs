@@ -1,0 +1,198 @@
+//! Uploads under the final name itself, for servers that refuse temporary names or renames: drop boxes, printers, hosts
+//! that only take names of a certain kind.
+//!
+//! Until such an upload has ended there is half a file under its name. So it is done where the user says so, and else
+//! only where the server refuses the usual way and no file is seen under the name: then nothing can be lost.
+
+use jiff::Timestamp;
+
+use super::{Aside, Give, aside::Name};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::without_dot,
+    ftp::{path::RemotePath, session::Session, site::InPlace},
+    observe::{TransferId, Verb},
+};
+
+/// The name of the failure that a server refuses a temporary name.
+const NAME_REFUSED: &str = "transfer.name_refused";
+/// The name of the failure that a server refuses to rename a temporary file.
+const RENAME_REFUSED: &str = "transfer.rename_refused";
+
+impl Session {
+    /// The kind of final name that an upload to `remote` goes to at once; nothing where it goes to a temporary one.
+    pub(super) async fn direct_name(&mut self, remote: &RemotePath) -> Outcome<Option<Name>> {
+        match self.site.in_place {
+            InPlace::Never => return Ok(None),
+            InPlace::Auto if !self.way.manners.wants_in_place() => return Ok(None),
+            InPlace::Auto | InPlace::Always => {}
+        }
+        let is_taken = self.is_seen(remote).await?;
+        match self.site.in_place {
+            InPlace::Auto if is_taken => Ok(None),
+            _ => Ok(Some(if is_taken { Name::Taken } else { Name::Free })),
+        }
+    }
+
+    /// Whether there is a file at `remote`, as far as the server lets that be seen.
+    async fn is_seen(&mut self, remote: &RemotePath) -> Outcome<bool> {
+        if self.size_of(remote).await?.is_some() {
+            return Ok(true);
+        }
+        match self.find(remote).await {
+            Ok(found) => Ok(found.is_some()),
+            // What may not be listed cannot be seen.
+            Err(fault) if fault.code / 100 == 5 => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether an upload that failed so may go under its final name.
+    pub fn may_go_directly(&self, fault: &Fault) -> bool {
+        let is_refused = matches!(fault.name, Some(NAME_REFUSED | RENAME_REFUSED));
+        is_refused && self.site.in_place == InPlace::Auto
+    }
+
+    /// Whether a server did not take the name of an upload: it said so before any byte moved.
+    pub(super) const fn is_name_refused(&self, fault: &Fault) -> bool {
+        matches!(fault.kind, Kind::Refused) && !self.has_moved
+    }
+
+    /// Sends `source` under its final name, since the usual way was `refused`, as [`may_go_directly`] says; fails with that
+    /// where a file is there.
+    ///
+    /// [`may_go_directly`]: Self::may_go_directly
+    pub async fn put_directly(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+        refused: Fault,
+    ) -> Outcome<Aside> {
+        let remote = self.absolute(remote)?;
+        let begun = self.refused.iter().position(|(path, ..)| *path == remote);
+        let (id, started) = match begun.map(|at| self.refused.swap_remove(at)) {
+            Some((_, id, started)) => (id, started),
+            None => self.begin(Verb::Upload, &remote, Some(size))?,
+        };
+        match self.store_instead(source, size, &remote, id, refused).await {
+            Ok(()) => {
+                let (name, temporary) = (Name::Free, remote.clone());
+                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+            }
+            Err(fault) => Err(self.failed(id, &remote, fault)),
+        }
+    }
+
+    /// The same for a transfer that has begun.
+    pub(super) async fn store_instead(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        remote: &RemotePath,
+        id: TransferId,
+        refused: Fault,
+    ) -> Outcome<()> {
+        if self.is_seen(remote).await? {
+            return Err(refused);
+        }
+        match self.store_final(source, size, remote, Name::Free, id).await {
+            Ok(()) => {
+                self.way.manners.took_in_place();
+                let what =
+                    if refused.name == Some(NAME_REFUSED) { "temporary names" } else { "renames" };
+                let text = format!(
+                    "{}: the server refuses {what}: files that are not there yet go under their final names at once, \
+                     and are half files until they have arrived",
+                    self.site.host
+                );
+                self.context.observer.warn_once(text);
+                Ok(())
+            }
+            // It is not about the name, then.
+            Err(fault) if fault.kind == Kind::Refused => Err(refused),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sends `source` under its final name, of which it is known whether another file has it.
+    pub(super) async fn store_directly(
+        &mut self,
+        source: &mut impl Give,
+        (size, modified): (u64, Option<Timestamp>),
+        remote: &RemotePath,
+        name: Name,
+    ) -> Outcome<Aside> {
+        let (id, started) = self.begin(Verb::Upload, remote, Some(size))?;
+        match self.store_final(source, size, remote, name, id).await {
+            Ok(()) => {
+                let (remote, temporary) = (remote.clone(), remote.clone());
+                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+            }
+            Err(fault) => Err(self.failed(id, remote, fault)),
+        }
+    }
+
+    async fn store_final(
+        &mut self,
+        source: &mut impl Give,
+        size: u64,
+        remote: &RemotePath,
+        name: Name,
+        id: TransferId,
+    ) -> Outcome<()> {
+        let work = async {
+            let mut sent = self.store("STOR", remote, source, id).await?;
+            if let Err(changed) = source.check() {
+                sent = self.store_anew(source, remote, id, changed).await?;
+            }
+            if sent != size {
+                let message = format!("{sent} bytes were read where {size} were expected");
+                return Err(Fault::new(Kind::Local, Side::Here, message));
+            }
+            Ok(())
+        };
+        let stored = work.await;
+        // A file that was refused before any byte moved may be another's that we do not see.
+        if stored.is_err() && self.has_moved && name == Name::Free {
+            self.sweep(&[remote]).await;
+        }
+        stored
+    }
+}
+
+/// The temporary name without the dot at its beginning, where there is one.
+pub(super) fn plain_name(temporary: &RemotePath) -> Option<RemotePath> {
+    let name = std::str::from_utf8(temporary.name()).ok()?;
+    let plain = without_dot(name);
+    (plain != name).then(|| temporary.parent().join(plain.as_bytes()).ok()).flatten()
+}
+
+fn shown(temporary: &RemotePath) -> String {
+    String::from_utf8_lossy(temporary.name()).into_owned()
+}
+
+/// The fault of an upload whose temporary name was refused.
+pub(super) fn name_refused(fault: Fault, temporary: &RemotePath) -> Fault {
+    let message = format!(
+        "the server refused the name `{}`, under which it was to arrive: {}",
+        shown(temporary),
+        fault.message
+    );
+    Fault { message, ..fault.named(NAME_REFUSED) }
+}
+
+/// The fault of a rename of a temporary file, with the names in it where it was refused.
+pub(super) fn rename_refused(fault: Fault, temporary: &RemotePath) -> Fault {
+    if fault.code == 0 {
+        return fault;
+    }
+    let message = format!(
+        "the server refused to rename it from `{}`, under which it had arrived: {}",
+        shown(temporary),
+        fault.message
+    );
+    let fault = Fault { message, ..fault };
+    if fault.code / 100 == 5 { fault.named(RENAME_REFUSED) } else { fault }
+}

@@ -1,0 +1,176 @@
+//! Limits of a whole run that count while its bytes move: what a listing said of sizes, or did not, proves nothing (S50).
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{plan::Plan, rules::Caps};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Landing, free_bytes},
+    ftp::transfer::Take,
+};
+
+/// The name of the failure that a run has moved all that it may.
+const MAX_TOTAL: &str = "limit.max_total";
+/// The name of the failure that the disk has no more room than must stay.
+const MIN_FREE: &str = "limit.min_free";
+/// Bytes after which the room on the disk is looked at again: no more than that is taken unseen by each session.
+const LOOK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What has moved in a run, in all sessions together, and how much may.
+pub(super) struct Total {
+    moved: AtomicU64,
+    caps: Caps,
+    folder: PathBuf,
+}
+
+impl Total {
+    /// Nothing yet of the run that `plan` is for.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let (caps, folder) = (plan.rules.caps, plan.heading.local.clone());
+        Self { moved: AtomicU64::new(0), caps, folder }
+    }
+
+    /// Counts so many bytes more; fails where that is more than may move.
+    pub(super) fn count(&self, bytes: u64) -> Outcome<()> {
+        let before = self.moved.fetch_add(bytes, Ordering::Relaxed);
+        match self.caps.max_total {
+            Some(most) if before.saturating_add(bytes) > most => {
+                let message = format!("more bytes moved than `max_total`, which is {most}");
+                Err(Fault::new(Kind::Guard, Side::Here, message).named(MAX_TOTAL))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes back what was counted of a file that is not kept.
+    pub(super) fn take_back(&self, bytes: u64) {
+        self.moved.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Fails where less stays free on the disk than must.
+    fn look(&self) -> Outcome<()> {
+        let Some(least) = self.caps.min_free else { return Ok(()) };
+        let free = free_bytes(&self.folder)?;
+        if free >= least {
+            return Ok(());
+        }
+        let message = format!("{free} bytes are free on the disk, and `min_free` is {least}");
+        Err(Fault::new(Kind::Guard, Side::Here, message).named(MIN_FREE))
+    }
+}
+
+/// Whether a run has come to one of its limits, after which no file is begun.
+pub(super) fn is_at_limit(fault: &Fault) -> bool {
+    matches!(fault.name, Some(MAX_TOTAL | MIN_FREE))
+}
+
+/// A file on its way, which may not become larger than it may, nor the run than all of it may.
+pub(super) struct Capped<'l> {
+    landing: &'l mut Landing,
+    total: &'l Total,
+    /// What was counted of it.
+    counted: u64,
+    /// What has come since the disk was looked at.
+    unseen: u64,
+    is_kept: bool,
+}
+
+impl<'l> Capped<'l> {
+    pub(super) fn new(landing: &'l mut Landing, total: &'l Total) -> Self {
+        Self { landing, total, counted: 0, unseen: LOOK_BYTES, is_kept: false }
+    }
+
+    /// It has come, and counts.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Take for Capped<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let count = bytes.len() as u64;
+        let most = self.total.caps.max_file_size;
+        if let Some(most) = most.filter(|most| self.landing.bytes() + count > *most) {
+            let message = format!("more bytes came than `max_file_size`, which is {most}");
+            return Err(Fault::new(Kind::Guard, Side::Here, message));
+        }
+        self.counted += count;
+        self.total.count(count)?;
+        if self.unseen >= LOOK_BYTES {
+            self.total.look()?;
+            self.unseen = 0;
+        }
+        self.unseen += count;
+        self.landing.take(bytes)
+    }
+
+    fn restart(&mut self) -> Outcome<()> {
+        self.total.take_back(self.counted);
+        self.counted = 0;
+        self.landing.restart()
+    }
+}
+
+impl Drop for Capped<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.total.take_back(self.counted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(max_total: Option<u64>, max_file_size: Option<u64>) -> Total {
+        let caps = Caps { max_total, max_file_size, min_free: None };
+        Total { moved: AtomicU64::new(0), caps, folder: PathBuf::from("/") }
+    }
+
+    #[test]
+    fn files_count_together_and_what_is_not_kept_is_taken_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let landing = |name: &str| Landing::begin(scratch.path().join(name)).unwrap();
+        let total = total(Some(10), None);
+        let (mut first, mut second, mut third) = (landing("a"), landing("b"), landing("c"));
+        let mut one = Capped::new(&mut first, &total);
+        one.take(b"123456").unwrap();
+        one.keep();
+        let mut other = Capped::new(&mut second, &total);
+        other.take(b"1234").unwrap();
+        assert!(is_at_limit(&other.take(b"5").unwrap_err()));
+        drop(other);
+        let mut other = Capped::new(&mut third, &total);
+        other.take(b"123").unwrap();
+        other.restart().unwrap();
+        other.take(b"1234").unwrap();
+        assert!(other.take(b"5").is_err());
+    }
+
+    #[test]
+    fn a_file_has_its_own_limit_and_numbers_never_wrap() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut landing = Landing::begin(scratch.path().join("a")).unwrap();
+        let total = total(Some(u64::MAX - 1), Some(3));
+        let mut capped = Capped::new(&mut landing, &total);
+        capped.take(b"123").unwrap();
+        assert_eq!(capped.take(b"4").unwrap_err().kind, Kind::Guard);
+        drop(capped);
+        total.count(u64::MAX - 1).unwrap();
+        assert!(is_at_limit(&total.count(u64::MAX - 1).unwrap_err()));
+    }
+
+    #[test]
+    fn a_disk_without_the_room_that_must_stay_ends_the_run() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut landing = Landing::begin(scratch.path().join("a")).unwrap();
+        let caps = Caps { min_free: Some(u64::MAX), ..Caps::default() };
+        let folder = scratch.path().to_owned();
+        let total = Total { moved: AtomicU64::new(0), caps, folder };
+        assert!(is_at_limit(&Capped::new(&mut landing, &total).take(b"1").unwrap_err()));
+    }
+}
