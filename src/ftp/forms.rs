@@ -62,6 +62,8 @@ impl Form {
 #[derive(Debug, Default)]
 struct Tried {
     forms: Vec<Form>,
+    /// How many forms showed an empty folder.
+    empty: usize,
     /// The listing without entries that tells the most: one with lines that were not read, else an empty one.
     listing: Option<Listing>,
     refusal: Option<(Form, Fault)>,
@@ -70,6 +72,7 @@ struct Tried {
 impl Tried {
     fn empty(&mut self, form: Form, listing: Listing) {
         self.forms.push(form);
+        self.empty += usize::from(listing.refused_count == 0);
         let is_worse = |known: &Listing| known.refused_count >= listing.refused_count;
         if !self.listing.as_ref().is_some_and(is_worse) {
             self.listing = Some(listing);
@@ -137,6 +140,12 @@ impl Session {
                 Err(fault) if fault.code == 550 && self.way.manners.lists_in(form) => {
                     return Err(fault);
                 }
+                // Whoever may not list the folder is not helped by another form.
+                Err(fault)
+                    if form == Form::List && fault.code == 550 && is_denial(&fault.message) =>
+                {
+                    return Err(fault);
+                }
                 Err(fault) => {
                     if form == Form::Facts && fault.kind == Kind::Unsupported {
                         self.features.named.remove("MLSD");
@@ -160,7 +169,12 @@ impl Session {
             Form::Facts => self.features.has("MLSD") || self.features.has("MLST"),
             Form::ListAll => !self.features.refuses_list_all,
             Form::List => true,
-            Form::Status => self.way.manners.may_list_by_stat() && !self.is_flat(),
+            // Two forms that show an empty folder are enough, and lines that cannot be read are to be told.
+            Form::Status => {
+                let is_unread = tried.listing.as_ref().is_some_and(|seen| seen.refused_count > 0);
+                let may_ask = self.way.manners.may_list_by_stat() && !self.is_flat();
+                may_ask && !is_unread && tried.empty < 2
+            }
             // An empty folder has no names either.
             Form::Names => tried.listing.is_none(),
         }
