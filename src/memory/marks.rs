@@ -35,24 +35,74 @@ pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
     let is_alone = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
     let mut text = String::new();
     Read::by_ref(&mut file).take(64).read_to_string(&mut text)?;
-    let mark = match Mark::read(&text) {
-        Some(mark) => mark,
-        None if is_alone => {
-            prune(&folder)?;
-            write(&mut file)?
+    let here = Machine::this();
+    let (mark, is_known) = match Kept::read(&text) {
+        // The first version kept the mark alone.
+        Some(Kept { mark, machine: None }) if is_alone => {
+            write(&mut file, &mark, &here)?;
+            (mark, true)
         }
-        None => return Ok(None),
+        Some(Kept { mark, machine: None }) => (mark, true),
+        Some(Kept { mark, machine: Some(machine) }) if machine == here => (mark, true),
+        Some(Kept { mark, machine: Some(Machine { id, .. }) }) if id == here.id => {
+            // Begun again since; or a copy that is at work as well, whose files are left to it.
+            if is_alone {
+                write(&mut file, &mark, &here)?;
+            }
+            (mark, false)
+        }
+        // A copy of the folder of another machine, whose mark that is.
+        Some(_) | None if is_alone => {
+            prune(&folder)?;
+            let mark = Mark::random();
+            write(&mut file, &mark, &here)?;
+            (mark, true)
+        }
+        Some(_) | None => return Ok(None),
     };
-    Ok(Some(Claim { mark, lock: is_alone.then_some(file) }))
+    Ok(Some(Claim { mark, lock: (is_alone && is_known).then_some(file) }))
 }
 
-fn write(file: &mut File) -> io::Result<Mark> {
-    let mark = Mark::random();
+/// What the file of a mirror holds.
+struct Kept {
+    mark: Mark,
+    machine: Option<Machine>,
+}
+
+/// A machine, since it was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Machine {
+    id: String,
+    boot: String,
+}
+
+impl Machine {
+    /// This machine. A copy of its disk has the same number, and most often another name.
+    fn this() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let digits = |text: &str| Mark::of(text.as_bytes()).text().to_owned();
+        let id = [read("/etc/machine-id"), read("/proc/sys/kernel/hostname")].concat();
+        Self { id: digits(&id), boot: digits(&read("/proc/sys/kernel/random/boot_id")) }
+    }
+}
+
+impl Kept {
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let mark = Mark::read(lines.next()?)?;
+        let machine = match (lines.next(), lines.next()) {
+            (Some(id), Some(boot)) => Some(Machine { id: id.into(), boot: boot.into() }),
+            _ => None,
+        };
+        Some(Self { mark, machine })
+    }
+}
+
+fn write(file: &mut File, mark: &Mark, Machine { id, boot }: &Machine) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(mark.text().as_bytes())?;
-    file.sync_data()?;
-    Ok(mark)
+    file.write_all(format!("{}\n{id}\n{boot}\n", mark.text()).as_bytes())?;
+    file.sync_data()
 }
 
 /// The flag by which a link in the file's place is refused.
@@ -116,6 +166,38 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_of_another_machine_is_not_taken_over_with_a_copy_of_its_folder() {
+        let state = tempfile::tempdir().unwrap();
+        let take = || claim(state.path(), &sides("/x")).unwrap().unwrap();
+        let mark = take().mark;
+        let path = state.path().join(FOLDER).join(name(&sides("/x")));
+        let Machine { id, boot } = Machine::this();
+        let other = "0123456789abcdef";
+        for (machine, boot, is_same, is_alone) in [
+            // The first version of the file.
+            ("", "", true, true),
+            (&*id, &*boot, true, true),
+            // Begun again since: in the first run nothing is known to be over.
+            (&id, other, true, false),
+            (other, &boot, false, true),
+            (other, other, false, true),
+        ] {
+            let rest =
+                if machine.is_empty() { String::new() } else { format!("\n{machine}\n{boot}\n") };
+            fs::write(&path, format!("{}{rest}", mark.text())).unwrap();
+            for is_first in [true, false] {
+                let now = take();
+                assert_eq!(now.mark == mark, is_same, "{machine} {boot}");
+                assert_eq!(
+                    now.lock.is_some(),
+                    is_alone || !is_first,
+                    "{machine} {boot} {is_first}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_mark_that_was_not_written_whole_is_made_anew() {
         let state = tempfile::tempdir().unwrap();
         let mark = claim(state.path(), &sides("/x")).unwrap().unwrap().mark;
@@ -124,7 +206,7 @@ mod tests {
         let now = claim(state.path(), &sides("/x")).unwrap().unwrap();
         assert!(now.lock.is_some());
         assert_ne!(now.mark, mark);
-        assert_eq!(fs::read_to_string(&path).unwrap(), now.mark.text());
+        assert!(fs::read_to_string(&path).unwrap().starts_with(now.mark.text()));
         // While one writes it, another has none.
         fs::write(&path, "").unwrap();
         assert!(claim(state.path(), &sides("/x")).unwrap().is_none());
