@@ -11,9 +11,12 @@ use std::{
 
 use crate::{
     clock::Clock,
-    fault::Outcome,
+    fault::{Fault, Outcome},
     ftp::{
-        base::{Base, BaseMemory, Claim, Pair, Sides, hash_text, path_bytes, path_text, read_hash},
+        base::{
+            Base, BaseMemory, Claim, Intent, Intents, Pair, Sides, hash_text, path_bytes,
+            path_text, read_hash,
+        },
         control::Habits,
         data::route::Step,
         listing::Modified,
@@ -24,7 +27,7 @@ use crate::{
     observe::{Level, Observer},
     store::{
         self, Store,
-        bases::{self, FileRow},
+        bases::{self, FileRow, IntentRow},
         routes::{Key, Route},
     },
 };
@@ -45,7 +48,8 @@ pub struct Memory {
 enum State {
     Unopened,
     Open(Store),
-    Off,
+    /// Since this has happened.
+    Off(Fault),
 }
 
 impl Memory {
@@ -67,31 +71,36 @@ impl Memory {
 
     /// What `work` gives, unless there is no memory (any more).
     fn with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Option<T> {
+        self.try_with(work).ok()
+    }
+
+    /// The same; why there is none, else.
+    fn try_with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Outcome<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Unopened = *state {
             *state = self.open();
         }
-        let State::Open(store) = &mut *state else { return None };
-        match work(store) {
-            Ok(done) => Some(done),
-            Err(fault) => {
-                self.observer.warn(format!("nothing more is remembered in this run: {fault}"));
-                *state = State::Off;
-                None
-            }
-        }
+        let store = match &mut *state {
+            State::Open(store) => store,
+            State::Off(fault) => return Err(fault.clone()),
+            State::Unopened => return Err(Fault::protocol("a store that was not opened")),
+        };
+        work(store).inspect_err(|fault| {
+            self.observer.warn(format!("nothing more is remembered in this run: {fault}"));
+            *state = State::Off(fault.clone());
+        })
     }
 
     fn open(&self) -> State {
         if let Err(fault) = store::make_folder(&self.folder) {
             self.observer.say(self.no_folder, format!("nothing is remembered: {fault}"));
-            return State::Off;
+            return State::Off(fault);
         }
         match Store::open(&self.folder) {
             Ok(store) => State::Open(store),
             Err(fault) => {
                 self.observer.warn(format!("nothing is remembered in this run: {fault}"));
-                State::Off
+                State::Off(fault)
             }
         }
     }
@@ -181,6 +190,56 @@ impl BaseMemory for Memory {
             changes.iter().map(|(path, pair)| (path_text(path), pair.map(row))).collect();
         let rows = || rows.iter().map(|(path, row)| (path.clone(), row.as_ref()));
         self.with(|store| store.note(&mirror(sides), rows(), self.clock.now()));
+    }
+
+    fn intents(&self, sides: &Sides) -> Intents {
+        let read = |store: &mut Store| {
+            let mut intents = Intents::new();
+            store.intents(&mirror(sides), |path, row| {
+                // A path that leads elsewhere is none of ours.
+                let path =
+                    path_bytes(&path).filter(|path| RelativePath::parse(path.clone()).is_ok());
+                intents.extend(path.map(|path| (path, intent(&row))));
+            })?;
+            Ok(intents)
+        };
+        self.with(read).unwrap_or_default()
+    }
+
+    fn intend(&self, sides: &Sides, intents: &[(Vec<u8>, Intent)]) -> Outcome<()> {
+        let rows: Vec<_> =
+            intents.iter().map(|(path, intent)| (path_text(path), intent_row(*intent))).collect();
+        let rows = || rows.iter().map(|(path, row)| (path.clone(), row));
+        let any = Intent::Any.word();
+        self.try_with(|store| store.intend(&mirror(sides), rows(), any, self.clock.now()))
+    }
+}
+
+impl Intent {
+    /// The word that the store keeps.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Bytes(..) => "bytes",
+            Self::Any => "any",
+        }
+    }
+}
+
+fn intent_row(intent: Intent) -> IntentRow {
+    let (size, local_us) = match intent {
+        Intent::Bytes(size, local_us) => (Some(size), local_us),
+        Intent::Gone | Intent::Any => (None, None),
+    };
+    IntentRow { what: intent.word().into(), size, local_us }
+}
+
+/// What the store keeps; a word of another version says nothing that could be relied on.
+fn intent(row: &IntentRow) -> Intent {
+    match (&*row.what, row.size) {
+        ("gone", _) => Intent::Gone,
+        ("bytes", Some(size)) => Intent::Bytes(size, row.local_us),
+        _ => Intent::Any,
     }
 }
 

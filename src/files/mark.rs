@@ -1,7 +1,8 @@
 //! Temporary names that say whose they are, so that what a killed run leaves can be told from what a live one needs.
 //!
 //! `.portolan-MARK-TIMErandom.part`: the mark of the mirror that made it, when, and chance. `.portolan-MARK-IDENTITY.part`
-//! is the name that lasts, of a file that may be taken up again.
+//! is the name that lasts, of a file that may be taken up again. `.portolan-MARK-aside-TIMENAME.part` is an old file that
+//! made room for a new one on a server that renames over nothing, with a hash of the name that it had.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -12,6 +13,8 @@ use super::{PLAIN_PREFIX, TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
 
 /// Hexadecimal digits of a mark, and of the number behind it: eight of the time, eight of chance.
 const DIGITS: usize = 16;
+/// What stands behind the mark in the name of an old file.
+const ASIDE: &str = "-aside-";
 /// Those of an identity.
 const IDENTITY_DIGITS: usize = 32;
 
@@ -57,11 +60,53 @@ impl Mark {
         format!("{TEMPORARY_PREFIX}{}-{seconds:08x}{chance:08x}{TEMPORARY_SUFFIX}", self.0)
     }
 
+    /// The temporary name of an old file that has the name `name` and makes room for a new one.
+    pub fn aside_name(&self, now: Timestamp, name: &[u8]) -> String {
+        let seconds = u32::try_from(now.as_second()).unwrap_or(u32::MAX);
+        let digits = digits_of(name);
+        format!("{TEMPORARY_PREFIX}{}{ASIDE}{seconds:08x}{digits}{TEMPORARY_SUFFIX}", self.0)
+    }
+
     /// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
     pub fn lasting_name(&self, identity: &[u8]) -> String {
         let digits = super::part::digits(identity);
         format!("{TEMPORARY_PREFIX}{}-{digits}{TEMPORARY_SUFFIX}", self.0)
     }
+}
+
+/// What the temporary name of an old file says that was put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetAside<'n> {
+    /// The digits of the mark.
+    pub mark: &'n str,
+    /// When it was put aside; the beginning of time where the name is always the same.
+    pub made: Timestamp,
+    name: &'n str,
+}
+
+impl SetAside<'_> {
+    /// Whether it had the name `name`.
+    pub fn is_of(&self, name: &[u8]) -> bool {
+        digits_of(name) == self.name
+    }
+}
+
+/// Reads a name that [`Mark::aside_name`] made; nothing for any other.
+pub fn read_set_aside(name: &[u8]) -> Option<SetAside<'_>> {
+    let name = std::str::from_utf8(name).ok()?;
+    let inner = name.strip_prefix(TEMPORARY_PREFIX)?.strip_suffix(TEMPORARY_SUFFIX)?;
+    let (mark, rest) = inner.split_once(ASIDE)?;
+    let is_one = mark.len() == DIGITS && is_hex(mark) && is_hex(rest);
+    if !is_one || rest.len() != DIGITS / 2 + DIGITS {
+        return None;
+    }
+    let (time, name) = rest.split_at_checked(DIGITS / 2)?;
+    let made = Timestamp::from_second(i64::from_str_radix(time, 16).ok()?).ok()?;
+    Some(SetAside { mark, made, name })
+}
+
+fn digits_of(name: &[u8]) -> String {
+    super::part::digits(&Sha256::digest(name)).chars().take(DIGITS).collect()
 }
 
 /// Reads a name that a [`Mark`] made; nothing for any other, temporary or not.
@@ -120,6 +165,22 @@ mod tests {
             assert!(!is_temporary(other.as_ref()), "{other}");
         }
         assert_eq!(Mark::read(mark.text()), Some(mark));
+    }
+
+    #[test]
+    fn the_name_of_an_old_file_says_which_name_it_had_and_is_no_leftover_like_others() {
+        let (mark, now) = (Mark::random(), Timestamp::from_second(1_780_000_000).unwrap());
+        for had in [&b"index.html"[..], b"caf\xe9", b" ", b"a\nb"] {
+            let name = mark.aside_name(now, had);
+            assert!(is_temporary(name.as_ref()));
+            assert_eq!(read_marked(name.as_bytes()), None);
+            let read = read_set_aside(name.as_bytes()).unwrap();
+            assert_eq!((read.mark, read.made), (mark.text(), now));
+            assert!(read.is_of(had) && !read.is_of(b"other"));
+        }
+        for name in [mark.name(now), mark.lasting_name(&[7; 32]), temporary_name(), "a".into()] {
+            assert_eq!(read_set_aside(name.as_bytes()), None, "{name}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod hostile;
 
 pub use held::Held;
 pub use landing::{Landing, temporary_name};
-pub use mark::{Mark, Marked, chance, read_marked};
+pub use mark::{Mark, Marked, SetAside, chance, read_marked, read_set_aside};
 pub use part::temporary_name_of;
 pub use reading::Reading;
 pub use root::{Folds, Links, Root, free_bytes};

@@ -14,7 +14,7 @@ use super::{
     listing::{Modified, Precision},
     path::{RelativePath, RemotePath},
 };
-use crate::files::Mark;
+use crate::{fault::Outcome, files::Mark};
 
 /// BLAKE3 of a file's bytes: all bytes of all mirrors pass through it, and it costs least of those that can be relied on.
 pub type Hash = [u8; 32];
@@ -32,9 +32,30 @@ pub trait BaseMemory: Debug + Send + Sync {
     /// Takes the mark of `sides` for this run; nothing where none can be kept.
     fn claim(&self, sides: &Sides) -> Option<Claim>;
 
-    /// Puts new pairs into the base of `sides`, and takes out those of the paths that have none.
+    /// Puts new pairs into the base of `sides`, and takes out those of the paths that have none. What was intended at
+    /// these paths is settled by it.
     fn note(&self, sides: &Sides, changes: &[(Vec<u8>, Option<Pair>)]);
+
+    /// What runs of `sides` were about to do that are over, where it is not known what became of it.
+    fn intents(&self, sides: &Sides) -> Intents;
+
+    /// Notes what is about to be done, before it is. Fails where that cannot be kept.
+    fn intend(&self, sides: &Sides, intents: &[(Vec<u8>, Intent)]) -> Outcome<()>;
 }
+
+/// What a file of the target is about to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// It goes.
+    Gone,
+    /// It becomes a file of so many bytes, of this time in microseconds since 1970 where that is known.
+    Bytes(u64, Option<i64>),
+    /// It becomes a file of which nothing is known before.
+    Any,
+}
+
+/// What is about to become of files, by their paths below the mirrored folder.
+pub type Intents = BTreeMap<Vec<u8>, Intent>;
 
 /// The mark in the temporary names of one mirror, for as long as this lives.
 #[derive(Debug)]

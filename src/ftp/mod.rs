@@ -4,6 +4,7 @@ pub mod absence;
 pub mod addresses;
 pub mod answers;
 pub mod base;
+mod claims;
 mod client;
 pub mod context;
 pub mod control;

@@ -79,7 +79,27 @@ impl Session {
         if self.is_flat() {
             return flat_name(chance());
         }
-        self.shaped(self.mark.as_ref().map_or_else(temporary_name, |mark| mark.name(self.now())))
+        self.shaped(self.mark().name(self.now()))
+    }
+
+    /// The temporary name for the old file `remote`, which makes room for a new one. Where files come one by one, it is
+    /// the same each time, so that the next one can ask for it.
+    pub(super) fn aside_name(&self, remote: &RemotePath) -> Outcome<RemotePath> {
+        if self.is_flat() || self.way.manners.wants_plain_names() {
+            return remote.parent().join(self.unmarked_name().as_bytes());
+        }
+        let now = if self.mark.is_some() { self.now() } else { Timestamp::UNIX_EPOCH };
+        remote.parent().join(self.mark().aside_name(now, remote.name()).as_bytes())
+    }
+
+    /// What is in its temporary names: of its mirror, and else of the server, so that one that is left can be told to be
+    /// old.
+    fn mark(&self) -> Mark {
+        let Site { host, port, user, .. } = &self.site;
+        let single = || {
+            Mark::of(format!("single\n{}\n{port}\n{user}", host.to_ascii_lowercase()).as_bytes())
+        };
+        self.mark.clone().unwrap_or_else(single)
     }
 
     /// A new temporary name of which no mirror is told.

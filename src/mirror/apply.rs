@@ -11,18 +11,19 @@ use std::{
 
 use super::{
     alias::{self, rounds},
+    claims::Claim,
     crew::{Crew, Ends, Feed, Work},
     draft::draft,
+    intents::Journal,
     ledger::Ledger,
     leftovers::{Leftovers, is_lasting},
+    outcome::tell,
     plan::{Act, Direction, Heading, Plan, Step},
     recheck::{self, Recheck},
     report::Report,
     rules::Rules,
     scan::place,
-    sending::put_in_place,
     staged,
-    three::Drift,
     total::{Total, is_at_limit},
     trash::Trash,
     tree::{above, depth},
@@ -30,13 +31,15 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome},
     files::Root,
-    ftp::{base::Pair, pace::Pace, session::Session, transfer::Moved},
+    ftp::{
+        base::{Intent, Pair},
+        pace::Pace,
+        session::Session,
+        transfer::Moved,
+    },
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
-    observe::{Event, Level, Observer, Verb, visible::visible},
+    observe::{Event, Observer, Verb, visible::visible},
 };
-
-/// Files that were not tried and that the words about them name: the report has all of them.
-const UNTRIED_NAMED_MAX: usize = 5;
 
 /// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A
 /// fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped, or when the folder
@@ -46,16 +49,19 @@ pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     plan.check_server(session)?;
     let leftovers = Arc::new(Leftovers::of(session, &plan.heading));
     session.mark_names(Some(leftovers.mark().clone()));
+    let claim = Claim::take(session, &plan.heading, &plan.rules, &leftovers).await;
+    let claim = claim.inspect_err(|_| session.mark_names(None))?;
     let mut crew = Crew::new(session, &plan.rules);
     let work = async {
         let mut heading = plan.heading.clone();
         heading.remote = heading.remote.in_encoding(Heading::encoding_of(crew.first()));
         let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
-        apply_with(&mut crew, &now, &mut ledger, &leftovers).await
+        apply_with(&mut crew, &now, &mut ledger, &leftovers, &claim).await
     };
     let report = work.await;
     crew.dismiss();
+    claim.release(session).await;
     session.mark_names(None);
     report
 }
@@ -65,16 +71,21 @@ pub(super) async fn apply_with(
     plan: &Plan,
     ledger: &mut Ledger,
     leftovers: &Leftovers,
+    claim: &Claim,
 ) -> Outcome<Report> {
     let started = Instant::now();
+    if plan.left.is_claimed && !claim.is_held() {
+        Claim::respect(crew.first(), &plan.heading, leftovers).await?;
+    }
     ledger.learn(plan, crew.first()).await?;
+    let journal = Journal::of(ledger, &plan.rules);
+    journal.begin(crew.first(), plan).await?;
     let observer = crew.first().context().observer.clone();
     let mut run = Run::new(plan, ledger, observer.clone());
-    for drift in plan.drift.iter().filter(|drift| drift.kept) {
-        observer.say(Level::Warn, drift.to_string());
-    }
+    plan.tell_kept(&observer);
     crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
-    let done = do_all(crew, plan, &mut run, leftovers).await;
+    let means = (journal, claim.clone());
+    let done = do_all(crew, plan, &mut run, leftovers, means).await;
     crew.keep_pace(None);
     let mut report = run.end(plan);
     // What was done stays known, however the run ended.
@@ -94,14 +105,16 @@ async fn do_all<'p>(
     plan: &'p Plan,
     run: &mut Run<'p, '_>,
     leftovers: &Leftovers,
+    means: (Journal, Claim),
 ) -> Outcome<()> {
-    if !plan.is_empty() {
+    if !plan.is_empty() || !plan.left.asides.is_empty() {
         let now = crew.first().now();
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
         crew.first().context().observer.tell(&Event::Planned { files, bytes });
-        let tools = Tools::new(root, plan, trash, run.ledger.is_kept());
+        let tools = Tools::new(root, plan, trash, run.ledger.is_kept(), means);
+        tools.put_back(crew.first(), run).await;
         if plan.rules.staged {
             return staged::run(crew, plan, run, &tools).await;
         }
@@ -175,8 +188,11 @@ pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 
 /// What a step is done with.
 pub(super) struct Tools<'p> {
-    pub(super) root: Root,
+    pub(super) root: Arc<Root>,
     pub(super) plan: &'p Plan,
+    /// Where it is noted what is about to be done.
+    journal: Journal,
+    claim: Claim,
     trash: Option<Trash>,
     /// Whether what both sides are now is of use to anybody.
     pub(super) keeps_pairs: bool,
@@ -190,11 +206,18 @@ pub(super) struct Tools<'p> {
 pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 impl<'p> Tools<'p> {
-    fn new(root: Root, plan: &'p Plan, trash: Option<Trash>, keeps_pairs: bool) -> Self {
+    fn new(
+        root: Root,
+        plan: &'p Plan,
+        trash: Option<Trash>,
+        keeps_pairs: bool,
+        (journal, claim): (Journal, Claim),
+    ) -> Self {
         let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
         let total = Total::of(plan);
-        Self { root, plan, trash, keeps_pairs, total, unmade }
+        let root = Arc::new(root);
+        Self { root, plan, journal, claim, trash, keeps_pairs, total, unmade }
     }
 
     /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
@@ -218,8 +241,8 @@ impl<'p> Tools<'p> {
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
-        let mut ends: Ends<Run<'p, 'l>> =
-            steps.into_iter().zip(put_in_place(session, sent).await).collect();
+        let placed = self.put_in_place(session, &steps, sent).await;
+        let mut ends: Ends<Run<'p, 'l>> = steps.into_iter().zip(placed).collect();
         for (step, result) in &mut ends {
             if let Err(fault) = result
                 && session.may_go_directly(fault)
@@ -236,6 +259,16 @@ impl<'p> Tools<'p> {
         self.root.metadata(Path::new(OsStr::from_bytes(path))).is_ok()
     }
 
+    /// Sees that this run may go on, and notes `intents`, which come to pass right after it.
+    pub(super) async fn intend(
+        &self,
+        session: &mut Session,
+        intents: Vec<(Vec<u8>, Intent)>,
+    ) -> Outcome<()> {
+        self.claim.renew(session).await?;
+        self.journal.note(session, intents).await
+    }
+
     /// The folder in which the file `path` waits for its name: its own, or the nearest that is there.
     pub(super) fn home<'s>(&self, path: &'s [u8]) -> &'s [u8] {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
@@ -245,6 +278,7 @@ impl<'p> Tools<'p> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
+        self.claim.renew(session).await?;
         let verb = match step.act {
             Act::Put(_) => return self.put_on(session, step).await,
             Act::Get(_) => return self.get_rest(session, step).await,
@@ -269,27 +303,10 @@ impl<'p> Tools<'p> {
             Act::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
             Act::DeleteFolder => gone(self.root.remove_folder(here))?,
         };
-        let path = if is_up { there.to_string() } else { self.root.path().join(here).shown() };
+        let shown = || visible(self.root.path().join(here).as_os_str().as_bytes());
+        let path = if is_up { there.to_string() } else { shown() };
         session.context().observer.tell(&Event::Done { verb, path });
         Ok(None)
-    }
-}
-
-/// A path of this machine as shown to people.
-trait Shown {
-    fn shown(&self) -> String;
-}
-
-impl Shown for Path {
-    fn shown(&self) -> String {
-        visible(self.as_os_str().as_bytes())
-    }
-}
-
-/// Says why something failed, unless that has been said.
-fn tell(observer: &Observer, fault: &Fault) {
-    if !fault.is_told {
-        observer.say(Level::Error, fault.to_string());
     }
 }
 
@@ -307,11 +324,11 @@ pub(super) struct Run<'p, 'l> {
     direction: Direction,
     ledger: &'l mut Ledger,
     rules: &'p Rules,
-    observer: Observer,
+    pub(super) observer: Observer,
     /// The files of which the target has another version than the last run left, and whether their step was done.
-    drift: BTreeMap<&'p [u8], bool>,
+    pub(super) drift: BTreeMap<&'p [u8], bool>,
     /// Files that were not tried, and why not.
-    untried: Vec<(&'p [u8], Fault)>,
+    pub(super) untried: Vec<(&'p [u8], Fault)>,
     waiting: VecDeque<&'p Step>,
     /// Whether deletes have begun.
     is_late: bool,
@@ -360,34 +377,6 @@ impl<'p, 'l> Run<'p, 'l> {
             }
             Ok(()) => Ok(()),
         }
-    }
-
-    /// The report of what was done, and of what was not: that is said in words here.
-    fn end(self, plan: &Plan) -> Report {
-        let Self { mut report, drift, untried, observer, .. } = self;
-        for files in untried.chunk_by(|(_, one), (_, two)| one.to_string() == two.to_string()) {
-            let Some((_, fault)) = files.first() else { continue };
-            let named = files.iter().take(UNTRIED_NAMED_MAX).map(|(path, _)| visible(path));
-            let named = named.collect::<Vec<_>>().join(", ");
-            let more = if files.len() > UNTRIED_NAMED_MAX { ", …" } else { "" };
-            let (count, were) =
-                (files.len(), if files.len() == 1 { "file was" } else { "files were" });
-            let text =
-                format!("{count} {were} not tried ({named}{more}), since this failed: {fault}");
-            observer.say(Level::Error, text);
-        }
-        let ended = |one: &Drift| one.ended(drift.get(&*one.path).is_some_and(|is_done| *is_done));
-        for one in plan.drift.iter().filter(|one| !one.kept) {
-            observer.say(Level::Warn, ended(one));
-        }
-        report.drift = plan.drift.iter().map(ended).collect();
-        report
-    }
-
-    /// Counts something that failed, and says so.
-    fn fail_with(&mut self, fault: Fault) {
-        tell(&self.observer, &fault);
-        self.report.fail(fault);
     }
 
     /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).

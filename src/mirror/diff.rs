@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{
     compare::{Difference, Judgement},
     leftovers::is_lasting,
-    plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step},
+    plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step},
     rules::{Caps, Rules},
     scan::place,
     three::{Change, Drift, Say, Three},
@@ -35,7 +35,7 @@ pub fn plan(
         Direction::Up => &target.times,
         Direction::Down => &source.times,
     };
-    let three = Three::new(base, &heading, &rules, times);
+    let three = Three::new(base, &heading, &rules, times).with_ours(&target.ours);
     let mut diff = Diff::new(source, target, three, &heading, &rules);
     if rules.delete {
         diff.delete();
@@ -55,15 +55,14 @@ pub fn plan(
     faults.append(&mut diff.faults);
     let (steps, counts) = (diff.steps(&target.leftovers), diff.counts);
     let (drift, learnt) = (diff.drift, diff.learnt);
-    Ok(Plan { heading, rules, steps, counts, faults, drift, learnt })
+    Ok(Plan { heading, rules, steps, counts, faults, drift, learnt, left: Left::default() })
 }
 
 /// A difference on its way.
 struct Diff<'a> {
     source: &'a Tree,
     target: &'a Tree,
-    /// Whether nothing of the target was shown, and not because there is nothing.
-    is_target_unseen: bool,
+    target_survey: &'a Survey,
     three: Three<'a>,
     heading: &'a Heading,
     rules: &'a Rules,
@@ -94,7 +93,7 @@ impl<'a> Diff<'a> {
         Self {
             source: &source.tree,
             target: &target.tree,
-            is_target_unseen: target.tree.get(b"").is_none() && !target.faults.is_empty(),
+            target_survey: target,
             three,
             heading,
             rules,
@@ -119,7 +118,7 @@ impl<'a> Diff<'a> {
         for (path, node) in self.target.nodes().rev() {
             let is_extra = match self.source.get(path) {
                 None => known.is_gone(path),
-                Some(source) => is_conflict(source, node) && known.is_safe(parent(path)),
+                Some(source) => source.clashes_with(node) && known.is_safe(parent(path)),
             };
             let is_whole =
                 !node.is_folder() || node.listed && !node.holds_more && !staying.contains(path);
@@ -180,7 +179,7 @@ impl<'a> Diff<'a> {
 
     fn copy_file(&mut self, path: &'a [u8], node: &Node) {
         let difference = match self.target.get(path) {
-            None if !self.is_seen_missing(path) => {
+            None if !self.target_survey.is_seen_missing(path) => {
                 if self.three.stays_unseen(path, node) {
                     return self.leave(Judgement::Kept);
                 }
@@ -231,22 +230,6 @@ impl<'a> Diff<'a> {
         self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
     }
 
-    /// Whether the target is seen not to have `path`: a folder that takes files and shows none may have it, and so may
-    /// one whose listing was cut, or leaves out names that begin with a dot.
-    fn is_seen_missing(&self, path: &[u8]) -> bool {
-        let mut name = path;
-        loop {
-            let folder = parent(name);
-            let last = name.get(folder.len()..).unwrap_or_default();
-            let is_hidden = last.strip_prefix(b"/").unwrap_or(last).starts_with(b".");
-            match self.target.get(folder) {
-                Some(node) => return node.listed && (node.shows_hidden || !is_hidden),
-                None if folder.is_empty() => return !self.is_target_unseen,
-                None => name = folder,
-            }
-        }
-    }
-
     fn copy_folder(&mut self, path: &'a [u8], node: &Node) {
         match self.target.get(path) {
             Some(target) if target.is_folder() => {}
@@ -276,7 +259,7 @@ impl<'a> Diff<'a> {
     }
 
     fn conflict(&mut self, path: &'a [u8], source: &Node, target: &Node) {
-        let (wanted, found) = (word(source), word(target));
+        let (wanted, found) = (source.word(), target.word());
         let reason = match (target.kind, self.rules.delete) {
             (NodeKind::Other, _) => "which is left alone",
             (_, true) => "which cannot go",
@@ -456,22 +439,5 @@ impl<'a> Known<'a> {
             };
         self.folders.insert(path, is_safe);
         is_safe
-    }
-}
-
-/// Whether one is a file where the other is a folder.
-fn is_conflict(source: &Node, target: &Node) -> bool {
-    match source.kind {
-        NodeKind::File => target.kind == NodeKind::Folder,
-        NodeKind::Folder => target.kind == NodeKind::File,
-        NodeKind::Way | NodeKind::Other => false,
-    }
-}
-
-const fn word(node: &Node) -> &'static str {
-    match node.kind {
-        NodeKind::File => "file",
-        NodeKind::Folder | NodeKind::Way => "folder",
-        NodeKind::Other => "a link or device",
     }
 }

@@ -1,15 +1,18 @@
 //! Plans of real folders: both sides are looked at, and then compared.
 
-use std::sync::Arc;
+use std::{
+    borrow::{Borrow, Cow},
+    sync::Arc,
+};
 
 use super::{
     alias, checksum,
     crew::Crew,
     diff::plan,
-    doubt, fold, hashed,
+    doubt, fold, hashed, intents,
     ledger::{Ledger, Loaded},
-    leftovers::Leftovers,
-    plan::{Direction, Heading, Plan},
+    leftovers::{self, Leftovers},
+    plan::{Direction, Heading, Left, Plan},
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
     shift, times, trash,
@@ -19,7 +22,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::free_bytes,
-    ftp::base::Base,
+    ftp::base::{Base, Intents},
     observe::{Level, Observer, visible::visible},
 };
 
@@ -38,7 +41,7 @@ pub(super) async fn draft(
         Direction::Down => (Role::Target, Role::Source),
     };
     let context = crew.first().context().clone();
-    let Loaded { base, doubt } = ledger.load(crew.first()).await?;
+    let Loaded { base, intents, doubt } = ledger.load(crew.first()).await?;
     // Where bytes are compared, the base has no say; what they prove is kept for the runs that follow.
     let (base, kept) = match rules.compare {
         Compare::Checksum => (None, base),
@@ -78,18 +81,19 @@ pub(super) async fn draft(
     };
     let base = base.as_deref();
     let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
-    if rules.trust_state && heading.direction == Direction::Up {
+    // Where a run was cut off, the state is not what is there.
+    if rules.trust_state && heading.direction == Direction::Up && intents.is_empty() {
         let mut here = here.await?;
         let trusted = trust::plan(crew, &mut here, base, &heading, &rules).await?;
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &Survey::default(), base).await;
         }
         let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
-        return compare(crew, here, there, base, heading, rules).await;
+        return compare(crew, here, there, (base, &intents), heading, rules).await;
     }
     let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: Survey = here.await?;
-    let mut plan = compare(crew, here, there?, base, heading, rules).await?;
+    let mut plan = compare(crew, here, there?, (base, &intents), heading, rules).await?;
     if let Some(kept) = kept {
         plan.learnt.retain(|(path, pair)| kept.get(&path[..]) != pair.as_ref());
     }
@@ -100,11 +104,33 @@ async fn compare(
     crew: &mut Crew<'_>,
     mut here: Survey,
     mut there: Survey,
-    base: Option<&Base>,
+    (base, intents): (Option<&Base>, &Intents),
     heading: Heading,
     rules: Rules,
 ) -> Outcome<Plan> {
     there.withdraw(&here.own);
+    let mut left = Left { is_claimed: there.is_claimed, ..Left::default() };
+    if heading.direction == Direction::Up && !there.asides.is_empty() {
+        let known = base.into_iter().flat_map(Base::keys).map(Borrow::<[u8]>::borrow);
+        let named = known.chain(intents.keys().map(Vec::as_slice));
+        leftovers::find_names(&here, &mut there, &named, &mut left);
+    }
+    let target = if heading.direction == Direction::Up { &mut there } else { &mut here };
+    let mut told = base.map(Cow::Borrowed);
+    if let Some(told) = &mut told
+        && !intents.is_empty()
+    {
+        let settled = intents::settle(intents, told, target, &heading);
+        for (path, pair) in &settled.learnt {
+            // What it does not say is what went.
+            if pair.is_none() && told.contains_key(&path[..]) {
+                told.to_mut().remove(&path[..]);
+            }
+        }
+        target.ours = settled.ours;
+        left.settled = settled.learnt;
+    }
+    let base = told.as_deref();
     if heading.direction == Direction::Down {
         fold::settle(&mut there, &mut here, &heading.local)?;
         alias::settle(crew, &mut there, &mut here, base, &heading, &rules).await?;
@@ -127,7 +153,7 @@ async fn compare(
         Direction::Down => (&there, &here),
     };
     let is_proven = rules.compare == Compare::Checksum;
-    let mut plan = plan(source, target, base, heading, rules)?;
+    let mut plan = Plan { left, ..plan(source, target, base, heading, rules)? };
     if is_proven {
         plan.learnt = checksum::proven(&here.tree, &there.tree);
     }

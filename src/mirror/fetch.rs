@@ -1,6 +1,9 @@
 //! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
+use std::{
+    collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc,
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -18,9 +21,9 @@ use super::{
 };
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading, Root},
+    files::{Held, Landing, Reading, Root},
     ftp::{
-        base::{Hash, Pair},
+        base::{Hash, Intent, Pair},
         listing::{Modified, Precision},
         path::RemotePath,
         session::Session,
@@ -33,8 +36,29 @@ use crate::{
 struct Arriving {
     moved: Moved,
     hash: Option<Hash>,
-    size: u64,
-    commit: JoinHandle<Outcome<Timestamp>>,
+    held: JoinHandle<Outcome<Held>>,
+}
+
+/// Gives `files` their names, unless that could not be `noted`, and brings those to the disk.
+fn name_all(root: &Root, files: &[Held], noted: &Outcome<()>) -> Vec<Outcome<(u64, Timestamp)>> {
+    let mut named: Vec<_> = files
+        .iter()
+        .map(|held| {
+            let placed = noted.clone().and_then(|()| held.place(root));
+            placed.map(|()| (held.bytes, held.modified)).inspect_err(|_| {
+                // It would only be in the way of the next run.
+                held.drop_file(root).err();
+            })
+        })
+        .collect();
+    let folders: BTreeSet<_> = files.iter().map(Held::folder).collect();
+    for folder in folders.into_iter().filter(|_| noted.is_ok()) {
+        if let Err(fault) = root.flush_folder(folder) {
+            let inside = files.iter().zip(&mut named).filter(|(held, _)| held.folder() == folder);
+            inside.for_each(|(_, named)| *named = Err(fault.clone()));
+        }
+    }
+    named
 }
 
 impl Tools<'_> {
@@ -44,6 +68,7 @@ impl Tools<'_> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let reading = Reading::open_in(&self.root, here)?;
         let (local_size, modified) = (reading.size(), reading.modified());
+        self.intend(session, vec![(step.path.clone(), Intent::Bytes(local_size, None))]).await?;
         let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
         let hash = self.read_back(session, &step.path).await?;
         let pair = self.keeps_pairs.then(|| Pair {
@@ -65,12 +90,41 @@ impl Tools<'_> {
             Landing::begin_in_as(&self.root, here, lasting).map(|landing| landing.at_most(most))
         };
         self.is_free(step)?;
-        let moved = session.download_on(&there, begin, self.plan.rules.preserve_times).await?;
+        let (landing, fetched) = session.fetch_on(&there, begin).await?;
+        let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);
+        let home = here.parent().unwrap_or(Path::new(""));
+        let held = match landing.hold(&self.root, home, here, modified) {
+            Ok(held) => held,
+            Err(fault) => return Err(session.unfetched(&fetched, fault)),
+        };
+        let placed = self.name_here(session, vec![(step, held)]).await.pop();
+        let placed = placed.unwrap_or_else(|| Err(Fault::protocol("one file, and no result")));
+        let (size, time) = placed.as_ref().map_or((0, Timestamp::UNIX_EPOCH), |placed| *placed);
+        let moved = session.fetched(fetched, placed.map(drop))?;
         let hash = self.read_back(session, &step.path).await?;
-        // Nothing where it is gone again.
-        let found = self.root.metadata(here).ok();
-        let pair = found.map(|found| self.pair(step, hash, found.size, found.modified));
-        Ok(Some((moved, pair.flatten())))
+        Ok(Some((moved, self.pair(step, hash, size, time))))
+    }
+
+    /// Gives files of this machine their final names, which are noted before, and brings those to the disk: the size and
+    /// time of each, or why it has not got its name.
+    pub(super) async fn name_here(
+        &self,
+        session: &mut Session,
+        files: Vec<(&Step, Held)>,
+    ) -> Vec<Outcome<(u64, Timestamp)>> {
+        let intents = files.iter().map(|(step, held)| {
+            let time_us = held.modified.as_microsecond();
+            (step.path.clone(), Intent::Bytes(held.bytes, Some(time_us)))
+        });
+        let noted = self.intend(session, intents.collect()).await;
+        let (root, count) = (Arc::clone(&self.root), files.len());
+        let held: Vec<_> = files.into_iter().map(|(_, held)| held).collect();
+        let named = tokio::task::spawn_blocking(move || name_all(&root, &held, &noted)).await;
+        named.unwrap_or_else(|error| {
+            let message = "the file could not be put in place";
+            let fault = Fault::new(Kind::Local, Side::Here, message).because(error);
+            vec![Err(fault); count]
+        })
     }
 
     /// Fetches a file, and begins to put it under its final name: what is flushed for several files at a time costs
@@ -89,12 +143,14 @@ impl Tools<'_> {
         } else {
             (session.read_through(&there, &mut capped, known).await?, None)
         };
-        self.is_free(step)?;
         capped.keep();
-        let size = landing.bytes();
         let time = utc(moved.modified).filter(|_| self.plan.rules.preserve_times);
-        let commit = tokio::task::spawn_blocking(move || landing.commit(time));
-        Ok(Arriving { moved, hash, size, commit })
+        let (root, here) = (Arc::clone(&self.root), here.to_owned());
+        let held = tokio::task::spawn_blocking(move || {
+            let home = here.parent().unwrap_or(Path::new("")).to_owned();
+            landing.hold(&root, home, here, time)
+        });
+        Ok(Arriving { moved, hash, held })
     }
 
     /// What is known of a file before it is fetched; its time is asked for along with it where the listing does not
@@ -120,13 +176,47 @@ impl Tools<'_> {
         Ok(())
     }
 
-    /// Waits until a file has its final name.
-    async fn landed(&self, step: &Step, arriving: Arriving) -> Outcome<Found> {
-        let Arriving { moved, hash, size, commit } = arriving;
-        let modified = commit.await.map_err(|error| {
-            Fault::new(Kind::Local, Side::Here, "the file could not be put in place").because(error)
-        })??;
-        Ok(Some((moved, self.pair(step, hash, size, modified))))
+    /// Waits until files that have come are on the disk, and gives them their final names.
+    async fn land<'s>(
+        &self,
+        session: &mut Session,
+        ends: Vec<(&'s Step, Outcome<Arriving>)>,
+    ) -> Vec<(&'s Step, Outcome<Found>)> {
+        let (mut come, mut files, mut landed) = (Vec::new(), Vec::new(), Vec::new());
+        for (step, arrived) in ends {
+            let held = match arrived {
+                Err(fault) => Err(fault),
+                Ok(Arriving { moved, hash, held }) => {
+                    let held = held.await.unwrap_or_else(|error| {
+                        let message = "the file could not be put in place";
+                        Err(Fault::new(Kind::Local, Side::Here, message).because(error))
+                    });
+                    held.and_then(|held| match self.is_free(step) {
+                        Ok(()) => Ok((moved, hash, held)),
+                        Err(fault) => {
+                            held.drop_file(&self.root).err();
+                            Err(fault)
+                        }
+                    })
+                }
+            };
+            match held {
+                Ok((moved, hash, held)) => {
+                    come.push((step, moved, hash));
+                    files.push((step, held));
+                }
+                Err(fault) => landed.push((step, Err(fault))),
+            }
+        }
+        if files.is_empty() {
+            return landed;
+        }
+        let named = self.name_here(session, files).await;
+        let named = come.into_iter().zip(named).map(|((step, moved, hash), named)| {
+            let found = |(size, time)| Some((moved, self.pair(step, hash, size, time)));
+            (step, named.map(found))
+        });
+        named.chain(landed).collect()
     }
 
     /// What both sides of a file are that was fetched.
@@ -199,15 +289,7 @@ impl<'p> Tools<'p> {
                 break;
             }
         }
-        // Those that have come are on their way to their names all the while.
-        let mut landed = Vec::with_capacity(ends.len());
-        for (step, arrived) in ends {
-            let found = match arrived {
-                Ok(arriving) => self.landed(step, arriving).await,
-                Err(fault) => Err(fault),
-            };
-            landed.push((step, found));
-        }
-        landed
+        // Those that have come are on their way to the disk all the while.
+        self.land(session, ends).await
     }
 }

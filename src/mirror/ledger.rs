@@ -2,12 +2,13 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{
     hashed::hash_of,
+    intents::OnServer,
     leftovers, manifest,
     plan::{Direction, Heading, Plan},
     rules::{Compare, Rules, StateIn},
@@ -18,7 +19,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Links, Root},
     ftp::{
-        base::{Base, BaseMemory, Pair, Sides},
+        base::{Base, BaseMemory, Intents, Pair, Sides},
         path::{RelativePath, RemotePath},
         session::Session,
         transfer::Text,
@@ -33,6 +34,10 @@ use crate::{
 /// The file on the server that holds the base where it is kept there.
 pub(super) const STATE_FILE: &[u8] = b".portolan-state";
 
+/// The file on the server that holds what a run is about to do. Its name is a temporary one, which every version leaves
+/// alone.
+const JOURNAL_FILE: &[u8] = b".portolan-intents.part";
+
 /// Where the base of one mirror is kept, and what has not got there yet.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -42,7 +47,7 @@ pub(super) struct Ledger {
 }
 
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     /// Nowhere: sides are compared by what they are.
     Nowhere,
     /// With all that is remembered on this machine.
@@ -53,11 +58,12 @@ enum Place {
 
 /// A base on the server.
 #[derive(Debug)]
-struct There {
+pub(super) struct There {
     folder: RemotePath,
     file: RemotePath,
     base: Arc<Base>,
     written: Instant,
+    pub(super) journal: Arc<Mutex<OnServer>>,
 }
 
 /// A base as it was found.
@@ -65,6 +71,8 @@ struct There {
 pub(super) struct Loaded {
     /// What the last run left; nothing where nothing is kept.
     pub(super) base: Option<Arc<Base>>,
+    /// What runs were about to do that are over.
+    pub(super) intents: Intents,
     /// Why it may not be the whole truth, so that nothing is deleted in this run, and how much of a surprise that is.
     pub(super) doubt: Option<(Level, String)>,
 }
@@ -81,6 +89,10 @@ impl Ledger {
                 file: place(&heading.remote, STATE_FILE)?,
                 base: Arc::default(),
                 written: Instant::now(),
+                journal: Arc::new(Mutex::new(OnServer::new(
+                    heading.remote.clone(),
+                    place(&heading.remote, JOURNAL_FILE)?,
+                ))),
             }),
             (None, _) => Place::Nowhere,
             (Some(memory), _) => {
@@ -89,6 +101,11 @@ impl Ledger {
             }
         };
         Ok(Self { place, clock: context.clock.clone(), waiting: Vec::new() })
+    }
+
+    /// Where the base is kept.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether anything is kept at all.
@@ -102,18 +119,22 @@ impl Ledger {
             Place::Nowhere => return Ok(Loaded::default()),
             Place::Here(memory, sides) => {
                 let base = Some(Arc::new(memory.base(sides)));
-                return Ok(Loaded { base, doubt: None });
+                return Ok(Loaded { base, intents: memory.intents(sides), doubt: None });
             }
             Place::There(there) => there,
         };
-        let found = match session.read_if_there(&there.file, STATE_BYTES_MAX).await {
+        let journal = there.journal.lock().unwrap_or_else(PoisonError::into_inner).file().clone();
+        let read = session.read_if_there_and(&there.file, &journal, STATE_BYTES_MAX).await;
+        let (found, is_journal) = match read {
             Err(fault) if fault.kind == Kind::Invalid => {
                 let text = format!("the state on the server ({}) is not read: {fault}", there.file);
-                let doubt = Some((Level::Warn, text));
-                return Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt });
+                let (base, doubt) = (Arc::clone(&there.base), Some((Level::Warn, text)));
+                return Ok(Loaded { base: Some(base), intents: Intents::new(), doubt });
             }
             found => found?,
         };
+        let intents =
+            if is_journal { there.intents(session, &journal).await? } else { Intents::new() };
         let doubt = if let Some(bytes) = found {
             match manifest::read(&bytes, &there.folder) {
                 Ok(base) => {
@@ -129,7 +150,7 @@ impl Ledger {
             // As it is before the first run.
             Some((Level::Info, format!("there is no state on the server yet ({})", there.file)))
         };
-        Ok(Loaded { base: Some(Arc::clone(&there.base)), doubt })
+        Ok(Loaded { base: Some(Arc::clone(&there.base)), intents, doubt })
     }
 
     /// Notes what one file now is on both sides, or that it is on neither.
@@ -138,10 +159,11 @@ impl Ledger {
             return;
         }
         let pair = pair.map(|pair| self.settled(pair));
-        if let Place::There(there) = &self.place
-            && there.base.get(path) == pair.as_ref()
-        {
-            return;
+        if let Place::There(there) = &self.place {
+            there.journal.lock().unwrap_or_else(PoisonError::into_inner).settle(path);
+            if there.base.get(path) == pair.as_ref() {
+                return;
+            }
         }
         self.waiting.push((path.to_vec(), pair));
         if let Place::Here(memory, sides) = &self.place
@@ -154,7 +176,19 @@ impl Ledger {
     /// Notes what the scans of `plan` have told. Files of this machine whose bytes nobody has read yet are read now, if
     /// they are what is sent: so the next run knows them under any time.
     pub(super) async fn learn(&mut self, plan: &Plan, session: &Session) -> Outcome<()> {
-        if !self.is_kept() || plan.learnt.is_empty() {
+        if !self.is_kept() {
+            return Ok(());
+        }
+        for (path, pair) in &plan.left.settled {
+            self.note(path, *pair);
+        }
+        // What is meant to be done from here on stands on it.
+        if let Place::Here(memory, sides) = &self.place
+            && !self.waiting.is_empty()
+        {
+            memory.note(sides, &std::mem::take(&mut self.waiting));
+        }
+        if plan.learnt.is_empty() {
             return Ok(());
         }
         let mut learnt = plan.learnt.clone();
@@ -184,28 +218,32 @@ impl Ledger {
     /// Brings what waits to its place.
     pub(super) async fn flush(&mut self, session: &mut Session) -> Outcome<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
-            return Ok(());
-        }
         let there = match &mut self.place {
-            Place::Nowhere => return Ok(()),
-            Place::Here(memory, sides) => {
+            Place::Here(memory, sides) if !waiting.is_empty() => {
                 memory.note(sides, &waiting);
                 return Ok(());
             }
+            Place::Nowhere | Place::Here(..) => return Ok(()),
             Place::There(there) => there,
         };
-        let base = Arc::make_mut(&mut there.base);
-        for (path, pair) in waiting {
-            match pair {
-                Some(pair) => base.insert(RelativePath::parse(path)?, pair),
-                None => base.remove(&path[..]),
-            };
+        if !waiting.is_empty() {
+            there.write(session, waiting).await?;
         }
-        let bytes = manifest::write(&there.base, &there.folder);
-        there.written = Instant::now();
-        let size = bytes.len() as u64;
-        session.upload(&mut Text::new(&bytes), size, None, &there.file).await.map(drop)
+        // All that it says is in the base now.
+        let is_over = there.journal.lock().unwrap_or_else(PoisonError::into_inner).is_over();
+        let file = there.journal.lock().unwrap_or_else(PoisonError::into_inner).file().clone();
+        if !is_over {
+            return Ok(());
+        }
+        match session.delete(&file).await {
+            Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
+            Err(fault) => {
+                // It says nothing that the base does not say.
+                session.context().observer.say(Level::Info, format!("{file} stays: {fault}"));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// `pair`, less a time that is so new that the file could change again under it, or that means nothing where the
@@ -219,6 +257,49 @@ impl Ledger {
                 || *time <= self.clock.now().as_microsecond() - us(MIRROR_FRESH_TIME)
         });
         Pair { local_us, ..pair }
+    }
+}
+
+impl There {
+    /// What a run left in the journal that was cut off.
+    async fn intents(&self, session: &mut Session, file: &RemotePath) -> Outcome<Intents> {
+        let Some(bytes) = session.read_if_there(file, STATE_BYTES_MAX).await? else {
+            return Ok(Intents::new());
+        };
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        match manifest::read_intents(&bytes, &self.folder) {
+            Ok(intents) => {
+                journal.found(intents.clone());
+                Ok(intents)
+            }
+            Err(why) => {
+                journal.found(Intents::new());
+                let text =
+                    format!("what a run was about to do that was cut off ({file}) {}", why.text());
+                session.context().observer.warn(text);
+                Ok(Intents::new())
+            }
+        }
+    }
+
+    /// Writes the base with `changes`.
+    async fn write(
+        &mut self,
+        session: &mut Session,
+        changes: Vec<(Vec<u8>, Option<Pair>)>,
+    ) -> Outcome<()> {
+        let there = self;
+        let base = Arc::make_mut(&mut there.base);
+        for (path, pair) in changes {
+            match pair {
+                Some(pair) => base.insert(RelativePath::parse(path)?, pair),
+                None => base.remove(&path[..]),
+            };
+        }
+        let bytes = manifest::write(&there.base, &there.folder);
+        there.written = Instant::now();
+        let size = bytes.len() as u64;
+        session.upload(&mut Text::new(&bytes), size, None, &there.file).await.map(drop)
     }
 }
 

@@ -3,20 +3,25 @@
 //! Each mirror has a mark in its temporary names, kept in the state folder, and the run that has it holds a lock. So what
 //! has our mark, while we have the lock, belongs to a run that is over. What has another mark may belong to a run that is
 //! alive, here or on another machine: it is removed only when its name says that it was made more than a week ago. Names
-//! without a mark are never touched: the old file, put aside on a server that renames over nothing, is under such a name.
+//! without a mark are never touched.
+//!
+//! On a server that renames over nothing, the old file is put aside for the moment between two renames. One that stayed
+//! there gets its name back, unless that has new bytes by now.
 
-use std::{os::unix::ffi::OsStrExt, path::Path};
+use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    apply::Tools,
+    apply::{Run, Tools},
     own::{Identity, identity},
-    plan::{Direction, Heading},
+    plan::{Direction, Heading, Left},
+    scan::place,
+    tree::{Survey, parent},
 };
 use crate::{
-    fault::Kind,
-    files::{Mark, read_marked},
+    fault::{Kind, Outcome},
+    files::{Mark, read_marked, read_set_aside},
     ftp::{
         base::{Claim, Sides, path_text},
         path::RemotePath,
@@ -25,6 +30,9 @@ use crate::{
     limits::PART_AGE_MAX,
     observe::{Level, visible::visible},
 };
+
+/// An old file that was put aside for longer is not between two renames any more, whoever put it there.
+const ASIDE_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// The mark of one mirror in one run.
 #[derive(Debug)]
@@ -56,6 +64,20 @@ impl Leftovers {
         &self.claim.mark
     }
 
+    /// Whether no other run of this mirror is alive on this machine.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.claim.lock.is_some()
+    }
+
+    /// Whether the file `name` is an old one that a run put aside which is over. It is there for the moment between two
+    /// renames only, so that of others as well an hour says enough.
+    pub(super) fn is_set_aside(&self, name: &[u8]) -> bool {
+        let Some(aside) = read_set_aside(name) else { return false };
+        let is_ours = aside.mark == self.claim.mark.text() && self.claim.lock.is_some();
+        let age = SignedDuration::try_from(ASIDE_AGE_MAX).unwrap_or(SignedDuration::MAX);
+        is_ours || self.now.duration_since(aside.made) > age
+    }
+
     /// Whether the file `name` is what a run has left that is over.
     pub(super) fn is_stale(&self, name: &[u8]) -> bool {
         let Some(marked) = read_marked(name) else { return false };
@@ -67,7 +89,58 @@ impl Leftovers {
     }
 }
 
+/// Finds the names of old files that were put aside in `target`, by what is known of names there: `names` and the trees.
+/// They get them back, and the target is taken to have them; those whose names have new bytes are swept.
+pub(super) fn find_names<'n>(
+    source: &Survey,
+    target: &mut Survey,
+    names: &(impl Iterator<Item = &'n [u8]> + Clone),
+    left: &mut Left,
+) {
+    for (aside, node) in std::mem::take(&mut target.asides) {
+        let folder = parent(&aside);
+        let name = aside.get(folder.len()..).unwrap_or_default();
+        let Some(read) = read_set_aside(name.strip_prefix(b"/").unwrap_or(name)) else { continue };
+        let is_it = |path: &&[u8]| {
+            let name = path.get(folder.len()..).unwrap_or_default();
+            parent(path) == folder && read.is_of(name.strip_prefix(b"/").unwrap_or(name))
+        };
+        let found = {
+            let mut all = source.tree.nodes().chain(target.tree.nodes()).map(|(path, _)| path);
+            all.find(is_it).or_else(|| names.clone().find(is_it)).map(<[u8]>::to_vec)
+        };
+        match found {
+            Some(path) if target.tree.get(&path).is_some() => target.leftovers.push(aside),
+            Some(path) => {
+                target.tree.set(path.clone(), node);
+                left.asides.push((aside, path));
+            }
+            // What name it had, nobody knows any more: it stays for a person to see.
+            None => target.tree.keep_folder_of(&aside),
+        }
+    }
+}
+
 impl Tools<'_> {
+    /// Gives old files the names back that they had.
+    pub(super) async fn put_back(&self, session: &mut Session, run: &mut Run<'_, '_>) {
+        for (aside, path) in &self.plan.left.asides {
+            match self.put_one_back(session, aside, path).await {
+                Ok(()) => {
+                    let name = visible(path);
+                    let text = format!("{name}: put back, a run that is over had put it aside");
+                    session.context().observer.say(Level::Info, text);
+                }
+                Err(fault) => run.fail_with(fault.at(visible(path))),
+            }
+        }
+    }
+
+    async fn put_one_back(&self, session: &mut Session, aside: &[u8], path: &[u8]) -> Outcome<()> {
+        let top = &self.plan.heading.remote;
+        session.rename(&place(top, aside)?, &place(top, path)?).await
+    }
+
     /// Removes what a run left, `there` or `here`. That it cannot be removed fails nothing: it is no part of the mirror.
     pub(super) async fn sweep(&self, session: &mut Session, there: &RemotePath, here: &Path) {
         let removed = match self.plan.heading.direction {
@@ -145,6 +218,18 @@ mod tests {
         ] {
             assert_eq!(alone.is_stale(name.as_bytes()), is_alone, "{name}");
             assert_eq!(beside.is_stale(name.as_bytes()), is_beside, "{name}");
+        }
+        for (name, is_alone, is_beside) in [
+            (ours.aside_name(ago(0), b"a"), true, false),
+            (ours.aside_name(ago(2), b"a"), true, true),
+            (other.aside_name(ago(0), b"a"), false, false),
+            (other.aside_name(ago(2), b"a"), true, true),
+            // Of files that come one by one.
+            (other.aside_name(Timestamp::UNIX_EPOCH, b"a"), true, true),
+        ] {
+            assert_eq!(alone.is_set_aside(name.as_bytes()), is_alone, "{name}");
+            assert_eq!(beside.is_set_aside(name.as_bytes()), is_beside, "{name}");
+            assert!(!alone.is_stale(name.as_bytes()), "{name}");
         }
         assert!(is_lasting(format!("a/b/{}", ours.lasting_name(&[7; 32])).as_bytes()));
         assert!(!is_lasting(format!("a/b/{}", ours.name(now)).as_bytes()));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ftp::{
-    base::{Base, Pair, hash_text, path_bytes, path_text, read_hash},
+    base::{Base, Intent, Intents, Pair, hash_text, path_bytes, path_text, read_hash},
     listing::Modified,
     path::{RelativePath, RemotePath},
 };
@@ -96,13 +96,7 @@ fn line(bytes: &mut Vec<u8>, value: &impl Serialize) {
 pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let head: Head = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
-    let body = bytes.strip_suffix(b"\n").ok_or(Unusable::Damaged)?;
-    let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
-    let (body, last) = bytes.split_at_checked(end + 1).ok_or(Unusable::Damaged)?;
-    let tail: Tail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
-    if read_hash(&tail.blake3) != Some(blake3::hash(body).into()) {
-        return Err(Unusable::Damaged);
-    }
+    let (lines, tail) = body(bytes)?;
     if head.portolan_state != FORM || head.folder != path_text(folder.as_bytes()) {
         return Err(Unusable::Foreign);
     }
@@ -111,7 +105,7 @@ pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
         return Err(Unusable::TooMany);
     }
     let mut base = Base::new();
-    for line in body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()) {
+    for line in lines {
         if base.len() >= tail.files {
             return Err(Unusable::Damaged);
         }
@@ -119,6 +113,18 @@ pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
         base.insert(RelativePath::parse(path).map_err(|_| Unusable::Outside)?, pair);
     }
     if base.len() == tail.files { Ok(base) } else { Err(Unusable::Damaged) }
+}
+
+/// The lines between the first and the last of a file that is whole, and the last.
+fn body(bytes: &[u8]) -> Result<(impl Iterator<Item = &[u8]>, Tail), Unusable> {
+    let body = bytes.strip_suffix(b"\n").ok_or(Unusable::Damaged)?;
+    let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
+    let (body, last) = bytes.split_at_checked(end + 1).ok_or(Unusable::Damaged)?;
+    let tail: Tail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
+    if read_hash(&tail.blake3) != Some(blake3::hash(body).into()) {
+        return Err(Unusable::Damaged);
+    }
+    Ok((body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()), tail))
 }
 
 fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
@@ -134,6 +140,74 @@ fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
     };
     let pair = Pair { hash, local_size: size, local_us: None, remote_size, remote_time };
     Some((path_bytes(&path)?, pair))
+}
+
+/// The first line of a journal.
+#[derive(Debug, Serialize, Deserialize)]
+struct JournalHead {
+    portolan_intents: u32,
+    folder: String,
+}
+
+/// One file that something is about to become of.
+#[derive(Debug, Serialize, Deserialize)]
+struct IntentLine {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    gone: bool,
+}
+
+/// The form of journals that this version writes.
+const JOURNAL_FORM: u32 = 1;
+
+/// `intents` as they are written into `folder` of the server. Times of files here do not go with them.
+pub(super) fn write_intents(intents: &Intents, folder: &RemotePath) -> Vec<u8> {
+    let folder = path_text(folder.as_bytes());
+    let mut bytes = Vec::with_capacity(intents.len() * 60 + 200);
+    line(&mut bytes, &JournalHead { portolan_intents: JOURNAL_FORM, folder });
+    for (path, intent) in intents {
+        let (size, gone) = match intent {
+            Intent::Gone => (None, true),
+            Intent::Bytes(size, _) => (Some(*size), false),
+            Intent::Any => (None, false),
+        };
+        line(&mut bytes, &IntentLine { path: path_text(path), size, gone });
+    }
+    let hash = blake3::hash(&bytes).into();
+    line(&mut bytes, &Tail { files: intents.len(), blake3: hash_text(&hash) });
+    bytes
+}
+
+/// The intents that were written into `folder`.
+pub(super) fn read_intents(bytes: &[u8], folder: &RemotePath) -> Result<Intents, Unusable> {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let head: JournalHead = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
+    let (lines, tail) = body(bytes)?;
+    if head.portolan_intents != JOURNAL_FORM || head.folder != path_text(folder.as_bytes()) {
+        return Err(Unusable::Foreign);
+    }
+    if tail.files > ENTRIES_MAX {
+        return Err(Unusable::TooMany);
+    }
+    let mut intents = Intents::new();
+    for line in lines {
+        if intents.len() >= tail.files {
+            return Err(Unusable::Damaged);
+        }
+        let line: IntentLine = serde_json::from_slice(line).map_err(|_| Unusable::Damaged)?;
+        let IntentLine { path, size, gone } = line;
+        let intent = match size {
+            _ if gone => Intent::Gone,
+            Some(size) => Intent::Bytes(size, None),
+            None => Intent::Any,
+        };
+        let path = path_bytes(&path).ok_or(Unusable::Damaged)?;
+        RelativePath::parse(path.clone()).map_err(|_| Unusable::Outside)?;
+        intents.insert(path, intent);
+    }
+    if intents.len() == tail.files { Ok(intents) } else { Err(Unusable::Damaged) }
 }
 
 #[cfg(test)]
@@ -198,6 +272,25 @@ mod tests {
             changed[at] ^= 1;
             assert!(read(&changed, &folder()).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn a_journal_is_read_again_and_one_that_was_cut_changed_or_moved_is_none() {
+        let intents = Intents::from([
+            (b"a\nb".to_vec(), Intent::Bytes(3, None)),
+            (b"caf\xe9".to_vec(), Intent::Gone),
+            (b"d/e".to_vec(), Intent::Any),
+        ]);
+        let bytes = write_intents(&intents, &folder());
+        assert_eq!(read_intents(&bytes, &folder()), Ok(intents));
+        for end in 0..bytes.len() {
+            assert!(read_intents(&bytes[..end], &folder()).is_err(), "{end}");
+        }
+        let other = RemotePath::parse("/other").unwrap();
+        assert_eq!(read_intents(&bytes, &other), Err(Unusable::Foreign));
+        // Neither is taken for the other, by whatever version.
+        assert_eq!(read(&bytes, &folder()), Err(Unusable::Foreign));
+        assert_eq!(read_intents(&write(&base(), &folder()), &folder()), Err(Unusable::Foreign));
     }
 
     #[test]

@@ -9,10 +9,12 @@
 //! crew     several sessions at one heap of work     size     how many there are
 //! doubt    a second opinion before deletes here        leftovers  what killed runs left
 //! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
+//! intents  what is about to be done                claims   one run at a time
 //! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
 //! zone     listed times in universal time, pure      times    exact ones, asked for where something hangs on them
 //! hashed   bytes of files here                      checksum comparison by content
-//! saved    plans as JSON                            trash    where deleted files go
+//! outcome  words about a run                        saved    plans as JSON
+//! trash    where deleted files go
 //! links    links of a server, followed
 //! alias    names that the target takes for one         recheck  a last look before anything is deleted
 //! fold     names that a disk takes for one            own      what is portolan's own, and no content
@@ -27,6 +29,7 @@ use std::{path::Path, sync::Arc};
 mod alias;
 pub mod apply;
 mod checksum;
+mod claims;
 mod compare;
 mod crew;
 mod diff;
@@ -36,10 +39,12 @@ mod fetch;
 mod filter;
 mod fold;
 mod hashed;
+mod intents;
 mod ledger;
 mod leftovers;
 mod links;
 mod manifest;
+mod outcome;
 mod own;
 pub mod plan;
 mod recheck;
@@ -66,7 +71,7 @@ pub use apply::apply;
 pub use compare::Difference;
 pub use diff::plan;
 pub use filter::{Filter, IGNORE_FILE, Part, Reason};
-pub use plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step};
+pub use plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step};
 pub use rules::{Bounds, Caps, Compare, OnConflict, Rules, StateIn};
 pub use scan::Role;
 pub use staged::unproven;
@@ -81,6 +86,7 @@ use crate::{
         session::Session,
     },
 };
+use claims::Claim;
 use crew::Crew;
 use draft::draft;
 use ledger::Ledger;
@@ -158,17 +164,34 @@ async fn mirror(
     let mut ledger = Ledger::of(session, &heading, rules)?;
     let leftovers = Arc::new(Leftovers::of(session, &heading));
     session.mark_names(Some(leftovers.mark().clone()));
+    // Where the state is trusted, most runs find nothing to do, and cost less than a claim.
+    let is_late = rules.trust_state;
+    let claim = if dry_run || is_late {
+        Ok(Claim::default())
+    } else {
+        Claim::take(session, &heading, rules, &leftovers).await
+    };
+    let mut claim = claim.inspect_err(|_| session.mark_names(None))?;
     let mut crew = Crew::new(session, rules);
     let work = async {
-        let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
+        let first = heading.clone();
+        let mut plan = draft(&mut crew, first, rules, &mut ledger, &leftovers).await?;
         if dry_run {
             plan.tell_drift(&crew.first().context().observer);
             return Ok(plan.report());
         }
-        apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers).await
+        if is_late && !plan.is_empty() {
+            claim = Claim::take(crew.first(), &heading, rules, &leftovers).await?;
+            if claim.is_held() {
+                // Another run may have been at work until now.
+                plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
+            }
+        }
+        apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
     };
     let report = work.await;
     crew.dismiss();
+    claim.release(session).await;
     session.mark_names(None);
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })

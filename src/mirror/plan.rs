@@ -121,6 +121,19 @@ pub struct Plan {
     pub drift: Vec<Drift>,
     /// What the base is to learn from the scans alone.
     pub learnt: Vec<(Vec<u8>, Option<Pair>)>,
+    /// What other runs have left in the target.
+    pub left: Left,
+}
+
+/// What runs left in a target that were cut off, or that are at work there.
+#[derive(Debug, Clone, Default)]
+pub struct Left {
+    /// What the base says again, or no more, of files at which such a run meant to do something.
+    pub settled: Vec<(Vec<u8>, Option<Pair>)>,
+    /// Old files that were put aside, and the names that they get back.
+    pub asides: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether there is a claim on it.
+    pub is_claimed: bool,
 }
 
 impl Plan {
@@ -150,6 +163,13 @@ impl Plan {
     /// Says what has changed in the target since the last run, and what is planned for it.
     pub(super) fn tell_drift(&self, observer: &Observer) {
         for drift in &self.drift {
+            observer.say(Level::Warn, drift.to_string());
+        }
+    }
+
+    /// The same of what stays as it is.
+    pub(super) fn tell_kept(&self, observer: &Observer) {
+        for drift in self.drift.iter().filter(|drift| drift.kept) {
             observer.say(Level::Warn, drift.to_string());
         }
     }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    claims::CLAIM_FOLDER,
     filter::{Filter, ignore_file},
     ledger::STATE_FILE,
     plan::Direction,
@@ -270,7 +271,7 @@ impl Rules {
         }
         self.check_trash()?;
         let filter = Filter::new(&self.include, &self.exclude, &ignore_file(local)?)?;
-        Ok(filter.without(STATE_FILE))
+        Ok(filter.without(STATE_FILE).without(CLAIM_FOLDER))
     }
 
     fn check_trash(&self) -> Outcome<()> {

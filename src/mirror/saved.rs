@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     compare::Difference,
-    plan::{Act, Counts, Direction, Heading, Plan, Stamp, Step},
+    plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step},
     rules::Rules,
 };
 use crate::{
@@ -140,6 +140,7 @@ impl Plan {
             faults: Vec::new(),
             drift: Vec::new(),
             learnt: Vec::new(),
+            left: Left::default(),
         })
     }
 

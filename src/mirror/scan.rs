@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    claims::CLAIM_FOLDER,
     crew::{Crew, Feed, Work},
     filter::{Filter, Part},
     leftovers::Leftovers,
@@ -190,10 +191,18 @@ impl<'a> RemoteScan<'a> {
 
     fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
         let is_folder = entry.kind == EntryKind::Dir;
+        self.survey.is_claimed |= is_folder && path == CLAIM_FOLDER;
         let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
         let is_stale = entry.kind == EntryKind::File && self.leftovers.is_stale(&entry.name);
         if is_stale && self.role == Role::Target {
             self.survey.leftovers.push(path);
+            return Ok(());
+        }
+        let is_set_aside =
+            entry.kind == EntryKind::File && self.leftovers.is_set_aside(&entry.name);
+        if is_set_aside && self.role == Role::Target {
+            let node = Node::file(entry.size, entry.modified, entry.mode);
+            self.survey.asides.push((path, node));
             return Ok(());
         }
         if self.follows && entry.kind == EntryKind::Link {

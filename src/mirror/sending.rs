@@ -13,7 +13,7 @@ use crate::{
     fault::{Fault, Outcome},
     files::Reading,
     ftp::{
-        base::Pair,
+        base::{Intent, Pair},
         session::Session,
         transfer::{Aside, Moved},
     },
@@ -56,6 +56,29 @@ impl<'p> Tools<'p> {
             next = if is_enough { None } else { feed.next() };
         }
         (steps, sent, failed)
+    }
+
+    /// Gives the files of `steps` that were sent their final names, and says what both sides of each are now.
+    pub(super) async fn put_in_place(
+        &self,
+        session: &mut Session,
+        steps: &[&Step],
+        sent: Vec<Sent>,
+    ) -> Vec<Outcome<Found>> {
+        let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+        let intents = steps
+            .iter()
+            .zip(&files)
+            .map(|(step, file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
+        if let Err(fault) = self.intend(session, intents.collect()).await {
+            let failed = session.take_back(files, &fault).await;
+            return failed.into_iter().map(Err).collect();
+        }
+        let placed = session.put_in_place(files).await.into_iter().zip(pairs);
+        let found = placed.map(|(moved, pair)| {
+            moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
+        });
+        found.collect()
     }
 
     /// Sends a file to a temporary name on the server, if it may still move: it may have grown since it was planned.
@@ -122,6 +145,7 @@ impl Tools<'_> {
         let reading = Reading::open_in(&self.root, Path::new(OsStr::from_bytes(&step.path)))?;
         let (size, modified) = (reading.size(), reading.modified());
         let time = self.plan.rules.preserve_times.then_some(modified);
+        self.intend(session, vec![(step.path.clone(), Intent::Any)]).await?;
         let mut source = Hashed::new(reading);
         let file = session.put_directly(&mut source, size, time, &there, refused).await?;
         let pair = Pair {
@@ -132,19 +156,9 @@ impl Tools<'_> {
             remote_time: None,
         };
         let sent = (file, Some(pair).filter(|_| self.keeps_pairs));
-        let found = put_in_place(session, vec![sent]).await.pop();
+        let found = self.put_in_place(session, &[step], vec![sent]).await.pop();
         found.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
     }
-}
-
-/// Gives files that were sent their final names, and says what both sides of each are now.
-pub(super) async fn put_in_place(session: &mut Session, sent: Vec<Sent>) -> Vec<Outcome<Found>> {
-    let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
-    let placed = session.put_in_place(files).await.into_iter().zip(pairs);
-    let found = placed.map(|(moved, pair)| {
-        moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
-    });
-    found.collect()
 }
 
 /// What is known of a file here, with what the server has of it now.

@@ -25,7 +25,7 @@ use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Held, Landing},
     ftp::{
-        base::{Hash, Pair},
+        base::{Hash, Intent, Pair},
         session::Session,
         transfer::{Arrived, Fetched, utc},
     },
@@ -200,6 +200,15 @@ async fn give_names<'p>(
     let work = async |session: &mut Session, job: Vec<Waiting<'p>>, _: Feed<'_, '_, _>| {
         let (known, files): (Vec<_>, Vec<_>) =
             job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
+        let intents = known
+            .iter()
+            .zip(&files)
+            .map(|((step, _), file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
+        if let Err(fault) = tools.intend(session, intents.collect()).await {
+            session.drop_aside(&files).await;
+            let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
+            return vec![(Vec::new(), Ok(failed.collect()))];
+        }
         let placed = session.place(files).await;
         let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
             let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
@@ -393,8 +402,16 @@ impl<'p> Tools<'p> {
     ) -> Outcome<()> {
         let folders: BTreeSet<_> =
             files.iter().map(|(_, held, ..)| held.folder().to_owned()).collect();
+        let intents = files.iter().map(|(step, held, ..)| {
+            let time_us = held.modified.as_microsecond();
+            (step.path.clone(), Intent::Bytes(held.bytes, Some(time_us)))
+        });
+        let intents: Vec<_> = intents.collect();
+        let noted =
+            if intents.is_empty() { Ok(()) } else { self.intend(crew.first(), intents).await };
         for (step, held, fetched, mut hash) in files {
-            let placed = self.is_free(step).and_then(|()| held.place(&self.root));
+            let placed = noted.clone().and_then(|()| self.is_free(step));
+            let placed = placed.and_then(|()| held.place(&self.root));
             let placed = placed.map_err(|fault| {
                 // It would only be in the way of the next run.
                 held.drop_file(&self.root).err();

@@ -1,6 +1,6 @@
 //! Three ways: what has changed since both sides of a file were the same, on which side, and who wins.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
 use super::{
     compare::{Difference, Judgement, compare},
@@ -107,6 +107,8 @@ pub(super) struct Three<'a> {
     rules: &'a Rules,
     /// Of the server's files.
     times: &'a Times,
+    /// Files of the target that may be as a run left them which was cut off.
+    ours: Option<&'a BTreeSet<Vec<u8>>>,
 }
 
 impl<'a> Three<'a> {
@@ -117,7 +119,16 @@ impl<'a> Three<'a> {
         times: &'a Times,
     ) -> Self {
         let base = base.filter(|_| rules.compare == Compare::Auto);
-        Self { base, heading, rules, times }
+        Self { base, heading, rules, times, ours: None }
+    }
+
+    /// The same where nobody else is to be blamed for `ours`.
+    pub(super) fn with_ours(self, ours: &'a BTreeSet<Vec<u8>>) -> Self {
+        Self { ours: Some(ours), ..self }
+    }
+
+    fn is_ours(&self, path: &[u8]) -> bool {
+        self.ours.is_some_and(|ours| ours.contains(path))
     }
 
     /// What both sides were at `path`.
@@ -149,7 +160,7 @@ impl<'a> Three<'a> {
         if is_source_same && is_target_same || !is_target_same && is_equal {
             return Verdict { judgement: Judgement::Same, drift: None };
         }
-        if !is_target_same {
+        if !is_target_same && !self.is_ours(path) {
             let say = self.say(order);
             let judgement = match say {
                 Say::Overwritten => self.unless_newer(Difference::Drift, order),
@@ -170,7 +181,7 @@ impl<'a> Three<'a> {
     /// A file that only the source has, and that is seen to be gone from the target: whether somebody removed it, and
     /// who has the say.
     pub(super) fn removed(&self, path: &[u8]) -> Option<Say> {
-        self.pair(path)?;
+        self.pair(path).filter(|_| !self.is_ours(path))?;
         // A file that is gone has no time: it is not newer.
         Some(self.say(Some(Ordering::Greater)))
     }
@@ -187,7 +198,7 @@ impl<'a> Three<'a> {
 
     /// A file that only the target has and that would go: what became of it, if it is not as the last run left it.
     pub(super) fn extra(&self, path: &[u8], target: &Node) -> Option<(Change, Say)> {
-        if self.base?.is_empty() {
+        if self.base?.is_empty() || self.is_ours(path) {
             return None;
         }
         let change = match (self.pair(path), self.heading.direction) {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Bound,
 };
 
@@ -79,6 +79,24 @@ impl Node {
         matches!(self.kind, NodeKind::Folder | NodeKind::Way)
     }
 
+    /// Whether one is a file where the other, of the target, is a folder.
+    pub(super) const fn clashes_with(&self, target: &Self) -> bool {
+        match self.kind {
+            NodeKind::File => matches!(target.kind, NodeKind::Folder),
+            NodeKind::Folder => matches!(target.kind, NodeKind::File),
+            NodeKind::Way | NodeKind::Other => false,
+        }
+    }
+
+    /// A noun for it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self.kind {
+            NodeKind::File => "file",
+            NodeKind::Folder | NodeKind::Way => "folder",
+            NodeKind::Other => "a link or device",
+        }
+    }
+
     /// How its time stands to that of `other`: equal when they differ by less than the coarser of both precisions and
     /// than `unit_ns`. Nothing where either is not known in universal time.
     pub fn order(&self, other: &Self, unit_ns: i128) -> Option<Ordering> {
@@ -145,6 +163,32 @@ pub struct Survey {
     pub times: Times,
     /// What is portolan's own, and so not on the other side either.
     pub own: Vec<Vec<u8>>,
+    /// Of a target: files that may be as a run left them which is over, so that no difference in them is a change that
+    /// somebody made.
+    pub ours: BTreeSet<Vec<u8>>,
+    /// Old files that such a run put aside and that have not got their names back.
+    pub asides: Vec<(Vec<u8>, Node)>,
+    /// Whether another run has a claim on it.
+    pub is_claimed: bool,
+}
+
+impl Survey {
+    /// Whether `path` is seen not to be there: a folder that takes files and shows none may have it, and so may one whose
+    /// listing was cut, or leaves out names that begin with a dot.
+    pub(super) fn is_seen_missing(&self, path: &[u8]) -> bool {
+        let mut name = path;
+        loop {
+            let folder = parent(name);
+            let last = name.get(folder.len()..).unwrap_or_default();
+            let is_hidden = last.strip_prefix(b"/").unwrap_or(last).starts_with(b".");
+            match self.tree.get(folder) {
+                Some(node) => return node.listed && (node.shows_hidden || !is_hidden),
+                // A folder that is not there, and not one that is not shown.
+                None if folder.is_empty() => return self.faults.is_empty(),
+                None => name = folder,
+            }
+        }
+    }
 }
 
 impl Tree {

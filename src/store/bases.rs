@@ -36,6 +36,17 @@ pub struct FileRow {
     pub remote_time: String,
 }
 
+/// What is about to become of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentRow {
+    /// In one word.
+    pub what: String,
+    /// The bytes that it is to have, where they are known.
+    pub size: Option<u64>,
+    /// The time that a file here is to have, in microseconds since 1970.
+    pub local_us: Option<i64>,
+}
+
 impl Store {
     /// Gives every file that is known of `key` to `take`, in the order of paths.
     pub fn base(&self, key: &Key, mut take: impl FnMut(String, FileRow)) -> Outcome<()> {
@@ -65,10 +76,13 @@ impl Store {
             ON CONFLICT (mirror, path) DO UPDATE SET hash = excluded.hash, local_size = excluded.local_size,
                 local_us = excluded.local_us, remote_size = excluded.remote_size, remote_time = excluded.remote_time";
         let delete = "DELETE FROM mirror_files WHERE mirror = $1 AND path = $2";
+        let settle = "DELETE FROM mirror_intents WHERE mirror = $1 AND path = $2";
         self.write(|transaction| {
             let id = touched(transaction, key, now)?;
             let (mut put, mut delete) = (transaction.prepare(put)?, transaction.prepare(delete)?);
+            let mut settle = transaction.prepare(settle)?;
             for (path, file) in changes {
+                settle.execute(params![id, path])?;
                 let Some(file) = file else {
                     delete.execute(params![id, path])?;
                     continue;
@@ -87,6 +101,50 @@ impl Store {
             Ok(())
         })
     }
+
+    /// Gives every intent of `key` that is not settled to `take`, in the order of paths.
+    pub fn intents(&self, key: &Key, mut take: impl FnMut(String, IntentRow)) -> Outcome<()> {
+        let query =
+            "SELECT path, what, size, local_us FROM mirror_intents WHERE mirror = $1 ORDER BY path";
+        self.read(|connection| {
+            let Some(id) = id_of(connection, key)? else { return Ok(()) };
+            let mut query = connection.prepare(query)?;
+            let mut rows = query.query([id])?;
+            while let Some(row) = rows.next()? {
+                let size = row.get::<_, Option<i64>>("size")?.map(unsigned);
+                let local_us = row.get("local_us")?;
+                take(row.get("path")?, IntentRow { what: row.get("what")?, size, local_us });
+            }
+            Ok(())
+        })
+    }
+
+    /// Keeps `intents` of `key`. Of two for one path either may have come to pass: what is left of them is `any`.
+    pub fn intend<'c>(
+        &mut self,
+        key: &Key,
+        intents: impl Iterator<Item = (String, &'c IntentRow)>,
+        any: &str,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let put = "INSERT INTO mirror_intents (mirror, path, what, size, local_us)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (mirror, path) DO UPDATE SET what = $6, size = NULL, local_us = NULL
+            WHERE what <> excluded.what OR COALESCE(size, -1) <> COALESCE(excluded.size, -1)
+                OR COALESCE(local_us, -1) <> COALESCE(excluded.local_us, -1)";
+        self.write(|transaction| {
+            let id = touched(transaction, key, now)?;
+            let mut put = transaction.prepare(put)?;
+            for (path, IntentRow { what, size, local_us }) in intents {
+                put.execute(params![id, path, what, size.map(signed), local_us, any])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn unsigned(size: i64) -> u64 {
+    u64::try_from(size).unwrap_or(0)
 }
 
 fn id_of(connection: &Connection, key: &Key) -> rusqlite::Result<Option<i64>> {
@@ -118,7 +176,6 @@ fn touched(transaction: &Transaction<'_>, key: &Key, now: Timestamp) -> rusqlite
 }
 
 fn file(row: &Row<'_>) -> rusqlite::Result<FileRow> {
-    let unsigned = |size: i64| u64::try_from(size).unwrap_or(0);
     Ok(FileRow {
         hash: row.get("hash")?,
         local_size: unsigned(row.get("local_size")?),
@@ -189,6 +246,31 @@ mod tests {
         ] {
             assert_eq!(all(&store, &other), []);
         }
+    }
+
+    #[test]
+    fn an_intent_is_there_until_its_path_is_noted_and_two_for_one_path_leave_it_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let row = |what: &str, size| IntentRow { what: what.into(), size, local_us: None };
+        let all = |store: &Store, local: &str| {
+            let mut all = Vec::new();
+            store.intents(&key(local), |path, row| all.push((path, row))).unwrap();
+            all
+        };
+        let (gone, five, six) = (row("gone", None), row("bytes", Some(5)), row("bytes", Some(6)));
+        for (path, intent) in [("a", &gone), ("b", &five), ("c", &five), ("b", &five), ("c", &six)]
+        {
+            let one = [(path.to_owned(), intent)];
+            store.intend(&key("/x"), one.into_iter(), "any", at(1)).unwrap();
+        }
+        let any = ("c".to_owned(), row("any", None));
+        assert_eq!(all(&store, "/x"), [("a".into(), gone), ("b".into(), five), any.clone()]);
+        assert_eq!(all(&store, "/y"), []);
+        let file = self::row(5);
+        let noted = [("a".to_owned(), None), ("b".to_owned(), Some(&file))];
+        store.note(&key("/x"), noted.into_iter(), at(2)).unwrap();
+        assert_eq!(all(&store, "/x"), [any]);
     }
 
     #[test]

@@ -153,6 +153,15 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX runs_by_time ON runs (job, scheduled_for)",
     // 7: how a server takes commands, in words.
     "ALTER TABLE routes ADD COLUMN habits TEXT NOT NULL DEFAULT ''",
+    // 8: what mirrors are about to do to files of the target: `gone`, `any`, or so many `bytes` and the time of a local one.
+    "CREATE TABLE mirror_intents (
+        mirror BIGINT NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        what TEXT NOT NULL,
+        size BIGINT,
+        local_us BIGINT,
+        PRIMARY KEY (mirror, path)
+    )",
 ];
 
 /// Takes the steps that the file has not had, all or none; another process may be doing the same.
@@ -198,12 +207,13 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const TABLES: [&str; 12] = [
+    const TABLES: [&str; 13] = [
         "attempts",
         "fallbacks",
         "job_states",
         "migrations",
         "mirror_files",
+        "mirror_intents",
         "mirrors",
         "nat_rulesets",
         "notices",

@@ -48,6 +48,13 @@ pub(super) enum Name {
     Taken,
 }
 
+impl Aside {
+    /// How many bytes it has.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// What the server says of a file under its temporary name.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -55,6 +62,8 @@ pub(super) struct Seen {
     pub(super) is_whole: bool,
     /// Its time there.
     modified: Option<Modified>,
+    /// The old file of an earlier try that was cut off after it had put that aside.
+    left: Option<RemotePath>,
 }
 
 impl Session {
@@ -189,6 +198,15 @@ impl Session {
         ended
     }
 
+    /// Removes `files`, which get no names because of `fault`, and gives the fault of each.
+    pub async fn take_back(&mut self, files: Vec<Aside>, fault: &Fault) -> Vec<Fault> {
+        let temporary: Vec<_> = files.iter().map(|file| &file.temporary).collect();
+        if !temporary.is_empty() {
+            self.sweep(&temporary).await;
+        }
+        files.iter().map(|file| self.failed(file.id, &file.remote, fault.clone())).collect()
+    }
+
     /// Removes what could not be found good.
     pub(super) async fn sweep_lost<T>(&mut self, files: &[Aside], results: &[Outcome<T>]) {
         // What took the place of another file is all that there is of it.
@@ -225,6 +243,9 @@ impl Session {
 
     fn questions(&self, file: &Aside) -> Outcome<Vec<Command>> {
         let mut commands = vec![Command::path("SIZE", &file.temporary)];
+        if self.mark.is_none() {
+            commands.push(Command::path("SIZE", &self.aside_name(&file.remote)?));
+        }
         if let Some(time) = file.modified {
             commands.push(self.time_command(&file.temporary, time)?);
         }
@@ -234,6 +255,10 @@ impl Session {
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
         let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
+        let is_left = self.mark.is_none()
+            && replies.len() > 2
+            && replies.get(1).is_some_and(|reply| reply.code == 213);
+        let left = if is_left { Some(self.aside_name(&file.remote)?) } else { None };
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -248,7 +273,7 @@ impl Session {
                     format!("the server has {told} of {size} bytes, though it said all was well");
                 Err(Fault::new(Kind::DataConnection, Side::Server, message))
             }
-            told => Ok(Seen { is_whole: told.is_some(), modified }),
+            told => Ok(Seen { is_whole: told.is_some(), modified, left }),
         }
     }
 
@@ -282,6 +307,9 @@ impl Session {
             };
             if let Err(fault) = outcome {
                 **result = Err(fault);
+            } else if let Some(left) = result.as_ref().ok().and_then(|seen| seen.left.clone()) {
+                // The name has its new bytes: what an earlier try had put aside for them is wanted no more.
+                self.sweep(&[&left]).await;
             }
         }
     }

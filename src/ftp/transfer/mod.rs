@@ -99,20 +99,44 @@ impl Session {
         remote: &RemotePath,
         limit: u64,
     ) -> Outcome<Option<Vec<u8>>> {
-        let remote = self.absolute(remote)?;
-        let size = self.ask(&Command::path("SIZE", &remote)).await?;
+        self.read_if_there_and(remote, remote, limit).await.map(|(bytes, _)| bytes)
+    }
+
+    /// The same, and whether `other` may be there as well: the server is asked for both in one packet.
+    pub async fn read_if_there_and(
+        &mut self,
+        remote: &RemotePath,
+        other: &RemotePath,
+        limit: u64,
+    ) -> Outcome<(Option<Vec<u8>>, bool)> {
+        let (remote, other) = (self.absolute(remote)?, self.absolute(other)?);
+        let mut commands = vec![Command::path("SIZE", &remote)];
+        commands.extend((remote != other).then(|| Command::path("SIZE", &other)));
+        let mut replies = self.ask_all(&commands).await?.into_iter();
+        let size = replies.next().ok_or_else(|| Fault::protocol("a command without a reply"))?;
+        let is_other = replies.next().is_some_and(|reply| reply.code != 550);
+        Ok((self.read_sized(&remote, size, limit).await?, is_other))
+    }
+
+    /// What `remote` holds, of which the server said `size`.
+    async fn read_sized(
+        &mut self,
+        remote: &RemotePath,
+        size: Reply,
+        limit: u64,
+    ) -> Outcome<Option<Vec<u8>>> {
         let is_missing = |fault: &Fault| fault.kind == Kind::NotFound || fault.code == 550;
         let mut kept = Kept { bytes: Vec::new(), limit };
         if size.code == 550 {
             // That is no verdict yet: RETR gives one.
-            match self.fetch_once(&remote, &mut kept, None, None).await {
+            match self.fetch_once(remote, &mut kept, None, None).await {
                 Ok(_) => return Ok(Some(kept.bytes)),
                 Err(fault) if is_missing(&fault) => return Ok(None),
                 Err(_) => kept.restart()?,
             }
         }
         let size = Some(size).filter(|reply| reply.code == 213).and_then(|reply| reply.number());
-        match self.fetch(&remote, &mut kept, Known { size, ..Known::default() }).await {
+        match self.fetch(remote, &mut kept, Known { size, ..Known::default() }).await {
             Ok(_) => Ok(Some(kept.bytes)),
             Err(fault) if is_missing(&fault) => Ok(None),
             Err(fault) => Err(fault),

@@ -6,7 +6,6 @@ use super::direct::rename_refused;
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     ftp::{control::Command, listing::time_val, path::RemotePath, reply::Reply, session::Session},
-    limits::SWEEP_TIME_MAX,
 };
 
 impl Session {
@@ -50,7 +49,7 @@ impl Session {
         if !is_refused || self.size_of(remote).await?.is_none() {
             return Err(fault);
         }
-        let aside = remote.parent().join(self.unmarked_name().as_bytes())?;
+        let aside = self.aside_name(remote)?;
         self.rename_once(remote, &aside).await.map_err(|_| fault)?;
         if let Err(fault) = self.rename_once(temporary, remote).await {
             self.rename_once(&aside, remote).await.map_err(|second| {
@@ -89,16 +88,7 @@ impl Session {
     /// signal to stop there is time for that only where the server answers at once.
     pub(in crate::ftp) async fn sweep(&mut self, temporary: &[&RemotePath]) -> Option<Vec<Reply>> {
         let commands: Vec<_> = temporary.iter().map(|path| Command::path("DELE", path)).collect();
-        let swept = if self.context.stop.is_set() {
-            self.control.reprieve(SWEEP_TIME_MAX);
-            self.control.resync(SWEEP_TIME_MAX / 2).await;
-            let swept = self.control.ask_all(&commands).await;
-            self.control.give_up(&Fault::new(Kind::Interrupted, Side::Here, "interrupted"));
-            swept
-        } else {
-            self.ask_all(&commands).await
-        };
-        match swept {
+        match self.ask_at_last(&commands).await {
             Ok(replies) => {
                 for reply in &replies {
                     tracing::debug!(target: "portolan", "sweeping: {}", reply.words());

@@ -23,6 +23,11 @@ pub struct Arrived {
 }
 
 impl Arrived {
+    /// How many bytes it has.
+    pub const fn size(&self) -> u64 {
+        self.aside.size
+    }
+
     /// Whether the server said that all of its bytes are there; else it said nothing of them.
     pub const fn is_whole(&self) -> bool {
         self.is_whole

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod cuts;
+mod intents;
 mod links;
 mod lists;
 mod outcome;

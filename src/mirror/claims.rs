@@ -1,0 +1,471 @@
+//! The claim of one run on a folder of a server: of two deployments at the same time, one goes and the other is told.
+//!
+//! It is a folder in the target, `.portolan-lock`, since MKD makes a folder for one of those who ask and for no other. In it
+//! is an empty folder whose name says who has the claim: machine, process, since when, and by which mark. It is made anew
+//! every minute or so; how old it is, by the server's own clock, says whether anybody is alive. A run that has not been
+//! heard of for long is over, and so is one of this machine whose process is gone: its claim is taken over. Who finds the
+//! own claim gone gives no more files their names.
+//!
+//! Taken where all files get their names together (`staged`) and where the base is on the server: other mirrors would pay
+//! a round trip for it. They go by a claim that they see.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+
+use super::{
+    leftovers::Leftovers,
+    plan::{Direction, Heading},
+    rules::{Rules, StateIn},
+    scan::place,
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    files::{Mark, chance},
+    ftp::{
+        listing::{Entry, EntryKind, Modified},
+        path::RemotePath,
+        session::Session,
+    },
+    observe::{Level, visible::visible},
+};
+
+/// The folder that is the claim.
+pub(super) const CLAIM_FOLDER: &[u8] = b".portolan-lock";
+
+/// A claim that has not been renewed for so long is nobody's: a run that lives renews it at least between two files.
+const CLAIM_AGE_MAX: Duration = Duration::from_mins(15);
+/// So often it is renewed, at the next occasion.
+const CLAIM_RENEW_TIME: Duration = Duration::from_mins(1);
+/// The wait for one who has made the folder and not yet what is in it: both are asked for in one packet.
+const CLAIM_EMPTY_WAIT: Duration = Duration::from_secs(2);
+/// The form of a time in a name.
+const FORM: &str = "%Y%m%dT%H%M%SZ";
+
+/// The claim of a run; clones are the same. One that holds nothing is for runs that need none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claim(Option<Arc<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    folder: RemotePath,
+    owner: Owner,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The folder in it that says whose it is, by its name, where the server makes folders in it.
+    name: Option<RemotePath>,
+    renewed: Instant,
+}
+
+/// Who has a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    host: String,
+    /// Tells machines apart, as long as they run: of the boot, the name space of processes, and the user.
+    machine: String,
+    process: u32,
+    mark: String,
+    since: Timestamp,
+    /// When it was renewed, by the clock of its machine.
+    renewed: Timestamp,
+}
+
+/// What becomes of one who finds a claim.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// It is alive, or may be.
+    Alive,
+    /// It is over, and why that is known.
+    Over(String),
+}
+
+impl Claim {
+    /// Takes the claim that a run by `rules` needs. Fails with `busy` where another has it and is alive; goes on without
+    /// where the server makes no folders.
+    pub(super) async fn take(
+        session: &mut Session,
+        heading: &Heading,
+        rules: &Rules,
+        leftovers: &Leftovers,
+    ) -> Outcome<Self> {
+        let is_wanted = rules.staged || rules.state == StateIn::Remote;
+        if heading.direction == Direction::Down || !is_wanted {
+            return Ok(Self::default());
+        }
+        let folder = place(&heading.remote, CLAIM_FOLDER)?;
+        let owner = Owner::new(session.now(), leftovers.mark());
+        let (mut is_top_there, mut lost) = (false, None);
+        for _ in 0..3 {
+            let name = folder.join(owner.name().as_bytes())?;
+            let made = match session.make_now(&[folder.clone(), name.clone()]).await {
+                Ok(made) => made,
+                Err(fault) if fault.kind == Kind::Interrupted => {
+                    session.remove_at_last(&[name, folder]).await;
+                    return Err(fault);
+                }
+                // What was done of it is seen in the next round.
+                Err(fault) => {
+                    lost = Some(fault);
+                    continue;
+                }
+            };
+            let is_named = made.get(1).is_some_and(Result::is_ok);
+            let Some(Err(refused)) = made.into_iter().next() else {
+                return Ok(Self::held(folder, owner, is_named.then_some(name)));
+            };
+            let seen = look(session, &folder).await?;
+            if is_named && lost.is_none() {
+                // In the claim of somebody else.
+                session.remove_at_last(std::slice::from_ref(&name)).await;
+            }
+            match seen {
+                Seen::Owners(mut entries) => {
+                    let all = entries.len();
+                    entries.retain(|(found, _)| !found.is_same(&owner));
+                    if lost.is_some() && entries.is_empty() && all > 0 {
+                        // The reply was lost, and not what it was about.
+                        return Ok(Self::held(folder, owner, Some(name)));
+                    }
+                    if take_over(session, &folder, &entries, &owner, leftovers).await? {
+                        let made = session.make_now(std::slice::from_ref(&name)).await?;
+                        let is_named = made.iter().all(Result::is_ok);
+                        return Ok(Self::held(folder, owner, is_named.then_some(name)));
+                    }
+                }
+                Seen::Nothing if is_top_there => {
+                    let text = format!(
+                        "other runs are not kept out: no folder can be made there: {refused}"
+                    );
+                    session.context().observer.say(Level::Info, text);
+                    return Ok(Self::default());
+                }
+                Seen::Nothing => {
+                    // The target itself may be missing, and is made by this run anyway.
+                    session.mkdir(&heading.remote).await?;
+                    is_top_there = true;
+                }
+            }
+        }
+        Err(lost.unwrap_or_else(|| {
+            busy(&folder, "another run is taking or leaving the claim on this folder")
+        }))
+    }
+
+    /// Goes by a claim that a scan has seen in the target of a run that has none.
+    pub(super) async fn respect(
+        session: &mut Session,
+        heading: &Heading,
+        leftovers: &Leftovers,
+    ) -> Outcome<()> {
+        let folder = place(&heading.remote, CLAIM_FOLDER)?;
+        let owner = Owner::new(session.now(), leftovers.mark());
+        if let Seen::Owners(entries) = look(session, &folder).await?
+            && take_over(session, &folder, &entries, &owner, leftovers).await?
+        {
+            session.remove_at_last(&[folder]).await;
+        }
+        Ok(())
+    }
+
+    fn held(folder: RemotePath, owner: Owner, name: Option<RemotePath>) -> Self {
+        let state = Mutex::new(State { name, renewed: Instant::now() });
+        Self(Some(Arc::new(Held { folder, owner, state })))
+    }
+
+    /// Whether it holds anything.
+    pub(super) const fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Says that this run is alive, where it is time for that. Fails where the claim is another's by now.
+    pub(super) async fn renew(&self, session: &mut Session) -> Outcome<()> {
+        let Some(held) = &self.0 else { return Ok(()) };
+        let Some((new, old)) = held.next(session.now())? else { return Ok(()) };
+        match session.replace_folder(&new, &old).await {
+            Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Refused) => {
+                session.remove_at_last(&[new]).await;
+                let text = "another run took over the claim on this folder, since this one was not heard of for long: no \
+                            more files get their names";
+                Err(Fault::new(Kind::Guard, Side::Server, text).at(held.folder.to_string()))
+            }
+            renewed => renewed,
+        }
+    }
+
+    /// Gives it back, however the run ended.
+    pub(super) async fn release(self, session: &mut Session) {
+        let Some(held) = self.0 else { return };
+        let name = held.state.lock().unwrap_or_else(PoisonError::into_inner).name.clone();
+        let folders: Vec<_> = name.into_iter().chain([held.folder.clone()]).collect();
+        if !session.remove_at_last(&folders).await {
+            let minutes = CLAIM_AGE_MAX.as_secs() / 60;
+            let text = format!(
+                "the claim on this folder may stay on the server for {minutes} minutes: {}",
+                held.folder
+            );
+            session.context().observer.warn(text);
+        }
+    }
+}
+
+impl Held {
+    /// The names to renew it by, new and old, where it is time for that.
+    fn next(&self, now: Timestamp) -> Outcome<Option<(RemotePath, RemotePath)>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.renewed.elapsed() < CLAIM_RENEW_TIME {
+            return Ok(None);
+        }
+        let owner = Owner { renewed: now, ..self.owner.clone() };
+        let new = self.folder.join(owner.name().as_bytes())?;
+        state.renewed = Instant::now();
+        let Some(old) = state.name.replace(new.clone()) else {
+            state.name = None;
+            return Ok(None);
+        };
+        Ok((new != old).then_some((new, old)))
+    }
+}
+
+/// What stands at the place of a claim.
+enum Seen {
+    /// Nothing, as far as the server shows.
+    Nothing,
+    /// A claim, and whose it is by the folders in it, each with its time.
+    Owners(Vec<(Owner, Option<Modified>)>),
+}
+
+async fn look(session: &mut Session, folder: &RemotePath) -> Outcome<Seen> {
+    match session.list(folder).await {
+        Ok(listing) => {
+            let owners = listing.entries.iter().filter_map(owner_of);
+            Ok(Seen::Owners(owners.collect()))
+        }
+        Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Refused) => Ok(Seen::Nothing),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn owner_of(entry: &Entry) -> Option<(Owner, Option<Modified>)> {
+    let owner = Owner::read(&entry.name).filter(|_| entry.kind == EntryKind::Dir)?;
+    Some((owner, entry.modified))
+}
+
+/// Takes away a claim whose run is over. Fails with `busy` where it may be alive; false where somebody else was faster.
+async fn take_over(
+    session: &mut Session,
+    folder: &RemotePath,
+    owners: &[(Owner, Option<Modified>)],
+    ours: &Owner,
+    leftovers: &Leftovers,
+) -> Outcome<bool> {
+    let Some((owner, time)) = owners.iter().max_by_key(|(owner, _)| owner.renewed) else {
+        // Made a moment ago, or left by one who was killed between two commands.
+        session.context().stop.race(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
+        if let Seen::Owners(owners) = look(session, folder).await?
+            && owners.is_empty()
+        {
+            session.remove_at_last(std::slice::from_ref(folder)).await;
+        }
+        return Ok(false);
+    };
+    let age = match time {
+        Some(time) => age_there(session, folder, *time).await?,
+        None => None,
+    };
+    let is_ours = owner.mark == ours.mark && leftovers.is_alone();
+    match judge(owner, ours, is_ours, age) {
+        Found::Alive => {
+            let Owner { host, process, since, .. } = owner;
+            let text = format!(
+                "another run is at work in this folder since {since} (process {process} on {}): nothing was changed; try \
+                 again when it is done, or remove this folder if it is not",
+                visible(host.as_bytes())
+            );
+            Err(busy(folder, &text))
+        }
+        Found::Over(why) => {
+            let names: Outcome<Vec<_>> =
+                owners.iter().map(|(owner, _)| folder.join(owner.name().as_bytes())).collect();
+            let mut is_first = true;
+            for name in names? {
+                is_first &= session.rmdir(&name).await.is_ok();
+            }
+            if is_first {
+                let text = format!(
+                    "{folder}: taken over from a run on {} that is over: {why}",
+                    owner.host
+                );
+                session.context().observer.warn(text);
+            }
+            Ok(is_first)
+        }
+    }
+}
+
+/// Whether the run of `owner` may be alive, whose claim was renewed `age` ago by the server's clock.
+fn judge(owner: &Owner, ours: &Owner, is_ours: bool, age: Option<SignedDuration>) -> Found {
+    if is_ours {
+        return Found::Over("no other run of this mirror is alive on this machine".into());
+    }
+    let is_here = owner.machine == ours.machine;
+    if is_here && !Path::new("/proc").join(owner.process.to_string()).exists() {
+        return Found::Over(format!("its process {} is gone", owner.process));
+    }
+    // By the clocks of both machines, where the server tells no times.
+    let age = age.unwrap_or_else(|| ours.renewed.duration_since(owner.renewed));
+    if age > SignedDuration::try_from(CLAIM_AGE_MAX).unwrap_or(SignedDuration::MAX) {
+        return Found::Over(format!("it was last heard of {} minutes ago", age.as_mins()));
+    }
+    Found::Alive
+}
+
+/// How long ago `time` was by the clock of the server, which tells it by a folder that is made for that.
+async fn age_there(
+    session: &mut Session,
+    folder: &RemotePath,
+    time: Modified,
+) -> Outcome<Option<SignedDuration>> {
+    let name = format!("ask-{:016x}", chance());
+    let probe = folder.join(name.as_bytes())?;
+    let made = session.make_now(std::slice::from_ref(&probe)).await?;
+    if made.iter().any(Result::is_err) {
+        return Ok(None);
+    }
+    let listing = session.list(folder).await;
+    session.remove_at_last(&[probe]).await;
+    let listing = listing?;
+    let now = listing.entries.iter().find(|entry| entry.name == name.as_bytes());
+    Ok(now.and_then(|entry| entry.modified).and_then(|now| apart(now, time)))
+}
+
+/// How much later `now` is than `then`, both by one clock.
+fn apart(now: Modified, then: Modified) -> Option<SignedDuration> {
+    match (now, then) {
+        (Modified::Utc(now, _), Modified::Utc(then, _)) => Some(now.duration_since(then)),
+        (Modified::Server(now, _), Modified::Server(then, _)) => Some(now.duration_since(then)),
+        _ => None,
+    }
+}
+
+fn busy(folder: &RemotePath, text: &str) -> Fault {
+    Fault::new(Kind::Busy, Side::Server, text).at(folder.to_string())
+}
+
+impl Owner {
+    fn new(now: Timestamp, mark: &Mark) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let host = read("/proc/sys/kernel/hostname");
+        let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let user = rustix::process::getuid().as_raw();
+        let boot = read("/proc/sys/kernel/random/boot_id");
+        let machine = format!("{boot}\n{}\n{user}", space.display());
+        Self {
+            host: if host.is_empty() {
+                "unknown".into()
+            } else {
+                host.chars().map(plain).take(60).collect()
+            },
+            machine: Mark::of(machine.as_bytes()).text().to_owned(),
+            process: std::process::id(),
+            mark: mark.text().to_owned(),
+            since: now,
+            renewed: now,
+        }
+    }
+
+    /// The name of the folder that tells it.
+    fn name(&self) -> String {
+        let Self { host, machine, process, mark, since, renewed } = self;
+        let time = |time: &Timestamp| time.strftime(FORM).to_string();
+        format!("{host}.{machine}.{process}.{mark}.{}.{}", time(since), time(renewed))
+    }
+
+    fn read(name: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(name).ok()?.split('.');
+        let time = |word: &str| {
+            let time = DateTime::strptime(FORM, word).ok()?;
+            TimeZone::UTC.to_timestamp(time).ok()
+        };
+        let host = words.next()?.to_owned();
+        let machine = Mark::read(words.next()?)?.text().to_owned();
+        let process = words.next()?.parse().ok()?;
+        let mark = Mark::read(words.next()?)?.text().to_owned();
+        let (since, renewed) = (time(words.next()?)?, time(words.next()?)?);
+        let owner = Self { host, machine, process, mark, since, renewed };
+        words.next().is_none().then_some(owner)
+    }
+
+    /// Whether both are one run, whenever they were renewed.
+    fn is_same(&self, other: &Self) -> bool {
+        let run = |owner: &Self| {
+            (owner.machine.clone(), owner.process, owner.mark.clone(), owner.since.as_second())
+        };
+        run(self) == run(other)
+    }
+}
+
+/// `c` where it may stand in a name on any server; a dot parts the words of one.
+const fn plain(c: char) -> char {
+    if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner::new(Timestamp::from_second(1_780_000_000).unwrap(), &Mark::random())
+    }
+
+    #[test]
+    fn who_has_a_claim_is_read_from_the_name_that_tells_it() {
+        let owner = owner();
+        assert_eq!(Owner::read(owner.name().as_bytes()), Some(owner.clone()));
+        let renewed =
+            Owner { renewed: Timestamp::from_second(1_780_000_090).unwrap(), ..owner.clone() };
+        assert_ne!(renewed.name(), owner.name());
+        assert!(Owner::read(renewed.name().as_bytes()).unwrap().is_same(&owner));
+        for name in ["", "a", "..", "ask-0123456789abcdef", "a.b.c.d.e.f", "\u{e9}.x"] {
+            assert_eq!(Owner::read(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_over_when_its_process_is_gone_or_it_is_old_and_else_alive() {
+        let ours = owner();
+        let other = Owner { machine: Mark::random().text().into(), ..owner() };
+        let gone = Owner { process: u32::MAX - 1, ..owner() };
+        let mins = SignedDuration::from_mins;
+        for (owner, is_ours, age, is_over) in [
+            (&other, false, Some(mins(0)), false),
+            (&other, false, Some(mins(14)), false),
+            (&other, false, Some(mins(16)), true),
+            // No times on the server: by the clocks of both.
+            (&other, false, None, false),
+            (&Owner { renewed: ours.renewed - mins(16), ..other.clone() }, false, None, true),
+            // A clock that goes ahead proves nothing.
+            (&other, false, Some(mins(-600)), false),
+            (&gone, false, Some(mins(0)), true),
+            (
+                &Owner { machine: other.machine.clone(), ..gone.clone() },
+                false,
+                Some(mins(0)),
+                false,
+            ),
+            // This process is alive.
+            (&ours, false, Some(mins(1)), false),
+            (&ours, true, Some(mins(0)), true),
+        ] {
+            let found = judge(owner, &ours, is_ours, age);
+            assert_eq!(found != Found::Alive, is_over, "{owner:?} {age:?}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What a run is about to do to files of the target, noted before it is done: so that after a run that was killed its own
+//! files are never taken for somebody else's.
+//!
+//! An intent says what a file of the target is about to become: of so many bytes, or gone. It is settled when what both
+//! sides are is noted. One that is left tells the next run which files may be of the last one, and a difference in those
+//! is no change that somebody made: they are sent or removed again without a word about it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    ledger::{Ledger, Place},
+    manifest,
+    plan::{Act, Direction, Heading, Plan},
+    rules::{OnConflict, Rules},
+    tree::{Node, NodeKind, Survey, utc},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::{
+        base::{Base, BaseMemory, Intent, Intents, Pair, Sides},
+        path::RemotePath,
+        session::Session,
+        transfer::Text,
+    },
+};
+
+/// Where intents of one run are noted. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Journal {
+    kept: Kept,
+    /// Whether nothing may be changed whose intent cannot be noted: else it would count as somebody else's later, and
+    /// the rules of the mirror are to leave those alone.
+    is_strict: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    /// Nowhere: nothing is remembered that a file could be compared with.
+    Nowhere,
+    /// With all that is remembered on this machine.
+    Here(Arc<dyn BaseMemory>, Sides),
+    /// In a file on the server.
+    There(Arc<Mutex<OnServer>>),
+}
+
+/// The journal of a base on the server.
+#[derive(Debug)]
+pub(super) struct OnServer {
+    folder: RemotePath,
+    file: RemotePath,
+    /// What the file says.
+    written: Intents,
+    /// Of these, the ones that are not settled.
+    open: BTreeSet<Vec<u8>>,
+    /// Whether there is such a file.
+    is_there: bool,
+}
+
+impl Journal {
+    /// The journal that goes with `ledger`.
+    pub(super) fn of(ledger: &Ledger, rules: &Rules) -> Self {
+        let kept = match ledger.place() {
+            Place::Nowhere => Kept::Nowhere,
+            Place::Here(memory, sides) => Kept::Here(Arc::clone(memory), sides.clone()),
+            Place::There(there) => Kept::There(Arc::clone(&there.journal)),
+        };
+        let is_strict = matches!(rules.on_conflict, OnConflict::Keep | OnConflict::Fail);
+        Self { kept, is_strict }
+    }
+
+    /// Notes what all of `plan` is about to do, as far as it is known before anything is done. Fails where that cannot
+    /// be kept and must be.
+    pub(super) async fn begin(&self, session: &mut Session, plan: &Plan) -> Outcome<()> {
+        if !plan.steps.iter().any(|step| intent_of(step.act, step.size).is_some()) {
+            return Ok(());
+        }
+        let is_there = matches!(self.kept, Kept::There(_));
+        let planned = plan.steps.iter().filter_map(|step| {
+            // A file that arrives is noted when it has, with its own size and time.
+            let intent = intent_of(step.act, step.size)?;
+            (is_there || intent == Intent::Gone).then(|| (step.path.clone(), intent))
+        });
+        self.note(session, planned.collect()).await.map_err(|fault| {
+            let message = format!("{}: nothing was changed", fault.message);
+            Fault { message, ..fault }
+        })
+    }
+
+    /// Notes `intents`, which are done right after it.
+    pub(super) async fn note(
+        &self,
+        session: &mut Session,
+        intents: Vec<(Vec<u8>, Intent)>,
+    ) -> Outcome<()> {
+        let noted = match &self.kept {
+            Kept::Nowhere => return Ok(()),
+            Kept::Here(memory, sides) => {
+                let (memory, sides) = (Arc::clone(memory), sides.clone());
+                // The disk may take its time, and the sessions share this thread.
+                let noted = tokio::task::spawn_blocking(move || memory.intend(&sides, &intents));
+                noted.await.unwrap_or_else(|error| {
+                    let message = "the intents of this run could not be noted";
+                    Err(Fault::new(Kind::Local, Side::Here, message).because(error))
+                })
+            }
+            Kept::There(journal) => {
+                let Some((bytes, file)) = changed(journal, intents) else { return Ok(()) };
+                let size = bytes.len() as u64;
+                session.upload(&mut Text::new(&bytes), size, None, &file).await.map(drop)
+            }
+        };
+        match noted {
+            Err(fault) if self.is_strict || fault.kind == Kind::Interrupted => Err(unnoted(fault)),
+            Err(fault) if matches!(self.kept, Kept::There(_)) => {
+                let text = format!(
+                    "if this run is cut off, the next one may take its files for somebody else's: {fault}"
+                );
+                session.context().observer.warn_once(text);
+                Ok(())
+            }
+            // The memory of this machine says itself that it keeps nothing more.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unnoted(fault: Fault) -> Fault {
+    if fault.kind == Kind::Interrupted {
+        return fault;
+    }
+    let message = format!(
+        "{}; with `on_conflict` \"keep\" or \"fail\" nothing is changed that cannot be noted before, since later runs \
+         would take it for somebody else's change",
+        fault.message
+    );
+    Fault { message, ..fault }
+}
+
+/// The journal with `intents` in it, and its place; nothing where it has them.
+fn changed(
+    journal: &Mutex<OnServer>,
+    intents: Vec<(Vec<u8>, Intent)>,
+) -> Option<(Vec<u8>, RemotePath)> {
+    let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut is_new = false;
+    for (path, intent) in intents {
+        // A second one for a path that is not settled yet: what was first meant may be there as well.
+        let intent = match journal.written.get(&path) {
+            Some(before) if *before != intent && journal.open.contains(&path) => Intent::Any,
+            _ => intent,
+        };
+        journal.open.insert(path.clone());
+        is_new |= journal.written.insert(path, intent) != Some(intent);
+    }
+    let OnServer { folder, file, written, .. } = &*journal;
+    let answer = is_new.then(|| (manifest::write_intents(written, folder), file.clone()));
+    journal.is_there |= is_new;
+    answer
+}
+
+impl OnServer {
+    /// The journal of the base in `folder`, as `file`.
+    pub(super) fn new(folder: RemotePath, file: RemotePath) -> Self {
+        let (written, open) = (Intents::new(), BTreeSet::new());
+        Self { folder, file, written, open, is_there: false }
+    }
+
+    /// Its place on the server.
+    pub(super) const fn file(&self) -> &RemotePath {
+        &self.file
+    }
+
+    /// Takes in what a run left in it that is over.
+    pub(super) fn found(&mut self, intents: Intents) {
+        self.is_there = true;
+        self.open = intents.keys().cloned().collect();
+        self.written = intents;
+    }
+
+    /// Takes in that what both sides are at `path` is known.
+    pub(super) fn settle(&mut self, path: &[u8]) -> bool {
+        self.open.remove(path)
+    }
+
+    /// Whether it is of no use any more; the caller then removes it.
+    pub(super) fn is_over(&mut self) -> bool {
+        let is_over = self.is_there && self.open.is_empty();
+        if is_over {
+            self.is_there = false;
+            self.written.clear();
+        }
+        is_over
+    }
+}
+
+/// What a step is about to make of a file of the target.
+pub(super) const fn intent_of(act: Act, size: Option<u64>) -> Option<Intent> {
+    match (act, size) {
+        (Act::Put(_) | Act::Get(_), Some(size)) => Some(Intent::Bytes(size, None)),
+        (Act::Put(_) | Act::Get(_), None) => Some(Intent::Any),
+        (Act::DeleteFile, _) => Some(Intent::Gone),
+        (Act::Sweep | Act::MakeFolder | Act::DeleteFolder, _) => None,
+    }
+}
+
+/// What the intents of runs that are over say of a target.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Files that may be as such a run left them, whatever the base says of them.
+    pub(super) ours: BTreeSet<Vec<u8>>,
+    /// What the base is to say now: of files that went, nothing, and of those at which nothing was done, what it says.
+    pub(super) learnt: Vec<(Vec<u8>, Option<Pair>)>,
+}
+
+/// Settles `intents` by what `target` is.
+pub(super) fn settle(
+    intents: &Intents,
+    base: &Base,
+    target: &Survey,
+    heading: &Heading,
+) -> Settled {
+    let mut settled = Settled::default();
+    for (path, intent) in intents {
+        let pair = base.get(&path[..]);
+        let node = target.tree.get(path).filter(|node| node.kind == NodeKind::File);
+        match node {
+            // It went as it was meant to, or the old file went aside for a new one that never came.
+            None if target.is_seen_missing(path) => settled.learnt.push((path.clone(), None)),
+            None => settled.ours.extend([path.clone()]),
+            Some(node) if pair.is_some_and(|pair| is_surely(pair, node, heading.direction)) => {
+                settled.learnt.push((path.clone(), pair.copied()));
+            }
+            Some(node) if may_be(*intent, node) => settled.ours.extend([path.clone()]),
+            Some(_) => settled.learnt.push((path.clone(), pair.copied())),
+        }
+    }
+    settled
+}
+
+/// Whether a file of the target is surely what the base says: nothing was done to it.
+fn is_surely(pair: &Pair, node: &Node, direction: Direction) -> bool {
+    match direction {
+        Direction::Up => {
+            let agrees = pair.remote_time.zip(node.modified).map(|(one, two)| one.agrees(two));
+            pair.remote_size == node.size && node.size.is_some() && agrees == Some(Some(true))
+        }
+        Direction::Down => node
+            .size
+            .zip(utc(node))
+            .is_some_and(|(size, time)| pair.is_local(size, time) == Some(true)),
+    }
+}
+
+/// Whether a file of the target may be what was meant to come.
+fn may_be(intent: Intent, node: &Node) -> bool {
+    match intent {
+        Intent::Any => true,
+        Intent::Gone => false,
+        Intent::Bytes(size, time_us) => {
+            let is_time = |time_us| utc(node).is_none_or(|time| time.as_microsecond() == time_us);
+            node.size.is_none_or(|now| now == size) && time_us.is_none_or(is_time)
+        }
+    }
+}
