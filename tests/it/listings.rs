@@ -75,6 +75,17 @@ fn ls_tells_lines_that_it_cannot_read_to_people_and_to_programs() {
 }
 
 #[test]
+fn a_size_that_a_listing_has_wrong_is_asked_for_again() {
+    let down = "let r = s.mirror_down(\"/\", \"copy\", #{ retries: 0 });\nprint(`${r.downloaded} ${r.failed}`);";
+    for size in ["1", "2", "4", "99999", "4294967299"] {
+        let line = format!("-rw-r--r--   1 u g {size} Jan 02  2025 a.txt");
+        for faults in [&[][..], &["reply=MDTM:502 No"]] {
+            rehearse(down, &[&line], faults).succeeds().stdout("1 0\n").any_stderr();
+        }
+    }
+}
+
+#[test]
 fn a_cut_listing_deletes_no_local_file_whatever_mlst_says() {
     let script = r#"
 for name in ["a", "b", "c", "d"] { local::write(`copy/${name}`, "x"); s.write(`/${name}`, "x"); }
