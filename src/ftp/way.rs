@@ -315,7 +315,7 @@ impl Session {
         let may_pipeline = !self.way.manners.pipelining.is_off();
         let needs = Needs {
             security: self.security.as_ref(),
-            ground: ground(&self.site, door.as_ref()),
+            ground: Ground::of(&self.site, door.as_ref()),
             source_address: self.site.source_address,
             proxy: self.site.proxy.as_ref(),
             host: &self.site.host,
@@ -350,7 +350,7 @@ impl Session {
         let door = self.door().await;
         let ours = self.control.local.ip().to_canonical();
         // With no port to spare the next transfer is asked for in its turn.
-        let post = listen(ours, ground(&self.site, door.as_ref())).ok()?;
+        let post = listen(ours, Ground::of(&self.site, door.as_ref())).ok()?;
         let announcement = announce(step, post.announced);
         Some(Early::Call(post, [announcement, follows]))
     }
@@ -478,9 +478,4 @@ impl Session {
         };
         fault.on(&self.site.host)
     }
-}
-
-const fn ground<'a>(site: &'a Site, door: Option<&'a Door>) -> Ground<'a> {
-    let Site { port_range, external_address, .. } = site;
-    Ground { port_range: port_range.as_ref(), external_address: *external_address, door }
 }

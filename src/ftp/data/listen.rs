@@ -11,7 +11,10 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::door::{Door, Port},
+    ftp::{
+        door::{Door, Port},
+        site::Site,
+    },
 };
 
 /// Where a session may listen, and what it says of that.
@@ -23,6 +26,14 @@ pub struct Ground<'a> {
     pub external_address: Option<IpAddr>,
     /// The way in, where a router or packet filter leaves one.
     pub door: Option<&'a Door>,
+}
+
+impl<'a> Ground<'a> {
+    /// What the options of `site` say of it, and the way in.
+    pub(in crate::ftp) const fn of(site: &'a Site, door: Option<&'a Door>) -> Self {
+        let Site { port_range, external_address, .. } = site;
+        Self { port_range: port_range.as_ref(), external_address: *external_address, door }
+    }
 }
 
 /// A listener, and how the server reaches it.
