@@ -12,6 +12,7 @@ use std::{
 use crate::{
     clock::Clock,
     fault::{Fault, Outcome},
+    files::owned,
     ftp::{
         base::{
             Base, BaseMemory, Claim, Intent, Intents, Pair, Sides, hash_text, path_bytes,
@@ -95,6 +96,10 @@ impl Memory {
         if let Err(fault) = store::make_folder(&self.folder) {
             self.observer.say(self.no_folder, format!("nothing is remembered: {fault}"));
             return State::Off(fault);
+        }
+        if let Ok(Some(exposed)) = owned::exposed(&self.folder) {
+            let (folder, why) = (self.folder.display(), exposed.words());
+            self.observer.warn(format!("the state folder {folder}: {why}"));
         }
         match Store::open(&self.folder) {
             Ok(store) => State::Open(store),

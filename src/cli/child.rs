@@ -31,7 +31,7 @@ pub(super) fn run(common: &Common) -> u8 {
             JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
         let context = common.child_context(stop, sinks)?;
-        let source = Source::read(&order.script)?;
+        let source = Source::read_guarded(&order.script)?;
         let settings = Settings {
             args: Vec::new(),
             overrides: Overrides::read(&order.connect)?,

@@ -3,6 +3,9 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -215,6 +218,17 @@ impl Common {
             site.password = self.password()?;
         }
         Ok(site)
+    }
+}
+
+/// Sees to it that no dump of the memory is written, whatever ends this process: passwords stand in it. Programs that are
+/// started from here have their own way.
+pub(super) fn leave_no_dumps() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(hidden) {
+        tracing::debug!(target: "portolan", "a dump of the memory may be written: {error}");
     }
 }
 

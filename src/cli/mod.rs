@@ -107,6 +107,7 @@ enum Command {
 
 /// Reads `args`, does what they say, and gives the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    common::leave_no_dumps();
     let line = match Line::try_parse_from(args) {
         Ok(line) => line,
         Err(error) => return report::usage(&error),

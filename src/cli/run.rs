@@ -1,6 +1,9 @@
 //! `portolan run`: a script, once.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     check::counted,
@@ -11,9 +14,10 @@ use super::{
     report,
 };
 use crate::{
-    fault::Outcome,
+    fault::{Fault, Outcome},
+    files::owned,
     ftp::session::Context,
-    observe::account::Accounts,
+    observe::{account::Accounts, visible::visible},
     script::{
         check::{self, Level},
         run::{self, Ended, JobFacts, Settings},
@@ -50,10 +54,14 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
     let prepared = || -> Outcome<_> {
         let source = Source::read(&args.script)?;
+        let exposed = exposed(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
         let accounts = Arc::new(Accounts::default());
         let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        if let Some(words) = exposed {
+            context.observer.warn(words);
+        }
         let record = Record::begin(common, &args.script, accounts, &context.observer);
         Ok((source, settings, context, record))
     };
@@ -68,12 +76,20 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
+/// Returns what to say of a script that others can change, if they can. Who runs one by hand has chosen it, and checkouts
+/// of other users or of a umask of 0 are the rule in CI; but what anybody could have written is not run.
+fn exposed(script: &Path) -> Outcome<Option<String>> {
+    let found = owned::exposed(script).map_err(|error| Fault::local("look at", script, error))?;
+    match found {
+        Some(exposed) if exposed.is_anybodys() => Err(exposed.fault()),
+        found => Ok(found.map(|exposed| {
+            format!("{}: {}", visible(script.as_os_str().as_encoded_bytes()), exposed.words())
+        })),
+    }
+}
+
 /// What a run of `script` is started with.
-pub(super) fn settings(
-    common: &Common,
-    script: &std::path::Path,
-    args: Vec<String>,
-) -> Outcome<Settings> {
+pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Outcome<Settings> {
     let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Settings {
         args,

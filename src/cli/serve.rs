@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::{Fault, Outcome},
+    files::owned,
     observe::{Level, metrics::Metrics},
     schedule::{
         daemon::{Daemon, Page, Setup, follow_signals, raise_descriptors},
@@ -30,6 +31,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
+    if args.jobs.path().exists()
+        && let Err(fault) = owned::guard(args.jobs.path())
+    {
+        return report::fault(&fault);
+    }
     // A mistake in the jobs file is one of what was typed; a folder that is in use is not.
     let jobs = match jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now()) {
         Ok(reading) if reading.jobs.is_some() => {
@@ -69,7 +75,10 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
     let daemon = Daemon::open(Setup {
         program,
         jobs,
-        read: Box::new(move |now| jobs::read(&file, &Zones::newest(), now)?.into_jobs()),
+        read: Box::new(move |now| {
+            owned::guard(&file)?;
+            jobs::read(&file, &Zones::newest(), now)?.into_jobs()
+        }),
         state: state.clone(),
         clock: Clock::System,
         observer: observer.clone(),

@@ -14,6 +14,7 @@ mod held;
 mod landing;
 mod mark;
 mod moving;
+pub mod owned;
 mod part;
 pub mod paths;
 mod pattern;

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -15,6 +14,7 @@ use rustix::{
 use crate::{
     clock::Clock,
     fault::{Fault, Kind, Outcome, Side},
+    files::owned,
     nat::{
         Reason,
         ledger::{Ledger, Record},
@@ -59,7 +59,7 @@ impl Ledger for NatLedger {
     fn lock(&self) -> Outcome<File> {
         store::make_folder(&self.folder)?;
         let path = self.folder.join(LOCK);
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let file = owned::open(&path, OpenOptions::new().append(true).create(true));
         let file = file.map_err(|error| Fault::local("open", &path, error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),

@@ -70,7 +70,7 @@ fn allow_own_words(engine: &mut Engine) {
 pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
-    engine.set_module_resolver(Imports::new(source.root()));
+    engine.set_module_resolver(Imports::new(source.root(), source.is_guarded()));
     let watched = Arc::clone(run);
     engine.on_progress(move |_| watched.must_end().map(Dynamic::from));
     let printer = Arc::clone(run);

@@ -11,7 +11,10 @@ use std::{
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::{raise::raised, source::read_text};
-use crate::fault::{Fault, Outcome, Side};
+use crate::{
+    fault::{Fault, Outcome, Side},
+    files::owned,
+};
 
 /// A file that an import names.
 #[derive(Debug, Clone)]
@@ -25,15 +28,21 @@ pub struct Imported {
 /// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
     root: PathBuf,
+    is_guarded: bool,
     /// Files on their way, to tell a circle.
     under_way: Mutex<Vec<PathBuf>>,
     done: Mutex<Vec<(PathBuf, Shared<Module>)>>,
 }
 
 impl Imports {
-    /// Imports from `root` and below.
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), under_way: Mutex::default(), done: Mutex::default() }
+    /// Imports from `root` and below; only files that no other user can change where `is_guarded` is true.
+    pub fn new(root: &Path, is_guarded: bool) -> Self {
+        Self {
+            root: root.to_owned(),
+            is_guarded,
+            under_way: Mutex::default(),
+            done: Mutex::default(),
+        }
     }
 
     /// The file that `name` means; fails with `invalid` where it would leave the root.
@@ -69,6 +78,9 @@ impl Imports {
     fn load(&self, engine: &Engine, name: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let raise = |fault| raised(fault, Position::NONE);
         let Imported { path, real: file } = self.find(name).map_err(raise)?;
+        if self.is_guarded {
+            owned::guard(&file).map_err(raise)?;
+        }
         {
             let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, module)) = done.iter().find(|(path, _)| *path == file) {

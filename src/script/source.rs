@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     fault::{Fault, Outcome},
+    files::owned,
     limits::SCRIPT_FILE_BYTES_MAX,
     observe::visible::visible,
 };
@@ -18,6 +19,8 @@ pub struct Source {
     shown: String,
     /// The folder that its imports must not leave.
     root: PathBuf,
+    /// Whether it and its imports must be ours alone.
+    is_guarded: bool,
 }
 
 impl Source {
@@ -27,7 +30,15 @@ impl Source {
         let text = read_text(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let root = folder.unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { text, shown: visible(path.as_os_str().as_encoded_bytes()), root })
+        let shown = visible(path.as_os_str().as_encoded_bytes());
+        Ok(Self { text, shown, root, is_guarded: false })
+    }
+
+    /// The same for a script that nobody looks at before it is run: it and its imports must be files that no other user
+    /// can change.
+    pub fn read_guarded(path: impl AsRef<Path>) -> Outcome<Self> {
+        owned::guard(path.as_ref())?;
+        Ok(Self { is_guarded: true, ..Self::read(path)? })
     }
 
     /// A script without a file; it imports from `root`.
@@ -36,7 +47,7 @@ impl Source {
         shown: impl Into<String>,
         root: impl Into<PathBuf>,
     ) -> Self {
-        Self { text: text.into(), shown: shown.into(), root: root.into() }
+        Self { text: text.into(), shown: shown.into(), root: root.into(), is_guarded: false }
     }
 
     /// The text.
@@ -55,6 +66,11 @@ impl Source {
             return Some(self.text.clone());
         }
         read_text(Path::new(file)).ok()
+    }
+
+    /// Whether its imports must be files that no other user can change.
+    pub const fn is_guarded(&self) -> bool {
+        self.is_guarded
     }
 
     /// The folder that its imports must not leave.

@@ -11,7 +11,7 @@ mod schema;
 
 use std::{
     fs::{DirBuilder, OpenOptions},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -20,11 +20,14 @@ use rustix::fs::{Access, access};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    files::owned::{self, Exposed},
     limits::STORE_BUSY_TIMEOUT,
 };
 
-/// The file in the state folder. SQLite puts two more beside it while it is in use.
+/// The file in the state folder. SQLite puts others beside it while it is in use.
 const FILE: &str = "portolan.db";
+/// How their names end.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The memory between runs.
 #[derive(Debug)]
@@ -33,11 +36,18 @@ pub struct Store {
     file: PathBuf,
 }
 
-/// Makes the state folder, for its owner alone, where there is none yet; fails where nothing can be written into it.
+/// Makes the state folder, for its owner alone, where there is none yet; fails where nothing can be written into it, and
+/// where everybody may write into it.
 pub fn make_folder(folder: &Path) -> Outcome<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.and_then(|()| Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?))
+        .and_then(|()| owned::exposed(folder))
         .map_err(|error| Fault::local("use the state folder", folder, error))
+        .and_then(|exposed| match exposed.filter(Exposed::is_open) {
+            // Anybody could lay a link there, or a memory of things that never were.
+            Some(exposed) => Err(exposed.fault()),
+            None => Ok(()),
+        })
 }
 
 impl Store {
@@ -47,8 +57,10 @@ impl Store {
         make_folder(folder)?;
         let file = folder.join(FILE);
         // Made here, so that it is its owner's alone; SQLite gives its other files the same permissions.
-        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&file);
-        drop(made.map_err(|error| Fault::local("open the store", &file, error))?);
+        let made = owned::open(&file, OpenOptions::new().append(true).create(true));
+        let beside = BESIDE.map(|end| folder.join(format!("{FILE}{end}")));
+        made.and_then(|_| beside.iter().try_for_each(|path| owned::plain(path)))
+            .map_err(|error| Fault::local("open the store", &file, error))?;
         let prepared = Connection::open(&file).and_then(|connection| {
             connection.busy_timeout(STORE_BUSY_TIMEOUT)?;
             write_ahead(&connection)?;

@@ -2,19 +2,17 @@
 
 use std::{
     fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use crate::store;
+use crate::{files::owned, store};
 
 /// The file of the history in the state folder, made where it is missing. Nothing where there is no place for it: a
 /// prompt works without.
 pub(super) fn file(folder: &Path) -> Option<PathBuf> {
     let path = folder.join("shell-history");
-    let made = store::make_folder(folder).is_ok_and(|()| {
-        OpenOptions::new().append(true).create(true).mode(0o600).open(&path).is_ok()
-    });
+    let made = store::make_folder(folder)
+        .is_ok_and(|()| owned::open(&path, OpenOptions::new().append(true).create(true)).is_ok());
     made.then_some(path)
 }
 

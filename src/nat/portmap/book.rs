@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Lease;
 use crate::{
     fault::{Fault, Outcome},
-    files::temporary_name,
+    files::{owned, temporary_name},
     limits::{LEASE_PAGE_BYTES_MAX, LEASE_PAGES_MAX},
 };
 
@@ -96,7 +96,7 @@ impl Book {
 
 /// The page at `path`, if nobody holds it.
 fn orphan(path: &Path) -> Option<(Page, Line)> {
-    let file = OpenOptions::new().read(true).append(true).open(path).ok()?;
+    let file = owned::open(path, OpenOptions::new().read(true).append(true)).ok()?;
     let mut page = Page { file, path: path.to_owned() };
     // Its owner may have removed it since the folder was read.
     let is_mine = page.lock().ok()? && page.file.metadata().ok()?.nlink() > 0;

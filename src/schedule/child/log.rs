@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::{
     clock::Clock,
     fault::{Fault, Outcome},
+    files::owned,
     limits::{LOG_END_BYTES, LOG_TAIL_BYTES},
     observe::Level,
 };
@@ -51,7 +52,7 @@ impl RunLog {
         let folder = path.parent().unwrap_or(path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         let file =
-            made.and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(path));
+            made.and_then(|()| owned::open(path, OpenOptions::new().append(true).create(true)));
         let file = file.map_err(|error| Fault::local("write the log", path, error))?;
         let used = file.metadata().map_or(0, |data| data.len());
         let room = bytes.saturating_sub(used);

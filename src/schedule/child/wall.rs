@@ -3,7 +3,6 @@
 use std::{
     fs::{File, OpenOptions},
     io::BufRead,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
 };
@@ -11,14 +10,15 @@ use std::{
 use rustix::{
     fs::{FlockOperation, flock},
     process::{
-        Resource, Rlimit, Signal, getppid, kill_current_process_group,
-        set_parent_process_death_signal, setrlimit,
+        DumpableBehavior, Resource, Rlimit, Signal, getppid, kill_current_process_group,
+        set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
     },
 };
 
 use super::{drain::Drain, order::Order};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    files::owned,
     limits::CHILD_MEMORY_BYTES_MAX,
 };
 
@@ -40,17 +40,16 @@ pub fn raise(order: &Order) -> Outcome<File> {
     limit(Resource::Core, 0);
     limit(Resource::Data, CHILD_MEMORY_BYTES_MAX);
     // Where the system runs out of memory, a run goes and not the scheduler. Asking for more of that is always allowed.
+    // What /proc says of a process that leaves no dump is root's: for as long as this takes it may.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(cannot)?;
     std::fs::write("/proc/self/oom_score_adj", "500").ok();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(cannot)?;
     Ok(lock)
 }
 
 /// Opens a file to hold it.
 pub(in crate::schedule) fn open(path: &Path) -> Outcome<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    owned::open(path, OpenOptions::new().append(true).create(true))
         .map_err(|error| Fault::local("open the lock", path, error))
 }
 

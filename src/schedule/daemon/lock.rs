@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
+    files::owned,
     limits::ORPHAN_TIME_MAX,
     schedule::child::wall,
     store,
@@ -35,8 +37,15 @@ impl Lock {
     /// that ends by itself when its parent is gone.
     pub(super) fn take(state: &Path) -> Outcome<Self> {
         store::make_folder(state)?;
+        owned::guard(state)?;
         let path = state.join(SERVE);
         let mut file = wall::open(&path)?;
+        let names = file.metadata().map_err(|error| Fault::local("look at", &path, error))?.nlink();
+        if names > 1 {
+            let message = "this lock has a second name elsewhere, and would be cut there";
+            let fault = Fault::new(Kind::Local, Side::Here, message);
+            return Err(fault.at(path.to_string_lossy()));
+        }
         // One that was killed in the midst of starting a run leaves the lock to that for a moment.
         let is_ours = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         let end = Instant::now() + HANDOVER_TIME;

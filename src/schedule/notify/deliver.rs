@@ -69,7 +69,11 @@ fn words(error: &ureq::Error, address: &Secret) -> String {
     visible(if path.is_empty() { hidden } else { hidden.replace(path, "***") })
 }
 
-/// Runs a program with the facts on its standard input and in its environment.
+/// What a command of a notice has of the scheduler's environment: in the rest secrets may stand.
+const KEPT: [&str; 10] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
+
+/// Runs a program with the facts on its standard input and in an environment of its own.
 fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Result<(), String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err("no command is named".into());
@@ -78,9 +82,12 @@ fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Resu
     let mut errors = tempfile::tempfile().map_err(plain)?;
     let facts: Value = serde_json::from_str(&what.body).unwrap_or_default();
     let outcome = facts.get("outcome").and_then(Value::as_str).unwrap_or_default();
+    let ours = KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(folder)
+        .env_clear()
+        .envs(ours)
         .env("PORTOLAN_EVENT", &what.event)
         .env("PORTOLAN_JOB", &what.job)
         .env("PORTOLAN_RUN", what.run.to_string())

@@ -76,7 +76,7 @@ impl<'e> Files<'e> {
         let real = Path::new(source.shown()).canonicalize().ok();
         let mut files = Self {
             engines,
-            imports: Imports::new(source.root()),
+            imports: Imports::new(source.root(), false),
             all: Vec::new(),
             findings: Vec::new(),
             seen: Vec::new(),

@@ -8,6 +8,7 @@ mod exported;
 mod hostile;
 mod kills;
 mod limits;
+mod rights;
 pub(crate) mod scheduler;
 mod secrets;
 mod soak;
