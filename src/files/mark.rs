@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(read_marked(plain.as_bytes()), Some(Marked { mark: mark.text(), made }));
         }
         assert!(is_temporary(without_dot(&temporary_name()).as_ref()));
-        for other in ["portolan-0.1.0.part", "portolan-.part", "portolan-0123456789abcdeg.part"] {
+        for other in ["_portolan-0.1.0.part", "_portolan-.part", "portolan-0123456789abcdef.part"] {
             assert!(!is_temporary(other.as_ref()), "{other}");
         }
         assert_eq!(Mark::read(mark.text()), Some(mark));

@@ -39,13 +39,13 @@ pub use walk::{Stray, Walk, read_folder, walk, walk_where};
 /// What the name of every temporary file of ours begins with, here and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";
 /// What it begins with on servers that take no name with a dot at its beginning.
-const PLAIN_PREFIX: &str = "portolan-";
+const PLAIN_PREFIX: &str = "_portolan-";
 /// What it ends with.
 pub const TEMPORARY_SUFFIX: &str = ".part";
 
 /// The temporary name `name` for servers that take no name with a dot at its beginning.
-pub fn without_dot(name: &str) -> &str {
-    name.strip_prefix('.').unwrap_or(name)
+pub fn without_dot(name: &str) -> String {
+    name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("_{rest}"))
 }
 
 /// Whether `name` is one of our temporary names. Such files belong to no tree: a mirror neither sends nor deletes them.

@@ -109,7 +109,7 @@ impl Session {
 
     /// A temporary name as the server takes it.
     fn shaped(&self, name: String) -> String {
-        if self.way.manners.wants_plain_names() { without_dot(&name).to_owned() } else { name }
+        if self.way.manners.wants_plain_names() { without_dot(&name) } else { name }
     }
 
     /// The temporary name for a file of which `identity` tells all there is to know.
