@@ -132,10 +132,11 @@ fn doubts(
         }
     }
     // A look at this disk costs nothing; a question to a server is asked where it matters.
-    let asks_all = rules.delete || heading.direction == Direction::Down;
+    let looks = heading.direction == Direction::Down;
     let is_doubtful = |folder: &[u8], path: &[u8]| {
         let (likenesses, has_extra) = known.get(folder)?;
-        (*has_extra && asks_all || likenesses.contains(&likeness(name_of(path)))).then_some(())
+        (looks || *has_extra && rules.delete || likenesses.contains(&likeness(name_of(path))))
+            .then_some(())
     };
     let mut doubts = Vec::new();
     for (folder, paths) in &missing {

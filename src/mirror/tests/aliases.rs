@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Bench, Rules, deleting, fs, write};
+use super::{Bench, Rules, deleting, fs, remote, write};
 use crate::{
     fault::Kind,
-    mirror::{Compare, StateIn},
+    mirror::{Compare, Direction, Heading, Node, StateIn, Survey, Tree, alias, crew::Crew},
     rehearse::tree::{Change, Snapshot},
 };
 
 /// Names there, each with that of the same file here.
 type Names = &'static [(&'static str, &'static str)];
+
+/// A name of 64 bytes, which is longer than those of temporary files.
+const LONG: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.";
+const LONGER: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.pdf";
 
 /// A sort of server, and what it has.
 const RENAMED: &[(&[&str], Names)] = &[
@@ -29,7 +33,7 @@ const RENAMED: &[(&[&str], Names)] = &[
     (&["decomposed"], &[("e\u{301}te\u{301}", "\u{e9}t\u{e9}"), ("u\u{308}/a", "\u{fc}/a")]),
     (&["plus-blank"], &[("a b", "a+b"), ("c d/e f", "c+d/e+f")]),
     (&["drop-query"], &[("page.php", "page.php?id=1")]),
-    (&["cut-names=8"], &[("verylong", "verylongname"), ("directory", "directory")]),
+    (&["cut-names=64"], &[(LONG, LONGER)]),
 ];
 
 /// Every way of mirroring that has something of its own.
@@ -136,7 +140,6 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
         (&["fold-case"][..], "README", "readme"),
         (&["fold-case", "no-mlst", "no-mlsd"], "a/B", "a/b"),
         (&["fold-case"], "Img/one", "img/two"),
-        (&["lower-case"], "Photo.JPG", "photo.jpg"),
         (&["windows-names"], "a:b", "a?b"),
         (&["windows-names"], "note", "note."),
         (&["decomposed"], "e\u{301}", "\u{e9}"),
@@ -169,9 +172,11 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
                     );
                     assert_eq!(changes(&bench, &before), [], "{case}");
                 }
+                // All together or not at all: with a folder that cannot be made, nothing is.
+                let none = rules.staged && first.contains('/');
                 let holds = contents(&bench.there());
                 assert!(
-                    holds.contains_key(&b"bytes of the first"[..]),
+                    none || holds.contains_key(&b"bytes of the first"[..]),
                     "{case}: {:?}",
                     report.plan
                 );
@@ -215,4 +220,61 @@ async fn a_question_is_asked_only_where_a_name_is_in_doubt() {
     assert_eq!((report.uploaded, report.deleted), (1, 1));
     // Two folders, and none of them again: nothing has come into the one from which something goes.
     assert_eq!((bench.count("MLSD") - listed, bench.count("MLST") - asked), (2, 0));
+}
+
+/// A disk that takes two names for one, as far as a test can make one: the second name is there and is not listed.
+#[tokio::test]
+async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetched_again_nor_deleted()
+ {
+    for (listed, asked) in
+        [("report", "report."), ("LONGFI~1.TXT", "long file name.txt"), ("b", "b ")]
+    {
+        let bench = Bench::new(&[]);
+        write(&bench.here(), listed, "bytes");
+        fs::hard_link(bench.here().join(listed), bench.here().join(asked)).unwrap();
+        let survey = |names: &[&str]| {
+            let mut tree = Tree::empty();
+            for name in names {
+                tree.set(name.as_bytes().to_vec(), Node::file(Some(5), None, None));
+            }
+            Survey { tree, ..Survey::default() }
+        };
+        let mut session = bench.session().await;
+        let rules = deleting();
+        let heading =
+            Heading::of(&session, Direction::Down, &bench.here(), &remote("/in"), &rules).unwrap();
+        let mut crew = Crew::new(&mut session, &rules);
+        // The source has the one alone: it is the file that is listed under the other.
+        let (mut source, mut target) = (survey(&[asked]), survey(&[listed]));
+        alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
+        let names: Vec<_> = target.tree.nodes().map(|(path, _)| path.to_vec()).collect();
+        assert_eq!((names, source.faults.len()), (vec![asked.as_bytes().to_vec()], 0));
+        // It has both: the second is refused by name.
+        let (mut source, mut target) = (survey(&[listed, asked]), survey(&[listed]));
+        alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
+        assert_eq!(source.faults.len(), 1);
+        assert_eq!(source.faults[0].path.as_deref(), Some(asked));
+        assert!(source.faults[0].message.starts_with("on this disk its name is that of"));
+    }
+}
+
+#[tokio::test]
+async fn a_new_file_is_not_fetched_over_one_that_no_listing_showed() {
+    for staged in [false, true] {
+        let bench = Bench::new(&["slow=300000@/in/b"]);
+        write(&bench.there(), "a", "a");
+        write(&bench.there(), "b", vec![7; 300_000]);
+        let rules = Rules { staged, ..deleting() };
+        let here = bench.here();
+        let (report, ()) = tokio::join!(async { bench.down(&rules).await.unwrap() }, async {
+            // It comes while the other one is on its way.
+            while bench.count("RETR /in/b") + bench.count("RETR b") == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            write(&here, "b", "mine");
+        });
+        assert_eq!(report.failed, 1, "{:?}", report.errors);
+        assert_eq!(report.errors[0].kind, Kind::Refused);
+        assert_eq!(fs::read(bench.here().join("b")).unwrap(), b"mine");
+    }
 }
