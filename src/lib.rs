@@ -5,7 +5,7 @@
 //! Modules look down only; `tests/it/tidy.rs` holds them to it.
 //!
 //! ```text
-//! cli                              one file a command; the only place that names clap
+//! cli     fuzzing                  one file a command, the only place that names clap; what the fuzzer feeds
 //! schedule                         jobs, cron expressions, what is to be done at a moment
 //! script                           the Rhai engine and what scripts see; the only place that names rhai
 //! mirror   memory   doors          plan and apply for trees; what runs remember of servers; ways in for data
@@ -32,3 +32,5 @@ pub mod stop;
 pub mod store;
 
 pub mod cli;
+#[doc(hidden)]
+pub mod fuzzing;

@@ -42,7 +42,7 @@ struct Tail {
 
 /// Why a file is no base of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     /// It was cut or changed.
     Damaged,
     /// It is about another folder, or of another program or version.
@@ -93,7 +93,7 @@ fn line(bytes: &mut Vec<u8>, value: &impl Serialize) {
 }
 
 /// The base that was written into `folder`.
-pub(super) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
+pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let head: Head = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
     let (lines, tail) = body(bytes)?;

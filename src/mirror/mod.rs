@@ -71,6 +71,7 @@ pub use apply::apply;
 pub use compare::Difference;
 pub use diff::plan;
 pub use filter::{Filter, IGNORE_FILE, Part, Reason};
+pub(crate) use manifest::read as read_state;
 pub use plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step};
 pub use rules::{Bounds, Caps, Compare, OnConflict, Rules, StateIn};
 pub use scan::Role;

@@ -52,3 +52,8 @@ mod tools;
 pub mod undo;
 
 pub use reason::Reason;
+
+/// Returns how many tables a listing of nft's has.
+pub(crate) fn count_tables(text: &str) -> usize {
+    listing::tables(text).len()
+}

@@ -31,6 +31,11 @@ use rhai::{AST, Engine, EvalAltResult};
 
 use self::{raise::Failure, source::Source};
 
+/// Whether the text of a netrc file has a password for `machine`.
+pub(crate) fn has_password(text: &str, machine: &str) -> bool {
+    netrc::find(text, machine).is_ok_and(|password| password.is_some())
+}
+
 /// Compiles `source`; the fault has the place of the first error.
 pub fn compile(engine: &Engine, source: &Source) -> Result<AST, Box<Failure>> {
     let mut ast = engine::compile(engine, source.text())

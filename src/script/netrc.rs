@@ -68,7 +68,7 @@ pub(super) fn password(path: &Path, machine: &str) -> Outcome<Option<Secret>> {
 }
 
 /// The password of `machine` in the text of a netrc file.
-fn find(text: &str, machine: &str) -> Result<Option<Secret>, String> {
+pub(super) fn find(text: &str, machine: &str) -> Result<Option<Secret>, String> {
     if let Some(bad) = text.chars().find(|c| c.is_control() && !c.is_ascii_whitespace()) {
         return Err(format!("it has a control character ({})", bad.escape_unicode()));
     }

@@ -14,6 +14,7 @@ mod contracts;
 mod doctor;
 mod examples;
 mod functions;
+mod fuzz;
 mod input;
 mod interrupt;
 mod ladder;

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 9] = [
     &["mirror", "memory", "doors"],
     &["script"],
     &["schedule"],
-    &["cli"],
+    &["cli", "fuzzing"],
 ];
 
 /// Crates that one module alone may name.

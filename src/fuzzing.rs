@@ -1,0 +1,241 @@
+//! One function for each reader of bytes that strangers write: the targets of the fuzzer in `fuzz/`, and of
+//! `tests/it/fuzz.rs`, which runs them on changed seeds with every `cargo test`.
+//!
+//! A target panics where the reader breaks a promise. None of them opens a file or a connection.
+
+use std::{borrow::Borrow, hint::black_box, path::Path, sync::LazyLock};
+
+use jiff::Timestamp;
+
+use crate::{
+    ftp::{
+        listing::{Listing, Reader, parse_mlst, parse_time_val},
+        path::{RemotePath, component},
+        proxy::Proxy,
+        reply::{Framed, Framing, Reply},
+        url::Url,
+    },
+    mirror::{self, Filter, Part, Plan},
+    nat,
+    observe::{account::Account, visible::visible},
+    schedule::{
+        cron::Expression,
+        jobs,
+        zone::{Zone, Zones},
+    },
+    script::{self, value},
+};
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is that of its folder of seeds too.
+pub const TARGETS: [(&str, Target); 12] = [
+    ("reply", reply),
+    ("mlsd", mlsd),
+    ("list", list),
+    ("url", url),
+    ("cron", cron),
+    ("jobs", jobs_file),
+    ("netrc", netrc),
+    ("plan", plan),
+    ("state", state),
+    ("nft", nft),
+    ("events", events),
+    ("filter", filter),
+];
+
+/// Runs the target of this name.
+///
+/// # Panics
+///
+/// Panics if the reader breaks a promise, and if there is no such target.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    assert!(target.is_some(), "there is no target `{name}`");
+    if let Some((_, target)) = target {
+        target(bytes);
+    }
+}
+
+/// The most firings that are asked of one expression.
+const FIRINGS: usize = 20;
+
+static ZONES: LazyLock<Vec<Zone>> = LazyLock::new(|| {
+    let zones = Zones::bundled();
+    let names = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Beirut"];
+    names.into_iter().filter_map(|name| zones.find(name).ok()).collect()
+});
+
+/// Lines of a control connection: a reply has the code of its last line, and its text can be shown.
+fn reply(bytes: &[u8]) {
+    let mut framing = Framing::default();
+    let mut raw = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match framing.take(line) {
+            Ok(Framed::Blank) => {}
+            Ok(Framed::Part(line)) => raw.extend([&line, &b"\r\n"[..]].concat()),
+            Ok(Framed::End(code, line)) => {
+                raw.extend([&line, &b"\r\n"[..]].concat());
+                let reply = Reply::new(std::mem::take(&mut raw));
+                assert!(reply.as_ref().is_ok_and(|reply| reply.code == code), "{code}: {reply:?}");
+                if let Ok(reply) = reply {
+                    read_reply(&reply);
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn read_reply(reply: &Reply) {
+    assert!(!reply.text().contains(char::is_control), "a text that moves the cursor");
+    black_box((reply.words(), reply.fault(), reply.quoted_path(), reply.number()));
+    black_box((reply.extended_passive_port(), reply.passive_address(), reply.names(b"/a")));
+    black_box(reply.inner_lines().map(|line| parse_mlst(line, b"a")).collect::<Vec<_>>());
+}
+
+/// Bytes of `MLSD`, and of the answers to `MLST` and `MDTM`.
+fn mlsd(bytes: &[u8]) {
+    in_pieces(bytes, Reader::mlsd);
+    black_box((parse_mlst(bytes, b"a"), parse_time_val(bytes)));
+}
+
+/// Bytes of `LIST` in any format.
+fn list(bytes: &[u8]) {
+    in_pieces(bytes, Reader::list);
+}
+
+/// A listing is the same wherever its packets end, and holds nothing but names.
+fn in_pieces(bytes: &[u8], reader: fn() -> Reader) {
+    let read = |pieces: &[&[u8]]| {
+        let mut reader = reader();
+        for piece in pieces {
+            reader.push(piece).ok()?;
+        }
+        reader.finish(Timestamp::UNIX_EPOCH).ok()
+    };
+    let middle = bytes.first().map_or(0, |first| usize::from(*first) * bytes.len() / 256);
+    let (one, other) = bytes.split_at(middle);
+    let whole: Option<Listing> = read(&[bytes]);
+    assert_eq!(whole, read(&[one, other]), "cut at {middle}");
+    for entry in whole.iter().flat_map(|listing| &listing.entries) {
+        assert!(component(&entry.name).is_ok(), "no name: {}", visible(&entry.name));
+    }
+}
+
+/// URLs of servers and of proxies: what is refused is repeated without its password.
+fn url(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    drop((Url::parse(&text), Proxy::parse(&text)));
+    let (user, password) = ("somebody", "correct-horse-battery-staple");
+    let with_login = format!("ftp://{user}:{password}@{}", text.replace('@', "%40"));
+    let refused = Url::parse(&with_login).err().map(|fault| fault.to_string());
+    assert!(!refused.is_some_and(|text| text.contains(password)), "a password is shown");
+    let refused = Proxy::parse(&with_login).err().map(|fault| fault.to_string());
+    assert!(!refused.is_some_and(|text| text.contains(password)), "a password is shown");
+}
+
+/// A cron expression: its firings rise, and the last one before a moment lies before it.
+fn cron(bytes: &[u8]) {
+    let (head, text) = bytes.split_at(bytes.len().min(5));
+    let [zone, rest @ ..] = head else { return };
+    let seconds = rest.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte));
+    let text = String::from_utf8_lossy(text);
+    let Ok(expression) = Expression::parse(&text, "job") else { return };
+    let zone = ZONES.get(usize::from(*zone) % ZONES.len().max(1)).or(ZONES.first());
+    let (Some(zone), Ok(now)) = (zone, Timestamp::from_second(seconds)) else { return };
+    let schedule = expression.in_zone(zone.clone());
+    let slots: Vec<_> = schedule.firings(now).take(FIRINGS).map(|slot| slot.at).collect();
+    assert!(slots.first().is_none_or(|first| *first > now), "{text}: fires in the past");
+    assert!(slots.is_sorted_by(|one, next| one < next), "{text}: {slots:?}");
+    let last = schedule.last(now).map(|slot| slot.at);
+    assert!(last.is_none_or(|last| last < now), "{text}: its last is yet to come");
+    black_box((schedule.period(now), schedule.names(now.to_zoned(zone.rules.clone()).datetime())));
+}
+
+/// The text of a jobs file.
+fn jobs_file(bytes: &[u8]) {
+    static FOUND: LazyLock<Zones> = LazyLock::new(Zones::bundled);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let path = Path::new("/nowhere/portolan.toml");
+    drop(jobs::parse(text, path, &FOUND, Timestamp::UNIX_EPOCH).into_jobs());
+}
+
+/// The text of a netrc file: a machine that it does not name has no password in it.
+fn netrc(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    black_box(script::has_password(&text, "ftp.example.org"));
+    let is_named = text.contains("unknown.invalid") || text.contains(['\\', '"']);
+    assert!(is_named || !script::has_password(&text, "unknown.invalid"), "another's password");
+}
+
+/// A saved plan: what is read is read again from what is written, and its paths stay in their folder.
+fn plan(bytes: &[u8]) {
+    let Ok(plan) = Plan::from_json(&String::from_utf8_lossy(bytes)) else { return };
+    for step in &plan.steps {
+        stays_below(&step.path);
+    }
+    let written = plan.to_json();
+    assert!(Plan::from_json(&written).is_ok_and(|again| again.to_json() == written), "{written}");
+}
+
+/// A state file, as it is and with a right sum at its end: its paths stay in their folder.
+fn state(bytes: &[u8]) {
+    let folder = || RemotePath::parse("/www").ok();
+    let paths = |bytes: &[u8]| {
+        folder().and_then(|folder| mirror::read_state(bytes, &folder).ok()).unwrap_or_default()
+    };
+    for path in paths(bytes).keys() {
+        stays_below(path.borrow());
+    }
+    let head = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let body = if body.len() > head.len() { [body, b"\n"].concat() } else { head.to_vec() };
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    let sum = blake3::hash(&body).to_hex();
+    let tail = format!("{{\"files\":{},\"blake3\":\"{sum}\"}}\n", lines.saturating_sub(1));
+    for path in paths(&[&body, tail.as_bytes()].concat()).keys() {
+        stays_below(path.borrow());
+    }
+}
+
+/// The empty path is the folder itself; every other one is made of names.
+fn stays_below(path: &[u8]) {
+    let is_name = |part: &[u8]| component(part).is_ok();
+    let is_below = path.is_empty() || path.split(|byte| *byte == b'/').all(is_name);
+    assert!(is_below, "it leaves the folder: {}", visible(path));
+}
+
+/// A listing of nft's.
+fn nft(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    assert!(nat::count_tables(&text) <= text.lines().count());
+}
+
+/// Lines that a child of the scheduler writes.
+fn events(bytes: &[u8]) {
+    let mut account = Account::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(event) = serde_json::from_slice(line) {
+            account.take(&event);
+        }
+    }
+}
+
+/// Patterns of include and exclude, a path, and the texts of sizes, rates and times.
+fn filter(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    black_box((value::size_text(&text), value::rate_text(&text), value::duration_text(&text)));
+    let mut lines = text.lines().map(str::to_owned);
+    let (Some(path), Some(include)) = (lines.next(), lines.next()) else { return };
+    let rest: Vec<_> = lines.collect();
+    let (exclude, ignored) = rest.split_at(rest.len().min(2));
+    let Ok(filter) = Filter::new(&[include], exclude, &ignored.join("\n")) else { return };
+    for is_folder in [false, true] {
+        let path = path.as_bytes();
+        let reason = filter.explain(path, is_folder);
+        assert!(filter.part(path, is_folder) == Part::In || !reason.takes_part, "{reason:?}");
+    }
+}
