@@ -31,7 +31,11 @@ impl Session {
         let lines = match command.verb {
             _ if has_options && self.stage.plans.have(&Effect::OptionsAreNames) => Ok(Vec::new()),
             Verb::Mlsd => self.facts_in(place),
-            verb => self.long(place, shows_hidden(&command.argument), verb == Verb::List),
+            verb => {
+                let shows_hidden = shows_hidden(&command.argument)
+                    || self.stage.plans.have(&Effect::OptionsAreNames);
+                self.long(place, shows_hidden, verb == Verb::List)
+            }
         };
         match lines {
             Ok(_) if !self.empty_reply().is_empty() && self.is_empty(place) => {
