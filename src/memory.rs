@@ -211,6 +211,10 @@ impl BaseMemory for Memory {
         self.with(read).unwrap_or_default()
     }
 
+    fn settle(&self, sides: &Sides) {
+        self.with(|store| store.settle(&mirror(sides)));
+    }
+
     fn intend(&self, sides: &Sides, intents: &[(Vec<u8>, Intent)]) -> Outcome<()> {
         let rows: Vec<_> =
             intents.iter().map(|(path, intent)| (path_text(path), intent_row(*intent))).collect();

@@ -39,6 +39,9 @@ pub trait BaseMemory: Debug + Send + Sync {
     /// What runs of `sides` were about to do that are over, where it is not known what became of it.
     fn intents(&self, sides: &Sides) -> Intents;
 
+    /// Forgets all intents of `sides`, of which none is open any more.
+    fn settle(&self, sides: &Sides);
+
     /// Notes what is about to be done, before it is. Fails where that cannot be kept.
     fn intend(&self, sides: &Sides, intents: &[(Vec<u8>, Intent)]) -> Outcome<()>;
 }

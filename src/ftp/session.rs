@@ -92,6 +92,11 @@ impl Session {
         remote.parent().join(self.mark().aside_name(now, remote.name()).as_bytes())
     }
 
+    /// Whether files come one by one, and not for a mirror.
+    pub(super) const fn is_unmarked(&self) -> bool {
+        self.mark.is_none()
+    }
+
     /// What is in its temporary names: of its mirror, and else of the server, so that one that is left can be told to be
     /// old.
     fn mark(&self) -> Mark {

@@ -109,7 +109,10 @@ async fn compare(
     rules: Rules,
 ) -> Outcome<Plan> {
     there.withdraw(&here.own);
-    let mut left = Left { is_claimed: there.is_claimed, ..Left::default() };
+    let is_shown = there.tree.get(b"").is_some_and(|top| top.listed && top.shows_hidden);
+    let is_claimed = there.is_claimed;
+    let is_unclaimed = is_shown && !is_claimed;
+    let mut left = Left { is_claimed, is_unclaimed, ..Left::default() };
     if heading.direction == Direction::Up && !there.asides.is_empty() {
         let known = base.into_iter().flat_map(Base::keys).map(Borrow::<[u8]>::borrow);
         let named = known.chain(intents.keys().map(Vec::as_slice));

@@ -10,11 +10,12 @@ use tokio::task::JoinHandle;
 
 use super::{
     alias::is_taken,
-    apply::{Found, Run, Tools},
+    apply::{Found, Tools},
     compare::Difference,
     crew::{Ends, Feed},
     hashed::{Hashed, hash_of},
     plan::{Act, Direction, Step},
+    run::Run,
     scan::place,
     sending::completed,
     total::Capped,

@@ -185,6 +185,11 @@ impl OnServer {
         self.open.remove(path)
     }
 
+    /// Takes in that nothing of it is open.
+    pub(super) fn settle_all(&mut self) {
+        self.open.clear();
+    }
+
     /// Whether it is of no use any more; the caller then removes it.
     pub(super) fn is_over(&mut self) -> bool {
         let is_over = self.is_there && self.open.is_empty();

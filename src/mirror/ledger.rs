@@ -206,6 +206,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// Says that nothing is open of what was intended: all of it was done, or needed not be.
+    pub(super) fn settle_all(&mut self) {
+        match &self.place {
+            Place::Nowhere => {}
+            Place::Here(memory, sides) => memory.settle(sides),
+            Place::There(there) => {
+                there.journal.lock().unwrap_or_else(PoisonError::into_inner).settle_all();
+            }
+        }
+    }
+
     /// Whether it is time to bring what waits to the server, so that a run that is killed has not done it for nothing.
     pub(super) fn is_due(&self) -> bool {
         let Place::There(there) = &self.place else { return false };

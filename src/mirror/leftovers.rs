@@ -13,9 +13,10 @@ use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    apply::{Run, Tools},
+    apply::Tools,
     own::{Identity, identity},
     plan::{Direction, Heading, Left},
+    run::Run,
     scan::place,
     tree::{Survey, parent},
 };

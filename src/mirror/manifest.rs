@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_journal_is_read_again_and_one_that_was_cut_changed_or_moved_is_none() {
         let intents = Intents::from([
-            (b"a\nb".to_vec(), Intent::Bytes(3, None)),
+            (b"a%b".to_vec(), Intent::Bytes(3, None)),
             (b"caf\xe9".to_vec(), Intent::Gone),
             (b"d/e".to_vec(), Intent::Any),
         ]);

@@ -14,7 +14,7 @@
 //! zone     listed times in universal time, pure      times    exact ones, asked for where something hangs on them
 //! hashed   bytes of files here                      checksum comparison by content
 //! outcome  words about a run                        saved    plans as JSON
-//! trash    where deleted files go
+//! trash    where deleted files go                    run      a plan on its way
 //! links    links of a server, followed
 //! alias    names that the target takes for one         recheck  a last look before anything is deleted
 //! fold     names that a disk takes for one            own      what is portolan's own, and no content
@@ -50,6 +50,7 @@ pub mod plan;
 mod recheck;
 pub mod report;
 mod rules;
+mod run;
 mod saved;
 mod scan;
 mod sending;
@@ -86,6 +87,7 @@ use crate::{
         path::{Encoding, RemotePath},
         session::Session,
     },
+    observe::Level,
 };
 use claims::Claim;
 use crew::Crew;
@@ -175,7 +177,7 @@ async fn mirror(
     let mut claim = claim.inspect_err(|_| session.mark_names(None))?;
     let mut crew = Crew::new(session, rules);
     let work = async {
-        let first = heading.clone();
+        let (first, again) = (heading.clone(), heading.clone());
         let mut plan = draft(&mut crew, first, rules, &mut ledger, &leftovers).await?;
         if dry_run {
             plan.tell_drift(&crew.first().context().observer);
@@ -187,6 +189,13 @@ async fn mirror(
                 // Another run may have been at work until now.
                 plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
             }
+        }
+        if claim.is_held() && plan.left.is_unclaimed {
+            // What is made there under one name is shown under another.
+            std::mem::take(&mut claim).release(crew.first()).await;
+            let text = "other runs are not kept out: the server gives the claim another name";
+            crew.first().context().observer.say(Level::Info, text);
+            plan = draft(&mut crew, again, rules, &mut ledger, &leftovers).await?;
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
     };

@@ -1,6 +1,6 @@
 //! Words about a run when it is over: each failure with its reason, and what was done and was not.
 
-use super::{apply::Run, plan::Plan, report::Report, three::Drift};
+use super::{plan::Plan, report::Report, run::Run, three::Drift};
 use crate::{
     fault::Fault,
     observe::{Level, Observer, visible::visible},

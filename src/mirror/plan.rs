@@ -134,6 +134,8 @@ pub struct Left {
     pub asides: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether there is a claim on it.
     pub is_claimed: bool,
+    /// Whether it surely shows none, be it taken or not.
+    pub is_unclaimed: bool,
 }
 
 impl Plan {

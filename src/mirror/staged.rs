@@ -13,10 +13,11 @@ use std::{
 
 use super::{
     alias::rounds,
-    apply::{Found, Run, Tools, do_wave, waves},
+    apply::{Found, Tools, do_wave, waves},
     crew::{Crew, Ends, Feed, Work},
     hashed::Hashed,
     plan::{Act, Counts, Direction, Plan, Step},
+    run::Run,
     scan::place,
     sending::completed,
     total::Capped,

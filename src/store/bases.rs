@@ -119,6 +119,16 @@ impl Store {
         })
     }
 
+    /// Forgets the intents of `key`.
+    pub fn settle(&mut self, key: &Key) -> Outcome<()> {
+        self.write(|transaction| {
+            if let Some(id) = id_of(transaction, key)? {
+                transaction.execute("DELETE FROM mirror_intents WHERE mirror = $1", [id])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Keeps `intents` of `key`. Of two for one path either may have come to pass: what is left of them is `any`.
     pub fn intend<'c>(
         &mut self,
@@ -271,6 +281,10 @@ mod tests {
         let noted = [("a".to_owned(), None), ("b".to_owned(), Some(&file))];
         store.note(&key("/x"), noted.into_iter(), at(2)).unwrap();
         assert_eq!(all(&store, "/x"), [any]);
+        store.settle(&key("/y")).unwrap();
+        assert_eq!(all(&store, "/x").len(), 1);
+        store.settle(&key("/x")).unwrap();
+        assert_eq!(all(&store, "/x"), []);
     }
 
     #[test]

@@ -62,8 +62,6 @@ pub(super) struct Seen {
     pub(super) is_whole: bool,
     /// Its time there.
     modified: Option<Modified>,
-    /// The old file of an earlier try that was cut off after it had put that aside.
-    left: Option<RemotePath>,
 }
 
 impl Session {
@@ -243,9 +241,6 @@ impl Session {
 
     fn questions(&self, file: &Aside) -> Outcome<Vec<Command>> {
         let mut commands = vec![Command::path("SIZE", &file.temporary)];
-        if self.mark.is_none() {
-            commands.push(Command::path("SIZE", &self.aside_name(&file.remote)?));
-        }
         if let Some(time) = file.modified {
             commands.push(self.time_command(&file.temporary, time)?);
         }
@@ -255,10 +250,6 @@ impl Session {
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
         let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
-        let is_left = self.mark.is_none()
-            && replies.len() > 2
-            && replies.get(1).is_some_and(|reply| reply.code == 213);
-        let left = if is_left { Some(self.aside_name(&file.remote)?) } else { None };
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),
@@ -273,7 +264,7 @@ impl Session {
                     format!("the server has {told} of {size} bytes, though it said all was well");
                 Err(Fault::new(Kind::DataConnection, Side::Server, message))
             }
-            told => Ok(Seen { is_whole: told.is_some(), modified, left }),
+            told => Ok(Seen { is_whole: told.is_some(), modified }),
         }
     }
 
@@ -302,15 +293,23 @@ impl Session {
                     self.way.manners.renamed();
                     self.see_name(&file.remote).await
                 }
-                Ok(_) => self.place_alone(file).await,
+                Ok(replies) => self.place_refused(file, &replies).await,
                 Err(fault) => self.place_after(file, fault).await,
             };
             if let Err(fault) = outcome {
                 **result = Err(fault);
-            } else if let Some(left) = result.as_ref().ok().and_then(|seen| seen.left.clone()) {
-                // The name has its new bytes: what an earlier try had put aside for them is wanted no more.
-                self.sweep(&[&left]).await;
             }
+        }
+    }
+
+    /// What becomes of a file whose rename got `replies` that are no success. One that is not under its temporary name may
+    /// have its own already, by a command whose reply was lost.
+    pub(super) async fn place_refused(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<()> {
+        match renamed(replies) {
+            Err(fault) if !replies.first().is_some_and(Reply::is_halfway) => {
+                self.place_after(file, fault).await
+            }
+            _ => self.place_alone(file).await,
         }
     }
 

@@ -49,7 +49,15 @@ impl Session {
         if !is_refused || self.size_of(remote).await?.is_none() {
             return Err(fault);
         }
+        // Nothing makes room for a file that is not there: it may have its name already.
+        if self.size_of(temporary).await?.is_none() {
+            return Err(fault);
+        }
         let aside = self.aside_name(remote)?;
+        if self.is_unmarked() {
+            // One that is left of an earlier try is older than what has the name.
+            self.ask(&Command::path("DELE", &aside)).await?;
+        }
         self.rename_once(remote, &aside).await.map_err(|_| fault)?;
         if let Err(fault) = self.rename_once(temporary, remote).await {
             self.rename_once(&aside, remote).await.map_err(|second| {

@@ -125,8 +125,9 @@ impl Session {
         let [.., named, given, time] = replies.as_slice() else {
             return Err(Fault::protocol("not a reply for each command"));
         };
-        if renamed(&[named.clone(), given.clone()]).is_err() {
-            return self.place_alone(file).await.map(|()| None);
+        let both = [named.clone(), given.clone()];
+        if renamed(&both).is_err() {
+            return self.place_refused(file, &both).await.map(|()| None);
         }
         self.way.manners.renamed();
         self.see_name(&file.remote).await?;

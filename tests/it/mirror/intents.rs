@@ -271,6 +271,13 @@ fn a_put_that_was_killed_between_the_names_is_made_good_by_the_next() {
             };
             drop(program.run().succeeds().any_stdout().any_stderr().any_files());
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new bytes, and more");
+            // What is left costs no `put` a question: the next one that has to put a file aside removes it.
+            if next == "put" {
+                assert_eq!(parts(&folder), 1, "{name}");
+                fs::write(program.folder().join(&local), "newer").unwrap();
+                drop(program.run().succeeds().any_stdout().any_stderr().any_files());
+                assert_eq!(fs::read(folder.join(name)).unwrap(), b"newer");
+            }
             assert_eq!(parts(&folder), 0, "{next} {name}");
         }
     }
