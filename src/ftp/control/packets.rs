@@ -98,6 +98,13 @@ impl Control {
         while let Some(command) = commands.get(replies.len()) {
             let pending = all.get(replies.len()..).unwrap_or_default();
             if let Some(reply) = self.next_of_packet(pending).await? {
+                if !command.admits(&reply)
+                    && let Some(before) = commands.get(replies.len() - 1)
+                    && before.admits(&reply)
+                {
+                    // Most likely; what is behind each of the next commands tells.
+                    self.pipelining.suspect(&before.verb());
+                }
                 let reply = self.own(Ok(reply), command).await?;
                 replies.push(self.whole(reply));
                 continue;

@@ -140,6 +140,11 @@ impl Pipelining {
         }
     }
 
+    /// A reply that nothing had asked for came in the place where a second one to `verb` would.
+    pub(super) fn suspect(&self, verb: &str) {
+        self.twice.fetch_or(bit(verb).unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// None came after that to `verb`.
     pub(super) fn saw_no_spare(&self, verb: &str) {
         if let Some(bit) = bit(verb) {
