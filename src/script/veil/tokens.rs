@@ -31,7 +31,7 @@ pub(super) struct Token {
 /// Returns the tokens of `text`. A literal that nobody closes ends with its line, or with the text where its sort may
 /// have several lines. What stands in `${…}` of a literal follows it as tokens of its own.
 pub(super) fn tokens(text: &str, language: Language) -> Vec<Token> {
-    let mut scanner = Scanner { text, at: 0, found: Vec::new(), language };
+    let mut scanner = Scanner { text, at: 0, found: Vec::new(), language, templates: 0 };
     while scanner.at < text.len() {
         scanner.scan(false);
         // A closing brace too many is one more mark.
@@ -40,11 +40,16 @@ pub(super) fn tokens(text: &str, language: Language) -> Vec<Token> {
     scanner.found
 }
 
+/// Literals in backticks inside one another: the language takes fewer, and each needs some of the stack.
+const TEMPLATES_MAX: usize = 64;
+
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
     found: Vec<Token>,
     language: Language,
+    /// How many literals in backticks stand around this place.
+    templates: usize,
 }
 
 impl Scanner<'_> {
@@ -154,9 +159,11 @@ impl Scanner<'_> {
             if first == '`' {
                 break;
             }
-            if self.rest().starts_with("${") {
+            if self.templates < TEMPLATES_MAX && self.rest().starts_with("${") {
                 self.at += 2;
+                self.templates += 1;
                 self.scan(true);
+                self.templates -= 1;
             }
             self.at = (self.at + self.rest().chars().next().map_or(0, char::len_utf8))
                 .min(self.text.len());
@@ -196,6 +203,15 @@ mod tests {
 
     fn shown(text: &str, language: Language) -> Vec<(Kind, &str)> {
         tokens(text, language).into_iter().map(|token| (token.kind, &text[token.range])).collect()
+    }
+
+    #[test]
+    fn literals_that_stand_too_deep_in_one_another_are_found_all_the_same() {
+        let count = 20_000;
+        let text = format!("let x = {}\"deep\"{};", "`${".repeat(count), "}`".repeat(count));
+        let found = tokens(&text, Language::Rhai);
+        assert!(found.iter().any(|one| text.get(one.range.clone()) == Some("deep")));
+        assert!(found.iter().all(|one| text.get(one.range.clone()).is_some()));
     }
 
     #[test]
