@@ -90,8 +90,41 @@ pub(super) fn read_text(path: &Path) -> Outcome<String> {
         let message = format!("a script of more than {SCRIPT_FILE_BYTES_MAX} bytes is not read");
         return Err(Fault::invalid(message).at(shown));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Fault::invalid(format!("the script is not UTF-8 (byte {at})")).at(shown)
-    })
+    })?;
+    Ok(plain(text))
+}
+
+/// Returns the text as the language reads it: without the mark that some editors set before it, and with a line
+/// `#!/usr/bin/env …`, by which a shell finds the program, as a comment of the same length.
+fn plain(text: String) -> String {
+    let mut text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned);
+    if text.starts_with("#!") {
+        text.replace_range(..2, "//");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_the_shell_and_a_byte_order_mark_are_no_part_of_a_script() {
+        for (written, read) in [
+            ("#!/usr/bin/env portolan\nprint(1);", "///usr/bin/env portolan\nprint(1);"),
+            ("\u{feff}print(1);", "print(1);"),
+            ("\u{feff}#!x\r\n1", "//x\r\n1"),
+            ("#{ a: 1 }", "#{ a: 1 }"),
+            ("1;\n#!x", "1;\n#!x"),
+            ("", ""),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.rhai");
+            std::fs::write(&path, written).unwrap();
+            assert_eq!(Source::read(&path).unwrap().text(), read, "{written:?}");
+        }
+    }
 }
