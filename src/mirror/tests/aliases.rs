@@ -66,10 +66,10 @@ fn contents(folder: &Path) -> BTreeMap<Vec<u8>, usize> {
     all
 }
 
-/// What has changed on the server, less the state that is kept there.
+/// What has changed on the server, less what is kept there of the run itself.
 fn changes(bench: &Bench, before: &Snapshot) -> Vec<Change> {
     let mut changes = before.changes_to(&Snapshot::of(&bench.there()).unwrap());
-    changes.retain(|change| change.path != Path::new(".portolan-state"));
+    changes.retain(|change| !change.path.to_string_lossy().starts_with(".portolan-"));
     changes
 }
 
