@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     Give, Moved,
     claims::NameClaim,
-    direct::{name_refused, plain_name},
+    direct::{name_refused, plain_name, rename_refused},
     place::{rename, renamed},
     time_in,
 };
@@ -331,7 +331,8 @@ impl Session {
         if self.size_of(&file.remote).await? == Some(file.size) {
             return self.see_name(&file.remote).await;
         }
-        Err(fault)
+        // Where no size may be seen, it is under the temporary name for all that is known.
+        Err(rename_refused(fault, &file.temporary))
     }
 
     /// Asks the questions of each file together, those of as many files at once as go in one packet: where the

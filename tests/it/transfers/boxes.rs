@@ -28,12 +28,13 @@ fn put(stage: &Rehearsal, extra: &[&str]) -> Portolan {
 }
 
 /// Ways in which a server refuses what an upload is made of.
-const REFUSALS: [&[&str]; 5] = [
+const REFUSALS: [&[&str]; 6] = [
     &["reply=rnfr:502 not implemented"],
     &["reply=rnto:553 not allowed"],
     &["reply=rnfr:550 permission denied", "delete-refused"],
     &["rename-refused", "delete-refused", "list-550", "no-mlst"],
     &["rename-refused", "list-550", "no-mlst", "no-size", "reply=mdtm:550 no"],
+    &["reply=rnfr:550 not yours", "list-550", "no-mlst", "reply=size:550 no", "delete-refused"],
 ];
 
 #[test]
