@@ -89,7 +89,7 @@ impl Session {
         }
         let message =
             format!("there is no folder {folder} on the server; a script's mkdir makes it");
-        Fault { kind: Kind::NotFound, message, ..fault }
+        Fault { kind: Kind::NotFound, message, name: None, ..fault }
     }
 
     /// The size of file `path` in bytes.

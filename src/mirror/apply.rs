@@ -34,7 +34,7 @@ use crate::{
         session::Session,
         transfer::Moved,
     },
-    observe::{Event, Observer, Verb, visible::visible},
+    observe::{Event, Verb, visible::visible},
 };
 
 /// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A

@@ -1,12 +1,14 @@
 //! The difference of two trees as a plan. Pure: reads and changes nothing.
 
+mod checks;
+
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
     compare::{Difference, Judgement},
     leftovers::is_lasting,
     plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step},
-    rules::{Caps, Rules},
+    rules::Rules,
     scan::place,
     three::{Change, Drift, Say, Three},
     tree::{Node, NodeKind, Survey, Tree, above, parent},
@@ -16,11 +18,6 @@ use crate::{
     ftp::base::{Base, Pair},
     observe::visible::visible,
 };
-
-/// Files above which a plan may not delete more than half.
-const FEW_FILES: usize = 10;
-/// Changed files that an error names.
-const CONFLICTS_NAMED: usize = 5;
 
 /// Lists the steps that make `target` like `source`, as both have changed since `base`; without one as they are. Fails
 /// with `guard` when it would delete too much of the target, and where `rules` say so when the target has changed.
@@ -277,75 +274,6 @@ impl<'a> Diff<'a> {
         let shown = shown.unwrap_or_else(|_| visible(path));
         self.faults.push(Fault::new(Kind::Refused, side, message).at(shown));
         self.blocked.insert(path);
-    }
-
-    /// Fails when so much goes that a mistake is likelier than a wish (S53, S54).
-    fn guard(&self, base: Option<&Base>) -> Outcome<()> {
-        let deletes = self.deletes.len();
-        let known_before = base.map_or(0, Base::len);
-        if self.source.files() == 0 && known_before > 0 && self.rules.delete {
-            let message = format!(
-                "the source has no files, and had {known_before} in the last run: is it mounted? Nothing was changed"
-            );
-            return Err(Fault::new(Kind::Guard, Side::Here, message));
-        }
-        if deletes == 0 {
-            return Ok(());
-        }
-        let files = self.deletes.iter().filter(|(_, act)| *act == Act::DeleteFile).count();
-        let known = self.target.files();
-        let message = if self.source.files() == 0 {
-            let noun = if deletes == 1 { "delete" } else { "deletes" };
-            format!("the source has no files at all, and {deletes} {noun} would follow")
-        } else if self.rules.max_delete.is_some_and(|max| self.counts.deletes > max) {
-            let max = self.rules.max_delete.unwrap_or(0);
-            let noun = if deletes == 1 { "delete" } else { "deletes" };
-            format!("{deletes} {noun} would be needed, and `max_delete` is {max}")
-        } else if known > FEW_FILES && files > known / 2 {
-            format!("{files} of the {known} files of the target would be deleted, more than half")
-        } else {
-            return Ok(());
-        };
-        let message = format!("{message}: nothing was changed");
-        Err(Fault::new(Kind::Guard, Side::Here, message))
-    }
-
-    /// Fails where the target has changed and nobody is to win.
-    fn agree(&self) -> Outcome<()> {
-        if self.conflicts == 0 {
-            return Ok(());
-        }
-        let first = self.drift.iter().filter(|drift| drift.kept).take(CONFLICTS_NAMED);
-        let named: Vec<_> = first.map(|drift| visible(&drift.path)).collect();
-        let (count, named) = (self.conflicts, named.join(", "));
-        let noun = if count == 1 { "file" } else { "files" };
-        let message = format!(
-            "{count} {noun} of the target changed since the last run ({named}), and `on_conflict` is \"fail\": nothing \
-             was changed"
-        );
-        Err(Fault::new(Kind::Refused, Side::Here, message))
-    }
-
-    /// Fails where more would move than may (S50).
-    fn cap(&self) -> Outcome<()> {
-        let Caps { max_file_size, max_total, .. } = self.rules.caps;
-        let fault = |message: String| {
-            Fault::new(Kind::Guard, Side::Here, format!("{message}: nothing was changed"))
-        };
-        let is_over =
-            |step: &&Step| max_file_size.zip(step.size).is_some_and(|(max, size)| size > max);
-        if let Some(step) = self.files.iter().find(is_over) {
-            let (size, max) = (step.size.unwrap_or(0), max_file_size.unwrap_or(0));
-            let message = format!("it has {size} bytes, and `max_file_size` is {max}");
-            return Err(fault(message).at(visible(&step.path)));
-        }
-        match max_total.filter(|max| self.counts.bytes > *max) {
-            None => Ok(()),
-            Some(max) => {
-                let bytes = self.counts.bytes;
-                Err(fault(format!("{bytes} bytes would move, and `max_total` is {max}")))
-            }
-        }
     }
 
     /// What neither side has any more, the base need not know either.

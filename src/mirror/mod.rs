@@ -199,7 +199,8 @@ async fn mirror(
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
     };
-    let report = work.await;
+    // Boxed: a run holds much across its waits, and callers would copy it around.
+    let report = Box::pin(work).await;
     crew.dismiss();
     claim.release(session).await;
     session.mark_names(None);

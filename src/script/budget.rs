@@ -286,7 +286,7 @@ mod tests {
         let meter = Meter::new();
         let busy = |time: Duration| {
             let since = thread_time();
-            while thread_time() - since < time {}
+            while thread_time().saturating_sub(since) < time {}
         };
         meter.uncounted(|| {
             busy(Duration::from_millis(40));

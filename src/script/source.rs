@@ -94,13 +94,13 @@ pub(super) fn read_text(path: &Path) -> Outcome<String> {
         let at = error.utf8_error().valid_up_to();
         Fault::invalid(format!("the script is not UTF-8 (byte {at})")).at(shown)
     })?;
-    Ok(plain(text))
+    Ok(plain(&text))
 }
 
 /// Returns the text as the language reads it: without the mark that some editors set before it, and with a line
 /// `#!/usr/bin/env …`, by which a shell finds the program, as a comment of the same length.
-fn plain(text: String) -> String {
-    let mut text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned);
+fn plain(text: &str) -> String {
+    let mut text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     if text.starts_with("#!") {
         text.replace_range(..2, "//");
     }

@@ -277,8 +277,8 @@ mod tests {
         let any = ("c".to_owned(), row("any", None));
         assert_eq!(all(&store, "/x"), [("a".into(), gone), ("b".into(), five), any.clone()]);
         assert_eq!(all(&store, "/y"), []);
-        let file = self::row(5);
-        let noted = [("a".to_owned(), None), ("b".to_owned(), Some(&file))];
+        let seen = self::row(5);
+        let noted = [("a".to_owned(), None), ("b".to_owned(), Some(&seen))];
         store.note(&key("/x"), noted.into_iter(), at(2)).unwrap();
         assert_eq!(all(&store, "/x"), [any]);
         store.settle(&key("/y")).unwrap();

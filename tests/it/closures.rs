@@ -183,12 +183,12 @@ fn to_exit_with_anything_but_a_whole_number_is_a_failure() {
 
 #[test]
 fn a_moment_moves_by_seconds_and_has_no_order_among_numbers() {
-    let text = r#"
+    let text = r"
         let start = now();
         let later = start + 3600; let earlier = start - 0.25;
         print(later - start); print(start - earlier); print(later > start && earlier < start);
         start -= 60; start += 60.0; print(later - start);
-    "#;
+    ";
     Portolan::new().script(text).run().succeeds().stdout("3600.0\n0.25\ntrue\n3600.0\n");
     for (text, said) in [
         ("now() + 9223372036854775807", "that is beyond the times that can be told"),

@@ -9,7 +9,7 @@ const GOOD: &str = "-rw-r--r--   1 u g 3 Jan 02  2025 a.txt";
 
 /// Runs `script` against a server without MLSD and MLST whose listings are `lines`.
 fn rehearse(script: &str, lines: &[&str], faults: &[&str]) -> Ran {
-    let listing: String = lines.iter().map(|line| format!("{line}\\r\\n")).collect();
+    let listing: String = lines.iter().flat_map(|line| [*line, "\\r\\n"]).collect();
     let listing = format!("listing={listing}");
     let mut program = Portolan::new()
         .file("tree/a.txt", "abc")

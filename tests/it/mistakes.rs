@@ -252,7 +252,7 @@ fn an_option_that_does_not_exist() {
     let key = told(
         3,
         &[
-            "error: `ftp::connect` has no option `pasword`\n  --> script.rhai:1:28\n  |\n1 | ftp::connect(\"ftp://h\", #{ pasword: 1 });\n",
+            "error: `ftp::connect` has no option `pasword`\n  --> script.rhai:1:28\n  |\n1 | ftp::connect(\"ftp://h\", #{ pasword: *** });\n",
             "hint: did you mean `password`?\n\n1 error, nothing was run\n",
         ],
     );

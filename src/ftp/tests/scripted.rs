@@ -282,16 +282,20 @@ impl Talk {
                     None => NO.into(),
                 }
             }
-            "STOR" => match path {
-                Some(path) => self.receive(path).await?,
-                None => "501 Invalid data set name".into(),
-            },
+            "STOR" => self.store(path).await?,
             "QUIT" => {
                 self.say("221 bye").await;
                 return None;
             }
             _ => format!("500 unknown command {verb}"),
         })
+    }
+
+    async fn store(&mut self, path: Option<String>) -> Option<String> {
+        match path {
+            Some(path) => self.receive(path).await,
+            None => Some("501 Invalid data set name".into()),
+        }
     }
 
     fn pwd(&self) -> String {
@@ -319,7 +323,8 @@ impl Talk {
         for (path, bytes) in &state.files {
             if let Some(name) = path.strip_prefix(&folder).filter(|name| !name.contains('/')) {
                 let size = bytes.len();
-                lines += &format!("-rw-r--r--   1 u g {size} Jan 02  2025 {name}\r\n");
+                let line = format!("-rw-r--r--   1 u g {size} Jan 02  2025 {name}\r\n");
+                lines += &line;
             }
         }
         if folder == "/" {

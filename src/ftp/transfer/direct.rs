@@ -110,7 +110,8 @@ impl Session {
                 self.context.observer.warn_once(text);
                 Ok(())
             }
-            // It is not about the name, then.
+            // The directory or the rights are the cause, and not the temporary name.
+            Err(fault) if refused.name == Some(NAME_REFUSED) => Err(fault),
             Err(fault) if fault.kind == Kind::Refused => Err(refused),
             Err(fault) => Err(fault),
         }

@@ -94,8 +94,8 @@ fn a_download_that_is_broken_off_leaves_the_session_in_step() {
             let mut session = Session::open(site(server, cell), Context::default()).await?;
             let here = tempfile::tempdir().unwrap();
             for _ in 0..4 {
-                let landing = Landing::begin(here.path().join("got"))?;
-                let known = Known { size: Some(1000), ..Known::default() };
+                let landing = Landing::begin(here.path().join("got"))?.at_most(Some(1000));
+                let known = Known::default();
                 let got = session.download(&path("/large"), landing, known, false).await;
                 assert!(got.unwrap_err().message.contains("more bytes"), "{cell}");
                 assert_eq!(session.size(&path("/large")).await?, 8_000_000, "{cell}");

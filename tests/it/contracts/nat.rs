@@ -16,7 +16,9 @@ fn add_keys(prefix: &str, value: &Value, lines: &mut BTreeSet<String>) {
             }
         }
         Value::Array(items) => {
-            items.iter().for_each(|item| add_keys(&format!("{prefix}[]"), item, lines))
+            for item in items {
+                add_keys(&format!("{prefix}[]"), item, lines);
+            }
         }
         _ => {}
     }

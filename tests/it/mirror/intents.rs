@@ -122,8 +122,8 @@ fn change(draw: &mut Draw, source: &Path, step: usize) {
                 let bytes =
                     vec![b'a' + u8::try_from(step % 26).unwrap(); usize::try_from(size).unwrap()];
                 fs::write(&path, bytes).unwrap();
-                let time =
-                    std::time::SystemTime::now() - Duration::from_secs(86_400 - 7 * step as u64);
+                let time = std::time::SystemTime::from(Timestamp::now())
+                    - Duration::from_secs(86_400 - 7 * step as u64);
                 fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
             }
             _ if !path.exists() => fs::write(&path, format!("{number}")).unwrap(),
@@ -373,7 +373,7 @@ fn a_claim_whose_run_is_over_is_taken_over_and_one_of_another_machine_is_not() {
             drop(ran.fails_with(4).stderr_has("(process 4711 on build7)"));
             assert!(stage.bytes("in/a").is_none());
             // Nobody has heard of it for long.
-            let time = std::time::SystemTime::now() - Duration::from_mins(20);
+            let time = std::time::SystemTime::from(Timestamp::now()) - Duration::from_mins(20);
             fs::File::open(claim.join(&name)).unwrap().set_modified(time).unwrap();
             let ran = program.run().succeeds().any_stdout().any_files();
             drop(ran.stderr_has("taken over from a run on build7 that is over").any_stderr());

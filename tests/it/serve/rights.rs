@@ -107,9 +107,9 @@ fn b4_a_run_of_a_scheduler_refuses_a_script_or_import_that_others_can_change() {
     let (script, import) = (scheduler.path("a.rhai"), scheduler.path("lib/b.rhai"));
     for (path, change) in [(&script, 0), (&import, 0), (&script, 0o666), (&import, 0o602)] {
         if change == 0 {
-            give(path)
+            give(path);
         } else {
-            mode(path, change)
+            mode(path, change);
         }
         let (word, error) = outcome(&scheduler);
         assert_eq!(word, "failed", "{}: {error}", path.display());

@@ -43,7 +43,10 @@ fn a_file_rewritten_under_a_download_comes_whole_in_the_end() {
                 if is_old {
                     // Listings without seconds do not tell changes within one minute.
                     let file = fs::File::open(stage.root().join("in/f")).unwrap();
-                    file.set_modified(SystemTime::now() - Duration::from_hours(30)).unwrap();
+                    file.set_modified(
+                        SystemTime::from(jiff::Timestamp::now()) - Duration::from_hours(30),
+                    )
+                    .unwrap();
                 }
                 let program = portolan().file("out/x", "").args(filled(&stage, way));
                 let ran = program.run().any_stderr().any_stdout().any_files();

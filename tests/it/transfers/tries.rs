@@ -59,7 +59,7 @@ fn without_retries_the_first_failure_counts_and_one_that_stays_is_told() {
         let program = portolan().args(["get", "--retries", retries, &url(&stage, "f"), "f"]);
         let ran = program.run().fails_with(code).any_stderr();
         let again = ran.stderr_text().matches("trying again").count();
-        assert_eq!(again, if retries == "1" { 1 } else { 0 }, "{faults}");
+        assert_eq!(again, usize::from(retries == "1"), "{faults}");
     }
 }
 

@@ -78,6 +78,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("truncating-silently", "", "files in folders that a cut listing hides are sent again"),
     ("truncating-no-mlst", "", "files in folders that a cut listing hides are sent again"),
     ("embedded-device", "", "files in folders just made are not sent at once"),
+    ("no-rename", "copy", "the journal of intents stays on a server that renames nothing"),
 ];
 
 /// The tree that is mirrored. Each file has bytes of its own, by which it is found again under any name.
@@ -130,7 +131,7 @@ impl Scenario {
 
     /// After an upload: no byte of the source is gone from the server that was there, and none is missing unless the
     /// run said by its code that it failed, and of which file. With 0, and a run that deletes, both sides are the same.
-    fn is_whole(&mut self, step: &str, before: &Bytes, came: &Came, deletes: bool) {
+    fn is_whole(&mut self, step: &str, before: &Bytes, came: &Came, with_delete: bool) {
         let source = files(&self.stand.here("site"));
         let after = self.stand.server_files();
         let lost: Vec<_> = lacking(&source, &after);
@@ -148,7 +149,7 @@ impl Scenario {
         self.stand.demand(came.code != 0 || parts.is_empty(), step, || {
             format!("exit 0, and left {parts:?}\n{}", came.said)
         });
-        let is_even = came.code != 0 || !deletes || self.hides || strange.is_empty();
+        let is_even = came.code != 0 || !with_delete || self.hides || strange.is_empty();
         self.stand.demand(is_even, step, || {
             format!("exit 0, and still there {strange:?}\n{}", came.said)
         });
