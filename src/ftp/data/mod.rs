@@ -4,6 +4,7 @@ pub mod address;
 pub mod listen;
 pub mod nat_signs;
 pub mod open;
+mod restart;
 pub mod route;
 
 use std::{

@@ -15,6 +15,7 @@ use super::{
     Data,
     address::{self, targets},
     listen::{Ground, Post, cannot_listen, listen},
+    restart::{forget_position, rest, restart},
     route::{Step, is_matter_of_mode},
 };
 use crate::{
@@ -103,6 +104,19 @@ pub struct Opened {
 
 /// Makes a data connection by `step` and starts `command` over it.
 pub async fn open(
+    control: &mut Control,
+    step: Step,
+    command: &Command,
+    needs: &Needs<'_>,
+) -> Result<Opened, Failure> {
+    let opened = open_once(control, step, command, needs).await;
+    if opened.is_err() && needs.offset > 0 {
+        forget_position(control).await;
+    }
+    opened
+}
+
+async fn open_once(
     control: &mut Control,
     step: Step,
     command: &Command,
@@ -396,19 +410,6 @@ async fn begin_at(control: &mut Control, command: &Command, needs: &Needs<'_>) -
         control.give_up(&fault);
     }
     Err(fault)
-}
-
-async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
-    if offset == 0 {
-        return Ok(());
-    }
-    let reply = control.ask(&rest(offset)).await?;
-    if reply.is_halfway() { Ok(()) } else { Err(reply.fault()) }
-}
-
-/// REST (RFC 3659, 5): where the next transfer begins.
-fn rest(offset: u64) -> Command {
-    Command::from_safe(format!("REST {offset}"))
 }
 
 /// EPRT or PORT with `address`.

@@ -92,3 +92,16 @@ fn verify_wants_a_size_to_compare_with() {
     let ran = portolan().script(&script(&stage, text)).run().any_stderr().any_files();
     drop(ran.stdout("[\"unsupported\"]\n"));
 }
+
+/// A server may keep the position of a REST whose transfer it refused, and begin the next one there.
+#[test]
+fn a_refused_piece_leaves_no_position_behind_for_the_next() {
+    for refusals in ["retr:450 file busy*1", "retr:450 file busy*2", "retr:451 try later*3"] {
+        let stage = Rehearsal::start(&[&format!("reply={refusals}")], false);
+        let bytes: Vec<u8> = (0..=250).cycle().take(2_300_000).collect();
+        stage.file("f", &bytes);
+        let program = portolan().args(["get", "--parallel", "2", &url(&stage, "f"), "f"]);
+        let ran = program.run().any_stderr().any_files();
+        assert!(fs::read(ran.folder().join("f")).unwrap() == bytes, "{refusals}");
+    }
+}
