@@ -172,21 +172,35 @@ const fn is_coding(byte: u8) -> bool {
 }
 
 /// Returns how many bytes at the beginning of `text` stand for `secret`, in whatever way each of its bytes is written.
+///
+/// Two backslashes are one that is escaped, or two: every reading is followed, and the longest one counts.
 fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
-    if text.starts_with(secret) {
-        return Some(secret.len());
-    }
-    let mut at = 0;
+    let mut ends = vec![0];
     for byte in secret {
-        at += unit(*byte, text.get(at..)?)?;
+        ends = ends
+            .into_iter()
+            .flat_map(|end| {
+                lengths(*byte, text.get(end..).unwrap_or_default()).map(move |length| end + length)
+            })
+            .collect();
+        ends.sort_unstable();
+        ends.dedup();
+        if ends.is_empty() {
+            return None;
+        }
     }
-    Some(at)
+    ends.last().copied()
 }
 
-/// Returns how many bytes at the beginning of `text` stand for `byte`.
-fn unit(byte: u8, text: &[u8]) -> Option<usize> {
+/// Returns how many bytes at the beginning of `text` may stand for `byte`.
+fn lengths(byte: u8, text: &[u8]) -> impl Iterator<Item = usize> + use<> {
     let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
-    match text {
+    let plain = match text {
+        [b'+', ..] if byte == b' ' => Some(1),
+        [first, ..] if first.eq_ignore_ascii_case(&byte) => Some(1),
+        _ => None,
+    };
+    let written = match text {
         [b'%', high, low, ..]
             if digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low) == Some(byte) =>
         {
@@ -200,10 +214,9 @@ fn unit(byte: u8, text: &[u8]) -> Option<usize> {
         {
             Some(2)
         }
-        [b'+', ..] if byte == b' ' => Some(1),
-        [first, ..] if first.eq_ignore_ascii_case(&byte) => Some(1),
         _ => None,
-    }
+    };
+    plain.into_iter().chain(written)
 }
 
 #[cfg(test)]
@@ -231,6 +244,9 @@ mod tests {
             ("hunter2", "plain AG1lAGh1bnRlcjI=", "plain ***"),
             ("gr\u{fc}n\u{fc}", "gr\u{fc}n\u{fc}", "***"),
             ("hunter2", "hunter hunter3 unter2", "hunter hunter3 unter2"),
+            (r"ab\\c", r"ab\\c and ab\\%5Cc and ab\\\\c", "*** and *** and ***"),
+            ("%41bc", "%41bc and %2541bc", "*** and ***"),
+            ("ab\"\"c", "ab\"\"c and ab\"\"\"\"c", "*** and ***"),
         ] {
             let masked = mask("me", password).after_login().hide_in(text);
             assert_eq!(masked, shown, "{password}: {text}");
