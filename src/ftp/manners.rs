@@ -44,12 +44,26 @@ pub(super) struct Manners {
     in_place: AtomicBool,
     /// Whether its listings tell other times than its MDTM.
     other_times: AtomicBool,
+    /// Whether it keeps long names whole: [`PROVEN`], [`DOUBTED`] where it shortens them, or not known.
+    long_names: AtomicU8,
 }
 
 impl Manners {
     /// With what is known from earlier runs.
     pub(super) fn with_habits(habits: Habits) -> Self {
-        Self { pipelining: Arc::new(Pipelining::from_habits(habits)), ..Self::default() }
+        let long_names = if habits.short_names { DOUBTED } else { 0 };
+        Self {
+            pipelining: Arc::new(Pipelining::from_habits(habits)),
+            long_names: AtomicU8::new(long_names),
+            ..Self::default()
+        }
+    }
+
+    /// What there is to remember for later runs.
+    pub(super) fn habits(&self) -> Habits {
+        let mut habits = self.pipelining.habits();
+        habits.short_names = self.shortens_names();
+        habits
     }
 
     /// What to send ahead of the reply that ends transfer `verb`, when `step` carries the data and another transfer
@@ -186,6 +200,21 @@ impl Manners {
     /// A listing did.
     pub(super) fn listed_other_times(&self) {
         self.other_times.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it shortens long names, so that two of them may become one.
+    pub(super) fn shortens_names(&self) -> bool {
+        self.long_names.load(Ordering::Relaxed) == DOUBTED
+    }
+
+    /// Whether it is known to keep long names whole, or to shorten them.
+    pub(super) fn knows_long_names(&self) -> bool {
+        self.long_names.load(Ordering::Relaxed) != 0
+    }
+
+    /// It keeps long names whole, or shortens them; the first that it shortens counts for good.
+    pub(super) fn took_long_name(&self, is_whole: bool) {
+        self.long_names.fetch_max(if is_whole { PROVEN } else { DOUBTED }, Ordering::Relaxed);
     }
 
     fn of(&self, verb: &str) -> &AtomicU8 {

@@ -76,8 +76,8 @@ impl Session {
 
     /// A new temporary name.
     pub(super) fn temporary_name(&self) -> String {
-        if self.is_flat() {
-            return flat_name(chance());
+        if self.wants_short_names() {
+            return short_name(chance());
         }
         self.shaped(self.mark().name(self.now()))
     }
@@ -85,7 +85,7 @@ impl Session {
     /// The temporary name for the old file `remote`, which makes room for a new one. Where files come one by one, it is
     /// the same each time, so that the next one can ask for it.
     pub(super) fn aside_name(&self, remote: &RemotePath) -> Outcome<RemotePath> {
-        if self.is_flat() || self.way.manners.wants_plain_names() {
+        if self.wants_short_names() || self.way.manners.wants_plain_names() {
             return remote.parent().join(self.unmarked_name().as_bytes());
         }
         let now = if self.mark.is_some() { self.now() } else { Timestamp::UNIX_EPOCH };
@@ -109,7 +109,15 @@ impl Session {
 
     /// A new temporary name of which no mirror is told.
     pub(super) fn unmarked_name(&self) -> String {
-        if self.is_flat() { flat_name(chance()) } else { self.shaped(temporary_name()) }
+        if self.wants_short_names() {
+            return short_name(chance());
+        }
+        self.shaped(temporary_name())
+    }
+
+    /// Whether the server has no long names, or shortens them.
+    pub(super) fn wants_short_names(&self) -> bool {
+        self.is_flat() || self.way.manners.shortens_names()
     }
 
     /// A temporary name as the server takes it.
@@ -119,10 +127,10 @@ impl Session {
 
     /// The temporary name for a file of which `identity` tells all there is to know.
     pub(super) fn lasting_name_of(&self, identity: &[u8]) -> String {
-        if self.is_flat() {
+        if self.wants_short_names() {
             let number =
                 |all: u64, byte: &u8| (all ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            return flat_name(identity.iter().fold(0xcbf2_9ce4_8422_2325, number));
+            return short_name(identity.iter().fold(0xcbf2_9ce4_8422_2325, number));
         }
         let unmarked = || temporary_name_of(identity);
         self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity)))
@@ -357,8 +365,8 @@ impl Session {
     }
 }
 
-/// A temporary name where names are of capitals and digits, eight at most: z/OS, VMS, Guardian and MPE take it.
-fn flat_name(number: u64) -> String {
+/// A temporary name where names are of capitals and digits, eight at most: z/OS, VMS, Guardian, MPE and FAT take it.
+fn short_name(number: u64) -> String {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let digit = |place: u32| {
         let at = usize::try_from(number / 36_u64.pow(place) % 36).unwrap_or(0);

@@ -457,7 +457,7 @@ impl Session {
             refuses_list_all: self.features.refuses_list_all,
             is_elsewhere: matches!(self.way.address, address::Known::Worse),
             round_trip: self.control.round_trip,
-            habits: self.way.manners.pipelining.habits(),
+            habits: self.way.manners.habits(),
             address: self.way.second,
         });
     }

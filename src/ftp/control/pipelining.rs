@@ -36,26 +36,31 @@ pub struct Habits {
     alone: bool,
     /// The commands that it answers twice, as bits of their places in [`VERBS`].
     twice: u32,
+    /// Whether it shortens long names.
+    pub short_names: bool,
 }
 
 impl Habits {
     /// Those of most servers.
-    pub const NONE: Self = Self { alone: false, twice: 0 };
+    pub const NONE: Self = Self { alone: false, twice: 0, short_names: false };
 
-    /// The words by which they are kept: `alone`, and `twice=CWD`; empty for the usual ones.
+    /// The words by which they are kept: `alone`, `short-names` and `twice=CWD`; empty for the usual ones.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
         let twice = twice.map(|(_, verb)| format!("twice={verb}"));
-        let words: Vec<_> =
-            self.alone.then(|| "alone".to_owned()).into_iter().chain(twice).collect();
+        let flags = [("alone", self.alone), ("short-names", self.short_names)];
+        let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
+        let words: Vec<_> = flags.map(|(word, _)| word.to_owned()).chain(twice).collect();
         words.join(" ")
     }
 
     /// Reads [`words`](Self::words); those of another version say nothing.
     pub fn read(words: &str) -> Self {
         let twice = words.split(' ').filter_map(|word| bit(word.strip_prefix("twice=")?));
+        let has = |flag| words.split(' ').any(|word| word == flag);
         Self {
-            alone: words.split(' ').any(|word| word == "alone"),
+            alone: has("alone"),
+            short_names: has("short-names"),
             twice: twice.fold(0, |all, bit| all | bit),
         }
     }
@@ -92,6 +97,7 @@ impl Pipelining {
         Habits {
             alone: self.alone.load(Ordering::Relaxed),
             twice: self.twice.load(Ordering::Relaxed),
+            short_names: false,
         }
     }
 
@@ -202,6 +208,9 @@ mod tests {
         assert_eq!(habits.words(), "alone twice=CWD twice=CDUP");
         assert_eq!(Habits::read(&habits.words()), habits);
         assert_eq!(Habits::read("later twice=LATER =").words(), "");
+        let habits = Habits { short_names: true, ..habits };
+        assert_eq!(habits.words(), "alone short-names twice=CWD twice=CDUP");
+        assert_eq!(Habits::read(&habits.words()), habits);
         assert!(Pipelining::from_habits(habits).is_off());
     }
 

@@ -73,7 +73,10 @@ async fn a_size_that_is_told_too_early_is_asked_for_again_and_one_that_stays_sma
         ("reply=SIZE:213 70001*3", false),
     ] {
         let bench = bench(&[plan], false);
-        let moved = put(&mut bench.open().await.unwrap(), "/f", &bytes(70_000)).await;
+        let mut session = bench.open().await.unwrap();
+        // A server with a size for every name counts as one that shortens them, unless that is known.
+        session.way.manners.took_long_name(true);
+        let moved = put(&mut session, "/f", &bytes(70_000)).await;
         assert_eq!(moved.is_ok(), is_good, "{plan}: {moved:?}");
         assert_eq!(bench.names().len(), usize::from(is_good), "{plan}");
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::names::is_mended;
 use crate::{
     fault::{Fault, Outcome},
     files::chance,
@@ -34,6 +35,7 @@ impl Session {
     /// Says that something failed and is tried again, and waits for so long.
     pub async fn pause(&self, fault: &Fault, wait: Duration) -> Outcome<()> {
         self.context.observer.say(Level::Info, format!("{fault}; trying again"));
+        let wait = if is_mended(fault) { Duration::ZERO } else { wait };
         self.context.stop.race(tokio::time::sleep(wait)).await
     }
 }

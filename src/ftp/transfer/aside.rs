@@ -9,6 +9,7 @@ use super::{
     Give, Moved,
     claims::NameClaim,
     direct::{name_refused, plain_name, rename_refused},
+    names::shortened,
     place::{rename, renamed},
     time_in,
 };
@@ -224,13 +225,25 @@ impl Session {
         files: &[Aside],
         questions: Outcome<Vec<Vec<Command>>>,
     ) -> Vec<Outcome<Seen>> {
-        let asked = match &questions {
-            Ok(questions) => self.ask_groups(questions, None).await,
-            Err(fault) => vec![Err(fault.clone()); files.len()],
+        let control = self.control_name(files);
+        let mut asked = match questions {
+            Ok(mut questions) => {
+                questions.extend(control.iter().map(|name| vec![Command::path("SIZE", name)]));
+                self.ask_groups(&questions, None).await
+            }
+            Err(fault) => vec![Err(fault); files.len()],
         };
+        if let Some(control) = control
+            && asked.len() > files.len()
+            && let Some(said) = asked.pop()
+            && let Err(fault) = self.see_control_name(&control, &asked, said).await
+        {
+            return files.iter().map(|_| Err(fault.clone())).collect();
+        }
         let mut results = Vec::with_capacity(files.len());
         for (file, replies) in files.iter().zip(asked) {
             let result = match replies {
+                Ok(_) if self.is_mixed(file) => Err(shortened()),
                 Ok(replies) => self.judge(file, &replies).await,
                 Err(fault) => Err(fault),
             };

@@ -30,7 +30,7 @@ impl Session {
     ) -> (String, Option<NameClaim>) {
         let lasting = || {
             // Short names of other files could be the same.
-            if self.way.manners.has_renamed() || self.is_flat() {
+            if self.way.manners.has_renamed() || self.wants_short_names() {
                 return None;
             }
             let identity = self.identity_here(&source.identity()?, remote)?;

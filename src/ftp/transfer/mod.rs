@@ -11,6 +11,7 @@ mod direct;
 mod ending;
 mod ends;
 mod least;
+mod names;
 mod place;
 mod resume;
 mod same;
