@@ -9,7 +9,7 @@ use super::{
     chains::{Chains, Shape},
     iptables::Iptables,
     listing::Table,
-    nftables::Nftables,
+    nftables::{Find, Nftables},
     rules::Rule,
 };
 use crate::fault::{Fault, Outcome};
@@ -131,27 +131,47 @@ pub(super) trait Backend: Send + Sync {
     fn at_start(&self, table: &str, body: &str) -> Start;
 }
 
+/// A filter, and why it is not the one that is asked first.
+pub(super) struct Chosen {
+    pub(super) backend: Box<dyn Backend>,
+    /// What is wrong with the nft of this machine.
+    pub(super) broken: Option<String>,
+}
+
 /// The filter that is wanted, or that is here: nft first, where the kernel has what it needs. Fails with
 /// `nat.no_backend`.
-pub(super) fn choose(choice: Choice) -> Outcome<Box<dyn Backend>> {
-    if choice != Choice::Iptables
-        && let Some(nftables) = Nftables::find()
-        && (choice == Choice::Nft || Nftables::works())
-    {
-        return Ok(Box::new(nftables));
+pub(super) fn choose(choice: Choice) -> Outcome<Chosen> {
+    let chosen = |nftables| Ok(Chosen { backend: Box::new(nftables), broken: None });
+    let mut broken = None;
+    if choice != Choice::Iptables {
+        broken = match Nftables::find() {
+            Find::Missing => None,
+            Find::Broken(why) => Some(why),
+            Find::Found(nftables) if choice == Choice::Nft => return chosen(nftables),
+            Find::Found(nftables) => match Nftables::try_out() {
+                Ok(()) => return chosen(nftables),
+                Err(why) => Some(why),
+            },
+        };
     }
     if choice != Choice::Nft
         && let Some(iptables) = Iptables::find()
     {
-        return Ok(Box::new(iptables));
+        return Ok(Chosen { backend: Box::new(iptables), broken });
     }
-    Err(Reason::NoBackend.fault(match choice {
-        Choice::Auto => {
-            "there is neither an nft that works nor iptables here: install nftables (Debian: `apt install nftables`)"
+    let message = match (choice, broken) {
+        (Choice::Auto | Choice::Nft, Some(why)) => format!("nftables does not work here: {why}"),
+        (Choice::Auto, None) => {
+            "there is neither nft nor iptables here: install nftables (Debian: `apt install nftables`)".into()
         }
-        Choice::Nft => "there is no nft here: install nftables (Debian: `apt install nftables`)",
-        Choice::Iptables => "there is no iptables here: install it (Debian: `apt install iptables`)",
-    }))
+        (Choice::Nft, None) => {
+            "there is no nft here: install nftables (Debian: `apt install nftables`)".into()
+        }
+        (Choice::Iptables, _) => {
+            "there is no iptables here: install it (Debian: `apt install iptables`)".into()
+        }
+    };
+    Err(Reason::NoBackend.fault(message))
 }
 
 /// That the process may not.

@@ -10,7 +10,7 @@ use crate::observe::visible::visible;
 /// What a user should know before rules are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about: `blocked`, `conflict`, `legacy`, `interface`, `idle` or `trial`.
+    /// What it is about: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `trial` or `backend`.
     pub about: &'static str,
     /// What is wrong.
     pub text: String,

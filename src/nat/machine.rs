@@ -5,7 +5,8 @@ use std::fs;
 pub use super::backend::Choice;
 use super::{
     Reason,
-    backend::{self, Backend, Found},
+    backend::{self, Backend, Chosen, Found},
+    foreign::Warning,
     here::Here,
     ledger::Record,
     model::Ruleset,
@@ -16,6 +17,8 @@ use crate::fault::Outcome;
 /// This machine. It is looked at anew for each plan.
 pub struct Machine {
     pub(super) backend: Box<dyn Backend>,
+    /// Why it is not the nft of this machine.
+    broken: Option<String>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -29,7 +32,8 @@ impl Machine {
     /// with `nat.no_backend`.
     pub fn this(choice: Choice, record: Option<&Record>) -> Outcome<Self> {
         let choice = record.map_or(choice, |record| record.backend);
-        Ok(Self { backend: backend::choose(choice)? })
+        let Chosen { backend, broken } = backend::choose(choice)?;
+        Ok(Self { backend, broken })
     }
 
     /// Fails with `nat.conflict` where a ruleset is wanted in another filter than the one that has its rules.
@@ -64,6 +68,15 @@ impl Machine {
             legacy: [names4, names6],
         };
         let remembered = record.map(|record| (record.body.as_str(), record.listing.as_str()));
-        plan(ruleset, &sight, found, remembered)
+        let mut plan = plan(ruleset, &sight, found, remembered)?;
+        plan.warnings.extend(self.broken.as_ref().map(|why| Warning {
+            about: "backend",
+            text: format!(
+                "nftables does not work here ({why}): the rules go to {}",
+                self.backend.words()
+            ),
+            remedy: String::new(),
+        }));
+        Ok(plan)
     }
 }

@@ -1,6 +1,6 @@
 //! nftables by its program: text in, text out.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use super::{
     Reason,
@@ -28,17 +28,55 @@ pub(super) struct Nftables {
 
 impl Nftables {
     /// Finds it.
-    pub(super) fn find() -> Option<Self> {
-        let ran = tools::run(&["nft", "--version"], "").ok().filter(|ran| ran.ok)?;
+    pub(super) fn find() -> Find {
+        let ran = match tools::run(&["nft", "--version"], "") {
+            Ok(ran) => ran,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Find::Missing,
+            Err(error) => return Find::Broken(format!("`nft --version`: {error}")),
+        };
         // nftables v1.0.6 (Lester Gooch #5)
-        let version = ran.out.split_whitespace().nth(1)?.trim_start_matches('v');
-        Some(Self { version: visible(version) })
+        match ran.out.split_whitespace().nth(1).filter(|_| ran.ok) {
+            Some(version) => {
+                Find::Found(Self { version: visible(version.trim_start_matches('v')) })
+            }
+            None => Find::Broken(format!("`nft --version`: {}", what_it_said(&ran))),
+        }
     }
 
-    /// Whether the kernel has what it speaks to: only who may not know is told that it is there.
-    pub(super) fn works() -> bool {
-        nft(&["list", "tables"], "").is_ok_and(|ran| ran.ok || is_forbidden(&ran.err))
+    /// Sees that the kernel has what it speaks to, and says why not: only who may not know is told that it is there.
+    pub(super) fn try_out() -> Result<(), String> {
+        match nft(&["list", "tables"], "") {
+            Ok(ran) if ran.ok || is_forbidden(&ran.err) => Ok(()),
+            Ok(ran) => Err(format!("`nft list tables`: {}", what_it_said(&ran))),
+            Err(fault) => Err(fault.message),
+        }
     }
+}
+
+/// What a look for nft finds.
+pub(super) enum Find {
+    /// It is here.
+    Found(Nftables),
+    /// There is none.
+    Missing,
+    /// It is here and does not work, because of this.
+    Broken(String),
+}
+
+impl Find {
+    /// The nft, where there is one that works.
+    pub(super) fn found(self) -> Option<Nftables> {
+        match self {
+            Self::Found(nftables) => Some(nftables),
+            Self::Missing | Self::Broken(_) => None,
+        }
+    }
+}
+
+/// The first line that a program said that failed.
+fn what_it_said(ran: &Ran) -> String {
+    let line = ran.err.lines().chain(ran.out.lines()).find(|line| !line.trim().is_empty());
+    line.map_or_else(|| "it failed without a word".into(), visible)
 }
 
 /// Runs nft.

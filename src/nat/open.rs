@@ -50,7 +50,7 @@ impl Opening {
     /// Opens `part` until it is dropped. Fails with `nat.not_permitted`, `nat.no_backend`, `nat.would_lock_out`,
     /// `nat.conflict` or `nat.nft_failed`.
     pub fn new(part: Part, force: bool) -> Outcome<Self> {
-        let Some(nftables) = Nftables::find() else {
+        let Some(nftables) = Nftables::find().found() else {
             let message = "an opening for a while needs nft: install nftables (Debian: `apt install nftables`)";
             return Err(Reason::NoBackend.fault(message));
         };

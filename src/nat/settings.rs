@@ -1,7 +1,7 @@
 //! Settings of the kernel that rulesets have changed: each goes back with the last ruleset that needs it.
 
 use super::{
-    backend::{self, Found},
+    backend::{self, Chosen, Found},
     ledger::{Ledger, Record},
     sysctl::{self, Sysctl},
 };
@@ -58,7 +58,9 @@ fn is_in_use(record: &Record) -> Outcome<bool> {
         return Ok(true);
     }
     // Where its filter is no longer here, its rules are not either.
-    let Ok(filter) = backend::choose(record.backend) else { return Ok(false) };
+    let Ok(Chosen { backend: filter, .. }) = backend::choose(record.backend) else {
+        return Ok(false);
+    };
     Ok(filter.found(&format!("portolan_{}", record.ruleset))? != Found::Missing)
 }
 

@@ -211,7 +211,7 @@ impl Backend for Iptables {
         let saved = self.saved().ok().flatten().unwrap_or_default();
         let mut all = as_tables(&saved);
         // What is of nftables works all the same, and where nft is, it can tell.
-        let others = Nftables::find().map(|nft| nft.everything()).unwrap_or_default();
+        let others = Nftables::find().found().map(|nft| nft.everything()).unwrap_or_default();
         let is_known = |one: &Table| {
             all.iter().any(|own| (&own.family, &own.name) == (&one.family, &one.name))
         };

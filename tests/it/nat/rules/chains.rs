@@ -148,7 +148,7 @@ fn by_iptables_a_plan_after_apply_is_empty_and_a_revert_leaves_nothing() {
             .stdout_has("ruleset office (iptables PORTOLAN_office_*), backend iptables ")
             .stdout_has("  + masquerade 192.168.50.0/24 -> wan\n")
             .stdout_has("  + active range 40000-40009 -> 192.168.50.10 from wan\n")
-            .stdout_has("Plan: 4 to add, 0 to change, 0 to remove, 0 warnings.\n")
+            .stdout_has("Plan: 4 to add, 0 to change, 0 to remove, 1 warning.\n")
             .stdout_has("+-A PORTOLAN_office_POST -s 192.168.50.0/24 -o wan ");
         assert_eq!((old.others(), old.ours()), (before.clone(), vec![]), "a plan changes nothing");
         assert_eq!(old.done(OFFICE, &["status"]), "office: missing\n");
@@ -492,7 +492,7 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
         // The commands of a plan are what applying does, but for the kernel's settings.
         let plan = old.nat(&long, &["plan"]).fails_with(2);
         drop(
-            plan.stdout_has("Plan: 2 to add, 0 to change, 0 to remove, 1 warning.\n").any_stdout(),
+            plan.stdout_has("Plan: 2 to add, 0 to change, 0 to remove, 2 warnings.\n").any_stdout(),
         );
         old.done(&long, &["apply"]);
         old.done(&long, &["plan"]);

@@ -1,6 +1,7 @@
 //! Rulesets on a router of the test's own: planned, applied, tried, taken back, and cut off at any moment.
 
 mod anybody;
+mod broken;
 mod chains;
 mod crash;
 mod hostile;
