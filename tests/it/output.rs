@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
+    os::unix::net::UnixDatagram,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -178,19 +179,26 @@ fn output_to_a_full_disk_is_exit_1_and_said() {
 fn a_log_of_a_service_on_a_full_disk_is_exit_1() {
     let folder = furnished();
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut serve = Command::new(env!("CARGO_BIN_EXE_portolan"))
         .arg("serve")
         .current_dir(folder.path())
         .env("HOME", folder.path())
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
         .env_remove("PORTOLAN_STATE")
         .stdin(Stdio::null())
         .stderr(full)
         .spawn()
         .unwrap();
+    // It is ready when it hears signals.
+    let is_ready = || {
+        let mut bytes = [0; 4096];
+        let count = socket.recv(&mut bytes).ok()?;
+        String::from_utf8_lossy(&bytes[..count]).contains("READY=1").then_some(())
+    };
+    assert!(wait::until(Duration::from_secs(30), is_ready).is_some());
     let pid = serve.id();
-    let holder = || fs::read_to_string(folder.path().join("state/serve.lock")).ok();
-    let is_up = || holder().filter(|text| text.trim() == pid.to_string());
-    assert!(wait::until(Duration::from_secs(30), is_up).is_some());
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(serve.wait().unwrap().code(), Some(1));
