@@ -235,6 +235,10 @@ pub const MIRROR_FRESH_TIME: Duration = Duration::from_secs(2);
 
 /// Time to wait for another process that writes the store; that takes milliseconds, unless the other has come to a halt.
 pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which the store is copied anew.
+pub const STORE_BACKUP_INTERVAL: Duration = Duration::from_hours(24);
+/// Room on a disk below which a failure of the store to write is taken for a full disk: SQLite asks for more at once.
+pub const STORE_ROOM_MIN: u64 = 64 * 1024;
 /// Time for which the memory of a route is believed; after it the mode that was asked for has another chance.
 pub const ROUTE_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Routes that are remembered: more servers than one person has, and few enough to be searched in no time.

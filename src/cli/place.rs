@@ -70,6 +70,9 @@ impl JobsFile {
             return Err(fault.at(folder.to_string_lossy()));
         }
         let mut store = Store::open(&folder)?;
+        if let Some(loss) = store.loss()? {
+            report::print(&format!("warning: {}\n", visible(loss)));
+        }
         record::settle(&folder, &mut store, &Clock::System)?;
         Ok((folder, store))
     }

@@ -3,6 +3,7 @@
 //! The only place that names the SQL library. The statements are those that PostgreSQL would take as well: numbered
 //! parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
 
+pub mod backup;
 pub mod bases;
 pub mod history;
 pub mod nat;
@@ -20,8 +21,11 @@ use rustix::fs::{Access, access};
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    files::owned::{self, Exposed},
-    limits::STORE_BUSY_TIMEOUT,
+    files::{
+        self,
+        owned::{self, Exposed},
+    },
+    limits::{STORE_BUSY_TIMEOUT, STORE_ROOM_MIN},
 };
 
 /// The file in the state folder. SQLite puts others beside it while it is in use.
@@ -70,7 +74,11 @@ impl Store {
         });
         let connection = prepared.map_err(|error| fault("open the store", &file, error))?;
         let mut store = Self { connection, file };
-        schema::bring_up(&mut store)?;
+        if schema::bring_up(&mut store)?
+            && let Some(last) = backup::last_logged_run(folder)
+        {
+            store.reserve_runs(last)?;
+        }
         Ok(store)
     }
 
@@ -118,10 +126,22 @@ fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
     let seconds = STORE_BUSY_TIMEOUT.as_secs();
     let (kind, why) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            (Kind::Local, "it is damaged; move it away, and the next run begins a new one".into())
+            let copy = file.parent().is_some_and(|folder| backup::made_at(folder).is_some());
+            let remedy = if copy {
+                format!("put its copy `{}` in its place, or move it away", backup::BACKUP)
+            } else {
+                "move it away".into()
+            };
+            (Kind::Local, format!("it is damaged; {remedy}, and the next run begins a new one"))
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (Kind::Local, format!("another process has held it for more than {seconds} s"))
+        }
+        // The file that its processes share cannot grow: SQLite calls that an error of the disk.
+        Some(ErrorCode::SystemIoFailure)
+            if files::free_bytes(file).is_ok_and(|free| free < STORE_ROOM_MIN) =>
+        {
+            (Kind::Full, "the disk is full".into())
         }
         Some(ErrorCode::DiskFull) => (Kind::Full, "the disk is full".into()),
         Some(ErrorCode::ReadOnly) => (Kind::Local, "it is read-only".into()),

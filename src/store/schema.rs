@@ -162,19 +162,26 @@ const MIGRATIONS: &[&str] = &[
         local_us BIGINT,
         PRIMARY KEY (mirror, path)
     )",
+    // 9: numbers of runs that have left logs and whose rows are gone, and whether somebody was told.
+    "CREATE TABLE lost_runs (
+        up_to BIGINT NOT NULL PRIMARY KEY,
+        is_told BOOLEAN NOT NULL
+    )",
 ];
 
-/// Takes the steps that the file has not had, all or none; another process may be doing the same.
-pub(super) fn bring_up(store: &mut Store) -> Outcome<()> {
+/// Takes the steps that the file has not had, all or none; another process may be doing the same. True where it had none.
+pub(super) fn bring_up(store: &mut Store) -> Outcome<bool> {
     climb(store, MIGRATIONS)
 }
 
-fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<()> {
+fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<bool> {
     let ours = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let mut found = store.read(version)?;
+    let mut is_new = false;
     if found < ours {
         found = store.write(|transaction| {
             let found = version(transaction)?;
+            is_new = found == 0;
             for (number, statement) in (1..).zip(migrations).skip_while(|(at, _)| *at <= found) {
                 transaction.execute_batch(statement)?;
                 transaction.execute("INSERT INTO migrations (number) VALUES ($1)", [number])?;
@@ -190,7 +197,7 @@ fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<()> {
         let fault = Fault::new(Kind::Local, Side::Here, message);
         return Err(fault.at(store.file.to_string_lossy()));
     }
-    Ok(())
+    Ok(is_new)
 }
 
 /// The number of the last step that was taken.
@@ -207,10 +214,11 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const TABLES: [&str; 13] = [
+    const TABLES: [&str; 14] = [
         "attempts",
         "fallbacks",
         "job_states",
+        "lost_runs",
         "migrations",
         "mirror_files",
         "mirror_intents",

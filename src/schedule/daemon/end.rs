@@ -21,7 +21,10 @@ use crate::{
         facts,
         notify::of_end,
     },
-    store::history::{Attempt, End, Health, NewRun, State, Sum},
+    store::{
+        backup,
+        history::{Attempt, End, Health, NewRun, State, Sum},
+    },
 };
 
 impl Daemon {
@@ -229,8 +232,22 @@ impl Daemon {
         }
         if is_done {
             self.pruned_at = Some(Instant::now());
+            self.back_up();
         }
         Ok(())
+    }
+
+    /// Copies the store once a day. That may take its time, and nobody waits for it.
+    fn back_up(&self) {
+        let (state, observer) = (self.start.state.clone(), self.observer.clone());
+        if !backup::is_due(&state, self.clock.now()) {
+            return;
+        }
+        std::thread::spawn(move || {
+            if let Err(fault) = backup::back_up(&state) {
+                observer.warn(fault.to_string());
+            }
+        });
     }
 }
 

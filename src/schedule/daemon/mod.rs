@@ -129,6 +129,10 @@ impl Daemon {
         let now = clock.now();
         let watch = Watch::new(jobs.file.clone(), read);
         let mut store = Store::open(&state)?;
+        if let Some(loss) = store.loss()? {
+            observer.warn(loss);
+            store.told_loss()?;
+        }
         let jobs = Arc::new(jobs);
         take_up::take_up(&mut store, &jobs, now, &observer)?;
         let planner = rows::planner(&store, jobs, now)?;

@@ -367,7 +367,9 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
     let NewRun { job, revision, slot, script, moved_from, reason, covers, .. } = run;
     let [scheduled_for, up_to] =
         [run.scheduled_for, run.up_to].map(|at| at.map(Timestamp::as_millisecond));
-    let id = next_id(transaction, "runs")?;
+    let next = "SELECT COALESCE(MAX(id), 0) + 1 FROM
+        (SELECT MAX(id) AS id FROM runs UNION ALL SELECT MAX(up_to) FROM lost_runs) AS taken";
+    let id: i64 = transaction.query_row(next, [], |row| row.get(0))?;
     let [not_before, give_up, needs_since] = waits(run);
     let [started, ended] = times(run.state, now);
     let values = params![

@@ -319,3 +319,34 @@ fn a_notice_is_due_until_it_is_told() {
     assert_eq!(store.notices_of(1).unwrap()[1].outcome, "told");
     assert_eq!(due[0].what, notice);
 }
+
+#[test]
+fn a_store_that_is_gone_beside_logs_goes_on_with_their_numbers() {
+    for (is_cut, logs, next) in [
+        (false, &["a/1.log", "a/12.log", "b/7.log"][..], 13),
+        (true, &["x/3.log", "x/notes.log", "x/9.txt"][..], 4),
+        (true, &[][..], 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        for log in logs {
+            let path = folder.path().join("logs").join(log);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "it went well\n").unwrap();
+        }
+        let file = folder.path().join("portolan.db");
+        std::fs::remove_file(&file).unwrap();
+        if is_cut {
+            std::fs::write(&file, "").unwrap();
+        }
+        let mut store = Store::open(folder.path()).unwrap();
+        let run = |slot| new_run("a", Some(slot));
+        let ids = store.decide(&[run("1"), run("2")], &[], &[], at(0));
+        assert_eq!(ids.unwrap(), [Some(next), Some(next + 1)]);
+        // That holds for good.
+        drop(store);
+        let mut store = Store::open(folder.path()).unwrap();
+        let ids = store.decide(&[run("3")], &[], &[], at(0)).unwrap();
+        assert_eq!(ids, [Some(next + 2)]);
+    }
+}
