@@ -62,8 +62,11 @@ pub(super) async fn settle(
 ) -> Outcome<()> {
     let observer = crew.first().context().observer.clone();
     let mut asked = BTreeSet::new();
+    // Folders that are there and that no listing shows: nothing of what they have is known.
+    let mut unlisted = BTreeSet::new();
     loop {
-        let mut doubts = doubts(&source.tree, &target.tree, base, heading, rules);
+        let trees = (&source.tree, &target.tree);
+        let mut doubts = doubts(trees, base, heading, rules, &unlisted);
         doubts.retain(|(path, _)| !asked.contains(path));
         if doubts.is_empty() {
             return Ok(());
@@ -86,13 +89,14 @@ pub(super) async fn settle(
         let listed = Listed::all(&target.tree, &folders, root.as_ref());
         let (observer, taken) = (&observer, HashMap::new());
         let mut settling = Settling { source, target, heading, rules, observer, listed, taken };
-        let mut has_moved = false;
+        let mut goes_on = false;
         for ((path, _), found) in doubts.iter().zip(found) {
-            if let Some(found) = found {
-                has_moved |= settling.take(path, &found);
-            }
+            let Some(found) = found else { continue };
+            let has_moved = settling.take(path, &found);
+            let is_unlisted = !has_moved && found.answer.is_folder;
+            goes_on |= has_moved || is_unlisted && unlisted.insert(path.clone());
         }
-        if !has_moved {
+        if !goes_on {
             return Ok(());
         }
         asked.extend(doubts.into_iter().map(|(path, _)| path));
@@ -101,11 +105,11 @@ pub(super) async fn settle(
 
 /// The paths of the source to ask for: not listed in a folder that the target has, with something that speaks for it.
 fn doubts(
-    source: &Tree,
-    target: &Tree,
+    (source, target): (&Tree, &Tree),
     base: Option<&Base>,
     heading: &Heading,
     rules: &Rules,
+    unlisted: &BTreeSet<Vec<u8>>,
 ) -> Vec<Doubt> {
     let mut missing: BTreeMap<&[u8], Vec<(&[u8], bool)>> = BTreeMap::new();
     for (path, node) in source.nodes() {
@@ -115,7 +119,8 @@ fn doubts(
         let Some(folder) = target.get(parent(path)).filter(|folder| folder.is_folder()) else {
             continue;
         };
-        if folder.shows_hidden || !name_of(path).starts_with(b".") {
+        let is_shown = folder.shows_hidden || !name_of(path).starts_with(b".");
+        if is_shown || unlisted.contains(parent(path)) {
             missing.entry(parent(path)).or_default().push((path, node.is_folder()));
         }
     }
@@ -141,7 +146,8 @@ fn doubts(
     let mut doubts = Vec::new();
     for (folder, paths) in &missing {
         for (path, is_folder) in paths {
-            if is_doubtful(folder, path).is_some() || was_there(base, path) {
+            let is_hidden = unlisted.contains(*folder);
+            if is_hidden || is_doubtful(folder, path).is_some() || was_there(base, path) {
                 doubts.push((path.to_vec(), *is_folder));
             }
         }

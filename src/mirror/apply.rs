@@ -134,7 +134,7 @@ pub(super) async fn do_wave<'p>(
     let deletes = wave.iter().any(|step| step.act.is_delete());
     if deletes && run.report.failed == 0 && run.recheck.is_none() {
         let recheck = recheck::look(crew, tools).await?;
-        recheck.faults.iter().for_each(|fault| run.report.fail(fault.clone()));
+        recheck.faults.iter().for_each(|fault| run.fail_with(fault.clone()));
         run.recheck = Some(recheck);
     }
     for (number, mut steps) in rounds(wave.iter().collect(), |step| *step).into_iter().enumerate() {

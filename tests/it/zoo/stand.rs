@@ -92,6 +92,11 @@ impl Stand {
         files
     }
 
+    /// How many commands the server has got that begin so.
+    pub(super) fn commands(&self, begin: &str) -> usize {
+        self.server.log().iter().filter(|line| line.contains(begin)).count()
+    }
+
     /// Notes what is not as it must be.
     pub(super) fn demand(&mut self, holds: bool, step: &str, what: impl FnOnce() -> String) {
         if !holds {
