@@ -46,6 +46,8 @@ pub(super) struct Manners {
     other_times: AtomicBool,
     /// Whether it keeps long names whole: [`PROVEN`], [`DOUBTED`] where it shortens them, or not known.
     long_names: AtomicU8,
+    /// Whether it tells a size for whatever it is asked for.
+    any_size: AtomicBool,
 }
 
 impl Manners {
@@ -215,6 +217,16 @@ impl Manners {
     /// It keeps long names whole, or shortens them; the first that it shortens counts for good.
     pub(super) fn took_long_name(&self, is_whole: bool) {
         self.long_names.fetch_max(if is_whole { PROVEN } else { DOUBTED }, Ordering::Relaxed);
+    }
+
+    /// Whether it tells a size for names that nobody ever gave.
+    pub(super) fn has_any_size(&self) -> bool {
+        self.any_size.load(Ordering::Relaxed)
+    }
+
+    /// It did.
+    pub(super) fn told_any_size(&self) {
+        self.any_size.store(true, Ordering::Relaxed);
     }
 
     fn of(&self, verb: &str) -> &AtomicU8 {

@@ -366,7 +366,7 @@ impl Session {
 }
 
 /// A temporary name where names are of capitals and digits, eight at most: z/OS, VMS, Guardian, MPE and FAT take it.
-fn short_name(number: u64) -> String {
+pub(super) fn short_name(number: u64) -> String {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let digit = |place: u32| {
         let at = usize::try_from(number / 36_u64.pow(place) % 36).unwrap_or(0);

@@ -18,8 +18,9 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::{
     crew::Crew,
+    merged::{self, Left},
     own::Identity,
-    plan::{Act, Direction, Heading, Step},
+    plan::{Direction, Heading, Step},
     rules::Rules,
     scan::place,
     times::packets,
@@ -34,6 +35,7 @@ use crate::{
         listing::{Modified, Precision},
         path::RemotePath,
         session::Session,
+        transfer::name_taken,
     },
     observe::{Level, Observer, visible::visible},
 };
@@ -62,14 +64,15 @@ pub(super) async fn settle(
 ) -> Outcome<()> {
     let observer = crew.first().context().observer.clone();
     let mut asked = BTreeSet::new();
+    let mut left = BTreeMap::new();
     // Folders that are there and that no listing shows: nothing of what they have is known.
     let mut unlisted = BTreeSet::new();
     loop {
         let trees = (&source.tree, &target.tree);
-        let mut doubts = doubts(trees, base, heading, rules, &unlisted);
+        let mut doubts = doubts(trees, base, heading, &unlisted);
         doubts.retain(|(path, _)| !asked.contains(path));
         if doubts.is_empty() {
-            return Ok(());
+            break;
         }
         let (found, root) = match heading.direction {
             Direction::Up => {
@@ -88,7 +91,8 @@ pub(super) async fn settle(
         let folders = doubts.iter().map(|(path, _)| parent(path)).collect();
         let listed = Listed::all(&target.tree, &folders, root.as_ref());
         let (observer, taken) = (&observer, HashMap::new());
-        let mut settling = Settling { source, target, heading, rules, observer, listed, taken };
+        let mut settling =
+            Settling { source, target, heading, rules, observer, listed, taken, left };
         let mut goes_on = false;
         for ((path, _), found) in doubts.iter().zip(found) {
             let Some(found) = found else { continue };
@@ -96,11 +100,16 @@ pub(super) async fn settle(
             let is_unlisted = !has_moved && found.answer.is_folder;
             goes_on |= has_moved || is_unlisted && unlisted.insert(path.clone());
         }
+        left = settling.left;
         if !goes_on {
-            return Ok(());
+            break;
         }
         asked.extend(doubts.into_iter().map(|(path, _)| path));
     }
+    if heading.direction == Direction::Up {
+        merged::refuse(crew.first(), source, heading, left).await?;
+    }
+    Ok(())
 }
 
 /// The paths of the source to ask for: not listed in a folder that the target has, with something that speaks for it.
@@ -108,7 +117,6 @@ fn doubts(
     (source, target): (&Tree, &Tree),
     base: Option<&Base>,
     heading: &Heading,
-    rules: &Rules,
     unlisted: &BTreeSet<Vec<u8>>,
 ) -> Vec<Doubt> {
     let mut missing: BTreeMap<&[u8], Vec<(&[u8], bool)>> = BTreeMap::new();
@@ -136,12 +144,11 @@ fn doubts(
             *has_extra |= source.get(path).is_none();
         }
     }
-    // A look at this disk costs nothing; a question to a server is asked where it matters.
+    // A look at this disk costs nothing; a question to a server is asked where something is listed that may be it.
     let looks = heading.direction == Direction::Down;
     let is_doubtful = |folder: &[u8], path: &[u8]| {
         let (likenesses, has_extra) = known.get(folder)?;
-        (looks || *has_extra && rules.delete || likenesses.contains(&likeness(name_of(path))))
-            .then_some(())
+        (looks || *has_extra || likenesses.contains(&likeness(name_of(path)))).then_some(())
     };
     let mut doubts = Vec::new();
     for (folder, paths) in &missing {
@@ -239,6 +246,8 @@ struct Settling<'a> {
     listed: HashMap<Vec<u8>, Listed>,
     /// Names of the target that are taken to be one of the source's, with that one.
     taken: HashMap<Vec<u8>, Vec<u8>>,
+    /// What is there and whose listed name is not known, by folder.
+    left: BTreeMap<Vec<u8>, Left>,
 }
 
 impl Settling<'_> {
@@ -318,16 +327,19 @@ impl Settling<'_> {
         let node =
             if is_folder { Node::of(NodeKind::Folder) } else { Node::file(size, modified, None) };
         self.target.tree.set(path.to_vec(), node);
-        if !self.rules.delete {
-            return;
-        }
         let folder = parent(path);
         let extra = self.target.tree.below(folder).filter(|(other, node)| {
             parent(other) == folder
-                && node.is_folder() == is_folder
+                && (node.is_folder() == is_folder || node.kind == NodeKind::Other)
                 && self.source.tree.get(other).is_none()
         });
         let extra: Vec<_> = extra.map(|(other, _)| other.to_vec()).collect();
+        let left = self.left.entry(folder.to_vec()).or_default();
+        left.paths.push(path.to_vec());
+        left.names.clone_from(&extra);
+        if !self.rules.delete {
+            return;
+        }
         if extra.is_empty() {
             return;
         }
@@ -367,15 +379,11 @@ fn is_one_with(side: Side, other: &[u8]) -> Fault {
 
 /// The fault of a name that is there already when its turn comes, though the target did not list it.
 pub(super) fn is_taken(direction: Direction) -> Fault {
-    let (side, place) = match direction {
-        Direction::Up => (Side::Server, "server"),
-        Direction::Down => (Side::Here, "disk"),
-    };
-    let message = format!(
-        "the {place} has it already, though it did not list it, so its name is that of another file there: it is left \
-         out"
-    );
-    Fault::new(Kind::Refused, side, message)
+    if direction == Direction::Up {
+        return name_taken();
+    }
+    let message = "the disk has it already, though it did not list it, so its name is that of another file there: it is left out";
+    Fault::new(Kind::Refused, Side::Here, message)
 }
 
 /// A number that names share which some server or disk may take for one: those with the same letters and digits, whatever
@@ -405,12 +413,7 @@ pub(super) fn rounds<'p, T>(steps: Vec<T>, step: impl Fn(&T) -> &'p Step) -> Vec
     let mut seen: HashMap<u64, usize> = HashMap::with_capacity(steps.len());
     let mut rounds: Vec<Vec<T>> = vec![Vec::new()];
     for one in steps {
-        let is_new = {
-            let step = step(&one);
-            step.standing.is_none()
-                && matches!(step.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
-        };
-        let rank = if is_new {
+        let rank = if step(&one).is_new() {
             let before = seen.entry(likeness(&step(&one).path)).or_insert(0);
             *before += 1;
             (*before - 1).min(ROUNDS_MAX)

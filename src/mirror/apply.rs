@@ -15,7 +15,6 @@ use super::{
     leftovers::Leftovers,
     outcome::tell,
     plan::{Act, Direction, Heading, Plan, Step},
-    recheck,
     report::Report,
     rules::Rules,
     run::Run,
@@ -115,11 +114,13 @@ async fn do_all<'p>(
         let tools = Tools::new(root, plan, trash, run.ledger.is_kept(), means);
         tools.put_back(crew.first(), run).await;
         if plan.rules.staged {
-            return staged::run(crew, plan, run, &tools).await;
+            staged::run(crew, plan, run, &tools).await?;
+        } else {
+            for wave in waves(&plan.steps) {
+                do_wave(crew, wave, run, &tools).await?;
+            }
         }
-        for wave in waves(&plan.steps) {
-            do_wave(crew, wave, run, &tools).await?;
-        }
+        run.look_again(crew, &tools).await?;
     }
     Ok(())
 }
@@ -132,10 +133,8 @@ pub(super) async fn do_wave<'p>(
     tools: &Tools<'p>,
 ) -> Outcome<()> {
     let deletes = wave.iter().any(|step| step.act.is_delete());
-    if deletes && run.report.failed == 0 && run.recheck.is_none() {
-        let recheck = recheck::look(crew, tools).await?;
-        recheck.faults.iter().for_each(|fault| run.fail_with(fault.clone()));
-        run.recheck = Some(recheck);
+    if deletes && run.report.failed == 0 {
+        run.look_again(crew, tools).await?;
     }
     for (number, mut steps) in rounds(wave.iter().collect(), |step| *step).into_iter().enumerate() {
         if number > 0 {

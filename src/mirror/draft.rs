@@ -2,6 +2,7 @@
 
 use std::{
     borrow::{Borrow, Cow},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -16,7 +17,7 @@ use super::{
     rules::{Bounds, Compare, Rules},
     scan::{self, Role},
     shift, times, trash,
-    tree::{NodeKind, Survey, Tree, Why},
+    tree::{NodeKind, Survey, Tree, Why, name_of, parent},
     trust,
 };
 use crate::{
@@ -134,6 +135,10 @@ async fn compare(
         left.settled = settled.learnt;
     }
     let base = told.as_deref();
+    left.listed = match heading.direction {
+        Direction::Up => listed_beside(&here, &there),
+        Direction::Down => listed_beside(&there, &here),
+    };
     if heading.direction == Direction::Down {
         fold::settle(&mut there, &mut here, &heading.local)?;
         alias::settle(crew, &mut there, &mut here, base, &heading, &rules).await?;
@@ -161,6 +166,20 @@ async fn compare(
         plan.learnt = checksum::proven(&here.tree, &there.tree);
     }
     finish(crew, plan, source, target, base).await
+}
+
+/// The names that `target` lists, as it spells them, in each folder that lacks something of `source`.
+fn listed_beside(source: &Survey, target: &Survey) -> BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> {
+    let lacks = source.tree.nodes().filter(|(path, _)| target.tree.get(path).is_none());
+    let mut listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> =
+        lacks.map(|(path, _)| (parent(path).to_vec(), BTreeSet::new())).collect();
+    let left_out = target.left_out.iter().map(|(path, _)| &path[..]);
+    for path in target.tree.nodes().map(|(path, _)| path).chain(left_out) {
+        if let Some(names) = listed.get_mut(parent(path)) {
+            names.insert(name_of(path).to_vec());
+        }
+    }
+    listed
 }
 
 async fn finish(

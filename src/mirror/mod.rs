@@ -17,6 +17,7 @@
 //! trash    where deleted files go                    run      a plan on its way
 //! links    links of a server, followed
 //! alias    names that the target takes for one         recheck  a last look before anything is deleted
+//! merged   names that a server makes one of two
 //! fold     names that a disk takes for one            own      what is portolan's own, and no content
 //! staged   all files first, and then all names          sending  uploads in company
 //! ```
@@ -44,6 +45,7 @@ mod ledger;
 mod leftovers;
 mod links;
 mod manifest;
+mod merged;
 mod outcome;
 mod own;
 pub mod plan;

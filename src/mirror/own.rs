@@ -16,8 +16,17 @@ const DATABASE: &[u8] = b"portolan.db";
 /// What SQLite writes beside it.
 const DATABASES: [&[u8]; 3] = [DATABASE, b"portolan.db-wal", b"portolan.db-shm"];
 /// What else a state folder has in it.
-const PARTS: [&[u8]; 7] =
-    [b"marks", b"logs", b"leases", b"nat.lock", b"serve.lock", b"runs.lock", b"shell-history"];
+const PARTS: [&[u8]; 9] = [
+    b"portolan.db.backup",
+    b"portolan.db.backup.part",
+    b"marks",
+    b"logs",
+    b"leases",
+    b"nat.lock",
+    b"serve.lock",
+    b"runs.lock",
+    b"shell-history",
+];
 /// What a database of SQLite begins with.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 

@@ -1,6 +1,10 @@
 //! Plans: what is to be done so that the target becomes like the source, as a value that can be shown and applied.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +82,15 @@ pub struct Step {
     pub standing: Option<Stamp>,
 }
 
+impl Step {
+    /// Whether it brings something to a path at which the target has nothing.
+    pub(super) const fn is_new(&self) -> bool {
+        self.standing.is_none()
+            && !self.path.is_empty()
+            && matches!(self.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
+    }
+}
+
 /// What a file looks like from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
@@ -136,6 +149,8 @@ pub struct Left {
     pub is_claimed: bool,
     /// Whether it surely shows none, be it taken or not.
     pub is_unclaimed: bool,
+    /// The names that the target lists in folders into which something new comes.
+    pub listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
 
 impl Plan {

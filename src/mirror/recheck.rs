@@ -1,9 +1,11 @@
-//! A last look before anything is deleted: whether what goes is still what was listed, and nothing that this run sent.
+//! A last look before anything is deleted: whether what goes is still what was listed, and nothing that this run sent;
+//! and whether names that a server may change are still so many files.
 //!
 //! No rule about names is needed for that. Where something new has come into a folder in which something else is to go,
-//! the folder is listed again. What was sent must be in it under its own name: else the target has it under another,
-//! which may be the very one that is to go, and nothing is deleted at all. What is to go must be there under its own name
-//! as it was: what is not listed any more may be another name of what was sent.
+//! or under several names of which some server may keep one as another, the folder is listed again. What was sent must be
+//! in it, under its own name or each under a new one: else the target has two of them as one, or under the name of what
+//! is to go, and nothing is deleted at all. What is to go must be there under its own name as it was: what is not listed
+//! any more may be another name of what was sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +17,10 @@ use std::{
 use super::{
     apply::Tools,
     crew::Crew,
+    merged::may_be_changed,
+    own::is_own_name,
     plan::{Act, Direction, Plan, Stamp, Step},
+    run::Run,
     scan::place,
     tree::{above, name_of, parent},
 };
@@ -38,7 +43,11 @@ pub(super) struct Recheck {
     /// What is not deleted after all, with everything below it.
     kept: BTreeSet<Vec<u8>>,
     /// Why nothing is deleted.
-    pub(super) faults: Vec<Fault>,
+    faults: Vec<Fault>,
+    /// What was sent and may have been written over.
+    lost: Vec<Vec<u8>>,
+    /// Whether the server is known to shorten names.
+    shortens: bool,
 }
 
 impl Recheck {
@@ -47,18 +56,22 @@ impl Recheck {
         !self.kept.contains(&step.path)
             && !above(&step.path).any(|folder| self.kept.contains(folder))
     }
+
+    fn may_be_changed(&self, step: &Step) -> bool {
+        may_be_changed(name_of(&step.path), self.shortens)
+    }
 }
 
-/// Looks again into the folders of `plan` in which something goes and something new has come.
-pub(super) async fn look(crew: &mut Crew<'_>, tools: &Tools<'_>) -> Outcome<Recheck> {
+/// Looks again into the folders into which something new has come and in which something goes, or names may be one.
+async fn look(
+    crew: &mut Crew<'_>,
+    tools: &Tools<'_>,
+    arrived: &BTreeSet<&[u8]>,
+) -> Outcome<Recheck> {
     let plan = tools.plan;
     let tops = tops(plan);
     let before_deletes = plan.steps.iter().take_while(|step| !step.act.is_delete());
-    let is_new = |step: &&Step| {
-        step.standing.is_none()
-            && !step.path.is_empty()
-            && matches!(step.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
-    };
+    let is_new = |step: &&Step| step.is_new() && arrived.contains(&*step.path);
     let mut folders: BTreeMap<&[u8], (Vec<&Step>, Vec<&Step>)> = BTreeMap::new();
     for step in before_deletes.filter(is_new) {
         folders.entry(parent(&step.path)).or_default().0.push(step);
@@ -78,8 +91,13 @@ pub(super) async fn look(crew: &mut Crew<'_>, tools: &Tools<'_>) -> Outcome<Rech
             }
         }
     }
-    folders.retain(|folder, _| asked.contains(folder));
-    let mut recheck = Recheck::default();
+    // Of one name alone the server was asked before it was given.
+    let shortens = crew.first().shortens_names();
+    let mut recheck = Recheck { shortens, ..Recheck::default() };
+    let may_be_one =
+        |come: &[&Step]| come.len() > 1 && come.iter().any(|step| recheck.may_be_changed(step));
+    let is_up = plan.heading.direction == Direction::Up;
+    folders.retain(|folder, (come, _)| asked.contains(folder) || is_up && may_be_one(come));
     if folders.is_empty() {
         return Ok(recheck);
     }
@@ -88,10 +106,12 @@ pub(super) async fn look(crew: &mut Crew<'_>, tools: &Tools<'_>) -> Outcome<Rech
         Direction::Up => there(crew, &plan.heading.remote, &names).await?,
         Direction::Down => names.iter().map(|folder| here(crew, tools, folder)).collect(),
     };
-    for ((_, (come, going)), now) in folders.iter().zip(listed) {
+    for ((folder, (come, going)), now) in folders.iter().zip(listed) {
+        let before = plan.left.listed.get(*folder);
         match now {
-            Ok(now) => recheck.judge(come, going, &now, plan.heading.direction),
+            Ok(now) => recheck.judge((come, going), before, &now, plan.heading.direction),
             Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(_) if going.is_empty() => {}
             Err(fault) => recheck.faults.push(fault),
         }
     }
@@ -144,19 +164,34 @@ fn here(crew: &mut Crew<'_>, tools: &Tools<'_>, folder: &[u8]) -> Outcome<Now> {
 }
 
 impl Recheck {
-    /// Judges one folder: what has `come` into it and what is `going` from it, by what it has `now`.
-    fn judge(&mut self, come: &[&Step], going: &[&Step], now: &Now, direction: Direction) {
+    /// Judges one folder: what has `come` into it and what is `going` from it, by what it had `before` and has `now`.
+    fn judge(
+        &mut self,
+        (come, going): (&[&Step], &[&Step]),
+        before: Option<&BTreeSet<Vec<u8>>>,
+        now: &Now,
+        direction: Direction,
+    ) {
         let (side, place) = match direction {
             Direction::Up => (Side::Server, "server"),
             Direction::Down => (Side::Here, "disk"),
         };
-        if let Some(lost) = come.iter().find(|step| !now.contains_key(name_of(&step.path))) {
-            let message = format!(
-                "the {place} has it under another name than it was given, which may be one of those that were to go: \
-                 nothing is deleted"
-            );
-            let fault = Fault::new(Kind::Refused, side, message);
-            self.faults.push(fault.at(visible(&lost.path)));
+        let (found, lost): (Vec<&Step>, Vec<&Step>) =
+            come.iter().partition(|step| now.contains_key(name_of(&step.path)));
+        let are_renamed = before.is_some_and(|before| are_renamed(&lost, &found, before, now));
+        if !lost.is_empty() && !are_renamed {
+            // A name that no server changes is not listed where the listing is cut: it tells nothing of the others.
+            if going.is_empty() && lost.iter().any(|step| !self.may_be_changed(step)) {
+                return;
+            }
+            for step in lost {
+                let message = format!(
+                    "the {place} has it under another name than it was given, which may be that of another file: nothing \
+                     is deleted"
+                );
+                self.faults.push(Fault::new(Kind::Refused, side, message).at(visible(&step.path)));
+                self.lost.push(step.path.clone());
+            }
             return;
         }
         for step in going {
@@ -171,6 +206,46 @@ impl Recheck {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// Whether each of `lost` may be one of the names in `now` that nothing else explains: that were not there `before`, and
+/// are not among the `found`.
+fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now: &Now) -> bool {
+    let found: BTreeSet<_> = found.iter().map(|step| name_of(&step.path)).collect();
+    let is_fresh =
+        |name: &[u8]| !before.contains(name) && !found.contains(name) && !is_own_name(name);
+    let mut fresh: Vec<_> = now.iter().filter(|(name, _)| is_fresh(name)).collect();
+    lost.iter().all(|step| {
+        let is_it = |stamp: &Stamp| match (step.act, step.size, stamp.size) {
+            (Act::MakeFolder, ..) | (_, None, _) | (.., None) => true,
+            (_, Some(sent), Some(size)) => sent == size,
+        };
+        let at = fresh.iter().position(|(_, stamp)| is_it(stamp));
+        at.map(|at| fresh.swap_remove(at)).is_some()
+    })
+}
+
+impl<'p> Run<'p, '_> {
+    /// Takes the last look, unless it has been taken.
+    pub(super) async fn look_again(
+        &mut self,
+        crew: &mut Crew<'_>,
+        tools: &Tools<'p>,
+    ) -> Outcome<()> {
+        if self.recheck.is_some() || self.over.is_some() {
+            return Ok(());
+        }
+        let recheck = look(crew, tools, &self.arrived).await?;
+        for fault in &recheck.faults {
+            self.fail_with(fault.clone());
+        }
+        for path in &recheck.lost {
+            // Whatever has its name now was not left there by this run.
+            self.ledger.note(path, None);
+        }
+        self.recheck = Some(recheck);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan on its way: what is still to be done, what ended how, and what is not worth another try.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     alias,
@@ -40,10 +40,12 @@ pub(super) struct Run<'p, 'l> {
     blocked: BTreeMap<&'p [u8], Fault>,
     /// What the last look before the deletes has shown.
     pub(super) recheck: Option<Recheck>,
+    /// What has come under names that nothing had in the target.
+    pub(super) arrived: BTreeSet<&'p [u8]>,
     /// Whether there is no room for more files.
     is_full: bool,
     /// Why nothing more can succeed, if so.
-    over: Option<Fault>,
+    pub(super) over: Option<Fault>,
     /// Failures of the connection since the last success.
     failures: u32,
 }
@@ -62,6 +64,7 @@ impl<'p, 'l> Run<'p, 'l> {
             is_late: false,
             blocked: BTreeMap::new(),
             recheck: None,
+            arrived: BTreeSet::new(),
             is_full: false,
             over: None,
             failures: 0,
@@ -218,6 +221,9 @@ impl<'p> Work for Run<'p, '_> {
             && let Some(is_done) = self.drift.get_mut(&*step.path)
         {
             *is_done = true;
+        }
+        if result.is_ok() && step.is_new() {
+            self.arrived.insert(&step.path);
         }
         match (result, step.act) {
             (Err(fault), _) if fault.kind == Kind::Interrupted => return Err(fault),

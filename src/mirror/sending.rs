@@ -6,8 +6,10 @@ use super::{
     apply::{Found, Tools},
     crew::{Feed, Work},
     hashed::Hashed,
+    merged::may_be_changed,
     plan::Step,
     scan::place,
+    tree::name_of,
 };
 use crate::{
     fault::{Fault, Outcome},
@@ -86,10 +88,16 @@ impl<'p> Tools<'p> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let reading = Reading::open_in(&self.root, here)?;
         let size = reading.size();
-        let sent = match self.total.count(size) {
+        let mut sent = match self.total.count(size) {
             Ok(()) => self.send_aside(session, step, reading).await,
             Err(fault) => Err(fault),
         };
+        if let Ok((file, _)) = &mut sent
+            && step.standing.is_none()
+            && may_be_changed(name_of(&step.path), session.shortens_names())
+        {
+            file.expect_new();
+        }
         if sent.is_err() {
             self.total.take_back(size);
         }

@@ -9,7 +9,7 @@ use super::{
     Give, Moved,
     claims::NameClaim,
     direct::{name_refused, plain_name, rename_refused},
-    names::shortened,
+    names::{name_taken, shortened, sizes},
     place::{rename, renamed},
     time_in,
 };
@@ -34,6 +34,8 @@ pub struct Aside {
     pub(super) name: Name,
     pub(super) size: u64,
     pub(super) modified: Option<Timestamp>,
+    /// Whether nothing may have its final name, which is then looked up first.
+    pub(super) is_new: bool,
     /// What keeps other runs of this machine from its temporary name, where they might choose the same.
     pub(super) _claim: Option<NameClaim>,
 }
@@ -50,9 +52,25 @@ pub(super) enum Name {
 }
 
 impl Aside {
+    /// A file whose transfer began so, and that has come to `temporary`.
+    pub(super) const fn new(
+        (id, started): (TransferId, Instant),
+        remote: RemotePath,
+        temporary: RemotePath,
+        name: Name,
+        (size, modified): (u64, Option<Timestamp>),
+    ) -> Self {
+        Self { id, started, remote, temporary, name, size, modified, is_new: false, _claim: None }
+    }
+
     /// How many bytes it has.
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// From now on it gets its final name only if nothing has that, under whatever spelling the server lists.
+    pub const fn expect_new(&mut self) {
+        self.is_new = true;
     }
 }
 
@@ -145,7 +163,8 @@ impl Session {
         };
         match ended {
             Ok(name) => {
-                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: claim })
+                let sent = Aside::new((id, started), remote, temporary, name, (size, modified));
+                Ok(Aside { _claim: claim, ..sent })
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),
         }
@@ -253,7 +272,7 @@ impl Session {
     }
 
     fn questions(&self, file: &Aside) -> Outcome<Vec<Command>> {
-        let mut commands = vec![Command::path("SIZE", &file.temporary)];
+        let mut commands = sizes(file);
         if let Some(time) = file.modified {
             commands.push(self.time_command(&file.temporary, time)?);
         }
@@ -263,6 +282,9 @@ impl Session {
 
     async fn judge(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<Seen> {
         let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
+        if self.is_taken(file, replies) {
+            return Err(name_taken());
+        }
         let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
         let told = match told {
             Some(told) => Some(told),

@@ -79,7 +79,7 @@ impl Session {
         match self.store_instead(source, size, &remote, id, refused).await {
             Ok(()) => {
                 let (name, temporary) = (Name::Free, remote.clone());
-                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+                Ok(Aside::new((id, started), remote, temporary, name, (size, modified)))
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),
         }
@@ -129,7 +129,7 @@ impl Session {
         match self.store_final(source, size, remote, name, id).await {
             Ok(()) => {
                 let (remote, temporary) = (remote.clone(), remote.clone());
-                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+                Ok(Aside::new((id, started), remote, temporary, name, (size, modified)))
             }
             Err(fault) => Err(self.failed(id, remote, fault)),
         }

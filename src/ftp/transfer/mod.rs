@@ -25,6 +25,7 @@ use jiff::Timestamp;
 pub use self::again::backoff;
 pub use self::aside::Aside;
 pub use self::ends::{Give, Kept, Take, Text};
+pub use self::names::name_taken;
 pub use self::staged::{Arrived, Fetched};
 use super::{
     control::Command,

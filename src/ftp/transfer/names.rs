@@ -8,7 +8,13 @@
 use super::{Aside, aside::Name};
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
-    ftp::{control::Command, path::RemotePath, reply::Reply, session::Session},
+    files::chance,
+    ftp::{
+        control::Command,
+        path::RemotePath,
+        reply::Reply,
+        session::{Session, short_name},
+    },
 };
 
 /// Bytes of the longest name that every server keeps: eight, as on FAT disks.
@@ -35,14 +41,16 @@ impl Session {
         sizes: &[Outcome<Vec<Reply>>],
         said: Outcome<Vec<Reply>>,
     ) -> Outcome<()> {
-        let size = |replies: &[Reply]| {
-            replies.first().filter(|reply| reply.code == 213).and_then(Reply::number)
-        };
-        let first = sizes.first().and_then(|replies| size(replies.as_ref().ok()?));
-        let tells_sizes = sizes.iter().flatten().any(|replies| size(replies).is_some());
-        let is_whole = if let Some(control) = size(&said?) {
+        let is_size = |replies: &[Reply]| replies.first().is_some_and(|reply| reply.code == 213);
+        let tells_sizes = sizes.iter().flatten().any(|replies| is_size(replies));
+        let is_whole = if is_size(&said?) {
             // Some servers have a size for whatever they are asked for.
-            first.is_some_and(|first| first != control)
+            let other = control.parent().join(short_name(chance()).as_bytes())?;
+            let has_any_size = self.size_of(&other).await?.is_some();
+            if has_any_size {
+                self.way.manners.told_any_size();
+            }
+            has_any_size
         } else if tells_sizes {
             true
         } else {
@@ -61,6 +69,28 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the server has what `file` is to be called, by its replies to [`sizes`].
+    pub(super) fn is_taken(&self, file: &Aside, replies: &[Reply]) -> bool {
+        let is_there = replies.get(1).is_some_and(|reply| reply.code == 213);
+        file.is_new && file.name == Name::Temporary && is_there && !self.way.manners.has_any_size()
+    }
+
+    /// Finds out whether the server shortens names, unless that is known: `path` is one that it lists, and a letter.
+    pub async fn ask_long_name(&mut self, path: &RemotePath) -> Outcome<()> {
+        if !self.way.manners.knows_long_names() {
+            let answers = self.answers(&[(path.clone(), false)]).await?;
+            if answers.into_iter().flatten().next().is_some() {
+                self.way.manners.took_long_name(false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the server is known to shorten names.
+    pub fn shortens_names(&self) -> bool {
+        self.way.manners.shortens_names()
+    }
+
     /// Whether `file` may have bytes of another: it came under a long name, and the server shortens those.
     pub(super) fn is_mixed(&self, file: &Aside) -> bool {
         self.way.manners.shortens_names() && has_long_name(file)
@@ -69,6 +99,22 @@ impl Session {
 
 fn has_long_name(file: &Aside) -> bool {
     file.name == Name::Temporary && file.temporary.name().len() > SHORT_LENGTH
+}
+
+/// The questions for the size of `file` under its temporary name, and for what has its final name where nothing is to.
+pub(super) fn sizes(file: &Aside) -> Vec<Command> {
+    let final_name = Some(&file.remote).filter(|_| file.is_new);
+    [&file.temporary]
+        .into_iter()
+        .chain(final_name)
+        .map(|path| Command::path("SIZE", path))
+        .collect()
+}
+
+/// The fault of a file whose name the server takes for that of another.
+pub fn name_taken() -> Fault {
+    let message = "the server has it already, though it did not list it, so its name is that of another file there: it is left out";
+    Fault::new(Kind::Refused, Side::Server, message)
 }
 
 /// The fault of a file that may have bytes of another.

@@ -134,7 +134,7 @@ impl Session {
         match work.await {
             Ok(()) => {
                 let name = Name::Temporary;
-                Ok(Aside { id, started, remote, temporary, name, size, modified, _claim: None })
+                Ok(Aside::new((id, started), remote, temporary, name, (size, modified)))
             }
             Err(fault) if self.is_name_refused(&fault) => {
                 // Nothing is there, and nothing to go on with: the usual way knows other names.

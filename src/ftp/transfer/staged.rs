@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{
     Aside, Known, Moved, Take,
+    names::sizes,
     place::{rename, renamed},
     time_in,
 };
@@ -50,8 +51,7 @@ pub struct Fetched {
 impl Session {
     /// Sees whether the server has all of each of `files`; what it has not is removed. What became of each, in order.
     pub async fn see_aside(&mut self, files: Vec<Aside>) -> Vec<Outcome<Arrived>> {
-        let questions =
-            files.iter().map(|file| vec![Command::path("SIZE", &file.temporary)]).collect();
+        let questions = files.iter().map(sizes).collect();
         let mut seen = self.verify(&files, Ok(questions)).await;
         for (file, seen) in files.iter().zip(&mut seen) {
             // What cannot be said when all are there is found out now.

@@ -5,6 +5,7 @@
 //! dialogues of those that failed.
 
 mod hosts;
+mod merged;
 mod short;
 mod stand;
 

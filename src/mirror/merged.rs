@@ -1,0 +1,93 @@
+//! Names of ours that a server keeps as other ones, so that two of them may become one: cut off, or with a sign for each
+//! letter that it does not have.
+
+use std::collections::BTreeMap;
+
+use super::{
+    plan::Heading,
+    scan::place,
+    tree::{Node, NodeKind, Survey, name_of},
+};
+use crate::{
+    fault::{Fault, Kind, Outcome, Side},
+    ftp::session::Session,
+    observe::visible::visible,
+};
+
+/// Bytes of the longest name that every server keeps.
+const SHORT_NAME: usize = 8;
+/// Bytes of the longest name that a server keeps which keeps temporary names.
+const KEPT_NAME: usize = 40;
+/// Files that are in a folder of the target under names that are not known.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) paths: Vec<Vec<u8>>,
+    /// The paths that are listed there and that nothing explains.
+    pub(super) names: Vec<Vec<u8>>,
+}
+
+/// Leaves out of the source what is there under names that are not listed, in each folder that lists fewer names than
+/// there are files that could have them: some of them are one there.
+pub(super) async fn refuse(
+    session: &mut Session,
+    source: &mut Survey,
+    heading: &Heading,
+    left: BTreeMap<Vec<u8>, Left>,
+) -> Outcome<()> {
+    for Left { paths, names } in left.into_values() {
+        if paths.len() <= names.len() || paths.len() < 2 {
+            continue;
+        }
+        if let Some(longest) = names.iter().max_by_key(|name| name.len()) {
+            let longer = [longest.as_slice(), b"x"].concat();
+            session.ask_long_name(&place(&heading.remote, &longer)?).await?;
+        }
+        let shortens = session.shortens_names();
+        // Where the listing is cut, names are lacking that no server changes.
+        if paths.iter().any(|path| !may_be_changed(name_of(path), shortens)) {
+            continue;
+        }
+        let message = format!(
+            "the server has these {} names for {} files: some of them are one there",
+            paths.len(),
+            names.len()
+        );
+        for path in paths {
+            let fault = Fault::new(Kind::Refused, Side::Server, message.clone());
+            source.faults.push(fault.at(visible(&path)));
+            source.tree.cut(&path);
+            source.tree.set(path, Node::of(NodeKind::Other));
+        }
+    }
+    Ok(())
+}
+
+/// Whether some server may keep `name` as another one: with a sign for what it takes for no letter, without what follows a
+/// `?`, cut off. `shortens` says that it is known to cut names.
+pub(super) fn may_be_changed(name: &[u8], shortens: bool) -> bool {
+    let most = if shortens { SHORT_NAME } else { KEPT_NAME };
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    name.len() > most || !name.iter().all(is_plain) || name.ends_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_plain_letters_are_kept_unless_they_are_cut() {
+        let long = "a-name-of-more-than-forty-bytes-is-a-long-name.txt";
+        for (name, shortens, may_be) in [
+            ("index.html", false, false),
+            ("index.html", true, true),
+            ("README", true, false),
+            ("Read Me.txt", false, true),
+            ("caf\u{e9}", false, true),
+            ("a.php?b", false, true),
+            ("end.", false, true),
+            (long, false, true),
+        ] {
+            assert_eq!(may_be_changed(name.as_bytes(), shortens), may_be, "{name} {shortens}");
+        }
+    }
+}
