@@ -184,7 +184,10 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         (Kind::DataConnection, _) if says("`fallback` is off") => {
             Some("with `fallback: true` the other mode is tried as well")
         }
-        (Kind::DataConnection, _) => {
+        _ if says("while it was fetched") || says("while it was read") => Some(
+            "something writes to this file: send it when nothing does, or have it written under another name and renamed",
+        ),
+        (Kind::DataConnection, code) if code == 425 || says("data connection") => {
             Some("`portolan doctor URL` tries every mode and names the firewall rules")
         }
         _ => None,

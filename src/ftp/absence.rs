@@ -1,7 +1,7 @@
-//! Absence: whether a path that a listing does not show is gone, asked for by name in every way that the server has.
+//! Checks whether a path that a listing does not show is gone, by every by-name query that the server supports.
 //!
-//! A listing may be cut, and a refusal may mean that the server does not know the command. So a path is gone only where
-//! a command that tells of a path known to be there refuses this one, and no other command contradicts.
+//! A listing may be truncated, and a refusal may mean that the server does not know the command. Therefore a path is
+//! gone only if a command that confirms a path known to exist refuses this one, and no other command contradicts.
 
 use super::{
     control::Command,
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// Paths that are listed one by one in one call, where the server has no command that tells whether one is there: each
-/// costs a data connection.
+/// The maximum number of paths that one call lists one by one, if the server has no command that tells whether a path
+/// exists: each costs a data connection.
 const LISTED_BY_NAME_MAX: usize = 32;
-/// Characters besides letters and digits with no meaning of their own in an argument of LIST.
+/// The characters besides letters and digits without a special meaning in an argument of LIST.
 const PLAIN: &[u8] = b"._-+@,=~#";
-/// Words of a refusal that speaks of rights, and so not of what is there.
+/// The words of a refusal that is about permissions, and so not about existence.
 const DENIALS: [&str; 8] = [
     "denied",
     "permission",
@@ -34,20 +34,20 @@ const DENIALS: [&str; 8] = [
 pub struct Absent {
     /// The path.
     pub path: RemotePath,
-    /// Whether it was a folder when it was last seen.
+    /// True if it was a directory when it was last seen.
     pub is_folder: bool,
 }
 
-/// Paths that are known to be there, by which the commands are tested.
+/// The paths that are known to exist, by which the commands are tested.
 #[derive(Debug, Clone)]
 pub struct Present {
-    /// A folder.
+    /// A directory.
     pub folder: RemotePath,
-    /// A file, where the listings show one.
+    /// A file, if the listings show one.
     pub file: Option<RemotePath>,
 }
 
-/// What is known of a path that a listing does not show.
+/// The knowledge about a path that a listing does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// The server has it.
@@ -58,16 +58,16 @@ pub enum Presence {
     Gone,
 }
 
-/// The meaning of a reply to a question for one path.
+/// The meaning of a reply to a query for one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// It is there.
+    /// The path exists.
     There,
-    /// It is not there, if the server knows the command.
+    /// The path does not exist, if the server knows the command.
     Gone,
-    /// Nothing: the command is not known, or not allowed.
+    /// No information: the command is not known, or not allowed.
     Nothing,
-    /// It may be told later.
+    /// A temporary failure: the server may answer later.
     Unsure,
 }
 
@@ -82,13 +82,13 @@ impl Answer {
     }
 }
 
-/// Whether the words of a refusal speak of rights.
+/// Returns true if the words of a refusal are about permissions.
 pub(super) fn is_denial(words: &str) -> bool {
     let words = words.to_lowercase();
     DENIALS.iter().any(|denial| words.contains(denial))
 }
 
-/// The replies to the questions for one path, in the order of [`Ways::questions`].
+/// The replies to the queries for one path, in the order of [`Ways::questions`].
 #[derive(Debug)]
 struct Answers {
     mlst: Option<Answer>,
@@ -102,7 +102,7 @@ impl Answers {
         [self.mlst, Some(self.size), self.time, Some(self.entered)].into_iter().flatten()
     }
 
-    /// Those that tell of a file, or of a folder.
+    /// Returns the answers that are conclusive for a file, or for a directory.
     fn telling(&self, is_folder: bool) -> [Option<Answer>; 3] {
         if is_folder {
             [self.mlst, None, Some(self.entered)]
@@ -112,7 +112,7 @@ impl Answers {
     }
 }
 
-/// Which commands a server may have for that.
+/// The commands that a server may support for these queries.
 #[derive(Debug, Clone, Copy)]
 struct Ways {
     has_mlst: bool,
@@ -141,7 +141,8 @@ impl Ways {
     }
 }
 
-/// What these answers say of a path, given those for paths that are there; none where no command is known to tell.
+/// Returns the presence of a path according to these answers, given those for paths that exist; `None` if no command is
+/// known to be conclusive.
 fn presence(is_folder: bool, answers: &Answers, known: &Answers) -> Option<Presence> {
     if answers.all().any(|answer| answer == Answer::There) {
         return Some(Presence::There);
@@ -160,15 +161,15 @@ fn presence(is_folder: bool, answers: &Answers, known: &Answers) -> Option<Prese
 }
 
 impl Session {
-    /// Whether each of `absent` is gone, or only not shown by a listing: asked for by name, in as few round trips as
-    /// that fits into. The commands are believed as far as they tell of what is `present`.
+    /// Determines for each of `absent` whether it is gone, or only not shown by a listing: queries it by name, in as
+    /// few round trips as possible. A command is trusted only if it confirms what is `present`.
     pub async fn presence(
         &mut self,
         absent: &[Absent],
         present: &Present,
     ) -> Outcome<Vec<Presence>> {
         if self.is_flat() {
-            // CWD with a name leads nobody knows where, and SIZE is not known there.
+            // CWD with a name has an unknown effect there, and SIZE is not supported.
             return Ok(vec![Presence::Unknown; absent.len()]);
         }
         let named = &self.features.named;
@@ -187,7 +188,7 @@ impl Session {
             return Err(Fault::protocol("fewer replies than commands"));
         };
         if file.is_none() {
-            // What says nothing of folders cannot be tested by one.
+            // Commands that do not apply to directories cannot be tested by one.
             (known.size, known.time) = (Answer::Nothing, None);
         }
         let answers: Vec<_> = answers.collect();
@@ -207,9 +208,9 @@ impl Session {
         Ok(all)
     }
 
-    /// Whether `path` is gone by the word of LIST, where no other command tells: one that shows a `present` file alone
-    /// by its name must show nothing for this one. Without such a file every command must have refused the path, and
-    /// the names of its folder must lack it.
+    /// Returns true if `path` is gone according to LIST, for servers on which no other command is conclusive: LIST must
+    /// show a `present` file alone when given its name, and must show nothing for this one. Without such a file every
+    /// command must have refused the path, and the names of its directory must lack it.
     async fn is_unlisted(
         &mut self,
         path: &RemotePath,
@@ -226,7 +227,7 @@ impl Session {
         Ok(is_telling && self.listed_by_name(path).await?.is_some_and(|names| names.is_empty()))
     }
 
-    /// The names that LIST shows for the name of `path`, in its folder; none where it tells nothing.
+    /// Returns the names that LIST shows for the name of `path`, in its directory; `None` if LIST is not conclusive.
     async fn listed_by_name(&mut self, path: &RemotePath) -> Outcome<Option<Vec<Vec<u8>>>> {
         let name = path.name();
         let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || PLAIN.contains(byte));
@@ -241,7 +242,7 @@ impl Session {
         match listed {
             Ok(listing) if listing.complete => {
                 let names = listing.entries.into_iter().filter(|entry| {
-                    // A folder of that name shows what is in it, and itself.
+                    // A directory of that name shows its entries, and itself.
                     entry.kind != EntryKind::Other
                 });
                 Ok(Some(names.map(|entry| entry.name).collect()))
@@ -255,7 +256,7 @@ impl Session {
         }
     }
 
-    /// Enters `folder`; false where the server refuses that.
+    /// Enters `folder`; returns false if the server refuses that.
     async fn may_enter(&mut self, folder: &RemotePath) -> Outcome<bool> {
         match self.enter(folder).await {
             Ok(()) => Ok(true),
@@ -264,7 +265,7 @@ impl Session {
         }
     }
 
-    /// Whether NLST names nothing like `path` in its folder.
+    /// Returns true if NLST does not show the name of `path` in its directory.
     async fn names_lack(&mut self, path: &RemotePath) -> Outcome<bool> {
         if !self.may_enter(&path.parent()).await? {
             return Ok(false);
@@ -300,17 +301,17 @@ mod tests {
     fn a_path_is_gone_only_by_a_command_that_tells_of_another() {
         use Presence::{Gone, There, Unknown};
         for (known, asked, file, folder) in [
-            // MLST, SIZE, MDTM and CWD of what is there, and of what is asked for.
+            // The replies to MLST, SIZE, MDTM and CWD for a path that exists, and for the queried one.
             ("250 213 213 250", "550 550 550 550", Some(Gone), Some(Gone)),
             ("502 213 213 250", "502 550 550 550", Some(Gone), Some(Gone)),
             ("502 213 502 250", "502 213 502 550", Some(There), Some(There)),
             ("250 502 502 250", "550 502 502 550", Some(Gone), Some(Gone)),
-            // A folder is there of that name.
+            // There is a directory of that name.
             ("250 213 213 250", "550 550 550 250", Some(There), Some(There)),
-            // One of two that tell says nothing of it.
+            // One of two conclusive commands gives no information.
             ("250 213 213 250", "502 550 550 550", Some(Unknown), Some(Unknown)),
             ("250 213 213 250", "550 450 550 550", Some(Unknown), Some(Unknown)),
-            // Commands that tell of nothing.
+            // No command is conclusive.
             ("502 502 502 250", "502 502 502 550", None, Some(Gone)),
             ("550 550 550 550", "550 550 550 550", None, None),
             ("501 504 500 502", "501 504 500 502", None, None),

@@ -1,4 +1,4 @@
-//! The addresses that either side of a session names: from these NAT is told.
+//! The addresses that either side of a session reports, from which NAT is detected.
 
 use std::net::IpAddr;
 
@@ -9,24 +9,24 @@ use super::{
 };
 use crate::fault::Outcome;
 
-/// What either side names.
+/// The addresses that either side reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
-    /// Ours, as this machine knows it.
+    /// The local address, as the local host knows it.
     pub ours: IpAddr,
-    /// The server's, as this machine knows it.
+    /// The server's address, as the local host knows it.
     pub server: IpAddr,
-    /// Ours as the server sees it, where its greeting or its STAT says so.
+    /// The local address as the server sees it, if its greeting or its STAT reports it.
     pub seen_as: Option<IpAddr>,
-    /// What the server's reply to PASV names, where it has one.
+    /// The address in the server's reply to PASV, if there is one.
     pub server_says: Option<IpAddr>,
-    /// Whether the control connection is encrypted.
+    /// True if the control connection is encrypted.
     pub is_encrypted: bool,
 }
 
 impl Session {
-    /// Asks the server by STAT and PASV, neither of which moves data, for the addresses that it sees. Fails where the
-    /// connection does; a server that has no such command leaves a gap.
+    /// Asks the server by STAT and PASV, neither of which moves data, for the addresses that it sees. Fails if the
+    /// connection does; a server without such a command leaves the field `None`.
     pub async fn addresses(&mut self) -> Outcome<Addresses> {
         self.ensure().await?;
         let ours = self.control.local.ip().to_canonical();

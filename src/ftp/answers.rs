@@ -1,4 +1,4 @@
-//! What a server says of a path when it is asked for it by name, whatever its listings show.
+//! Queries for paths by name, independent of what the listings show.
 
 use super::{
     control::Command,
@@ -10,20 +10,20 @@ use super::{
 };
 use crate::fault::Outcome;
 
-/// What a server says to have at a path.
+/// The server's answer about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// Whether it is a folder.
+    /// True if it is a directory.
     pub is_folder: bool,
-    /// Bytes of a file, where they are told.
+    /// The size of a file in bytes, if it is reported.
     pub size: Option<u64>,
-    /// When it was changed, where that is told.
+    /// The modification time, if it is reported.
     pub modified: Option<Modified>,
 }
 
 impl Session {
-    /// What the server says of each of `paths`, of which each is asked for as a folder or as a file, in as few round
-    /// trips as the commands fit into. None where it has nothing of that name, or does not say.
+    /// Returns the server's answer for each of `paths`, each queried as a directory (`true`) or as a file, in as few
+    /// round trips as the commands fit into. `None` if the server has nothing of that name, or does not say.
     pub async fn answers(&mut self, paths: &[(RemotePath, bool)]) -> Outcome<Vec<Option<Answer>>> {
         let paths: Outcome<Vec<_>> =
             paths.iter().map(|(path, is_folder)| Ok((self.absolute(path)?, *is_folder))).collect();
@@ -64,7 +64,7 @@ impl Session {
     }
 }
 
-/// What MLST tells of `path`.
+/// Returns the facts of `path` from a reply to MLST.
 fn told(reply: &Reply, path: &RemotePath) -> Option<Answer> {
     if !reply.is_done() {
         return None;

@@ -1,5 +1,5 @@
-//! What both sides of a mirror were when they were last the same: the base from which the next run sees which of them
-//! has changed since.
+//! The sync base: the state of both sides of a mirror when they were last the same, from which the next run detects
+//! which of them has changed since.
 
 use std::{
     collections::BTreeMap,
@@ -16,95 +16,97 @@ use super::{
 };
 use crate::{fault::Outcome, files::Mark};
 
-/// BLAKE3 of a file's bytes: all bytes of all mirrors pass through it, and it costs least of those that can be relied on.
+/// The BLAKE3 hash of a file's bytes: all bytes of all mirrors pass through it, and it is the fastest of the reliable
+/// hashes.
 pub type Hash = [u8; 32];
 
-/// Keeps bases between runs. Losing one costs a comparison by size and time, so none of this can fail.
+/// A store of sync bases between runs. Losing one costs a comparison by size and time, so only [`intend`](Self::intend)
+/// can fail.
 pub trait BaseMemory: Debug + Send + Sync {
-    /// The base of `sides`; empty where there is none.
+    /// Returns the base of `sides`; empty if there is none.
     fn base(&self, sides: &Sides) -> Base;
 
-    /// The folder of this machine in which it keeps what it knows; None where there is none.
+    /// Returns the local directory in which it keeps its data; `None` if there is none.
     fn folder(&self) -> Option<&Path> {
         None
     }
 
-    /// Takes the mark of `sides` for this run; nothing where none can be kept.
+    /// Leases the owner tag of `sides` for this run; `None` if no tag can be kept.
     fn claim(&self, sides: &Sides) -> Option<Claim>;
 
-    /// Puts new pairs into the base of `sides`, and takes out those of the paths that have none. What was intended at
-    /// these paths is settled by it.
+    /// Inserts new pairs into the base of `sides`, and removes those of the paths that have none. This settles the
+    /// intents for these paths.
     fn note(&self, sides: &Sides, changes: &[(Vec<u8>, Option<Pair>)]);
 
-    /// What runs of `sides` were about to do that are over, where it is not known what became of it.
+    /// Returns the intents of earlier runs of `sides` whose results are unknown.
     fn intents(&self, sides: &Sides) -> Intents;
 
-    /// Forgets all intents of `sides`, of which none is open any more.
+    /// Removes all intents of `sides`, none of which is open any more.
     fn settle(&self, sides: &Sides);
 
-    /// Notes what is about to be done, before it is. Fails where that cannot be kept.
+    /// Records what is about to be done, before it is. Fails if that cannot be stored.
     fn intend(&self, sides: &Sides, intents: &[(Vec<u8>, Intent)]) -> Outcome<()>;
 }
 
-/// What a file of the target is about to become.
+/// The state that a file of the target is about to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
-    /// It goes.
+    /// It is deleted.
     Gone,
-    /// It becomes a file of so many bytes, of this time in microseconds since 1970 where that is known.
+    /// It becomes a file of this size in bytes, with this time in microseconds since 1970 if that is known.
     Bytes(u64, Option<i64>),
-    /// It becomes a file of which nothing is known before.
+    /// It becomes a file about which nothing is known in advance.
     Any,
 }
 
-/// What is about to become of files, by their paths below the mirrored folder.
+/// The intents for files, by their paths below the mirrored directory.
 pub type Intents = BTreeMap<Vec<u8>, Intent>;
 
-/// The mark in the temporary names of one mirror, for as long as this lives.
+/// A lease of the owner tag in the temporary names of one mirror; it lasts as long as this value.
 #[derive(Debug)]
 pub struct Claim {
-    /// The mark.
+    /// The owner tag.
     pub mark: Mark,
-    /// Held by nobody else: then no other run makes files under this mark now.
+    /// The exclusive lock: while it is held, no other run makes files under this tag.
     pub lock: Option<File>,
 }
 
-/// Between what and what a mirror goes, in either direction.
+/// The two sides of a mirror, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sides {
-    /// The server's name, in small letters.
+    /// The server's name, in lower case.
     pub host: String,
     /// Its control port.
     pub port: u16,
     /// The login name: another user may see other files under the same paths.
     pub user: String,
-    /// The folder of the server, absolute.
+    /// The directory on the server, absolute.
     pub remote: RemotePath,
-    /// The folder of this machine, absolute.
+    /// The local directory, absolute.
     pub local: PathBuf,
 }
 
-/// The files that were the same on both sides, by their paths below them.
+/// The files that were the same on both sides, by their paths below the mirrored directories.
 pub type Base = BTreeMap<RelativePath, Pair>;
 
-/// One file as it was here and there.
+/// The state of one file on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
-    /// Of its bytes, where they were read.
+    /// The hash of its bytes, if they were read.
     pub hash: Option<Hash>,
-    /// How many it had here.
+    /// Its local size in bytes.
     pub local_size: u64,
-    /// Its time here in microseconds since 1970. None where it was so new that it could change again within the same
-    /// tick of the file system's clock: then only the hash tells.
+    /// Its local modification time in microseconds since 1970. `None` if the file was so new that it could change again
+    /// within the same tick of the file system's clock: then only the hash tells.
     pub local_us: Option<i64>,
-    /// How many bytes the server said it had.
+    /// The size in bytes that the server reported.
     pub remote_size: Option<u64>,
-    /// Its time as the server showed it. None until it has been seen in a listing.
+    /// Its time as the server showed it. `None` until it has been seen in a listing.
     pub remote_time: Option<Modified>,
 }
 
 impl Pair {
-    /// Whether a file of this machine is as it was, as far as size and time tell; None where its bytes must be asked.
+    /// Returns true if a local file is unchanged according to its size and time; `None` if its bytes must be compared.
     pub fn is_local(&self, size: u64, modified: Timestamp) -> Option<bool> {
         if size != self.local_size {
             return Some(false);
@@ -115,7 +117,7 @@ impl Pair {
         if self.hash.is_some() { None } else { Some(self.local_us.is_none()) }
     }
 
-    /// Whether a file of the server is as it was, as far as its listing tells.
+    /// Returns true if a file of the server is unchanged according to its listing.
     pub fn is_remote(&self, size: Option<u64>, modified: Option<Modified>) -> bool {
         let is_other_size = self.remote_size.zip(size).is_some_and(|(before, now)| before != now);
         let is_other_time = self
@@ -127,8 +129,8 @@ impl Pair {
 }
 
 impl Modified {
-    /// Whether both are the same time, as exactly as the coarser is known; None where they cannot be compared, since
-    /// only one of them is in universal time.
+    /// Returns true if both are the same time, at the coarser of the two precisions; `None` if they cannot be compared,
+    /// since only one of them is in universal time.
     pub fn agrees(self, other: Self) -> Option<bool> {
         let apart_ns = match (self, other) {
             (Self::Utc(one, _), Self::Utc(two, _)) => one.as_nanosecond() - two.as_nanosecond(),
@@ -138,8 +140,8 @@ impl Modified {
         Some(apart_ns.abs() < self.precision().max(other.precision()).nanoseconds())
     }
 
-    /// As text that says how exactly it is known, and ends in `Z` where it is universal: `2026-02-11T14:22:07Z`,
-    /// `2026-02-11T14:22`. None outside the years 0 to 9999.
+    /// Formats the time with its precision, ending in `Z` if it is universal: `2026-02-11T14:22:07Z`,
+    /// `2026-02-11T14:22`. `None` outside the years 0 to 9999.
     pub fn text(self) -> Option<String> {
         let (at, zone) = match self {
             Self::Utc(time, _) => (TimeZone::UTC.to_datetime(time), "Z"),
@@ -154,7 +156,7 @@ impl Modified {
         (at.year() >= 0).then(|| format!("{}{zone}", at.strftime(form)))
     }
 
-    /// Reads what [`text`](Self::text) wrote.
+    /// Parses the output of [`text`](Self::text).
     pub fn read(text: &str) -> Option<Self> {
         let (plain, is_universal) = match text.strip_suffix('Z') {
             Some(plain) => (plain, true),
@@ -175,7 +177,7 @@ impl Modified {
     }
 }
 
-/// A path as text for databases and JSON: bytes that are no text, control characters and `%` become `%XX`.
+/// Formats a path as text for databases and JSON: bytes that are not UTF-8, control characters and `%` become `%XX`.
 pub fn path_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for piece in path.utf8_chunks() {
@@ -196,7 +198,7 @@ fn escape(byte: u8) -> String {
     format!("%{byte:02X}")
 }
 
-/// The path that [`path_text`] wrote; nothing for text that it never writes.
+/// Parses the output of [`path_text`]; `None` for text that it never writes.
 pub fn path_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut pieces = text.split('%');
@@ -210,17 +212,17 @@ pub fn path_bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 fn hex(digits: &str) -> Option<u8> {
-    // The parser of numbers takes a sign as well.
+    // The number parser accepts a sign as well.
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
 
-/// A hash as text.
+/// Formats a hash as hexadecimal text.
 pub fn hash_text(hash: &Hash) -> String {
     hash.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }
 
-/// The hash that [`hash_text`] wrote.
+/// Parses the output of [`hash_text`].
 pub fn read_hash(text: &str) -> Option<Hash> {
     let mut hash = Hash::default();
     if text.len() != 2 * hash.len() || !text.is_ascii() {

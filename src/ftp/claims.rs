@@ -1,5 +1,5 @@
-//! Folders as claims: MKD makes one for exactly one of those who ask at the same time (RFC 959, 4.1.3: 257, or 550 where
-//! it is there).
+//! Directories as claims: MKD succeeds for exactly one of several concurrent clients (RFC 959, 4.1.3: 257, or 550 if
+//! the directory exists).
 
 use super::{control::Command, path::RemotePath, reply::Reply, session::Session};
 use crate::{
@@ -8,15 +8,15 @@ use crate::{
 };
 
 impl Session {
-    /// Makes each of `folders`, all in one packet, and says which of them were made now; the one that was refused has
-    /// the server's words.
+    /// Makes each of `folders`, all in one packet, and returns for each whether it was made now; the error of a refused
+    /// one contains the server's words.
     pub async fn make_now(&mut self, folders: &[RemotePath]) -> Outcome<Vec<Outcome<()>>> {
         let commands = self.each("MKD", folders)?;
         let replies = self.ask_all(&commands).await?;
         Ok(replies.into_iter().map(|reply| reply.done().map(drop)).collect())
     }
 
-    /// Makes `new` and then removes `old`, in one packet; fails where `old` was not there any more.
+    /// Makes `new` and then removes `old`, in one packet; fails if `old` did not exist any more.
     pub async fn replace_folder(&mut self, new: &RemotePath, old: &RemotePath) -> Outcome<()> {
         let made = [
             self.each("MKD", std::slice::from_ref(new))?,
@@ -26,12 +26,12 @@ impl Session {
         replies.into_iter().next_back().map_or(Ok(()), |reply| reply.done().map(drop))
     }
 
-    /// Removes each of `folders` that is there and empty, in one packet, after the signal to stop as well, if the server
-    /// answers then at once. False where it could not be asked.
+    /// Removes each of `folders` that exists and is empty, in one packet, even after the signal to stop, provided that
+    /// the server answers at once. Returns false if the server could not be asked.
     pub async fn remove_at_last(&mut self, folders: &[RemotePath]) -> bool {
         let Ok(commands) = self.each("RMD", folders) else { return false };
         self.server_folder = None;
-        // One more time where the reply was lost: what is gone by then is refused, which is fine.
+        // A second attempt if the reply was lost: the server refuses what is gone by then, which is fine.
         self.ask_at_last(&commands).await.is_ok() || self.ask_at_last(&commands).await.is_ok()
     }
 
@@ -39,8 +39,7 @@ impl Session {
         folders.iter().map(|path| Ok(Command::path(verb, &self.absolute(path)?))).collect()
     }
 
-    /// Asks what is left to do at the end. After the signal to stop there is time for that only where the server answers
-    /// at once.
+    /// Sends the final commands. After the signal to stop there is time for that only if the server answers at once.
     pub(in crate::ftp) async fn ask_at_last(
         &mut self,
         commands: &[Command],

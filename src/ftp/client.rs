@@ -1,4 +1,4 @@
-//! suppaftp on top of a stream of ours.
+//! The suppaftp client on top of our own stream.
 
 use std::{
     io::{self, Write as _},
@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 
 use super::wire::{Link, Wire};
 
-/// A client of suppaftp's with the wire over `tcp` below it.
+/// Returns a suppaftp client on top of the wire over `tcp`.
 ///
-/// suppaftp takes a stream of ours only as the one that TLS gave it, behind AUTH. So that no second connection is made,
-/// it is greeted and asked for AUTH over a socket pair inside this process; the wire itself answers the PBSZ and PROT
+/// suppaftp accepts a custom stream only as the result of the TLS handshake after AUTH. To avoid a second connection,
+/// its greeting and AUTH take place over a socket pair inside this process; the wire itself answers the PBSZ and PROT
 /// that follow. The server sees none of it.
 pub(super) async fn client(
     tcp: TcpStream,
@@ -31,10 +31,10 @@ pub(super) async fn client(
     client
 }
 
-/// PBSZ and PROT.
+/// The number of commands that the wire answers itself: PBSZ and PROT.
 const FORMALITIES: u8 = 2;
 
-/// Two ends of a connection in memory: one that has said all that suppaftp waits for, and its own.
+/// Returns two ends of an in-memory connection: one that has sent all that suppaftp waits for, and suppaftp's own.
 fn pair() -> io::Result<(UnixStream, TcpStream)> {
     let (mut host_end, stand_in) = UnixStream::pair()?;
     host_end.write_all(b"220 .\r\n234 .\r\n")?;
@@ -43,7 +43,8 @@ fn pair() -> io::Result<(UnixStream, TcpStream)> {
     Ok((host_end, stand_in))
 }
 
-/// Gives suppaftp the wire in the place of TLS; the end of the pair stands in where it asks for a bare socket.
+/// A connector that gives suppaftp the wire instead of a TLS stream; the end of the socket pair serves as a placeholder
+/// when suppaftp asks for a bare socket.
 struct Connector {
     tcp: Mutex<Option<TcpStream>>,
     link: Link,

@@ -1,4 +1,4 @@
-//! What a session needs of the run it belongs to.
+//! The context that a session needs from its run.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +9,17 @@ use std::{
 use super::{base::BaseMemory, door::Doors, memory::RouteMemory, pace::Paces, site::Site};
 use crate::{clock::Clock, observe::Observer, stop::Stop};
 
-/// The address at which each host has answered, shared by all sessions of a run.
+/// The address at which each host answered last, shared by all sessions of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Answered(Arc<Mutex<BTreeMap<(String, u16), IpAddr>>>);
 
 impl Answered {
-    /// Where the host of `site` has answered last.
+    /// Returns the address at which the host of `site` answered last.
     pub(super) fn of(&self, site: &Site) -> Option<IpAddr> {
         self.lock().get(&(site.host.to_ascii_lowercase(), site.port)).copied()
     }
 
-    /// Notes that it has answered at `address`.
+    /// Records that the host of `site` has answered at `address`.
     pub(super) fn note(&self, site: &Site, address: IpAddr) {
         self.lock().insert((site.host.to_ascii_lowercase(), site.port), address);
     }
@@ -29,23 +29,23 @@ impl Answered {
     }
 }
 
-/// Signal, events, time and memory of a run.
+/// The signal, events, clock and stored state of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// The signal to stop.
     pub stop: Stop,
-    /// Where events go.
+    /// The receiver of events.
     pub observer: Observer,
-    /// What time it is.
+    /// The clock of the run.
     pub clock: Clock,
-    /// What earlier runs learnt of servers; without it each run begins with nothing.
+    /// The server records of earlier runs; without them each run starts from scratch.
     pub memory: Option<Arc<dyn RouteMemory>>,
-    /// Who knows ways in for active data connections; without it a session knows what its options say.
+    /// The provider of inbound ports for active data connections; without it a session uses its own options only.
     pub doors: Option<Arc<dyn Doors>>,
-    /// What earlier mirrors left on both sides; without it they are compared by size and time.
+    /// The sync bases that earlier mirrors stored; without them both sides are compared by size and time.
     pub bases: Option<Arc<dyn BaseMemory>>,
-    /// Which addresses of the hosts have answered in this run.
+    /// The addresses of the hosts that have answered in this run.
     pub answered: Answered,
-    /// How fast bytes may move to and from each host.
+    /// The rate limits of each host.
     pub paces: Paces,
 }

@@ -1,5 +1,5 @@
-//! The way in for active data connections, where a router or a packet filter stands before this machine: ports that are
-//! known to lead here, and how they are called outside. Whoever runs a session grants it; ftp knows no router.
+//! Inbound ports for active data connections behind a router or packet filter: ports that are known to be forwarded to
+//! the local host, and their external numbers. The owner of a session provides them; the `ftp` module knows no router.
 
 use std::{fmt::Debug, net::IpAddr, ops::RangeInclusive};
 
@@ -7,45 +7,45 @@ use async_trait::async_trait;
 
 use crate::fault::Outcome;
 
-/// What a session wishes that is about to listen.
+/// A request for inbound ports by a session that is about to listen.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// Our address on the control connection.
+    /// The local address of the control connection.
     pub ours: IpAddr,
-    /// The server's.
+    /// The server's address.
     pub server: IpAddr,
-    /// The ports that the user has named.
+    /// The ports that the user has configured.
     pub ports: Option<RangeInclusive<u16>>,
-    /// The outside address that the user has named.
+    /// The external address that the user has configured.
     pub address: Option<IpAddr>,
-    /// How many data connections there may be at a time.
+    /// The maximum number of simultaneous data connections.
     pub count: usize,
-    /// Whether the user lets the router be asked (`map_ports: "auto"`).
+    /// True if the user allows requests to the router (`map_ports: "auto"`).
     pub may_ask: bool,
 }
 
-/// Ports that lead here.
+/// A set of ports that lead to the local host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Door {
-    /// Each as it is here and as it is outside.
+    /// The ports, each with its local and its external number.
     pub ports: Vec<Port>,
-    /// The address outside; nothing where it is our own.
+    /// The external address; `None` if it is the local one.
     pub address: Option<IpAddr>,
 }
 
-/// A port on either side of a router.
+/// A port on both sides of a router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {
-    /// Where to listen.
+    /// The local port to listen on.
     pub here: u16,
-    /// What to announce.
+    /// The external port to announce.
     pub outside: u16,
 }
 
-/// Grants ways in.
+/// A provider of inbound ports.
 #[async_trait]
 pub trait Doors: Debug + Send + Sync {
-    /// The door for a session, if there is one and it needs one. A fault says why the one that it needs cannot be had;
-    /// the session goes on without.
+    /// Returns the inbound ports for a session, if there are any and it needs them. An error tells why the ports that
+    /// it needs are not available; the session continues without.
     async fn open(&self, wish: &Wish) -> Outcome<Option<Door>>;
 }

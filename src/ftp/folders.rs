@@ -1,4 +1,4 @@
-//! What a session does to names: asks, makes, renames and removes.
+//! Operations on names: query, create, rename, delete.
 
 use jiff::Timestamp;
 
@@ -12,27 +12,27 @@ use super::{
 };
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// What stands behind a path of a server, links followed by the server itself.
+/// The target of a path on the server, with links resolved by the server itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behind {
     /// A file.
     File {
-        /// Its bytes, where the server tells.
+        /// Its size in bytes, if the server reports it.
         size: Option<u64>,
-        /// Its time, where the server tells.
+        /// Its modification time, if the server reports it.
         modified: Option<Modified>,
     },
-    /// A folder.
+    /// A directory.
     Folder {
-        /// Its own path, where the server names another one than it was asked for.
+        /// Its own path, if the server reports a different one from the requested path.
         folder: Option<RemotePath>,
     },
-    /// Nothing that could be fetched or entered.
+    /// No file or directory that could be fetched or entered.
     Nothing,
 }
 
 impl Session {
-    /// What stands behind `path`, in one round trip.
+    /// Returns the target of `path`, in one round trip.
     pub async fn behind(&mut self, path: &RemotePath) -> Outcome<Behind> {
         let path = self.absolute(path)?;
         if self.is_flat() && path.is_root() {
@@ -49,13 +49,13 @@ impl Session {
         let [size, time, entered, said] = replies.as_slice() else {
             return Err(Fault::protocol("four commands, not four replies"));
         };
-        // Some servers tell the size of a folder as well.
+        // Some servers report a size for directories as well.
         if entered.is_done() {
             let folder = said.folder_path();
             let folder = folder.and_then(|folder| RemotePath::parse(folder).ok());
             return Ok(Behind::Folder { folder: folder.filter(|folder| *folder != path) });
         }
-        // A refusal says that there is nothing; that SIZE is not known (50x) says nothing.
+        // A refusal of SIZE means that there is nothing; an unsupported SIZE (50x) means nothing.
         if size.code == 550 {
             return Ok(Behind::Nothing);
         }
@@ -66,20 +66,21 @@ impl Session {
         Ok(Behind::File { size, modified })
     }
 
-    /// What is known of `path`; fails with `not_found` where its folder does not have it.
+    /// Returns the facts of `path`; fails with `not_found` if its directory does not have it.
     pub async fn stat(&mut self, path: &RemotePath) -> Outcome<Entry> {
         let path = self.absolute(path)?;
         let found = self.find(&path).await?;
         found.ok_or_else(|| not_found().at(path.to_string()).on(&self.site.host))
     }
 
-    /// Whether there is anything at `path`.
+    /// Returns true if there is anything at `path`.
     pub async fn exists(&mut self, path: &RemotePath) -> Outcome<bool> {
         let path = self.absolute(path)?;
         Ok(self.find(&path).await?.is_some())
     }
 
-    /// The fault of an upload to `path`, which servers word in their own ways when there is no folder to put it in.
+    /// Returns the error of an upload to `path`, made clear if the directory is missing, which servers word in various
+    /// ways.
     pub async fn explain_upload(&mut self, path: &RemotePath, fault: Fault) -> Fault {
         let may_be_missing = matches!(fault.kind, Kind::Refused | Kind::NotFound);
         let Ok(folder) = self.absolute(path).map(|path| path.parent()) else { return fault };
@@ -92,7 +93,7 @@ impl Session {
         Fault { kind: Kind::NotFound, message, name: None, ..fault }
     }
 
-    /// The size of file `path` in bytes.
+    /// Returns the size of file `path` in bytes.
     pub async fn size(&mut self, path: &RemotePath) -> Outcome<u64> {
         let path = self.absolute(path)?;
         self.needs_binary()?;
@@ -106,7 +107,7 @@ impl Session {
         })
     }
 
-    /// When `path` was changed.
+    /// Returns the modification time of `path`.
     pub async fn modified(&mut self, path: &RemotePath) -> Outcome<Modified> {
         let path = self.absolute(path)?;
         let reply = self.ask(&Command::path("MDTM", &path)).await?;
@@ -144,12 +145,12 @@ impl Session {
         self.simple("RMD", &path).await
     }
 
-    /// Makes folder `path` and those above it that are missing. One that is there already is fine.
+    /// Makes directory `path` and its missing parents. It is not an error if it exists already.
     pub async fn mkdir(&mut self, path: &RemotePath) -> Outcome<()> {
         self.mkdir_if_missing(path).await.map(drop)
     }
 
-    /// The same; false where it was there already.
+    /// Does the same as [`mkdir`](Self::mkdir); returns false if the directory existed already.
     pub async fn mkdir_if_missing(&mut self, path: &RemotePath) -> Outcome<bool> {
         let path = self.absolute(path)?;
         if path.is_root() {
@@ -162,7 +163,7 @@ impl Session {
         if refusal.code / 100 != 5 {
             return Err(refusal);
         }
-        // Refused: it is there already, or one above is missing, or it may not be.
+        // Refused: it exists already, or a parent is missing, or it is not allowed.
         let mut missing = Vec::new();
         let mut above = path.clone();
         while !above.is_root() && !self.is_folder(&above).await? {
@@ -183,7 +184,7 @@ impl Session {
         self.placed(result, &path).await
     }
 
-    /// Sets the time of the last change of `path`.
+    /// Sets the modification time of `path`.
     pub async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Outcome<()> {
         let path = self.absolute(path)?;
         let command = self.time_command(&path, time)?;
@@ -191,7 +192,7 @@ impl Session {
         self.placed(result, &path).await
     }
 
-    /// The algorithms of [`checksum`](Self::checksum) that the server says it has.
+    /// Returns the algorithms of [`checksum`](Self::checksum) that the server advertises.
     pub fn hashes(&self) -> Vec<&'static str> {
         let listed = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
         let is_offered = |hash: &str, own: &str| {
@@ -206,7 +207,8 @@ impl Session {
         all.iter().filter(|(_, hash, own)| is_offered(hash, own)).map(|(word, ..)| *word).collect()
     }
 
-    /// The hash of `path` by `algorithm` (`sha256`, `sha1`, `md5`, `crc32`) as the server computes it, in lower case.
+    /// Returns the hash of `path` by `algorithm` (`sha256`, `sha1`, `md5`, `crc32`) as the server computes it, in lower
+    /// case.
     pub async fn checksum(&mut self, path: &RemotePath, algorithm: &str) -> Outcome<String> {
         let path = self.absolute(path)?;
         let (hash, own, digits) = match algorithm {
@@ -243,7 +245,7 @@ impl Session {
         })
     }
 
-    /// A refusal of `path` with its cause, where the listing of its folder gives one: 550 alone says nothing.
+    /// Returns a refusal of `path` with its cause, if the listing of its directory shows one: 550 alone says nothing.
     pub(super) async fn explain(&mut self, fault: Fault, path: &RemotePath) -> Fault {
         if fault.code != 550 {
             return fault;
@@ -259,7 +261,7 @@ impl Session {
         self.placed(result, path).await
     }
 
-    /// The result with its place, and a refusal with its cause.
+    /// Adds the path to an error, and the cause to a refusal.
     pub(super) async fn placed(&mut self, result: Outcome<()>, path: &RemotePath) -> Outcome<()> {
         let Err(fault) = result else { return Ok(()) };
         let fault = self.explain(fault, path).await;
@@ -277,8 +279,8 @@ impl Session {
         Ok(reply.is_done())
     }
 
-    /// MLST where the server has it, else the listing of the folder above. What neither shows is asked for by name: a
-    /// listing may be cut or leave names out, and a refusal of MLST may mean the command.
+    /// Looks `path` up by MLST if the server has it, else in the listing of its parent. If neither shows it, it is
+    /// queried by name: a listing may be truncated or incomplete, and a refusal of MLST may be about the command.
     pub(super) async fn find(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
         if path.is_root() {
             return Ok(Some(Entry::root()));
@@ -294,7 +296,7 @@ impl Session {
         }
         match self.find_in_folder(path).await {
             Ok(None) if !is_missing => self.find_by_name(path).await,
-            // The listing is not whole: what it lacks may be there.
+            // The listing is incomplete: the missing entry may exist.
             Err(fault) if fault.kind == Kind::Protocol => match self.find_by_name(path).await? {
                 None => Err(fault),
                 found => Ok(found),
@@ -303,7 +305,7 @@ impl Session {
         }
     }
 
-    /// What SIZE, MDTM and CWD tell of `path`.
+    /// Returns the facts of `path` according to SIZE, MDTM and CWD.
     async fn find_by_name(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
         Ok(match self.behind(path).await? {
             Behind::Folder { .. } => Some(Entry::named(path.name(), EntryKind::Dir)),
@@ -314,12 +316,12 @@ impl Session {
         })
     }
 
-    /// Looks `path` up in the listing of its folder. A listing that is not complete proves nothing missing.
+    /// Looks `path` up in the listing of its directory. An incomplete listing does not prove absence.
     pub(super) async fn find_in_folder(&mut self, path: &RemotePath) -> Outcome<Option<Entry>> {
         let parent = path.parent();
         let listing = match self.list_absolute(&parent).await {
             Ok(listing) => listing,
-            // What is below a missing folder is missing.
+            // Everything below a missing directory is missing.
             Err(fault) if fault.code == 550 && !parent.is_root() => {
                 let above = Box::pin(self.find_in_folder(&parent)).await?;
                 return if above.is_none() { Ok(None) } else { Err(fault.at(parent.to_string())) };
@@ -336,8 +338,8 @@ impl Session {
         Ok(found)
     }
 
-    /// Whether `path` can be neither entered nor measured: what an empty listing, which may as well be a failed one,
-    /// needs beside it to say that `path` is missing (class C20).
+    /// Returns true if `path` can be neither entered nor measured. An empty listing may as well be a failed one, and
+    /// needs this as well to prove that `path` is missing (class C20).
     async fn is_refused_twice(&mut self, path: &RemotePath) -> Outcome<bool> {
         if self.is_flat() {
             return Ok(self.ask(&Command::path("SIZE", path)).await?.code >= 500);

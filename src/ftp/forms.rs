@@ -1,5 +1,5 @@
-//! Forms of listing: each has another to fall back to, whatever a server answers to it, and one that showed nothing is
-//! believed only where the server has shown something in it before.
+//! Forms of listing: each falls back to another, whatever a server answers to it, and an empty result is trusted only
+//! if the server has shown entries in that form before.
 
 use std::slice;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// Names of one folder that are asked for one by one, where a server lists nothing but names.
+/// The maximum number of names of one directory that are queried one by one, if a server lists only names.
 const NAMES_ASKED_MAX: usize = 2000;
 
-/// Words by which servers say that a folder is empty, where they have no listing for it.
+/// The words by which servers report an empty directory that they have no listing for.
 const EMPTY: [&str; 13] = [
     "no files",
     "no file ",
@@ -38,33 +38,33 @@ const EMPTY: [&str; 13] = [
 pub(super) enum Form {
     /// MLSD.
     Facts,
-    /// LIST with `-a`, which some servers take for the name of a file.
+    /// LIST with `-a`, which some servers mistake for the name of a file.
     ListAll,
     /// LIST.
     List,
     /// STAT, over the control connection.
     Status,
-    /// NLST: names, and nothing else.
+    /// NLST: names only.
     Names,
 }
 
 impl Form {
-    /// All of them, in the order in which they are asked for.
+    /// All forms, in the order in which they are tried.
     const ALL: [Self; 5] = [Self::Facts, Self::ListAll, Self::List, Self::Status, Self::Names];
 
-    /// Its place in a set of them.
+    /// Returns its bit in a set of forms.
     pub(super) const fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// What the forms that were asked for so far came to.
+/// The results of the forms that were tried so far.
 #[derive(Debug, Default)]
 struct Tried {
     forms: Vec<Form>,
-    /// How many forms showed an empty folder.
+    /// The number of forms that showed an empty directory.
     empty: usize,
-    /// The listing without entries that tells the most: one with lines that were not read, else an empty one.
+    /// The most informative listing without entries: one with unparsed lines, else an empty one.
     listing: Option<Listing>,
     refusal: Option<(Form, Fault)>,
 }
@@ -79,7 +79,8 @@ impl Tried {
         }
     }
 
-    /// Of several refusals the one counts that is of the folder and not of the command, and else that of LIST.
+    /// Records a refusal. Of several, one about the directory takes precedence over one about the command, and
+    /// otherwise that of LIST.
     fn refused(&mut self, form: Form, fault: Fault) {
         self.forms.push(form);
         let is_better = match &self.refusal {
@@ -104,7 +105,7 @@ impl Tried {
 }
 
 impl Session {
-    /// The listing of `path` over a data connection, in the first form that shows something.
+    /// Lists `path` over a data connection, in the first form that shows something.
     pub(super) async fn list_over_data(&mut self, path: &RemotePath) -> Outcome<Listing> {
         if let Some(own) = self.site.list_command.clone() {
             let own = own.into_bytes();
@@ -119,7 +120,8 @@ impl Session {
                 continue;
             }
             if !matches!(form, Form::Facts | Form::Status) {
-                // LIST reads patterns and options in its argument, so it gets none: it is asked inside the folder.
+                // LIST interprets patterns and options in its argument, so it gets none: it is sent inside the
+                // directory.
                 self.enter_meanwhile(path).await?;
             }
             match self.list_in(form, path).await {
@@ -135,12 +137,12 @@ impl Session {
                     tried.empty(form, listing);
                 }
                 Err(fault) if is_empty_folder(&fault) => tried.empty(form, Listing::nothing()),
-                // What lists other folders speaks of this one.
+                // A form that works for other directories is refused for this one.
                 Err(fault) if !is_refusal(&fault) => return Err(fault),
                 Err(fault) if fault.code == 550 && self.way.manners.lists_in(form) => {
                     return Err(fault);
                 }
-                // Whoever may not list the folder is not helped by another form.
+                // If the user may not list the directory, another form does not help.
                 Err(fault)
                     if form == Form::List && fault.code == 550 && is_denial(&fault.message) =>
                 {
@@ -151,7 +153,7 @@ impl Session {
                         self.features.named.remove("MLSD");
                         self.features.named.remove("MLST");
                     }
-                    // Noted with the next data connection that carries a listing.
+                    // Recorded with the next data connection that carries a listing.
                     self.features.refuses_list_all |=
                         form == Form::ListAll && fault.code / 100 == 5;
                     tried.refused(form, fault);
@@ -169,13 +171,13 @@ impl Session {
             Form::Facts => self.features.has("MLSD") || self.features.has("MLST"),
             Form::ListAll => !self.features.refuses_list_all,
             Form::List => true,
-            // Two forms that show an empty folder are enough, and lines that cannot be read are to be told.
+            // Two forms that show an empty directory are enough, and unparsed lines are to be reported.
             Form::Status => {
                 let is_unread = tried.listing.as_ref().is_some_and(|seen| seen.refused_count > 0);
                 let may_ask = self.way.manners.may_list_by_stat() && !self.is_flat();
                 may_ask && !is_unread && tried.empty < 2
             }
-            // An empty folder has no names either.
+            // An empty directory has no names either.
             Form::Names => tried.listing.is_none(),
         }
     }
@@ -194,13 +196,13 @@ impl Session {
         }
     }
 
-    /// Keeps in mind which forms this server lists in, and which showed nothing of what another did.
+    /// Records the form in which this server lists, and those that showed nothing where this one did.
     fn note_forms(&mut self, form: Form, listing: &Listing, tried: &Tried) {
         if listing.entries.is_empty() {
             return;
         }
         self.way.manners.listed_in(form);
-        // One that has listed other folders was refused for this one, or for now.
+        // A form that has listed other directories was refused for this one only, or temporarily.
         let failed = tried.forms.iter().filter(|failed| !self.way.manners.lists_in(**failed));
         for failed in failed {
             self.way.manners.failed_in(*failed);
@@ -224,10 +226,10 @@ impl Session {
         }
     }
 
-    /// The names that NLST tells; what they are, and how large, is asked for by name.
+    /// Returns the names from NLST; their types and sizes are queried by name.
     async fn list_names(&mut self, path: &RemotePath) -> Outcome<Listing> {
         let mut listing = self.fetch_with(&Command::bare("NLST"), Reader::names()).await?;
-        // Where names have no slashes, CWD with one leads nobody knows where.
+        // If names have no slashes, CWD with one has an unknown effect.
         let asked_max = if self.is_flat() { 0 } else { NAMES_ASKED_MAX };
         let asked = listing.entries.iter_mut().take(asked_max);
         let entries: Vec<_> = asked.collect();
@@ -255,18 +257,19 @@ impl Session {
     }
 }
 
-/// Makes `entry` what SIZE and CWD say of it.
+/// Sets the type and size of `entry` according to SIZE and CWD.
 fn identify(entry: &mut Entry, size: Option<u64>, is_folder: bool) {
     (entry.kind, entry.size) =
         if is_folder { (EntryKind::Dir, None) } else { (EntryKind::File, size) };
 }
 
-/// Whether a listing shows an entry or at least the folder itself.
+/// Returns true if a listing shows an entry or at least the directory itself.
 const fn is_telling(listing: &Listing) -> bool {
     !listing.entries.is_empty() || listing.vouched
 }
 
-/// Whether a server refused a listing, and may have another form of it: not for want of a connection, a login or TLS.
+/// Returns true if a server refused a listing, and may accept another form of it: not for lack of a connection, a login
+/// or TLS.
 fn is_refusal(fault: &Fault) -> bool {
     let is_final = matches!(fault.code, 421 | 425 | 426 | 430 | 522 | 530..=537);
     let is_of_command =
@@ -274,7 +277,7 @@ fn is_refusal(fault: &Fault) -> bool {
     is_of_command && (400..=599).contains(&fault.code) && !is_final
 }
 
-/// Whether the answer to a listing says that the folder is empty: done before any data, or in words.
+/// Returns true if the answer to a listing means that the directory is empty: success without any data, or in words.
 fn is_empty_folder(fault: &Fault) -> bool {
     match fault.code {
         200..=299 => fault.side == Side::Server,
@@ -288,7 +291,7 @@ fn says_empty(words: &str) -> bool {
         .chars()
         .map(|letter| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' })
         .collect();
-    // Of a file or folder that is missing that is said as well.
+    // Servers use these words for a missing file or directory as well.
     let is_missing = words.contains("no such file or") || words.contains("no such directory");
     let none_found = words.split_once(" no ").is_some_and(|(_, rest)| rest.contains("found"));
     !is_missing

@@ -1,15 +1,15 @@
-//! Lines of the dialogue as they stand on the wire, and as the log may show them: pure.
+//! Pure functions on lines of the control connection, as sent on the wire and as shown in the log.
 
 use super::mask::Mask;
 use crate::observe::visible::visible;
 
-/// Every 0xFF twice.
+/// Doubles every 0xFF byte.
 pub(super) fn doubled(bytes: &[u8]) -> Vec<u8> {
     let twice = |byte: &u8| std::iter::repeat_n(*byte, if *byte == 0xff { 2 } else { 1 });
     bytes.iter().flat_map(twice).collect()
 }
 
-/// Every pair of 0xFF once.
+/// Collapses every pair of 0xFF bytes to one.
 pub(super) fn single(bytes: &[u8]) -> Vec<u8> {
     let mut pending = false;
     let mut keep = |byte: &u8| {
@@ -19,7 +19,7 @@ pub(super) fn single(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| keep(byte)).collect()
 }
 
-/// `line` without the Telnet commands in it (RFC 854): some servers of consoles begin with them.
+/// Returns `line` without the Telnet commands in it (RFC 854): some servers on console systems begin with them.
 pub(super) fn without_telnet(line: &[u8]) -> Vec<u8> {
     const IAC: u8 = 255;
     let mut text = Vec::with_capacity(line.len());
@@ -31,9 +31,9 @@ pub(super) fn without_telnet(line: &[u8]) -> Vec<u8> {
                 text.push(IAC);
                 after
             }
-            // WILL, WONT, DO and DONT name an option, others nothing.
+            // WILL, WONT, DO and DONT are followed by an option, the others are not.
             [IAC, 251..=254, _, after @ ..] | [IAC, 240..=249, after @ ..] => after,
-            // A subnegotiation goes on up to its end.
+            // A subnegotiation extends to its end marker.
             [IAC, 250, after @ ..] => {
                 let end = after.windows(2).position(|two| two == [IAC, 240]);
                 end.and_then(|at| after.get(at + 2..)).unwrap_or_default()
@@ -48,9 +48,9 @@ pub(super) fn without_telnet(line: &[u8]) -> Vec<u8> {
     }
 }
 
-/// As many of the commands in `lines` as may go out together: EPRT and PORT begin a packet. A router on the way that
-/// lets data connections in by what it reads looks for them at the beginning of one only (`nf_conntrack_ftp`, Linux
-/// 6.18, measured).
+/// Returns the leading commands of `lines` that may share a packet: EPRT and PORT must begin one. A router that tracks
+/// these commands to let data connections in looks for them at the beginning of a packet only (`nf_conntrack_ftp`,
+/// Linux 6.18, measured).
 pub(super) fn first_packet(lines: &[u8]) -> &[u8] {
     let announces = |rest: &[u8]| rest.starts_with(b"EPRT ") || rest.starts_with(b"PORT ");
     let mut ends = (1..lines.len()).filter(|at| lines.get(at - 1) == Some(&b'\n'));
@@ -58,7 +58,7 @@ pub(super) fn first_packet(lines: &[u8]) -> &[u8] {
     lines.get(..end.unwrap_or(lines.len())).unwrap_or(lines)
 }
 
-/// A command as the log may show it: without what proves who one is, and without what `mask` knows.
+/// Formats a command for the log: without credentials, and without the secrets in `mask`.
 pub(super) fn redacted(line: &[u8], mask: &Mask) -> String {
     let line = line.trim_ascii_end();
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();

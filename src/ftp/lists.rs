@@ -1,5 +1,5 @@
-//! Listings, asked for: MLSD or LIST over a data connection; or STAT over the control connection, many folders in one
-//! packet, where the server has shown that it says the same there.
+//! Listings by MLSD or LIST over a data connection; or by STAT over the control connection, for many directories in one
+//! packet, if the server has proved to return the same there.
 
 use std::{net::SocketAddr, slice};
 
@@ -20,26 +20,26 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What came of the question for a folder over the control connection.
+/// The result of listing a directory over the control connection.
 pub(super) enum Told {
-    /// All of its listing, with the folder itself in it.
+    /// The complete listing, including the directory itself.
     Listing(Listing),
-    /// It cannot be entered.
+    /// The directory cannot be entered.
     Refused(Fault),
-    /// Nothing that could be relied on.
+    /// No reliable result.
     Unclear,
 }
 
 impl Session {
-    /// The entries of folder `path`.
+    /// Returns the entries of directory `path`.
     pub async fn list(&mut self, path: &RemotePath) -> Outcome<Listing> {
         let path = self.absolute(path)?;
         let listed = self.list_absolute(&path).await;
         self.listed(listed, &path).await
     }
 
-    /// The same for a person or a script: lines that could not be read are told, and where none could be the listing is
-    /// not taken for that of an empty folder.
+    /// Returns the same entries for a person or a script: unparsed lines are reported, and if no line could be parsed
+    /// the listing is not mistaken for that of an empty directory.
     pub async fn list_whole(&mut self, path: &RemotePath) -> Outcome<Listing> {
         let listing = self.list(path).await?;
         let place = self.absolute(path)?.to_string();
@@ -52,8 +52,8 @@ impl Session {
         Ok(listing)
     }
 
-    /// The entries of each of `folders`, in their order. Where a server without MLSD has not been asked in both ways
-    /// yet, it is, to see whether it says the same.
+    /// Returns the entries of each of `folders`, in their order. A server without MLSD that has not been asked in both
+    /// ways yet is, to see whether both results agree.
     pub async fn list_all(&mut self, folders: &[RemotePath]) -> Vec<Outcome<Listing>> {
         let absolute: Outcome<Vec<_>> = folders.iter().map(|path| self.absolute(path)).collect();
         let folders = match absolute {
@@ -69,17 +69,17 @@ impl Session {
         all
     }
 
-    /// Whether several folders cost [`list_all`](Self::list_all) no more than one.
+    /// Returns true if several directories cost [`list_all`](Self::list_all) no more than one.
     pub fn lists_at_once(&self) -> bool {
         self.may_list_by_stat() && self.way.manners.lists_by_stat()
     }
 
-    /// The bytes that the question for `folder` takes of a packet, where several are asked for at once.
+    /// Returns the number of bytes that the commands for `folder` take in a packet, if several are listed at once.
     pub fn question_bytes(folder: &RemotePath) -> usize {
         questions(folder).iter().map(Command::length).sum()
     }
 
-    /// Servers with MLSD tell more by that.
+    /// Returns true if STAT may replace the usual listing: MLSD, if available, is more detailed.
     fn may_list_by_stat(&self) -> bool {
         let has_mlsd = self.features.has("MLSD") || self.features.has("MLST");
         !has_mlsd && self.site.list_command.is_none() && !self.is_flat()
@@ -101,7 +101,8 @@ impl Session {
         listed.unwrap_or_else(|| Err(Fault::protocol("one folder, and no listing of it")))
     }
 
-    /// The listings of `folders`: by STAT if that is to be, and by the way of each server where STAT has not shown all.
+    /// Returns the listings of `folders`: by STAT if requested, and by the usual method of the server if STAT has not
+    /// shown all.
     async fn list_together(
         &mut self,
         folders: &[RemotePath],
@@ -133,7 +134,7 @@ impl Session {
         listings
     }
 
-    /// Asks for `folders` by STAT. Nothing where the server cannot be asked so, which is then kept in mind.
+    /// Lists `folders` by STAT. The result is empty if the server does not support that, which is then recorded.
     async fn tell(&mut self, folders: &[RemotePath]) -> Vec<Told> {
         match self.ask_by_stat(folders, false).await {
             Ok(told) => told,
@@ -145,11 +146,11 @@ impl Session {
         }
     }
 
-    /// The names in a listing are others' to choose, and on the control connection one with a line end in it could
-    /// pass for the replies that follow. So the last reply must have a number in it that nobody could know: then every
-    /// reply before it is the one to its own command.
+    /// Lists `folders` by STAT, and verifies the replies. The names in a listing are chosen by others, and on the
+    /// control connection a name with a line end in it could pass for the replies that follow. Therefore the last reply
+    /// must contain an unguessable number: then every reply before it belongs to its own command.
     ///
-    /// As a `last_resort` a listing counts also where the folder itself is not in it.
+    /// As a `last_resort` a listing counts even if it does not include the directory itself.
     pub(super) async fn ask_by_stat(
         &mut self,
         folders: &[RemotePath],
@@ -183,7 +184,7 @@ impl Session {
         Ok(told)
     }
 
-    /// What the server says of `folder`. Whatever is not as plain as can be is asked for again over a data connection.
+    /// Reads the replies about `folder`. Anything ambiguous is requested again over a data connection.
     fn read_told(&self, folder: &RemotePath, replies: &[Reply], last_resort: bool) -> Told {
         let [entered, said, status] = replies else { return Told::Unclear };
         if !entered.is_done() {
@@ -193,7 +194,7 @@ impl Session {
         if !is_there || !matches!(status.code, 211..=213) {
             return Told::Unclear;
         }
-        // Some servers set a space before each line, so that none of them looks like a reply.
+        // Some servers indent each line by a space, so that none of them looks like a reply.
         let is_set_in = status.inner_lines().all(|line| line.starts_with(b" "));
         let mut reader = Reader::list();
         let read = status.inner_lines().try_for_each(|line| {
@@ -208,8 +209,8 @@ impl Session {
         }
     }
 
-    /// `listing`, unless the server says that it is of another folder than `path`: what stands between may have mixed
-    /// up two data connections (S49).
+    /// Returns `listing`, unless the server reports that it belongs to a directory other than `path`: a middlebox may
+    /// have mixed up two data connections (S49).
     pub(super) async fn is_of(&mut self, path: &RemotePath, listing: Listing) -> Outcome<Listing> {
         let Some(named) = &listing.itself else { return Ok(listing) };
         let found = RemotePath::parse(named.clone());
@@ -217,7 +218,7 @@ impl Session {
         if found.is_ok_and(|found| found == *path) {
             return Ok(listing);
         }
-        // A link, or a server with its own words for folders: then it has them after CWD as well.
+        // A link, or a server with its own names for directories: then it reports them after CWD as well.
         self.server_folder = None;
         let commands = [Command::path("CWD", path), Command::bare("PWD")];
         let replies = self.ask_all(&commands).await?;
@@ -230,7 +231,7 @@ impl Session {
         Err(fault)
     }
 
-    /// Goes to `path` while the data connection is made whose port the server has named already.
+    /// Enters `path` while connecting to the data port that the server has named already.
     pub(super) async fn enter_meanwhile(&mut self, path: &RemotePath) -> Outcome<()> {
         let time = self.site.reply_timeout;
         let port = match self.site.proxy {
@@ -240,7 +241,7 @@ impl Session {
         let Some(port) = port else { return self.enter(path).await };
         let address = SocketAddr::new(self.control.peer.ip(), port);
         let connecting = connect(address, self.site.source_address);
-        // One that cannot be made is tried again by who knows what to do then.
+        // If it fails, the code that handles failures tries again.
         let stop = self.context.stop.clone();
         let connecting = stop.race(timeout(STEP_TIME, connecting));
         let (entered, connected) = join(self.enter(path), connecting).await;
@@ -250,7 +251,7 @@ impl Session {
         entered
     }
 
-    /// Finds out how data comes through before a file is written to that cannot have another name: one that the
+    /// Finds a working data-connection method before writing a file that cannot have a temporary name: a file that the
     /// server has opened for a connection that never comes stays locked for a minute (vsftpd, measured).
     pub(super) async fn find_way(&mut self) -> Outcome<()> {
         if !self.way.ladder.may_begin_in_vain() {
@@ -258,12 +259,12 @@ impl Session {
         }
         match self.fetch_listing_once(&Command::bare("NLST")).await {
             Err(fault) if fault.kind == Kind::DataConnection => Err(fault),
-            // What is in the folder, and whether it may be listed, is of no interest here.
+            // The content of the directory, and whether it may be listed, do not matter here.
             _ => self.context.stop.check(),
         }
     }
 
-    /// The listing that `command` asks for, read by what `reader` makes.
+    /// Returns the listing that `command` requests, parsed by what `reader` makes.
     pub(super) async fn fetch_listing(
         &mut self,
         command: &Command,
@@ -280,12 +281,12 @@ impl Session {
         listing
     }
 
-    /// Asks for one listing by `command`, in the folder where the session is.
+    /// Requests one listing by `command`, in the current directory of the session.
     pub(super) async fn fetch_listing_once(&mut self, command: &Command) -> Outcome<Listing> {
         self.fetch_with(command, Reader::list()).await
     }
 
-    /// The same, read by `reader`. A listing of which the server says at its end that it is a part is not complete.
+    /// Does the same with the parser `reader`. A listing that the server declares truncated at its end is not complete.
     pub(super) async fn fetch_with(
         &mut self,
         command: &Command,
@@ -313,8 +314,8 @@ impl Session {
     }
 }
 
-/// The three questions for a folder: it is entered, named and listed, so that its own name is in no argument of STAT,
-/// which may read options and patterns there.
+/// Returns the three commands for a directory: it is entered, named and listed, so that its own name is in no argument
+/// of STAT, which may interpret options and patterns there.
 fn questions(folder: &RemotePath) -> [Command; 3] {
     [Command::path("CWD", folder), Command::bare("PWD"), Command::list_here()]
 }

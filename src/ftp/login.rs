@@ -1,4 +1,4 @@
-//! From nothing to a session: greeting, TLS, login, and what the server can do.
+//! Login: greeting, TLS, credentials, and the features of the server.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -20,20 +20,20 @@ use crate::{
     observe::{Event, visible::visible},
 };
 
-/// What a server says it can do (RFC 2389).
+/// The features that a server advertises (RFC 2389).
 #[derive(Debug, Clone, Default)]
 pub struct Features {
-    /// Each feature, in capitals, with its parameters.
+    /// The features in upper case, each with its parameters.
     pub named: BTreeMap<String, String>,
-    /// Whether it takes the `-a` of `LIST -a` for a file; found out, not said.
+    /// True if it takes the `-a` of `LIST -a` for a file; detected, not advertised.
     pub refuses_list_all: bool,
     /// The refusal of binary transfers: without them sizes are wrong and bytes are changed (security class C17), while
-    /// listings are none the worse.
+    /// listings still work.
     pub no_binary: Option<Fault>,
 }
 
 impl Features {
-    /// Reads the reply to FEAT; a server without FEAT has none.
+    /// Parses the reply to FEAT; a server without FEAT has no features.
     pub fn read(reply: &Reply) -> Self {
         let mut named = BTreeMap::new();
         if reply.code == 211 {
@@ -49,37 +49,39 @@ impl Features {
         Self { named, refuses_list_all: false, no_binary: None }
     }
 
-    /// Whether the server named `feature`.
+    /// Returns true if the server named `feature`.
     pub fn has(&self, feature: &str) -> bool {
         self.named.contains_key(feature)
     }
 }
 
-/// A session just begun.
+/// A session right after its login.
 pub(super) struct LoggedIn {
     pub(super) control: Control,
     pub(super) features: Features,
-    /// The folder after the login.
+    /// The directory after the login.
     pub(super) home: RemotePath,
     pub(super) security: Option<Security>,
-    /// Our address, if the greeting told.
+    /// The local address as the greeting reports it, if it does.
     pub(super) ours_there: Option<IpAddr>,
-    /// How paths are spelt on the server.
+    /// The path syntax of the server.
     pub(super) syntax: PathSyntax,
-    /// Whether the server wanted user and password and nothing else, so that it will do so again.
+    /// True if the server asked for user and password only, and so is expected to do so again.
     pub(super) is_plain: bool,
 }
 
-/// How to log in once more where it is known how the server takes it: all in one packet.
+/// The parameters of a pipelined login, for servers that are known to ask for user and password only: all in one
+/// packet.
 #[derive(Debug, Clone)]
 pub(super) struct Haste {
-    /// What is known of the server, and where it is said that it does not bear that.
+    /// The observations of the server, in which a failure of the pipelined login is recorded.
     pub(super) manners: Arc<Manners>,
-    /// What to send behind it all.
+    /// The command to send after all the others.
     pub(super) ahead: Option<&'static str>,
 }
 
-/// Greets, protects and logs in over `line`. What was learnt before TLS is not kept (security class C13).
+/// Reads the greeting, starts TLS and logs in over `line`. What was learnt before TLS is discarded (security class
+/// C13).
 pub(super) async fn login(
     line: Line,
     site: &Site,
@@ -137,7 +139,8 @@ pub(super) async fn login(
     Ok(LoggedIn { control, features, home, security, ours_there, syntax, is_plain })
 }
 
-/// All of it in one packet. A server that answers otherwise than it did before is not asked so again.
+/// Logs in with all commands in one packet. A server that answers differently from before gets no pipelined login
+/// again.
 async fn log_in_at_once(
     control: &mut Control,
     site: &Site,
@@ -180,7 +183,7 @@ async fn log_in_at_once(
     .inspect_err(|_| haste.manners.doubt_hasty_login())
 }
 
-/// AUTH TLS (RFC 4217, 4). A refusal ends it here, before any password is sent.
+/// Sends AUTH TLS (RFC 4217, 4). A refusal ends the login before any password is sent.
 async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
     let reply = control.ask(&Command::bare("AUTH TLS")).await?;
     if !begins_tls(&reply) {
@@ -192,19 +195,19 @@ async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether TLS begins after this reply to AUTH: 234 (RFC 4217, 4), 334 as the RFC's drafts had it, or any other that
-/// says done.
+/// Returns true if TLS begins after this reply to AUTH: 234 (RFC 4217, 4), 334 as in the drafts of the RFC, or any
+/// other completion reply.
 pub(super) const fn begins_tls(reply: &Reply) -> bool {
     reply.is_done() || reply.code == 334
 }
 
-/// PBSZ and PROT (RFC 4217, 8 and 9).
+/// The commands PBSZ and PROT (RFC 4217, 8 and 9).
 const PROTECTION: [&str; 2] = ["PBSZ 0", "PROT P"];
 
-/// What serves as a password where none is wanted.
+/// The password of an anonymous login.
 const ANONYMOUS: &str = "portolan@";
 
-/// Protects the data; data never goes clear when protection was asked for.
+/// Protects the data connections; data is never sent in the clear if protection was requested.
 async fn protect_data(control: &mut Control) -> Outcome<()> {
     for line in PROTECTION {
         let reply = control.ask(&Command::bare(line)).await?;
@@ -218,7 +221,7 @@ async fn protect_data(control: &mut Control) -> Outcome<()> {
     Ok(())
 }
 
-/// USER, PASS, ACCT (RFC 959, 4.1.1). True where the first two were wanted, and no other.
+/// Sends USER, PASS and ACCT (RFC 959, 4.1.1). Returns true if the server asked for the first two only.
 async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
     let anonymous = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
     let mut reply = control.ask(&credential("USER", &site.user, "user")?).await?;
@@ -248,7 +251,7 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
     if reply.is_done() { Ok(wants_password && !wants_account) } else { Err(refused(site, &reply)) }
 }
 
-/// The fault where the login ended with `reply`.
+/// Returns the error for a login that ended with `reply`.
 fn refused(site: &Site, reply: &Reply) -> Fault {
     let fault = reply.fault();
     let (user, words) = (visible(&site.user), reply.words());
@@ -257,23 +260,23 @@ fn refused(site: &Site, reply: &Reply) -> Fault {
     unless_tls_is_wanted(Fault { kind, message, ..fault }, site, reply)
 }
 
-/// `fault`, or what to do about it where the server lets nobody in without TLS.
+/// Returns `fault`, with advice if the server accepts no login without TLS.
 fn unless_tls_is_wanted(fault: Fault, site: &Site, reply: &Reply) -> Fault {
     if site.tls != Tls::Off || !reply.wants_tls() {
         return fault;
     }
-    // However often it is tried without, it stays so.
+    // A retry without TLS would fail as well.
     let message = format!("{}: it wants TLS, which ftpes:// turns to", fault.message);
     Fault { kind: Kind::Denied, message, ..fault }
 }
 
-/// A command with a text of the user's; the fault names the option, never the text.
+/// Builds a command with a text from the user; an error names the option, never the text.
 fn credential(verb: &str, text: &str, option: &str) -> Outcome<Command> {
     Command::parse(format!("{verb} {text}"))
         .map_err(|_| Fault::invalid(format!("`{option}` cannot hold a line end or a NUL")))
 }
 
-/// Binary type, features, where we are, and names in UTF-8: one round trip.
+/// Returns the commands for the binary type, the features, the current directory, and names in UTF-8: one round trip.
 fn questions(site: &Site) -> Vec<Command> {
     let mut commands = vec![Command::bare("TYPE I"), Command::bare("FEAT"), Command::bare("PWD")];
     if !site.latin1 {
@@ -282,7 +285,7 @@ fn questions(site: &Site) -> Vec<Command> {
     commands
 }
 
-/// What the replies to these tell.
+/// Parses the replies to these commands.
 fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath, PathSyntax)> {
     let [binary, features, folder, ..] = replies else {
         return Err(Fault::protocol("fewer replies than commands"));
@@ -292,11 +295,11 @@ fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath, PathSyntax)>
         Err(fault) if matches!(binary.code, 500..=504) => Some(fault),
         Err(fault) => return Err(fault),
     };
-    // Where it is not told, or not in any way that can be read, it is taken for the root.
+    // If it is not reported, or not in a readable form, the root is assumed.
     let home = folder.folder_path().and_then(|path| RemotePath::parse(path).ok());
     let home = home.unwrap_or_else(RemotePath::root);
     let syntax = PathSyntax::of(home.as_bytes());
-    // Where folders have no names with slashes, this one is the only one.
+    // If directories have no names with slashes, this one is the only one.
     let home = if syntax == PathSyntax::Flat { RemotePath::root() } else { home };
     let features = Features { no_binary, ..Features::read(features) };
     Ok((features, RemotePath::root().resolve(&home)?, syntax))

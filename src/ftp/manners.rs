@@ -1,4 +1,5 @@
-//! How a server takes commands that come early, as far as it was seen. Shared by all sessions with it in one run.
+//! Observations of a server's support for pipelined commands and other behaviour. Shared by all sessions with it in one
+//! run.
 
 use std::sync::{
     Arc,
@@ -12,46 +13,46 @@ use super::{
 };
 use crate::limits::STEPS_KEPT_MIN;
 
-/// The server was out of step once.
+/// The value for a server that answered out of order, or otherwise failed, once.
 const DOUBTED: u8 = u8::MAX;
 
-/// The server has shown that it can.
+/// The value for a server that has proved its support.
 const PROVEN: u8 = 1;
 
-/// What has been seen of transfers each way.
+/// The observations of a server's behaviour.
 #[derive(Debug, Default)]
 pub(super) struct Manners {
-    /// So often it kept step at the end of a download or listing, or [`DOUBTED`].
+    /// The number of downloads or listings at whose end it answered in order, or [`DOUBTED`].
     down: AtomicU8,
-    /// The same for uploads: whoever still receives may look at the control connection.
+    /// The same for uploads: a server may poll the control connection while it still receives data.
     up: AtomicU8,
-    /// Whether it lists the same over the control connection: [`PROVEN`], [`DOUBTED`], or not tried.
+    /// The agreement of STAT listings over the control connection with LIST: [`PROVEN`], [`DOUBTED`], or not tried.
     stat: AtomicU8,
     /// The forms of listing in which it has shown entries.
     lists: AtomicU8,
-    /// Those that it refused, or that showed nothing, where another showed entries.
+    /// The forms that it refused, or that showed nothing, when another showed entries.
     lists_not: AtomicU8,
-    /// Whether all of a login may come in one packet: [`PROVEN`] that nothing is wanted but user and password,
-    /// [`DOUBTED`], or not known.
+    /// The support for a login in one packet: [`PROVEN`] that only user and password are requested, [`DOUBTED`], or not
+    /// known.
     login: AtomicU8,
-    /// Whether commands may share a packet at all.
+    /// The support for several commands in one packet.
     pub(super) pipelining: Arc<Pipelining>,
-    /// Whether it refuses temporary names that begin with a dot, and takes others.
+    /// Set once it refused a temporary name that begins with a dot, and accepted another.
     plain_names: AtomicBool,
-    /// Whether it has renamed a temporary file.
+    /// Set once it has renamed a temporary file.
     renames: AtomicBool,
-    /// Whether it refuses temporary names or renames, and takes final names.
+    /// True if it refuses temporary names or renames, and accepts final names.
     in_place: AtomicBool,
-    /// Whether its listings tell other times than its MDTM.
+    /// Set once its listings showed other times than its MDTM.
     other_times: AtomicBool,
-    /// Whether it keeps long names whole: [`PROVEN`], [`DOUBTED`] where it shortens them, or not known.
+    /// The handling of long names: [`PROVEN`] to keep them whole, [`DOUBTED`] if it shortens them, or not known.
     long_names: AtomicU8,
-    /// Whether it tells a size for whatever it is asked for.
+    /// Set once it reported a size for a name that does not exist.
     any_size: AtomicBool,
 }
 
 impl Manners {
-    /// With what is known from earlier runs.
+    /// Returns the state with the habits saved by earlier runs.
     pub(super) fn with_habits(habits: Habits) -> Self {
         let long_names = if habits.short_names { DOUBTED } else { 0 };
         Self {
@@ -61,16 +62,16 @@ impl Manners {
         }
     }
 
-    /// What there is to remember for later runs.
+    /// Returns the habits to save for later runs.
     pub(super) fn habits(&self) -> Habits {
         let mut habits = self.pipelining.habits();
         habits.short_names = self.shortens_names();
         habits
     }
 
-    /// What to send ahead of the reply that ends transfer `verb`, when `step` carries the data and another transfer
-    /// follows. First a command that does no harm wherever it comes; then the one that saves the round trip, in active
-    /// mode with the transfer behind it.
+    /// Returns the command to send before the reply that ends transfer `verb`, if `step` carries the data and another
+    /// transfer follows. At first a command that is harmless wherever it arrives; then the one that saves the round
+    /// trip, in active mode followed by the transfer.
     pub(super) fn ahead(&self, verb: &str, step: Step) -> Option<&'static str> {
         let command = match step {
             Step::Epsv => "EPSV",
@@ -86,145 +87,146 @@ impl Manners {
         }
     }
 
-    /// Whether the server has kept step at the end of transfers like `verb` ever since, and often enough.
+    /// Returns true if the server has always answered in order at the end of transfers like `verb`, and often enough.
     pub(super) fn is_trusted(&self, verb: &str) -> bool {
         let has_kept = (STEPS_KEPT_MIN..DOUBTED).contains(&self.of(verb).load(Ordering::Relaxed));
         has_kept && !self.pipelining.is_off()
     }
 
-    /// Whether nothing is sent ahead any more at the end of transfers like `verb`.
+    /// Returns true if no more commands are pipelined at the end of transfers like `verb`.
     pub(super) fn is_doubted(&self, verb: &str) -> bool {
         self.of(verb).load(Ordering::Relaxed) == DOUBTED || self.pipelining.is_off()
     }
 
-    /// The server kept step at the end of `verb`.
+    /// Records that the server answered in order at the end of `verb`.
     pub(super) fn kept(&self, verb: &str) {
         let more = |kept: u8| (kept < STEPS_KEPT_MIN).then(|| kept + 1);
-        // The closure says what there is to do, and an error only that it was nothing.
+        // The closure decides whether there is anything to update; the error only reports that there was not.
         let _ = self.of(verb).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// It did not, or may not have: nothing is sent ahead any more.
+    /// Records that it did not, or may not have: no more commands are pipelined.
     pub(super) fn doubt(&self, verb: &str) {
         self.of(verb).store(DOUBTED, Ordering::Relaxed);
     }
 
-    /// Whether STAT may be tried for a listing, or has proven to do.
+    /// Returns true if STAT may be tried for a listing, or has proved to work.
     pub(super) fn may_list_by_stat(&self) -> bool {
         self.stat.load(Ordering::Relaxed) != DOUBTED && !self.pipelining.is_off()
     }
 
-    /// Whether STAT has proven to give the same listing as LIST, ever since.
+    /// Returns true if STAT has always returned the same listing as LIST.
     pub(super) fn lists_by_stat(&self) -> bool {
         self.stat.load(Ordering::Relaxed) == PROVEN && !self.pipelining.is_off()
     }
 
-    /// STAT gave the same listing as LIST, or did not; the first that is not the same counts for good.
+    /// Records whether STAT returned the same listing as LIST; the first difference is final.
     pub(super) fn listed_by_stat(&self, is_same: bool) {
         let now = if is_same { PROVEN } else { DOUBTED };
         self.stat.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// Whether the server has shown entries in this form of listing: one that shows nothing is then an empty folder.
+    /// Returns true if the server has shown entries in this form of listing: an empty result then is an empty
+    /// directory.
     pub(super) fn lists_in(&self, form: Form) -> bool {
         self.lists.load(Ordering::Relaxed) & form.bit() != 0
     }
 
-    /// The server has shown entries in this form.
+    /// Records that the server has shown entries in this form.
     pub(super) fn listed_in(&self, form: Form) {
         self.lists.fetch_or(form.bit(), Ordering::Relaxed);
     }
 
-    /// Whether the server showed nothing in this form where it did in another.
+    /// Returns true if the server showed nothing in this form when it did in another.
     pub(super) fn fails_in(&self, form: Form) -> bool {
         self.lists_not.load(Ordering::Relaxed) & form.bit() != 0
     }
 
-    /// The server showed nothing in this form where it did in another.
+    /// Records that the server showed nothing in this form when it did in another.
     pub(super) fn failed_in(&self, form: Form) {
         self.lists_not.fetch_or(form.bit(), Ordering::Relaxed);
     }
 
-    /// Whether the next login may be sent in one packet.
+    /// Returns true if the next login may be sent in one packet.
     pub(super) fn may_log_in_hastily(&self) -> bool {
         self.login.load(Ordering::Relaxed) == PROVEN && !self.pipelining.is_off()
     }
 
-    /// The server wanted user and password, and nothing else.
+    /// Records that the server asked for user and password only.
     pub(super) fn logged_in_plainly(&self) {
         self.login.fetch_max(PROVEN, Ordering::Relaxed);
     }
 
-    /// It did not take that in one packet, or may not have.
+    /// Records that it did not accept a login in one packet, or may not have.
     pub(super) fn doubt_hasty_login(&self) {
         self.login.store(DOUBTED, Ordering::Relaxed);
     }
 
-    /// Whether temporary names have no dot at their beginning.
+    /// Returns true if temporary names must not begin with a dot.
     pub(super) fn wants_plain_names(&self) -> bool {
         self.plain_names.load(Ordering::Relaxed)
     }
 
-    /// It refused a temporary name that began with a dot, and took one without.
+    /// Records that it refused a temporary name that began with a dot, and accepted one without.
     pub(super) fn took_plain_name(&self) {
         self.plain_names.store(true, Ordering::Relaxed);
     }
 
-    /// It has renamed a temporary file.
+    /// Records that it has renamed a temporary file.
     pub(super) fn renamed(&self) {
         self.renames.store(true, Ordering::Relaxed);
         self.in_place.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it is known to rename temporary files.
+    /// Returns true if it is known to rename temporary files.
     pub(super) fn has_renamed(&self) -> bool {
         self.renames.load(Ordering::Relaxed)
     }
 
-    /// It took a file under its final name, of which it had refused the temporary name or the rename. Where it does
-    /// rename others, that was about this name alone.
+    /// Records that it accepted a file under its final name after it had refused the temporary name or the rename. If
+    /// it renames other files, the refusal was about this name only.
     pub(super) fn took_in_place(&self) {
         if !self.renames.load(Ordering::Relaxed) {
             self.in_place.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether it is known to take final names only.
+    /// Returns true if it is known to accept final names only.
     pub(super) fn wants_in_place(&self) -> bool {
         self.in_place.load(Ordering::Relaxed)
     }
 
-    /// Whether a listing told another time of a file than MDTM, and the file was the same.
+    /// Returns true if a listing showed another time of an unchanged file than MDTM.
     pub(super) fn lists_other_times(&self) -> bool {
         self.other_times.load(Ordering::Relaxed)
     }
 
-    /// A listing did.
+    /// Records that a listing did.
     pub(super) fn listed_other_times(&self) {
         self.other_times.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it shortens long names, so that two of them may become one.
+    /// Returns true if it shortens long names, so that two of them may become one.
     pub(super) fn shortens_names(&self) -> bool {
         self.long_names.load(Ordering::Relaxed) == DOUBTED
     }
 
-    /// Whether it is known to keep long names whole, or to shorten them.
+    /// Returns true if it is known whether it keeps long names whole or shortens them.
     pub(super) fn knows_long_names(&self) -> bool {
         self.long_names.load(Ordering::Relaxed) != 0
     }
 
-    /// It keeps long names whole, or shortens them; the first that it shortens counts for good.
+    /// Records whether it kept a long name whole; the first shortened one is final.
     pub(super) fn took_long_name(&self, is_whole: bool) {
         self.long_names.fetch_max(if is_whole { PROVEN } else { DOUBTED }, Ordering::Relaxed);
     }
 
-    /// Whether it tells a size for names that nobody ever gave.
+    /// Returns true if it reports a size for names that do not exist.
     pub(super) fn has_any_size(&self) -> bool {
         self.any_size.load(Ordering::Relaxed)
     }
 
-    /// It did.
+    /// Records that it did.
     pub(super) fn told_any_size(&self) {
         self.any_size.store(true, Ordering::Relaxed);
     }

@@ -1,12 +1,14 @@
-//! What proves who one is, taken out of what a server says: a server may repeat a password in any reply.
+//! Masks credentials in what a server sends: a server may repeat a password in any reply.
 //!
-//! Replies are masked where their words are read, so that errors, events, history, hooks and webhooks never have it.
-//! - A secret of four bytes or more is masked wherever it stands, whatever its case, also with any of its bytes written
-//!   as `%41`, with quotes doubled or behind backslashes, in hexadecimal, and in Base64 (alone or within more).
-//! - A shorter one, one that is the name of the user as well, and the password of an anonymous login is masked in the
-//!   replies to the login alone, and only where it stands as a word: it is no secret, or half of all texts have it.
+//! Replies are masked when their words are read, so that errors, events, history, hooks and webhooks never contain
+//! them.
+//! - A secret of four bytes or more is masked wherever it occurs, in any case, also with any of its bytes written as
+//!   `%41`, with quotes doubled or escaped by backslashes, in hexadecimal, and in Base64 (alone or within more).
+//! - A shorter one, one that equals the user name, and the password of an anonymous login is masked in the replies to
+//!   the login only, and only as a whole word: it is no secret, or it occurs in half of all texts.
 //!
-//! What a server sends as data (names of files, the folder that PWD names) is left as it is: it is worked with.
+//! What a server sends as data (names of files, the directory in the reply to PWD) is left unchanged, since it is
+//! needed.
 
 use std::{fmt, sync::Arc};
 
@@ -17,24 +19,26 @@ use base64::{
 
 use super::{secret::Secret, site::Site};
 
-/// Bytes of the shortest secret that is masked everywhere: shorter ones are in half of all texts by chance.
+/// The length in bytes of the shortest secret that is masked everywhere: shorter ones occur in half of all texts by
+/// chance.
 const LENGTH_MIN: usize = 4;
-/// Bytes of the shortest piece of Base64 or hexadecimal that is taken for a secret: shorter ones are words.
+/// The length in bytes of the shortest piece of Base64 or hexadecimal that is taken for a secret: shorter ones are
+/// words.
 const CODED_LENGTH_MIN: usize = 6;
-/// What stands in place of a secret.
+/// The replacement for a secret.
 const STARS: &[u8] = b"***";
 
-/// The secrets of one session, in every form in which a server may repeat them. It shows none of them.
+/// The secrets of one session, in every form in which a server may repeat them. Its debug output shows none of them.
 #[derive(Clone, Default)]
 pub(super) struct Mask(Arc<Forms>);
 
 #[derive(Default)]
 struct Forms {
-    /// Masked wherever they stand.
+    /// The secrets that are masked wherever they occur.
     whole: Vec<Vec<u8>>,
-    /// Pieces that the codings of a secret have, whatever stands around it.
+    /// The pieces that every encoding of a secret contains, whatever surrounds it.
     coded: Vec<Vec<u8>>,
-    /// Masked as words.
+    /// The secrets that are masked as whole words.
     words: Vec<Vec<u8>>,
 }
 
@@ -44,7 +48,7 @@ impl fmt::Debug for Mask {
     }
 }
 
-/// Two replies are the same whatever is masked in them.
+/// Replies are compared without regard to their masks.
 impl PartialEq for Mask {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -100,7 +104,7 @@ impl Mask {
                 shown.extend_from_slice(STARS);
                 at += length;
             } else if self.0.coded.iter().any(|piece| rest.starts_with(piece)) {
-                // The whole word: what stands around a piece of Base64 has some bits of the secret.
+                // The whole word is masked: the characters around a piece of Base64 contain some bits of the secret.
                 let before = shown.iter().rev().take_while(|byte| is_coding(**byte)).count();
                 shown.truncate(shown.len() - before);
                 shown.extend_from_slice(STARS);
@@ -113,12 +117,12 @@ impl Mask {
         shown
     }
 
-    /// The same for a text that is shown already.
+    /// Returns `text`, which is already printable, with `***` in place of each secret.
     pub(super) fn hide_in(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
     }
 
-    /// Returns how many bytes of `text` from `at` on are a secret.
+    /// Returns the length in bytes of the secret at offset `at` of `text`, if there is one.
     fn length_at(&self, text: &[u8], at: usize) -> Option<usize> {
         let rest = text.get(at..)?;
         let whole = self.0.whole.iter().filter_map(|secret| length_of(secret, rest)).max();
@@ -134,7 +138,7 @@ impl Mask {
 impl Forms {
     fn add_text(&mut self, secret: &str) {
         self.add(secret.as_bytes());
-        // A server of Latin-1 names may repeat it so.
+        // A server with Latin-1 names may repeat it in that encoding.
         let latin1: Option<Vec<u8>> =
             secret.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
         if let Some(latin1) = latin1.filter(|_| !secret.is_ascii()) {
@@ -148,7 +152,7 @@ impl Forms {
         let hexadecimal: String =
             secret.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
         let mut coded = vec![hexadecimal.clone().into_bytes(), hexadecimal.to_uppercase().into()];
-        // Three bytes are four letters, so that what a secret becomes depends on how many bytes stand before it.
+        // Three bytes are four letters, so the encoding of a secret depends on the number of bytes before it.
         for before in 0..3 {
             let padded = [vec![0; before].as_slice(), secret].concat();
             let first = (before * 8).div_ceil(6);
@@ -159,7 +163,7 @@ impl Forms {
                 coded.extend(text.as_bytes().get(first..last).map(<[u8]>::to_vec));
             }
         }
-        // All of a short one, with the letter that has some of its bits.
+        // The complete encoding of a short secret, with the last letter that has only some of its bits.
         coded.push(BASE64_STANDARD_NO_PAD.encode(secret).into());
         coded.retain(|piece| piece.len() >= CODED_LENGTH_MIN && !self.coded.contains(piece));
         coded.dedup();
@@ -171,7 +175,7 @@ const fn is_coding(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
 }
 
-/// Returns how many bytes at the beginning of `text` stand for `secret`, in whatever way each of its bytes is written.
+/// Returns the number of bytes at the beginning of `text` that represent `secret`, in any notation of its bytes.
 ///
 /// Two backslashes are one that is escaped, or two: every reading is followed, and the longest one counts.
 fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
@@ -192,7 +196,7 @@ fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
     ends.last().copied()
 }
 
-/// Returns how many bytes at the beginning of `text` may stand for `byte`.
+/// Returns the possible numbers of bytes at the beginning of `text` that represent `byte`.
 fn lengths(byte: u8, text: &[u8]) -> impl Iterator<Item = usize> + use<> {
     let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
     let plain = match text {

@@ -1,4 +1,4 @@
-//! What is known of a server from earlier runs, and told for later ones.
+//! The server record: the facts learnt in earlier runs, and saved for later ones.
 
 use std::{
     fmt::Debug,
@@ -14,56 +14,57 @@ use super::{
 };
 use crate::limits::ROUTE_WRITES_MAX;
 
-/// Keeps what was learnt of servers. Losing it costs a few tries, so none of this can fail.
+/// A store of server records. Losing one costs a few attempts, so none of its methods can fail.
 pub trait RouteMemory: Debug + Send + Sync {
-    /// What is known of `place` and still holds.
+    /// Returns the record of `place` if it is still valid.
     fn recall(&self, place: &Place) -> Option<Known>;
 
-    /// Puts `known` in the place of what was known of `place`.
+    /// Replaces the record of `place` by `known`.
     fn remember(&self, place: &Place, known: Known);
 
-    /// `step` was the way to `place` and is it no more.
+    /// Removes `step`, which does not work any more, from the record of `place`.
     fn forget(&self, place: &Place, step: Step);
 }
 
-/// A server, as somebody and from somewhere: what carries data in one network may not in another.
+/// The key of a record: a server, a user and a local network, since the method that carries data in one network may not
+/// in another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The server's name, in small letters.
+    /// The server's name, in lower case.
     pub host: String,
     /// Its control port.
     pub port: u16,
     /// The login name.
     pub user: String,
-    /// `off`, `explicit` or `implicit`.
+    /// The protection: `off`, `explicit` or `implicit`.
     pub protection: &'static str,
-    /// The network that we are in, such as `192.0.2.0/24`.
+    /// The local network, such as `192.0.2.0/24`.
     pub network: String,
 }
 
-/// What is known of the way to a place.
+/// The record of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// What carried the data.
+    /// The method that carried the data.
     pub step: Step,
-    /// The mode that was tried before and did not.
+    /// The mode that was tried before and failed.
     pub failed_mode: Option<Mode>,
-    /// Whether the server takes our data connections with TLS 1.2 only.
+    /// True if the server accepts data connections with TLS 1.2 only.
     pub tls12_only: bool,
-    /// Whether it does not take `LIST -a`.
+    /// True if it does not accept `LIST -a`.
     pub refuses_list_all: bool,
-    /// Whether data is behind the address that PASV announces, and not behind the server's own.
+    /// True if data is reachable at the address that PASV announces, and not at the server's own.
     pub is_elsewhere: bool,
-    /// From a command to its reply, at best.
+    /// The shortest time from a command to its reply.
     pub round_trip: Duration,
-    /// How it takes commands.
+    /// Its behaviour towards commands.
     pub habits: Habits,
-    /// The one of its addresses that answers where another, which stands before it, does not.
+    /// The one of its addresses that answers when an earlier one in the list does not.
     pub address: Option<IpAddr>,
 }
 
 impl Place {
-    /// The server of `site`, seen from our address `ours`.
+    /// Returns the key for the server of `site`, seen from the local address `ours`.
     pub(super) fn of(site: &Site, ours: IpAddr) -> Self {
         Self {
             host: site.host.to_ascii_lowercase(),
@@ -76,20 +77,20 @@ impl Place {
 }
 
 impl Known {
-    /// Whether one who asks for `mode` may begin with the step: it is of that mode, or that mode did not work.
+    /// Returns true if a session in `mode` may begin with the recorded step: it is of that mode, or that mode failed.
     pub(super) fn suits(&self, mode: Mode) -> bool {
         matches!(mode, Mode::Auto | Mode::Race)
             || mode == self.step.kind()
             || Some(mode) == self.failed_mode
     }
 
-    /// Whether it says the same of the server; round trips are never the same.
+    /// Returns true if both records say the same of the server; round trips always differ.
     fn agrees_with(&self, other: &Self) -> bool {
         *self == Self { round_trip: self.round_trip, ..*other }
     }
 }
 
-/// What one session knows, and where it tells it.
+/// The record that one session uses and updates.
 #[derive(Debug, Clone)]
 pub(super) struct Notes {
     memory: Arc<dyn RouteMemory>,
@@ -99,14 +100,14 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// What `memory` has on `site`, to which `line` leads.
+    /// Loads the record of `site` from `memory`; `line` leads to the server.
     pub(super) fn of(memory: Arc<dyn RouteMemory>, site: &Site, line: &Line) -> Self {
         let place = Place::of(site, line.local.ip());
         let known = memory.recall(&place);
         Self { memory, place, known, writes_left: ROUTE_WRITES_MAX }
     }
 
-    /// The session goes on over `line`: in another network nothing is known of it yet.
+    /// Updates the key when the session continues over `line`: in another network there is no record yet.
     pub(super) fn follow(&mut self, line: &Line) {
         let network = network(line.local.ip());
         if network != self.place.network {
@@ -115,12 +116,12 @@ impl Notes {
         }
     }
 
-    /// What was known before, or has been learnt since.
+    /// Returns the record as loaded, or as updated since.
     pub(super) const fn known(&self) -> Option<Known> {
         self.known
     }
 
-    /// Notes what works now. Where that is nothing new, nothing is written.
+    /// Records the working method. An unchanged record is not written.
     pub(super) fn learn(&mut self, learnt: Known) {
         if self.known.is_none_or(|known| !known.agrees_with(&learnt)) {
             self.known = Some(learnt);
@@ -128,7 +129,7 @@ impl Notes {
         }
     }
 
-    /// Notes that `step` does not work now.
+    /// Records that `step` does not work now.
     pub(super) fn unlearn(&mut self, step: Step) {
         if self.known.take_if(|known| known.step == step).is_some() {
             self.write(|memory, place| memory.forget(place, step));
@@ -143,7 +144,7 @@ impl Notes {
     }
 }
 
-/// The network of one of our addresses: as much of it as tells home from office.
+/// Returns the network of a local address: enough of it to tell home from office.
 fn network(ours: IpAddr) -> String {
     match ours.to_canonical() {
         IpAddr::V4(ip) => {

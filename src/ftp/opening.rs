@@ -1,4 +1,4 @@
-//! Sessions, begun: the first with a server, further ones, and one in the place of another that is of no use.
+//! Session setup: the first session with a server, further ones, and the replacement of a broken connection.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Session {
-    /// Connects to `site` and logs in; in mode `race` it finds out as well what carries the data.
+    /// Connects to `site` and logs in; in mode `race` it also determines the method that carries the data.
     pub async fn open(site: Site, context: Context) -> Outcome<Self> {
         site.check()?;
         let line = call(&site, &context).await?;
@@ -43,7 +43,7 @@ impl Session {
         if is_plain {
             way.manners.logged_in_plainly();
         }
-        // It would be taken for the name of a file.
+        // The server would take it for the name of a file.
         features.refuses_list_all =
             syntax == PathSyntax::Flat || way.known().is_some_and(|known| known.refuses_list_all);
         way.hear(ours_there);
@@ -78,12 +78,12 @@ impl Session {
         Ok(session)
     }
 
-    /// Another session with the same server, as this one is now: for parallel work.
+    /// Opens another session with the same server, in the current state of this one, for parallel work.
     pub fn another(&self) -> impl Future<Output = Outcome<Self>> + Send + use<> {
         self.another_after(std::future::ready(()))
     }
 
-    /// The same, connected at once and logged in when `ready` is.
+    /// Opens another session, connected at once and logged in once `ready` completes.
     pub(super) fn another_after<R: Future<Output = ()>>(
         &self,
         ready: R,
@@ -112,33 +112,33 @@ impl Session {
         }
     }
 
-    /// How others may log in faster than this one did, if so.
+    /// Returns the parameters of a pipelined login for further sessions, if the server supports it.
     fn haste(&self) -> Option<Haste> {
         let manners = Arc::clone(&self.way.manners);
         manners.may_log_in_hastily().then(|| Haste { manners, ahead: self.port_command() })
     }
 
-    /// What to send ahead of a transfer that follows, so that it has its port, where that is not done yet.
+    /// Returns the command that fetches the port for the next transfer, if none is pipelined yet.
     pub(super) fn port_ahead(&self) -> Option<&'static str> {
         self.port_command().filter(|_| !self.control.has_ahead())
     }
 
-    /// The command that names a port for the next transfer, where that is one without an argument.
+    /// Returns the command that fetches a port for the next transfer, if it is one without an argument.
     fn port_command(&self) -> Option<&'static str> {
         let first = self.way.ladder.steps().first().copied();
         (first == Some(Step::Epsv)).then_some("EPSV")
     }
 
-    /// The next session with this server speaks TLS 1.2, since it does not take our TLS 1.3 data connections.
+    /// Reconnects with TLS 1.2, since this server does not accept our TLS 1.3 data connections.
     pub(super) async fn renew_with_tls12(&mut self) -> Outcome<()> {
         self.site.trust.tls12_only = true;
         self.security = Security::of(&self.site)?;
         self.renew().await
     }
 
-    /// A new connection in the place of the old one.
+    /// Replaces the connection by a new one.
     pub(super) async fn renew(&mut self) -> Outcome<()> {
-        // A server may wait for that before it has room for another.
+        // A server may wait for the close before it has room for another session.
         self.control.hang_up();
         let folder = self.server_folder.take();
         let logged_in = async {
@@ -150,7 +150,7 @@ impl Session {
         let logged_in = logged_in.await.map_err(|fault| fault.on(&self.site.host))?;
         self.control = logged_in.control;
         self.security = logged_in.security;
-        // A command without a path may come next, and means the folder we were in.
+        // A command without a path may come next, and refers to the directory that was current before.
         if let Some(folder) = folder {
             self.control.ask(&Command::path("CWD", &folder)).await?.done()?;
             self.server_folder = Some(folder);
@@ -159,7 +159,7 @@ impl Session {
     }
 }
 
-/// A connection with the server of `site`.
+/// Connects to the server of `site`.
 async fn call(site: &Site, context: &Context) -> Outcome<Line> {
     let last_address = context.answered.of(site).or(site.last_address);
     let site = &Site { last_address, ..site.clone() };
@@ -171,7 +171,7 @@ async fn call(site: &Site, context: &Context) -> Outcome<Line> {
     Ok(line)
 }
 
-/// The login of a session, with what earlier runs knew of the server.
+/// Logs in for a new session, using the server record of earlier runs.
 async fn first_login(
     site: &mut Site,
     context: &Context,
@@ -194,7 +194,7 @@ async fn first_login(
         site.trust.tls12_only = true;
         let tls12 = Security::of(site)?;
         match log_in(line, site, tls12.as_ref(), context, precedent).await {
-            // The server is not what it was: what is known of it must not be in the way.
+            // The server has changed: its old record must not interfere.
             Err(fault) if fault.kind == Kind::Tls => {
                 site.trust.tls12_only = false;
                 line = call(site, context).await?;
@@ -206,12 +206,12 @@ async fn first_login(
     Ok((log_in(line, site, security.as_ref(), context, precedent).await?, way))
 }
 
-/// How other sessions with the same server have fared.
+/// The experience of other sessions with the same server.
 #[derive(Debug, Clone, Copy)]
 enum Precedent<'a> {
-    /// There was none.
+    /// There is no other session.
     None,
-    /// With these manners; and all in one packet, if so.
+    /// The observations of the server; and a pipelined login, if it supports that.
     Session(&'a Arc<Manners>, Option<&'a Haste>),
 }
 
@@ -224,12 +224,12 @@ impl<'a> Precedent<'a> {
     }
 }
 
-/// Whether a login may have failed since its commands came together.
+/// Returns true if a login may have failed because its commands shared a packet.
 const fn is_of_packet(fault: &Fault) -> bool {
     fault.code == 0 && matches!(fault.kind, Kind::Timeout | Kind::Unreachable | Kind::Protocol)
 }
 
-/// A login; and another one, one command at a time, where the first has shown that the server wants that.
+/// Logs in; and again with one command at a time, if the first login has shown that the server requires that.
 async fn log_in(
     line: Line,
     site: &Site,
@@ -242,7 +242,7 @@ async fn log_in(
         Precedent::Session(manners, _) => Arc::clone(&manners.pipelining),
     };
     let was_off = pipelining.is_off();
-    // Boxed: it would lie twice in the future of everything that may need a new connection.
+    // Boxed: otherwise it would be stored twice in the future of everything that may need a new connection.
     let haste = precedent.haste();
     let logged_in = Box::pin(login::login(line, site, security, context, haste, &pipelining)).await;
     match logged_in {

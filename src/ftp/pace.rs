@@ -1,4 +1,5 @@
-//! Bytes per second: how long to wait after some have moved, so that all who go by one pace together keep to it.
+//! Rate limits in bytes per second: the time to wait after some bytes have moved, so that all users of one limit
+//! together keep it.
 
 use std::{
     collections::BTreeMap,
@@ -8,32 +9,32 @@ use std::{
 
 use crate::limits::{COPY_BYTES, PACE_BURST, PACE_PIECE_BYTES_MIN};
 
-/// A rate, shared by its clones.
+/// A rate limit, shared by its clones.
 #[derive(Debug, Clone)]
 pub struct Pace(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     bytes_per_second: u64,
-    /// When all that has moved would have moved at the rate.
+    /// The time at which all bytes so far would have been moved at the limited rate.
     even_at: Option<Instant>,
 }
 
-/// The paces of a run, one for each host.
+/// The rate limits of a run, one for each host.
 #[derive(Debug, Clone, Default)]
 pub struct Paces(Arc<Mutex<BTreeMap<String, Pace>>>);
 
 impl Pace {
-    /// At most so many bytes a second; 0 counts as 1.
+    /// Returns a limit of `bytes_per_second`; 0 counts as 1.
     pub fn new(bytes_per_second: u64) -> Self {
         let bytes_per_second = bytes_per_second.max(1);
         Self(Arc::new(Mutex::new(State { bytes_per_second, even_at: None })))
     }
 
-    /// Counts `bytes` that have just moved and says how long to wait before the next.
+    /// Counts `bytes` that have just moved and returns the time to wait before the next.
     pub fn wait_after(&self, bytes: usize, now: Instant) -> Duration {
         let mut state = lock(&self.0);
-        // What was not used a while ago is not made up for: that would be a burst.
+        // Capacity that was unused a while ago is not recovered: that would be a burst.
         let earliest = now.checked_sub(PACE_BURST).unwrap_or(now);
         let begun = state.even_at.map_or(earliest, |even| even.max(earliest));
         let even = begun + time_of(bytes as u64, state.bytes_per_second);
@@ -41,7 +42,7 @@ impl Pace {
         even.saturating_duration_since(now)
     }
 
-    /// How many bytes to move at once, so that they come evenly.
+    /// Returns the number of bytes to move at once, so that they flow evenly.
     pub fn piece(&self) -> usize {
         let tenth = lock(&self.0).bytes_per_second / 10;
         usize::try_from(tenth).unwrap_or(COPY_BYTES).clamp(PACE_PIECE_BYTES_MIN, COPY_BYTES)
@@ -49,7 +50,7 @@ impl Pace {
 }
 
 impl Paces {
-    /// The pace of all sessions with `host` in this run; the rate that was asked for last holds.
+    /// Returns the rate limit of all sessions with `host` in this run; the rate that was requested last applies.
     pub fn of_host(&self, host: &str, bytes_per_second: u64) -> Pace {
         let mut paces = lock(&self.0);
         let pace = paces
@@ -74,7 +75,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// How long it takes to move `bytes` in pieces, by one clock.
+    /// Returns the time that it takes to move `bytes` in pieces, by a simulated clock.
     fn time(pace: &Pace, bytes: usize, piece: usize) -> Duration {
         let began = Instant::now();
         let mut now = began;

@@ -1,4 +1,4 @@
-//! Names on the server: bytes that can never become a second command, and paths that can never leave their folder.
+//! Names on the server: bytes that can never become a second command, and paths that can never leave their directory.
 
 use std::{
     borrow::Borrow,
@@ -16,10 +16,10 @@ use crate::{
 
 /// A path on a server, kept as the bytes it has there.
 ///
-/// Never holds CR, LF or NUL, so that no name can end a command and begin another (security classes C2 and C8),
-/// and converts into no local path by itself.
+/// It never contains CR, LF or NUL, so that no name can end a command and begin another (security classes C2 and C8),
+/// and never becomes a local path implicitly.
 ///
-/// Paths of this machine that are put [below](Self::below) it are written in its encoding, which is no part of what it is.
+/// Local paths that are put [below](Self::below) it are converted to its encoding, which is not part of its identity.
 #[derive(Clone)]
 pub struct RemotePath(Vec<u8>, Encoding);
 
@@ -49,18 +49,18 @@ impl Hash for RemotePath {
     }
 }
 
-/// The bytes that the names of a server are, as against those of this machine.
+/// The encoding of names on the server, relative to local names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// The same.
+    /// The same bytes on both sides.
     #[default]
     Same,
-    /// Latin-1 there and UTF-8 here: each byte there is the character of that number.
+    /// Latin-1 on the server and UTF-8 locally: each remote byte is the character of that number.
     Latin1,
 }
 
 impl Encoding {
-    /// The bytes on the server of a name or path of this machine; fails with `refused` where it has none there.
+    /// Converts a local name or path to its bytes on the server; fails with `refused` if it has none there.
     pub fn encode(self, name: &[u8]) -> Outcome<Vec<u8>> {
         if self == Self::Same {
             return Ok(name.to_vec());
@@ -73,7 +73,7 @@ impl Encoding {
         })
     }
 
-    /// The name on this machine of a name of the server.
+    /// Converts a name of the server to its local name.
     pub fn decode(self, name: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Same => name,
@@ -83,12 +83,13 @@ impl Encoding {
 }
 
 impl RemotePath {
-    /// The folder from which relative paths count.
+    /// Returns the root, to which relative paths are resolved.
     pub fn root() -> Self {
         Self(b"/".to_vec(), Encoding::Same)
     }
 
-    /// A path as a script or a URL names it; fails with `invalid` on CR, LF, NUL, nothing, or more than a command holds.
+    /// Parses a path from a script or a URL; fails with `invalid` on CR, LF, NUL, an empty path, or more than a command
+    /// holds.
     pub fn parse(bytes: impl AsRef<[u8]>) -> Outcome<Self> {
         let bytes = bytes.as_ref();
         if bytes.is_empty() {
@@ -109,23 +110,23 @@ impl RemotePath {
         Ok(Self(bytes.to_vec(), Encoding::Same))
     }
 
-    /// The same path, below which names are in `encoding`.
+    /// Returns the same path, with names below it in `encoding`.
     #[must_use]
     pub fn in_encoding(self, encoding: Encoding) -> Self {
         Self(self.0, encoding)
     }
 
-    /// The encoding of the names below it.
+    /// Returns the encoding of the names below it.
     pub const fn encoding(&self) -> Encoding {
         self.1
     }
 
-    /// The bytes, as they go into a command.
+    /// Returns the bytes, as they go into a command.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// This folder's entry `name`, which must be one path component.
+    /// Returns the path of entry `name` of this directory, which must be a single path component.
     pub fn join(&self, name: &[u8]) -> Outcome<Self> {
         component(name)?;
         let mut path = self.0.clone();
@@ -136,14 +137,14 @@ impl RemotePath {
         Self::parse(path)
     }
 
-    /// What lies at `path` below this folder, written in its encoding.
+    /// Returns the path of `path` below this directory, converted to its encoding.
     pub fn below(&self, path: &RelativePath) -> Outcome<Self> {
         let slash: &[u8] = if self.0.ends_with(b"/") { b"" } else { b"/" };
         let path = self.1.encode(path)?;
         Ok(Self::parse([&self.0, slash, &path].concat())?.in_encoding(self.1))
     }
 
-    /// `other` if it begins at the root, else `other` below this folder; `.` and `..` are worked out.
+    /// Returns `other` if it begins at the root, else `other` below this directory; `.` and `..` are resolved.
     pub fn resolve(&self, other: &Self) -> Outcome<Self> {
         let mut path = if other.0.starts_with(b"/") { Vec::new() } else { self.0.clone() };
         path.push(b'/');
@@ -159,7 +160,7 @@ impl RemotePath {
         Self::parse([b"/", parts.join(&b'/').as_slice()].concat())
     }
 
-    /// The folder that holds it; the root holds itself.
+    /// Returns the parent directory; the root is its own parent.
     #[must_use]
     pub fn parent(&self) -> Self {
         let end = self.trimmed().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -170,12 +171,12 @@ impl RemotePath {
         }
     }
 
-    /// The last component; nothing for the root.
+    /// Returns the last component; empty for the root.
     pub fn name(&self) -> &[u8] {
         self.trimmed().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
-    /// Whether it is the root itself.
+    /// Returns true if it is the root.
     pub fn is_root(&self) -> bool {
         self.trimmed().is_empty()
     }
@@ -186,15 +187,15 @@ impl RemotePath {
     }
 }
 
-/// A path below a folder that is not named: one or more components, none of which leads elsewhere.
+/// A path below an unnamed directory: one or more components, none of which leads elsewhere.
 ///
-/// Paths that come from outside (a state file, a saved plan, a database) are parsed into it before anything else is
-/// done with them, so that no `..`, no absolute path and no second command can be in a base (security classes C1, C2).
+/// External paths (from a state file, a saved plan, a database) are parsed into it before any other use, so that a base
+/// can contain no `..`, no absolute path and no second command (security classes C1, C2).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativePath(Vec<u8>);
 
 impl RelativePath {
-    /// Reads a path; fails with `invalid` unless each of its components is a name of its own in one folder.
+    /// Parses a path; fails with `invalid` unless each of its components is a valid name in one directory.
     pub fn parse(path: impl AsRef<[u8]>) -> Outcome<Self> {
         let path = path.as_ref();
         let refused = |why: &str| Err(Fault::invalid(why.to_owned()).at(visible(path)));
@@ -234,8 +235,8 @@ impl fmt::Debug for RelativePath {
     }
 }
 
-/// Fails unless `name` can be one entry of one folder, here as well as there (security class C1). To servers on Windows a
-/// backslash is a slash, so that one with `..` behind it would lead out as well.
+/// Fails unless `name` can be a single entry of a directory, locally and on the server (security class C1). To servers
+/// on Windows a backslash is a slash, so that one followed by `..` would lead out as well.
 pub fn component(name: &[u8]) -> Outcome<()> {
     let why = match name {
         b"" => "an empty name",
@@ -338,7 +339,7 @@ mod tests {
             if let Ok(relative) = RelativePath::parse(&bytes) {
                 let top = path("/in/here");
                 let whole = top.below(&relative).unwrap();
-                // Worked out as servers do, it is still what it was, and below the folder.
+                // Resolved as servers do it, the path is unchanged, and below the directory.
                 proptest::prop_assert_eq!(path("/").resolve(&whole).unwrap(), whole.clone());
                 let slashes: Vec<u8> =
                     bytes.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();

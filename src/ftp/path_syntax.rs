@@ -1,28 +1,28 @@
-//! The path syntax of a server: what its own names of files and folders look like. Pure.
+//! The path syntax of a server: the form of its own names of files and directories. Pure.
 //!
-//! Inside portolan a path is parts with slashes before them. Some servers have other words for where they are: a drive
-//! before the first slash, or no slashes at all, as z/OS (`'HLQ.'`), VMS (`DISK:[ANNA]`), Guardian (`$VOL.SUBVOL`), MPE
-//! and the libraries of IBM i. Of these the names in the folder after the login are sent as they are, and nothing is
-//! made up about others.
+//! Inside portolan a path is a sequence of components with slashes before them. Some servers report their directory in
+//! another form: with a drive before the first slash, or without slashes, as z/OS (`'HLQ.'`), VMS (`DISK:[ANNA]`),
+//! Guardian (`$VOL.SUBVOL`), MPE and the libraries of IBM i. For the latter the names in the directory after the login
+//! are sent unchanged, and no others are constructed.
 
 use crate::fault::{Fault, Outcome, Side};
 
 use super::path::RemotePath;
 
-/// How paths are spelt on a server.
+/// The path syntax of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum PathSyntax {
     /// `/home/anna/a`.
     #[default]
     Slashes,
-    /// `C:/home/a`: a drive stands where the first slash is.
+    /// `C:/home/a`: a drive in place of the first slash.
     Drives,
-    /// Names without slashes, in the folder after the login; that is the root.
+    /// Names without slashes, in the directory after the login, which is the root.
     Flat,
 }
 
 impl PathSyntax {
-    /// The syntax of a server that says after the login that it is in `folder`.
+    /// Returns the syntax of a server that reports `folder` as its directory after the login.
     pub(super) fn of(folder: &[u8]) -> Self {
         match folder {
             [letter, b':', ..] if letter.is_ascii_alphabetic() && is_alone(folder) => Self::Drives,
@@ -31,32 +31,32 @@ impl PathSyntax {
         }
     }
 
-    /// `path` as it goes into a command; empty for the folder after the login where that has no name.
+    /// Returns `path` as it goes into a command; empty for the directory after the login if that has no name.
     pub(super) fn spell(self, path: &[u8]) -> Vec<u8> {
         let bare = path.strip_prefix(b"/").unwrap_or(path);
         match (self, bare) {
             (Self::Flat, _) => bare.to_vec(),
-            // Without the slash it is wherever one is on that drive.
+            // Without the slash it means the current directory on that drive.
             (Self::Drives, [letter, b':']) if letter.is_ascii_alphabetic() => [bare, b"/"].concat(),
             (Self::Drives, [letter, b':', ..]) if letter.is_ascii_alphabetic() => bare.to_vec(),
             _ => path.to_vec(),
         }
     }
 
-    /// Fails where `path` leads into a folder that cannot be named.
+    /// Fails if `path` leads into a directory that cannot be named.
     pub(super) fn check(self, path: &RemotePath) -> Outcome<()> {
         let parts = path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
         if self == Self::Flat && parts.count() > 1 { Err(no_folders()) } else { Ok(()) }
     }
 }
 
-/// Whether nothing but slashes parts the folders behind a drive: not `DISK:[ANNA]`.
+/// Returns true if a drive is followed by slashes as the only separators: not `DISK:[ANNA]`.
 fn is_alone(folder: &[u8]) -> bool {
     !folder.contains(&b'[') && matches!(folder.get(2), None | Some(b'/'))
 }
 
-/// Whether a folder has a name that is no path with slashes: in quotes, with brackets, volumes or devices in it, or of
-/// capitals, digits and dots alone.
+/// Returns true if the name of a directory is not a path with slashes: quoted, with brackets, volumes or devices in it,
+/// or in capitals, digits and the characters `.$#@_` only.
 fn is_foreign(folder: &[u8]) -> bool {
     let is_name =
         |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b".$#@_".contains(byte);
@@ -69,7 +69,7 @@ fn is_foreign(folder: &[u8]) -> bool {
             || begins_well && folder.iter().all(is_name))
 }
 
-/// What is said of a path that leads into a folder where names have no slashes.
+/// Returns the error for a path that leads into a directory if names have no slashes.
 pub(super) fn no_folders() -> Fault {
     let message = "the names of this server have no slashes: only those in the folder after the login can be used, and \
                    whole names in quotes";

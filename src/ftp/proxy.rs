@@ -1,7 +1,7 @@
-//! Proxies that connections go through: SOCKS5 (RFC 1928, login by RFC 1929) and HTTP's CONNECT (RFC 9110, 9.3.6).
+//! Proxies for all connections: SOCKS5 (RFC 1928, login by RFC 1929) and HTTP's CONNECT (RFC 9110, 9.3.6).
 //!
-//! The proxy is told the server's name and looks it up itself: it may know names that this machine does not. Nothing
-//! is read beyond a proxy's own words, since the server's first may follow in the same packet.
+//! The proxy gets the server's name and looks it up itself: it may know names that the local host does not. Nothing is
+//! read beyond the proxy's own reply, since the server's first bytes may follow in the same packet.
 
 use std::{fmt, io, net::IpAddr, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     observe::{duration_text, visible::visible},
 };
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tongue {
     Socks5,
@@ -45,7 +45,7 @@ impl Tongue {
     }
 }
 
-/// A proxy, and who we are to it.
+/// A proxy, and the login to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     tongue: Tongue,
@@ -60,25 +60,25 @@ struct Login {
     password: Secret,
 }
 
-/// Without the login.
+/// Shows no login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.tongue.scheme(), authority(&self.host, self.port))
     }
 }
 
-/// Host and port as they stand in a URL.
+/// Formats host and port as in a URL.
 pub(super) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl Proxy {
-    /// Reads a proxy's URL. Fails with `invalid`, and repeats nothing of the text: a password may stand anywhere in it.
+    /// Parses a proxy's URL. Fails with `invalid`, and repeats nothing of the text: it may contain a password anywhere.
     pub fn parse(text: &str) -> Outcome<Self> {
         read(text).ok_or_else(Self::wrong)
     }
 
-    /// What to say of anything else.
+    /// Returns the error for any other text.
     pub fn wrong() -> Fault {
         let forms =
             "\"socks5://[user:password@]host[:1080]\" or \"http://[user:password@]host[:8080]\"";
@@ -86,17 +86,17 @@ impl Proxy {
         Fault::invalid(format!("`proxy` wants {forms}; {advice}"))
     }
 
-    /// The password of its login.
+    /// Returns the password of its login.
     pub(super) fn password(&self) -> Option<&Secret> {
         self.login.as_ref().map(|login| &login.password)
     }
 
-    /// Whether a password stands in its URL.
+    /// Returns true if its URL contains a password.
     pub fn has_password(&self) -> bool {
         self.login.as_ref().is_some_and(|login| !login.password.reveal().is_empty())
     }
 
-    /// Asks the proxy at the other end of `tcp` for a connection with `host`: when it is done, `tcp` leads there.
+    /// Asks the proxy at the other end of `tcp` to connect to `host`; on success `tcp` leads there.
     pub(super) async fn lead<S>(
         &self,
         tcp: &mut S,
@@ -150,7 +150,7 @@ impl Proxy {
         }
         request.extend(port.to_be_bytes());
         self.send(tcp, &request).await?;
-        // Those who refuse may leave out the rest.
+        // A proxy that refuses may omit the rest.
         let [version, code] = self.receive(tcp).await?;
         if version != SOCKS {
             return Err(self.babble());
@@ -159,7 +159,7 @@ impl Proxy {
             return Err(refusal(code));
         }
         let [_, kind] = self.receive(tcp).await?;
-        // The address that the proxy connects from is of no use to us, but it is in the way.
+        // The address that the proxy connects from is of no use, but must be skipped.
         let rest = match kind {
             IPV4 => 4,
             IPV6 => 16,
@@ -221,7 +221,7 @@ impl Proxy {
         }
     }
 
-    /// An HTTP head up to its blank line, byte by byte.
+    /// Reads an HTTP head up to its blank line, byte by byte.
     async fn receive_head<S>(&self, tcp: &mut S) -> Outcome<Vec<u8>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -284,7 +284,7 @@ impl Proxy {
     }
 }
 
-/// The numbers of RFC 1928.
+/// The numbers of RFC 1928 (SOCKS5).
 const SOCKS: u8 = 5;
 const NO_LOGIN: u8 = 0;
 const PASSWORD: u8 = 2;
@@ -293,7 +293,7 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// The length of a text that is known to have at most 255 bytes.
+/// Returns the length of a text that is known to have at most 255 bytes.
 fn length(text: &str) -> u8 {
     u8::try_from(text.len()).unwrap_or(u8::MAX)
 }
@@ -302,7 +302,7 @@ fn denied(message: impl Into<String>) -> Fault {
     Fault::new(Kind::Denied, Side::Network, message)
 }
 
-/// A reply other than 0 (RFC 1928, 6).
+/// Returns the error for a reply code other than 0 (RFC 1928, 6).
 fn refusal(code: u8) -> Fault {
     let (kind, words) = match code {
         1 => (Kind::Unreachable, "it failed there"),
@@ -344,7 +344,7 @@ fn read_login(tongue: Tongue, text: &str) -> Option<Login> {
     let user = decoded_text(user, "user").ok()?;
     let password = decoded_text(password, "password").ok()?;
     let fits = match tongue {
-        // One byte each has their length.
+        // Each length is encoded in one byte.
         Tongue::Socks5 => user.len() <= 255 && password.len() <= 255,
         // The first colon ends the user (RFC 7617, 2).
         Tongue::Http => !user.contains(':') && user.len() + password.len() < PROXY_HEAD_BYTES_MAX,
@@ -407,7 +407,8 @@ mod tests {
         assert!(!format!("{proxy:?} {proxy}").contains("hunter2"), "{proxy:?}");
     }
 
-    /// What comes of asking a proxy that says `says`, in packets of one byte, and what is left for the server to say.
+    /// Returns the result of asking a proxy that sends `says`, in packets of one byte, the bytes left for the server,
+    /// and those sent to the proxy.
     async fn told(proxy: &str, host: &str, says: &[u8]) -> (Outcome<()>, Vec<u8>, Vec<u8>) {
         let (mut ours, theirs) = tokio::io::duplex(1);
         let (mut from_us, mut to_us) = tokio::io::split(theirs);

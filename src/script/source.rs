@@ -102,7 +102,10 @@ pub(super) fn read_text(path: &Path) -> Outcome<String> {
 fn plain(text: &str) -> String {
     let mut text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     if text.starts_with("#!") {
-        text.replace_range(..2, "//");
+        // `///` and `//!` begin documentation, which must stand before a function.
+        let is_documentation = matches!(text.as_bytes().get(2), Some(b'/' | b'!'));
+        let comment = if is_documentation { "// " } else { "//" };
+        text.replace_range(..comment.len(), comment);
     }
     text
 }
@@ -114,7 +117,8 @@ mod tests {
     #[test]
     fn a_line_for_the_shell_and_a_byte_order_mark_are_no_part_of_a_script() {
         for (written, read) in [
-            ("#!/usr/bin/env portolan\nprint(1);", "///usr/bin/env portolan\nprint(1);"),
+            ("#!/usr/bin/env portolan\nprint(1);", "// usr/bin/env portolan\nprint(1);"),
+            ("#!!\n1", "// \n1"),
             ("\u{feff}print(1);", "print(1);"),
             ("\u{feff}#!x\r\n1", "//x\r\n1"),
             ("#{ a: 1 }", "#{ a: 1 }"),

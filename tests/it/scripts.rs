@@ -17,6 +17,20 @@ fn program(name: &str) -> Portolan {
     Portolan::new().file(name, text(name))
 }
 
+/// As a shell hands it over, saved by an editor on Windows or not.
+#[test]
+fn a_script_may_begin_with_a_line_for_the_shell_or_a_byte_order_mark() {
+    for head in ["#!/usr/bin/env -S portolan run\n", "#!portolan\r\n", "\u{feff}", "\u{feff}#!/x\n"]
+    {
+        let text = format!("{head}print(\"one\");\nfail(\"two\");\n");
+        let program = || Portolan::new().file("a.rhai", &text);
+        program().args(["check", "a.rhai"]).run().succeeds().any_stderr();
+        let line = if head.contains('\n') { 3 } else { 2 };
+        let ran = program().args(["run", "a.rhai"]).run().any_end();
+        ran.stdout("one\n").stderr_has("two").stderr_has(&format!("a.rhai:{line}:"));
+    }
+}
+
 #[test]
 fn the_quickstart_goes_both_ways_and_falls_back() {
     program("quickstart.rhai")

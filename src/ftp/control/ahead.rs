@@ -1,7 +1,8 @@
-//! A command that is sent ahead: as soon as the data of a transfer has ended, before the reply that ends it.
+//! A command that is sent ahead: as soon as the data of a transfer has ended, before the reply that ends the transfer.
 //!
-//! Saves a round trip a file. Not every server bears it: some answer the command first, some refuse it while they
-//! still wait for the end of the data. Who is asked, and when, is the business of [`Manners`](crate::ftp::manners).
+//! This saves one round trip per file. Not every server supports it: some answer the pipelined command first, some
+//! refuse it while they still wait for the end of the data. [`Manners`](crate::ftp::manners) decides which servers get
+//! such a command, and when.
 
 use std::time::{Duration, Instant};
 
@@ -14,31 +15,31 @@ use crate::{
     limits::{AHEAD_AGE_MAX, STEP_TIME_MAX},
 };
 
-/// A command whose reply nobody has asked for yet.
+/// A pipelined command whose reply has not been consumed yet.
 #[derive(Debug)]
 pub(super) struct Ahead {
     command: &'static str,
-    /// Its reply, where that is here already.
+    /// Its reply, if that has arrived already.
     reply: Option<Reply>,
-    /// The connection that the reply leads to, where that is made already.
+    /// The connection to the port in the reply, if it is made already.
     tcp: Option<TcpStream>,
-    /// When it was sent.
+    /// The time at which it was sent.
     at: Instant,
 }
 
-/// A transfer that was asked for and that nobody has waited for yet: the server connects to the post.
+/// A pipelined transfer in active mode that nothing waits for yet: the server connects to the listener.
 #[derive(Debug)]
 pub(super) struct Called {
     command: Command,
     post: Post,
 }
 
-/// What goes out ahead of the reply that ends a transfer.
+/// A command that is sent before the reply that ends a transfer.
 #[derive(Debug)]
 pub enum Early {
     /// A command without data.
     Ask(&'static str),
-    /// EPRT or PORT for the post, and the next transfer.
+    /// EPRT or PORT for the listener, and the next transfer.
     Call(Post, [Command; 2]),
 }
 
@@ -53,12 +54,12 @@ impl Early {
     }
 }
 
-/// What a command that was sent ahead has come to.
+/// The result of a pipelined command.
 #[derive(Debug)]
 pub struct Prepared {
     /// The reply to it.
     pub reply: Reply,
-    /// The connection that the reply leads to, where that is made already.
+    /// The connection to the port in the reply, if it is made already.
     pub tcp: Option<TcpStream>,
 }
 
@@ -73,9 +74,9 @@ impl Ahead {
 pub struct End {
     /// The reply.
     pub reply: Reply,
-    /// Whether it came in its turn, before the reply to the command that was sent ahead.
+    /// True if it came in order, before the reply to the pipelined command.
     pub in_turn: bool,
-    /// The reply to the question that was sent along.
+    /// The reply to the question that was sent along with it.
     pub told: Option<Reply>,
 }
 
@@ -86,9 +87,9 @@ impl End {
 }
 
 impl Control {
-    /// Waits for the reply that ends the transfer `verb`, and sends `early` meanwhile, with the `question` before it;
-    /// waits first for the reply that begins it, unless it `has_begun`. A question is only for servers that are known
-    /// to keep step.
+    /// Waits for the reply that ends the transfer `verb`, and meanwhile sends `question` followed by `early`; waits
+    /// first for the reply that begins the transfer, unless it `has_begun`. A question is only for servers that are
+    /// known to answer in order.
     pub async fn end_and_ask(
         &mut self,
         time: Duration,
@@ -134,12 +135,12 @@ impl Control {
             return Err(fault.on(&self.host));
         };
         let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
-        // A port that was opened in the middle of another transfer is not relied on.
+        // A port that was opened in the middle of another transfer is not trusted.
         self.ahead = in_turn.then(|| Ahead::new(ahead, Some(answer)));
         Ok(End { reply, in_turn, told })
     }
 
-    /// The reply to the `question` behind the end of the transfer `verb`.
+    /// Returns the reply to the `question` that follows the end of the transfer `verb`.
     async fn told(&mut self, verb: &str, end: &Reply, question: &Command) -> Outcome<Reply> {
         if !is_end(end.code) {
             return Err(self.out_of_step(verb, end, question));
@@ -160,12 +161,12 @@ impl Control {
         fault.on(&self.host)
     }
 
-    /// Whether there is a command whose reply nobody has asked for.
+    /// Returns true if there is a pipelined command whose reply has not been consumed.
     pub const fn has_ahead(&self) -> bool {
         self.ahead.is_some()
     }
 
-    /// What came of `command`, if that was sent ahead, and not too long ago: servers close ports that nobody uses.
+    /// Returns the result of `command` if it was pipelined, and not too long ago: servers close unused ports.
     pub async fn take_ahead(&mut self, command: &str, time: Duration) -> Option<Outcome<Prepared>> {
         let mut ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
         let tcp = ahead.tcp.take();
@@ -176,14 +177,15 @@ impl Control {
         }
     }
 
-    /// Where the server was called to for the transfer `command`, if it was.
+    /// Returns the listener that the server was told to connect to for the pipelined transfer `command`, if there is
+    /// one.
     pub fn take_called(&mut self, command: &Command) -> Option<Post> {
         let called = self.called.take_if(|called| called.command == *command)?;
         Some(called.post)
     }
 
-    /// The port that EPSV has named ahead, if nothing is connected to it yet. A second connection would be of no use:
-    /// the server takes the first, and where that is closed by then vsftpd ends the session (3.0.3, measured).
+    /// Returns the port from a pipelined EPSV, if nothing is connected to it yet. A second connection would be useless:
+    /// the server accepts the first, and if that one is closed by then vsftpd ends the session (3.0.3, measured).
     pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
         let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV" && ahead.tcp.is_none())?;
         let at = ahead.at;
@@ -193,26 +195,26 @@ impl Control {
         port
     }
 
-    /// Keeps the connection to that port for the transfer that is to come.
+    /// Keeps the connection to that port for the next transfer.
     pub fn keep_ahead(&mut self, tcp: TcpStream) {
         if let Some(ahead) = &mut self.ahead {
             ahead.tcp = Some(tcp);
         }
     }
 
-    /// Takes in the reply to a command that was sent ahead: what it says of a port may still be of use.
+    /// Reads the reply to a pipelined command; the port that it names may still be useful.
     pub(super) async fn settle(&mut self) -> Outcome<()> {
         if let Some(called) = self.called.take() {
             let verb = called.command.verb();
             let fault = Fault::protocol(format!("a {verb} was asked for ahead, and not wanted"));
             self.give_up(&fault);
-            // Of what is to be sent now nothing was sent.
+            // The command that is about to be sent has not been sent yet.
             self.link.lock().outstanding = 0;
             return Err(fault);
         }
         let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
         let (command, at) = (ahead.command, ahead.at);
-        // It was only to save time.
+        // The pipelined command only saves time, so it gets no long wait.
         let reply = self.answer_to(ahead, self.reply_timeout.min(STEP_TIME_MAX)).await?;
         if command != "NOOP" {
             self.ahead = Some(Ahead { at, ..Ahead::new(command, Some(reply)) });
@@ -228,20 +230,20 @@ impl Control {
         };
         let reply = self.own(reply, &command).await;
         if reply.is_err() {
-            // Of what is to be sent next nothing was sent.
+            // The next command has not been sent yet.
             self.link.lock().outstanding = 0;
         }
         reply
     }
 }
 
-/// Whether a reply of this code ends a transfer that has begun, and answers neither EPSV, PASV nor NOOP.
+/// Returns true if a reply with this code ends a transfer that has begun, and answers neither EPSV, PASV nor NOOP.
 const fn is_end(code: u16) -> bool {
     matches!(code, 226 | 250 | 421 | 425 | 426 | 451 | 452 | 550..=553)
 }
 
-/// Whether the first of two replies ends the transfer and the second answers `ahead`; nothing where neither order
-/// makes sense.
+/// Returns true if the first of two replies ends the transfer and the second answers `ahead`, false for the opposite
+/// order, and `None` if neither order is possible.
 fn are_in_turn(first: u16, second: u16, ahead: &str) -> Option<bool> {
     let own = match ahead {
         "EPSV" => 229,
@@ -265,7 +267,7 @@ mod tests {
             (229, 226, "EPSV", Some(false)),
             (227, 426, "PASV", Some(false)),
             (200, 250, "NOOP", Some(false)),
-            // ProFTPD and Pure-FTPd refuse what comes while they still receive.
+            // ProFTPD and Pure-FTPd refuse commands that arrive while they still receive data.
             (450, 226, "EPSV", Some(false)),
             (500, 226, "NOOP", Some(false)),
             (450, 229, "EPSV", Some(true)),

@@ -1,4 +1,4 @@
-//! Commands: bytes that are known to be one line.
+//! Commands: bytes that are known to be a single line.
 
 use suppaftp::Encoding;
 
@@ -9,23 +9,23 @@ use crate::{
     limits::COMMAND_BYTES_MAX,
 };
 
-/// One command, without its line end: bytes that are known to be one line.
+/// A command without its line end: bytes that are known to be a single line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     line: Vec<u8>,
-    /// Where in it a path begins that goes to its end.
+    /// The offset of a path that extends to the end of the line.
     path_at: Option<usize>,
 }
 
 impl std::fmt::Debug for Command {
-    /// The verb alone: what stands behind it may be a password.
+    /// Shows the verb only: the arguments may be a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Command({})", self.verb())
     }
 }
 
 impl Command {
-    /// A command as it stands; fails with `invalid` when it would be two, or is longer than servers take.
+    /// Parses a command as written; fails with `invalid` if it would be two commands, or is longer than servers accept.
     pub fn parse(line: impl AsRef<[u8]>) -> Outcome<Self> {
         let line = line.as_ref();
         if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
@@ -37,7 +37,7 @@ impl Command {
         Ok(Self::plain(line.to_vec()))
     }
 
-    /// `verb` alone.
+    /// Returns a command of `verb` alone.
     pub fn bare(verb: &'static str) -> Self {
         Self::plain(verb.as_bytes().to_vec())
     }
@@ -46,13 +46,14 @@ impl Command {
         Self { line, path_at: None }
     }
 
-    /// `verb` and a path; a path never holds a line end. Before it, `verb` may have other arguments of ours.
+    /// Returns a command of `verb` and a path, which never contains a line end. `verb` may include other arguments of
+    /// ours before the path.
     pub fn path(verb: &str, path: &RemotePath) -> Self {
         let line = [verb.as_bytes(), b" ", path.as_bytes()].concat();
         Self { line, path_at: Some(verb.len() + 1) }
     }
 
-    /// The same in the path syntax of the server.
+    /// Returns the command in the path syntax of the server.
     pub(super) fn spelt(&self, syntax: PathSyntax) -> Self {
         let Some((start, path)) = self.path_at.and_then(|at| self.line.split_at_checked(at)) else {
             return self.clone();
@@ -62,41 +63,42 @@ impl Command {
         Self::plain([start, path.as_slice()].concat())
     }
 
-    /// A command made of our own words and numbers only.
+    /// Returns a command made of our own words and numbers only.
     pub(in crate::ftp) fn from_safe(line: String) -> Self {
         Self::plain(line.into_bytes())
     }
 
-    /// The verb, for messages.
+    /// Returns the verb, for messages.
     pub fn verb(&self) -> String {
         let verb = self.line.split(|byte| *byte == b' ').next().unwrap_or_default();
         String::from_utf8_lossy(verb).into_owned()
     }
 
-    /// Its bytes on the wire.
+    /// Returns its bytes on the wire.
     pub(super) fn line(&self) -> Vec<u8> {
         [self.line.as_slice(), b"\r\n"].concat()
     }
 
-    /// How many bytes that is.
+    /// Returns the number of bytes on the wire.
     pub(in crate::ftp) fn length(&self) -> usize {
         self.line.len() + 2
     }
 
-    /// Whether a 150 or 226 can be the reply to it.
+    /// Returns true if a 150 or 226 can be the reply to it.
     pub(super) fn moves_data(&self) -> bool {
         let verb = self.verb().to_ascii_uppercase();
         ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "ABOR", "STAT", "SITE"]
             .contains(&verb.as_str())
     }
 
-    /// Whether it opens a data connection: then its reply may take long, and nothing must be asked meanwhile.
+    /// Returns true if it opens a data connection: then the reply may take long, and nothing must be sent meanwhile.
     pub(super) fn transfers(&self) -> bool {
         let verb = self.verb().to_ascii_uppercase();
         ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"].contains(&verb.as_str())
     }
 
-    /// Whether `reply` can be the one to it: each refusal can, and of the others those that its verb is known to have.
+    /// Returns true if `reply` can be the reply to this command: any refusal can, and of the others those that the verb
+    /// is known to have.
     pub(super) fn admits(&self, reply: &Reply) -> bool {
         if reply.code >= 400 || self.transfers() {
             return true;
@@ -117,13 +119,13 @@ impl Command {
         }
     }
 
-    /// Asks for the listing of the folder where the session is, over the control connection. vsftpd 3.0.3 says the
-    /// same as to `LIST -a` (measured).
+    /// Requests the listing of the current directory over the control connection. vsftpd 3.0.3 answers as to `LIST -a`
+    /// (measured).
     pub(in crate::ftp) fn list_here() -> Self {
         Self::bare("STAT -a .")
     }
 
-    /// Whether its reply is a listing, of any length.
+    /// Returns true if its reply is a listing, of any length.
     pub(super) fn lists(&self) -> bool {
         *self == Self::list_here()
     }

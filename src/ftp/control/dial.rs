@@ -1,4 +1,4 @@
-//! From a host's name to a connection with one of its addresses.
+//! Dialing: from a host name to a connection with one of its addresses.
 
 use std::{
     collections::VecDeque,
@@ -22,26 +22,26 @@ use crate::{
     stop::Stop,
 };
 
-/// Time after which the next address is tried beside those that have not answered (RFC 8305, 5).
+/// The time after which the next address is tried in parallel with those that have not answered (RFC 8305, 5).
 const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
 
-/// A connection over which nothing has been said yet.
+/// A connection on which nothing has been sent yet.
 #[derive(Debug)]
 pub(in crate::ftp) struct Line {
     pub(in crate::ftp) tcp: TcpStream,
     /// The server's address and port, or the proxy's.
     pub(in crate::ftp) peer: SocketAddr,
-    /// Our own.
+    /// The local address and port.
     pub(in crate::ftp) local: SocketAddr,
-    /// When we began to look for the host.
+    /// The time at which the lookup of the host began.
     pub(in crate::ftp) began: Instant,
-    /// Whether the address that stands first among the host's did not answer first, or was not asked first since it had
-    /// not before.
+    /// True if the first of the host's addresses did not answer first, or was not tried first because it had not
+    /// answered before.
     pub(in crate::ftp) is_not_first: bool,
 }
 
-/// Connects to the one of the host's addresses that answers first, or to the host by way of its proxy. One that has
-/// answered before, in this run or as `memory` has it, is asked first.
+/// Connects to the first of the host's addresses that answers, or to the host through its proxy. An address that has
+/// answered before, in this run or according to `memory`, is tried first.
 pub(in crate::ftp) async fn dial(
     site: &Site,
     memory: Option<&dyn RouteMemory>,
@@ -71,7 +71,7 @@ async fn reach(site: &Site, memory: Option<&dyn RouteMemory>) -> Outcome<(TcpStr
     Ok((tcp, false))
 }
 
-/// The one of `addresses` that an earlier run found to answer where another did not.
+/// Returns the one of `addresses` that an earlier run found to answer where another did not.
 fn remembered(
     site: &Site,
     memory: Option<&dyn RouteMemory>,
@@ -84,7 +84,7 @@ fn remembered(
     })
 }
 
-/// Our own address on the way to `ip`, as the system would choose it. No packet is sent.
+/// Returns the local address for packets to `ip`, as the system would choose it. No packet is sent.
 fn ours_towards(ip: IpAddr) -> Option<IpAddr> {
     let any = match ip {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -95,7 +95,8 @@ fn ours_towards(ip: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|ours| ours.ip())
 }
 
-/// `addresses` with `best` first and then both families in turn, as the resolver has them (RFC 8305, 4).
+/// Returns `addresses` with `best` first and then both families alternating, each in the resolver's order (RFC 8305,
+/// 4).
 fn in_order(addresses: Vec<SocketAddr>, best: Option<IpAddr>) -> VecDeque<SocketAddr> {
     let is_best = |address: &SocketAddr| Some(address.ip()) == best;
     let (mut order, rest): (VecDeque<_>, VecDeque<_>) = addresses.into_iter().partition(is_best);
@@ -111,8 +112,8 @@ fn in_order(addresses: Vec<SocketAddr>, best: Option<IpAddr>) -> VecDeque<Socket
     order
 }
 
-/// A connection with the first of `addresses` that answers: each is tried when the one before has failed, or has been
-/// silent for a moment (RFC 8305).
+/// Connects to the first of `addresses` that answers: each is tried once the one before has failed, or has been silent
+/// for a moment (RFC 8305).
 async fn first_to_answer(
     site: &Site,
     mut addresses: VecDeque<SocketAddr>,
@@ -153,7 +154,7 @@ async fn first_to_answer(
     Err(fault.on(&site.host))
 }
 
-/// The addresses to try, in the resolver's order.
+/// Returns the addresses to try, in the resolver's order.
 pub(in crate::ftp) async fn resolve(site: &Site) -> Outcome<Vec<SocketAddr>> {
     match site.detour.or(site.address) {
         Some(address) => Ok(vec![address]),
@@ -174,7 +175,7 @@ async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Outcome<Vec<Soc
     }
 }
 
-/// A connection to `address`, from `source` where that is given.
+/// Connects to `address`, from `source` if that is given.
 pub(in crate::ftp) async fn connect(
     address: SocketAddr,
     source: Option<IpAddr>,

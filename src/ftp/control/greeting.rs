@@ -1,4 +1,4 @@
-//! The greeting, and what a server is that has none.
+//! The greeting, and the diagnosis of a server that sends none.
 
 use std::{
     net::SocketAddr,
@@ -23,10 +23,10 @@ use crate::{
     stop::Stop,
 };
 
-/// Silence after which it is seen whether TLS begins at once at this port. Servers that look up names first are silent
-/// for longer, and are waited for on.
+/// The silence after which it is tested whether this port starts TLS at once. Servers that look up names first are
+/// silent for longer, and the wait for them continues.
 const SILENCE_TIME: Duration = Duration::from_secs(3);
-/// Time for that to be seen.
+/// The time for that test.
 const HELLO_TIME: Duration = Duration::from_secs(3);
 
 impl Control {
@@ -50,7 +50,7 @@ impl Control {
         let began = Instant::now();
         let mut time = SILENCE_TIME.min(site.reply_timeout);
         let reply = loop {
-            // Unconstrained: with its budget used up, tokio would leave a TLS record unsent for ever.
+            // Unconstrained: with its budget used up, tokio would leave a TLS record unsent forever.
             let greeting = timeout(time, tokio::task::unconstrained(further(&mut ftp)));
             match stop.race(greeting).await? {
                 Ok(Ok(greeting)) => break greeting.masked(mask),
@@ -94,7 +94,7 @@ impl Control {
     }
 }
 
-/// Whether a TLS handshake at `peer`, on a connection of its own, is answered by one. Nothing else is sent.
+/// Returns true if `peer` answers a TLS handshake on a separate connection. Nothing else is sent.
 async fn speaks_tls(peer: SocketAddr, site: &Site) -> bool {
     let trust = Trust { insecure: true, ..Trust::default() };
     let Ok(security) = Security::new(site.certified_name(), &trust) else { return false };
@@ -107,7 +107,7 @@ async fn speaks_tls(peer: SocketAddr, site: &Site) -> bool {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            // A refusal in the words of TLS is an answer too.
+            // A refusal by a TLS alert is an answer too.
             inner.is_some_and(|inner| !matches!(inner, rustls::Error::InvalidMessage(_)))
         }
         Err(_) => false,

@@ -1,4 +1,4 @@
-//! The control connection: one command, one reply, in step, within its time; or it is not used again.
+//! The control connection: one command, one reply, in order and in time; otherwise it is not used again.
 
 mod ahead;
 mod command;
@@ -43,7 +43,7 @@ use crate::{
     stop::Stop,
 };
 
-/// Text of suppaftp and bytes of ours, one to one: a name passes as it is, in whatever encoding.
+/// A one-to-one mapping between suppaftp's text and our bytes: a name passes unchanged, in any encoding.
 #[derive(Debug)]
 struct Bytes;
 
@@ -66,26 +66,26 @@ pub struct Control {
     host: String,
     /// The server's address and port, or the proxy's.
     pub peer: SocketAddr,
-    /// Our own.
+    /// The local address and port.
     pub local: SocketAddr,
     reply_timeout: Duration,
     stop: Stop,
     broken: Option<Fault>,
-    /// A final reply that came before the data it speaks of.
+    /// A final reply that came before the data it refers to.
     early: Option<Reply>,
-    /// A command that was sent ahead of the end of a transfer.
+    /// A command that was sent before the end of a transfer.
     ahead: Option<Ahead>,
-    /// A transfer in active mode that was asked for ahead of the end of the one before.
+    /// A transfer in active mode that was pipelined before the end of the one before.
     called: Option<Called>,
-    /// How paths are spelt on the server.
+    /// The path syntax of the server.
     pub(super) syntax: PathSyntax,
-    /// How the server takes commands in one packet.
+    /// The server's support for several commands in one packet.
     pipelining: Arc<Pipelining>,
-    /// The command that was answered last, where it was sent alone.
+    /// The command that was answered last, if it was sent alone.
     answered: Option<String>,
-    /// Whether a packet of several commands was not answered in full.
+    /// Set once a packet of several commands was not answered in full.
     lost_packet: bool,
-    /// The shortest time that a reply has taken: close to the round trip, whatever the server had to do for others.
+    /// The shortest time that a reply has taken: close to the round-trip time, whatever else the server was busy with.
     pub round_trip: Duration,
 }
 
@@ -96,12 +96,12 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Sends `command` and gives its reply, whatever it says.
+    /// Sends `command` and returns its reply, whatever it is.
     pub async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
         self.ask_within(self.reply_timeout, command).await
     }
 
-    /// The same for a reply that must come in `time`.
+    /// Sends `command` and returns its reply, which must come within `time`.
     pub async fn ask_within(&mut self, time: Duration, command: &Command) -> Outcome<Reply> {
         self.ready().await?;
         let text = command.spelt(self.syntax).as_text();
@@ -117,12 +117,12 @@ impl Control {
         self.without_spare(reply, command).await
     }
 
-    /// Keeps to what other sessions have seen of the server, and lets them know.
+    /// Uses `pipelining`, so that sessions share their observations of the server.
     pub(super) fn share(&mut self, pipelining: &Arc<Pipelining>) {
         self.pipelining = Arc::clone(pipelining);
     }
 
-    /// The next reply to what was sent before: the end of a transfer.
+    /// Returns the next reply to a command that was sent before: the end of a transfer.
     pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Outcome<Reply> {
         self.usable()?;
         self.answered = None;
@@ -133,13 +133,13 @@ impl Control {
         self.take(waited, verb)
     }
 
-    /// Keeps a reply for [`next_reply`](Self::next_reply): it came too early.
+    /// Keeps a reply that came too early for [`next_reply`](Self::next_reply).
     pub fn put_back(&mut self, reply: Reply) {
         self.early = Some(reply);
     }
 
-    /// Sends `command` and waits for its reply or for `other`, whichever comes first; a reply that came in part is
-    /// kept. For active mode, where a data connection may come before the reply.
+    /// Sends `command` and waits for its reply or for `other`, whichever comes first; a partial reply is kept. For
+    /// active mode, in which a data connection may come before the reply.
     pub async fn ask_or<T>(
         &mut self,
         command: &Command,
@@ -148,7 +148,7 @@ impl Control {
         self.ready().await?;
         self.answered = None;
         let text = command.spelt(self.syntax).as_text();
-        // The command first: it must be sent before anything is waited for.
+        // The command comes first: it must be sent before anything is awaited.
         let either = async {
             tokio::select! {
                 biased;
@@ -160,7 +160,7 @@ impl Control {
         self.take_either(waited, &command.verb())
     }
 
-    /// Waits for `other` or for the next reply, at most `time`; of two that are there, `other` counts.
+    /// Waits for `other` or for the next reply, at most `time`; if both are there, `other` wins.
     pub async fn reply_or<T>(
         &mut self,
         time: Duration,
@@ -179,37 +179,38 @@ impl Control {
         self.take_either(waited, verb)
     }
 
-    /// Turns to TLS; the handshake takes place with the next command. Fails on anything sent behind the 234.
+    /// Switches to TLS; the handshake takes place with the next command. Fails if the server sent anything after the
+    /// 234.
     pub fn upgrade(&mut self, security: &Security) {
         self.link.lock().upgrade = Some(security.handshake());
     }
 
-    /// The protocol of the TLS session, when there is one.
+    /// Returns the protocol of the TLS session, if there is one.
     pub fn tls(&self) -> Option<String> {
         self.link.lock().tls.clone()
     }
 
-    /// The server's certificate (DER), when there is a TLS session.
+    /// Returns the server's certificate (DER), if there is a TLS session.
     pub fn certificate(&self) -> Option<Vec<u8>> {
         self.link.lock().certificate.clone()
     }
 
-    /// Why this connection must not be used any more, if so.
+    /// Returns the reason why this connection must not be used any more, if there is one.
     pub const fn broken(&self) -> Option<&Fault> {
         self.broken.as_ref()
     }
 
-    /// Whether it is of no more use because several commands in one packet were not answered in full.
+    /// Returns true if it is unusable because several commands in one packet were not answered in full.
     pub const fn lost_packet(&self) -> bool {
         self.broken.is_some() && self.lost_packet
     }
 
-    /// Whether every command that was sent has its reply, or none was sent.
+    /// Returns true if the connection is broken and every command that was sent has its reply, or none was sent.
     pub fn sent_nothing(&self) -> bool {
         self.broken.is_some() && self.link.lock().outstanding == 0
     }
 
-    /// Returns `listing` with no secret in the lines that were not taken: they are shown.
+    /// Returns `listing` with the secrets masked in the lines that were rejected, because these lines are shown.
     pub fn without_secrets(&self, mut listing: Listing) -> Listing {
         let mask = &self.link.lock().mask;
         for refused in &mut listing.refused {
@@ -218,18 +219,18 @@ impl Control {
         listing
     }
 
-    /// Notes that the login is over: what is no secret is not masked any more.
+    /// Marks the login as over: text that is not secret is no longer masked.
     pub fn end_login(&mut self) {
         let mut shared = self.link.lock();
         shared.mask = shared.mask.after_login();
     }
 
-    /// Marks the connection as no longer in step.
+    /// Marks the connection as out of step, so that it is not used again.
     pub fn give_up(&mut self, why: &Fault) {
         self.broken.get_or_insert_with(|| why.clone());
     }
 
-    /// Says goodbye, and does not wait for the answer.
+    /// Sends QUIT without waiting for the reply.
     pub fn farewell(&mut self) {
         if self.usable().is_ok() {
             self.link.lock().with_next = b"QUIT\r\n".to_vec();
@@ -238,7 +239,7 @@ impl Control {
         }
     }
 
-    /// Closes the connection, with no word.
+    /// Closes the connection without QUIT.
     pub fn hang_up(&mut self) {
         self.give_up(&Fault::protocol("the control connection was closed here"));
         self.link.lock().is_over = true;
@@ -246,12 +247,13 @@ impl Control {
         drop(further(&mut self.ftp).now_or_never());
     }
 
-    /// Waits for replies at most so long from now on; for farewells.
+    /// Sets the time limit for further replies; for example a short one for QUIT.
     pub const fn hurry(&mut self, time: Duration) {
         self.reply_timeout = time;
     }
 
-    /// Sends `first` and `second` in one packet and gives the reply to the first; that to the second is the next.
+    /// Sends `first` and `second` in one packet and returns the reply to the first; the next reply is that to the
+    /// second.
     pub async fn ask_with(
         &mut self,
         time: Duration,
@@ -265,7 +267,7 @@ impl Control {
         self.take(waited, &first.verb())
     }
 
-    /// Fails where nothing more can be sent, and takes in what is still to come.
+    /// Fails if nothing more can be sent, and reads pending replies to pipelined commands.
     async fn ready(&mut self) -> Outcome<()> {
         self.usable()?;
         self.settle().await
@@ -287,7 +289,7 @@ impl Control {
         };
         let mask = self.link.lock().mask.clone();
         let result = result.map_err(|fault| {
-            // The words of a server stand in some of them.
+            // Some messages contain the server's words.
             let message = mask.hide_in(&fault.message);
             Fault { message, ..fault.on(&self.host) }
         });
@@ -319,12 +321,12 @@ impl Control {
     }
 }
 
-/// A reply, or what was awaited beside it.
+/// A reply, or another event that was awaited at the same time.
 #[derive(Debug)]
 pub enum Either<T, R = Reply> {
     /// The reply came.
     Reply(R),
-    /// The other came; the reply is still to come.
+    /// The other event came first; the reply is still to come.
     Other(T),
 }
 
@@ -334,7 +336,7 @@ enum Waited<T> {
     Stopped(Fault),
 }
 
-/// Marks a connection as no longer in step when it is dropped: the reply that was waited for may still come.
+/// A guard that marks a connection as out of step when it is dropped: the awaited reply may still come.
 struct InFlight<'a>(&'a mut Option<Fault>);
 
 impl Drop for InFlight<'_> {
@@ -350,13 +352,13 @@ async fn wait<T>(
     work: impl Future<Output = T>,
 ) -> Waited<T> {
     let in_flight = InFlight(broken);
-    // Unconstrained: with its budget used up, tokio would leave a TLS record unsent for ever.
+    // Unconstrained: with its budget used up, tokio would leave a TLS record unsent forever.
     let waited = match stop.race(timeout(time, tokio::task::unconstrained(work))).await {
         Ok(Ok(done)) => Waited::Done(done),
         Ok(Err(_)) => Waited::Late(time),
         Err(fault) => Waited::Stopped(fault),
     };
-    // It came to its end, whatever that is: the caller judges it.
+    // The wait has finished, whatever the result: the caller judges it.
     std::mem::forget(in_flight);
     waited
 }
@@ -369,7 +371,7 @@ async fn further(ftp: &mut ImplAsyncFtpStream<Wire>) -> Result<Reply, Fault> {
     read(ftp.read_response_in(&[]).await)
 }
 
-/// suppaftp is never told which codes to expect, so every reply comes as "unexpected".
+/// Converts a result of suppaftp. suppaftp is never told which codes to expect, so every reply comes as "unexpected".
 fn read(result: suppaftp::FtpResult<suppaftp::types::Response>) -> Result<Reply, Fault> {
     match result {
         Ok(response) | Err(FtpError::UnexpectedResponse(response)) => Reply::new(response.body),

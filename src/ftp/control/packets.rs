@@ -1,4 +1,4 @@
-//! Several commands in one packet, and what to do where their replies do not come, or too many do.
+//! Several commands in one packet, and the handling of missing or surplus replies.
 
 use super::{
     Ahead, Command, Control, Waited, further, late,
@@ -12,24 +12,25 @@ use crate::{
     limits::BATCH_BYTES_MAX,
 };
 
-/// What has become of commands whose replies did not come.
+/// The result of looking for commands whose replies did not come.
 enum Fate {
-    /// The server was slow: here are the replies.
+    /// The server was slow, and these are the replies.
     Answered(Vec<Reply>),
-    /// It has not seen them.
+    /// The server has not seen the commands.
     ThrownAway,
 }
 
 impl Control {
-    /// Sends `commands` in as few packets as servers bear and gives each one's reply, in order.
+    /// Sends `commands` in as few packets as servers accept and returns their replies, in order.
     ///
-    /// Only for commands without data, but for the last: they save a round trip each.
+    /// Only for commands without data, except for the last: each one saves a round trip.
     pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
         self.ask_all_and(commands, None).await
     }
 
-    /// The same with a command behind them whose reply is taken later; see [`take_ahead`](Self::take_ahead). To a server
-    /// that takes one command a packet it is not sent.
+    /// Does the same as [`ask_all`](Self::ask_all) with a further command whose reply is consumed later; see
+    /// [`take_ahead`](Self::take_ahead). The further command is not sent to a server that accepts only one command per
+    /// packet.
     pub async fn ask_all_and(
         &mut self,
         commands: &[Command],
@@ -56,7 +57,7 @@ impl Control {
         }
         self.link.lock().long = None;
         if let Some(ahead) = ahead.filter(|_| !self.pipelining.is_off()) {
-            // Where the server was slow, its reply is here already.
+            // If the server was slow, the reply is here already.
             let reply = if replies.len() > commands.len() { replies.pop() } else { None };
             self.ahead = Some(Ahead::new(ahead, reply));
         }
@@ -64,7 +65,7 @@ impl Control {
         Ok(replies)
     }
 
-    /// Sends each of `commands` when the one before is answered.
+    /// Sends each of `commands` once the one before is answered.
     pub async fn ask_each(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
         self.ready().await?;
         self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
@@ -73,8 +74,8 @@ impl Control {
         Ok(replies)
     }
 
-    /// Sends one packet, and what is still missing once more where the server has thrown that away. The reply to the
-    /// command `behind` the others is among the replies where that had to be waited for.
+    /// Sends one packet, and sends the unanswered commands again if the server has discarded them. The replies include
+    /// that to the command `behind` the others if it had to be awaited.
     async fn ask_packet(
         &mut self,
         commands: &[Command],
@@ -92,7 +93,7 @@ impl Control {
         let reply = self.ask_within(time, first).await?;
         let mut replies = vec![self.whole(reply)];
         if !others.is_empty() {
-            // Of several nobody can say to which a spare reply belongs.
+            // Of several commands it is unknown which one a spare reply belongs to.
             self.answered = None;
         }
         while let Some(command) = commands.get(replies.len()) {
@@ -102,7 +103,7 @@ impl Control {
                     && let Some(before) = commands.get(replies.len() - 1)
                     && before.admits(&reply)
                 {
-                    // Most likely; what is behind each of the next commands tells.
+                    // This is only likely; the replies after each of the next commands will tell.
                     self.pipelining.suspect(&before.verb());
                 }
                 let reply = self.own(Ok(reply), command).await?;
@@ -113,7 +114,7 @@ impl Control {
                 Fate::Answered(more) => replies.extend(more),
                 Fate::ThrownAway => {
                     self.pipelining.turn_off();
-                    // RNTO needs its RNFR right before it.
+                    // RNTO needs its RNFR directly before it.
                     let again = replies.len() - usize::from(command.verb() == "RNTO");
                     replies.truncate(again);
                     let missing = commands.get(again..).unwrap_or_default();
@@ -136,11 +137,12 @@ impl Control {
         Ok(replies)
     }
 
-    /// The next reply to a packet; `None` where it does not come in the time of a few round trips and may be asked about.
+    /// Returns the next reply to a packet, or `None` if it does not come within a few round trips and the server may be
+    /// probed for it.
     async fn next_of_packet(&mut self, pending: &[Command]) -> Outcome<Option<Reply>> {
         self.usable()?;
         let Some(command) = pending.first() else { return Ok(None) };
-        // What stands between REST and its transfer would undo it.
+        // A command between REST and its transfer would undo the REST.
         if pending.iter().any(Command::transfers) {
             return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
         }
@@ -154,8 +156,8 @@ impl Control {
         }
     }
 
-    /// Finds out what has become of `pending`, the last commands of a packet, whose replies do not come: asks one thing
-    /// more, whose reply has a number in it that nobody could know. What comes before that belongs to them.
+    /// Finds out what happened to `pending`, the last commands of a packet, whose replies are missing: sends a probe
+    /// whose reply contains an unguessable number. Replies before that one belong to the commands.
     async fn fate_of(&mut self, pending: &[Command]) -> Outcome<Fate> {
         let proof = chance() % 1_000_000_000_000;
         let question = Command::from_safe(format!("REST {proof}"));
@@ -190,13 +192,13 @@ impl Control {
                     _ => Err(self.missing(pending)),
                 };
             }
-            // It may have been the reply to the question itself, on a server that repeats no numbers.
+            // It may have been the reply to the probe itself, from a server that does not echo the number.
             if matches!(reply.code, 300..=399 | 500..=504 | 530) {
                 time = next_reply_time(self.round_trip).min(self.reply_timeout);
             }
             replies.push(reply);
             if replies.len() > pending.len() {
-                // The last is the one to the question.
+                // The last reply is the one to the probe.
                 let is_taken = replies.pop().is_some_and(|reply| reply.is_halfway());
                 if is_taken {
                     self.undo_proof().await?;
@@ -206,7 +208,7 @@ impl Control {
         }
     }
 
-    /// The next transfer begins at its beginning.
+    /// Resets the restart offset, so that the next transfer begins at offset 0.
     async fn undo_proof(&mut self) -> Outcome<()> {
         self.link.lock().outstanding = 0;
         let reply = self.ask(&Command::from_safe("REST 0".into())).await?;
@@ -227,7 +229,7 @@ impl Control {
         fault.on(&self.host)
     }
 
-    /// Keeps in mind that a packet was not answered in full, because of `fault`.
+    /// Records that a packet was not answered in full, because of `fault`.
     fn mark_lost(&mut self, commands: &[Command], has_more: bool, fault: &Fault) {
         let is_one = commands.len() + usize::from(has_more) < 2;
         if is_one || fault.code != 0 || fault.kind == Kind::Interrupted || self.sent_nothing() {
@@ -235,14 +237,14 @@ impl Control {
         }
         self.lost_packet = true;
         if matches!(fault.kind, Kind::Timeout | Kind::Unreachable) {
-            // A server that ends the session at STAT does so wherever it stands.
+            // A server that ends the session at STAT does so at any position in the packet.
             let is_harmless =
                 super::may_be_repeated(commands) || commands.iter().any(Command::lists);
             self.pipelining.lost(is_harmless);
         }
     }
 
-    /// The reply with the lines before its last, where those were kept apart.
+    /// Returns the reply including the lines before its last, if those were buffered separately.
     fn whole(&self, reply: Reply) -> Reply {
         let mut raw = match &mut self.link.lock().long {
             Some(long) if !long.lines.is_empty() => std::mem::take(&mut long.lines),
@@ -252,9 +254,9 @@ impl Control {
         Reply { raw, ..reply }
     }
 
-    /// The command's own reply: one that only ends a transfer belongs to the transfer before, and came a second time, as
-    /// does one that no server gives to such a command. The true one follows, but what else may come is not known: this
-    /// connection is not used again.
+    /// Returns the command's own reply. A reply that only ends a transfer belongs to the previous transfer and came a
+    /// second time, as does one that no server gives to such a command. The true reply follows, but further replies may
+    /// come as well: this connection is not used again.
     pub(super) async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
         let reply = reply?;
         let is_end = matches!(reply.code, 150 | 226) && !command.moves_data();
@@ -263,7 +265,7 @@ impl Control {
         }
         let mut time = self.reply_timeout;
         if !is_end {
-            // It may be the only one all the same.
+            // It may still be the only reply.
             time = time.min(spare_reply_time(self.round_trip));
         }
         let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
@@ -278,7 +280,8 @@ impl Control {
         own
     }
 
-    /// The reply to `command` where the server may give another one to it: of two that one counts which promises less.
+    /// Returns the reply to `command` if the server may send a second one to it: of two replies the one that promises
+    /// less counts.
     pub(super) async fn without_spare(
         &mut self,
         reply: Reply,
@@ -301,7 +304,7 @@ impl Control {
     }
 }
 
-/// So many of `commands` as go together in one packet.
+/// Returns the number of leading `commands` that fit into one packet.
 fn fitting(commands: &[Command]) -> usize {
     let mut bytes = 0;
     let fits = |command: &&Command| {

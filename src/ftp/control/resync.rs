@@ -1,4 +1,4 @@
-//! Back in step after a transfer that was ended from here.
+//! Resynchronization after a transfer that was ended by the client.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::{
     stop::Stop,
 };
 
-/// Replies that may come before the one to NOOP: the end of the transfer, 225 of an abort, one that is spare.
+/// The maximum number of replies before the one to NOOP: the end of the transfer, 225 of an abort, a spare one.
 const REPLIES_MAX: usize = 4;
 
 impl Control {
-    /// Takes in what the server still says of a transfer whose data connection was dropped; gives the reply that
-    /// ended it, if one came. Afterwards the connection is in step, or it is broken.
+    /// Reads the remaining replies to a transfer whose data connection was dropped, and returns the reply that ended
+    /// it, if one came. Afterwards the connection is in step, or it is broken.
     ///
     /// Pure-FTPd ends such a transfer with a second 150, or with nothing at all (measured), so only the reply to a
-    /// command that came after it proves anything: NOOP, whose 200 is like no transfer's end.
+    /// later command proves anything: NOOP, whose 200 differs from the end of any transfer.
     pub async fn resync(&mut self, time: Duration) -> Option<Reply> {
         let ended = self.end_of_transfer(time).await;
         let reply = match &ended {
@@ -34,7 +34,7 @@ impl Control {
         reply
     }
 
-    /// Grants a connection that was ended from here some more time, stop or no stop: to put things in order.
+    /// Grants a connection that was ended by the client some more time for cleanup, even after the signal to stop.
     pub fn reprieve(&mut self, time: Duration) {
         self.stop = Stop::new().within(time);
         self.hurry(time);
@@ -67,7 +67,7 @@ impl Control {
                     self.link.lock().outstanding = 0;
                     return true;
                 }
-                // The rest of the transfer was taken for the beginning of a command.
+                // The server took the rest of the transfer for the beginning of a command.
                 Ok(reply) if reply.code == 500 && !is_repeated => {
                     is_repeated = true;
                     waited =
