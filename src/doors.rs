@@ -1,6 +1,6 @@
-//! Ways in for active data connections: ftp's wish, granted by nat. Where a ruleset of this machine opens a range, that is
-//! taken. What a run has asked its router for is used by all of its sessions; a router is asked when a session is about
-//! to listen, and only where the user lets it.
+//! Inbound ports for active data connections: requested by `ftp`, provided by `nat`. A range that a ruleset of the host
+//! opens is taken if there is one. Ports mapped on the router are shared by all sessions of a run; the router is asked
+//! when a session is about to listen, and only if the user allows it.
 
 mod openings;
 
@@ -26,25 +26,25 @@ use crate::{
     },
 };
 
-/// The ways in that one run knows.
+/// The inbound ports that one run can use.
 #[derive(Debug)]
 pub struct RunDoors {
     leases: Arc<Leases>,
     openings: Openings,
-    /// The last time that the router gave nothing, and why: it is not asked again for every file.
+    /// The last failure of the router and its time: the router is not asked again for every file.
     failed: Mutex<Option<(Instant, Fault)>>,
-    /// One session asks, the others wait for what it gets.
+    /// A lock for requests: one session asks the router, the others wait for its result.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl RunDoors {
-    /// The ways in by `openings`, and by `leases`, more of which may be asked for.
+    /// Returns a provider of the ports of `openings` and `leases`; more leases may be requested.
     pub fn shared(leases: Arc<Leases>, openings: Openings) -> Arc<dyn Doors> {
         let (failed, asking) = (Mutex::default(), tokio::sync::Mutex::default());
         Arc::new(Self { leases, openings, failed, asking })
     }
 
-    /// The door by what is mapped already, in the ports that the user has named.
+    /// Returns the ports that are already mapped, restricted to the range that the user has named.
     fn mapped(&self, wish: &Wish) -> Option<Door> {
         let is_wanted =
             |lease: &Lease| wish.ports.as_ref().is_none_or(|ports| ports.contains(&lease.internal));
@@ -54,7 +54,7 @@ impl RunDoors {
             .filter(|lease| IpAddr::V4(lease.ours) == wish.ours && is_wanted(lease))
             .collect();
         let address = leases.first()?.address;
-        // What the user announces is another router's than this one.
+        // The address that the user announces belongs to another router than this one.
         if wish.address.is_some_and(|named| named != IpAddr::V4(address)) {
             return None;
         }
@@ -86,10 +86,10 @@ impl RunDoors {
         (at.elapsed() < MAP_AGAIN_AFTER).then(|| fault.clone())
     }
 
-    /// The door by the router before this machine.
+    /// Returns ports mapped on the router of this network.
     async fn through_router(&self, wish: &Wish) -> Outcome<Option<Door>> {
         let is_outside = why_unreachable(wish.server).is_none();
-        // No router with NAT stands between two machines of one network, nor before a public address.
+        // There is no NAT router between two hosts of one network, nor in front of a public address.
         let (IpAddr::V4(ours), true) = (wish.ours, is_outside) else { return Ok(None) };
         if why_unreachable(wish.ours).is_none() {
             return Ok(None);
@@ -124,7 +124,7 @@ impl Doors for RunDoors {
     async fn open(&self, wish: &Wish) -> Outcome<Option<Door>> {
         let Some(opening) = self.openings.of(wish) else { return self.through_router(wish).await };
         let door = opening.door();
-        // Who says how this machine is called outside has taken care of the router.
+        // A ruleset or user that names the external address has configured the router as well.
         if door.address.or(wish.address).is_some() {
             return Ok(Some(door));
         }
@@ -140,7 +140,7 @@ impl Doors for RunDoors {
     }
 }
 
-/// Ports that nobody listens on now, of those that the kernel hands out.
+/// Finds ports that are free now, in the range from which the kernel assigns them.
 fn free_ports(ours: Ipv4Addr, count: usize) -> Outcome<Vec<u16>> {
     let held = (0..count).map(|_| TcpListener::bind((ours, 0))).collect::<Result<Vec<_>, _>>();
     let ports = held.and_then(|held| {

@@ -1,4 +1,4 @@
-//! Ranges that rulesets of this machine open for its own sessions, as the ledger of NAT has them.
+//! Port ranges that the host's rulesets open for its own sessions, as recorded in the NAT ledger.
 
 use std::{
     net::IpAddr,
@@ -18,24 +18,24 @@ use crate::{
     observe::{Level, Observer},
 };
 
-/// What the rulesets of this machine open.
+/// The port ranges that the host's rulesets open.
 pub struct Openings {
-    /// Where that stands.
+    /// The ledger they are read from.
     ledger: Option<Arc<dyn Ledger>>,
-    /// Whether the run may change rulesets: else they are looked up once.
+    /// True if the run may change rulesets; otherwise they are looked up only once.
     may_change: bool,
-    /// Who is told where a range came from.
+    /// The observer that is told where a range came from.
     pub(super) observer: Observer,
-    /// Of trials, which may be over.
+    /// The clock for trials, which may have ended.
     clock: Clock,
     known: OnceLock<Vec<Named>>,
 }
 
-/// An opening, and the ruleset whose it is.
+/// The name of a ruleset, and a range that it opens.
 type Named = (String, Opened);
 
 impl Openings {
-    /// Those in `ledger`; none without one.
+    /// Creates a lookup of the ranges recorded in `ledger`; without a ledger there are none.
     pub fn new(
         ledger: Option<Arc<dyn Ledger>>,
         may_change: bool,
@@ -45,8 +45,8 @@ impl Openings {
         Self { ledger, may_change, observer, clock, known: OnceLock::new() }
     }
 
-    /// What is open for a session, with its ports within those that the user has named; the first that fits. It is said
-    /// once, where it was not the user who chose.
+    /// Returns the first range that suits a session, restricted to the ports that the user has named. If the user has
+    /// named none, the choice is reported once.
     pub(super) fn of(&self, wish: &Wish) -> Option<Opening> {
         if self.may_change {
             return self.chosen(&self.looked_up(), wish);
@@ -94,29 +94,30 @@ impl std::fmt::Debug for Openings {
     }
 }
 
-/// Ports that are open here.
+/// Open local ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Opening {
     ranges: Vec<(u16, u16)>,
-    /// How this machine is called outside, where the ruleset says so.
+    /// The external address of the host, if the ruleset names it.
     pub(super) address: Option<IpAddr>,
 }
 
 impl Opening {
-    /// The door that they are.
+    /// Returns them as inbound ports.
     pub(super) fn door(&self) -> Door {
         let ports = self.ranges.iter().flat_map(|(first, last)| *first..=*last);
         let ports = ports.take(OPENED_PORTS_MAX).map(|here| Port { here, outside: here });
         Door { ports: ports.collect(), address: self.address }
     }
 
-    /// The first ports that follow each other.
+    /// Returns the first contiguous range.
     pub(super) fn first_range(&self) -> Option<RangeInclusive<u16>> {
         self.ranges.first().map(|(first, last)| *first..=*last)
     }
 }
 
-/// What of `opened` is for a session: all that the ruleset says of servers must hold for this one.
+/// Returns the part of `opened` that a session can use: every restriction on servers in the ruleset must allow this
+/// one.
 fn fitting(opened: &Opened, wish: &Wish) -> Option<Opening> {
     if let Some(from) = &opened.server
         && !Net::parse(from).is_ok_and(|net| net.has(wish.server))

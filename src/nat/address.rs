@@ -1,9 +1,9 @@
-//! Which addresses can be reached from the Internet, and why the others cannot.
+//! Classification of addresses as reachable from the Internet or not, with the reason.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Why nobody outside can connect to `address`; nothing where somebody can. Addresses of documents (RFC 5737) count as
-/// public: test networks are made of them.
+/// Returns the reason why `address` cannot be reached from outside, or `None` if it can. Documentation addresses (RFC
+/// 5737) count as public: test networks are made of them.
 pub fn why_unreachable(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -29,7 +29,7 @@ pub fn why_unreachable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Whether an address is of those that providers give to customers behind their own NAT (RFC 6598).
+/// Returns true if an address is of the shared space for carrier-grade NAT (RFC 6598).
 pub const fn is_carriers(address: Ipv4Addr) -> bool {
     let [a, b, ..] = address.octets();
     a == 100 && b & 0xc0 == 64

@@ -1,4 +1,4 @@
-//! Applies a plan. What undoes it is stored before anything is changed.
+//! Applying a plan. Its undo data is stored before anything is changed.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,41 +20,42 @@ use crate::{
     limits::{NAT_TRIAL_MAX, NAT_TRIAL_MIN},
 };
 
-/// How a plan is to be applied.
+/// The options for applying a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
-    /// On trial: the kernel takes it back after this, unless it is confirmed.
+    /// The length of a trial: the kernel restores the old rules after it, unless it is confirmed.
     pub confirm_within: Option<Duration>,
-    /// Below which folder it is written for the next start of the machine, once it is confirmed.
+    /// The root directory below which files for boot are written, once the change is confirmed.
     pub persist: Option<PathBuf>,
-    /// Whether it is done though it may cut somebody off, or write over rules of others under its name.
+    /// True if it is applied although it may lock the user out, or would overwrite foreign rules under its name.
     pub force: bool,
-    /// Whether interfaces may be missing.
+    /// True if interfaces may be missing.
     pub absent_ok: bool,
-    /// The plan that was seen: any other is refused.
+    /// The id of the plan that was shown: any other is refused.
     pub plan_id: Option<String>,
 }
 
-/// What applying did.
+/// The result of applying a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// Whether anything was changed.
+    /// True if anything was changed.
     pub changed: bool,
-    /// Whether the filter lists what was wanted.
+    /// True if the filter now lists the wanted rules.
     pub verified: bool,
-    /// When the old rules return.
+    /// The time when the old rules return.
     pub trial_until: Option<Timestamp>,
-    /// What the plan was known by.
+    /// The id of the plan.
     pub id: String,
-    /// What was there before.
+    /// The rules that were there before.
     pub snapshot: String,
 }
 
 impl Machine {
-    /// Applies `plan` as `order` says. `now` is the time of day.
+    /// Applies `plan` with the options of `order`. `now` is the time of day.
     ///
     /// Fails with `nat.not_permitted`, `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface`,
-    /// `nat.trial_pending`, `nat.changed_since_plan`, `nat.busy`, `nat.nft_failed` and others; then nothing has changed.
+    /// `nat.trial_pending`, `nat.changed_since_plan`, `nat.busy`, `nat.nft_failed` and others. If the change itself
+    /// fails, it is taken back.
     pub fn apply(
         &self,
         plan: &Plan,
@@ -83,7 +84,7 @@ impl Machine {
             }
             (Some(time), live) => {
                 let old = live.chains().cloned().unwrap_or_default();
-                // The kernel ends the trial, and nobody may be there to put its settings back.
+                // The kernel ends the trial, and then no process may be left to restore the kernel's settings.
                 let closed = sysctl::closed(&record.undone_settings(), &plan.interfaces);
                 let closed = self.backend.chains(&closed)?;
                 self.backend.trial(&plan.table, &plan.chains, &old, &closed, time)?
@@ -99,7 +100,7 @@ impl Machine {
         let (listing, verified) = self.verify(plan, time.is_some())?;
         record.listing = listing;
         if time.is_none() {
-            // What is written already is kept up with what rules now.
+            // Files for boot that exist already are updated to the rules now in force.
             record.persisted = order.persist.clone().or(record.persisted);
             persist::keep(&record, &*self.backend)?;
         }
@@ -109,7 +110,7 @@ impl Machine {
         Ok(Applied { changed: true, verified, trial_until, id: plan.id(), snapshot })
     }
 
-    /// Fails with `nat.changed_since_plan` unless all is as the plan saw it.
+    /// Fails with `nat.changed_since_plan` unless everything is still as the plan saw it.
     fn unchanged(&self, plan: &Plan) -> Outcome<()> {
         if self.backend.found(&plan.table)? == plan.found {
             return Ok(());
@@ -118,7 +119,7 @@ impl Machine {
         Err(Reason::ChangedSincePlan.fault(message))
     }
 
-    /// What would have to be loaded to have again what rules now.
+    /// Returns the text that restores the rules now in force.
     fn snapshot(&self, plan: &Plan) -> String {
         match (&plan.live, &plan.found) {
             (Live::Over { old }, _) if old.is_empty() => String::new(),
@@ -128,14 +129,14 @@ impl Machine {
         }
     }
 
-    /// Rules first: nothing is forwarded that they do not yet speak of.
+    /// Loads the rules first: packets are never forwarded without the rules that govern them.
     fn carry_out(&self, plan: &Plan, body: &str) -> Outcome<()> {
         plan.modules.iter().try_for_each(|module| sysctl::load(module))?;
         self.backend.load(&plan.table, body)?;
         plan.sysctls.iter().try_for_each(sysctl::set)
     }
 
-    /// Takes back what was done of a plan that failed.
+    /// Takes back the changes of a plan that failed.
     fn give_up(
         &self,
         plan: &Plan,
@@ -151,7 +152,7 @@ impl Machine {
         }
     }
 
-    /// Loads what was there; empty for nothing.
+    /// Loads what was there; an empty text stands for no rules.
     pub(super) fn put_back(&self, table: &str, snapshot: &str) -> Outcome<()> {
         if snapshot.is_empty() {
             self.backend.remove(table)
@@ -160,7 +161,7 @@ impl Machine {
         }
     }
 
-    /// All is as it should be; what is remembered and what is written for the next start may not be.
+    /// Updates the record and the files for boot when the live rules need no change.
     fn keep(
         &self,
         plan: &Plan,
@@ -189,7 +190,7 @@ impl Machine {
         ledger.save(&record)
     }
 
-    /// How the filter lists it now, and whether that is what was wanted.
+    /// Returns the current listing, and true if it is what was wanted.
     fn verify(&self, plan: &Plan, is_trial: bool) -> Outcome<(String, bool)> {
         let Found::Listing(listing) = self.backend.found(&plan.table)? else {
             return Ok((String::new(), false));
@@ -210,7 +211,7 @@ impl Machine {
     }
 }
 
-/// What a plan itself stands against.
+/// Checks the conditions that the plan itself and its options set.
 fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
     if plan.found == Found::Unreadable {
         return Err(not_permitted());
@@ -244,14 +245,14 @@ fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
             format!("{} has rules that are not portolan's; `force` writes over them", plan.place);
         return Err(Reason::Conflict.fault(message));
     }
-    // What is not changed cuts nobody off who is not cut off already.
+    // A plan that changes nothing locks out only users who are locked out already.
     match &plan.refusal {
         Some(fault) if plan.changed => Err(fault.clone()),
         _ => Ok(()),
     }
 }
 
-/// A change that failed, and could not be taken back whole.
+/// Returns the fault of a change that failed and could not be taken back completely.
 fn half_done(fault: Fault, other: &Fault) -> Fault {
     let message = format!(
         "{}; and what was there before could not be put back: {} (`rollback` tries again)",
@@ -260,7 +261,7 @@ fn half_done(fault: Fault, other: &Fault) -> Fault {
     Fault { message, ..fault }
 }
 
-/// The record of a plan that is about to be carried out.
+/// Returns the record of a plan that is about to be applied.
 fn planned(
     plan: &Plan,
     order: &Order,
@@ -272,13 +273,13 @@ fn planned(
     let mut sysctls = before.sysctls.clone();
     for one in &plan.sysctls {
         match sysctls.iter_mut().find(|known| known.path == one.path) {
-            // What it was before the first time is what it goes back to.
+            // The value before the first change is the one that is restored.
             Some(known) if known.set == one.was => known.set.clone_from(&one.set),
             Some(known) => known.clone_from(one),
             None => sysctls.push(one.clone()),
         }
     }
-    // A trial that is over and that nobody has cleared away is cleared away with this one.
+    // The undo data of a trial that ended without being cleaned up is carried over into that of this change.
     let left = before.undo.clone().filter(|_| matches!(plan.live, Live::Over { .. }));
     let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();

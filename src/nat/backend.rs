@@ -1,4 +1,4 @@
-//! The packet filter of this machine: nftables, or iptables where there is no nft.
+//! The packet filter of the host: nftables, or iptables if there is no nft.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// Which packet filter has a ruleset's rules.
+/// The packet filter that holds a ruleset's rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// nft where it works, else iptables.
+    /// nft if it works, otherwise iptables.
     #[default]
     Auto,
     /// nftables.
     Nft,
-    /// iptables, as this machine has it: the old one, or the one that speaks to nftables.
+    /// iptables as installed: the legacy variant, or the one on top of nftables.
     Iptables,
 }
 
 impl Choice {
-    /// All of them.
+    /// All choices.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Nft, Self::Iptables];
 
-    /// The word that users have for it.
+    /// Returns the word that users write for it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -40,59 +40,59 @@ impl Choice {
         }
     }
 
-    /// The one of that word.
+    /// Returns the choice of that word.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|choice| choice.word() == word)
     }
 }
 
-/// What is found under a ruleset's name.
+/// The result of looking up a ruleset's name in the filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing.
+    /// Not found.
     Missing,
-    /// Something, in the filter's own words.
+    /// The listing in the filter's own syntax.
     Listing(String),
-    /// Only who has `CAP_NET_ADMIN` may know.
+    /// Not known: it can only be read with `CAP_NET_ADMIN`.
     Unreadable,
 }
 
-/// What brings a ruleset back when the machine starts.
+/// The file and unit settings that load a ruleset at boot.
 #[derive(Debug)]
 pub(super) struct Start {
-    /// What the file's name ends in.
+    /// The extension of the file's name.
     pub(super) ending: &'static str,
-    /// What stands in it.
+    /// The contents of the file.
     pub(super) text: String,
-    /// The command that loads it, without the file's name behind it.
+    /// The command that loads it, without the file's name after it.
     pub(super) load: &'static str,
-    /// The whole command that takes it away.
+    /// The complete command that removes it.
     pub(super) unload: String,
-    /// The units after which that is done, and whose new start takes the rules away.
+    /// The units after which it is loaded, and whose restart removes the rules.
     pub(super) after: &'static str,
-    /// The rights and folders that it needs, as a unit has them.
+    /// The capabilities and directories that it needs, as lines of a unit.
     pub(super) needs: &'static str,
 }
 
-/// A packet filter. All names are those of our own tables, `portolan_<ruleset>`.
+/// A packet filter. All names are those of portolan's own tables, `portolan_<ruleset>`.
 pub(super) trait Backend: Send + Sync {
-    /// Which it is.
+    /// Returns the filter's choice.
     fn choice(&self) -> Choice;
 
-    /// Its name and version.
+    /// Returns its name and version.
     fn words(&self) -> String;
 
-    /// Where the rules of a ruleset are.
+    /// Returns the location of a ruleset's rules, for messages.
     fn place(&self, table: &str) -> String;
 
-    /// `rules`, by chains.
+    /// Renders `rules`, grouped by chain.
     fn chains(&self, rules: &[Rule]) -> Outcome<Chains>;
 
-    /// What is loaded to have `chains`, and nothing else, there.
+    /// Returns the text to load so that exactly `chains` are there.
     fn body(&self, table: &str, chains: &Chains) -> String;
 
-    /// What is loaded to have `new` there for `time`, and after it `closed`, then `old`. Fails with `nat.no_timer` where
-    /// nothing but a process of ours could bring the old ones back.
+    /// Returns the text to load so that `new` is in force for `time`, and after that `old`, preceded by `closed`. Fails
+    /// with `nat.no_timer` if only a process of portolan could restore the old rules.
     fn trial(
         &self,
         table: &str,
@@ -102,44 +102,43 @@ pub(super) trait Backend: Send + Sync {
         time: Duration,
     ) -> Outcome<String>;
 
-    /// `body` as the filter would list it; nothing where that cannot be found out without loading it. Fails where the
+    /// Returns `body` as the filter would list it, or `None` if that is not known without loading it. Fails if the
     /// filter would refuse it.
     fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>>;
 
-    /// What is there now.
+    /// Returns what is there now.
     fn found(&self, table: &str) -> Outcome<Found>;
 
-    /// What a listing is.
+    /// Classifies a listing.
     fn shape(&self, table: &str, listing: &str) -> Shape;
 
-    /// Puts `body` in the place of what is there; where it fails, what was there may have to be loaded again.
+    /// Replaces what is there by `body`; if that fails, the old rules may have to be loaded again.
     fn load(&self, table: &str, body: &str) -> Outcome<()>;
 
-    /// Takes away what is there, if anything is.
+    /// Removes what is there, if anything.
     fn remove(&self, table: &str) -> Outcome<()>;
 
-    /// The tables of everybody; none where they cannot be read.
+    /// Returns all tables of all programs; none if they cannot be read.
     fn everything(&self) -> Vec<Table>;
 
-    /// Whether what old iptables have loaded is in [`everything`](Self::everything).
+    /// Returns true if [`everything`](Self::everything) includes the rules of legacy iptables.
     fn sees_legacy(&self) -> bool;
 
-    /// The commands that load `body` where `found` is.
+    /// Returns the commands that replace `found` by `body`.
     fn commands(&self, table: &str, body: &str, found: &Found) -> Vec<String>;
 
-    /// What loads `body` when the machine starts.
+    /// Returns the file and unit settings that load `body` at boot.
     fn at_start(&self, table: &str, body: &str) -> Start;
 }
 
-/// A filter, and why it is not the one that is asked first.
+/// A packet filter, and the reason why it is not the preferred one.
 pub(super) struct Chosen {
     pub(super) backend: Box<dyn Backend>,
-    /// What is wrong with the nft of this machine.
+    /// The defect of the installed nft.
     pub(super) broken: Option<String>,
 }
 
-/// The filter that is wanted, or that is here: nft first, where the kernel has what it needs. Fails with
-/// `nat.no_backend`.
+/// Chooses the wanted filter, or an installed one: nft first, if the kernel supports it. Fails with `nat.no_backend`.
 pub(super) fn choose(choice: Choice) -> Outcome<Chosen> {
     let chosen = |nftables| Ok(Chosen { backend: Box::new(nftables), broken: None });
     let mut broken = None;
@@ -174,7 +173,7 @@ pub(super) fn choose(choice: Choice) -> Outcome<Chosen> {
     Err(Reason::NoBackend.fault(message))
 }
 
-/// That the process may not.
+/// Returns the fault for missing capabilities.
 pub(super) fn not_permitted() -> Fault {
     Reason::NotPermitted.fault(
         "rules can only be changed with CAP_NET_ADMIN (and CAP_NET_RAW with old iptables): run as root, under `setpriv --inh-caps +net_admin \

@@ -1,39 +1,39 @@
-//! What the rules of one ruleset are, chain by chain, in the words of whichever filter: pure.
+//! The rules of one ruleset by chain, in the syntax of either filter: pure.
 
 use std::collections::BTreeMap;
 
 use super::{check::Family, rules::Hook};
 
-/// What begins the comment of each rule of ours.
+/// The prefix of the comment on each of portolan's rules.
 pub(super) const MARK: &str = "portolan:";
 
-/// The rules of each chain, by where it hangs, and of which family it is where each has chains of its own.
+/// The rules of each chain, by hook, and by family if the filter has separate chains for each family.
 pub(super) type Chains = BTreeMap<(Hook, Option<Family>), Vec<String>>;
 
-/// What is there under a ruleset's name, as its listing has it.
+/// The classification of a listing under a ruleset's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shape {
     /// One ruleset.
     Plain(Chains),
-    /// A trial of `new`; `old` rules once it is over.
+    /// A trial of `new`; `old` is in force once it is over.
     Trial { new: Chains, old: Chains, is_over: bool },
-    /// Something that is not ours alone: it cannot be put back rule by rule.
+    /// A listing that is not portolan's alone: it cannot be restored rule by rule.
     Strange,
 }
 
-/// Those that have rules.
+/// Returns the chains that have rules.
 pub(super) fn filled(chains: Chains) -> Chains {
     chains.into_iter().filter(|(_, rules)| !rules.is_empty()).collect()
 }
 
-/// What a rule says of what it is for. The kernel keeps 128 bytes of a comment.
+/// Returns the comment of a rule, which describes its part. The kernel keeps 128 bytes of a comment.
 pub(super) fn comment(note: &str) -> String {
     const LENGTH_MAX: usize = 120;
     let note = note.get(..LENGTH_MAX - MARK.len()).unwrap_or(note);
     format!("{MARK}{note}")
 }
 
-/// What the rules are for, each part once.
+/// Returns the descriptions of the rules, once for each part.
 pub(super) fn notes(chains: &Chains) -> Vec<String> {
     let mut notes = Vec::new();
     for rule in chains.values().flatten() {

@@ -1,4 +1,4 @@
-//! What rules are made of, each read by a strict pattern: nothing else ever reaches nft or iptables.
+//! The values that rules consist of, each parsed strictly: no other text ever reaches nft or iptables.
 
 use std::{
     fmt,
@@ -8,15 +8,15 @@ use std::{
 use super::Reason;
 use crate::{fault::Outcome, limits::NAT_RANGES_MAX};
 
-/// Characters of an interface's name: the kernel's `IFNAMSIZ` less its zero byte.
+/// The maximum length of an interface's name: the kernel's `IFNAMSIZ` less the terminating zero byte.
 const INTERFACE_LENGTH_MAX: usize = 15;
 
-/// The name of a network interface. It need not be there (yet).
+/// The name of a network interface. The interface need not exist (yet).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interface(String);
 
 impl Interface {
-    /// Reads a name of letters, digits, `_`, `-` and `.`; else `nat.bad_interface`.
+    /// Parses a name of letters, digits, `_`, `-` and `.`; otherwise fails with `nat.bad_interface`.
     pub fn parse(text: &str) -> Outcome<Self> {
         let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && text.len() <= INTERFACE_LENGTH_MAX
@@ -31,7 +31,7 @@ impl Interface {
         Err(Reason::BadInterface.fault(message))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,14 +46,14 @@ impl fmt::Display for Interface {
 /// An interface as a script names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// The one of this name.
+    /// The interface of this name.
     Named(Interface),
-    /// The one that the default route goes out by.
+    /// The interface of the default route.
     Auto,
 }
 
 impl Device {
-    /// Reads a name, or `auto`.
+    /// Parses a name, or `auto`.
     pub fn parse(text: &str) -> Outcome<Self> {
         if text == "auto" { Ok(Self::Auto) } else { Interface::parse(text).map(Self::Named) }
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// A network: an address whose bits behind the prefix are zero, and the prefix.
+/// A network: a prefix length, and an address whose bits after the prefix are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Net {
     address: IpAddr,
@@ -76,8 +76,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// Reads `192.168.0.0/24`, `fd00::/64` or a plain address, which is a network of one; bits behind the prefix are
-    /// taken off. Else `nat.bad_cidr`.
+    /// Parses `192.168.0.0/24`, `fd00::/64` or a plain address, which is a network of one; bits after the prefix are
+    /// cleared. Otherwise fails with `nat.bad_cidr`.
     pub fn parse(text: &str) -> Outcome<Self> {
         let wrong = || {
             let message = format!(
@@ -101,7 +101,7 @@ impl Net {
         Ok(Self::new(address, prefix))
     }
 
-    /// The network of `prefix` bits that `address` is in; with as many bits as it has or more, it alone.
+    /// Returns the network of `prefix` bits that contains `address`; at full length or more, the address alone.
     pub fn new(address: IpAddr, prefix: u8) -> Self {
         let prefix = prefix.min(if address.is_ipv4() { 32 } else { 128 });
         let address = match address {
@@ -117,22 +117,22 @@ impl Net {
         Self { address, prefix }
     }
 
-    /// Of which family it is.
+    /// Returns its address family.
     pub const fn family(&self) -> Family {
         Family::of(self.address)
     }
 
-    /// Whether `address` is in it.
+    /// Returns true if `address` is in it.
     pub fn has(&self, address: IpAddr) -> bool {
         self.family() == Family::of(address) && Self::new(address, self.prefix) == *self
     }
 
-    /// How long its prefix is.
+    /// Returns the length of its prefix.
     pub const fn prefix(&self) -> u8 {
         self.prefix
     }
 
-    /// Its first address.
+    /// Returns its first address.
     pub const fn address(&self) -> IpAddr {
         self.address
     }
@@ -155,12 +155,12 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub const fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The word that nft has for it.
+    /// Returns nft's keyword for it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::V4 => "ip",
@@ -169,7 +169,7 @@ impl Family {
     }
 }
 
-/// Reads an address of a machine; else `nat.bad_cidr`.
+/// Parses the address of a host; otherwise fails with `nat.bad_cidr`.
 pub fn address(text: &str) -> Outcome<IpAddr> {
     let found: Option<IpAddr> = text.parse().ok();
     let fits = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
@@ -179,13 +179,13 @@ pub fn address(text: &str) -> Outcome<IpAddr> {
     })
 }
 
-/// Ports of TCP: ranges in their order, none of which touches another.
+/// TCP ports: sorted ranges that do not overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports(Vec<(u16, u16)>);
 
 impl Ports {
-    /// Takes ranges, both ends included, in any order; `nat.bad_range` for port 0, ends in the wrong order, ranges that
-    /// share ports, none, or too many.
+    /// Creates a set from ranges, both ends included, in any order. Fails with `nat.bad_range` for port 0, ends in the
+    /// wrong order, ranges that overlap, an empty list, or too many ranges.
     pub fn new(mut ranges: Vec<(u16, u16)>) -> Outcome<Self> {
         let wrong = |message: String| Err(Reason::BadRange.fault(message));
         ranges.sort_unstable();
@@ -206,7 +206,7 @@ impl Ports {
                 return wrong(format!("{} and {} share ports", shown(*one), shown(*other)));
             }
         }
-        // nft lists neighbours as it likes: they are one range here.
+        // nft may list adjacent ranges as one, so they are joined here; a single port after a range stays separate.
         let mut joined: Vec<(u16, u16)> = Vec::new();
         for range in ranges {
             match joined.last_mut() {
@@ -219,7 +219,7 @@ impl Ports {
         Ok(Self(joined))
     }
 
-    /// Reads `21`, `50000-50009`, or several with commas between.
+    /// Parses `21`, `50000-50009`, or several of these separated by commas.
     pub fn parse(text: &str) -> Outcome<Self> {
         let wrong = || {
             let message = format!("ports are wanted, such as 21 or \"50000-50009\"; got {text:?}");
@@ -237,17 +237,17 @@ impl Ports {
         Self::new(ranges.collect::<Outcome<_>>()?)
     }
 
-    /// The ranges, both ends included.
+    /// Returns the ranges, both ends included.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.0
     }
 
-    /// Whether `port` is one of them.
+    /// Returns true if `port` is one of them.
     pub fn has(&self, port: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&port))
     }
 
-    /// The first port that they share.
+    /// Returns the lowest port that is in both sets.
     pub fn shared(&self, other: &Self) -> Option<u16> {
         let starts = self.0.iter().chain(&other.0).map(|(first, _)| *first);
         starts.filter(|port| self.has(*port) && other.has(*port)).min()
@@ -268,7 +268,7 @@ impl fmt::Display for Ports {
 mod tests {
     use super::*;
 
-    /// Texts that would be more than one word to a shell, to nft or to iptables.
+    /// Texts that a shell, nft or iptables would read as more than one word.
     const INJECTIONS: [&str; 14] = [
         "wan0; drop",
         "wan0\" drop comment \"",

@@ -1,43 +1,43 @@
-//! Which NAT stands between this machine and a server, from the addresses that either side names. Pure.
+//! Detection of NAT between the host and a server, from the addresses that either side reports. Pure.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{is_carriers, why_unreachable};
 
-/// What is known of a session.
+/// The facts known about a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// Our address, as this machine knows it.
+    /// The client's address, as the host itself sees it.
     pub ours: IpAddr,
-    /// The server's, as this machine knows it.
+    /// The server's address, as the host sees it.
     pub server: IpAddr,
-    /// Our address as the server sees it, where it says so.
+    /// The client's address as the server sees it, if the server reports it.
     pub seen_as: Option<IpAddr>,
-    /// The address that the server names in its reply to PASV or in its greeting, where it names one.
+    /// The address in the server's reply to PASV or in its greeting, if there is one.
     pub server_says: Option<IpAddr>,
-    /// Whether the control connection is encrypted: no router reads along then.
+    /// True if the control connection is encrypted: then no router can inspect it.
     pub is_encrypted: bool,
-    /// The router that this machine would ask.
+    /// The default gateway of the host.
     pub gateway: Option<Ipv4Addr>,
 }
 
-/// What follows from it.
+/// The conclusions from these facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {
-    /// Whether this machine is behind NAT, as seen from the server.
+    /// True if the client is behind NAT, as seen from the server.
     pub client_nat: bool,
-    /// Whether the server is.
+    /// True if the server is behind NAT.
     pub server_nat: bool,
-    /// Whether a carrier's NAT is one of ours: no port leads through that.
+    /// True if the client is behind a carrier-grade NAT, through which no port can be mapped.
     pub cgnat: bool,
-    /// The mode that gets through with the least: `passive` or `active`.
+    /// The mode that needs the least configuration: `passive` or `active`.
     pub mode: &'static str,
-    /// What to do, in sentences.
+    /// The advice to the user, in sentences.
     pub advice: String,
 }
 
 impl Facts {
-    /// What follows.
+    /// Draws the conclusions.
     pub fn situation(&self) -> Situation {
         let carriers = |address| matches!(address, IpAddr::V4(v4) if is_carriers(v4));
         let cgnat = carriers(self.ours) || self.seen_as.is_some_and(carriers);
@@ -49,7 +49,7 @@ impl Facts {
         let server_nat = self.server_says.is_some_and(|said| said != self.server);
         let mut advice = vec![self.for_active(client_nat, cgnat)];
         advice.extend(server_nat.then(|| self.for_server()));
-        // A server behind NAT may have forgotten its passive ports, and then a client without NAT can be reached.
+        // A server behind NAT may lack forwarding for its passive ports, whereas a client without NAT can be reached.
         let mode = if server_nat && !client_nat { "active" } else { "passive" };
         Situation { client_nat, server_nat, cgnat, mode, advice: advice.join(" ") }
     }

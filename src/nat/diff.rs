@@ -1,8 +1,9 @@
-//! The difference of two listings, as lines that are gone and lines that are new: pure.
+//! The line difference of two listings: pure.
 
-/// Lines around a difference that are shown with it.
+/// The number of context lines around a difference.
 const AROUND: usize = 2;
-/// Above so many pairs of lines everything is shown as gone and new: our own tables are far below it.
+/// The maximum number of line pairs to compare; above it, all lines are shown as removed and added. Portolan's own
+/// tables are far below it.
 const PAIRS_MAX: usize = 4_000_000;
 
 /// One line of a difference.
@@ -13,7 +14,8 @@ enum Line<'t> {
     Fresh(&'t str),
 }
 
-/// What leads from `old` to `new`: `-` before lines that go, `+` before lines that come; empty if nothing does.
+/// Returns the difference from `old` to `new`: `-` before removed lines, `+` before added ones; empty if they are
+/// equal.
 pub(super) fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
     let lines = compare(&old, &new);
@@ -45,13 +47,13 @@ pub(super) fn diff(old: &str, new: &str) -> String {
     text
 }
 
-/// The longest common subsequence, as everywhere.
+/// Compares by the longest common subsequence.
 fn compare<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<Line<'t>> {
     if old.len().saturating_mul(new.len()) > PAIRS_MAX {
         let gone = old.iter().copied().map(Line::Gone);
         return gone.chain(new.iter().copied().map(Line::Fresh)).collect();
     }
-    // lengths[i][j]: how many lines the rests from i and j on have in common.
+    // lengths[i][j]: the length of the longest common subsequence of old[i..] and new[j..].
     let mut lengths = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     let at = |lengths: &[Vec<usize>], i: usize, j: usize| {
         lengths.get(i).and_then(|row| row.get(j)).copied().unwrap_or(0)
@@ -111,7 +113,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Gone and common lines are the old text, common and fresh ones the new.
+        /// Removed and common lines are the old text, added and common lines the new one.
         #[test]
         fn both_texts_are_in_it(old in "[ab\n]{0,24}", new in "[ab\n]{0,24}") {
             let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());

@@ -1,4 +1,4 @@
-//! Rules of others that would drop our traffic, and what to tell them: pure.
+//! Rules of other programs that would drop the traffic of a ruleset, and the commands that mend this: pure.
 
 use super::{
     check::Interface,
@@ -7,26 +7,26 @@ use super::{
 };
 use crate::observe::visible::visible;
 
-/// What a user should know before rules are applied.
+/// A warning for the user before rules are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `trial` or `backend`.
+    /// Its topic: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `isolate`, `trial`, `refused` or `backend`.
     pub about: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub text: String,
-    /// The command that mends it; empty where none does.
+    /// The command that mends it; empty if there is none.
     pub remedy: String,
 }
 
 impl Warning {
-    /// Both in one line.
+    /// Returns both in one line.
     pub fn words(&self) -> String {
         let Self { text, remedy, .. } = self;
         if remedy.is_empty() { text.clone() } else { format!("{text}; run: {remedy}") }
     }
 }
 
-/// Who writes a table.
+/// The program that maintains a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Docker,
@@ -72,8 +72,8 @@ impl Owner {
     }
 }
 
-/// Every chain of others that drops by default what `rules` want to pass. An accept in one table does not overrule a
-/// drop in another: only its owner can.
+/// Returns a warning for every foreign chain that drops by default what `rules` should pass. An accept in one table
+/// does not overrule a drop in another: only the owner of that table can change it.
 pub(super) fn blockers(everything: &[Table], own: &str, rules: &Rules) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for table in everything.iter().filter(|table| table.name != own) {
@@ -217,7 +217,7 @@ fn input_remedy(owner: Owner, [family, table, chain]: [&str; 3], rules: &Rules) 
         .collect()
 }
 
-/// That what an isolated ruleset drops is docker's as well: an accept of theirs does not overrule a drop of ours.
+/// Warns that an isolated ruleset drops Docker's traffic as well: Docker's accept does not overrule portolan's drop.
 pub(super) fn also_dropped(everything: &[Table], rules: &Rules) -> Option<Warning> {
     let drop =
         rules.all.iter().find(|one| one.hook == Hook::Forward && one.action == Action::Drop)?;
@@ -236,7 +236,7 @@ pub(super) fn also_dropped(everything: &[Table], rules: &Rules) -> Option<Warnin
     Some(Warning { about: "isolate", text, remedy: String::new() })
 }
 
-/// What old iptables have registered: nft does not show their rules, and they work all the same.
+/// Warns of tables registered by legacy iptables: nft does not show their rules, which are in force nevertheless.
 pub(super) fn legacy(names4: &str, names6: &str) -> Option<Warning> {
     let names: Vec<_> = names4.split_whitespace().chain(names6.split_whitespace()).collect();
     if names.is_empty() {

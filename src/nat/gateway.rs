@@ -1,4 +1,4 @@
-//! The router to which this machine sends what is not for its own network, as the kernel has it.
+//! The default gateway of the host, as the kernel's routing table has it.
 
 use std::{
     fs,
@@ -10,24 +10,24 @@ use crate::fault::Outcome;
 
 /// The kernel's table of IPv4 routes.
 const ROUTES: &str = "/proc/net/route";
-/// Of a route: it is up, and it leads to a gateway (`linux/route.h`).
+/// The flags of a route that is up and leads to a gateway (`linux/route.h`).
 const UP_AND_GATEWAY: u32 = 0x1 | 0x2;
-/// Where a packet would go whose source is asked for; none is sent.
+/// The destination port for asking the kernel for a source address; no packet is sent.
 const PORT: u16 = 5351;
 
-/// The default gateway, and how this machine looks from there.
+/// The default gateway, and the host's address towards it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
-    /// Its address on our side.
+    /// Its address on the local network.
     pub address: Ipv4Addr,
-    /// Our address on the way to it.
+    /// The host's address on the way to it.
     pub ours: Ipv4Addr,
     /// The interface that leads to it.
     pub interface: String,
 }
 
 impl Gateway {
-    /// The gateway of the default route. Fails with `nat.no_gateway` where there is none.
+    /// Returns the gateway of the default route. Fails with `nat.no_gateway` if there is none.
     pub fn find() -> Outcome<Self> {
         let table = fs::read_to_string(ROUTES).map_err(|error| {
             Reason::NoGateway.fault(format!("cannot read {ROUTES}: {error}")).because(error)
@@ -44,7 +44,7 @@ impl Gateway {
     }
 }
 
-/// The interface and gateway of the default route with the lowest metric. Pure: `table` is `/proc/net/route`.
+/// Returns the interface and gateway of the default route with the lowest metric. Pure: `table` is `/proc/net/route`.
 fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     let routes = table.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
@@ -64,13 +64,14 @@ fn hex(field: &str) -> Option<u32> {
     u32::from_str_radix(field, 16).ok()
 }
 
-/// The kernel prints an address as the number that its bytes are in memory.
+/// Converts an address that the kernel prints as a number in native byte order.
 const fn address(number: u32) -> Ipv4Addr {
     let [a, b, c, d] = number.to_ne_bytes();
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// The address that packets to `gateway` have as their source; the kernel says so for a socket that sends nothing.
+/// Returns the source address of packets to `gateway`; the kernel chooses it for a connected UDP socket that sends
+/// nothing.
 fn source_towards(gateway: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(SocketAddr::from((gateway, PORT))).ok()?;

@@ -1,4 +1,4 @@
-//! What would cut somebody off: pure.
+//! Refusal of rules that would lock the user out: pure.
 
 use super::{
     Reason,
@@ -7,9 +7,8 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// Fails with `nat.would_lock_out` for rules that take the port by which people log in away from this machine, and with
-/// `nat.conflict` for those that take one of another service's; `nat.unknown_interface` for an interface that is not
-/// there: its rules would do nothing, and most likely another is meant.
+/// Fails with `nat.would_lock_out` for rules that capture an SSH port of the host, and with `nat.conflict` for those
+/// that capture a port of another service.
 pub(super) fn check(rules: &Rules, here: &Here) -> Outcome<()> {
     for rule in &rules.all {
         if matches!(rule.action, Action::Dnat(_)) {
@@ -19,7 +18,7 @@ pub(super) fn check(rules: &Rules, here: &Here) -> Outcome<()> {
     Ok(())
 }
 
-/// A rule that sends connections to `port` of this machine elsewhere.
+/// Checks a rule that redirects connections to ports of the host.
 fn captured(rule: &Rule, here: &Here) -> Outcome<()> {
     let ports = rule.matches.iter().find_map(|one| match one {
         Match::Ports(ports) => Some(ports),
@@ -41,7 +40,7 @@ fn captured(rule: &Rule, here: &Here) -> Outcome<()> {
     )))
 }
 
-/// The interfaces that are named and not there, each with the most similar one that is.
+/// Returns a message for each named interface that does not exist, with the most similar one that does.
 pub(super) fn absent(rules: &Rules, here: &Here) -> Vec<String> {
     let missing = rules.named.iter().filter(|device| !here.has(device));
     missing
@@ -62,7 +61,7 @@ pub(super) fn absent(rules: &Rules, here: &Here) -> Vec<String> {
         .collect()
 }
 
-/// That interfaces are not there.
+/// Returns the fault for missing interfaces: their rules would do nothing, and most likely another interface is meant.
 pub(super) fn absent_fault(absent: &[String]) -> Fault {
     let message = format!("{}; `absent_ok` takes it as one that will come", absent.join("; "));
     Reason::UnknownInterface.fault(message)

@@ -1,4 +1,4 @@
-//! What this machine is like, as far as rules depend on it: read from `/proc`, which anybody may.
+//! The network state of the host on which rules depend: read from `/proc`, without privileges.
 
 use std::{
     collections::BTreeSet,
@@ -12,32 +12,32 @@ use super::{
 };
 use crate::fault::Outcome;
 
-/// The port of SSH where nobody says otherwise.
+/// The port of SSH unless configured otherwise.
 const SSH_PORT: u16 = 22;
-/// Where sshd tells who it is that has logged in: client, its port, this machine, its port.
+/// The variable in which sshd names a session's endpoints: client address and port, server address and port.
 const SESSION: &str = "SSH_CONNECTION";
-/// So many processes are asked of the one they come from: shells and the like, one in another.
+/// The maximum number of ancestor processes that are inspected, such as nested shells.
 const ANCESTORS_MAX: usize = 64;
 
-/// This machine.
+/// The network state of the host.
 #[derive(Debug, Clone, Default)]
 pub struct Here {
     /// The names of its interfaces.
     pub interfaces: Vec<String>,
-    /// Where it sends what, but for defaults.
+    /// The routes other than default routes, each with its interface.
     pub routes: Vec<(Net, String)>,
     /// The interface of the default route.
     pub default_device: Option<String>,
     /// The interfaces of all default routes of IPv6.
     pub default_devices6: BTreeSet<String>,
-    /// The TCP ports that others can connect to.
+    /// The TCP ports on which it listens for other hosts.
     pub listeners: BTreeSet<u16>,
-    /// The ports by which people log in.
+    /// The SSH ports.
     pub login_ports: BTreeSet<u16>,
 }
 
 impl Here {
-    /// Looks.
+    /// Reads the current state.
     pub fn look() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (mut routes, default_device) = routes4(&read("/proc/net/route"));
@@ -62,7 +62,7 @@ impl Here {
         }
     }
 
-    /// The interface that `device` means here.
+    /// Returns the interface that `device` stands for.
     pub fn resolve(&self, device: &Device) -> Outcome<Interface> {
         match device {
             Device::Named(name) => Ok(name.clone()),
@@ -74,14 +74,14 @@ impl Here {
         }
     }
 
-    /// The interface behind which `address` is, where a route other than the default one says so.
+    /// Returns the interface that leads to `address`, if a route other than the default one covers it.
     pub fn device_towards(&self, address: IpAddr) -> Option<Interface> {
         let fits = self.routes.iter().filter(|(net, _)| net.has(address));
         let (_, device) = fits.max_by_key(|(net, _)| net.prefix())?;
         Interface::parse(device).ok()
     }
 
-    /// Whether there is an interface of that name.
+    /// Returns true if there is an interface of that name.
     pub fn has(&self, device: &Interface) -> bool {
         self.interfaces.iter().any(|name| name == device.as_str())
     }
@@ -92,7 +92,7 @@ fn interfaces(text: &str) -> Vec<String> {
     names.map(|(name, _)| name.trim().to_owned()).collect()
 }
 
-/// The networks of `/proc/net/route`, and the device of the default route with the least metric.
+/// Returns the networks of `/proc/net/route`, and the interface of the default route with the lowest metric.
 fn routes4(text: &str) -> (Vec<(Net, String)>, Option<String>) {
     let mut routes = Vec::new();
     let mut default: Option<(u32, String)> = None;
@@ -113,8 +113,8 @@ fn routes4(text: &str) -> (Vec<(Net, String)>, Option<String>) {
     (routes, default.map(|(_, device)| device))
 }
 
-/// The same of `/proc/net/ipv6_route`, with all default routes; routes to this machine itself are over `lo` and do not
-/// count.
+/// Returns the same for `/proc/net/ipv6_route`, with all default routes; routes to the host itself go over `lo` and are
+/// skipped.
 fn routes6(text: &str) -> (Vec<(Net, String)>, Vec<String>) {
     let mut routes = Vec::new();
     let mut defaults = Vec::new();
@@ -139,7 +139,7 @@ fn routes6(text: &str) -> (Vec<(Net, String)>, Vec<String>) {
     (routes, defaults)
 }
 
-/// The kernel writes the four bytes as one number of the machine.
+/// Converts an address that the kernel prints as a number in native byte order.
 fn address4(hex: &str) -> Option<Ipv4Addr> {
     u32::from_str_radix(hex, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
 }
@@ -148,7 +148,7 @@ fn address6(hex: &str) -> Option<Ipv6Addr> {
     u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32).map(Ipv6Addr::from_bits)
 }
 
-/// The ports of `/proc/net/tcp` or `tcp6` that listen, and not for this machine alone.
+/// Returns the ports of `/proc/net/tcp` or `tcp6` that listen on other addresses than loopback.
 fn listeners(text: &str) -> impl Iterator<Item = u16> {
     const LISTENING: &str = "0A";
     text.lines().skip(1).filter_map(|line| {
@@ -162,8 +162,8 @@ fn listeners(text: &str) -> impl Iterator<Item = u16> {
     })
 }
 
-/// The ports of this machine by which those logged in who began this process. `sudo` and the like take the variable away
-/// from what they start, but the shell before them still has it.
+/// Returns the local SSH ports of the session that started this process. `sudo` and the like remove the variable from
+/// the environment, but the shell above them still has it.
 fn session_ports() -> BTreeSet<u16> {
     let port = |session: &str| session.split(' ').nth(3)?.parse().ok();
     let own = std::env::var(SESSION).ok();
@@ -171,7 +171,7 @@ fn session_ports() -> BTreeSet<u16> {
     let mut process = std::process::id();
     for _ in 0..ANCESTORS_MAX {
         let read = |name: &str| fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
-        // Those of other users cannot be read, and have nothing to do with us.
+        // Processes of other users cannot be read, and are not part of this session.
         ports.extend(variable(&read("environ"), SESSION).as_deref().and_then(port));
         match parent(&String::from_utf8_lossy(&read("stat"))) {
             Some(parent) if parent > 0 => process = parent,
@@ -181,7 +181,7 @@ fn session_ports() -> BTreeSet<u16> {
     ports
 }
 
-/// A variable of `/proc/…/environ`.
+/// Returns a variable of `/proc/…/environ`.
 fn variable(environ: &[u8], name: &str) -> Option<String> {
     let mut each = environ.split(|byte| *byte == 0);
     each.find_map(|one| {
@@ -190,12 +190,12 @@ fn variable(environ: &[u8], name: &str) -> Option<String> {
     })
 }
 
-/// The parent in `/proc/…/stat`: behind the state, which is behind the name in brackets.
+/// Returns the parent in `/proc/…/stat`: the field after the state, which follows the name in brackets.
 fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The ports that an sshd's configuration names, in lines of `Port` and of `ListenAddress`.
+/// Returns the ports that an sshd configuration names, in its `Port` and `ListenAddress` lines.
 fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
     text.lines().filter_map(|line| {
         let (key, value) = line.trim().split_once([' ', '\t', '='])?;
@@ -206,7 +206,7 @@ fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
         if !key.eq_ignore_ascii_case("listenaddress") {
             return None;
         }
-        // 10.0.0.1:22, [fd00::1]:22; without brackets, an address of IPv6 has no port.
+        // 10.0.0.1:22, [fd00::1]:22; an IPv6 address without brackets has no port.
         let (host, port) = value.rsplit_once(':')?;
         let is_host = host.ends_with(']') || !host.contains(':');
         is_host.then(|| port.parse().ok())?

@@ -1,4 +1,4 @@
-//! What is remembered of the rulesets that were applied: enough to undo each, whoever asks for it and when.
+//! The stored records of applied rulesets: enough for any later process to undo each of them.
 
 use std::{fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
 
@@ -8,66 +8,66 @@ use serde::{Deserialize, Serialize};
 use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
 use crate::fault::Outcome;
 
-/// What is remembered of one ruleset. It is written before anything is changed, and again when it is done.
+/// The record of one ruleset. It is written before anything is changed, and again afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
     /// Its name.
     pub ruleset: String,
-    /// Which filter has its rules.
+    /// The filter that has its rules.
     #[serde(default = "nft")]
     pub backend: Choice,
-    /// What has been loaded; empty when nothing has.
+    /// The text that was loaded; empty if there is none.
     pub body: String,
-    /// How the filter lists it; empty while it is being changed.
+    /// The text as the filter lists it; empty while it is being changed.
     pub listing: String,
-    /// What it is for, a line for each part.
+    /// The descriptions of its parts, one line each.
     pub notes: Vec<String>,
-    /// What it opens for sessions of this machine itself.
+    /// The ports that it opens for the host's own sessions.
     pub opened: Vec<Opened>,
-    /// Every setting of the kernel that was changed for it, with what it was before the first time.
+    /// Every kernel setting that was changed for it, with the value before the first change.
     pub sysctls: Vec<Sysctl>,
-    /// Every setting that it needs, by its path, whoever has set it.
+    /// Every kernel setting that it needs, by path, even if it was set by another program.
     pub needs: Vec<(String, String)>,
-    /// The trial that runs, or that nobody has ended.
+    /// The trial that runs, or that ended without `confirm` or `rollback`.
     pub trial: Option<Trial>,
-    /// What leads back to before the last change.
+    /// The data that restores the state before the last change.
     pub undo: Option<Undo>,
-    /// Below which folder it was written for the next start of the machine.
+    /// The root directory below which its files for boot were written.
     pub persisted: Option<PathBuf>,
-    /// When it was applied, in milliseconds since 1970.
+    /// The time at which it was applied, in milliseconds since 1970.
     pub applied_at_ms: i64,
 }
 
-/// Before there was another, nobody wrote down which it was.
+/// Returns the default for records from versions that knew no other filter.
 const fn nft() -> Choice {
     Choice::Nft
 }
 
-/// Ports that are open for data connections of active mode to this machine itself.
+/// Open local ports for data connections of active mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Opened {
     /// The ranges, both ends included.
     pub ports: Vec<(u16, u16)>,
-    /// The only network whose servers may come.
+    /// The only network whose servers may connect.
     pub server: Option<String>,
-    /// The only interface by which they may come.
+    /// The only interface on which they may connect.
     pub device: Option<String>,
-    /// How this machine is called outside.
+    /// The external address of the host.
     pub external: Option<IpAddr>,
 }
 
 impl Record {
-    /// The settings that go back with the last change.
+    /// Returns the settings that are restored with the last change.
     pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
         let Some(undo) = &self.undo else { return Vec::new() };
-        // With the last rules everything goes.
+        // Everything is restored when the last rules are removed.
         let goes = |one: &&Sysctl| undo.body.is_empty() || undo.sysctls.contains(&one.path);
         self.sysctls.iter().filter(goes).cloned().collect()
     }
 
-    /// What is open at `now`: after a trial that nobody has confirmed, what was open before it.
+    /// Returns the ports that are open at `now`: after an unconfirmed trial, those that were open before it.
     pub fn opened(&self, now: Timestamp) -> &[Opened] {
         match (&self.trial, &self.undo) {
             (Some(trial), undo) if trial.until_ms <= now.as_millisecond() => {
@@ -77,7 +77,7 @@ impl Record {
         }
     }
 
-    /// Whether the kernel reads FTP along for it.
+    /// Returns true if the ruleset uses the kernel's FTP helper.
     pub(super) fn has_helper(&self) -> bool {
         self.notes.iter().any(|note| note.starts_with(HELPER_NOTE))
     }
@@ -87,50 +87,51 @@ impl Record {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Trial {
-    /// What `confirm` loads.
+    /// The text that `confirm` loads.
     pub body: String,
-    /// How the filter will list that.
+    /// That text as the filter will list it.
     pub listing: String,
-    /// What it is for.
+    /// The descriptions of its parts.
     pub notes: Vec<String>,
-    /// When the old rules return, in milliseconds since 1970.
+    /// The time when the old rules return, in milliseconds since 1970.
     pub until_ms: i64,
-    /// Below which folder `confirm` writes it for the next start of the machine.
+    /// The root directory below which `confirm` writes the files for boot.
     pub persist: Option<PathBuf>,
 }
 
-/// What leads back to before the last change.
+/// The data that restores the state before the last change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Undo {
-    /// What was loaded, as the filter listed it; empty if there was nothing.
+    /// The previous text, as the filter listed it; empty if there was none.
     pub body: String,
-    /// What that was for.
+    /// The previous descriptions.
     pub notes: Vec<String>,
-    /// What that opened.
+    /// The ports that were open before.
     pub opened: Vec<Opened>,
-    /// The settings that the last change changed, by their paths.
+    /// The paths of the settings that the last change modified.
     pub sysctls: Vec<String>,
-    /// Those that were needed before it.
+    /// The settings that were needed before it.
     pub needs: Vec<(String, String)>,
-    /// Below which folder it had been written for the next start of the machine.
+    /// The root directory below which the files for boot had been written before.
     pub persisted: Option<PathBuf>,
 }
 
-/// Where records are kept.
+/// The store of the records.
 pub trait Ledger: Debug + Send + Sync {
-    /// Keeps every other portolan with the same ledger from changing rules until it is dropped. Fails with `nat.busy`.
+    /// Locks the ledger until the result is dropped: no other portolan with the same ledger can change rules. Fails
+    /// with `nat.busy`.
     fn lock(&self) -> Outcome<File>;
 
-    /// The record of `ruleset`.
+    /// Returns the record of `ruleset`.
     fn load(&self, ruleset: &str) -> Outcome<Option<Record>>;
 
-    /// Writes a record so that it outlives a loss of power.
+    /// Writes a record durably, so that it survives a loss of power.
     fn save(&self, record: &Record) -> Outcome<()>;
 
-    /// Forgets a ruleset that is gone.
+    /// Removes the record of a ruleset that is gone.
     fn forget(&self, ruleset: &str) -> Outcome<()>;
 
-    /// Every record, by name.
+    /// Returns all records, by name.
     fn all(&self) -> Outcome<Vec<Record>>;
 }

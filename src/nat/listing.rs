@@ -1,4 +1,4 @@
-//! What `nft list` prints, taken apart as far as we need it: pure.
+//! A parser for the output of `nft list`, as far as it is needed: pure.
 
 /// One table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub(super) struct Table {
     pub(super) name: String,
     pub(super) chains: Vec<Chain>,
     pub(super) maps: Vec<Map>,
-    /// The heads of whatever else is in it, but for the FTP helper.
+    /// The headers of all other objects in it, except the FTP helper.
     pub(super) strange: Vec<String>,
 }
 
@@ -16,19 +16,19 @@ pub(super) struct Table {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Chain {
     pub(super) name: String,
-    /// Where it hangs, if it does.
+    /// The hook it is attached to, if any.
     pub(super) hook: Option<Place>,
     pub(super) rules: Vec<String>,
 }
 
-/// Where a chain hangs.
+/// The hook and policy of a base chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
     /// `filter`, `nat` or `route`.
     pub(super) kind: String,
     /// `forward` and so on.
     pub(super) hook: String,
-    /// What becomes of what no rule decides: `accept` or `drop`.
+    /// The policy: `accept` or `drop`.
     pub(super) policy: String,
 }
 
@@ -40,13 +40,13 @@ pub(super) struct Map {
 }
 
 impl Table {
-    /// Whether it has that chain.
+    /// Returns true if it has a chain whose name satisfies `fits`.
     pub(super) fn has_chain(&self, fits: impl Fn(&str) -> bool) -> bool {
         self.chains.iter().any(|chain| fits(&chain.name))
     }
 }
 
-/// Every table of a listing.
+/// Returns all tables of a listing.
 pub(super) fn tables(text: &str) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     let mut lines = text.lines();
@@ -70,7 +70,7 @@ fn fill<'t>(table: &mut Table, lines: &mut impl Iterator<Item = &'t str>) {
         }
         let line = line.trim();
         let Some(head) = line.strip_suffix('{').map(str::trim) else {
-            // A comment, flags: of the table, not in it.
+            // A comment or flags of the table itself.
             continue;
         };
         match head.split_once(' ') {
@@ -89,7 +89,7 @@ fn fill<'t>(table: &mut Table, lines: &mut impl Iterator<Item = &'t str>) {
     }
 }
 
-/// The lines up to the end of a block.
+/// Returns the lines up to the end of a block.
 fn block<'t>(lines: &mut impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     lines.take_while(|line| line.trim_end() != "\t}").map(str::trim).collect()
 }
@@ -115,7 +115,7 @@ fn chain<'t>(name: &str, lines: &mut impl Iterator<Item = &'t str>) -> Chain {
 }
 
 impl Chain {
-    /// Whether a rule at its end drops or rejects all that has come there.
+    /// Returns true if the last rule drops or rejects everything that reaches it.
     pub(super) fn ends_in_a_drop(&self) -> bool {
         let Some(last) = self.rules.last() else { return false };
         let last = last.split(" comment \"").next().unwrap_or(last);
@@ -125,7 +125,7 @@ impl Chain {
                 "drop" | "reject" => return true,
                 "counter" | "packets" | "bytes" => {}
                 number if number.bytes().all(|c| c.is_ascii_digit()) => {}
-                // A log has its prefix and level behind it, and decides nothing.
+                // A log statement is followed by its prefix and level, and decides nothing.
                 "log" => {
                     while words.next_if(|word| *word != "drop" && *word != "reject").is_some() {}
                 }

@@ -1,4 +1,4 @@
-//! This machine and its packet filter: what is there, and what a ruleset would change.
+//! The host with its packet filter: its present state, and the plan for a ruleset.
 
 use std::fs;
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::fault::Outcome;
 
-/// This machine. It is looked at anew for each plan.
+/// The host with its packet filter. Its state is read anew for each plan.
 pub struct Machine {
     pub(super) backend: Box<dyn Backend>,
-    /// Why it is not the nft of this machine.
+    /// The reason why the filter is not the installed nft.
     broken: Option<String>,
 }
 
@@ -28,15 +28,15 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// This machine with the filter that has the rules of `record`, if it has any, else with the one of `choice`. Fails
-    /// with `nat.no_backend`.
+    /// Returns the host with the filter that has the rules of `record`, if there is one, or else with the filter of
+    /// `choice`. Fails with `nat.no_backend`.
     pub fn this(choice: Choice, record: Option<&Record>) -> Outcome<Self> {
         let choice = record.map_or(choice, |record| record.backend);
         let Chosen { backend, broken } = backend::choose(choice)?;
         Ok(Self { backend, broken })
     }
 
-    /// Fails with `nat.conflict` where a ruleset is wanted in another filter than the one that has its rules.
+    /// Fails with `nat.conflict` if a ruleset is wanted in another filter than the one that has its rules.
     pub fn fits(&self, choice: Choice, ruleset: &str) -> Outcome<()> {
         let here = self.backend.choice();
         if choice == Choice::Auto || choice == here {
@@ -50,13 +50,13 @@ impl Machine {
         Err(Reason::Conflict.fault(message))
     }
 
-    /// Plans `ruleset`; changes nothing, and needs no rights. `record` is what is remembered of it.
+    /// Plans `ruleset`; changes nothing, and needs no privileges. `record` is the stored record of it.
     pub fn plan(&self, ruleset: &Ruleset, record: Option<&Record>) -> Outcome<Plan> {
         let here = Here::look();
         let found = self.backend.found(&ruleset.table())?;
         let everything =
             if found == Found::Unreadable { Vec::new() } else { self.backend.everything() };
-        // Only root may read these.
+        // Only root can read these.
         let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
             .map(|path| fs::read_to_string(path).unwrap_or_default());
         let [names4, names6] =

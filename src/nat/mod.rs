@@ -1,23 +1,23 @@
-//! NAT: rules of this machine by which it is a gateway, and by which FTP gets through one.
+//! NAT: the host's own packet-filter rules that make it a gateway, or that let FTP pass through one.
 //!
-//! A [`model::Ruleset`] says what is wanted; it is pure and checked as it is built. Everything that changes the machine
-//! is a [`plan::Plan`] first, made by a [`machine::Machine`], and what undoes it is in a [`ledger::Ledger`] before it is
-//! done. Our own tables are all that is ever written, `inet portolan_<name>`; where there is
-//! no nft, our own chains, `PORTOLAN_<name>_…`.
+//! A [`model::Ruleset`] describes the wanted state; it is pure and checked as it is built. Every change of the system
+//! is first a [`plan::Plan`], made by a [`machine::Machine`], and its undo data is in a [`ledger::Ledger`] before the
+//! change is made. Only portolan's own tables are ever written, `inet portolan_<name>`; without nft, only its own
+//! chains, `PORTOLAN_<name>_…`.
 //!
 //! ```text
-//! check   names, networks, ports            model    a ruleset in its user's words
-//! here    what this machine is like         rules    the same as rules of a packet filter
-//! chains, nft, listing                      rules as text, and text taken apart
-//! backend, nftables, iptables               the packet filter, by its program
-//! plan    diff, foreign, rivals, guard       what would change, and what to know before
-//! sysctl, settings                          settings of the kernel, and whose they are
-//! apply, undo, persist                      doing it, and taking it back
-//! open    what is open only as long as somebody holds it
+//! check   names, networks, ports            model    a ruleset as the user describes it
+//! here    state of the host's network       rules    the same as packet-filter rules
+//! chains, nft, listing                      rules as text, and parsing of that text
+//! backend, nftables, iptables               the packet filter, driven by its program
+//! plan    diff, foreign, rivals, guard       the changes, with warnings and refusals
+//! sysctl, settings                          kernel settings, and the rulesets that need them
+//! apply, undo, persist                      applying, undoing, and loading at boot
+//! open    a table that exists only while it is held
 //!
-//! gateway, address                          the router before this machine, and which addresses are public
-//! portmap                                   ports of that router, as leases
-//! detect, suggest                           which NAT stands between, and what others have to set
+//! gateway, address                          the default gateway, and which addresses are public
+//! portmap                                   ports mapped on that router, as leases
+//! detect, suggest                           which NAT is in the path, and settings for the other hosts
 //! ```
 
 pub mod address;
@@ -53,7 +53,7 @@ pub mod undo;
 
 pub use reason::Reason;
 
-/// Returns how many tables a listing of nft's has.
+/// Returns the number of tables in an nft listing.
 pub(crate) fn count_tables(text: &str) -> usize {
     listing::tables(text).len()
 }

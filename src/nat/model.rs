@@ -1,4 +1,4 @@
-//! What is wanted: a ruleset as its user describes it. Pure; every part is checked as it is added.
+//! The wanted state: a ruleset as its user describes it. Pure; every part is checked as it is added.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{fault::Outcome, limits::NAT_PARTS_MAX};
 
-/// Characters of a ruleset's name: the table's is longer by nine, and the kernel's limit is far away.
+/// The maximum length of a ruleset's name: the table's name is nine longer, which is far below the kernel's limit.
 const NAME_LENGTH_MAX: usize = 32;
-/// What a range for data connections of active mode is called.
+/// The description of a range for data connections of active mode.
 pub const ACTIVE_RANGE: &str = "active range";
-/// The port that servers open their data connections from (RFC 959, 3.2); some do not.
+/// The port from which servers open data connections (RFC 959, 3.2); some use another.
 pub const DATA_PORT: u16 = 20;
 
-/// One table of rules.
+/// A ruleset, which becomes one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruleset {
     name: String,
@@ -24,93 +24,93 @@ pub struct Ruleset {
     forwarding: bool,
 }
 
-/// One thing that a ruleset does.
+/// One part of a ruleset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// What comes from a network goes out under another address.
+    /// Source NAT for the packets of a network.
     Masquerade(Masquerade),
-    /// Connections to this machine go on to another.
+    /// Connections to the host are forwarded to another host.
     Forward(Forward),
-    /// What may pass through an isolated gateway.
+    /// Traffic that may pass through an isolated gateway.
     Allow(Allow),
-    /// The kernel reads FTP along and opens what is announced there.
+    /// The kernel's FTP helper, which inspects control connections and opens the announced ports.
     Helper(Helper),
-    /// Ports of this machine itself that others may connect to.
+    /// Ports of the host itself that others may connect to.
     Open(Open),
 }
 
-/// What comes from a network goes out under another address.
+/// Source NAT for the packets of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Masquerade {
     /// The network.
     pub source: Net,
-    /// Where it goes out.
+    /// The outgoing interface.
     pub out: Device,
-    /// The address that it gets; without one, that of the interface.
+    /// The new source address; that of the interface if `None`.
     pub to: Option<IpAddr>,
 }
 
-/// Connections to this machine go on to another.
+/// Connections to the host that are forwarded to another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
-    /// What it is for, in the words of a plan.
+    /// The purpose, as plans show it.
     pub what: &'static str,
-    /// Where they come in; anywhere without it.
+    /// The incoming interface; any if `None`.
     pub device: Option<Device>,
-    /// To which ports; they stay what they are, since an FTP server announces its own.
+    /// The destination ports; they are not translated, since an FTP server announces its own.
     pub ports: Ports,
-    /// To which machine.
+    /// The host to forward to.
     pub to: IpAddr,
-    /// The network from which the outside address must work as well.
+    /// The network from which the external address must work as well.
     pub hairpin: Option<Net>,
-    /// From where alone.
+    /// The only source network.
     pub from: Option<Net>,
-    /// From which port alone.
+    /// The only source port.
     pub source_port: Option<u16>,
-    /// The address of this machine that is meant; any without it.
+    /// The address of the host to which it applies; any if `None`.
     pub external: Option<IpAddr>,
 }
 
-/// What may pass through an isolated gateway.
+/// Traffic that may pass through an isolated gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow {
-    /// Where it comes in.
+    /// The incoming interface.
     pub device: Device,
-    /// Where it goes out.
+    /// The outgoing interface.
     pub out: Device,
-    /// From where alone.
+    /// The only source network.
     pub source: Option<Net>,
 }
 
-/// The kernel reads FTP along.
+/// The kernel's FTP helper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Helper {
     /// The ports of control connections.
     pub ports: Ports,
-    /// Where they come in; anywhere without it.
+    /// The incoming interface; any if `None`.
     pub device: Option<Device>,
 }
 
-/// Ports of this machine itself.
+/// Open ports of the host itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// What it is for, in the words of a plan.
+    /// The purpose, as plans show it.
     pub what: &'static str,
-    /// Where connections come in; anywhere without it.
+    /// The incoming interface; any if `None`.
     pub device: Option<Device>,
     /// The ports.
     pub ports: Ports,
-    /// From where alone.
+    /// The only source network.
     pub from: Option<Net>,
-    /// From which port alone.
+    /// The only source port.
     pub source_port: Option<u16>,
-    /// How this machine is called outside: what sessions of its own announce.
+    /// The external address of the host, which its own sessions announce.
     pub external: Option<IpAddr>,
 }
 
 impl Ruleset {
-    /// An empty ruleset. Its name is letters, digits, `_` and `-`, and begins with a letter or digit; else
-    /// `nat.bad_name`.
+    /// Creates an empty ruleset. Its name consists of letters, digits, `_` and `-`, and begins with a letter or digit;
+    /// otherwise this fails with `nat.bad_name`.
     pub fn new(name: &str) -> Outcome<Self> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.len() <= NAME_LENGTH_MAX
@@ -126,43 +126,43 @@ impl Ruleset {
         Err(Reason::BadName.fault(message))
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The table that is its own.
+    /// Returns the name of its table.
     pub fn table(&self) -> String {
         format!("portolan_{}", self.name)
     }
 
-    /// What it does, in the order in which it was said.
+    /// Returns its parts, in the order in which they were added.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// Whether it drops what nothing in it lets pass.
+    /// Returns true if it drops everything that it does not allow.
     pub const fn is_isolated(&self) -> bool {
         self.isolate
     }
 
-    /// Whether it turns forwarding on.
+    /// Returns true if it turns forwarding on.
     pub const fn is_forwarding(&self) -> bool {
         self.forwarding
     }
 
-    /// Drops what nothing in it lets pass: the only drop there is.
+    /// Sets whether everything is dropped that the ruleset does not allow; no other rule drops.
     pub const fn isolate(&mut self, on: bool) {
         self.isolate = on;
     }
 
-    /// Lets the kernel pass packets on between the interfaces that it names.
+    /// Sets whether the kernel forwards packets between the interfaces that the ruleset names.
     pub const fn forwarding(&mut self, on: bool) {
         self.forwarding = on;
     }
 
-    /// Adds `part`; fails with `nat.family_mismatch`, or `nat.conflict` with what is there already. A part that is
-    /// there already, to the letter, is not added again.
+    /// Adds `part`; fails with `nat.family_mismatch`, `nat.bad_cidr` for loopback, or `nat.conflict` with an existing
+    /// part. An identical part is not added again.
     pub fn add(&mut self, part: Part) -> Outcome<()> {
         if self.parts.contains(&part) {
             return Ok(());
@@ -216,7 +216,7 @@ impl Ruleset {
     }
 }
 
-/// Loopback is this machine's own: what comes from elsewhere is not led there, and what is there not away.
+/// Rejects loopback addresses: connections are neither forwarded to loopback nor away from it.
 fn not_loopback(address: IpAddr, name: &str) -> Outcome<()> {
     if !address.is_loopback() {
         return Ok(());
@@ -275,7 +275,7 @@ pub(super) mod tests {
         let mut rules = Ruleset::new("x").unwrap();
         let first = forward("21,50000-50009", "10.0.0.5");
         rules.add(Part::Forward(first.clone())).unwrap();
-        // The same again is nothing new.
+        // An identical part is not added again.
         rules.add(Part::Forward(first)).unwrap();
         assert_eq!(rules.parts().len(), 1);
         let fault = rules.add(Part::Forward(forward("50009", "10.0.0.6"))).unwrap_err();

@@ -1,4 +1,4 @@
-//! Rules in the words of nftables: pure.
+//! Rules in nftables syntax: pure.
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Hook {
-    /// The chain that hangs there.
+    /// Returns the name of the chain.
     pub(super) const fn chain(self) -> &'static str {
         match self {
             Self::Helper => "helper",
@@ -23,8 +23,8 @@ impl Hook {
         }
     }
 
-    /// The hook and its priority. Five before and after the usual places of NAT: of several, the first that fits wins.
-    /// `dstnat` is not a word that nft 1.0.6 takes at the output.
+    /// Returns the hook and its priority. NAT chains run five before the usual priorities: of several rules, the first
+    /// that matches wins. nft 1.0.6 does not accept `dstnat` for the output hook.
     const fn place(self) -> &'static str {
         match self {
             Self::Helper => "type filter hook prerouting priority filter",
@@ -42,7 +42,7 @@ impl Hook {
     }
 }
 
-/// The chains that `rules` make.
+/// Returns the chains for `rules`.
 pub(super) fn chains(rules: &[Rule]) -> Chains {
     let mut chains = Chains::new();
     for rule in rules {
@@ -51,17 +51,17 @@ pub(super) fn chains(rules: &[Rule]) -> Chains {
     chains
 }
 
-/// What makes a table of that name, and takes away one that was there: one transaction.
+/// Returns the commands that create a table of that name and remove an existing one, in one transaction.
 pub(super) fn replacing(table: &str, body: &str) -> String {
     format!("{}{body}", removing(table))
 }
 
-/// What takes a table away, also where there is none. `destroy` is not a word that nft 1.0.6 knows.
+/// Returns the commands that remove a table, whether or not it exists. nft 1.0.6 does not know `destroy`.
 pub(super) fn removing(table: &str) -> String {
     format!("table inet {table}\ndelete table inet {table}\n")
 }
 
-/// The whole table.
+/// Renders the complete table.
 pub(super) fn table(name: &str, chains: &Chains) -> String {
     let mut text = opening(name, chains.keys().map(|(hook, _)| *hook));
     for ((hook, _), rules) in chains {
@@ -76,7 +76,7 @@ pub(super) fn table(name: &str, chains: &Chains) -> String {
     text
 }
 
-/// The whole table, line by line as one types it, owned by who types it.
+/// Renders the complete table as interactive commands, owned by the process that enters them.
 pub(super) fn owned(name: &str, chains: &Chains) -> String {
     let mut text = format!("add table inet {name} {{ flags owner; }}\n");
     for ((hook, _), rules) in chains {
@@ -89,8 +89,9 @@ pub(super) fn owned(name: &str, chains: &Chains) -> String {
     text
 }
 
-/// One table with both rulesets: the new one is reached through elements of maps that the kernel itself lets expire,
-/// and then the old one rules again, with no process of ours alive. `closed` are rules for then, before the old ones.
+/// Renders one table with both rulesets: the new one is reached through map elements that the kernel expires by itself,
+/// after which the old one is in force again without any process of portolan. `closed` are rules for that time, before
+/// the old ones.
 pub(super) fn trial(
     name: &str,
     new: &Chains,
@@ -148,7 +149,7 @@ fn line(rule: &Rule) -> String {
         has_family |= matches!(one, Match::Source(_) | Match::Destination(_) | Match::NotTo(_));
         words.push(matched(one, family));
     }
-    // What no address tells of its family must be told.
+    // A rule that matches no address must name its family.
     if let (Some(family), false) = (rule.family, has_family) {
         let word = if family == Family::V4 { "ipv4" } else { "ipv6" };
         words.insert(0, format!("meta nfproto {word}"));
@@ -172,7 +173,7 @@ fn matched(one: &Match, family: &str) -> String {
             format!("iifname {}", set(&names))
         }
         Match::Out(device) => format!("oifname \"{device}\""),
-        // Of `lo` alone it is known that it is there.
+        // Only `lo` is certain to exist, as `iif` requires.
         Match::Loopback => "iif \"lo\"".into(),
         Match::Source(net) => format!("{family} saddr {net}"),
         Match::Destination(net) => format!("{family} daddr {net}"),
@@ -204,7 +205,7 @@ fn port_set(ports: &Ports) -> String {
     if ports.ranges().len() == 1 { ports.to_string() } else { format!("{{ {ports} }}") }
 }
 
-/// Reads what a table of ours is.
+/// Classifies one of portolan's tables.
 pub(super) fn shape(table: &Table) -> Shape {
     if !table.strange.is_empty() {
         return Shape::Strange;

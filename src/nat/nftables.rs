@@ -1,4 +1,4 @@
-//! nftables by its program: text in, text out.
+//! The nftables backend, by its program: text in, text out.
 
 use std::{io, time::Duration};
 
@@ -16,18 +16,18 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Loads a table into an empty network and lists it. The listing needs an nft of its own: one that has just loaded
-/// lists what it remembers, not what the kernel has.
+/// The script that loads a table into an empty network namespace and lists it. The listing needs a second nft: the one
+/// that has just loaded lists its own cache, not the kernel's state.
 const SCRATCH: &str = "nft -f - && nft -s list table inet \"$1\"";
 
-/// The nft of this machine.
+/// The nft of the host.
 #[derive(Debug)]
 pub(super) struct Nftables {
     version: String,
 }
 
 impl Nftables {
-    /// Finds it.
+    /// Detects the installed version.
     pub(super) fn find() -> Find {
         let ran = match tools::run(&["nft", "--version"], "") {
             Ok(ran) => ran,
@@ -43,7 +43,8 @@ impl Nftables {
         }
     }
 
-    /// Sees that the kernel has what it speaks to, and says why not: only who may not know is told that it is there.
+    /// Tests if the kernel supports nftables, and returns the error if not. A refusal for lack of privileges counts as
+    /// support.
     pub(super) fn try_out() -> Result<(), String> {
         match nft(&["list", "tables"], "") {
             Ok(ran) if ran.ok || is_forbidden(&ran.err) => Ok(()),
@@ -53,18 +54,18 @@ impl Nftables {
     }
 }
 
-/// What a look for nft finds.
+/// The result of looking for nft.
 pub(super) enum Find {
-    /// It is here.
+    /// It is installed.
     Found(Nftables),
-    /// There is none.
+    /// It is not installed.
     Missing,
-    /// It is here and does not work, because of this.
+    /// It is installed but does not work, for this reason.
     Broken(String),
 }
 
 impl Find {
-    /// The nft, where there is one that works.
+    /// Returns nft, if there is one that works.
     pub(super) fn found(self) -> Option<Nftables> {
         match self {
             Self::Found(nftables) => Some(nftables),
@@ -73,7 +74,7 @@ impl Find {
     }
 }
 
-/// The first line that a program said that failed.
+/// Returns the first line of output of a program that failed.
 fn what_it_said(ran: &Ran) -> String {
     let line = ran.err.lines().chain(ran.out.lines()).find(|line| !line.trim().is_empty());
     line.map_or_else(|| "it failed without a word".into(), visible)
@@ -186,7 +187,7 @@ fn is_forbidden(words: &str) -> bool {
     words.contains("Operation not permitted") || words.contains("you must be root")
 }
 
-/// What nft says, in one line, with what is known of its cause.
+/// Returns the fault for an error message of nft, in one line, with the known cause.
 pub(super) fn refused(words: &str) -> Fault {
     if words.contains("ct helper") && words.contains("No such file or directory") {
         return Reason::HelperMissing.fault(

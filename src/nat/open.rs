@@ -1,9 +1,10 @@
-//! An opening that lasts as long as somebody holds it: a table that the kernel takes away with the process that owns it.
+//! A temporary table, which the kernel removes together with the process that owns it.
 //!
-//! The owner of a table is whoever holds the netlink socket that made it (Linux 5.12). A one-shot `nft -f` would take it
-//! away with itself, and a socket of our own would need code that the compiler cannot check. So we hold an `nft -i`: its
-//! standard input is a pipe of ours, and when we end, however that is, the pipe closes, nft ends, and the kernel removes
-//! the table. Nobody else can remove it in the meantime, not even who takes all rules of the machine away.
+//! The owner of a table is the process that holds the netlink socket that created it (Linux 5.12). A one-shot `nft -f`
+//! would take the table away when it exits, and a netlink socket of our own would need unsafe code. An `nft -i` is held
+//! instead: its standard input is a pipe from this process, and when this process ends, however that happens, the pipe
+//! closes, nft exits, and the kernel removes the table. No other process can remove it in the meantime, not even by
+//! flushing the whole ruleset.
 
 use std::{
     io::{Read, Write},
@@ -25,10 +26,10 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// Looks at the table until it is there; each takes some milliseconds.
+/// The maximum number of checks for the table; each takes some milliseconds.
 const LOOKS_MAX: u32 = 1_000;
 
-/// A name that no other opening has: they may stand in each other.
+/// Returns a name that no other temporary table has: several may exist at the same time, one within another.
 fn name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let process = std::process::id();
@@ -38,7 +39,7 @@ fn name() -> String {
     }
 }
 
-/// An opening. It is closed when this is dropped, and when the process ends.
+/// A temporary table. It is removed when this is dropped, and when the process ends.
 #[derive(Debug)]
 pub struct Opening {
     nft: Child,
@@ -47,8 +48,8 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Opens `part` until it is dropped. Fails with `nat.not_permitted`, `nat.no_backend`, `nat.would_lock_out`,
-    /// `nat.conflict` or `nat.nft_failed`.
+    /// Opens `part` until the result is dropped. Fails with `nat.not_permitted`, `nat.no_backend`,
+    /// `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface` or `nat.nft_failed`.
     pub fn new(part: Part, force: bool) -> Outcome<Self> {
         let Some(nftables) = Nftables::find().found() else {
             let message = "an opening for a while needs nft: install nftables (Debian: `apt install nftables`)";
@@ -101,7 +102,7 @@ impl Opening {
         Err(opening.failed())
     }
 
-    /// What nft said of it.
+    /// Ends nft and returns its error output as a fault.
     fn failed(&mut self) -> Fault {
         self.end();
         let mut said = String::new();
@@ -111,7 +112,7 @@ impl Opening {
         refused(&said)
     }
 
-    /// Lets nft end, and the kernel take the table away.
+    /// Ends nft, upon which the kernel removes the table.
     fn end(&mut self) {
         drop(self.stdin.take());
         self.nft.wait().ok();

@@ -1,4 +1,4 @@
-//! What brings a ruleset back when the machine starts: a file of rules, a unit that loads it once, settings.
+//! The files that load a ruleset at boot: a file of rules, a oneshot unit, kernel settings and modules.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// What the names of files of rules end in, of all filters.
+/// The extensions of rule files, for all filters.
 const ENDINGS: [&str; 2] = ["nft", "sh"];
 
 /// The files of one ruleset.
@@ -38,7 +38,7 @@ impl Files {
     }
 }
 
-/// The file of rules, as the machine will know it.
+/// Returns the path of the file of rules on the running system.
 pub(super) fn rules_file(name: &str, ending: &str) -> String {
     format!("/etc/portolan/nat/{name}.{ending}")
 }
@@ -47,12 +47,12 @@ fn below(root: &Path, file: &str) -> PathBuf {
     root.join(file.trim_start_matches('/'))
 }
 
-/// Writes what the next start of the machine needs, if that was asked for.
+/// Writes the files for boot, if the ruleset is to persist.
 pub(super) fn keep(record: &Record, backend: &dyn Backend) -> Outcome<()> {
     record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, backend))
 }
 
-/// Writes the files of a ruleset below `root`, which is `/` but for tests and images.
+/// Writes the files of a ruleset below `root`, which is `/` except for tests and images.
 fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
     let name = &record.ruleset;
     let files = Files::of(root, name);
@@ -66,7 +66,7 @@ fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
     put(&files.unit, &unit(name, &file, &start), 0o644)?;
     let target = Path::new("..").join(files.unit.file_name().unwrap_or_default());
     link(&target, &files.wanted)?;
-    // Also those that somebody else had set: at the next start nobody may.
+    // Includes settings that another program had set: it may not do so at the next boot.
     if record.needs.is_empty() {
         remove_file(&files.settings)?;
     } else {
@@ -74,7 +74,7 @@ fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
         let lines: Vec<_> = record.needs.iter().map(line).collect();
         put(&files.settings, &lines.concat(), 0o644)?;
     }
-    // Built into the kernel, they have nothing to be loaded from.
+    // Modules built into the kernel need no loading.
     let is_module = |name: &&str| Path::new("/sys/module").join(name).join("initstate").exists();
     let modules = ["nf_conntrack_ftp", "nf_nat_ftp"].into_iter().filter(is_module);
     let modules: String = modules.flat_map(|module| [module, "\n"]).collect();
@@ -85,7 +85,7 @@ fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
     }
 }
 
-/// Takes them away again.
+/// Removes the files of a ruleset.
 pub(super) fn remove(root: &Path, name: &str) -> Outcome<()> {
     let Files { unit, wanted, settings, modules } = Files::of(root, name);
     let rules = ENDINGS.map(|ending| below(root, &rules_file(name, ending)));
@@ -93,7 +93,7 @@ pub(super) fn remove(root: &Path, name: &str) -> Outcome<()> {
     all.iter().chain(&rules).try_for_each(|file| remove_file(file))
 }
 
-/// It starts again with the filter's own unit, whose start takes all rules away.
+/// Returns the unit. It restarts together with the filter's own unit, whose start flushes all rules.
 fn unit(name: &str, file: &str, start: &Start) -> String {
     let Start { load, unload, after, needs, .. } = start;
     format!(
@@ -122,7 +122,7 @@ WantedBy=multi-user.target
     )
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically.
 fn put(path: &Path, text: &str, mode: u32) -> Outcome<()> {
     let folder = path.parent().unwrap_or(path);
     let written = || -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What applying a ruleset would change: pure, once this machine has been looked at.
+//! The changes that applying a ruleset would make: pure, once the state of the host has been read.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -19,72 +19,72 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// What applying a ruleset would change.
+/// The changes that applying a ruleset would make.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The ruleset's name.
     pub ruleset: String,
-    /// Where its rules are: `inet portolan_office`.
+    /// The location of its rules: `inet portolan_office`.
     pub place: String,
     /// The packet filter, with its version.
     pub backend: String,
-    /// Whether anything would change.
+    /// True if anything would change.
     pub changed: bool,
-    /// Whether the rules that are there now could be read; else all of them are shown as new.
+    /// True if the live rules could be read; otherwise all rules are shown as new.
     pub live_readable: bool,
-    /// The lines of the listing that would go and come.
+    /// The lines of the listing that would be removed and added.
     pub diff: String,
-    /// What it would do that is not done now.
+    /// The parts that would be new.
     pub add: Vec<String>,
-    /// What it would do otherwise: how it is done now, and how then.
+    /// The parts that would change: each as it is now, and as it would be.
     pub change: Vec<(String, String)>,
-    /// What is done now and would no longer be.
+    /// The parts that would be removed.
     pub remove: Vec<String>,
-    /// What the user should know before.
+    /// The warnings for the user.
     pub warnings: Vec<Warning>,
-    /// Settings of the kernel that would change.
+    /// The kernel settings that would change.
     pub sysctls: Vec<Sysctl>,
-    /// Modules of the kernel that would be loaded.
+    /// The kernel modules that would be loaded.
     pub modules: Vec<String>,
-    /// Settings that it needs, by their paths, with those that are so already.
+    /// The settings that it needs, by path, including those that need no change.
     pub(super) needs: Vec<(String, String)>,
     pub(super) interfaces: Vec<String>,
     pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
-    /// How the filter would list it, where that can be known.
+    /// The body as the filter would list it, if that is known.
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
-    /// What would be open for sessions of this machine.
+    /// The ports that would be open for the host's own sessions.
     pub(super) opened: Vec<Opened>,
-    /// What is there, as it is listed.
+    /// The result of reading the live rules.
     pub(super) found: Found,
     pub(super) live: Live,
     pub(super) chains: Chains,
-    /// The commands that load the rules, if they are not there.
+    /// The commands that load the rules, if they are not in force.
     pub(super) loading: Vec<String>,
-    /// What would cut somebody off.
+    /// The reason why it is refused without `force`, such as a lockout.
     pub(super) refusal: Option<Fault>,
-    /// What is said of interfaces that are not there.
+    /// The messages about missing interfaces.
     pub(super) absent: Vec<String>,
 }
 
-/// What rules now.
+/// The rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Live {
     Nothing,
-    /// These rules.
+    /// A plain ruleset.
     Rules(Chains),
-    /// `new`, until a trial is over.
+    /// A trial: `new` until it is over.
     Trial {
         new: Chains,
         old: Chains,
     },
-    /// `old` again: the trial is over, and its table still there.
+    /// `old` again: the trial is over, but its table still exists.
     Over {
         old: Chains,
     },
-    /// Something that was not made by us alone.
+    /// A table that was not made by portolan alone.
     Strange,
 }
 
@@ -99,7 +99,7 @@ impl Live {
         }
     }
 
-    /// The rules that would have to be put back.
+    /// Returns the rules in force.
     pub(super) const fn chains(&self) -> Option<&Chains> {
         match self {
             Self::Rules(chains) | Self::Over { old: chains } | Self::Trial { new: chains, .. } => {
@@ -109,7 +109,7 @@ impl Live {
         }
     }
 
-    /// Whether somebody else made what is there: nothing in it bears our mark.
+    /// Returns true if another program made what is there: none of its rules has portolan's comment.
     pub(super) fn is_foreign(&self, found: &Found) -> bool {
         let Found::Listing(listing) = found else { return false };
         match self {
@@ -123,7 +123,8 @@ impl Live {
 }
 
 impl Plan {
-    /// What this plan is known by: another plan has the same only if it would lead from the same to the same.
+    /// Returns the identifier of the plan: another plan has the same one only if it leads from the same live rules
+    /// to the same new ones.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let found = match &self.found {
@@ -140,23 +141,23 @@ impl Plan {
         digits.concat()
     }
 
-    /// The text that would be loaded.
+    /// Returns the text that would be loaded.
     pub fn text(&self) -> &str {
         &self.body
     }
 }
 
-/// What was seen of this machine.
+/// A snapshot of the host's state.
 pub(super) struct Sight<'s> {
     pub(super) here: &'s Here,
     pub(super) backend: &'s dyn Backend,
-    /// The tables of everybody.
+    /// The tables of all programs.
     pub(super) everything: &'s [Table],
-    /// The names of the tables of old iptables, for both families.
+    /// The names of the tables of legacy iptables, for both families.
     pub(super) legacy: [&'s str; 2],
 }
 
-/// Plans `ruleset`. `remembered` is what was loaded last, and how it was listed then.
+/// Plans `ruleset`. `remembered` is the text that was loaded last, and its listing.
 pub(super) fn plan(
     ruleset: &Ruleset,
     sight: &Sight<'_>,
@@ -234,7 +235,7 @@ pub(super) fn plan(
 }
 
 impl Plan {
-    /// What is done now and what then; two of one sort are one that changes.
+    /// Compares the present parts with the planned ones; a removed and a new part of the same kind are one change.
     fn compare(&mut self) {
         let before = self.live.chains().map(notes).unwrap_or_default();
         self.add = self.notes.iter().filter(|note| !before.contains(note)).cloned().collect();
@@ -290,7 +291,7 @@ fn warnings(
     warnings
 }
 
-/// What `ruleset` opens for sessions of this machine itself.
+/// Returns the ports that `ruleset` opens for the host's own sessions.
 fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
     let opened = |part: &Part| match part {
         Part::Open(open) if open.what == ACTIVE_RANGE => Some(Opened {
@@ -307,7 +308,7 @@ fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
     ruleset.parts().iter().filter_map(opened).collect()
 }
 
-/// A plan for programs.
+/// Returns a plan as JSON.
 pub fn value(plan: &Plan) -> Value {
     let warning = |one: &Warning| one.words();
     let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
@@ -333,7 +334,7 @@ pub fn value(plan: &Plan) -> Value {
     })
 }
 
-/// A plan in words, the summary first.
+/// Returns a plan as text, the summary first.
 pub fn words(plan: &Plan) -> String {
     let mut lines =
         vec![format!("ruleset {} ({}), backend {}", plan.ruleset, plan.place, plan.backend)];

@@ -1,57 +1,57 @@
-//! Why something about NAT failed, as names that scripts and programs can rely on.
+//! The error codes of NAT, as stable names for scripts and programs.
 
 use crate::fault::{Fault, Kind, Side};
 
-/// Why something about NAT failed. Scripts see its name as `err.code`.
+/// The code of a NAT error. Scripts see its name as `err.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The user has not let the script change NAT.
+    /// The user has not allowed the script to change NAT.
     NotAllowed,
     /// The process lacks `CAP_NET_ADMIN`.
     NotPermitted,
-    /// Neither nft nor iptables is here.
+    /// Neither nft nor iptables is installed.
     NoBackend,
-    /// The name of a ruleset that cannot be one.
+    /// The name of a ruleset is invalid.
     BadName,
-    /// A network or address that cannot be read.
+    /// A network or address is invalid.
     BadCidr,
-    /// The name of an interface that cannot be one.
+    /// The name of an interface is invalid.
     BadInterface,
-    /// An interface that this machine does not have.
+    /// The host has no interface of that name.
     UnknownInterface,
-    /// Ports that cannot be read.
+    /// Ports cannot be parsed.
     BadRange,
-    /// IPv4 and IPv6 in one rule.
+    /// IPv4 and IPv6 are mixed in one rule.
     FamilyMismatch,
-    /// Two things want the same ports.
+    /// Two rules or services claim the same ports.
     Conflict,
-    /// It would cut off whoever does it.
+    /// The change would lock the user out.
     WouldLockOut,
-    /// The rules are no longer those of the plan.
+    /// The live rules are no longer those that the plan saw.
     ChangedSincePlan,
-    /// Rules of others drop the traffic.
+    /// Rules of another program drop the traffic.
     BlockedBy,
     /// The kernel has no FTP connection tracking.
     HelperMissing,
-    /// The kernel's settings cannot be written.
+    /// The kernel's settings are read-only.
     SysctlReadonly,
-    /// Another portolan is at work on the rules.
+    /// Another portolan process is changing rules.
     Busy,
     /// A trial waits for `confirm` or `rollback`.
     TrialPending,
     /// There is no trial, or it is over.
     NoTrial,
-    /// Nothing here would end a trial when portolan is gone.
+    /// There is no mechanism that would end a trial after portolan has exited.
     NoTimer,
-    /// There is nothing to go back to.
+    /// There is no earlier state to go back to.
     NoUndo,
-    /// There is no default gateway to ask.
+    /// There is no default gateway.
     NoGateway,
-    /// The router would not map the port.
+    /// The router refused to map the port.
     MappingRefused,
-    /// The router's own address is private.
+    /// The router's own external address is not public.
     DoubleNat,
-    /// The router has nothing that maps ports.
+    /// The router supports no port mapping protocol.
     NoMapping,
     /// nft refused the rules.
     NftFailed,
@@ -60,7 +60,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its name.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAllowed => "nat.not_allowed",
@@ -131,7 +131,7 @@ impl Reason {
         }
     }
 
-    /// The fault that says so.
+    /// Returns a fault with this code.
     pub fn fault(self, message: impl Into<String>) -> Fault {
         Fault::new(self.kind(), self.side(), message).named(self.name())
     }

@@ -1,5 +1,5 @@
-//! Rules of others that lead the same ports elsewhere: pure. Of two rules for one connection the first wins, and nobody hears
-//! of the other.
+//! Foreign rules that redirect the same ports: pure. Of two rules for one connection the first wins, and the other has
+//! no effect.
 
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::{fault::Outcome, observe::visible::visible};
 
-/// A rule of others that leads a port elsewhere which a rule of ours leads to its target.
+/// A foreign rule that redirects a port which one of portolan's rules redirects as well.
 struct Rival {
     text: String,
-    /// Whether it names the port; else it may be about any.
+    /// True if it names the port; otherwise it may apply to any.
     is_named: bool,
 }
 
-/// Fails with `nat.conflict` where rules of others lead ports of `rules` elsewhere, and name them: tells of all that do.
+/// Fails with `nat.conflict` if foreign rules redirect ports of `rules` by number; the message lists all of them.
 pub(super) fn check(everything: &[Table], own: &str, rules: &Rules) -> Outcome<()> {
     let named = rivals(everything, own, rules).into_iter().filter(|rival| rival.is_named);
     let texts: Vec<_> = named.map(|rival| rival.text).collect();
@@ -31,7 +31,7 @@ pub(super) fn check(everything: &[Table], own: &str, rules: &Rules) -> Outcome<(
     Err(Reason::Conflict.fault(message))
 }
 
-/// The rules of others that may lead ports of `rules` elsewhere, and do not say which.
+/// Returns warnings for the foreign rules that may redirect ports of `rules` without naming them.
 pub(super) fn warnings(everything: &[Table], own: &str, rules: &Rules) -> Vec<Warning> {
     let open = rivals(everything, own, rules).into_iter().filter(|rival| !rival.is_named);
     open.map(|Rival { text, .. }| Warning { about: "conflict", text, remedy: String::new() })
@@ -58,7 +58,7 @@ fn rivals(everything: &[Table], own: &str, rules: &Rules) -> Vec<Rival> {
     found
 }
 
-/// Whether connections from elsewhere come to the chain, or may: one that hangs nowhere is led to by others.
+/// Returns true if incoming connections reach the chain, or may: a chain without a hook is the target of jumps.
 fn comes_in(chain: &Chain) -> bool {
     chain.hook.as_ref().is_none_or(|place| place.kind == "nat" && place.hook == "prerouting")
 }
@@ -75,17 +75,17 @@ fn words(table: &Table, chain: &Chain, (text, port): (&str, u16), rule: &Rule) -
     )
 }
 
-/// What a rule of others leads elsewhere, as far as its words are known; what they leave open it may be about.
+/// The match of a foreign redirecting rule, as far as it is understood; anything else is assumed to match.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Theirs {
-    /// Its ports; all where it names none.
+    /// Its ports; all if it names none.
     ports: Option<Ports>,
     device: Option<String>,
     address: Option<Net>,
 }
 
 impl Theirs {
-    /// Reads a rule of TCP, or of everything, in the words of nft or of iptables; nothing where it leads nowhere.
+    /// Parses a rule for TCP, or for everything, in the syntax of nft or iptables; `None` if it redirects nothing.
     fn read(rule: &str) -> Option<Self> {
         let rule = rule.split(" comment \"").next().unwrap_or(rule);
         let words: Vec<_> = rule.split_whitespace().collect();
@@ -100,7 +100,7 @@ impl Theirs {
         while let [word, after @ ..] = rest {
             let value = after.first().copied().unwrap_or_default();
             match *word {
-                // What it is not about says little of what it is about.
+                // Skips a negated match, which says little about what the rule does match.
                 "!" => rest = after.get(1..).unwrap_or_default(),
                 "udp" | "sctp" | "dccp" => return None,
                 "iifname" | "iif" | "-i" if value != "!=" => {
@@ -115,7 +115,7 @@ impl Theirs {
         Some(found)
     }
 
-    /// The first port of a connection that both are about.
+    /// Returns the first port that both rules match.
     fn shared(&self, table: &Table, rule: &Rule) -> Option<u16> {
         let family = rule.family.map_or("inet", Family::word);
         let is_of_family = table.family == family || table.family == "inet" || family == "inet";
@@ -151,20 +151,20 @@ impl Theirs {
     }
 }
 
-/// Whether two networks share addresses.
+/// Returns true if two networks share addresses.
 fn meets(one: Net, other: Net) -> bool {
     let (inner, outer) = if one.prefix() < other.prefix() { (other, one) } else { (one, other) };
     let address: IpAddr = inner.address();
     outer.has(address)
 }
 
-/// The ports behind `dport`: `21`, `20-21`, `20:21,80`, `{ 21, 20-22 }` or the keys of `map { 21 : 10.0.0.1 }`.
+/// Parses the ports after `dport`: `21`, `20-21`, `20:21,80`, `{ 21, 20-22 }` or the keys of `map { 21 : 10.0.0.1 }`.
 fn ports(words: &[&str]) -> Option<Ports> {
     let words = words.strip_prefix(&["map"]).unwrap_or(words);
     let items: Vec<&str> = match words {
         ["{", rest @ ..] => {
             let inside = rest.iter().take_while(|word| **word != "}");
-            // `21 : 10.0.0.1,`: the key alone.
+            // Of `21 : 10.0.0.1,` only the key is kept.
             let mut is_key = true;
             let mut keys = Vec::new();
             for word in inside {
@@ -182,7 +182,7 @@ fn ports(words: &[&str]) -> Option<Ports> {
         let (first, last) = item.split_once(['-', ':']).unwrap_or((item, item));
         Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?))
     };
-    // A name, a set of somebody's: it may be anything.
+    // A name, such as that of a set, may stand for any port.
     let ranges = items.iter().map(range).collect::<Option<Vec<_>>>()?;
     Ports::new(ranges).ok()
 }

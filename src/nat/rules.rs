@@ -1,4 +1,4 @@
-//! A ruleset as rules of a packet filter, of whichever: pure.
+//! A ruleset as rules for any packet filter: pure.
 
 use std::{
     collections::BTreeSet,
@@ -13,25 +13,25 @@ use super::{
 };
 use crate::fault::Outcome;
 
-/// How the note of a helper begins.
+/// The prefix of a helper's description.
 pub(super) const HELPER_NOTE: &str = "ftp helper";
 
-/// Where packets are looked at.
+/// The hook at which packets are matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hook {
-    /// Control connections that come in or pass through, for the helper.
+    /// Assigns the helper to control connections that come in or pass through.
     Helper,
-    /// Control connections of this machine's own.
+    /// Assigns the helper to the host's own control connections.
     HelperLocal,
-    /// Where connections from elsewhere go.
+    /// Rewrites the destination of connections from other hosts.
     Prerouting,
-    /// Where this machine's own go.
+    /// Rewrites the destination of the host's own connections.
     Output,
-    /// Under which address they go.
+    /// Rewrites the source address of outgoing packets.
     Postrouting,
-    /// What passes through.
+    /// Filters forwarded packets.
     Forward,
-    /// What comes to this machine.
+    /// Filters packets to the host.
     Input,
 }
 
@@ -47,42 +47,42 @@ impl Hook {
     ];
 }
 
-/// What a packet must be for a rule to be about it.
+/// A condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Match {
-    /// It comes in by one of these.
+    /// It comes in by one of these interfaces.
     In(Vec<Interface>),
-    /// It goes out by this.
+    /// It goes out by this interface.
     Out(Interface),
-    /// It comes from this machine to itself.
+    /// It is local, over loopback.
     Loopback,
     Source(Net),
     Destination(Net),
-    /// It goes to none of these.
+    /// Its destination is in none of these networks.
     NotTo(Vec<Net>),
-    /// It goes to an address of this machine.
+    /// Its destination is an address of the host.
     Local,
     /// It is TCP, from this port.
     SourcePort(u16),
-    /// It is TCP, to one of these.
+    /// It is TCP, to one of these ports.
     Ports(Ports),
-    /// It is an error or the like of IP itself.
+    /// It is ICMP, such as an error message.
     Icmp,
-    /// Its connection has been let through.
+    /// It belongs to an established connection.
     Established,
-    /// Its connection is one that another announced.
+    /// Its connection is related to another one.
     Related,
-    /// It was announced in an FTP session, to a port that no service has.
+    /// It is a data connection announced in an FTP session, to an unprivileged port.
     FtpData,
-    /// Its connection has been sent to another address.
+    /// The destination of its connection was translated.
     Translated,
     /// It begins a connection.
     New,
-    /// It is an answer of DHCP, by which this machine keeps its own addresses.
+    /// It is a DHCP reply, by which the host keeps its own addresses.
     Lease,
 }
 
-/// What becomes of it.
+/// The action on a matching packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Helper,
@@ -97,31 +97,31 @@ pub(super) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) hook: Hook,
-    /// The only family that it is about.
+    /// The only family that it applies to.
     pub(super) family: Option<Family>,
     pub(super) matches: Vec<Match>,
     pub(super) action: Action,
-    /// What it is for: the same for all rules of one part.
+    /// The description of its part, the same for all rules of one part.
     pub(super) note: String,
 }
 
-/// The rules of a ruleset, and the interfaces that they are about.
+/// The rules of a ruleset, and the interfaces that they concern.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rules {
     pub(super) all: Vec<Rule>,
-    /// Interfaces that the ruleset names.
+    /// The interfaces that the ruleset names.
     pub(super) named: BTreeSet<Interface>,
-    /// Interfaces that packets are to pass between.
+    /// The interfaces between which packets are to be forwarded.
     pub(super) passing: BTreeSet<Interface>,
-    /// Whether packets pass that come from or go to a network of which no route tells the interface.
+    /// True if packets are forwarded from or to a network whose interface no route tells.
     pub(super) is_passing_elsewhere: bool,
-    /// The families of what passes.
+    /// The families of the forwarded packets.
     pub(super) families: BTreeSet<Family>,
-    /// From where to where connections are begun.
+    /// The paths on which connections are begun.
     pub(super) ways: Vec<Way>,
 }
 
-/// A way through this machine.
+/// A path of forwarded packets through the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) from: Option<Interface>,
@@ -129,7 +129,7 @@ pub(super) struct Way {
     pub(super) source: Option<Net>,
 }
 
-/// The rules of `ruleset` on this machine. Fails with `nat.unknown_interface` where `auto` means none.
+/// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface.
 pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
     let mut made = Maker { here, rules: Rules::default(), allowed: Vec::new(), opened: Vec::new() };
     for part in ruleset.parts() {
@@ -148,7 +148,7 @@ pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
     } else {
         made.rules.all.append(&mut made.opened);
     }
-    // Chains in their order, rules of a chain in theirs.
+    // By chain; the sort is stable, so that rules of a chain keep their order.
     made.rules.all.sort_by_key(|rule| rule.hook);
     Ok(made.rules)
 }
@@ -156,9 +156,9 @@ pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
 struct Maker<'h> {
     here: &'h Here,
     rules: Rules,
-    /// What may pass an isolated gateway.
+    /// The rules for traffic that may pass an isolated gateway.
     allowed: Vec<Rule>,
-    /// What may come to this machine.
+    /// The rules for traffic that may come to the host.
     opened: Vec<Rule>,
 }
 
@@ -184,7 +184,7 @@ impl Maker<'_> {
         device.map(|device| self.device(device)).transpose()
     }
 
-    /// Notes that packets pass to or from `address`.
+    /// Records that packets are forwarded from or to `address`.
     fn passing(&mut self, address: IpAddr) {
         self.rules.families.insert(Family::of(address));
         match self.here.device_towards(address) {
@@ -219,7 +219,7 @@ impl Maker<'_> {
         let family = Family::of(part.to);
         let mut note = format!("{} {} -> {}", part.what, part.ports, part.to);
         let mut matches = Vec::new();
-        // Who is inside comes in elsewhere, and must find the way as well.
+        // Clients inside come in by another interface, and must reach the target as well.
         if let (Some(device), None) = (&device, part.hairpin) {
             matches.push(Match::In(vec![device.clone()]));
             write!(note, " from {device}").ok();
@@ -250,7 +250,7 @@ impl Maker<'_> {
             self.add(Hook::Output, Some(family), matches.clone(), to.clone(), &note);
             let target = Match::Destination(Net::new(part.to, u8::MAX));
             let back = vec![Match::Source(hairpin), target, Match::Translated];
-            // Before any masquerade of the same network.
+            // Placed before any masquerade of the same network.
             let back = rule(Hook::Postrouting, Some(family), back, Action::Masquerade, &note);
             self.rules.all.insert(0, back);
         }
@@ -275,7 +275,7 @@ impl Maker<'_> {
         let way = Way { from: Some(device.clone()), to: Some(out.clone()), source: part.source };
         self.rules.ways.push(way);
         self.rules.passing.extend([device, out]);
-        // Forwarding of IPv6 has a price: what says nothing of it does not turn it on.
+        // Forwarding of IPv6 has side effects: a part that names no family does not turn it on.
         self.rules.families.insert(family.unwrap_or(Family::V4));
         Ok(())
     }
@@ -314,7 +314,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Drops what passes and nothing lets pass, on the interfaces that the ruleset is about.
+    /// Drops forwarded packets that no rule allows, on the interfaces that the ruleset concerns.
     fn isolate_forward(&mut self, has_helper: bool) {
         let devices: Vec<_> = self.rules.passing.union(&self.rules.named).cloned().collect();
         if self.rules.passing.is_empty() {
@@ -338,8 +338,8 @@ impl Maker<'_> {
         self.rules.all.push(drop);
     }
 
-    /// Drops what comes to this machine, but for what is open, answers, and the ports by which people log in: their
-    /// sessions may be older than the kernel's memory of connections, to which they are then not established.
+    /// Drops packets to the host, except for open ports, replies and the SSH ports: an SSH session may be older than
+    /// connection tracking, which then does not regard it as established.
     fn isolate_input(&mut self, has_helper: bool) {
         if self.opened.is_empty() {
             return;
@@ -357,7 +357,8 @@ impl Maker<'_> {
             add(vec![Match::Ports(login)], Action::Accept, "isolate: logins");
         }
         add(vec![Match::Icmp], Action::Accept, "isolate: errors");
-        // Asked for by multicast, they are no answers to the kernel; without them the address is gone, and who came by it.
+        // DHCP asks by multicast, so the kernel does not track the answers as replies; without them the address is
+        // lost, and all sessions with it.
         add(vec![Match::Lease], Action::Accept, "isolate: own addresses");
         self.rules.all.append(&mut self.opened);
         self.rules.all.push(rule(Hook::Input, None, Vec::new(), Action::Drop, "isolate: the rest"));

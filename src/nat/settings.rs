@@ -1,4 +1,4 @@
-//! Settings of the kernel that rulesets have changed: each goes back with the last ruleset that needs it.
+//! Kernel settings that rulesets have changed: each is restored with the last ruleset that needs it.
 
 use super::{
     backend::{self, Chosen, Found},
@@ -12,7 +12,7 @@ impl Record {
         self.needs.iter().any(|(own, wanted)| own == path && wanted == value)
     }
 
-    /// From now on it is this ruleset with which the setting goes back.
+    /// Makes this ruleset the one with which the setting is restored.
     fn inherit(&mut self, one: &Sysctl) {
         match self.sysctls.iter_mut().find(|own| own.path == one.path) {
             Some(own) => own.clone_from(one),
@@ -21,8 +21,8 @@ impl Record {
     }
 }
 
-/// Puts `settings` of the ruleset `name` back, the last first, but for those that another ruleset needs: it inherits
-/// them. What a switch of all interfaces takes with it that others need is set for them again.
+/// Restores `settings` of the ruleset `name`, the last first, except for those that another ruleset needs: that one
+/// inherits them. Settings of other rulesets that a switch for all interfaces resets are set again.
 pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Outcome<()> {
     let mut others = Vec::new();
     for record in ledger.all()? {
@@ -52,22 +52,22 @@ pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Ou
     Ok(())
 }
 
-/// Whether a ruleset that is remembered has rules, now or at the next start.
+/// Returns true if a recorded ruleset has rules, now or at the next boot.
 fn is_in_use(record: &Record) -> Outcome<bool> {
     if record.persisted.is_some() {
         return Ok(true);
     }
-    // Where its filter is no longer here, its rules are not either.
+    // A filter that is no longer installed has no rules.
     let Ok(Chosen { backend: filter, .. }) = backend::choose(record.backend) else {
         return Ok(false);
     };
     Ok(filter.found(&format!("portolan_{}", record.ruleset))? != Found::Missing)
 }
 
-/// Notes it in the heir's own record, before anything else is done.
+/// Stores the setting in the heir's own record, before anything else is done.
 fn inherit(heir: &mut Record, one: &Sysctl, ledger: &dyn Ledger) -> Outcome<()> {
     heir.inherit(one);
-    // What it needs is as it was: only here it is narrowed to what holds.
+    // Its stored needs are unchanged: only the copy here is narrowed to those that hold.
     if let Some(mut record) = ledger.load(&heir.ruleset)? {
         record.inherit(one);
         ledger.save(&record)?;

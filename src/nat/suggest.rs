@@ -1,5 +1,5 @@
-//! What an administrator sets so that FTP gets through: rules of packet filters, and the passive settings of servers.
-//! Pure; every value is typed, so nothing that a script says can become another command.
+//! Suggested settings for administrators that let FTP pass: rules of packet filters, and the passive settings of
+//! servers. Pure; every value is typed, so no value of a script can become another command.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -9,16 +9,16 @@ use std::{
 use super::Reason;
 use crate::fault::{Fault, Outcome};
 
-/// On whose machine.
+/// The side that is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Where the client runs.
+    /// The client's host.
     Client,
-    /// Where the server runs.
+    /// The server's host.
     Server,
 }
 
-/// Who opens data connections.
+/// The side that opens data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// The server.
@@ -27,7 +27,7 @@ pub enum Mode {
     Passive,
 }
 
-/// For which program.
+/// The program that is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// nftables commands.
@@ -49,7 +49,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The words that scripts use.
+    /// The formats by the words that scripts use.
     pub const WORDS: [(&'static str, Self); 8] = [
         ("nft", Self::Nft),
         ("iptables", Self::Iptables),
@@ -62,26 +62,26 @@ impl Format {
     ];
 }
 
-/// What is to be let through.
+/// The parameters of a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// On whose machine.
+    /// The side that is configured.
     pub side: Side,
-    /// Which mode.
+    /// The mode of data connections.
     pub mode: Mode,
-    /// For which program.
+    /// The program that is configured.
     pub format: Format,
     /// The client's `port_range` in active mode, the server's passive ports in passive mode.
     pub ports: RangeInclusive<u16>,
     /// The server's control port.
     pub control: u16,
-    /// The other side's address, where only that is to be let in.
+    /// The address of the other side, if only that is to be allowed.
     pub from: Option<IpAddr>,
-    /// The address outside of a server behind NAT.
+    /// The external address of a server behind NAT.
     pub external: Option<Ipv4Addr>,
 }
 
-/// A rule: new TCP connections to `ports`, in or out.
+/// A rule for new TCP connections to `ports`, inbound or outbound.
 struct Rule {
     is_inbound: bool,
     ports: Vec<RangeInclusive<u16>>,
@@ -89,8 +89,9 @@ struct Rule {
 }
 
 impl Wanted {
-    /// The lines to set. Fails with `invalid` for a server's settings on a client, and with `nat.bad_range` for ports
-    /// below 1024, which no FTP data connection may have, or the control port among them.
+    /// Returns the lines to set. Fails with `invalid` for server settings on a client, with `nat.bad_range` for ports
+    /// below 1024, which no FTP data connection may have, and with `nat.conflict` if the control port is among the
+    /// ports.
     pub fn text(&self) -> Outcome<String> {
         let is_server = matches!(self.format, Format::Vsftpd | Format::Proftpd | Format::PureFtpd);
         if is_server && self.side == Side::Client {
@@ -133,8 +134,8 @@ impl Wanted {
         lines.join("\n") + "\n"
     }
 
-    /// What each side has to let through. What goes out is let out nearly everywhere; it stands there for those who
-    /// do not.
+    /// Returns the rules that each side needs. Outbound connections are allowed nearly everywhere; their rules are for
+    /// sites that restrict them.
     fn rules(&self) -> Vec<Rule> {
         let (control, ports) = (self.control..=self.control, self.ports.clone());
         let rule = |is_inbound, ports: &[&RangeInclusive<u16>], what| Rule {

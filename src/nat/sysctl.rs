@@ -1,4 +1,4 @@
-//! Settings of the kernel that let packets pass, and modules that rules need.
+//! Kernel settings for forwarding, and kernel modules that rules need.
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
@@ -12,45 +12,46 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// Where the settings are.
+/// The directory of the settings.
 const SETTINGS: &str = "/proc/sys";
 
-/// The switches for all interfaces: what they are set to, every interface is set to as well.
+/// The switches for all interfaces: a value written to them is set on every interface.
 const ALL4: &str = "net/ipv4/ip_forward";
 const ALL6: &str = "net/ipv6/conf/all/forwarding";
 
-/// One setting that is to change, or that was changed.
+/// A setting that is to change, or that was changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sysctl {
     /// Its path below `/proc/sys`, such as `net/ipv4/ip_forward`.
     pub path: String,
-    /// What it was.
+    /// The previous value.
     pub was: String,
-    /// What it is to be.
+    /// The new value.
     pub set: String,
-    /// The settings that it goes over and that were already so: they do not go back with it.
+    /// The settings that it sets as well and that had the value already: they are not restored with it.
     pub beside: Vec<String>,
 }
 
 impl Sysctl {
-    /// Its name as `sysctl` has it.
+    /// Returns its name in the notation of `sysctl`.
     pub fn key(&self) -> String {
         key(&self.path)
     }
 
-    /// Whether it would change anything.
+    /// Returns true if it would change anything.
     pub fn is_change(&self) -> bool {
         self.was != self.set
     }
 
-    /// `net.ipv4.ip_forward 0 -> 1`.
+    /// Returns its text, such as `net.ipv4.ip_forward 0 -> 1`.
     pub fn words(&self) -> String {
         format!("{} {} -> {}", self.key(), self.was, self.set)
     }
 }
 
-/// The name of a setting as `sysctl` has it: dots and slashes change places, as in the names of interfaces.
+/// Returns the name of a setting in the notation of `sysctl`: dots and slashes are swapped, also in names of
+/// interfaces.
 pub(super) fn key(path: &str) -> String {
     let swap = |c| match c {
         '/' => '.',
@@ -60,21 +61,21 @@ pub(super) fn key(path: &str) -> String {
     path.chars().map(swap).collect()
 }
 
-/// What a setting is; nothing where there is none.
+/// Returns the value of a setting; `None` if it does not exist.
 pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(SETTINGS).join(path)).ok().map(|text| text.trim().to_owned())
 }
 
-/// The settings by which packets pass as `rules` want it, with those that are so already. For IPv4 it is enough that
-/// both interfaces of a way forward; IPv6 has that from Linux 6.17 on (`force_forwarding`), and before it knows only all
-/// or none.
+/// Returns the settings that make the kernel forward packets as `rules` need it, including those that are set already.
+/// For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on
+/// (`force_forwarding`), and before it only all interfaces or none.
 pub(super) fn needed(
     rules: &Rules,
     here: &Here,
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<Sysctl> {
     let mut needed = Vec::new();
-    // A setting that is not there is one of an interface that is not there (yet).
+    // A setting that does not exist belongs to an interface that does not exist (yet).
     let mut need = |path: String, value: &str| {
         let Some(was) = read(&path) else { return };
         let beside = match path.as_str() {
@@ -102,7 +103,7 @@ pub(super) fn needed(
                 need(force(device), "1");
             }
         } else {
-            // A router takes no default route from another router, unless it is told to.
+            // A router accepts no default route from another router, unless it is told to.
             for device in &here.default_devices6 {
                 let path = format!("net/ipv6/conf/{device}/accept_ra");
                 match read(&path).as_deref() {
@@ -117,7 +118,7 @@ pub(super) fn needed(
     needed
 }
 
-/// What the switch at `path` goes over and has the value already.
+/// Returns the settings below the switch at `path` that have the value already.
 fn beside(
     path: &str,
     value: &str,
@@ -130,7 +131,8 @@ fn beside(
     paths.filter(|path| read(path).as_deref() == Some(value)).collect()
 }
 
-/// What no longer passes once `settings` are taken for what they were: rules that drop as much, though they still are.
+/// Returns rules that drop what would not be forwarded if `settings` had their previous values, although they are still
+/// set.
 pub(super) fn closed(settings: &[Sysctl], interfaces: &[String]) -> Vec<Rule> {
     let mut devices = Vec::new();
     let mut families = BTreeSet::new();
@@ -189,12 +191,12 @@ pub(super) fn set(one: &Sysctl) -> Outcome<()> {
     })
 }
 
-/// Puts one back to what it was, unless somebody else has changed it since.
+/// Restores one to its previous value, unless another program has changed it since.
 pub(super) fn restore(one: &Sysctl) -> Outcome<()> {
     if read(&one.path).as_deref() != Some(&one.set) {
         return Ok(());
     }
-    // A switch of all would take those with it that were on before it.
+    // A switch for all interfaces would also reset those that were on before it.
     let held = |path: &&String| read(path).as_deref() == Some(&one.set);
     let beside: Vec<_> = one.beside.iter().filter(held).collect();
     set(&Sysctl { set: one.was.clone(), ..one.clone() })?;
@@ -207,14 +209,15 @@ fn write(path: &str, value: &str) -> io::Result<()> {
     fs::write(Path::new(SETTINGS).join(path), value)
 }
 
-/// The modules that `rules` need and that nobody has loaded: what rewrites addresses in FTP is not loaded by nft.
+/// Returns the modules that `rules` need and that are not loaded: nft does not load the one that rewrites addresses in
+/// FTP.
 pub(super) fn modules(rules: &Rules) -> Vec<String> {
     if !rules.all.iter().any(|rule| rule.action == Action::Helper) {
         return Vec::new();
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let folder = Path::new("/lib/modules").join(release.trim());
-    // A kernel without modules has what it has.
+    // A kernel without modules cannot load any.
     if !folder.is_dir() {
         return Vec::new();
     }
@@ -300,7 +303,7 @@ mod tests {
         let old = [("net/ipv6/conf/all/forwarding", "0"), ("net/ipv6/conf/wan0/accept_ra", "1")];
         let all = ["net.ipv6.conf.wan0.accept_ra 1 -> 2", "net.ipv6.conf.all.forwarding 0 -> 1"];
         expect(&both, &old, &all);
-        // Both have a default route, by advertisements of routers.
+        // Both have a default route from router advertisements.
         let two = [&old[..], &[("net/ipv6/conf/lan0/accept_ra", "1")]].concat();
         expect(&both, &two, &[&["net.ipv6.conf.lan0.accept_ra 1 -> 2"], &all[..]].concat());
         expect(&both, &[("net/ipv6/conf/all/forwarding", "1")], &[]);

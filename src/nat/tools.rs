@@ -1,4 +1,4 @@
-//! Programs of this machine that we run: found, fed and heard.
+//! Execution of system programs: lookup, input, output and time limit.
 
 use std::{
     env,
@@ -20,10 +20,10 @@ use rustix::{
 
 use crate::limits::{NAT_LISTING_BYTES_MAX, NAT_TOOL_TIME_MAX};
 
-/// Where these programs are, though not in everybody's `PATH`.
+/// The directories of these programs, which are not in every user's `PATH`.
 const MORE_PATH: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
-/// What came of a program.
+/// The result of a program.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) ok: bool,
@@ -31,28 +31,28 @@ pub(super) struct Ran {
     pub(super) err: String,
 }
 
-/// Who makes an empty network: root by itself, everybody else in a user namespace.
+/// The commands that create an empty network namespace: for root, and for other users in a user namespace.
 const SCRATCHES: [&[&str]; 2] =
     [&["unshare", "--net"], &["unshare", "--user", "--map-root-user", "--net"]];
 
-/// `PATH` with the places of system programs behind it.
+/// Returns `PATH` with the directories of system programs appended.
 fn path() -> OsString {
     let own = env::var_os("PATH").unwrap_or_default();
     let all = env::split_paths(&own).chain(MORE_PATH.map(PathBuf::from));
     env::join_paths(all).unwrap_or(own)
 }
 
-/// A command with the environment that these programs need, and English errors.
+/// Returns a command with the environment that these programs need, and English errors.
 pub(super) fn command(words: &[&str]) -> Command {
     let (program, arguments) = words.split_first().unwrap_or((&"false", &[]));
     let mut command = Command::new(program);
-    // Of a group of its own: an interrupt from the keyboard is ours to hear, and leaves nothing half done.
+    // A process group of its own: an interrupt from the keyboard reaches only portolan, and leaves no change half done.
     command.args(arguments).env("PATH", path()).env("LC_ALL", "C").process_group(0);
     command
 }
 
 /// Runs a program to its end with `input` as its standard input; it is killed when that takes too long. The input is a
-/// file in memory and no pipe: whoever ends us halfway does not leave the program with half of its input.
+/// file in memory, not a pipe: if this process is killed, the program still has all of its input.
 pub(super) fn run(words: &[&str], input: &str) -> io::Result<Ran> {
     run_for(words, input, NAT_TOOL_TIME_MAX)
 }
@@ -71,7 +71,7 @@ fn run_for(words: &[&str], input: &str, time: Duration) -> io::Result<Ran> {
         let err = scope.spawn(|| read(err));
         let watch = scope.spawn(move || {
             let is_late = over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-            // With all that it has started: they hold the pipes as well.
+            // Includes its children, which hold the pipes as well.
             is_late && kill_process_group(group, Signal::KILL).is_ok()
         });
         let out = read(out);
@@ -87,11 +87,11 @@ fn run_for(words: &[&str], input: &str, time: Duration) -> io::Result<Ran> {
     Ok(Ran { ok, out, err })
 }
 
-/// Runs a program in an empty network of its own; nothing where there can be none.
+/// Runs a program in an empty network namespace; `None` if none can be created.
 pub(super) fn scratch(words: &[&str], input: &str) -> Option<Ran> {
     SCRATCHES.iter().find_map(|scratch| {
         let words: Vec<_> = scratch.iter().chain(words).copied().collect();
-        // No such network here; another way may lead to one.
+        // No namespace can be created this way; the other command may succeed.
         run(&words, input).ok().filter(|ran| ran.ok || !ran.err.starts_with("unshare:"))
     })
 }
@@ -99,7 +99,7 @@ pub(super) fn scratch(words: &[&str], input: &str) -> Option<Ran> {
 fn read(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
-        // A pipe that breaks has brought what it has brought.
+        // Output read before an error of the pipe is kept.
         pipe.take(NAT_LISTING_BYTES_MAX).read_to_end(&mut bytes).ok();
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -1,4 +1,4 @@
-//! After applying: confirm, rollback, revert, and what state a ruleset is in.
+//! The lifecycle of a ruleset after it is applied: confirm, rollback, revert and status.
 
 use jiff::Timestamp;
 
@@ -14,23 +14,23 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// What state a ruleset is in.
+/// The state of a ruleset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Its rules rule.
+    /// Its rules are in force.
     Applied,
-    /// They rule until a trial is over.
+    /// Its rules are in force until a trial ends.
     Trial,
-    /// Somebody else has changed its table.
+    /// Its table was modified outside portolan.
     Drifted,
-    /// Its table is not there.
+    /// Its table does not exist.
     Missing,
-    /// Its table is there, and nothing in it is portolan's.
+    /// Its table exists, but nothing in it is portolan's.
     Foreign,
 }
 
 impl State {
-    /// The word for it.
+    /// Returns its word in scripts and JSON.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -42,27 +42,27 @@ impl State {
     }
 }
 
-/// How a ruleset is.
+/// A status report on a ruleset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Its name.
     pub ruleset: String,
-    /// What state it is in.
+    /// Its state.
     pub state: State,
-    /// What else there is to say; empty if nothing.
+    /// A remark on the state; empty if there is none.
     pub note: String,
-    /// Until when its trial runs.
+    /// The time when its trial ends.
     pub trial_until: Option<Timestamp>,
-    /// Since when it is applied, as far as that is remembered.
+    /// The time when it was applied, as far as that is recorded.
     pub since: Option<Timestamp>,
-    /// Whether it is written for the next start of the machine.
+    /// True if it is set up to be loaded at boot.
     pub persisted: bool,
-    /// What it does, a line for each part.
+    /// The descriptions of its parts, one line each.
     pub notes: Vec<String>,
 }
 
 impl Machine {
-    /// How the ruleset of that name is. `plan` is one of what its script says now, where there is a script.
+    /// Returns the status of the ruleset of that name. `plan` is made from the current script, if there is one.
     pub fn status(
         &self,
         name: &str,
@@ -107,7 +107,7 @@ impl Machine {
             return Err(Reason::NoTrial.fault(message));
         };
         let found = self.readable(&table)?;
-        // Loaded already: whoever confirmed it was cut off before it could say so.
+        // Loaded already: an earlier `confirm` was interrupted before it could record that.
         let is_kept = listing(&found) == Some(&trial.listing);
         if !is_kept && !matches!(Live::of(&*self.backend, &table, &found), Live::Trial { .. }) {
             let message = format!(
@@ -128,7 +128,7 @@ impl Machine {
         ledger.save(&record)
     }
 
-    /// Goes back to before the last change. Fails with `nat.no_undo`.
+    /// Restores the state before the last change. Fails with `nat.no_undo`.
     pub fn rollback(&self, name: &str, ledger: &dyn Ledger, now: Timestamp) -> Outcome<()> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
@@ -142,7 +142,7 @@ impl Machine {
         };
         let found = self.readable(&table)?;
         self.not_foreign(&table, &found)?;
-        // Nothing is passed on of which no rule speaks any more.
+        // Settings are restored before the rules: packets are never forwarded without the rules that govern them.
         let gone = record.undone_settings();
         settings::let_go(name, &gone, ledger)?;
         self.put_back(&table, &undo.body)?;
@@ -172,7 +172,8 @@ impl Machine {
         ledger.save(&record)
     }
 
-    /// Takes the rules of a ruleset away, with everything that was set and written for it. Gives what there is to say.
+    /// Removes the rules of a ruleset, with all settings and files that were made for it. Returns a note for the user,
+    /// if there is one.
     pub fn revert(&self, name: &str, force: bool, ledger: &dyn Ledger) -> Outcome<Option<String>> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
@@ -195,7 +196,7 @@ impl Machine {
         Ok(translates.then(|| note.to_owned()))
     }
 
-    /// Fails with `nat.conflict` where somebody else has made what is there.
+    /// Fails with `nat.conflict` if another program made what is there.
     fn not_foreign(&self, table: &str, found: &Found) -> Outcome<()> {
         if !Live::of(&*self.backend, table, found).is_foreign(found) {
             return Ok(());
@@ -207,7 +208,7 @@ impl Machine {
         Err(Reason::Conflict.fault(message))
     }
 
-    /// What is there; fails with `nat.not_permitted` where that cannot be read: then it cannot be changed either.
+    /// Returns what is there. Fails with `nat.not_permitted` if that cannot be read: then it cannot be changed either.
     fn readable(&self, table: &str) -> Outcome<Found> {
         match self.backend.found(table)? {
             Found::Unreadable => Err(not_permitted()),
@@ -216,7 +217,7 @@ impl Machine {
     }
 }
 
-/// The state and a word on it.
+/// Returns the state and a note on it.
 fn state(
     found: &Found,
     live: &Live,
@@ -272,7 +273,7 @@ fn listing(found: &Found) -> Option<&str> {
     }
 }
 
-/// That no record can be kept.
+/// Returns the fault for a missing ruleset ledger.
 pub fn no_ledger() -> Fault {
     Fault::invalid(
         "rules are changed only where what undoes them can be stored, and there is no state folder: name one by --state",

@@ -1,11 +1,11 @@
-//! iptables by its programs, where there is no nft: text in, text out.
+//! The iptables backend, by its programs, if there is no nft: text in, text out.
 //!
 //! ```text
-//! words    rules in its words            owns     what of all that it lists is ours, and the steps to what shall be
-//! names    what our chains are called    start    what a start of the machine loads
+//! words    rules in iptables syntax        owns     portolan's part of a listing, and the steps to the wanted state
+//! names    names of portolan's chains      start    the script that is run at boot
 //! ```
-//! One run of `iptables-restore` is one transaction for each table, not for all of them. So a trial run comes first, for
-//! both families, and whoever applies takes back what was done before something failed.
+//! One run of `iptables-restore` is one transaction for each table, not for all of them. Both families are therefore
+//! tested first, and the caller takes back what was done before a failure.
 
 mod names;
 mod owns;
@@ -37,25 +37,25 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Prints all rules; with `6` those of IPv6 below their line.
+/// The script that prints all rules; with `6`, those of IPv6 follow below their marker line.
 const READ: &str = "iptables-save && { [ \"$1\" != 6 ] || { echo '# ip6' && ip6tables-save; }; }";
-/// Loads the steps that stand on standard input: first for a trial, then for good. Whoever ends us does not end the
-/// shell, and it has all of its input: what is begun is done.
+/// The script that loads the steps on standard input: first as a test, then for good. The shell survives the end of
+/// this process and has all of its input, so a change that has begun is completed.
 const LOAD: &str =
     "four() { sed '/^# ip6$/,$d' /dev/stdin | iptables-restore -w 5 --noflush \"$@\"; }
 six() { sed '1,/^# ip6$/d' /dev/stdin | ip6tables-restore -w 5 --noflush \"$@\"; }
 four --test && { [ \"$1\" != 6 ] || six --test; } && four && { [ \"$1\" != 6 ] || six; }";
-/// A clock that is set right by so much during a trial does not end it.
+/// The largest clock correction during a trial that does not end it.
 const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(5);
-/// Who has no right to the lock of old iptables loads and lists in an empty network without it.
+/// The setting by which legacy iptables works in an empty network namespace without the right to take its lock.
 const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
 
-/// Whether `chain` in the kernel's `place` is one of the ruleset whose table would be `table`.
+/// Returns true if `chain` in the kernel's table `place` belongs to the ruleset whose nft table would be `table`.
 pub(super) fn is_chain_of(table: &str, place: &str, chain: &str) -> bool {
     Names::of(table).hook(place, chain).is_some()
 }
 
-/// The iptables of this machine.
+/// The iptables of the host.
 #[derive(Debug)]
 pub(super) struct Iptables {
     version: String,
@@ -64,7 +64,7 @@ pub(super) struct Iptables {
 }
 
 impl Iptables {
-    /// Finds it.
+    /// Detects the installed version, or returns `None`.
     pub(super) fn find() -> Option<Self> {
         // iptables-save v1.8.9 (nf_tables)
         let ran = tools::run(&["iptables-save", "--version"], "").ok().filter(|ran| ran.ok)?;
@@ -76,7 +76,7 @@ impl Iptables {
         Some(Self { version, is_legacy, has_ipv6 })
     }
 
-    /// What stands behind a script: whether it is for IPv6 as well.
+    /// Returns the argument that tells a script whether to handle IPv6 as well.
     const fn families(&self) -> &'static str {
         if self.has_ipv6 { "6" } else { "4" }
     }
@@ -86,7 +86,7 @@ impl Iptables {
         tools::run(&words, input).map_err(|error| Fault::local("run", "iptables", error))
     }
 
-    /// All that it lists; nothing for who may not read it.
+    /// Returns the full listing, or `None` without the right to read it.
     fn saved(&self) -> Outcome<Option<String>> {
         let ran = self.shell(READ, "")?;
         match () {
@@ -158,7 +158,7 @@ impl Backend for Iptables {
         let moment = |from_now: SignedDuration| {
             now.saturating_add(from_now).map_err(|_| Fault::invalid("`confirm_within` is too long"))
         };
-        // The kernel counts whole seconds: the one that has begun is not taken off.
+        // The kernel counts whole seconds: the second that has begun is added.
         let span = (moment(-CLOCK_STEP)?, moment(time + SignedDuration::from_secs(1))?);
         let body = text(&trial(&Names::of(table), new, old, closed, span));
         self.listed(table, &body).map_err(|fault| {
@@ -181,7 +181,7 @@ impl Backend for Iptables {
             Some(ran) if ran.ok => Ok(Some(text(&own(&ran.out, &names)))),
             Some(ran) if is_forbidden(&ran.err) => Ok(None),
             Some(ran) => Err(refused(&ran.err, body)),
-            // There is no trial run for who may not change anything.
+            // No test is possible without the right to create a network namespace.
             None => Ok(None),
         }
     }
@@ -210,7 +210,7 @@ impl Backend for Iptables {
     fn everything(&self) -> Vec<Table> {
         let saved = self.saved().ok().flatten().unwrap_or_default();
         let mut all = as_tables(&saved);
-        // What is of nftables works all the same, and where nft is, it can tell.
+        // Rules of nftables are in force as well, and are read by nft if it is installed.
         let others = Nftables::find().found().map(|nft| nft.everything()).unwrap_or_default();
         let is_known = |one: &Table| {
             all.iter().any(|own| (&own.family, &own.name) == (&one.family, &one.name))
@@ -248,13 +248,13 @@ impl Backend for Iptables {
             load: "/bin/sh",
             unload: format!("/bin/sh {file} stop"),
             after: "netfilter-persistent.service iptables.service ip6tables.service",
-            // Old iptables open a raw socket, and lock a file in /run.
+            // Legacy iptables opens a raw socket, and locks a file in /run.
             needs: "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nReadWritePaths=/run",
         }
     }
 }
 
-/// What `iptables-save` prints in the words of nftables, as far as is asked of them.
+/// Converts the output of `iptables-save` to nftables terms, as far as callers use them.
 fn as_tables(saved: &str) -> Vec<Table> {
     let mut all: Vec<Table> = Vec::new();
     for (family, name, line) in lines(saved) {
@@ -285,7 +285,7 @@ fn as_tables(saved: &str) -> Vec<Table> {
     all
 }
 
-/// A rule that drops everything as nft would say it, any other as it is.
+/// Converts a rule that drops everything to nft syntax; any other is unchanged.
 fn as_rule(rule: &str) -> String {
     let words: Vec<_> = rule.split(' ').collect();
     match words.as_slice() {
@@ -301,7 +301,7 @@ fn is_forbidden(words: &str) -> bool {
         .any(|said| words.contains(said))
 }
 
-/// What iptables says, in one line, with what is known of its cause.
+/// Returns the fault for an error message of iptables, in one line, with the known cause.
 fn refused(words: &str, text: &str) -> Fault {
     if text.contains("--helper ftp")
         && ["No such file or directory): rule in", "No chain/target/match"]

@@ -1,16 +1,18 @@
-//! The names of what is ours among the chains of iptables: pure.
+//! The names of portolan's chains in iptables: pure.
 
 use sha2::{Digest, Sha256};
 
 use crate::nat::rules::Hook;
 
-/// Characters that the kernel's 28 for a chain leave of a ruleset's name, less `PORTOLAN_`, `_POST` and the digit.
+/// The maximum length of a ruleset's name in a chain: the kernel's limit of 28, less `PORTOLAN_`, `_POST` and the
+/// digit.
 const STEM_LENGTH_MAX: usize = 13;
-/// Of a longer name: so many characters, and its hash behind them.
+/// The number of characters that are kept of a longer name; its hash follows them.
 const STEM_HEAD: usize = 6;
 
 impl Hook {
-    /// The table. In the order of their names they are written: what drops is there before what leads in.
+    /// Returns the table. Tables are written in alphabetical order: rules that drop are loaded before those that
+    /// redirect.
     pub(super) const fn table(self) -> &'static str {
         match self {
             Self::Helper | Self::HelperLocal => "raw",
@@ -19,7 +21,7 @@ impl Hook {
         }
     }
 
-    /// The kernel's chain.
+    /// Returns the kernel's chain.
     pub(super) const fn entry(self) -> &'static str {
         match self {
             Self::Helper | Self::Prerouting => "PREROUTING",
@@ -30,7 +32,7 @@ impl Hook {
         }
     }
 
-    /// What our chain for it ends in.
+    /// Returns the ending of portolan's chain for it.
     const fn ending(self) -> &'static str {
         match self {
             Self::Helper | Self::Prerouting => "PRE",
@@ -42,14 +44,14 @@ impl Hook {
     }
 }
 
-/// Which rules a chain has.
+/// The generation of the rules in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Age {
-    /// Those that rule, or the gate of a trial.
+    /// The rules in force, or the gate of a trial.
     Now,
-    /// Those of a trial.
+    /// The rules of a trial.
     New,
-    /// Those that rule after it.
+    /// The rules that return after it.
     Old,
 }
 
@@ -65,7 +67,7 @@ impl Age {
     }
 }
 
-/// The names that belong to one ruleset.
+/// The chain names of one ruleset.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     name: String,
@@ -73,7 +75,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Those of the ruleset whose table would be `portolan_<name>` elsewhere. A long name is cut, with its hash behind.
+    /// Returns the names for the ruleset whose nft table would be `portolan_<name>`. A long name is cut and gets its
+    /// hash appended.
     pub(super) fn of(table: &str) -> Self {
         let name = table.strip_prefix("portolan_").unwrap_or(table).to_owned();
         let stem = if name.len() <= STEM_LENGTH_MAX {
@@ -87,33 +90,33 @@ impl Names {
         Self { name, stem }
     }
 
-    /// The ruleset's.
+    /// Returns the ruleset's name.
     pub(super) fn ruleset(&self) -> &str {
         &self.name
     }
 
-    /// How all of its chains begin.
+    /// Returns the prefix of all of its chains.
     pub(super) fn beginning(&self) -> String {
         format!("PORTOLAN_{}_", self.stem)
     }
 
-    /// The chain for `hook` with the rules of `age`.
+    /// Returns the name of the chain for `hook` with the rules of `age`.
     pub(super) fn chain(&self, hook: Hook, age: Age) -> String {
         format!("{}{}{}", self.beginning(), hook.ending(), age.digit())
     }
 
-    /// What the rule says that leads to its chains.
+    /// Returns the comment of the rule that jumps to its chains.
     pub(super) fn mark(&self) -> String {
         format!("portolan:ruleset {}", self.name)
     }
 
-    /// That rule, without the chain in which it is.
+    /// Returns that rule, without the chain that it is in.
     pub(super) fn jump(&self, hook: Hook) -> String {
         let chain = self.chain(hook, Age::Now);
         format!("-m comment --comment \"{}\" -j {chain}", self.mark())
     }
 
-    /// Whose chain that is, if one of these.
+    /// Returns the hook and generation of a chain, if it is one of these.
     pub(super) fn hook(&self, table: &str, chain: &str) -> Option<(Hook, Age)> {
         let hooks = Hook::ALL.into_iter().filter(|hook| hook.table() == table);
         let all = hooks.flat_map(|hook| Age::ALL.map(|age| (hook, age)));

@@ -1,8 +1,8 @@
-//! Rules in the words of iptables: pure.
+//! Rulesets in iptables syntax: pure.
 //!
-//! A ruleset has a chain of its own for each place where it has rules, and one jump to it from the chain of the kernel.
-//! Text of ours is that of `iptables-save`, only with what is ours in it, and with IPv6 below the line `# ip6`. What is
-//! loaded are the steps from one such text to another: nothing else is written, so nobody else's rule is.
+//! A ruleset has a chain of its own for each hook where it has rules, and one jump to it from the kernel's chain. The
+//! text format is that of `iptables-save`, restricted to portolan's part, with IPv6 below the line `# ip6`. The input
+//! to iptables consists of the steps from one such text to another: rules of other programs are never written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,37 +18,37 @@ use crate::nat::{
     rules::Hook,
 };
 
-/// The line between the families, which iptables takes for a comment.
+/// The line between the families, which is a comment to iptables.
 pub(super) const SIX: &str = "# ip6";
-/// How a moment of UTC is written.
+/// The format of a UTC time in rules.
 const MOMENT: &str = "%Y-%m-%dT%H:%M:%S";
 
-/// When the gate of a trial leads to the new rules: from one whole second to another, both included. It has a beginning
-/// so that a clock that is set back ends the trial, or makes it at most twice as long.
+/// The period in which the gate of a trial leads to the new rules: from one whole second to another, both included. It
+/// has a beginning so that a clock that is set back ends the trial, or makes it at most twice as long.
 pub(super) type Span = (Timestamp, Timestamp);
 
-/// What is one ruleset's in one table.
+/// The part of one table that belongs to a ruleset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Own {
     /// Its chains, each with its rules.
     pub(super) chains: BTreeMap<String, Vec<String>>,
-    /// The kernel's chain and the rule for each jump to them.
+    /// The jumps to them, each as the kernel's chain and the rule.
     pub(super) jumps: Vec<(String, String)>,
 }
 
-/// What is one ruleset's, by family and table.
+/// All parts of a ruleset, by family and table.
 pub(super) type Owns = BTreeMap<(Family, String), Own>;
 
-/// A line of what `iptables-save` prints.
+/// A line of the output of `iptables-save`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line<'t> {
-    /// A chain, and what becomes of what no rule in it decides; `-` where that is nothing.
+    /// A chain and its policy; `-` if it has none.
     Chain(&'t str, &'t str),
-    /// A chain, and a rule of it.
+    /// A chain and one of its rules.
     Rule(&'t str, &'t str),
 }
 
-/// The lines of a text of ours or of `iptables-save`, each with its family and table.
+/// Returns the lines of portolan's text or of `iptables-save`, each with its family and table.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, Line<'_>)> {
     let (mut family, mut table) = (Family::V4, "");
     text.lines().filter_map(move |line| {
@@ -70,7 +70,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, Line<'_>)
     })
 }
 
-/// What is the ruleset's in a text.
+/// Returns the parts of a text that belong to the ruleset.
 pub(super) fn own(text: &str, names: &Names) -> Owns {
     let jumps: BTreeMap<_, _> = Hook::ALL
         .into_iter()
@@ -95,14 +95,14 @@ pub(super) fn own(text: &str, names: &Names) -> Owns {
             _ => {}
         }
     }
-    // Backends list the kernel's chains in an order of their own.
+    // The kernel's chains are listed in an order that depends on the variant of iptables.
     for own in owns.values_mut() {
         own.jumps.sort();
     }
     owns
 }
 
-/// The text of that; empty for nothing.
+/// Renders them as text; the text is empty if there are none.
 pub(super) fn text(owns: &Owns) -> String {
     let mut text = String::new();
     for family in [Family::V4, Family::V6] {
@@ -132,9 +132,9 @@ fn rules(text: &mut String, own: &Own) {
     }
 }
 
-/// What leads from `found` to `wanted`, for `iptables-restore --noflush`; empty where nothing has to be done. The chains
-/// of `wanted` are filled anew, jumps that are there stay where they are, and new ones come first: what we drop,
-/// nobody has let pass before.
+/// Returns the steps from `found` to `wanted`, for `iptables-restore --noflush`; empty if there are none. The chains of
+/// `wanted` are filled anew, existing jumps stay where they are, and new ones are inserted first, so that no earlier
+/// rule accepts a packet that portolan drops.
 pub(super) fn steps(found: &Owns, wanted: &Owns) -> String {
     let nothing = Own::default();
     let keys: BTreeSet<_> = found.keys().chain(wanted.keys()).collect();
@@ -156,7 +156,7 @@ pub(super) fn steps(found: &Owns, wanted: &Owns) -> String {
 
 fn of_table(text: &mut String, before: &Own, after: &Own) {
     for chain in before.chains.keys().chain(after.chains.keys()).collect::<BTreeSet<_>>() {
-        // This makes it, and empties it where it is there.
+        // Creates the chain, and empties it if it exists.
         writeln!(text, ":{chain} - [0:0]").ok();
     }
     let mut missing = after.jumps.clone();
@@ -175,7 +175,7 @@ fn of_table(text: &mut String, before: &Own, after: &Own) {
     }
 }
 
-/// `chains`, with a jump to each.
+/// Returns `chains` with a jump to each.
 pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
     let mut owns = Owns::new();
     for ((hook, family), rules) in chains {
@@ -185,8 +185,8 @@ pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
     owns
 }
 
-/// Both rulesets: a gate leads to the new one during `span`, and else to what is `closed` and to the old one. The kernel
-/// looks at its clock for each packet, so that no process of ours has to be alive.
+/// Returns both rulesets: a gate leads to the new one during `span`, and otherwise to `closed` and the old one. The
+/// kernel compares the time for each packet, so that no process of portolan has to be alive.
 pub(super) fn trial(
     names: &Names,
     new: &Chains,
@@ -214,21 +214,21 @@ pub(super) fn trial(
 fn entered<'o>(owns: &'o mut Owns, names: &Names, hook: Hook, family: Family) -> &'o mut Own {
     let own = owns.entry((family, hook.table().to_owned())).or_default();
     own.jumps.push((hook.entry().to_owned(), names.jump(hook)));
-    // As they are listed.
+    // Sorted as `own` does.
     own.jumps.sort();
     own
 }
 
-/// What that is; `now` is the time of day.
+/// Classifies them; `now` is the time of day.
 pub(super) fn shape(owns: &Owns, names: &Names, now: Timestamp) -> Shape {
     let [rules, new, old] = Age::ALL.map(|age| of_age(owns, names, age));
     if new.is_empty() && old.is_empty() {
-        // A chain without its jump, or a jump too many, is none of ours.
+        // A chain without its jump, or an extra jump, was not made by portolan.
         let is_whole = plain(names, &rules) == *owns;
         return if is_whole { Shape::Plain(rules) } else { Shape::Strange };
     }
     let span = rules.values().flatten().find_map(|rule| span(rule));
-    // Between the ways to the new and to the old ones.
+    // The rules between the jumps to the new and to the old ones.
     let closed = rules.into_iter().map(|(key, mut gate)| {
         gate.pop();
         (key, gate.into_iter().skip(1).collect())
@@ -256,7 +256,7 @@ fn of_age(owns: &Owns, names: &Names, age: Age) -> Chains {
     chains
 }
 
-/// When a gate leads to the new rules.
+/// Returns the period in which a gate leads to the new rules.
 fn span(rule: &str) -> Option<Span> {
     let moment = |text: &str| {
         let zoned = DateTime::strptime(MOMENT, text).ok()?.to_zoned(TimeZone::UTC).ok()?;

@@ -1,4 +1,4 @@
-//! The script that brings a ruleset's chains back when the machine starts: pure.
+//! The script that loads a ruleset's chains at boot: pure.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::nat::check::Family;
 
-/// What it begins with. It may be run twice: a jump that is there is not made again.
+/// The beginning of the script. It may be run twice: an existing jump is not added again.
 const HEAD: &str = "#!/bin/sh
 set -e
 PATH=/usr/sbin:/sbin:/usr/bin:/bin
@@ -23,7 +23,7 @@ leave() {
 }
 ";
 
-/// A script that loads `owns`, and takes them away when it is called with `stop`.
+/// Returns a script that loads `owns`, and removes them when it is called with `stop`.
 pub(super) fn script(names: &Names, owns: &Owns) -> String {
     let mark = names.mark();
     let mut script = format!("{HEAD}mark='{mark}'\nif [ \"$1\" != stop ]; then\n");

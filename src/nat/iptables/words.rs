@@ -1,4 +1,4 @@
-//! One rule in the words of iptables: pure.
+//! A single rule in iptables syntax: pure.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use crate::nat::{
     rules::{Action, Hook, Match, Rule},
 };
 
-/// Ports that one rule takes; a range counts for two.
+/// The maximum number of ports in one rule; a range counts as two.
 const PORTS_MAX: usize = 15;
 
-/// The chains that `rules` make, of IPv6 as well where that is there.
+/// Returns the chains for `rules`, including those of IPv6 if it is available.
 pub(super) fn chains(rules: &[Rule], has_ipv6: bool) -> Chains {
     let mut chains = Chains::new();
     for rule in rules {
@@ -29,7 +29,7 @@ pub(super) fn chains(rules: &[Rule], has_ipv6: bool) -> Chains {
     chains
 }
 
-/// The rule, as often as its interfaces and ports need: one takes one interface and so many ports.
+/// Renders the rule, repeated as needed: one line takes a single interface and a limited number of ports.
 fn lines(rule: &Rule, family: Family) -> Vec<String> {
     let mut devices = vec![None];
     let mut ports = vec![None];
@@ -57,7 +57,7 @@ fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&
             Match::Loopback => head.push("-i lo".into()),
             Match::Source(net) => head.push(format!("-s {net}")),
             Match::Destination(net) => head.push(format!("-d {net}")),
-            // `! -d` can be said once only; of a connection that begins, this is the same.
+            // `! -d` may appear only once; for the first packet of a connection, this is equivalent.
             Match::NotTo(nets) => {
                 tail.extend(nets.iter().map(|net| format!("-m conntrack ! --ctorigdst {net}")));
             }
@@ -79,7 +79,7 @@ fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&
                 tail.push("-m helper --helper ftp -m tcp --dport 1024:65535".into());
             }
             Match::Translated => tail.push(state("DNAT")),
-            // The helper is set before the kernel knows whose connection it is, and stays with the first that is set.
+            // The helper is assigned before connection tracking, and the first one assigned stays.
             Match::New if matches!(rule.hook, Hook::Helper | Hook::HelperLocal) => {}
             Match::New => tail.push(state("NEW")),
             Match::Lease => {
@@ -114,7 +114,7 @@ fn action(action: &Action) -> String {
         Action::Masquerade => "-j MASQUERADE".into(),
         Action::Snat(address) => to("SNAT", "to-source", address),
         Action::Dnat(address) => to("DNAT", "to-destination", address),
-        // Not ACCEPT, which would overrule the rules of others in the same table.
+        // Not ACCEPT, which would overrule foreign rules in the same table.
         Action::Accept => "-j RETURN".into(),
         Action::Drop => "-j DROP".into(),
     }

@@ -1,4 +1,4 @@
-//! Asking the router, by whichever way it knows.
+//! Requests to the router, by the protocols that it supports.
 
 use std::{fs::File, io::Read, net::Ipv4Addr, pin::pin, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     nat::{Reason, address::why_unreachable, gateway::Gateway},
 };
 
-/// One port to ask for.
+/// The request for one port.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) internal: u16,
@@ -19,18 +19,18 @@ pub(super) struct Asked {
     pub(super) nonce: [u32; 3],
 }
 
-/// Why a router did not do what it was asked for.
+/// The reason why a router did not fulfil a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Nothing came back.
+    /// No reply arrived.
     NoAnswer,
-    /// It does not speak this.
+    /// The router does not support the protocol.
     Unknown,
-    /// It said no, or nonsense, with these words.
+    /// The router refused, or sent an invalid reply, with this text.
     Said(String),
 }
 
-/// How each way to ask ended, for those that came to nothing.
+/// The failures of the protocols that were tried.
 #[derive(Debug, Default)]
 struct Tried(Vec<(Via, Refusal)>);
 
@@ -45,7 +45,7 @@ impl Tried {
         self.0.iter().map(words).collect::<Vec<_>>().join("; ")
     }
 
-    /// What to say when all have been tried: `nat.mapping_refused` where the router said no, else `nat.no_mapping`.
+    /// Returns the fault for all failures: `nat.mapping_refused` if the router refused, else `nat.no_mapping`.
     fn fault(&self, gateway: &Gateway) -> Fault {
         let (router, words) = (gateway.address, self.words());
         if self.0.iter().any(|(_, refusal)| matches!(refusal, Refusal::Said(_))) {
@@ -71,13 +71,13 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Wish {
-    /// Fails, with nothing to tell, where the user wants another way.
+    /// Fails, without an entry, if the user has chosen another protocol.
     fn permit(&self, via: Via) -> Result<(), Tried> {
         if self.via.is_none_or(|only| only == via) { Ok(()) } else { Err(Tried::default()) }
     }
 }
 
-/// A router that has given the first port, and how it is asked for the next.
+/// The lease of the first port, and the router's protocol for the next ones.
 struct Begun {
     way: Way,
     lease: Lease,
@@ -89,16 +89,16 @@ enum Way {
     Upnp(Box<Router>),
 }
 
-/// What answered first.
+/// The first response of a router.
 enum Probe {
     Pcp(Lease),
     NatPmp(Ipv4Addr),
     Upnp(Box<Router>),
 }
 
-/// Asks the default gateway for the ports of `wish`: all or none, what a router gave before it refused one is given
-/// back. Fails with `nat.mapping_refused`, `nat.no_mapping`, or `nat.double_nat` where nobody can reach the router's own
-/// address either.
+/// Asks the default gateway for the ports of `wish`. All ports are mapped or none: if the router refuses one, the
+/// earlier ones are released. Fails with `nat.mapping_refused`, `nat.no_mapping`, or `nat.double_nat` if the router's
+/// own external address is not public.
 pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outcome<Vec<Lease>> {
     let asked = |port| Asked { internal: port, external: port, time: wish.time, nonce };
     let Some((first, rest)) = wish.ports.split_first() else { return Ok(Vec::new()) };
@@ -124,7 +124,7 @@ pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outc
     Ok(leases)
 }
 
-/// Asks for one more time of `lease`; the router may give another port.
+/// Renews `lease` for `time`; the router may assign another port.
 pub(super) async fn renew(gateway: &Gateway, lease: &Lease, time: Duration) -> Outcome<Lease> {
     let Lease { internal, external, nonce, .. } = *lease;
     let asked = Asked { internal, external, time, nonce };
@@ -139,7 +139,7 @@ pub(super) async fn renew(gateway: &Gateway, lease: &Lease, time: Duration) -> O
     renewed.await.map_err(|refusal| Tried(vec![(lease.via, refusal)]).fault(gateway))
 }
 
-/// Gives `leases` back; those that stay, with the reason. A router that is silent once is not asked again.
+/// Releases `leases`; returns those that remain, with the reason. A router that does not answer is not asked again.
 pub(super) async fn give_back(leases: &[Lease]) -> Vec<(Lease, Refusal)> {
     let mut stay = Vec::new();
     let mut routers: Vec<(Ipv4Addr, Result<Router, Refusal>)> = Vec::new();
@@ -168,7 +168,7 @@ pub(super) async fn give_back(leases: &[Lease]) -> Vec<(Lease, Refusal)> {
     stay
 }
 
-/// The router's address outside, without asking for a port where it can tell: by NAT-PMP, else by UPnP.
+/// Returns the router's external address, without mapping a port: by NAT-PMP, else by UPnP.
 pub async fn external_address(gateway: &Gateway) -> Outcome<Ipv4Addr> {
     let natpmp = async { told(Via::NatPmp, pcp::address_natpmp(gateway.address).await) };
     let upnp = async {
@@ -208,8 +208,8 @@ impl Way {
     }
 }
 
-/// Asks in every way at once for the first port; of those that answer, PCP is preferred, then NAT-PMP. Only PCP is asked
-/// for the port itself, since it has no other question.
+/// Asks by all protocols at once for the first port; of those that succeed, PCP is preferred, then NAT-PMP. Only PCP
+/// requests the port itself at this stage, since it has no other query.
 async fn begin(gateway: &Gateway, wish: &Wish, asked: &Asked) -> Result<Begun, Tried> {
     let Gateway { address, ours, .. } = *gateway;
     let pcp = async {
@@ -245,7 +245,7 @@ fn told<T>(via: Via, result: Result<T, Refusal>) -> Result<T, Tried> {
     result.map_err(|refusal| Tried(vec![(via, refusal)]))
 }
 
-/// Waits for both, but not for `second` once `first` has succeeded.
+/// Waits for both futures, but not for `second` once `first` has succeeded.
 async fn prefer<T>(
     first: impl Future<Output = Result<T, Tried>>,
     second: impl Future<Output = Result<T, Tried>>,
@@ -261,7 +261,7 @@ async fn prefer<T>(
     other.map_err(|more| one.and(more))
 }
 
-/// Fails with `nat.double_nat` where nobody outside can reach the router either.
+/// Fails with `nat.double_nat` if the router's external address is not public.
 fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Outcome<()> {
     let Some(why) = why_unreachable(outside.into()) else { return Ok(()) };
     let message = format!(
@@ -272,7 +272,7 @@ fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Outcome<()> {
     Err(Reason::DoubleNat.fault(message))
 }
 
-/// Random bytes for a PCP nonce, from the kernel.
+/// Returns random bytes for a PCP nonce, from the kernel.
 pub(super) fn new_nonce() -> Outcome<[u32; 3]> {
     let mut random = [[0; 4]; 3];
     let path = "/dev/urandom";

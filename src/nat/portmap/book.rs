@@ -1,9 +1,9 @@
-//! What is asked of routers, on paper, so that somebody gives it back after a crash.
+//! The journal of port mappings, from which a later run releases them after a crash.
 //!
-//! A page is a file of JSON lines, the last of which holds. Its owner keeps it locked for as long as it lives; a page
-//! that can be locked has lost its owner, whatever became of that (a number of a process may belong to another one by
-//! then, in this boot or the next, or mean nothing in this container; it is written down for people to read). A page is
-//! of this machine only, like the router it speaks of: it is no table of a store that several machines may share.
+//! A page is a file of JSON lines, of which the last is valid. Its owner keeps it locked for as long as it lives; a
+//! page that can be locked has lost its owner, for whatever reason. (A process id may belong to another process by
+//! then, in this boot or the next, or mean nothing in this container; it is recorded for human readers.) A page belongs
+//! to this host only, like the router it is about: it is not a table of a store that several hosts may share.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -23,12 +23,12 @@ use crate::{
     limits::{LEASE_PAGE_BYTES_MAX, LEASE_PAGES_MAX},
 };
 
-/// The folder of the pages in the state folder.
+/// The directory of the pages in the state directory.
 const FOLDER: &str = "leases";
-/// What a page is called behind its number.
+/// The extension of a page's file name.
 const SUFFIX: &str = ".json";
 
-/// The pages in one state folder.
+/// The journal in one state directory.
 #[derive(Debug, Clone)]
 pub struct Book {
     folder: PathBuf,
@@ -41,21 +41,21 @@ pub(super) struct Page {
     path: PathBuf,
 }
 
-/// A line of a page.
+/// One line of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
-    /// What was asked for or given.
+    /// The leases that were requested or granted.
     pub(super) leases: Vec<Lease>,
-    /// When the router forgets it by itself, in seconds since 1970; nothing where it does not.
+    /// The time when the router drops them by itself, in seconds since 1970; `None` if it does not.
     pub(super) until: Option<i64>,
     /// The process that wrote it.
     pub(super) pid: u32,
-    /// The kernel's name for the time since it was started.
+    /// The kernel's boot id.
     pub(super) boot: String,
 }
 
 impl Line {
-    /// A line of this process.
+    /// Creates a line of this process.
     pub(super) fn new(leases: Vec<Lease>, until: Option<i64>) -> Self {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self { leases, until, pid: std::process::id(), boot: boot.trim().to_owned() }
@@ -63,16 +63,16 @@ impl Line {
 }
 
 impl Book {
-    /// The book in the state folder `state`; it is made when something is to be written.
+    /// Returns the journal in the state directory `state`; its directory is created with the first page.
     pub fn in_state(state: &Path) -> Self {
         Self { folder: state.join(FOLDER) }
     }
 
-    /// A new page that says `line`.
+    /// Creates a page with `line`.
     pub(super) fn begin(&self, line: &Line) -> Outcome<Page> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.map_err(|error| Fault::local("make a folder", &self.folder, error))?;
-        // Nobody must find it before it is locked.
+        // No other process may find it before it is locked.
         let hidden = self.folder.join(temporary_name());
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&hidden);
         let file = file.map_err(|error| Fault::local("write", &hidden, error))?;
@@ -85,7 +85,7 @@ impl Book {
         Ok(page)
     }
 
-    /// The pages that have lost their owner, with what they say; what says nothing is removed.
+    /// Returns the pages that have lost their owner, with their last lines; a page without a valid line is removed.
     pub(super) fn orphans(&self) -> Vec<(Page, Line)> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -94,11 +94,11 @@ impl Book {
     }
 }
 
-/// The page at `path`, if nobody holds it.
+/// Returns the page at `path`, if no process holds it.
 fn orphan(path: &Path) -> Option<(Page, Line)> {
     let file = owned::open(path, OpenOptions::new().read(true).append(true)).ok()?;
     let mut page = Page { file, path: path.to_owned() };
-    // Its owner may have removed it since the folder was read.
+    // Its owner may have removed it since the directory was read.
     let is_mine = page.lock().ok()? && page.file.metadata().ok()?.nlink() > 0;
     if !is_mine {
         return None;
@@ -111,7 +111,7 @@ fn orphan(path: &Path) -> Option<(Page, Line)> {
 }
 
 impl Page {
-    /// Whether this process holds the page now.
+    /// Tries to lock the page, and returns true if this process now holds it.
     fn lock(&self) -> std::io::Result<bool> {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
@@ -120,7 +120,8 @@ impl Page {
         }
     }
 
-    /// Says `line` from now on. One write: a crash leaves the line before or this one.
+    /// Appends `line`, which is then the valid one. It is a single write: after a crash either the previous line or
+    /// this one is valid.
     pub(super) fn write(&mut self, line: &Line) -> Outcome<()> {
         let text = serde_json::to_string(line)
             .map_err(|error| Fault::local("write", &self.path, std::io::Error::other(error)))?;
@@ -130,7 +131,7 @@ impl Page {
             .map_err(|error| Fault::local("write", &self.path, error))
     }
 
-    /// The last whole line.
+    /// Returns the last valid line.
     fn read(&mut self) -> Option<Line> {
         let mut text = String::new();
         let length = self.file.metadata().ok()?.len();
@@ -139,7 +140,7 @@ impl Page {
         text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
     }
 
-    /// Removes the page: nothing is left to give back.
+    /// Removes the page: there is nothing left to release.
     pub(super) fn strike(self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(target: "portolan", "cannot remove {}: {error}", self.path.display());
@@ -147,7 +148,7 @@ impl Page {
     }
 }
 
-/// When a router forgets what it was asked for now, in seconds since 1970.
+/// Returns the time when a router drops what is requested now, in seconds since 1970.
 pub(super) fn until(now: i64, leases: &[Lease]) -> Option<i64> {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let ends = leases.iter().map(|lease| Some(now.saturating_add(seconds(lease.time?))));

@@ -1,4 +1,4 @@
-//! The leases of one run: renewed for as long as it lasts, given back when it ends.
+//! The leases of one run: renewed while it lasts, released when it ends.
 
 use std::{
     net::Ipv4Addr,
@@ -23,15 +23,15 @@ use crate::{
     stop::Stop,
 };
 
-/// The ports of a router that lead here now.
+/// The router's ports that are mapped to the host now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped {
-    /// Each port, with what the router says of it.
+    /// Each port, as the router granted it.
     pub leases: Vec<Lease>,
 }
 
 impl Mapped {
-    /// What a rehearsal gets for `wish`, in which no router is asked.
+    /// Returns the result for `wish` in a rehearsal, which asks no router.
     pub fn rehearsed(wish: &Wish) -> Self {
         let lease = |port: &u16| Lease {
             via: wish.via.unwrap_or(Via::Pcp),
@@ -46,19 +46,19 @@ impl Mapped {
         Self { leases: wish.ports.iter().map(lease).collect() }
     }
 
-    /// The router's address outside.
+    /// Returns the router's external address.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.leases.first().map(|lease| lease.address)
     }
 }
 
-/// What was asked for together.
+/// The leases of one request.
 struct Group {
     number: u64,
     leases: Vec<Lease>,
-    /// For how long it is asked for.
+    /// The lease time to request.
     time: Duration,
-    /// When it is asked for again; nothing where the router keeps it anyway, or has not answered yet.
+    /// The time of the next renewal; `None` if the lease is permanent, or the router has not answered yet.
     renew_at: Option<Instant>,
     ends_at: Option<Instant>,
     is_given: bool,
@@ -80,7 +80,7 @@ struct Shared {
     clock: Clock,
 }
 
-/// The leases of a run. They are given back by [`release`](Self::release), at the latest when this is dropped.
+/// The leases of a run. They are released by [`release`](Self::release), at the latest when this is dropped.
 pub struct Leases {
     shared: Arc<Shared>,
     book: Option<Book>,
@@ -93,20 +93,20 @@ impl std::fmt::Debug for Leases {
 }
 
 impl Leases {
-    /// None yet. What will be asked for is noted in `book`, for whoever comes after a crash.
+    /// Creates an empty set. Requests are recorded in `book`, so that a later run can release them after a crash.
     pub fn new(book: Option<Book>, observer: Observer, clock: Clock) -> Self {
         let (state, changed, over) = (Mutex::default(), Notify::new(), Stop::new());
         Self { shared: Arc::new(Shared { state, changed, over, observer, clock }), book }
     }
 
-    /// Asks the router for `wish` and keeps what it gives. Fails with `nat.no_gateway`, `nat.no_mapping`,
+    /// Asks the router for `wish` and keeps the leases. Fails with `nat.no_gateway`, `nat.no_mapping`,
     /// `nat.mapping_refused` or `nat.double_nat`.
     pub async fn map(&self, wish: &Wish) -> Outcome<Mapped> {
         let gateway = Gateway::find()?;
         let nonce = ask::new_nonce()?;
         let asked = planned(&gateway, wish, nonce);
         let page = self.note(&asked);
-        // From here on, a wait that is cut off leaves something to give back.
+        // From here on, a cancelled request leaves something to release.
         let number = self.shared.add(asked, wish.time, page);
         match Box::pin(ask::map(&gateway, wish, nonce)).await {
             Ok(leases) => {
@@ -122,15 +122,15 @@ impl Leases {
         }
     }
 
-    /// All that lead here now.
+    /// Returns all ports that are mapped to the host now.
     pub fn mapped(&self) -> Mapped {
         let state = self.shared.lock();
         let given = state.groups.iter().filter(|group| group.is_given);
         Mapped { leases: given.flat_map(|group| group.leases.clone()).collect() }
     }
 
-    /// Gives all back and waits for that, for a short time: what the router does not take now ends by itself, or is
-    /// given back by the next run.
+    /// Releases all leases and waits a short time for that: mappings that the router does not release now expire, or
+    /// are released by the next run.
     pub fn release(&self) {
         self.shared.over.set();
         let (keeper, is_left) = {
@@ -159,7 +159,7 @@ impl Leases {
         }
     }
 
-    /// Starts the thread that renews, unless it runs: a script may be busy with other things for longer than a lease.
+    /// Starts the renewal thread unless it runs: a script may be busy with other work for longer than a lease.
     fn keep(&self) -> Outcome<()> {
         let mut state = self.shared.lock();
         if state.keeper.is_none() {
@@ -185,7 +185,7 @@ impl Drop for Leases {
     }
 }
 
-/// What a page says before the router has answered: any of the ways may be the one.
+/// Returns the leases that a page records before the router has answered: one for each protocol that may succeed.
 fn planned(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Vec<Lease> {
     let lease = |port, via| Lease {
         via,
@@ -220,7 +220,7 @@ impl Shared {
         number
     }
 
-    /// The router has given `leases` for what was asked for under `number`.
+    /// Records that the router has granted `leases` for request `number`.
     fn settle(&self, number: u64, leases: &[Lease]) {
         let until = until(self.now(), leases);
         let mut state = self.lock();
@@ -260,7 +260,7 @@ impl Shared {
         self.observer.say(Level::Info, text);
     }
 
-    /// What the keeper's thread does.
+    /// Runs the renewal thread.
     fn run(&self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
@@ -312,7 +312,7 @@ impl Shared {
         }
     }
 
-    /// A renewal came to nothing: another try at half of the time that is left, while there is any.
+    /// Schedules another attempt after a failed renewal, at half of the remaining time while there is any.
     fn put_off(&self, number: u64, fault: &Fault) {
         let mut state = self.lock();
         let Some(at) = state.groups.iter().position(|group| group.number == number) else { return };
@@ -338,7 +338,7 @@ impl Shared {
         for group in groups {
             let stays = |lease: &Lease| stay.iter().any(|(other, _)| other == lease);
             let is_left = group.leases.iter().any(stays) && group.is_given;
-            // A page that stays is found by the next run: its lock ends here.
+            // A page that is kept is found by the next run: its lock ends here.
             match group.page {
                 Some(page) if !is_left => page.strike(),
                 page => drop(page),
@@ -361,8 +361,8 @@ async fn renew_all(leases: &[Lease], time: Duration) -> Outcome<Vec<Lease>> {
     Ok(renewed)
 }
 
-/// Gives back what runs have left that ended without doing so. What belongs to another network than the one we are in
-/// waits until we are there again or its time is over. Takes no longer than its limit, however silent routers are.
+/// Releases the leases of earlier runs that ended without doing so. Leases of another network than the present one wait
+/// until the host is there again or they expire. Takes no longer than its time limit, even if routers do not answer.
 pub fn reap(book: &Book, clock: &Clock) {
     let started = Instant::now();
     let orphans = book.orphans();
@@ -394,7 +394,7 @@ pub fn reap(book: &Book, clock: &Clock) {
     }
 }
 
-/// Whether nothing of `leases` is left to do within `time`.
+/// Returns true if `leases` need no further attempt after trying to release them within `time`.
 async fn is_given_back(leases: &[Lease], time: Duration) -> bool {
     match tokio::time::timeout(time, ask::give_back(leases)).await {
         Ok(stay) => stay.iter().all(|(_, why)| *why != Refusal::NoAnswer),

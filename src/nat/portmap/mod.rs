@@ -1,11 +1,11 @@
-//! Ports of a home router that lead to this machine: asked for by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP, for a
-//! time, and given back.
+//! Port mappings on a home router: requested by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP for a limited time, and
+//! released again.
 //!
-//! A [`Lease`] is one port. [`Leases`] keeps those of a run: it renews them at half of their time and gives them back
-//! at the end. What a crash leaves behind stands in a [`Book`], and ends by itself when its time is over.
+//! A [`Lease`] is one port. [`Leases`] keeps those of a run: it renews them at half of their time and releases them at
+//! the end. Leases left by a crash are recorded in a [`Book`], and expire by themselves.
 //!
-//! Only the default gateway is asked, and whatever it says is checked: an address that nobody can reach is no
-//! external address, and no reply is waited for longer than the limits say.
+//! Only the default gateway is asked, and all of its replies are checked: an address that is not public is not accepted
+//! as external address, and no reply is awaited for longer than the limits allow.
 
 mod ask;
 mod book;
@@ -28,23 +28,23 @@ use crate::{
     limits::{LEASE_TIME, LEASE_TIME_MAX, LEASE_TIME_MIN, MAPPED_PORTS_MAX},
 };
 
-/// How a router is asked.
+/// The protocol for requests to a router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
     /// Port Control Protocol.
     Pcp,
-    /// NAT Port Mapping Protocol, which came before it.
+    /// NAT Port Mapping Protocol, the predecessor of PCP.
     NatPmp,
     /// Universal Plug and Play, Internet Gateway Device.
     Upnp,
 }
 
 impl Via {
-    /// All of them, the one to ask by first in front.
+    /// All protocols, the preferred one first.
     pub const ALL: [Self; 3] = [Self::Pcp, Self::NatPmp, Self::Upnp];
 
-    /// The word that scripts use.
+    /// Returns the word that scripts use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Pcp => "pcp",
@@ -53,26 +53,26 @@ impl Via {
         }
     }
 
-    /// The one of that word.
+    /// Returns the protocol of that word.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|via| via.word() == word)
     }
 }
 
-/// What a router is asked for.
+/// A request for port mappings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// Ports of this machine, which shall have the same numbers outside where the router lets them.
+    /// The local ports, for which the same external ports are requested.
     ports: Vec<u16>,
-    /// For how long, until they are asked for again.
+    /// The lease time.
     time: Duration,
-    /// The only way to ask, if not all.
+    /// The only protocol to use; all if `None`.
     via: Option<Via>,
 }
 
 impl Wish {
-    /// A wish for `ports`; fails with `nat.bad_range` for too many and for port 0, and with `invalid` for a time that
-    /// no router gives. Without `time` it is an hour.
+    /// Creates a request for `ports`. Fails with `nat.bad_range` for no port, too many ports or port 0, and with
+    /// `invalid` for a lease time out of range. Without `time` it is an hour.
     pub fn new(mut ports: Vec<u16>, time: Option<Duration>, via: Option<Via>) -> Outcome<Self> {
         ports.sort_unstable();
         ports.dedup();
@@ -92,29 +92,29 @@ impl Wish {
         Ok(Self { ports, time, via })
     }
 
-    /// The ports, each once, the lowest first.
+    /// Returns the ports, each once, the lowest first.
     pub fn ports(&self) -> &[u16] {
         &self.ports
     }
 }
 
-/// One port of the router that leads to this machine, for a time.
+/// One port of the router that is mapped to the host, for a limited time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// How it was asked for.
+    /// The protocol by which it was requested.
     pub via: Via,
     /// The router.
     pub router: Ipv4Addr,
-    /// Our address, to which it leads.
+    /// The host's address, to which it is mapped.
     pub ours: Ipv4Addr,
-    /// The port here.
+    /// The local port.
     pub internal: u16,
-    /// The port outside.
+    /// The external port.
     pub external: u16,
-    /// The router's address outside.
+    /// The router's external address.
     pub address: Ipv4Addr,
-    /// For how long it was granted; nothing when the router keeps it until it is told otherwise.
+    /// The granted time; `None` if the mapping is permanent.
     pub time: Option<Duration>,
-    /// What proves to a PCP server that the mapping is ours.
+    /// The nonce that proves to a PCP server that the mapping is ours.
     nonce: [u32; 3],
 }

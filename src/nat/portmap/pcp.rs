@@ -21,14 +21,14 @@ use crate::{
     nat::gateway::Gateway,
 };
 
-/// How long datagrams are waited for, and how often they are sent again.
+/// The timeouts and number of retries of requests.
 const WAITS: TimeoutConfig = TimeoutConfig {
     initial_timeout: ROUTER_FIRST_WAIT,
     max_retries: ROUTER_TRIES - 1,
     max_retry_timeout: Some(ROUTER_WAIT_MAX),
 };
 
-/// Asks by PCP for `asked`.
+/// Requests `asked` by PCP.
 pub(super) async fn map_pcp(gateway: &Gateway, asked: &Asked) -> Result<Lease, Refusal> {
     let port = NonZeroU16::new(asked.internal).ok_or(Refusal::NoAnswer)?;
     let request = BaseMapRequest::new(
@@ -46,7 +46,7 @@ pub(super) async fn map_pcp(gateway: &Gateway, asked: &Asked) -> Result<Lease, R
     lease(Via::Pcp, gateway, asked, &mapped, address)
 }
 
-/// Asks by NAT-PMP for `asked`; `address` is what it has said of itself.
+/// Requests `asked` by NAT-PMP; `address` is the external address that the router reported.
 pub(super) async fn map_natpmp(
     gateway: &Gateway,
     asked: &Asked,
@@ -59,13 +59,13 @@ pub(super) async fn map_natpmp(
     lease(Via::NatPmp, gateway, asked, &mapped, address)
 }
 
-/// The router's address outside, by NAT-PMP.
+/// Returns the router's external address, by NAT-PMP.
 pub(super) async fn address_natpmp(router: Ipv4Addr) -> Result<Ipv4Addr, Refusal> {
     let said = natpmp::external_address(GatewayAddress::IpV4(router), Some(WAITS)).await;
     said.map_err(|failure| refusal_of_natpmp(&failure))
 }
 
-/// Gives `lease` back.
+/// Releases `lease`.
 pub(super) async fn unmap(lease: &Lease) -> Result<(), Refusal> {
     let router = GatewayAddress::IpV4(lease.router);
     let port = NonZeroU16::new(lease.internal).ok_or(Refusal::NoAnswer)?;
@@ -95,7 +95,7 @@ fn lease(
     mapped: &PortMapping,
     address: Ipv4Addr,
 ) -> Result<Lease, Refusal> {
-    // A grant of no time at all is a removal.
+    // A granted lifetime of zero is a removal.
     if mapped.lifetime() == 0 {
         return Err(Refusal::Said("it granted no time".into()));
     }
@@ -128,7 +128,7 @@ fn refusal_of_natpmp(failure: &natpmp::Failure) -> Refusal {
     }
 }
 
-/// The library's words as a clause.
+/// Returns the library's error text as a clause.
 fn plain(words: &str) -> String {
     let words = words.strip_prefix("Server responded with code: ").unwrap_or(words);
     let mut words = words.to_owned();
@@ -138,7 +138,7 @@ fn plain(words: &str) -> String {
     words
 }
 
-/// A nonce that nobody guesses.
+/// Converts random bytes to an unpredictable nonce.
 pub(super) fn nonce(random: [[u8; 4]; 3]) -> Nonce {
     random.map(u32::from_ne_bytes)
 }

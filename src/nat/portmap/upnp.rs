@@ -1,5 +1,5 @@
-//! UPnP's Internet Gateway Device, by `igd-next`. It takes no answer of more than 1 MiB, none that is nested deeply, and
-//! follows no address but that of whoever answered; here that must be the default gateway.
+//! UPnP's Internet Gateway Device, by `igd-next`. The library accepts no answer of more than 1 MiB or with deep
+//! nesting, and follows only the address of the device that answered; here that must be the default gateway.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -25,11 +25,11 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Where routers listen for those who look for them.
+/// The port on which routers listen for search requests.
 const SEARCH_PORT: u16 = 1900;
-/// Where all of them listen.
+/// The multicast address on which all of them listen.
 const EVERYBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(239, 255, 255, 250), SEARCH_PORT);
-/// By what people tell our entries in the router's list, and we our own from others'.
+/// The description of portolan's entries in the router's list, for users and for portolan itself.
 const DESCRIPTION: &str = "portolan";
 
 /// A router that was found.
@@ -40,8 +40,8 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Looks for the router at `address`, by a question to it alone and, for those that take no such question, by one
-    /// to everybody: the answer to that is lost where this machine's firewall drops what it has not asked for.
+    /// Searches for the router at `address`, by unicast and, for routers that do not answer that, by multicast: the
+    /// answer to multicast is lost if the host's firewall drops packets that belong to no connection.
     pub(super) async fn find(address: Ipv4Addr, ours: Ipv4Addr) -> Result<Self, Refusal> {
         let alone = find_by(SocketAddr::from((address, SEARCH_PORT)), address, ours);
         let by_all = find_by(SocketAddr::from(EVERYBODY), address, ours);
@@ -53,7 +53,7 @@ impl Router {
         Ok(Self { device: device?, address, ours })
     }
 
-    /// Its address outside.
+    /// Returns its external address.
     pub(super) async fn outside(&self) -> Result<Ipv4Addr, Refusal> {
         match within(self.device.get_external_ip()).await? {
             Ok(IpAddr::V4(address)) => Ok(address),
@@ -63,7 +63,7 @@ impl Router {
         }
     }
 
-    /// Asks for `asked`.
+    /// Requests `asked`.
     pub(super) async fn map(&self, asked: &Asked, outside: Ipv4Addr) -> Result<Lease, Refusal> {
         let mut time = Some(asked.time);
         let mut result = self.add(asked, asked.time).await?;
@@ -102,8 +102,8 @@ impl Router {
         within(self.device.add_port(tcp, asked.external, ours, seconds, DESCRIPTION)).await
     }
 
-    /// Gives `lease` back. What the router lists under its port and is not ours stays: since a crash it may have gone to
-    /// another machine.
+    /// Releases `lease`. An entry for its port that is not ours is kept: since a crash the port may have gone to
+    /// another host.
     pub(super) async fn unmap(&self, lease: &Lease) -> Result<(), Refusal> {
         if self.is_anothers(lease).await? {
             return Ok(());
@@ -116,8 +116,8 @@ impl Router {
         }
     }
 
-    /// Whether the router lists the port of `lease` for somebody else. A router that lists nothing has the last word
-    /// itself: most let only the machine that a mapping leads to remove it.
+    /// Returns true if the router lists the port of `lease` for another host. A router that lists nothing decides by
+    /// itself: most accept a removal only from the host that the mapping leads to.
     async fn is_anothers(&self, lease: &Lease) -> Result<bool, Refusal> {
         for index in 0..ROUTER_ENTRIES_MAX {
             let Ok(entry) = within(self.device.get_generic_port_mapping_entry(index)).await? else {
@@ -155,7 +155,7 @@ async fn find_by(
     Err(Refusal::Said(message))
 }
 
-/// What `work` gives within the time for one request.
+/// Runs `work` within the time limit of one request.
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, Refusal> {
     timeout(ROUTER_REQUEST_TIMEOUT, work).await.map_err(|_| Refusal::NoAnswer)
 }
@@ -172,7 +172,7 @@ fn refusal(error: &RequestError) -> Refusal {
     })
 }
 
-/// The router's words, as many as a message takes.
+/// Returns the router's text, cut to the length that fits in a message.
 fn shown(words: &str) -> String {
     visible(words.chars().take(ROUTER_WORDS_MAX).collect::<String>())
 }
