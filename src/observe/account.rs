@@ -1,7 +1,7 @@
-//! The account of a run: what it moved, by which way, and what failed, read from its events.
+//! A summary of a run, built from its events: the files it transferred, the data path it used, and its failures.
 //!
-//! It is kept where the events are made (a run by hand) or where they arrive as lines of JSON (the scheduler, which
-//! must know what a run did even when that ends without a word).
+//! It is kept where the events are emitted (a run started by hand) or where they arrive as lines of JSON (the
+//! scheduler, which must know what a run did even if the run dies without a final event).
 
 use std::{
     collections::BTreeMap,
@@ -13,63 +13,63 @@ use serde_json::Value;
 use super::{Event, Sink, json::describe, running::Running};
 use crate::limits::RUN_FILES_KEPT_MAX;
 
-/// What a run did so far.
+/// A summary of a run so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Account {
-    /// Files that arrived.
+    /// The number of files transferred.
     pub files: u64,
-    /// Their bytes.
+    /// The number of bytes in these files.
     pub bytes: u64,
-    /// The step that carried data last.
+    /// The step (`epsv`, `pasv`, `eprt` or `port`) that opened a data connection last.
     pub route: Option<String>,
-    /// Files that were moved or removed, or failed; the first thousand.
+    /// The files that were transferred or removed, or failed; the first thousand.
     pub moved: Vec<Moved>,
-    /// Where the data went another way.
+    /// The fallbacks.
     pub fallbacks: Vec<Detour>,
-    /// Paths that failed and did not arrive in another try, with the failure of each.
+    /// The paths that failed and did not succeed in a later attempt, with the failure of each.
     pub failed: BTreeMap<String, Failed>,
-    /// Why the run failed.
+    /// The error that ended the run, if it failed.
     pub fault: Option<Failed>,
-    /// How many events there were in which something moved.
+    /// The number of events that show progress.
     pub moves: u64,
 }
 
-/// One file that was moved or removed, or failed.
+/// A file that was transferred or removed, or failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// `upload`, `download`, `delete`.
+    /// The kind of work: `upload`, `download`, `delete`.
     pub verb: String,
     /// The remote path.
     pub path: String,
-    /// How many bytes moved.
+    /// The number of bytes transferred.
     pub bytes: u64,
-    /// Whether size or hash were seen to agree.
+    /// True if the size or hash was confirmed to match.
     pub verified: bool,
-    /// Why it failed, if it did.
+    /// The error, if it failed.
     pub error: Option<String>,
 }
 
-/// One time that the data went another way.
+/// A fallback from one mode of data connection to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detour {
     /// The server.
     pub host: String,
-    /// What failed.
+    /// The mode that failed.
     pub from: String,
-    /// What carried the data.
+    /// The mode that carried the data instead.
     pub to: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A failure, as far as the record needs it.
+/// A failure, reduced to the fields that the record needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failed {
-    /// The sort, such as `timeout`.
+    /// The kind of error, such as `timeout`.
     pub kind: String,
-    /// The failure in words, with its place.
+    /// The message, with its path or host.
     pub words: String,
-    /// Whether it may pass by itself.
+    /// True if the error is transient, so that a retry may succeed.
     pub may_retry: bool,
 }
 
@@ -87,7 +87,7 @@ impl Failed {
 }
 
 impl Account {
-    /// Takes in one line of `--json`.
+    /// Adds one line of `--json` to the summary.
     pub fn take(&mut self, line: &Value) {
         let name = text(line, "event");
         self.read(&name, line);
@@ -159,12 +159,12 @@ fn text(fields: &Value, name: &str) -> String {
     fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The sink that keeps the account of a run of this process.
+/// The sink that keeps the summary of a run in this process.
 #[derive(Debug, Default)]
 pub struct Accounts(Mutex<(Running, Account)>);
 
 impl Accounts {
-    /// The account so far.
+    /// Returns the summary so far.
     pub fn account(&self) -> Account {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
@@ -175,7 +175,7 @@ impl Sink for Accounts {
         let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (running, account) = &mut *both;
         let transfer = running.follow(event);
-        // Thousands of them a second, and none of them is in the account.
+        // There are thousands of these a second, and the summary uses none of them.
         if !matches!(event, Event::Moved { .. } | Event::Printed { .. }) {
             let (name, fields) = describe(event, transfer.as_ref());
             account.read(name, &fields);

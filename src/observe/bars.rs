@@ -1,4 +1,4 @@
-//! Running lines on a terminal: one for each file that takes its time, and one that sums up.
+//! Progress bars on a terminal: one for each file that takes a while, and a total.
 
 use std::{
     collections::HashMap,
@@ -22,16 +22,16 @@ use super::{
     words::{Weight, column, words},
 };
 
-/// Lines for files at a time; the sum below them counts the others.
+/// The maximum number of bars for files; further files count in the total only.
 const LINES_MAX: usize = 8;
-/// How long a file runs before it gets a line: thousands of small ones would only flicker.
+/// The time a file runs before it gets a bar: thousands of small files would only flicker.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Characters of a path, which leaves room for the numbers on a terminal of 80 columns.
+/// The maximum number of characters of a path, which leaves room for the numbers on a terminal of 80 columns.
 const PATH_CHARS_MAX: usize = 40;
-/// How often the sum shows that the program lives.
+/// The interval at which the total is redrawn, as a sign of life.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Draws on standard error; what a script prints goes to `out`, above the lines.
+/// A sink that draws on standard error; script output goes to `out`, above the bars.
 #[derive(Debug)]
 pub(super) struct Bars<O> {
     tally: Tally,
@@ -52,7 +52,7 @@ struct State<O> {
 }
 
 impl<O: Write> Bars<O> {
-    /// Lines on standard error, and what is printed into `out`.
+    /// Creates a sink that draws on standard error and writes script output to `out`.
     pub(super) fn new(out: O, is_coloured: bool) -> Self {
         Self::on(MultiProgress::new(), out, is_coloured)
     }
@@ -70,14 +70,14 @@ impl<O: Write> Bars<O> {
         Self { tally: Tally::new(), is_coloured, screen, state: Mutex::new(state) }
     }
 
-    /// Shows a line above those that run.
+    /// Prints a line above the bars.
     fn say(&self, weight: Weight, line: String, is_quiet: bool) {
         let line = if self.is_coloured { coloured(weight, line) } else { line };
         if is_quiet {
-            // With its end, which a line above others gets from them: a prompt may come next.
+            // `println` ends lines only above bars; here the line needs its own line end, since a prompt may come next.
             self.screen.suspend(|| write_line(&mut io::stderr(), &line));
         } else {
-            // A terminal that has gone away must not end the work.
+            // A terminal that has gone away must not end the run.
             self.screen.println(line).ok();
         }
     }
@@ -101,7 +101,7 @@ impl<O: Write + Send> Sink for Bars<O> {
             }
             Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
                 state.end(*id, &self.tally);
-                // Files that arrived are counted, not listed: a mirror has many.
+                // Completed files are counted, not listed: a mirror has many.
                 if let Some((Weight::Failure, line)) = words(event, transfer.as_ref()) {
                     state.held.hold(event, line);
                 }
@@ -193,7 +193,7 @@ impl<O> State<O> {
     }
 }
 
-/// The last characters of a path: the name of the file says more than the folders before it.
+/// Returns the last characters of a path: the file name matters more than the directories before it.
 fn end_of(path: &str) -> String {
     let skipped = path.chars().count().saturating_sub(PATH_CHARS_MAX);
     if skipped == 0 {
@@ -202,7 +202,7 @@ fn end_of(path: &str) -> String {
     std::iter::once('…').chain(path.chars().skip(skipped + 1)).collect()
 }
 
-/// The look of a line, with our own words for sizes.
+/// Returns the style of a bar, with sizes and rates in this crate's format.
 fn style(template: &str) -> ProgressStyle {
     let amount = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
         let moved = size_text(state.pos());

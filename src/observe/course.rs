@@ -1,14 +1,14 @@
-//! How far a mirror is on its way: what is done of what was planned.
+//! The progress of a mirror against its plan, with an estimate of the time left.
 
 use std::time::{Duration, Instant};
 
 use super::{Event, Verb, duration_text, rate_text, running::Transfer, size_text};
 use crate::limits::TIDE_FILE_BYTES;
 
-/// Before that neither rate nor time left is worth a word.
+/// The time from the start before which neither rate nor time left is shown.
 const TELLING_TIME: Duration = Duration::from_secs(2);
 
-/// A plan, and what is done of it.
+/// The totals of a plan, and the part of it that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Course {
     begun: Instant,
@@ -19,7 +19,8 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Follows `event`, which speaks of `transfer` and happens `now`; from the plan of a mirror to the last of its files.
+    /// Updates the progress with `event`, which concerns `transfer` and happens `now`. `course` is `Some` from the
+    /// mirror's plan to the last of its files.
     pub(super) fn follow(
         course: &mut Option<Self>,
         event: &Event,
@@ -36,7 +37,7 @@ impl Course {
         match event {
             Event::Moved { bytes, .. } if is_file => on_way.bytes_done += bytes,
             Event::TransferDone { .. } if is_file => on_way.files_done += 1,
-            // It may be tried again, from its beginning.
+            // It may be retried from the beginning.
             Event::TransferFailed { .. } => {
                 let moved = transfer.map_or(0, |transfer| transfer.moved);
                 on_way.bytes_done = on_way.bytes_done.saturating_sub(moved);
@@ -49,7 +50,7 @@ impl Course {
         }
     }
 
-    /// `715 of 10000 files, 140 KiB of 1.9 MiB, 10.0 KiB/s, 3 min 2 s left`.
+    /// Formats the progress: `715 of 10000 files, 140 KiB of 1.9 MiB, 10.0 KiB/s, 3 min 2 s left`.
     pub(super) fn text(&self, now: Instant) -> String {
         let amount = self.amount();
         let took = now.saturating_duration_since(self.begun);
@@ -61,7 +62,7 @@ impl Course {
         [Some(amount), rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// The time that the rest will take, if it goes on like that. A small file takes its time as well.
+    /// Estimates the time left at the rate so far. Each file has a fixed cost besides its bytes.
     fn left(&self, took: Duration) -> Option<String> {
         let weight = |files: u64, bytes: u64| {
             u128::from(files) * u128::from(TIDE_FILE_BYTES) + u128::from(bytes)

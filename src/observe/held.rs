@@ -1,27 +1,29 @@
-//! A failure is told once: the line for a transfer that failed waits until it is known that nobody else tells it.
+//! Deduplication of failures: the line for a failed transfer is held back until it is known that no later event reports
+//! the same failure.
 
 use super::Event;
 
-/// The line that waits.
+/// The line that is held back.
 #[derive(Debug, Default)]
 pub(super) struct Held(Option<Failed>);
 
 #[derive(Debug)]
 struct Failed {
-    /// The fault as an error or a warning about it begins.
+    /// The text with which an error or warning about this fault begins.
     words: String,
     line: String,
 }
 
 impl Held {
-    /// Keeps `line`, which tells `event`, for later.
+    /// Holds back `line`, which reports `event`.
     pub(super) fn hold(&mut self, event: &Event, line: String) {
         if let Event::TransferFailed { fault, .. } = event {
             self.0 = Some(Failed { words: fault.to_string(), line });
         }
     }
 
-    /// The line to write before `event`; nothing if `event` tells the same, and what fails a run is told at its end.
+    /// Returns the held line, to be written before `event`. Returns `None` if `event` reports the same failure; the
+    /// fault that ends a run is reported at its end.
     pub(super) fn before(&mut self, event: &Event) -> Option<String> {
         let Failed { words, line } = self.0.take()?;
         let is_told = match event {

@@ -1,27 +1,28 @@
-//! Events as JSON, one object a line, for programs that read along (`--json`).
+//! Events as JSON, one object per line, for other programs (`--json`).
 //!
-//! Every line has `event`, `time` (RFC 3339, UTC) and `run`; the rest depends on the event. Fields are never
-//! renamed; new ones may come. Times are in milliseconds, sizes in bytes, missing values `null`.
+//! Every line has `event`, `time` (RFC 3339, UTC) and `run`; the rest depends on the event. Fields are never renamed;
+//! new ones may be added. Times are in milliseconds, sizes in bytes, missing values `null`.
 //!
 //! ```text
 //! run_started        script
 //! connected          host, address, tls, ms
 //! attempted          host, step ("epsv" "pasv" "eprt" "port"), address, worked, ms, words
 //! fell_back          host, from, to, reason
+//! planned            files, bytes; at the start of a mirror
 //! transfer_started   id, verb ("upload" "download" "delete" "rename" "mkdir" "list"), path, bytes
-//! moved              id, verb, path, bytes (so far), total; at most one a second for each transfer
+//! moved              id, verb, path, bytes (so far), total; at most once a second for each transfer
 //! transfer_done      id, verb, path, bytes, verified, ms
 //! transfer_failed    id, verb, path, fault
 //! done               verb, path
 //! said               level ("debug" "info" "warn" "error"), text
 //! printed            text
 //! run_done           fault (or null), ms
-//! rehearsed          changes (an array of texts), after the end of a rehearsal
+//! rehearsed          changes (an array of strings), after the end of a rehearsal
 //! ```
 //!
-//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the words that scripts see; one
-//! that has a name of its own besides its kind has it as `name`.
-//! Characters that could fool a terminal are written as `\u001b`: the line is safe to show and loses nothing.
+//! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the same values that scripts see;
+//! one that has a name of its own besides its kind has it as `name`. Characters that could fool a terminal are written
+//! as `\u001b`: the line is safe to display and loses no information.
 
 use std::{
     collections::HashMap,
@@ -42,10 +43,10 @@ use super::{
 };
 use crate::{clock::Clock, fault::Fault};
 
-/// Time between two lines on the progress of one transfer: a large file moves in thousands of pieces.
+/// The minimum time between two progress lines of one transfer: a large file moves in thousands of pieces.
 const MOVED_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes every event of a run as a line of JSON.
+/// A sink that writes every event of a run as a line of JSON.
 #[derive(Debug)]
 pub struct JsonLines<W> {
     run: String,
@@ -58,18 +59,18 @@ pub struct JsonLines<W> {
 struct State<W> {
     out: W,
     running: Running,
-    /// When the last line on the progress of a transfer was written.
+    /// The time of the last progress line of each transfer.
     told: HashMap<TransferId, Timestamp>,
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Lines for the run `run` into `out`.
+    /// Creates a sink that writes the events of the run `run` to `out`.
     pub fn new(run: impl Into<String>, clock: Clock, out: W) -> Self {
         let state = State { out, running: Running::default(), told: HashMap::new() };
         Self { run: run.into(), clock, has_log: false, state: Mutex::new(state) }
     }
 
-    /// The same, with the words for a log in each line that has some: `log_level` and `log`.
+    /// Adds the text for a run's log to each line that has one, as `log_level` and `log`.
     #[must_use]
     pub fn with_log(self) -> Self {
         Self { has_log: true, ..self }
@@ -96,7 +97,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         }
         let mut line = line(&whole);
         line.push(b'\n');
-        // A reader that has gone away must not end the work.
+        // A reader that has gone away must not end the run.
         state.out.write_all(&line).and_then(|()| state.out.flush()).ok();
     }
 }
@@ -124,7 +125,7 @@ impl<W> State<W> {
     }
 }
 
-/// A fault as other programs read it.
+/// Converts a fault to JSON for other programs.
 pub fn fault_value(fault: &Fault) -> Value {
     let mut value = json!({
         "kind": fault.kind.word(),
@@ -141,16 +142,17 @@ pub fn fault_value(fault: &Fault) -> Value {
     value
 }
 
-/// `value` in one line that is safe to show: nothing in it moves a cursor or turns the direction of writing.
+/// Serializes `value` to one line that is safe to display: it contains nothing that moves a cursor or changes the
+/// direction of text.
 pub fn line(value: &impl Serialize) -> Vec<u8> {
     let mut line = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut line, Safe);
-    // Values of ours have keys that are strings, and memory takes every byte: nothing here can fail.
+    // The keys of our values are strings, and a vector accepts every byte: nothing here can fail.
     value.serialize(&mut serializer).ok();
     line
 }
 
-/// Compact JSON with characters escaped that JSON itself lets through (C1 controls, bidirectional marks).
+/// A formatter for compact JSON that also escapes characters JSON itself allows (C1 controls, bidirectional marks).
 struct Safe;
 
 impl Formatter for Safe {
@@ -174,7 +176,7 @@ impl Formatter for Safe {
     }
 }
 
-/// The name of an event, and its own fields.
+/// Returns the name of an event and its fields.
 pub(super) fn describe(event: &Event, transfer: Option<&Transfer>) -> (&'static str, Value) {
     let verb = transfer.map(|transfer| transfer.verb);
     let path = transfer.map(|transfer| transfer.path.as_str());

@@ -1,7 +1,7 @@
 //! The log: every event as one record on standard error, as text or JSON.
 //!
 //! Only records of portolan pass. The libraries below have logs of their own, and one of them writes passwords
-//! (suppaftp at level `trace`); none of theirs is ever shown.
+//! (suppaftp at level `trace`); none of their records are ever shown.
 
 use std::{
     fmt,
@@ -31,17 +31,17 @@ use crate::{
 /// The target of every record.
 const TARGET: &str = "portolan";
 
-/// How records are written.
+/// The format of the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line, for collectors of logs.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
-/// Starts the log of this process: records of `level` and above go to `writer`. Fails when it was started before.
+/// Starts the log of this process: records of `level` and above go to `writer`. Fails if it was started before.
 pub fn start<W>(level: Level, format: Format, clock: Clock, writer: W) -> Outcome<()>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -50,7 +50,7 @@ where
         .map_err(|error| Fault::invalid("the log was started before").because(error))
 }
 
-/// What takes the records: only ours, from `level` on.
+/// Returns the subscriber for our own records, from `level` up.
 fn subscriber<W>(level: Level, format: Format, clock: Clock, writer: W) -> impl Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -82,12 +82,12 @@ impl FormatTime for Time {
     }
 }
 
-/// The sink that turns events into records. Bytes that move are left out: a log is read afterwards.
+/// The sink that turns events into records. Progress events are left out: a log is read afterwards.
 #[derive(Debug, Default)]
 pub struct Log(Mutex<Running>);
 
 impl Log {
-    /// A sink for the log that [`start`] starts.
+    /// Creates a sink for the log that [`start`] starts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -139,7 +139,7 @@ fn said(level: Level, text: &str) {
     }
 }
 
-/// What happens to sessions and data connections.
+/// Logs events of sessions and data connections.
 fn connection(event: &Event) {
     match event {
         Event::Connected { host, address, tls, took } => {
@@ -161,7 +161,7 @@ fn connection(event: &Event) {
     }
 }
 
-/// What happens to one file.
+/// Logs events of one file.
 fn moved(event: &Event, transfer: &Transfer) {
     let (verb, path) = (infinitive(transfer.verb), visible(&transfer.path));
     match event {
@@ -177,7 +177,7 @@ fn moved(event: &Event, transfer: &Transfer) {
     }
 }
 
-/// A fault with everything that is known of it.
+/// Logs a fault with everything that is known about it.
 fn failed(fault: &Fault, what: &str) {
     let (kind, side, code) = (fault.kind.word(), fault.side.word(), fault.code);
     let host = fault.host.as_ref().map(visible);
@@ -200,7 +200,7 @@ mod tests {
         observe::{Attempt, Verb},
     };
 
-    /// A place that keeps what is written.
+    /// A buffer that keeps what is written.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 

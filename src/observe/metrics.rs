@@ -1,5 +1,5 @@
-//! Metrics in the text that Prometheus reads. Labels are the job and the outcome and nothing else: neither commands,
-//! nor paths, nor hosts, of which there may be any number, and some that nobody shall see.
+//! Metrics in the text format of Prometheus. The only labels are the job and the outcome: commands, paths and hosts are
+//! unbounded in number, and some must not be visible.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 
-/// What is counted since the scheduler began, and what is true now. Clones are not needed: one is shared.
+/// The counters since the scheduler started, and its current state. Not `Clone`: one instance is shared.
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<All>);
 
@@ -37,24 +37,24 @@ struct Job {
     next: Option<Timestamp>,
 }
 
-/// What a run that has ended adds.
+/// The contribution of a finished run.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended<'e> {
-    /// Its job.
+    /// The job.
     pub job: &'e str,
-    /// What became of it.
+    /// The outcome.
     pub outcome: &'static str,
-    /// Whether all was done.
+    /// True if everything was done.
     pub is_success: bool,
-    /// When.
+    /// The time of its end.
     pub at: Timestamp,
-    /// How long it took, with all its attempts.
+    /// The duration, with all attempts.
     pub took: Duration,
-    /// Files that arrived.
+    /// The number of files transferred.
     pub files: u64,
-    /// Their bytes.
+    /// The number of bytes in these files.
     pub bytes: u64,
-    /// How often the data went another way.
+    /// The number of fallbacks.
     pub fallbacks: u64,
 }
 
@@ -67,7 +67,7 @@ impl Metrics {
         self.with(|all| change(all.jobs.entry(job.to_owned()).or_default()));
     }
 
-    /// These are the jobs; what was counted of others is forgotten.
+    /// Sets the list of jobs; the counters of all others are dropped.
     pub fn jobs<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
         self.with(|all| {
             let mut before = std::mem::take(&mut all.jobs);
@@ -80,22 +80,22 @@ impl Metrics {
         });
     }
 
-    /// So many runs of a job go on.
+    /// Sets the number of running runs of a job.
     pub fn running(&self, job: &str, runs: u64) {
         self.with_job(job, |job| job.running = runs);
     }
 
-    /// Whether a job is paused, and when its next slot is.
+    /// Sets the paused state of a job and the time of its next slot.
     pub fn state(&self, job: &str, is_paused: bool, next: Option<Timestamp>) {
         self.with_job(job, |job| (job.is_paused, job.next) = (is_paused, next));
     }
 
-    /// An attempt failed, and there will be another.
+    /// Counts a failed attempt that will be retried.
     pub fn retried(&self, job: &str) {
         self.with_job(job, |job| job.retries += 1);
     }
 
-    /// A run has ended.
+    /// Adds a run that has ended.
     pub fn ended(&self, ended: &Ended<'_>) {
         self.count(ended.job, ended.outcome);
         self.with_job(ended.job, |job| {
@@ -110,12 +110,12 @@ impl Metrics {
         });
     }
 
-    /// One more slot came to `outcome`.
+    /// Counts one more slot with this `outcome`.
     pub fn count(&self, job: &str, outcome: &'static str) {
         self.with(|all| *all.runs.entry((job.to_owned(), outcome)).or_default() += 1);
     }
 
-    /// The jobs file was read again.
+    /// Counts a reload of the jobs file, accepted or refused.
     pub fn reloaded(&self, is_taken: bool) {
         self.with(|all| {
             let count = if is_taken { &mut all.reloads } else { &mut all.reloads_refused };
@@ -123,12 +123,12 @@ impl Metrics {
         });
     }
 
-    /// Somebody could not be told.
+    /// Counts a notice that could not be delivered.
     pub fn gave_up_notice(&self) {
         self.with(|all| all.notices_given_up += 1);
     }
 
-    /// Everything, in the text format of Prometheus (version 0.0.4).
+    /// Returns all metrics in the text format of Prometheus (version 0.0.4).
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.with(|all| all.write(&mut text));
@@ -136,7 +136,7 @@ impl Metrics {
     }
 }
 
-/// One metric of a job: its name, kind, help, and its value if it has one.
+/// A metric per job: its name, type, help text, and its value if it has one.
 type OfJob = (&'static str, &'static str, &'static str, fn(&Job) -> Option<f64>);
 
 #[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
@@ -210,11 +210,11 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
 }
 
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Memory takes every line.
+    // Writing to a string cannot fail.
     writeln!(text, "{line}").ok();
 }
 
-/// A label's value, with what would end it escaped.
+/// Escapes the value of a label.
 fn label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

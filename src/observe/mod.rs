@@ -1,7 +1,7 @@
-//! What happens, as values: one event enum, and the sinks that show, log and count it.
+//! The event stream: one enum of events, and the sinks that display, log and count them.
 //!
-//! Nothing else in the house prints. A [`Sink`] that draws on a terminal, one that writes JSON lines and one that
-//! keeps the log each see the same [`Event`]s in the same order.
+//! No other module prints. A [`Sink`] that draws on a terminal, one that writes JSON lines and one that keeps the log
+//! each see the same [`Event`]s in the same order.
 
 use std::{
     collections::BTreeSet,
@@ -32,173 +32,172 @@ mod words;
 
 pub use text::{duration_text, rate_text, size_text};
 
-/// How much a message matters.
+/// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// For someone who looks for a cause.
+    /// Detail for diagnosing a problem.
     Debug,
-    /// What a run normally says.
+    /// The normal messages of a run.
     Info,
-    /// Something to mend, though the run goes on.
+    /// A problem that should be fixed, though the run continues.
     Warn,
-    /// Something failed.
+    /// A failure.
     Error,
 }
 
-/// What is done to one file or folder.
+/// The kind of work done on one file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
-    /// From the server to here.
+    /// A transfer from the server to the local host.
     Download,
-    /// From here to the server.
+    /// A transfer from the local host to the server.
     Upload,
-    /// Removed, here or there.
+    /// A removal, local or remote.
     Delete,
-    /// Renamed, here or there.
+    /// A rename, local or remote.
     Rename,
-    /// A folder made, here or there.
+    /// The creation of a directory, local or remote.
     Mkdir,
-    /// A folder's entries read.
+    /// The listing of a directory.
     List,
 }
 
-/// One try to make a data connection.
+/// An attempt to open a data connection.
 #[derive(Debug, Clone, Serialize)]
 pub struct Attempt {
-    /// `epsv`, `pasv`, `eprt` or `port`.
+    /// The step: `epsv`, `pasv`, `eprt` or `port`.
     pub step: &'static str,
-    /// Where it went or listened; empty when it came to no address.
+    /// The address it connected to or listened on; empty if no address was obtained.
     pub address: String,
-    /// Whether the data connection stood.
+    /// True if the data connection was established.
     pub worked: bool,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub ms: u64,
-    /// The server's words, or the error of this machine.
+    /// The server's reply, or the local error.
     pub words: String,
 }
 
-/// Number of one transfer within a run, so that several at a time can be told apart.
+/// The number of a transfer within a run, which tells concurrent transfers apart.
 pub type TransferId = u64;
 
-/// What happens in a run.
+/// An event of a run.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A script begins.
+    /// The start of a script.
     RunStarted {
-        /// Its file, as the user named it.
+        /// The script file, as the user named it.
         script: String,
     },
-    /// A session stands and is logged in.
+    /// A session that is connected and logged in.
     Connected {
-        /// The server as the user named it.
+        /// The server, as the user named it.
         host: String,
         /// The address that was reached.
         address: String,
-        /// `TLSv1.3` and the like; nothing for a plain connection.
+        /// The TLS version, such as `TLSv1.3`; `None` for a plain connection.
         tls: Option<String>,
-        /// From the first packet to the reply to the login.
+        /// The time from the first packet to the reply to the login.
         took: Duration,
     },
-    /// A try to make a data connection ended.
+    /// The end of an attempt to open a data connection.
     Attempted {
         /// The server.
         host: String,
-        /// The try.
+        /// The attempt.
         attempt: Attempt,
     },
-    /// The data connection goes another way from here on.
+    /// A fallback: data connections use the other mode from here on.
     FellBack {
         /// The server.
         host: String,
-        /// What failed: `active` or `passive`.
+        /// The mode that failed: `active` or `passive`.
         from: &'static str,
-        /// What carries the data now.
+        /// The mode that carries the data now.
         to: &'static str,
-        /// Why, in the server's words where there are any.
+        /// The reason, in the server's words if there are any.
         reason: String,
     },
-    /// A mirror knows what it has to do, and begins with it.
+    /// The start of a mirror's transfers, once its plan is known.
     Planned {
-        /// Files to be moved.
+        /// The number of files to transfer.
         files: u64,
-        /// How many bytes they have, as far as that is known.
+        /// The total size of these files in bytes, as far as it is known.
         bytes: u64,
     },
-    /// Work on one file begins.
+    /// The start of work on one file.
     TransferStarted {
-        /// Which one.
+        /// The transfer.
         id: TransferId,
-        /// What is done to it.
+        /// The kind of work.
         verb: Verb,
-        /// The remote path, made visible.
+        /// The remote path, escaped for display.
         path: String,
-        /// How many bytes it has, when that is known.
+        /// The size of the file in bytes, if it is known.
         bytes: Option<u64>,
     },
-    /// Bytes of one file have moved.
+    /// The progress of one transfer.
     Moved {
-        /// Which one.
+        /// The transfer.
         id: TransferId,
-        /// How many since the last such event.
+        /// The number of bytes since the last such event.
         bytes: u64,
     },
-    /// Work on one file is done, as far as its checks go.
+    /// The end of work on one file; it succeeded as far as the checks can tell.
     TransferDone {
-        /// Which one.
+        /// The transfer.
         id: TransferId,
-        /// How many bytes moved.
+        /// The number of bytes transferred.
         bytes: u64,
-        /// Whether the size (or hash) at the other end was seen to agree.
+        /// True if the size or hash at the other end was confirmed to match.
         verified: bool,
-        /// How long it took.
+        /// The duration.
         took: Duration,
     },
-    /// Work on one file failed.
+    /// The failure of work on one file.
     TransferFailed {
-        /// Which one.
+        /// The transfer.
         id: TransferId,
-        /// Why.
+        /// The cause.
         fault: Fault,
     },
-    /// Something without bytes was done to a file or folder.
+    /// The completion of an operation that moves no bytes, such as a rename or delete.
     Done {
-        /// What.
+        /// The kind of operation.
         verb: Verb,
-        /// To which path, made visible.
+        /// The path, escaped for display.
         path: String,
     },
-    /// A script or portolan itself has something to say.
+    /// A message from a script or from portolan itself.
     Said {
-        /// How much it matters.
+        /// The severity.
         level: Level,
-        /// What.
+        /// The message.
         text: String,
     },
-    /// A script printed a line: output, not a message.
+    /// A line that a script printed: output, not a message.
     Printed {
         /// The line.
         text: String,
     },
-    /// What a rehearsal would have changed on the server, a line each.
+    /// The changes that a rehearsal made on its test server, one line each.
     Rehearsed {
         /// The changes.
         changes: Vec<String>,
     },
-    /// A script has ended.
+    /// The end of a script.
     RunDone {
-        /// Why it failed, when it did.
+        /// The error, if the run failed.
         fault: Option<Fault>,
-        /// How long it ran.
+        /// The duration of the run.
         took: Duration,
     },
 }
 
-/// Something that takes events: a terminal, a log, a record.
+/// A consumer of events: a terminal, a log, a record.
 pub trait Sink: Send + Sync {
-    /// Takes one event. Must not block for long and cannot fail: what a sink cannot write, [`output`]
-    /// remembers.
+    /// Handles one event. Must not block for long and cannot fail: write errors are remembered by [`output`].
     fn event(&self, event: &Event);
 }
 
@@ -208,7 +207,7 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
     }
 }
 
-/// The place where events go in, and from which every sink gets them. Clones are the same place.
+/// The emitter of events, which passes each to every sink. Clones share all state.
 #[derive(Clone, Default)]
 pub struct Observer {
     sinks: Arc<Vec<Box<dyn Sink>>>,
@@ -223,34 +222,34 @@ impl fmt::Debug for Observer {
 }
 
 impl Observer {
-    /// An observer that hands each event to every one of `sinks`, in this order.
+    /// Creates an observer that passes each event to every one of `sinks`, in this order.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
         Self { sinks: Arc::new(sinks), ..Self::default() }
     }
 
-    /// Tells every sink.
+    /// Passes an event to every sink.
     pub fn tell(&self, event: &Event) {
         for sink in self.sinks.iter() {
             sink.event(event);
         }
     }
 
-    /// Says something worth knowing.
+    /// Emits a message.
     pub fn say(&self, level: Level, text: impl Into<String>) {
         self.tell(&Event::Said { level, text: text.into() });
     }
 
-    /// Says something that the user should mend.
+    /// Emits a warning about something the user should fix.
     pub fn warn(&self, text: impl Into<String>) {
         self.say(Level::Warn, text);
     }
 
-    /// The same, unless this run has said so already.
+    /// Emits a warning, unless this run has emitted the same text before.
     pub fn warn_once(&self, text: impl Into<String>) {
         self.say_once(Level::Warn, text);
     }
 
-    /// Says something, unless this run has said so already.
+    /// Emits a message, unless this run has emitted the same text before.
     pub fn say_once(&self, level: Level, text: impl Into<String>) {
         let text = text.into();
         let is_new = match self.said.lock() {
@@ -262,7 +261,7 @@ impl Observer {
         }
     }
 
-    /// A number that no other transfer of this run has.
+    /// Returns a transfer number that is unique within this run.
     pub fn next_transfer(&self) -> TransferId {
         self.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! Standard output, and the log of a service: both remember the first write that failed.
 //!
-//! A sink must not end the work because nobody can read of it, so the error is kept here, and [`trouble`] hands it to
-//! the one place that knows the exit code: `cli::main`.
+//! A sink must not end the run because its reader has gone away, so the error is kept here, and [`trouble`] returns it
+//! to the one place that knows the exit code: `cli::main`.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -10,15 +10,15 @@ use std::{
 
 use crate::fault::Fault;
 
-/// The first write that failed.
+/// The first write error.
 static TROUBLE: OnceLock<Fault> = OnceLock::new();
 
-/// A stream that people and programs read what a command has to say from.
+/// A stream that carries the results of a command to people and programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// Standard output: the results.
     Results,
-    /// Standard error as the place of a service's log, which is all that it has to say.
+    /// Standard error as the destination of a service's log, which is its only output.
     Log,
 }
 
@@ -45,7 +45,7 @@ pub const fn results() -> Output {
     Output::Results
 }
 
-/// Returns the place of a service's log.
+/// Returns the stream of a service's log.
 pub const fn log() -> Output {
     Output::Log
 }
@@ -64,7 +64,7 @@ impl Write for Output {
     }
 }
 
-/// Keeps `error` of a write to `output`, unless it is no failure or another came before.
+/// Remembers `error` of a write to `output`, unless it is harmless or another came before.
 pub fn remember(output: Output, error: &io::Error) {
     // A reader that has seen enough closes its pipe: `portolan ls URL | head`.
     let is_none = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted);
@@ -77,7 +77,7 @@ pub fn remember(output: Output, error: &io::Error) {
     }
 }
 
-/// Returns the first write that failed, if one did.
+/// Returns the first write error, if there was one.
 pub fn trouble() -> Option<&'static Fault> {
     TROUBLE.get()
 }

@@ -1,4 +1,4 @@
-//! Progress for a person: plain lines where nobody watches, and running lines on a terminal.
+//! Progress for a person: progress bars on a terminal, and plain lines otherwise.
 
 use std::{
     env,
@@ -17,8 +17,8 @@ use super::{
     words::{Weight, words},
 };
 
-/// The sink for a person: running lines if standard error is a terminal and `wanted` is true, else plain lines.
-/// What a script prints goes to standard output in both.
+/// Returns the sink for a person: progress bars if standard error is a terminal and `wanted` is true, else plain lines.
+/// Script output goes to standard output in both cases.
 pub fn progress(wanted: bool) -> Box<dyn Sink> {
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     if wanted && !is_dumb && io::stderr().is_terminal() {
@@ -28,13 +28,13 @@ pub fn progress(wanted: bool) -> Box<dyn Sink> {
     }
 }
 
-/// Whether the user has not asked for plain text (<https://no-color.org>).
+/// Returns true unless the user has asked for plain text (<https://no-color.org>).
 fn is_coloured() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Plain lines: what a script prints into `out`; each finished or failed file, and what a person should know, into
-/// `err`. At the end of a run one line sums it up.
+/// A sink of plain lines: script output goes to `out`; each finished or failed file and the messages go to `err`. A
+/// summary line follows at the end of a run.
 #[derive(Debug)]
 pub struct Lines<O, E> {
     tally: Tally,
@@ -50,7 +50,7 @@ struct State<O, E> {
 }
 
 impl<O: Write, E: Write> Lines<O, E> {
-    /// Lines into `out` and `err`.
+    /// Creates a sink that writes to `out` and `err`.
     pub fn new(out: O, err: E) -> Self {
         let state = State { out, err, running: Running::default(), held: Held::default() };
         Self { tally: Tally::new(), state: Mutex::new(state) }
@@ -87,13 +87,13 @@ impl<O: Write + Send, E: Write + Send> Sink for Lines<O, E> {
     }
 }
 
-/// Writes a line in one piece, so that lines of several programs do not mix.
+/// Writes a line in a single call, so that the lines of several programs do not mix.
 pub(super) fn write_line(out: &mut impl Write, text: &str) {
-    // A reader that has gone away must not end the work.
+    // A reader that has gone away must not end the run.
     out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()).ok();
 }
 
-/// `line` in the colour that its weight asks for.
+/// Colours `line` according to its weight.
 pub(super) fn coloured(weight: Weight, line: String) -> String {
     match weight {
         Weight::Routine | Weight::Notice => line,
@@ -112,7 +112,7 @@ mod tests {
         observe::{Level, Verb},
     };
 
-    /// What the events leave on standard output and standard error.
+    /// Returns what the events write to standard output and standard error.
     fn shown(events: &[Event]) -> (String, String) {
         let sink = Lines::new(Vec::new(), Vec::new());
         for event in events {

@@ -1,4 +1,4 @@
-//! Events in the words of a run's log, which is read afterwards: more than a person sees who looks on, line by line.
+//! Messages for a run's log, which is read afterwards and has more detail than the display of progress.
 
 use super::{
     Event, Level, duration_text,
@@ -7,7 +7,7 @@ use super::{
     words::{Weight, words},
 };
 
-/// The words for `event` and how much they matter; nothing for what only moves bytes.
+/// Returns the severity and the message for `event`; `None` if it has none, as progress events do.
 pub(super) fn record(event: &Event, transfer: Option<&Transfer>) -> Option<(Level, String)> {
     let told = match event {
         Event::RunStarted { script } => (Level::Info, format!("begins: {}", visible(script))),

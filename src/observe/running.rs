@@ -1,10 +1,10 @@
-//! The transfers that run: what began under a number, for the events that only name the number.
+//! The active transfers by number, for events that carry only the number.
 
 use std::collections::HashMap;
 
 use super::{Event, TransferId, Verb};
 
-/// One transfer that has begun.
+/// A transfer that has begun.
 #[derive(Debug, Clone)]
 pub(super) struct Transfer {
     pub(super) verb: Verb,
@@ -13,12 +13,12 @@ pub(super) struct Transfer {
     pub(super) moved: u64,
 }
 
-/// Every transfer that has begun and not ended.
+/// The active transfers: those that have begun and not ended.
 #[derive(Debug, Default)]
 pub(super) struct Running(HashMap<TransferId, Transfer>);
 
 impl Running {
-    /// Follows `event`, and hands back the transfer that it speaks of, as it is after it.
+    /// Updates the active transfers with `event`, and returns the state of its transfer after the event.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Transfer> {
         match event {
             Event::TransferStarted { id, verb, path, bytes } => {

@@ -1,4 +1,4 @@
-//! The count of a run: how many files went which way, and how. Its summary is the last line that a person reads.
+//! The counters of a run, and the summary line at its end.
 
 use std::{
     collections::BTreeSet,
@@ -8,59 +8,59 @@ use std::{
 
 use super::{Event, Sink, Verb, duration_text, running::Running, size_text};
 
-/// Counts what happens. Every number is of the run so far.
+/// A sink that counts events. Every number is that of the run so far.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<Counts>);
 
-/// What a [`Tally`] has counted.
+/// The state of a [`Tally`].
 #[derive(Debug, Default)]
 struct Counts {
     running: Running,
     numbers: Numbers,
-    /// Paths on which the work failed, and was not done in another try.
+    /// The paths that failed and did not succeed in a later attempt.
     failed: BTreeSet<String>,
-    /// What failed, and what carried the data after it.
+    /// The fallbacks: the mode that failed, and the mode that carried the data instead.
     detours: BTreeSet<(&'static str, &'static str)>,
 }
 
 /// The numbers of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    /// Files sent to a server.
+    /// The number of files uploaded.
     pub up: u64,
-    /// Files fetched from a server.
+    /// The number of files downloaded.
     pub down: u64,
-    /// Files and folders removed, here or there.
+    /// The number of files and directories removed, local or remote.
     pub deleted: u64,
-    /// Files and folders on which the work failed.
+    /// The number of files and directories that failed.
     pub failed: u64,
-    /// Bytes of the files that arrived.
+    /// The number of bytes in the files transferred.
     pub bytes: u64,
-    /// Files whose size or hash was seen to agree.
+    /// The number of files whose size or hash was confirmed to match.
     pub verified: u64,
-    /// Files that arrived as far as anybody can tell.
+    /// The number of files that were transferred but could not be verified.
     pub unverified: u64,
-    /// How often the data went over to another way.
+    /// The number of fallbacks.
     pub fell_back: u64,
 }
 
 impl Tally {
-    /// A count that stands at nothing.
+    /// Creates a tally with all counters at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The numbers so far.
+    /// Returns the numbers so far.
     pub fn numbers(&self) -> Numbers {
         self.with(|counts| counts.numbers)
     }
 
-    /// `3 up, 1 down, 2.1 MiB`; empty when nothing was moved, deleted or failed.
+    /// Formats the numbers: `3 up, 1 down, 2.1 MiB`; empty if nothing was transferred, deleted or failed.
     pub fn text(&self) -> String {
         self.with(|counts| counts.text(None))
     }
 
-    /// `3 up, 1 down, 2.1 MiB in 0.4 s, passive after active failed`; empty when nothing was done.
+    /// Formats the summary: `3 up, 1 down, 2.1 MiB in 0.4 s, passive after active failed`; empty if nothing was done.
     pub fn summary(&self, took: Duration) -> String {
         self.with(|counts| counts.text(Some(took)))
     }
@@ -81,7 +81,7 @@ impl Counts {
         let transfer = self.running.follow(event);
         let numbers = &mut self.numbers;
         match event {
-            // At a prompt one run follows the other.
+            // At a prompt one run follows another.
             Event::RunStarted { .. } => *self = Self::default(),
             Event::TransferDone { bytes, verified, .. } => {
                 let verb = transfer.as_ref().map(|transfer| transfer.verb);
@@ -129,7 +129,7 @@ impl Counts {
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"))
             .collect();
-        // One failure and nothing else is told by the failure itself.
+        // A single failure and nothing else is reported by the failure itself.
         let is_lone_failure = parts.len() == 1 && numbers.failed == 1;
         if parts.is_empty() || took.is_some() && is_lone_failure {
             return String::new();

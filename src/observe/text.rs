@@ -1,10 +1,11 @@
-//! Sizes and times in the words that people read. The one place, so that every line says them alike.
+//! Sizes, durations and rates formatted for people, in one place so that every line formats them alike.
 
 use std::time::Duration;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-/// `17 B`, `1.5 KiB`, `230 MiB`: three digits at most before the unit grows, one after the point while they are few.
+/// Formats a size, such as `17 B`, `1.5 KiB`, `230 MiB`: at most 1000 of a unit (1023 for bytes) before the next, and
+/// one decimal below 100.
 pub fn size_text(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -25,7 +26,7 @@ pub fn size_text(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// `40 ms`, `0.4 s`, `12.3 s`, `3 min 5 s`, `2 h 5 min`.
+/// Formats a duration, such as `40 ms`, `0.4 s`, `12.3 s`, `3 min 5 s`, `2 h 5 min`.
 pub fn duration_text(time: Duration) -> String {
     let ms = time.as_millis();
     let tenths = (ms + 50) / 100;
@@ -38,7 +39,7 @@ pub fn duration_text(time: Duration) -> String {
     }
 }
 
-/// `1.5 MiB/s`; nothing for a time too short to tell.
+/// Formats a rate, such as `1.5 MiB/s`; `None` if the time is too short to tell.
 pub fn rate_text(bytes: u64, time: Duration) -> Option<String> {
     let per_second = (u128::from(bytes) * 1000).checked_div(time.as_millis())?;
     Some(format!("{}/s", size_text(u64::try_from(per_second).unwrap_or(u64::MAX))))

@@ -1,10 +1,10 @@
-//! Names and words from outside, made safe to show.
+//! Escaping of foreign names and messages for display.
 //!
-//! A server may name a file `ESC[2J` or answer with a line that looks like a second log record. Everything that
-//! comes from a server or a file name passes here before it reaches a terminal or a log (security class C7).
+//! A server may name a file `ESC[2J` or answer with a line that looks like a second log record. Everything that comes
+//! from a server or a file name passes here before it reaches a terminal or a log (security class C7).
 
-/// `bytes` as text with everything escaped that could move a cursor, start a line, turn the direction of writing
-/// or hide: control characters (C0 and C1), bidirectional and zero-width marks, and bytes that are not UTF-8.
+/// Escapes everything in `bytes` that could move a cursor, start a line, change the direction of text or be invisible:
+/// control characters (C0 and C1), bidirectional and zero-width marks, and bytes that are not UTF-8.
 pub fn visible(bytes: impl AsRef<[u8]>) -> String {
     let mut shown = String::new();
     for piece in bytes.as_ref().utf8_chunks() {
@@ -23,7 +23,7 @@ pub fn visible(bytes: impl AsRef<[u8]>) -> String {
     shown
 }
 
-/// What a script prints: as [`visible`] has it, but lines stay lines and tabs stay tabs.
+/// Escapes script output as [`visible`] does, but keeps line feeds and tabs.
 pub fn visible_lines(text: &str) -> String {
     let mut shown = String::new();
     for c in text.chars() {
@@ -42,7 +42,7 @@ fn show(shown: &mut String, c: char) {
     }
 }
 
-/// Characters that change how their neighbours look, or do not look at all.
+/// Returns true for characters that change how their neighbours are displayed, or are invisible.
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -50,8 +50,8 @@ pub(super) fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The first `most` bytes of `text`, cut between two characters, and a word on what is missing. `where_all` says where
-/// the rest is, such as `; the log has all`.
+/// Returns the first `most` bytes of `text`, cut between two characters, and the number of bytes omitted. `where_all`
+/// tells where the rest can be found, such as `; the log has all`.
 pub fn cut(text: &str, most: usize, where_all: &str) -> String {
     if text.len() <= most {
         return text.to_owned();

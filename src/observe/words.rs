@@ -1,21 +1,21 @@
-//! Events in the words that people read: one line each, which can be understood alone.
+//! Messages about events for people: one line each, understandable on its own.
 
 use super::{Event, Level, Verb, duration_text, running::Transfer, size_text, visible::visible};
 
-/// How much a line wants to be seen.
+/// The importance of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// One of many: a file that arrived.
+    /// One of many: a completed file.
     Routine,
-    /// What a person should read.
+    /// A message the user should read.
     Notice,
-    /// What a person should mend.
+    /// A problem the user should fix.
     Warning,
-    /// What failed.
+    /// A failure.
     Failure,
 }
 
-/// The line for `event`; nothing for what only a log is interested in.
+/// Returns the line for `event`; `None` if only a log needs it.
 pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(Weight, String)> {
     match event {
         Event::FellBack { host, from, to, reason } => {
@@ -72,7 +72,7 @@ fn rehearsed(changes: &[String]) -> String {
     lines.join("\n")
 }
 
-/// The word before a path on which the work goes on: short, since it stands in a column.
+/// Returns the word before the path of an active transfer: short, since it stands in a column.
 pub(super) const fn column(verb: Verb) -> &'static str {
     match verb {
         Verb::Upload => "up",
@@ -90,13 +90,13 @@ fn done(verb: Verb, path: &str) -> Option<String> {
         Verb::Delete => "deleted",
         Verb::Rename => "renamed",
         Verb::Mkdir => "made folder",
-        // A listing changes nothing, and a mirror makes one for every folder.
+        // A listing changes nothing, and a mirror makes one for every directory.
         Verb::List => return None,
     };
     Some(format!("{word}  {}", visible(path)))
 }
 
-/// The word after `to`.
+/// Returns the word after `to`.
 pub(super) const fn infinitive(verb: Verb) -> &'static str {
     match verb {
         Verb::Upload => "upload",

@@ -1,4 +1,4 @@
-//! Login, TLS, and what the client may ask of the session itself.
+//! Login, TLS, and the commands about the session itself.
 
 use std::{io, sync::Arc};
 
@@ -11,32 +11,32 @@ use super::{
     setup::Login,
 };
 
-/// How far the login has come.
+/// The state of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Who {
-    /// Nobody has said who they are.
+    /// No user has been named.
     Nobody,
     /// `USER` was sent.
     Named(String),
-    /// `PASS` was right, `ACCT` is wanted.
+    /// `PASS` was correct, `ACCT` is required.
     WithoutAccount,
-    /// Logged in.
+    /// The client is logged in.
     Known,
 }
 
-/// How far data connections are protected.
+/// The protection of data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protection {
-    /// Not at all.
+    /// No protection.
     None,
-    /// Not yet: `PBSZ` was sent, `PROT P` was not.
+    /// No protection yet: `PBSZ` was sent, `PROT P` was not.
     Sized,
-    /// They are under TLS.
+    /// TLS.
     Private,
 }
 
 impl Session {
-    /// `USER`.
+    /// Executes `USER`.
     pub(super) fn user(&mut self, name: &str) -> Answer {
         if self.stage.tls_required() && !self.control.is_secure() {
             return Err(Reply::new(530, "Sessions must use encryption."));
@@ -45,7 +45,7 @@ impl Session {
         Ok(Reply::new(331, "Please specify the password."))
     }
 
-    /// `PASS`.
+    /// Executes `PASS`.
     pub(super) fn password(&mut self, password: &str) -> Answer {
         let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
             return Err(Reply::new(503, "Login with USER first."));
@@ -66,7 +66,7 @@ impl Session {
         }
     }
 
-    /// `ACCT`.
+    /// Executes `ACCT`.
     pub(super) fn account(&mut self, account: &str) -> Answer {
         match self.who {
             Who::Known => Ok(Reply::new(202, "No account is needed.")),
@@ -86,7 +86,7 @@ impl Session {
         Reply::new(230, "Login successful.")
     }
 
-    /// `AUTH TLS`: the reply in clear, then the handshake; the login begins anew (RFC 4217, 4.2).
+    /// Executes `AUTH TLS`: the reply in clear, then the handshake; the login starts over (RFC 4217, 4.2).
     pub(super) async fn begin_tls(
         &mut self,
         scene: &Scene<'_>,
@@ -107,7 +107,7 @@ impl Session {
         Ok(Next::Command)
     }
 
-    /// `PBSZ`, which means nothing under TLS but must come before `PROT`.
+    /// Executes `PBSZ`, which has no effect under TLS but must precede `PROT`.
     pub(super) fn buffer_size(&mut self) -> Answer {
         if !self.control.is_secure() {
             return Err(Reply::new(503, "PBSZ needs a secure connection."));
@@ -118,7 +118,7 @@ impl Session {
         Ok(Reply::new(200, "PBSZ=0"))
     }
 
-    /// `PROT`.
+    /// Executes `PROT`.
     pub(super) fn protect(&mut self, level: &str) -> Answer {
         if self.protection == Protection::None {
             return Err(Reply::new(503, "PBSZ comes first."));
@@ -135,7 +135,7 @@ impl Session {
         Ok(Reply::new(200, format!("Protection set to {level}.")))
     }
 
-    /// `FEAT`.
+    /// Executes `FEAT`.
     pub(super) fn features(&self) -> Reply {
         let facts = format!("MLST {}", self.facts.feature());
         let features = [
@@ -159,7 +159,7 @@ impl Session {
         Reply::lines(211, "Features:", &lines, "End")
     }
 
-    /// `HELP`.
+    /// Executes `HELP`.
     pub(super) fn help(&self) -> Reply {
         let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
         let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
@@ -167,7 +167,7 @@ impl Session {
         Reply::lines(214, "The following commands are known:", &lines, "Help OK.")
     }
 
-    /// `OPTS`.
+    /// Executes `OPTS`.
     pub(super) fn options(&mut self, text: &str) -> Answer {
         let upper = text.to_ascii_uppercase();
         match upper.split_once(' ').unwrap_or((&upper, "")) {
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// `TYPE`.
+    /// Executes `TYPE`.
     pub(super) fn representation(&mut self, text: &str) -> Answer {
         self.converts = match text.to_ascii_uppercase().as_str() {
             "A" | "A N" => true,
@@ -192,7 +192,7 @@ impl Session {
         Ok(Reply::new(200, format!("Switching to {mode} mode.")))
     }
 
-    /// `REST`.
+    /// Executes `REST`.
     pub(super) fn restart_at(&mut self, text: &str) -> Answer {
         let at: u64 = text.parse().map_err(|_| Reply::new(501, "REST wants a number."))?;
         if at > 0 && self.converts {
@@ -202,7 +202,7 @@ impl Session {
         Ok(Reply::new(350, format!("Restart position accepted ({at}).")))
     }
 
-    /// `ABOR` outside of a transfer, or behind one that it has ended.
+    /// Executes `ABOR` outside of a transfer, or after one that it has ended.
     pub(super) fn abort(&mut self) -> Reply {
         if std::mem::take(&mut self.aborted) {
             return Reply::new(226, "ABOR command successful.");

@@ -1,4 +1,4 @@
-//! The certificates of a server, made when it starts.
+//! The certificates of a server, generated when it starts.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use rustls::{
 use super::setup::{Certificate, Tls, Version};
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// TLS sessions that one control connection remembers for its data connections.
+/// The maximum number of TLS sessions that one control connection remembers for its data connections.
 const TICKETS_MAX: usize = 256;
 
-/// What a server shows, and what a client has to trust.
+/// The certificate of a server, and the authority that a client has to trust.
 #[derive(Debug)]
 pub(super) struct Identity {
     config: ServerConfig,
-    /// The authority's certificate, as PEM.
+    /// The certificate of the authority, as PEM.
     pub(super) ca_pem: String,
 }
 
 impl Identity {
-    /// Makes an authority, and a certificate as `tls` wants it.
+    /// Generates an authority, and a certificate according to `tls`.
     pub(super) fn make(tls: &Tls) -> Outcome<Self> {
         let authority = authority().map_err(fault)?;
         let key = KeyPair::generate().map_err(fault)?;
@@ -57,8 +57,8 @@ impl Identity {
         Ok(Self { config, ca_pem })
     }
 
-    /// TLS for one control connection and its data connections, which share a store of sessions with no other:
-    /// so "resumed" means "of this control connection".
+    /// Returns the TLS configuration of one control connection and its data connections. They share their session store
+    /// with no other, so that "resumed" means "of this control connection".
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         let mut config = self.config.clone();
         config.session_storage = ServerSessionMemoryCache::new(TICKETS_MAX);

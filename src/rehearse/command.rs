@@ -1,10 +1,10 @@
-//! Commands as they come over the control connection.
+//! Commands on the control connection.
 
-/// Writes the enum of verbs, their words and the list of all from one list.
+/// Defines the enum of verbs, their words and the list of all verbs from one list.
 macro_rules! verbs {
     ($($name:ident $word:literal),+ $(,)?) => {
-        /// A command that the server knows. Plans also know `GREETING`, as if it were asked for, and `OTHER`: any
-        /// command that the server does not know.
+        /// A command that the server knows. Fault plans also accept `GREETING`, as if the client had asked for it, and
+        /// `OTHER`: any command that the server does not know.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Verb {
             $(#[doc = concat!("`", $word, "`")] $name,)+
@@ -14,7 +14,7 @@ macro_rules! verbs {
             /// Every verb.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The word on the wire.
+            /// Returns the word on the wire.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
@@ -34,17 +34,17 @@ verbs! {
 }
 
 impl Verb {
-    /// The verb with this word, in letters of any size.
+    /// Returns the verb with this word, in upper or lower case.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|verb| verb.word().eq_ignore_ascii_case(word))
     }
 
-    /// Whether a data connection belongs to it.
+    /// Returns true if it uses a data connection.
     pub(super) const fn is_transfer(self) -> bool {
         matches!(self, Self::Mlsd | Self::List | Self::Nlst | Self::Retr | Self::Stor | Self::Appe)
     }
 
-    /// Whether it is answered before the login.
+    /// Returns true if it is answered before the login.
     pub(super) const fn is_public(self) -> bool {
         matches!(
             self,
@@ -63,7 +63,7 @@ impl Verb {
         )
     }
 
-    /// Whether nothing can be done without an argument.
+    /// Returns true if it requires an argument.
     pub(super) const fn needs_argument(self) -> bool {
         matches!(
             self,
@@ -87,7 +87,7 @@ impl Verb {
         )
     }
 
-    /// Where the path begins in its argument, for the verbs that have one.
+    /// Returns the path in its argument, for the verbs that have one.
     fn path_in(self, argument: &[u8]) -> Option<&[u8]> {
         match self {
             Self::List | Self::Nlst | Self::Stat => Some(without_options(argument)),
@@ -112,17 +112,17 @@ impl Verb {
     }
 }
 
-/// One line from the client, taken apart.
+/// A parsed line from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
-    /// What is asked.
+    /// The verb.
     pub(super) verb: Verb,
-    /// Everything behind the first blank, with the Telnet codes taken out.
+    /// The argument: everything behind the first space, with Telnet codes removed.
     pub(super) argument: Vec<u8>,
 }
 
 impl Command {
-    /// Reads a line without its end. Blanks at the end of a name belong to the name.
+    /// Parses a line without its end. Spaces at the end of a name belong to the name.
     pub(super) fn parse(line: &[u8]) -> Self {
         let line = without_telnet(line);
         let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
@@ -135,17 +135,17 @@ impl Command {
         Self { verb, argument: rest.get(1..).unwrap_or_default().to_vec() }
     }
 
-    /// The path it is about.
+    /// Returns the path in the argument.
     pub(super) fn path(&self) -> Option<&[u8]> {
         self.verb.path_in(&self.argument)
     }
 
-    /// The argument as text, for the commands whose arguments are words.
+    /// Returns the argument as text, for the commands whose arguments are words.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.argument).trim().to_owned()
     }
 
-    /// The line as the log may show it: what a password is sent with is masked.
+    /// Returns the line for the log: the arguments of `PASS` and `ACCT` are masked.
     pub(super) fn masked(&self, line: &[u8]) -> Vec<u8> {
         match self.verb {
             verb @ (Verb::Pass | Verb::Acct) => format!("{} ***", verb.word()).into_bytes(),
@@ -154,13 +154,13 @@ impl Command {
     }
 }
 
-/// The bytes behind the first blank.
+/// Returns the bytes behind the first space.
 pub(super) fn second_word(argument: &[u8]) -> Option<&[u8]> {
     let blank = argument.iter().position(|byte| *byte == b' ')?;
     argument.get(blank + 1..)
 }
 
-/// The argument of `LIST` without options such as `-al`, which clients send and no RFC knows.
+/// Returns the argument of `LIST` without options such as `-al`, which clients send though no RFC defines them.
 pub(super) fn without_options(argument: &[u8]) -> &[u8] {
     let mut rest = argument;
     while rest.starts_with(b"-") {
@@ -169,7 +169,7 @@ pub(super) fn without_options(argument: &[u8]) -> &[u8] {
     rest
 }
 
-/// Telnet codes taken out: `IAC IAC` is one 0xFF, `IAC WILL x` and its like three bytes of nothing.
+/// Removes Telnet codes: `IAC IAC` is one 0xFF; `IAC WILL x` and the like are three bytes without content.
 fn without_telnet(line: &[u8]) -> Vec<u8> {
     const IAC: u8 = 0xff;
     let mut clean = Vec::with_capacity(line.len());

@@ -1,4 +1,4 @@
-//! The control connection: lines in, replies out.
+//! The control connection: command lines in, replies out.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -19,35 +19,35 @@ use super::{
 };
 use crate::limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT};
 
-/// Pause between two bytes of a slow control connection.
+/// The pause between two bytes of a slow control connection.
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a paused control connection is silent.
+/// The length of a pause of the control connection.
 pub(super) const PAUSE: Duration = Duration::from_millis(300);
-/// How late a late reply is.
+/// The delay of a late reply.
 pub(super) const LATE: Duration = Duration::from_secs(2);
-/// Time for the last words of a session.
+/// The time for the close of a session.
 const FAREWELL: Duration = Duration::from_millis(200);
 /// Lines inside of a reply that look like replies.
 const TRAP: &[u8] = b"250-Welcome.\r\n257 \"/evil\"\r\n230 users online\r\n 250 not the end\r\n";
 
-/// What the client does while a transfer runs.
+/// An interruption of a transfer by the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interruption {
-    /// It has sent `ABOR`.
+    /// The client has sent `ABOR`.
     Abort,
-    /// It has closed the control connection.
+    /// The client has closed the control connection.
     Gone,
 }
 
-/// What a client has sent, as far as it is of use.
+/// A line from the client, if it is of use.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line without its end.
     Whole(Vec<u8>),
-    /// A line longer than a command can be; it was thrown away.
+    /// A line longer than the maximum; it was discarded.
     TooLong,
-    /// The client has closed the connection.
+    /// The end of the connection.
     End,
 }
 
@@ -58,18 +58,18 @@ pub(super) struct Control {
     received: Vec<u8>,
     stage: Arc<Stage>,
     number: usize,
-    /// Whether the rest of a line that was too long is being thrown away.
+    /// True while the rest of a line that is too long is being discarded.
     skipping: bool,
-    /// Whether no more commands are heard.
+    /// Set once no more commands are read.
     leaving: bool,
-    /// Bytes of replies so far.
+    /// The number of bytes of replies so far.
     sent: u64,
-    /// Commands so far.
+    /// The number of commands so far.
     pub(super) heard: u64,
 }
 
 impl Control {
-    /// Takes a connection; `number` is its session's in the log.
+    /// Creates the control connection of a session; `number` identifies the session in the log.
     pub(super) fn new(stream: Stream, stage: Arc<Stage>, number: usize) -> Self {
         Self {
             stream,
@@ -83,12 +83,12 @@ impl Control {
         }
     }
 
-    /// Whether TLS stands.
+    /// Returns true if TLS is active.
     pub(super) const fn is_secure(&self) -> bool {
         self.stream.is_secure()
     }
 
-    /// Begins TLS. Bytes that came in clear behind the command are an attack, and end the session.
+    /// Starts TLS. Bytes in clear behind the command are an attack, and end the session.
     pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         if !self.received.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());
@@ -98,7 +98,7 @@ impl Control {
         Ok(())
     }
 
-    /// The next line.
+    /// Returns the next line.
     pub(super) async fn line(&mut self) -> io::Result<Line> {
         loop {
             if self.leaving {
@@ -113,7 +113,7 @@ impl Control {
         }
     }
 
-    /// Ends when the client wants a transfer to end; other commands wait their turn.
+    /// Waits until the client interrupts a transfer; other commands wait for their turn.
     pub(super) async fn interruption(&mut self) -> Interruption {
         loop {
             if self.leaving {
@@ -131,12 +131,12 @@ impl Control {
         }
     }
 
-    /// Sends the reply to `verb`, bent as the plans want it.
+    /// Sends the reply to a command, altered by the plans.
     pub(super) async fn reply(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<()> {
         self.bent(scene, Some(self.heard), reply).await
     }
 
-    /// Sends a reply; `of` is the number of the command that it is the last reply to.
+    /// Sends a reply; `of` is the number of the command of which it is the last reply.
     async fn bent(&mut self, scene: &Scene<'_>, of: Option<u64>, reply: Reply) -> io::Result<()> {
         let stage = Arc::clone(&self.stage);
         let twists = stage.plans.every(scene, |effect| match effect {
@@ -175,12 +175,12 @@ impl Control {
         self.send(reply.wire()).await
     }
 
-    /// Sends the first reply of a transfer. Plans for a command bend only its last.
+    /// Sends the first reply of a transfer. Plans for a command alter only its last.
     pub(super) async fn begin(&mut self, reply: Reply) -> io::Result<()> {
         self.bent(&Scene::of(Verb::Other), None, reply).await
     }
 
-    /// Does what a plan wants in place of a command.
+    /// Performs the action that a plan puts in place of a command.
     pub(super) async fn act(&mut self, verb: Verb, act: Act) -> io::Result<Next> {
         match act {
             Act::Say(wire) => self.send(&wire).await.map(|()| Next::Command),
@@ -194,7 +194,7 @@ impl Control {
         }
     }
 
-    /// Sends the same again and again until the client has gone, or would have had any right to.
+    /// Sends the same text repeatedly until the client has gone, or would have had every reason to.
     async fn repeat(&mut self, verb: Verb, text: &str) -> io::Result<Next> {
         let code = if verb == Verb::Greeting { 220 } else { 211 };
         let wire = format!("{code}{text}").repeat(64);
@@ -208,7 +208,7 @@ impl Control {
         Err(timeout(LISTING_TIME_MAX, endless).await?)
     }
 
-    /// Sends bytes and notes them.
+    /// Sends bytes and logs them.
     pub(super) async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
         self.stage.log.reply(self.number, wire);
         let scene = Scene::of(Verb::Other);
@@ -253,8 +253,8 @@ impl Control {
         timeout(REPLY_TIMEOUT, writing).await?
     }
 
-    /// Says farewell, under TLS with its close. What still comes is read for a moment: a socket closed with bytes
-    /// unread is reset, and a reset can take the last reply from a client that has not read it yet.
+    /// Closes the connection, under TLS with `close_notify`. Reads for a moment what still arrives: a socket closed
+    /// with unread bytes is reset, and a reset can discard the last reply before the client has read it.
     pub(super) async fn close(mut self) {
         let last = async {
             self.stream.shutdown().await?;
@@ -288,7 +288,7 @@ impl Control {
         Some(Line::Whole(line))
     }
 
-    /// Reads what is there; false at the end of the connection.
+    /// Reads the available bytes; returns false at the end of the connection.
     async fn receive(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 4096];
         let read = self.stream.read(&mut bytes).await?;
@@ -297,7 +297,7 @@ impl Control {
     }
 }
 
-/// Whether a whole line is `ABOR`, whatever Telnet codes stand before it.
+/// Returns true if a complete line is `ABOR`, whatever Telnet codes precede it.
 fn is_abort(line: &[u8]) -> bool {
     line.strip_suffix(b"\n").is_some_and(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

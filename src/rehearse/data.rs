@@ -1,4 +1,4 @@
-//! Data connections: passive ports that listen, or that pretend to, and calls to the client.
+//! Data connections: passive ports that listen, or only pretend to, and connections to the client.
 
 use std::{
     io,
@@ -15,31 +15,31 @@ use tokio::{
 
 use crate::limits::STRANGERS_MAX;
 
-/// Connections that fill the queue of a deaf port: one fits, the others make sure.
+/// The number of connections that fill the queue of an unresponsive port: one fits, the others make sure.
 const FILLERS: usize = 4;
-/// The address from which a stranger calls; all of 127/8 is this machine.
+/// The address from which a third party connects; all of 127/8 is local.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
-/// What a stranger says.
+/// The bytes that a third party sends.
 const RUBBISH: &[u8] = b"this is not the file you asked for\r\n";
 
-/// Where the next data connection comes from.
+/// The origin of the next data connection.
 #[derive(Debug)]
 pub(super) enum Port {
-    /// The client has not said.
+    /// No data connection has been agreed.
     Closed,
-    /// From the client to this listener.
+    /// The client connects to this listener.
     Listening(TcpListener),
-    /// From the client, but it cannot come.
+    /// The client is to connect, but cannot.
     Deaf {
-        /// What keeps the port silent while it is kept.
+        /// The sockets that keep the port unresponsive while they are open.
         _sockets: Vec<Socket>,
     },
-    /// From here to this address.
+    /// The server connects to this address.
     Calling(SocketAddr),
 }
 
 impl Port {
-    /// A port on which the client can connect.
+    /// Opens a port to which the client can connect.
     pub(super) fn listening(ip: IpAddr) -> io::Result<(Self, u16)> {
         let listener = std::net::TcpListener::bind((ip, 0))?;
         listener.set_nonblocking(true)?;
@@ -47,13 +47,13 @@ impl Port {
         Ok((Self::Listening(TcpListener::from_std(listener)?), port))
     }
 
-    /// A port on which nothing listens: one that was free just now.
+    /// Returns a port without a listener: one that was free just now.
     pub(super) fn dead(ip: IpAddr) -> io::Result<(Self, u16)> {
         let port = std::net::TcpListener::bind((ip, 0))?.local_addr()?.port();
         Ok((Self::Deaf { _sockets: Vec::new() }, port))
     }
 
-    /// A port that answers no handshake: its queue of connections is full, and nobody takes them out.
+    /// Opens a port that answers no handshake: its queue of connections is full and never emptied.
     pub(super) fn deaf(ip: IpAddr) -> io::Result<(Self, u16)> {
         let domain = Domain::for_address(SocketAddr::new(ip, 0));
         let listener = Socket::new(domain, Type::STREAM, None)?;
@@ -65,19 +65,19 @@ impl Port {
         for _ in 0..FILLERS {
             let filler = Socket::new(domain, Type::STREAM, None)?;
             filler.set_nonblocking(true)?;
-            // It says "in progress", and stays so once the queue is full.
+            // It returns "in progress", and stays in this state once the queue is full.
             drop(filler.connect(&address));
             sockets.push(filler);
         }
         Ok((Self::Deaf { _sockets: sockets }, port))
     }
 
-    /// Forgets what was agreed.
+    /// Discards the agreement.
     pub(super) fn close(&mut self) {
         *self = Self::Closed;
     }
 
-    /// The connection with `peer`, whom this machine knows as `local`. Has no deadline of its own.
+    /// Opens the connection with `peer`; an active one comes from `local`. Has no deadline of its own.
     pub(super) async fn open(&self, local: IpAddr, peer: IpAddr) -> io::Result<TcpStream> {
         let socket = match self {
             Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
@@ -89,7 +89,7 @@ impl Port {
         Ok(socket)
     }
 
-    /// Lets somebody else call first, where there is another address to call from.
+    /// Lets a third party connect first, if there is another address to connect from.
     pub(super) async fn let_stranger_call(&self) -> io::Result<Option<TcpStream>> {
         let Self::Calling(address @ SocketAddr::V4(_)) = self else { return Ok(None) };
         let mut stranger = connect(STRANGER.into(), *address).await?;
@@ -99,7 +99,7 @@ impl Port {
     }
 }
 
-/// Takes the connection of `peer`, and of nobody else.
+/// Accepts the connection of `peer`, and no other.
 async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
     for _ in 0..STRANGERS_MAX {
         let (socket, from) = listener.accept().await?;

@@ -1,4 +1,4 @@
-//! Plans drawn by lot, the same for the same seed: campaigns of thousands of faults need no list.
+//! Randomly drawn fault plans, reproducible by seed: campaigns of thousands of faults need no list.
 
 use super::{
     command::Verb,
@@ -6,20 +6,20 @@ use super::{
     plan::Plan,
 };
 
-/// Replies that a server may give to anything.
+/// The reply codes that may be drawn as an answer to any command.
 const CODES: [u16; 20] = [
     110, 125, 150, 200, 202, 226, 250, 331, 350, 421, 425, 426, 450, 451, 452, 500, 502, 530, 550,
     552,
 ];
-/// The greatest number that is drawn, as a power of two: beyond the files of a test nothing happens.
+/// The upper bound of numbers drawn, as a power of two: larger ones lie beyond the files of a test and have no effect.
 const NUMBER_BITS: u64 = 20;
-/// The lowest rate in bytes a second, so that a campaign ends some day.
+/// The lowest rate in bytes per second, so that a campaign ends in reasonable time.
 const RATE_MIN: u64 = 64 * 1024;
-/// How often a fault happens at most: a client that tries again gets through in the end.
+/// The maximum number of times a fault happens: a client that retries succeeds in the end.
 const TIMES_MAX: u64 = 3;
 
 impl Plan {
-    /// The text of a plan, drawn by lot from all of them and good for `parse`. The same seed draws the same.
+    /// Returns the text of a random plan, valid for `parse`. The same seed returns the same text.
     pub fn draw(seed: u64) -> String {
         let mut lots = Lots(seed);
         let rows: Vec<_> = ROWS.iter().filter(|row| is_lot(row)).collect();
@@ -38,12 +38,13 @@ impl Plan {
     }
 }
 
-/// Whether a plan may be drawn: what wants a text of the user's is no lot, and another sort of server no fault that passes.
+/// Returns true if a plan may be drawn. Plans that need a text from the user, or that change the kind of server, may
+/// not.
 const fn is_lot(row: &Row) -> bool {
     !matches!(row.make, Make::Text(_) | Make::Names(_) | Make::NamesBy(_))
 }
 
-/// Numbers by lot: Vigna's splitmix64, which is small and good enough.
+/// A random number generator: Vigna's splitmix64, which is small and good enough.
 struct Lots(u64);
 
 impl Lots {
@@ -58,7 +59,7 @@ impl Lots {
         self.next() % end.max(1)
     }
 
-    /// Small numbers as often as great ones: the edges of files are where things break.
+    /// Returns small numbers as often as large ones: faults show at the edges of files.
     fn number(&mut self) -> u64 {
         let bits = self.below(NUMBER_BITS);
         self.below(1 << (bits + 1))

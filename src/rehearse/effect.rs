@@ -1,208 +1,208 @@
-//! What a plan does to the server: few effects, from which the named plans are made.
+//! The kinds of faults: a small set of effects, from which the named plans are made.
 
 use super::{command::Verb, forms::Form, naming::Naming, syntax::Syntax};
 
-/// One way of misbehaving.
+/// A fault of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// These commands are not done, but answered so.
+    /// These commands are not executed; `act` happens instead.
     Instead {
         /// The commands.
         to: Vec<Verb>,
-        /// In which case only.
+        /// The condition.
         when: When,
-        /// What happens in place of the command.
+        /// The action in place of the command.
         act: Act,
     },
-    /// These commands are done, and their replies bent; no command at all means every one.
+    /// These commands are executed, and their replies are altered; an empty list means every command.
     Twist(Vec<Verb>, Twist),
-    /// The command does not exist, and `FEAT` does not name it.
+    /// The command does not exist, and `FEAT` does not list it.
     Missing(Verb),
-    /// `PASV` and `EPSV` name a port that is not as it should be.
+    /// `PASV` and `EPSV` announce a bad port.
     Passive(Passive),
-    /// The data connection of active mode is not made as it should be.
+    /// The data connection of active mode is not opened as it should be.
     Active(Active),
-    /// The bytes of these transfers do not flow as they should.
+    /// The bytes of these transfers are altered.
     Flow(Vec<Verb>, Bend),
-    /// The final reply of these transfers is not as it should be.
+    /// The final reply of these transfers is altered.
     Final(Vec<Verb>, Ending),
-    /// Transfers begin with 125 in place of 150.
+    /// Transfers begin with 125 instead of 150.
     Begins125,
-    /// Somebody writes a file anew, with as many bytes, once half of it was sent.
+    /// A file is overwritten in place, with the same size, once half of it has been sent.
     Rewritten,
-    /// Every byte of the control connection comes 5 ms after the one before.
+    /// Every byte of the control connection is sent 5 ms after the one before.
     SlowControl,
-    /// The control connection ends after so many bytes of replies.
+    /// The control connection ends after this many bytes of replies.
     CutControl(u64),
-    /// The control connection is silent for a while after so many bytes of replies.
+    /// The control connection is silent for a while after this many bytes of replies.
     PauseControl(u64),
-    /// The reply to this command, counted from 1 in each session, is bent.
+    /// The reply to this command, counted from 1 in each session, is altered.
     TwistAt(u64, Twist),
     /// The control connection ends at this command, counted from 1 in each session.
     HangUpAt(u64),
     /// Data connections must resume the TLS session of their control connection.
     ReuseTls,
-    /// Names are treated so, in every command and from the start.
+    /// Names are treated in this way, in every command and from the start.
     Names(Naming),
-    /// Paths, and the replies that hold one, have a form of their own.
+    /// Paths, and the replies that contain one, have this form.
     Paths(Syntax),
-    /// Listings have a form of their own.
+    /// Listings have this form.
     Lines(Form),
     /// Listings leave out names that begin with a dot, whatever their options.
     HidesDots,
-    /// Listings end after so many entries.
+    /// Listings are truncated.
     Truncates {
-        /// How many are shown.
+        /// The number of entries shown.
         entries: usize,
-        /// Whether the final reply says that there are more.
+        /// True if the final reply tells that there are more.
         says_so: bool,
     },
-    /// What stands behind `LIST` is a name, also where it begins with a hyphen; of a file that is not there nothing is
-    /// shown.
+    /// The argument of `LIST` is a name even if it begins with a hyphen; the listing of a file that does not exist is
+    /// empty.
     OptionsAreNames,
-    /// A listing of an empty folder is answered so, without a data connection.
+    /// The listing of an empty directory is this reply, without a data connection.
     Empty(&'static str),
-    /// `SIZE` of what was uploaded is 0 when it is asked for the first time.
+    /// The first `SIZE` after an upload of a file returns 0.
     SizeLater,
-    /// `LIST` shows times an hour later once a session has said `QUIT`: in between summer has begun.
+    /// `LIST` shows times an hour later once a session has sent `QUIT`, as if summer time had begun in between.
     SummerTime,
-    /// Bytes are sent and stored as they are, whatever `TYPE` was.
+    /// Bytes are sent and stored unchanged, whatever the `TYPE`.
     Binary,
-    /// Folders cannot be renamed.
+    /// Directories cannot be renamed.
     FoldersStay,
-    /// The root holds a file of this name, made by the server, that nobody may change.
+    /// The root contains a file of this name, made by the server, that no client may change.
     Keeps(&'static str),
 }
 
-/// The case in which a command is answered otherwise.
+/// The condition under which a command is answered differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
     /// Always.
     Always,
-    /// When the client has named a port of its own.
+    /// The client has named a port of its own (active mode).
     Active,
-    /// When the new name of a rename is taken.
+    /// The new name of a rename exists.
     NameTaken,
-    /// When the name begins with a dot.
+    /// The name begins with a dot.
     Hidden,
 }
 
-/// What happens in place of a command.
+/// The action in place of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
     /// These bytes are sent.
     Say(Vec<u8>),
     /// These bytes are sent, then the control connection ends.
     SayAndClose(Vec<u8>),
-    /// Nothing.
+    /// No reply is sent.
     Silence,
     /// The control connection ends.
     Close,
     /// Lines of a reply that never ends.
     Endless,
-    /// A line of a reply that never ends.
+    /// A single line of a reply that never ends.
     EndlessLine,
 }
 
-/// How a reply is bent.
+/// An alteration of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Twist {
-    /// Sent twice in one packet.
+    /// The reply is sent twice in one packet.
     Twice,
-    /// Another reply stands before it in the same packet.
+    /// Another reply precedes it in the same packet.
     After(&'static [u8]),
-    /// What came in one packet behind the command is thrown away.
+    /// Whatever arrived behind the command in the same packet is discarded.
     Alone,
-    /// Lines that look like replies stand inside of it.
+    /// The reply contains lines that look like replies.
     Trap,
     /// More bytes follow in the same packet.
     More(&'static [u8]),
-    /// Other bytes are sent in its place.
+    /// Other bytes are sent instead.
     As(Vec<u8>),
     /// The text is left out.
     Bare,
     /// Lines end with LF alone.
     LineFeeds,
-    /// It comes two seconds late.
+    /// The reply is two seconds late.
     Late,
-    /// It does not come.
+    /// The reply is not sent.
     Lost,
-    /// The control connection ends in its place.
+    /// The control connection ends without the reply.
     Gone,
-    /// It comes, then 421 and the end of the control connection.
+    /// The reply is followed by 421 and the end of the control connection.
     Leave,
 }
 
-/// What is wrong with the port of passive mode.
+/// A fault of the port in passive mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passive {
-    /// Nothing listens there.
+    /// It refuses connections, since it has no listener.
     Dead,
     /// It answers no handshake.
     Deaf,
     /// The address is foreign and not reachable (`PASV` only).
     Foreign,
-    /// The reply holds no port.
+    /// The reply contains no valid port.
     Nonsense,
-    /// The reply is well formed, and not as most servers write it.
+    /// The reply is well formed, but unlike that of most servers.
     Odd,
 }
 
-/// What is wrong with the connection of active mode.
+/// A fault of the connection in active mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Active {
-    /// 150, and then nothing ever.
+    /// 150 is sent, and then no connection and no reply.
     Silent,
-    /// 150, and then 425.
+    /// 150 is sent, and then 425.
     Late425,
-    /// A stranger connects first and sends rubbish.
+    /// A third party connects first and sends garbage.
     Stranger,
-    /// It is made so many milliseconds late.
+    /// The connection is this many milliseconds late.
     Late(u64),
 }
 
-/// How the bytes of a transfer are bent.
+/// An alteration of the bytes of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Bend {
-    /// So many bytes, then a reset; the final reply is 426.
+    /// This many bytes, then a reset; the final reply is 426.
     Reset(u64),
-    /// So many bytes, then neither bytes nor an end.
+    /// This many bytes, then neither bytes nor an end.
     Stall(u64),
-    /// So many bytes, then a proper end.
+    /// This many bytes, then an orderly close.
     Cut(u64),
-    /// All bytes, then a reset, though all is well.
+    /// All bytes, then a reset, though the transfer succeeded.
     ResetAtEnd,
     /// All bytes, and the connection is left open.
     Open,
-    /// Half of the bytes, sent or stored, then a proper end.
+    /// Half of the bytes, sent or stored, then an orderly close.
     Half,
-    /// Some bytes too many.
+    /// Some extra bytes at the end.
     Longer,
     /// These bytes and no others.
     Text(Vec<u8>),
-    /// Entries without end.
+    /// An endless number of entries.
     Endless,
-    /// An entry without end.
+    /// A single endless entry.
     EndlessLine,
-    /// So many bytes a second.
+    /// This many bytes per second.
     Rate(u64),
-    /// TLS ends without its farewell.
+    /// TLS ends without `close_notify`.
     NoFarewell,
 }
 
-/// How the final reply of a transfer is bent.
+/// An alteration of the final reply of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Another reply in its place.
+    /// Another reply instead, without its line end.
     Say(&'static str),
-    /// The same, with its line ends.
+    /// Another reply instead, with its line ends.
     Words(Vec<u8>),
-    /// It comes two seconds late.
+    /// It is two seconds late.
     Late,
-    /// It comes in one packet with the 150, before the data.
+    /// It is sent in one packet with the 150, before the data.
     Early,
-    /// It comes again after 50 ms.
+    /// It is sent again after 50 ms.
     Again,
-    /// It never comes.
+    /// It is never sent.
     Never,
 }

@@ -1,4 +1,4 @@
-//! The commands on files and folders that need no data connection.
+//! The commands on files and directories that need no data connection.
 
 use std::{
     ffi::OsStr,
@@ -26,17 +26,17 @@ use super::{
 use crate::limits::COPY_BYTES;
 
 impl Session {
-    /// Whether there is something of this name.
+    /// Returns true if an entry of this name exists.
     pub(super) fn is_taken(&self, place: &Place) -> bool {
         self.stage.root.entry(place).is_ok_and(|path| fs::symlink_metadata(path).is_ok())
     }
 
-    /// `PWD`.
+    /// Executes `PWD`.
     pub(super) fn current_folder(&self) -> Reply {
         self.stage.syntax.current(&self.folder)
     }
 
-    /// `CWD` and `CDUP`.
+    /// Executes `CWD` or `CDUP`.
     pub(super) fn enter(&mut self, place: &Place) -> Answer {
         if !self.stage.root.target(place)?.is_dir() {
             return Err(io::Error::from(ErrorKind::NotADirectory).into());
@@ -45,13 +45,13 @@ impl Session {
         Ok(Reply::new(250, "Directory successfully changed."))
     }
 
-    /// `MKD`.
+    /// Executes `MKD`.
     pub(super) fn make_folder(&mut self, place: &Place) -> Answer {
         fs::create_dir(self.stage.root.entry(place)?)?;
         Ok(self.stage.syntax.made(place))
     }
 
-    /// `RMD`.
+    /// Executes `RMD`.
     pub(super) fn remove_folder(&mut self, place: &Place) -> Answer {
         if place.name().is_empty() {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
@@ -60,7 +60,7 @@ impl Session {
         Ok(Reply::new(250, "Remove directory operation successful."))
     }
 
-    /// `DELE`.
+    /// Executes `DELE`.
     pub(super) fn delete(&mut self, place: &Place) -> Answer {
         self.may_change(place)?;
         let path = self.stage.root.entry(place)?;
@@ -71,7 +71,7 @@ impl Session {
         Ok(Reply::new(250, "Delete operation successful."))
     }
 
-    /// `RNFR`.
+    /// Executes `RNFR`.
     pub(super) fn rename_from(&mut self, place: &Place) -> Answer {
         if !self.is_taken(place) {
             return Err(io::Error::from(ErrorKind::NotFound).into());
@@ -81,7 +81,7 @@ impl Session {
         Ok(Reply::new(350, "Ready for RNTO."))
     }
 
-    /// `RNTO`, which replaces a file of that name.
+    /// Executes `RNTO`, which replaces a file of that name.
     pub(super) fn rename_to(&mut self, place: &Place) -> Answer {
         let from = self.renaming.take().ok_or_else(|| Reply::new(503, "RNFR required first."))?;
         if from.name().is_empty() || place.name().is_empty() {
@@ -93,14 +93,14 @@ impl Session {
             return Err(Reply::new(550, "Renaming a directory is not supported."));
         }
         if old == new && !self.stage.root.keeps_spelling() {
-            // Another spelling of its own name.
+            // It is another spelling of its own name.
             new.set_file_name(OsStr::from_bytes(&self.stage.root.stored(place.name())));
         }
         fs::rename(old, new)?;
         Ok(Reply::new(250, "Rename successful."))
     }
 
-    /// `SIZE`, refused under `TYPE A` as real servers do: nobody knows how long the converted file is.
+    /// Executes `SIZE`, refused under `TYPE A` as on real servers: the size of the converted file is not known.
     pub(super) fn size(&self, place: &Place) -> Answer {
         if self.converts {
             return Err(Reply::new(550, "SIZE not allowed in ASCII mode."));
@@ -111,13 +111,13 @@ impl Session {
         Ok(Reply::new(213, size.to_string()))
     }
 
-    /// `MDTM`.
+    /// Executes `MDTM`.
     pub(super) fn modified(&self, place: &Place) -> Answer {
         let about = fs::metadata(self.stage.root.target(place)?)?;
         Ok(Reply::new(213, digits(about.mtime())))
     }
 
-    /// `MFMT`.
+    /// Executes `MFMT`.
     pub(super) fn set_modified(&self, command: &Command, place: &Place) -> Answer {
         let word = command.argument.split(|byte| *byte == b' ').next().unwrap_or_default();
         let bad = || Reply::new(501, "MFMT wants YYYYMMDDHHMMSS and a path.");
@@ -130,14 +130,14 @@ impl Session {
         Ok(Reply::new(213, shown))
     }
 
-    /// `HASH` as draft-bryan-ftpext-hash-02 has it: algorithm, range, hash, path.
+    /// Executes `HASH` according to draft-bryan-ftpext-hash-02: algorithm, range, hash, path.
     pub(super) fn hash(&self, place: &Place) -> Answer {
         let (size, hash) = sha256(&self.file(place)?)?;
         let shown = format!("SHA-256 0-{} {hash} ", size.saturating_sub(1));
         Ok(Reply::new(213, [shown.as_bytes(), &place.bytes()].concat()))
     }
 
-    /// `SITE CHMOD` and `SITE HELP`.
+    /// Executes `SITE CHMOD` or `SITE HELP`.
     pub(super) fn site(&self, command: &Command, place: &Place) -> Answer {
         let text = command.text();
         let mut words = text.split(' ');
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// Fails for the file that the server keeps.
+    /// Fails for the file that no client may change ([`Effect::Keeps`]).
     pub(super) fn may_change(&self, place: &Place) -> Result<(), Reply> {
         let kept = self.stage.plans.all(|effect| match effect {
             Effect::Keeps(name) => Some(Place::root().child(name.as_bytes())),
@@ -168,7 +168,7 @@ impl Session {
         Ok(())
     }
 
-    /// A regular file; pipes and devices would block the whole server.
+    /// Returns the local path of a regular file; pipes and devices would block the whole server.
     pub(super) fn file(&self, place: &Place) -> Result<std::path::PathBuf, Reply> {
         let path = self.stage.root.target(place)?;
         if path.is_file() {
@@ -178,7 +178,7 @@ impl Session {
     }
 }
 
-/// Size and SHA-256 of a file, in hex.
+/// Returns the size of a file and its SHA-256 in hex.
 pub(super) fn sha256(path: &Path) -> io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! The bytes of a transfer, as they are and as the plans bend them.
+//! The bytes of a transfer, unchanged or altered by the plans.
 
 use std::{
     fs::File,
@@ -19,36 +19,36 @@ use super::{
 };
 use crate::limits::{COPY_BYTES, DATA_TIMEOUT, LISTING_TIME_MAX};
 
-/// Times a second that a slow transfer moves.
+/// The number of pieces per second of a slow transfer.
 const SLOW_STEPS: u64 = 20;
-/// What a file that grows has at its end.
+/// The bytes appended to a file that is sent longer than it is.
 const GROWTH: &[u8] = b"and some more\n";
 
-/// How a transfer goes.
+/// The alterations of a transfer.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     bends: Vec<Bend>,
 }
 
-/// How the data connection ends.
+/// The end of the data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// As it should.
+    /// An orderly close.
     Proper,
-    /// Without the farewell of TLS.
+    /// A close without the `close_notify` of TLS.
     Rude,
-    /// With a reset after so many bytes.
+    /// A reset after this many bytes.
     Reset(u64),
-    /// With a reset once the client has had time to take all.
+    /// A reset once the client has had time to read everything.
     Late,
-    /// It stays open, and all is well.
+    /// The connection stays open, and the transfer succeeds.
     Open,
-    /// It stays open after so many bytes, and nothing more moves.
+    /// The connection stays open after this many bytes, and no more are transferred.
     Never(u64),
 }
 
 impl End {
-    /// After how many bytes it comes, if it does not wait for the last.
+    /// Returns the number of bytes after which it happens, unless it waits for the last.
     const fn early(self) -> Option<u64> {
         match self {
             Self::Reset(at) | Self::Never(at) => Some(at),
@@ -80,7 +80,7 @@ impl End {
 }
 
 impl Flow {
-    /// A transfer with all of these bends.
+    /// Creates a transfer with all of these alterations.
     pub(super) fn new(bends: Vec<Bend>) -> Self {
         Self { bends }
     }
@@ -103,14 +103,14 @@ impl Flow {
             };
         }
         let sent = self.pour(&mut stream, bytes).await?;
-        // What is shorter than the place of the fault does not get there.
+        // A source shorter than the position of the fault does not reach it.
         if end.early().is_some_and(|at| sent < at) {
             end = End::Proper;
         }
         end.come(stream).await
     }
 
-    /// Sends everything, and says how much that was.
+    /// Sends everything, and returns the number of bytes.
     async fn pour(&self, stream: &mut Stream, mut bytes: impl Read) -> Result<u64, Reply> {
         let mut buffer = vec![0; self.step()];
         let mut sent = 0;
@@ -127,7 +127,8 @@ impl Flow {
         }
     }
 
-    /// Stores what comes until the client ends it. Under TLS an end without farewell is no end.
+    /// Stores the received bytes until the client ends the connection. Under TLS, an end without `close_notify` is an
+    /// error.
     pub(super) async fn receive(
         &self,
         mut stream: Stream,
@@ -165,7 +166,7 @@ impl Flow {
             let size = file.metadata()?.len();
             file.set_len(start.min(size) + size.saturating_sub(start) / 2)?;
         }
-        // The client may have closed both ways already.
+        // The client may have closed both directions already.
         drop(stream.finish().await);
         Ok(())
     }
@@ -176,7 +177,7 @@ impl Flow {
             .find_map(|bend| if let Bend::Rate(rate) = bend { Some(*rate) } else { None })
     }
 
-    /// How the connection ends: the first bend that has a say in it decides.
+    /// Returns the end of the connection: the first alteration that concerns it decides.
     fn end(&self) -> End {
         let end = self.bends.iter().find_map(|bend| match bend {
             Bend::Reset(at) => Some(End::Reset(*at)),
@@ -189,7 +190,7 @@ impl Flow {
         end.unwrap_or(End::Proper)
     }
 
-    /// Bytes to move at once.
+    /// Returns the number of bytes to transfer at once.
     fn step(&self) -> usize {
         let slow = self.rate().map(|rate| rate.div_ceil(SLOW_STEPS));
         slow.and_then(|step| usize::try_from(step).ok())

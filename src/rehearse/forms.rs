@@ -1,21 +1,21 @@
-//! Lines of `LIST` as hosts write them that are no Unix.
+//! Listing formats of hosts other than Unix.
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::listing::Entry;
 
-/// Bytes of a block of VMS.
+/// The size of a VMS block in bytes.
 const BLOCK: u64 = 512;
 
-/// The form of a listing.
+/// The format of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Form {
     /// `ls -l`.
     #[default]
     Unix,
-    /// `dir` of Windows.
+    /// `dir` on Windows.
     Dos,
-    /// Data sets of z/OS, members in a partitioned one.
+    /// Data sets of z/OS, and the members of a partitioned one.
     DataSets,
     /// VMS.
     Vms,
@@ -24,7 +24,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Returns the lines that stand above the entries.
+    /// Returns the header line above the entries.
     pub(super) fn head(self, in_root: bool) -> Option<&'static str> {
         match self {
             Self::DataSets if in_root => {

@@ -1,4 +1,4 @@
-//! Entries of a folder as `MLSD`, `LIST` and `NLST` show them.
+//! The entries of a directory as `MLSD`, `LIST` and `NLST` show them.
 
 use std::{
     fs::{self, Metadata},
@@ -11,54 +11,54 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::limits::ENTRIES_MAX;
 
-/// Seconds after which `ls` shows the year in place of the time: half a year, as POSIX has it.
+/// The age in seconds from which `ls` shows the year instead of the time: half a year, as POSIX specifies.
 const RECENT_SECONDS: i64 = 182 * 24 * 3600;
 
-/// One entry with what is known of it; a link is itself, not what it leads to.
+/// An entry with its metadata; a link is described itself, not its target.
 #[derive(Debug)]
 pub(super) struct Entry {
     name: Vec<u8>,
     metadata: Metadata,
-    /// Where a link leads.
+    /// The target of a link.
     target: Option<Vec<u8>>,
 }
 
-/// What a line of `MLSD` says of its entry's place.
+/// The relation of an entry to the directory listed by `MLSD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// The folder that is listed.
+    /// The directory that is listed.
     Current,
-    /// The folder above it.
+    /// Its parent directory.
     Parent,
-    /// Something in it.
+    /// An entry of the directory.
     Child,
 }
 
-/// The facts of `MLSD` and `MLST`, and which of them the client wants (`OPTS MLST`).
+/// The facts of `MLSD` and `MLST` that the client wants (`OPTS MLST`).
 #[derive(Debug, Clone)]
 pub(super) struct Facts(Vec<&'static str>);
 
 impl Facts {
     const NAMES: [&'static str; 6] = ["type", "size", "modify", "perm", "unique", "UNIX.mode"];
 
-    /// All of them.
+    /// Returns all facts.
     pub(super) fn all() -> Self {
         Self(Self::NAMES.to_vec())
     }
 
-    /// Those that a list such as `type;size;` names.
+    /// Returns the facts named in a list such as `type;size;`.
     pub(super) fn chosen(list: &str) -> Self {
         let wants = |name: &&str| list.split(';').any(|word| word.eq_ignore_ascii_case(name));
         Self(Self::NAMES.into_iter().filter(wants).collect())
     }
 
-    /// What `FEAT` shows: a star behind those that are on.
+    /// Returns the facts for `FEAT`: a star marks those that are enabled.
     pub(super) fn feature(&self) -> String {
         let mark = |name: &&str| if self.0.contains(name) { "*" } else { "" };
         Self::NAMES.map(|name| format!("{name}{};", mark(&name))).concat()
     }
 
-    /// What `OPTS MLST` is answered with.
+    /// Returns the facts for the reply to `OPTS MLST`.
     pub(super) fn list(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|name| format!("{name};")).collect();
         names.concat()
@@ -66,7 +66,7 @@ impl Facts {
 }
 
 impl Entry {
-    /// Reads what `path` is; `name` is what the line shows.
+    /// Reads the metadata of `path`; `name` is the name to show.
     pub(super) fn read(path: &Path, name: &[u8]) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         let link = metadata.is_symlink().then(|| fs::read_link(path)).transpose()?;
@@ -74,7 +74,7 @@ impl Entry {
         Ok(Self { name: name.to_vec(), metadata, target })
     }
 
-    /// The line of `MLSD` without its end: facts, a blank, the name.
+    /// Returns the line of `MLSD` without its end: facts, a space, the name.
     pub(super) fn facts(&self, relation: Relation, facts: &Facts) -> Vec<u8> {
         let mut line = Vec::new();
         for name in &facts.0 {
@@ -105,7 +105,7 @@ impl Entry {
         }
     }
 
-    /// The line of `ls -l` without its end, with the time in `zone`.
+    /// Returns the line of `ls -l` without its end, with the time in `zone`.
     pub(super) fn long(&self, now: Timestamp, zone: &TimeZone) -> Vec<u8> {
         let about = &self.metadata;
         let time = self.time();
@@ -136,33 +136,33 @@ impl Entry {
         line
     }
 
-    /// Bytes, as the disk has them.
+    /// Returns the size in bytes, as on the disk.
     pub(super) fn size(&self) -> u64 {
         self.metadata.len()
     }
 
-    /// Whether it is a folder.
+    /// Returns true if it is a directory.
     pub(super) fn is_folder(&self) -> bool {
         self.metadata.is_dir()
     }
 
-    /// When it was changed last.
+    /// Returns the time of the last modification.
     pub(super) fn time(&self) -> Timestamp {
         Timestamp::from_second(self.metadata.mtime()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// The name alone.
+    /// Returns the name alone.
     pub(super) fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Whether `ls` leaves it out without `-a`.
+    /// Returns true if `ls` omits it without `-a`.
     pub(super) fn is_hidden(&self) -> bool {
         self.name.starts_with(b".")
     }
 }
 
-/// The entries of a folder by name; what vanishes meanwhile is left out.
+/// Returns the entries of a directory, sorted by name; those that vanish meanwhile are left out.
 pub(super) fn children(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for found in fs::read_dir(folder)?.take(ENTRIES_MAX) {
@@ -173,13 +173,13 @@ pub(super) fn children(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Seconds since 1970 as RFC 3659 writes a time: `YYYYMMDDHHMMSS` in UTC.
+/// Formats seconds since 1970 as RFC 3659 does: `YYYYMMDDHHMMSS` in UTC.
 pub(super) fn digits(seconds: i64) -> String {
     let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H%M%S").to_string()
 }
 
-/// The nine letters of a mode, with those of setuid, setgid and sticky.
+/// Formats the nine letters of a mode, including setuid, setgid and sticky.
 fn permissions(mode: u32) -> String {
     let special = [(0o4000, 's'), (0o2000, 's'), (0o1000, 't')];
     let mut letters = String::new();

@@ -1,4 +1,4 @@
-//! The commands that list: `MLSD`, `LIST` and `NLST` over a data connection, `MLST` and `STAT` without one.
+//! The listing commands: `MLSD`, `LIST` and `NLST` over a data connection, `MLST` and `STAT` without one.
 
 use std::{io, path::Path, sync::atomic::Ordering};
 
@@ -16,11 +16,11 @@ use super::{
     transfer::Cargo,
 };
 
-/// The final reply of a listing that was cut, as Pure-FTPd has it.
+/// The final reply of a truncated listing, as Pure-FTPd sends it.
 const TRUNCATED: &str = "Output truncated, there are more matches than are shown.";
 
 impl Session {
-    /// `MLSD`, `LIST` and `NLST`.
+    /// Executes `MLSD`, `LIST` or `NLST`.
     pub(super) async fn list(
         &mut self,
         scene: &Scene<'_>,
@@ -50,14 +50,14 @@ impl Session {
         }
     }
 
-    /// `MLST`.
+    /// Executes `MLST`.
     pub(super) fn facts_of(&self, place: &Place) -> Answer {
         let entry = Entry::read(&self.stage.root.entry(place)?, &place.bytes())?;
         let line = entry.facts(Relation::Child, &self.facts);
         Ok(Reply::lines(250, "Listing follows:", &[line], "End"))
     }
 
-    /// `STAT`, of the session or of a path.
+    /// Executes `STAT` for the session or for a path.
     pub(super) fn status(&mut self, place: &Place, command: &Command) -> Answer {
         if command.argument.is_empty() {
             let state = if self.converts { "TYPE: ASCII" } else { "TYPE: BINARY" };
@@ -67,7 +67,7 @@ impl Session {
         Ok(Reply::lines(213, "Status follows:", &lines, "End of status"))
     }
 
-    /// Whether it is a folder that holds nothing.
+    /// Returns true if it is an empty directory.
     fn is_empty(&self, place: &Place) -> bool {
         self.stage
             .root
@@ -76,7 +76,7 @@ impl Session {
             .is_ok_and(|all| all.is_empty())
     }
 
-    /// What listings of empty folders are answered with; no text if as others are.
+    /// Returns the reply to a listing of an empty directory; an empty text if it is an ordinary listing.
     fn empty_reply(&self) -> &'static str {
         let replies = self.stage.plans.all(|effect| match effect {
             Effect::Empty(reply) => Some(*reply),
@@ -85,7 +85,7 @@ impl Session {
         replies.first().copied().unwrap_or_default()
     }
 
-    /// The entries of a folder that the server is willing to show.
+    /// Returns the entries of a directory that the server shows.
     fn shown(&mut self, folder: &Path) -> io::Result<Vec<Entry>> {
         let plans = &self.stage.plans;
         let mut entries = children(folder)?;
@@ -106,7 +106,7 @@ impl Session {
         Ok(entries)
     }
 
-    /// The zone of `LIST`, an hour later once summer has begun.
+    /// Returns the time zone of `LIST`, an hour later once summer time has begun.
     fn zone(&self) -> TimeZone {
         let stage = &self.stage;
         let is_summer =
@@ -150,7 +150,7 @@ impl Session {
     }
 }
 
-/// Whether the options before the path hold an `a`.
+/// Returns true if the options before the path contain an `a`.
 fn shows_hidden(argument: &[u8]) -> bool {
     argument
         .split(|byte| *byte == b' ')

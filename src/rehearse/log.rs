@@ -1,20 +1,20 @@
-//! What was said on the control connections.
+//! A log of the control connections.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::{limits::REHEARSAL_LOG_LINES_MAX, observe::visible::visible};
 
-/// Commands and replies in their order, of all sessions.
+/// The commands and replies of all sessions, in order.
 #[derive(Debug, Default)]
 pub(super) struct Log(Mutex<Vec<String>>);
 
 impl Log {
-    /// Notes a command of session `number`.
+    /// Logs a command of session `number`.
     pub(super) fn command(&self, number: usize, line: &[u8]) {
         self.push(format!("{number} > {}", visible(line)));
     }
 
-    /// Notes what was sent to session `number`, line by line.
+    /// Logs the bytes sent to session `number`, line by line.
     pub(super) fn reply(&self, number: usize, wire: &[u8]) {
         let wire = wire.strip_suffix(b"\n").unwrap_or(wire);
         for line in wire.split(|byte| *byte == b'\n') {
@@ -23,7 +23,7 @@ impl Log {
         }
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub(super) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,17 +1,17 @@
-//! An FTP server inside the program, on a scratch folder, with plans of faults.
+//! An embedded FTP server with fault injection, which serves a scratch directory.
 //!
-//! `portolan rehearse` runs a script against it, and the tests of the client do: it answers as real servers do, and
+//! `portolan rehearse` runs a script against it, and so do the tests of the client: it answers as real servers do, and
 //! misbehaves as real servers did.
 //!
 //! ```text
-//! setup, server                              what the caller chooses; one thread, its listener and sessions
+//! setup, server                              configuration; one thread, its listener and sessions
 //! session                                    one client: reads a command, sends a reply
 //! account, files, listings, ports, transfer  the commands of a session, by family
 //! control, data, stream, flow, source        bytes to and from the client
 //! command, reply, listing, root              commands, replies, lines of listings, paths
-//! personality, naming, syntax, forms         real servers by name; names, paths and listings as they have them
-//! plan, named, effect, draw                  faults: asked for, by name, what they do, by lot
-//! tree                                       copies of folders, and what has changed in them
+//! personality, naming, syntax, forms         real servers by name; their names, paths and listings
+//! plan, named, effect, draw                  faults: requests, catalog, effects, random choice
+//! tree                                       copies of directories, and the changes in them
 //! ```
 
 mod account;

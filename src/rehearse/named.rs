@@ -1,4 +1,4 @@
-//! The named plans of faults: one row each, with its help text and the effect it stands for.
+//! The catalog of named fault plans: one row each, with its help text and its effect.
 
 use super::{
     command::Verb::{
@@ -19,26 +19,26 @@ use super::{
 const LISTS: [Verb; 3] = [Mlsd, List, Nlst];
 /// The verbs of uploads.
 const STORES: [Verb; 2] = [Stor, Appe];
-/// All verbs with a data connection.
+/// The verbs with a data connection.
 const TRANSFERS: [Verb; 6] = [Mlsd, List, Nlst, Retr, Stor, Appe];
 
-/// A plan as `--fault` and the help know it.
+/// A fault plan, as `--fault` and the help list it.
 pub(super) struct Row {
-    /// Its name.
+    /// The name.
     pub(super) name: &'static str,
-    /// What the server does.
+    /// The help text: a description of the fault.
     pub(super) does: &'static str,
-    /// What stands behind the `=`, and the effect it makes.
+    /// The type of the argument, and the constructor of the effect.
     pub(super) make: Make,
 }
 
-/// Makes an effect from what stands behind the `=`.
+/// A constructor of an effect, by the type of the argument behind the `=`.
 pub(super) enum Make {
-    /// Nothing stands there.
+    /// No argument.
     Plain(fn() -> Effect),
     /// A number.
     Number(fn(u64) -> Effect),
-    /// A number of bytes a second.
+    /// A number of bytes per second.
     Rate(fn(u64) -> Effect),
     /// Text with escapes.
     Text(fn(Vec<u8>) -> Effect),
@@ -46,9 +46,9 @@ pub(super) enum Make {
     Command(fn(Verb) -> Effect),
     /// The name of a command, a colon, and text with escapes.
     Reply(fn(Verb, Vec<u8>) -> Effect),
-    /// Nothing stands there, and the server is of another sort: never drawn by lot.
+    /// No argument. Changes the kind of server rather than adding a fault, and is therefore never drawn at random.
     Names(Naming),
-    /// A number, and the server is of another sort: never drawn by lot.
+    /// A number. Changes the kind of server rather than adding a fault, and is therefore never drawn at random.
     NamesBy(fn(u64) -> Naming),
 }
 
@@ -102,7 +102,7 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
     Effect::Twist(to.to_vec(), twist)
 }
 
-/// Every plan, in the order of the help: ports, transfers, replies, listings, TLS, commands, login, names.
+/// The fault plans, in the order of the help: ports, transfers, replies, listings, TLS, commands, login, names.
 pub(super) const ROWS: &[Row] = &[
     plain("pasv-refused", "answers PASV and EPSV with 502", || {
         say(&[Pasv, Epsv], "502 Command not implemented.")

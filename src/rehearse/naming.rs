@@ -1,51 +1,53 @@
-//! Names as other file systems and servers have them: more than one name for one file, or another name than was asked for.
+//! File names as other file systems and servers treat them: several names for one file, or a name other than the one
+//! requested.
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
 use super::reply::Reply;
 
-/// Characters that no name has on Windows.
+/// The characters that Windows does not allow in names.
 const NOT_ON_WINDOWS: &str = "<>:\"|?*";
-/// Names that Windows keeps for devices, with any extension.
+/// The names that Windows reserves for devices, with any extension.
 const DEVICES: [&str; 4] = ["CON", "PRN", "AUX", "NUL"];
 
 /// A way in which a server treats names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// Keeps the case of a name, and takes two names that differ in case for one.
+    /// Keeps the case of a name, and treats names that differ only in case as one.
     FoldCase,
-    /// The same, and what is there keeps its first spelling when it is renamed to another.
+    /// The same, and an existing entry keeps its first spelling when it is renamed to another.
     FirstSpelling,
     /// Stores names in lower case.
     LowerCase,
-    /// Stores names in capitals.
+    /// Stores names in upper case.
     UpperCase,
-    /// Like NTFS behind IIS: folds case, drops dots and blanks at the end, and stores `_` for characters that no name has.
+    /// Like NTFS behind IIS: folds case, drops dots and spaces at the end, and stores `_` for characters that are not
+    /// allowed.
     Windows,
-    /// Like Win32 itself: folds case, drops dots and blanks at the end, and refuses what is no name there.
+    /// Like Win32 itself: folds case, drops dots and spaces at the end, and refuses names that are invalid there.
     WindowsStrict,
     /// Stores names in composed form (NFC), and finds them in any form.
     Composed,
-    /// Like APFS: keeps the form of a name, and takes two names that differ in form for one.
+    /// Like APFS: keeps the form of a name, and treats names that differ only in form as one.
     FoldForm,
     /// Like HFS+: stores names in decomposed form (NFD), and finds them in any form.
     Decomposed,
-    /// Stores a blank for each `+`.
+    /// Stores a space for each `+`.
     PlusBlank,
     /// Drops `?` and everything behind it, as servers behind a web form do.
     DropQuery,
-    /// Stores `_` for blanks, `+`, `#`, `%` and every byte that is not ASCII.
+    /// Stores `_` for spaces, `+`, `#`, `%` and every byte that is not ASCII.
     Underscores,
-    /// Like FAT: stores capitals, eight of them and behind a dot three more.
+    /// Like FAT: stores upper case, eight characters and up to three more behind a dot.
     EightThree,
     /// Refuses names that begin with a dot.
     NoDots,
-    /// Stores at most so many bytes of a name, less those of a character that does not fit.
+    /// Stores at most this many bytes of a name, without splitting a character.
     Cut(u64),
 }
 
 impl Naming {
-    /// The name under which `name` is stored.
+    /// Returns the name under which `name` is stored.
     pub(super) fn stored(self, name: &[u8]) -> Vec<u8> {
         let Ok(text) = std::str::from_utf8(name) else { return name.to_vec() };
         let stored = match self {
@@ -74,7 +76,7 @@ impl Naming {
         stored.into_bytes()
     }
 
-    /// The value that two names share which are one.
+    /// Returns the key that equivalent names share.
     pub(super) fn key(self, name: &[u8]) -> Vec<u8> {
         let stored = self.stored(name);
         match (self, std::str::from_utf8(&stored)) {
@@ -87,7 +89,7 @@ impl Naming {
         }
     }
 
-    /// The reply to a name that is refused.
+    /// Returns the reply to a name that is refused.
     pub(super) fn refusal(self, name: &[u8]) -> Option<Reply> {
         match self {
             Self::NoDots if name.starts_with(b".") => {
@@ -101,7 +103,7 @@ impl Naming {
         }
     }
 
-    /// Whether a rename to another spelling of the same name leaves the old one.
+    /// Returns true if a rename to another spelling of the same name keeps the old one.
     pub(super) const fn keeps_spelling(self) -> bool {
         matches!(self, Self::FirstSpelling | Self::FoldForm)
     }
@@ -111,7 +113,7 @@ fn composed(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-/// Whether Win32 takes it for a name.
+/// Returns true if Win32 accepts it as a name.
 fn is_on_windows(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let is_bad = |c: char| c < ' ' || NOT_ON_WINDOWS.contains(c);
@@ -121,7 +123,7 @@ fn is_on_windows(name: &[u8]) -> bool {
     !text.contains(is_bad) && !is_port && !DEVICES.contains(&stem.as_str())
 }
 
-/// `long-name.html` as `LONG-NAM.HTM`.
+/// Shortens a name: `long-name.html` to `LONG-NAM.HTM`.
 fn eight_three(text: &str) -> String {
     let upper = text.to_uppercase();
     let (stem, end) =

@@ -20,35 +20,35 @@ use crate::{
     limits::REHEARSAL_SESSIONS_MAX,
 };
 
-/// Bytes of a name that old file systems keep (Minix, System V: 14 or 30; some appliances: 32).
+/// The length in bytes to which old file systems cut names (Minix, System V: 14 or 30; some appliances: 32).
 const SHORT_NAME: u64 = 32;
-/// Entries that a cut listing shows; real servers cut at 2,000 (Pure-FTPd) to 10,000.
+/// The number of entries in a truncated listing; real servers truncate at 2,000 (Pure-FTPd) to 10,000.
 const ENTRIES_SHOWN: usize = 5;
 
-/// A real server, in whose manner the embedded one behaves.
+/// A real server that the embedded one imitates.
 #[derive(Debug, Clone, Copy)]
 pub struct Personality(&'static Row);
 
-/// A personality as `--server` and the help know it.
+/// A personality, as `--server` and the help list it.
 #[derive(Debug)]
 struct Row {
-    /// Its name.
+    /// The name.
     name: &'static str,
-    /// What it does that others do not.
+    /// The help text: the behaviour that differs from other servers.
     does: &'static str,
-    /// Real servers that do so.
+    /// The real servers that behave like this.
     like: &'static str,
-    /// Sessions at the same time.
+    /// The maximum number of concurrent sessions.
     sessions_max: usize,
-    /// What makes it so.
+    /// The effects that cause this behaviour.
     effects: fn() -> Vec<Effect>,
 }
 
 impl Personality {
-    /// Name of every personality, what it does, and what does so in the world, in the order of the help.
+    /// The name, description and real servers of every personality, in the order of the help.
     pub const ALL: &[(&str, &str, &str)] = &names();
 
-    /// Finds a personality by its name; fails with `invalid`, and says what would have been right.
+    /// Finds a personality by its name. Fails with `invalid`, and suggests the correct name.
     pub fn parse(name: &str) -> Outcome<Self> {
         ROWS.iter().find(|row| row.name == name).map(Self).ok_or_else(|| {
             let near = nearest(name, ROWS.iter().map(|row| row.name));
@@ -56,24 +56,24 @@ impl Personality {
         })
     }
 
-    /// Its name.
+    /// Returns the name.
     pub const fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// The plans that make the server so.
+    /// Returns the plans that cause this behaviour.
     pub(super) fn plans(self) -> Vec<Plan> {
         let effects = (self.0.effects)().into_iter();
         effects.map(|effect| Plan::standing(self.0.name, effect)).collect()
     }
 
-    /// Sessions at the same time.
+    /// Returns the maximum number of concurrent sessions.
     pub(super) const fn sessions_max(self) -> usize {
         self.0.sessions_max
     }
 }
 
-/// The names and texts of `ROWS`, so that there is one list.
+/// Returns the names and texts of `ROWS`, so that there is one list.
 #[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
 const fn names() -> [(&'static str, &'static str, &'static str); ROWS.len()] {
     let mut names = [("", "", ""); ROWS.len()];
@@ -120,12 +120,12 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
     Effect::Twist(to.to_vec(), twist)
 }
 
-/// Commands that show what is on a server.
+/// The commands that show the contents of a server.
 const LOOKS: [Verb; 9] = [Mlsd, List, Nlst, Stat, Mlst, Size, Mdtm, Hash, Retr];
-/// Commands that came after RFC 959.
+/// The commands introduced after RFC 959.
 const EXTENSIONS: [Verb; 9] = [Mlsd, Mlst, Size, Mdtm, Mfmt, Hash, Feat, Opts, Site];
 
-/// Every personality, in the order of the help: names, renames, listings, dialogue, hosts, whole servers.
+/// The personalities, in the order of the help: names, renames, listings, dialogue, hosts, whole servers.
 const ROWS: &[Row] = &[
     row(
         "case-insensitive",

@@ -1,4 +1,4 @@
-//! Plans of faults: what the user asks for, and how often it happens.
+//! Fault plans: the faults that the user asks for, and the number of times each happens.
 
 use std::{
     fmt,
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// A fault that the server is to have, such as `drop-after=100` or `retr-425@/in*1`.
+/// A fault to be injected by the server, such as `drop-after=100` or `retr-425@/in*1`.
 ///
 /// The form is `NAME[=ARGUMENT][@/PATH][*N]`: only for commands on that path or below it, only the first N times.
-/// Clones count together.
+/// Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Plan {
     text: String,
@@ -30,10 +30,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Name of every plan and what the server then does, in the order of the help.
+    /// The name and description of every fault, in the order of the help.
     pub const ALL: &[(&str, &str)] = &names();
 
-    /// Reads a plan; fails with `invalid`, and says what would have been right.
+    /// Parses a fault plan. Fails with `invalid`, and suggests the correct form.
     pub fn parse(whole: &str) -> Outcome<Self> {
         let (text, times) = split_times(whole)?;
         let (text, path) = match text.rsplit_once("@/") {
@@ -54,12 +54,12 @@ impl Plan {
         Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
     }
 
-    /// A plan that always has this effect.
+    /// Creates a plan that is never used up, with this effect.
     pub(super) fn standing(name: &str, effect: Effect) -> Self {
         Self { text: name.to_owned(), effect, path: None, left: Arc::new(AtomicU32::new(u32::MAX)) }
     }
 
-    /// What the plan does to this scene, whether or not it has happened often enough.
+    /// Returns what `pick` takes from the effect, if the plan applies to this command; the count is not consulted.
     fn apply<T>(&self, scene: &Scene<'_>, pick: &impl Fn(&Effect) -> Option<T>) -> Option<T> {
         let here = match (&self.path, scene.path) {
             (None, _) => true,
@@ -69,7 +69,7 @@ impl Plan {
         if here { pick(&self.effect) } else { None }
     }
 
-    /// Counts one occurrence; false when there have been enough.
+    /// Counts one occurrence; returns false if the plan is used up.
     fn count(&self) -> bool {
         let less = |left: u32| if left == u32::MAX { Some(left) } else { left.checked_sub(1) };
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
@@ -82,37 +82,37 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What is going on when the plans are asked.
+/// The command that the plans are matched against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scene<'a> {
-    /// The command.
+    /// The verb.
     pub(super) verb: Verb,
-    /// The path it is about.
+    /// The path of its argument.
     pub(super) path: Option<&'a Place>,
-    /// Whether the client has named a port of its own.
+    /// True if the client has named a port of its own (active mode).
     pub(super) active: bool,
-    /// Whether the new name of a rename is taken.
+    /// True if the new name of a rename exists.
     pub(super) name_taken: bool,
 }
 
 impl Scene<'_> {
-    /// A command without a path.
+    /// Returns the context of a command without a path.
     pub(super) const fn of(verb: Verb) -> Self {
         Self { verb, path: None, active: false, name_taken: false }
     }
 }
 
-/// All plans of one server.
+/// The plans of one server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plans(Vec<Plan>);
 
 impl Plans {
-    /// Takes the plans in the order in which they win.
+    /// Creates a set of plans; earlier ones take precedence.
     pub(super) fn new(plans: Vec<Plan>) -> Self {
         Self(plans)
     }
 
-    /// What the first plan that fits does; it is counted.
+    /// Returns the effect of the first plan that matches, and counts it.
     pub(super) fn first<T>(
         &self,
         scene: &Scene<'_>,
@@ -121,7 +121,7 @@ impl Plans {
         self.0.iter().find_map(|plan| plan.apply(scene, &pick).filter(|_| plan.count()))
     }
 
-    /// What all plans that fit do; each is counted.
+    /// Returns the effects of all plans that match, and counts each.
     pub(super) fn every<T>(
         &self,
         scene: &Scene<'_>,
@@ -131,7 +131,7 @@ impl Plans {
         self.0.iter().filter_map(fits).collect()
     }
 
-    /// How names are treated, one way after the other.
+    /// Returns the ways in which names are treated, to be applied in this order.
     pub(super) fn naming(&self) -> Vec<Naming> {
         let naming = self.0.iter().map(|plan| match plan.effect {
             Effect::Names(naming) => Some(naming),
@@ -140,17 +140,17 @@ impl Plans {
         naming.flatten().collect()
     }
 
-    /// Whether a plan takes this command away.
+    /// Returns true if a plan removes this command.
     pub(super) fn miss(&self, verb: Verb) -> bool {
         self.have(&Effect::Missing(verb))
     }
 
-    /// Whether a plan has this effect, which is not counted.
+    /// Returns true if a plan has this effect; does not count it.
     pub(super) fn have(&self, effect: &Effect) -> bool {
         self.0.iter().any(|plan| plan.effect == *effect)
     }
 
-    /// What is picked of all effects, which are not counted.
+    /// Returns what `pick` takes from all effects; does not count them.
     pub(super) fn all<T>(&self, pick: impl Fn(&Effect) -> Option<T>) -> Vec<T> {
         self.0.iter().filter_map(|plan| pick(&plan.effect)).collect()
     }
@@ -189,7 +189,7 @@ impl Row {
     }
 }
 
-/// The names and texts of `ROWS`, so that there is one list.
+/// Returns the names and texts of `ROWS`, so that there is one list.
 #[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
 const fn names() -> [(&'static str, &'static str); ROWS.len()] {
     let mut names = [("", ""); ROWS.len()];
@@ -201,7 +201,7 @@ const fn names() -> [(&'static str, &'static str); ROWS.len()] {
     names
 }
 
-/// Takes `*N` from the end; a star that no digits follow belongs to the text.
+/// Splits off `*N` at the end; a star without digits behind it belongs to the text.
 fn split_times(text: &str) -> Outcome<(&str, u32)> {
     match text.rsplit_once('*') {
         Some((before, times))
@@ -229,7 +229,7 @@ fn unknown(name: &str) -> Fault {
     Fault::invalid(format!("there is no fault `{name}`{near}"))
 }
 
-/// The hint at the end of an error: the known name that is most like `name`.
+/// Returns the hint at the end of an error: the known name most similar to `name`.
 pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> String {
     known
         .map(|known| (strsim::jaro_winkler(name, known), known))
@@ -238,7 +238,8 @@ pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> 
         .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
 }
 
-/// Bytes of a text with `\r`, `\n`, `\t`, `\0`, `\\`, `\xNN`; a line end is added unless there is one or `\c` stands last.
+/// Parses a text with `\r`, `\n`, `\t`, `\0`, `\\`, `\xNN`. Appends a line end unless there is one or the text ends
+/// with `\c`.
 fn unescape(text: &str) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() + 2);
     let mut chars = text.chars();
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
     use crate::rehearse::effect::{Act, Bend};
 
-    /// An argument that the plan takes.
+    /// A valid argument for the plan.
     fn example(row: &Row) -> String {
         let argument = match row.make {
             Make::Plain(_) | Make::Names(_) => "",

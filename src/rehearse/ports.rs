@@ -1,4 +1,4 @@
-//! `PASV`, `EPSV`, `PORT` and `EPRT`: where the next data connection comes from.
+//! `PASV`, `EPSV`, `PORT` and `EPRT`: the origin of the next data connection.
 
 use std::{
     io,
@@ -14,13 +14,13 @@ use super::{
     session::Session,
 };
 
-/// The lowest port that a client may name: what listens below is no FTP client.
+/// The lowest port that a client may name: no FTP client listens below it.
 const CLIENT_PORT_MIN: u16 = 1024;
-/// A private address that is not there.
+/// A private address that is not reachable.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 1);
 
 impl Session {
-    /// `PASV` and `EPSV`.
+    /// Executes `PASV` or `EPSV`.
     pub(super) fn listen(&mut self, command: &Command) -> Answer {
         let verb = command.verb;
         self.port.close();
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    /// `PORT` and `EPRT`. Only the client's own address is called: anything else is an attack on others.
+    /// Executes `PORT` or `EPRT`. Connects only to the client's own address: anything else is an attack on others.
     pub(super) fn call(&mut self, command: &Command) -> Answer {
         self.port.close();
         if self.extended_only {
@@ -125,7 +125,7 @@ fn after_epsv_all() -> Reply {
     Reply::new(501, "Not allowed after EPSV ALL.")
 }
 
-/// The number that RFC 2428 gives to a family of addresses.
+/// Returns the number of an address family in RFC 2428.
 const fn number(ip: IpAddr) -> &'static str {
     match ip {
         IpAddr::V4(_) => "1",
@@ -133,7 +133,7 @@ const fn number(ip: IpAddr) -> &'static str {
     }
 }
 
-/// `h1,h2,h3,h4,p1,p2`
+/// Parses `h1,h2,h3,h4,p1,p2`.
 fn port_argument(text: &str) -> Option<SocketAddr> {
     let numbers: Vec<u8> = text.split(',').map(|word| word.parse().ok()).collect::<Option<_>>()?;
     let [a, b, c, d, high, low] = numbers.as_slice() else { return None };

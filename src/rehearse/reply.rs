@@ -1,21 +1,21 @@
-//! Replies as they go over the control connection.
+//! Replies on the control connection.
 
 use std::io;
 
-/// One reply, as the bytes of the wire with its line ends.
+/// A reply, as bytes on the wire with its line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reply(Vec<u8>);
 
-/// What a command comes to: both are replies, and `?` leaves at the first refusal.
+/// The result of a command: both variants are replies, and `?` returns the first refusal.
 pub(super) type Answer = Result<Reply, Reply>;
 
 impl Reply {
-    /// A reply of one line.
+    /// Creates a reply of one line.
     pub(super) fn new(code: u16, text: impl AsRef<[u8]>) -> Self {
         Self(line(code, b' ', text.as_ref()))
     }
 
-    /// A reply of several lines: those between the first and the last begin with a blank.
+    /// Creates a reply of several lines: those between the first and the last begin with a space.
     pub(super) fn lines(code: u16, first: &str, between: &[Vec<u8>], last: &str) -> Self {
         let mut wire = line(code, b'-', first.as_bytes());
         for text in between {
@@ -27,12 +27,12 @@ impl Reply {
         Self(wire)
     }
 
-    /// Bytes that a plan wants sent as they are.
+    /// Creates a reply of bytes that are sent unchanged.
     pub(super) fn exactly(wire: Vec<u8>) -> Self {
         Self(wire)
     }
 
-    /// What the file system said, in the words of FTP.
+    /// Converts an error of the file system to a reply.
     pub(super) fn refusal(error: &io::Error) -> Self {
         use io::ErrorKind;
         match error.kind() {
@@ -49,26 +49,26 @@ impl Reply {
         }
     }
 
-    /// The bytes of the wire.
+    /// Returns the bytes on the wire.
     pub(super) fn wire(&self) -> &[u8] {
         &self.0
     }
 
-    /// This reply and then another, to go out in one packet.
+    /// Appends another reply, to be sent in the same packet.
     #[must_use]
     pub(super) fn then(mut self, other: &Self) -> Self {
         self.0.extend_from_slice(&other.0);
         self
     }
 
-    /// With lines that end as they do on Unix.
+    /// Replaces the line ends by those of Unix.
     #[must_use]
     pub(super) fn with_line_feeds(mut self) -> Self {
         self.0.retain(|byte| *byte != b'\r');
         self
     }
 
-    /// Without text, unless the text is what the client asked for.
+    /// Removes the text, unless the text is what the client asked for.
     #[must_use]
     pub(super) fn bare(self) -> Self {
         let says_something = [&b"213"[..], b"215", b"227", b"229", b"257"];
@@ -94,7 +94,7 @@ fn line(code: u16, mark: u8, text: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Names may hold line feeds, which vsftpd sends as NUL, and 0xFF, which Telnet wants doubled.
+/// Escapes bytes that names may contain: line feeds, which vsftpd sends as NUL, and 0xFF, which Telnet wants doubled.
 fn on_one_line(text: &[u8]) -> Vec<u8> {
     let mut safe = Vec::with_capacity(text.len());
     for byte in text {

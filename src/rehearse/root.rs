@@ -1,4 +1,4 @@
-//! The folder that is served, and paths that cannot leave it.
+//! The served directory, and paths that cannot leave it.
 
 use std::{
     ffi::OsStr,
@@ -10,17 +10,17 @@ use std::{
 use super::{naming::Naming, reply::Reply};
 use crate::fault::{Fault, Outcome};
 
-/// A path as the client sees it: from the served root, without `.`, `..` and double slashes.
+/// A path as the client sees it: relative to the served root, without `.`, `..` and double slashes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place(Vec<Vec<u8>>);
 
 impl Place {
-    /// The served root.
+    /// Returns the served root.
     pub(super) const fn root() -> Self {
         Self(Vec::new())
     }
 
-    /// `path` as named from this folder. A `..` at the root stays there.
+    /// Resolves `path` relative to this directory. A `..` at the root stays there.
     #[must_use]
     pub(super) fn join(&self, path: &[u8]) -> Self {
         let mut parts = if path.starts_with(b"/") { Vec::new() } else { self.0.clone() };
@@ -34,13 +34,13 @@ impl Place {
         Self(parts)
     }
 
-    /// The folder above.
+    /// Returns the parent directory.
     #[must_use]
     pub(super) fn parent(&self) -> Self {
         self.join(b"..")
     }
 
-    /// The last part, nothing for the root.
+    /// Returns the last component, which is empty for the root.
     pub(super) fn name(&self) -> &[u8] {
         self.0.last().map(Vec::as_slice).unwrap_or_default()
     }
@@ -53,22 +53,22 @@ impl Place {
         Self(parts)
     }
 
-    /// The parts of the path, from the root.
+    /// Returns the components of the path, from the root.
     pub(super) fn names(&self) -> &[Vec<u8>] {
         &self.0
     }
 
-    /// Whether it is `other` or lies below it.
+    /// Returns true if it is `other` or lies below it.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// The path with its leading slash.
+    /// Returns the path with its leading slash.
     pub(super) fn bytes(&self) -> Vec<u8> {
         [b"/", self.0.join(&b'/').as_slice()].concat()
     }
 
-    /// The path in quotation marks, those inside doubled (RFC 959, appendix II).
+    /// Returns the path in quotation marks, with those inside doubled (RFC 959, appendix II).
     pub(super) fn quoted(&self) -> Vec<u8> {
         let mut text = vec![b'"'];
         for byte in self.bytes() {
@@ -82,16 +82,16 @@ impl Place {
     }
 }
 
-/// The folder that is served.
+/// The served directory.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
     folder: PathBuf,
-    /// How names are treated, one way after the other.
+    /// The ways in which names are treated, to be applied in this order.
     naming: Vec<Naming>,
 }
 
 impl Root {
-    /// Takes a folder of this machine, in which names are treated by `naming`.
+    /// Opens a local directory, in which names are treated according to `naming`.
     pub(super) fn open(folder: &Path, naming: Vec<Naming>) -> Outcome<Self> {
         let path =
             fs::canonicalize(folder).map_err(|error| Fault::local("serve", folder, error))?;
@@ -101,7 +101,8 @@ impl Root {
         Err(Fault::local("serve", folder, io::ErrorKind::NotADirectory.into()))
     }
 
-    /// Where the entry itself is, which may be a link or not be there; its folder must be inside the root.
+    /// Returns the local path of the entry itself, which may be a link or not exist; its directory must be inside the
+    /// root.
     pub(super) fn entry(&self, place: &Place) -> io::Result<PathBuf> {
         if place.0.is_empty() {
             return Ok(self.folder.clone());
@@ -110,12 +111,13 @@ impl Root {
         self.entry_in(&folder, place.name())
     }
 
-    /// Where it leads when links are followed; links out of the root are refused.
+    /// Returns the local path with links followed; links out of the root are refused.
     pub(super) fn target(&self, place: &Place) -> io::Result<PathBuf> {
         self.inside(&self.plain(place)?)
     }
 
-    /// Where a file can be written: the target if there is one, else the entry unless it is a dead link.
+    /// Returns the local path to which a file can be written: the target if it exists, else the entry unless it is a
+    /// dangling link.
     pub(super) fn writable(&self, place: &Place) -> io::Result<PathBuf> {
         let entry = self.entry(place)?;
         match fs::symlink_metadata(&entry) {
@@ -128,17 +130,17 @@ impl Root {
         }
     }
 
-    /// Returns the reply to a name that the server does not take.
+    /// Returns the reply to a name that the server does not accept.
     pub(super) fn refusal(&self, name: &[u8]) -> Option<Reply> {
         self.naming.iter().find_map(|naming| naming.refusal(name))
     }
 
-    /// Whether what is there keeps its spelling when it is renamed to another of the same name.
+    /// Returns true if an existing entry keeps its spelling when it is renamed to an equivalent name.
     pub(super) fn keeps_spelling(&self) -> bool {
         self.naming.iter().any(|naming| naming.keeps_spelling())
     }
 
-    /// The name under which `name` is stored anew.
+    /// Returns the name under which a new entry `name` is stored.
     pub(super) fn stored(&self, name: &[u8]) -> Vec<u8> {
         self.naming.iter().fold(name.to_vec(), |name, naming| naming.stored(&name))
     }
@@ -147,7 +149,7 @@ impl Root {
         place.0.iter().try_fold(self.folder.clone(), |folder, name| self.entry_in(&folder, name))
     }
 
-    /// The entry of `folder` that has this name, or the one that it would get.
+    /// Returns the entry of `folder` that has this name, or the one that it would get.
     fn entry_in(&self, folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
         let stored = self.stored(name);
         if stored.is_empty() {

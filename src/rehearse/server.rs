@@ -1,4 +1,4 @@
-//! The server: one thread, one listener, its sessions.
+//! The server: one thread, one listener, and its sessions.
 
 use std::{
     collections::HashSet,
@@ -27,31 +27,31 @@ use crate::{
     stop::Stop,
 };
 
-/// What all sessions of one server share.
+/// The state shared by all sessions of one server.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// What is served.
+    /// The directory that is served.
     pub(super) root: Root,
-    /// What the caller has chosen.
+    /// The configuration.
     pub(super) setup: Setup,
-    /// The faults, which count over all sessions.
+    /// The faults, which are counted over all sessions.
     pub(super) plans: Plans,
     /// The certificates, if TLS is offered.
     pub(super) identity: Option<Identity>,
-    /// What was said.
+    /// The log of commands and replies.
     pub(super) log: Log,
     /// The form of paths.
     pub(super) syntax: Syntax,
     /// The form of `LIST`.
     pub(super) form: Form,
-    /// Uploads whose size nobody has asked for yet, where the first to ask is told 0.
+    /// The uploads whose first `SIZE` will return 0 ([`Effect::SizeLater`]).
     pub(super) fresh: Mutex<HashSet<Place>>,
-    /// How many sessions have said `QUIT`.
+    /// The number of sessions that have sent `QUIT`.
     pub(super) farewells: AtomicUsize,
 }
 
 impl Stage {
-    /// Opens the folder, and makes in it what the personality keeps there.
+    /// Opens the directory, and creates the files that the personality keeps in it.
     fn open(mut setup: Setup, identity: Option<Identity>) -> Outcome<Self> {
         let mut plans = setup.plans.clone();
         if let Some(personality) = setup.personality {
@@ -88,18 +88,18 @@ impl Stage {
         })
     }
 
-    /// Whether login and data must be under TLS.
+    /// Returns true if login and data require TLS.
     pub(super) fn tls_required(&self) -> bool {
         self.setup.tls.as_ref().is_some_and(|tls| tls.required)
     }
 
-    /// Whether TLS begins with the connection.
+    /// Returns true if TLS starts with the connection.
     pub(super) fn tls_first(&self) -> bool {
         self.setup.tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit)
     }
 }
 
-/// A running server. It ends when this is dropped, with all of its sessions.
+/// A running server. Dropping it ends it, with all of its sessions.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -109,7 +109,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a thread of its own; fails when the folder, the address or a certificate's name cannot be used.
+    /// Starts a server on its own thread. Fails if the directory, the address or a name for the certificate cannot be
+    /// used.
     pub fn start(setup: Setup) -> Outcome<Self> {
         let listener = listen(setup.address)?;
         let address = listener.local_addr().map_err(|error| Fault::network("listen", error))?;
@@ -129,18 +130,18 @@ impl Server {
         Ok(Self { address, stage, stop, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate of the authority that a client has to trust, as PEM; empty without TLS.
+    /// Returns the certificate of the authority that a client has to trust, as PEM; empty without TLS.
     pub fn ca_pem(&self) -> &str {
         self.stage.identity.as_ref().map_or("", |identity| &identity.ca_pem)
     }
 
-    /// Commands (`1 > RETR a`) and replies (`1 < 226 Transfer complete.`) so far, each with the number of its session;
-    /// passwords are masked, and what could fool a terminal is escaped.
+    /// Returns the commands (`1 > RETR a`) and replies (`1 < 226 Transfer complete.`) so far, each with the number of
+    /// its session; passwords are masked, and characters that could fool a terminal are escaped.
     pub fn log(&self) -> Vec<String> {
         self.stage.log.lines()
     }
@@ -162,7 +163,7 @@ fn listen(address: SocketAddr) -> Outcome<TcpListener> {
     Ok(listener)
 }
 
-/// Takes clients until it is dropped; its sessions end with it.
+/// Accepts clients until it is dropped; its sessions end with it.
 async fn serve(listener: TcpListener, stage: Arc<Stage>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let mut sessions = JoinSet::new();
@@ -178,7 +179,7 @@ async fn serve(listener: TcpListener, stage: Arc<Stage>) {
                     number += 1;
                     sessions.spawn(Session::serve(socket, peer, Arc::clone(&stage), number));
                 }
-                // Out of descriptors, most likely: some will be closed soon.
+                // The process is probably out of descriptors: some will be closed soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }

@@ -1,4 +1,4 @@
-//! One client: its commands in their order, and what is remembered between them.
+//! The session of one client: its commands in order, and the state between them.
 
 use std::{
     io,
@@ -23,46 +23,46 @@ use super::{
     stream::Stream,
 };
 
-/// What follows a command.
+/// The step after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The next command.
+    /// The session continues with the next command.
     Command,
-    /// The end of the session.
+    /// The session ends.
     Close,
 }
 
-/// One client.
+/// The session of one client.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) control: Control,
     pub(super) stage: Arc<Stage>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
-    /// TLS of this control connection and its data connections.
+    /// The TLS configuration of this control connection and its data connections.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) who: Who,
     pub(super) protection: Protection,
     pub(super) folder: Place,
     pub(super) facts: Facts,
-    /// Whether transfers convert line ends (`TYPE A`), as they do until the client says otherwise.
+    /// True if transfers convert line ends (`TYPE A`), the default until the client sends `TYPE I`.
     pub(super) converts: bool,
-    /// Where the next transfer begins.
+    /// The offset at which the next transfer begins (`REST`).
     pub(super) restart: u64,
-    /// What the next `RNTO` renames.
+    /// The path that the next `RNTO` renames.
     pub(super) renaming: Option<Place>,
-    /// Where the next data connection comes from.
+    /// The origin of the next data connection.
     pub(super) port: Port,
-    /// Whether the client has promised to use nothing but `EPSV`.
+    /// Set once the client has promised to use nothing but `EPSV` (`EPSV ALL`).
     pub(super) extended_only: bool,
-    /// Whether the `ABOR` that comes next has done its work already.
+    /// Set if a transfer has already handled the `ABOR` that comes next.
     pub(super) aborted: bool,
-    /// The final reply of the next transfer that goes well, if it is not the usual one.
+    /// The final reply of the next successful transfer, if it is not the usual one.
     pub(super) closing: Option<&'static str>,
 }
 
 impl Session {
-    /// Serves a client until one side has had enough.
+    /// Serves a client until either side ends the session.
     pub(super) async fn serve(
         socket: TcpStream,
         peer: SocketAddr,
@@ -70,7 +70,7 @@ impl Session {
         number: usize,
     ) {
         let Ok(local) = socket.local_addr() else { return };
-        // Small packets at once: a reply must not wait for the acknowledgement of the one before.
+        // Sends small packets at once: a reply must not wait for the acknowledgement of the one before.
         drop(socket.set_nodelay(true));
         let mut session = Self {
             control: Control::new(Stream::Plain(socket), Arc::clone(&stage), number),
@@ -90,7 +90,7 @@ impl Session {
             closing: None,
             stage,
         };
-        // What breaks a control connection is not worth a word: the client has gone.
+        // Errors of the control connection are not reported: the client has gone.
         if session.converse().await.is_ok() {
             session.control.close().await;
         }
@@ -167,7 +167,7 @@ impl Session {
         }
     }
 
-    /// The place that the path of a command means.
+    /// Returns the served path that the path of a command refers to.
     fn place(&self, path: &[u8]) -> Result<Place, Reply> {
         let stage = &self.stage;
         let place = stage.syntax.place(&self.folder, path)?;
@@ -175,7 +175,7 @@ impl Session {
         refusal.map_or(Ok(place), Err)
     }
 
-    /// The commands whose answer is one reply.
+    /// Executes a command that is answered by a single reply.
     fn answer(&mut self, command: &Command, place: &Place) -> Answer {
         match command.verb {
             Verb::User => self.user(&command.text()),
@@ -214,7 +214,7 @@ impl Session {
         }
     }
 
-    /// Why a command cannot be done at all, whatever its argument.
+    /// Returns the reply to a command that cannot be executed whatever its argument.
     fn refusal(&self, command: &Command) -> Option<Reply> {
         let verb = command.verb;
         if self.is_missing(verb) {
@@ -227,7 +227,7 @@ impl Session {
         empty.then(|| Reply::new(501, "An argument is missing."))
     }
 
-    /// Whether the server does not have a command.
+    /// Returns true if the server does not have a command.
     pub(super) fn is_missing(&self, verb: Verb) -> bool {
         let tls_only = matches!(verb, Verb::Auth | Verb::Pbsz | Verb::Prot);
         verb == Verb::Other
@@ -236,7 +236,7 @@ impl Session {
             || self.stage.plans.miss(verb)
     }
 
-    /// What a plan wants in place of a command.
+    /// Returns the action that a plan puts in place of a command.
     fn instead(&self, scene: &Scene<'_>) -> Option<Act> {
         self.stage.plans.first(scene, |effect| match effect {
             Effect::HangUpAt(at) if *at == self.control.heard => Some(Act::Close),
@@ -253,14 +253,14 @@ impl Session {
         })
     }
 
-    /// Sends a reply, after which the next command is heard.
+    /// Sends a reply, after which the next command is read.
     pub(super) async fn say(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<Next> {
         self.control.reply(scene, reply).await?;
         Ok(Next::Command)
     }
 }
 
-/// `MODE` and `STRU`, of which nobody uses more than one value.
+/// Executes `MODE` or `STRU`, for which clients use only one value.
 fn only(given: &str, known: &str) -> Answer {
     if given.eq_ignore_ascii_case(known) {
         return Ok(Reply::new(200, format!("Set to {known}.")));

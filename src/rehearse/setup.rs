@@ -1,4 +1,4 @@
-//! What the caller chooses about a server.
+//! The configuration of a server.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,37 +14,38 @@ use crate::{
     limits::{REHEARSAL_IDLE_TIMEOUT, REHEARSAL_OPEN_TIMEOUT, REHEARSAL_SESSIONS_MAX},
 };
 
-/// Everything about a server, to be changed field by field from [`Setup::at`].
+/// The configuration of a server. Start from [`Setup::at`] and change fields.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The folder to serve. No path and no link leads out of it.
+    /// The directory to serve. No path and no link leads out of it.
     pub root: PathBuf,
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on; port 0 takes any free one.
     pub address: SocketAddr,
-    /// TLS, if it is offered.
+    /// The TLS settings; `None` offers no TLS.
     pub tls: Option<Tls>,
-    /// Who may log in; `None` lets everyone in.
+    /// The credentials; `None` accepts every login.
     pub login: Option<Login>,
-    /// Which real server it behaves like; `None` is one without peculiarities.
+    /// The real server to imitate; `None` is one without peculiarities.
     pub personality: Option<Personality>,
-    /// The faults, in the order in which they win; all of them win over the personality.
+    /// The faults, in order of precedence; all of them take precedence over the personality.
     pub plans: Vec<Plan>,
-    /// Commands that the server does not have.
+    /// The commands that the server does not have.
     pub without: Vec<Verb>,
-    /// Sessions at the same time; one more is answered 421.
+    /// The maximum number of concurrent sessions; one more is answered 421.
     pub sessions_max: usize,
-    /// Time without a command until the server says 421 and closes the session.
+    /// The time without a command until the server sends 421 and closes the session.
     pub idle_timeout: Duration,
-    /// Time for a data connection to stand until the server answers 425.
+    /// The time to open a data connection until the server answers 425.
     pub open_timeout: Duration,
-    /// What time `LIST` believes it is.
+    /// The current time for `LIST`.
     pub clock: Clock,
-    /// In which zone `LIST` shows times; it does not say.
+    /// The time zone of `LIST`, which is not announced to the client.
     pub zone: TimeZone,
 }
 
 impl Setup {
-    /// A server of `root` for everyone on a free port of 127.0.0.1, without TLS and without faults.
+    /// Returns the configuration of a server of `root` that accepts every login on a free port of 127.0.0.1, without
+    /// TLS and without faults.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -63,7 +64,7 @@ impl Setup {
     }
 }
 
-/// Who may log in, and with what.
+/// The credentials of a login.
 #[derive(Debug, Clone)]
 pub struct Login {
     /// The argument of `USER`.
@@ -74,22 +75,22 @@ pub struct Login {
     pub account: Option<String>,
 }
 
-/// How TLS is offered. The default is explicit, optional, 1.3, with a good certificate.
+/// The TLS settings. The default is explicit, optional, 1.3, with a valid certificate.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// When it begins.
+    /// The start of TLS.
     pub start: Start,
-    /// Whether neither login nor data are allowed without it.
+    /// True if neither login nor data are allowed without it.
     pub required: bool,
     /// The highest version.
     pub version_max: Version,
-    /// What is wrong with the certificate, if anything.
+    /// The kind of certificate.
     pub certificate: Certificate,
-    /// Host names and addresses for which it is good, besides `localhost`, 127.0.0.1 and `::1`.
+    /// The host names and addresses in the certificate, besides `localhost`, 127.0.0.1 and `::1`.
     pub names: Vec<String>,
 }
 
-/// When TLS begins.
+/// The point at which TLS starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Start {
     /// After `AUTH TLS`.
@@ -109,18 +110,18 @@ pub enum Version {
     Tls13,
 }
 
-/// What sort of certificate the server shows.
+/// The kind of certificate that the server presents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Certificate {
-    /// One that holds.
+    /// A valid one.
     #[default]
     Good,
-    /// One that ended in the year 2001.
+    /// One that expired in the year 2001.
     Expired,
     /// One for `wrong.example` alone.
     WrongName,
-    /// One that no authority has signed.
+    /// One that is not signed by an authority.
     SelfSigned,
-    /// The same, which says that it is an authority's: so `openssl req -x509` makes them.
+    /// A self-signed one marked as an authority (CA), as `openssl req -x509` makes them.
     Authority,
 }

@@ -1,4 +1,4 @@
-//! Where the bytes of transfers come from, and the line ends of `TYPE A`.
+//! The sources of the bytes of transfers, and the line ends of `TYPE A`.
 
 use std::{
     fs::{self, File},
@@ -9,45 +9,45 @@ use std::{
 
 use crate::limits::COPY_BYTES;
 
-/// Bytes to be sent.
+/// The bytes to be sent.
 pub(super) struct Source {
-    /// What is read.
+    /// The reader.
     pub(super) bytes: Box<dyn Read + Send>,
-    /// How many there are, as far as is known.
+    /// The number of bytes, as far as it is known.
     pub(super) size: u64,
 }
 
 impl Source {
-    /// These bytes.
+    /// Creates a source of these bytes.
     pub(super) fn bytes(bytes: Vec<u8>) -> Self {
         let size = bytes.len() as u64;
         Self { bytes: Box::new(Cursor::new(bytes)), size }
     }
 
-    /// A file from where it stands, `size` bytes, with its line ends converted or not.
+    /// Creates a source of `size` bytes from the current position of a file, with its line ends converted or not.
     pub(super) fn file(file: File, size: u64, converts: bool) -> Self {
         let bytes: Box<dyn Read + Send> =
             if converts { Box::new(WithReturns { file, left: None }) } else { Box::new(file) };
         Self { bytes, size }
     }
 
-    /// The same for the file at `path`, which is written anew while it is read.
+    /// Creates a source of the file at `path`, which is overwritten while it is read.
     pub(super) fn rewritten(file: File, path: PathBuf, size: u64) -> Self {
         let bytes = Box::new(Rewritten { file, path, before: Some(size / 2) });
         Self { bytes, size }
     }
 }
 
-/// A file that somebody writes anew, in place and with as many bytes, once half of it was read.
+/// A file that is overwritten, in place and with the same size, once half of it has been read.
 struct Rewritten {
     file: File,
     path: PathBuf,
-    /// What is read before that; none of it once it has happened.
+    /// The number of bytes to read before the file is overwritten; `None` afterwards.
     before: Option<u64>,
 }
 
 impl Rewritten {
-    /// Turns every bit of the file. The time of a writer is later than that of the one before.
+    /// Inverts every bit of the file, and makes its modification time later, as that of a new writer is.
     fn write_anew(&self) -> io::Result<()> {
         let bytes: Vec<u8> = fs::read(&self.path)?.iter().map(|byte| !byte).collect();
         let old = fs::metadata(&self.path)?.modified()?;
@@ -73,10 +73,10 @@ impl Read for Rewritten {
     }
 }
 
-/// A file with a CR before every LF (`TYPE A`).
+/// A reader of a file that inserts a CR before every LF (`TYPE A`).
 struct WithReturns {
     file: File,
-    /// What a read before has not given out.
+    /// The converted bytes that have not been returned yet.
     left: Option<Cursor<Vec<u8>>>,
 }
 
@@ -106,15 +106,15 @@ impl Read for WithReturns {
     }
 }
 
-/// Takes the CR of a CR LF away, wherever the pieces are cut (`TYPE A`).
+/// A converter of CR LF to LF, wherever the pieces are cut (`TYPE A`).
 #[derive(Default)]
 pub(super) struct WithoutReturns {
-    /// Whether the last byte was a CR, which is not stored until the next is known.
+    /// True if the last byte was a CR, which is not stored until the next is known.
     held: bool,
 }
 
 impl WithoutReturns {
-    /// The piece as it is to be stored.
+    /// Returns the piece as it is to be stored.
     pub(super) fn strip(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut stripped = Vec::with_capacity(piece.len() + 1);
         for byte in piece {
@@ -129,13 +129,13 @@ impl WithoutReturns {
         stripped
     }
 
-    /// What is held back at the end.
+    /// Returns the byte held back at the end.
     pub(super) fn rest(&self) -> &'static [u8] {
         if self.held { b"\r" } else { b"" }
     }
 }
 
-/// Lines of a listing, one after the other and never the same; `MLSD` and `LIST` both find a name in them.
+/// An endless listing of lines that are all different; the name can be parsed as `MLSD` and as `LIST`.
 #[derive(Default)]
 pub(super) struct Entries {
     count: u64,

@@ -1,4 +1,4 @@
-//! A connection, in clear or through TLS.
+//! A connection, in clear or under TLS.
 
 use std::{
     io,
@@ -19,16 +19,16 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 /// A connection to the client.
 #[derive(Debug)]
 pub(super) enum Stream {
-    /// In clear.
+    /// A connection in clear.
     Plain(TcpStream),
-    /// Through TLS.
+    /// A connection under TLS.
     Tls(Box<TlsStream<TcpStream>>),
-    /// While TLS begins, and after it has failed to.
+    /// The state during the TLS handshake, and after it has failed.
     Gone,
 }
 
 impl Stream {
-    /// The same connection through TLS, once the client has shaken hands.
+    /// Returns the same connection under TLS, after the handshake.
     pub(super) async fn secure(self, config: Arc<ServerConfig>) -> io::Result<Self> {
         match self {
             Self::Plain(socket) => {
@@ -39,7 +39,7 @@ impl Stream {
         }
     }
 
-    /// Whether TLS stands, and was resumed from a session before.
+    /// Returns true if TLS is active and resumed an earlier session.
     pub(super) fn is_resumed(&self) -> bool {
         match self {
             Self::Tls(tls) => tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -47,17 +47,17 @@ impl Stream {
         }
     }
 
-    /// Whether TLS stands.
+    /// Returns true if TLS is active.
     pub(super) const fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Ends the sending side, under TLS with its farewell.
+    /// Closes the sending side, under TLS with `close_notify`.
     pub(super) async fn finish(mut self) -> io::Result<()> {
         self.shutdown().await
     }
 
-    /// Ends the sending side, under TLS without its farewell.
+    /// Closes the sending side, under TLS without `close_notify`.
     pub(super) async fn finish_rudely(mut self) -> io::Result<()> {
         self.flush().await?;
         match self {
@@ -67,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// Ends the connection with a reset, after a moment in which the client takes in what was sent.
+    /// Resets the connection, after a moment in which the client can read what was sent.
     pub(super) async fn reset(mut self) -> io::Result<()> {
         self.flush().await?;
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,23 +1,23 @@
-//! Paths of hosts that do not write them with slashes, and what such a host says of itself.
+//! The path syntax of hosts that do not use slashes, and their replies to `SYST`, `PWD` and `MKD`.
 
 use super::{reply::Reply, root::Place};
 
 /// The prefix of all data sets of the mainframe.
 const PREFIX: &str = "OPSUSER";
-/// The longest name of a data set, its prefix included.
+/// The maximum length of the name of a data set, including its prefix.
 const DATA_SET_LENGTH_MAX: usize = 44;
 
-/// The form of paths, of the reply to `PWD` and of that to `SYST`.
+/// The syntax of paths, of the reply to `PWD` and of that to `SYST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Syntax {
-    /// `/a/b`, as most servers have it.
+    /// `/a/b`, as on most servers.
     #[default]
     Slashes,
-    /// The same, and `PWD` answers without quotation marks (small devices).
+    /// The same, but `PWD` answers without quotation marks (small devices).
     Unquoted,
-    /// The same, and a backslash parts folders too (Windows).
+    /// The same, but a backslash separates directories too (Windows).
     EitherSlash,
-    /// The same, and `PWD` answers with backslashes (Windows CE).
+    /// The same, but `PWD` answers with backslashes (Windows CE).
     Backslashes,
     /// `'PREFIX.DATA.SET'` and `DATA.SET` below the prefix (z/OS).
     DataSets,
@@ -28,7 +28,7 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// Returns the place that a path means when the session is in `folder`.
+    /// Returns the served path that `path` refers to when the session is in `folder`.
     pub(super) fn place(self, folder: &Place, path: &[u8]) -> Result<Place, Reply> {
         match self {
             Self::Slashes | Self::Unquoted => Ok(folder.join(path)),
@@ -87,7 +87,7 @@ impl Syntax {
         )
     }
 
-    /// Returns the reply to `MKD`, which names folders as `PWD` does.
+    /// Returns the reply to `MKD`, which names directories as `PWD` does.
     pub(super) fn made(self, place: &Place) -> Reply {
         match self {
             Self::Slashes | Self::EitherSlash => {
@@ -103,7 +103,7 @@ fn with_slashes(path: &[u8]) -> Vec<u8> {
     path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
 }
 
-/// `'OPSUSER.PAY.JAN'`, `PAY.JAN`, `'OPSUSER.LIB(MEMBER)'`, `..`; a folder of the disk is a partitioned data set.
+/// Parses `'OPSUSER.PAY.JAN'`, `PAY.JAN`, `'OPSUSER.LIB(MEMBER)'`, `..`; a local directory is a partitioned data set.
 fn data_set(folder: &Place, path: &[u8]) -> Option<Place> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     if matches!(text.as_str(), "" | "*" | ".") {
@@ -133,7 +133,7 @@ fn data_set(folder: &Place, path: &[u8]) -> Option<Place> {
     Some(member.map_or_else(|| place.clone(), |member| place.child(member.as_bytes())))
 }
 
-/// Whether it is one to eight letters, digits or national characters, no digit first.
+/// Returns true for one to eight letters, digits or national characters that do not begin with a digit.
 fn is_qualifier(text: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_uppercase() || "@#$".contains(c);
     text.len() <= 8
@@ -146,7 +146,7 @@ fn bad_data_set(path: &[u8]) -> Reply {
     Reply::new(501, text)
 }
 
-/// `NAME.TYPE;1`, `[.SUB]NAME.TYPE`, `[OPS.SUB]`, `DISK$USER:[OPS]`, `[-]`, `SUB`.
+/// Parses `NAME.TYPE;1`, `[.SUB]NAME.TYPE`, `[OPS.SUB]`, `DISK$USER:[OPS]`, `[-]`, `SUB`.
 fn bracketed(folder: &Place, path: &[u8]) -> Option<Place> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     let text = text.strip_prefix("DISK$USER:").unwrap_or(&text);
@@ -165,7 +165,7 @@ fn bracketed(folder: &Place, path: &[u8]) -> Option<Place> {
     }
 }
 
-/// The folder in the brackets: `OPS.SUB`, `.SUB`, `-`.
+/// Parses the directory in the brackets: `OPS.SUB`, `.SUB`, `-`.
 fn bracket(folder: &Place, text: &str) -> Option<Place> {
     if text == "-" {
         return Some(folder.parent());
@@ -182,7 +182,7 @@ fn bracket(folder: &Place, text: &str) -> Option<Place> {
     Some(names.fold(Place::root(), |at, name| at.child(name.as_bytes())))
 }
 
-/// Whether it is a name of ODS-2: up to 39 letters, digits, `$`, `_` and `-`, and as many behind one dot.
+/// Returns true for a name of ODS-2: up to 39 letters, digits, `$`, `_` and `-`, and as many behind one dot.
 fn is_file(name: &str) -> bool {
     let is_part = |part: &str| {
         part.len() <= 39 && part.chars().all(|c| c.is_ascii_alphanumeric() || "$_-".contains(c))
@@ -195,7 +195,7 @@ fn bad_file() -> Reply {
     Reply::new(501, "Error in file name: %RMS-F-SYN, file specification syntax error.")
 }
 
-/// `NAME.TYPE` or `OPSLIB/NAME.TYPE`, ten characters each.
+/// Parses `NAME.TYPE` or `OPSLIB/NAME.TYPE`, with up to ten characters each.
 fn in_library(path: &[u8]) -> Option<Place> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     let name =

@@ -1,4 +1,4 @@
-//! `RETR`, `STOR`, `APPE`, and what all commands with a data connection have in common.
+//! `RETR`, `STOR`, `APPE`, and the common parts of all commands with a data connection.
 
 use std::{
     fs::{File, OpenOptions},
@@ -27,24 +27,24 @@ use super::{
 };
 use crate::limits::REPLY_TIMEOUT;
 
-/// When a final reply that comes twice comes again.
+/// The delay of the second copy of a final reply.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What a data connection is for.
+/// The content of a data connection.
 pub(super) enum Cargo {
-    /// These bytes go to the client.
+    /// Bytes sent to the client.
     Out(Source),
-    /// What the client sends goes into this file.
+    /// Bytes received from the client and written to this file.
     In {
-        /// The file, standing where the bytes go.
+        /// The file, positioned at the start of the transfer.
         file: File,
-        /// Whether line ends are converted.
+        /// True if line ends are converted.
         converts: bool,
     },
 }
 
 impl Cargo {
-    /// Lines of a listing, each with its end.
+    /// Returns the lines of a listing, each with its line end.
     pub(super) fn text(lines: &[Vec<u8>]) -> Self {
         let mut text = lines.join(&b"\r\n"[..]);
         if !lines.is_empty() {
@@ -53,7 +53,7 @@ impl Cargo {
         Self::Out(Source::bytes(text))
     }
 
-    /// The 150. Clients read the size out of it, as of those of real servers.
+    /// Returns the 150. Clients parse the size out of it, as they do with real servers.
     fn announcement(&self, code: u16, scene: &Scene<'_>) -> Reply {
         match (self, scene.verb, scene.path) {
             (Self::Out(source), Verb::Retr, Some(place)) => {
@@ -74,7 +74,7 @@ impl Cargo {
 }
 
 impl Session {
-    /// `RETR`.
+    /// Executes `RETR`.
     pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let is_rewritten = |effect: &Effect| (*effect == Effect::Rewritten).then_some(());
         let is_rewritten = self.stage.plans.first(scene, is_rewritten).is_some();
@@ -82,7 +82,7 @@ impl Session {
         self.transfer_if(scene, cargo).await
     }
 
-    /// `STOR` and `APPE`.
+    /// Executes `STOR` or `APPE`.
     pub(super) async fn store(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
         let cargo = self.file_to_store(scene.verb, place);
         self.transfer_if(scene, cargo).await
@@ -117,7 +117,7 @@ impl Session {
         Ok(Cargo::Out(Source::file(file, size - start, self.converts)))
     }
 
-    /// Opens the named file itself, as real servers do: an upload that breaks leaves a short file.
+    /// Opens the named file itself, as real servers do: a broken upload leaves a short file.
     fn file_to_store(&mut self, verb: Verb, place: &Place) -> Result<Cargo, Reply> {
         let start = std::mem::take(&mut self.restart);
         if matches!(self.port, Port::Closed) {
@@ -139,7 +139,7 @@ impl Session {
         Ok(Cargo::In { file, converts: self.converts })
     }
 
-    /// Everything from the 150 to the final reply.
+    /// Performs a transfer, from the 150 to the final reply.
     pub(super) async fn transfer(&mut self, scene: &Scene<'_>, cargo: Cargo) -> io::Result<Next> {
         let port = std::mem::replace(&mut self.port, Port::Closed);
         if matches!(port, Port::Closed) {
@@ -180,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Makes the data connection: a call follows the 150, a connection of the client's comes before it.
+    /// Opens the data connection: in active mode after the 150, in passive mode before it.
     async fn open(
         &mut self,
         scene: &Scene<'_>,
@@ -223,7 +223,7 @@ impl Session {
         self.protected(scene, Stream::Plain(socket)).await
     }
 
-    /// The connection under TLS, if the client has asked for it.
+    /// Starts TLS on the connection, if the client has asked for it.
     async fn protected(&mut self, scene: &Scene<'_>, stream: Stream) -> io::Result<Opened> {
         let config = self.tls.clone().filter(|_| self.protection == Protection::Private);
         let Some(config) = config else { return Ok(Opened::Stream(stream)) };
@@ -240,7 +240,7 @@ impl Session {
         Ok(Opened::Stream(stream))
     }
 
-    /// The final reply of a transfer that went well, as the plans want it.
+    /// Sends the final reply of a successful transfer, altered by `ending`.
     async fn finish(&mut self, scene: &Scene<'_>, ending: Option<Ending>) -> io::Result<Next> {
         match ending {
             None => {
@@ -264,7 +264,7 @@ impl Session {
         }
     }
 
-    /// The result of `work`, unless the client wants it to end.
+    /// Returns the result of `work`, unless the client interrupts it.
     async fn watch<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interruption> {
         tokio::select! {
             biased;
@@ -283,15 +283,15 @@ impl Stage {
     }
 }
 
-/// What came of the attempt to make a data connection.
+/// The outcome of an attempt to open a data connection.
 enum Opened {
-    /// It stands.
+    /// It is open.
     Stream(Stream),
-    /// It could not be made.
+    /// It could not be opened.
     Refused(Reply),
-    /// A plan wants no more to be heard of it.
+    /// A plan wants neither a connection nor a reply.
     Silent,
-    /// The client has lost interest.
+    /// The client has interrupted the attempt.
     Interrupted(Interruption),
 }
 

@@ -1,4 +1,4 @@
-//! Copies of folders for a rehearsal, and what the rehearsal has changed in them.
+//! Copies of directories for a rehearsal, and the changes that the rehearsal makes in them.
 
 use std::{
     collections::BTreeMap,
@@ -16,25 +16,25 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What a copy holds, and what it had to leave out.
+/// The contents of a copy, and the entries that were left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Regular files.
+    /// The number of regular files.
     pub files: u64,
-    /// Folders below the first.
+    /// The number of directories below the first.
     pub folders: u64,
-    /// Links that stay inside the tree.
+    /// The number of links that stay inside the tree.
     pub links: u64,
-    /// Bytes of all files.
+    /// The number of bytes in all files.
     pub bytes: u64,
-    /// Paths, from the first folder, of what was left out: links that lead out, pipes, sockets, devices.
+    /// The paths, relative to the first directory, of entries left out: links that lead out, pipes, sockets, devices.
     pub skipped: Vec<PathBuf>,
 }
 
-/// Copies what is in `from` into the folder `to`, with times and permissions.
+/// Copies the contents of `from` into the directory `to`, with times and permissions.
 ///
-/// Follows no link; a link is copied when it stays inside, and else left out. Fails with `guard` when there are more
-/// than `bytes_max` bytes, with `local` when something cannot be read or written.
+/// Follows no link; a link is copied if it stays inside, and otherwise left out. Fails with `guard` if there are more
+/// than `bytes_max` bytes, with `local` if something cannot be read or written.
 pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
     let inside = fs::canonicalize(to).map_err(|error| Fault::local("copy to", to, error))?;
     let source = fs::canonicalize(from).map_err(|error| Fault::local("copy", from, error))?;
@@ -44,7 +44,7 @@ pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
         );
     }
     let mut copied = Copied::default();
-    // Times of folders are set last: whatever is put into a folder changes its time.
+    // Times of directories are set last: adding an entry to a directory changes its time.
     let mut times = Vec::new();
     for found in walk(&source)? {
         let (source, target) = (source.join(&found.path), inside.join(&found.path));
@@ -77,11 +77,11 @@ pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
     Ok(copied)
 }
 
-/// What a folder held at one moment; nothing by default.
+/// The contents of a directory at one moment; empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<PathBuf, Node>);
 
-/// One entry of a snapshot.
+/// An entry of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Node {
     Folder,
@@ -102,7 +102,7 @@ impl Snapshot {
         Ok(Self(nodes))
     }
 
-    /// What has happened between this and a later snapshot, by path. A file is the same when size and hash are.
+    /// Returns the changes between this and a later snapshot, by path. A file is unchanged if its size and hash are.
     pub fn changes_to(&self, after: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (path, node) in &self.0 {
@@ -142,27 +142,27 @@ impl Node {
     }
 }
 
-/// What has happened to one path.
+/// A change of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What.
+    /// The kind of change.
     pub what: What,
-    /// Where, from the folder of the snapshot.
+    /// The path, relative to the directory of the snapshot.
     pub path: PathBuf,
-    /// Bytes of the file, as it is now or was when it went; nothing for folders and links.
+    /// The size of the file in bytes, now or when it was removed; `None` for directories and links.
     pub size: Option<u64>,
-    /// Whether it is a folder, or was one.
+    /// True if it is a directory, or was one.
     pub folder: bool,
 }
 
-/// What can happen to a path.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// It is new.
+    /// The path is new.
     Added,
-    /// It holds something else.
+    /// The content differs.
     Changed,
-    /// It is gone.
+    /// The path is gone.
     Removed,
 }
 
@@ -184,15 +184,15 @@ impl fmt::Display for Change {
     }
 }
 
-/// Something found below a folder.
+/// An entry found below a directory.
 struct Found {
-    /// From that folder.
+    /// The path relative to that directory.
     path: PathBuf,
     about: Metadata,
 }
 
 impl Found {
-    /// Where it leads, if it is a relative link that cannot climb above the first folder.
+    /// Returns the target of a relative link that cannot climb above the first directory.
     fn link_inside(&self, source: &Path) -> Option<PathBuf> {
         let link = fs::read_link(source).ok()?;
         let mut depth = self.path.components().count() - 1;
@@ -208,7 +208,7 @@ impl Found {
     }
 }
 
-/// Everything below `root`, folders before what is in them; links are not followed.
+/// Returns everything below `root`, directories before their contents; links are not followed.
 fn walk(root: &Path) -> Outcome<Vec<Found>> {
     let mut found: Vec<Found> = Vec::new();
     let mut folders = vec![(PathBuf::new(), 0)];
@@ -219,7 +219,7 @@ fn walk(root: &Path) -> Outcome<Vec<Found>> {
             let entry = entry.map_err(cannot)?;
             let about = match entry.metadata() {
                 Ok(about) => about,
-                // It went away while we looked.
+                // It was removed in the meantime.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(cannot(error)),
             };

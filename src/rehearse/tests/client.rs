@@ -1,4 +1,4 @@
-//! A tiny blocking client that shows what is on the wire and believes nothing.
+//! A minimal blocking client that shows the bytes on the wire and trusts none of them.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -9,7 +9,7 @@ use std::{
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
-/// Longer than anything the tests wait for on purpose.
+/// A timeout longer than anything the tests wait for on purpose.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection under TLS.
@@ -22,7 +22,7 @@ impl<T: Read + Write> Channel for T {}
 /// A control connection.
 pub(super) struct Client {
     control: BufReader<Box<dyn Channel>>,
-    /// The same connection, for its addresses and its patience.
+    /// The same connection, for its addresses and its timeout.
     socket: TcpStream,
 }
 
@@ -33,7 +33,7 @@ impl Client {
         Self { control: BufReader::new(Box::new(socket.try_clone().unwrap())), socket }
     }
 
-    /// Goes on under TLS; fails when the server's certificate is not good for `name`.
+    /// Switches to TLS; fails if the server's certificate is not valid for `name`.
     pub(super) fn secure(&mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<()> {
         assert!(self.control.buffer().is_empty(), "bytes in clear behind the reply to AUTH");
         let tls = secure(self.socket.try_clone()?, config, name)?;
@@ -49,11 +49,11 @@ impl Client {
 
     pub(super) fn send(&mut self, line: impl AsRef<[u8]>) {
         let wire = [line.as_ref(), b"\r\n"].concat();
-        // Whether the other end is still there shows in its replies.
+        // A later reply shows if the server is still there.
         drop(self.control.get_mut().write_all(&wire));
     }
 
-    /// One line, without its end; nothing at the end of the connection.
+    /// Reads one line, without its end; returns `None` at the end of the connection.
     pub(super) fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let read = match self.control.read_until(b'\n', &mut line) {
@@ -63,7 +63,7 @@ impl Client {
         (read > 0).then(|| String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
-    /// One reply, its lines joined by a bar; `(end)` at the end of the connection.
+    /// Reads one reply, its lines joined by a bar; returns `(end)` at the end of the connection.
     pub(super) fn reply(&mut self) -> String {
         let Some(mut reply) = self.line() else { return "(end)".to_owned() };
         if reply.get(3..4) == Some("-") {
@@ -84,13 +84,13 @@ impl Client {
         self.reply()
     }
 
-    /// Asks for a transfer that begins.
+    /// Sends a command that begins a transfer.
     pub(super) fn begin(&mut self, command: &str) {
         let reply = self.ask(command);
         assert!(reply.starts_with("150 "), "{command}: {reply}");
     }
 
-    /// Whether nothing comes for a while.
+    /// Returns true if nothing is received for a while.
     pub(super) fn is_silent(&mut self) -> bool {
         self.wait_at_most(Duration::from_millis(150));
         let nothing = matches!(self.control.fill_buf(), Err(error) if is_timeout(&error));
@@ -110,13 +110,13 @@ impl Client {
         self.socket.peer_addr().unwrap()
     }
 
-    /// The port of an `EPSV`.
+    /// Returns the port of an `EPSV`.
     pub(super) fn extended_port(&mut self) -> u16 {
         let reply = self.ask("EPSV");
         reply.split('|').nth(3).unwrap_or_else(|| panic!("{reply}")).parse().unwrap()
     }
 
-    /// A data connection by `EPSV`.
+    /// Opens a data connection by `EPSV`.
     pub(super) fn passive(&mut self) -> TcpStream {
         let port = self.extended_port();
         let socket = TcpStream::connect((self.server().ip(), port)).unwrap();
@@ -124,7 +124,7 @@ impl Client {
         socket
     }
 
-    /// A listener that the server knows of, by `EPRT`.
+    /// Opens a listener and announces it to the server by `EPRT`.
     pub(super) fn active(&mut self) -> TcpListener {
         let listener = TcpListener::bind((self.address().ip(), 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -134,7 +134,7 @@ impl Client {
         listener
     }
 
-    /// Downloads passively: first reply, the data or the kind of its failure, final reply.
+    /// Downloads passively. Returns the first reply, the data or the kind of its failure, and the final reply.
     pub(super) fn get(
         &mut self,
         command: &str,
@@ -145,7 +145,7 @@ impl Client {
         (first, bytes, self.reply())
     }
 
-    /// Uploads passively: the final reply.
+    /// Uploads passively. Returns the final reply.
     pub(super) fn put(&mut self, command: &str, bytes: &[u8]) -> String {
         let mut data = self.passive();
         self.begin(command);
@@ -154,7 +154,7 @@ impl Client {
         self.reply()
     }
 
-    /// A listing as lines.
+    /// Returns a listing as lines.
     pub(super) fn list(&mut self, command: &str) -> Vec<String> {
         let (_, bytes, last) = self.get(command);
         assert_eq!(last, "226 Transfer complete.");
@@ -162,7 +162,7 @@ impl Client {
     }
 }
 
-/// Shakes hands at once, so that what is wrong with the certificate shows here.
+/// Performs the handshake at once, so that an invalid certificate fails here.
 pub(super) fn secure(
     socket: TcpStream,
     config: &Arc<ClientConfig>,
@@ -177,7 +177,7 @@ pub(super) fn secure(
     Ok(tls)
 }
 
-/// Everything until the end of a data connection.
+/// Reads everything until the end of a data connection.
 pub(super) fn all(mut data: impl Read) -> Result<Vec<u8>, io::ErrorKind> {
     let mut bytes = Vec::new();
     data.read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.kind())

@@ -1,4 +1,4 @@
-//! Every command, answered as real servers answer it.
+//! Tests of every command, with replies like those of real servers.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Plans of faults that take a closer look than `talks` has.
+//! Tests of the fault plans that need more than the dialogues in `talks`.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::rehearse::Plan;
 
-/// A plan, and what to look at.
+/// A fault plan, and its test.
 pub(super) type Case = (&'static str, fn(&Scratch));
 
 const DONE: &str = "226 Transfer complete.";
 const UNKNOWN: &str = "500 Unknown command.";
 const NO_CONNECTION: &str = "425 Failed to establish connection.";
 
-/// The plans.
+/// The fault plans.
 pub(super) const CASES: &[Case] = &[
     ("pasv-dead", |scratch| {
         let mut client = scratch.client();
@@ -342,7 +342,7 @@ pub(super) const CASES: &[Case] = &[
     ("login-421", |scratch| login_ends_with(scratch, "421 Too many users, try later.")),
 ];
 
-/// Downloads all of this, with 226 at the end and the session in step.
+/// Downloads exactly these bytes, with 226 at the end and the session in step.
 fn downloads(scratch: &Scratch, command: &str, wanted: &[u8]) {
     let mut client = scratch.client();
     let (first, bytes, last) = client.get(command);

@@ -1,4 +1,4 @@
-//! The server as a client sees it: on the wire.
+//! Tests of the server as a client sees it: on the wire.
 
 mod client;
 mod commands;
@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use super::{Plan, Server, Setup};
 use client::Client;
 
-/// What the file `a.txt` of every test holds.
+/// The content of the file `a.txt` in every test.
 const TEXT: &[u8] = b"one\ntwo\nthree\n";
 
-/// A server with a small tree, and the folder that it serves.
+/// A server with a small tree, and the directory that it serves.
 struct Scratch {
     server: Server,
     folder: TempDir,
@@ -47,7 +47,7 @@ impl Scratch {
         Self { server, folder }
     }
 
-    /// A client that has logged in and chosen `TYPE I`.
+    /// Returns a client that has logged in and chosen `TYPE I`.
     fn client(&self) -> Client {
         let mut client = Client::connect(self.server.address());
         assert!(client.reply().starts_with("220"));
@@ -55,7 +55,7 @@ impl Scratch {
         client
     }
 
-    /// Waits until the server has done what it does without saying so.
+    /// Waits until the server has done something that it does not announce.
     #[expect(clippy::disallowed_methods, reason = "a test has no `Stop` to wait on")]
     fn until(&self, is_so: impl Fn() -> bool) {
         let end = Instant::now() + client::PATIENCE;

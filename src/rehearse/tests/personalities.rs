@@ -1,11 +1,11 @@
-//! Every personality on the wire, by the dialogue that a client has with it.
+//! Tests of every personality on the wire, by the dialogue that a client has with it.
 
 use std::{collections::HashSet, fs};
 
 use super::{Scratch, client::Client};
 use crate::rehearse::Personality;
 
-/// A personality, and a session with it: commands and what their replies begin with. `STOR` uploads `x`, and listings
+/// A personality, and a session with it: commands and the beginnings of their replies. `STOR` uploads `x`, and listings
 /// show their lines behind the closing reply.
 type Session = (&'static str, &'static [(&'static str, &'static str)]);
 
@@ -211,7 +211,7 @@ fn open(scratch: &Scratch, name: &str) -> Client {
     client
 }
 
-/// A data connection by whatever the server has.
+/// Opens a passive data connection by whichever command the server has.
 fn passive(client: &mut Client) -> std::net::TcpStream {
     let reply = client.ask("PASV");
     let numbers = reply.trim_end_matches(['.', ')']).split(['(', ',']);

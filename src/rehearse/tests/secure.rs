@@ -1,4 +1,4 @@
-//! TLS, and its plans of faults.
+//! Tests of TLS and its fault plans.
 
 use std::{
     io::{ErrorKind, Write},
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::rehearse::{Certificate, Plan, Server, Start, Tls, Version};
 
-/// The plans that are looked at here.
+/// The fault plans tested here.
 const PLANS: [&str; 5] = ["tls-refused", "tls-inject", "prot-refused", "tls-no-close", "tls-reuse"];
 
-/// A client that trusts the server's authority and remembers its sessions.
+/// Returns a client configuration that trusts the server's authority and remembers its sessions.
 fn trusting(server: &Server) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.ca_pem().as_bytes()).unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn scratch(tls: Tls, plans: &[&str]) -> Scratch {
     })
 }
 
-/// A client under TLS with private data connections, logged in.
+/// Returns a client under TLS with private data connections, logged in.
 fn private(scratch: &Scratch) -> (Client, Arc<ClientConfig>) {
     let config = trusting(&scratch.server);
     let mut client = Client::connect(scratch.server.address());
@@ -55,14 +55,14 @@ fn private(scratch: &Scratch) -> (Client, Arc<ClientConfig>) {
     (client, config)
 }
 
-/// A passive data connection under TLS, once the server has said 150 to the command.
+/// Opens a passive data connection under TLS, once the server has sent 150 to the command.
 fn begin(client: &mut Client, config: &Arc<ClientConfig>, command: &str) -> Secure {
     let data = client.passive();
     client.begin(command);
     secure(data, config, "localhost").unwrap()
 }
 
-/// Ends an upload properly: farewell, then everything that the server still says.
+/// Ends an upload properly: `close_notify`, then everything that the server still sends.
 fn farewell(mut data: Secure) {
     data.conn.send_close_notify();
     data.flush().unwrap();
@@ -90,7 +90,7 @@ fn data_connections_resume_the_session_of_the_control_connection() {
             assert_eq!(client.reply(), "226 Transfer complete.");
             assert_eq!(scratch.read("b"), TEXT);
         }
-        // Another store of sessions knows nothing of this one: a full handshake.
+        // Another session store does not know this session: a full handshake.
         let stranger = trusting(&scratch.server);
         drop(begin(&mut client, &stranger, "RETR a.txt"));
         assert!(client.reply().starts_with("522"));

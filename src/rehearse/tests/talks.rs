@@ -1,14 +1,14 @@
-//! Plans of faults that can be seen from replies alone.
+//! Tests of the fault plans that can be seen from replies alone.
 
 use super::{Scratch, client::Client};
 
-/// A plan, and commands with the replies that they then get.
+/// A fault plan, and commands with the replies that they get.
 type Talk = (&'static str, &'static [(&'static str, &'static str)]);
 
 const UNKNOWN: &str = "500 Unknown command.";
 const NO_CONNECTION: &str = "425 Failed to establish connection.";
 
-/// The plans.
+/// The fault plans.
 pub(super) const TALKS: &[Talk] = &[
     (
         "pasv-refused",
