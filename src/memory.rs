@@ -1,4 +1,4 @@
-//! What runs remember of servers and of mirrors: ftp's wishes for a memory, granted by the store.
+//! The state that runs keep about servers and mirrors: implements the storage traits of `ftp` on top of the store.
 
 mod marks;
 pub mod nat;
@@ -33,12 +33,12 @@ use crate::{
     },
 };
 
-/// The memory in a state folder. It is opened when it is first asked; once it fails it is off for the rest of the run,
-/// which goes on without.
+/// The persistent state in a state folder. It is opened on first use; after an error it is off for the rest of the run,
+/// which continues without it.
 #[derive(Debug)]
 pub struct Memory {
     folder: PathBuf,
-    /// How much it matters that there is no folder: a user who named none may not want any.
+    /// The level at which a missing folder is reported: users who named none may not want any.
     no_folder: Level,
     observer: Observer,
     clock: Clock,
@@ -49,18 +49,18 @@ pub struct Memory {
 enum State {
     Unopened,
     Open(Store),
-    /// Since this has happened.
+    /// Switched off by this error.
     Off(Fault),
 }
 
 impl Memory {
-    /// The memory in `folder`, which the user has named.
+    /// Creates the state store for `folder`, which the user has named.
     pub fn named(folder: &Path, observer: Observer, clock: Clock) -> Self {
         Self::new(folder, Level::Warn, observer, clock)
     }
 
-    /// The memory in `folder`, where it is when nobody has said anything. Where there is no such folder and none can be
-    /// made, there is no memory, and only who looks for a cause is told.
+    /// Creates the state store for the default `folder`. If it does not exist and cannot be created, there is no state,
+    /// and this is reported at debug level only.
     pub fn usual(folder: &Path, observer: Observer, clock: Clock) -> Self {
         Self::new(folder, Level::Debug, observer, clock)
     }
@@ -70,12 +70,12 @@ impl Memory {
         Self { folder: folder.to_owned(), no_folder, observer, clock, state }
     }
 
-    /// What `work` gives, unless there is no memory (any more).
+    /// Returns the result of `work`, or `None` if there is no usable state (any more).
     fn with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Option<T> {
         self.try_with(work).ok()
     }
 
-    /// The same; why there is none, else.
+    /// Like [`Self::with`], but returns the reason if there is no state.
     fn try_with<T>(&self, work: impl FnOnce(&mut Store) -> Outcome<T>) -> Outcome<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Unopened = *state {
@@ -114,7 +114,7 @@ impl Memory {
 impl RouteMemory for Memory {
     fn recall(&self, place: &Place) -> Option<Known> {
         let found = self.with(|store| store.recall(&key(place), self.clock.now()))??;
-        // A step of another version is nothing that this one could begin with.
+        // A step that this version does not know cannot be used to start with.
         let step = Step::named(&found.step)?;
         Some(Known {
             step,
@@ -149,10 +149,10 @@ impl RouteMemory for Memory {
     }
 }
 
-/// What stands before the address among the words of habits.
+/// The prefix of the address in the list of habits.
 const ADDRESS: &str = "address=";
 
-/// The words of what is known of habits, and of the address that answers.
+/// Returns the stored text of what is known of the server's habits and of the address that answers.
 fn habits(known: &Known) -> String {
     let words = known.habits.words();
     let address = known.address.map(|address| format!("{ADDRESS}{address}"));
@@ -165,7 +165,7 @@ impl BaseMemory for Memory {
         let read = |store: &mut Store| {
             let mut base = Base::new();
             store.base(&mirror(sides), |path, row| {
-                // A row of another version, or a path that leads out, is as good as none.
+                // A row of another version, or a path that leads outside, is treated as missing.
                 let path = path_bytes(&path).and_then(|path| RelativePath::parse(path).ok());
                 base.extend(path.zip(pair(&row)));
             })?;
@@ -179,7 +179,7 @@ impl BaseMemory for Memory {
     }
 
     fn claim(&self, sides: &Sides) -> Option<Claim> {
-        // The store may fail, and the folder serve all the same.
+        // The folder may be usable even if the store is not.
         store::make_folder(&self.folder).ok()?;
         match marks::claim(&self.folder, sides) {
             Ok(claim) => claim,
@@ -201,7 +201,7 @@ impl BaseMemory for Memory {
         let read = |store: &mut Store| {
             let mut intents = Intents::new();
             store.intents(&mirror(sides), |path, row| {
-                // A path that leads elsewhere is none of ours.
+                // A path that leads elsewhere is not one of ours.
                 let path =
                     path_bytes(&path).filter(|path| RelativePath::parse(path.clone()).is_ok());
                 intents.extend(path.map(|path| (path, intent(&row))));
@@ -225,7 +225,7 @@ impl BaseMemory for Memory {
 }
 
 impl Intent {
-    /// The word that the store keeps.
+    /// Returns the word that is stored.
     const fn word(self) -> &'static str {
         match self {
             Self::Gone => "gone",
@@ -243,7 +243,7 @@ fn intent_row(intent: Intent) -> IntentRow {
     IntentRow { what: intent.word().into(), size, local_us }
 }
 
-/// What the store keeps; a word of another version says nothing that could be relied on.
+/// Reads a stored intent; an unknown word of another version allows no conclusion and becomes `Any`.
 fn intent(row: &IntentRow) -> Intent {
     match (&*row.what, row.size) {
         ("gone", _) => Intent::Gone,
@@ -295,7 +295,7 @@ mod tests {
         observe::{Event, Sink},
     };
 
-    /// What is said, however little it matters.
+    /// A sink that collects all messages, whatever their level.
     #[derive(Default)]
     struct Said(Mutex<Vec<String>>);
 

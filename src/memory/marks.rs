@@ -1,7 +1,9 @@
-//! The marks of mirrors: which temporary files are ours, and whether another run of the same mirror is alive.
+//! The owner tags (marks) of mirrors: they tell which temporary files are ours, and whether another run of the same
+//! mirror is alive.
 //!
-//! Each mirror has a file that holds its mark, and whoever runs it holds that file locked. The kernel gives the lock back
-//! when the process ends, however it does: who has it knows that nobody else makes files under this mark now.
+//! Each mirror has a file that contains its mark, and a run of the mirror keeps that file locked. The kernel releases
+//! the lock when the process ends, however it ends: the holder of the lock knows that no other process creates files
+//! under this mark.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -21,10 +23,11 @@ use crate::{
 };
 use rustix::fs::{FlockOperation, flock};
 
-/// The folder of the marks in the state folder.
+/// The name of the folder for marks in the state folder.
 const FOLDER: &str = "marks";
 
-/// Takes the mark of `sides` from the state folder `state`, or makes it; nothing where another run is just making it.
+/// Reads the mark of `sides` from the state folder `state`, or creates it; returns `None` while another run is creating
+/// it.
 pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
     let folder = state.join(FOLDER);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -37,7 +40,7 @@ pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
     Read::by_ref(&mut file).take(64).read_to_string(&mut text)?;
     let here = Machine::this();
     let (mark, is_known) = match Kept::read(&text) {
-        // The first version kept the mark alone.
+        // The first version stored only the mark.
         Some(Kept { mark, machine: None }) if is_alone => {
             write(&mut file, &mark, &here)?;
             (mark, true)
@@ -45,13 +48,13 @@ pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
         Some(Kept { mark, machine: None }) => (mark, true),
         Some(Kept { mark, machine: Some(machine) }) if machine == here => (mark, true),
         Some(Kept { mark, machine: Some(Machine { id, .. }) }) if id == here.id => {
-            // Begun again since; or a copy that is at work as well, whose files are left to it.
+            // Either the host was rebooted, or a copy of it is running as well, whose files are left alone.
             if is_alone {
                 write(&mut file, &mark, &here)?;
             }
             (mark, false)
         }
-        // A copy of the folder of another machine, whose mark that is.
+        // The folder was copied from another host, which owns that mark.
         Some(_) | None if is_alone => {
             prune(&folder)?;
             let mark = Mark::random();
@@ -63,13 +66,13 @@ pub(super) fn claim(state: &Path, sides: &Sides) -> io::Result<Option<Claim>> {
     Ok(Some(Claim { mark, lock: (is_alone && is_known).then_some(file) }))
 }
 
-/// What the file of a mirror holds.
+/// The contents of a mirror's mark file.
 struct Kept {
     mark: Mark,
     machine: Option<Machine>,
 }
 
-/// A machine, since it was begun.
+/// A host, identified down to the current boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Machine {
     id: String,
@@ -77,7 +80,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// This machine. A copy of its disk has the same number, and most often another name.
+    /// Returns the identity of this host. A cloned disk has the same machine id, but usually another host name.
     fn this() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let digits = |text: &str| Mark::of(text.as_bytes()).text().to_owned();
@@ -105,7 +108,7 @@ fn write(file: &mut File, mark: &Mark, Machine { id, boot }: &Machine) -> io::Re
     file.sync_data()
 }
 
-/// The flag by which a link in the file's place is refused.
+/// Returns the open flag that refuses a symbolic link in place of the file.
 fn no_follow() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
@@ -119,7 +122,7 @@ fn name(sides: &Sides) -> String {
     Mark::of(&all).text().to_owned()
 }
 
-/// Of too many marks the oldest go; what was made under them counts as nobody's then.
+/// Removes the oldest marks if there are too many; files created under them then have no known owner.
 fn prune(folder: &Path) -> io::Result<()> {
     let mut marks = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -174,10 +177,10 @@ mod tests {
         let Machine { id, boot } = Machine::this();
         let other = "0123456789abcdef";
         for (machine, boot, is_same, is_alone) in [
-            // The first version of the file.
+            // A file written by the first version.
             ("", "", true, true),
             (&*id, &*boot, true, true),
-            // Begun again since: in the first run nothing is known to be over.
+            // Rebooted since: in the first run no other run is known to be over.
             (&id, other, true, false),
             (other, &boot, false, true),
             (other, other, false, true),
@@ -207,7 +210,7 @@ mod tests {
         assert!(now.lock.is_some());
         assert_ne!(now.mark, mark);
         assert!(fs::read_to_string(&path).unwrap().starts_with(now.mark.text()));
-        // While one writes it, another has none.
+        // While one run writes the file, another one gets no mark.
         fs::write(&path, "").unwrap();
         assert!(claim(state.path(), &sides("/x")).unwrap().is_none());
     }

@@ -1,4 +1,4 @@
-//! What undoes rules of NAT: nat's wish for a ledger, granted by the store.
+//! The records that undo NAT rules: implements the ledger of `nat` on top of the store.
 
 use std::{
     fs::{File, OpenOptions},
@@ -22,20 +22,20 @@ use crate::{
     store::{self, Store},
 };
 
-/// The file in the state folder by which only one portolan changes rules at a time.
+/// The lock file in the state folder that lets only one portolan process change rules at a time.
 const LOCK: &str = "nat.lock";
 
-/// The ledger in a state folder. Without what it keeps nothing could be undone, so what fails in it is an error.
+/// The ledger in a state folder. Without its records nothing could be undone, so its failures are errors.
 #[derive(Debug)]
 pub struct NatLedger {
     folder: PathBuf,
     clock: Clock,
-    /// Opened when it is first asked.
+    /// The store, opened on first use.
     store: Mutex<Option<Store>>,
 }
 
 impl NatLedger {
-    /// The ledger in `folder`.
+    /// Creates a ledger for `folder`.
     pub fn new(folder: &Path, clock: Clock) -> Self {
         Self { folder: folder.to_owned(), clock, store: Mutex::new(None) }
     }
@@ -49,7 +49,7 @@ impl NatLedger {
         work(store.insert(open))
     }
 
-    /// Whether anything was ever kept: who only looks makes no folder.
+    /// Returns true if the state folder exists; read-only use must not create it.
     fn is_there(&self) -> bool {
         self.folder.is_dir()
     }

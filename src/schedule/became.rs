@@ -1,4 +1,4 @@
-//! What became of a moment of a job, as history has it. Pure, but for looking into the store.
+//! The status of a job's slot according to history. Pure, except for reads from the store.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,53 +16,53 @@ use crate::{
     },
 };
 
-/// A run that covers others may itself be covered by a newer one; a longer chain than this has no sense.
+/// The maximum length of a chain of covering runs; a covering run may itself be covered by a newer one.
 const COVERS_MAX: usize = 100;
 
-/// What became of a moment.
+/// The status of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Became {
-    /// A run was begun for it, in time.
+    /// A run was started for it, in time.
     Ran(Run),
-    /// It was missed, and a run was begun for it later.
+    /// It was missed, and a run was started for it later.
     CaughtUp(Run),
-    /// It was missed, and the run for a later slot stands for it.
+    /// It was missed, and the run for a later slot covers it.
     Covered {
-        /// Its own row.
+        /// The row of the slot itself.
         row: Box<Run>,
-        /// That run.
+        /// The covering run.
         by: Box<Run>,
     },
-    /// It was missed, and no run was begun for it; the row says why.
+    /// It was missed, and no run was started for it; the row has the reason.
     Missed(Run),
-    /// It was skipped; the row says why.
+    /// It was skipped; the row has the reason.
     Skipped(Run),
-    /// It was skipped, since the job was paused.
+    /// It was skipped because the job was paused.
     Paused(Run),
-    /// A run for it will begin.
+    /// A run for it is waiting to start.
     Waits(Run),
-    /// It has not come yet.
+    /// It is still in the future.
     ToCome,
-    /// Nobody has decided it: the last slot that was decided is earlier.
+    /// It has not been decided: the last slot that was decided is earlier.
     Undecided {
-        /// Up to here slots are decided, if any are.
+        /// The time up to which slots are decided, if any are.
         up_to: Option<Timestamp>,
-        /// Whether a scheduler is at work.
+        /// True if a scheduler is running.
         is_served: bool,
     },
-    /// The schedule of today was not in force then.
+    /// The current schedule was not in force at that time.
     Before {
-        /// Since when it is; not yet, where the scheduler has not read it.
+        /// The time since when it is in force; `None` if the scheduler has not read it yet.
         since: Option<Timestamp>,
     },
-    /// It was decided, and history has it no more.
+    /// It was decided, but history no longer has it.
     Forgotten,
-    /// No slot is meant.
+    /// The time is not a slot of the job.
     NoSlot,
 }
 
 impl Became {
-    /// The word for it in `--json`.
+    /// Returns its word in `--json`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Ran(run) if matches!(run.state, State::Running) => "running",
@@ -81,7 +81,7 @@ impl Became {
         }
     }
 
-    /// The row of the slot.
+    /// Returns the row of the slot.
     pub fn row(&self) -> Option<&Run> {
         match self {
             Self::Ran(run)
@@ -96,23 +96,23 @@ impl Became {
     }
 }
 
-/// What is asked.
+/// A query for the status of a slot.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'q> {
     /// The job.
     pub job: &'q Job,
-    /// The moment.
+    /// The time that is asked about.
     pub at: Timestamp,
-    /// The slot that it is, by the schedule of today.
+    /// The slot at that time according to the current schedule.
     pub slot: Option<Slot>,
-    /// The time of day.
+    /// The current time.
     pub now: Timestamp,
-    /// Whether a scheduler is at work.
+    /// True if a scheduler is running.
     pub is_served: bool,
 }
 
 impl Question<'_> {
-    /// Looks into history for what became of the moment.
+    /// Looks up the status in history.
     pub fn ask(&self, store: &Store) -> Outcome<Became> {
         let at = self.slot.map_or(self.at, |slot| slot.at);
         let rows = store.runs_for(&self.job.name, at)?;
@@ -125,7 +125,8 @@ impl Question<'_> {
         Ok(self.with_row(row, by))
     }
 
-    /// The row of the slot of today's schedule before those of others; without such a slot, one of just that moment.
+    /// Returns the row of the slot in the current schedule, before rows of other schedules; without such a slot, a row
+    /// of exactly that time.
     fn choose(&self, rows: &[Run], at: Timestamp) -> Option<Run> {
         let revision = self.job.schedule.as_ref().map(|schedule: &Schedule| &schedule.revision);
         let is_of_today = |run: &Run| self.slot.is_some() && Some(&run.revision) == revision;
@@ -135,7 +136,7 @@ impl Question<'_> {
         today.or_else(|| rows.iter().find(|run| is_exact(run))).cloned()
     }
 
-    /// The run that stands for a slot that was missed.
+    /// Returns the run that covers a missed slot.
     fn covering(&self, store: &Store, row: &Run) -> Outcome<Option<Run>> {
         let mut covered = row.clone();
         for _ in 0..COVERS_MAX {

@@ -1,4 +1,4 @@
-//! A run as other programs read it: `runs --json`, webhooks, commands that are told.
+//! The JSON form of a run for other programs: `runs --json`, webhooks, notification commands.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run},
 };
 
-/// A run. The names are an interface.
+/// Returns a run as JSON. The names are an interface.
 pub fn run(run: &Run) -> Value {
     let late = run.scheduled_for.zip(run.started_at);
     let late = late.map(|(due, start)| start.duration_since(due).as_secs().max(0));
@@ -37,7 +37,7 @@ pub fn run(run: &Run) -> Value {
     })
 }
 
-/// A run with everything that is known of it.
+/// Returns a run with all its details.
 pub fn whole(
     of: &Run,
     attempts: &[Attempt],
@@ -104,7 +104,7 @@ fn notice(notice: &Notice) -> Value {
     })
 }
 
-/// How a job stands.
+/// Returns the state of a job.
 pub fn job(state: &JobState) -> Value {
     json!({
         "job": state.job,
@@ -120,14 +120,14 @@ fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
-/// Bytes of the error of one file, of which a run has a thousand rows.
+/// The maximum bytes of the error of one file: a run may have a thousand such rows.
 const FILE_ERROR_BYTES_MAX: usize = 1024;
 
 fn short(text: &str) -> String {
     visible::cut(text, FILE_ERROR_BYTES_MAX, "")
 }
 
-/// What an attempt moved, as rows.
+/// Returns the files and fallbacks of an attempt as rows.
 pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
     let files = account.moved.iter().map(|moved| FileMoved {
         attempt,

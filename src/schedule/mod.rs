@@ -1,7 +1,7 @@
-//! Jobs on schedules: expressions and zones, the jobs file, and what is to be done at a moment.
+//! Jobs on schedules: expressions and zones, the jobs file, and the decisions that are due at a given time.
 //!
-//! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], what has been decided before, the time and what runs into
-//! decisions. Who sleeps, starts processes and opens databases calls it and carries out what it says.
+//! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], earlier decisions, the current time and the running jobs into
+//! decisions. Its callers sleep, start processes, open databases and carry the decisions out.
 
 pub mod became;
 pub mod child;
@@ -18,7 +18,7 @@ pub mod zone;
 
 use sha2::{Digest, Sha256};
 
-/// A number that is the same for the same words on every machine, in every version: spreads jobs over time.
+/// Returns a hash that is the same for the same words on every host and in every version; it spreads jobs over time.
 fn stable(words: &[&str]) -> u64 {
     let mut hash = Sha256::new();
     for word in words {
@@ -29,7 +29,7 @@ fn stable(words: &[&str]) -> u64 {
     bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// The zone most like `name`, which may be only its city.
+/// Returns the zone that is most similar to `name`, which may be only its city.
 fn nearest_zone<'z>(name: &str, known: &[&'z str]) -> Option<&'z str> {
     let city = name.replace(' ', "_").to_lowercase();
     let is_it = |zone: &&&str| zone.to_lowercase().rsplit('/').next() == Some(city.as_str());

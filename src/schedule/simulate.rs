@@ -1,4 +1,4 @@
-//! The planner on a clock of its own: what it would decide between two moments.
+//! A simulation of the planner on a virtual clock: the decisions it would make between two points in time.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,25 +10,25 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// What is to be played through.
+/// The input of a simulation.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The moment at which all jobs are new: the first slot is later than this.
+    /// The time at which all jobs are new: the first slot is later than this.
     pub from: Timestamp,
-    /// The last moment.
+    /// The end of the simulation.
     pub to: Timestamp,
-    /// Times without a scheduler, from and to; runs that go on when one begins are lost.
+    /// The times without a scheduler, as start and end; runs in progress at the start of an outage are lost.
     pub outages: Vec<(Timestamp, Timestamp)>,
-    /// How long each run takes. It succeeds.
+    /// The duration of each run. Every run succeeds.
     pub run_time: Duration,
 }
 
-/// Something that happened.
+/// An event of the simulation.
 #[derive(Debug, Clone)]
 pub enum Happened<'h> {
-    /// The planner decided.
+    /// The planner made a decision.
     Decided(&'h Decision),
-    /// The planner noted.
+    /// The planner made a note.
     Noted(&'h Note),
     /// An outage began.
     Down,
@@ -36,11 +36,11 @@ pub enum Happened<'h> {
     Up,
 }
 
-/// A run that goes on, and its end.
+/// The state of a simulation.
 struct Play {
     planner: Planner,
     running: Vec<Running>,
-    /// The end of the run at the same place of `running`.
+    /// The end of the run at the same index of `running`.
     ends: Vec<Timestamp>,
     /// The locks of each job.
     locks: HashMap<Arc<str>, Vec<String>>,
@@ -49,7 +49,7 @@ struct Play {
 }
 
 impl Scenario {
-    /// Fails where the times make no sense.
+    /// Checks that the times are consistent.
     pub fn check(&self) -> Outcome<()> {
         if self.to <= self.from {
             return Err(Fault::invalid("the end is not after the beginning"));
@@ -60,7 +60,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// The outages in order; those that meet are one.
+    /// Returns the outages in order, with those that touch merged.
     fn outages(&self) -> Vec<(Timestamp, Timestamp)> {
         let mut all = self.outages.clone();
         all.sort_unstable();
@@ -75,7 +75,7 @@ impl Scenario {
     }
 }
 
-/// Plays `scenario` through and tells what happens, in order.
+/// Simulates `scenario` and reports the events in order.
 pub fn simulate(
     jobs: &Arc<Jobs>,
     scenario: &Scenario,
@@ -98,7 +98,7 @@ pub fn simulate(
         if from > scenario.to {
             break;
         }
-        // The scheduler is gone at that very moment: what is due then is missed.
+        // The scheduler is down from that very instant: a slot due then is missed.
         play.until(&mut now, from, false, &mut tell);
         tell(from, Happened::Down);
         play.running.clear();
@@ -115,7 +115,7 @@ pub fn simulate(
 }
 
 impl Play {
-    /// Goes on from `now` to `end`, that moment included or not.
+    /// Advances from `now` to `end`, inclusive or exclusive.
     fn until(
         &mut self,
         now: &mut Timestamp,
@@ -135,7 +135,7 @@ impl Play {
             }
             let has_ended = self.carry_out(&step, *now);
             if has_ended {
-                // What was told to end is gone at once; what waited for it can begin.
+                // A cancelled run ends at once, so slots that waited for it can start.
                 continue;
             }
             let next = self.ends.iter().copied().chain(step.wake).min();

@@ -1,31 +1,31 @@
-//! Slots: the moments for which a job is to run.
+//! Slots: the times for which a job is to run.
 
 use std::{fmt, str::FromStr};
 
 use jiff::{Timestamp, civil::DateTime};
 
-/// One moment for which a job is to run.
+/// A time for which a job is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// What makes it this slot and no other.
+    /// The identity of the slot.
     pub id: SlotId,
-    /// The instant it is due; what scripts see as `job::SCHEDULED_FOR`.
+    /// The instant at which it is due; `job::SCHEDULED_FOR` in scripts.
     pub at: Timestamp,
-    /// The time on the wall that the clock jumped over, if the slot was moved behind the jump.
+    /// The local time that the clock skipped, if the slot was moved to the end of the gap.
     pub moved_from: Option<DateTime>,
 }
 
-/// The identity of a slot: with the job and the revision of its schedule it is unique for ever, whatever clocks and
-/// zone data do. As text it is the key of a run's row.
+/// The identity of a slot: unique for ever together with the job and the revision of its schedule, whatever clocks and
+/// zone data do. Its text form is the key of a run's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SlotId {
-    /// A time on the wall, of a fixed-time schedule: new zone data may move its instant, but not double it.
+    /// A local time, of a fixed-time schedule: new zone data may move its instant, but not duplicate it.
     Civil(DateTime),
-    /// The same time on the wall after the calendar was set back by more than three hours.
+    /// The same local time after the calendar was set back by more than three hours.
     CivilAgain(DateTime),
-    /// An instant, of an interval schedule: a repeated hour has each time on the wall twice.
+    /// An instant, of an interval schedule: in a repeated hour each local time occurs twice.
     Instant(Timestamp),
-    /// An instant at which somebody asked for a run (`portolan trigger`).
+    /// The instant of a manual request (`portolan trigger`).
     Asked(Timestamp),
     /// The instant at which the last of the jobs in `after` succeeded, for a job without `cron`.
     After(Timestamp),
@@ -47,7 +47,7 @@ impl fmt::Display for SlotId {
     }
 }
 
-/// A text that is no [`SlotId`].
+/// An error for text that is not a [`SlotId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no slot is written like this")]
 pub struct NoSlotId;

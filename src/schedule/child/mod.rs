@@ -1,8 +1,9 @@
-//! One run, one wall: each attempt is a process of its own, which may loop, crash or be killed without harm to the others.
+//! Isolation of runs: each attempt is a separate process, which may loop, crash or be killed without harm to the
+//! others.
 //!
-//! The parent writes an [`order::Order`] to the child's standard input and keeps that open: the line `drain` asks it to
-//! stop at the next file, and the end of the input means that the parent is gone. The child writes its events as lines of
-//! JSON; whatever it says on standard error goes to the run's log.
+//! The parent writes an [`order::Order`] to the child's standard input and keeps it open: the line `drain` asks the
+//! child to stop at the next file, and the end of input means that the parent is gone. The child writes its events as
+//! lines of JSON; its standard error goes to the run's log.
 
 pub mod drain;
 pub mod log;
@@ -34,18 +35,18 @@ use crate::{
     observe::{Level, account::Account, visible::visible},
 };
 
-/// What a child is started with.
+/// The settings for starting a child.
 #[derive(Debug, Clone)]
 pub struct Start {
-    /// The program: this one.
+    /// The program: the current executable.
     pub program: PathBuf,
-    /// The folder in which it works: that of the jobs file.
+    /// The working directory: that of the jobs file.
     pub folder: PathBuf,
-    /// Where state is kept.
+    /// The state folder.
     pub state: PathBuf,
 }
 
-/// One attempt that goes on.
+/// A running attempt.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
@@ -53,15 +54,15 @@ pub struct Child {
     input: Option<ChildStdin>,
     progress: Arc<Mutex<Progress>>,
     readers: Vec<JoinHandle<()>>,
-    /// How it ended, and when that was seen.
+    /// The exit status, and the time at which it was seen.
     status: Option<(ExitStatus, Instant)>,
 }
 
-/// What is known of it so far.
+/// The progress of an attempt so far.
 #[derive(Debug)]
 struct Progress {
     account: Account,
-    /// When something last moved.
+    /// The time at which a transfer last progressed.
     moved_at: Instant,
     moves: u64,
     /// The last lines of standard error.
@@ -69,24 +70,24 @@ struct Progress {
     log: RunLog,
 }
 
-/// How an attempt ended.
+/// The result of a finished child process.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code, if it came to one.
+    /// The exit code, if it exited by itself.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// What it did.
+    /// The account of its work.
     pub account: Account,
-    /// The last lines that it said on standard error.
+    /// The last lines of its standard error.
     pub tail: Vec<String>,
-    /// Its log, to go on with.
+    /// Its log, for further lines.
     pub log: RunLog,
 }
 
 impl Child {
-    /// Starts the process of an attempt, which waits for its order. `wake` is called when its output ends, which is its
-    /// end as a rule.
+    /// Starts the process of an attempt, which then waits for its order. `wake` is called when its output ends, which
+    /// usually means that it has ended.
     pub fn start(
         start: &Start,
         script: &Path,
@@ -118,7 +119,7 @@ impl Child {
             log,
         }));
         let (told, said) = (Arc::clone(&progress), Arc::clone(&progress));
-        // From here on it is ended where something fails.
+        // From here on the child is killed if something fails.
         let mut child =
             Self { process, group, input: None, progress, readers: Vec::new(), status: None };
         child.input = child.process.stdin.take();
@@ -137,21 +138,21 @@ impl Child {
         Ok(child)
     }
 
-    /// Gives it its order: the attempt begins, with `line` in its log.
+    /// Sends it the order: the attempt starts, with `line` in its log.
     pub fn order(&mut self, order: &Order, line: &str) {
         lock(&self.progress).log.say(Level::Info, line);
         if let Some(pipe) = &mut self.input {
-            // One that has died already is seen by its status.
+            // A child that has already died is detected by its status.
             pipe.write_all(order.line().as_bytes()).ok();
         }
     }
 
-    /// How long nothing has moved.
+    /// Returns the time since a transfer last progressed.
     pub fn still_for(&self) -> Duration {
         lock(&self.progress).moved_at.elapsed()
     }
 
-    /// Whether it has closed its output: its end is a matter of milliseconds.
+    /// Returns true if it has closed its output: it will end within milliseconds.
     pub fn is_closing(&self) -> bool {
         self.readers.iter().any(JoinHandle::is_finished)
     }
@@ -168,22 +169,22 @@ impl Child {
         self.signal(Signal::TERM);
     }
 
-    /// Ends it, whatever it does.
+    /// Kills it, whatever it is doing.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {
-        // Until its status has been taken its number is nobody else's.
+        // Its process id cannot be reused until its status has been collected.
         if self.status.is_none() {
             kill_process_group(self.group, signal).ok();
         }
     }
 
-    /// How it ended, when it has.
+    /// Returns the result once it has ended.
     pub fn ended(&mut self) -> Option<Ended> {
         if self.status.is_none() {
-            // Whatever it started goes with it, so that its pipes close.
+            // Kill everything that it started as well, so that its pipes close.
             let status = self.process.try_wait().ok().flatten()?;
             kill_process_group(self.group, Signal::KILL).ok();
             self.status = Some((status, Instant::now()));
@@ -218,7 +219,7 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 }
 
 impl Progress {
-    /// Takes in a line of its output.
+    /// Processes a line of its standard output.
     fn tell(&mut self, line: &str) {
         let Ok(event) = serde_json::from_str::<Value>(line) else {
             return self.say(line);
@@ -234,7 +235,7 @@ impl Progress {
         }
     }
 
-    /// Takes in a line of its standard error.
+    /// Processes a line of its standard error.
     fn say(&mut self, line: &str) {
         let line = visible(line);
         self.log.say(Level::Error, &line);
@@ -245,7 +246,7 @@ impl Progress {
     }
 }
 
-/// Hands each line to `take`; a line that is too long is cut into several.
+/// Passes each line to `take`; a line that is too long is split.
 fn lines(pipe: impl Read, mut take: impl FnMut(&str)) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
@@ -260,8 +261,8 @@ fn lines(pipe: impl Read, mut take: impl FnMut(&str)) {
     }
 }
 
-/// Whether a process could not be started for want of something that will be there again: descriptors, processes,
-/// threads, memory.
+/// Returns true if a process could not be started because of a temporary shortage of descriptors, processes, threads or
+/// memory.
 pub fn is_shortage(fault: &Fault) -> bool {
     const ALL: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
     let error = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
@@ -269,7 +270,7 @@ pub fn is_shortage(fault: &Fault) -> bool {
     code.is_some_and(|code| ALL.iter().any(|one| one.raw_os_error() == code))
 }
 
-/// A fault of the child's order.
+/// Returns the fault for an order that cannot be parsed.
 fn broken_order(error: &serde_json::Error) -> Fault {
     Fault::new(Kind::Invalid, Side::Here, format!("the order of this run cannot be read: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What the child is told: one line of JSON, through a pipe, since a password may be in it.
+//! The parent's instructions to a child: one line of JSON through a pipe, since it may contain a password.
 
 use std::{fmt, io::BufRead, path::PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{
     script::run::JobFacts,
 };
 
-/// The order for one attempt.
+/// The instructions for one attempt.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Order {
     /// The number of the run.
@@ -28,13 +28,13 @@ pub struct Order {
     pub trigger: String,
     /// `args`.
     pub args: Value,
-    /// The connect options of the job, `KEY=VALUE`. A password may be among them.
+    /// The connect options of the job, as `KEY=VALUE`. They may contain a password.
     pub connect: Vec<String>,
-    /// Whether it may change NAT.
+    /// True if it may change NAT.
     pub allow_nat: bool,
-    /// The process of the scheduler.
+    /// The process id of the scheduler.
     pub parent: u32,
-    /// The file that each child holds while it lives.
+    /// The file that each child keeps locked while it lives.
     pub lock: PathBuf,
 }
 
@@ -45,9 +45,9 @@ impl fmt::Debug for Order {
 }
 
 impl Order {
-    /// The order as a line.
+    /// Returns the order as a line.
     pub fn line(&self) -> String {
-        // Texts, numbers and values of JSON: nothing here can fail.
+        // Only strings, numbers and JSON values: serialization cannot fail.
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 
@@ -59,7 +59,7 @@ impl Order {
         serde_json::from_str(&line).map_err(|error| broken_order(&error))
     }
 
-    /// What the script learns of its job.
+    /// Returns the facts about the job that the script sees.
     pub fn facts(&self) -> JobFacts {
         JobFacts {
             name: self.job.clone(),

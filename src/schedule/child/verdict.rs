@@ -1,4 +1,4 @@
-//! What an attempt came to, and whether another is worth it. Pure.
+//! The result of an attempt, and the decision whether to retry. Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     store::history::State,
 };
 
-/// Who ended an attempt before its end.
+/// The cause of an attempt's early termination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cut {
     /// `attempt_timeout`.
@@ -18,22 +18,22 @@ pub enum Cut {
     Run(Duration),
     /// `stall_timeout`.
     Stall(Duration),
-    /// The scheduler stops.
+    /// The scheduler is stopping.
     Stopped,
-    /// Another slot of the job takes its place, for this reason.
+    /// Another slot of the job replaces it, for this reason.
     Replaced(String),
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// `Done`, `Partial`, `Failed` or `Interrupted`.
     pub state: State,
-    /// The sort of failure.
+    /// The kind of failure.
     pub kind: Option<String>,
-    /// The failure in words.
+    /// The error message.
     pub error: Option<String>,
-    /// Whether another attempt may do better.
+    /// True if another attempt may succeed.
     pub is_worth_another: bool,
 }
 
@@ -42,8 +42,8 @@ const BUG: i32 = 1;
 const IN_PART: i32 = 6;
 const INTERRUPTED: i32 = 130;
 
-/// Bytes of an error in history: a script may throw a text of megabytes, which runs, attempts and notices would each
-/// keep, a thousand times for each job.
+/// The maximum bytes of an error in history: a script may throw a string of megabytes, which runs, attempts and notices
+/// would each store, a thousand times for each job.
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
 
 /// Judges an attempt.
@@ -129,7 +129,7 @@ fn words(time: Duration) -> String {
     duration_text(time)
 }
 
-/// Whether a failure may pass, and the job wants to wait for that.
+/// Returns true if a failure may be temporary, and the job retries that class of failures.
 fn passes(fault: &Failed, retry: &Retry) -> bool {
     let class = match fault.kind.as_str() {
         "unreachable" | "protocol" => RetryOn::Connect,
@@ -141,7 +141,7 @@ fn passes(fault: &Failed, retry: &Retry) -> bool {
     fault.may_retry && retry.on.contains(&class)
 }
 
-/// The error that the child itself printed, if there is one.
+/// Returns the error that the child itself printed, if any.
 fn last_words(tail: &[String], otherwise: &str) -> String {
     let error = tail.iter().find_map(|line| line.strip_prefix("error: "));
     let panic = tail.iter().position(|line| line.contains("panicked at"));
@@ -164,8 +164,8 @@ const fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// The time to wait before attempt `number` + 1. `draw` is any number: with `jitter` it decides how much of the full time
-/// is waited, so that many jobs that failed together do not come back together.
+/// Returns the wait before attempt `number` + 1. `draw` is any number: with `jitter` it selects a fraction of the full
+/// wait, so that many jobs that failed together do not retry together.
 pub fn wait_after(number: u32, retry: &Retry, draw: u64) -> Duration {
     let power = i32::try_from(number.saturating_sub(1)).unwrap_or(i32::MAX);
     let full = retry.initial.as_secs_f64() * retry.factor.powi(power);
@@ -174,7 +174,7 @@ pub fn wait_after(number: u32, retry: &Retry, draw: u64) -> Duration {
     Duration::try_from_secs_f64(full * part).unwrap_or(retry.longest)
 }
 
-/// A number between 0 and 1.
+/// Maps `draw` to a number between 0 and 1.
 fn share(draw: u64) -> f64 {
     let high = u32::try_from(draw >> 32).unwrap_or(0);
     f64::from(high) / f64::from(u32::MAX)
@@ -247,7 +247,7 @@ mod tests {
                 assert_eq!((found.state, found.is_worth_another), (state, worth), "{cut:?}");
                 assert!(found.error.unwrap().contains(words), "{cut:?}");
             }
-            // What was done all the same is done.
+            // An attempt that succeeded all the same stays a success.
             let done = verdict(&ended(Some(0), None, "", &[]), Some(&cut), &retry(&ALL));
             assert_eq!(done.state, State::Done);
         }

@@ -1,4 +1,4 @@
-//! The child's side of the wall: it goes when its parent goes, and is the first to go when memory is short.
+//! The child's side of the isolation: it ends when its parent ends, and is killed first when memory is short.
 
 use std::{
     fs::{File, OpenOptions},
@@ -22,7 +22,7 @@ use crate::{
     limits::CHILD_MEMORY_BYTES_MAX,
 };
 
-/// Puts the wall up. What it gives is to be kept until the end. Fails when the parent is gone already.
+/// Applies the isolation. The returned lock must be kept until the end. Fails if the parent is already gone.
 pub fn raise(order: &Order) -> Outcome<File> {
     let cannot = |error: rustix::io::Errno| {
         let message = format!("cannot tie this run to the scheduler: {error}");
@@ -36,29 +36,29 @@ pub fn raise(order: &Order) -> Outcome<File> {
     }
     let lock = open(&order.lock)?;
     flock(&lock, FlockOperation::LockShared).map_err(cannot)?;
-    // A dump of the memory would have passwords in it.
+    // A core dump would contain passwords.
     limit(Resource::Core, 0);
     limit(Resource::Data, CHILD_MEMORY_BYTES_MAX);
-    // Where the system runs out of memory, a run goes and not the scheduler. Asking for more of that is always allowed.
-    // What /proc says of a process that leaves no dump is root's: for as long as this takes it may.
+    // If the system runs out of memory, a run is killed and not the scheduler. A higher score is always allowed. The
+    // files in /proc of a process that is not dumpable belong to root: it is dumpable for this one write.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(cannot)?;
     std::fs::write("/proc/self/oom_score_adj", "500").ok();
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(cannot)?;
     Ok(lock)
 }
 
-/// Opens a file to hold it.
+/// Opens a lock file.
 pub(in crate::schedule) fn open(path: &Path) -> Outcome<File> {
     owned::open(path, OpenOptions::new().append(true).create(true))
         .map_err(|error| Fault::local("open the lock", path, error))
 }
 
 fn limit(resource: Resource, bytes: u64) {
-    // A limit that is lower already stays; one that cannot be set is one wall of several.
+    // A lower hard limit stays in force; a failure is tolerable, since this is one barrier of several.
     setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) }).ok();
 }
 
-/// Listens to the parent on a thread of its own: asked to, it drains; when the parent is gone, everything ends.
+/// Listens to the parent on a separate thread: drains on request, and kills the process group when the parent is gone.
 pub fn listen(input: impl BufRead + Send + 'static, drain: Arc<Drain>) -> Outcome<()> {
     let thread = std::thread::Builder::new().name("parent".into()).spawn(move || {
         for line in input.lines() {

@@ -1,6 +1,6 @@
-//! The expressions that have a name.
+//! Aliases of expressions.
 
-/// What an alias stands for.
+/// The fields for which each alias stands.
 const ALIASES: [(&str, &str); 8] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -12,13 +12,13 @@ const ALIASES: [(&str, &str); 8] = [
     ("@every", ""),
 ];
 
-/// The fields of the alias `word`, in whatever case; empty for `@every`.
+/// Returns the fields of the alias `word`, in any case; empty for `@every`.
 pub(in crate::schedule) fn fields_of(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, fields)| *fields)
 }
 
-/// All of them, for the nearest of a misspelt one.
+/// Returns all aliases, for suggestions.
 pub(super) fn names() -> Vec<&'static str> {
     ALIASES.iter().map(|(alias, _)| *alias).collect()
 }

@@ -1,4 +1,4 @@
-//! Which days of a month an expression names.
+//! The days of a month that an expression names.
 
 use jiff::civil::Date;
 
@@ -10,7 +10,7 @@ use super::{
 /// All bits of a week.
 const EVERY_DAY: u8 = 0x7f;
 
-/// The two fields for days.
+/// The two day fields.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Days {
     /// Bit 1 to 31: these days.
@@ -23,11 +23,11 @@ pub(super) struct Days {
     near: u32,
     /// Bit 0 (Sunday) to 6: these days of every week.
     of_week: u8,
-    /// `FRI#2`: bits of weekdays for the first to the fifth of a month.
+    /// `FRI#2`: bits of weekdays, for the first to the fifth in a month.
     nth: [u8; 5],
-    /// `5L`: bits of weekdays, the last of a month each.
+    /// `5L`: bits of weekdays, each the last in a month.
     last_of_week: u8,
-    /// One of the fields begins with a star: then both must hold. Otherwise one is enough (crontab(5)).
+    /// True if one of the fields starts with a star: then both must match. Otherwise one is enough (crontab(5)).
     is_and: bool,
 }
 
@@ -103,7 +103,7 @@ impl Days {
         Ok(())
     }
 
-    /// The days of the month that `first` begins: bit 1 to 31.
+    /// Returns the days of the month that starts with `first`, as bits 1 to 31.
     pub(super) fn mask(&self, first: Date) -> u32 {
         let length = u32::try_from(first.days_in_month()).unwrap_or(28);
         let all = ((1_u32 << length) - 1) << 1;
@@ -146,7 +146,7 @@ impl Days {
     }
 }
 
-/// The day from Monday to Friday that is nearest to `day` within its month.
+/// Returns the day from Monday to Friday that is nearest to `day` within its month.
 fn workday(day: u32, length: u32, weekday_of_first: u32) -> u32 {
     match (weekday_of_first + day - 1) % 7 {
         // Saturday: the Friday before, unless that is in the month before.

@@ -1,21 +1,21 @@
-//! One field of an expression: lists, ranges, steps, names, `H`.
+//! A field of an expression: lists, ranges, steps, names, `H`.
 
 use std::ops::Range;
 
 use super::Mistake;
 use crate::{schedule::stable, script::value::nearest};
 
-/// What a field may hold.
+/// The values that a field accepts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spec {
-    /// What people call it.
+    /// The name of the field in messages.
     pub(super) name: &'static str,
     pub(super) least: u16,
     pub(super) most: u16,
-    /// Names for values, the first for `first_name`.
+    /// The names of values; the first stands for `first_name`.
     names: &'static [&'static str],
     first_name: u16,
-    /// The greatest value that `H` may choose: no month lacks it.
+    /// The greatest value that `H` may choose: one that every month has.
     hash_most: u16,
 }
 
@@ -45,12 +45,12 @@ pub(super) const MINUTE: Spec = plain("minute", 0, 59, 59);
 pub(super) const HOUR: Spec = plain("hour", 0, 23, 23);
 pub(super) const DAY: Spec = plain("day of the month", 1, 31, 28);
 pub(super) const MONTH: Spec = Spec { names: &MONTHS, first_name: 1, ..plain("month", 1, 12, 12) };
-/// 7 is Sunday as well as 0.
+/// The day of the week; 7 is Sunday, as is 0.
 pub(super) const WEEKDAY: Spec = Spec { names: &DAYS, ..plain("day of the week", 0, 7, 6) };
-/// jiff's calendar ends with the year 9999.
+/// The year; jiff's calendar ends with the year 9999.
 pub(super) const YEAR: Spec = plain("year", 1970, 9999, 2099);
 
-/// A range with a step, both ends included.
+/// A range with a step, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) first: u16,
@@ -64,7 +64,7 @@ impl Run {
     }
 }
 
-/// A field, or a part of one, with its place in the expression.
+/// A field, or a part of one, with its position in the expression.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'t> {
     pub(super) text: &'t str,
@@ -76,7 +76,7 @@ impl<'t> Text<'t> {
         self.at..self.at + self.text.len()
     }
 
-    /// The parts between commas.
+    /// Returns the parts between commas.
     pub(super) fn items(self) -> impl Iterator<Item = Text<'t>> {
         let start = self.text.as_ptr() as usize;
         self.text
@@ -84,7 +84,7 @@ impl<'t> Text<'t> {
             .map(move |text| Text { text, at: self.at + text.as_ptr() as usize - start })
     }
 
-    /// Begins with a star, by which a field says "whatever it is".
+    /// Returns true if it starts with `*` or `?`, and so counts as unrestricted, as in crontab(5).
     pub(super) fn is_star(self) -> bool {
         self.text.starts_with(['*', '?'])
     }
@@ -99,7 +99,7 @@ impl<'t> Text<'t> {
 }
 
 impl Spec {
-    /// The item as a run; `job` decides what `H` is.
+    /// Reads an item as a range; `job` determines the value of `H`.
     pub(super) fn run(&self, item: Text<'_>, job: &str) -> Result<Run, Mistake> {
         let Text { text, .. } = item;
         if text.is_empty() {
@@ -114,7 +114,7 @@ impl Spec {
             return self.hashed(item, range, step, job);
         }
         let (first, last) = match range.split_once('-') {
-            // crontab has `*/n` and `a-b/n`; `?` is Quartz's word for a day that does not matter.
+            // crontab has `*/n` and `a-b/n`; `?` is Quartz's word for an unrestricted day.
             None if range == "*" || range == "?" => (self.least, self.whole_most()),
             None if step.is_some() => (self.first(self.value(item, range)?), self.whole_most()),
             None => {
@@ -131,29 +131,29 @@ impl Spec {
         Ok(Run { first, last, step: step.unwrap_or(1) })
     }
 
-    /// The last value of `*`: Sunday is not twice in a week.
+    /// Returns the last value of `*`: Sunday does not count twice.
     fn whole_most(&self) -> u16 {
         if self.most == 7 { 6 } else { self.most }
     }
 
-    /// Where a range that begins with `value` begins: 7 is the Sunday before Monday as well.
+    /// Returns the first value of a range that starts with `value`: 7 is also the Sunday before Monday.
     fn first(&self, value: u16) -> u16 {
         if value > self.whole_most() { self.least } else { value }
     }
 
-    /// The range from `value` to the end.
+    /// Returns the range from `value` to the end.
     pub(super) fn range_from(&self, value: u16) -> String {
         format!("{}-{}", self.first(value), self.whole_most())
     }
 
-    /// The items that say what `first-last/step` means where it goes over the end, as from Friday to Monday.
+    /// Returns the items equivalent to `first-last/step` if the range wraps around, as from Friday to Monday.
     fn unrolled(&self, first: u16, last: u16, step: u16) -> String {
         let (bottom, top, first) = (self.least, self.whole_most(), self.first(first));
         let range = |from: u16, to: u16| {
             if from == to { from.to_string() } else { format!("{from}-{to}") }
         };
         if self.least == YEAR.least {
-            // A year does not come again.
+            // Years do not wrap around.
             let every = if step == 1 { String::new() } else { format!("/{step}") };
             return format!("{last}-{first}{every}");
         }
@@ -188,7 +188,7 @@ impl Spec {
         Ok(number)
     }
 
-    /// A number or name.
+    /// Reads a number or a name.
     pub(super) fn value(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
         let Self { name, least, most, .. } = self;
         if let Some(value) = self.named(word) {
@@ -204,7 +204,7 @@ impl Spec {
         }
     }
 
-    /// The end of a range: `FRI-SUN` goes to the Sunday after, which is 7.
+    /// Reads the end of a range: `FRI-SUN` ends with the following Sunday, which is 7.
     fn end(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
         let value = self.value(item, word)?;
         Ok(if self.most == 7 && value == 0 && word.parse::<u16>().is_err() { 7 } else { value })
@@ -240,7 +240,7 @@ impl Spec {
         item.hinted(message, format!("a {} is {} to {}{names}", self.name, self.least, self.most))
     }
 
-    /// `H`, `H/15`, `H(0-29)`, `H(0-29)/10`: values that depend on the job's name alone.
+    /// Reads `H`, `H/15`, `H(0-29)`, `H(0-29)/10`: values that depend on the job's name alone.
     fn hashed(
         &self,
         item: Text<'_>,

@@ -1,4 +1,4 @@
-//! The fields of an expression as sets, and the next time on a wall clock that is in all of them.
+//! The fields of an expression as sets, and the search for the next local time that is in all of them.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use super::{
     field::{HOUR, MINUTE, MONTH, Run, SECOND, Spec, Text, YEAR},
 };
 
-/// What an expression names, each as a set.
+/// The fields of an expression, each as a set.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     /// Bit n: second n.
@@ -21,13 +21,13 @@ pub(super) struct Fields {
     /// Bit 1 to 12.
     months: u64,
     days: Days,
-    /// Empty: every year.
+    /// The years; empty for every year.
     years: Vec<Run>,
-    /// One of second, minute and hour begins with a star.
+    /// True if the second, minute or hour starts with a star.
     pub(super) is_interval: bool,
 }
 
-/// The fields as they stand in the expression.
+/// The fields as written in the expression.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Texts<'t> {
     pub(super) second: Text<'t>,
@@ -73,12 +73,12 @@ impl Fields {
         })
     }
 
-    /// The last year that can match; nothing if there is no last one.
+    /// Returns the last year that can match; `None` if there is none.
     pub(super) fn last_year(&self) -> Option<u16> {
         self.years.iter().map(|run| run.last).max()
     }
 
-    /// The first time that matches, later than `after` and not later than `last`.
+    /// Returns the first matching time after `after`, up to and including `last`.
     pub(super) fn next(&self, after: DateTime, last: DateTime) -> Option<DateTime> {
         let date = after.date();
         if self.is_day(date)
@@ -91,7 +91,7 @@ impl Fields {
         (found <= last).then_some(found)
     }
 
-    /// Whether a time on the wall matches.
+    /// Returns true if a local time matches.
     pub(super) fn has(&self, time: DateTime) -> bool {
         self.is_day(time.date())
             && self.hours >> time.hour() & 1 == 1
@@ -109,13 +109,13 @@ impl Fields {
             && (self.years.is_empty() || self.years.iter().any(|run| run.has(year)))
     }
 
-    /// The first matching day after `date`, not after `last`.
+    /// Returns the first matching day after `date`, in months up to that of `last`.
     fn next_day(&self, date: Date, last: Date) -> Option<Date> {
         let mut first = date.first_of_month();
         let mut after = date.day();
         while first <= last {
             if self.is_month(first) {
-                // Bits above `after`: shifting twice, since a shift by 32 is none.
+                // Bits above `after`: shifted twice, since a shift by 32 would overflow.
                 let later = self.days.mask(first) >> after >> 1;
                 if later != 0 {
                     let day = after + 1 + i8::try_from(later.trailing_zeros()).ok()?;
@@ -128,7 +128,7 @@ impl Fields {
         None
     }
 
-    /// The first matching time of a day after `time`.
+    /// Returns the first matching time of a day after `time`.
     fn time_after(&self, time: Time) -> Option<Time> {
         let (hour, minute, second) = (time.hour(), time.minute(), time.second());
         if self.hours >> hour & 1 == 1 {
@@ -158,12 +158,12 @@ fn bits(set: &impl TimeUnitSpec) -> u64 {
     set.iter().fold(0, |bits, value| bits | 1 << value)
 }
 
-/// The lowest value of a set.
+/// Returns the lowest value of a set.
 fn lowest(set: u64) -> Option<i8> {
     (set != 0).then(|| i8::try_from(set.trailing_zeros()).ok()).flatten()
 }
 
-/// The lowest value of a set above `value`.
+/// Returns the lowest value of a set above `value`.
 fn above(set: u64, value: i8) -> Option<i8> {
     lowest(set & (u64::MAX << value << 1))
 }

@@ -1,7 +1,7 @@
-//! Cron expressions, and when they fire.
+//! Cron expressions, and the times at which they fire.
 //!
-//! The `cron` crate is asked for nothing but which seconds, minutes, hours and months a field names: days, zones, gaps
-//! and overlaps are ours (`walk`), since it fires twice, late or without end where a clock is put forward or back.
+//! The `cron` crate only tells which seconds, minutes, hours and months a field names: days, zones, gaps and overlaps
+//! are implemented here (`walk`), since the crate fires twice, late or endlessly when a clock is put forward or back.
 
 mod alias;
 mod days;
@@ -30,7 +30,7 @@ pub struct Expression {
     kind: Kind,
     /// The zone that the expression names itself: `CRON_TZ=Europe/Berlin 0 3 * * *`.
     pub zone: Option<String>,
-    /// What may not be meant.
+    /// Probable mistakes that are allowed.
     pub warnings: Vec<Mistake>,
 }
 
@@ -44,31 +44,31 @@ enum Kind {
     },
 }
 
-/// What is wrong, or surprising, in an expression.
+/// An error or a surprise in an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// A lower-case clause.
     pub message: String,
-    /// What to do about it.
+    /// A hint for fixing it.
     pub hint: Option<String>,
-    /// Where in the expression, in bytes.
+    /// The position in the expression, in bytes.
     pub at: Range<usize>,
 }
 
 impl Expression {
-    /// Reads an expression of 5, 6 (seconds first) or 7 fields, or an alias. `job` decides what `H` and the phase of
-    /// `@every` mean: always the same for one name.
+    /// Parses an expression of 5, 6 (seconds first) or 7 fields, or an alias. `job` determines the value of `H` and the
+    /// phase of `@every`: always the same for the same name.
     pub fn parse(text: &str, job: &str) -> Result<Self, Mistake> {
         parse(text, job)
     }
 
-    /// As it was written.
+    /// Returns the expression as it was written.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it runs at every matching moment (its second, minute or hour begins with `*`) instead of once at each
-    /// named time of day.
+    /// Returns true if it runs at every matching instant (its second, minute or hour starts with `*`) instead of once
+    /// at each named time of day.
     pub fn is_interval(&self) -> bool {
         match &self.kind {
             Kind::Fields(fields) => fields.is_interval,
@@ -76,36 +76,36 @@ impl Expression {
         }
     }
 
-    /// With its zone.
+    /// Adds a zone to the expression.
     pub fn in_zone(self, zone: Zone) -> Schedule {
         let hash = stable(&[&self.text, &zone.name]);
         Schedule { revision: format!("{hash:016x}"), expression: self, zone }
     }
 }
 
-/// An expression in a zone: all that is needed to know when it fires.
+/// An expression in a zone: everything that determines when it fires.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     /// The expression.
     pub expression: Expression,
-    /// The zone whose wall clock it goes by.
+    /// The zone in whose local time it is evaluated.
     pub zone: Zone,
-    /// Changes when expression or zone do. A changed schedule begins anew, and never fires for the past.
+    /// A hash of expression and zone. A changed schedule starts anew, and never fires for the past.
     pub revision: String,
 }
 
 impl Schedule {
-    /// The first slot later than `after`; nothing if none comes within eight years.
+    /// Returns the first slot after `after`; `None` if there is none within eight years.
     pub fn next(&self, after: Timestamp) -> Option<Slot> {
         self.firings(after).next()
     }
 
-    /// All slots later than `after`, in order.
+    /// Returns all slots after `after`, in order.
     pub fn firings(&self, after: Timestamp) -> Firings<'_> {
         Firings::new(self, after)
     }
 
-    /// Whether the expression names this time on the wall, be it that it happens or not.
+    /// Returns true if the expression names this local time, whether or not that time exists in the zone.
     pub fn names(&self, time: DateTime) -> bool {
         match &self.expression.kind {
             Kind::Fields(fields) => fields.has(time),
@@ -113,9 +113,9 @@ impl Schedule {
         }
     }
 
-    /// The last slot earlier than `before`; nothing if there was none in the eight years before.
+    /// Returns the last slot before `before`; `None` if there was none in the eight years before.
     pub fn last(&self, before: Timestamp) -> Option<Slot> {
-        // From short to long, so that neither a schedule by the second nor one by the year takes long.
+        // From short to long, so that schedules with a slot per second and with a slot per year are both fast.
         let hours = [1, 24, 24 * 32, 24 * 367, 24 * 366 * CRON_SEARCH_YEARS];
         hours.into_iter().find_map(|hours| {
             let from = before.checked_sub(SignedDuration::from_hours(hours)).ok()?;
@@ -123,7 +123,7 @@ impl Schedule {
         })
     }
 
-    /// The time from the first slot later than `after` to the second.
+    /// Returns the time between the first two slots after `after`.
     pub fn period(&self, after: Timestamp) -> Option<SignedDuration> {
         let mut firings = self.firings(after);
         let first = firings.next()?;

@@ -1,4 +1,4 @@
-//! From the text of an expression to its fields, and what to say of it.
+//! The parser for expressions: turns text into fields and warnings.
 
 use super::{
     Expression, Kind, Mistake, alias,
@@ -14,7 +14,7 @@ use crate::{
 const STAR: Text<'static> = Text { text: "*", at: 0 };
 const ZERO: Text<'static> = Text { text: "0", at: 0 };
 
-/// Reads an expression.
+/// Parses an expression.
 pub(super) fn parse(text: &str, job: &str) -> Result<Expression, Mistake> {
     let whole = Text { text, at: 0 };
     if text.len() > CRON_BYTES_MAX {
@@ -45,7 +45,7 @@ fn words(text: &str) -> Vec<Text<'_>> {
     text.split_whitespace().map(|text| Text { text, at: text.as_ptr() as usize - start }).collect()
 }
 
-/// Takes `CRON_TZ=…` or `TZ=…` from the front.
+/// Removes `CRON_TZ=…` or `TZ=…` from the front.
 fn zone(words: &mut Vec<Text<'_>>) -> Result<Option<String>, Mistake> {
     let Some(first) = words.first().copied() else { return Ok(None) };
     let named = first.text.strip_prefix("CRON_TZ=").or_else(|| first.text.strip_prefix("TZ="));
@@ -70,7 +70,7 @@ fn unknown_alias(word: Text<'_>) -> Mistake {
     word.hinted(format!("there is no `{}`", word.text), hint)
 }
 
-/// `@every 90m`: from the epoch on, with a phase of the job's own, so that restarts do not move it.
+/// Reads `@every 90m`: counted from the epoch, with a phase per job, so that restarts do not move it.
 fn every(word: Text<'_>, rest: &[Text<'_>], text: &str, job: &str) -> Result<Kind, Mistake> {
     let (Some(first), Some(last)) = (rest.first(), rest.last()) else {
         return Err(word.hinted("`@every` lacks its time", "such as `@every 90m`"));
@@ -91,7 +91,7 @@ fn every(word: Text<'_>, rest: &[Text<'_>], text: &str, job: &str) -> Result<Kin
     Ok(Kind::Every { period_s, phase_s })
 }
 
-/// Which word is which field.
+/// Assigns the words to the fields.
 fn texts<'t>(words: &[Text<'t>], whole: Text<'t>) -> Result<Texts<'t>, Mistake> {
     let (second, five, year) = match words {
         [minute, hour, day, month, weekday] => (ZERO, [minute, hour, day, month, weekday], STAR),
@@ -125,13 +125,13 @@ fn texts<'t>(words: &[Text<'t>], whole: Text<'t>) -> Result<Texts<'t>, Mistake> 
     Ok(Texts { second, minute, hour, day, month, weekday, year })
 }
 
-/// A day of the week has one digit.
+/// Returns true if `text` looks like a year: a day of the week has one digit.
 fn looks_like_year(text: &str) -> bool {
     let first = text.split([',', '-', '/']).next().unwrap_or_default();
     first.parse::<u16>().is_ok_and(|number| number >= 1970)
 }
 
-/// What is allowed but mostly not meant.
+/// Returns warnings for forms that are allowed but usually not meant.
 fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
     let Texts { second, minute, hour, day, weekday, .. } = *texts;
     let mut warnings = Vec::new();
@@ -171,7 +171,7 @@ fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
     warnings
 }
 
-/// What may be meant by two day fields.
+/// Returns the hint for two restricted day fields.
 fn on_both(day: Text<'_>, weekday: Text<'_>) -> String {
     let is_day = |text: &str| WEEKDAY.value(weekday, text).is_ok();
     let is_one = is_day(weekday.text);

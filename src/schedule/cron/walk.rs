@@ -1,9 +1,9 @@
-//! When an expression fires in a zone.
+//! The slots of an expression in a zone.
 //!
-//! A zone is a row of segments in which the offset from UTC does not change. Within one, the wall clock is a plain
-//! axis; what happens where two meet is decided here: a fixed time that the clock jumps over is moved to the first
-//! moment after the jump, one that comes twice is taken the first time, and an interval goes by what really happens.
-//! Jumps of more than three hours are changes of the calendar: missing times are dropped, repeated ones come again.
+//! A zone is a sequence of segments with a constant offset from UTC. Within a segment, local time is a plain axis; the
+//! rules for the boundaries are here: a fixed time in a gap is moved to the first instant after the gap, one that
+//! occurs twice fires the first time, and an interval fires at every matching instant. Jumps of more than three hours
+//! are changes of the calendar: missing times are dropped, repeated ones fire again.
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -17,13 +17,13 @@ use crate::{
     schedule::slot::{Slot, SlotId},
 };
 
-/// The longest jump of a clock that is a matter of seasons: Troll goes by two hours, nobody by more.
+/// The longest jump that counts as daylight saving time: Troll station uses two hours, which is the maximum.
 const SEASON_MAX: SignedDuration = SignedDuration::from_hours(3);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
-/// As if all those years were leap years.
+/// The search range, counted in leap years.
 const SEARCH: SignedDuration = SignedDuration::from_hours(CRON_SEARCH_YEARS * 366 * 24);
 
-/// The slots of a schedule, in order, without end unless none comes within eight years.
+/// An iterator over the slots of a schedule, in order; it ends only if none comes within eight years.
 #[derive(Debug, Clone)]
 pub struct Firings<'s> {
     schedule: &'s Schedule,
@@ -44,22 +44,22 @@ impl Iterator for Firings<'_> {
     }
 }
 
-/// A place among the slots of a schedule. Kept apart from the schedule so that it can stand beside it.
+/// A position among the slots of a schedule. Separate from the schedule so that both can be stored side by side.
 #[derive(Debug, Clone)]
 pub(in crate::schedule) struct Walk {
-    /// Slots up to here have been given.
+    /// The time up to which slots have been returned.
     after: Timestamp,
     /// The segment of `after`, once it has been looked up.
     segment: Option<Segment>,
 }
 
 impl Walk {
-    /// Before the first slot later than `after`.
+    /// Creates a position before the first slot after `after`.
     pub(in crate::schedule) fn new(after: Timestamp) -> Self {
         Self { after, segment: None }
     }
 
-    /// The next slot.
+    /// Returns the next slot.
     pub(in crate::schedule) fn next(&mut self, schedule: &Schedule) -> Option<Slot> {
         let slot = match &schedule.expression.kind {
             Kind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
@@ -91,9 +91,9 @@ impl Walk {
     }
 }
 
-/// The moment after which nothing is looked for any more.
+/// Returns the time at which the search ends.
 fn horizon(fields: &Fields, after: Timestamp) -> Option<Timestamp> {
-    // Where years are named, the last of them is the end, however far it is. Two days more, for the zone.
+    // If years are named, the last of them is the end, however far away. Two more days allow for the zone.
     let last = match fields.last_year() {
         Some(year) => {
             let end = DateTime::new(i16::try_from(year).ok()?, 12, 31, 23, 59, 59, 0).ok()?;
@@ -110,21 +110,22 @@ fn horizon(fields: &Fields, after: Timestamp) -> Option<Timestamp> {
 
 fn every(after: Timestamp, period_s: i64, phase_s: i64) -> Option<Slot> {
     let since = after.as_second().checked_sub(phase_s)?;
-    // A moment within a second, before 1970: `as_second` rounds towards zero.
+    // An instant within a second, before 1970: `as_second` rounds towards zero.
     let since = if after.subsec_nanosecond() < 0 { since - 1 } else { since };
     let second = since.div_euclid(period_s).checked_add(1)?.checked_mul(period_s)?;
     let at = Timestamp::from_second(second.checked_add(phase_s)?).ok()?;
     Some(Slot { id: SlotId::Instant(at), at, moved_from: None })
 }
 
-/// A stretch of time in which a zone's offset does not change.
+/// A period in which a zone's offset does not change.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     offset: Offset,
     next: Option<Offset>,
-    /// The time on the wall that the segment before had reached, if the clock was put back here, and by how much.
+    /// The local time reached by the previous segment, if the clock was put back at the start of this one, and by how
+    /// much.
     put_back: Option<(DateTime, SignedDuration)>,
 }
 
@@ -158,13 +159,13 @@ impl Segment {
         self.offset.to_datetime(at)
     }
 
-    /// The first slot of this segment, or at its end, after the time on the wall `low`.
+    /// Returns the first slot of this segment, or at its end, after the local time `low`.
     fn next(&self, fields: &Fields, mut low: DateTime, horizon: Timestamp) -> Option<Slot> {
         let put_back = self.put_back.filter(|_| !fields.is_interval);
         if let Some((reached, back)) = put_back
             && back <= SEASON_MAX
         {
-            // What the first pass had is spent.
+            // Times that occurred in the first pass have fired.
             low = low.max(reached.checked_sub(SECOND).ok()?);
         }
         let last = self.end.unwrap_or(horizon).min(horizon);
@@ -181,7 +182,7 @@ impl Segment {
         self.moved(fields)
     }
 
-    /// The slot at the end of this segment for the fixed times that the clock jumps over there.
+    /// Returns the slot at the end of this segment for the fixed times in the gap that follows.
     fn moved(&self, fields: &Fields) -> Option<Slot> {
         let (end, next) = (self.end?, self.next?);
         let ahead = seconds(next) - seconds(self.offset);

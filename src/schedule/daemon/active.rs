@@ -1,4 +1,4 @@
-//! A run that goes on.
+//! A run in progress.
 
 use std::{
     sync::Arc,
@@ -21,44 +21,44 @@ use crate::{
     store::history::Cause,
 };
 
-/// A run that goes on.
+/// A run in progress.
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) run: i64,
-    /// The job as it was when the run began: a reload does not change what goes on.
+    /// The job as it was when the run started: a reload does not change runs in progress.
     pub(super) job: Arc<Job>,
     pub(super) slot: Slot,
     pub(super) cause: Cause,
-    /// On the wall.
+    /// The start by the wall clock.
     pub(super) started_at: Timestamp,
-    /// By a clock that nobody sets.
+    /// The start by the monotonic clock.
     pub(super) begun: Instant,
-    /// The number of the attempt, from 1, counted over all times that the run was taken up.
+    /// The number of the attempt, from 1, counted across all resumptions of the run.
     pub(super) attempt: i64,
-    /// Attempts of this process.
+    /// The number of attempts made by this scheduler process.
     pub(super) tries: u32,
-    /// How often in a row the next attempt was put off because the machine lacks something.
+    /// The number of consecutive delays of the next attempt for lack of system resources.
     pub(super) delays: u32,
     pub(super) attempt_begun: Instant,
     pub(super) stage: Stage,
     pub(super) cut: Option<Cut>,
-    /// When it is asked to stop at once, having been asked to stop at the next file.
+    /// The time at which it is told to terminate, after it was asked to stop at the next file.
     pub(super) force_at: Option<Instant>,
-    /// When it is ended by force.
+    /// The time at which it is killed.
     pub(super) kill_at: Option<Instant>,
 }
 
-/// Time between two looks at a process that is about to end.
+/// The time between two checks of a process that is about to end.
 const CLOSING_LOOK: Duration = Duration::from_millis(5);
 
-/// Where a run stands.
+/// The stage of a run.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Its next attempt is due then.
+    /// The next attempt is due at this time.
     Between(Instant),
-    /// An attempt goes on.
+    /// An attempt is in progress.
     Running(Box<Child>),
-    /// An attempt has ended, and that has not been written yet.
+    /// An attempt has ended, and its result has not been written yet.
     Ended(Box<Ended>, Verdict, Timestamp),
 }
 
@@ -75,12 +75,12 @@ impl Active {
         self.cut.is_some()
     }
 
-    /// How long until something is to be done about it.
+    /// Returns the time until it next needs attention.
     pub(super) fn due(&self, now: Instant) -> Option<Duration> {
         let until = |at: Instant| at.saturating_duration_since(now);
         let child = match &self.stage {
             Stage::Between(at) => return Some(until(*at)),
-            // It is written at the next turn.
+            // It is written at the next tick.
             Stage::Ended(..) => return None,
             Stage::Running(child) => child,
         };
@@ -91,12 +91,12 @@ impl Active {
         let run = self.job.timeouts.whole();
         let limits =
             [attempt.map(|time| self.attempt_begun + time), run.map(|time| self.begun + time)];
-        // Once it has been told to end, that these are over is no news.
+        // Once it has been told to stop, these limits no longer matter.
         let limits = limits.into_iter().filter(|_| self.cut.is_none());
         limits.chain([self.force_at, self.kill_at]).flatten().map(until).min()
     }
 
-    /// Which of its times is over.
+    /// Returns the time limit that has been exceeded, if any.
     pub(super) fn overtime(&self, now: Instant) -> Option<Cut> {
         let Timeouts { attempt, stall, .. } = self.job.timeouts;
         let run = self.job.timeouts.whole();
@@ -112,7 +112,7 @@ impl Active {
         over(stall, child.still_for()).map(Cut::Stall)
     }
 
-    /// Ends the attempt that goes on: at once, and by force after the job's grace.
+    /// Terminates the attempt in progress: at once, and by force after the job's grace period.
     pub(super) fn cut(&mut self, cut: Cut, now: Instant) {
         if self.cut.is_some() {
             return;
@@ -124,7 +124,7 @@ impl Active {
         }
     }
 
-    /// Asks the attempt that goes on to stop at its next file: the scheduler stops.
+    /// Asks the attempt in progress to stop at its next file, because the scheduler is stopping.
     pub(super) fn drain(&mut self, now: Instant) {
         if self.cut.is_some() {
             return;
@@ -138,7 +138,7 @@ impl Active {
         }
     }
 
-    /// Does what is due about an attempt that does not end.
+    /// Escalates against an attempt that does not end when its time is up.
     pub(super) fn press(&mut self, now: Instant) {
         let Stage::Running(child) = &self.stage else { return };
         if self.force_at.is_some_and(|at| now >= at) {

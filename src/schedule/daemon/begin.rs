@@ -1,4 +1,4 @@
-//! What begins: runs that the planner starts, and their attempts.
+//! The start of runs and of their attempts.
 
 use std::{
     sync::Arc,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 impl Daemon {
-    /// Does what has been decided and written.
+    /// Carries out decisions that have been written.
     pub(super) fn carry_out(
         &mut self,
         step: &Step,
@@ -96,7 +96,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Begins what was written as begun by a turn that failed before it came to that.
+    /// Starts runs that were recorded as started by a tick that failed before it started them.
     pub(super) fn begin_lost(&mut self) -> Outcome<()> {
         let now = self.clock.now();
         for run in self.store.runs_that_are(State::Running)? {
@@ -108,7 +108,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Begins every attempt that is due.
+    /// Starts every attempt that is due.
     pub(super) fn begin_attempts(&mut self) -> Outcome<()> {
         let now = Instant::now();
         let due = |active: &&Active| {
@@ -144,7 +144,7 @@ impl Daemon {
             active.delays += 1;
             return Ok(());
         }
-        // The process has no order yet: an attempt that cannot be noted does not begin.
+        // The process has no order yet: an attempt that cannot be recorded does not start.
         self.store.begin(run, number, now)?;
         (active.attempt, active.tries, active.delays) = (number, active.tries + 1, 0);
         active.attempt_begun = Instant::now();
@@ -162,7 +162,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Ends the runs that the planner wants ended.
+    /// Terminates the runs that the planner cancels.
     pub(super) fn cancel(&mut self, step: &Step) {
         let now = Instant::now();
         for decision in &step.decisions {
@@ -175,8 +175,8 @@ impl Daemon {
     }
 }
 
-/// How long a run waits whose process could not be started, `delays` times before, for want of descriptors or memory:
-/// seconds, since what takes them mostly ends soon.
+/// Returns the wait before the next try to start a process, after `delays` failures for lack of descriptors or memory:
+/// seconds, since such shortages usually end soon.
 fn shortage_wait(delays: u32) -> Duration {
     Duration::from_secs(
         1_u64.checked_shl(delays).map_or(SHORTAGE_WAIT_MAX, |wait| wait.min(SHORTAGE_WAIT_MAX)),
@@ -186,7 +186,7 @@ fn shortage_wait(delays: u32) -> Duration {
 /// The longest such wait, in seconds.
 const SHORTAGE_WAIT_MAX: u64 = 30;
 
-/// The end of an attempt that had no beginning.
+/// Returns the final stage of an attempt that could not start.
 fn could_not_begin(fault: &Fault, clock: &crate::clock::Clock) -> Stage {
     let verdict = Verdict {
         state: State::Failed,
@@ -205,7 +205,7 @@ fn could_not_begin(fault: &Fault, clock: &crate::clock::Clock) -> Stage {
 }
 
 impl Order {
-    /// What a job gives to each of its runs.
+    /// Returns the part of the order that is the same for all runs of a job.
     pub(super) fn of_job(job: &Job) -> Outcome<Self> {
         let script = std::path::absolute(&job.script)
             .map_err(|error| Fault::local("find the script", &job.script, error))?;

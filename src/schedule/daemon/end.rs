@@ -1,4 +1,4 @@
-//! What ends: attempts, and runs with their last.
+//! The end of attempts, and of runs with their last attempt.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Daemon {
-    /// Takes in what has ended.
+    /// Collects attempts that have ended.
     pub(super) fn reap(&mut self) -> Outcome<()> {
         let now = self.clock.now();
         let mut ended = Vec::new();
@@ -41,7 +41,7 @@ impl Daemon {
             }
             let is_over = match &active.stage {
                 Stage::Ended(..) => true,
-                // Nothing goes on, and nothing is to come.
+                // No attempt is in progress, and none will follow.
                 Stage::Between(_) => active.cut.is_some(),
                 Stage::Running(_) => false,
             };
@@ -55,8 +55,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Writes the end of an attempt, and of the run if there is no other attempt. What fails to be written is written at
-    /// the next turn.
+    /// Records the end of an attempt, and of the run if no other attempt follows. After a failed write it is tried
+    /// again at the next tick.
     fn settle(&mut self, run: i64) -> Outcome<()> {
         let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
         let Stage::Ended(end, verdict, at) = &mut active.stage else {
@@ -90,7 +90,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// A run that waits for its next attempt is ended.
+    /// Ends a run that is waiting for its next attempt.
     fn settle_between(&mut self, run: i64) -> Outcome<()> {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let last = self.store.attempts(run)?.pop();
@@ -114,7 +114,7 @@ impl Daemon {
         self.finish(run, &verdict, &sum, at)
     }
 
-    /// Writes the end of a run, and tells who wants to know.
+    /// Records the end of a run, with the notices for it.
     fn finish(&mut self, run: i64, verdict: &Verdict, last: &Sum, at: Timestamp) -> Outcome<()> {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let sum =
@@ -139,7 +139,7 @@ impl Daemon {
         self.report(&active, verdict)
     }
 
-    /// Says it and counts it.
+    /// Logs and counts the end of a run.
     fn report(&self, active: &Active, verdict: &Verdict) -> Outcome<()> {
         let Some(run) = self.store.run(active.run)? else { return Ok(()) };
         let took = active.begun.elapsed();
@@ -172,7 +172,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Ends what has gone on for too long, and presses what does not end.
+    /// Terminates runs that exceed a time limit, and escalates against those that do not end.
     pub(super) fn time_out(&mut self) {
         let now = Instant::now();
         for active in self.active.values_mut() {
@@ -185,11 +185,11 @@ impl Daemon {
         }
     }
 
-    /// Begins to stop: nothing new begins, and what goes on is asked to stop at its next file.
+    /// Begins a graceful stop: nothing new is started, and runs in progress are asked to stop at their next file.
     pub(super) fn stop(&mut self) {
         let now = Instant::now();
         if self.is_stopping {
-            // Asked twice, somebody is in a hurry.
+            // A second request means that the user is in a hurry.
             self.active.values_mut().for_each(|active| active.force_at = Some(now));
             return;
         }
@@ -204,7 +204,7 @@ impl Daemon {
         self.active.values_mut().for_each(|active| active.drain(now));
     }
 
-    /// Says that a slot is not run.
+    /// Logs and counts a skipped slot.
     pub(super) fn tell_skip(&self, row: &NewRun) {
         let reason = row.reason.as_deref().unwrap_or_default();
         let due = row.scheduled_for.map(|at| format!(" of {at}")).unwrap_or_default();
@@ -213,7 +213,7 @@ impl Daemon {
             .say(Level::Info, format!("`{}`: the slot{due} is skipped: {reason}", row.job));
     }
 
-    /// Removes history that is old or too much, with its logs, now and then.
+    /// Removes old or surplus history with its logs, at intervals.
     pub(super) fn prune(&mut self) -> Outcome<()> {
         if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_INTERVAL) {
             return Ok(());
@@ -226,7 +226,7 @@ impl Daemon {
             let gone = self.store.prune(&job, retention.runs, before)?;
             is_done &= gone.len() < usize::try_from(PRUNE_ROWS_MAX).unwrap_or(usize::MAX);
             for run in gone {
-                // A run that was skipped has none.
+                // A skipped run has no log.
                 std::fs::remove_file(log::path(&self.start.state, &job, run)).ok();
             }
         }
@@ -237,7 +237,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Copies the store once a day. That may take its time, and nobody waits for it.
+    /// Copies the store once a day, in the background because it may take a while.
     fn back_up(&self) {
         let (state, observer) = (self.start.state.clone(), self.observer.clone());
         if !backup::is_due(&state, self.clock.now()) {
@@ -251,7 +251,7 @@ impl Daemon {
     }
 }
 
-/// Why there is no other attempt.
+/// Returns the reason why no other attempt follows.
 const fn no_other(cut: &Cut) -> &'static str {
     match cut {
         Cut::Run(_) => "no other attempt: `run_timeout`",

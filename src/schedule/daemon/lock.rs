@@ -1,4 +1,4 @@
-//! One scheduler to a state folder.
+//! The lock that allows one scheduler per state folder.
 
 use std::{
     fs::File,
@@ -18,23 +18,23 @@ use crate::{
     store,
 };
 
-/// The file that the scheduler holds, with its process number in it.
+/// The file that the scheduler keeps locked, with its process id in it.
 const SERVE: &str = "serve.lock";
-/// The file that each run holds.
+/// The file that each run keeps locked.
 pub(super) const RUNS: &str = "runs.lock";
 
-/// Time for the lock of a scheduler that has ended to be free.
+/// The time for the lock of a scheduler that has ended to be released.
 const HANDOVER_TIME: Duration = Duration::from_secs(1);
 
-/// Held by the scheduler while it lives.
+/// A lock held by the scheduler while it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the folder. Fails with `busy` when another scheduler has it. Waits for what an earlier one left running:
-    /// that ends by itself when its parent is gone.
+    /// Locks the state folder. Fails with `busy` if another scheduler has it. Waits for runs left by an earlier
+    /// scheduler, which end by themselves when their parent is gone.
     pub(super) fn take(state: &Path) -> Outcome<Self> {
         store::make_folder(state)?;
         owned::guard(state)?;
@@ -46,7 +46,7 @@ impl Lock {
             let fault = Fault::new(Kind::Local, Side::Here, message);
             return Err(fault.at(path.to_string_lossy()));
         }
-        // One that was killed in the midst of starting a run leaves the lock to that for a moment.
+        // A scheduler that was killed while it started a run leaves the lock to that process for a moment.
         let is_ours = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         let end = Instant::now() + HANDOVER_TIME;
         while !is_ours() {
@@ -75,7 +75,7 @@ fn wait_for_runs(state: &Path) -> Outcome<()> {
     let end = Instant::now() + ORPHAN_TIME_MAX;
     loop {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // Let go at once: runs to come take it.
+            // Release it at once: new runs take it.
             return flock(&file, FlockOperation::Unlock)
                 .map_err(|error| Fault::local("let go of the lock", &path, error.into()));
         }
@@ -88,13 +88,13 @@ fn wait_for_runs(state: &Path) -> Outcome<()> {
     }
 }
 
-/// Waits for a moment.
+/// Waits for `time`.
 fn pause(time: Duration) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
     nobody.recv_timeout(time).ok();
 }
 
-/// The process that holds a state folder, if one does.
+/// Returns the id of the process that has locked a state folder, if any.
 pub fn holder(state: &Path) -> Option<String> {
     let path = state.join(SERVE);
     let file = File::open(&path).ok()?;

@@ -1,8 +1,8 @@
-//! The scheduler at work: it asks the planner, writes what that decides, and carries it out.
+//! The running scheduler: it asks the planner, records its decisions, and carries them out.
 //!
-//! One thread does all of it, turn by turn, and waits for nobody: children, notices and metrics have threads of their own.
-//! What was decided is written before it is done, so that whoever finds the state folder later, after whatever end, knows
-//! what went on.
+//! A single thread does all of it, tick by tick, and never waits for children, notices or metrics, which have their own
+//! threads. Decisions are recorded before they are carried out, so that the state folder tells what was going on after
+//! any kind of end.
 
 mod active;
 mod begin;
@@ -47,24 +47,24 @@ pub use self::{
     lock::holder, page::Page, signals::follow as follow_signals, system::raise_descriptors,
 };
 
-/// Reads the jobs file again.
+/// A function that reads the jobs file again.
 pub type ReadJobs = Box<dyn Fn(Timestamp) -> Outcome<Jobs> + Send>;
 
-/// What the scheduler is started with.
+/// The configuration of the scheduler.
 pub struct Setup {
-    /// The program that runs a child: this one.
+    /// The program that runs a child: the current executable.
     pub program: PathBuf,
     /// The jobs.
     pub jobs: Jobs,
-    /// Reads them again.
+    /// The function that reads them again.
     pub read: ReadJobs,
     /// The state folder.
     pub state: PathBuf,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Where it tells what happens.
+    /// The observer for its events.
     pub observer: Observer,
-    /// What it counts.
+    /// Its counters.
     pub metrics: Arc<Metrics>,
 }
 
@@ -74,16 +74,16 @@ impl std::fmt::Debug for Setup {
     }
 }
 
-/// What wakes the scheduler.
+/// A message to the scheduler.
 #[derive(Debug)]
 pub enum Message {
-    /// A child has something to tell.
+    /// A child has news.
     Wake,
-    /// The jobs file is to be read again.
+    /// The jobs file must be read again.
     Reload,
-    /// It is to stop: let runs reach their next file.
+    /// The scheduler must stop: runs may finish their current file.
     Stop,
-    /// Somebody has been told, or could not be.
+    /// The result of delivering a notice.
     Told(Told),
 }
 
@@ -100,17 +100,17 @@ pub struct Daemon {
     watch: Watch,
     inbox: Receiver<Message>,
     outbox: Sender<Message>,
-    /// The version of the store's data when it was last looked at; what others write changes it.
+    /// The version of the store's data at the last look; writes by other processes change it.
     seen: Option<i64>,
     requests: Vec<(String, Timestamp)>,
     is_stopping: bool,
-    /// When the next step of the planner is due, as it said.
+    /// The time at which the planner asked for its next step.
     wake: Option<Timestamp>,
     pruned_at: Option<Instant>,
     told_fault: Option<String>,
-    /// Whether a turn failed, and runs may be written as begun that were not.
+    /// Set when a tick failed: runs may be recorded as started that were not.
     is_unsure: bool,
-    /// Kept: while it is held no other scheduler uses the state folder.
+    /// Kept for its lifetime: no other scheduler can use the state folder while it is held.
     _lock: Lock,
 }
 
@@ -121,7 +121,7 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// Takes the state folder, and notes what an earlier scheduler left undone. Fails when another one uses it.
+    /// Locks the state folder, and recovers runs of an earlier scheduler. Fails if another one uses it.
     pub fn open(setup: Setup) -> Outcome<Self> {
         let Setup { program, jobs, read, state, clock, observer, metrics } = setup;
         let lock = Lock::take(&state)?;
@@ -161,12 +161,12 @@ impl Daemon {
         })
     }
 
-    /// Where messages for it go in.
+    /// Returns the sender for messages to the scheduler.
     pub fn mailbox(&self) -> Sender<Message> {
         self.outbox.clone()
     }
 
-    /// Goes on until it is told to stop and every run has ended.
+    /// Runs until it is told to stop and every run has ended.
     pub fn run(mut self) {
         system::ready(&self.status());
         let (wall, steady) = (self.clock.now(), Instant::now());
@@ -190,13 +190,13 @@ impl Daemon {
         self.observer.say(Level::Info, "stopped");
     }
 
-    /// One turn: what has ended, what is due, what is to be told. Public for tests, which turn it by hand.
+    /// Performs one tick: handles ended runs, due slots and notices. Public for tests, which call it themselves.
     pub fn turn(&mut self) {
         let result = self.turn_or_fail();
         match result {
             Ok(()) => self.told_fault = None,
             Err(fault) => {
-                // It may be the disk that is full for hours: one line is enough.
+                // The disk may be full for hours: one message is enough.
                 let text = fault.to_string();
                 if self.told_fault.as_ref() != Some(&text) {
                     self.observer.say(Level::Error, format!("{text}; trying again"));
@@ -208,7 +208,7 @@ impl Daemon {
         system::alive();
     }
 
-    /// How many runs go on.
+    /// Returns the number of runs in progress.
     pub fn running(&self) -> usize {
         self.active.len()
     }
@@ -242,7 +242,7 @@ impl Daemon {
         }
     }
 
-    /// Asks the planner, writes what it says, and does it.
+    /// Asks the planner, records its decisions, and carries them out.
     fn step(&mut self) -> Outcome<()> {
         let now = self.clock.now();
         let running: Vec<_> = self.active.values().map(Active::running).collect();
@@ -268,7 +268,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// What others have written into the store: requests and pauses.
+    /// Reads requests and pauses that other processes have written to the store.
     fn look_outside(&mut self) -> Outcome<()> {
         let version = self.store.version_of_data()?;
         if self.seen == Some(version) {
@@ -296,7 +296,7 @@ impl Daemon {
         self.observer.say(Level::Info, text);
     }
 
-    /// The planner remembers what could not be written: one that remembers what is written takes its place.
+    /// Replaces the planner, which knows decisions that could not be written, by one with the stored state.
     fn recover(&mut self) {
         self.seen = None;
         self.is_unsure = true;
@@ -306,10 +306,10 @@ impl Daemon {
         }
     }
 
-    /// How long nothing is to be done unless somebody wakes us.
+    /// Returns the time until there is something to do, unless a message arrives.
     fn pause(&self) -> Duration {
         if self.told_fault.is_some() {
-            // What is due could not be done: asked at once, a full disk is still full.
+            // The due work could not be done: an immediate retry would find the disk still full.
             return DAEMON_TURN_MAX;
         }
         let now = self.clock.now();
@@ -345,18 +345,18 @@ impl Daemon {
     }
 }
 
-/// By how many milliseconds the wall clock has gone ahead of a clock that nobody sets.
+/// Returns the milliseconds by which the wall clock has gained on the monotonic clock.
 fn clock_ahead(from: Timestamp, to: Timestamp, steady: Duration) -> i64 {
     let wall = to.as_millisecond() - from.as_millisecond();
     wall - i64::try_from(steady.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The run that the planner knows.
+/// Returns the planner's id of a run.
 const fn run_id(run: i64) -> RunId {
     RunId(run)
 }
 
-/// What the planner is to know of a run.
+/// Returns the planner's view of a run.
 fn running(active: &Active) -> Running {
     Running {
         run: run_id(active.run),

@@ -1,7 +1,7 @@
-//! The page that Prometheus reads.
+//! The metrics endpoint for Prometheus.
 //!
-//! Whoever reaches the port may open any number of connections and say nothing. So many as there are connections, so many
-//! descriptors are lacking for runs: they are few, each has little time, and the oldest makes room for a new one.
+//! A client that reaches the port may open any number of connections and send nothing. Each connection takes a
+//! descriptor that runs may need: so connections are few, each has little time, and the oldest is closed for a new one.
 
 use std::{
     collections::VecDeque,
@@ -28,28 +28,28 @@ use crate::{
     observe::metrics::Metrics,
 };
 
-/// Connections at a time: a few scrapers and whoever looks by hand have one each, for milliseconds.
+/// The maximum number of connections: scrapers and manual requests need one each, for milliseconds.
 const CONNECTIONS_MAX: usize = 64;
-/// Of the descriptors that there may be, connections take one in so many.
+/// The share of the descriptors that connections may take: one in this many.
 const DESCRIPTORS_PER_CONNECTION: u64 = 8;
-/// Time for the head of a request to come.
+/// The maximum time for the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Time for a whole connection: an answer of a megabyte over a slow line takes less.
+/// The maximum time for a connection: a response of a megabyte over a slow line takes less.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// Bytes of the head of a request; browsers send one or two thousand.
+/// The maximum bytes of the head of a request; browsers send one or two thousand.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Time to wait when no connection can be taken, such as for want of descriptors.
+/// The wait after a failed accept, for example for lack of descriptors.
 const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 
-/// The page, while it is served.
+/// The running metrics endpoint.
 #[derive(Debug)]
 pub struct Page {
-    /// Where it is: the port may have been 0.
+    /// Its address: the requested port may have been 0.
     pub address: SocketAddr,
 }
 
 impl Page {
-    /// Serves `metrics` at `address`, below `/metrics`, on a thread of its own, as long as the program lives.
+    /// Serves `metrics` at `address` under `/metrics`, on a separate thread, for the lifetime of the process.
     pub fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Outcome<Self> {
         let cannot = |error: std::io::Error| {
             let message = format!("cannot serve metrics at {address}: {error}");
@@ -82,7 +82,7 @@ impl Page {
     }
 }
 
-/// How many connections there may be at a time.
+/// Returns the maximum number of connections.
 fn connections_max() -> usize {
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / DESCRIPTORS_PER_CONNECTION;
     usize::try_from(most).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
@@ -97,7 +97,7 @@ async fn accept(listener: &tokio::net::TcpListener, pages: &Router) {
             Err(error) => {
                 tracing::debug!(target: "portolan", "no connection for metrics: {error}");
                 open.retain(|one| !one.is_finished());
-                // Those that wait make room.
+                // Close the oldest one to make room.
                 close_oldest(&mut open);
                 sleep(ACCEPT_WAIT).await;
                 continue;
@@ -117,7 +117,7 @@ fn close_oldest(open: &mut VecDeque<JoinHandle<()>>) {
     }
 }
 
-/// Answers one request. Nobody is told when that fails: who asked has gone.
+/// Answers one request. Failures are only logged: the client has gone.
 async fn answer(stream: TcpStream, pages: Router) {
     let mut server = http1::Builder::new();
     server

@@ -1,22 +1,22 @@
-//! The jobs file while it is edited: a right one takes over, a broken one is refused and the old one goes on.
+//! Reload of the jobs file: a valid one takes effect, a broken one is refused and the old one stays in force.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Instant};
 
 use super::{Daemon, ReadJobs, system};
 use crate::{limits::DAEMON_TURN_MAX, observe::Level};
 
-/// What is known of the file.
+/// The state of the watched file.
 pub(super) struct Watch {
     path: PathBuf,
     pub(super) read: ReadJobs,
     /// The file as it was when it was last read.
     taken: Option<Print>,
-    /// The file as it was at the last look, when that was.
+    /// The file as it was at the last check.
     seen: Option<Print>,
     looked: Instant,
 }
 
-/// By this one file is told from the next: device, number, size, time of change.
+/// The fingerprint of a file: device, inode, size, modification time.
 type Print = (u64, u64, u64, i64, i64);
 
 impl Watch {
@@ -32,7 +32,7 @@ impl Watch {
         Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
     }
 
-    /// Whether the file is another since it was read, and has stayed so for one look: it may be half written.
+    /// Returns true if the file has changed since it was read, and not since the last check: it may be half written.
     pub(super) fn has_changed(&mut self) -> bool {
         if self.looked.elapsed() < DAEMON_TURN_MAX {
             return false;
@@ -65,7 +65,7 @@ impl Daemon {
                 self.planner = self.planner.clone().reload(Arc::new(jobs), now);
                 self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
                 self.metrics.reloaded(true);
-                // A new job may have been paused before it was here.
+                // A new job may have been paused before it was in the file.
                 self.seen = None;
                 self.observer
                     .say(Level::Info, format!("the jobs file was read again: {count} jobs"));
@@ -79,7 +79,7 @@ impl Daemon {
         system::ready(&self.status());
     }
 
-    /// Reads it again if it was changed.
+    /// Reads the jobs file again if it has changed.
     pub(super) fn reload_if_changed(&mut self) {
         if self.watch.has_changed() {
             self.reload();

@@ -1,4 +1,4 @@
-//! Between the planner's values and the store's rows. Pure, but for reading the store.
+//! Conversions between the planner's values and the store's rows. Pure, except for reads from the store.
 
 use std::{
     collections::BTreeMap,
@@ -27,14 +27,14 @@ use crate::{
     },
 };
 
-/// The folder of the jobs file, in which runs work.
+/// Returns the folder of the jobs file, in which runs work.
 pub(super) fn folder_of(file: &Path) -> Outcome<PathBuf> {
     let file = std::path::absolute(file)
         .map_err(|error| Fault::local("find the jobs file", file, error))?;
     Ok(file.parent().unwrap_or(&file).to_owned())
 }
 
-/// The planner that goes on from what is stored.
+/// Creates a planner that continues from the stored state.
 pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Outcome<Planner> {
     let mut state = PlannerState::default();
     let mut waiting: BTreeMap<String, Vec<Run>> = BTreeMap::new();
@@ -56,7 +56,7 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Outcome
         state.jobs.insert(row.job.as_str().into(), job_state);
     }
     let mut planner = Planner::new(jobs, state, now);
-    // One that was paused before it ever had a slot.
+    // Jobs that were paused before they ever had a slot.
     for row in stored.iter().filter(|row| row.watermark.is_none()) {
         planner.pause(&row.job, pause_of(row));
     }
@@ -84,13 +84,13 @@ pub(super) fn slot_of(run: &Run) -> Option<Slot> {
     })
 }
 
-/// Why a job is paused, if it is.
+/// Returns the pause of a job, if it is paused.
 pub(super) fn pause_of(row: &history::JobState) -> Option<Pause> {
     let since = row.paused_at?;
     Some(Pause { since, reason: row.pause_reason.clone().unwrap_or_default() })
 }
 
-/// The rows that a step makes, each with the index of its decision, and those of the jobs that it changed.
+/// Returns the rows that a step adds, each with the index of its decision, and the state rows of the jobs it changed.
 pub(super) fn of_step(
     step: &Step,
     planner: &Planner,
@@ -125,7 +125,7 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         }
         _ => (decision.covers, Some(reason.to_string()), None),
     };
-    // The schedule that it belonged to is no longer known.
+    // The schedule to which it belonged is no longer known.
     let is_gone = matches!(reason, Reason::Edited | Reason::Removed);
     let revision = known.filter(|_| !is_gone).map(|known| known.revision.clone());
     let found = planner.jobs().get(job);
@@ -153,7 +153,7 @@ const fn wait_of(waiting: &Waiting) -> Wait {
     }
 }
 
-/// The row of a job's state.
+/// Returns the row of a job's state.
 pub(super) fn state_row(planner: &Planner, job: &str) -> Option<history::JobState> {
     let state = planner.state_of(job)?;
     Some(history::JobState {
@@ -166,7 +166,7 @@ pub(super) fn state_row(planner: &Planner, job: &str) -> Option<history::JobStat
     })
 }
 
-/// Whether a slot was lost that somebody may have counted on. One that came while the last run went on is not.
+/// Returns true if a slot was lost that users may rely on, unlike one skipped because the previous run was in progress.
 pub(super) const fn is_missed(reason: &Reason) -> bool {
     matches!(
         reason,
@@ -196,7 +196,7 @@ const fn trigger(cause: Cause) -> Trigger {
     }
 }
 
-/// The order for the attempt of a run that begins.
+/// Returns the order for the attempt of a run that starts.
 pub(super) fn order(active: &Active, attempt: i64, state: &Path) -> Outcome<Order> {
     Ok(Order {
         run: active.run,
@@ -208,7 +208,7 @@ pub(super) fn order(active: &Active, attempt: i64, state: &Path) -> Outcome<Orde
     })
 }
 
-/// A number that decides how long this attempt is waited for, the same at each look.
+/// Returns a number that determines the wait after this attempt, always the same for the same attempt.
 pub(super) fn draw(run: i64, attempt: i64) -> u64 {
     stable(&["retry", &run.to_string(), &attempt.to_string()])
 }

@@ -1,4 +1,4 @@
-//! Signals, as messages.
+//! Signals as messages.
 
 use std::sync::mpsc::Sender;
 
@@ -7,14 +7,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Message;
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// From here on SIGHUP reads the jobs file again, and SIGTERM and SIGINT stop the scheduler.
+/// Starts to handle signals: SIGHUP reads the jobs file again, SIGTERM and SIGINT stop the scheduler.
 pub fn follow(mailbox: Sender<Message>) -> Outcome<()> {
     let cannot = |error: std::io::Error| {
         Fault::new(Kind::Local, Side::Here, format!("cannot follow signals: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot)?;
-    // Before the thread begins: a signal that comes early must not end the program.
+    // Before the thread starts: an early signal must not kill the process.
     let signals: Outcome<[Signal; 3]> = runtime.block_on(async {
         let one = |kind| signal(kind).map_err(cannot);
         Ok([

@@ -1,15 +1,15 @@
-//! What the service manager is told. Without one, nothing is said to nobody.
+//! Notifications for the service manager. Without one, they do nothing.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 
-/// Descriptors that the scheduler asks for, where it may have so many: each run takes four, and programs that close all
-/// that there may be would be slow with a million.
+/// The number of descriptors that the scheduler asks for, within the hard limit: each run takes four, and programs that
+/// close all possible descriptors would be slow with a million.
 const DESCRIPTORS: u64 = 16 * 1024;
 
-/// Raises the limit of open files that the system begins with, mostly 1,024, towards what it allows.
+/// Raises the soft limit of open files, usually 1,024, towards the hard limit.
 pub fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(u64::MAX).min(DESCRIPTORS);
@@ -21,34 +21,34 @@ pub fn raise_descriptors() {
     }
 }
 
-/// The scheduler is at work.
+/// Reports that the scheduler is ready.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// It reads its jobs file again.
+/// Reports that it is reading its jobs file again.
 pub(super) fn reloading() {
     let mut states = vec![NotifyState::Reloading];
-    // The manager tells by it whether this is the answer to its own request.
+    // The manager uses it to match this notification with its own request.
     states.extend(NotifyState::monotonic_usec_now().ok());
     tell(&states);
 }
 
-/// It stops, which may take so long.
+/// Reports that it is stopping, and the time that this may take.
 pub(super) fn stopping(time: Duration) {
     let time = time + Duration::from_secs(5);
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
-/// It has made a turn: a loop that hangs says nothing any more.
+/// Reports a tick to the watchdog: a loop that hangs sends none.
 pub(super) fn alive() {
     if sd_notify::watchdog_enabled().is_some() {
         tell(&[NotifyState::Watchdog]);
     }
 }
 
-/// What it does.
+/// Reports its status text.
 pub(super) fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }

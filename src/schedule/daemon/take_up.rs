@@ -1,4 +1,4 @@
-//! What an earlier scheduler left: runs that went on when it ended.
+//! Recovery of runs that were in progress when an earlier scheduler ended.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Notes that what went on was interrupted, and lets what can be made good wait to be taken up again.
+/// Marks runs in progress as interrupted, and queues those that may be resumed.
 pub(super) fn take_up(
     store: &mut Store,
     jobs: &Arc<Jobs>,
@@ -37,7 +37,7 @@ pub(super) fn take_up(
     Ok(())
 }
 
-/// Until when an interrupted run may wait to be taken up; nothing if it is not taken up.
+/// Returns the times for resuming an interrupted run; `None` if it is not resumed.
 fn wait_for(store: &Store, run: &Run, job: &Job, now: Timestamp) -> Outcome<Option<Wait>> {
     let Some(scheduled_for) = run.scheduled_for.filter(|_| run.slot.is_some()) else {
         return Ok(None);
@@ -45,7 +45,7 @@ fn wait_for(store: &Store, run: &Run, job: &Job, now: Timestamp) -> Outcome<Opti
     let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
     let is_wanted = job.catch_up.misfire != Misfire::Skip
         && run.revision == revision
-        // One that was replaced has had its successor.
+        // A run that was replaced has had its successor.
         && run.sum.error_kind.as_deref() == Some("interrupted");
     if !is_wanted {
         return Ok(None);
@@ -58,7 +58,7 @@ fn wait_for(store: &Store, run: &Run, job: &Job, now: Timestamp) -> Outcome<Opti
     let has_successor = store.runs(Some(&run.job), 1_000)?.iter().any(|later| {
         later.id > run.id && matches!(later.state, State::Done | State::Partial | State::Failed)
     });
-    // A run that takes the machine down with it would do so for ever.
+    // A run that takes the host down with it would do so for ever.
     let is_taken = now < give_up && interrupted < TAKEN_UP_MAX && !has_successor;
     Ok(is_taken.then_some(Wait { not_before: now, give_up, needs_since: Timestamp::MIN }))
 }

@@ -1,4 +1,4 @@
-//! What the scheduler has to tell, and what came of it.
+//! Notices of the scheduler, and the results of their delivery.
 
 use std::{
     sync::Arc,
@@ -20,17 +20,18 @@ use crate::{
     store::history::{NewNotice, Notice},
 };
 
-/// Time for notices that are under way when the scheduler ends: most take less, and a service manager waits.
+/// The maximum time for deliveries in progress when the scheduler ends: most take less, and a service manager is
+/// waiting.
 const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Keeps what is to be told of a beginning. The run does not wait for it.
+    /// Queues the notices for the start of a run, which does not wait for them.
     pub(super) fn tell_start(&mut self, active: &Active) {
         let notices = of_start(&active.job.notify, active.run, &active.job.name);
         self.keep(&notices);
     }
 
-    /// The end of a run's log, for who is told of it.
+    /// Returns the end of a run's log if a notice will contain it.
     pub(super) fn tail_for(&self, run: i64, job: &Job) -> String {
         match &job.notify.ping {
             Some(_) => log::tail(&log::path(&self.start.state, &job.name, run)).unwrap_or_default(),
@@ -57,8 +58,8 @@ impl Daemon {
         }
     }
 
-    /// Delivers what is due. The heartbeats of a job keep their order: a start that comes after its end says that the run
-    /// goes on.
+    /// Delivers notices that are due. The heartbeats of a job stay in order: a start after the end would mean that the
+    /// run is still in progress.
     pub(super) fn tell_notices(&mut self) -> Outcome<()> {
         let room = self.notifier.room();
         if room == 0 {
@@ -91,8 +92,8 @@ impl Daemon {
         self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
     }
 
-    /// Lets what is being told come to its end for a moment, and ends the commands that do not: what was not told, the
-    /// next scheduler tells.
+    /// Waits briefly for deliveries in progress, and kills commands that do not finish: undelivered notices are left to
+    /// the next scheduler.
     pub(super) fn end_notices(&mut self) {
         let end = Instant::now() + NOTICE_END_TIME_MAX;
         while !self.notifier.is_idle() {
@@ -106,7 +107,7 @@ impl Daemon {
         self.notifier.end();
     }
 
-    /// Notes what came of a try.
+    /// Records the result of a delivery.
     pub(super) fn note_told(&mut self, told: &Told) {
         self.notifier.done(told.id);
         let now = self.clock.now();
@@ -129,7 +130,7 @@ impl Daemon {
             }
         };
         if let Err(fault) = written {
-            // It is due still, and will be told once more: better twice than never.
+            // It stays due and will be delivered once more: better twice than never.
             self.observer.say(Level::Error, fault.to_string());
         }
     }

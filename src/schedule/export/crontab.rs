@@ -1,9 +1,9 @@
-//! A crontab.
+//! The export to crontab.
 
 use super::{Exported, Setting, common_losses, fields::five_fields, left_out, quote};
 use crate::schedule::jobs::{Jobs, Overlap};
 
-/// A crontab with `flock` for overlaps.
+/// Returns a crontab that uses `flock` for overlaps.
 pub fn crontab(jobs: &Jobs, setting: &Setting) -> Exported {
     let mut out = Exported::default();
     let folder = quote::shell(setting.file.parent().unwrap_or(&setting.file));

@@ -1,4 +1,4 @@
-//! The five fields that other schedulers read, with numbers in place of names.
+//! The five fields that other schedulers read, with numbers instead of names.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -8,7 +8,7 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// Five fields. Months and weekdays are numbers, and Sunday is 0.
+/// The five fields. Months and weekdays are numbers, and Sunday is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) minute: String,
@@ -26,7 +26,7 @@ impl fmt::Display for Fields {
 }
 
 impl Fields {
-    /// Reads what [`crate::schedule::cron`] has taken, and no more than five fields of it.
+    /// Reads an expression that [`crate::schedule::cron`] has accepted, if it has exactly five fields.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let fields: Vec<_> = text.split_whitespace().map(str::to_lowercase).collect();
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
@@ -40,14 +40,14 @@ impl Fields {
             weekday: numbered(weekday, &DAYS, 0),
         };
         if fields.weekday.contains('7') || fields.weekday.contains("-0") {
-            // Sunday as 7, or at the end of a range, is not read everywhere.
+            // Sunday as 7, or at the end of a range, is not portable.
             let days: Vec<_> = fields.weekdays()?.iter().map(u8::to_string).collect();
             fields.weekday = days.join(",");
         }
         Ok(fields)
     }
 
-    /// The days of the week that are named, Sunday as 0.
+    /// Returns the days of the week that are named, Sunday as 0.
     pub(super) fn weekdays(&self) -> Result<BTreeSet<u8>, String> {
         let wrong = || format!("the weekdays `{}` cannot be written", self.weekday);
         let number = |text: &str| text.parse::<u8>().ok().filter(|day| *day <= 7).ok_or_else(wrong);
@@ -56,7 +56,7 @@ impl Fields {
             let (range, step) = part.split_once('/').map_or((part, None), |(a, b)| (a, Some(b)));
             let (first, last) = match range.split_once('-') {
                 _ if range == "*" => (0, 6),
-                // `FRI-SUN` ends with the Sunday after.
+                // `FRI-SUN` ends with the following Sunday.
                 Some((first, "0")) => (number(first)?, 7),
                 Some((first, last)) => (number(first)?, number(last)?),
                 None if step.is_some() => (number(range)?, 6),
@@ -69,7 +69,7 @@ impl Fields {
     }
 }
 
-/// A field with numbers from `first` on in place of names, be they short or whole.
+/// Replaces short or full names in a field by numbers that start with `first`.
 fn numbered(field: &str, names: &[&str], first: usize) -> String {
     let number = |word: &str| {
         let at = names.iter().position(|name| word.starts_with(name));
@@ -84,7 +84,7 @@ fn numbered(field: &str, names: &[&str], first: usize) -> String {
     text
 }
 
-/// The five fields of a job's expression where that has no more than other schedulers read, or why it has.
+/// Returns the five fields and the zone of a job's expression, or the reason why other schedulers cannot read it.
 pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
     let Some(schedule) = &job.schedule else {
         return Err("it has no `cron`".into());

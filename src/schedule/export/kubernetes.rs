@@ -1,4 +1,4 @@
-//! `CronJob`s for Kubernetes.
+//! The export to Kubernetes `CronJob`s.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{
     schedule::jobs::{Job, Jobs, Overlap},
 };
 
-/// A `CronJob` for each job.
+/// Returns a `CronJob` for each job.
 pub fn kubernetes(jobs: &Jobs, setting: &Setting) -> Exported {
     let mut out = Exported::default();
     let (mut parts, mut names) = (Vec::new(), BTreeSet::new());
@@ -48,7 +48,7 @@ pub fn kubernetes(jobs: &Jobs, setting: &Setting) -> Exported {
     out
 }
 
-/// Names there have small letters, digits and hyphens; of two jobs that become the same, one gets a number.
+/// Returns a name of lower-case letters, digits and hyphens; of two jobs that become the same, one gets a number.
 fn name(job: &Job, taken: &mut BTreeSet<String>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = job.name.chars().map(plain).collect();

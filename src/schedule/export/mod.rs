@@ -1,4 +1,4 @@
-//! Jobs for other schedulers, and what those cannot do. Pure.
+//! The export of jobs to other schedulers, with the features that are lost. Pure.
 
 mod crontab;
 mod fields;
@@ -15,29 +15,29 @@ pub use self::{
 };
 use super::jobs::{Job, Misfire};
 
-/// Text for another scheduler, and what is lost in it.
+/// The text for another scheduler, and the features that are lost in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exported {
-    /// What goes into a file.
+    /// The contents of the file.
     pub text: String,
-    /// What that scheduler will not do, a clause each.
+    /// The features that the other scheduler lacks, a clause each.
     pub losses: Vec<String>,
 }
 
-/// What is true where the text is used.
+/// The environment in which the text is used.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// The program.
     pub program: PathBuf,
     /// The jobs file.
     pub file: PathBuf,
-    /// The state folder, where one is named.
+    /// The state folder, if one is named.
     pub state: Option<PathBuf>,
     /// The image for Kubernetes.
     pub image: String,
 }
 
-/// What every other scheduler lacks of what a job asks for.
+/// Adds the features used by a job that all other schedulers lack.
 fn common_losses(job: &Job, losses: &mut Vec<String>) {
     let mut lose = |is_lost: bool, what: &str| {
         if is_lost {

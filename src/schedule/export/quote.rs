@@ -1,8 +1,8 @@
-//! Paths and words as other programs read them.
+//! Quoting of paths and words for other programs.
 
 use std::path::Path;
 
-/// One word of a shell's command, which is a line of a crontab: a `%` would end that.
+/// Quotes a word of a shell command in a crontab, where an unescaped `%` would end the line.
 pub(super) fn shell(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
@@ -14,12 +14,12 @@ pub(super) fn shell(path: &Path) -> String {
     word.replace('%', "\\%")
 }
 
-/// A value in a unit of systemd, where `%` begins a specifier.
+/// Quotes a value in a systemd unit, where `%` starts a specifier.
 pub(super) fn unit(path: &Path) -> String {
     path.display().to_string().replace('%', "%%")
 }
 
-/// One word of a list in a unit.
+/// Quotes a word of a list in a unit.
 pub(super) fn unit_word(path: &Path) -> String {
     let text = unit(path);
     if text.contains([' ', '\t', '"', '\'', '\\']) {
@@ -28,12 +28,12 @@ pub(super) fn unit_word(path: &Path) -> String {
     text
 }
 
-/// One word of a unit's command line, where `$` begins a variable as well.
+/// Quotes a word of a unit's command line, where `$` starts a variable as well.
 pub(super) fn unit_command(path: &Path) -> String {
     unit_word(path).replace('$', "$$")
 }
 
-/// A string of YAML, which takes those of JSON.
+/// Quotes a YAML string; YAML accepts JSON strings.
 pub(super) fn yaml(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,4 +1,4 @@
-//! Units for systemd: the scheduler as a service, or a timer for each job.
+//! The export to systemd units: the scheduler as a service, or a timer for each job.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::schedule::jobs::{Jobs, Misfire, Overlap};
 
-/// The unit that runs the scheduler. Nothing is lost.
+/// Returns the unit that runs the scheduler. No feature is lost.
 pub fn service(setting: &Setting) -> Exported {
     let (program, file) =
         (quote::unit_command(&setting.program), quote::unit_command(&setting.file));
@@ -18,7 +18,7 @@ pub fn service(setting: &Setting) -> Exported {
         |state| {
             let variable = format!("PORTOLAN_STATE={}", state.display());
             let variable = quote::unit_word(Path::new(&variable));
-            // The folder may not be there yet: with `-` that is no reason to refuse.
+            // The folder may not exist yet: with `-` systemd does not refuse it.
             format!("Environment={variable}\nReadWritePaths=-{}", quote::unit_word(state))
         },
     );
@@ -56,7 +56,7 @@ WantedBy=multi-user.target
     Exported { text, losses: Vec::new() }
 }
 
-/// A service and a timer for each job.
+/// Returns a service and a timer for each job.
 pub fn timers(jobs: &Jobs, setting: &Setting) -> Exported {
     let mut out = Exported::default();
     let folder = quote::unit(setting.file.parent().unwrap_or(&setting.file));
@@ -111,7 +111,7 @@ WantedBy=timers.target
     out
 }
 
-/// Five fields as systemd writes them: two lines where either of two day fields will do.
+/// Converts five fields to systemd's form: two lines if either of two day fields is enough.
 fn calendar(fields: &Fields) -> Result<Vec<String>, String> {
     let Fields { minute, hour, day, month, weekday } = fields;
     let [minute, hour] = [numbers(minute, 0)?, numbers(hour, 0)?];
@@ -122,7 +122,7 @@ fn calendar(fields: &Fields) -> Result<Vec<String>, String> {
     let week = format!("{} ", names.collect::<Vec<_>>().join(","));
     Ok(match (day.as_str(), weekday.as_str()) {
         (_, "*") => vec![line("", &days)],
-        // As crontab has it: with a star in one of them both must hold, else either.
+        // As in crontab: with a star in one of them both must match, otherwise either.
         (day, weekday) if day.starts_with('*') || weekday.starts_with('*') => {
             vec![line(&week, &days)]
         }
@@ -132,7 +132,8 @@ fn calendar(fields: &Fields) -> Result<Vec<String>, String> {
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-/// `*/15` is `00/15` (`01/15` where counting begins with 1), `1-5` is `01..05`, `1-9/2` is `01..09/2`.
+/// Converts a field: `*/15` to `00/15` (`01/15` for fields that start with 1), `1-5` to `01..05`, `1-9/2` to
+/// `01..09/2`.
 fn numbers(field: &str, least: u32) -> Result<String, String> {
     let number = |text: &str| -> Result<String, String> {
         let value: u32 = text.parse().map_err(|_| format!("`{text}` is no number"))?;

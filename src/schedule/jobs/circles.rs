@@ -1,17 +1,17 @@
-//! Which jobs wait for one another, over whatever others: the strongly connected components of `after` (Tarjan 1972).
+//! Cycles among jobs: the strongly connected components of `after` (Tarjan 1972).
 //!
-//! In time that grows with the jobs and what they come after, since a jobs file of two thousand is read on the scheduler's
-//! only thread; and without recursion, since they may all come one after the other.
+//! Linear in the number of jobs and dependencies, since a jobs file with two thousand jobs is read on the scheduler's
+//! only thread; and not recursive, since they may all form one chain.
 
-/// The place of a node that has not been met.
+/// The value for a node that has not been visited.
 const UNMET: usize = usize::MAX;
 
-/// The search, as far as it has come.
+/// The state of the search.
 struct Search<'g> {
     after: &'g [Vec<usize>],
-    /// In which order each node was met.
+    /// The order in which each node was visited.
     met: Vec<usize>,
-    /// The earliest node that each is known to reach, by that order.
+    /// The earliest node that each is known to reach, in that order.
     low: Vec<usize>,
     /// Nodes whose component is not known yet.
     open: Vec<usize>,
@@ -19,7 +19,8 @@ struct Search<'g> {
     count: usize,
 }
 
-/// The component of each node, where `after` has those that each leads to. Two nodes of one component lead to each other.
+/// Returns the component of each node; `after` has the successors of each node. Two nodes of one component reach each
+/// other.
 pub(super) fn components(after: &[Vec<usize>]) -> Vec<usize> {
     let unmet = vec![UNMET; after.len()];
     let mut search = Search {
@@ -46,9 +47,9 @@ impl Search<'_> {
         self.open.push(node);
     }
 
-    /// Searches all that `start` leads to.
+    /// Searches everything reachable from `start`.
     fn from(&mut self, start: usize) {
-        // Each with the number of its next edge.
+        // Each node with the number of its next edge.
         let mut path = vec![(start, 0)];
         self.meet(start);
         while let Some((node, edge)) = path.last_mut() {
@@ -60,7 +61,7 @@ impl Search<'_> {
                     self.meet(next);
                     path.push((next, 0));
                 }
-                // Into a component that is done leads nothing that matters.
+                // An edge into a finished component does not matter.
                 Some(next) if at(&self.component, next) == UNMET => {
                     self.lower(node, at(&self.met, next));
                 }
@@ -81,7 +82,7 @@ impl Search<'_> {
         put(&mut self.low, node, low);
     }
 
-    /// All edges of `node` are done: if it reaches nothing earlier, what is open from it on is a component.
+    /// Finishes `node` after all its edges: if it reaches nothing earlier, the open nodes from it on are a component.
     fn close(&mut self, node: usize) {
         if at(&self.low, node) != at(&self.met, node) {
             return;
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether `to` can be reached from `from`, by trying.
+    /// Returns true if `to` can be reached from `from`, by exhaustive search.
     fn reaches(after: &[Vec<usize>], from: usize, to: usize) -> bool {
         let (mut seen, mut open) = (vec![false; after.len()], vec![from]);
         while let Some(node) = open.pop() {

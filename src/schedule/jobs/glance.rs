@@ -1,4 +1,4 @@
-//! A look at a jobs file that may be wrong: where its state is, and how its jobs are called.
+//! A tolerant look at a jobs file that may be wrong: its state folder and the names of its jobs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What can be seen at a glance.
+/// The parts of a jobs file that can be read even if it has errors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Glance {
-    /// `state` in `[runner]`, seen from where we are.
+    /// The path of `state` in `[runner]`, as seen from the current directory.
     pub state: Option<PathBuf>,
     /// The names of the jobs.
     pub names: Vec<String>,
 }
 
-/// Looks at the file at `path`. Fails where it cannot be read, or is no TOML.
+/// Reads these parts of the file at `path`. Fails if it cannot be read, or is not TOML.
 pub fn glance(path: &Path) -> Outcome<Glance> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Fault::local("read the jobs file", path, error))?;

@@ -1,4 +1,4 @@
-//! One `[[job]]` of the file.
+//! A `[[job]]` of the file.
 
 use std::{
     collections::BTreeMap,
@@ -61,7 +61,7 @@ const JOB: &[&str] = &[
 ];
 const BACKOFF: &[&str] = &["initial", "factor", "max", "jitter"];
 
-/// What a job's values are read against.
+/// The context in which a job's values are read.
 pub(super) struct Place<'p> {
     /// The folder of the jobs file.
     pub(super) folder: &'p Path,
@@ -69,15 +69,15 @@ pub(super) struct Place<'p> {
     pub(super) now: Timestamp,
 }
 
-/// What could be read of a job.
+/// The readable parts of a job.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// The name, with its place.
+    /// The name, with its position.
     name: Option<(Arc<str>, Range<usize>)>,
     after: Vec<(Arc<str>, Range<usize>)>,
-    /// The script, if it is there.
+    /// The script, if it exists.
     pub(super) script: Option<PathBuf>,
-    /// The job, if name and script could be read; other values that could not have their defaults.
+    /// The job, if name and script could be read; other values that could not be read have their defaults.
     pub(super) job: Option<Job>,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn read(
     Read { name, after, script, job }
 }
 
-/// A key that a job cannot do without.
+/// Reads a required key of a job.
 fn needed<'a>(
     table: &mut Table<'a>,
     key: &str,
@@ -148,7 +148,7 @@ fn needed<'a>(
     table.text(key, page)
 }
 
-/// A name may become a part of a file's name, a metric's label, a unit's name.
+/// Reads the name, which may become part of a file name, a metric label, or a unit name.
 fn name(
     table: &mut Table<'_>,
     heading: &Range<usize>,
@@ -192,7 +192,7 @@ fn script(
     None
 }
 
-/// The script in the folder of `path` that is called most like it.
+/// Suggests the script in the folder of `path` with the most similar name.
 fn beside(given: &str, path: &Path) -> Option<String> {
     let relative = "paths count from the folder of the jobs file";
     let entries = std::fs::read_dir(path.parent()?).ok();
@@ -219,7 +219,7 @@ fn args(table: &Table<'_>, page: &mut Page<'_>) -> serde_json::Value {
     json(value, page)
 }
 
-/// A value of the file as a script will see it.
+/// Converts a value of the file to the one that a script will see.
 fn json(value: &Value<'_>, page: &mut Page<'_>) -> serde_json::Value {
     match value.get_ref() {
         DeValue::String(text) => serde_json::Value::from(&**text),
@@ -242,7 +242,7 @@ fn json(value: &Value<'_>, page: &mut Page<'_>) -> serde_json::Value {
     }
 }
 
-/// Each setting is looked at as `ftp::connect` would look at it.
+/// Reads the connect options, and checks each as `ftp::connect` would.
 fn connect(table: &mut Table<'_>, page: &mut Page<'_>) -> Connect {
     let mut settings = BTreeMap::new();
     for (key, value) in table.open_table("connect", page).into_iter().flatten() {
@@ -353,7 +353,7 @@ fn allow(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<Allowed> {
         .collect()
 }
 
-/// Looks at the names of all jobs together: none comes twice, and `after` names others without going in a circle.
+/// Checks the names of all jobs together: they are unique, and `after` names other jobs without cycles.
 pub(super) fn names(all: &[Read], page: &mut Page<'_>) {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, read) in all.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! From the text of a jobs file to jobs, or to all that is wrong with it, each with its place.
+//! The reader of jobs files: turns the text into jobs, or into all its errors, each with its position.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,21 +28,21 @@ const TABLES: &[&str] = &["runner", "job"];
 const RUNNER: &[&str] = &["state", "max_running", "metrics", "retention", "locks"];
 const RETENTION: &[&str] = &["runs", "age", "log"];
 
-/// What came of reading a jobs file.
+/// The result of reading a jobs file.
 #[derive(Debug)]
 pub struct Reading {
-    /// The jobs; nothing if there is an error among the findings.
+    /// The jobs; `None` if there is an error among the findings.
     pub jobs: Option<Jobs>,
-    /// What is wrong, and what may be, in the order of the file.
+    /// The errors and warnings, in the order of the file.
     pub findings: Vec<Finding>,
     /// The text, for showing lines of it.
     pub text: String,
-    /// The scripts that the jobs name and that are there, each once, even where jobs have errors.
+    /// The scripts that the jobs name and that exist, each once, even if jobs have errors.
     pub scripts: Vec<PathBuf>,
 }
 
-/// Reads the jobs file at `path`. `now` is the time from which a schedule must fire some day. The fault is for a file
-/// that cannot be read at all.
+/// Reads the jobs file at `path`. `now` is the time after which each schedule must fire some day. Returns a fault only
+/// for a file that cannot be read at all.
 pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Outcome<Reading> {
     let cannot = |error| Fault::local("read the jobs file", path, error);
     let mut bytes = Vec::new();
@@ -60,13 +60,13 @@ pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Outcome<Reading> {
     Ok(parse(text, path, zones, now))
 }
 
-/// Reads the text of a jobs file; `path` is where it is, or would be.
+/// Reads the text of a jobs file; `path` is its actual or intended location.
 pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> Reading {
     let shown = visible(path.as_os_str().as_encoded_bytes());
     let mut page = Page::new(&shown, &text);
     let root = page.document();
     if !page.is_right() {
-        // What is read out of a document that is not TOML would only be guessed.
+        // Values read from a document that is not TOML would be guesses.
         return Reading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
     }
     let mut table = Table::new(&root, "the jobs file", TABLES, &mut page);
@@ -99,7 +99,7 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> Readin
 }
 
 impl Reading {
-    /// The jobs, or the first error as one fault, for those who want no list.
+    /// Returns the jobs, or the first error as a fault, for callers that need no list.
     pub fn into_jobs(self) -> Outcome<Jobs> {
         let is_error = |finding: &&Finding| finding.level == Level::Error;
         match (self.jobs, self.findings.iter().find(is_error)) {

@@ -1,4 +1,4 @@
-//! A table of a TOML file as it is read: which keys it may have, what values they want, and where each stands.
+//! A table of a TOML file: its allowed keys, the values they accept, and the position of each.
 
 use std::{collections::BTreeSet, ops::Range, time::Duration};
 
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// A value with its place.
+/// A value with its position.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
-/// A key with its place.
+/// A key with its position.
 pub(super) type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
 
-/// The file, and what has been found in it.
+/// A TOML document, and the findings in it.
 #[derive(Debug)]
 pub(super) struct Page<'t> {
     file: &'t str,
@@ -35,11 +35,11 @@ impl<'t> Page<'t> {
         Self { file, text, findings: Vec::new() }
     }
 
-    /// The document, as much of it as is TOML.
+    /// Parses the document, as far as it is TOML.
     pub(super) fn document(&mut self) -> DeTable<'t> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
-            // A message may have lines; its first says what is wrong.
+            // A message may have several lines; its first one describes the error.
             let message = visible(error.message().lines().next().unwrap_or("not TOML"));
             self.error(error.span().unwrap_or(0..0), format!("not TOML: {message}"), None);
         }
@@ -76,7 +76,7 @@ impl<'t> Page<'t> {
         self.findings.iter().all(|(_, finding)| finding.level != Level::Error)
     }
 
-    /// What was found, in the order of the file, and whether it has no error.
+    /// Returns the findings, in the order of the file, and whether they contain no error.
     pub(super) fn done(mut self) -> (Vec<Finding>, bool) {
         let is_right = self.is_right();
         self.findings.sort_by_key(|(at, _)| *at);
@@ -90,7 +90,7 @@ impl<'t> Page<'t> {
         (findings, is_right)
     }
 
-    /// The place of `range` within the string at `span`: exact where the string is written plainly.
+    /// Returns the position of `range` within the string at `span`: exact if the string has no escapes.
     pub(super) fn within(
         &self,
         span: &Range<usize>,
@@ -133,7 +133,7 @@ impl<'t> Page<'t> {
         number.and_then(|number| T::try_from(number).ok())
     }
 
-    /// A text, or each text of an array.
+    /// Reads a string, or each string of an array.
     fn texts<'v>(&mut self, key: &str, value: &'v Value<'_>) -> Vec<(&'v str, Range<usize>)> {
         let wants = "a string or an array of strings";
         match value.get_ref() {
@@ -155,7 +155,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// Says that `key` is none of `known`, and which is nearest.
+    /// Reports that `key` is not one of `known`, and suggests the nearest.
     fn unknown(&mut self, key: &Key<'_>, what: &str, known: &[&str]) {
         let name = key.get_ref();
         let near = meant(name).filter(|_| known.contains(&"cron")).map(str::to_owned);
@@ -169,14 +169,14 @@ impl<'t> Page<'t> {
     }
 }
 
-/// A table of which every key is known.
+/// A table whose keys are all known.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     table: &'a DeTable<'a>,
 }
 
 impl<'a> Table<'a> {
-    /// Takes the keys of `what`; those that are not `known` are errors.
+    /// Checks the keys of `what`; those that are not `known` are errors.
     pub(super) fn new(
         table: &'a DeTable<'a>,
         what: &str,
@@ -193,7 +193,7 @@ impl<'a> Table<'a> {
         self.table.get(key)
     }
 
-    /// The place of a key.
+    /// Returns the position of a key.
     pub(super) fn place(&self, key: &str) -> Option<Range<usize>> {
         self.table.get_key_value(key).map(|(key, _)| key.span())
     }
@@ -230,7 +230,7 @@ impl<'a> Table<'a> {
         page.number(key, self.get(key)?, least, most)
     }
 
-    /// A number from 1 to 100, whole or not.
+    /// Reads a number from 1 to 100, whole or not.
     pub(super) fn factor(&mut self, key: &str, page: &mut Page<'_>) -> Option<f64> {
         let value = self.get(key)?;
         let number = match value.get_ref() {
@@ -260,7 +260,7 @@ impl<'a> Table<'a> {
         time
     }
 
-    /// Whether `key` says that there is to be no limit: `"none"`, or 0.
+    /// Returns true if `key` disables a limit: `"none"`, or 0.
     pub(super) fn is_none_at_all(&mut self, key: &str) -> bool {
         self.get(key).is_some_and(|value| match value.get_ref() {
             DeValue::Integer(number) => number.as_str() == "0",
@@ -269,7 +269,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A duration that is more than nothing.
+    /// Reads a duration greater than zero.
     pub(super) fn real_duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
         let time = self.duration(key, page)?;
         if time.is_zero() {
@@ -281,7 +281,7 @@ impl<'a> Table<'a> {
         Some(time)
     }
 
-    /// Bytes: a number, or a text such as `"64MiB"`.
+    /// Reads bytes: a number, or a string such as `"64MiB"`.
     pub(super) fn size(&mut self, key: &str, page: &mut Page<'_>) -> Option<u64> {
         let value = self.get(key)?;
         let bytes = match value.get_ref() {
@@ -306,7 +306,7 @@ impl<'a> Table<'a> {
         choice(key, word, value.span(), choices, page)
     }
 
-    /// A table whose keys are `known`.
+    /// Reads a table whose keys are `known`.
     pub(super) fn table(
         &mut self,
         key: &str,
@@ -317,7 +317,7 @@ impl<'a> Table<'a> {
         Some(Table::new(self.open_table(key, page)?, what, known, page))
     }
 
-    /// A table whose keys are the user's.
+    /// Reads a table with arbitrary keys.
     pub(super) fn open_table(&mut self, key: &str, page: &mut Page<'_>) -> Option<&'a DeTable<'a>> {
         let value = self.get(key)?;
         if let DeValue::Table(table) = value.get_ref() {
@@ -327,7 +327,7 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// An array of tables, each with the place of its heading.
+    /// Reads an array of tables, each with the position of its heading.
     pub(super) fn tables(
         &mut self,
         key: &str,
@@ -351,7 +351,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// One of several words.
+/// Reads one of several words.
 pub(super) fn choice<T: Copy>(
     key: &str,
     word: &str,
@@ -371,13 +371,13 @@ pub(super) fn choice<T: Copy>(
     None
 }
 
-/// Texts of which one comes twice.
+/// Returns a string that occurs twice.
 pub(super) fn twice<'v>(all: &[(&'v str, Range<usize>)]) -> Option<(&'v str, Range<usize>)> {
     let mut seen = BTreeSet::new();
     all.iter().find(|(text, _)| !seen.insert(*text)).cloned()
 }
 
-/// A value as an error may show it.
+/// Formats a value for an error message.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("\"{}\"", visible(&**text)),
@@ -390,7 +390,7 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-/// `10MiB`, `64k`, `1 GB`.
+/// Reads `10MiB`, `64k`, `1 GB`.
 fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -408,7 +408,7 @@ fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// What other schedulers call what a job has here.
+/// Returns a hint for a key of another scheduler.
 fn meant(key: &str) -> Option<&'static str> {
     Some(match key {
         "schedule" | "when" | "every" | "interval" => {

@@ -1,4 +1,4 @@
-//! Whom a job tells: `on_success`, `on_failure`, `on_change`, `on_missed`, `ping`.
+//! The notifications of a job: `on_success`, `on_failure`, `on_change`, `on_missed`, `ping`.
 
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ fn tell(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Tell> {
     Some(tell)
 }
 
-/// An address of the web. It is not repeated in messages: who knows it may use it.
+/// Reads a web address. Messages do not repeat it: anyone who knows it can use it.
 fn address(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Secret> {
     let (text, span) = table.text(key, page)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

@@ -1,4 +1,4 @@
-//! When a job runs: `cron`, `timezone`, and what becomes of slots that were missed.
+//! The schedule of a job: `cron`, `timezone`, and the rules for missed slots.
 
 use std::{ops::Range, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The keys on catching up.
+/// Reads the keys for catching up.
 pub(super) fn catch_up(table: &mut Table<'_>, page: &mut Page<'_>) -> CatchUp {
     let misfires = [("skip", Misfire::Skip), ("once", Misfire::Once), ("all", Misfire::All)];
     let rules = CatchUp {
@@ -31,7 +31,7 @@ pub(super) fn catch_up(table: &mut Table<'_>, page: &mut Page<'_>) -> CatchUp {
     rules
 }
 
-/// `cron` and `timezone`; nothing if there is no `cron`, or if it cannot be used.
+/// Reads `cron` and `timezone`; returns `None` if there is no `cron`, or if it is unusable.
 pub(super) fn schedule(
     table: &mut Table<'_>,
     job: &str,

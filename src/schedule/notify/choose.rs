@@ -1,6 +1,6 @@
-//! Who is told of what. Pure.
+//! The choice of notices. Pure.
 //!
-//! People are told when a job's state changes, not every time; pings are for machines that watch over each run.
+//! People are notified when a job's state changes, not every time; pings are for services that monitor each run.
 
 use serde_json::{Value, json};
 
@@ -14,13 +14,13 @@ use crate::{
     store::history::{Health, NewNotice, Run, State},
 };
 
-/// What is to be told of a run that begins.
+/// Returns the notices for a run that starts.
 pub fn of_start(notify: &Notify, run: i64, job: &str) -> Vec<NewNotice> {
     let ping = notify.ping.as_ref().map(|_| notice(run, job, "start", "heartbeat", String::new()));
     ping.into_iter().collect()
 }
 
-/// What is to be told of a run that has ended, with `log` the end of its log.
+/// Returns the notices for a run that has ended; `log` is the end of its log.
 pub fn of_end(
     notify: &Notify,
     run: &Run,
@@ -40,14 +40,14 @@ pub fn of_end(
     let (event, tell) =
         if is_good { ("success", &notify.on_success) } else { ("failure", &notify.on_failure) };
     notices.extend(of_tell(run, event, tell.as_ref()));
-    // That a new job works is no change.
+    // The first success of a new job is no change.
     if !(is_good && before == Health::Unknown) {
         notices.extend(of_tell(run, "change", notify.on_change.as_ref()));
     }
     notices
 }
 
-/// What is to be told of a slot that was missed.
+/// Returns the notices for a missed slot.
 pub fn of_missed(notify: &Notify, run: &Run) -> Vec<NewNotice> {
     of_tell(run, "missed", notify.on_missed.as_ref())
 }
@@ -68,7 +68,7 @@ fn notice(run: i64, job: &str, event: &str, channel: &str, body: String) -> NewN
     NewNotice { run, job: job.into(), event: event.into(), channel: channel.into(), body }
 }
 
-/// The facts as JSON; `text` is a sentence, where chat programs look for one.
+/// Returns the facts as JSON; `text` is a sentence, in the field that chat programs read.
 fn body(run: &Run, event: &str) -> Value {
     let mut body = json!({ "event": event, "text": sentence(run) });
     if let (Value::Object(body), Value::Object(facts)) = (&mut body, facts::run(run)) {
@@ -93,7 +93,7 @@ fn sentence(run: &Run) -> String {
     }
 }
 
-/// Where a notice goes by the jobs file as it is now; nowhere if nobody wants it any more.
+/// Returns the target of a notice according to the current jobs file; `None` if it is no longer wanted.
 pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<Target> {
     if channel == "heartbeat" {
         let suffix = match event {
@@ -117,7 +117,7 @@ pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<Target> {
     }
 }
 
-/// `https://host/id?a=b` and `/fail` is `https://host/id/fail?a=b`.
+/// Appends a path suffix: `https://host/id?a=b` with `/fail` becomes `https://host/id/fail?a=b`.
 fn with_suffix(address: &crate::ftp::secret::Secret, suffix: &str) -> crate::ftp::secret::Secret {
     let address = address.reveal();
     let (path, query) = match address.split_once('?') {

@@ -1,4 +1,4 @@
-//! One try to tell.
+//! A single delivery of a notice.
 
 use std::{
     fs::File,
@@ -24,7 +24,7 @@ use crate::{
     store::history::NewNotice,
 };
 
-/// Tells. Why it failed is told without the address: who knows that may use it.
+/// Delivers a notice. The error omits the address, which is a secret.
 pub(super) fn deliver(
     what: &NewNotice,
     target: &Target,
@@ -69,11 +69,11 @@ fn words(error: &ureq::Error, address: &Secret) -> String {
     visible(if path.is_empty() { hidden } else { hidden.replace(path, "***") })
 }
 
-/// What a command of a notice has of the scheduler's environment: in the rest secrets may stand.
+/// The variables that a notification command inherits from the scheduler: others may contain secrets.
 const KEPT: [&str; 10] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
-/// Runs a program with the facts on its standard input and in an environment of its own.
+/// Runs a program with the facts on its standard input and a reduced environment.
 fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Result<(), String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err("no command is named".into());
@@ -117,7 +117,7 @@ fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Resu
     }
 }
 
-/// The body in a file that has no name: a command need not read, and a pipe would wait for it.
+/// Writes the body to an anonymous file: a command need not read it, and a pipe would block.
 fn input(body: &str) -> std::io::Result<File> {
     let mut file = File::from(memfd_create("notice", MemfdFlags::CLOEXEC)?);
     file.write_all(body.as_bytes())?;
@@ -125,11 +125,11 @@ fn input(body: &str) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The processes of a command that is told something, for who has to end them.
+/// The process group of a notification command, for killing it.
 #[derive(Debug, Default)]
 pub(super) struct Group(Mutex<Stage>);
 
-/// Where a command stands. Its number is its own until it has been reaped.
+/// The stage of a command. Its process id is valid until it has been reaped.
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
@@ -146,7 +146,7 @@ impl Group {
     fn begin(&self, group: Pid) {
         let mut stage = self.stage();
         match *stage {
-            // It was ended before it began.
+            // It was killed before it started.
             Stage::Over => {
                 kill_process_group(group, Signal::KILL).ok();
             }
@@ -163,7 +163,7 @@ impl Group {
         Ok(status)
     }
 
-    /// Ends the command with all that it has started; one that has not begun ends at once.
+    /// Kills the command with all processes it has started; one that has not started is killed at once when it does.
     pub(super) fn kill(&self) {
         let mut stage = self.stage();
         if let Stage::Running(group) = *stage {
@@ -173,7 +173,7 @@ impl Group {
     }
 }
 
-/// The beginning of what a program said on standard error.
+/// Returns the first part of a program's standard error.
 fn said(errors: &mut File) -> String {
     let mut bytes = Vec::new();
     errors.seek(SeekFrom::Start(0)).ok();
@@ -182,7 +182,7 @@ fn said(errors: &mut File) -> String {
     if text.is_empty() { text } else { format!(": {text}") }
 }
 
-/// Waits for a moment.
+/// Waits for `time`.
 fn pause(time: Duration) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
     nobody.recv_timeout(time).ok();
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one request with `answer`, and gives its head.
+    /// Answers one request with `answer`, and returns its head.
     fn served(answer: String) -> (u16, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

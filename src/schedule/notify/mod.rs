@@ -1,5 +1,5 @@
-//! Telling somebody: webhooks, pings, commands. What is to be told stands in the store until it was told, so that neither
-//! a server that is down nor an end of the scheduler loses it; and nobody waits for it.
+//! Notifications: webhooks, pings, commands. Notices stay in the store until they are delivered, so that neither a
+//! server that is down nor an end of the scheduler loses them; the scheduler does not wait for them.
 
 mod choose;
 mod deliver;
@@ -17,31 +17,31 @@ use crate::{
     fault::Outcome, ftp::secret::Secret, limits::NOTICES_AT_ONCE_MAX, store::history::Notice,
 };
 
-/// Where something is told.
+/// The destination of a notice.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// An address that gets JSON.
+    /// A URL that receives JSON.
     Webhook(Secret),
-    /// An address that is fetched, or gets the end of the log.
+    /// A URL that is fetched, or receives the end of the log.
     Ping(Secret),
     /// A program.
     Command(Vec<String>),
 }
 
-/// What came of one try.
+/// The result of one delivery.
 #[derive(Debug)]
 pub struct Told {
     /// The notice.
     pub id: i64,
-    /// Tries, with this one.
+    /// The number of deliveries tried, including this one.
     pub tries: i64,
-    /// Whether it is a ping of a start, which is worth nothing later.
+    /// True for the ping of a start, which is worthless later.
     pub is_start: bool,
-    /// Why it failed, without the address.
+    /// The result; an error omits the address.
     pub result: Result<(), String>,
 }
 
-/// Delivers, each notice on a thread of its own.
+/// The notifier; it delivers each notice on a separate thread.
 #[derive(Debug)]
 pub struct Notifier {
     outbox: Sender<Message>,
@@ -49,17 +49,17 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// One that tells `outbox` what came of each.
+    /// Creates a notifier that sends the results to `outbox`.
     pub fn new(outbox: Sender<Message>) -> Self {
         Self { outbox, in_flight: BTreeMap::new() }
     }
 
-    /// How many more may be under way.
+    /// Returns the number of further deliveries that may be started.
     pub fn room(&self) -> usize {
         NOTICES_AT_ONCE_MAX.saturating_sub(self.in_flight.len())
     }
 
-    /// Whether this one is under way.
+    /// Returns true if this notice is being delivered.
     pub fn is_under_way(&self, id: i64) -> bool {
         self.in_flight.contains_key(&id)
     }
@@ -88,17 +88,17 @@ impl Notifier {
         Ok(())
     }
 
-    /// Whether any is under way.
+    /// Returns true if no delivery is in progress.
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
     }
 
-    /// Ends the commands that are under way: nobody is left to wait for them.
+    /// Kills the commands in progress: the scheduler will not wait for them.
     pub fn end(&self) {
         self.in_flight.values().for_each(|group| group.kill());
     }
 
-    /// Notes that a try has ended.
+    /// Records that a delivery has ended.
     pub fn done(&mut self, id: i64) {
         self.in_flight.remove(&id);
     }

@@ -1,4 +1,4 @@
-//! Slots that wait: which of them begin now.
+//! Admission of waiting slots: decides which of them start now.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,20 +12,21 @@ use super::{
 };
 use crate::schedule::jobs::{Job, Misfire, Overlap, Runner};
 
-/// What holds places and locks at this moment.
+/// The current use of run places and locks.
 struct Held<'m> {
     runner: &'m Runner,
     now: Timestamp,
     running: &'m [Running],
-    /// Slots that this step has begun, with the locks of their jobs.
+    /// The slots started by this step, with their jobs.
     begun: Vec<(Arc<Job>, Timestamp)>,
-    /// Runs that this step has told to end.
+    /// The runs cancelled by this step.
     ending: Vec<super::RunId>,
-    /// When the job of each line last succeeded.
+    /// The last success of the job of each line.
     successes: &'m [Option<Timestamp>],
 }
 
-/// Begins what can begin of the lines `busy`, the earliest first, and gives up what could not in its time.
+/// Starts the slots of the lines `busy` that can start, the earliest first, and gives up those whose deadline has
+/// passed.
 pub(super) fn begin(
     runner: &Runner,
     lines: &mut [Line],
@@ -55,7 +56,7 @@ pub(super) fn begin(
     }
 }
 
-/// What becomes of a slot that cannot begin.
+/// The outcome for a slot that cannot start.
 enum Blocked {
     /// It waits.
     Hold(Reason),
@@ -66,7 +67,7 @@ enum Blocked {
 impl Held<'_> {
     fn begin(&mut self, line: &mut Line, step: &mut Step) {
         let mut waiting = std::mem::take(&mut line.state.waiting);
-        // A slot that replaces comes before what it would end a moment later.
+        // A slot that replaces comes before the one that it would end a moment later.
         let replaces = line.job.overlap == Overlap::Replace;
         waiting.sort_by_key(|waiting| {
             let is_first = replaces && waiting.trigger == Trigger::Schedule;
@@ -102,7 +103,7 @@ impl Held<'_> {
         if kept.len() != before {
             step.note_changed(&line.job.name);
         }
-        // Mostly all have begun, and the room that they had is of use to the next.
+        // Usually all have started, and their allocation can be reused.
         line.state.waiting = if kept.is_empty() { waiting } else { kept };
     }
 
@@ -122,7 +123,7 @@ impl Held<'_> {
         }
     }
 
-    /// Why a slot cannot begin now; nothing if it can.
+    /// Returns the reason why a slot cannot start now; `None` if it can.
     fn blocked(
         &mut self,
         line: &Line,
@@ -139,7 +140,7 @@ impl Held<'_> {
         awaits().or_else(|| self.no_place(&line.job)).map(Blocked::Hold)
     }
 
-    /// Another slot of the same job is in the way.
+    /// Checks for another slot of the same job that is in the way.
     fn overlaps(
         &mut self,
         line: &Line,
@@ -197,7 +198,7 @@ impl Held<'_> {
         }
     }
 
-    /// A job in `after` that has not succeeded since.
+    /// Returns a job in `after` that has not succeeded since the required time.
     fn awaits(&self, line: &Line, waiting: &Waiting) -> Option<Reason> {
         if !matches!(waiting.trigger, Trigger::Schedule | Trigger::CatchUp) {
             return None;
@@ -211,7 +212,7 @@ impl Held<'_> {
         Some(Reason::Awaits { job: Arc::clone(missing), since })
     }
 
-    /// All places are taken, or a lock.
+    /// Checks whether all run places, or a lock, are taken.
     fn no_place(&self, job: &Job) -> Option<Reason> {
         let most = self.runner.max_running;
         let busy = self.running.len() + self.begun.len();
@@ -231,7 +232,7 @@ impl Held<'_> {
     }
 }
 
-/// Lets a slot wait, and says so when what it waits for is something else than before.
+/// Keeps a slot waiting, and reports a wait whose reason has changed.
 fn hold(line: &Line, waiting: &mut Waiting, reason: Reason, step: &mut Step) {
     if waiting.told.as_deref() != Some(&reason) {
         step.decisions.push(line.decision(waiting, Action::Wait, reason.clone()));
@@ -241,7 +242,7 @@ fn hold(line: &Line, waiting: &mut Waiting, reason: Reason, step: &mut Step) {
 }
 
 impl JobState {
-    /// What somebody may want to know of a slot that waits.
+    /// Returns the reported reason for which a slot waits.
     pub fn waits_for(&self, slot: Timestamp) -> Option<&Reason> {
         self.waiting.iter().find(|waiting| waiting.slot.at == slot)?.told.as_deref()
     }

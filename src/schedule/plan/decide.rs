@@ -1,4 +1,4 @@
-//! Slots that have come: which of them will be run.
+//! Slots that are due: decides which of them will be run.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -20,26 +20,26 @@ use crate::{
     },
 };
 
-/// A job, what has been decided for it, and its next slot.
+/// A job, its decided state, and its next slot.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     pub(super) job: Arc<Job>,
     pub(super) state: JobState,
-    /// Which lines of the planner the jobs in `after` are.
+    /// The lines of the planner for the jobs in `after`.
     pub(super) after: Vec<usize>,
     walk: Walk,
     /// The first slot that is not decided.
     pub(super) next: Option<Slot>,
-    /// Room for the slots of one step: mostly it is one.
+    /// A reusable buffer for the slots of one step: usually one.
     room: VecDeque<Slot>,
 }
 
-/// Slots that have come since the last step.
+/// The slots that became due since the last step.
 #[derive(Debug, Default)]
 struct Passed {
-    /// The oldest, where they are too many for a row each: the first, the last, and how many if that is known.
+    /// The oldest ones, if there are too many for a row each: the first, the last, and their count if it is known.
     lump: Option<(Slot, Slot, Option<u64>)>,
-    /// The others, each for itself.
+    /// The others, individually.
     slots: VecDeque<Slot>,
 }
 
@@ -77,13 +77,13 @@ impl Line {
         line
     }
 
-    /// Goes to the next slot that has not been decided under its time on the wall.
+    /// Moves to the next slot whose local time has not been decided.
     fn advance(&mut self) {
         let Some(schedule) = &self.job.schedule else { return };
         loop {
             self.next = self.walk.next(schedule);
             match (self.next.map(|slot| slot.id), self.state.label) {
-                // The zone's rules have changed, and the same time on the wall is another instant now.
+                // The zone's rules have changed, and the same local time is another instant now.
                 (Some(SlotId::Civil(civil)), Some(label)) if civil <= label => {}
                 _ => return,
             }
@@ -100,7 +100,7 @@ impl Line {
         step.note_changed(&self.job.name);
     }
 
-    /// Decides every slot up to `now`: it waits to begin, or it is skipped.
+    /// Decides every slot up to `now`: it waits to start, or it is skipped.
     pub(super) fn decide(&mut self, now: Timestamp, step: &mut Step) {
         let before = self.state.watermark;
         forget_ahead(&self.job.name, &mut self.state, now, step);
@@ -137,7 +137,7 @@ impl Line {
         self.room = passed.slots;
     }
 
-    /// Takes the slots up to `now`, and remembers that they are decided.
+    /// Collects the slots up to `now`, and marks them as decided.
     fn passed(&mut self, now: Timestamp) -> Passed {
         let mut passed = Passed { lump: None, slots: std::mem::take(&mut self.room) };
         let mut seen = 0_u64;
@@ -145,7 +145,7 @@ impl Line {
             seen += 1;
             let day_ago = later(now, -SignedDuration::from_hours(24));
             if seen > MISSED_COUNTED_MAX && slot.at < day_ago {
-                // Months of a schedule by the second: nobody counts them. Begin again a day ago.
+                // Months of a schedule with one slot per second: not worth counting. Start again a day ago.
                 let first = passed.lump.map_or(slot, |(first, ..)| first);
                 passed.slots.clear();
                 passed.lump = Some((first, slot, None));
@@ -164,7 +164,7 @@ impl Line {
             && count.is_none()
             && last.at < next.at
         {
-            // The last one that nobody counted is just before the first that has a row; its own time is not known.
+            // The last uncounted slot is just before the first one with a row; its own time is not known.
             let at = later(next.at, -SignedDuration::from_secs(1)).max(last.at);
             *last = Slot { at, ..*last };
         }
@@ -176,7 +176,7 @@ impl Line {
         Some(Reason::Paused { since: pause.since, reason: pause.reason.clone() })
     }
 
-    /// What waits when a pause begins is skipped, but for what somebody asked for.
+    /// Skips slots that are waiting when a pause starts, except manual requests.
     fn drop_paused(&mut self, step: &mut Step) {
         let Some(reason) = self.pause_reason() else { return };
         let is_asked = |waiting: &Waiting| waiting.trigger == Trigger::Manual;
@@ -191,7 +191,7 @@ impl Line {
         }
     }
 
-    /// Slots of which at least one was missed.
+    /// Decides slots of which at least one was missed.
     fn catch_up(&mut self, passed: Passed, since: Timestamp, now: Timestamp, step: &mut Step) {
         let rules = self.job.catch_up;
         let Some(newest) = passed.slots.back().copied() else { return };
@@ -218,7 +218,7 @@ impl Line {
             covers += self.absorb(&newest, step);
         }
         for (at, slot) in passed.slots.into_iter().enumerate() {
-            // Where no deadline is set, that of the newest is the bound for all.
+            // Without a deadline of its own, the bound for the newest slot applies to all.
             let is_late = rules.start_deadline.is_some() && late(&slot) >= deadline;
             if at < skipped {
                 self.skip_slot(slot, Trigger::CatchUp, reason.clone(), step);
@@ -241,7 +241,8 @@ impl Line {
         }
     }
 
-    /// A run that catches up and has not begun is covered by the newer one. Gives the number of slots it stood for.
+    /// Skips catch-up runs that have not started, as covered by the newer one. Returns the number of slots they
+    /// covered.
     fn absorb(&mut self, newest: &Slot, step: &mut Step) -> u64 {
         let is_older = |waiting: &Waiting| waiting.trigger == Trigger::CatchUp;
         let (older, kept): (Vec<_>, Vec<_>) =
@@ -253,7 +254,7 @@ impl Line {
         older.iter().map(|waiting| waiting.covers).sum()
     }
 
-    /// When a missed slot is run: spread over a while, unless it is on time itself.
+    /// Returns the start time of a missed slot: spread over a while, unless the slot itself is on time.
     fn catch_up_at(&self, slot: &Slot, now: Timestamp) -> Timestamp {
         let rules = self.job.catch_up;
         if now.duration_since(slot.at) <= signed(rules.late_after) {
@@ -269,7 +270,7 @@ impl Line {
         part(self.job.jitter, &[&self.job.name, &slot.id.to_string()])
     }
 
-    /// When a slot that cannot begin is given up.
+    /// Returns the time at which a slot that cannot start is given up.
     fn give_up(&self, slot: &Slot) -> Timestamp {
         if let Some(deadline) = self.job.catch_up.start_deadline {
             return later(slot.at, signed(deadline));
@@ -278,7 +279,7 @@ impl Line {
         self.next.map_or(day, |next| next.at.min(day))
     }
 
-    /// A slot of a job without `cron`.
+    /// Adds a slot of a job without `cron`.
     pub(super) fn follow(&mut self, at: Timestamp, now: Timestamp, step: &mut Step) {
         let slot = Slot { id: SlotId::After(at), at, moved_from: None };
         self.state.watermark = at;
@@ -301,7 +302,7 @@ impl Line {
         );
     }
 
-    /// Lets a slot wait to begin, unless too many do.
+    /// Adds a waiting slot, unless too many are waiting.
     pub(super) fn add(&mut self, waiting: Waiting, step: &mut Step) {
         self.changed(step);
         if self.state.waiting.len() < WAITING_MAX {
@@ -368,7 +369,7 @@ impl Line {
         }
     }
 
-    /// When this job is to be looked at again, if nothing happens before.
+    /// Returns the next time at which this job must be checked, if nothing happens before.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.state.waiting.iter();
         let times = waiting.flat_map(|waiting| [waiting.not_before, waiting.give_up]);
@@ -376,7 +377,7 @@ impl Line {
     }
 }
 
-/// A part of `time` in whole seconds that is the same for the same words.
+/// Returns a part of `time` in whole seconds that is always the same for the same words.
 fn part(time: Duration, words: &[&str]) -> SignedDuration {
     let chosen = stable(words) % time.as_secs().max(1);
     SignedDuration::from_secs(i64::try_from(chosen).unwrap_or(0))

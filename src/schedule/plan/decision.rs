@@ -1,4 +1,4 @@
-//! What the planner says.
+//! The output of the planner.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use jiff::Timestamp;
 use super::{reason::Reason, state::RunId};
 use crate::schedule::slot::Slot;
 
-/// What a step has come to.
+/// The result of one planner step.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Step {
-    /// In the order in which they are to be carried out.
+    /// The decisions, in the order in which they are to be carried out.
     pub decisions: Vec<Decision>,
-    /// What somebody should know of but is no decision on a slot.
+    /// Events worth reporting that are not decisions on a slot.
     pub notes: Vec<Note>,
-    /// Jobs whose state is no longer what it was before the step.
+    /// Jobs whose state the step has changed.
     pub changed: Vec<Arc<str>>,
-    /// When the next step is due if nothing happens before; nothing if no job has a slot to come.
+    /// The time of the next step if nothing happens before; `None` if no job has a future slot.
     pub wake: Option<Timestamp>,
 }
 
 impl Step {
-    /// Notes that the state of `job` has changed; what is noted twice in a row is noted once.
+    /// Records that the state of `job` has changed; consecutive duplicates are recorded once.
     pub(super) fn note_changed(&mut self, job: &Arc<str>) {
         if self.changed.last().is_none_or(|last| !Arc::ptr_eq(last, job)) {
             self.changed.push(Arc::clone(job));
@@ -34,56 +34,56 @@ impl Step {
 pub struct Decision {
     /// The job.
     pub job: Arc<str>,
-    /// The slot; for [`Action::Cancel`] the one for whose sake it is done.
+    /// The slot; for [`Action::Cancel`] the one that causes it.
     pub slot: Slot,
-    /// Why the slot is to be run.
+    /// The trigger of the run.
     pub trigger: Trigger,
-    /// What is done.
+    /// The action taken.
     pub action: Action,
-    /// How many slots the run stands for; 1 unless it catches up.
+    /// The number of slots that the run covers; 1 unless it catches up.
     pub covers: u64,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What is done about a slot.
+/// An action on a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// The run begins now.
     Start,
     /// It will be run, but not yet.
     Wait,
-    /// It is not run. This is its end.
+    /// It is not run. This is final.
     Skip,
-    /// It and all later ones up to `last` are not run: `count` of them, unless they were too many to count.
+    /// It and all later slots up to `last` are not run: `count` of them, unless there were too many to count.
     SkipThrough {
         /// The last of them.
         last: Slot,
-        /// How many they are.
+        /// The number of them.
         count: Option<u64>,
     },
-    /// This run of the job is to end, with [`crate::schedule::jobs::Timeouts::kill_grace`].
+    /// This run of the job is to be stopped, with [`crate::schedule::jobs::Timeouts::kill_grace`].
     Cancel(RunId),
 }
 
-/// Why a slot is to be run; what scripts see as `job::TRIGGER`.
+/// The trigger of a slot; `job::TRIGGER` in scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// It is due.
+    /// Its time has come.
     Schedule,
     /// It was missed.
     CatchUp,
-    /// Somebody asked for it.
+    /// It was requested manually.
     Manual,
     /// The jobs before it have succeeded.
     Dependency,
 }
 
 impl Trigger {
-    /// Every one.
+    /// All triggers.
     pub const ALL: [Self; 4] = [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency];
 
-    /// The word that scripts, history and `--json` use.
+    /// Returns the word used in scripts, history and `--json`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
@@ -94,14 +94,14 @@ impl Trigger {
     }
 }
 
-/// Something that somebody should know of.
+/// An event worth reporting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// The state says that slots far in the future have been decided: the clock must have been wrong. They are forgotten.
+    /// Slots far in the future are marked as decided: the clock must have been wrong. They are forgotten.
     WatermarkAhead {
         /// The job.
         job: Arc<str>,
-        /// How far it said.
+        /// The watermark that was found.
         watermark: Timestamp,
     },
 }

@@ -1,6 +1,7 @@
-//! What is to be done at a moment: every slot of every job gets exactly one end, a start or a skip with its reason.
+//! The planner: decides which slots of which jobs are due; every slot gets exactly one end, a start or a skip with its
+//! reason.
 //!
-//! # How a loop uses it
+//! # Use in a loop
 //!
 //! ```text
 //! planner = Planner::new(jobs, state from the database, clock.now())
@@ -13,15 +14,18 @@
 //! ```
 //!
 //! - A row is keyed by job, [`JobState::revision`] and [`crate::schedule::slot::SlotId`] as text: a second decision for
-//!   one slot cannot be written. [`Action::Wait`] makes the row (state `waiting`), and comes again when what it waits for
-//!   changes; [`Action::Start`] makes it or turns it to `running`; [`Action::Skip`] ends it as `skipped`.
-//! - When the transaction fails, the planner is thrown away and made anew from the database: it has no other memory.
-//! - The state is one row for each job and one for each waiting slot; [`JobState`] has nothing that cannot be stored so.
-//! - When a run succeeds the loop calls [`Planner::succeeded`]; other ends need no call, the run is just not in
-//!   [`Moment::running`] any more.
-//! - On reload [`Planner::reload`] takes the new jobs: changed schedules begin at that moment, and never fire for the past.
-//! - Retries are inside a run. While a run waits for its next attempt [`Running::between_attempts`] is true, and the next
-//!   slot ends it.
+//!   the same slot cannot be written. [`Action::Wait`] inserts the row (state `waiting`) and is repeated when the
+//!   reason for the wait changes; [`Action::Start`] inserts it or changes it to `running`; [`Action::Skip`] ends it as
+//!   `skipped`.
+//! - If the transaction fails, the planner is discarded and rebuilt from the database: it has no other state.
+//! - The state is one row for each job and one for each waiting slot; everything in [`JobState`] can be stored that
+//!   way.
+//! - The loop calls [`Planner::succeeded`] when a run succeeds; other ends need no call, the run is just no longer in
+//!   [`Moment::running`].
+//! - On reload, [`Planner::reload`] takes the new jobs: changed schedules start at that time, and never fire for the
+//!   past.
+//! - Retries happen within a run. While a run waits for its next attempt [`Running::between_attempts`] is true, and the
+//!   next slot ends it.
 
 mod begin;
 mod decide;

@@ -1,4 +1,4 @@
-//! The planner: all jobs, and what has been decided for each.
+//! The planner: all jobs, and the decisions made for each.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,41 +22,42 @@ use crate::{
     },
 };
 
-/// A look that is due whatever the time.
+/// A check that is due at any time.
 const NOW: i64 = i64::MIN;
-/// A look that is never due: beyond the last second of the calendar.
+/// A check that is never due: beyond the last second of the calendar.
 const NEVER: i64 = i64::MAX;
 
-/// Decides; see [`super`]. The same state, jobs and moments give the same decisions, always.
+/// The planner; see [`super`]. The same state, jobs and times always give the same decisions.
 #[derive(Debug, Clone)]
 pub struct Planner {
     jobs: Arc<Jobs>,
     lines: Vec<Line>,
-    /// Where in `lines` each job is.
+    /// The index of each job in `lines`.
     places: HashMap<Arc<str>, usize>,
-    /// The second at which each of `lines` has something to decide: slots are whole seconds. Most have not, most of the
-    /// time, and are not looked at.
+    /// The second at which each of `lines` has something to decide: slots are whole seconds. Most of the time most
+    /// lines have nothing to decide and are not visited.
     looks: Vec<i64>,
-    /// The first of them.
+    /// The earliest of them.
     soonest: i64,
-    /// Room for the lines that are due in a step.
+    /// A reusable buffer for the lines that are due in a step.
     due: Vec<usize>,
-    /// When the job of each of `lines` last succeeded.
+    /// The last success of the job of each of `lines`.
     successes: Vec<Option<Timestamp>>,
-    /// Those of `lines` that have slots which wait.
+    /// The indices of `lines` that have waiting slots.
     busy: BTreeSet<usize>,
-    /// Those of `lines` that have no `cron` but come after others.
+    /// The indices of `lines` that have no `cron` but follow other jobs.
     followers: Vec<usize>,
-    /// The moment of the last step.
+    /// The time of the last step.
     last: Timestamp,
-    /// Of jobs that the file has no more.
+    /// The state of jobs that the jobs file no longer has.
     others: PlannerState,
-    /// Decisions that taking over the state has made, for the next step.
+    /// The decisions made when the state was loaded, for the next step.
     adopted: Step,
 }
 
 impl Planner {
-    /// A planner for `jobs` that goes on from `state`. A new job, or one whose schedule has been changed, begins at `now`.
+    /// Creates a planner for `jobs` that continues from `state`. A new job, or one whose schedule has changed, starts
+    /// at `now`.
     pub fn new(jobs: Arc<Jobs>, state: PlannerState, now: Timestamp) -> Self {
         let mut others = state;
         let mut adopted = Step::default();
@@ -92,7 +93,7 @@ impl Planner {
         }
     }
 
-    /// The same with other jobs, as the file has them now.
+    /// Returns the planner with other jobs, after the jobs file was read again.
     #[must_use]
     pub fn reload(self, jobs: Arc<Jobs>, now: Timestamp) -> Self {
         let state = self.state();
@@ -103,12 +104,12 @@ impl Planner {
         planner
     }
 
-    /// The jobs it plans for.
+    /// Returns the jobs that it plans.
     pub fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
     }
 
-    /// Everything it remembers.
+    /// Returns its whole state.
     pub fn state(&self) -> PlannerState {
         let mut state = self.others.clone();
         let lines = self.lines.iter().map(|line| (Arc::clone(&line.job.name), line.state.clone()));
@@ -116,12 +117,12 @@ impl Planner {
         state
     }
 
-    /// What it remembers of one job.
+    /// Returns the state of one job.
     pub fn state_of(&self, job: &str) -> Option<&JobState> {
         self.line(job).map(|line| &line.state).or_else(|| self.others.jobs.get(job))
     }
 
-    /// The next slot of a job that has not been decided.
+    /// Returns the next slot of a job that has not been decided.
     pub fn next_of(&self, job: &str) -> Option<Slot> {
         self.line(job)?.next
     }
@@ -130,7 +131,7 @@ impl Planner {
         self.lines.get(*self.places.get(job)?)
     }
 
-    /// A run of `job` has succeeded at `at`. The state has to be stored after it.
+    /// Records that a run of `job` succeeded at `at`. The state must be stored afterwards.
     pub fn succeeded(&mut self, job: &str, at: Timestamp) {
         let place = self.places.get(job).copied();
         let state = match place.and_then(|place| self.lines.get_mut(place)) {
@@ -146,26 +147,26 @@ impl Planner {
         }
     }
 
-    /// Pauses `job`, or ends its pause; false if there is no such job. The state has to be stored after it. Slots that
-    /// wait are skipped at the next step; after a pause nothing is run for the time of it.
+    /// Pauses or resumes `job`; returns false if there is no such job. The state must be stored afterwards. Waiting
+    /// slots are skipped at the next step; slots missed during a pause are not run afterwards.
     pub fn pause(&mut self, job: &str, pause: Option<Pause>) -> bool {
         let Some(place) = self.places.get(job).copied() else {
             return self.others.jobs.get_mut(job).map(|state| state.paused = pause).is_some();
         };
         if let (Some(line), Some(look)) = (self.lines.get_mut(place), self.looks.get_mut(place)) {
             line.state.paused = pause;
-            // What waits is to be skipped.
+            // Waiting slots are to be skipped.
             *look = NOW;
             self.soonest = NOW;
         }
         true
     }
 
-    /// Decides what is to be decided at `moment`. A second call with the same moment, and with what the first one began
-    /// among what runs, decides nothing.
+    /// Makes the decisions that are due at `moment`. A second call with the same moment, whose running jobs include
+    /// those that the first one started, decides nothing.
     pub fn step(&mut self, moment: &Moment<'_>) -> Step {
         let mut step = std::mem::take(&mut self.adopted);
-        // A clock that goes back may show that a watermark is far ahead.
+        // A clock that was set back may reveal that a watermark is far ahead.
         let is_back = moment.now < self.last;
         self.last = moment.now;
         let second = whole_second(moment.now);
@@ -191,7 +192,7 @@ impl Planner {
         self.follow(moment.now, &mut step);
         self.begin(moment, &mut step);
         if step.changed.len() > 1 {
-            // Equal names are one name: which of them comes first is all the same.
+            // Equal names are identical, so their order does not matter.
             step.changed.sort_unstable();
             step.changed.dedup();
         }
@@ -201,7 +202,7 @@ impl Planner {
         step
     }
 
-    /// Begins what can begin of the slots that wait.
+    /// Starts the waiting slots that can start.
     fn begin(&mut self, moment: &Moment<'_>, step: &mut Step) {
         if self.busy.is_empty() {
             return;
@@ -211,7 +212,7 @@ impl Planner {
         self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));
     }
 
-    /// Takes in what has been asked for.
+    /// Adds slots for manual requests.
     fn take_requests(&mut self, moment: &Moment<'_>, step: &mut Step) {
         for request in moment.requests {
             let Some(at) = self.places.get(&request.job).copied() else { continue };
@@ -237,7 +238,7 @@ impl Planner {
         }
     }
 
-    /// Finds jobs without `cron` whose jobs before them have all succeeded since their last run.
+    /// Adds slots for jobs without `cron` whose predecessors have all succeeded since their last run.
     fn follow(&mut self, now: Timestamp, step: &mut Step) {
         for index in self.followers.clone() {
             let Some(line) = self.lines.get(index) else { continue };
@@ -257,7 +258,7 @@ impl Planner {
     }
 }
 
-/// The state with which a job goes on.
+/// Returns the state from which a job continues.
 fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) -> JobState {
     let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
     let fresh = |last_success, paused| JobState {
@@ -281,8 +282,8 @@ fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) ->
     state
 }
 
-/// Forgets what a clock that was far ahead has left: a success that is to come in years would let no later one count, and
-/// what waits for such a time would wait.
+/// Drops state left by a clock that was far ahead: a success years in the future would hide every later one, and slots
+/// waiting for such a time would wait until then.
 pub(super) fn forget_ahead(job: &Arc<str>, state: &mut JobState, now: Timestamp, step: &mut Step) {
     let ahead = later(now, WATERMARK_AHEAD_MAX);
     let is_ahead = |at: &Timestamp| *at > ahead;
@@ -321,13 +322,13 @@ fn skip_each(job: &Arc<str>, all: Vec<Waiting>, reason: &Reason, step: &mut Step
     }));
 }
 
-/// The second in which `at` is.
+/// Returns the second that contains `at`.
 fn whole_second(at: Timestamp) -> i64 {
-    // Before 1970 the parts of a second are negative.
+    // Before 1970 the fraction of a second is negative.
     at.as_second() - i64::from(at.subsec_nanosecond() < 0)
 }
 
-/// `at` and `time` more, or the end of time.
+/// Returns `at` plus `time`, or the end of time.
 pub(super) fn later(at: Timestamp, time: SignedDuration) -> Timestamp {
     at.checked_add(time).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! Why something was decided, as data and as a clause.
+//! The reason for a decision, as data and as a clause.
 
 use std::{fmt, sync::Arc};
 
@@ -7,109 +7,109 @@ use jiff::{SignedDuration, Timestamp};
 use super::state::RunId;
 use crate::observe::visible::visible;
 
-/// Why a decision was made.
+/// The reason for a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It is the time.
+    /// It is due.
     Due,
-    /// Somebody asked.
+    /// It was requested manually.
     Asked,
     /// The jobs before it have succeeded.
     Succeeded,
-    /// It was missed, and this run makes good for it and for others.
+    /// It was missed, and this run catches up on it and on others.
     CaughtUp {
-        /// How late it is.
+        /// The delay.
         late: SignedDuration,
     },
-    /// It begins later, by its own time within `jitter`.
+    /// It starts later, after its fixed delay within `jitter`.
     Jitter {
-        /// When.
+        /// The start time.
         until: Timestamp,
     },
-    /// It begins later, so that not all jobs catch up at once.
+    /// It starts later, so that not all jobs catch up at once.
     Spread {
-        /// When.
+        /// The start time.
         until: Timestamp,
     },
     /// It was missed, and `misfire` is `skip`.
     MisfireSkip,
-    /// It was missed, and the run for a later one stands for it.
+    /// It was missed, and the run for a later slot covers it.
     Covered {
         /// The slot that is run.
         by: Timestamp,
     },
-    /// It was missed, and more than `max_catchup` later ones are run.
+    /// It was missed, and only the `max_catchup` newest missed slots are run.
     TooMany {
-        /// How many are run.
+        /// The number that is run.
         most: u32,
     },
-    /// It is late by as much as `start_deadline`, or more.
+    /// Its delay has reached `start_deadline`.
     TooLate {
-        /// How late it is.
+        /// The delay.
         late: SignedDuration,
     },
-    /// A run of the job goes on.
+    /// A run of the job is in progress.
     StillRunning {
-        /// Which.
+        /// The run.
         run: RunId,
-        /// Since when.
+        /// The start of that run.
         since: Timestamp,
     },
-    /// An earlier slot of the job has not begun.
+    /// An earlier slot of the job has not started.
     StillWaiting {
-        /// The earlier one.
+        /// The earlier slot.
         slot: Timestamp,
     },
-    /// A later slot of the job takes its place.
+    /// A later slot of the job replaces it.
     Replaced {
-        /// The later one.
+        /// The later slot.
         by: Timestamp,
     },
-    /// As many runs go on as `max_running` allows.
+    /// As many runs are in progress as `max_running` allows.
     MaxRunning {
-        /// So many.
+        /// The limit.
         most: u32,
     },
     /// Another run holds a lock.
     Locked {
-        /// Its name.
+        /// The name of the lock.
         lock: String,
-        /// Whose run holds it.
+        /// The job whose run holds it.
         by: Arc<str>,
     },
-    /// A job before it has not succeeded.
+    /// A job that it follows has not succeeded.
     Awaits {
         /// The job.
         job: Arc<str>,
-        /// It must have succeeded later than this.
+        /// The time after which it must succeed.
         since: Timestamp,
     },
-    /// It could not begin in its time.
+    /// It could not start before its deadline.
     GaveUp {
-        /// What it waited for last.
+        /// The last reason for which it waited.
         waited_for: Option<Box<Self>>,
     },
-    /// So many slots of the job wait that no more are taken.
+    /// Too many slots of the job are waiting.
     QueueFull,
     /// The job is paused.
     Paused {
-        /// Since when.
+        /// The start of the pause.
         since: Timestamp,
-        /// What was said when it was.
+        /// The reason given for the pause.
         reason: String,
     },
     /// Its schedule was changed.
     Edited,
-    /// The jobs file has the job no more.
+    /// The jobs file no longer has the job.
     Removed,
-    /// Its time is one of a clock that was far ahead.
+    /// Its time comes from a clock that was far ahead.
     ClockAhead,
-    /// The next slot is due, and ends the retries of the one before.
+    /// The next slot is due and ends the retries of the one before.
     NextSlot,
 }
 
 impl Reason {
-    /// The word for it in history and in `--json`.
+    /// Returns its word in history and in `--json`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Due => "due",
@@ -188,18 +188,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The slot that stands for one that was skipped for this reason, as [`Reason::Covered`] is written.
+/// Returns the slot that covers one that was skipped for this reason, parsed from the text of [`Reason::Covered`].
 pub fn covered_by(reason: &str) -> Option<Timestamp> {
     let rest = reason.strip_prefix("missed, covered by ")?;
     rest.split(';').next()?.parse().ok()
 }
 
-/// Whether a slot was skipped since its job was paused, as [`Reason::Paused`] is written.
+/// Returns true if a slot was skipped because its job was paused, judged by the text of [`Reason::Paused`].
 pub fn is_pause(reason: &str) -> bool {
     reason.starts_with("paused since ")
 }
 
-/// Without parts of a second, which nobody wants to read.
+/// Truncates to whole seconds.
 fn whole(late: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(late.as_secs())
 }

@@ -1,4 +1,4 @@
-//! What the planner goes by.
+//! The input of the planner.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,56 +7,56 @@ use jiff::{Timestamp, civil::DateTime};
 use super::{decision::Trigger, reason::Reason};
 use crate::schedule::slot::Slot;
 
-/// What has been decided so far, for each job by name. A job that is not in it is new: it never fires for the past.
+/// The decided state of all jobs, by name. A job that is not in it is new: it never fires for the past.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlannerState {
-    /// By name of the job. Jobs that the file has no more stay here, so that they are not new when they come back.
+    /// The jobs by name. Jobs that the jobs file no longer has stay here, so that they are not new if they come back.
     pub jobs: BTreeMap<Arc<str>, JobState>,
 }
 
-/// What has been decided for one job.
+/// The decided state of one job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobState {
     /// The schedule to which the watermark belongs: [`crate::schedule::cron::Schedule::revision`], or `after` for a job
     /// that has none.
     pub revision: String,
-    /// Every slot up to here has been decided.
+    /// The time up to which every slot has been decided.
     pub watermark: Timestamp,
-    /// The last time on the wall that was decided, for a fixed-time schedule: new zone data must not bring it again.
+    /// The last local time that was decided, for a fixed-time schedule: new zone data must not repeat it.
     pub label: Option<DateTime>,
-    /// When a run last succeeded, for the jobs that come after this one.
+    /// The time of the last successful run, for jobs that follow this one.
     pub last_success: Option<Timestamp>,
-    /// Why it is paused, if it is. Slots of a paused job are skipped; a run that somebody asks for is not.
+    /// The pause, if the job is paused. Slots of a paused job are skipped; manually requested runs are not.
     pub paused: Option<Pause>,
-    /// Slots that will be run but have not begun, the first first.
+    /// The slots that will be run but have not started, the earliest first.
     pub waiting: Vec<Waiting>,
 }
 
-/// Why a job is paused.
+/// A pause of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Since when.
+    /// The start of the pause.
     pub since: Timestamp,
-    /// What the one who paused it said.
+    /// The reason given by the user.
     pub reason: String,
 }
 
-/// A slot that will be run but has not begun.
+/// A slot that will be run but has not started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waiting {
     /// The slot.
     pub slot: Slot,
-    /// Why it is to be run.
+    /// The trigger of the run.
     pub trigger: Trigger,
-    /// How many slots the run stands for; 1 unless it catches up.
+    /// The number of slots that the run covers; 1 unless it catches up.
     pub covers: u64,
-    /// It does not begin earlier: jitter, or the spread of runs that catch up.
+    /// The earliest start: jitter, or the spread of catch-up runs.
     pub not_before: Timestamp,
-    /// It is skipped when it has not begun by then.
+    /// The time at which it is skipped if it has not started.
     pub give_up: Timestamp,
-    /// The jobs in `after` must have succeeded later than this.
+    /// The time after which the jobs in `after` must have succeeded.
     pub needs_since: Timestamp,
-    /// What it waits for, as it was last told by [`super::Action::Wait`]; need not be stored.
+    /// The reason for the wait last reported by [`super::Action::Wait`]; need not be stored.
     pub told: Option<Box<Reason>>,
 }
 
@@ -64,41 +64,41 @@ pub struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
 
-/// A run that goes on.
+/// A run in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// Its number.
     pub run: RunId,
-    /// Its job, which the jobs file may have no more.
+    /// Its job, which the jobs file may no longer have.
     pub job: Arc<str>,
     /// Its slot.
     pub slot: Slot,
-    /// When it began.
+    /// The start time.
     pub started_at: Timestamp,
-    /// The locks it holds: those that its job had when it began.
+    /// The locks it holds: those that its job had when it started.
     pub locks: Vec<String>,
-    /// Whether an attempt has failed and the next has not begun.
+    /// True if an attempt has failed and the next one has not started.
     pub between_attempts: bool,
-    /// Whether it has been told to end: it is not told again.
+    /// True if it has been told to stop: it is not told again.
     pub is_ending: bool,
 }
 
-/// A run that somebody asks for.
+/// A manual request for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The job.
     pub job: Arc<str>,
-    /// When it was asked for: its slot, so no two for one job may have the same time.
+    /// The time of the request: its slot, so two requests for one job must not have the same time.
     pub at: Timestamp,
 }
 
-/// A moment, with what is true of it.
+/// A point in time, with the facts that hold at it.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'m> {
-    /// The time of day.
+    /// The current time.
     pub now: Timestamp,
-    /// What runs.
+    /// The runs in progress.
     pub running: &'m [Running],
-    /// What has been asked for since the last step. One for a job that does not exist, or that came before, is ignored.
+    /// The requests since the last step. One for a job that does not exist, or that was seen before, is ignored.
     pub requests: &'m [Request],
 }

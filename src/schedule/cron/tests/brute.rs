@@ -1,4 +1,4 @@
-//! The walk against a reference that goes another way: it counts every time of every day, and asks jiff for each.
+//! The walk against an independent reference, which enumerates every time of every day and asks jiff for each.
 
 use std::{collections::BTreeSet, env};
 
@@ -11,7 +11,7 @@ use jiff::{
 use super::schedule;
 use crate::schedule::zone::Zones;
 
-/// Cases by default; `PORTOLAN_CRON_CASES` asks for more, `PORTOLAN_SEED` for others.
+/// The default number of cases; `PORTOLAN_CRON_CASES` sets another number, `PORTOLAN_SEED` another seed.
 const CASES: u64 = 5_000;
 const FIRINGS: usize = 6;
 
@@ -53,7 +53,7 @@ impl Draw {
     }
 }
 
-/// A field: its text, and what it names.
+/// A field: its text, and the values that it names.
 #[derive(Clone)]
 struct Field {
     text: String,
@@ -95,7 +95,7 @@ impl Field {
     }
 }
 
-/// A day field that names days by their place in the month: the text, and whether a date is one of them.
+/// A day field that names days by their position in the month: the text, and a predicate for dates.
 type Special = (&'static str, fn(Date) -> bool);
 
 fn nth_weekday(date: Date, weekday: i8, nth: i8) -> bool {
@@ -106,7 +106,7 @@ fn is_workday(date: Date) -> bool {
     (1..=5).contains(&date.weekday().to_sunday_zero_offset())
 }
 
-/// The workday of the month nearest to `day`.
+/// Returns the workday of the month nearest to `day`.
 fn near(date: Date, day: i8) -> bool {
     let Ok(wanted) = Date::new(date.year(), date.month(), day) else { return false };
     let days =
@@ -205,7 +205,7 @@ impl Case {
         self.second.is_star() || self.minute.is_star() || self.hour.is_star()
     }
 
-    /// The instants of one date.
+    /// Adds the instants of one date.
     fn of(&self, date: Date, zone: &TimeZone, found: &mut BTreeSet<Timestamp>) {
         for hour in &self.hour.values {
             for minute in &self.minute.values {
@@ -249,7 +249,7 @@ impl Case {
         let mut found = BTreeSet::new();
         let mut date = after.to_zoned(zone.clone()).date().checked_sub(2.days()).unwrap();
         let mut rest = 366 * 9;
-        // Two dates more: an instant of a later date can be before one of an earlier date.
+        // Two more dates: an instant of a later date can be before one of an earlier date.
         let mut more = 2;
         while rest > 0 && more > 0 {
             if self.is_day(date) {
@@ -308,7 +308,7 @@ fn five_thousand_random_schedules_fire_as_a_reference_says() {
             found, wanted,
             "seed {seed}, case {case_number}: `{text}` in {name} after {after}"
         );
-        // One at a time is the same as in a row.
+        // One call at a time gives the same slots as the iterator.
         let mut at = after;
         for wanted in &wanted {
             at = schedule.next(at).unwrap().at;

@@ -1,4 +1,4 @@
-//! Expressions and the slots that they give.
+//! Expressions and their slots.
 
 mod brute;
 mod vectors;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Expression, Schedule};
 use crate::schedule::{slot::Slot, zone::Zones};
 
-/// The schedule of `text` in `zone`, by the rules that are built in.
+/// Returns the schedule of `text` in `zone`, by the built-in rules.
 fn schedule(text: &str, zone: &str) -> Schedule {
     let expression =
         Expression::parse(text, "").unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
@@ -20,7 +20,7 @@ fn slots(text: &str, zone: &str, after: &str, count: usize) -> Vec<Slot> {
     schedule(text, zone).firings(after.parse::<Timestamp>().unwrap()).take(count).collect()
 }
 
-/// The instants alone, as text.
+/// Returns only the instants, as text.
 fn instants(text: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
     slots(text, zone, after, count).iter().map(|slot| slot.at.to_string()).collect()
 }

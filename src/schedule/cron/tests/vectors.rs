@@ -1,8 +1,8 @@
-//! The rule in examples: gaps, overlaps, odd zones, days. The instants come from a reference of its own.
+//! The rules by example: gaps, overlaps, odd zones, days. The instants come from an independent reference.
 
 use super::{instants, schedule, slots};
 
-/// Zone, expression, after, and the instants; `<` before the time on the wall from which one was moved.
+/// The zone, expression, start, and expected instants; `<` precedes the local time from which one was moved.
 const VECTORS: &str = "
 America/New_York | 30 2 * * * | 2026-03-07T12:00Z | 2026-03-08T07:00<2026-03-08T02:30 2026-03-09T06:30 2026-03-10T06:30
 America/New_York | 0,30 2 * * * | 2026-03-07T12:00Z | 2026-03-08T07:00<2026-03-08T02:00 2026-03-09T06:00 2026-03-09T06:30
@@ -57,7 +57,7 @@ fn every_vector_gives_its_instants() {
         let [zone, text, after, wanted] = parts[..] else { panic!("{line}") };
         let after = after.replacen('Z', ":00Z", usize::from(after.len() == 17));
         let wanted: Vec<_> = wanted.split_whitespace().collect();
-        // One more than is wanted where none is to come.
+        // One more than expected if no further slot may come.
         let found = slots(text, zone, &after, wanted.len().max(1));
         let shown: Vec<_> = found
             .iter()
@@ -83,7 +83,7 @@ fn a_slot_of_a_fixed_time_is_known_by_the_wall_and_one_of_an_interval_by_its_ins
     assert_eq!(id("*/30 * * * *", "2026-11-01T05:10:00Z"), "U2026-11-01T05:30:00Z");
 }
 
-/// Juneau went from Russia's side of the date line to America's in 1867: a day came twice.
+/// A repeated day: Juneau moved from Russia's side of the date line to America's in 1867.
 #[test]
 fn a_day_that_came_twice_runs_twice_and_each_run_has_its_own_name() {
     let found = slots("0 12 * * *", "America/Juneau", "1867-10-17T00:00:00Z", 4);
@@ -112,7 +112,7 @@ fn the_hash_of_a_job_is_its_own_and_stays() {
         let after = "2026-06-01T00:00:00Z".parse().unwrap();
         schedule.firings(after).take(3).map(|slot| slot.at.to_string()).collect::<Vec<_>>()
     };
-    // These stand for ever: a new version of the program must not move anybody's jobs.
+    // These must never change: a new version of the program must not move existing jobs.
     assert_eq!(at("catalogue", "H H * * *")[0], "2026-06-01T22:17:00Z");
     assert_eq!(at("prices", "H H * * *")[0], "2026-06-01T06:19:00Z");
     let both = ["2026-06-01T03:04:00Z", "2026-06-01T03:09:00Z", "2026-06-02T03:04:00Z"];

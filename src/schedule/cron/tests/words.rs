@@ -1,8 +1,8 @@
-//! What is said of expressions that are wrong or surprising.
+//! The messages for expressions that are wrong or surprising.
 
 use super::Expression;
 
-/// The part of the expression that is blamed, the message and the hint.
+/// Returns the part of the expression with the mistake, the message and the hint.
 fn told(text: &str) -> String {
     let mistake = match Expression::parse(text, "job") {
         Ok(expression) => {
@@ -140,22 +140,22 @@ fn a_zone_in_the_expression_is_taken_from_it() {
     }
 }
 
-/// The fields by their place in an expression of seven, with the values that each has.
+/// The fields by their position in an expression of seven, with the range of values of each.
 const FIELDS: [(usize, u16, u16); 7] =
     [(0, 0, 59), (1, 0, 59), (2, 0, 23), (3, 1, 31), (4, 1, 12), (5, 0, 7), (6, 1970, 9999)];
 
-/// `item` in the field at `place`, and nothing said of the others.
+/// Returns an expression with `item` in the field at `place`, and defaults in the others.
 fn around(place: usize, item: &str) -> String {
     let mut fields = ["0", "0", "0", "*", "*", "*", "*"].map(ToOwned::to_owned);
     item.clone_into(&mut fields[place]);
     fields.join(" ")
 }
 
-/// The values of the field at `place` for which an expression names a time.
+/// Returns the values of the field at `place` for which an expression names a time.
 fn values(text: &str, place: usize, least: u16, most: u16) -> Vec<u16> {
     let zone = crate::schedule::zone::Zones::newest().find("UTC").unwrap();
     let schedule = Expression::parse(text, "").unwrap().in_zone(zone);
-    // 2023-10-01 is a Sunday; January has all days of a month.
+    // 2023-10-01 is a Sunday; January has every day of a month.
     let at = |value: u16| {
         let number = i8::try_from(value % 128).unwrap();
         match place {
@@ -172,7 +172,7 @@ fn values(text: &str, place: usize, least: u16, most: u16) -> Vec<u16> {
     (least..=most).filter(|value| schedule.names(at(*value))).collect()
 }
 
-/// What a hint offers in place of what it blames, put there.
+/// Returns the expression with each suggestion of a hint in place of the mistake.
 fn mended(text: &str, mistake: &super::super::Mistake) -> Vec<String> {
     let hint = mistake.hint.clone().unwrap_or_default();
     let offers: Vec<_> = hint.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
@@ -200,7 +200,7 @@ proptest::proptest! {
             proptest::prop_assert!(Expression::parse(&all[0], "").is_ok(), "{:?}", mistake);
             return Ok(());
         }
-        // Round the clock from the first value on.
+        // Wraps around from the first value on.
         let stop = if place == 5 { 6 } else { most };
         let span = stop - least + 1;
         let first = if first > stop { least } else { first };

@@ -1,10 +1,10 @@
-//! Every mistake that we could think of: its place, what is said, and what to do.
+//! All known mistakes in jobs files: position, message and hint of each.
 
 use super::{folder, read};
 use crate::script::check::Level;
 
-/// What is wrong with `text`, in which the place that is blamed begins at `«`: level, message and hint of the finding
-/// there, or what else there is.
+/// Returns the finding for `text` at the position marked by `«`: level, message and hint, or a description of the
+/// findings that were made instead.
 fn told(text: &str) -> String {
     let at = text.find('«').unwrap_or_else(|| panic!("no place is marked in {text}"));
     let before = &text[..at];
@@ -30,7 +30,7 @@ fn check(wrong: &mut String, told: &str, wanted: &str, text: &str) {
     }
 }
 
-/// The same for a line of a job that is fine otherwise.
+/// Does the same for a line of a job that is otherwise valid.
 fn line(text: &str) -> String {
     told(&format!("[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"0 3 * * *\"\n{text}\n"))
 }

@@ -1,4 +1,4 @@
-//! Jobs files, right and wrong.
+//! Valid and invalid jobs files.
 
 mod mistakes;
 mod whole;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Reading, parse};
 use crate::schedule::zone::Zones;
 
-/// A folder with the scripts `s.rhai` and `scripts/nightly.rhai`.
+/// Creates a folder with the scripts `s.rhai` and `scripts/nightly.rhai`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("scripts")).unwrap();

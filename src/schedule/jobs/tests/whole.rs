@@ -1,4 +1,4 @@
-//! A jobs file with every key, as it is read.
+//! A jobs file with every key, and the result of reading it.
 
 use std::time::Duration;
 

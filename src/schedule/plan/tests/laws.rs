@@ -1,4 +1,4 @@
-//! Laws that hold whatever happens: restarts, clocks that jump, outages, pauses, runs of any length.
+//! Invariants that hold in all circumstances: restarts, clock jumps, outages, pauses, runs of any length.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use crate::schedule::{
     slot::SlotId,
 };
 
-/// Lives by default; `PORTOLAN_PLAN_LIVES` asks for more, `PORTOLAN_SEED` for others.
+/// The default number of simulated lives; `PORTOLAN_PLAN_LIVES` sets another number, `PORTOLAN_SEED` another seed.
 const LIVES: u64 = 30;
 
 struct Draw(u64);
@@ -33,7 +33,7 @@ impl Draw {
     }
 }
 
-/// Four jobs with settings of all kinds.
+/// Generates four jobs with settings of all kinds.
 fn file(draw: &mut Draw) -> String {
     let mut text = format!("[runner]\nmax_running = {}\n", 1 + draw.below(3));
     for name in ["a", "b", "c", "d"] {
@@ -62,11 +62,11 @@ fn file(draw: &mut Draw) -> String {
 
 type Key = (Arc<str>, String, SlotId);
 
-/// Everything that has been decided and runs, as a daemon would have it.
+/// The decisions and running jobs, as a daemon would have them.
 struct World {
     jobs: Arc<Jobs>,
     running: Vec<Running>,
-    /// The end of each slot.
+    /// The final action of each slot.
     ends: BTreeMap<Key, Action>,
     runs: i64,
     story: Vec<String>,
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Ends runs that were told to end, and some others.
+    /// Ends runs that were told to stop, and some others.
     fn end_some(&mut self, draw: &mut Draw, planner: &mut Planner, now: Timestamp) {
         let mut kept = Vec::new();
         for running in std::mem::take(&mut self.running) {
@@ -110,7 +110,7 @@ impl World {
 
     fn start(&mut self, now: Timestamp, decision: &Decision) {
         let job = Arc::clone(self.jobs.get(&decision.job).unwrap());
-        // What was asked for before the clock was set back is from the future.
+        // A request from before the clock was set back is in the future.
         let is_asked = matches!(decision.slot.id, SlotId::Asked(_));
         assert!(is_asked || decision.slot.at <= now, "a run begins before its time");
         if job.overlap != Overlap::Allow {
@@ -152,7 +152,7 @@ fn live(seed: u64) -> World {
             10..=12 => now = later(now, i64::try_from(draw.below(60)).unwrap()),
             13 => now = later(now, i64::try_from(draw.below(6 * 3600)).unwrap()),
             14 => now = later(now, -i64::try_from(draw.below(3 * 3600)).unwrap()),
-            // Killed: what ran is lost, what was stored is not.
+            // Killed: running jobs are lost, stored state is not.
             15 => {
                 world.running.clear();
                 planner = Planner::new(Arc::clone(&jobs), planner.state(), now);
@@ -201,7 +201,7 @@ fn key_of(jobs: &Jobs, request: &Request) -> Key {
     (Arc::clone(&request.job), revision.clone(), SlotId::Asked(request.at))
 }
 
-/// Each slot up to the watermark was begun or skipped, or it waits; and nothing else was.
+/// Checks that each slot up to the watermark was started or skipped, or is waiting; and no other slot was.
 fn every_slot_has_one_end(world: &World, planner: &Planner, begin: Timestamp) {
     for job in &world.jobs.all {
         let schedule = job.schedule.as_ref().unwrap();

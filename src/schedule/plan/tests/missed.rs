@@ -1,4 +1,4 @@
-//! The table of missed runs: zone and expression, down from and to, and what each `misfire` makes of it.
+//! The table of missed runs: zone and expression, start and end of the downtime, and the result for each `misfire`.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ struct Row {
     cron: &'static str,
     down: [&'static str; 2],
     more: &'static str,
-    /// Runs and skipped slots under `skip`, `once` and `all`.
+    /// The numbers of runs and skipped slots under `skip`, `once` and `all`.
     wanted: [(usize, usize); 3],
-    /// What the run under `once` is for, and how many slots it covers.
+    /// The slot of the run under `once`, and the number of slots that it covers.
     once: Option<(&'static str, u64)>,
 }
 
 const NEW_YORK: &str = "America/New_York";
 
 const ROWS: [Row; 9] = [
-    // M1: a slot that summer time has moved.
+    // M1: a slot that was moved by daylight saving time.
     Row {
         zone: NEW_YORK,
         cron: "30 2 * * *",
@@ -48,7 +48,7 @@ const ROWS: [Row; 9] = [
         wanted: [(0, 11), (1, 10), (10, 1)],
         once: Some(("2026-06-11T01:00:00Z", 11)),
     },
-    // M4: late by a day, which is too late unless `start_deadline` allows more.
+    // M4: a day late, which is too late unless `start_deadline` allows more.
     Row {
         zone: "UTC",
         cron: "0 0 1 * *",
@@ -65,7 +65,7 @@ const ROWS: [Row; 9] = [
         wanted: [(0, 3), (1, 2), (1, 2)],
         once: Some(("2026-04-01T00:00:00Z", 3)),
     },
-    // M5: the second pass of a fixed time is no slot.
+    // M5: the second pass of a fixed time is not a slot.
     Row {
         zone: NEW_YORK,
         cron: "30 1 * * *",
@@ -83,7 +83,7 @@ const ROWS: [Row; 9] = [
         wanted: [(0, 1), (1, 0), (1, 0)],
         once: Some(("2026-11-01T05:30:00Z", 1)),
     },
-    // M7: more than a hundred, at which Kubernetes gave up.
+    // M7: more than a hundred, where Kubernetes gives up.
     Row {
         zone: "UTC",
         cron: "* * * * *",
@@ -92,7 +92,7 @@ const ROWS: [Row; 9] = [
         wanted: [(0, 112), (1, 111), (10, 102)],
         once: Some(("2026-06-01T10:21:00Z", 112)),
     },
-    // And where each is within its deadline or not by itself.
+    // A further row: each slot is within its deadline or not, individually.
     Row {
         zone: "UTC",
         cron: "0 * * * *",
@@ -127,7 +127,7 @@ fn each_policy_makes_of_missed_slots_what_the_table_says() {
     }
 }
 
-/// M8: a machine that started with a clock in 2031.
+/// M8: a host that booted with a clock in 2031.
 #[test]
 fn a_watermark_far_ahead_is_told_and_forgotten_and_nothing_runs() {
     for misfire in ["skip", "once", "all"] {
@@ -153,7 +153,7 @@ fn a_clock_that_is_set_ahead_and_back_while_the_planner_lives_is_noticed_as_well
     assert_eq!(planner.next_of("a").unwrap().at, at("2026-06-01T01:00:00Z"));
 }
 
-/// A success that is to come in years would let none of today count.
+/// A success far in the future would hide every success of today.
 #[test]
 fn after_a_clock_that_was_far_ahead_jobs_that_come_after_others_do_so_again() {
     let jobs = jobs(
@@ -162,7 +162,7 @@ fn after_a_clock_that_was_far_ahead_jobs_that_come_after_others_do_so_again() {
     let wrong = "2031-01-01T00:00:00Z";
     let mut planner = back(&jobs, wrong, wrong);
     planner.succeeded("a", at("2031-01-01T00:10:00Z"));
-    // `b` has been let wait when the machine goes down, and it comes up with the right time.
+    // `b` is waiting when the host goes down, and the host comes up with the correct time.
     let running =
         run_of(&planner.step(&moment("2031-01-01T00:10:01Z", &[])).decisions[0], 1, wrong, &jobs);
     let mut state = planner.state();
@@ -212,7 +212,7 @@ fn months_of_a_schedule_by_the_second_are_decided_in_a_moment() {
         let lump = &step.decisions[0];
         let Action::SkipThrough { last, count: None } = &lump.action else { panic!("{lump:?}") };
         assert_eq!(lump.slot.at, at("2026-01-01T00:00:01Z"));
-        // The first slot with a row of its own follows without a gap.
+        // The first slot with its own row follows without a gap.
         assert_eq!(last.at.as_second() + 1, step.decisions[1].slot.at.as_second());
         assert_eq!(planner.state_of("a").unwrap().watermark, at("2026-06-01T00:00:00Z"));
     }
@@ -228,7 +228,7 @@ fn a_new_job_and_a_changed_schedule_never_fire_for_the_past() {
     let mut planner = planner.reload(changed, at("2026-06-01T05:50:00Z"));
     assert!(decided(&mut planner, "2026-06-01T05:50:00Z", &[]).is_empty());
     assert_eq!(planner.next_of("a").unwrap().at, at("2026-06-01T06:15:00Z"));
-    // And back again: what came between is not made good either.
+    // And back again: slots in between are not caught up either.
     let mut planner = planner.reload(jobs(text), at("2026-06-01T08:50:00Z"));
     assert!(decided(&mut planner, "2026-06-01T08:50:00Z", &[]).is_empty());
 }
@@ -239,7 +239,7 @@ fn new_zone_data_does_not_bring_a_decided_time_again() {
         jobs("[[job]]\nname = \"a\"\ncron = \"0 9 * * *\"\ntimezone = \"America/Vancouver\"");
     let mut planner = back(&jobs, "2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z");
     assert_eq!(decided(&mut planner, "2026-11-01T16:00:00Z", &[]).len(), 1);
-    // By the rules before, nine o'clock was an hour later: as if those were in force now.
+    // By the earlier rules, nine o'clock was an hour later: as if those were in force now.
     let mut state = planner.state();
     let watermark = &mut state.jobs.get_mut("a").unwrap().watermark;
     *watermark = at("2026-11-01T15:00:00Z");

@@ -1,4 +1,4 @@
-//! What the planner decides.
+//! The planner's decisions.
 
 mod laws;
 mod missed;
@@ -18,7 +18,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Jobs from the text of a file, in which `script` is filled in and catching up begins at once.
+/// Returns jobs from the text of a file, with `script` filled in and catch-up without a spread.
 fn jobs(text: &str) -> Arc<Jobs> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("s.rhai"), "").unwrap();
@@ -30,12 +30,12 @@ fn jobs(text: &str) -> Arc<Jobs> {
 }
 
 fn moment(now: &str, running: &[Running]) -> Moment<'static> {
-    // Tests are short: what they make may stay.
+    // Tests are short: they may leak memory.
     let running: &'static [Running] = Box::leak(running.to_vec().into_boxed_slice());
     Moment { now: at(now), running, requests: &[] }
 }
 
-/// `start 2026-06-01T01:00:00Z catchup 3: why`, with what stands behind `Start` and `Skip` alone.
+/// Formats a decision as `a: start 2026-06-01T01:00:00Z catchup 3: why`; a coverage of 1 is omitted.
 fn shown(decision: &Decision) -> String {
     let action = match &decision.action {
         Action::Start => "start".to_owned(),
@@ -56,7 +56,7 @@ fn decided(planner: &mut Planner, now: &str, running: &[Running]) -> Vec<String>
     planner.step(&moment(now, running)).decisions.iter().map(shown).collect()
 }
 
-/// A planner whose one job has been decided up to `watermark`, and that comes up at `now`.
+/// Creates a planner whose one job has been decided up to `watermark`, and that comes up at `now`.
 fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
     let mut state = PlannerState::default();
     for job in &jobs.all {
@@ -74,7 +74,7 @@ fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
     Planner::new(Arc::clone(jobs), state, at(now))
 }
 
-/// The run that a start begins.
+/// Returns the run that a start begins.
 fn run_of(decision: &Decision, number: i64, now: &str, jobs: &Jobs) -> Running {
     Running {
         run: super::RunId(number),

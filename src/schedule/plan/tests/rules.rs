@@ -1,4 +1,4 @@
-//! Overlap, places, locks, jitter, `after`, pauses, requests.
+//! Overlap, concurrency, locks, jitter, `after`, pauses, requests.
 
 use super::{Moment, Planner, PlannerState, at, back, decided, jobs, moment, run_of};
 use crate::schedule::plan::{Pause, Request};
@@ -6,7 +6,7 @@ use crate::schedule::plan::{Pause, Request};
 const JOB: &str = "[[job]]\nname = \"a\"\ncron = \"*/10 * * * *\"\ntimezone = \"UTC\"\n";
 const BEGIN: &str = "2026-06-01T00:00:00Z";
 
-/// A planner whose job `a` runs since ten past, with the run.
+/// Returns a planner whose job `a` has been running since ten past, with the run.
 fn running(text: &str) -> (Planner, super::Running) {
     let jobs = jobs(text);
     let mut planner = back(&jobs, BEGIN, BEGIN);
@@ -97,7 +97,7 @@ fn a_lock_is_held_by_one_run_and_told_by_name() {
             "b: wait 2026-06-01T01:00:00Z schedule: `a` holds the lock `host:h`",
         ]
     );
-    // Nothing new is told again, and what waits begins when the lock is free.
+    // Unchanged waits are not reported again, and a waiting slot starts when the lock is free.
     let step = planner.step(&moment("2026-06-01T01:00:00Z", &[]));
     assert_eq!(step.decisions.len(), 1);
 }
@@ -136,7 +136,7 @@ fn a_job_comes_after_another_has_succeeded_since_its_last_slot() {
     planner.succeeded("a", at("2026-06-01T02:40:00Z"));
     let told = decided(&mut planner, "2026-06-01T02:40:00Z", &[]);
     assert_eq!(told, ["b: start 2026-06-01T02:00:00Z schedule: due"]);
-    // The next day the same success is not enough; the slot waits until its next one.
+    // The next day the same success is not enough; the slot waits until the next one.
     drop(decided(&mut planner, "2026-06-02T01:00:00Z", &[]));
     planner.succeeded("a", at("2026-06-02T01:10:00Z"));
     assert_eq!(decided(&mut planner, "2026-06-02T02:00:00Z", &[]).len(), 1);
