@@ -41,7 +41,7 @@ pub trait BaseMemory: Debug + Send + Sync {
     /// Returns the intents of earlier runs of `sides` whose results are unknown.
     fn intents(&self, sides: &Sides) -> Intents;
 
-    /// Removes all intents of `sides`, none of which is open any more.
+    /// Removes all intents of `sides`, once none of them is open any more.
     fn settle(&self, sides: &Sides);
 
     /// Records what is about to be done, before it is. Fails if that cannot be stored.

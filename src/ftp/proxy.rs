@@ -407,8 +407,8 @@ mod tests {
         assert!(!format!("{proxy:?} {proxy}").contains("hunter2"), "{proxy:?}");
     }
 
-    /// Returns the result of asking a proxy that sends `says`, in packets of one byte, the bytes left for the server,
-    /// and those sent to the proxy.
+    /// Returns the result of asking a proxy that sends `says`, in packets of one byte, then the bytes that the proxy
+    /// received, and those left for the server to say.
     async fn told(proxy: &str, host: &str, says: &[u8]) -> (Outcome<()>, Vec<u8>, Vec<u8>) {
         let (mut ours, theirs) = tokio::io::duplex(1);
         let (mut from_us, mut to_us) = tokio::io::split(theirs);

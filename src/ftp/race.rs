@@ -1,4 +1,4 @@
-//! `mode: "race"`: on first contact both modes are tried side by side, and the session that delivers first is kept.
+//! The mode `race`: on first contact both modes are tried in parallel, and the session that delivers first is kept.
 
 use std::pin::pin;
 
@@ -12,15 +12,15 @@ use crate::{
 };
 
 impl Session {
-    /// Whether both modes are to be tried at once: nobody knows yet which one works, and either may be used.
+    /// Returns true if both modes are to be tried at once: there is no server record yet, and either mode may be used.
     pub(super) fn wants_race(&self) -> bool {
-        // Through a proxy nobody can connect to us, so there is nothing to race with.
+        // Through a proxy no server can connect to us, so there is nothing to race with.
         self.site.modes() == (Mode::Race, true) && self.way.known().is_none()
     }
 }
 
-/// Lets `passive` race against another session that goes active. One of them is kept and has all ways again; it goes
-/// alone where the server lets no second session in.
+/// Lets `passive` race against a second session in active mode. One of them is kept and may use all methods again; if
+/// the server accepts no second session, `passive` is kept without a race.
 pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
     let Ok(Ok(mut active)) = timeout(RACE_LOGIN_TIME, Box::pin(passive.another())).await else {
         passive.context.stop.check()?;
@@ -40,7 +40,7 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
                     active.leave();
                     return Err(fault);
                 }
-                // What else failed, such as the right to list the folder, says nothing against a mode.
+                // Any other failure, such as the lack of permission to list the directory, says nothing against a mode.
                 [true, false] => (active, passive),
                 [false, _] => (passive, active),
             }
@@ -51,7 +51,7 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
     Ok(kept)
 }
 
-/// The mode that delivers a listing first, or what kept passive mode and then active mode from it.
+/// Returns the mode that delivers a listing first, or the errors of passive mode and of active mode.
 async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Fault; 2]> {
     let sides = (pin!(deliver(passive)), pin!(deliver(active)));
     match select(sides.0, sides.1).await {

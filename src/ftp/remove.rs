@@ -1,4 +1,4 @@
-//! Removing a whole folder: only what was listed completely, links themselves and never what they lead to.
+//! Deletion of directory trees: only what was listed completely, and links themselves, never their targets.
 
 use super::{listing::EntryKind, path::RemotePath, session::Session};
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
 };
 
 impl Session {
-    /// Removes folder `path` and all that is in it.
+    /// Deletes directory `path` and all its content.
     ///
-    /// Everything is listed before anything is removed; a listing that is not complete ends it with `guard`.
+    /// Everything is listed before anything is deleted; an incomplete listing ends the operation with `guard`.
     pub async fn delete_tree(&mut self, path: &RemotePath) -> Outcome<()> {
         let top = self.absolute(path)?;
         if top.is_root() {

@@ -1,4 +1,4 @@
-//! Replies: which lines belong to one, what their codes mean, and what their texts carry.
+//! Replies: their framing, the meaning of their codes, and the content of their texts.
 
 use std::net::Ipv4Addr;
 
@@ -9,19 +9,19 @@ use crate::{
     observe::visible::visible,
 };
 
-/// One whole reply: its code and its lines, as the server sent them.
+/// A complete reply: its code and its lines, as the server sent them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The three digits of its last line.
     pub code: u16,
     /// All lines, each ended by CRLF, codes included.
     pub raw: Vec<u8>,
-    /// What its words must not repeat.
+    /// The mask that hides secrets in its words.
     pub(super) mask: Mask,
 }
 
 impl Reply {
-    /// The reply whose lines are `raw`; the code is that of the last line.
+    /// Parses the reply with the lines `raw`; the code is that of the last line.
     pub fn new(raw: Vec<u8>) -> Outcome<Self> {
         let last = lines(&raw).last().unwrap_or_default();
         let code = code_of(last).ok_or_else(|| {
@@ -30,28 +30,28 @@ impl Reply {
         Ok(Self { code, raw, mask: Mask::default() })
     }
 
-    /// The same, with what its words must not repeat.
+    /// Returns the same reply, with a mask for its words.
     #[must_use]
     pub(super) fn masked(self, mask: Mask) -> Self {
         Self { mask, ..self }
     }
 
-    /// 1yz: the transfer begins, another reply follows (RFC 959, 4.2.1).
+    /// Returns true for 1yz: the transfer begins, another reply follows (RFC 959, 4.2.1).
     pub const fn is_preliminary(&self) -> bool {
         self.code / 100 == 1
     }
 
-    /// 2yz: done.
+    /// Returns true for 2yz: completion.
     pub const fn is_done(&self) -> bool {
         self.code / 100 == 2
     }
 
-    /// 3yz: the server wants the next command of a sequence.
+    /// Returns true for 3yz: the server expects the next command of a sequence.
     pub const fn is_halfway(&self) -> bool {
         self.code / 100 == 3
     }
 
-    /// The text without codes and without secrets, on one line, safe to show.
+    /// Returns the text without codes and without secrets, on one line, safe to show.
     pub fn text(&self) -> String {
         let texts: Vec<_> = lines(&self.raw)
             .map(|line| {
@@ -64,23 +64,24 @@ impl Reply {
         texts.join(" / ")
     }
 
-    /// The text of the last line alone, safe to show.
+    /// Returns the text of the last line in printable form; secrets are not masked.
     pub fn text_of_last(&self) -> String {
         visible(self.last_text())
     }
 
-    /// Code and text: the server's words.
+    /// Returns code and text: the server's words.
     pub fn words(&self) -> String {
         format!("{} {}", self.code, self.text()).trim_end().to_owned()
     }
 
-    /// The reply itself if it says done, else what it says failed.
+    /// Returns the reply itself if it is a completion, else its error.
     pub fn done(self) -> Outcome<Self> {
         if self.is_done() { Ok(self) } else { Err(self.fault()) }
     }
 
-    /// Reads a refusal: 4yz may pass later, 5yz will not (RFC 959, 4.2.1). Of 550 it is not known whether the file
-    /// is missing or forbidden, since servers use it for both: it is `refused` until there is evidence.
+    /// Returns the error of a refusal: 4yz is temporary, 5yz is permanent (RFC 959, 4.2.1). For 550 it is unknown
+    /// whether the file is missing or forbidden, since servers use it for both: it is `refused` until there is
+    /// evidence.
     pub fn fault(&self) -> Fault {
         let kind = match self.code {
             425 | 426 => Kind::DataConnection,
@@ -99,7 +100,7 @@ impl Reply {
         Fault { code: self.code, ..Fault::new(kind, Side::Server, message) }
     }
 
-    /// Whether a refusal says that it would be none under TLS.
+    /// Returns true if a refusal says that the server requires TLS.
     pub fn wants_tls(&self) -> bool {
         const WORDS: [&str; 8] = [
             "tls",
@@ -111,14 +112,14 @@ impl Reply {
             "secure channel",
             "secured connection",
         ];
-        /// Words of servers that cannot do it.
+        /// The words of servers that do not support TLS.
         const NOT: [&str; 4] = ["not support", "not available", "unsupported", "disabled"];
         let words = self.text().to_ascii_lowercase();
         let says = |all: &[&str]| all.iter().any(|word| words.contains(word));
         self.code >= 400 && says(&WORDS) && !says(&NOT)
     }
 
-    /// Whether a refusal says that the data connection came from another address than the control connection.
+    /// Returns true if a refusal says that the data connection came from another address than the control connection.
     pub fn sees_two_addresses(words: &str) -> bool {
         const WHAT: [&str; 5] = ["ip", "address", "host", "peer", "client"];
         const HOW: [&str; 12] = [
@@ -144,7 +145,7 @@ impl Reply {
         }) && HOW.iter().any(|how| words.contains(how))
     }
 
-    /// The path in quotes of a 257 reply, doubled quotes undone (RFC 959, appendix II).
+    /// Returns the quoted path of a 257 reply, with doubled quotes undone (RFC 959, appendix II).
     pub fn quoted_path(&self) -> Option<Vec<u8>> {
         let line = lines(&self.raw).last()?;
         let mut rest = line.get(line.iter().position(|byte| *byte == b'"')? + 1..)?;
@@ -163,12 +164,13 @@ impl Reply {
                 [] => return None,
             }
         }
-        // A path with a control character is no path we may send back (curl's tests 3217 and 3218).
+        // A path with a control character must not be sent back (curl's tests 3217 and 3218).
         (!path.iter().any(u8::is_ascii_control)).then_some(path)
     }
 
-    /// The folder that the reply to PWD names, in whatever form: in quotes as it should be (RFC 959, appendix II), or
-    /// bare, with a backslash for each slash, or by another code than 257. `None` where none can be made out for certain.
+    /// Returns the directory in the reply to PWD, in any form: quoted as it should be (RFC 959, appendix II), or bare,
+    /// with backslashes instead of slashes, or with another code than 257. `None` if it cannot be determined for
+    /// certain.
     pub fn folder_path(&self) -> Option<Vec<u8>> {
         if !self.is_done() {
             return None;
@@ -177,7 +179,7 @@ impl Reply {
         if path.is_empty() || path.iter().any(u8::is_ascii_control) {
             return None;
         }
-        // Guardian begins the names of its machines with one, and those of volumes with a dollar sign.
+        // Guardian begins the names of its systems with a backslash, and those of volumes with a dollar sign.
         let is_guardian = path.windows(2).any(|two| two == b".$");
         let is_windows = path.starts_with(b"\\") && !is_guardian || has_drive(&path);
         if is_windows && !path.contains(&b'/') {
@@ -188,8 +190,8 @@ impl Reply {
         Some(path)
     }
 
-    /// Whether a 257 reply names the folder `path`, in any spelling: Pure-FTPd does not double quotes, and vsftpd
-    /// doubles the byte 0xFF.
+    /// Returns true if a 257 reply names the directory `path`, in any spelling: Pure-FTPd does not double quotes, and
+    /// vsftpd doubles the byte 0xFF.
     pub fn names(&self, path: &[u8]) -> bool {
         let bare = |path: &[u8]| {
             let rest =
@@ -200,23 +202,23 @@ impl Reply {
         is_named(path) || path.contains(&0xff) && is_named(&doubled(path))
     }
 
-    /// The number of a 213 reply to SIZE, when it is one number and nothing else.
+    /// Returns the number in a 213 reply to SIZE, if the text is a single number.
     pub fn number(&self) -> Option<u64> {
         std::str::from_utf8(self.last_text().trim_ascii()).ok()?.parse().ok()
     }
 
-    /// The text of the last line behind its code.
+    /// Returns the text of the last line after its code.
     pub fn last_text(&self) -> &[u8] {
         lines(&self.raw).last().and_then(|line| line.get(4..)).unwrap_or_default()
     }
 
-    /// The lines between the first and the last: features, facts.
+    /// Returns the lines between the first and the last: features, facts.
     pub fn inner_lines(&self) -> impl Iterator<Item = &[u8]> {
         let count = lines(&self.raw).count();
         lines(&self.raw).take(count.saturating_sub(1)).skip(1)
     }
 
-    /// The port of a 229 reply, `(|||6446|)` (RFC 2428, 3); any printable delimiter.
+    /// Returns the port of a 229 reply, `(|||6446|)` (RFC 2428, 3), with any printable delimiter.
     pub fn extended_passive_port(&self) -> Option<u16> {
         let text = self.last_text();
         let start = text.iter().position(|byte| *byte == b'(')? + 1;
@@ -228,7 +230,7 @@ impl Reply {
         std::str::from_utf8(port).ok()?.parse().ok().filter(|port| *port != 0)
     }
 
-    /// Address and port of a 227 reply: the first six numbers with commas between, with or without parentheses.
+    /// Returns address and port of a 227 reply: the first six numbers separated by commas, with or without parentheses.
     pub fn passive_address(&self) -> Option<(Ipv4Addr, u16)> {
         let text = self.last_text();
         let mut runs = text
@@ -243,8 +245,8 @@ impl Reply {
     }
 }
 
-/// A path without quotes: all of a text up to the words about it, or the last word. Not one with a blank in it that may
-/// as well be the first of those words.
+/// Returns an unquoted path: the text up to the words about the path, or the last word. `None` for a path with a blank,
+/// which may as well be the first of those words.
 fn bare_path(text: &[u8]) -> Option<Vec<u8>> {
     const WORDS: [&str; 6] = [" is ", " - ", " (", " as current", " current", " selected"];
     let text = text.strip_prefix(b"\"").or_else(|| text.strip_prefix(b"'")).unwrap_or(text);
@@ -264,12 +266,13 @@ fn bare_path(text: &[u8]) -> Option<Vec<u8>> {
     (!path.contains(&b' ') && !path.contains(&b'"')).then(|| path.to_vec())
 }
 
-/// Whether a path begins with the letter of a drive: `C:`, `c:\\ftp`, `C:/ftp`.
+/// Returns true if a path begins with a drive letter: `C:`, `c:\\ftp`, `C:/ftp`.
 fn has_drive(path: &[u8]) -> bool {
     matches!(path, [letter, b':'] | [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic())
 }
 
-/// The code that a line begins with, if three digits and a space, a hyphen or nothing follow; or a tab.
+/// Returns the code that a line begins with, if three digits are followed by a space, a hyphen, a tab or the end of the
+/// line.
 fn code_of(line: &[u8]) -> Option<u16> {
     let (digits, rest) = line.split_at_checked(3)?;
     let after_is_fine = matches!(rest.first(), None | Some(b' ' | b'-' | b'\t'));
@@ -283,32 +286,33 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|line| !line.is_empty())
 }
 
-/// Tells where a reply ends (RFC 959, 4.2): a line `123-` opens it, and only a line `123 ` with the same code ends it.
+/// The framing of replies (RFC 959, 4.2): a line `123-` opens a reply, and only a line `123 ` with the same code ends
+/// it.
 ///
-/// It hands out each line as it may pass on to a reader that ends a reply at *any* line of three digits and a space,
-/// as suppaftp does: such a line in the middle gets a space in front, so that banner text can forge no reply.
+/// Each line is returned in a form that is safe for a reader that ends a reply at *any* line of three digits and a
+/// space, as suppaftp does: such a line in the middle gets a leading space, so that banner text cannot forge a reply.
 #[derive(Debug, Default)]
 pub struct Framing {
     open: Option<u16>,
     lines: usize,
     bytes: usize,
-    /// Whether somebody else sees to its length.
+    /// True if the caller limits the length.
     is_long: bool,
 }
 
-/// What a line is to the reply it stands in.
+/// The role of a line in its reply.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Framed {
-    /// Nothing: a blank line between replies.
+    /// A blank line between replies, to be ignored.
     Blank,
-    /// One of several.
+    /// One of several lines.
     Part(Vec<u8>),
-    /// The last one; with the code.
+    /// The last line, with the code.
     End(u16, Vec<u8>),
 }
 
 impl Framing {
-    /// From now on replies may be of any length, since whoever takes them bounds it; or no longer.
+    /// Allows replies of any length, if the caller limits them, or disallows them again.
     pub const fn set_long(&mut self, is_long: bool) {
         self.is_long = is_long;
     }
@@ -355,28 +359,28 @@ impl Framing {
     }
 }
 
-/// Lines before a greeting that are no reply: boxes that convert serial lines send some.
+/// The lines before a greeting that are no reply: serial-line converters send some.
 #[derive(Debug, Default)]
 pub struct Junk {
     lines: usize,
 }
 
 impl Junk {
-    /// Whether the greeting may follow after `line`, which is no reply.
+    /// Returns true if the greeting may follow after `line`, which is no reply.
     pub fn may_skip(&mut self, line: &[u8]) -> bool {
-        /// Lines that are skipped. A protocol that is not FTP may go on for ever.
+        /// The maximum number of lines to skip. A protocol that is not FTP may go on forever.
         const LINES_MAX: usize = 8;
-        /// How others greet.
+        /// The greetings of other protocols.
         const OTHERS: [&[u8]; 7] = [b"SSH-", b"HTTP/", b"+OK", b"* OK", b"RFB ", b"<", b"@RSYNCD"];
         self.lines += 1;
         self.lines <= LINES_MAX && !OTHERS.iter().any(|other| line.starts_with(other))
     }
 }
 
-/// Why what came on a control connection is no reply.
+/// The reason why input on a control connection is no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A NUL in it.
+    /// A reply that contains a NUL.
     #[error("the server sent a reply with a NUL in it")]
     Nul,
     /// More lines or bytes than any honest server sends.
@@ -384,19 +388,19 @@ pub enum Malformed {
         "the server sent a reply without end (more than {REPLY_LINES_MAX} lines or {REPLY_BYTES_MAX} bytes)"
     )]
     Endless,
-    /// Listings that take more than any honest server sends.
+    /// Listings that are larger than any honest server sends.
     #[error(
         "the server sent listings of more than {LISTING_BYTES_MAX} bytes in reply to one packet"
     )]
     EndlessListings,
-    /// It does not begin with three digits.
+    /// A line that does not begin with three digits.
     #[error("the server sent \"{0}\", which is no FTP reply: is this an FTP server?")]
     NoCode(String),
 }
 
 impl Malformed {
-    /// The same for a line `raw` in which `mask` hides what must not be shown: before it is cut, since half a secret is
-    /// not found.
+    /// Returns the same error for a line `raw` in which `mask` hides secrets: before it is truncated, since half a
+    /// secret is not found.
     pub(super) fn in_words_of(self, mask: &Mask, raw: &[u8]) -> Self {
         match self {
             Self::NoCode(_) => {

@@ -1,4 +1,4 @@
-//! What is below a folder of a server: all of it, or what matches a pattern such as `/pub/**/*.csv`.
+//! Searches below a directory of a server: everything, or the matches of a pattern such as `/pub/**/*.csv`.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
@@ -14,21 +14,21 @@ use crate::{
     limits::{DEPTH_MAX, ENTRIES_MAX},
 };
 
-/// What marks a name as a pattern.
+/// The characters that mark a name as a pattern.
 const WILD: &[u8] = b"*?[{\\";
 
-/// Something below a folder.
+/// An entry below a directory.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Its path: that of the folder as it was asked for, and what leads on from there.
+    /// Its path: that of the directory as requested, followed by the path below it.
     pub path: RemotePath,
-    /// What the listing says of it.
+    /// Its facts in the listing.
     pub entry: Entry,
 }
 
 impl Session {
-    /// Everything below `folder`, at most `levels` folders deep; a folder stands before what is in it. Links are
-    /// named and not followed. Fails where a listing is not complete: what is not seen must not be taken for absent.
+    /// Returns everything below `folder`, at most `levels` directories deep; a directory precedes its content. Links
+    /// are included and not followed. Fails if a listing is incomplete: what is not seen must not be taken for absent.
     pub async fn search(
         &mut self,
         folder: &RemotePath,
@@ -61,15 +61,15 @@ impl Session {
                 }
                 found.push(Found { path, entry });
             }
-            // The last is taken first: they come in the order of their names.
+            // The last is processed first, so this order processes them by name.
             folders.get_mut(first_folder..).unwrap_or_default().reverse();
         }
         found.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(found)
     }
 
-    /// The files and links whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans folders,
-    /// `[a-z]` and `{a,b}` choose. A folder that is not there has no matches.
+    /// Returns the files and links whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans
+    /// directories, `[a-z]` and `{a,b}` are alternatives. A missing directory has no matches.
     pub async fn glob(&mut self, pattern: &RemotePath) -> Outcome<Vec<RemotePath>> {
         let (base, wanted) = split(pattern)?;
         let text = String::from_utf8_lossy(wanted.as_bytes()).into_owned();
@@ -100,12 +100,12 @@ impl Session {
     }
 }
 
-/// Whether `path` is a pattern and not a plain name.
+/// Returns true if `path` is a pattern and not a plain name.
 pub fn is_pattern(path: &[u8]) -> bool {
     path.iter().any(|byte| WILD.contains(byte))
 }
 
-/// The entry `name` of `folder`, without a `./` that nobody wrote.
+/// Returns the path of entry `name` of `folder`, without adding a `./`.
 fn below(folder: &RemotePath, name: &[u8]) -> Outcome<RemotePath> {
     if folder.as_bytes() == b"." {
         super::path::component(name)?;
@@ -114,7 +114,7 @@ fn below(folder: &RemotePath, name: &[u8]) -> Outcome<RemotePath> {
     folder.join(name)
 }
 
-/// The folder where the search begins, and the pattern below it.
+/// Splits a pattern into the directory where the search begins, and the pattern below it.
 fn split(pattern: &RemotePath) -> Outcome<(RemotePath, RemotePath)> {
     let bytes = pattern.as_bytes();
     let wild = bytes.iter().position(|byte| WILD.contains(byte)).unwrap_or(bytes.len());

@@ -1,18 +1,18 @@
-//! What must not be shown: passwords, and what else proves who one is.
+//! A type for secrets: passwords and other credentials.
 
 use std::fmt;
 
-/// A text that shows itself to nobody: `***` in every print, log and error.
+/// A text that is never shown: `***` in every print, log and error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text into custody.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one command or file that needs it.
+    /// Returns the text itself, for the one command or file that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! TLS: whose certificates are believed, and one store of sessions for each control connection.
+//! TLS: the trusted certificates, and one session cache for each control connection.
 
 use std::{path::Path, sync::Arc};
 
@@ -18,10 +18,10 @@ use tokio_rustls::TlsConnector;
 use super::site::{Site, Tls, Trust};
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// The TLS of one control connection and its data connections.
+/// The TLS context of one control connection and its data connections.
 ///
-/// Servers demand that a data connection resumes the session of *its* control connection (vsftpd, ProFTPD), so each
-/// control connection has its own store of sessions.
+/// Servers require that a data connection resumes the session of *its* control connection (vsftpd, ProFTPD), so each
+/// control connection has its own session cache.
 #[derive(Clone)]
 pub struct Security {
     config: Arc<ClientConfig>,
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Security {
 }
 
 impl Security {
-    /// TLS as `site` wants it, if it wants any.
+    /// Returns the TLS context for `site`, if it uses TLS.
     pub(super) fn of(site: &Site) -> Outcome<Option<Self>> {
         match site.tls {
             Tls::Off => Ok(None),
@@ -45,7 +45,7 @@ impl Security {
         }
     }
 
-    /// TLS with `host` as `trust` says.
+    /// Returns the TLS context for `host`, with the trust settings `trust`.
     pub fn new(host: &str, trust: &Trust) -> Outcome<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             Fault::invalid(format!("`{host}` is no host name that a certificate could name"))
@@ -53,7 +53,7 @@ impl Security {
         Ok(Self { config: Arc::new(client_config(trust)?), name })
     }
 
-    /// The same with a fresh store of sessions, for another control connection.
+    /// Returns the same context with a new session cache, for another control connection.
     #[must_use]
     pub fn fresh(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
@@ -61,7 +61,7 @@ impl Security {
         Self { config: Arc::new(config), name: self.name.clone() }
     }
 
-    /// What a handshake needs.
+    /// Returns the connector and the server name for a handshake.
     pub(super) fn handshake(&self) -> (TlsConnector, ServerName<'static>) {
         (TlsConnector::from(Arc::clone(&self.config)), self.name.clone())
     }
@@ -110,7 +110,8 @@ fn unreadable(file: &Path, what: &str, error: &rustls::pki_types::pem::Error) ->
     }
 }
 
-/// Believes what the system believes, plus `ca_file`; or the one pinned certificate; or, when told to, anything.
+/// A verifier that trusts the system's authorities and `ca_file`; or the one pinned certificate; or, if so configured,
+/// any certificate.
 #[derive(Debug)]
 struct Verifier {
     believed: Option<Arc<WebPkiServerVerifier>>,
@@ -125,7 +126,7 @@ impl Verifier {
             return Ok(Self { believed: None, pin: trust.pin, provider });
         }
         let mut roots = RootCertStore::empty();
-        // One bad certificate among the system's many is not our user's concern.
+        // One invalid certificate among the system's many does not concern the user.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let mut own = match &trust.ca_file {
             Some(file) => certificates(file)?,
@@ -203,7 +204,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Reads a TLS error into words that say what to look at.
+/// Converts a TLS error to a message with advice.
 pub(super) fn tls_fault(error: &Error) -> Fault {
     let (side, message) = match error {
         Error::InvalidCertificate(reason) => (Side::Server, certificate_words(reason)),
@@ -231,15 +232,15 @@ pub(super) fn tls_fault(error: &Error) -> Fault {
     Fault::new(Kind::Tls, side, message).because(error.clone())
 }
 
-/// The words of a failed handshake: of TLS where that is behind it, else of the network.
+/// Returns the message for a failed handshake: that of TLS if it is the cause, else that of the network.
 pub(super) fn handshake_words(error: &std::io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     tls.map_or_else(|| error.to_string(), |tls| tls_fault(tls).message)
 }
 
-/// The name of a case in a program, as words: `NoCipherSuitesInCommon` becomes `no cipher suites in common`.
+/// Converts the name of an enum variant to words: `NoCipherSuitesInCommon` becomes `no cipher suites in common`.
 fn in_words(name: &str) -> String {
-    // Cases may stand inside one another: the innermost says most.
+    // Variants may be nested: the innermost is the most specific.
     let outer = name.split(" {").next().unwrap_or(name);
     let inner = outer.trim_end_matches(')').rsplit('(').next().unwrap_or(outer);
     let mut words = String::with_capacity(inner.len() + 8);
@@ -275,7 +276,7 @@ fn certificate_words(reason: &CertificateError) -> String {
         E::BadEncoding => "the server's certificate cannot be read".into(),
         E::BadSignature => "the signature of the server's certificate is not its authority's".into(),
         E::Revoked => "the server's certificate has been revoked".into(),
-        // What the library under rustls has found, which has no text but the names of its cases.
+        // An error of the library under rustls, which has no text but the names of its variants.
         other => match in_words(&format!("{other:?}")).as_str() {
             "ca used as end entity" => {
                 "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it, and is \

@@ -1,4 +1,4 @@
-//! A session: a control connection that is logged in, and what is known of its server.
+//! A session: a control connection that is logged in, and the knowledge about its server.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     observe::{Attempt, TransferId},
 };
 
-/// A session with one server. It remakes its connection by itself where nothing can be done twice by that.
+/// A session with one server. It reconnects automatically, unless that could execute an operation twice.
 #[derive(Debug)]
 pub struct Session {
     pub(super) site: Site,
@@ -33,48 +33,48 @@ pub struct Session {
     pub(super) features: Features,
     pub(super) security: Option<Security>,
     pub(super) way: Way,
-    /// Where the bytes of a transfer pass; empty before the first.
+    /// The buffer of a transfer; empty before the first.
     pub(super) buffer: Vec<u8>,
-    /// The paces that transfers keep: the host's, and one for what is done now.
+    /// The rate limits of transfers: the host's, and one for the current operation.
     pub(super) paces: [Option<Pace>; 2],
-    /// What is in the temporary names that it makes.
+    /// The owner tag in the temporary names that it makes.
     pub(super) mark: Option<Mark>,
-    /// Whether another transfer follows the next one at once.
+    /// True if another transfer immediately follows the next one.
     pub(super) goes_on: bool,
-    /// What is fetched then, where that is known.
+    /// The command of that transfer, if it is known to be a download.
     pub(super) follows: Option<Command>,
-    /// What to ask at the end of the next fetch: the file's time.
+    /// The command to send at the end of the next download: MDTM for its modification time.
     pub(super) wonders: Option<Command>,
-    /// The time that was told then.
+    /// The time in the reply to that command.
     pub(super) heard: Option<Modified>,
-    /// Uploads whose rename was refused, and that go on under their final names.
+    /// The uploads whose rename was refused, and that continue under their final names.
     pub(super) refused: Vec<(RemotePath, TransferId, Instant)>,
-    /// Whether the transfer that is on its way has reached the data connection.
+    /// True if the current transfer has reached the data connection.
     pub(super) has_moved: bool,
-    /// The folder from which relative paths count, absolute.
+    /// The directory to which relative paths are resolved, absolute.
     pub(super) folder: RemotePath,
-    /// The folder the server is in, where that is known.
+    /// The current directory on the server, if it is known.
     pub(super) server_folder: Option<RemotePath>,
 }
 
 impl Session {
-    /// From now on transfers keep to `pace` as well as to the host's, or to that alone.
+    /// Sets a rate limit for transfers in addition to the host's; `None` removes it.
     pub fn keep_pace(&mut self, pace: Option<Pace>) {
         let [_, own] = &mut self.paces;
         *own = pace;
     }
 
-    /// From now on its temporary names have `mark` in them.
+    /// Sets the owner tag that is embedded in temporary names.
     pub fn mark_names(&mut self, mark: Option<Mark>) {
         self.mark = mark;
     }
 
-    /// From now on uploads go under their final names at once, or not; gives what was said of that before.
+    /// Sets whether uploads go directly to their final names; returns the previous setting.
     pub const fn keep_in_place(&mut self, in_place: InPlace) -> InPlace {
         std::mem::replace(&mut self.site.in_place, in_place)
     }
 
-    /// A new temporary name.
+    /// Returns a new temporary name.
     pub(super) fn temporary_name(&self) -> String {
         if self.wants_short_names() {
             return short_name(chance());
@@ -82,8 +82,8 @@ impl Session {
         self.shaped(self.mark().name(self.now()))
     }
 
-    /// The temporary name for the old file `remote`, which makes room for a new one. Where files come one by one, it is
-    /// the same each time, so that the next one can ask for it.
+    /// Returns the temporary name for the old file `remote`, which makes room for a new one. For single files it is the
+    /// same each time, so that the next upload can look for it.
     pub(super) fn aside_name(&self, remote: &RemotePath) -> Outcome<RemotePath> {
         if self.wants_short_names() || self.way.manners.wants_plain_names() {
             return remote.parent().join(self.unmarked_name().as_bytes());
@@ -92,13 +92,13 @@ impl Session {
         remote.parent().join(self.mark().aside_name(now, remote.name()).as_bytes())
     }
 
-    /// Whether files come one by one, and not for a mirror.
+    /// Returns true if files are transferred one by one, and not for a mirror.
     pub(super) const fn is_unmarked(&self) -> bool {
         self.mark.is_none()
     }
 
-    /// What is in its temporary names: of its mirror, and else of the server, so that one that is left can be told to be
-    /// old.
+    /// Returns the owner tag for temporary names: that of the mirror, otherwise that of the server, so that an
+    /// abandoned file can be recognised as old.
     fn mark(&self) -> Mark {
         let Site { host, port, user, .. } = &self.site;
         let single = || {
@@ -107,7 +107,7 @@ impl Session {
         self.mark.clone().unwrap_or_else(single)
     }
 
-    /// A new temporary name of which no mirror is told.
+    /// Returns a new temporary name without the owner tag of a mirror.
     pub(super) fn unmarked_name(&self) -> String {
         if self.wants_short_names() {
             return short_name(chance());
@@ -115,17 +115,17 @@ impl Session {
         self.shaped(temporary_name())
     }
 
-    /// Whether the server has no long names, or shortens them.
+    /// Returns true if the server has no long names, or shortens them.
     pub(super) fn wants_short_names(&self) -> bool {
         self.is_flat() || self.way.manners.shortens_names()
     }
 
-    /// A temporary name as the server takes it.
+    /// Returns a temporary name in the form that the server accepts.
     fn shaped(&self, name: String) -> String {
         if self.way.manners.wants_plain_names() { without_dot(&name) } else { name }
     }
 
-    /// The temporary name for a file of which `identity` tells all there is to know.
+    /// Returns the temporary name for a file that is fully described by `identity`.
     pub(super) fn lasting_name_of(&self, identity: &[u8]) -> String {
         if self.wants_short_names() {
             let number =
@@ -136,43 +136,45 @@ impl Session {
         self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity)))
     }
 
-    /// Says that another transfer follows the next one at once, so that its way may be prepared meanwhile.
+    /// Announces that another transfer immediately follows the next one, so that its data connection may be prepared
+    /// meanwhile.
     pub fn go_on(&mut self, goes_on: bool) {
         self.goes_on = goes_on;
         self.follows = None;
     }
 
-    /// Says that all of `file`, whose size is known, is fetched right after the next transfer.
+    /// Announces that all of `file`, whose size is known, is downloaded right after the next transfer.
     pub fn go_on_with(&mut self, file: &RemotePath) {
         self.go_on(true);
         self.follows = self.absolute(file).ok().map(|file| Command::path("RETR", &file));
     }
 
-    /// Says that the time of `file` is wanted together with its bytes, which are fetched next. It is asked for behind
-    /// them, where that costs no round trip.
+    /// Requests the modification time of `file` along with its bytes, which are downloaded next. MDTM is sent right
+    /// after the transfer, provided that it costs no round trip.
     pub fn wonder(&mut self, file: &RemotePath) {
-        // A server that names its features and not this one has no MDTM.
+        // A server that lists its features without this one has no MDTM.
         let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
         let file = self.absolute(file).ok().filter(|_| !has_none);
         self.wonders = file.map(|file| Command::path("MDTM", &file));
     }
 
-    /// What it is connected to.
+    /// Returns the site that it is connected to.
     pub const fn site(&self) -> &Site {
         &self.site
     }
 
-    /// The run it belongs to.
+    /// Returns the context of the run it belongs to.
     pub const fn context(&self) -> &Context {
         &self.context
     }
 
-    /// The time of day of the run.
+    /// Returns the time of day of the run.
     pub fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
 
-    /// What carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first transfer.
+    /// Returns the method that carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first
+    /// transfer.
     pub const fn route(&self) -> &'static str {
         match self.way.ladder.current() {
             Some(step) => step.word(),
@@ -180,22 +182,22 @@ impl Session {
         }
     }
 
-    /// Every try to make a data connection, the latest last.
+    /// Returns every attempt to make a data connection, the latest last.
     pub fn attempts(&self) -> &[Attempt] {
         &self.way.attempts
     }
 
-    /// The features that the server named, each with its parameters.
+    /// Returns the features that the server named, each with its parameters.
     pub const fn features(&self) -> &BTreeMap<String, String> {
         &self.features.named
     }
 
-    /// The folder from which relative paths count.
+    /// Returns the directory to which relative paths are resolved.
     pub const fn folder(&self) -> &RemotePath {
         &self.folder
     }
 
-    /// The absolute path of `path`.
+    /// Returns the absolute path of `path`.
     pub fn absolute(&self, path: &RemotePath) -> Outcome<RemotePath> {
         let path = self.folder.resolve(path)?;
         match self.control.syntax.check(&path) {
@@ -204,7 +206,7 @@ impl Session {
         }
     }
 
-    /// Makes `path` the folder from which relative paths count; fails where it is none.
+    /// Makes `path` the directory to which relative paths are resolved; fails if it is none.
     pub async fn cd(&mut self, path: &RemotePath) -> Outcome<()> {
         let path = self.absolute(path)?;
         self.visit(&path).await?;
@@ -212,13 +214,13 @@ impl Session {
         Ok(())
     }
 
-    /// Enters the folder that a user names, who wants to know whether it is missing or forbidden.
+    /// Enters the directory that a user names, with an error that tells whether it is missing or forbidden.
     pub(super) async fn visit(&mut self, folder: &RemotePath) -> Outcome<()> {
         let entered = self.enter(folder).await;
         self.placed(entered, folder).await
     }
 
-    /// Sends a command as it stands and gives the reply, whatever it says. Not for commands that move data.
+    /// Sends a command as written and returns the reply, whatever it is. Not for commands that move data.
     pub async fn quote(&mut self, line: &[u8]) -> Outcome<Reply> {
         let command = Command::parse(line)?;
         let verb = command.verb().to_ascii_uppercase();
@@ -226,7 +228,7 @@ impl Session {
             let message = format!("`quote` cannot send {verb}: it needs a data connection");
             return Err(Fault::invalid(message));
         }
-        // Whatever it did, the folder and the type may be others now.
+        // Whatever the command did, the directory and the type may have changed.
         self.server_folder = None;
         let reply = self.ask(&command).await?;
         if verb == "TYPE" {
@@ -235,7 +237,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Says goodbye and waits a little for the answer: then the server has room for another session.
+    /// Sends QUIT and waits briefly for the reply: then the server has room for another session.
     pub async fn close(mut self) {
         if self.control.broken().is_none() {
             self.control.hurry(FAREWELL_TIMEOUT);
@@ -245,12 +247,12 @@ impl Session {
         }
     }
 
-    /// Says goodbye and waits for nothing: whoever was to go on has gone on.
+    /// Sends QUIT without waiting for the reply: nothing else depends on it.
     pub fn leave(mut self) {
         self.control.farewell();
     }
 
-    /// Sends `command`; on a connection that is found dead before anything was sent, makes a new one first.
+    /// Sends `command`; if the connection is found dead before anything was sent, reconnects first.
     pub(super) async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
         self.ensure().await?;
         match self.control.ask(command).await {
@@ -262,12 +264,12 @@ impl Session {
         }
     }
 
-    /// The same for several commands without data in one packet.
+    /// Sends several commands without data in one packet, like [`ask`](Self::ask).
     pub(super) async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
         self.ask_all_and(commands, None).await
     }
 
-    /// The same with a command behind them whose reply the next transfer takes.
+    /// Does the same with a further command whose reply the next transfer consumes.
     pub(super) async fn ask_all_and(
         &mut self,
         commands: &[Command],
@@ -288,7 +290,7 @@ impl Session {
         }
     }
 
-    /// Goes to `folder` and sees that the server is there: a banner could say anything (security class C9).
+    /// Enters `folder` and verifies that the server is there: a banner could say anything (security class C9).
     pub(super) async fn enter(&mut self, folder: &RemotePath) -> Outcome<()> {
         if self.server_folder.as_ref() == Some(folder) {
             return Ok(());
@@ -304,7 +306,7 @@ impl Session {
             return Err(Fault::protocol("two commands, not two replies"));
         };
         entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
-        // A server that does not say where it is is believed; one that names another folder is not.
+        // A server that does not report its directory is believed; one that reports another directory is not.
         if let Some(there) = said.folder_path() {
             let there =
                 RemotePath::parse(there).and_then(|it| RemotePath::root().resolve(&it)).ok();
@@ -324,13 +326,13 @@ impl Session {
         Ok(())
     }
 
-    /// Whether names on the server have no slashes: then only the folder after the login is known.
+    /// Returns true if names on the server have no slashes: then only the directory after the login is known.
     pub(super) fn is_flat(&self) -> bool {
         self.control.syntax == PathSyntax::Flat
     }
 
-    /// Whether the server names `folder` by another name all the time (a link, another case, a drive): then the same
-    /// question has the same answer on a path through the name it gave.
+    /// Returns true if the server consistently reports `folder` under another name (a link, another case, a drive):
+    /// then the same commands have the same result with the reported name.
     async fn is_alias(&mut self, folder: &RemotePath, there: &RemotePath) -> bool {
         let pwd = Command::bare("PWD");
         let cwd = |path| Command::path("CWD", path);
@@ -346,26 +348,26 @@ impl Session {
         }
     }
 
-    /// Fails where the server refuses binary transfers: files cannot be moved, nor measured, as they are.
+    /// Fails if the server refuses binary transfers: files can be neither transferred nor measured unchanged.
     pub(super) fn needs_binary(&self) -> Outcome<()> {
         let Some(fault) = self.features.no_binary.clone() else { return Ok(()) };
         let message = format!("files cannot be had byte for byte: to TYPE I {}", fault.message);
         Err(Fault { message, ..fault }.on(&self.site.host))
     }
 
-    /// A new connection where the old one is of no use.
+    /// Reconnects if the connection is broken.
     pub(super) async fn ensure(&mut self) -> Outcome<()> {
         self.context.stop.check()?;
         if self.control.broken().is_some() { self.renew().await } else { Ok(()) }
     }
 
-    /// Whether the connection was found unusable before the command went out, so that sending it again is safe.
+    /// Returns true if the connection was found unusable before the command was sent, so that sending it again is safe.
     pub(super) fn is_unsent(&self, fault: &Fault) -> bool {
         fault.kind != Kind::Interrupted && self.control.sent_nothing()
     }
 }
 
-/// A temporary name where names are of capitals and digits, eight at most: z/OS, VMS, Guardian, MPE and FAT take it.
+/// Returns a temporary name of at most eight capitals and digits: z/OS, VMS, Guardian, MPE and FAT accept it.
 pub(super) fn short_name(number: u64) -> String {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let digit = |place: u32| {
@@ -376,7 +378,7 @@ pub(super) fn short_name(number: u64) -> String {
     format!("PT{digits}")
 }
 
-/// Commands that open a data connection or change what the session relies on.
+/// The commands that open a data connection or change what the session relies on.
 const DATA_VERBS: [&str; 16] = [
     "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "PORT", "EPRT", "PASV", "EPSV", "REST",
     "AUTH", "PROT", "USER", "PASS",

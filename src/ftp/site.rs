@@ -1,4 +1,4 @@
-//! What to connect to, and how: everything a user may say about one server.
+//! The settings of a connection: everything a user may specify about one server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,26 +15,26 @@ use crate::{
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
 };
 
-/// Bytes per second that a transfer must reach: the slowest links in use (GSM, satellites) carry ten times as many, and a
-/// byte now and then, that keeps a connection alive, is less.
+/// The minimum rate of a transfer in bytes per second: the slowest links in use (GSM, satellites) carry ten times as
+/// much, and an occasional byte that keeps a connection alive is less.
 const MIN_RATE: u64 = 100;
 
-/// In place of a number of sessions: as many as make it faster.
+/// The value in place of a number of sessions: as many as increase the speed.
 pub const PARALLEL_AUTO: u16 = u16::MAX;
 
-/// How the control connection is protected.
+/// The protection of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// Not at all.
+    /// None.
     Off,
-    /// By AUTH TLS on the ordinary port (RFC 4217).
+    /// AUTH TLS on the ordinary port (RFC 4217).
     Explicit,
-    /// From the first byte, on port 990.
+    /// TLS from the first byte, on port 990.
     Implicit,
 }
 
 impl Tls {
-    /// The word that scripts use.
+    /// Returns the word that scripts use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -44,28 +44,28 @@ impl Tls {
     }
 }
 
-/// Who opens the data connection.
+/// The side that opens the data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// What worked last, else passive.
+    /// The mode that worked last, else passive.
     Auto,
     /// The server.
     Active,
     /// The client.
     Passive,
-    /// Whichever delivers first where nothing is known of the server yet, else as `Auto`.
+    /// The mode that delivers first if nothing is known of the server yet, else as `Auto`.
     Race,
 }
 
 impl Mode {
-    /// The mode of that word.
+    /// Returns the mode with that name.
     pub fn named(word: &str) -> Option<Self> {
         [Self::Auto, Self::Active, Self::Passive, Self::Race]
             .into_iter()
             .find(|mode| mode.word() == word)
     }
 
-    /// The word that scripts use.
+    /// Returns the word that scripts use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -76,45 +76,45 @@ impl Mode {
     }
 }
 
-/// Whether an upload goes under its final name at once, without a temporary one and a rename.
+/// The rule for uploading directly to the final name, without a temporary name and a rename.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InPlace {
-    /// Never: where the server refuses the temporary name or the rename, the upload fails.
+    /// Never: if the server refuses the temporary name or the rename, the upload fails.
     Never,
-    /// Where the server refuses the one or the other, and no file is seen under the final name.
+    /// Only if the server refuses either, and no file is seen under the final name.
     #[default]
     Auto,
-    /// Always: what stands under the final name is lost when the upload begins.
+    /// Always: a file under the final name is lost when the upload begins.
     Always,
 }
 
 impl InPlace {
-    /// Every word that scripts and the command line use, and what it means.
+    /// The words that scripts and the command line use, with their meanings.
     pub const ALL: [(&str, Self); 3] =
         [("false", Self::Never), ("auto", Self::Auto), ("true", Self::Always)];
 }
 
-/// Whose certificates are believed.
+/// The certificates that are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    /// A PEM file of authorities to believe besides the system's.
+    /// A PEM file of authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// The same as text, for the embedded server of a rehearsal.
+    /// The same as text, for the embedded test server of a rehearsal.
     pub ca_pem: Option<String>,
-    /// Our own certificate, PEM.
+    /// The client certificate, PEM.
     pub client_cert: Option<PathBuf>,
     /// Its key, PEM.
     pub client_key: Option<PathBuf>,
-    /// SHA-256 of the only certificate to believe, in hexadecimal.
+    /// The SHA-256 of the only certificate to trust.
     pub pin: Option<[u8; 32]>,
-    /// Believe any certificate; warned about in every run.
+    /// True to trust any certificate; warned about in every run.
     pub insecure: bool,
-    /// Speak TLS 1.2 only.
+    /// True to speak TLS 1.2 only.
     pub tls12_only: bool,
 }
 
-/// One server and everything said about how to reach it.
+/// A server with all settings for reaching it.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// Its name or address, as the user wrote it.
@@ -127,59 +127,59 @@ pub struct Site {
     pub password: Option<Secret>,
     /// The account, for servers that ask for one (332).
     pub account: Option<Secret>,
-    /// Where to go after the login; the login folder if nothing.
+    /// The directory to enter after the login; `None` for the login directory.
     pub folder: Option<RemotePath>,
-    /// Protection of the control connection.
+    /// The protection of the control connection.
     pub tls: Tls,
-    /// Certificates.
+    /// The trusted certificates.
     pub trust: Trust,
-    /// Who opens data connections.
+    /// The side that opens data connections.
     pub mode: Mode,
-    /// Whether the other mode may be tried when this one fails.
+    /// True if the other mode may be tried when this one fails.
     pub fallback: bool,
-    /// Where to listen in active mode.
+    /// The ports to listen on in active mode.
     pub port_range: Option<RangeInclusive<u16>>,
-    /// The address to announce in active mode, when it is not our own.
+    /// The address to announce in active mode, if it is not the local one.
     pub external_address: Option<IpAddr>,
-    /// Whether a router between us and the server may be asked to let data connections in.
+    /// True if a router between the local host and the server may be asked to let data connections in.
     pub map_ports: bool,
     /// The address to connect from.
     pub source_address: Option<IpAddr>,
-    /// What every connection goes through.
+    /// The proxy for all connections.
     pub proxy: Option<Proxy>,
-    /// Time to make a connection.
+    /// The time limit for making a connection.
     pub connect_timeout: Duration,
-    /// Time without a byte on a data connection.
+    /// The time limit without a byte on a data connection.
     pub data_timeout: Duration,
-    /// Time for a reply.
+    /// The time limit for a reply.
     pub reply_timeout: Duration,
-    /// Whether names on the server are Latin-1 instead of UTF-8.
+    /// True if names on the server are Latin-1 instead of UTF-8.
     pub latin1: bool,
-    /// The command that lists a folder, in place of MLSD or LIST.
+    /// The command that lists a directory, in place of MLSD or LIST.
     pub list_command: Option<String>,
-    /// Sessions that a mirror may use, or [`PARALLEL_AUTO`].
+    /// The number of sessions that a mirror may use, or [`PARALLEL_AUTO`].
     pub parallel: u16,
-    /// Bytes per second to and from this host, in all sessions of a run together.
+    /// The rate limit in bytes per second to and from this host, for all sessions of a run together.
     pub rate_limit: Option<u64>,
-    /// Bytes per second that a transfer must reach over some minutes; 0 is no limit.
+    /// The minimum rate of a transfer over some minutes in bytes per second; 0 is no limit.
     pub min_rate: u64,
-    /// Whether uploads go under their final names at once.
+    /// The rule for uploading directly to final names.
     pub in_place: InPlace,
-    /// Which of the host's addresses to connect to, where one is chosen.
+    /// The address of the host to connect to, if one is chosen.
     pub address: Option<SocketAddr>,
-    /// Which of the host's addresses answered last, to be asked first.
+    /// The address of the host that answered last, to be tried first.
     pub last_address: Option<IpAddr>,
-    /// Where to go in place of the host: the embedded server of a rehearsal.
+    /// The address to connect to in place of the host: the embedded test server of a rehearsal.
     pub detour: Option<SocketAddr>,
 }
 
 impl Site {
-    /// The name that its certificate must have.
+    /// Returns the name that its certificate must have.
     pub fn certified_name(&self) -> &str {
         if self.detour.is_some() { "localhost" } else { &self.host }
     }
 
-    /// Fails with `invalid` where two things that were said cannot both be.
+    /// Fails with `invalid` if two settings contradict each other.
     pub fn check(&self) -> Outcome<()> {
         if self.proxy.is_some() && self.mode == Mode::Active && !self.fallback {
             let message = "a `proxy` cannot carry mode \"active\", and `fallback` is false";
@@ -188,13 +188,13 @@ impl Site {
         Ok(())
     }
 
-    /// Who opens the data connections that may be tried first, and whether the other may after it. Nobody can
-    /// connect to us through a proxy.
+    /// Returns the mode to try first, and whether the other may be tried after it. Through a proxy no server can
+    /// connect to us.
     pub(super) fn modes(&self) -> (Mode, bool) {
         if self.proxy.is_some() { (Mode::Passive, false) } else { (self.mode, self.fallback) }
     }
 
-    /// The server `host` with everything as it is by default: anonymous, plain, `auto`.
+    /// Returns the server `host` with default settings: anonymous, plain, `auto`.
     pub fn new(host: impl Into<String>) -> Self {
         Self {
             host: host.into(),

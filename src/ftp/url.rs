@@ -1,7 +1,7 @@
 //! URLs of servers and files: `ftp://`, `ftpes://`, `ftps://`, as curl, lftp, WinSCP and FileZilla read them.
 //!
-//! One strict reader decides, and what could be read in two ways is refused (security class C25): no backslash, no
-//! blank, no `#` that another reader would take for an end, no host outside ASCII letters.
+//! One strict parser decides, and a URL that could be read in two ways is refused (security class C25): no backslash,
+//! no blank, no `#` that another parser would take for an end, no host outside ASCII letters.
 
 use super::{
     path::RemotePath,
@@ -13,24 +13,24 @@ use crate::{
     observe::visible::visible,
 };
 
-/// A server and what to look at there.
+/// A server and a path on it.
 #[derive(Debug, Clone)]
 pub struct Url {
-    /// The server, with login and protection as the URL says.
+    /// The server, with the login and protection from the URL.
     pub site: Site,
     /// The path; relative to the login folder, unless it begins with `//` or `/%2F` (RFC 1738, 3.2.2).
     pub path: Option<RemotePath>,
-    /// Whether the path ended with a slash: a folder is meant.
+    /// True if the path ended with a slash: a directory is meant.
     pub is_folder: bool,
 }
 
 impl Url {
-    /// Whether `text` looks like a URL of ours, so that a local path is not taken for one.
+    /// Returns true if `text` looks like one of our URLs, so that a local path is not taken for one.
     pub fn is_one(text: &str) -> bool {
         SCHEMES.iter().any(|(scheme, _, _)| starts_with_scheme(text, scheme))
     }
 
-    /// Reads a URL; a host alone is a plain FTP URL. Fails with `invalid`.
+    /// Parses a URL; a host alone is a plain FTP URL. Fails with `invalid`.
     pub fn parse(text: &str) -> Outcome<Self> {
         read(text).map_err(|why| {
             Fault::invalid(format!(
@@ -49,7 +49,7 @@ fn starts_with_scheme(text: &str, scheme: &str) -> bool {
         && text.get(scheme.len()..).is_some_and(|rest| rest.starts_with("://"))
 }
 
-/// The URL as it may be shown: without what is its password, or may be one where the `@` is missing.
+/// Returns the URL as it may be shown: without its password, or what may be a password if the `@` is missing.
 fn without_password(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (before, rest) = text.split_at_checked(start).unwrap_or(("", text));
@@ -121,7 +121,7 @@ fn not_ours(scheme: &str) -> String {
     format!("the scheme `{scheme}` is not ftp, ftpes or ftps{what}")
 }
 
-/// `;type=i` and `;type=d` say what we do anyway; text mode would change files.
+/// Strips `;type=i` and `;type=d`, which are the default anyway; text mode would change files.
 fn without_type(path: &str) -> Result<&str, String> {
     match path.rsplit_once(";type=") {
         None => Ok(path),
@@ -162,7 +162,7 @@ pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String
     Ok((host, port))
 }
 
-/// Says that `text` is no port; it repeats numbers alone, since anything else may be a password.
+/// Returns the message for an invalid port `text`; it repeats digits only, since anything else may be a password.
 fn no_port(text: &str) -> String {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("`{text}` is no port (1 to 65535)")

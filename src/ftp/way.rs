@@ -1,4 +1,4 @@
-//! The way to data: which steps of the ladder are left, what was tried, and what was said of it.
+//! The data path: the remaining steps of the ladder, the attempts so far, and the mode that was reported.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -28,43 +28,43 @@ use crate::{
     observe::{Attempt, Event, Level},
 };
 
-/// What a session knows of its ways to data.
+/// The knowledge of a session about its data path.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) ladder: Ladder,
-    /// Every try, the latest last.
+    /// The attempts, the latest last.
     pub(super) attempts: Vec<Attempt>,
-    /// The mode that the user knows of.
+    /// The mode that was last reported to the user.
     told_mode: Option<&'static str>,
-    /// Whether the TLS of the last data connection began from nothing: some servers refuse that.
+    /// True if the TLS of the last data connection did not resume a session: some servers refuse that.
     pub(super) began_fresh_tls: bool,
-    /// What was seen of addresses, to explain a failure.
+    /// The addresses that were observed, to explain a failure.
     seen: Seen,
-    /// Whether the server was asked for our address.
+    /// Set once the server was asked for our address.
     asked_for_ours: bool,
-    /// The address of the server that answers where another, which stands before it, does not.
+    /// The address of the server that answers when an earlier one in the list does not.
     second: Option<IpAddr>,
-    /// What is known of the server's own address for data.
+    /// The knowledge about the server's own address for data.
     address: address::Known,
-    /// What earlier runs knew and later ones shall.
+    /// The server record of earlier runs, to be updated for later ones.
     notes: Option<Notes>,
-    /// How the server takes commands that come early.
+    /// The observations of the server's support for pipelined commands.
     pub(super) manners: Arc<Manners>,
-    /// The way that some session with the server has found: for those that were opened before.
+    /// The method that some session with the server has found, for sessions that were opened before.
     found: Board,
-    /// What has failed of an upload that is to go on under another name.
+    /// The failures of an upload that is to continue under another name.
     held: Vec<Failed>,
-    /// What had failed when no way was left.
+    /// The failures when no method was left.
     lost: Vec<Failed>,
 }
 
 impl Way {
-    /// The ways to the server at the end of `line`: as `memory` has it, or with nothing known yet.
+    /// Returns the data path to the server at the end of `line`: with the record from `memory`, if there is one.
     pub(super) fn new(site: &Site, line: &Line, memory: Option<Arc<dyn RouteMemory>>) -> Self {
         let (ours, mut peer) = (line.local.ip().to_canonical(), line.peer.ip().to_canonical());
         let mut is_ipv6 = line.peer.is_ipv6();
         if site.proxy.is_some() {
-            // The address at the other end is the proxy's, which says nothing of the server's.
+            // The address at the other end is the proxy's, which says nothing about the server's.
             (peer, is_ipv6) = (Ipv4Addr::UNSPECIFIED.into(), false);
         }
         let announced = site.external_address;
@@ -94,7 +94,7 @@ impl Way {
         }
     }
 
-    /// The same for another session with the server, with a record of its own.
+    /// Returns the same data path for another session with the server, with its own history.
     pub(super) fn for_another(&self) -> Self {
         let (ladder, notes) = (self.ladder.clone(), self.notes.clone());
         let (manners, found) = (Arc::clone(&self.manners), self.found.clone());
@@ -112,8 +112,7 @@ impl Way {
         }
     }
 
-    /// Goes on where another session has found the way, unless this one has looked for itself: what failed here stays
-    /// known.
+    /// Adopts the method that another session has found, unless this one has tried already: its failures stay known.
     fn catch_up(&mut self) {
         if self.attempts.is_empty()
             && self.ladder.current().is_none()
@@ -123,22 +122,22 @@ impl Way {
         }
     }
 
-    /// Takes in our address as the server's greeting had it, if it did.
+    /// Records our address as the server's greeting reported it, if it did.
     pub(super) const fn hear(&mut self, ours_there: Option<IpAddr>) {
         self.seen.ours_there = ours_there;
     }
 
-    /// Our address as the server has named it.
+    /// Returns our address as the server has reported it.
     pub(super) const fn ours_there(&self) -> Option<IpAddr> {
         self.seen.ours_there
     }
 
-    /// What is known of the server from earlier runs, or from this one.
+    /// Returns the server record of earlier runs, or of this one.
     pub(super) fn known(&self) -> Option<Known> {
         self.notes.as_ref().and_then(Notes::known)
     }
 
-    /// The session has a new connection.
+    /// Updates the state for a new connection of the session.
     pub(super) fn follow(&mut self, line: &Line) {
         self.second = line.is_not_first.then(|| line.peer.ip());
         if let Some(notes) = &mut self.notes {
@@ -152,7 +151,7 @@ impl Way {
         }
     }
 
-    /// Takes nothing of what was known for granted any more.
+    /// Discards the assumptions from earlier runs.
     pub(super) fn forget(&mut self) {
         if let Some(known) = self.known() {
             self.unlearn(known.step);
@@ -161,13 +160,14 @@ impl Way {
         self.address = address::Known::Nothing;
     }
 
-    /// Whether an upload that has just failed is to be tried once more, under another name: the server still holds
-    /// the first, and may have it locked (vsftpd, measured).
+    /// Returns true if an upload that has just failed is to be tried once more, under another name: the server still
+    /// holds the first, and may have it locked (vsftpd, measured).
     pub(super) const fn wants_another_name(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// From now on only the steps of `mode`, and nothing is noted: only who has won the race knows what works.
+    /// Restricts the session to the steps of `mode` without recording anything: only the winner of the race knows what
+    /// works.
     pub(super) fn start_race(&mut self, mode: Mode) -> Option<Notes> {
         self.ladder.start_race(mode);
         self.found = Board::default();
@@ -175,7 +175,7 @@ impl Way {
         self.notes.take()
     }
 
-    /// All steps again, with what the `other` side of the race has seen, and notes to take.
+    /// Restores all steps, with the observations of the `other` side of the race, and the server record.
     fn finish_race(&mut self, other: &Self, notes: Option<Notes>) {
         self.ladder.finish_race(&other.ladder);
         self.attempts.splice(..0, other.attempts.iter().cloned());
@@ -183,7 +183,7 @@ impl Way {
         self.notes = notes;
     }
 
-    /// What happened, and what NAT may have to do with it.
+    /// Returns the error message, with the role of NAT if that explains it.
     fn explained(&self, failed: &Failed) -> String {
         let Failed { step, fault } = failed;
         match self.seen.explain(step.is_active(), fault) {
@@ -193,7 +193,7 @@ impl Way {
     }
 }
 
-/// A step that came to nothing.
+/// A step that failed.
 #[derive(Debug, Clone)]
 struct Failed {
     step: Step,
@@ -206,21 +206,21 @@ struct Try<'a> {
     step: Step,
     /// The steps that are left after it.
     left: &'a [Step],
-    /// Whether the same connection was waited for in vain a moment ago.
+    /// True if the same connection timed out a moment ago.
     is_deaf: bool,
     command: &'a Command,
     offset: u64,
 }
 
 impl Session {
-    /// Tries `step` and no other from now on, to see what it does.
+    /// Restricts the session to `step`, to observe it.
     pub(super) fn hold(&mut self, step: Step) {
         self.way.ladder.hold(step);
         self.way.found = Board::default();
         self.way.told_mode = Some(step.mode());
     }
 
-    /// This session is kept of those in a race, and has all ways again.
+    /// Completes a race in favour of this session, which may use all methods again.
     pub(super) fn finish_race(&mut self, other: &Self, notes: Option<Notes>) {
         self.way.finish_race(&other.way, notes);
         if let Some(step) = self.way.ladder.current() {
@@ -228,25 +228,25 @@ impl Session {
         }
     }
 
-    /// The fault where neither side of a race has got anywhere: this one's reasons, then the `other`'s.
+    /// Returns the error for a race that both sides lost: this one's reasons, then the `other`'s.
     pub(super) fn no_way_besides(&self, other: &Self) -> Fault {
         self.no_way([self.way.lost.as_slice(), &other.way.lost].concat())
     }
 
-    /// Makes a data connection and starts `command` over it, by whatever way the ladder has.
+    /// Makes a data connection and starts `command` over it, by the first method of the ladder that works.
     pub(super) async fn open_data(&mut self, command: &Command, offset: u64) -> Outcome<Opened> {
         if matches!(command.verb().as_str(), "RETR" | "STOR" | "APPE") {
             self.needs_binary()?;
         }
         self.way.catch_up();
-        // The last of each mode, in the order of the modes.
+        // The last failure of each mode, in the order of the modes.
         let mut failed = std::mem::take(&mut self.way.held);
         let mut steps = self.way.ladder.steps();
         steps.retain(|step| failed.iter().all(|failed| failed.step.mode() != step.mode()));
         let mut hopeless = None;
         for (at, step) in steps.iter().copied().enumerate() {
             let is_deaf = hopeless == Some(step);
-            // PASV costs a question only, and may name another address or tell of the server's NAT.
+            // PASV costs a command only, and may name another address or reveal the server's NAT.
             if is_deaf && step != Step::Pasv {
                 continue;
             }
@@ -274,7 +274,7 @@ impl Session {
             if let Some(twin) = hopeless.filter(|twin| *twin != Step::Pasv) {
                 self.way.ladder.failed(twin, &fault);
             }
-            // What only asked has nothing to say beside what waited.
+            // A step that only asked adds nothing to one that waited for a connection.
             let is_telling = !(is_deaf && failure.address.is_empty());
             self.record(step, failure.address, Some(&fault), started);
             self.way.ladder.failed(step, &fault);
@@ -289,14 +289,14 @@ impl Session {
                 return Err(fault);
             }
         }
-        // Where every step is known to be none, what the server said to them then is still the reason.
+        // If every step is known to fail, what the server said to them then is still the reason.
         if !failed.is_empty() {
             self.way.lost = failed;
         }
         Err(self.no_way(self.way.lost.clone()))
     }
 
-    /// Tries a step, and once more where the connection was found dead before anything was done.
+    /// Tries a step, and once more if the connection was found dead before anything was done.
     async fn try_twice(&mut self, what: Try<'_>) -> Outcome<Result<Opened, Failure>> {
         let result = self.try_once(what).await;
         match &result {
@@ -335,7 +335,7 @@ impl Session {
         open(&mut self.control, step, command, &needs).await
     }
 
-    /// What to send ahead of the reply that ends the transfer `verb`.
+    /// Returns the command to send before the reply that ends the transfer `verb`.
     pub(super) async fn early(&mut self, verb: &str) -> Option<Early> {
         let (goes_on, follows) = (std::mem::take(&mut self.goes_on), self.follows.take());
         let step = self.way.ladder.current().filter(|_| goes_on)?;
@@ -349,13 +349,14 @@ impl Session {
         }
         let door = self.door().await;
         let ours = self.control.local.ip().to_canonical();
-        // With no port to spare the next transfer is asked for in its turn.
+        // If no port is free, the next transfer is requested in its turn.
         let post = listen(ours, Ground::of(&self.site, door.as_ref())).ok()?;
         let announcement = announce(step, post.announced);
         Some(Early::Call(post, [announcement, follows]))
     }
 
-    /// The way in for the server, where one is known or can be had. What the user says of it wins.
+    /// Returns the inbound ports for the server, if they are known or can be obtained. The user's settings take
+    /// precedence.
     async fn door(&mut self) -> Option<Door> {
         let doors = self.context.doors.clone()?;
         let wish = Wish {
@@ -376,7 +377,7 @@ impl Session {
         }
     }
 
-    /// Asks the server what it takes for our address, when active mode has just failed and nothing else says why.
+    /// Asks the server for our address as it sees it, if active mode has just failed and nothing else explains it.
     async fn ask_for_ours(&mut self, next: Step, last: Option<&Failed>) -> Outcome<()> {
         let Some(Failed { step, fault }) = last else { return Ok(()) };
         let is_change = step.is_active() && !next.is_active();
@@ -394,7 +395,7 @@ impl Session {
         self.ensure().await
     }
 
-    /// A step has worked.
+    /// Records that a step has worked.
     fn settle(&mut self, step: Step, opened: &Opened, started: Instant) {
         self.way.began_fresh_tls = opened.data.is_fresh_tls();
         if opened.is_elsewhere {
@@ -421,7 +422,7 @@ impl Session {
         self.way.attempts.push(attempt);
     }
 
-    /// Says once that the data goes another way than was asked for or than before, and why.
+    /// Reports once that the data uses another mode than requested or than before, and why.
     fn tell_mode(&mut self, step: Step, failed: &[Failed]) {
         let wanted = match self.site.mode {
             Mode::Active => "active",
@@ -438,14 +439,14 @@ impl Session {
             let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
             self.context.observer.tell(&Event::FellBack { host, from, to, reason });
         } else if !matches!(self.site.mode, Mode::Auto | Mode::Race) {
-            // Whoever asked for no mode gets what he asked for.
+            // A user who requested no mode needs no notice.
             let text =
                 format!("{host}: {to} mode at once, since {from} mode failed in an earlier run");
             self.context.observer.say_once(Level::Info, text);
         }
     }
 
-    /// Notes for later runs what works now.
+    /// Saves the working method for later runs.
     fn learn(&mut self, step: Step) {
         let Some(notes) = &mut self.way.notes else { return };
         let before = notes.known().and_then(|known| known.failed_mode);

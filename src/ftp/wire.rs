@@ -1,12 +1,12 @@
 //! The stream under suppaftp: it decides what may pass on a control connection.
 //!
-//! suppaftp writes commands and reads replies; this stream stands below and
-//! - hands out one line at a time and hides codes inside a reply, so that no text can forge a reply ([`Framing`]);
-//! - refuses a command while an unread reply waits: it would be answered by the reply to something else;
-//! - bounds lines and replies, refuses NUL, and mends `200` without text;
-//! - flushes what it writes whenever it is asked to read (rustls may hold a record back, `facts` guard 1);
-//! - turns into TLS in place, and only if nothing came behind the 234 (STARTTLS injection);
-//! - doubles the byte 0xFF for servers that read Telnet codes, and for no others (`facts` on names);
+//! suppaftp writes commands and reads replies; this stream sits below it and
+//! - returns one line at a time and hides codes inside a reply, so that no text can forge a reply ([`Framing`]);
+//! - refuses a command while an unread reply waits: otherwise the command would get the reply to another one;
+//! - limits lines and replies, refuses NUL, and repairs `200` without text;
+//! - flushes its output whenever it is asked to read (rustls may hold a record back, `facts` guard 1);
+//! - switches to TLS in place, and only if nothing came after the 234 (STARTTLS injection);
+//! - doubles the byte 0xFF for servers that interpret Telnet codes, and for no others (`facts` on names);
 //! - acknowledges replies at once, for servers with Nagle's algorithm on;
 //! - writes the dialogue to the log, without passwords.
 
@@ -37,37 +37,37 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What the control connection and the stream below it tell one another.
+/// The state that the control connection and the stream below it share.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// Set to turn to TLS before the next byte.
+    /// Set to switch to TLS before the next byte.
     pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
-    /// Commands to send in the same packet as the next one, or at once when a reply is waited for.
+    /// The commands to send in the same packet as the next one, or at once when a reply is awaited.
     pub(super) with_next: Vec<u8>,
     /// Set to close the connection.
     pub(super) is_over: bool,
-    /// What proves who one is: a server that repeats it must not bring it into a log or an error.
+    /// The mask of credentials: a server that repeats them must not bring them into a log or an error.
     pub(super) mask: Mask,
-    /// Where listings go, while replies with some in them are waited for.
+    /// The buffer for listings, while replies that may contain some are awaited.
     pub(super) long: Option<Long>,
-    /// Why what came before the greeting is none, while that has not come.
+    /// The description of input that is no greeting, until the greeting comes.
     pub(super) babble: Option<String>,
-    /// Set when a reply was there that nothing had asked for; told once.
+    /// Set when there was an unexpected reply; read once.
     pub(super) has_spare: bool,
-    /// Final replies that are still to come.
+    /// The number of final replies that are still to come.
     pub(super) outstanding: usize,
-    /// The protocol of the TLS session, when there is one.
+    /// The protocol of the TLS session, if there is one.
     pub(super) tls: Option<String>,
-    /// SHA-256 input: the server's certificate.
+    /// The server's certificate (DER), the input of its SHA-256 fingerprint.
     pub(super) certificate: Option<Vec<u8>>,
 }
 
-/// What stands in replies before the last line of each, where that may be a listing.
+/// The lines of replies before the last line of each, if they may be a listing.
 #[derive(Default)]
 pub(super) struct Long {
-    /// The lines that nobody has taken yet.
+    /// The lines that have not been consumed yet.
     pub(super) lines: Vec<u8>,
-    /// All bytes that came so: many replies to one packet must not take more memory than one listing may.
+    /// The total number of bytes: many replies to one packet must not take more memory than one listing may.
     bytes: usize,
 }
 
@@ -83,10 +83,10 @@ impl Long {
     }
 }
 
-/// Servers whose names hold 0xFF as it is. The Telnet rules of RFC 959 want it doubled, and ProFTPD does so.
+/// The servers whose names contain 0xFF unchanged. The Telnet rules of RFC 959 require it doubled, and ProFTPD does so.
 const WITHOUT_TELNET: [&[u8]; 2] = [b"vsFTPd", b"Pure-FTPd"];
 
-/// One [`Shared`], held by both.
+/// A handle to one [`Shared`], held by both.
 #[derive(Clone, Default)]
 pub(super) struct Link(Arc<Mutex<Shared>>);
 
@@ -102,18 +102,18 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// Why this stream, not the network, ended the conversation.
+/// The reason why this stream, not the network, ended the conversation.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Breach {
-    /// A reply that nothing asked for.
+    /// A reply that nothing had asked for.
     #[error("the server sent a reply that nothing had asked for: \"{words}\"")]
     Unasked {
         /// Its code, 0 if it has none.
         code: u16,
-        /// What it said.
+        /// Its words.
         words: String,
     },
-    /// No reply at all, or one without end.
+    /// Input that is no reply, or one without end.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The connection is closed.
@@ -134,28 +134,29 @@ enum Io {
     Failed,
 }
 
-/// The stream.
+/// The stream below suppaftp on a control connection.
 pub(super) struct Wire {
     io: Io,
     link: Link,
     framing: Framing,
-    /// Bytes that came and are not handed out.
+    /// The bytes that were received and not yet returned.
     raw: Vec<u8>,
-    /// One line on its way up.
+    /// A line on its way up.
     line: Vec<u8>,
-    /// Bytes on their way down.
+    /// The bytes on their way down.
     out: Vec<u8>,
-    /// Commands of suppaftp that it still sends to be let in, and that the server never sees; see [`client`](super::client).
+    /// The number of commands that suppaftp still sends for setup, and that the server never sees; see
+    /// [`client`](super::client).
     formalities: u8,
-    /// The greeting, as far as it has come.
+    /// The greeting received so far.
     greeting: Vec<u8>,
     greeted: bool,
     /// The lines before the greeting.
     junk: Junk,
-    /// Whether 0xFF stands doubled in commands.
+    /// True if 0xFF must be doubled in commands.
     telnet: bool,
     ended: bool,
-    /// What suppaftp takes for the socket; see [`client`](super::client).
+    /// The placeholder that suppaftp takes for the socket; see [`client`](super::client).
     stand_in: TcpStream,
 }
 
@@ -166,7 +167,7 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// A wire over `tcp` for a client that still sends so many `formalities`.
+    /// Returns a wire over `tcp` for a client that still sends this number of `formalities`.
     pub(super) fn new(
         tcp: Option<TcpStream>,
         link: Link,
@@ -190,7 +191,7 @@ impl Wire {
         }
     }
 
-    /// Takes in what has come; `Pending` when nothing has.
+    /// Reads what has been received; `Pending` if there is nothing.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0_u8; 4096];
         let mut buffer = ReadBuf::new(&mut space);
@@ -206,7 +207,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Turns to TLS when asked to; `Pending` while hands are shaken.
+    /// Switches to TLS if requested; `Pending` during the handshake.
     fn upgrade(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let asked = self.link.lock().upgrade.take();
         if let Some((connector, name)) = asked {
@@ -237,12 +238,12 @@ impl Wire {
         }
     }
 
-    /// A line of the server as it may be shown.
+    /// Returns a line from the server in printable form, with secrets masked.
     fn without_secrets(&self, line: &[u8]) -> String {
         visible(self.link.lock().mask.hide(line))
     }
 
-    /// Puts whole lines on their way down.
+    /// Queues whole lines for sending.
     fn queue(&mut self, lines: &[u8]) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             tracing::debug!(target: "portolan::control", "> {}", redacted(line, &self.link.lock().mask));
@@ -251,7 +252,7 @@ impl Wire {
         }
     }
 
-    /// Sends what is queued. A full send buffer or a handshake is no error: reading drives it on.
+    /// Sends what is queued. A full send buffer or a handshake is no error: reading continues it.
     fn push(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.upgrade(cx)?.is_pending() {
             return Ok(());
@@ -268,7 +269,7 @@ impl Wire {
                 Poll::Pending => return Ok(()),
             }
         }
-        // Pending is fine here as well: the next poll asks again.
+        // `Pending` is fine here as well: the next poll tries again.
         if let Io::Tls(tls) = &mut self.io
             && let Poll::Ready(flushed) = Pin::new(tls).poll_flush(cx)
         {
@@ -277,7 +278,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Puts the next whole line into `self.line`; false when there is none yet.
+    /// Puts the next whole line into `self.line`; returns false if there is none yet.
     fn next_line(&mut self) -> io::Result<bool> {
         while let Some(end) = self.raw.iter().position(|byte| *byte == b'\n') {
             let mut raw: Vec<u8> = self.raw.drain(..=end).collect();
@@ -326,7 +327,7 @@ impl Wire {
         Ok(false)
     }
 
-    /// Keeps a line of the greeting until all of it is here; 120 only says that 220 will come.
+    /// Buffers the greeting until it is complete, and then returns true; 120 only announces the 220.
     fn greet(&mut self, code: Option<u16>) -> bool {
         self.greeting.append(&mut self.line);
         match code {
@@ -354,7 +355,8 @@ impl Wire {
         self.acknowledge();
     }
 
-    /// A server with Nagle's algorithm holds its 226 until the 150 is acknowledged: 40 ms a file (measured).
+    /// Acknowledges received data at once: a server with Nagle's algorithm holds its 226 until the 150 is acknowledged,
+    /// which costs 40 ms per file (measured).
     fn acknowledge(&self) {
         if let Some(tcp) = self.tcp()
             && let Err(error) = SockRef::from(tcp).set_tcp_quickack(true)
@@ -377,7 +379,7 @@ impl Wire {
         buffer.put_slice(self.line.drain(..count).as_slice());
     }
 
-    /// Fails if anything waits to be read although every command was answered.
+    /// Fails if there is anything to read although every command was answered.
     fn refuse_unasked(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.link.lock().outstanding > 0 {
             return Ok(());
@@ -389,7 +391,7 @@ impl Wire {
             let waiting = [self.line.as_slice(), self.raw.as_slice()].concat();
             let code = waiting.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
             let code = code.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-            // Masked before it is cut: half a secret is not found.
+            // Masked before it is truncated: half a secret is not found.
             let shown = self.link.lock().mask.hide(&waiting);
             let words = visible(shown.get(..120).unwrap_or(&shown).trim_ascii_end());
             self.link.lock().has_spare = !matches!(code, 100..=199 | 226 | 421);
@@ -434,7 +436,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    /// Takes a command whole, so that a cancelled call never leaves half a line.
+    /// Accepts a command as a whole, so that a cancelled call never leaves half a line.
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -448,7 +450,7 @@ impl AsyncWrite for Wire {
         }
         wire.refuse_unasked(cx)?;
         let more = std::mem::take(&mut wire.link.lock().with_next);
-        // suppaftp has doubled every 0xFF of the one, and nobody those of the others.
+        // suppaftp has doubled every 0xFF of `command`, but not those of `more`.
         let lines = if wire.telnet {
             [command, doubled(&more).as_slice()].concat()
         } else {
@@ -499,7 +501,7 @@ mod tests {
         let line = vec![b'x'; LISTING_BYTES_MAX / 4 - 2];
         for _ in 0..4 {
             assert_eq!(long.take(&line), Ok(()));
-            // Taken or not, they have come.
+            // Consumed or not, these bytes count.
             long.lines.clear();
         }
         assert_eq!(long.take(b""), Err(Malformed::EndlessListings));

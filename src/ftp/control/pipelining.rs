@@ -18,7 +18,8 @@ pub(super) const SIGN_OF_LIFE_TIME: Duration = Duration::from_secs(5);
 const SPARE_REPLY_TIME: Duration = Duration::from_millis(100);
 /// The number of round trips that either may take: one reply, and a lost packet.
 const ROUND_TRIPS: u32 = 4;
-/// The number of replies after which a further one is awaited once a spare reply has come, to find its command.
+/// The number of replies after which a further one is awaited, once a spare reply has come, to find the command that it
+/// belongs to.
 const LOOKS: u8 = 16;
 /// The number of connections that may end in the middle of a packet before the packet is blamed, if other packets were
 /// answered.
