@@ -1,22 +1,22 @@
-//! Where a passive connection goes: to the server itself, whatever its reply names (security class C12). One
-//! exception: a private server may name another private address, as those behind a load balancer do.
+//! Candidate addresses for passive data connections: the server's own address, whatever its reply names (security class
+//! C12). The one exception: a private server may name another private address, as servers behind a load balancer do.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What is known of the server's own address before PASV is answered.
+/// The knowledge about the server's own address before PASV is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: it comes first.
+    /// No knowledge: the server's own address is tried first.
     #[default]
     Nothing,
-    /// A connection to it has just come to nothing after a wait.
+    /// A connection to the server's own address has just timed out.
     Deaf,
-    /// The announced address carried data when it did not.
+    /// The announced address carried data when the server's own did not.
     Worse,
 }
 
-/// The addresses to connect to in this order, for a server at `peer` that announces `announced`. A foreign public
-/// address is never among them, nor one of this machine or of its link.
+/// Returns the addresses to connect to, in order, for a server at `peer` that announces `announced`. A foreign public
+/// address is never among them, nor a loopback or link-local one.
 pub fn targets(peer: IpAddr, announced: Ipv4Addr, known: Known) -> Vec<IpAddr> {
     let announced = IpAddr::from(announced);
     let peer = peer.to_canonical();
@@ -30,8 +30,8 @@ pub fn targets(peer: IpAddr, announced: Ipv4Addr, known: Known) -> Vec<IpAddr> {
     }
 }
 
-/// Whether an address belongs to a network of machines that is not reached from the Internet: RFC 1918, RFC 6598 and
-/// RFC 4193. Loopback and link-local addresses do not: other services listen there.
+/// Returns true if an address belongs to a private network that cannot be reached from the Internet: RFC 1918, RFC 6598
+/// and RFC 4193. Loopback and link-local addresses do not count: other services listen there.
 pub fn is_internal(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_private() || is_carriers(v4),
@@ -39,7 +39,7 @@ pub fn is_internal(address: IpAddr) -> bool {
     }
 }
 
-/// Whether nobody outside of its own network can connect to an address.
+/// Returns true if an address cannot be reached from outside its own network.
 pub fn is_unroutable(address: IpAddr) -> bool {
     let is_near = match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_loopback() || v4.is_unspecified(),
@@ -48,7 +48,7 @@ pub fn is_unroutable(address: IpAddr) -> bool {
     is_near || is_internal(address)
 }
 
-/// Whether an address is of the kind that providers give to customers behind their own NAT (RFC 6598, 100.64/10).
+/// Returns true if an address is a carrier-grade NAT address (RFC 6598, 100.64/10).
 pub const fn is_carriers(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     first == 100 && second & 0b1100_0000 == 64
@@ -66,16 +66,16 @@ mod tests {
     #[test]
     fn the_server_itself_comes_first_and_a_foreign_public_address_never() {
         for (peer, announced, first, after_a_wait, worse) in [
-            // As it should be.
+            // The normal case.
             ("203.0.113.10", "203.0.113.10", "203.0.113.10", "", "203.0.113.10"),
-            // A server behind NAT that names its own address.
+            // A server behind NAT that announces its own address.
             ("203.0.113.10", "10.1.2.3", "203.0.113.10", "", "203.0.113.10"),
             ("203.0.113.10", "0.0.0.0", "203.0.113.10", "", "203.0.113.10"),
             ("203.0.113.10", "100.64.0.1", "203.0.113.10", "", "203.0.113.10"),
-            // A third host, in bad faith or behind a public load balancer.
+            // A third host, malicious or behind a public load balancer.
             ("203.0.113.10", "198.51.100.7", "203.0.113.10", "", "203.0.113.10"),
             ("10.0.0.5", "198.51.100.7", "10.0.0.5", "", "10.0.0.5"),
-            // What listens only for this machine, and the metadata of clouds.
+            // Services that listen on the loopback interface only, and the metadata service of clouds.
             ("127.0.0.1", "10.0.0.1", "127.0.0.1", "", "127.0.0.1"),
             ("10.0.0.5", "127.0.0.1", "10.0.0.5", "", "10.0.0.5"),
             ("10.0.0.5", "169.254.169.254", "10.0.0.5", "", "10.0.0.5"),

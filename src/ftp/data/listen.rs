@@ -1,4 +1,4 @@
-//! Where a server's data connections are awaited, and what it is told of that.
+//! Listeners for active data connections, and the address that the server is told to connect to.
 
 use std::{
     io,
@@ -17,36 +17,36 @@ use crate::{
     },
 };
 
-/// Where a session may listen, and what it says of that.
+/// The listen configuration of a session: local ports and the advertised address.
 #[derive(Debug, Clone, Copy)]
 pub struct Ground<'a> {
-    /// The ports that the user has named.
+    /// The local port range set by the user.
     pub port_range: Option<&'a RangeInclusive<u16>>,
-    /// What to announce, when it is not our own address.
+    /// The address to advertise instead of the local one.
     pub external_address: Option<IpAddr>,
-    /// The way in, where a router or packet filter leaves one.
+    /// The inbound ports, if a router or packet filter provides them.
     pub door: Option<&'a Door>,
 }
 
 impl<'a> Ground<'a> {
-    /// What the options of `site` say of it, and the way in.
+    /// Returns the configuration from the options of `site` and the inbound ports.
     pub(in crate::ftp) const fn of(site: &'a Site, door: Option<&'a Door>) -> Self {
         let Site { port_range, external_address, .. } = site;
         Self { port_range: port_range.as_ref(), external_address: *external_address, door }
     }
 }
 
-/// A listener, and how the server reaches it.
+/// A listener, and the address at which the server reaches it.
 #[derive(Debug)]
 pub struct Post {
     /// The listener.
     pub listener: TcpListener,
-    /// What the server is told to connect to.
+    /// The address that the server is told to connect to.
     pub announced: SocketAddr,
 }
 
-/// Listens on the next free port that leads here. In turn, not lowest first: a server that connects from port 20 cannot
-/// come to the same port again so soon (Pure-FTPd: 425, measured).
+/// Listens on the next free inbound port. Ports are used in rotation, not lowest first: a server that connects from
+/// port 20 cannot connect to the same port again so soon (Pure-FTPd: 425, measured).
 pub fn listen(ours: IpAddr, ground: Ground<'_>) -> Outcome<Post> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let ports = ports(ground);
@@ -77,7 +77,8 @@ fn post(listener: TcpListener, port: Port, address: IpAddr) -> Outcome<Post> {
     Ok(Post { listener, announced: SocketAddr::new(address, outside) })
 }
 
-/// Where to listen: at the door, else where the user says, else anywhere. Port 0 outside is the one here.
+/// Returns the ports to listen on: those of the door, else the user's range, else any port. An external port of 0 means
+/// that it equals the local one.
 fn ports(ground: Ground<'_>) -> Vec<Port> {
     if let Some(door) = ground.door.filter(|door| !door.ports.is_empty()) {
         return door.ports.clone();
@@ -86,7 +87,7 @@ fn ports(ground: Ground<'_>) -> Vec<Port> {
     here.into_iter().map(|here: u16| Port { here, outside: 0 }).collect()
 }
 
-/// The address to announce: what the user says wins.
+/// Returns the address to advertise: the user's setting takes precedence.
 fn announced(ours: IpAddr, ground: Ground<'_>) -> IpAddr {
     ground.external_address.or(ground.door.and_then(|door| door.address)).unwrap_or(ours)
 }

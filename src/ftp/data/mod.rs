@@ -1,4 +1,4 @@
-//! Data connections: ours, since suppaftp's know neither a port range nor an outside address.
+//! Data connections. They are implemented here, since suppaftp supports neither a port range nor an external address.
 
 pub mod address;
 pub mod listen;
@@ -29,11 +29,11 @@ use crate::{
     stop::Stop,
 };
 
-/// The connection under TLS. rustls reads 4 KiB at a time; the buffer makes that few calls to the system instead of
-/// a quarter of a million a gigabyte.
+/// The connection under TLS. rustls reads 4 KiB at a time; the buffer keeps that from costing a quarter of a million
+/// system calls per gigabyte.
 type Buffered = BufReader<TcpStream>;
 
-/// `tcp` as TLS goes over it.
+/// Wraps `tcp` in the buffer that TLS reads through.
 fn buffered(tcp: TcpStream) -> Buffered {
     BufReader::with_capacity(TLS_READ_BYTES, tcp)
 }
@@ -44,7 +44,7 @@ enum Io {
 }
 
 impl Io {
-    /// Reads what has come, under TLS as many records of it as there is room for.
+    /// Reads the available data; under TLS, as many records as fit into the buffer.
     fn read(
         &mut self,
         cx: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl Io {
             before = space.filled().len();
             match Pin::new(tls.as_mut()).poll_read(cx, space) {
                 Poll::Ready(Ok(())) => {}
-                // First what came, then why no more came: the system tells of a reset but once.
+                // The received data comes first, then the error: the system reports a reset only once.
                 Poll::Ready(Err(error)) => *failed = Some(error),
                 Poll::Pending => break,
             }
@@ -76,7 +76,7 @@ pub struct Data {
     io: Io,
     idle: Duration,
     stop: Stop,
-    /// What the next read fails with.
+    /// The error that the next read returns.
     failed: Option<io::Error>,
 }
 
@@ -95,8 +95,8 @@ impl Data {
         Self { io: Io::Tls(Box::new(tls)), idle, stop, failed: None }
     }
 
-    /// Whether TLS began from nothing, though the control connection has a session to resume: some servers refuse
-    /// that with 425 or 522.
+    /// Returns true if TLS made a full handshake although the control connection has a session to resume: some servers
+    /// refuse that with 425 or 522.
     pub fn is_fresh_tls(&self) -> bool {
         match &self.io {
             Io::Tcp(_) => false,
@@ -104,13 +104,13 @@ impl Data {
         }
     }
 
-    /// Whether it is under TLS.
+    /// Returns true if the connection uses TLS.
     pub const fn is_tls(&self) -> bool {
         matches!(self.io, Io::Tls(_))
     }
 
-    /// Reads what has come into `buffer`; 0 is the end. TLS that ends without a `close_notify` is an error: the end
-    /// may have been cut off (security class C15).
+    /// Reads the available data into `buffer`; 0 is the end of the data. TLS that ends without a `close_notify` is an
+    /// error: the data may have been cut off (security class C15).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
         if let Some(error) = self.failed.take() {
             return Err(broken(error));
@@ -145,8 +145,8 @@ impl Data {
         Ok(())
     }
 
-    /// Ends an upload: all is sent, the end is told, and under TLS the server's last records are read, since its
-    /// session tickets are among them and the next transfer needs one (vsftpd and TLS 1.3, measured).
+    /// Ends an upload: sends all data and the end of the stream and, under TLS, reads the server's last records, since
+    /// its session tickets are among them and the next transfer needs one (vsftpd and TLS 1.3, measured).
     pub async fn finish(mut self) -> Outcome<()> {
         let stop = self.stop.clone();
         let idle = self.idle;

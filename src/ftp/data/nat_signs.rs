@@ -1,5 +1,5 @@
-//! What a data connection that came to nothing tells of the NAT on the way. Pure: what was seen goes in, a clause of
-//! explanation comes out, and nothing where nothing is known.
+//! Diagnosis of NAT from failed data connections. Pure: takes the observed addresses and returns a clause of
+//! explanation, or `None` if nothing is known.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,23 +9,23 @@ use crate::{
     ftp::reply::Reply,
 };
 
-/// What a session has seen of addresses.
+/// The addresses that a session has observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Our address, as this machine knows it.
+    /// The local address of the control connection.
     pub ours: IpAddr,
-    /// The server's, as this machine knows it.
+    /// The server's address on the control connection.
     pub peer: IpAddr,
-    /// Our address as the server knows it, where its greeting or its STAT says so.
+    /// The client's address as the server sees it, if its greeting or its STAT reply names it.
     pub ours_there: Option<IpAddr>,
-    /// What `external_address` announces in place of ours.
+    /// The address that `external_address` advertises instead of the local one.
     pub announced: Option<IpAddr>,
-    /// What the server has named in reply to PASV.
+    /// The address that the server named in its reply to PASV.
     pub named: Option<Ipv4Addr>,
 }
 
 impl Seen {
-    /// Why a connection of active or passive mode may have failed with `fault`.
+    /// Returns a reason why a data connection of active or passive mode may have failed with `fault`.
     pub fn explain(&self, is_active: bool, fault: &Fault) -> Option<String> {
         if sees_two_addresses(fault) {
             return Some(TWO_ADDRESSES.to_owned());
@@ -36,7 +36,7 @@ impl Seen {
         if is_about_the_address(fault) { self.explain_active() } else { None }
     }
 
-    /// Whether the server's word on our address could explain what `explain` cannot.
+    /// Returns true if the client's address as the server sees it could explain what `explain` cannot.
     pub fn wants_ours_there(&self, fault: &Fault) -> bool {
         self.ours_there.is_none()
             && !self.ours.is_loopback()
@@ -44,7 +44,8 @@ impl Seen {
             && self.explain_known().is_none()
     }
 
-    /// What is known for certain, or else that an address is private: behind NAT or not, it leads nowhere from outside.
+    /// Explains with known facts, or else with a private local address: behind NAT or not, it cannot be reached from
+    /// outside.
     fn explain_active(&self) -> Option<String> {
         let Self { ours, peer, .. } = *self;
         self.explain_known().or_else(|| {
@@ -83,18 +84,19 @@ impl Seen {
     }
 }
 
-/// What is said where control and data come from two addresses.
+/// The message for control and data connections that come from two addresses.
 const TWO_ADDRESSES: &str = "the server sees two addresses of this machine: the control connection comes from one, the \
     data connection from another, as with two uplinks or a NAT with several addresses";
 
-/// Whether the server has refused a data connection since it came from elsewhere.
+/// Returns true if the server refused a data connection because it came from another address.
 pub fn sees_two_addresses(fault: &Fault) -> bool {
     matches!(fault.code, 421 | 425 | 426)
         && fault.side == Side::Server
         && Reply::sees_two_addresses(&fault.message)
 }
 
-/// Whether a failure of active mode can come of a wrong address: nobody came, or the server did not like it.
+/// Returns true if a failure of active mode can be due to a wrong address: no connection arrived, or the server refused
+/// the address.
 fn is_about_the_address(fault: &Fault) -> bool {
     if fault.side == Side::Here || fault.kind == Kind::Tls {
         return false;
@@ -107,8 +109,8 @@ fn is_about_the_address(fault: &Fault) -> bool {
     matches!(fault.code, 500 | 501 | 504 | 550) && speaks.iter().any(|word| words.contains(word))
 }
 
-/// Our address in what a server says of itself: vsftpd's STAT has `Connected to ::ffff:192.0.2.7`, others
-/// `connected from`, and greetings `your IP address is`. `text` is a reply in one line, its lines parted by ` / `.
+/// Finds the client's address in a server's text: vsftpd's STAT has `Connected to ::ffff:192.0.2.7`, others
+/// `connected from`, and greetings `your IP address is`. `text` is a reply in one line, its lines separated by ` / `.
 pub fn our_address_in(text: &str, peer: IpAddr) -> Option<IpAddr> {
     let speaks_of_us = ["connected", "client", "your ip", "your address", "from "];
     text.split(" / ")
@@ -145,7 +147,7 @@ mod tests {
                 None,
                 "this machine's address 192.168.1.5 is private: from outside it is not reached",
             ),
-            // In a routed network without NAT it is private all the same.
+            // In a routed network without NAT the address is private as well.
             ("192.168.1.5", Some("192.168.1.5"), None, ""),
             (
                 "192.168.1.5",

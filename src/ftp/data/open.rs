@@ -1,4 +1,4 @@
-//! One step of the ladder, done: a data connection made ready for one transfer command.
+//! The opening of a data connection by one method, ready for one transfer command.
 
 use std::{
     io,
@@ -31,51 +31,51 @@ use crate::{
     stop::Stop,
 };
 
-/// What a data connection needs to know of its session.
+/// The parameters of a data connection, taken from its session.
 #[derive(Debug)]
 pub struct Needs<'a> {
-    /// TLS for the data, where it is protected.
+    /// The TLS context, if data connections are protected.
     pub security: Option<&'a Security>,
-    /// Where to listen in active mode.
+    /// The listen configuration for active mode.
     pub ground: Ground<'a>,
-    /// What to connect from in passive mode.
+    /// The local address to connect from in passive mode.
     pub source_address: Option<IpAddr>,
-    /// What passive connections go through, to the `host` by its name.
+    /// The proxy for passive connections, which are made to `host` by its name.
     pub proxy: Option<&'a Proxy>,
     /// The server as the user named it.
     pub host: &'a str,
-    /// Time for the answer to EPSV, PASV, EPRT or PORT.
+    /// The timeout for the reply to EPSV, PASV, EPRT or PORT.
     pub answer_timeout: Duration,
-    /// Time for the connection to stand.
+    /// The timeout for establishing the connection.
     pub open_timeout: Duration,
-    /// What is known of the server's address.
+    /// The knowledge about the server's address.
     pub address: address::Known,
-    /// Time without a byte.
+    /// The idle timeout.
     pub idle: Duration,
-    /// Where the transfer begins, if not at 0.
+    /// The offset at which the transfer begins.
     pub offset: u64,
-    /// Whether the server names REST among its features.
+    /// True if the server lists REST among its features.
     pub restarts: bool,
-    /// Whether the step has carried data before, so that EPRT or PORT may go out together with the transfer.
+    /// True if the method has carried data before, so that EPRT or PORT may be pipelined with the transfer command.
     pub has_worked: bool,
-    /// Whether the data may go before the server has said that it takes it: the 150 is then still to come.
+    /// True if data may be sent before the server has accepted the transfer: the 150 is then still outstanding.
     pub is_early: bool,
     /// The signal to stop.
     pub stop: Stop,
 }
 
-/// Why a step came to nothing.
+/// A failed attempt to open a data connection.
 #[derive(Debug)]
 pub struct Failure {
-    /// What happened.
+    /// The error.
     pub fault: Fault,
-    /// Whether another step may do better.
+    /// True if another method may succeed.
     pub is_matter_of_mode: bool,
-    /// Where the step went or listened.
+    /// The address that the method connected to or listened on.
     pub address: String,
-    /// What the server named in reply to PASV.
+    /// The address that the server named in reply to PASV.
     pub named: Option<Ipv4Addr>,
-    /// Whether the server has begun the transfer, and may be at it for another minute.
+    /// True if the server has begun the transfer, and may be busy with it for another minute.
     pub has_begun: bool,
 }
 
@@ -89,20 +89,20 @@ impl Failure {
     }
 }
 
-/// A data connection over which `command` has begun, and where it goes.
+/// A data connection over which `command` has begun, and its address.
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
     pub data: Data,
-    /// Where it goes to or comes from.
+    /// The remote address in passive mode, the advertised address in active mode.
     pub address: String,
-    /// Whether it goes where PASV named, and not to the server's own address.
+    /// True if the connection goes to the address that PASV named, and not to the server's own.
     pub is_elsewhere: bool,
-    /// Whether the server has said that the transfer begins.
+    /// True if the server has confirmed the start of the transfer.
     pub has_begun: bool,
 }
 
-/// Makes a data connection by `step` and starts `command` over it.
+/// Opens a data connection by `step` and starts `command` over it.
 pub async fn open(
     control: &mut Control,
     step: Step,
@@ -137,8 +137,8 @@ async fn open_once(
     Ok(Opened { data, address, is_elsewhere, has_begun })
 }
 
-/// EPSV or PASV; connects first, then sends the command: a blocked port then costs nothing but its time, and the
-/// control connection stays in step (measured on four servers).
+/// Opens a connection by EPSV or PASV. It connects first, then sends the command: a blocked port then costs nothing but
+/// its time, and the control connection stays in step (measured on four servers).
 async fn passive(
     control: &mut Control,
     step: Step,
@@ -187,7 +187,7 @@ async fn passive(
     if reply.is_preliminary() { Ok((tcp, address, true)) } else { Err(refused(&reply, address)) }
 }
 
-/// A connection with the first of `targets` that takes it, and where it goes.
+/// Connects to the first of `targets` that accepts, and returns the connection and its address.
 async fn connect_to_first(
     targets: &[IpAddr],
     port: u16,
@@ -212,8 +212,8 @@ async fn connect_to_first(
     Err(last)
 }
 
-/// A connection with the server's host by way of the proxy at `peer`. The proxy knows the host by its name: what PASV
-/// announces is of no matter.
+/// Connects to the server's host through the proxy at `peer`. The proxy resolves the host by its name: the address that
+/// PASV names is not used.
 async fn connect_through(
     proxy: &Proxy,
     peer: SocketAddr,
@@ -250,7 +250,8 @@ fn no_other_way() -> Failure {
     Failure::of_mode(fault, String::new())
 }
 
-/// EPRT or PORT; the server's connection is awaited together with its replies, so that a 425 ends the wait at once.
+/// Opens a connection by EPRT or PORT. The server's connection is awaited together with its replies, so that a 425 ends
+/// the wait at once.
 async fn active(
     control: &mut Control,
     step: Step,
@@ -269,7 +270,7 @@ async fn active(
         let announcement = announce(step, announced);
         announce_with(control, &announcement, command, (is_called, needs.answer_timeout)).await?
     } else {
-        // No answer is about the command: its twin may fare better, on a listener of its own.
+        // A missing reply is put down to the command: its sibling may succeed, with a listener of its own.
         let asked = control.ask_within(needs.answer_timeout, &announce(step, announced)).await;
         asked.map_err(of_mode)?.done().map_err(failed)?;
         restart(control, needs.offset).await.map_err(of_transfer)?;
@@ -280,19 +281,19 @@ async fn active(
     Ok((tcp, announced.to_string()))
 }
 
-/// How far a transfer in active mode has come when its connection is awaited.
+/// The progress of a transfer in active mode when its connection is awaited.
 enum Sent {
     /// The command is still to be sent.
     Nothing,
-    /// It is on its way.
+    /// The command has been sent.
     Command,
-    /// Its 150 is here.
+    /// The 150 has been received.
     Begun,
 }
 
 /// Sends EPRT or PORT and the transfer command in one packet, which saves a round trip, unless both `are_sent` already.
-/// Only where the step has worked before: a server that refuses the first may take the second for a connection to
-/// nowhere.
+/// Used only if the method has worked before: a server that refuses the first command may try to connect to nowhere for
+/// the second.
 async fn announce_with(
     control: &mut Control,
     announcement: &Command,
@@ -312,7 +313,7 @@ async fn announce_with(
     }
     let second = control.next_reply(time, &command.verb()).await.map_err(begun)?;
     match (first.is_preliminary(), second.is_done()) {
-        // pyftpdlib answers PORT when it has connected, and the transfer before that (measured).
+        // pyftpdlib replies to PORT only after it has connected, and to the transfer command before that (measured).
         (true, true) => Ok(Sent::Begun),
         (false, false) if !second.is_preliminary() => Err(of_mode(first.fault())),
         _ => {
@@ -324,7 +325,7 @@ async fn announce_with(
     }
 }
 
-/// The connection that `command` makes the server open.
+/// Accepts the connection that `command` makes the server open.
 async fn join(
     control: &mut Control,
     command: &Command,
@@ -355,7 +356,7 @@ async fn join(
         return Err(refused(reply, address));
     }
     let Some(Either::Other(tcp)) = first else {
-        // The 150 is here; the connection or a 425 is not.
+        // The 150 has come; the connection or a 425 has not.
         let time = needs.open_timeout + Duration::from_secs(1);
         let next = control.reply_or(time, &command.verb(), &mut awaited).await;
         return match next.map_err(|fault| out_of_step(control, fault, address.clone()))? {
@@ -374,8 +375,7 @@ async fn join(
     if reply.is_preliminary() { Ok(tcp) } else { Err(refused(&reply, address)) }
 }
 
-/// A transfer command was sent and its replies are still to come, for ever perhaps: this control connection is of
-/// no more use.
+/// Marks the control connection as unusable: a transfer command was sent, and its replies may never come.
 fn out_of_step(control: &mut Control, fault: Fault, address: String) -> Failure {
     control.give_up(&fault);
     Failure { has_begun: true, ..Failure::of_mode(fault, address) }
@@ -392,8 +392,8 @@ fn never_came(announced: SocketAddr, time: Duration) -> Fault {
     Fault::new(Kind::DataConnection, Side::Network, message)
 }
 
-/// The reply to `command` at its offset. REST goes with it in one packet to a server that names it among its features;
-/// from one that refuses it all the same nothing is taken, since what it sends then begins elsewhere.
+/// Starts `command` at its offset and returns the reply. REST is sent with it in one packet to a server that lists it
+/// among its features; if the server refuses REST, its data is not read, since it begins elsewhere.
 async fn begin_at(control: &mut Control, command: &Command, needs: &Needs<'_>) -> Outcome<Reply> {
     if !needs.restarts || needs.offset == 0 {
         restart(control, needs.offset).await?;
@@ -412,7 +412,7 @@ async fn begin_at(control: &mut Control, command: &Command, needs: &Needs<'_>) -
     Err(fault)
 }
 
-/// EPRT or PORT with `address`.
+/// Returns the EPRT or PORT command for `address`.
 pub fn announce(step: Step, address: SocketAddr) -> Command {
     let line = match (step, address) {
         (Step::Port, SocketAddr::V4(v4)) => {
@@ -428,7 +428,8 @@ pub fn announce(step: Step, address: SocketAddr) -> Command {
     Command::from_safe(line)
 }
 
-/// Only the server may connect: a stranger's connection is closed and the wait goes on (security class C18).
+/// Accepts a connection from the server only: a stranger's connection is closed and the wait continues (security class
+/// C18).
 async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
     for _ in 0..STRANGERS_MAX {
         let (tcp, from) = listener.accept().await?;
@@ -440,7 +441,7 @@ async fn accept(listener: &TcpListener, peer: IpAddr) -> io::Result<TcpStream> {
     Err(io::Error::other("too many connections from strangers"))
 }
 
-/// Wraps the connection in TLS where data is protected, as a client in either mode (RFC 4217, 7).
+/// Wraps the connection in TLS if data is protected, as a client in either mode (RFC 4217, 7).
 async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Outcome<Data> {
     let Some(security) = needs.security else {
         return Ok(Data::plain(tcp, needs.idle, needs.stop.clone()));
@@ -458,7 +459,7 @@ async fn protect(control: &mut Control, tcp: TcpStream, needs: &Needs<'_>) -> Ou
         }
         Err(_) => Fault::new(Kind::Tls, Side::Network, "no answer to TLS on the data connection"),
     };
-    // The server says why on the control connection, most of the time.
+    // Most servers report the reason on the control connection.
     match control.next_reply(needs.answer_timeout, "TLS").await {
         Ok(reply) => {
             let message = format!("{}; the server said \"{}\"", fault.message, reply.words());

@@ -1,4 +1,4 @@
-//! The position at which a transfer begins: REST (RFC 3659, 5), and the way to take it back.
+//! The start offset of a transfer: REST (RFC 3659, 5), and its cancellation.
 
 use crate::{
     fault::Outcome,
@@ -8,7 +8,7 @@ use crate::{
 /// Sends REST for an `offset` that is not 0.
 ///
 /// # Errors
-/// Where the server refuses it.
+/// If the server refuses it.
 pub(super) async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
     if offset == 0 {
         return Ok(());
@@ -17,17 +17,18 @@ pub(super) async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
     if reply.is_halfway() { Ok(()) } else { Err(reply.fault()) }
 }
 
-/// Takes back the position that REST has set, after a transfer that did not begin. Some servers keep it for the next
-/// transfer, whose bytes would then come from the middle of the file. One that refuses is not used again.
+/// Resets the offset that REST has set, after a transfer that did not begin. Some servers keep it for the next
+/// transfer, whose data would then start in the middle of the file. A connection whose server refuses the reset is
+/// closed.
 pub(super) async fn forget_position(control: &mut Control) {
     match control.ask(&rest(0)).await {
         Ok(reply) if !reply.is_halfway() => control.hang_up(),
-        // A connection that has failed is replaced by itself.
+        // A failed connection is replaced automatically.
         Ok(_) | Err(_) => {}
     }
 }
 
-/// REST (RFC 3659, 5): where the next transfer begins.
+/// Returns the REST command (RFC 3659, 5), which sets the offset of the next transfer.
 pub(super) fn rest(offset: u64) -> Command {
     Command::from_safe(format!("REST {offset}"))
 }

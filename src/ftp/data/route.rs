@@ -1,4 +1,5 @@
-//! The ways to a data connection, and the order in which they are tried. Pure: what happened goes in, a step comes out.
+//! The methods of opening a data connection, and the order in which they are tried. Pure: takes outcomes and returns
+//! the next method.
 
 use std::time::Duration;
 
@@ -8,28 +9,28 @@ use crate::{
     limits::{LAST_STEP_TIME, STEP_ROUND_TRIPS, STEP_TIME, STEP_TIME_MAX},
 };
 
-/// One way to a data connection.
+/// A method of opening a data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Extended passive: the server names a port (RFC 2428, 3).
+    /// Extended passive mode: the server names a port (RFC 2428, 3).
     Epsv,
-    /// Passive: the server names address and port (RFC 959); only the port is believed.
+    /// Passive mode: the server names address and port (RFC 959); only the port is trusted.
     Pasv,
-    /// Extended active: we name address and port (RFC 2428, 2).
+    /// Extended active mode: the client names address and port (RFC 2428, 2).
     Eprt,
-    /// Active: the same in the form of RFC 959, IPv4 only.
+    /// Active mode in the form of RFC 959, IPv4 only.
     Port,
 }
 
 impl Step {
-    /// The step of that word.
+    /// Returns the method with this name.
     pub fn named(word: &str) -> Option<Self> {
         [Self::Epsv, Self::Pasv, Self::Eprt, Self::Port]
             .into_iter()
             .find(|step| step.word() == word)
     }
 
-    /// The word in events and in the record.
+    /// Returns the name used in events and in the record.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Epsv => "epsv",
@@ -39,12 +40,12 @@ impl Step {
         }
     }
 
-    /// Whether the server opens the connection.
+    /// Returns true if the server opens the connection.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Eprt | Self::Port)
     }
 
-    /// The step that tries the same connection with another command.
+    /// Returns the method of the same mode that uses the other command.
     const fn twin(self) -> Self {
         match self {
             Self::Epsv => Self::Pasv,
@@ -54,32 +55,32 @@ impl Step {
         }
     }
 
-    /// The step that would wait as long for nothing, after this one ended with `fault` on its way to or from
-    /// `address`. A refused connection or a 425 costs nothing, so its twin may try another port; and where no address
-    /// was come to, it was the command that got lost.
+    /// Returns the method that would wait in vain for as long, after this one failed with `fault` on its way to or from
+    /// `address`. A refused connection or a 425 costs no time, so the sibling may try another port; and if no address
+    /// was reached, only the command was lost.
     pub fn shares_its_fate(self, fault: &Fault, address: &str) -> Option<Self> {
         let is_wait = matches!(fault.kind, Kind::Timeout | Kind::DataConnection) && fault.code == 0;
         (is_wait && !address.is_empty()).then_some(self.twin())
     }
 
-    /// `active` or `passive`.
+    /// Returns `active` or `passive`.
     pub const fn mode(self) -> &'static str {
         self.kind().word()
     }
 
-    /// The mode it belongs to.
+    /// Returns the mode of the method.
     pub const fn kind(self) -> Mode {
         if self.is_active() { Mode::Active } else { Mode::Passive }
     }
 }
 
-/// How long the server may take to answer the command of a step, over a link with this round trip.
+/// Returns the timeout for the reply to the command of a method, over a link with this round trip.
 pub fn answer_time(round_trip: Duration, budget: Duration) -> Duration {
     let time = round_trip.saturating_mul(STEP_ROUND_TRIPS).saturating_add(STEP_TIME);
     time.min(STEP_TIME_MAX).min(budget)
 }
 
-/// How long the connection of a step may take; longer when there is no other mode among the steps `left`.
+/// Returns the timeout for the connection of a method; longer if no other mode is among the methods `left`.
 pub fn open_time(round_trip: Duration, budget: Duration, step: Step, left: &[Step]) -> Duration {
     if left.iter().any(|other| other.is_active() != step.is_active()) {
         return answer_time(round_trip, budget);
@@ -87,28 +88,28 @@ pub fn open_time(round_trip: Duration, budget: Duration, step: Step, left: &[Ste
     LAST_STEP_TIME.min(budget)
 }
 
-/// What is known of the ways to one server.
+/// The fallback order of the data-connection methods of one server.
 #[derive(Debug, Clone)]
 pub struct Ladder {
     mode: Mode,
     fallback: bool,
     ipv6: bool,
-    /// The only step to try, where one is under test.
+    /// The only method to try, if it is under test.
     held: Option<Step>,
-    /// What carried data last.
+    /// The method that carried data last.
     current: Option<Step>,
-    /// What carried data in an earlier run, until this one has learnt something.
+    /// The method that carried data in an earlier run, until this run has learnt something.
     remembered: Option<Step>,
-    /// What has ever carried data: the server knows it, whatever it says to it later.
+    /// The methods that have ever carried data: the server supports them, whatever it replies later.
     carried: Vec<Step>,
-    /// What failed since, and is tried last.
+    /// The methods that have failed since, and are tried last.
     failed: Vec<Step>,
-    /// What the server does not know at all, and is not asked again.
+    /// The methods that the server does not support, and that are not tried again.
     unknown: Vec<Step>,
 }
 
 impl Ladder {
-    /// A ladder on which nothing has been tried.
+    /// Returns an order in which no method has been tried.
     pub const fn new(mode: Mode, fallback: bool, ipv6: bool) -> Self {
         Self {
             mode,
@@ -123,41 +124,41 @@ impl Ladder {
         }
     }
 
-    /// Begins with `step`, where it stands on the ladder at all.
+    /// Puts `step` first, if the order contains it.
     pub fn begin_with(&mut self, step: Step) {
         self.remembered = Some(step);
     }
 
-    /// Takes nothing of an earlier run for granted any more.
+    /// Forgets the method of an earlier run.
     pub const fn forget(&mut self) {
         self.remembered = None;
     }
 
-    /// From now on `step` is the only one.
+    /// Restricts the order to `step` alone.
     pub const fn hold(&mut self, step: Step) {
         self.held = Some(step);
     }
 
-    /// From now on there are only the steps of `mode`: another session tries the others meanwhile.
+    /// Restricts the order to the methods of `mode`, while another session tries the others.
     pub const fn start_race(&mut self, mode: Mode) {
         (self.mode, self.fallback) = (mode, false);
     }
 
-    /// All steps are there again, with what the other side of the race found out.
+    /// Restores all methods, with what the other side of the race has learnt.
     pub fn finish_race(&mut self, other: &Self) {
         (self.mode, self.fallback) = (Mode::Race, true);
         self.failed.extend(&other.failed);
         self.unknown.extend(&other.unknown);
     }
 
-    /// The mode of a step that was tried and did not carry data, other than that of `step`.
+    /// Returns the mode of a method that was tried and carried no data, if it is not the mode of `step`.
     pub fn failed_besides(&self, step: Step) -> Option<Mode> {
         let mut failed = self.failed.iter().chain(&self.unknown).map(|step| step.kind());
         failed.find(|mode| *mode != step.kind())
     }
 
-    /// The steps to try now, in order: what worked last, then the mode's own, then the other mode's, then once more
-    /// what has failed before.
+    /// Returns the methods to try now, in order: the one that worked last, then those of the chosen mode, then those of
+    /// the other mode, then those that have failed before.
     pub fn steps(&self) -> Vec<Step> {
         if let Some(step) = self.held {
             return vec![step];
@@ -169,7 +170,7 @@ impl Ladder {
         let other = if self.fallback { other } else { &[] };
         let mut steps: Vec<Step> = own.iter().chain(other).copied().collect();
         steps.retain(|step| !self.unknown.contains(step));
-        // The sort is stable: within a rank the order above stays.
+        // The sort is stable: within a rank the order above is kept.
         let first = self.current.or(self.remembered);
         steps.sort_by_key(|step| {
             if first == Some(*step) { 0 } else { 1 + u8::from(self.failed.contains(step)) }
@@ -177,17 +178,17 @@ impl Ladder {
         steps
     }
 
-    /// What carries the data now.
+    /// Returns the method that carries data now.
     pub const fn current(&self) -> Option<Step> {
         self.current
     }
 
-    /// Whether a transfer may be begun for a connection that never comes: in active mode, until one has come.
+    /// Returns true if a transfer may be started for a connection that never comes: in active mode, until one has come.
     pub fn may_begin_in_vain(&self) -> bool {
         self.current.is_none() && self.steps().first().is_some_and(|step| step.is_active())
     }
 
-    /// A step carried data.
+    /// Records that a method carried data.
     pub fn worked(&mut self, step: Step) {
         self.current = Some(step);
         self.remembered = None;
@@ -197,7 +198,7 @@ impl Ladder {
         self.failed.retain(|failed| *failed != step);
     }
 
-    /// A step did not: it is tried after the others from now on.
+    /// Records that a method failed: it is tried after the others.
     pub fn failed(&mut self, step: Step, fault: &Fault) {
         for known in [&mut self.current, &mut self.remembered] {
             known.take_if(|known| *known == step);
@@ -218,11 +219,11 @@ impl Ladder {
     }
 }
 
-/// Whether a reply that refuses a transfer says that the data connection is at fault, so that another way may do.
+/// Returns true if a reply that refuses a transfer blames the data connection, so that another method may succeed.
 ///
-/// 425 and 426 speak of the data connection (RFC 959, 4.2.2), 522 of its TLS, and 503 of the command that should have
-/// named a port. 421, 530, 550 and 552 would be the same in any mode, and so would 500, 502 and 504: they speak of the
-/// command itself.
+/// 425 and 426 concern the data connection (RFC 959, 4.2.2), 522 its TLS, and 503 the command that should have named a
+/// port. 421, 530, 550 and 552 would be the same in any mode, and so would 500, 502 and 504: they concern the command
+/// itself.
 pub const fn is_matter_of_mode(code: u16) -> bool {
     matches!(code, 425 | 426 | 503 | 522)
 }

@@ -1,6 +1,6 @@
-//! The reply that closes a listing: some servers list a part of a folder, and say so only there.
+//! The reply that closes a listing: some servers list only a part of a directory, and report that only there.
 
-/// Word beginnings by which a server says that it did not list all there is.
+/// The word beginnings by which a server reports an incomplete listing.
 const CUT: [&str; 19] = [
     "truncat",
     "trunkat",
@@ -22,13 +22,13 @@ const CUT: [&str; 19] = [
     "suppressed",
     "maximum",
 ];
-/// The same, where a number of entries and no rate is limited.
+/// The word for a limit on the number of entries, unless the line denies it.
 const LIMIT: &str = "limit";
-/// Words of lines that speak of something else than entries.
+/// The words of lines that concern something other than entries.
 const OTHERS: [&str; 9] =
     ["bandwidth", "speed", "rate", "/s", "quota", "connection", "session", "upload", "download"];
 
-/// Whether `words`, the lines of a reply joined by ` / `, say that a listing does not show all there is.
+/// Returns true if `words`, the lines of a reply joined by ` / `, report that a listing is incomplete.
 pub(in crate::ftp) fn says_cut(words: &str) -> bool {
     words.to_lowercase().split(" / ").any(is_cut)
 }
@@ -43,14 +43,14 @@ fn is_cut(line: &str) -> bool {
         || tells_a_part(line)
 }
 
-/// Whether a word of `line` begins with `stem`.
+/// Returns true if a word of `line` begins with `stem`.
 fn begins_word(line: &str, stem: &str) -> bool {
     line.match_indices(stem).any(|(at, _)| {
         !line.get(..at).is_some_and(|before| before.ends_with(char::is_alphanumeric))
     })
 }
 
-/// `first 500`, `500 of 1200`, `500 out of 1200`.
+/// Returns true for `first 500`, `500 of 1200`, `500 out of 1200`.
 fn tells_a_part(line: &str) -> bool {
     let words: Vec<_> = line.split(|letter: char| !letter.is_alphanumeric()).collect();
     let words: Vec<_> =

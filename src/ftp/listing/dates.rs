@@ -1,4 +1,4 @@
-//! Dates of LIST in one field or in numbers alone, in whatever order (rule L5).
+//! Dates of LIST in one field or in numbers only, in any order (rule L5).
 
 use super::{
     line::{Field, number, small},
@@ -6,8 +6,8 @@ use super::{
     stamp::{Clock, Day, Stamp, Words, YEAR_NOT_LISTED, full_year, numeric_date, year},
 };
 
-/// A date in one field, and the year or clock behind it: `1999/10/12 17:12`, `2025-Mar-03 10:00`, `14-Jun-26 08:30`,
-/// `09-26 2000`, `26.09. 13:45`. Without a clock the year has four digits.
+/// Parses a date in one field, and the year or time of day after it: `1999/10/12 17:12`, `2025-Mar-03 10:00`,
+/// `14-Jun-26 08:30`, `09-26 2000`, `26.09. 13:45`. Without a time of day the year has four digits.
 pub(super) fn dated<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     let [first, second, ..] = fields else { return None };
     if !first.text.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.')) {
@@ -34,9 +34,9 @@ pub(super) fn dated<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     Some(Stamp::plain(year.and_then(|year| day(year).alone()), *second))
 }
 
-/// `3 29 03:26`, or `3 29 2004`: the month first.
+/// Parses `3 29 03:26` or `3 29 2004`, month first.
 pub(super) fn numbered<'a>(fields: &[Field<'a>], words: Words) -> Option<Stamp<'a>> {
-    /// No file that is listed in numbers alone is older or newer: other numbers may be sizes.
+    /// The years that a date in numbers only may have: other numbers may be sizes.
     const YEARS: std::ops::RangeInclusive<i16> = 1970..=2099;
     let [month, number, last, ..] = fields else { return None };
     let (month, number) = (small(month.text, 2)?, small(number.text, 2)?);
@@ -56,14 +56,14 @@ pub(super) fn numbered<'a>(fields: &[Field<'a>], words: Words) -> Option<Stamp<'
 /// A date of three numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NumericDay {
-    /// The day. Four digits in front mean year first, dots mean day first; else it is month first.
+    /// The day. Four leading digits mean year first, dots mean day first; else it is month first.
     pub(super) day: Day,
-    /// Whether it can be no date in that order, and can in that with the day first.
+    /// True if it is no valid date in that order, and is one with the day first.
     pub(super) day_first: bool,
 }
 
 impl NumericDay {
-    /// Reads `03-14-26`, `10/20/2025`, `14.03.2026` or `2026/03/14`.
+    /// Parses `03-14-26`, `10/20/2025`, `14.03.2026` or `2026/03/14`.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (sign, [first, second, third]) = numeric_date(text)?;
         let (of_year, of_month, of_day) = match sign {
@@ -83,7 +83,7 @@ impl NumericDay {
     }
 }
 
-/// `2025-Mar-03`, `03-Mar-2025`, `03/Mar/25` or `Mar-03-2025`.
+/// Parses `2025-Mar-03`, `03-Mar-2025`, `03/Mar/25` or `Mar-03-2025`.
 fn word_day(text: &[u8]) -> Option<Day> {
     let sign = text.iter().copied().find(|byte| matches!(byte, b'-' | b'/' | b'.'))?;
     let mut parts = text.split(|byte| *byte == sign);
@@ -98,7 +98,7 @@ fn word_day(text: &[u8]) -> Option<Day> {
     Some(Day { year: year(of_year)?, month, number: small(of_day, 2)? })
 }
 
-/// Month and day of `09-26`, `09/26`, `26.09.`, `14-Jun` or `Jun-14`.
+/// Returns month and day of `09-26`, `09/26`, `26.09.`, `14-Jun` or `Jun-14`.
 fn short_date(text: &[u8]) -> Option<(i16, i16)> {
     let text = text.strip_suffix(b".").unwrap_or(text);
     let sign = text.iter().copied().find(|byte| matches!(byte, b'-' | b'/' | b'.'))?;

@@ -1,4 +1,4 @@
-//! `dir`, as IIS and other servers on Windows print it.
+//! The output of `dir`, as IIS and other servers on Windows print it.
 
 use super::{
     dates::NumericDay,
@@ -7,10 +7,10 @@ use super::{
     stamp::{Clock, Hints},
 };
 
-/// Spaces that IIS fills up `<DIR>` with, to the width of its column of sizes, and the separator.
+/// The number of spaces with which IIS pads `<DIR>` to the width of its size column, and the separator.
 const MARK_PADDING: usize = 10;
 
-/// Reads one line: `03-14-26  09:05AM       <DIR>          name`.
+/// Parses one line: `03-14-26  09:05AM       <DIR>          name`.
 pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let [day, columns @ ..] = fields.as_slice() else { return Line::Unread };
@@ -29,14 +29,14 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         _ => return file(what, modified),
     };
     let Some(name) = what.name_after(MARK_PADDING) else { return Line::Unread };
-    // Some servers put a slash behind folders, which no name on Windows has.
+    // Some servers append a slash to directories; no name on Windows has one.
     let name = name.strip_suffix(b"/").filter(|_| kind == EntryKind::Dir).unwrap_or(name);
     let (name, target) = if kind == EntryKind::Link { link(name) } else { (name, None) };
     let target = target.map(<[u8]>::to_vec);
     Line::judged(Entry { modified, target, ..Entry::new(name, kind) })
 }
 
-/// The clock, whose `AM` or `PM` may stand apart, and the columns behind it.
+/// Parses the time of day, whose `AM` or `PM` may be separated by a space, and returns the columns after it.
 fn clock<'f, 'a>(columns: &'f [Field<'a>]) -> Option<(Clock, &'f [Field<'a>])> {
     let (first, rest) = columns.split_first()?;
     if let [half, rest @ ..] = rest
@@ -55,7 +55,7 @@ fn file(size: &Field<'_>, modified: Option<Modified>) -> Line {
     Line::noted(entry, size.doubt())
 }
 
-/// The target in brackets that `dir` shows behind the name of a link.
+/// Splits off the target in brackets that `dir` shows after the name of a link.
 fn link(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let parted = text.strip_suffix(b"]").and_then(|text| {
         let at = text.windows(2).position(|part| part == b" [")?;

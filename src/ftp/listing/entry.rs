@@ -1,22 +1,22 @@
-//! One entry of a folder, and how well its time is known.
+//! An entry of a directory, and the precision of its time.
 
 use jiff::{Timestamp, civil};
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKind {
     /// A file.
     File,
-    /// A folder.
+    /// A directory.
     Dir,
     /// A symbolic link.
     Link,
-    /// A device, pipe, socket, or what cannot be fetched.
+    /// A device, pipe, socket, or anything else that cannot be downloaded.
     Other,
 }
 
 impl EntryKind {
-    /// The word that scripts and `--json` use.
+    /// Returns the name used in scripts and `--json`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -27,21 +27,21 @@ impl EntryKind {
     }
 }
 
-/// How exactly a time is known.
+/// The precision of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
-    /// To the millisecond or better.
+    /// Milliseconds or better.
     Millisecond,
-    /// To the second.
+    /// Seconds.
     Second,
-    /// To the minute.
+    /// Minutes.
     Minute,
-    /// To the day.
+    /// Days.
     Day,
 }
 
 impl Precision {
-    /// How much a time of this precision may be off.
+    /// Returns the largest error of a time of this precision.
     pub const fn nanoseconds(self) -> i128 {
         match self {
             Self::Millisecond => 1_000_000,
@@ -52,17 +52,17 @@ impl Precision {
     }
 }
 
-/// When an entry was last changed, as well as the server said it.
+/// The modification time of an entry, as exact as the server reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modified {
-    /// In universal time (MLSD, MDTM, EPLF).
+    /// A time in UTC (MLSD, MDTM, EPLF).
     Utc(Timestamp, Precision),
-    /// In the server's own, unknown zone (LIST).
+    /// A time in the server's own, unknown zone (LIST).
     Server(civil::DateTime, Precision),
 }
 
 impl Modified {
-    /// How exactly it is known.
+    /// Returns its precision.
     pub const fn precision(self) -> Precision {
         match self {
             Self::Utc(_, precision) | Self::Server(_, precision) => precision,
@@ -70,39 +70,39 @@ impl Modified {
     }
 }
 
-/// One entry of one folder.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The exact bytes of its name: one path component.
     pub name: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
-    /// Bytes of a file, where the listing says so exactly.
+    /// The size of a file in bytes, if the listing shows it exactly.
     pub size: Option<u64>,
-    /// When it was changed, where the listing has a time that exists.
+    /// The modification time, if the listing shows a valid one.
     pub modified: Option<Modified>,
-    /// Permission bits (`0o644`), where they are listed.
+    /// The permission bits (`0o644`), if they are listed.
     pub mode: Option<u32>,
-    /// Where a link points; data, never followed on its word.
+    /// The target of a link, as plain data: it is never followed unchecked.
     pub target: Option<Vec<u8>>,
-    /// Owner, as listed.
+    /// The owner, as listed.
     pub owner: Option<Vec<u8>>,
-    /// Group, as listed.
+    /// The group, as listed.
     pub group: Option<Vec<u8>>,
 }
 
 impl Entry {
-    /// The root folder, which stands in no listing.
+    /// Returns the root directory, which no listing contains.
     pub fn root() -> Self {
         Self::new(b"/", EntryKind::Dir)
     }
 
-    /// The same, for what is asked for by its name.
+    /// Returns an entry that is requested by its name.
     pub(in crate::ftp) fn named(name: &[u8], kind: EntryKind) -> Self {
         Self::new(name, kind)
     }
 
-    /// An entry of which only the name and the kind are known.
+    /// Returns an entry of which only the name and the kind are known.
     pub(super) fn new(name: &[u8], kind: EntryKind) -> Self {
         Self {
             name: name.to_vec(),

@@ -7,7 +7,7 @@ use super::{
     line::{Line, Size, number, octal},
 };
 
-/// Reads one line: a plus, facts that each end in a comma, a tab, the name.
+/// Parses one line: a plus, facts that each end in a comma, a tab, the name.
 pub(super) fn read(line: &[u8]) -> Line {
     let Some(line) = line.strip_prefix(b"+") else { return Line::Unread };
     let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { return Line::Unread };

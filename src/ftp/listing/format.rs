@@ -1,23 +1,23 @@
-//! The formats that servers list in, and what each may be used for.
+//! The formats of server listings, and the permitted uses of each.
 
 use super::{
     dos, eplf, line::Line, mainframe, micro, midrange, mlsx, names, nortel, stamp::Hints, unix,
     unixlike, vms,
 };
 
-/// The format of a listing. Where they come from: RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
+/// The format of a listing. The sources are RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
 /// themselves for Unix and DOS, and for the rest the parsers of Commons Net, `FluentFTP`, `FileZilla` and lftp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// No line told what it is.
+    /// An unknown format: no line identified it.
     Unknown,
-    /// Facts of MLSD and MLST.
+    /// The facts of MLSD and MLST.
     Mlsd,
-    /// `ls -l` and what looks like it.
+    /// The output of `ls -l`, and similar ones.
     Unix,
-    /// IIS and `dir`.
+    /// The output of IIS and `dir`.
     Dos,
-    /// Easily parsed LIST format.
+    /// The easily parsed LIST format.
     Eplf,
     /// Novell Netware.
     Netware,
@@ -31,7 +31,7 @@ pub enum Format {
     MvsJes,
     /// IBM i.
     Os400,
-    /// Classic Mac servers, with the sizes of both forks.
+    /// Classic Mac servers, which list the sizes of both forks.
     Mac,
     /// Tandem, `NonStop` Guardian.
     Guardian,
@@ -41,17 +41,17 @@ pub enum Format {
     Vxworks,
     /// Connect:Enterprise mailboxes.
     Enterprise,
-    /// Routers of Nortel (`wfFtp`).
+    /// Nortel routers (`wfFtp`).
     Nortel,
     /// HP MPE.
     Mpe,
-    /// Names alone, of NLST.
+    /// The names of NLST only.
     Names,
 }
 
 impl Format {
-    /// Every format that a LIST may turn out to have. Where two explain as many lines the earlier one is taken:
-    /// Unix reads the files of a Mac listing too, but with the forks for links and owners.
+    /// All formats that a LIST may have. If two explain the same number of lines, the earlier one is used: Unix reads
+    /// the files of a Mac listing too, but with the forks as links and owners.
     pub(super) const LISTED: [Self; 17] = [
         Self::Mac,
         Self::Unix,
@@ -72,7 +72,7 @@ impl Format {
         Self::Mpe,
     ];
 
-    /// The word that logs and `--json` use.
+    /// Returns the name used in logs and `--json`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -97,17 +97,19 @@ impl Format {
         }
     }
 
-    /// Whether what it leaves out may be deleted elsewhere: only formats that were seen live on many servers.
+    /// Returns true if entries missing from such a listing may be deleted elsewhere: only formats that were seen live
+    /// on many servers.
     pub const fn may_delete(self) -> bool {
         matches!(self, Self::Mlsd | Self::Unix | Self::Dos)
     }
 
-    /// Whether it lists files and folders; a job queue is neither and cannot be mirrored (rule L10).
+    /// Returns true if the format lists files and directories; a job queue has neither and cannot be mirrored (rule
+    /// L10).
     pub const fn is_tree(self) -> bool {
         !matches!(self, Self::MvsJes)
     }
 
-    /// Reads one line, which has no line end and is not blank.
+    /// Parses one line, which has no line end and is not blank.
     pub(super) fn read(self, line: &[u8], hints: &mut Hints) -> Line {
         match self {
             Self::Unknown => Line::Unread,

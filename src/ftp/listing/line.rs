@@ -1,35 +1,35 @@
-//! One line of a listing: its fields, and what a parser can make of it.
+//! One line of a listing: its fields, and the result of parsing it.
 
 use super::{Reason, entry::Entry, entry::EntryKind};
 use crate::ftp::path::component;
 
-/// What a parser makes of one line.
+/// The result of parsing one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// An entry of the folder.
+    /// An entry of the directory.
     Entry(Entry),
-    /// An entry of which something cannot be right or is not known; kept, and the line noted.
+    /// An entry with an invalid or unknown property; it is kept, and the line recorded.
     Doubtful(Entry, Reason),
-    /// The folder itself (`.` or `cdir`), under this name: evidence that the server did look into it.
+    /// The directory itself (`.` or `cdir`), under this name: evidence that the server did look into it.
     Itself(Vec<u8>),
-    /// Something known that is no entry: a header, a total, the folder above.
+    /// A known line that is no entry: a header, a total, the parent directory.
     Noise,
-    /// A trailer that says how many entries there were.
+    /// A trailer with the number of entries.
     Count(usize),
-    /// The first half of an entry that goes on in the next line.
+    /// The first half of an entry that continues in the next line.
     Open,
-    /// An entry that stands there by its whole path; it may be one of another folder.
+    /// An entry listed by its whole path; it may belong to another directory.
     Placed(Entry),
-    /// A folder with a slash behind its name: the mark of `ls -F`, if every folder has it.
+    /// A directory with a trailing slash: the mark of `ls -F`, if every directory has it.
     Marked(Entry),
-    /// An entry that must not be taken.
+    /// An entry that must not be used.
     Refused(Reason),
     /// A line that this format does not have.
     Unread,
 }
 
 impl Line {
-    /// `entry` as it may be taken: the dots are no entries, and a name must be one component (class C1).
+    /// Checks `entry`: the dots are no entries, and a name must be one component (class C1).
     pub(super) fn judged(entry: Entry) -> Self {
         match (entry.kind, entry.name.as_slice()) {
             (EntryKind::Dir, b".") => Self::Itself(entry.name),
@@ -39,7 +39,7 @@ impl Line {
         }
     }
 
-    /// The same for an entry that may stand there by its whole path.
+    /// Does the same for an entry that may be listed by its whole path.
     pub(super) fn placed(entry: Entry, reason: Option<Reason>) -> Self {
         if entry.name.starts_with(b"/") && reason.is_none() {
             Self::Placed(entry)
@@ -48,7 +48,7 @@ impl Line {
         }
     }
 
-    /// The same, with a note where `reason` is not none.
+    /// Does the same, with a note if there is a `reason`.
     pub(super) fn noted(entry: Entry, reason: Option<Reason>) -> Self {
         match (Self::judged(entry), reason) {
             (Self::Entry(entry), Some(reason)) => Self::Doubtful(entry, reason),
@@ -57,7 +57,7 @@ impl Line {
     }
 }
 
-/// One field of a line, and all that comes after it, separator included.
+/// One field of a line, and the rest of the line after it, separator included.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Field<'a> {
     /// The bytes of the field, never empty.
@@ -67,29 +67,29 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// What comes after one separator: a name, with nothing trimmed (rule L4).
+    /// Returns the text after one separator: a name, with nothing trimmed (rule L4).
     pub(super) fn name(&self) -> Option<&'a [u8]> {
         self.rest.get(1..)
     }
 
-    /// What comes after at most `width` spaces: a name behind a column that is filled up with spaces.
+    /// Returns the text after at most `width` spaces: a name after a column that is padded with spaces.
     pub(super) fn name_after(&self, width: usize) -> Option<&'a [u8]> {
         let spaces = self.rest.iter().take(width).take_while(|byte| **byte == b' ').count();
         self.rest.get(spaces..).filter(|_| spaces > 0)
     }
 }
 
-/// Fields that are looked at. `ls -l` has nine; groups with spaces in their names have some more.
+/// The number of fields that are examined. `ls -l` has nine; groups with spaces in their names have some more.
 const FIELDS_MAX: usize = 14;
 
-/// The first fields of one line; there is room for what stands before a name, more is not looked at.
+/// The first fields of one line; there is room for those before a name, further ones are ignored.
 pub(super) struct Fields<'a> {
     row: [Field<'a>; FIELDS_MAX],
     count: usize,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `line`, which spaces and tabs part.
+    /// Splits `line` at spaces and tabs.
     pub(super) fn of(line: &'a [u8]) -> Self {
         let mut row = [Field::default(); FIELDS_MAX];
         let mut count = 0;
@@ -109,12 +109,12 @@ impl<'a> Fields<'a> {
         Self { row, count }
     }
 
-    /// The fields, in order.
+    /// Returns the fields, in order.
     pub(super) fn as_slice(&self) -> &[Field<'a>] {
         self.row.get(..self.count).unwrap_or_default()
     }
 
-    /// Whether the line begins with these words: a header.
+    /// Returns true if the line begins with these words: a header.
     pub(super) fn begin_with(&self, words: &[&str]) -> bool {
         let fields = self.as_slice();
         fields.len() >= words.len()
@@ -126,7 +126,7 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// `text` as a number of at most `digits_max` digits; signs and spaces are none.
+/// Parses `text` as a number of at most `digits_max` digits, without signs or spaces.
 pub(super) fn number(text: &[u8], digits_max: usize) -> Option<u64> {
     if text.is_empty() || text.len() > digits_max {
         return None;
@@ -137,12 +137,12 @@ pub(super) fn number(text: &[u8], digits_max: usize) -> Option<u64> {
     })
 }
 
-/// `text` as a small number of `1..=digits_max` digits, at most four.
+/// Parses `text` as a small number of `1..=digits_max` digits, at most four.
 pub(super) fn small(text: &[u8], digits_max: usize) -> Option<i16> {
     i16::try_from(number(text, digits_max.min(4))?).ok()
 }
 
-/// `text` as permission bits in octal (`0644`, `100644`), without the bits of the kind.
+/// Parses `text` as permission bits in octal (`0644`, `100644`), and drops the bits of the file type.
 pub(super) fn octal(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 8 {
         return None;
@@ -156,17 +156,17 @@ pub(super) fn octal(text: &[u8]) -> Option<u32> {
 /// A size column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
-    /// So many bytes.
+    /// An exact number of bytes.
     Exact(u64),
-    /// Rounded (`33.5k`): unknown (rule L6).
+    /// A rounded size (`33.5k`), which is unknown (rule L6).
     Rounded,
-    /// More than 64 bits hold, or no number: unknown, and the listing is not to be trusted.
+    /// A size of more than 64 bits, or no number: unknown, and the listing is not to be trusted.
     Overflow,
 }
 
 impl Size {
-    /// Reads `4096`, `1,234,567` or `33.5k`; nothing where `text` cannot be a size. One below nothing is more than 31
-    /// bits hold, in a server that counts with them: the file is there, and its size is not known.
+    /// Parses `4096`, `1,234,567` or `33.5k`; returns `None` if `text` cannot be a size. A negative size has overflowed
+    /// 31 bits on the server: the file exists, and its size is unknown.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (first, last) = (text.first()?, text.last()?);
         if let Some(digits) = text.strip_prefix(b"-") {
@@ -195,12 +195,12 @@ impl Size {
         }
     }
 
-    /// Reads a size that a standard defines as digits alone; anything else is none that a file can have.
+    /// Parses a size that a standard defines as digits only; anything else is not a size that a file can have.
     pub(super) fn strict(digits: &[u8]) -> Self {
         number(digits, 20).map_or(Self::Overflow, Self::Exact)
     }
 
-    /// The bytes, where they are known.
+    /// Returns the number of bytes, if known.
     pub(super) const fn bytes(self) -> Option<u64> {
         match self {
             Self::Exact(bytes) => Some(bytes),
@@ -208,7 +208,7 @@ impl Size {
         }
     }
 
-    /// Why a line with this size is not to be trusted.
+    /// Returns the reason why a line with this size is not to be trusted.
     pub(super) const fn doubt(self) -> Option<Reason> {
         match self {
             Self::Overflow => Some(Reason::Size),
@@ -217,8 +217,8 @@ impl Size {
     }
 }
 
-/// A size whose thousands are parted otherwise than by commas: `1.234.567`, `1'234'567`, or by a space that breaks no
-/// line, in Latin-1, in UTF-8 and as old Windows writes it. One dot alone may as well part a fraction.
+/// Parses a size whose thousands are separated by other signs than commas: `1.234.567`, `1'234'567`, or a no-break
+/// space in Latin-1, in UTF-8 and as old Windows writes it. A single dot may as well be a decimal point.
 fn grouped(text: &[u8]) -> Option<Size> {
     const SIGNS: [&[u8]; 6] = [b".", b"'", b"\xa0", b"\xff", b"\xc2\xa0", b"\xe2\x80\xaf"];
     let sign = text.get(text.iter().position(|byte| !byte.is_ascii_digit())?..)?;

@@ -7,9 +7,9 @@ use super::{
     stamp::{Clock, Day, Hints, numeric_date, year},
 };
 
-/// Reads a data set: `WRK015 3390   2026/02/12  3   45  VB     255 27998  PO  SOURCE.COBOL`.
+/// Parses a data set: `WRK015 3390   2026/02/12  3   45  VB     255 27998  PO  SOURCE.COBOL`.
 ///
-/// The date is that of the last use and the sizes are tracks, so that neither time nor size is known.
+/// The date is that of the last use and the sizes are in tracks, so neither time nor size is known.
 pub(super) fn data_set(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     if fields.begin_with(&["Volume", "Unit"]) {
@@ -55,10 +55,10 @@ pub(super) fn data_set(line: &[u8]) -> Line {
     }
 }
 
-/// Reads a member, of source (`NAME  01.04 2024/01/02 2024/05/06 10:11  25  20  0 LEE`) or of programs
+/// Parses a member, of source (`NAME  01.04 2024/01/02 2024/05/06 10:11  25  20  0 LEE`) or of programs
 /// (`NAME  0003A8 00000C  00 FO  RN RU  31 ANY`), whose size is in hexadecimal digits.
 ///
-/// Below the header a name may stand alone: nothing is kept of that member.
+/// Below the header a line may have only a name, if no statistics of that member are kept.
 pub(super) fn member(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     if fields.begin_with(&["Name", "VV.MM"]) || fields.begin_with(&["Name", "Size", "TTR"]) {
@@ -95,7 +95,7 @@ pub(super) fn member(line: &[u8], hints: &mut Hints) -> Line {
     }
 }
 
-/// Reads a job: `LEEOPS1  JOB04211 LEEOPS   OUTPUT A        RC=0000 4 spool files`. It is no file.
+/// Parses a job: `LEEOPS1  JOB04211 LEEOPS   OUTPUT A        RC=0000 4 spool files`. It is not a file.
 pub(super) fn job(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     if fields.begin_with(&["JOBNAME", "JOBID"])
@@ -105,7 +105,7 @@ pub(super) fn job(line: &[u8]) -> Line {
         return Line::Noise;
     }
     let is_status = |text: &[u8]| matches!(text, b"INPUT" | b"ACTIVE" | b"OUTPUT" | b"HELD");
-    // The older form of the interface does not name the owner.
+    // The older form of the interface does not show the owner.
     let (id, owner, status) = match fields.as_slice() {
         [_, id, status, ..] if is_status(status.text) => (id, None, status),
         [_, id, owner, status, ..] => (id, Some(owner), status),
@@ -122,8 +122,8 @@ pub(super) fn job(line: &[u8]) -> Line {
     Line::judged(Entry { owner, ..Entry::new(id.text, EntryKind::Other) })
 }
 
-/// The columns of a volume: its name and unit, and whatever stands behind them. Numbers that are too wide run into one
-/// another (`1+++++`, `309200`), and where nothing is known the columns are empty or have question marks.
+/// Returns true for the columns of a volume: its name and unit, and the columns after them. Numbers that are too wide
+/// run into one another (`1+++++`, `309200`), and unknown columns are empty or have question marks.
 fn is_volume(columns: &[Field<'_>]) -> bool {
     let [volume, unit, rest @ ..] = columns else { return false };
     let is_word = |text: &[u8]| text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
@@ -136,19 +136,20 @@ fn is_volume(columns: &[Field<'_>]) -> bool {
         && rest.first().is_none_or(is_used)
 }
 
-/// What a data set of this organisation is; none where it is none.
+/// Returns the kind of a data set of this organisation, or `None` if there is no such organisation.
 fn organised(text: &[u8]) -> Option<EntryKind> {
     match text.split(|byte| *byte == b'-').next()? {
         b"PO" => Some(EntryKind::Dir),
         b"PS" | b"DA" | b"PSU" | b"DAU" => Some(EntryKind::File),
-        // What only its own program can read.
+        // Data sets that only their own program can read.
         b"VSAM" | b"VS" | b"IS" | b"GDG" | b"PATH" | b"AIX" | b"HFS" | b"ZFS" | b"CX" | b"GS"
         | b"USERCAT" | b"ALIAS" => Some(EntryKind::Other),
         _ => None,
     }
 }
 
-/// A name of letters, digits and national characters, with dots between its parts; in quotes where it is whole.
+/// Returns true for a name of letters, digits and national characters, with dots between its parts; in quotes if it is
+/// fully qualified.
 fn is_data_set(text: &[u8]) -> bool {
     (1..=46).contains(&text.len())
         && text
@@ -160,19 +161,19 @@ fn is_last_use(text: &[u8]) -> bool {
     text == b"**NONE**" || date(text).is_some()
 }
 
-/// `2026/02/12`.
+/// Parses `2026/02/12`.
 fn date(text: &[u8]) -> Option<Day> {
     let (b'/', [y, m, d]) = numeric_date(text)? else { return None };
     Some(Day { year: year(y)?, month: small(m, 2)?, number: small(d, 2)? })
 }
 
-/// A name of one to eight letters, digits and national characters.
+/// Returns true for a name of one to eight letters, digits and national characters.
 fn is_member(text: &[u8]) -> bool {
     (1..=8).contains(&text.len())
         && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"@#$".contains(b))
 }
 
-/// `01.04`.
+/// Returns true for a version such as `01.04`.
 fn is_version(text: &[u8]) -> bool {
     matches!(text, [_, _, b'.', _, _])
         && text.split(|byte| *byte == b'.').all(|part| number(part, 2).is_some())

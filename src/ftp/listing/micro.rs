@@ -1,4 +1,4 @@
-//! OS/2 and `VxWorks`, which begin a line with the size.
+//! OS/2 and `VxWorks`, whose lines begin with the size.
 
 use super::{
     entry::{Entry, EntryKind},
@@ -7,12 +7,12 @@ use super::{
     stamp::{Clock, Day, numeric_date, year},
 };
 
-/// Spaces before the name in OS/2's listings.
+/// The number of spaces before the name in listings of OS/2.
 const OS2_PADDING: usize = 2;
-/// Spaces before the name in those of `VxWorks`.
+/// The number of spaces before the name in listings of `VxWorks`.
 const VXWORKS_PADDING: usize = 3;
 
-/// Reads a line of OS/2: `512      R    07-14-99   12:37  SYS.INI`.
+/// Parses a line of OS/2: `512      R    07-14-99   12:37  SYS.INI`.
 pub(super) fn os2(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     let Some((size, columns)) = fields.as_slice().split_first() else { return Line::Unread };
@@ -35,18 +35,18 @@ pub(super) fn os2(line: &[u8]) -> Line {
     Line::noted(entry, size.doubt())
 }
 
-/// `DIR`, or the letters of attributes.
+/// Returns true for `DIR` or letters of attributes.
 fn is_mark(field: &Field<'_>) -> bool {
     field.text == b"DIR" || field.text.iter().all(|letter| b"RAHS".contains(letter))
 }
 
-/// `02-11-126`, month first, years from 1900.
+/// Parses `02-11-126`, month first, years from 1900.
 fn os2_day(text: &[u8]) -> Option<Day> {
     let (b'-', [m, d, y]) = numeric_date(text)? else { return None };
     Some(Day { year: year(y)?, month: small(m, 2)?, number: small(d, 2)? })
 }
 
-/// Reads a line of `VxWorks`: `512    FEB-11-2026  14:22:06   LOGS              <DIR>`.
+/// Parses a line of `VxWorks`: `512    FEB-11-2026  14:22:06   LOGS              <DIR>`.
 pub(super) fn vxworks(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     let [size, day, clock, ..] = fields.as_slice() else { return Line::Unread };
@@ -56,7 +56,7 @@ pub(super) fn vxworks(line: &[u8]) -> Line {
         return Line::Unread;
     };
     let Some(name) = clock.name_after(VXWORKS_PADDING) else { return Line::Unread };
-    // The name's column is filled up with spaces before the mark of a folder.
+    // The name column is padded with spaces before the mark of a directory.
     let (name, kind) = match name.strip_suffix(b"<DIR>") {
         Some(name) => (name.trim_ascii_end(), EntryKind::Dir),
         None => (name, EntryKind::File),
@@ -69,7 +69,7 @@ pub(super) fn vxworks(line: &[u8]) -> Line {
     Line::noted(entry, size.doubt())
 }
 
-/// `FEB-11-2026`.
+/// Parses `FEB-11-2026`.
 fn vxworks_day(text: &[u8]) -> Option<Day> {
     let mut parts = text.splitn(3, |byte| *byte == b'-');
     let month = month(parts.next()?)?.number.into();

@@ -6,10 +6,10 @@ use super::{
     stamp::{Clock, Day, named_day, numeric_date, year},
 };
 
-/// Width of the column that holds `*STMF`, with its separator.
+/// The width of the column that holds `*STMF`, with its separator.
 const TYPE_WIDTH: usize = 11;
 
-/// Reads a line of IBM i: `OPSUSER  730112 11.02.26 14:22:07 *STMF      orders.csv`.
+/// Parses a line of IBM i: `OPSUSER  730112 11.02.26 14:22:07 *STMF      orders.csv`.
 pub(super) fn os400(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     // Members of a file have neither size nor time.
@@ -33,7 +33,7 @@ pub(super) fn os400(line: &[u8]) -> Line {
     };
     let padding = TYPE_WIDTH.saturating_sub(what.text.len()).max(1);
     let Some(name) = what.name_after(padding) else { return Line::Unread };
-    // A folder's name ends in a slash here, and so does that of a file that holds members.
+    // The name of a directory ends in a slash here, and so does that of a file with members.
     let (name, kind) = match name.strip_suffix(b"/") {
         Some(name) if kind != EntryKind::File => (name, EntryKind::Dir),
         _ => (name, kind),
@@ -47,8 +47,8 @@ pub(super) fn os400(line: &[u8]) -> Line {
     Line::noted(entry, size.doubt())
 }
 
-/// The day of a date whose order is a setting of the system: dots mean day first, a second number above 12 is a day,
-/// a first one above 31 a year. Else the day is unknown.
+/// Returns the day of a date whose order is a system setting: dots mean day first, a second number above 12 is a day, a
+/// first one above 31 a year. Otherwise the day is unknown.
 fn os400_day((sign, [first, second, third]): (u8, [&[u8]; 3])) -> Option<Day> {
     let (one, two) = (small(first, 4)?, small(second, 2)?);
     let (of_year, month, day) = match (sign, one, two) {
@@ -60,7 +60,7 @@ fn os400_day((sign, [first, second, third]): (u8, [&[u8]; 3])) -> Option<Day> {
     Some(Day { year: year(of_year)?, month, number: day })
 }
 
-/// Reads a line of Guardian: `CUSTMAST  101  73012 11-Feb-26 14:22:07 200, 17 "NUNU"`.
+/// Parses a line of Guardian: `CUSTMAST  101  73012 11-Feb-26 14:22:07 200, 17 "NUNU"`.
 pub(super) fn guardian(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     if fields.begin_with(&["File", "Code", "EOF"]) {
@@ -69,7 +69,7 @@ pub(super) fn guardian(line: &[u8]) -> Line {
     let [name, code, size, day, clock, .., rights] = fields.as_slice() else {
         return Line::Unread;
     };
-    // An open file has an `O` behind its code.
+    // An open file has an `O` after its code.
     let code = code.text.strip_suffix(b"O").unwrap_or(code.text);
     let is_line = number(code, 5).is_some()
         && matches!(rights.text, [b'"', .., b'"'])

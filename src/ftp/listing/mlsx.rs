@@ -1,4 +1,4 @@
-//! Facts of MLSD and MLST (RFC 3659, 7).
+//! The facts of MLSD and MLST (RFC 3659, 7).
 
 use super::{
     Reason,
@@ -7,14 +7,14 @@ use super::{
     time_val::parse_time_val,
 };
 
-/// Reads one line of MLSD: `type=file;size=3; name`.
+/// Parses one line of MLSD: `type=file;size=3; name`.
 pub(super) fn read(line: &[u8]) -> Line {
     let mut facts = Facts::default();
     let Some(name) = facts.take(line) else { return Line::Unread };
     match facts.kind {
         Kind::Itself => Line::Itself(name.to_vec()),
         Kind::Above => Line::Noise,
-        // One that is none of the RFC's is there all the same.
+        // An entry of a type that the RFC does not define exists nevertheless.
         Kind::Unheard | Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
         Kind::Entry(EntryKind::File) => {
             facts.line(name, EntryKind::File, facts.size.and_then(Size::doubt))
@@ -23,10 +23,10 @@ pub(super) fn read(line: &[u8]) -> Line {
     }
 }
 
-/// Reads the line of facts in a reply to MLST about `name`, the last component of the path that was asked for.
+/// Parses the line of facts in a reply to MLST about `name`, the last component of the requested path.
 ///
-/// The server may repeat the whole path, and write it as it likes, so its own words for it are not used. A folder
-/// may call itself `cdir` here. None where it is not such a line, or says no kind.
+/// The server may repeat the whole path in any form, so its spelling is not used. A directory may be listed as `cdir`
+/// here. Returns `None` if it is not such a line, or has no type.
 pub fn parse_mlst(line: &[u8], name: &[u8]) -> Option<Entry> {
     let line = line.strip_prefix(b" ").unwrap_or(line);
     let mut facts = Facts::default();
@@ -38,7 +38,7 @@ pub fn parse_mlst(line: &[u8], name: &[u8]) -> Option<Entry> {
     }
 }
 
-/// The facts of one line that are of use here.
+/// The facts of one line that are used here.
 #[derive(Default)]
 struct Facts<'a> {
     kind: Kind,
@@ -53,25 +53,25 @@ struct Facts<'a> {
 /// The fact `type`.
 #[derive(Default)]
 enum Kind {
-    /// There is none.
+    /// No type.
     #[default]
     Unsaid,
-    /// One that the RFC does not have.
+    /// A type that the RFC does not define.
     Unheard,
-    /// `cdir`.
+    /// The directory itself, `cdir`.
     Itself,
-    /// `pdir`.
+    /// The parent directory, `pdir`.
     Above,
-    /// Something in the folder.
+    /// An entry of the directory.
     Entry(EntryKind),
 }
 
 impl<'a> Facts<'a> {
-    /// Takes in the facts of `line` and returns the name behind them. Every fact ends in a semicolon, and one space
-    /// ends the facts; spaces inside of a value are no end (`UNIX.groupname=domain users`). Where there is no such
-    /// space, a name that can be no fact ends them.
+    /// Reads the facts of `line` and returns the name after them. Every fact ends in a semicolon, and one space ends
+    /// the facts; spaces inside a value do not (`UNIX.groupname=domain users`). Without such a space, a name that
+    /// cannot be a fact ends them.
     fn take(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
-        // No facts at all are allowed by the RFC, but then any line with a space in front would be a name.
+        // The RFC allows a line without facts, but then any line with a leading space would be a name.
         let mut rest = Some(line).filter(|line| !line.starts_with(b" "))?;
         let (mut has_facts, mut has_bare) = (false, false);
         loop {
@@ -85,7 +85,7 @@ impl<'a> Facts<'a> {
             let (fact, after) = rest.split_at(end);
             let sign = fact.iter().position(|byte| *byte == b'=');
             let (name, value) = fact.split_at(sign.unwrap_or(fact.len()));
-            // What has no value says nothing, behind facts that do.
+            // An item without a value is ignored after facts that have one.
             let may_be_empty = has_facts && sign.is_none();
             if name.is_empty() && !may_be_empty || !name.iter().all(|byte| is_of_name(*byte)) {
                 return None;
@@ -135,13 +135,13 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Characters of a fact's name (RFC 3659, 7.2, and the `X.` of local ones).
+/// Returns true for the characters of a fact's name (RFC 3659, 7.2, and the `X.` of local ones).
 const fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/')
 }
 
-/// The kind that a value of `type` names, and a link's target. Servers write links in more than one way, none of
-/// them in the RFC: `OS.unix=slink:releases/42` (`ProFTPD`, Pure-FTPd), `OS.unix=symlink` (`FileZilla`).
+/// Returns the kind that a value of `type` stands for, and a link's target. Servers write links in more than one way,
+/// none of them in the RFC: `OS.unix=slink:releases/42` (`ProFTPD`, Pure-FTPd), `OS.unix=symlink` (`FileZilla`).
 fn kind(value: &[u8]) -> (Kind, Option<&[u8]>) {
     let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
     if is(b"file") {
@@ -166,7 +166,7 @@ fn kind(value: &[u8]) -> (Kind, Option<&[u8]>) {
     (Kind::Entry(EntryKind::Other), None)
 }
 
-/// What a system's own kind says: `slink:a` of `OS.unix=slink:a` (RFC 3659, 7.5.1).
+/// Returns the value of a system-specific type: `slink:a` of `OS.unix=slink:a` (RFC 3659, 7.5.1).
 fn of_system(value: &[u8]) -> Option<&[u8]> {
     let (os, system) = value.split_at_checked(3)?;
     let sign = system.iter().position(|byte| *byte == b'=')?;

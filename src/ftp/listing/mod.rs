@@ -1,8 +1,8 @@
-//! Listings: what a server says is in a folder, read with nothing taken on trust.
+//! Listings: the server's account of a directory, parsed without trusting it.
 //!
-//! A [`Reader`] takes the bytes of MLSD or LIST as they come and ends in a [`Listing`], which says of itself whether it
-//! is complete. The rules are in its parsers' comments; the one above them all: a line that is not understood is
-//! never made into a name, and leaves the listing incomplete, so that nothing is deleted on its word (class C20).
+//! A [`Reader`] takes the bytes of MLSD or LIST as they arrive and produces a [`Listing`], which records if it is
+//! complete. The rules are in the comments of its parsers; the first of them: a line that is not understood is never
+//! made into a name, and leaves the listing incomplete, so that nothing is deleted because of it (class C20).
 
 mod closing;
 mod dates;
@@ -38,29 +38,29 @@ pub use mlsx::parse_mlst;
 pub use reader::Reader;
 pub use time_val::{parse_time_val, time_val};
 
-/// One whole listing of one folder.
+/// A whole listing of one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// What is in the folder, in the server's order, without `.` and `..`.
+    /// The entries of the directory, in the server's order, without `.` and `..`.
     pub entries: Vec<Entry>,
-    /// The one format that its lines were read in.
+    /// The one format in which its lines were parsed.
     pub format: Format,
-    /// The first lines that were not taken, or not taken whole, each with the reason.
+    /// The first lines that were rejected in whole or in part, each with the reason.
     pub refused: Vec<Refused>,
-    /// How many such lines there were, also those that `refused` has no room for.
+    /// The number of such lines, including those that do not fit into `refused`.
     pub refused_count: usize,
-    /// Whether every line was read and taken, the last one ended in a line feed, and the trailer, where there is
-    /// one, counts the same entries. No bytes at all are complete too: see `vouched`.
+    /// True if every line was parsed and accepted, the last one ended in a line feed, and the trailer, if there is one,
+    /// counts the same entries. An empty listing is complete too: see `vouched`.
     pub complete: bool,
-    /// Whether the server listed the folder itself (`cdir` or `.`): evidence that it did look into it, without which
+    /// True if the server listed the directory itself (`cdir` or `.`): evidence that it did look into it, without which
     /// an empty listing may as well be a failed one.
     pub vouched: bool,
-    /// The absolute path by which the server named it there, where it did.
+    /// The absolute path that the server gave for it there, if it did.
     pub itself: Option<Vec<u8>>,
 }
 
 impl Listing {
-    /// A listing of no bytes.
+    /// Returns a listing of no bytes.
     pub(super) const fn nothing() -> Self {
         Self {
             entries: Vec::new(),
@@ -73,7 +73,7 @@ impl Listing {
         }
     }
 
-    /// Notes that the server says, in these `words`, that it did not list all there is.
+    /// Records that the server reports, in these `words`, that the listing is incomplete.
     pub(super) fn note_cut(&mut self, words: String) {
         self.complete = false;
         self.refused_count += 1;
@@ -81,9 +81,9 @@ impl Listing {
         self.refused.truncate(REFUSED_LINES_MAX);
     }
 
-    /// What is to be said of the lines that were not taken: one clause for each of the first, and one for the rest.
+    /// Returns the messages about the rejected lines: one clause for each of the first, and one for the rest.
     pub fn complaints(&self) -> Vec<String> {
-        /// Lines that are named: more would hide what else there is to see.
+        /// The maximum number of lines in these messages: more would hide other messages.
         const NAMED_MAX: usize = 5;
         let named = self.refused.iter().take(NAMED_MAX).map(Refused::complaint);
         let more = self.refused_count.saturating_sub(NAMED_MAX.min(self.refused.len()));
@@ -93,7 +93,7 @@ impl Listing {
         named.chain(rest).collect()
     }
 
-    /// The fault of a listing of which no entry could be read.
+    /// Returns the fault of a listing of which no entry could be parsed.
     pub fn unreadable(&self) -> Option<Fault> {
         let first = self.refused.first().filter(|_| self.entries.is_empty())?;
         let count = self.refused_count;
@@ -109,26 +109,26 @@ impl Listing {
         Some(Fault::protocol(message))
     }
 
-    /// Whether what is not in it may be taken to be gone (class C20).
+    /// Returns true if entries that are not in it may be assumed to be deleted (class C20).
     pub fn may_delete(&self) -> bool {
         let is_evidence = !self.entries.is_empty() || self.vouched;
         self.complete && self.format.may_delete() && is_evidence
     }
 }
 
-/// A line that was not taken, or not taken whole.
+/// A line that was rejected in whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The line, without its line end.
     pub line: Vec<u8>,
-    /// Why.
+    /// The reason.
     pub why: Reason,
 }
 
 impl Refused {
-    /// A clause that names the line, safe to show, and says why it was not taken.
+    /// Returns a clause with the line, safe to show, and the reason for its rejection.
     pub fn complaint(&self) -> String {
-        /// Bytes of a line that are shown.
+        /// The maximum number of bytes of a line that are shown.
         const SHOWN_MAX: usize = 160;
         let cut = if self.line.len() > SHOWN_MAX { "…" } else { "" };
         let line = visible(self.line.get(..SHOWN_MAX).unwrap_or(&self.line));
@@ -137,29 +137,29 @@ impl Refused {
     }
 }
 
-/// Why a line was not taken, or not taken whole.
+/// The reason why a line was rejected in whole or in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The format of the listing has no such line.
+    /// A line that the format of the listing does not have.
     Unread,
-    /// Its name is not one path component.
+    /// A name that is not one path component.
     Name,
-    /// It is the last and has no line end: some of it may be missing.
+    /// The last line, without a line end: some of it may be missing.
     Cut,
     /// A link with more than one arrow, none of which fits its size.
     Link,
-    /// A size that no file has. The entry is taken, without a size.
+    /// A size that no file has. The entry is kept, without a size.
     Size,
-    /// What it is is not said. The entry is taken, as `other`.
+    /// A missing or unknown type. The entry is kept, as `other`.
     Kind,
-    /// The trailer counts more or fewer entries than there are.
+    /// A trailer that counts more or fewer entries than there are.
     Count,
-    /// It is the reply that closes the listing, and says that this is a part.
+    /// The closing reply of a listing, which reports that it is incomplete.
     Closing,
 }
 
 impl Reason {
-    /// A clause for logs.
+    /// Returns a clause for logs.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Unread => "is not a line of this format",

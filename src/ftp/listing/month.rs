@@ -2,28 +2,28 @@
 
 use super::line::small;
 
-/// What a month's name says about the language of its listing.
+/// The language of a listing that a month's name indicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tongue {
-    /// Nothing: the name means one month wherever it is used.
+    /// Any language: the name means one month wherever it is used.
     Any,
-    /// `mar`: March, but November in Finnish of three letters.
+    /// `mar`, which is March, but November in Finnish of three letters.
     Mar,
-    /// Finnish of three letters, beside which `mar` is in doubt.
+    /// Finnish of three letters, in whose presence `mar` is ambiguous.
     Finnish,
 }
 
-/// A month, and what its name says about the language.
+/// A month, and the language that its name indicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Month {
-    /// 1 to 12.
+    /// The number, 1 to 12.
     pub(super) number: i8,
     /// The language.
     pub(super) tongue: Tongue,
 }
 
-/// Names besides the English ones of three letters, in lower case, from the locales de, fr, es, it, nl, pt, pl, sv, da, no, fi and ru.
-/// A name stands here only if it means the same month in all of them.
+/// The month names besides the English ones of three letters, in lower case, from the locales de, fr, es, it, nl, pt,
+/// pl, sv, da, no, fi and ru. A name is in the table only if it means the same month in all of them.
 const NAMES: [(i8, &[&str]); 12] = [
     (1, &["january", "janv", "ene", "gen", "sty", "tammi", "jän", "янв"]),
     (2, &["february", "févr", "fév", "fev", "lut", "helmi", "фев", "февр"]),
@@ -39,7 +39,7 @@ const NAMES: [(i8, &[&str]); 12] = [
     (12, &["december", "déc", "dez", "dic", "gru", "des", "joulu", "дек"]),
 ];
 
-/// Finnish of three letters, where it is no other language's name.
+/// The Finnish names of three letters that no other language has.
 const FINNISH: [(i8, &str); 10] = [
     (1, "tam"),
     (2, "hel"),
@@ -53,7 +53,7 @@ const FINNISH: [(i8, &str); 10] = [
     (12, "jou"),
 ];
 
-/// What follows the number of a month: 月 in UTF-8, Shift JIS, EUC-JP, GBK, Big5 and EUC-KR; 월 in UTF-8 and EUC-KR.
+/// The signs after the number of a month: 月 in UTF-8, Shift JIS, EUC-JP, GBK, Big5 and EUC-KR; 월 in UTF-8 and EUC-KR.
 const MONTH_SIGNS: [&[u8]; 8] = [
     b"\xe6\x9c\x88",
     b"\x8c\x8e",
@@ -64,7 +64,7 @@ const MONTH_SIGNS: [&[u8]; 8] = [
     b"\xec\x9b\x94",
     b"\xbf\xf9",
 ];
-/// The same for the day: 日 and 일.
+/// The signs after the number of a day: 日 and 일.
 const DAY_SIGNS: [&[u8]; 8] = [
     b"\xe6\x97\xa5",
     b"\x93\xfa",
@@ -75,7 +75,7 @@ const DAY_SIGNS: [&[u8]; 8] = [
     b"\xec\x9d\xbc",
     b"\xc0\xcf",
 ];
-/// The same for the year: 年 and 년.
+/// The signs after the number of a year: 年 and 년.
 const YEAR_SIGNS: [&[u8]; 8] = [
     b"\xe5\xb9\xb4",
     b"\x94N",
@@ -87,11 +87,11 @@ const YEAR_SIGNS: [&[u8]; 8] = [
     b"\xb3\xe2",
 ];
 
-/// How a byte above 0x7f reads in one of the encodings that have one byte a letter.
+/// The decoder of a byte above 0x7f in one of the single-byte encodings.
 type Encoding = fn(u8) -> char;
 const ENCODINGS: [Encoding; 3] = [latin, cp1251, koi8_r];
 
-/// Reads the name of a month: `Jun`, `févr.`, `дек` (in UTF-8, cp1251 or koi8-r), `2月`.
+/// Parses the name of a month: `Jun`, `févr.`, `дек` (in UTF-8, cp1251 or koi8-r), `2月`.
 pub(super) fn month(word: &[u8]) -> Option<Month> {
     let word = word.strip_suffix(b".").unwrap_or(word);
     if word.first()?.is_ascii_digit() {
@@ -101,17 +101,17 @@ pub(super) fn month(word: &[u8]) -> Option<Month> {
     english(word).or_else(|| foreign(word))
 }
 
-/// The digits of a day (`11`, `11日`).
+/// Returns the digits of a day (`11`, `11日`).
 pub(super) fn day(word: &[u8]) -> Option<&[u8]> {
     number_before(word, &DAY_SIGNS).or(Some(word))
 }
 
-/// The digits of a year (`2025`, `2025年`).
+/// Returns the digits of a year (`2025`, `2025年`).
 pub(super) fn year(word: &[u8]) -> Option<&[u8]> {
     number_before(word, &YEAR_SIGNS).or(Some(word))
 }
 
-/// Whether it has the shape of a month's name in some language that is not in the table.
+/// Returns true if it has the shape of a month's name in a language that is not in the table.
 pub(super) fn is_word(word: &[u8]) -> bool {
     word.len() >= 2
         && word
@@ -121,7 +121,7 @@ pub(super) fn is_word(word: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphabetic() || *b > 0x7f)
 }
 
-/// What belongs to the name that `word` is, in whatever encoding it is written; the names are in lower case.
+/// Returns the value of the name that equals `word`, in whatever encoding it is written; the names are in lower case.
 pub(super) fn named<'n, T>(
     word: &[u8],
     mut names: impl Iterator<Item = (T, &'n str)> + Clone,
@@ -144,7 +144,7 @@ const fn any(number: i8) -> Month {
     Month { number, tongue: Tongue::Any }
 }
 
-/// The names that most servers use, without a walk through the table.
+/// Looks up the names that most servers use, without a search of the table.
 fn english(word: &[u8]) -> Option<Month> {
     let &[a, b, c] = word else { return None };
     let number = match &[a | 0x20, b | 0x20, c | 0x20] {
@@ -179,7 +179,7 @@ fn number_before<'a>(word: &'a [u8], signs: &[&[u8]]) -> Option<&'a [u8]> {
     signs.iter().find_map(|sign| word.strip_suffix(*sign))
 }
 
-/// Latin-1, with the one letter of Polish months in Latin-2 and cp1250.
+/// Decodes Latin-1, with the one letter of Polish months in Latin-2 and cp1250.
 const fn latin(byte: u8) -> char {
     match byte {
         0xbc | 0x9f => 'ź',
@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// Every way in which `name` may be written.
+    /// Returns `name` in every encoding in which it may be written.
     fn encoded(name: &str) -> Vec<Vec<u8>> {
         let by = |letter: &Encoding| -> Option<Vec<u8>> {
             name.chars().map(|c| (0_u8..=255).rev().find(|byte| letter(*byte) == c)).collect()

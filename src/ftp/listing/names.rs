@@ -1,4 +1,4 @@
-//! NLST: a name a line, and nothing else.
+//! NLST: one name per line, and nothing else.
 
 use super::{
     Reason,
@@ -6,8 +6,8 @@ use super::{
     line::Line,
 };
 
-/// Reads one line. Some servers put the path of the folder before each name, and a slash behind that of a folder; what
-/// an entry is stays unknown otherwise.
+/// Parses one line. Some servers put the path of the directory before each name, and a slash after the name of a
+/// directory; the kind of an entry is otherwise unknown.
 pub(super) fn read(line: &[u8]) -> Line {
     let (line, kind) = match line.strip_suffix(b"/") {
         Some(line) => (line, EntryKind::Dir),

@@ -1,4 +1,4 @@
-//! Routers of Nortel, and MPE of HP: names first, then columns of their own.
+//! Nortel routers, and HP MPE: names first, then columns of their own.
 
 use super::{
     dates::NumericDay,
@@ -7,7 +7,7 @@ use super::{
     stamp::{Clock, Hints},
 };
 
-/// Reads a line of Nortel's `wfFtp`: `image.exe       1014196  06/03/04  Thur.   10:20:03`.
+/// Parses a line of Nortel's `wfFtp`: `image.exe       1014196  06/03/04  Thur.   10:20:03`.
 pub(super) fn router(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let [name, size, day, weekday, clock] = fields.as_slice() else { return Line::Unread };
@@ -27,7 +27,7 @@ pub(super) fn router(line: &[u8], hints: &mut Hints) -> Line {
     Line::noted(entry, size.doubt())
 }
 
-/// Reads a line of MPE's `LISTF`: `REPORT   PROG     128W  FB    12    12   1    16  1  1`. The size is in records.
+/// Parses a line of MPE's `LISTF`: `REPORT   PROG     128W  FB    12    12   1    16  1  1`. The size is in records.
 pub(super) fn mpe(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     let is_header = fields.begin_with(&["FILENAME", "CODE"])
@@ -55,7 +55,7 @@ pub(super) fn mpe(line: &[u8]) -> Line {
     if !is_line {
         return Line::Unread;
     }
-    // An open file has a star behind its name.
+    // An open file has a star after its name.
     let name = name.text.strip_suffix(b"*").unwrap_or(name.text);
     Line::judged(Entry::new(name, EntryKind::File))
 }

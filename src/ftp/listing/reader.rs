@@ -1,4 +1,4 @@
-//! Takes the bytes of a listing as they come and hands on its lines, within limits.
+//! The reader of a listing: splits the received bytes into lines, within limits.
 
 use jiff::Timestamp;
 
@@ -15,11 +15,11 @@ use crate::{
     limits::{LISTING_BYTES_MAX, LISTING_LINE_BYTES_MAX},
 };
 
-/// Lines after which the format of a LIST is chosen. A shorter listing is weighed as a whole; in a longer one, lines
-/// that disagree further down are refused, as they would be in any format (rule L1).
+/// The number of lines after which the format of a LIST is chosen. A shorter listing is judged as a whole; in a longer
+/// one, later lines that disagree are rejected, as they would be in any format (rule L1).
 const SAMPLE_LINES: usize = 64;
 
-/// Reads one listing, fed with bytes in pieces of any size.
+/// A reader of one listing, which accepts bytes in pieces of any size.
 ///
 /// ```
 /// use portolan::ftp::listing::Reader;
@@ -39,33 +39,33 @@ pub struct Reader {
     bytes: usize,
     stage: Stage,
     sheet: Sheet,
-    /// Whether the first line ended in two carriage returns: then all of them do.
+    /// True if the first line ended in two carriage returns: then all lines do.
     returns_twice: Option<bool>,
-    /// What went wrong; a reader that failed stays failed.
+    /// The first error; a reader that has failed stays failed.
     fault: Option<Fault>,
 }
 
-/// Whether the format is known.
+/// The state of format detection.
 #[derive(Debug)]
 enum Stage {
     /// Lines are kept until the format is chosen.
     Sampling(Sample),
-    /// Lines are read as they come.
+    /// Lines are parsed as they come.
     Reading(Format),
 }
 
 impl Reader {
-    /// A reader of MLSD, which has one format.
+    /// Creates a reader of MLSD, which has one format.
     pub fn mlsd() -> Self {
         Self::at(Stage::Reading(Format::Mlsd))
     }
 
-    /// A reader of LIST, which finds out the format.
+    /// Creates a reader of LIST, which detects the format.
     pub fn list() -> Self {
         Self::at(Stage::Sampling(Sample::default()))
     }
 
-    /// A reader of NLST, which tells names alone.
+    /// Creates a reader of NLST, which has names only.
     pub fn names() -> Self {
         Self::at(Stage::Reading(Format::Names))
     }
@@ -75,14 +75,14 @@ impl Reader {
         Self { carry, bytes: 0, stage, sheet, returns_twice: None, fault: None }
     }
 
-    /// The same for the listing of `folder`, whose entries a server may name by their whole paths.
+    /// Sets the `folder` of the listing, whose entries a server may list by their whole paths.
     #[must_use]
     pub fn of(mut self, folder: &RemotePath) -> Self {
         self.sheet.set_folder(folder.as_bytes());
         self
     }
 
-    /// Takes in what came next; fails with `protocol` on more lines, entries or bytes than any folder has.
+    /// Parses the next bytes; fails with `protocol` on more lines, entries or bytes than any directory has.
     pub fn push(&mut self, bytes: &[u8]) -> Outcome<()> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
@@ -118,7 +118,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The listing, once the server has ended it; `now` tells the years that LIST leaves out.
+    /// Returns the listing, once the server has ended it; `now` determines the years that LIST omits.
     pub fn finish(mut self, now: Timestamp) -> Outcome<Listing> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -156,7 +156,7 @@ impl Reader {
     }
 }
 
-/// The lines of a LIST whose format is not known yet, and how many of them each format explains.
+/// The lines of a LIST of unknown format, and the number of them that each format explains.
 #[derive(Debug, Default)]
 struct Sample {
     /// The lines, each with a line feed.
@@ -180,14 +180,14 @@ impl Sample {
         }
     }
 
-    /// The format that explains the most lines, the first one of equals; unknown if none explains any.
+    /// Returns the format that explains the most lines, the first one among equals; unknown if none explains any.
     fn format(&self) -> Format {
         let best = self.scores.iter().copied().max().filter(|score| *score > 0);
         let winner = Format::LISTED.iter().zip(self.scores).find(|(_, score)| Some(*score) == best);
         winner.map_or(Format::Unknown, |(format, _)| *format)
     }
 
-    /// Reads what was kept in the format that it has.
+    /// Parses the kept lines in the chosen format.
     fn replay(&self, sheet: &mut Sheet) -> Outcome<Format> {
         let format = self.format();
         let lines = self.kept.strip_suffix(b"\n").unwrap_or_default();
@@ -198,7 +198,7 @@ impl Sample {
     }
 }
 
-/// Fails where `carried` bytes and `more` are too long for one line, before they are put together.
+/// Fails if `carried` bytes and `more` are too long for one line, before they are joined.
 fn bounded(carried: usize, more: &[u8]) -> Outcome<()> {
     if carried + more.len() > LISTING_LINE_BYTES_MAX {
         return Err(too_much("bytes in one line", LISTING_LINE_BYTES_MAX));
@@ -206,7 +206,7 @@ fn bounded(carried: usize, more: &[u8]) -> Outcome<()> {
     Ok(())
 }
 
-/// The fault of a listing with more `things` than a folder can have (class C10).
+/// Returns the fault of a listing with more `things` than a directory can have (class C10).
 pub(super) fn too_much(things: &str, most: usize) -> Fault {
     Fault::protocol(format!("a listing with more than {most} {things} was refused"))
 }

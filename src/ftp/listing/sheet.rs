@@ -1,4 +1,4 @@
-//! Gathers what the lines of a listing say, and judges the whole at its end.
+//! Collects the parsed lines of a listing, and judges the whole at its end.
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::{
     limits::{ENTRIES_MAX, REFUSED_LINES_MAX},
 };
 
-/// What the lines of a listing have said so far.
+/// The state built from the lines of a listing so far.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     entries: Vec<Entry>,
@@ -25,23 +25,23 @@ pub(super) struct Sheet {
     vouched: bool,
     itself: Option<Vec<u8>>,
     hints: Hints,
-    /// The first half of an entry over two lines; empty where there is none.
+    /// The first half of an entry over two lines; empty if there is none.
     open: Vec<u8>,
-    /// The trailer, and how many entries it counts.
+    /// The trailer, and the number of entries that it counts.
     trailer: Option<(Vec<u8>, usize)>,
-    /// How many folders have a slash behind their names.
+    /// The number of directories with a slash after their names.
     marked: usize,
-    /// The folder that was asked for, where that is known.
+    /// The requested directory, if known.
     folder: Option<Vec<u8>>,
 }
 
 impl Sheet {
-    /// From now on entries of `folder` may stand there by their whole paths.
+    /// Allows entries of `folder` to be listed by their whole paths.
     pub(super) fn set_folder(&mut self, folder: &[u8]) {
         self.folder = Some(without_slash(folder).to_vec());
     }
 
-    /// Takes in one line, in the format of the whole listing.
+    /// Adds one line, in the format of the whole listing.
     pub(super) fn take(&mut self, format: Format, line: &[u8]) -> Outcome<()> {
         if bare(line).is_empty() {
             return Ok(());
@@ -91,7 +91,7 @@ impl Sheet {
         Ok(())
     }
 
-    /// Reads `line`; an entry that stands there by its whole path is one if that leads into this folder.
+    /// Parses `line`; an entry listed by its whole path is accepted if that lies in this directory.
     fn read(&mut self, format: Format, line: &[u8]) -> Line {
         let entry = match format.read(line, &mut self.hints) {
             Line::Placed(entry) => entry,
@@ -111,7 +111,7 @@ impl Sheet {
         Line::Placed(entry)
     }
 
-    /// Notes a line that was not taken.
+    /// Records a rejected line.
     pub(super) fn refuse(&mut self, line: &[u8], why: Reason) {
         self.refused_count += 1;
         if self.refused.len() < REFUSED_LINES_MAX {
@@ -119,7 +119,7 @@ impl Sheet {
         }
     }
 
-    /// The listing, with all that only the whole of it can tell.
+    /// Returns the listing, after the checks that need all of it.
     pub(super) fn finish(mut self, format: Format, now: Timestamp) -> Listing {
         if !self.open.is_empty() {
             let open = std::mem::take(&mut self.open);
@@ -153,7 +153,7 @@ impl Sheet {
         }
     }
 
-    /// Takes the clock that begins every name of this listing for what it is: `Jun 14  2026 08:30 name`.
+    /// Splits off the time of day that begins every name of this listing: `Jun 14  2026 08:30 name`.
     fn move_clocks(&mut self) {
         for mut entry in std::mem::take(&mut self.entries) {
             let Some((clock, name)) = leading_clock(&entry.name) else { continue };
@@ -170,8 +170,9 @@ impl Sheet {
         }
     }
 
-    /// Takes the marks of `ls -F` from the names, if every folder has one: else a slash is part of a name, and that is
-    /// none. Programs have a star behind them only if all of them do, since `ls -p` marks folders alone.
+    /// Removes the marks of `ls -F` from the names, if every directory has one: otherwise a slash would be part of a
+    /// name, which is invalid. Programs have a star after their names only if all of them do, since `ls -p` marks
+    /// directories only.
     fn unmark(&mut self) {
         let is_marked = self.hints.plain_folders == 0;
         let is_program =
@@ -200,13 +201,13 @@ impl Sheet {
         }
     }
 
-    /// Gives times the years that are not listed, and takes them from months that are in doubt (rule L9).
+    /// Completes times with the years that are not listed, and drops the times of ambiguous months (rule L9).
     fn date(&mut self, now: Timestamp) {
         let latest = latest_possible(now);
         let is_march_in_doubt = self.hints.mar && self.hints.finnish;
         for entry in &mut self.entries {
             entry.modified = entry.modified.and_then(|modified| match modified {
-                // One date with its day first makes all dates in numbers doubtful.
+                // One date with its day first makes all dates in numbers ambiguous.
                 Modified::Server(..) if self.hints.day_first => None,
                 Modified::Server(at, _) if is_march_in_doubt && at.month() == 3 => None,
                 _ => with_year(modified, latest),
@@ -215,12 +216,12 @@ impl Sheet {
     }
 }
 
-/// A path without a slash at its end: that of the root is empty.
+/// Returns a path without a trailing slash: that of the root is empty.
 fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-/// `line` without the blanks at both ends.
+/// Returns `line` without the blanks at both ends.
 pub(super) fn bare(line: &[u8]) -> &[u8] {
     line.trim_ascii()
 }

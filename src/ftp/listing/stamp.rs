@@ -1,4 +1,4 @@
-//! Times of LIST: without zone, often without year, in the order and language of the server (rule L5).
+//! Times of LIST: without a zone, often without a year, in the order and language of the server (rule L5).
 
 use jiff::{
     Span, Timestamp,
@@ -14,58 +14,59 @@ use super::{
     time_val::nanoseconds,
 };
 
-/// Stands for a year that is not listed until the whole listing is read. A leap year, so that it holds 29 February.
+/// The placeholder for a year that is not listed, until the whole listing is read. It is a leap year, so that 29
+/// February is valid.
 pub(super) const YEAR_NOT_LISTED: i16 = 0;
 
-/// What the lines of a listing tell together and none of them alone.
+/// The evidence that the lines of a listing give together and none of them alone.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is another thing that a line may tell")]
 pub(super) struct Hints {
-    /// Lines whose name begins with a clock, behind a date with its year: `Jun 14  2026 08:30 name`.
+    /// The number of lines whose name begins with a time of day, after a date with its year: `Jun 14  2026 08:30 name`.
     pub(super) clocks: usize,
-    /// Lines that are not like that.
+    /// The number of lines that do not.
     pub(super) others: usize,
-    /// Whether a month was called `mar`.
+    /// True if a month was called `mar`.
     pub(super) mar: bool,
-    /// Whether a month had a Finnish name of three letters.
+    /// True if a month had a Finnish name of three letters.
     pub(super) finnish: bool,
-    /// Whether a date of three numbers had its day before its month, where the order was taken to be the other one.
+    /// True if a date of three numbers had its day before its month, although the other order was assumed.
     pub(super) day_first: bool,
-    /// Folders without a slash behind their names.
+    /// The number of directories without a slash after their names.
     pub(super) plain_folders: usize,
-    /// Whether the header of members of a partitioned data set has come.
+    /// True if the header of members of a partitioned data set has been seen.
     pub(super) members: bool,
 }
 
-/// A day as it is listed, whether there is such a day or not.
+/// A day as it is listed, valid or not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Day {
-    /// The year, four digits.
+    /// The year, with four digits.
     pub(super) year: i16,
-    /// 1 to 12, or not.
+    /// The month, 1 to 12 if valid.
     pub(super) month: i16,
-    /// 1 to 31, or not.
+    /// The day of the month, 1 to 31 if valid.
     pub(super) number: i16,
 }
 
-/// A time of day as it is listed, whether there is such a time or not.
+/// A time of day as it is listed, valid or not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     hour: i16,
     minute: i16,
     second: i16,
     nanosecond: i32,
-    /// How exact it is.
+    /// The precision.
     pub(super) precision: Precision,
 }
 
 impl Day {
-    /// This day at that time in the server's zone; none when there is none (rule L5).
+    /// Returns this day at that time in the server's zone; `None` if it is not valid (rule L5).
     pub(super) fn at(self, clock: Clock) -> Option<Modified> {
         clock.on(self.date()?)
     }
 
-    /// This day, without a time of day.
+    /// Returns this day, without a time of day.
     pub(super) fn alone(self) -> Option<Modified> {
         Some(Modified::Server(self.date()?.to_datetime(Time::midnight()), Precision::Day))
     }
@@ -77,7 +78,7 @@ impl Day {
 }
 
 impl Clock {
-    /// Reads `14:22`, `14:22:07`, `14:22:07.50`, `02:22PM`; nothing where it has another shape.
+    /// Parses `14:22`, `14:22:07`, `14:22:07.50`, `02:22PM`; returns `None` for other forms.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (text, afternoon) = half_day(text);
         let mut parts = text.split(|byte| *byte == b':');
@@ -110,7 +111,7 @@ impl Clock {
         Some(clock)
     }
 
-    /// This time on `date` in the server's zone.
+    /// Returns this time on `date` in the server's zone.
     pub(super) fn on(self, date: Date) -> Option<Modified> {
         Some(Modified::Server(date.to_datetime(self.time()?), self.precision))
     }
@@ -121,7 +122,7 @@ impl Clock {
     }
 }
 
-/// `text` without `AM` or `PM`, and whether it was `PM`.
+/// Returns `text` without `AM` or `PM`, and true if it was `PM`.
 fn half_day(text: &[u8]) -> (&[u8], Option<bool>) {
     let bare = match text {
         [bare @ .., b'm' | b'M'] => bare,
@@ -134,7 +135,7 @@ fn half_day(text: &[u8]) -> (&[u8], Option<bool>) {
     }
 }
 
-/// A year as servers shorten it: 69 to 99 are 19xx, 00 to 68 are 20xx, three digits count from 1900 (rule L5).
+/// Expands a year as servers shorten it: 69 to 99 are 19xx, 00 to 68 are 20xx, three digits count from 1900 (rule L5).
 pub(super) fn year(text: &[u8]) -> Option<i16> {
     let year = small(text, 4)?;
     match text.len() {
@@ -146,13 +147,13 @@ pub(super) fn year(text: &[u8]) -> Option<i16> {
     }
 }
 
-/// Reads four digits; the inner none is a year that cannot be.
+/// Parses four digits; the inner `None` is an impossible year.
 #[expect(clippy::option_option, reason = "a year that cannot be still ends the time columns")]
 pub(super) fn full_year(text: &[u8]) -> Option<Option<i16>> {
     (text.len() == 4 && number(text, 4).is_some()).then(|| year(text))
 }
 
-/// Reads `9-FEB-2026` or `11-Feb-26`.
+/// Parses `9-FEB-2026` or `11-Feb-26`.
 pub(super) fn named_day(text: &[u8]) -> Option<Day> {
     let mut parts = text.splitn(3, |byte| *byte == b'-');
     let number = small(parts.next()?, 2)?;
@@ -160,7 +161,7 @@ pub(super) fn named_day(text: &[u8]) -> Option<Day> {
     Some(Day { year: year(parts.next()?)?, month, number })
 }
 
-/// The numbers of `03-14-26`, `14.03.2026` or `2026/03/14`, and what parts them.
+/// Returns the separator and the numbers of `03-14-26`, `14.03.2026` or `2026/03/14`.
 pub(super) fn numeric_date(text: &[u8]) -> Option<(u8, [&[u8]; 3])> {
     let sign = text.iter().copied().find(|byte| !byte.is_ascii_digit())?;
     let mut parts = text.split(|byte| *byte == sign);
@@ -171,34 +172,34 @@ pub(super) fn numeric_date(text: &[u8]) -> Option<(u8, [&[u8]; 3])> {
     is_date.then_some((sign, numbers))
 }
 
-/// What may stand for a month.
+/// The words that are accepted as a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Words {
-    /// The words in the table, and numbers in dates that can be nothing else.
+    /// The words in the table, and numbers in dates that are unambiguous.
     Known,
-    /// Any word: the shape is right, the time stays unknown.
+    /// Any word: the form is right, and the time stays unknown.
     Any,
-    /// A number alone, with a number for the day behind it, and a clock.
+    /// A number on its own, followed by a number for the day, and a time of day.
     Number,
-    /// The same with a year in the place of the clock.
+    /// The same with a year in place of the time of day.
     NumberAndYear,
 }
 
-/// The time columns of a line, and what comes after them.
+/// The time columns of a line, and the rest of the line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp<'a> {
-    /// The time, if there is such a time.
+    /// The time, if it is valid.
     pub(super) modified: Option<Modified>,
     /// The last of its columns.
     pub(super) last: Field<'a>,
     tongue: Tongue,
     has_year: bool,
-    /// Whether a date in numbers had its day before its month.
+    /// True if a date in numbers had its day before its month.
     pub(super) day_first: bool,
 }
 
 impl<'a> Stamp<'a> {
-    /// Reads `Jun 14 08:30`, `Jun 14  2026`, `14 Jun 08:30` or `2026-06-14 08:30` at the start of `fields`.
+    /// Parses `Jun 14 08:30`, `Jun 14  2026`, `14 Jun 08:30` or `2026-06-14 08:30` at the start of `fields`.
     pub(super) fn read(fields: &[Field<'a>], words: Words) -> Option<Self> {
         let [first, second, ..] = fields else { return None };
         if words == Words::Known
@@ -228,7 +229,7 @@ impl<'a> Stamp<'a> {
             Some(clock) if clock.precision == Precision::Minute => {
                 Some(stamp(day(YEAR_NOT_LISTED).at(clock), *third, false))
             }
-            // `ls -lT` of BSD has seconds, and the year behind them.
+            // `ls -lT` of BSD shows seconds, and the year after them.
             Some(clock) => {
                 let fourth = fields.get(3)?;
                 let year = full_year(fourth.text)?;
@@ -241,7 +242,7 @@ impl<'a> Stamp<'a> {
         }
     }
 
-    /// The name behind it, with a note of what this line tells of the whole listing.
+    /// Returns the name after it, and records the evidence that this line gives about the whole listing.
     pub(super) fn name(&self, hints: &mut Hints) -> Option<&'a [u8]> {
         let name = self.last.name()?;
         if self.has_year && leading_clock(name).is_some() {
@@ -257,13 +258,13 @@ impl<'a> Stamp<'a> {
 }
 
 impl<'a> Stamp<'a> {
-    /// A time that tells nothing of its listing.
+    /// Returns a time that gives no evidence about its listing.
     pub(super) const fn plain(modified: Option<Modified>, last: Field<'a>) -> Self {
         Self { modified, last, tongue: Tongue::Any, has_year: false, day_first: false }
     }
 }
 
-/// `2026-02-11 14:22`, with seconds and a zone as `ls --full-time` has them.
+/// Parses `2026-02-11 14:22`, with seconds and a zone as in `ls --full-time`.
 fn iso<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     let [day, clock, ..] = fields else { return None };
     let (b'-', [y, m, d]) = numeric_date(day.text)? else { return None };
@@ -279,7 +280,7 @@ fn iso<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     }
 }
 
-/// `+0100`, and nothing else: a name may begin with a sign too.
+/// Parses exactly `+0100`: a name may begin with a sign too.
 fn offset(text: &[u8]) -> Option<Offset> {
     let (sign, digits) = text.split_first()?;
     if digits.len() != 4 {
@@ -303,21 +304,21 @@ fn in_zone(at: Modified, offset: Offset) -> Option<Modified> {
     }
 }
 
-/// The clock at the start of a name, and the name behind it.
+/// Splits the time of day at the start of a name from the name after it.
 pub(super) fn leading_clock(name: &[u8]) -> Option<(Clock, &[u8])> {
     let (clock, rest) = name.split_at_checked(5)?;
     let name = rest.strip_prefix(b" ").filter(|name| !name.is_empty())?;
     Some((Clock::read(clock)?, name))
 }
 
-/// The latest time that a line without a year can mean at `now`: no line is older than the last such day,
-/// and none lies more than a day ahead, which clocks and zones of servers explain (rule L5).
+/// Returns the latest time that a line without a year can mean at `now`: no line is older than the last such day, and
+/// none is more than a day ahead, which server clocks and zones explain (rule L5).
 pub(super) fn latest_possible(now: Timestamp) -> DateTime {
     let now = TimeZone::UTC.to_datetime(now);
     now.checked_add(Span::new().hours(24)).unwrap_or(now)
 }
 
-/// `modified` with the last year in which it exists and is not after `latest`, if its year is not listed.
+/// Returns `modified` in the last year in which it exists and is not after `latest`, if its year is not listed.
 pub(super) fn with_year(modified: Modified, latest: DateTime) -> Option<Modified> {
     /// Leap years are at most eight years apart (1896 and 1904).
     const LEAP_YEARS_APART: i16 = 8;

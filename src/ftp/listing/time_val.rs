@@ -11,8 +11,8 @@ use super::{
     line::{number, small},
 };
 
-/// Reads `20260211142207` or `20260211142207.250`: universal time, to the second or better.
-/// A time that does not exist is none; the 61st second, which the RFC allows, is the 60th.
+/// Parses `20260211142207` or `20260211142207.250`: UTC, to the second or better. An invalid time gives `None`; second
+/// 60, which the RFC allows, is read as 59.
 pub fn parse_time_val(text: &[u8]) -> Option<(Timestamp, Precision)> {
     let (whole, fraction) = match text.iter().position(|byte| *byte == b'.') {
         Some(dot) => (text.get(..dot)?, text.get(dot + 1..)),
@@ -40,7 +40,8 @@ pub fn parse_time_val(text: &[u8]) -> Option<(Timestamp, Precision)> {
     Some((Offset::UTC.to_timestamp(at).ok()?, precision))
 }
 
-/// `at` as MFMT wants it: to the second, since most servers refuse a fraction. None outside the years 0 to 9999.
+/// Formats `at` for MFMT: to the second, since most servers refuse a fraction. Returns `None` outside the years 0 to
+/// 9999.
 pub fn time_val(at: Timestamp) -> Option<String> {
     let at = TimeZone::UTC.to_datetime(at);
     (at.year() >= 0).then(|| {
@@ -57,7 +58,7 @@ pub fn time_val(at: Timestamp) -> Option<String> {
     })
 }
 
-/// A fraction of a second; digits past the ninth are too small to keep.
+/// Parses a fraction of a second; digits after the ninth are dropped.
 pub(super) fn nanoseconds(digits: &[u8]) -> Option<i32> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

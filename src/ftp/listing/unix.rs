@@ -1,4 +1,4 @@
-//! `ls -l`, as Unix servers and those that look like them print it.
+//! The output of `ls -l`, as Unix servers and similar ones print it.
 
 use super::{
     Reason,
@@ -8,7 +8,7 @@ use super::{
     stamp::{Hints, Stamp, Words},
 };
 
-/// How `ls` calls the total of blocks, in lower case.
+/// The words for the total of blocks in the output of `ls`, in lower case.
 const TOTALS: [&str; 22] = [
     "total",
     "totale",
@@ -33,7 +33,7 @@ const TOTALS: [&str; 22] = [
     "합계",
     "全部",
 ];
-/// The same in encodings of Asia: 合計 in Shift JIS and EUC-JP, 总用量 in GBK, 總計 in Big5, 합계 and 총 in EUC-KR.
+/// The same in Asian encodings: 合計 in Shift JIS and EUC-JP, 总用量 in GBK, 總計 in Big5, 합계 and 총 in EUC-KR.
 const TOTALS_ENCODED: [&[u8]; 6] = [
     b"\x8d\x87\x8cv",
     b"\xb9\xe7\xb7\xd7",
@@ -43,7 +43,7 @@ const TOTALS_ENCODED: [&[u8]; 6] = [
     b"\xc3\xd1",
 ];
 
-/// Reads one line of `ls -l`.
+/// Parses one line of `ls -l`.
 pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let fields = fields.as_slice();
@@ -53,7 +53,7 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         }
         return unknown(line, fields).unwrap_or(Line::Unread);
     };
-    // The permissions begin the line; a blank before them would make them part of something else.
+    // The permissions begin the line; after a blank they would be part of something else.
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Line::Unread;
     }
@@ -84,7 +84,7 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
     Line::noted(entry, columns.size.doubt().filter(|_| is_file))
 }
 
-/// A line of which the server could tell nothing but the name: `-????????? ? ? ? ?            ? name`.
+/// Parses a line of which the server knew only the name: `-????????? ? ? ? ?            ? name`.
 fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<Line> {
     let [first, rest @ ..] = fields else { return None };
     let is_unknown = first.text.len() == 10
@@ -99,14 +99,14 @@ fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<Line> {
 
 /// The first column: `-rw-r--r--`, with the marks of ACL (`+`), `SELinux` (`.`) and attributes (`@`).
 pub(super) struct Permissions {
-    /// What the first letter says.
+    /// The kind, from the first letter.
     pub(super) kind: EntryKind,
-    /// The other nine.
+    /// The permission bits, from the other nine.
     pub(super) mode: u32,
 }
 
 impl Permissions {
-    /// Reads the column; none where it is not one.
+    /// Parses the column; returns `None` if it is not one.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let (kind, letters) = text.split_first()?;
         let kind = match kind {
@@ -114,7 +114,7 @@ impl Permissions {
             b'-' | b'f' | b'm' => EntryKind::File,
             b'd' => EntryKind::Dir,
             b'l' => EntryKind::Link,
-            // Devices, pipes, sockets, and what systems have besides.
+            // Devices, pipes, sockets, and system-specific kinds.
             b'a'..=b'z' | b'D' | b'C' | b'P' | b'?' => EntryKind::Other,
             _ => return None,
         };
@@ -130,7 +130,7 @@ impl Permissions {
     }
 }
 
-/// The bits that `letter` at place `at` of nine stands for. setuid, setgid and sticky show in the place of `x`.
+/// Returns the bits that `letter` at place `at` of nine stands for. setuid, setgid and sticky appear in place of `x`.
 fn bits(at: usize, letter: u8) -> Option<u32> {
     let bit = 0o400 >> at;
     let special = 0o4000 >> (at / 3);
@@ -143,8 +143,8 @@ fn bits(at: usize, letter: u8) -> Option<u32> {
     }
 }
 
-/// A line parted at its size and time, the only columns that cannot be mistaken: owners may be missing, and groups
-/// may have spaces in their names. The leftmost place that fits is the one, since names may hold anything.
+/// A line split at its size and time, the only columns that cannot be mistaken: owners may be missing, and groups may
+/// have spaces in their names. The leftmost place that fits is used, since names may contain anything.
 struct Columns<'f, 'a> {
     before: &'f [Field<'a>],
     size: Size,
@@ -153,7 +153,7 @@ struct Columns<'f, 'a> {
 
 impl<'f, 'a> Columns<'f, 'a> {
     fn read(fields: &'f [Field<'a>]) -> Option<Self> {
-        // A word that is no known month may be an owner's name, so it counts only where no known one fits.
+        // A word that is no known month may be an owner's name, so it counts only if no known one fits.
         let all = [Words::Known, Words::Any, Words::Number, Words::NumberAndYear];
         all.into_iter().find_map(|words| {
             (1..fields.len()).find_map(|at| {
@@ -166,8 +166,8 @@ impl<'f, 'a> Columns<'f, 'a> {
     }
 }
 
-/// Owner and group among the columns between permissions and size. The number of links goes, and so does the first
-/// number of a device (`1, 3`).
+/// Returns owner and group among the columns between permissions and size. The number of links is dropped, and so is
+/// the first number of a device (`1, 3`).
 fn people<'a>(columns: &[Field<'a>]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
     let columns = match columns {
         [columns @ .., device] if device.text.ends_with(b",") => columns,
@@ -187,8 +187,8 @@ fn people<'a>(columns: &[Field<'a>]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
     }
 }
 
-/// Name and target of a link. Where the arrow stands more than once, the link's size, which is the length of the
-/// target, says which one it is (rule L7); none where it fits nowhere, for then either could be the name.
+/// Returns name and target of a link. If there is more than one arrow, the link's size, which is the length of the
+/// target, tells which one is meant (rule L7); returns `None` if it fits none, since then either could be the name.
 fn link(text: &[u8], size: Size) -> Option<(&[u8], Option<&[u8]>)> {
     const ARROW: &[u8] = b" -> ";
     let parted = |at: usize| {
@@ -208,7 +208,7 @@ fn link(text: &[u8], size: Size) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// `total 12`, in whatever language.
+/// Returns true for `total 12`, in any known language.
 fn is_total(fields: &[Field<'_>]) -> bool {
     let [word, number] = fields else { return false };
     let word = word.text.strip_suffix(b":").unwrap_or(word.text);

@@ -1,4 +1,4 @@
-//! Formats with the time columns of `ls` and other columns before them: Netware, classic Mac, Connect:Enterprise.
+//! Formats with the time columns of `ls` after other columns: Netware, classic Mac, Connect:Enterprise.
 
 use super::{
     entry::{Entry, EntryKind},
@@ -7,7 +7,7 @@ use super::{
     unix::Permissions,
 };
 
-/// Reads a line of Netware: `d [RWCEAFMS] ADMIN_OPS  512 May 02 07:41 PUBLIC`.
+/// Parses a line of Netware: `d [RWCEAFMS] ADMIN_OPS  512 May 02 07:41 PUBLIC`.
 pub(super) fn netware(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let Some((first, columns)) = fields.as_slice().split_first() else { return Line::Unread };
@@ -26,7 +26,7 @@ pub(super) fn netware(line: &[u8], hints: &mut Hints) -> Line {
         return Line::Unread;
     }
     match timed(kind, Some(owner), size, time, hints) {
-        // Some versions fill up the column before the name, and no name begins with a space there.
+        // Some versions pad the column before the name, and no name begins with a space there.
         Line::Entry(entry) => {
             Line::judged(Entry { name: entry.name.trim_ascii_start().to_vec(), ..entry })
         }
@@ -34,7 +34,7 @@ pub(super) fn netware(line: &[u8], hints: &mut Hints) -> Line {
     }
 }
 
-/// Reads a line of `NetPresenz`, `WebSTAR` and Peter Lewis' server: resource fork, data fork and their sum, or
+/// Parses a line of `NetPresenz`, `WebSTAR` and Peter Lewis' server: resource fork, data fork and their sum, or
 /// `folder` and a number of items.
 pub(super) fn mac(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
@@ -57,7 +57,7 @@ pub(super) fn mac(line: &[u8], hints: &mut Hints) -> Line {
     }
 }
 
-/// Reads a line of a Connect:Enterprise mailbox: `-C--E-----FTP A LEEOPS  20417  73012 May 30 12:00 ORDERS01`.
+/// Parses a line of a Connect:Enterprise mailbox: `-C--E-----FTP A LEEOPS  20417  73012 May 30 12:00 ORDERS01`.
 pub(super) fn enterprise(line: &[u8], hints: &mut Hints) -> Line {
     let fields = Fields::of(line);
     let [flags, code, owner, batch, size, time @ ..] = fields.as_slice() else {
@@ -72,7 +72,7 @@ pub(super) fn enterprise(line: &[u8], hints: &mut Hints) -> Line {
     timed(EntryKind::File, Some(owner), size, time, hints)
 }
 
-/// The entry whose last columns are its size, its time and its name.
+/// Parses an entry whose last columns are its size, its time and its name.
 fn timed(
     kind: EntryKind,
     owner: Option<&Field<'_>>,

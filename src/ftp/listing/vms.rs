@@ -1,4 +1,4 @@
-//! `DIRECTORY` of `OpenVMS`.
+//! The output of `DIRECTORY` on `OpenVMS`.
 
 use super::{
     Reason,
@@ -7,8 +7,8 @@ use super::{
     stamp::{Clock, named_day},
 };
 
-/// Reads one entry: `MANUAL.TXT;3  12/15  9-FEB-2026 14:22:07  [OPS,LEE]  (RWED,RWED,RE,)`. A long name stands alone
-/// and the rest in the next line, which the caller joins to it.
+/// Parses one entry: `MANUAL.TXT;3  12/15  9-FEB-2026 14:22:07  [OPS,LEE]  (RWED,RWED,RE,)`. A long name has a line of
+/// its own, and the caller joins the next line to it.
 pub(super) fn read(line: &[u8]) -> Line {
     let fields = Fields::of(line);
     if let Some(line) = around(&fields) {
@@ -35,9 +35,9 @@ pub(super) fn read(line: &[u8]) -> Line {
     }
 }
 
-/// The entry whose last columns are these: its day, and its time, owner and rights, of which each may be missing.
+/// Returns the entry with these last columns: its day, and its time, owner and rights, each of which may be missing.
 ///
-/// Blocks of 512 bytes say only how long a file can be at most: its size stays unknown (rule L6).
+/// Blocks of 512 bytes give only an upper limit of the length of a file: its size stays unknown (rule L6).
 fn entry(name: &[u8], kind: EntryKind, columns: &[Field<'_>]) -> Line {
     let (day, columns) = match columns {
         [day, columns @ ..] if named_day(day.text).is_some() => (named_day(day.text), columns),
@@ -68,7 +68,7 @@ fn entry(name: &[u8], kind: EntryKind, columns: &[Field<'_>]) -> Line {
     Line::judged(Entry { modified, owner, ..Entry::new(name, kind) })
 }
 
-/// What stands above and below the entries: `Directory DISK:[OPS]`, `Total of 3 files, 45/60 blocks.`
+/// Parses the lines above and below the entries: `Directory DISK:[OPS]`, `Total of 3 files, 45/60 blocks.`
 fn around(fields: &Fields<'_>) -> Option<Line> {
     if fields.begin_with(&["Directory"]) && fields.as_slice().len() == 2 {
         return Some(Line::Noise);
@@ -81,14 +81,14 @@ fn around(fields: &Fields<'_>) -> Option<Line> {
     files.text.starts_with(b"file").then_some(Line::Count(count))
 }
 
-/// `NAME.TYPE` of `NAME.TYPE;3`. A file without a type may have no dot.
+/// Returns `NAME.TYPE` of `NAME.TYPE;3`. A file without a type may have no dot.
 fn unversioned(text: &[u8]) -> Option<&[u8]> {
     let at = text.iter().rposition(|byte| *byte == b';')?;
     number(text.get(at + 1..)?, 5)?;
     text.get(..at).filter(|name| !name.is_empty())
 }
 
-/// `12` or `12/15`.
+/// Returns true for `12` or `12/15`.
 fn is_blocks(text: &[u8]) -> bool {
     text.splitn(2, |byte| *byte == b'/').all(|part| number(part, 12).is_some())
 }

@@ -1,4 +1,4 @@
-//! The line to put into the script. Pure.
+//! The recommended line for the script. Pure.
 
 use super::{Door, Survey};
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Where active mode listens, unless the user has said: a range that a firewall rule can name.
+/// The recommended listen range of active mode if the user has set none: a range that a firewall rule can name.
 pub(super) const PORT_RANGE: &str = "50000-50010";
 
-/// The options for what was found best.
+/// Returns the options for the best endpoint and mode.
 pub(super) fn options(survey: &Survey, door: &Door, mode: Mode) -> Vec<(&'static str, String)> {
     let mut options = Vec::new();
     if survey.site.password.is_some() {
@@ -33,7 +33,7 @@ pub(super) fn options(survey: &Survey, door: &Door, mode: Mode) -> Vec<(&'static
     options
 }
 
-/// The whole line.
+/// Returns the whole line.
 pub(super) fn snippet(survey: &Survey, door: &Door, options: &[(&'static str, String)]) -> String {
     let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
     format!(
@@ -43,7 +43,7 @@ pub(super) fn snippet(survey: &Survey, door: &Door, options: &[(&'static str, St
     )
 }
 
-/// The URL of a door, without the password.
+/// Returns the URL of an endpoint, without the password.
 fn url(survey: &Survey, door: &Door) -> String {
     let site = &survey.site;
     let (scheme, usual) = match door.tls {
@@ -68,7 +68,7 @@ fn url(survey: &Survey, door: &Door) -> String {
     format!("{scheme}://{user}{host}{port}{}", path.unwrap_or_default())
 }
 
-/// Bytes as a URL holds them.
+/// Encodes bytes for a URL.
 fn percent(bytes: &[u8], also: &[u8]) -> String {
     let shown = |byte: &u8| {
         let is_plain =
@@ -78,7 +78,7 @@ fn percent(bytes: &[u8], also: &[u8]) -> String {
     bytes.iter().map(shown).collect()
 }
 
-/// A string in the language's own notation.
+/// Formats a string as a literal of the script language.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", visible(text.replace('\\', "\\\\").replace('"', "\\\"")))
 }

@@ -1,4 +1,4 @@
-//! What a certificate says of itself: as much of X.509 (RFC 5280, 4.1) as a person wants to know.
+//! The contents of a certificate: as much of X.509 (RFC 5280, 4.1) as a person wants to know.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -8,18 +8,18 @@ use crate::observe::visible::visible;
 /// A server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Whom it names.
+    /// The subject's name.
     pub subject: String,
-    /// Who signed it.
+    /// The issuer's name.
     pub issuer: String,
-    /// When it ends.
+    /// The end of its validity.
     pub expires: Option<Timestamp>,
-    /// Its SHA-256 in hexadecimal: what the option `pin` takes.
+    /// Its SHA-256 in hexadecimal, as the option `pin` takes it.
     pub pin: String,
 }
 
 impl Certificate {
-    /// Reads a certificate in DER; what cannot be read stays empty.
+    /// Parses a certificate in DER; fields that cannot be read stay empty.
     pub fn read(der: &[u8]) -> Self {
         let pin: Vec<_> = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
         let pin = pin.concat();
@@ -34,9 +34,9 @@ const OBJECT: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
-/// The attribute `commonName`, 2.5.4.3.
+/// The object identifier of `commonName`, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
-/// The attribute `organizationName`, 2.5.4.10.
+/// The object identifier of `organizationName`, 2.5.4.10.
 const ORGANIZATION: &[u8] = &[0x55, 4, 10];
 
 fn body(der: &[u8], blank: &Certificate) -> Option<Certificate> {
@@ -58,7 +58,7 @@ fn body(der: &[u8], blank: &Certificate) -> Option<Certificate> {
     Some(Certificate { subject, issuer, expires: time(form, end), ..blank.clone() })
 }
 
-/// One value: its tag, its content, and what follows.
+/// Reads one DER value: its tag, its content, and the bytes after it.
 fn item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first()?;
@@ -66,7 +66,7 @@ fn item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         (usize::from(*length), rest)
     } else {
         let (digits, rest) = rest.split_at_checked(usize::from(*length & 0x7f))?;
-        // More than four bytes of length are no certificate that fits into a handshake.
+        // A value with more than four bytes of length is not part of a certificate that fits into a handshake.
         (digits.len() <= 4).then_some(())?;
         (digits.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
     };
@@ -79,7 +79,7 @@ fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (found == tag).then_some((content, rest))
 }
 
-/// The common name in a list of attributes, else the organization.
+/// Returns the common name in a list of attributes, else the organization.
 fn name(mut sets: &[u8]) -> Option<String> {
     let mut best = None;
     while let Some((mut set, rest)) = expect(SET, sets) {
@@ -99,7 +99,7 @@ fn name(mut sets: &[u8]) -> Option<String> {
     best
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, in universal time (RFC 5280, 4.1.2.5).
+/// Parses `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, in UTC (RFC 5280, 4.1.2.5).
 fn time(form: u8, text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let whole = match form {
@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(read.expires.unwrap().to_string(), format!("{year}-0{month}-01T00:00:00Z"));
             assert_eq!(read.pin.len(), 64);
             for end in 0..made.der().len() {
-                // What is cut off somewhere is read as far as it goes, and never past its end.
+                // A truncated certificate is read as far as it goes, and never past its end.
                 Certificate::read(made.der().get(..end).unwrap());
             }
         }

@@ -1,4 +1,4 @@
-//! The ways in: addresses, protection, certificates, logins.
+//! The endpoints of a server: addresses, protection, certificates, logins.
 
 use std::{
     net::SocketAddr,
@@ -21,14 +21,14 @@ use crate::{
     limits::SURVEY_ADDRESSES_MAX,
 };
 
-/// The port of TLS from the first byte.
+/// The port of implicit TLS.
 const IMPLICIT_PORT: u16 = 990;
-/// The port of everything else.
+/// The port of plain FTP and explicit TLS.
 const PORT: u16 = 21;
-/// Time that a server gets to notice that a session has ended, before "too many" is believed.
+/// The time for a server to notice that a session has ended, before "too many" is believed.
 const SETTLE_TIME: Duration = Duration::from_millis(400);
 
-/// Where a door leads, for the line that says what is being tried.
+/// Describes an endpoint, for the progress line.
 pub(super) fn words(door: &Door) -> String {
     let how = match door.tls {
         Tls::Off => "without TLS",
@@ -39,7 +39,7 @@ pub(super) fn words(door: &Door) -> String {
 }
 
 impl Probe<'_> {
-    /// Finds the addresses of the host and connects to each.
+    /// Resolves the host and connects to each of its addresses.
     pub(super) async fn look_up(&self, survey: &mut Survey) -> Outcome<()> {
         self.say(format!("looking up {}", self.site.host));
         let mut addresses = match self.inner.stop.race(resolve(&self.site)).await? {
@@ -65,7 +65,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Sees which protection is offered at `address`, and gives the doors to go in by.
+    /// Probes the kinds of TLS that are offered at `address`, and returns the endpoints to log in at.
     pub(super) async fn knock(
         &self,
         address: SocketAddr,
@@ -98,13 +98,13 @@ impl Probe<'_> {
         Ok(wanted)
     }
 
-    /// Whether the password, if there is one, may go through this door.
+    /// Returns true if the password, if there is one, may be sent to this endpoint.
     fn may_enter(&self, door: &Door) -> bool {
         let distrust = door.protection.as_ref().and_then(|protection| protection.distrust.as_ref());
         distrust.is_none() || self.site.password.is_none()
     }
 
-    /// Shakes hands and looks at the certificate, without a login.
+    /// Makes a TLS handshake and reads the certificate, without a login.
     async fn peek(&self, mut door: Door, survey: &mut Survey) -> Outcome<Door> {
         self.say(format!("shaking hands {}", words(&door)));
         let mut site = self.site_of(&door);
@@ -153,14 +153,14 @@ impl Probe<'_> {
             }
             control.upgrade(&security);
         }
-        // Hands are shaken with the first command.
+        // The handshake takes place with the first command.
         control.ask(&Command::bare("PBSZ 0")).await?;
         let found = (control.tls().unwrap_or_default(), control.certificate());
         control.ask(&Command::bare("QUIT")).await?;
         Ok(found)
     }
 
-    /// A session by `door`. A server that has too many gets a moment to count again.
+    /// Opens a session at `door`. A server that reports too many sessions is retried after a moment.
     pub(super) async fn enter(&self, door: &Door) -> Outcome<Session> {
         let opened = Session::open(self.site_of(door), self.inner.clone()).await;
         match opened {
@@ -172,7 +172,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Opens sessions together until one is refused, or there are as many as may be tried.
+    /// Opens sessions at the same time until one is refused or the maximum is reached.
     pub(super) async fn crowd(&self, door: &Door, survey: &mut Survey) -> Outcome<()> {
         let most = self.options.sessions.min(crate::limits::SURVEY_SESSIONS_MAX);
         let mut held = Vec::new();
@@ -197,20 +197,20 @@ impl Probe<'_> {
 
     fn site_of(&self, door: &Door) -> Site {
         let mut site = self.site.clone();
-        // Every mode is tried by itself.
+        // Every mode is tried separately.
         site.mode = Mode::Auto;
         site.tls = door.tls;
         site.port = door.address.port();
         site.address = Some(door.address);
         if door.protection.as_ref().is_some_and(|protection| protection.distrust.is_some()) {
-            // Seen already, and no password goes there: `may_enter`.
+            // The distrust is known already, and no password is sent there: see `may_enter`.
             site.trust.insecure = true;
         }
         site
     }
 }
 
-/// Why a door that is there is not gone through.
+/// The reason for not logging in at an endpoint whose certificate is not trusted.
 const UNTRUSTED: &str = "its certificate is not trusted, so it is not shown the password";
 const ELSEWHERE: &str = "another port than the URL's, so it is not shown the password";
 
@@ -219,12 +219,12 @@ fn door(tls: Tls, address: SocketAddr) -> Door {
     Door { tls, address, local: None, protection: None, entry, trials: Vec::new() }
 }
 
-/// Whether the server has too many sessions; some say so by 530.
+/// Returns true if the server reports too many sessions; some do so by 530.
 fn is_full(fault: &Fault) -> bool {
     fault.code == 421 || (fault.code == 530 && fault.message.to_lowercase().contains("too many"))
 }
 
-/// A greeting in one line, without the codes that stand before its lines.
+/// Returns a greeting in one line, without the codes in front of its lines.
 fn welcome(greeting: &Reply) -> String {
     let text = greeting.text();
     let code = format!("{}-", greeting.code);

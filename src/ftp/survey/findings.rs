@@ -1,4 +1,5 @@
-//! What else a survey shows, one line each: first what should be mended, then what is good to know. Pure.
+//! The other findings of a survey, one line each: first those that should be fixed, then those that are good to know.
+//! Pure.
 
 use jiff::Timestamp;
 
@@ -12,26 +13,26 @@ use crate::{
     observe::{duration_text, visible::visible},
 };
 
-/// One line.
+/// A finding of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How much it matters.
+    /// Its severity.
     pub weight: Weight,
-    /// What was found.
+    /// The text.
     pub text: String,
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// Should be mended.
+    /// A finding that should be fixed.
     Warning,
-    /// Is good to know.
+    /// A finding that is good to know.
     Note,
 }
 
 impl Weight {
-    /// The word in JSON.
+    /// Returns the name used in JSON.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Warning => "warning",
@@ -40,11 +41,11 @@ impl Weight {
     }
 }
 
-/// Days before its end from which on a certificate is warned about.
+/// The number of days before its expiry from which a certificate is warned about.
 const EXPIRY_WARNING_DAYS: i64 = 14;
 const DAY_S: i64 = 86_400;
 
-/// Reads a survey.
+/// Returns the findings of a survey.
 pub fn findings(survey: &Survey) -> Vec<Finding> {
     let mut list = List(Vec::new());
     list.left(survey);
@@ -123,7 +124,7 @@ impl List {
         self.certificates(survey);
     }
 
-    /// Each certificate once, whatever the number of doors that show it.
+    /// Reports each certificate once, regardless of the number of endpoints that present it.
     fn certificates(&mut self, survey: &Survey) {
         let mut seen: Vec<&Certificate> = Vec::new();
         for protection in survey.doors.iter().filter_map(|door| door.protection.as_ref()) {
@@ -164,7 +165,7 @@ impl List {
         }
         let Some(server) = &survey.server else { return };
         let seen = survey.doors.iter().find_map(|door| seen(survey, door));
-        // What would be wrong if the server connected to us.
+        // The problem to expect if the server were to connect to us.
         let called = Fault::new(Kind::DataConnection, Side::Network, "");
         self.0.extend(seen.and_then(|seen| seen.explain(true, &called)).map(note));
         if let (Some(named), Some(seen)) = (server.passive_address, seen)
@@ -296,7 +297,7 @@ impl List {
     }
 }
 
-/// Whether TLS was seen at all, trusted or not.
+/// Returns true if TLS was offered at all, trusted or not.
 fn offered(survey: &Survey) -> bool {
     survey.doors.iter().any(|door| door.protection.is_some())
 }

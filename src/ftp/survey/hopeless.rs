@@ -1,4 +1,4 @@
-//! What to say where no data came through at all. Pure.
+//! The verdicts for servers over which no data came through at all. Pure.
 
 use super::{
     Door, Entry, Survey,
@@ -10,7 +10,7 @@ use crate::{
     observe::visible::visible,
 };
 
-/// The sentence, and the fault that is at the bottom of it.
+/// Returns the sentence, and the fault that is its cause.
 pub(super) fn no_way(survey: &Survey) -> (String, Fault) {
     let tried = [unknown, silent, deaf, distrusted, shut];
     tried.iter().find_map(|read| read(survey)).unwrap_or_else(|| {
@@ -20,14 +20,14 @@ pub(super) fn no_way(survey: &Survey) -> (String, Fault) {
     })
 }
 
-/// The name leads nowhere.
+/// The verdict for a host name that cannot be resolved.
 fn unknown(survey: &Survey) -> Option<(String, Fault)> {
     let fault = survey.lookup.clone()?;
     let host = visible(&survey.site.host);
     Some((format!("The name {host} is not known here: {}.", fault.message), fault))
 }
 
-/// No address answers.
+/// The verdict for a host of which no address responds.
 fn silent(survey: &Survey) -> Option<(String, Fault)> {
     if survey.addresses.iter().any(|address| address.reached.is_ok()) {
         return None;
@@ -37,7 +37,7 @@ fn silent(survey: &Survey) -> Option<(String, Fault)> {
     Some((format!("Nothing answers at {host}, port {port}: {}.", fault.message), fault.clone()))
 }
 
-/// We are in, and no mode works.
+/// The verdict for a server that accepts the login while no mode works.
 fn deaf(survey: &Survey) -> Option<(String, Fault)> {
     let door = entered(survey)?;
     let failed = |is_active: bool| {
@@ -52,7 +52,7 @@ fn deaf(survey: &Survey) -> Option<(String, Fault)> {
     Some((ended(format!("{sentence}: {passive}{active}")), fault))
 }
 
-/// The certificate of the door that was asked for does not hold.
+/// The verdict for an untrusted certificate at the requested endpoint.
 fn distrusted(survey: &Survey) -> Option<(String, Fault)> {
     let asked = |door: &&Door| door.tls == survey.site.tls;
     let protection = survey.doors.iter().find(asked)?.protection.as_ref()?;
@@ -61,7 +61,7 @@ fn distrusted(survey: &Survey) -> Option<(String, Fault)> {
     Some((format!("{reason}; so no password was sent, and no mode was tried."), fault))
 }
 
-/// Nobody lets us in.
+/// The verdict for a server that refuses every login.
 fn shut(survey: &Survey) -> Option<(String, Fault)> {
     let of = |door: &Door| match &door.entry {
         Entry::Shut(fault) => Some(fault.clone()),

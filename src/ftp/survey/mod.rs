@@ -1,25 +1,5 @@
-//! What one server offers to this machine: every way in and every way to data, tried, and what came of each.
-//!
-//! ```text
-//! mod            the value, and the order of the probes
-//! doors          addresses, protection, certificates, logins
-//! modes          EPSV, PASV, EPRT, PORT: a listing, an upload, a download each
-//! server         what else it can do: time, names, TLS sessions, sessions at a time
-//! certificate    X.509, as far as a person wants to know
-//! ```
-//!
-//! and pure, from a survey:
-//!
-//! ```text
-//! verdict        one sentence; hopeless has those for when nothing works
-//! advice         the line to put into the script
-//! findings       what else is worth knowing
-//! rules          what firewalls have to let through
-//! value          all of it as JSON
-//! ```
-//!
-//! A password goes only where the URL sends it, or to the same port under TLS whose certificate holds. What a probe
-//! puts on the server it takes away again; where it cannot, `left` names it.
+//! A survey of one server from the local host: every endpoint and every data-connection method is tried, and the
+//! results are recorded.
 
 mod advice;
 mod certificate;
@@ -58,14 +38,14 @@ use crate::{
     observe::{Level, Observer},
 };
 
-/// What to try.
+/// The options of a survey.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Sends no command that changes anything on the server.
+    /// True if no command may change anything on the server.
     pub read_only: bool,
-    /// Sessions to hold at a time, at most [`SURVEY_SESSIONS_MAX`]; fewer try fewer.
+    /// The number of sessions to hold at a time, at most [`SURVEY_SESSIONS_MAX`]; a smaller number tries fewer.
     pub sessions: u16,
-    /// Time for everything; what was not come to by then is left out.
+    /// The time limit for the whole survey; probes that are not reached by then are left out.
     pub time: Duration,
 }
 
@@ -75,30 +55,30 @@ impl Default for Options {
     }
 }
 
-/// Everything seen of one server.
+/// The results for one server.
 #[derive(Debug, Clone)]
 pub struct Survey {
-    /// What was asked for.
+    /// The server that was probed.
     pub site: Site,
-    /// Whether nothing was written.
+    /// True if nothing was written to the server.
     pub read_only: bool,
-    /// When it began.
+    /// The start time.
     pub at: Timestamp,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// Why the name has no address, if so.
+    /// The reason why the name has no address, if it has none.
     pub lookup: Option<Fault>,
     /// The addresses of the host.
     pub addresses: Vec<Address>,
-    /// What the server says first.
+    /// The server's greeting.
     pub greeting: Option<String>,
-    /// The ways in, the one that was asked for first.
+    /// The endpoints, the requested one first.
     pub doors: Vec<Door>,
-    /// What the server can do, if it let us in.
+    /// The server's capabilities, if a login succeeded.
     pub server: Option<Server>,
-    /// Files of ours that could not be removed.
+    /// The probe files that could not be removed.
     pub left: Vec<String>,
-    /// Whether the time was over before everything was tried.
+    /// True if the time limit was reached before everything was tried.
     pub is_cut_short: bool,
 }
 
@@ -107,77 +87,77 @@ pub struct Survey {
 pub struct Address {
     /// The address, with the control port.
     pub address: SocketAddr,
-    /// Time to connect, or why not.
+    /// The time to connect, or the reason of the failure.
     pub reached: Outcome<Duration>,
 }
 
-/// One way in.
+/// An endpoint of the server.
 #[derive(Debug, Clone)]
 pub struct Door {
-    /// How it is protected.
+    /// Its kind of TLS.
     pub tls: Tls,
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// Our own address, as this machine sees it.
+    /// The local address of the control connection.
     pub local: Option<SocketAddr>,
-    /// The TLS that was made.
+    /// The properties of the TLS connection.
     pub protection: Option<Protection>,
-    /// Whether we came in.
+    /// The result of the login.
     pub entry: Entry,
-    /// What came of each mode.
+    /// The results of the data-connection methods.
     pub trials: Vec<Trial>,
 }
 
-/// Whether we came in by a door.
+/// The result of a login at an endpoint.
 #[derive(Debug, Clone)]
 pub enum Entry {
-    /// In, after so long.
+    /// The login succeeded, after this time.
     Entered(Duration),
-    /// It is there, and was not tried; why not.
+    /// The endpoint exists and was not tried, for this reason.
     Offered(&'static str),
-    /// It is shut.
+    /// The endpoint or the login was refused.
     Shut(Fault),
 }
 
-/// TLS of a control connection.
+/// The properties of TLS on a control connection.
 #[derive(Debug, Clone)]
 pub struct Protection {
-    /// `TLSv1.3`, `TLSv1.2`.
+    /// The version, such as `TLSv1.3` or `TLSv1.2`.
     pub version: String,
-    /// Whom we talk to.
+    /// The server's certificate.
     pub certificate: Option<Certificate>,
-    /// Why the certificate is not trusted, if so.
+    /// The reason why the certificate is not trusted, if it is not.
     pub distrust: Option<Fault>,
 }
 
-/// What came of one mode.
+/// The result of one data-connection method.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// Which one.
+    /// The method.
     pub step: Step,
-    /// Where the data went to or came from.
+    /// The address of the data connection.
     pub address: String,
-    /// Time for a listing, or why there was none.
+    /// The time for a listing, or the reason of the failure.
     pub listing: Outcome<Duration>,
-    /// The same for an upload of 1 KiB, where it was tried.
+    /// The same for an upload of 1 KiB, if it was tried.
     pub upload: Option<Outcome<Duration>>,
-    /// The same for its download.
+    /// The same for the download of that file.
     pub download: Option<Outcome<Duration>>,
 }
 
 impl Trial {
-    /// Why not everything that was tried worked.
+    /// Returns the first failure among the transfers that were tried.
     pub fn fault(&self) -> Option<&Fault> {
         let moved = [&self.upload, &self.download].into_iter().flatten();
         std::iter::once(&self.listing).chain(moved).find_map(|tried| tried.as_ref().err())
     }
 
-    /// Whether data came through at all.
+    /// Returns true if data came through at all.
     pub const fn carries(&self) -> bool {
         self.listing.is_ok()
     }
 
-    /// Whether it waited in vain for a connection of the same mode as that of `step`.
+    /// Returns true if it waited in vain for a connection of the same mode as that of `step`.
     fn waited_like(&self, step: Step) -> bool {
         let waited = |fault: &Fault| {
             fault.code == 0 && matches!(fault.kind, Kind::Timeout | Kind::DataConnection)
@@ -185,7 +165,7 @@ impl Trial {
         self.step.mode() == step.mode() && self.listing.as_ref().is_err_and(waited)
     }
 
-    /// Time for one file of 1 KiB; for a listing, where no file moved.
+    /// Returns the time for one file of 1 KiB, or for a listing if no file was moved.
     pub fn time(&self) -> Option<Duration> {
         let moved = [self.upload.as_ref(), self.download.as_ref()];
         let moved: Vec<&Duration> = moved.into_iter().flatten().flatten().collect();
@@ -195,68 +175,68 @@ impl Trial {
     }
 }
 
-/// What a server can do.
+/// The capabilities of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Server {
     /// The reply to SYST.
     pub system: Option<String>,
-    /// The features that it names.
+    /// The features that the server lists.
     pub features: BTreeMap<String, String>,
-    /// The folder that was looked at.
+    /// The directory that was examined.
     pub folder: String,
-    /// The median of a few NOOPs.
+    /// The median round trip of a few NOOPs.
     pub round_trip: Option<Duration>,
-    /// The address under which it says it sees us.
+    /// The client's address as the server reports it.
     pub sees_us_at: Option<IpAddr>,
-    /// The address in its reply to PASV.
+    /// The address in the reply to PASV.
     pub passive_address: Option<Ipv4Addr>,
-    /// Whether it takes REST.
+    /// True if the server supports REST.
     pub restarts: Option<bool>,
-    /// Seconds by which its clock is ahead of ours.
+    /// The seconds by which its clock is ahead of the local one.
     pub clock_ahead_s: Option<i64>,
-    /// Whether the time of a file can be set.
+    /// True if the time of a file can be set.
     pub sets_times: Option<bool>,
-    /// Whether a rename replaces the file that has the name.
+    /// The result of a rename to the name of an existing file.
     pub renames_over: Option<Outcome<()>>,
-    /// Whether names that begin with a dot are listed.
+    /// The listing of names that begin with a dot.
     pub hidden: Option<Hidden>,
-    /// TLS sessions of data connections.
+    /// The resumption of TLS sessions by data connections.
     pub reuse: Option<Reuse>,
-    /// Whether TLS 1.3 had to be left for TLS 1.2.
+    /// True if the fallback from TLS 1.3 to TLS 1.2 was necessary.
     pub tls12_only: bool,
-    /// Sessions at a time.
+    /// The number of simultaneous sessions.
     pub sessions: Option<Sessions>,
 }
 
-/// Whether names that begin with a dot are listed.
+/// The listing of names that begin with a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hidden {
-    /// By `LIST`.
+    /// True if `LIST` shows them.
     pub by_list: bool,
-    /// By `LIST -a`.
+    /// True if `LIST -a` shows them.
     pub by_list_all: bool,
 }
 
-/// Whether data connections resume the TLS session of their control connection.
+/// The resumption of the control connection's TLS session by data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reuse {
-    /// Whether they do.
+    /// True if data connections resume it.
     pub resumed: bool,
-    /// Whether they must, if that is known.
+    /// True if the server requires that, if known.
     pub required: Option<bool>,
 }
 
-/// Sessions at a time.
+/// The number of simultaneous sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
-    /// How many were open together.
+    /// The number of sessions that were open at the same time.
     pub open: u16,
-    /// Why there was not one more; nothing where no more were tried.
+    /// The reason why one more was refused; `None` if no more were tried.
     pub refusal: Option<Fault>,
 }
 
-/// Tries everything that `options` allow on the server of `site`. Fails only when it is interrupted, or when there is a
-/// proxy, which it cannot go through: what does not work is in the survey.
+/// Runs every probe that `options` allow on the server of `site`. Fails only if it is interrupted, or if there is a
+/// proxy, which is not supported: failures of the server are part of the survey.
 pub async fn survey(site: &Site, options: &Options, context: &Context) -> Outcome<Survey> {
     if site.proxy.is_some() {
         let message = "this version of portolan cannot look through a `proxy` yet: doctor tries the direct way only";
@@ -277,7 +257,7 @@ pub async fn survey(site: &Site, options: &Options, context: &Context) -> Outcom
         is_cut_short: false,
     };
     let probe = Probe::new(site, options, context);
-    // Boxed: all its sessions and buffers would lie in every caller's future.
+    // Boxed: all its sessions and buffers would otherwise be part of every caller's future.
     let probed = Box::pin(probe.everything(&mut survey)).await;
     context.stop.check()?;
     survey.is_cut_short = probed.is_err();
@@ -285,14 +265,14 @@ pub async fn survey(site: &Site, options: &Options, context: &Context) -> Outcom
     Ok(survey)
 }
 
-/// What every probe needs.
+/// The context that every probe needs.
 struct Probe<'a> {
-    /// The server, with the short times of a survey.
+    /// The server, with the short timeouts of a survey.
     site: Site,
     options: &'a Options,
-    /// The run that asked; its observer hears what is being done.
+    /// The run that requested the survey; its observer receives the progress.
     outer: &'a Context,
-    /// The same for the sessions under test: silent, and with the end of the survey's time.
+    /// The context of the sessions under test: silent, and with the deadline of the survey.
     inner: Context,
 }
 
@@ -306,7 +286,7 @@ impl<'a> Probe<'a> {
             stop: outer.stop.within(options.time),
             observer: Observer::default(),
             clock: outer.clock.clone(),
-            // What is under test is looked at, not remembered.
+            // The server under test is examined, not remembered.
             memory: None,
             doors: outer.doors.clone(),
             answered: outer.answered.clone(),
@@ -316,12 +296,12 @@ impl<'a> Probe<'a> {
         Self { site, options, outer, inner }
     }
 
-    /// Says what is being tried, to whoever wants to know.
+    /// Reports the progress to the observer.
     fn say(&self, text: impl Into<String>) {
         self.outer.observer.say(Level::Debug, text);
     }
 
-    /// Fails when the time is over.
+    /// Runs all probes; fails if the time is over.
     async fn everything(&self, survey: &mut Survey) -> Outcome<()> {
         self.look_up(survey).await?;
         let reached = survey.addresses.iter().filter(|address| address.reached.is_ok());
@@ -341,7 +321,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Goes in by `door`, and tries there what there is to try.
+    /// Logs in at `door`, and runs the probes there.
     async fn visit(&self, mut door: Door, survey: &mut Survey) -> Outcome<()> {
         self.say(format!("logging in {}", doors::words(&door)));
         let started = Instant::now();
@@ -364,7 +344,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// The protected door of those that let us in, else the first.
+/// Returns the endpoint under TLS at which the login succeeded, else the first one.
 fn best_door(survey: &Survey) -> Option<&Door> {
     let mut entered = survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_)));
     entered.clone().find(|door| door.tls != Tls::Off).or_else(|| entered.next())

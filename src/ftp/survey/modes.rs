@@ -1,4 +1,4 @@
-//! Each mode by itself: a listing, an upload of 1 KiB, its download, and nothing left behind.
+//! Probes of each data-connection method: a listing, an upload of 1 KiB, its download, and no file left behind.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Probe<'_> {
-    /// Tries every step behind `door`, in one session as long as that is in step; a session that is not makes a new
-    /// connection by itself.
+    /// Tries every method at `door`, in one session as long as that is in step; a session that is not reconnects
+    /// automatically.
     pub(super) async fn try_modes(
         &self,
         session: &mut Session,
@@ -83,7 +83,7 @@ impl Probe<'_> {
         trial
     }
 
-    /// Takes one of our files away again.
+    /// Removes a probe file.
     pub(super) async fn remove(
         &self,
         session: &mut Session,
@@ -93,7 +93,7 @@ impl Probe<'_> {
     ) {
         let is_gone = match session.sweep(&[name]).await {
             Some(replies) if replies.iter().all(Reply::is_done) => true,
-            // A failed upload leaves a part of the file, or nothing.
+            // A failed upload leaves a part of the file, or no file.
             Some(_) if !is_stored => !matches!(session.size_of(name).await, Ok(Some(_))),
             Some(_) => false,
             None => self.remove_anew(session, name, is_stored).await,
@@ -103,7 +103,7 @@ impl Probe<'_> {
         }
     }
 
-    /// The same by a session of its own, where the old one is of no more use.
+    /// Does the same in a new session, if the old one can no longer be used.
     async fn remove_anew(&self, old: &Session, name: &RemotePath, is_stored: bool) -> bool {
         if self.outer.stop.is_set() {
             return false;
@@ -122,7 +122,7 @@ impl Probe<'_> {
     }
 }
 
-/// A fault as the step itself had it: "no way is left" says nothing where one way was tried.
+/// Returns the failure in the words of the method itself: "no way is left" is of no use if only one was tried.
 fn in_its_words(session: &Session, tried: Outcome<Duration>) -> Outcome<Duration> {
     tried.map_err(|fault| match session.attempts().last() {
         Some(last) if !last.worked && fault.message.contains(&last.words) => {
@@ -134,7 +134,7 @@ fn in_its_words(session: &Session, tried: Outcome<Duration>) -> Outcome<Duration
     })
 }
 
-/// What is sent: every byte there is, in a row.
+/// Returns the content of the probe file: every byte value in turn.
 fn content() -> Vec<u8> {
     (0..=255).cycle().take(SURVEY_FILE_BYTES).collect()
 }
@@ -143,7 +143,7 @@ fn last_address(session: &Session) -> String {
     session.attempts().last().map(|attempt| attempt.address.clone()).unwrap_or_default()
 }
 
-/// How long `work` took.
+/// Measures the duration of `work`.
 async fn timed<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<Duration> {
     let started = Instant::now();
     work.await.map(|_| started.elapsed())

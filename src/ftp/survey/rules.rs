@@ -1,4 +1,4 @@
-//! What firewalls have to let through for a mode, on either side. Pure.
+//! The firewall rules that a mode requires, on either side. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,21 +8,21 @@ use crate::ftp::site::Mode;
 /// One connection to let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// On which machine: `here` or `server`.
+    /// The host on which it applies: `here` or `server`.
     pub side: &'static str,
-    /// As an nftables command.
+    /// The nftables command.
     pub nft: String,
-    /// As an iptables command.
+    /// The iptables command.
     pub iptables: String,
-    /// In words, for Windows Firewall and the security groups of clouds.
+    /// A description, for Windows Firewall and the security groups of clouds.
     pub words: String,
 }
 
-/// Ports that either side may take for one connection.
+/// The ports that either side may use for a connection.
 const HIGH: &str = "1024-65535";
 const HIGH_FROM: u16 = 1024;
 
-/// What to open for `mode` on this machine and on the server, which listens at `server`.
+/// Returns the rules that `mode` requires on the local host and on the server, which listens at `server`.
 pub fn rules(survey: &Survey, server: SocketAddr, mode: Mode) -> Vec<Rule> {
     let (ip, control) = (server.ip().to_canonical(), server.port());
     let range = survey.site.port_range.as_ref();
@@ -42,7 +42,7 @@ pub fn rules(survey: &Survey, server: SocketAddr, mode: Mode) -> Vec<Rule> {
             ),
         ],
         Mode::Passive | Mode::Auto | Mode::Race => {
-            // nft refuses a set whose parts overlap.
+            // nft refuses a set with overlapping ranges.
             let both =
                 if control < HIGH_FROM { format!("{control}, {HIGH}") } else { HIGH.to_owned() };
             vec![

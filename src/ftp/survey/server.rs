@@ -1,4 +1,4 @@
-//! What a server can do besides moving data: time, names, TLS sessions.
+//! Probes of a server's other capabilities: time, names, TLS sessions.
 
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,15 @@ use crate::{
     },
 };
 
-/// NOOPs whose median is the round trip.
+/// The number of NOOPs whose median is the round trip.
 const ROUNDS: usize = 5;
 /// A time that no file has by chance: 2001-02-03 04:05:06 UTC.
 const ODD_TIME_S: i64 = 981_173_106;
-/// Seconds by which a clock may be off without a word: what MDTM rounds away, and the way there.
+/// The tolerated offset of a clock in seconds: the rounding of MDTM, and the latency.
 const CLOCK_SLACK_S: i64 = 2;
 
 impl Probe<'_> {
-    /// Looks at the server behind `door`: at all of it the first time, at its TLS behind the first protected door.
+    /// Examines the server behind `door`: all of it the first time, its TLS at the first endpoint under TLS.
     pub(super) async fn study(&self, session: &mut Session, door: &Door, survey: &mut Survey) {
         let step = door.trials.iter().find(|trial| trial.carries());
         if survey.server.is_none() {
@@ -52,7 +52,7 @@ impl Probe<'_> {
         }
     }
 
-    /// What a question without data answers.
+    /// Runs the probes that need no data connection.
     async fn ask(&self, session: &mut Session, door: &Door, server: &mut Server) {
         server.features.clone_from(session.features());
         server.folder = session.folder().to_string();
@@ -75,7 +75,7 @@ impl Probe<'_> {
         }
     }
 
-    /// What only files show; with `read_only`, what the folder shows as it is.
+    /// Runs the probes that need files; with `read_only`, uses the directory as it is.
     async fn look_around(
         &self,
         session: &mut Session,
@@ -126,7 +126,7 @@ async fn round_trip(session: &mut Session) -> Option<Duration> {
     times.get(times.len() / 2).copied()
 }
 
-/// Seconds by which the server's clock is ahead, from the time it gave to a file that it had just got.
+/// Returns the seconds by which the server's clock is ahead, from the time it gave to a file just uploaded.
 async fn clock(session: &mut Session, name: &RemotePath, now: Timestamp) -> Option<i64> {
     let Ok(Modified::Utc(time, _)) = session.modified(name).await else { return None };
     let ahead = time.as_second() - now.as_second();
@@ -144,7 +144,7 @@ async fn sets_times(session: &mut Session, name: &RemotePath) -> Option<bool> {
     }
 }
 
-/// Whether `LIST` and `LIST -a` show `name`, or any name with a dot in front; nothing where there is none to show.
+/// Checks if `LIST` and `LIST -a` show `name`, or else any name with a leading dot; `None` if there is no name to show.
 async fn hidden(session: &mut Session, name: Option<&[u8]>) -> Option<Hidden> {
     let shows = |listing: Outcome<Listing>| {
         let entries = listing.map(|listing| listing.entries).unwrap_or_default();
@@ -164,12 +164,12 @@ async fn list(session: &mut Session, line: &'static str) -> Outcome<Listing> {
     session.fetch_listing_once(&Command::bare(line)).await
 }
 
-/// Whether data connections resume TLS, and whether the server refuses one that cannot. The last probe of a session:
-/// vsftpd ends it with the refusal.
+/// Finds out if data connections resume TLS, and if the server refuses those that do not. This is the last probe of a
+/// session: vsftpd ends it with the refusal.
 async fn reuse(session: &mut Session) -> Option<Reuse> {
     list(session, "LIST").await.ok()?;
     let resumed = !session.way.began_fresh_tls;
-    // A store of its own holds nothing to resume.
+    // A new session cache holds no session to resume.
     session.security = session.security.as_ref().map(Security::fresh);
     let required = match list(session, "LIST").await {
         Ok(_) => Some(false),

@@ -1,4 +1,4 @@
-//! A survey as JSON. Fields are never renamed; new ones may come.
+//! The JSON form of a survey. Fields are never renamed; new ones may be added.
 //!
 //! ```text
 //! verdict      the sentence
@@ -33,7 +33,7 @@ use crate::{
     observe::json::fault_value,
 };
 
-/// All of it.
+/// Returns the whole survey as JSON.
 pub fn value(survey: &Survey, verdict: &Verdict) -> Value {
     let options: Map<_, _> =
         verdict.options.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
@@ -41,7 +41,7 @@ pub fn value(survey: &Survey, verdict: &Verdict) -> Value {
         .into_iter()
         .map(|finding| json!({ "weight": finding.weight.word(), "text": finding.text }))
         .collect();
-    // Where nothing works, passive mode is what is simpler to open.
+    // If no mode works, passive mode is easier to allow.
     let mode = verdict.mode.unwrap_or(Mode::Passive);
     let rules = verdict.server.map(|server| super::rules(survey, server, mode)).unwrap_or_default();
     let rules: Vec<_> = rules
@@ -183,7 +183,7 @@ fn ms(time: &Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds to three places, for what is shorter than one.
+/// Returns milliseconds with three decimals, for durations below one.
 fn exact_ms(time: &Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,4 +1,4 @@
-//! What a survey comes to: one sentence, and the options to put into the script. Pure.
+//! The verdict of a survey: one sentence, and the options for the script. Pure.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,28 +15,28 @@ use crate::{
     observe::duration_text,
 };
 
-/// What to do, for someone who has never heard of active FTP.
+/// The recommendation, for users who have never heard of active FTP.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    /// All of it in one sentence.
+    /// The summary in one sentence.
     pub sentence: String,
     /// The mode to use, if one works.
     pub mode: Option<Mode>,
-    /// The step of it that worked first.
+    /// The first method of that mode that worked.
     pub step: Option<Step>,
-    /// The protection to use.
+    /// The kind of TLS to use.
     pub tls: Tls,
-    /// The address and port of the server to which all this applies.
+    /// The server's address and port to which all this applies.
     pub server: Option<SocketAddr>,
-    /// The options for `ftp::connect`, in the language's own notation.
+    /// The options for `ftp::connect`, as script literals.
     pub options: Vec<(&'static str, String)>,
-    /// The line for the script; empty where nothing works.
+    /// The line for the script; empty if nothing works.
     pub snippet: String,
-    /// Why nothing works for everything that was tried.
+    /// The reason why no mode does everything that was tried.
     pub fault: Option<Fault>,
 }
 
-/// Reads a survey.
+/// Derives the verdict from a survey.
 pub fn verdict(survey: &Survey) -> Verdict {
     let blank = |sentence: String, fault: Option<Fault>| Verdict {
         sentence,
@@ -74,27 +74,27 @@ pub fn verdict(survey: &Survey) -> Verdict {
     Verdict { sentence, mode, step, tls: door.tls, server, options, snippet, fault }
 }
 
-/// The first door that let us in.
+/// Returns the first endpoint at which the login succeeded.
 pub(super) fn entered(survey: &Survey) -> Option<&Door> {
     survey.doors.iter().find(|door| matches!(door.entry, Entry::Entered(_)))
 }
 
-/// The mode that a step belongs to.
+/// Returns the mode of a method.
 pub(super) const fn mode_of(step: Step) -> Mode {
     if step.is_active() { Mode::Active } else { Mode::Passive }
 }
 
-/// The trial to recommend: one that did everything, under TLS if it can be, passive if it can be.
+/// Returns the trial to recommend: one that did everything, under TLS if possible, passive if possible.
 fn best(survey: &Survey) -> Option<(&Door, &Trial)> {
     let all = || survey.doors.iter().flat_map(|door| door.trials.iter().map(move |t| (door, t)));
     let rank = |(door, trial): &(&Door, &Trial)| {
         (trial.fault().is_some(), door.tls == Tls::Off, trial.step.is_active())
     };
-    // Of equals the first one wins: the address that the resolver names first.
+    // Among equals the first one wins: the address that the resolver lists first.
     all().filter(|(_, trial)| trial.carries()).min_by_key(rank)
 }
 
-/// The doors at which `mode` did everything.
+/// Returns the endpoints at which `mode` did everything.
 fn works(survey: &Survey, mode: Mode) -> impl Iterator<Item = &Door> {
     let does = move |trial: &Trial| mode_of(trial.step) == mode && trial.fault().is_none();
     survey.doors.iter().filter(move |door| door.trials.iter().any(does))
@@ -128,7 +128,7 @@ fn other_mode(survey: &Survey, door: &Door, mode: Mode) -> String {
     }
 }
 
-/// Why a mode failed, in words for someone who does not know how it works.
+/// Returns the reason why a mode failed, in words for users who do not know how it works.
 pub(super) fn reason(survey: &Survey, door: &Door, mode: Mode, fault: &Fault) -> String {
     let is_active = mode == Mode::Active;
     let nat = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
@@ -157,7 +157,7 @@ pub(super) fn reason(survey: &Survey, door: &Door, mode: Mode, fault: &Fault) ->
     }
 }
 
-/// What was seen of addresses at a door.
+/// Returns the addresses observed at an endpoint.
 pub(super) fn seen(survey: &Survey, door: &Door) -> Option<Seen> {
     let server = survey.server.as_ref();
     Some(Seen {
@@ -169,17 +169,17 @@ pub(super) fn seen(survey: &Survey, door: &Door) -> Option<Seen> {
     })
 }
 
-/// Whole milliseconds while they are few: nobody waits for the rest.
+/// Formats a duration in whole milliseconds; the fraction is of no interest.
 pub fn ms_text(time: Duration) -> String {
     if time < Duration::from_millis(1) { "under 1 ms".into() } else { duration_text(time) }
 }
 
-/// The sentence with its full stop, unless it ends with the server's own.
+/// Returns the sentence with its full stop, unless it ends with the server's own.
 pub(super) fn ended(sentence: String) -> String {
     if sentence.ends_with(".\"") { sentence } else { sentence + "." }
 }
 
-/// The text with a capital in front.
+/// Returns the text with a capital first letter.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

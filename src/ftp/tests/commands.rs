@@ -1,4 +1,4 @@
-//! Names and texts on their way into a command (security classes C1 and C8).
+//! Tests of names and texts that become part of a command (security classes C1 and C8).
 
 use std::sync::{Arc, Mutex};
 
@@ -79,7 +79,7 @@ async fn s17_a_listed_name_with_a_carriage_return_is_no_name() {
     assert_eq!(bench.count("DELE"), 0);
 }
 
-/// Keeps every event as text.
+/// A sink that keeps every event as text.
 #[derive(Default)]
 struct Kept(Mutex<Vec<String>>);
 

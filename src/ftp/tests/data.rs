@@ -1,5 +1,5 @@
-//! Data connections to the wrong place, from the wrong place, and files that arrive short or long (security classes
-//! C12, C15, C17 and C18).
+//! Tests of data connections to and from a wrong address, and of files that arrive short or long (security classes C12,
+//! C15, C17 and C18).
 
 use super::{bench, get, path, put};
 use crate::{fault::Kind, ftp::site::Mode};
@@ -108,7 +108,7 @@ async fn s40_s45_binary_comes_before_any_size_or_transfer_also_on_a_new_connecti
     session.quote(b"NOOP").await.unwrap();
     bench.until_said("421").await;
     assert_eq!(get(&mut session, "/a").await.1, every_byte);
-    // A script that asks for text gets it for no longer than its own command.
+    // A script that switches to text type gets it only for its own command.
     session.quote(b"TYPE A").await.unwrap();
     assert_eq!(get(&mut session, "/a").await.1, every_byte);
     let mut is_binary = false;

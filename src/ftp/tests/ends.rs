@@ -1,4 +1,4 @@
-//! Transfers of which all bytes are there, and the end goes wrong.
+//! Tests of transfers whose data arrives completely while the end goes wrong.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_size_that_is_told_too_early_is_asked_for_again_and_one_that_stays_sma
     ] {
         let bench = bench(&[plan], false);
         let mut session = bench.open().await.unwrap();
-        // A server with a size for every name counts as one that shortens them, unless that is known.
+        // A server that reports a size for every name counts as one that shortens them, unless that is known.
         session.way.manners.took_long_name(true);
         let moved = put(&mut session, "/f", &bytes(70_000)).await;
         assert_eq!(moved.is_ok(), is_good, "{plan}: {moved:?}");

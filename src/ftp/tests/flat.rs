@@ -1,4 +1,5 @@
-//! Servers whose names have no slashes: what is in the folder after the login is reached by its name as it is.
+//! Tests with servers whose names have no slashes: files in the directory after login are addressed by their bare
+//! names.
 
 use super::{
     get, path, put,

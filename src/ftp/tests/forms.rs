@@ -1,4 +1,5 @@
-//! Forms of listing: whatever one of them is answered with, another lists the folder; and a part is told from a whole.
+//! Tests of the forms of listing commands: whatever the reply to one of them, another lists the directory; and a
+//! partial listing is told from a complete one.
 
 use futures_util::future::join_all;
 
@@ -8,7 +9,7 @@ use crate::{
     ftp::listing::{EntryKind, Format, Listing},
 };
 
-/// A server with a file, a folder and an empty folder.
+/// Returns a server with a file, a directory and an empty directory.
 fn with(plans: &[&str]) -> Bench {
     let bench = bench(plans, false);
     bench.file("a.txt", "four");
@@ -160,7 +161,7 @@ async fn a_folder_is_entered_whatever_success_is_called() {
         let bench = bench(&["no-mlsd", "no-mlst", "reply=STAT:502 No", plan], false);
         bench.file("a.txt", "four");
         let mut session = bench.open().await.unwrap();
-        // The server does not move, so that only its top folder is where it says.
+        // The server ignores CWD, so only its top directory is where it says.
         let listing =
             session.list(&path("/")).await.unwrap_or_else(|fault| panic!("{plan} {fault}"));
         assert_eq!(names(&listing), ["a.txt"], "{plan}");

@@ -1,4 +1,4 @@
-//! A proxy for tests, SOCKS5 or HTTP: the only one who knows where `ftp.proxy.test` is.
+//! A SOCKS5 or HTTP proxy for tests, which alone can resolve `ftp.proxy.test`.
 
 use std::{
     io,
@@ -12,25 +12,25 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The name of the embedded server, for those who ask the proxy.
+/// The name of the embedded server, as the proxy resolves it.
 pub(super) const NAME: &str = "ftp.proxy.test";
 
-/// What a proxy does with those who come.
+/// The behaviour of a proxy towards its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// What it should.
+    /// Normal service.
     Serve,
-    /// The same, with the server's first words in one packet with its own.
+    /// Normal service, with the server's first bytes in the packet of the proxy's reply.
     Early,
-    /// It refuses every connection.
+    /// Refuses every connection.
     Refuse,
-    /// It refuses every connection but those to this port.
+    /// Refuses every connection except to this port.
     RefuseBut(u16),
-    /// It hangs up.
+    /// Closes the connection.
     Close,
-    /// It says something else.
+    /// Sends an invalid reply.
     Babble,
-    /// It says nothing.
+    /// Sends no reply.
     Silent,
 }
 
@@ -56,12 +56,12 @@ struct Rules {
 }
 
 impl Gate {
-    /// A proxy that lets everyone in.
+    /// Starts a proxy that accepts every client.
     pub(super) async fn start(tongue: &'static str, manner: Manner) -> Self {
         Self::guarded(tongue, manner, None).await
     }
 
-    /// A proxy that lets in who comes with `login`. It has an address on which no FTP server listens.
+    /// Starts a proxy that accepts clients with `login`. No FTP server listens at its address.
     pub(super) async fn guarded(
         tongue: &'static str,
         manner: Manner,
@@ -81,17 +81,17 @@ impl Gate {
         Self { tongue, address, seen }
     }
 
-    /// Its URL, with `login` in it.
+    /// Returns its URL, with `login` in it.
     pub(super) fn url(&self, login: &str) -> String {
         format!("{}://{login}{}", self.tongue, self.address)
     }
 
-    /// How many have come.
+    /// Returns the number of connections.
     pub(super) fn came(&self) -> usize {
         self.seen.lock().unwrap().came
     }
 
-    /// Where they wanted to go.
+    /// Returns the requested targets.
     pub(super) fn asked(&self) -> Vec<String> {
         self.seen.lock().unwrap().asked.clone()
     }

@@ -1,4 +1,4 @@
-//! What servers say before anything is asked, and where they say they are.
+//! Tests of greetings, and of the address and directory that servers report.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
             format!("port {port} sends no greeting, since TLS begins at once there: use ftps://");
         assert_eq!(fault.message, words);
     }
-    // One that is only late is waited for, whatever it makes of the handshake.
+    // A server that is only late is waited for, whatever it makes of the handshake.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

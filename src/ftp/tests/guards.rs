@@ -1,5 +1,5 @@
-//! What went wrong where suppaftp was used without care: each guard by the number that it has among the requirements.
-//! The others are tested where they belong: replies, data, uploads, the log, and the real servers.
+//! Tests of the hazards of a careless use of suppaftp: each guard has its number from the requirements. The others are
+//! tested elsewhere: replies, data, uploads, the log, and the real servers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::ftp::site::Mode;
 async fn guard_01_a_command_goes_out_however_much_a_task_has_done_before_it() {
     let bench = bench(&[], true);
     let mut session = bench.open().await.unwrap();
-    // With 128 steps done at once, tokio lets nothing more be ready, and a TLS record would stay unsent.
+    // After 128 steps at once, tokio reports nothing more as ready, and a TLS record would stay unsent.
     for steps in 100..130 {
         tokio::task::yield_now().await;
         for _ in 0..steps {
@@ -29,7 +29,7 @@ async fn guard_02_a_command_that_is_dropped_halfway_leaves_no_reply_to_the_next(
     let at = path("/a");
     let dropped = tokio::time::timeout(Duration::from_millis(200), session.size(&at)).await;
     assert!(dropped.is_err(), "it was answered before it could be dropped");
-    // The 213 of the one must not be taken for the 250 or 550 of the other.
+    // The 213 to one command must not be taken for the 250 or 550 to the other.
     assert!(session.delete(&path("/missing")).await.is_err());
     session.delete(&at).await.unwrap();
     assert!(bench.names().is_empty());
@@ -40,7 +40,7 @@ async fn guard_10_active_ports_are_taken_in_turn_and_by_one_session_each() {
     let mut bench = bench(&[], false);
     bench.site.mode = Mode::Active;
     bench.site.fallback = false;
-    // Held at the same time, so that they are free and next to nobody's.
+    // Held at the same time, so that they are free and not next to ports in use.
     let held: Vec<_> = (0..50)
         .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
         .collect();

@@ -1,5 +1,5 @@
-//! Listings over the control connection: only where the server has shown that they are the same, and never made of
-//! what a name says.
+//! Tests of listings over the control connection: used only if the server has shown that they are equal, and never
+//! derived from the text of a name.
 
 use std::os::unix::fs::symlink;
 
@@ -8,7 +8,7 @@ use crate::ftp::{listing::Listing, path::RemotePath, session::Session};
 
 const OLD: [&str; 2] = ["no-mlsd", "no-mlst"];
 
-/// A server without MLSD that has three folders.
+/// Returns a server without MLSD that has three directories.
 fn old_with(more: &[&str]) -> Bench {
     let bench = bench(&[&OLD[..], more].concat(), false);
     for folder in ["a", "b", "c"] {
@@ -39,7 +39,7 @@ async fn many_folders_take_one_packet_once_the_server_has_shown_that_they_can() 
     let told = list(&mut session, &["/a", "/b", "/c"]).await;
     assert_eq!(bench.count("EPSV"), data, "no data connection for that");
     assert_eq!(told.iter().map(names).collect::<Vec<_>>(), [["in a"], ["in b"], ["in c"]]);
-    // What is asked for elsewhere says the same, and the session is still where it was.
+    // A listing in another session is the same, and the session is still where it was.
     let mut other = bench.open().await.unwrap();
     for (folder, told) in ["/a", "/b", "/c"].iter().zip(&told) {
         assert_eq!(other.list(&path(folder)).await.unwrap(), *told);

@@ -1,4 +1,4 @@
-//! Logins of further sessions, all in one packet.
+//! Tests of the pipelined logins of further sessions.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     ftp::session::{Context, Session},
 };
 
-/// Logs in twice and lists with the second; what arrived of that, from its login on.
+/// Logs in twice and lists with the second session; returns the commands received from the second login on.
 async fn twice(bench: &Bench) -> (Outcome<()>, Vec<String>) {
     let first = Session::open(bench.site.clone(), Context::default()).await.unwrap();
     let before = bench.commands().len();
@@ -51,7 +51,7 @@ async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
 async fn a_port_that_was_asked_for_at_the_login_and_never_came_is_not_waited_for_long() {
     let bench = bench(&["no-reply=EPSV"], false);
     let first = &mut Session::open(bench.site.clone(), Context::default()).await.unwrap();
-    // It sends EPSV before anybody knows that this has no answer.
+    // The second session sends EPSV before it is known that no reply to that comes.
     let mut early = Box::pin(first.another()).await.unwrap();
     first.list(&path("/")).await.unwrap();
     let listed = timeout(bench.site.reply_timeout / 2, early.list(&path("/"))).await;

@@ -1,4 +1,4 @@
-//! What one session learns of the ways to a server, and the next one knows.
+//! Tests of the knowledge about data connections that one session stores and the next one uses.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use crate::{
 
 const WEEK_S: i64 = 7 * 24 * 60 * 60;
 
-/// The lines that a user reads.
+/// A sink of the lines that a user reads.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -38,7 +38,7 @@ impl Sink for Told {
     }
 }
 
-/// Runs with one state folder, and what the last of them has told.
+/// Runs with one state directory, and the messages of the last one.
 struct Runs {
     state: tempfile::TempDir,
     clock: Clock,
@@ -51,7 +51,7 @@ impl Runs {
         Self { state, clock: Clock::standing_at(1_000), told: Arc::default() }
     }
 
-    /// The context of the next run.
+    /// Returns the context of the next run.
     fn next(&mut self) -> Context {
         self.told = Arc::default();
         let observer = Observer::new(vec![Box::new(Arc::clone(&self.told))]);
@@ -63,7 +63,7 @@ impl Runs {
         self.told.0.lock().unwrap().clone()
     }
 
-    /// What a run that fetches a file tries for it.
+    /// Runs a download and returns the methods that it tried.
     async fn tries(&mut self, bench: &Bench) -> Vec<String> {
         bench.file("a", "bytes");
         let mut session = Session::open(bench.site.clone(), self.next()).await.unwrap();
@@ -75,7 +75,7 @@ impl Runs {
     }
 }
 
-/// The tries of a session; those that failed in brackets.
+/// Returns the methods that a session tried; those that failed in brackets.
 fn tried(session: &Session) -> Vec<String> {
     let show = |step: &str, worked: bool| if worked { step.into() } else { format!("({step})") };
     session.attempts().iter().map(|attempt| show(attempt.step, attempt.worked)).collect()
@@ -87,7 +87,7 @@ fn at(mode: Mode, plans: &[&str]) -> Bench {
     bench
 }
 
-/// The same place with a server that has other faults.
+/// Replaces the server by one with other faults at the same address.
 fn become_other(bench: &mut Bench, plans: &[&str]) {
     let other = super::bench(plans, false);
     let detour = Some(other.server.address());
@@ -142,7 +142,7 @@ async fn a_remembered_step_that_fails_is_forgotten_and_the_ladder_goes_on() {
     assert_eq!(runs.tries(&bench).await, ["(epsv)", "eprt"]);
     assert_eq!(runs.tries(&bench).await, ["eprt"]);
     assert!(runs.told().is_empty(), "{:?}", runs.told());
-    // Where no step works, nothing is left of it either.
+    // If no method works, none is remembered either.
     become_other(&mut bench, &["pasv-refused", "active-refused"]);
     bench.file("a", "bytes");
     let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_memory_that_is_broken_costs_one_warning_and_no_transfer() {
     assert!(told[0].ends_with("it is damaged; move it away, and the next run begins a new one"));
 }
 
-/// A memory that counts what it is told.
+/// A memory that counts its updates.
 #[derive(Debug, Default)]
 struct Counted {
     known: Mutex<Option<Known>>,
@@ -316,7 +316,7 @@ async fn what_is_learnt_in_another_network_is_noted_for_that_one() {
     bench.file("a", "bytes");
     let mut session = Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
     get(&mut session, "/a").await.0.unwrap();
-    // The laptop is carried home, and the server has had enough of the old connection.
+    // The laptop moves to another network, and the server has closed the old connection.
     session.site.source_address = Some("127.0.7.1".parse().unwrap());
     session.quote(b"NOOP").await.unwrap();
     bench.until_said("421").await;

@@ -1,4 +1,4 @@
-//! The client against the embedded server: what works, and what must be seen when it does not.
+//! Tests of the client against the embedded server: its functions, and the failures that it must detect.
 
 mod commands;
 mod data;
@@ -42,7 +42,7 @@ fn path(text: &str) -> RemotePath {
     RemotePath::parse(text).unwrap()
 }
 
-/// A server on a scratch folder, and the way to it.
+/// A server on a temporary directory, and the site to reach it.
 struct Bench {
     folder: tempfile::TempDir,
     server: Server,
@@ -63,7 +63,7 @@ fn bench_with(plans: &[&str], tls: Option<Tls>) -> Bench {
     site.port = server.address().port();
     site.user = "tester".into();
     site.password = Some(Secret::new("secret"));
-    // Longer than the busiest machine takes; tests that wait for what never comes say so.
+    // Longer than the busiest host takes; tests that wait for a timeout set their own.
     site.reply_timeout = Duration::from_secs(20);
     site.data_timeout = Duration::from_secs(20);
     if let Some(start) = start {
@@ -79,18 +79,18 @@ impl Bench {
         Session::open(self.site.clone(), Context::default()).await
     }
 
-    /// Puts a file on the server.
+    /// Creates a file on the server.
     fn file(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.folder.path().join(name), bytes).unwrap();
     }
 
-    /// The commands that arrived, without the number of their session.
+    /// Returns the commands received, without the number of their session.
     fn commands(&self) -> Vec<String> {
         let log = self.server.log();
         log.iter().filter_map(|line| Some(line.split_once(" > ")?.1.to_owned())).collect()
     }
 
-    /// Waits until the server has said `words` to a session, and a moment more in which they arrive.
+    /// Waits until the server has sent `words` to a session, and a moment more in which they arrive.
     async fn until_said(&self, words: &str) {
         let said = || self.server.log().iter().any(|line| line.contains(&format!(" < {words}")));
         while !said() {
@@ -103,7 +103,7 @@ impl Bench {
         self.commands().iter().filter(|line| line.starts_with(verb)).count()
     }
 
-    /// What lies in the server's top folder.
+    /// Returns the names in the server's top directory.
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<_> =
@@ -117,7 +117,7 @@ async fn put(session: &mut Session, at: &str, bytes: &[u8]) -> Outcome<Moved> {
     session.upload(&mut Text::new(bytes), bytes.len() as u64, None, &path(at)).await
 }
 
-/// Fetches `at` over an old file here; what then stands there, and what came of it.
+/// Downloads `at` over an old local file; returns the result, and the content of that file.
 async fn get(session: &mut Session, at: &str) -> (Outcome<Moved>, Vec<u8>) {
     let here = tempfile::tempdir().unwrap();
     let target = here.path().join("target");

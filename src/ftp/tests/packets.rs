@@ -1,4 +1,4 @@
-//! Servers, and filters before them, that bear one command a packet, or answer one command twice.
+//! Tests with servers, and filters in front of them, that accept one command per packet, or reply to one command twice.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use crate::ftp::{
     session::{Context, Session},
 };
 
-/// What one run leaves to the next.
+/// The record that one run stores for the next.
 #[derive(Debug, Default)]
 struct Kept(Mutex<Option<Known>>);
 
@@ -30,7 +30,7 @@ impl RouteMemory for Kept {
     }
 }
 
-/// A listing, an upload, a download and a delete, by two sessions.
+/// Runs a listing, an upload, a download and a delete in two sessions.
 async fn work(server: &Scripted, memory: &Arc<Kept>, what: &str) {
     let memory = Arc::clone(memory) as Arc<dyn RouteMemory>;
     let context = Context { memory: Some(memory), ..Context::default() };
@@ -62,7 +62,7 @@ async fn one_command_a_packet_is_enough_wherever_the_server_begins_to_want_it() 
         (Packets::FirstOnly, any),
         (Packets::CloseBehindFirst, any),
         (Packets::OneForTheRest, any),
-        // It would be strange to look for one command and then do nothing.
+        // It would be odd to drop a whole packet only if it contains a certain command.
         (Packets::NoneAtAll, &[""]),
     ] {
         for since in places.iter().copied() {
@@ -70,7 +70,7 @@ async fn one_command_a_packet_is_enough_wherever_the_server_begins_to_want_it() 
                 let what = format!("{packets:?} {since} {is_talkative}");
                 let oddities = Oddities { packets, since, is_talkative, ..Oddities::default() };
                 let server = server(oddities).await;
-                // Before the time for a reply is over, however often it is asked for.
+                // The work ends before the reply timeout, however often a command is repeated.
                 let memory = Arc::default();
                 let worked = work(&server, &memory, &what);
                 let within = tokio::time::timeout(server.site.reply_timeout, Box::pin(worked));

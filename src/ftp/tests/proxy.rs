@@ -1,4 +1,4 @@
-//! Proxies: everything goes through them, and what they refuse is said.
+//! Tests with proxies: all connections go through them, and their refusals are reported.
 
 use std::{
     sync::{Arc, Mutex},
@@ -28,7 +28,7 @@ use crate::{
 const TONGUES: [&str; 2] = ["socks5", "http"];
 
 impl Bench {
-    /// The same by the way of `gate`, which alone knows the server's name.
+    /// Routes the connections through `gate`, which alone knows the server's name.
     fn through(mut self, gate: &Gate, login: &str) -> Self {
         self.site.host = NAME.into();
         self.site.proxy = Some(Proxy::parse(&gate.url(login)).unwrap());
@@ -51,7 +51,7 @@ async fn everything_goes_through_the_proxy_plain_and_protected() {
             for tls in [None, Some(tls(Start::Explicit)), Some(tls(Start::Implicit))] {
                 let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit);
                 if manner == Manner::Early && is_implicit {
-                    // There the client speaks first.
+                    // In this case the client speaks first.
                     continue;
                 }
                 let gate = Gate::start(tongue, manner).await;
@@ -100,7 +100,7 @@ async fn a_new_connection_goes_through_the_proxy_as_well() {
 async fn the_certificate_must_have_the_servers_name() {
     let gate = Gate::start("http", Manner::Serve).await;
     for certificate in [Certificate::Good, Certificate::WrongName] {
-        // Good for localhost, where the proxy is.
+        // The certificate is for localhost, where the proxy is.
         let tls = Tls { certificate, ..Tls::default() };
         let bench = bench_with(&[], Some(tls)).through(&gate, "");
         let fault = bench.open().await.unwrap_err();
@@ -122,7 +122,7 @@ async fn a_login_is_given_where_it_is_wanted_and_never_shown() {
             assert!(fault.message.contains(words) && !fault.message.contains("other"), "{fault}");
             assert_eq!(wrong.server.log().len(), 0);
         }
-        // Whoever lets everyone in is not shown it.
+        // A proxy without access control is not sent the login.
         let open = Gate::start(tongue, Manner::Serve).await;
         round_trip(&bench(&[], false).through(&open, "me:hun%40ter2@")).await.unwrap();
     }
@@ -185,13 +185,13 @@ async fn data_that_the_proxy_refuses_is_not_tried_around_it() {
         assert!(fault.message.contains(words), "{fault}");
         assert!(fault.message.contains("a proxy carries passive mode only"), "{fault}");
         assert_eq!((bench.count("EPRT"), bench.count("PORT"), bench.count("RETR")), (0, 0, 0));
-        // The session is in step all the same.
+        // The session is in step nevertheless.
         session.delete(&path("/a")).await.unwrap();
         assert_eq!(bench.count("USER"), 1);
     }
 }
 
-/// The lines that a user reads.
+/// A sink of the lines that a user reads.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -226,7 +226,7 @@ async fn active_mode_is_left_at_once_and_one_line_says_so() {
     let came = gate.came();
     let fault = bench.open().await.unwrap_err();
     assert_eq!((fault.kind, gate.came()), (Kind::Invalid, came), "{fault}");
-    // Without the other mode passive mode goes through as ever.
+    // Without the other mode, passive mode goes through as usual.
     bench.site.mode = Mode::Passive;
     round_trip(&bench).await.unwrap();
 }
@@ -240,7 +240,7 @@ async fn no_race_is_run_through_a_proxy() {
     assert_eq!((session.route(), bench.count("USER"), bench.count("EPRT")), ("epsv", 1, 0));
 }
 
-/// A memory that takes in everything, and knows of one way.
+/// A memory that keeps all updates, and returns one known method.
 #[derive(Debug)]
 struct Learnt(Mutex<Vec<(Place, Known)>>, Option<Step>);
 

@@ -1,4 +1,4 @@
-//! Both modes at once: who wins, and what becomes of the other.
+//! Tests of the race between both modes: the winner, and the end of the other side.
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,7 +20,7 @@ use crate::{
     stop::Stop,
 };
 
-/// Less than the last step of a mode may take: nobody waited for the side that fails.
+/// A time shorter than the last method of a mode may take: the side that fails was not waited for.
 const AT_ONCE: Duration = Duration::from_secs(6);
 
 fn race(plans: &[&str]) -> Bench {
@@ -31,7 +31,8 @@ fn race(plans: &[&str]) -> Bench {
 }
 
 impl Bench {
-    /// Another server on the same folder, which takes so many sessions, and the way to it.
+    /// Starts another server on the same directory with a limit of `sessions_max` sessions, and returns it with its
+    /// site.
     fn limited(&self, sessions_max: usize, plan: Option<&str>) -> (Server, Site) {
         let plans = plan.map(|plan| Plan::parse(plan).unwrap()).into_iter().collect();
         let setup = Setup { plans, sessions_max, ..Setup::at(self.folder.path()) };
@@ -41,13 +42,13 @@ impl Bench {
     }
 }
 
-/// The steps that have worked.
+/// Returns the methods that have worked.
 fn ways(session: &Session) -> Vec<&str> {
     let worked = session.attempts().iter().filter(|attempt| attempt.worked);
     worked.map(|attempt| attempt.step).collect()
 }
 
-/// Opens a session, within the time of those that wait for nothing.
+/// Opens a session, in less time than the wait for the side that fails.
 async fn at_once(bench: &Bench) -> Outcome<Session> {
     let started = Instant::now();
     let opened = bench.open().await;
@@ -70,7 +71,7 @@ async fn the_first_to_deliver_is_kept_and_carries_everything_from_then_on() {
         assert!(ways(&session).ends_with(&[won; 4]), "{:?}", session.attempts());
         assert_eq!(session.site().mode.word(), "race");
         assert_eq!(bench.count("USER"), 2, "no session was made anew");
-        // Those that are made later for parallel work race no more.
+        // Sessions that are opened later for parallel work do not race.
         let mut other = session.another().await.unwrap();
         assert_eq!(get(&mut other, "/a").await.1, b"bytes");
         assert_eq!((ways(&other), bench.count("USER")), (vec![won], 3));
@@ -92,7 +93,7 @@ async fn the_session_that_lost_is_gone() {
             assert!(started.elapsed() < AT_ONCE, "{plan:?}\n{:#?}", server.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
-        // Two are all that the server takes.
+        // The server accepts two sessions only.
         assert_eq!(other.another().await.unwrap_err().code, 421);
     }
 }
@@ -153,7 +154,7 @@ async fn a_folder_that_may_not_be_listed_is_nobodys_defeat() {
     assert_eq!((session.route(), bench.count("USER")), ("", 2));
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(session.route(), "epsv");
-    // A mode that has no data connection either is left alone.
+    // A mode that gets no data connection either is abandoned.
     let bench = race(&["list-550", "reply=STAT:502 no", "pasv-refused"]);
     let mut session = at_once(&bench).await.unwrap();
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
@@ -181,7 +182,7 @@ async fn whoever_may_not_fall_back_does_not_race() {
     assert_eq!((session.route(), bench.count("USER")), ("epsv", 1));
 }
 
-/// The lines about ways that a user reads.
+/// A sink of the lines about data-connection methods that a user reads.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! Replies that come twice, late, early, in pieces, without end, or not at all (security classes C9 to C11).
+//! Tests of replies that come twice, late, early, in pieces, without end, or not at all (security classes C9 to C11).
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn s18_a_spare_reply_answers_no_other_command() {
 async fn s19_a_226_that_comes_twice_answers_nothing_and_ends_the_connection() {
     let bench = bench(&["double-226"], false);
     let mut session = bench.open().await.unwrap();
-    // SIZE follows at once, so the second 226 comes where its reply belongs.
+    // SIZE follows at once, so the second 226 comes in place of its reply.
     assert!(put(&mut session, "/a", b"new").await.unwrap().verified);
     assert!(put(&mut session, "/b", b"other").await.unwrap().verified);
     assert_eq!(get(&mut session, "/a").await.1, b"new");
@@ -36,7 +36,7 @@ async fn s20_a_banner_cannot_answer_cwd_or_pwd() {
     session.cd(&path("/in")).await.unwrap();
     put(&mut session, "a", b"x").await.unwrap();
     assert!(trapped.folder.path().join("in/a").exists());
-    // A server that says it is elsewhere is not believed to be where it should be.
+    // A server that reports another directory is not trusted to be in the right one.
     let elsewhere = bench(&["reply=PWD:257 \"/evil\" is the folder"], false);
     std::fs::create_dir(elsewhere.folder.path().join("in")).unwrap();
     let mut session = elsewhere.open().await.unwrap();
@@ -74,7 +74,7 @@ async fn s22_replies_of_any_shape_are_read() {
         let mut session = bench.open().await.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
         session.quote(b"NOOP").await.unwrap();
         if plan == "bare-code" {
-            // A 229 without its port and a 213 without its number say nothing.
+            // A 229 without its port and a 213 without its number carry no information.
             continue;
         }
         let (moved, bytes) = get(&mut session, "/a").await;
@@ -92,7 +92,7 @@ async fn s23_after_a_421_the_next_command_gets_a_new_connection() {
     bench.until_said("421").await;
     session.delete(&path("/a")).await.unwrap();
     assert_eq!((bench.count("USER"), bench.count("DELE")), (2, 1));
-    // In place of a reply it is a failure that may pass.
+    // In place of a reply it is a temporary failure.
     let busy = super::bench(&["busy-421=DELE*1"], false);
     busy.file("a", "x");
     let mut session = busy.open().await.unwrap();
@@ -160,9 +160,9 @@ async fn a_final_reply_that_never_comes_is_a_failure_within_its_time() {
         };
         let fault = moved.unwrap_err();
         assert_eq!(fault.kind, Kind::Timeout, "{fault}");
-        // Four times the time for a reply, not the minutes that a server may be silent for.
+        // Four times the reply timeout, not the minutes for which a server may be silent.
         assert!(started.elapsed() < Duration::from_secs(20));
-        // The old file stands, and nothing else: it was swept on another connection.
+        // Only the old file remains: the temporary one was removed on another connection.
         assert_eq!(bench.names(), ["a"]);
         assert_eq!(std::fs::read(bench.folder.path().join("a")).unwrap(), b"here");
         session.delete(&path("/a")).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_server_that_hangs_up_or_is_silent_is_left_for_a_new_connection() {
         bench.file("b", "x");
         let mut session = bench.open().await.unwrap();
         if kind == Kind::Timeout {
-            // For this connection: the next one has its usual time.
+            // For this connection only: the next one has the usual timeout.
             session.control.hurry(Duration::from_millis(300));
         }
         let fault = session.delete(&path("/a")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Transfers that go on where they broke off, and those that must not.
+//! Tests of transfers that resume where they broke off, and of those that must not.
 
 use std::{
     fs,
@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// Bytes of which no piece is like another.
+/// Returns content of which no two pieces are equal.
 fn content(length: u32) -> Vec<u8> {
     (0..length / 4).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
-/// A file that is an hour old.
+/// Writes a file that is an hour old.
 fn write(at: &Path, bytes: &[u8]) {
     fs::write(at, bytes).unwrap();
     let old = Clock::System.now() - SignedDuration::from_hours(1);
@@ -40,7 +40,7 @@ async fn put(session: &mut Session, source: &Path) -> Outcome<Moved> {
     session.upload_on(Reading::open(source).unwrap(), &path("/f"), true).await
 }
 
-/// The only temporary file in `folder`.
+/// Returns the only temporary file in `folder`.
 fn part_in(folder: &Path) -> PathBuf {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     let parts: Vec<_> = names.filter(|name| is_temporary(name)).collect();

@@ -1,4 +1,5 @@
-//! A server of few words, as odd as a test wants it: how it takes packets, what it calls folders, how it greets.
+//! A minimal server for tests with configurable quirks: its handling of packets, its names of directories, its
+//! greeting.
 
 use std::{
     collections::BTreeMap,
@@ -14,38 +15,38 @@ use tokio::{
 
 use crate::ftp::{secret::Secret, site::Site};
 
-/// How it takes a packet of several commands.
+/// The handling of a packet of several commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Packets {
-    /// As every other.
+    /// Normal handling.
     #[default]
     Whole,
-    /// It does the first command and throws the rest away.
+    /// Executes the first command and drops the rest.
     FirstOnly,
-    /// It does the first, answers, and closes the connection.
+    /// Executes the first command, replies, and closes the connection.
     CloseBehindFirst,
-    /// It throws all of it away.
+    /// Drops the whole packet.
     NoneAtAll,
-    /// It does the first, and answers the rest with one refusal.
+    /// Executes the first command, and refuses the rest with one reply.
     OneForTheRest,
-    /// It does all of it, and waits two seconds after the first.
+    /// Executes all commands, with a wait of two seconds after the first.
     Late,
 }
 
-/// What is odd about it.
+/// The quirks of the server.
 #[derive(Debug, Clone)]
 pub(super) struct Oddities {
     pub(super) greeting: Vec<u8>,
     pub(super) packets: Packets,
-    /// The oddity of packets begins with this command in them; with any, where this is empty.
+    /// The command that a packet must contain for the quirk to apply; any if this is empty.
     pub(super) since: &'static str,
-    /// Commands that are answered once more, with this.
+    /// The commands that get a second reply, with that reply.
     pub(super) twice: Vec<(&'static str, &'static str)>,
-    /// The reply to PWD, `{}` being the folder, and `{\}` the same with backslashes.
+    /// The reply to PWD; `{}` is the directory, and `{\}` the same with backslashes.
     pub(super) pwd: &'static str,
-    /// Whether names have no slashes; they are listed as z/OS does.
+    /// True if names have no slashes; they are listed in the format of z/OS.
     pub(super) is_flat: bool,
-    /// Whether it tells the size of a file, and repeats the number of REST.
+    /// True if it reports the sizes of files, and repeats the number of REST.
     pub(super) is_talkative: bool,
 }
 
@@ -67,7 +68,7 @@ impl Default for Oddities {
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     log: Vec<String>,
-    /// So many commands were in each packet.
+    /// The number of commands in each packet.
     packets: Vec<usize>,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    /// Starts it on a free port.
+    /// Starts the server on a free port.
     pub(super) async fn start(oddities: Oddities) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -93,12 +94,12 @@ impl Scripted {
         Self { site: site(address), state }
     }
 
-    /// Puts a file on it.
+    /// Creates a file.
     pub(super) fn file(&self, path: &str, bytes: &[u8]) {
         self.state.lock().unwrap().files.insert(path.into(), bytes.to_vec());
     }
 
-    /// The file at `path`.
+    /// Returns the content of the file at `path`.
     pub(super) fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         self.state.lock().unwrap().files.get(path).cloned()
     }
@@ -107,12 +108,12 @@ impl Scripted {
         self.state.lock().unwrap().files.keys().cloned().collect()
     }
 
-    /// Every command that it has done.
+    /// Returns the commands that were executed.
     pub(super) fn commands(&self) -> Vec<String> {
         self.state.lock().unwrap().log.clone()
     }
 
-    /// The most commands that came together.
+    /// Returns the largest number of commands in one packet.
     pub(super) fn largest_packet(&self) -> usize {
         self.state.lock().unwrap().packets.iter().copied().max().unwrap_or(0)
     }
@@ -164,12 +165,12 @@ impl Talk {
         }
     }
 
-    /// `None` at the end of the session.
+    /// Executes a packet; returns `None` at the end of the session.
     async fn take(&mut self, lines: &[&str]) -> Option<()> {
         let since = self.oddities.since;
         let is_odd = lines.len() > 1 && lines.iter().any(|line| line.starts_with(since));
         let packets = if is_odd { self.oddities.packets } else { Packets::Whole };
-        // What stands before the command in question is taken as usual.
+        // Commands before the one in question are executed as usual.
         let usual = lines.iter().position(|line| line.starts_with(since)).unwrap_or(0);
         for (at, line) in lines.iter().enumerate() {
             match packets {
@@ -201,7 +202,7 @@ impl Talk {
         Some(())
     }
 
-    /// A path as files are kept: nothing where such a server could have no file.
+    /// Returns a path in the form in which files are stored, or `None` if such a server could have no such file.
     fn path(&self, argument: &str) -> Option<String> {
         if !self.oddities.is_flat {
             let folder = self.folder.trim_end_matches('/');

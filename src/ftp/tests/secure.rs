@@ -1,4 +1,4 @@
-//! TLS that is refused, stripped, false or cut (security classes C13 and C15).
+//! Tests of TLS that is refused, stripped, forged or cut (security classes C13 and C15).
 
 use super::{bench, bench_with, get, path, put};
 use crate::{
@@ -24,7 +24,7 @@ async fn s30_without_tls_no_name_and_no_password_is_sent() {
         );
         assert_eq!(bench.count("USER") + bench.count("PASS"), 0, "{plan}");
     }
-    // A server that lets everyone in without a name still has to turn to TLS first.
+    // A server that accepts clients without a login must switch to TLS first all the same.
     let welcome = bench(&["greeting=230 come in"], true);
     welcome.open().await.unwrap();
     assert_eq!(welcome.commands()[..3], ["AUTH TLS", "PBSZ 0", "PROT P"]);
@@ -71,7 +71,7 @@ async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_b
     ] {
         let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
         if certificate == Certificate::SelfSigned {
-            // Its authority is itself, which nobody has named.
+            // It is signed by itself, and the user has not named that authority.
             let other = super::bench(&[], true);
             bench.site.trust.ca_pem = Some(other.server.ca_pem().to_owned());
         }
@@ -97,7 +97,7 @@ async fn s37_tls_that_ends_without_its_end_is_cut_off() {
     let fault = moved.unwrap_err();
     assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
     assert_eq!(bytes, b"old");
-    // A listing cut like that is no listing at all.
+    // A listing cut like that counts as none.
     let fault = session.list(&path("/")).await.unwrap_err();
     assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
 }

@@ -1,4 +1,4 @@
-//! One large file by several sessions.
+//! Tests of one large file downloaded by several sessions.
 
 use std::{fs, time::Instant};
 
@@ -25,7 +25,7 @@ async fn get(bench: &Bench, sessions: u16) -> (Outcome<Moved>, Option<Vec<u8>>) 
     let here = tempfile::tempdir().unwrap();
     let landing = Landing::begin(here.path().join("f")).unwrap();
     let moved = session.download_in_segments(&path("/f"), landing, sessions, true).await;
-    // It is in step afterwards.
+    // The session is in step afterwards.
     if moved.is_ok() {
         session.size(&path("/f")).await.unwrap();
     }

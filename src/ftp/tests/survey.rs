@@ -1,4 +1,5 @@
-//! `survey` against the embedded server: what works is seen, what fails is named, nothing stays behind.
+//! Tests of `survey` against the embedded server: capabilities are detected, failures are named, no files are left
+//! behind.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ async fn examine(bench: &Bench) -> (Survey, Verdict) {
     look(bench, &Options::default()).await
 }
 
-/// The steps that did everything, at the door protected so.
+/// Returns the methods that did everything at the endpoint with this protection.
 fn working(survey: &Survey, tls: Protection) -> Vec<Step> {
     let doors = survey.doors.iter().filter(|door| door.tls == tls);
     let trials = doors.flat_map(|door| &door.trials);
@@ -135,7 +136,7 @@ async fn no_password_goes_where_the_certificate_does_not_hold() {
         assert!(verdict.sentence.contains("certificate"), "{}", verdict.sentence);
         assert!(verdict.sentence.ends_with("no password was sent, and no mode was tried."));
         assert!(told(&found).contains("pin: \""));
-        // Without one there is nothing to lose, and the modes are tried.
+        // Without a password there is no secret to lose, and the modes are tried.
         bench.site.password = None;
         bench.site.user = "anonymous".into();
         let (found, verdict) = examine(&bench).await;
@@ -201,7 +202,7 @@ async fn what_ends_midway_leaves_nothing_either() {
 #[tokio::test]
 async fn when_the_time_is_over_what_was_seen_is_told() {
     let bench = bench(&["active-silent"], false);
-    // Long enough for the passive modes, shorter than what is waited for in active mode.
+    // Long enough for the passive methods, shorter than the wait in active mode.
     let time = Duration::from_secs(4);
     let (found, verdict) = look(&bench, &Options { time, ..Options::default() }).await;
     assert!(found.is_cut_short && found.took < 5 * time, "{:?}", found.took);

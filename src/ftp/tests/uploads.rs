@@ -1,4 +1,5 @@
-//! Uploads that fail on their way: the final name keeps what it had, and nothing of ours is left (security class C16).
+//! Tests of uploads that fail on their way: the final name keeps its content, and no temporary file is left (security
+//! class C16).
 
 use std::{
     fs,
@@ -18,7 +19,7 @@ use crate::{
     stop::Stop,
 };
 
-/// A file that cannot be read further at some byte; or that never ends, and sets a stop on its way.
+/// A source that fails at some byte; or that never ends, and sets the stop signal on its way.
 struct Source {
     bytes: usize,
     then: Option<Stop>,
@@ -124,7 +125,7 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
         let started = Instant::now();
         let fault = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
         assert_eq!(fault.kind, Kind::Interrupted, "{fault}");
-        // The source has no end: without the stop this would last for ever.
+        // The source has no end: without the stop signal this would last for ever.
         assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
         assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
@@ -143,7 +144,7 @@ async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
     assert!(took < bench.site.data_timeout / 2, "{took:?}");
 }
 
-/// A file of this machine to which something happens once half of it was given.
+/// A local file that is tampered with once half of it has been read.
 struct Meddled {
     reading: Reading,
     meddle: Option<Box<dyn FnOnce()>>,
@@ -181,7 +182,7 @@ impl Give for Meddled {
     }
 }
 
-/// Writes `at` anew in place, with as many bytes, and puts its time back.
+/// Rewrites `at` in place, with the same size, and resets its time.
 fn write_under_the_old_time(at: &Path, bytes: &[u8]) {
     let modified = fs::metadata(at).unwrap().modified().unwrap();
     let mut file = fs::File::options().write(true).open(at).unwrap();

@@ -1,4 +1,4 @@
-//! Data connections: every mode, and from the one that fails to the one that works.
+//! Tests of data connections: every mode, and the fallback from one that fails to one that works.
 
 use super::{bench, get, path, round_trip};
 use crate::{
@@ -51,7 +51,7 @@ async fn a_command_that_the_server_does_not_know_is_no_matter_of_mode() {
         let bench = bench(&[&format!("reply=MLSD:{reply}"), &format!("reply=RETR:{reply}")], false);
         bench.file("a", "x");
         let mut session = bench.open().await.unwrap();
-        // LIST does instead, for this listing and all others.
+        // LIST replaces it, for this listing and all others.
         for _ in 0..2 {
             assert_eq!(session.list(&path("/")).await.unwrap().entries.len(), 1, "{reply}");
         }
@@ -84,7 +84,7 @@ async fn a_server_that_never_connects_is_left_for_passive_mode() {
     assert_eq!(session.route(), "epsv");
     let words: Vec<_> = session.attempts().iter().map(|attempt| attempt.step).collect();
     assert_eq!(words, ["eprt", "epsv"]);
-    // The next one begins where this one ended.
+    // The next transfer begins with the method that this one ended with.
     assert_eq!(get(&mut session, "/a").await.1, b"bytes");
     assert_eq!(session.attempts().len(), 3);
 }
@@ -105,7 +105,7 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
             session.read_through(&path(name), &mut kept, known).await.unwrap();
             assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
         };
-        // The first is for the server to show that it keeps step.
+        // The first download lets the server prove that it supports pipelining.
         fetch(&mut session, "/a", "/b").await;
         fetch(&mut session, "/b", "/c").await;
         fetch(&mut session, "/c", "/d").await;

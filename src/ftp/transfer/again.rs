@@ -1,4 +1,4 @@
-//! Other tries after failures that may pass: a connection that was lost, a server that is busy.
+//! Retries after temporary failures: a lost connection, a busy server.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Session {
-    /// Does `work`, and up to `retries` times again after a failure that may pass, each time after a longer wait.
+    /// Runs `work`, and retries it up to `retries` times after a temporary failure, with a longer wait each time.
     pub async fn patiently<T>(
         &mut self,
         retries: u16,
@@ -32,7 +32,7 @@ impl Session {
         work(self).await
     }
 
-    /// Says that something failed and is tried again, and waits for so long.
+    /// Reports a failure that is retried, and waits for `wait`.
     pub async fn pause(&self, fault: &Fault, wait: Duration) -> Outcome<()> {
         self.context.observer.say(Level::Info, format!("{fault}; trying again"));
         let wait = if is_mended(fault) { Duration::ZERO } else { wait };
@@ -40,7 +40,7 @@ impl Session {
     }
 }
 
-/// How long to wait after so many tries again: `chance` says which part of the longest wait.
+/// Returns the wait before the retry after `tries` retries; `chance` selects the fraction of the longest wait.
 pub fn backoff(tries: u16, chance: u64) -> Duration {
     let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
     longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000

@@ -1,5 +1,5 @@
-//! Uploads in company: each file goes to a name of its own aside, and then what is left to do for all of them, to see
-//! the size, set the time and rename, goes in a few packets. A file by itself is a company of one.
+//! Batched uploads: each file is sent to a temporary name of its own, and the remaining commands for all files, to
+//! check the size, set the time and rename, are sent in a few packets. A single file is a batch of one.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::{
     observe::{TransferId, Verb},
 };
 
-/// A file that the server says it has, under a temporary name; nothing of that has been verified.
+/// A file that the server has accepted under a temporary name; its size has not been verified.
 #[derive(Debug)]
 #[must_use = "it is under a temporary name"]
 pub struct Aside {
@@ -28,31 +28,31 @@ pub struct Aside {
     pub(super) started: Instant,
     /// Its final name, absolute.
     pub(super) remote: RemotePath,
-    /// Where it is until then.
+    /// Its path until the rename.
     pub(super) temporary: RemotePath,
-    /// What kind of name that is.
+    /// The kind of that path.
     pub(super) name: Name,
     pub(super) size: u64,
     pub(super) modified: Option<Timestamp>,
-    /// Whether nothing may have its final name, which is then looked up first.
+    /// True if no file may have its final name yet, which is then checked first.
     pub(super) is_new: bool,
-    /// What keeps other runs of this machine from its temporary name, where they might choose the same.
+    /// The claim that keeps other runs on the same host from choosing the same temporary name.
     pub(super) _claim: Option<NameClaim>,
 }
 
-/// The name under which the bytes of an upload arrive.
+/// The kind of name under which the data of an upload arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
-    /// A temporary one.
+    /// A temporary name.
     Temporary,
-    /// The final one, under which nothing was seen before.
+    /// The final name, under which no file was seen before.
     Free,
-    /// The final one, in place of another file.
+    /// The final name, in place of another file.
     Taken,
 }
 
 impl Aside {
-    /// A file whose transfer began so, and that has come to `temporary`.
+    /// Creates the record of a transfer that has started and whose data is at `temporary`.
     pub(super) const fn new(
         (id, started): (TransferId, Instant),
         remote: RemotePath,
@@ -63,28 +63,28 @@ impl Aside {
         Self { id, started, remote, temporary, name, size, modified, is_new: false, _claim: None }
     }
 
-    /// How many bytes it has.
+    /// Returns its size in bytes.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// From now on it gets its final name only if nothing has that, under whatever spelling the server lists.
+    /// Requires that no file has its final name, in any spelling that the server lists.
     pub const fn expect_new(&mut self) {
         self.is_new = true;
     }
 }
 
-/// What the server says of a file under its temporary name.
+/// The server's answers about a file under its temporary name.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Whether it said that all bytes are there; else it said nothing of them.
+    /// True if the server reported the full size; false if it reported none.
     pub(super) is_whole: bool,
-    /// Its time there.
+    /// The modification time of the file on the server.
     modified: Option<Modified>,
 }
 
 impl Session {
-    /// Sends `source`, all `size` bytes of it, to a temporary name beside `remote`. After a failure nothing is left.
+    /// Sends all `size` bytes of `source` to a temporary name beside `remote`. Leaves no file behind on failure.
     pub async fn put_aside(
         &mut self,
         source: &mut impl Give,
@@ -96,7 +96,7 @@ impl Session {
         self.put_aside_in(source, size, modified, remote, &folder).await
     }
 
-    /// The same with the temporary name in `folder`, where that of `remote` is still to be made.
+    /// Does the same with the temporary name in `folder`, if the directory of `remote` is still to be created.
     pub async fn put_aside_in(
         &mut self,
         source: &mut impl Give,
@@ -142,7 +142,7 @@ impl Session {
             Ok(())
         };
         let ended = match work.await {
-            // It was refused before anything of it was there.
+            // The name was refused before any data was stored.
             Err(fault) if self.is_name_refused(&fault) => {
                 let refused = name_refused(fault, &temporary);
                 if folder == remote.parent() && self.may_go_directly(&refused) {
@@ -170,8 +170,8 @@ impl Session {
         }
     }
 
-    /// Sends `source` once more, of which only the record has `changed`, as by a new name or other permissions: its
-    /// bytes may be the same all the same.
+    /// Sends `source` once more if only its metadata has `changed`, as by a new name or other permissions: its content
+    /// may still be the same.
     pub(super) async fn store_anew(
         &mut self,
         source: &mut impl Give,
@@ -187,8 +187,8 @@ impl Session {
         Ok(sent)
     }
 
-    /// Gives each of `files` its final name if all of it has arrived; else nothing of it is left. What became of
-    /// each, in their order.
+    /// Renames each of `files` to its final name if all of its data has arrived; else removes it. Returns the results
+    /// in the order of `files`.
     pub async fn put_in_place(&mut self, files: Vec<Aside>) -> Vec<Outcome<Moved>> {
         let questions = files.iter().map(|file| self.questions(file)).collect();
         let mut results = self.verify(&files, questions).await;
@@ -199,7 +199,7 @@ impl Session {
             let Aside { id, started, remote, size, name, .. } = file;
             ended.push(match result {
                 Err(fault) if self.may_go_directly(&fault) => {
-                    // That is not its end: it goes on as `put_directly`.
+                    // The transfer has not ended: `put_directly` continues it.
                     let fault = fault.at(remote.to_string()).on(&self.site.host);
                     self.refused.push((remote, id, started));
                     Err(fault)
@@ -216,7 +216,7 @@ impl Session {
         ended
     }
 
-    /// Removes `files`, which get no names because of `fault`, and gives the fault of each.
+    /// Removes `files`, which are not renamed because of `fault`, and returns the fault of each.
     pub async fn take_back(&mut self, files: Vec<Aside>, fault: &Fault) -> Vec<Fault> {
         let temporary: Vec<_> = files.iter().map(|file| &file.temporary).collect();
         if !temporary.is_empty() {
@@ -225,9 +225,9 @@ impl Session {
         files.iter().map(|file| self.failed(file.id, &file.remote, fault.clone())).collect()
     }
 
-    /// Removes what could not be found good.
+    /// Removes the files whose verification failed.
     pub(super) async fn sweep_lost<T>(&mut self, files: &[Aside], results: &[Outcome<T>]) {
-        // What took the place of another file is all that there is of it.
+        // A file that replaced another is the only copy there is.
         let is_lost =
             |(file, result): &(&Aside, &Outcome<T>)| result.is_err() && file.name != Name::Taken;
         let lost = files.iter().zip(results).filter(is_lost);
@@ -237,8 +237,8 @@ impl Session {
         }
     }
 
-    /// Whether the server has all bytes of each file under its temporary name, by its answers to `questions`, of which
-    /// the first of each file is for the size.
+    /// Verifies that the server has all data of each file under its temporary name, by its replies to `questions`; the
+    /// first question for each file asks for the size.
     pub(super) async fn verify(
         &mut self,
         files: &[Aside],
@@ -303,7 +303,8 @@ impl Session {
         }
     }
 
-    /// The size of a file of ours in the listing of its folder; nothing where that may not be seen.
+    /// Returns the size of an uploaded file from the listing of its directory, or `None` if the directory cannot be
+    /// listed.
     async fn size_in_folder(&mut self, path: &RemotePath) -> Outcome<Option<u64>> {
         match self.find_in_folder(path).await {
             Ok(entry) => Ok(entry.and_then(|entry| entry.size)),
@@ -312,7 +313,7 @@ impl Session {
         }
     }
 
-    /// Renames what has been verified.
+    /// Renames the verified files.
     async fn rename_good(&mut self, files: &[Aside], results: &mut [Outcome<Seen>]) {
         let waits = |(file, result): &(&Aside, &mut Outcome<Seen>)| {
             result.is_ok() && file.name == Name::Temporary
@@ -337,8 +338,8 @@ impl Session {
         }
     }
 
-    /// What becomes of a file whose rename got `replies` that are no success. One that is not under its temporary name may
-    /// have its own already, by a command whose reply was lost.
+    /// Handles a file whose rename failed with `replies`. A file that is not under its temporary name may already have
+    /// its final one, by a command whose reply was lost.
     pub(super) async fn place_refused(&mut self, file: &Aside, replies: &[Reply]) -> Outcome<()> {
         match renamed(replies) {
             Err(fault) if !replies.first().is_some_and(Reply::is_halfway) => {
@@ -348,13 +349,13 @@ impl Session {
         }
     }
 
-    /// The careful way for a file that could not be renamed like the others.
+    /// Renames a single file step by step, after the batched rename has failed.
     pub(super) async fn place_alone(&mut self, file: &Aside) -> Outcome<()> {
         self.rename_over(&file.temporary, &file.remote).await?;
         self.see_name(&file.remote).await
     }
 
-    /// What became of a file whose rename had no answer because of `fault`: under the one name or the other it is.
+    /// Finds out the result of a rename whose reply was lost because of `fault`: the file has either of its names.
     pub(super) async fn place_after(&mut self, file: &Aside, fault: Fault) -> Outcome<()> {
         if fault.kind == Kind::Interrupted {
             return Err(fault);
@@ -362,17 +363,17 @@ impl Session {
         if self.size_of(&file.temporary).await? == Some(file.size) {
             return self.place_alone(file).await;
         }
-        // It was there when it was measured, and nothing but the rename takes it away.
+        // The file was there when its size was checked, and only the rename removes it.
         if self.size_of(&file.remote).await? == Some(file.size) {
             return self.see_name(&file.remote).await;
         }
-        // Where no size may be seen, it is under the temporary name for all that is known.
+        // Without a reported size, the file is assumed to be under its temporary name.
         Err(rename_refused(fault, &file.temporary))
     }
 
-    /// Asks the questions of each file together, those of as many files at once as go in one packet: where the
-    /// connection breaks, only those have no answers whose packet it was. Questions are then asked once more; commands
-    /// that rename files, the largest of `most` bytes, are not.
+    /// Sends the commands of each file together, for as many files at once as fit into one packet: if the connection
+    /// breaks, only the files of that packet have no replies. Queries are then repeated once; commands that rename
+    /// files, the largest of `most` bytes, are not.
     pub(super) async fn ask_groups(
         &mut self,
         groups: &[Vec<Command>],

@@ -1,4 +1,4 @@
-//! The bytes of one transfer, and the reply that ends it: both must be good.
+//! The data of one transfer and its final reply: both must be good.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,8 @@ impl Session {
         Ok(Moved { modified: known.modified, ..moved })
     }
 
-    /// The same for a transfer that has begun, and whose end is told elsewhere. Its time afterwards is what was heard.
+    /// Does the same for a transfer that has started and whose end is reported elsewhere. Afterwards `heard` holds the
+    /// time of the file, if the server reported it.
     pub(super) async fn fetch_begun(
         &mut self,
         remote: &RemotePath,
@@ -66,7 +67,7 @@ impl Session {
         }
     }
 
-    /// One try; without an `id` nobody is told of it. Gives the number of bytes that came.
+    /// Makes one attempt and returns the number of bytes received; without an `id` it emits no events.
     pub(super) async fn fetch_once(
         &mut self,
         remote: &RemotePath,
@@ -108,7 +109,7 @@ impl Session {
             }
         };
         let copied = match copy.await {
-            // All bytes are here; whether all went well is for the final reply to say.
+            // All bytes have arrived; the final reply decides whether the transfer succeeded.
             Err(fault) if size == Some(bytes) && is_rude_end(&fault) => {
                 tracing::info!(target: "portolan", "{remote}: all bytes came, and then {fault}");
                 Ok(())
@@ -135,7 +136,7 @@ impl Session {
         }
     }
 
-    /// Sends all of `source` by `verb` to `remote` and gives the number of bytes.
+    /// Sends all of `source` by `verb` to `remote` and returns the number of bytes.
     pub(in crate::ftp) async fn store(
         &mut self,
         verb: &str,
@@ -145,7 +146,7 @@ impl Session {
     ) -> Outcome<u64> {
         let result = self.store_once(verb, remote, source, id).await;
         match result {
-            // APPE is not repeated: what the server kept of the first try is not known.
+            // APPE is not retried: it is unknown how much of the first attempt the server kept.
             Err(fault) if verb == "STOR" && self.is_refused_for_fresh_tls(&fault) => {
                 self.renew_with_tls12().await?;
                 source.restart()?;
@@ -204,17 +205,17 @@ impl Session {
         ended.map(|_| bytes)
     }
 
-    /// How many bytes to move at once: all that there is room for, or what the paces say.
+    /// Returns the number of bytes to move at once: the buffer size, or less if a rate limit requires it.
     pub(super) fn piece(&self) -> usize {
         self.paces.iter().flatten().map(Pace::piece).min().unwrap_or(COPY_BYTES)
     }
 
-    /// What is too slow here.
+    /// Returns the check for the minimum rate of a transfer.
     pub(super) fn least_rate(&self) -> LeastRate {
         LeastRate::new(self.site.min_rate, Instant::now())
     }
 
-    /// Waits as long as the paces say after `bytes` have moved; that is not slow.
+    /// Waits as long as the rate limits require after `bytes` have moved; the wait does not count as slowness.
     pub(super) async fn rest(&self, bytes: usize, rate: &mut LeastRate) -> Outcome<()> {
         if self.paces.iter().flatten().next().is_none() {
             return Ok(());
@@ -225,7 +226,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits as long as the paces say after `bytes` have moved.
+    /// Waits as long as the rate limits require after `bytes` have moved.
     pub(super) async fn keep_step(&self, bytes: usize) -> Outcome<()> {
         let waits = self.paces.iter().flatten().map(|pace| pace.wait_after(bytes, Instant::now()));
         match waits.max() {
@@ -234,13 +235,14 @@ impl Session {
         }
     }
 
-    /// The session's own buffer: to make and clear another one for each small file costs more than the file.
+    /// Takes the session's own buffer: to allocate and clear another one for each small file costs more than the file.
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
         let buffer = std::mem::take(&mut self.buffer);
         if buffer.is_empty() { vec![0; COPY_BYTES] } else { buffer }
     }
 
-    /// Closes the data connection, then waits for the final reply: held open, ProFTPD would wait 11 s (measured).
+    /// Closes the data connection, then waits for the final reply: with an open one, ProFTPD would wait 11 s
+    /// (measured).
     pub(in crate::ftp) async fn conclude(
         &mut self,
         verb: &str,
@@ -252,8 +254,8 @@ impl Session {
         self.final_reply((verb, true), copied, bytes).await
     }
 
-    /// The final reply joined with what happened to the data: both must be good. The reply that says that the transfer
-    /// begins comes before it, unless it `has_begun`.
+    /// Combines the final reply with the result of the data: both must be good. The preliminary reply comes before it,
+    /// unless the transfer `has_begun`.
     async fn final_reply(
         &mut self,
         (verb, has_begun): (&str, bool),
@@ -281,7 +283,7 @@ impl Session {
             (_, Err(fault)) if self.control.broken().is_some() => return Err(fault),
             (Err(fault), _) => return Err(fault),
             (Ok(reply), Err(fault)) => {
-                // A good reply does not mend a bad read (security class C15).
+                // A good reply does not make up for a failed read (security class C15).
                 let words = reply.words();
                 let message = format!("{}; the server said \"{words}\"", fault.message);
                 let kind = if reply.is_done() { fault.kind } else { reply.fault().kind };
@@ -292,8 +294,8 @@ impl Session {
         reply.done()
     }
 
-    /// The reply that ends a transfer; the way of the next one is prepared meanwhile, where all went well and the
-    /// server bears it.
+    /// Reads the final reply of a transfer; meanwhile prepares the data connection of the next one, if all went well
+    /// and the server supports pipelining.
     async fn last_reply(
         &mut self,
         (verb, has_begun): (&str, bool),
@@ -312,14 +314,15 @@ impl Session {
         }
         let End { reply, mut told, .. } = ended?;
         if let Some(question) = question.filter(|_| told.is_none() && reply.is_done()) {
-            // The file is here, whatever comes of it.
+            // The file has arrived, whatever the reply is.
             told = self.control.ask(&question).await.ok();
         }
         self.heard = told.as_ref().and_then(fact_in);
         Ok(reply)
     }
 
-    /// Whether a transfer failed as it does where the server wants TLS sessions resumed and we had no ticket left.
+    /// Returns true if a transfer failed in the way of servers that require TLS session resumption, when no ticket was
+    /// left.
     pub(in crate::ftp) fn is_refused_for_fresh_tls(&self, fault: &Fault) -> bool {
         self.way.began_fresh_tls
             && !self.site.trust.tls12_only

@@ -1,8 +1,9 @@
-//! Temporary names that are the same in each run, until the server has renamed one.
+//! Temporary names that stay the same in each run, until the server has renamed a file.
 //!
-//! Where it refuses both to rename and to delete, a temporary file stays. Under a new name in each run they would become
-//! more and more; under the same name it is written over. Two runs must not write to one name at a time: each claims it
-//! as the name of a socket of this machine, which the system takes back when the program ends, however it does.
+//! A server that refuses both to rename and to delete keeps the temporary file. With a new name in each run such files
+//! would accumulate; with the same name the file is overwritten. Two runs must not write to one name at the same time:
+//! each claims it as the name of a local abstract socket, which the system releases when the program ends, in whatever
+//! way.
 
 use std::{
     os::{
@@ -17,12 +18,12 @@ use sha2::{Digest, Sha256};
 use super::Give;
 use crate::ftp::{base::hash_text, path::RemotePath, session::Session};
 
-/// A temporary name that no other run of this machine uses, for as long as this lives.
+/// A claim on a temporary name: no other run on the host uses it as long as this lives.
 pub(super) type NameClaim = Arc<UnixListener>;
 
 impl Session {
-    /// The temporary name for `source` on its way to `remote`, and the claim to it where another run would choose the
-    /// same.
+    /// Returns the temporary name for `source` on its way to `remote`, and the claim on it if another run would choose
+    /// the same name.
     pub(super) fn first_name(
         &self,
         source: &impl Give,
@@ -40,9 +41,9 @@ impl Session {
         lasting().unwrap_or_else(|| (self.temporary_name(), None))
     }
 
-    /// All that tells an upload from those of other machines and to other places.
+    /// Returns a hash that tells an upload from those of other hosts and to other destinations.
     fn identity_here(&self, source: &[u8], remote: &RemotePath) -> Option<[u8; 32]> {
-        // Containers of one machine have networks of their own, and so have their sockets.
+        // Containers of one host have network namespaces of their own, and with them their own sockets.
         let machine = std::fs::read("/etc/machine-id")
             .or_else(|_| std::fs::read("/proc/sys/kernel/random/boot_id"))
             .ok()?;
@@ -65,7 +66,7 @@ impl Session {
     }
 }
 
-/// Claims the name of this identity; none where another run has it.
+/// Claims the name of this identity; `None` if another run has it.
 fn claim(identity: &[u8; 32]) -> Option<NameClaim> {
     let name = format!("portolan-{}", hash_text(identity));
     let address = SocketAddr::from_abstract_name(name).ok()?;

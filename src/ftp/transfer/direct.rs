@@ -1,8 +1,9 @@
-//! Uploads under the final name itself, for servers that refuse temporary names or renames: drop boxes, printers, hosts
-//! that only take names of a certain kind.
+//! Uploads to the final name, for servers that refuse temporary names or renames: drop boxes, printers, hosts that only
+//! accept names of a certain form.
 //!
-//! Until such an upload has ended there is half a file under its name. So it is done where the user says so, and else
-//! only where the server refuses the usual way and no file is seen under the name: then nothing can be lost.
+//! Until such an upload has ended, half a file has the final name. It is therefore used if the user asks for it, and
+//! otherwise only if the server refuses temporary names or renames, and no file is seen under the final name: then no
+//! data can be lost.
 
 use jiff::Timestamp;
 
@@ -14,13 +15,14 @@ use crate::{
     observe::{TransferId, Verb},
 };
 
-/// The name of the failure that a server refuses a temporary name.
+/// The name of the failure of a server that refuses a temporary name.
 const NAME_REFUSED: &str = "transfer.name_refused";
-/// The name of the failure that a server refuses to rename a temporary file.
+/// The name of the failure of a server that refuses to rename a temporary file.
 const RENAME_REFUSED: &str = "transfer.rename_refused";
 
 impl Session {
-    /// The kind of final name that an upload to `remote` goes to at once; nothing where it goes to a temporary one.
+    /// Returns the kind of final name that an upload to `remote` is written to directly, or `None` if it uses a
+    /// temporary name.
     pub(super) async fn direct_name(&mut self, remote: &RemotePath) -> Outcome<Option<Name>> {
         match self.site.in_place {
             InPlace::Never => return Ok(None),
@@ -34,32 +36,32 @@ impl Session {
         }
     }
 
-    /// Whether there is a file at `remote`, as far as the server lets that be seen.
+    /// Returns true if there is a file at `remote`, as far as the server reveals that.
     async fn is_seen(&mut self, remote: &RemotePath) -> Outcome<bool> {
         if self.size_of(remote).await?.is_some() {
             return Ok(true);
         }
         match self.find(remote).await {
             Ok(found) => Ok(found.is_some()),
-            // What may not be listed cannot be seen.
+            // A file that may not be listed cannot be seen.
             Err(fault) if fault.code / 100 == 5 => Ok(false),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Whether an upload that failed so may go under its final name.
+    /// Returns true if an upload that failed with `fault` may be sent to its final name.
     pub fn may_go_directly(&self, fault: &Fault) -> bool {
         let is_refused = matches!(fault.name, Some(NAME_REFUSED | RENAME_REFUSED));
         is_refused && self.site.in_place == InPlace::Auto
     }
 
-    /// Whether a server did not take the name of an upload: it said so before any byte moved.
+    /// Returns true if a server refused the name of an upload, before any data moved.
     pub(super) const fn is_name_refused(&self, fault: &Fault) -> bool {
         matches!(fault.kind, Kind::Refused) && !self.has_moved
     }
 
-    /// Sends `source` under its final name, since the usual way was `refused`, as [`may_go_directly`] says; fails with that
-    /// where a file is there.
+    /// Sends `source` to its final name, after the upload by a temporary name was `refused` as in [`may_go_directly`];
+    /// returns that failure if a file is there.
     ///
     /// [`may_go_directly`]: Self::may_go_directly
     pub async fn put_directly(
@@ -85,7 +87,7 @@ impl Session {
         }
     }
 
-    /// The same for a transfer that has begun.
+    /// Does the same for a transfer that has started.
     pub(super) async fn store_instead(
         &mut self,
         source: &mut impl Give,
@@ -110,14 +112,14 @@ impl Session {
                 self.context.observer.warn_once(text);
                 Ok(())
             }
-            // The directory or the rights are the cause, and not the temporary name.
+            // The cause is the directory or the permissions, not the temporary name.
             Err(fault) if refused.name == Some(NAME_REFUSED) => Err(fault),
             Err(fault) if fault.kind == Kind::Refused => Err(refused),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Sends `source` under its final name, of which it is known whether another file has it.
+    /// Sends `source` to its final name; `name` tells if another file has it.
     pub(super) async fn store_directly(
         &mut self,
         source: &mut impl Give,
@@ -155,7 +157,7 @@ impl Session {
             Ok(())
         };
         let stored = work.await;
-        // A file that was refused before any byte moved may be another's that we do not see.
+        // If it was refused before any data moved, the file may be another's that cannot be seen.
         if stored.is_err() && self.has_moved && name == Name::Free {
             self.sweep(&[remote]).await;
         }
@@ -163,7 +165,7 @@ impl Session {
     }
 }
 
-/// The temporary name without the dot at its beginning, where there is one.
+/// Returns the temporary name without its leading dot, if it has one.
 pub(super) fn plain_name(temporary: &RemotePath) -> Option<RemotePath> {
     let name = std::str::from_utf8(temporary.name()).ok()?;
     let plain = without_dot(name);
@@ -174,7 +176,7 @@ fn shown(temporary: &RemotePath) -> String {
     String::from_utf8_lossy(temporary.name()).into_owned()
 }
 
-/// The fault of an upload whose temporary name was refused.
+/// Returns the fault of an upload whose temporary name was refused.
 pub(super) fn name_refused(fault: Fault, temporary: &RemotePath) -> Fault {
     let message = format!(
         "the server refused the name `{}`, under which it was to arrive: {}",
@@ -184,7 +186,7 @@ pub(super) fn name_refused(fault: Fault, temporary: &RemotePath) -> Fault {
     Fault { message, ..fault.named(NAME_REFUSED) }
 }
 
-/// The fault of a rename of a temporary file, with the names in it where it was refused.
+/// Returns the fault of a rename of a temporary file, with the names in it if it was refused.
 pub(super) fn rename_refused(fault: Fault, temporary: &RemotePath) -> Fault {
     if fault.code == 0 {
         return fault;

@@ -1,5 +1,5 @@
-//! Ends of transfers that are not as they should be, though all bytes are there: a reset, a connection that is never
-//! closed, a complaint about the end of TLS, a size that is told too early, a rename that takes its time.
+//! Irregular ends of transfers although all data has arrived: a reset, a connection that is never closed, an error
+//! about the end of TLS, a size that is reported too early, a slow rename.
 
 use std::{io, time::Duration};
 
@@ -17,11 +17,11 @@ use crate::{
     limits::{FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR},
 };
 
-/// Time in which the end of a data connection comes behind its last byte, over whatever link. A server that takes longer
-/// may have forgotten to close it.
+/// The time in which the end of a data connection follows its last byte, over any link. A server that takes longer may
+/// have forgotten to close it.
 const END_TIME: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2000 });
 
-/// Waits for a size that a server tells too early: gateways to object stores need a second or two until they know it.
+/// The waits for a size that a server reports too early: gateways to object stores need a second or two to know it.
 const SIZE_WAITS: [Duration; 4] = if cfg!(test) {
     [Duration::from_millis(10); 4]
 } else {
@@ -33,7 +33,8 @@ const SIZE_WAITS: [Duration; 4] = if cfg!(test) {
     ]
 };
 
-/// Whether the other side ended a data connection by a reset. TLS that ends without its own end is not meant.
+/// Returns true if the other side ended a data connection by a reset. TLS that ends without a `close_notify` does not
+/// count.
 pub(super) fn is_rude_end(fault: &Fault) -> bool {
     let cause = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
     let is_reset = |error: &io::Error| {
@@ -44,27 +45,27 @@ pub(super) fn is_rude_end(fault: &Fault) -> bool {
 }
 
 impl Session {
-    /// Reads on behind the last byte of a file, where nothing is to come but the end. Where the server says that the
-    /// transfer is complete and does not close the connection, that is the end.
+    /// Reads past the last byte of a file, where only the end of the data is expected. If the server reports the
+    /// transfer as complete and does not close the connection, that counts as the end.
     pub(super) async fn read_end(&mut self, data: &mut Data, room: &mut [u8]) -> Outcome<usize> {
         if let Ok(read) = timeout(END_TIME, data.read(room)).await {
             return read;
         }
-        // The connection has a time of its own, which ends before that.
+        // The connection has a timeout of its own, which is shorter.
         let time = self.site.data_timeout * 2;
         match self.control.reply_or(time, "RETR", data.read(room)).await? {
             Either::Other(read) => read,
             Either::Reply(reply) => {
                 self.control.put_back(reply);
-                // What was under way when it was said is here by now.
+                // Data that was in flight at the time of the reply has arrived by now.
                 timeout(END_TIME, data.read(room)).await.unwrap_or(Ok(0))
             }
         }
     }
 
-    /// What to make of the complaint `fault` behind a file whose bytes have all come, over a connection whose TLS has
-    /// ended as it should: servers say 426 or 451 there when they stumble over the end of TLS. Where the file still has
-    /// as many bytes, it has come.
+    /// Evaluates the error `fault` after all data of a file has come over a connection whose TLS has ended properly:
+    /// servers reply 426 or 451 if they fail at the end of TLS. If the file still has the same size, the transfer
+    /// succeeded.
     pub(super) async fn see_end(
         &mut self,
         remote: &RemotePath,
@@ -78,7 +79,8 @@ impl Session {
         Ok(())
     }
 
-    /// The size of a file that was just stored, of which the server first `told` too little: asked again after a while.
+    /// Returns the size of a file that was just stored, if the server first `told` too small a size: it is queried
+    /// again after a while.
     pub(super) async fn settled_size(
         &mut self,
         path: &RemotePath,
@@ -91,13 +93,13 @@ impl Session {
                 break;
             }
             self.context.stop.race(tokio::time::sleep(wait)).await?;
-            // One that is not told any more is not known to be right.
+            // A size that is no longer reported is not known to be right.
             told = self.size_of(path).await?.or(told);
         }
         Ok(told)
     }
 
-    /// Sends `commands`, which rename files of so many bytes: some servers copy them then, and need as long as at the
+    /// Sends `commands`, which rename files of `bytes` bytes: some servers copy them then, and need as long as at the
     /// end of an upload.
     pub(super) async fn ask_to_rename(
         &mut self,

@@ -1,39 +1,41 @@
-//! Where bytes come from and go to on this machine: files, and memory.
+//! Sinks and sources of transferred data on the local side: files and memory.
 
 use crate::{
     fault::{Fault, Kind, Outcome, Side},
     files::{Landing, Reading},
 };
 
-/// Where downloaded bytes go.
+/// A sink for downloaded data.
 pub trait Take {
     /// Takes the next bytes.
     fn take(&mut self, bytes: &[u8]) -> Outcome<()>;
-    /// Forgets what was taken, for another try.
+    /// Discards what was taken, for another attempt.
     fn restart(&mut self) -> Outcome<()>;
-    /// At which byte of the file it begins.
+    /// Returns the offset in the file at which the sink begins.
     fn offset(&self) -> u64 {
         0
     }
-    /// Whether it takes all of the file, and may take all of another version of it after [`restart`](Self::restart).
+    /// Returns true if the sink takes the whole file, and may take all of another version of it after
+    /// [`restart`](Self::restart).
     fn is_whole(&self) -> bool {
         true
     }
 }
 
-/// Where uploaded bytes come from.
+/// A source of uploaded data.
 pub trait Give {
-    /// Puts the next bytes into `buffer` and says how many; 0 is the end.
+    /// Puts the next bytes into `buffer` and returns their number; 0 is the end.
     fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize>;
-    /// Begins again at the first byte, for another try.
+    /// Begins again at the first byte, for another attempt.
     fn restart(&mut self) -> Outcome<()>;
-    /// Fails unless the source is still what it was when it was opened; asked after the last byte.
+    /// Fails unless the source is unchanged since it was opened; called after the last byte.
     fn check(&self) -> Outcome<()>;
-    /// All that tells this content from other content, of whatever machine; none where that is not known.
+    /// Returns bytes that tell this content from any other, on any host; `None` if they are not known.
     fn identity(&self) -> Option<Vec<u8>> {
         None
     }
-    /// After such a failure: begins again where the source may be the same all the same, and says whether it is so.
+    /// Begins again after a failed [`check`](Self::check), if the content may still be the same, and returns true if it
+    /// did.
     fn begin_anew(&mut self) -> Outcome<bool> {
         Ok(false)
     }
@@ -49,12 +51,12 @@ impl Take for Landing {
     }
 }
 
-/// Bytes kept in memory, up to a limit.
+/// A buffer in memory with a size limit.
 #[derive(Debug)]
 pub struct Kept {
-    /// What came.
+    /// The data received.
     pub bytes: Vec<u8>,
-    /// How much may come.
+    /// The maximum number of bytes.
     pub limit: u64,
 }
 
@@ -97,7 +99,7 @@ impl Give for Reading {
     }
 }
 
-/// Bytes from memory.
+/// A source of bytes in memory.
 #[derive(Debug)]
 pub struct Text<'a> {
     bytes: &'a [u8],
@@ -105,7 +107,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// All of `bytes`.
+    /// Creates a source of all of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }

@@ -1,4 +1,4 @@
-//! The least rate of a transfer: a byte now and then keeps a connection alive, and would hold a run for ever.
+//! The minimum rate of a transfer: a byte now and then keeps a connection alive, and would hold up a run for ever.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,25 @@ use crate::{
     observe::duration_text,
 };
 
-/// Time over which the rate is taken: links that fail for minutes are not slow.
+/// The time over which the rate is measured: links that fail for minutes are not slow.
 const LEAST_RATE_TIME: Duration = Duration::from_mins(5);
 
-/// What has moved of a transfer since the rate was last looked at.
+/// The progress of a transfer since the rate was last checked.
 #[derive(Debug)]
 pub(super) struct LeastRate {
-    /// Bytes per second; 0 is no limit.
+    /// The minimum rate in bytes per second; 0 is no limit.
     least: u64,
     since: Instant,
     bytes: u64,
 }
 
 impl LeastRate {
-    /// Nothing has moved at `now`.
+    /// Starts the measurement at `now`.
     pub(super) const fn new(least: u64, now: Instant) -> Self {
         Self { least, since: now, bytes: 0 }
     }
 
-    /// Takes in that so many bytes have moved until `now`; fails where that is too little.
+    /// Records that `bytes` bytes have moved until `now`; fails if the rate is too low.
     pub(super) fn moved(&mut self, bytes: usize, now: Instant) -> Outcome<()> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         let time = now.saturating_duration_since(self.since);
@@ -39,18 +39,18 @@ impl LeastRate {
         Ok(())
     }
 
-    /// Leaves out a time in which nothing was to move.
+    /// Excludes a time in which no data was to move.
     pub(super) fn rested(&mut self, time: Duration) {
         self.since += time;
     }
 
-    /// The longest time that so many bytes may take.
+    /// Returns the longest time that `bytes` bytes may take.
     pub(super) fn time_for(&self, bytes: usize) -> Option<Duration> {
         let seconds = (bytes as u64).checked_div(self.least)?;
         Some(LEAST_RATE_TIME.max(Duration::from_secs(seconds)))
     }
 
-    /// The fault of a transfer of which so little has moved.
+    /// Returns the fault of a transfer that was too slow over `time`.
     pub(super) fn too_slow(&self, time: Duration) -> Fault {
         let (bytes, time, least) = (self.bytes, duration_text(time), self.least);
         let message = format!(

@@ -1,7 +1,7 @@
-//! Transfers: a temporary name, the bytes, the final reply, the size, then the rename; both ways.
+//! Transfers in both directions: a temporary name, the data, the final reply, the size, then the rename.
 //!
-//! The final name holds the old bytes or the new bytes, never anything else, and a transfer is called done only when
-//! the final reply has come *and* the size agrees. Where the server cannot tell a size, the result says unverified.
+//! The final name holds the old data or the new data, never anything else, and a transfer is reported as done only
+//! after the final reply has come *and* the size agrees. If the server cannot report a size, the result is unverified.
 
 mod again;
 mod aside;
@@ -40,34 +40,34 @@ use crate::{
     observe::{Event, TransferId, Verb, visible::visible},
 };
 
-/// What one transfer did.
+/// The result of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moved {
-    /// Bytes that went over.
+    /// The number of bytes transferred.
     pub bytes: u64,
-    /// Whether the size at the other end was seen to agree.
+    /// True if the size at the other end agrees.
     pub verified: bool,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// The time that the file has on the server since, where it told.
+    /// The time that the file now has on the server, if the server reported it.
     pub modified: Option<Modified>,
-    /// Whether it went under its final name at once, which was half a file for a while.
+    /// True if it was written to its final name directly, which held half a file for a while.
     pub in_place: bool,
 }
 
-/// What is known of a remote file before it is fetched.
+/// The known properties of a remote file before its download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: Option<u64>,
-    /// When it was changed.
+    /// The modification time.
     pub modified: Option<Modified>,
-    /// Whether a listing has told that, whose times may be others than those of MDTM.
+    /// True if the time is from a listing, which may differ from that of MDTM.
     pub is_listed: bool,
 }
 
 impl Session {
-    /// Fetches `remote` into `landing`, and puts it under its final name when all of it is there.
+    /// Downloads `remote` into `landing`, and gives that its final name when all data is there.
     pub async fn download(
         &mut self,
         remote: &RemotePath,
@@ -82,7 +82,7 @@ impl Session {
         Ok(moved)
     }
 
-    /// The content of `remote`, at most `limit` bytes.
+    /// Returns the content of `remote`, at most `limit` bytes.
     pub async fn read(&mut self, remote: &RemotePath, limit: u64) -> Outcome<Vec<u8>> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
@@ -95,7 +95,8 @@ impl Session {
         Ok(kept.bytes)
     }
 
-    /// The content of `remote`, at most `limit` bytes; nothing where it is not there, of which nobody need be told.
+    /// Returns the content of `remote`, at most `limit` bytes, or `None` if it does not exist; that is not reported as
+    /// a failure.
     pub async fn read_if_there(
         &mut self,
         remote: &RemotePath,
@@ -104,7 +105,7 @@ impl Session {
         self.read_if_there_and(remote, remote, limit).await.map(|(bytes, _)| bytes)
     }
 
-    /// The same, and whether `other` may be there as well: the server is asked for both in one packet.
+    /// Does the same, and returns true if `other` may exist as well: both are queried in one packet.
     pub async fn read_if_there_and(
         &mut self,
         remote: &RemotePath,
@@ -120,7 +121,7 @@ impl Session {
         Ok((self.read_sized(&remote, size, limit).await?, is_other))
     }
 
-    /// What `remote` holds, of which the server said `size`.
+    /// Returns the content of `remote`; `size` is the server's reply to SIZE.
     async fn read_sized(
         &mut self,
         remote: &RemotePath,
@@ -130,7 +131,7 @@ impl Session {
         let is_missing = |fault: &Fault| fault.kind == Kind::NotFound || fault.code == 550;
         let mut kept = Kept { bytes: Vec::new(), limit };
         if size.code == 550 {
-            // That is no verdict yet: RETR gives one.
+            // This is not conclusive yet: RETR is.
             match self.fetch_once(remote, &mut kept, None, None).await {
                 Ok(_) => return Ok(Some(kept.bytes)),
                 Err(fault) if is_missing(&fault) => return Ok(None),
@@ -145,8 +146,8 @@ impl Session {
         }
     }
 
-    /// Fetches `remote` and gives its bytes to `sink` alone. They must be as many as it is `known` to have, and the file
-    /// must be the same after it as before.
+    /// Downloads `remote` into `sink` only. Its size must be the `known` one, and the file must be the same afterwards
+    /// as before.
     pub async fn read_through(
         &mut self,
         remote: &RemotePath,
@@ -157,7 +158,7 @@ impl Session {
         self.fetch(&remote, sink, known).await
     }
 
-    /// Sizes and times of `files`, as far as the server tells, in as few round trips as the commands fit into.
+    /// Returns the sizes and times of `files` that the server reports, in as few round trips as the commands fit into.
     pub async fn facts(
         &mut self,
         files: &[RemotePath],
@@ -176,14 +177,14 @@ impl Session {
         Ok(facts.collect())
     }
 
-    /// Times of `files`, as far as the server tells, in as few round trips as the commands fit into.
+    /// Returns the times of `files` that the server reports, in as few round trips as the commands fit into.
     pub async fn times(&mut self, files: &[RemotePath]) -> Outcome<Vec<Option<Modified>>> {
         let ask = |file| Ok(Command::path("MDTM", &self.absolute(file)?));
         let commands: Vec<_> = files.iter().map(ask).collect::<Outcome<_>>()?;
         Ok(self.ask_all(&commands).await?.iter().map(time_in).collect())
     }
 
-    /// Sends a file of this machine to `remote`, with its time if `keep_time` is set.
+    /// Uploads a local file to `remote`, with its time if `keep_time` is set.
     pub async fn upload_file(
         &mut self,
         mut reading: Reading,
@@ -195,7 +196,7 @@ impl Session {
         self.upload(&mut reading, size, modified, remote).await
     }
 
-    /// Sends `source`, all `size` bytes of it, to `remote` by way of a temporary name.
+    /// Uploads all `size` bytes of `source` to `remote` by way of a temporary name.
     pub async fn upload(
         &mut self,
         source: &mut impl Give,
@@ -214,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Gives one file its final name.
+    /// Renames one file to its final name.
     pub(super) async fn put_one_in_place(&mut self, file: Aside) -> Outcome<Moved> {
         let ended = self.put_in_place(vec![file]).await.pop();
         ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
@@ -250,7 +251,7 @@ impl Session {
         self.end(id, started, &remote, result)
     }
 
-    /// What is `known` of `remote`, or where that is no size what the server tells.
+    /// Returns what is `known` of `remote`, or queries the server if the size is unknown.
     pub async fn known(&mut self, remote: &RemotePath, known: Known) -> Outcome<Known> {
         if known.size.is_some() {
             return Ok(known);
@@ -259,14 +260,13 @@ impl Session {
         self.ask_known(&remote).await
     }
 
-    /// Size and time of `remote`, which is fetched next, as far as the server tells. The port for that is asked for
-    /// with them.
+    /// Queries size and time of `remote`, which is downloaded next. The port for that download is requested with them.
     pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
         let ahead = self.port_ahead();
         self.ask_known_and(remote, ahead).await
     }
 
-    /// The same with `ahead` behind the questions, whose reply a transfer takes.
+    /// Does the same with the command `ahead` after the queries; its reply is left to the transfer.
     pub(super) async fn ask_known_and(
         &mut self,
         remote: &RemotePath,
@@ -277,12 +277,13 @@ impl Session {
         let [size, modified] = replies.as_slice() else {
             return Err(Fault::protocol("two commands, not two replies"));
         };
-        // 550 to SIZE is no verdict yet: RETR will give one.
+        // 550 to SIZE is not conclusive yet: RETR will be.
         let size = if size.code == 213 { size.number() } else { None };
         Ok(Known { size, modified: time_in(modified), is_listed: false })
     }
 
-    /// The size of `remote` where the server tells one, nothing where the file is not there or SIZE is not known.
+    /// Returns the size of `remote`, or `None` if the server reports none: the file does not exist, or SIZE is not
+    /// supported.
     pub(in crate::ftp) async fn size_of(&mut self, remote: &RemotePath) -> Outcome<Option<u64>> {
         let reply = self.ask(&Command::path("SIZE", remote)).await?;
         if reply.code == 213 {
@@ -291,7 +292,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Begins a transfer, unless nothing is to begin any more. Whoever does is to tell its end.
+    /// Starts a transfer, unless no new work may start. The caller must report its end.
     fn begin(
         &self,
         verb: Verb,
@@ -330,13 +331,13 @@ impl Session {
     }
 }
 
-/// The time in a reply to MDTM (RFC 3659, 3).
+/// Returns the time in a reply to MDTM (RFC 3659, 3).
 pub(super) fn time_in(reply: &Reply) -> Option<Modified> {
     let digits = Some(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
     parse_time_val(digits).map(|(time, precision)| Modified::Utc(time, precision))
 }
 
-/// The time of an entry, where it is one that can be compared with ours.
+/// Returns the time of an entry if it is in UTC, and so comparable with local times.
 pub fn utc(modified: Option<Modified>) -> Option<Timestamp> {
     match modified {
         Some(Modified::Utc(time, _)) => Some(time),

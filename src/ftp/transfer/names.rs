@@ -1,9 +1,9 @@
 //! Servers that shorten names, as on FAT disks and appliances: the temporary names of two uploads may become one there,
-//! and the bytes of both one file, which then gets the final name of either.
+//! and their data one file, which then gets the final name of either.
 //!
-//! Before the first file of a server gets its final name, the server is asked for a name that differs from its temporary
-//! name in the last letter alone, and that nobody ever gave. Where it has that, it shortens names: what has arrived
-//! under long ones is not believed, and goes again under a short one.
+//! Before the first file gets its final name, the server is asked for a control name, which differs from the temporary
+//! name in the last letter only and was never used. If the server has a file of that name, it shortens names: the files
+//! that have arrived under long names are not trusted, and are sent again under short ones.
 
 use super::{Aside, aside::Name};
 use crate::{
@@ -17,13 +17,14 @@ use crate::{
     },
 };
 
-/// Bytes of the longest name that every server keeps: eight, as on FAT disks.
+/// The length in bytes of the longest name that every server keeps: eight, as on FAT disks.
 const SHORT_LENGTH: usize = 8;
-/// The name of the failure that a file came under a name that was shortened.
+/// The name of the failure of a file that arrived under a shortened name.
 const NAME_SHORTENED: &str = "transfer.name_shortened";
 
 impl Session {
-    /// The name to ask for together with the sizes of `files`; nothing where it is known how the server has long names.
+    /// Returns the control name to query together with the sizes of `files`, or `None` if the server's handling of long
+    /// names is known.
     pub(super) fn control_name(&self, files: &[Aside]) -> Option<RemotePath> {
         let file = files.first().filter(|file| has_long_name(file))?;
         if self.way.manners.knows_long_names() {
@@ -33,8 +34,8 @@ impl Session {
         file.temporary.parent().join(&[start, b"x"].concat()).ok()
     }
 
-    /// Takes in the `sizes` that the server told of files that have come, and what it said of `control`, for which no file
-    /// came.
+    /// Evaluates the `sizes` that the server reported for the uploaded files, and its reply for `control`, under which
+    /// no file was uploaded.
     pub(super) async fn see_control_name(
         &mut self,
         control: &RemotePath,
@@ -44,7 +45,7 @@ impl Session {
         let is_size = |replies: &[Reply]| replies.first().is_some_and(|reply| reply.code == 213);
         let tells_sizes = sizes.iter().flatten().any(|replies| is_size(replies));
         let is_whole = if is_size(&said?) {
-            // Some servers have a size for whatever they are asked for.
+            // Some servers report a size for any name.
             let other = control.parent().join(short_name(chance()).as_bytes())?;
             let has_any_size = self.size_of(&other).await?.is_some();
             if has_any_size {
@@ -56,7 +57,7 @@ impl Session {
         } else {
             match self.ask(&Command::path("RNFR", control)).await? {
                 reply if reply.is_halfway() => {
-                    // Any other command takes the rename back, whatever the reply to it (RFC 959, 4.1.3).
+                    // Any other command cancels the rename, whatever the reply to it (RFC 959, 4.1.3).
                     self.ask(&Command::bare("NOOP")).await?;
                     false
                 }
@@ -69,13 +70,13 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the server has what `file` is to be called, by its replies to [`sizes`].
+    /// Returns true if a file has the final name of `file`, by the replies to [`sizes`].
     pub(super) fn is_taken(&self, file: &Aside, replies: &[Reply]) -> bool {
         let is_there = replies.get(1).is_some_and(|reply| reply.code == 213);
         file.is_new && file.name == Name::Temporary && is_there && !self.way.manners.has_any_size()
     }
 
-    /// Finds out whether the server shortens names, unless that is known: `path` is one that it lists, and a letter.
+    /// Finds out if the server shortens names, unless that is known: `path` is a listed path with a letter added.
     pub async fn ask_long_name(&mut self, path: &RemotePath) -> Outcome<()> {
         if !self.way.manners.knows_long_names() {
             let answers = self.answers(&[(path.clone(), false)]).await?;
@@ -86,12 +87,12 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the server is known to shorten names.
+    /// Returns true if the server is known to shorten names.
     pub fn shortens_names(&self) -> bool {
         self.way.manners.shortens_names()
     }
 
-    /// Whether `file` may have bytes of another: it came under a long name, and the server shortens those.
+    /// Returns true if `file` may contain data of another: it arrived under a long name, and the server shortens those.
     pub(super) fn is_mixed(&self, file: &Aside) -> bool {
         self.way.manners.shortens_names() && has_long_name(file)
     }
@@ -101,7 +102,8 @@ fn has_long_name(file: &Aside) -> bool {
     file.name == Name::Temporary && file.temporary.name().len() > SHORT_LENGTH
 }
 
-/// The questions for the size of `file` under its temporary name, and for what has its final name where nothing is to.
+/// Returns the queries for the size of `file` under its temporary name, and under its final name if no file may have
+/// that.
 pub(super) fn sizes(file: &Aside) -> Vec<Command> {
     let final_name = Some(&file.remote).filter(|_| file.is_new);
     [&file.temporary]
@@ -111,20 +113,20 @@ pub(super) fn sizes(file: &Aside) -> Vec<Command> {
         .collect()
 }
 
-/// The fault of a file whose name the server takes for that of another.
+/// Returns the fault of a file whose name the server takes for that of another.
 pub fn name_taken() -> Fault {
     let message = "the server has it already, though it did not list it, so its name is that of another file there: it is left out";
     Fault::new(Kind::Refused, Side::Server, message)
 }
 
-/// The fault of a file that may have bytes of another.
+/// Returns the fault of a file that may contain data of another.
 pub(super) fn shortened() -> Fault {
     let message = "the server shortens names, so that the temporary names of files which come together may be one: it \
                    is sent again under a short one";
     Fault::new(Kind::DataConnection, Side::Server, message).named(NAME_SHORTENED)
 }
 
-/// Whether `fault` is gone at once, so that nobody need wait before the next try.
+/// Returns true if `fault` is already remedied, so that no wait is needed before the next attempt.
 pub(super) fn is_mended(fault: &Fault) -> bool {
     fault.name == Some(NAME_SHORTENED)
 }

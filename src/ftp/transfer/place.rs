@@ -1,4 +1,4 @@
-//! From a temporary name to the final one, and what is left of a temporary name that is not wanted any more.
+//! The rename from a temporary name to the final one, and the removal of temporary files.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Session {
-    /// MFMT where the server has it (RFC draft-somers-ftp-mfxx); else MDTM with a time, which sets it on vsftpd and
-    /// is refused elsewhere.
+    /// Returns the command that sets a file's time: MFMT if the server supports it (RFC draft-somers-ftp-mfxx); else
+    /// MDTM with a time, which sets it on vsftpd and is refused elsewhere.
     pub(in crate::ftp) fn time_command(
         &self,
         path: &RemotePath,
@@ -23,8 +23,8 @@ impl Session {
         Ok(Command::path(&format!("{verb} {digits}"), path))
     }
 
-    /// Sees that the file has the name it was given. Pure-FTPd puts `_` for a blank at the end of a name, without a
-    /// word; no other name is known to be changed, so no other costs the listing.
+    /// Verifies that the file has the name it was given. Pure-FTPd silently replaces a blank at the end of a name by
+    /// `_`; no other name is known to be changed, so no other costs the listing.
     pub(super) async fn see_name(&mut self, remote: &RemotePath) -> Outcome<()> {
         if !remote.name().ends_with(b" ") || self.find_in_folder(remote).await?.is_some() {
             return Ok(());
@@ -33,8 +33,8 @@ impl Session {
         Err(Fault::new(Kind::Refused, Side::Server, message))
     }
 
-    /// Renames `temporary` to `remote`. Where the server renames over nothing, the old file goes aside first, and
-    /// comes back if the second step fails.
+    /// Renames `temporary` to `remote`. If the server does not replace existing files, the old file is renamed first,
+    /// and restored if the second step fails.
     pub(super) async fn rename_over(
         &mut self,
         temporary: &RemotePath,
@@ -49,13 +49,13 @@ impl Session {
         if !is_refused || self.size_of(remote).await?.is_none() {
             return Err(fault);
         }
-        // Nothing makes room for a file that is not there: it may have its name already.
+        // The old file is not moved for a file that is not there: that may have its name already.
         if self.size_of(temporary).await?.is_none() {
             return Err(fault);
         }
         let aside = self.aside_name(remote)?;
         if self.is_unmarked() {
-            // One that is left of an earlier try is older than what has the name.
+            // A file left by an earlier attempt is older than the one that has the name.
             self.ask(&Command::path("DELE", &aside)).await?;
         }
         self.rename_once(remote, &aside).await.map_err(|_| fault)?;
@@ -72,7 +72,7 @@ impl Session {
         self.ask(&Command::path("DELE", &aside)).await?.done().map(drop)
     }
 
-    /// RNFR and RNTO, as one step (RFC 959, 4.1.3) and in one packet: each server answers both in order, and RNTO
+    /// Sends RNFR and RNTO, as one step (RFC 959, 4.1.3) and in one packet: each server answers both in order, and RNTO
     /// after a refused RNFR with 503 (measured on four servers).
     pub(in crate::ftp) async fn rename_once(
         &mut self,
@@ -92,8 +92,8 @@ impl Session {
         renamed(&replies)
     }
 
-    /// Removes temporary files of ours after a failure, if the server still listens, and gives its answers. After the
-    /// signal to stop there is time for that only where the server answers at once.
+    /// Removes temporary files after a failure, if the server still responds, and returns its replies. After the stop
+    /// signal there is time for that only if the server replies at once.
     pub(in crate::ftp) async fn sweep(&mut self, temporary: &[&RemotePath]) -> Option<Vec<Reply>> {
         let commands: Vec<_> = temporary.iter().map(|path| Command::path("DELE", path)).collect();
         match self.ask_at_last(&commands).await {
@@ -114,12 +114,12 @@ impl Session {
     }
 }
 
-/// RNFR and RNTO: one step (RFC 959, 4.1.3).
+/// Returns RNFR and RNTO, which are one step (RFC 959, 4.1.3).
 pub(super) fn rename(from: &RemotePath, to: &RemotePath) -> [Command; 2] {
     [Command::path("RNFR", from), Command::path("RNTO", to)]
 }
 
-/// What the replies to [`rename`] say.
+/// Evaluates the replies to [`rename`].
 pub(super) fn renamed(replies: &[Reply]) -> Outcome<()> {
     match replies {
         [named, _] if !named.is_halfway() => Err(named.fault()),

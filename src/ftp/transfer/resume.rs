@@ -1,8 +1,8 @@
-//! Transfers that go on where an earlier one broke off, and only where that is provably the same file.
+//! Transfers that resume where an earlier one broke off, and only if the file is provably the same.
 //!
-//! The temporary name says what the bytes are: it is made of all that is known of the source, its size and time among
-//! it. A source that has changed since has another name, and nothing is ever added to bytes of another file. The last
-//! 64 KiB that are there are read again all the same, since a server may store other bytes than it was sent.
+//! The temporary name identifies the data: it is derived from all that is known of the source, its size and time among
+//! it. A source that has changed since has another name, so data is never appended to that of another file. The last 64
+//! KiB present are read again nevertheless, since a server may store other bytes than it was sent.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -17,9 +17,9 @@ use crate::{
 };
 
 impl Session {
-    /// Fetches `remote` into what `begin` begins under a temporary name that it is given; what an earlier try has left
-    /// under that name is kept. Where the server does not tell size and time, nothing proves it the same file, and it
-    /// is fetched from its beginning.
+    /// Downloads `remote` into the file that `begin` opens under the temporary name that it is given; the data that an
+    /// earlier attempt has left under that name is kept. If the server does not report size and time, the file cannot
+    /// be proved to be the same, and it is downloaded from its beginning.
     pub async fn download_on(
         &mut self,
         remote: &RemotePath,
@@ -31,7 +31,7 @@ impl Session {
         self.fetched(fetched, placed.map(drop))
     }
 
-    /// The same but for the final name; the end of the transfer is told by [`fetched`](Self::fetched).
+    /// Does the same except for the final name; [`fetched`](Self::fetched) reports the end of the transfer.
     pub async fn fetch_on(
         &mut self,
         remote: &RemotePath,
@@ -59,7 +59,7 @@ impl Session {
         };
         match fetched {
             Ok(fetched) => Ok((landing, fetched)),
-            // Bytes of two versions are of no use to anybody.
+            // A mix of two versions is useless.
             Err(fault) if fault.message == same::CHANGED => Err(fault),
             Err(fault) => {
                 landing.leave();
@@ -79,7 +79,7 @@ impl Session {
         self.fetch_aside(remote, &mut rest, known).await
     }
 
-    /// Sends what is lacking of a file of this machine to `remote`: an earlier try may have left a part of it.
+    /// Uploads the rest of a local file to `remote`: an earlier attempt may have left a part of it.
     pub async fn upload_on(
         &mut self,
         mut reading: Reading,
@@ -99,8 +99,8 @@ impl Session {
         }
     }
 
-    /// Sends what is lacking of `source`, for `remote`, to a temporary name in `folder`, which stays after a failure that
-    /// may pass.
+    /// Uploads the rest of `source`, for `remote`, to a temporary name in `folder`, which is kept after a temporary
+    /// failure.
     pub async fn put_aside_on(
         &mut self,
         source: &mut Reading,
@@ -137,7 +137,7 @@ impl Session {
                 Ok(Aside::new((id, started), remote, temporary, name, (size, modified)))
             }
             Err(fault) if self.is_name_refused(&fault) => {
-                // Nothing is there, and nothing to go on with: the usual way knows other names.
+                // No data is there and none can be added: the usual upload knows other names.
                 let failed = self.failed(id, &remote, fault);
                 tracing::debug!(target: "portolan", "{failed}");
                 source.skip_to(0)?;
@@ -152,7 +152,8 @@ impl Session {
         }
     }
 
-    /// How much of `source` is under `temporary` already, if it is provably that: then `source` stands behind it.
+    /// Returns the number of bytes of `source` that are provably under `temporary` already, and positions `source`
+    /// behind them.
     async fn skip_stored(&mut self, source: &mut Reading, temporary: &RemotePath) -> Outcome<u64> {
         let there = self.size_of(temporary).await?.unwrap_or(0);
         if there <= RESUME_OVERLAP_BYTES || there > source.size() {
@@ -179,7 +180,7 @@ impl Session {
         }
     }
 
-    /// The temporary name in `folder` for a file of this machine on its way to `remote`.
+    /// Returns the temporary name in `folder` for a local file on its way to `remote`.
     fn lasting_name(
         &self,
         source: &Reading,
@@ -187,14 +188,14 @@ impl Session {
         folder: &RemotePath,
     ) -> Outcome<RemotePath> {
         let mut identity = self.identity(remote, source.size(), source.modified());
-        // Size and time can be those of other bytes, written under the old time.
+        // Size and time can be those of other content, written under the old time.
         let (seconds, nanoseconds) = source.touched();
         identity.extend_from_slice(format!("{seconds}.{nanoseconds}\n").as_bytes());
         identity.extend_from_slice(source.path().as_os_str().as_encoded_bytes());
         folder.join(self.lasting_name_of(&identity).as_bytes())
     }
 
-    /// All that tells one state of one file from another.
+    /// Returns bytes that identify one state of one file.
     fn identity(&self, remote: &RemotePath, size: u64, modified: Timestamp) -> Vec<u8> {
         let (host, port, time) =
             (self.site.host.to_ascii_lowercase(), self.site.port, modified.as_nanosecond());
@@ -203,19 +204,19 @@ impl Session {
     }
 }
 
-/// Whether another try may go on where this one ended: nothing was said against the bytes, as by 451 after all of
-/// them.
+/// Returns true if another attempt may resume where this one ended: the failure does not concern the data, as 451 after
+/// all of it would.
 fn is_of_the_connection(fault: &Fault) -> bool {
     let is_about_bytes = fault.kind == Kind::Busy && fault.code != 421;
     fault.may_retry() && !is_about_bytes || fault.kind == Kind::Interrupted
 }
 
-/// What is lacking of a file, after bytes that must be those which are there.
+/// A sink for the rest of a file, after an overlap that must equal the data present.
 struct Rest<'l> {
     landing: &'l mut Landing,
-    /// The last bytes that are there.
+    /// The last bytes that are present.
     tail: Vec<u8>,
-    /// How many of them have come again.
+    /// The number of these bytes that have been received again.
     at: usize,
 }
 
@@ -245,7 +246,7 @@ impl Take for Rest<'_> {
     }
 }
 
-/// The end of what the server has under a temporary name.
+/// A sink for the end of the server's file under a temporary name.
 struct Tail {
     bytes: Vec<u8>,
     from: u64,

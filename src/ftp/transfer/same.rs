@@ -1,7 +1,8 @@
-//! Whether a file on the server is after its transfer what it was before: bytes of two versions must not become one.
+//! A check that a file on the server is the same after its transfer as before: data of two versions must not be mixed.
 //!
-//! The time of the file is asked for behind its bytes, and compared with what it was before. Like is compared with like:
-//! where the times of the server's listings are not those of MDTM, as in another zone, the listing is asked again.
+//! The time of the file is queried after its data, and compared with the earlier time. Times must come from the same
+//! source: if the times of the server's listings are not those of MDTM, as in another time zone, the listing is
+//! requested again.
 
 use super::{Known, Take, time_in};
 use crate::{
@@ -16,20 +17,21 @@ use crate::{
     observe::TransferId,
 };
 
-/// So often a file is fetched at once that changes on the server meanwhile; after that, another try comes later.
+/// The maximum number of immediate downloads of a file that changes on the server meanwhile; after that, a retry comes
+/// later.
 const FETCHES_MAX: usize = 2;
-/// Bytes that every server reads from its disk in one go: a page.
+/// The number of bytes that every server reads from its disk at once: a page.
 const READ_AT_ONCE_BYTES: u64 = 4096;
-/// Bytes beside which a round trip is little: at 100 Mbit/s, 20 ms.
+/// The number of bytes beside which a round trip costs little: at 100 Mbit/s, 20 ms.
 const WORTH_A_QUESTION_BYTES: u64 = 256 * 1024;
-/// Zones of clocks lie quarters of an hour apart.
+/// The step between time zones: a quarter of an hour.
 const ZONE_STEP_NS: i128 = 15 * 60 * 1_000_000_000;
-/// The farthest zone from universal time (Kiribati).
+/// The largest offset of a time zone from UTC (Kiribati).
 const ZONE_NS_MAX: i128 = 14 * 3600 * 1_000_000_000;
 
 impl Session {
-    /// Fetches `remote`, and once more where it changes meanwhile. Gives how many bytes came, and what is known of the
-    /// file whose bytes these are.
+    /// Downloads `remote`, and once more if it changes meanwhile. Returns the number of bytes, and the properties of
+    /// the version that was downloaded.
     pub(super) async fn fetch_same(
         &mut self,
         remote: &RemotePath,
@@ -70,7 +72,7 @@ impl Session {
         }
     }
 
-    /// Whether a transfer may have failed since the file has another size than was known.
+    /// Returns true if a transfer may have failed because the size of the file differs from the known one.
     fn may_be_of_size(&self, fault: &Fault) -> bool {
         fault.side == Side::Server
             && fault.code == 0
@@ -78,8 +80,8 @@ impl Session {
             && self.control.broken().is_none()
     }
 
-    /// The question whether `remote` is still what is `known` of it, if it is to be asked behind the bytes. Where that
-    /// costs a round trip, small files of a mirror go without: a server has read them before anybody can write to them.
+    /// Returns the query that shows if `remote` is still as `known`, if it is to be sent after the data. If that costs
+    /// a round trip, small files of a mirror do without: a server has read them before anything can write to them.
     pub(super) fn doubt_of(&self, remote: &RemotePath, known: Known) -> Option<Command> {
         let is_small = known.is_listed && known.size.is_some_and(|size| size <= READ_AT_ONCE_BYTES);
         if known.modified.is_none() || is_small && self.way.manners.is_doubted("RETR") {
@@ -88,7 +90,7 @@ impl Session {
         self.time_question(remote)
     }
 
-    /// The question for the time of `remote`, where the server may have an answer.
+    /// Returns the query for the time of `remote`, if the server may support one.
     fn time_question(&self, remote: &RemotePath) -> Option<Command> {
         let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
         let has_facts = self.features.has("MLST") || self.features.has("MLSD");
@@ -99,12 +101,12 @@ impl Session {
         }
     }
 
-    /// Whether `remote`, which has just come, is still what was `known` of it.
+    /// Returns true if `remote`, which has just been downloaded, is still as `known`.
     async fn is_same(&mut self, remote: &RemotePath, known: Known) -> Outcome<bool> {
         let Some(before) = known.modified else { return Ok(true) };
         let question = self.time_question(remote).filter(|_| self.control.broken().is_some());
         if let (None, Some(question)) = (self.heard, question) {
-            // The connection ended behind the bytes.
+            // The connection ended after the data.
             self.heard = fact_in(&self.ask(&question).await?);
         }
         let Some(after) = self.heard else { return Ok(true) };
@@ -124,32 +126,32 @@ impl Session {
     }
 }
 
-/// Whether the time of a file is not known to the second, and to ask for it costs little beside its bytes.
+/// Returns true if the time of a file is not known to the second, and a query for it costs little beside its data.
 fn is_large_and_coarse(known: Known) -> bool {
     let is_coarse = known.modified.is_some_and(|time| time.precision() > Precision::Second);
     is_coarse && known.size.is_some_and(|size| size >= WORTH_A_QUESTION_BYTES)
 }
 
-/// What a file is said to be of which bytes of two versions came.
+/// The message for a file that changed during its download.
 pub(super) const CHANGED: &str = "it was changed on the server while it was fetched";
 
-/// Bytes of two versions must not become one file.
+/// Returns the fault of a file that changed during its download: data of two versions must not be mixed.
 pub(super) fn changed() -> Fault {
     Fault::new(Kind::DataConnection, Side::Server, CHANGED)
 }
 
-/// The time in a reply to MDTM or MLST.
+/// Returns the time in a reply to MDTM or MLST.
 pub(super) fn fact_in(reply: &Reply) -> Option<Modified> {
     if reply.code != 250 {
         return time_in(reply);
     }
     let facts = reply.inner_lines().next()?;
-    // Of which file it is has been said in the question.
+    // The query has named the file.
     parse_mlst(facts.trim_ascii_start(), b"")?.modified
 }
 
-/// Whether two times of a file cannot be the same one, as exactly as the coarser is known. One in the server's own
-/// time may be in any zone.
+/// Returns true if two times cannot be the same, at the precision of the coarser one. A time in the server's own zone
+/// may be in any zone.
 fn differ(one: Modified, other: Modified) -> bool {
     let ((Modified::Server(civil, _), Modified::Utc(utc, _))
     | (Modified::Utc(utc, _), Modified::Server(civil, _))) = (one, other)

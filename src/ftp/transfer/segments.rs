@@ -1,4 +1,4 @@
-//! One large file by several sessions at once, each with a piece of it.
+//! Segmented downloads: one large file by several sessions at once, a piece each.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,29 +20,29 @@ use crate::{
     observe::{Event, TransferId, Verb},
 };
 
-/// The pieces of a file on their way.
+/// The queue of the pieces of a file.
 struct Pieces<'l> {
     remote: RemotePath,
     landing: &'l Landing,
     size: u64,
     id: TransferId,
-    /// How many sessions take part.
+    /// The number of sessions that take part.
     sessions: u64,
-    /// How many of them are still at it, without the one that leads.
+    /// The number of sessions still at work, without the leader.
     busy: Cell<u64>,
-    /// One of these has ended.
+    /// A notification that one of these has ended.
     ended: Notify,
-    /// What nobody has begun; the last is taken first.
+    /// The pieces that no session has begun; the last is taken first.
     waiting: RefCell<Vec<Range<u64>>>,
-    /// What kept a piece from coming whole.
+    /// The first error that kept a piece from completing.
     fault: RefCell<Option<Fault>>,
 }
 
 impl Session {
-    /// Fetches `remote` by up to `sessions` sessions, this one among them, as [`download`](Self::download) does. A
-    /// file that is too small for that, or whose size the server does not tell, comes by this one alone.
+    /// Downloads `remote` by up to `sessions` sessions including this one, as [`download`](Self::download) does. A file
+    /// that is too small for that, or whose size the server does not report, is downloaded by this session alone.
     ///
-    /// The others connect while this one asks for the size, and log in when they are wanted.
+    /// The others connect while this one queries the size, and log in when they are needed.
     pub async fn download_in_segments(
         &mut self,
         remote: &RemotePath,
@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    /// What the server tells of `remote`, and what came of it, if that is enough for several sessions.
+    /// Queries size and time of `remote`, and downloads it if it is large enough for several sessions.
     async fn ask_and_fetch(
         &mut self,
         remote: &RemotePath,
@@ -99,13 +99,13 @@ impl Session {
             Ok((known, Some(self.end(id, started, remote, result)?)))
         };
         match select(pin!(lead), pin!(others)).await {
-            // The others have ended as well, or were not wanted.
+            // The other sessions have ended as well, or were not needed.
             Either::Left((fetched, _)) => fetched,
             Either::Right((_, lead)) => lead.await,
         }
     }
 
-    /// Fails unless `remote` is still what was `known` of it: bytes of two versions must not become one file.
+    /// Fails unless `remote` is still as `known`: data of two versions must not be mixed.
     pub(super) async fn is_still(&mut self, remote: &RemotePath, known: Known) -> Outcome<()> {
         let now = self.ask_known_and(remote, None).await?;
         if now == known {
@@ -114,14 +114,14 @@ impl Session {
         Err(changed())
     }
 
-    /// Fetches pieces beside the others until all of them have come, or cannot.
+    /// Downloads pieces alongside the other sessions until all are complete, or cannot be completed.
     async fn lead(&mut self, pieces: &Pieces<'_>) -> Outcome<()> {
         loop {
             pieces.work(self, true).await;
             if pieces.busy.get() == 0 {
                 break;
             }
-            // Each of the others has its deadlines, and may leave something.
+            // The other sessions have deadlines of their own, and may leave pieces.
             pieces.ended.notified().await;
         }
         for wait in STEP_RETRY_WAITS {
@@ -167,25 +167,25 @@ impl<'l> Pieces<'l> {
         }
     }
 
-    /// What another session does, once it is there.
+    /// Runs another session, once it is open.
     async fn help(&self, coming: Outcome<Session>) {
         match coming {
             Ok(mut session) => self.work(&mut session, false).await,
-            // A server that takes no more sessions is no failure: what is there will do.
+            // A server that accepts no more sessions is no failure: the open ones suffice.
             Err(fault) => tracing::info!(target: "portolan", "one session less: {fault}"),
         }
         self.busy.set(self.busy.get().saturating_sub(1));
         self.ended.notify_one();
     }
 
-    /// Fetches pieces as long as there are any, and gives back what is lacking of one that fails. A session that
-    /// `stays` is in step afterwards; another is not waited for when there is nothing left for it.
+    /// Downloads pieces as long as there are any, and puts back the rest of one that fails. A session that `stays` is
+    /// in step afterwards; another is not waited for when no pieces are left for it.
     async fn work(&self, session: &mut Session, stays: bool) {
         loop {
             let Some(mut piece) = self.waiting.borrow_mut().pop() else { return };
             match self.fetch(session, &mut piece).await {
                 Ok(true) => {}
-                // The rest is another's: the server is told by the end of the connection, and says so.
+                // The rest belongs to another session: closing the connection tells the server, which replies to that.
                 Ok(false) if stays || !self.waiting.borrow().is_empty() => {
                     session.control.resync(RESYNC_TIMEOUT).await;
                 }
@@ -199,8 +199,8 @@ impl<'l> Pieces<'l> {
         }
     }
 
-    /// Fetches one piece; whatever happens, what is left of `piece` has not come. True where the server has said the
-    /// last word; false where it is still to come.
+    /// Downloads one piece; in any case, the rest of `piece` is still missing. Returns true if the final reply has been
+    /// read, false if it is still to come.
     async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Outcome<bool> {
         let is_last = piece.end == self.size;
         let command = Command::path("RETR", &self.remote);

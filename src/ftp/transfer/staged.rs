@@ -1,4 +1,4 @@
-//! Files that arrive under temporary names and get their own only when all of a mirror are there.
+//! Files that arrive under temporary names and get their final names only when all files of a mirror are there.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::{
     observe::{TransferId, Verb},
 };
 
-/// A file that is on the server under a temporary name with all its bytes, as far as the server tells.
+/// A file on the server under a temporary name that is complete, as far as the server reports.
 #[derive(Debug)]
 #[must_use = "it is under a temporary name"]
 pub struct Arrived {
@@ -24,18 +24,18 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// How many bytes it has.
+    /// Returns its size in bytes.
     pub const fn size(&self) -> u64 {
         self.aside.size
     }
 
-    /// Whether the server said that all of its bytes are there; else it said nothing of them.
+    /// Returns true if the server reported the full size; false if it reported none.
     pub const fn is_whole(&self) -> bool {
         self.is_whole
     }
 }
 
-/// A file whose bytes have come, and that is not called done yet.
+/// A file whose data has arrived, and whose transfer is not reported as done yet.
 #[derive(Debug)]
 #[must_use = "nobody has been told of its end"]
 pub struct Fetched {
@@ -44,17 +44,18 @@ pub struct Fetched {
     remote: RemotePath,
     bytes: u64,
     is_verified: bool,
-    /// The time that it has on the server, where that is known.
+    /// The time that it has on the server, if known.
     pub modified: Option<Modified>,
 }
 
 impl Session {
-    /// Sees whether the server has all of each of `files`; what it has not is removed. What became of each, in order.
+    /// Verifies that the server has all of each of `files`, and removes those that are incomplete. Returns the results
+    /// in order.
     pub async fn see_aside(&mut self, files: Vec<Aside>) -> Vec<Outcome<Arrived>> {
         let questions = files.iter().map(sizes).collect();
         let mut seen = self.verify(&files, Ok(questions)).await;
         for (file, seen) in files.iter().zip(&mut seen) {
-            // What cannot be said when all are there is found out now.
+            // An invalid command is found now rather than when all files are there.
             if let Err(fault) = self.placing(file) {
                 *seen = Err(fault);
             }
@@ -67,8 +68,8 @@ impl Session {
         ended.collect()
     }
 
-    /// Gives each of `files` its time and its final name, those of as many at once as go in one packet. What became of
-    /// each, in order; one that failed has the bytes that it had, unless its fault says that this is not known.
+    /// Sets the time and the final name of each of `files`, for as many at once as fit into one packet. Returns the
+    /// results in order; a file that failed has its old data, unless its fault says that this is not known.
     pub async fn place(&mut self, files: Vec<Arrived>) -> Vec<Outcome<Moved>> {
         let groups: Outcome<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
         let answers = match &groups {
@@ -94,7 +95,7 @@ impl Session {
         ended.collect()
     }
 
-    /// Removes `files`, which are not wanted any more.
+    /// Removes `files`, which are no longer wanted.
     pub async fn drop_aside(&mut self, files: &[Arrived]) {
         let temporary: Vec<_> = files.iter().map(|file| &file.aside.temporary).collect();
         if !temporary.is_empty() {
@@ -102,7 +103,8 @@ impl Session {
         }
     }
 
-    /// Time and name. The time comes last before the name: until then its own says when the file came.
+    /// Returns the commands for time and name. The time is set last before the name: until then the file's own time is
+    /// that of its arrival.
     fn placing(&self, file: &Aside) -> Outcome<Vec<Command>> {
         let mut commands = Vec::with_capacity(4);
         if let Some(time) = file.modified {
@@ -134,7 +136,7 @@ impl Session {
         Ok(time_in(time))
     }
 
-    /// Tries again after a while what failed and may not fail then: names that are half old, half new wait for it.
+    /// Retries temporary failures after a while: a set of half old, half new names waits for it.
     async fn place_patiently(
         &mut self,
         files: &[Arrived],
@@ -159,8 +161,8 @@ impl Session {
         }
     }
 
-    /// Removes what could not get its name. The answers tell what the names hold: a temporary name that was there is
-    /// one that was not renamed.
+    /// Removes the files that could not be renamed. The replies tell what the names hold: a temporary file that was
+    /// still there has not been renamed.
     async fn sweep_unplaced(
         &mut self,
         files: &[Arrived],
@@ -186,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Fetches the bytes of `remote` into `sink`; the end of the transfer is told by [`fetched`](Self::fetched).
+    /// Downloads the data of `remote` into `sink`; [`fetched`](Self::fetched) reports the end of the transfer.
     pub async fn fetch_aside(
         &mut self,
         remote: &RemotePath,
@@ -205,20 +207,20 @@ impl Session {
         }
     }
 
-    /// Says how a transfer ended whose bytes had come: with `placed`, the file has its final name.
+    /// Reports the end of a transfer whose data had arrived: if `placed` is good, the file has its final name.
     pub fn fetched(&self, file: Fetched, placed: Outcome<()>) -> Outcome<Moved> {
         let Fetched { id, started, remote, bytes, is_verified, .. } = file;
         self.end(id, started, &remote, placed.map(|()| (bytes, is_verified)))
     }
 
-    /// Says that a transfer failed whose bytes had come.
+    /// Reports the failure of a transfer whose data had arrived.
     pub fn unfetched(&self, file: &Fetched, fault: Fault) -> Fault {
         self.failed(file.id, &file.remote, fault)
     }
 }
 
 impl Fetched {
-    /// Whether its size was known and agrees.
+    /// Returns true if its size was known and agrees.
     pub const fn is_verified(&self) -> bool {
         self.is_verified
     }

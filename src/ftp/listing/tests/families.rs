@@ -1,8 +1,8 @@
-//! Lines that are rarer than the samples: each family in several variants, each read as a listing of its own.
+//! Lines that are rarer than the samples: several variants of each family, each parsed as a listing of its own.
 
 use super::{super::*, list, mlsd, names};
 
-/// What is read of a line: name, kind, size and time.
+/// The parts of a line that are compared: name, kind, size and time.
 type Read<'a> = (&'a str, EntryKind, Option<u64>, Option<&'a str>);
 
 fn time(entry: &Entry) -> Option<String> {
@@ -170,13 +170,13 @@ fn the_marks_of_ls_go_only_where_every_folder_has_one() {
     );
     assert_eq!(names(&listing), ["a b", "run", "x*", "s", "l"]);
     assert!(listing.complete && listing.vouched);
-    // `ls -p` marks folders alone.
+    // `ls -p` marks directories only.
     let listing = list([dir("d/"), program("run*"), program("stop")].concat());
     assert_eq!(
         (names(&listing), listing.complete),
         (vec!["d".into(), "run*".into(), "stop".into()], true)
     );
-    // Without a folder nothing says that marks are used.
+    // Without a directory there is no evidence that marks are used.
     assert_eq!(names(&list([program("run*"), plain("l@")].concat())), ["run*", "l@"]);
     let listing = list([dir("d/"), dir("e"), program("run*")].concat());
     assert_eq!((names(&listing), listing.complete), (vec!["e".into(), "run*".into()], false));

@@ -1,4 +1,4 @@
-//! Whole listings, read as the program reads them.
+//! Tests of whole listings, parsed as in production.
 
 mod families;
 mod properties;
@@ -11,19 +11,19 @@ use jiff::Timestamp;
 
 use super::{Format, Listing, Reader};
 
-/// When the samples are read, unless they say otherwise.
+/// The time at which the samples are parsed, unless they name another.
 const NOW: &str = "2026-06-15T12:00:00Z";
 
 fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-/// Reads `bytes` as a LIST.
+/// Parses `bytes` as a LIST.
 fn list(bytes: impl AsRef<[u8]>) -> Listing {
     read(Reader::list(), bytes.as_ref(), now())
 }
 
-/// Reads `bytes` as an MLSD.
+/// Parses `bytes` as an MLSD.
 fn mlsd(bytes: impl AsRef<[u8]>) -> Listing {
     read(Reader::mlsd(), bytes.as_ref(), now())
 }
@@ -33,12 +33,12 @@ fn read(mut reader: Reader, bytes: &[u8], now: Timestamp) -> Listing {
     reader.finish(now).unwrap()
 }
 
-/// The names of a listing as text.
+/// Returns the names of a listing as text.
 fn names(listing: &Listing) -> Vec<String> {
     listing.entries.iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
 }
 
-/// A reader of `format`, where the caller knows it, and else one that finds it out.
+/// Returns a reader of `format` if the caller knows it, and else one that detects it.
 fn reader(format: Format) -> Reader {
     if format == Format::Mlsd { Reader::mlsd() } else { Reader::list() }
 }

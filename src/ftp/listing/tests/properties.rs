@@ -1,4 +1,4 @@
-//! What holds for every input, however made up.
+//! Properties that hold for every input.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::{
     list, mlsd, now, read,
 };
 
-/// Pieces that lines are made of, so that made-up ones come close to real ones.
+/// The pieces that lines are made of, so that generated ones come close to real ones.
 const PIECES: &[&[u8]] = &[
     b"-rw-r--r--",
     b"lrwxrwxrwx",
@@ -89,7 +89,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece(), 0..60).prop_map(|pieces| pieces.concat())
 }
 
-/// A name as a server may have it.
+/// Generates a name that a server may have.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let byte = any::<u8>().prop_map(|byte| match byte {
         0 | b'/' | b'\r' | b'\n' => b' ',
@@ -154,7 +154,7 @@ proptest! {
         owner in "[a-z]{1,8}",
         group in "[a-z]{1,8}( [a-z]{2,8})?",
     ) {
-        // One line without a clock before its name says that none is one.
+        // One line without a time of day before its name shows that no name begins with one.
         let at = now() - jiff::SignedDuration::from_mins(minutes);
         let at = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
         let (form, precision) = if has_year {

@@ -9,7 +9,7 @@ use crate::{
 const FILE: &str = "-rw-r--r--   1 anna     staff          12 Jun 14 08:00 ";
 const DIR: &str = "drwxr-xr-x   2 anna     staff        4096 Jun 14 08:00 ";
 
-/// A Unix listing of `lines`, `FILE` and `DIR` written as `F` and `D`.
+/// Returns a Unix listing of `lines`, in which `F` stands for `FILE` and `D` for `DIR`.
 fn unix(lines: &[&str]) -> Vec<u8> {
     let whole = |line: &&str| match line.split_at_checked(2) {
         Some(("F ", name)) => format!("{FILE}{name}\r\n"),

@@ -1,4 +1,4 @@
-//! Every sample of `tests/data/listing-samples.json`, each as a listing of its own.
+//! Tests of every sample in `tests/data/listing-samples.json`, each as a listing of its own.
 
 use jiff::{Timestamp, civil};
 use serde_json::Value;
@@ -15,7 +15,7 @@ fn text<'a>(row: &'a Value, key: &str) -> Option<&'a str> {
     row.get(key).and_then(Value::as_str)
 }
 
-/// The words for a precision that the samples use.
+/// Returns the word that the samples use for a precision.
 fn word(precision: Precision) -> &'static str {
     match precision {
         Precision::Millisecond => "ms",
@@ -25,7 +25,7 @@ fn word(precision: Precision) -> &'static str {
     }
 }
 
-/// The precision with which the samples write a time.
+/// Returns the precision with which the samples write a time.
 fn precision(time: &str) -> Precision {
     match time.trim_end_matches('Z').len() {
         10 => Precision::Day,
@@ -117,7 +117,7 @@ fn a_sample_cut_anywhere_is_never_complete() {
         let line = format!("{}\r\n", text(&row, "line").unwrap());
         let format = text(&row, "format").unwrap();
         for end in 1..line.len() {
-            // After a line feed in the middle of an entry the rest is missed by the entry, not by the bytes.
+            // After a line feed in the middle of an entry the rest is missing from the entry, not from the bytes.
             let cut = &line.as_bytes()[..end];
             let kind = if format == "mlsd" { Format::Mlsd } else { Format::Unknown };
             let listing = read(reader(kind), cut, now());

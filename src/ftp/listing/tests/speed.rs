@@ -1,19 +1,19 @@
-//! How fast listings are read: run by hand, in a release build, with `--ignored --nocapture`.
+//! The speed of the listing parsers: run by hand, in a release build, with `--ignored --nocapture`.
 
 use std::time::{Duration, Instant};
 
 use super::{super::*, now};
 
-/// Lines of one listing: a million would be more than the 64 MiB that a listing may have.
+/// The lines of one listing: a million would exceed the 64 MiB that a listing may have.
 const LINES: usize = 500_000;
-/// Listings, so that there are a million lines.
+/// The number of listings, which together have a million lines.
 const LISTINGS: usize = 2;
-/// Bytes that come in at once: what a TLS record holds.
+/// The bytes that arrive at once: the size of a TLS record.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// How a listing begins to be read.
+/// The constructor of a reader.
 type Start = fn() -> Reader;
-/// One way to write line `number` of a listing, the day of the month and the number given.
+/// The format of line `number` of a listing, made from the day of the month and the number.
 type Row = fn(usize, usize) -> String;
 
 const ROWS: [(&str, Start, Row); 4] = [

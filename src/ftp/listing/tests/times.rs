@@ -2,7 +2,7 @@
 
 use super::{super::*, list, names, read};
 
-/// The time of the only entry as text.
+/// Returns the time of the only entry as text.
 fn time(listing: &Listing) -> String {
     let [entry] = listing.entries.as_slice() else { panic!("{listing:?}") };
     match entry.modified {
