@@ -1,4 +1,4 @@
-//! The one clock: what time it is, or what a test says it is.
+//! The clock: the system time, or a time that a test sets.
 
 use std::sync::{
     Arc,
@@ -7,23 +7,23 @@ use std::sync::{
 
 use jiff::Timestamp;
 
-/// Where the time of day comes from. Clones show the same time.
+/// A source of the time of day. Clones show the same time.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The machine's own.
+    /// The system clock.
     #[default]
     System,
-    /// Seconds since 1970 that a test sets.
+    /// A time in seconds since 1970 that a test sets.
     Set(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `seconds` since 1970 until it is moved.
+    /// Returns a clock that stands at `seconds` since 1970 until it is moved.
     pub fn standing_at(seconds: i64) -> Self {
         Self::Set(Arc::new(AtomicI64::new(seconds)))
     }
 
-    /// The time of day.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

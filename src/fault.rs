@@ -1,37 +1,37 @@
-//! The one error that crosses modules: what failed, on which side, and what to know of it.
+//! The error type of all modules: the kind, the side, and the details of a failure.
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// What sort of failure it is. Scripts see it as `err.kind`.
+/// The kind of a failure. Scripts see it as `err.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// No connection could be made: refused, no route, unknown name.
     Unreachable,
-    /// Something did not answer in its time.
+    /// No answer arrived in time.
     Timeout,
     /// The login or a permission was refused (reply 530, 532).
     Denied,
-    /// The server refused this command (5yz), and it is not known to be for want of the file.
+    /// The server refused this command (5yz), and there is no evidence that the file is missing.
     Refused,
-    /// A file or folder is not there, and there is evidence of it.
+    /// A file or directory does not exist, and there is evidence of it.
     NotFound,
     /// The server cannot do it now (4yz).
     Busy,
-    /// No room, here or there (452, 552, ENOSPC).
+    /// The disk or quota is full, locally or on the server (452, 552, ENOSPC).
     Full,
-    /// A TLS handshake, certificate or close that is not as it must be.
+    /// A TLS handshake, certificate or close is not valid.
     Tls,
-    /// A reply or listing that FTP does not allow, or that answers something else.
+    /// A reply or listing violates FTP, or answers another command.
     Protocol,
     /// The data connection could not be made, or broke.
     DataConnection,
-    /// A file or folder of this machine.
+    /// An error of a local file or directory.
     Local,
-    /// Stopped by the user or by the end of the run's time.
+    /// The run was stopped by the user or by its time limit.
     Interrupted,
-    /// A value that cannot be used: an option, URL, path or argument.
+    /// A value cannot be used: an option, URL, path or argument.
     Invalid,
-    /// The server, or this version of portolan, does not have it.
+    /// The server, or this version of portolan, does not support it.
     Unsupported,
     /// A safety rule stopped it, such as too many deletes.
     Guard,
@@ -57,7 +57,7 @@ impl Kind {
         Self::Guard,
     ];
 
-    /// The word that scripts and `--json` use.
+    /// Returns the word that scripts and `--json` use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -85,21 +85,21 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which side failed. Scripts see it as `err.side`.
+/// The side that failed. Scripts see it as `err.side`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// What the user wrote: a script, an option, a command line.
+    /// The user's input: a script, an option, a command line.
     Script,
-    /// This machine: its files, its limits.
+    /// The local host: its files, its limits.
     Here,
-    /// What lies between.
+    /// The network in between.
     Network,
     /// The server.
     Server,
 }
 
 impl Side {
-    /// The word that scripts and `--json` use.
+    /// Returns the word that scripts and `--json` use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Script => "script",
@@ -116,32 +116,32 @@ impl fmt::Display for Side {
     }
 }
 
-/// One failure, kept as data until it is printed.
+/// A failure, kept as data until it is printed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}{message}{}", Place(self), Named(self))]
 pub struct Fault {
-    /// What sort of failure.
+    /// The kind of failure.
     pub kind: Kind,
-    /// On which side.
+    /// The side that failed.
     pub side: Side,
-    /// A lower-case clause that says what went wrong, without host and path.
+    /// The message: a lower-case clause without host and path.
     pub message: String,
-    /// The reply code of the server, 0 when no reply is behind it.
+    /// The reply code of the server, 0 if no reply caused it.
     pub code: u16,
-    /// The name of a failure that has one besides its kind, such as `nat.bad_cidr`; it stays the same between versions.
+    /// The name of a failure that has one besides its kind, such as `nat.bad_cidr`; it is stable between versions.
     pub name: Option<&'static str>,
-    /// The server, when there is one.
+    /// The server, if there is one.
     pub host: Option<String>,
-    /// The file or folder it happened to, as shown to people.
+    /// The file or directory it happened to, for display.
     pub path: Option<String>,
-    /// What lies behind it.
+    /// The underlying error.
     #[source]
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
-    /// Whether an event has told of it already: of a transfer that failed.
+    /// True if an event has reported it already, as for a failed transfer.
     pub is_told: bool,
 }
 
-/// What stands before the message: the path if known, else the host.
+/// The prefix of the message: the path if known, else the host.
 struct Place<'a>(&'a Fault);
 
 impl fmt::Display for Place<'_> {
@@ -154,7 +154,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// What stands behind the message: the name, if it has one.
+/// The suffix of the message: the name, if it has one.
 struct Named<'a>(&'a Fault);
 
 impl fmt::Display for Named<'_> {
@@ -163,11 +163,11 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// What most functions return.
+/// The result type of most functions.
 pub type Outcome<T> = Result<T, Fault>;
 
 impl Fault {
-    /// A fault without place, code or cause.
+    /// Returns a fault without path, code or cause.
     pub fn new(kind: Kind, side: Side, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -182,22 +182,22 @@ impl Fault {
         }
     }
 
-    /// A value from the user that cannot be used.
+    /// Returns a fault for a value from the user that cannot be used.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, Side::Script, message)
     }
 
-    /// A reply, listing or handshake that breaks the protocol.
+    /// Returns a fault for a reply, listing or handshake that violates the protocol.
     pub fn protocol(message: impl Into<String>) -> Self {
         Self::new(Kind::Protocol, Side::Server, message)
     }
 
-    /// Something that the server does not offer.
+    /// Returns a fault for a feature that is not supported.
     pub fn unsupported(side: Side, message: impl Into<String>) -> Self {
         Self::new(Kind::Unsupported, side, message)
     }
 
-    /// Reads an error of this machine's files.
+    /// Converts an I/O error of a local file.
     pub fn local(doing: &str, path: impl AsRef<std::path::Path>, error: std::io::Error) -> Self {
         use std::io::ErrorKind;
         let kind = match error.kind() {
@@ -209,7 +209,7 @@ impl Fault {
         Self::new(kind, Side::Here, message).at(path.as_ref().to_string_lossy()).because(error)
     }
 
-    /// Reads an error of a connection.
+    /// Converts an I/O error of a connection.
     pub fn network(doing: &str, error: std::io::Error) -> Self {
         use std::io::ErrorKind;
         let kind = match error.kind() {
@@ -220,35 +220,35 @@ impl Fault {
         Self::new(kind, Side::Network, message).because(error)
     }
 
-    /// With the path it happened to, unless one is named already.
+    /// Adds the path it happened to, unless one is set already.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path.get_or_insert_with(|| path.into());
         self
     }
 
-    /// With the server it happened on, unless one is named already.
+    /// Adds the server it happened on, unless one is set already.
     #[must_use]
     pub fn on(mut self, host: impl Into<String>) -> Self {
         self.host.get_or_insert_with(|| host.into());
         self
     }
 
-    /// With its name.
+    /// Adds the name of the failure.
     #[must_use]
     pub const fn named(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// With what lies behind it.
+    /// Adds the underlying error.
     #[must_use]
     pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
         self.cause = Some(Arc::new(cause));
         self
     }
 
-    /// Whether the same call may succeed later with nobody changing anything.
+    /// Returns true if the same call may succeed later without any change by the user.
     pub const fn may_retry(&self) -> bool {
         matches!(
             self.kind,
@@ -257,7 +257,7 @@ impl Fault {
     }
 }
 
-/// The words of an I/O error without the `(os error 111)` that helps nobody.
+/// Returns the text of an I/O error without the `(os error 111)`, which does not help users.
 fn plain_io(error: &std::io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());

@@ -1,7 +1,7 @@
-//! One function for each reader of bytes that strangers write: the targets of the fuzzer in `fuzz/`, and of
-//! `tests/it/fuzz.rs`, which runs them on changed seeds with every `cargo test`.
+//! Fuzz targets, one function for each parser of untrusted bytes: used by the fuzzer in `fuzz/`, and by
+//! `tests/it/fuzz.rs`, which runs them on mutated seeds with every `cargo test`.
 //!
-//! A target panics where the reader breaks a promise. None of them opens a file or a connection.
+//! A target panics if the parser violates an invariant. None of them opens a file or a connection.
 
 use std::{borrow::Borrow, hint::black_box, path::Path, sync::LazyLock};
 
@@ -26,10 +26,10 @@ use crate::{
     script::{self, value},
 };
 
-/// A target.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is that of its folder of seeds too.
+/// All targets by name, which is also the name of the directory of their seeds.
 pub const TARGETS: [(&str, Target); 12] = [
     ("reply", reply),
     ("mlsd", mlsd),
@@ -45,11 +45,11 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("filter", filter),
 ];
 
-/// Runs the target of this name.
+/// Runs the target called `name`.
 ///
 /// # Panics
 ///
-/// Panics if the reader breaks a promise, and if there is no such target.
+/// Panics if the parser violates an invariant, and if there is no such target.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     assert!(target.is_some(), "there is no target `{name}`");
@@ -58,7 +58,7 @@ pub fn run(name: &str, bytes: &[u8]) {
     }
 }
 
-/// The most firings that are asked of one expression.
+/// The maximum number of firings computed for one expression.
 const FIRINGS: usize = 20;
 
 static ZONES: LazyLock<Vec<Zone>> = LazyLock::new(|| {
@@ -67,7 +67,7 @@ static ZONES: LazyLock<Vec<Zone>> = LazyLock::new(|| {
     names.into_iter().filter_map(|name| zones.find(name).ok()).collect()
 });
 
-/// Lines of a control connection: a reply has the code of its last line, and its text can be shown.
+/// Parses lines of a control connection: a reply has the code of its last line, and its text can be displayed.
 fn reply(bytes: &[u8]) {
     let mut framing = Framing::default();
     let mut raw = Vec::new();
@@ -96,18 +96,18 @@ fn read_reply(reply: &Reply) {
     black_box(reply.inner_lines().map(|line| parse_mlst(line, b"a")).collect::<Vec<_>>());
 }
 
-/// Bytes of `MLSD`, and of the answers to `MLST` and `MDTM`.
+/// Parses bytes of `MLSD`, and of the replies to `MLST` and `MDTM`.
 fn mlsd(bytes: &[u8]) {
     in_pieces(bytes, Reader::mlsd);
     black_box((parse_mlst(bytes, b"a"), parse_time_val(bytes)));
 }
 
-/// Bytes of `LIST` in any format.
+/// Parses bytes of `LIST` in any format.
 fn list(bytes: &[u8]) {
     in_pieces(bytes, Reader::list);
 }
 
-/// A listing is the same wherever its packets end, and holds nothing but names.
+/// Checks that a listing does not depend on where its packets end, and contains only valid names.
 fn in_pieces(bytes: &[u8], reader: fn() -> Reader) {
     let read = |pieces: &[&[u8]]| {
         let mut reader = reader();
@@ -125,7 +125,7 @@ fn in_pieces(bytes: &[u8], reader: fn() -> Reader) {
     }
 }
 
-/// URLs of servers and of proxies: what is refused is repeated without its password.
+/// Parses URLs of servers and of proxies: error messages must not contain the password.
 fn url(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop((Url::parse(&text), Proxy::parse(&text)));
@@ -137,7 +137,8 @@ fn url(bytes: &[u8]) {
     assert!(!refused.is_some_and(|text| text.contains(password)), "a password is shown");
 }
 
-/// A cron expression: its firings rise, and the last one before a moment lies before it.
+/// Parses a cron expression: its firings are increasing, and the last one before a moment is earlier than that
+/// moment.
 fn cron(bytes: &[u8]) {
     let (head, text) = bytes.split_at(bytes.len().min(5));
     let [zone, rest @ ..] = head else { return };
@@ -155,7 +156,7 @@ fn cron(bytes: &[u8]) {
     black_box((schedule.period(now), schedule.names(now.to_zoned(zone.rules.clone()).datetime())));
 }
 
-/// The text of a jobs file.
+/// Parses the text of a jobs file.
 fn jobs_file(bytes: &[u8]) {
     static FOUND: LazyLock<Zones> = LazyLock::new(Zones::bundled);
     let text = String::from_utf8_lossy(bytes).into_owned();
@@ -163,7 +164,7 @@ fn jobs_file(bytes: &[u8]) {
     drop(jobs::parse(text, path, &FOUND, Timestamp::UNIX_EPOCH).into_jobs());
 }
 
-/// The text of a netrc file: a machine that it does not name has no password in it.
+/// Parses the text of a netrc file: a host that it does not name has no password in it.
 fn netrc(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     black_box(script::has_password(&text, "ftp.example.org"));
@@ -171,7 +172,7 @@ fn netrc(bytes: &[u8]) {
     assert!(is_named || !script::has_password(&text, "unknown.invalid"), "another's password");
 }
 
-/// A saved plan: what is read is read again from what is written, and its paths stay in their folder.
+/// Parses a saved plan: writing and reading it again changes nothing, and its paths stay below their directory.
 fn plan(bytes: &[u8]) {
     let Ok(plan) = Plan::from_json(&String::from_utf8_lossy(bytes)) else { return };
     for step in &plan.steps {
@@ -181,7 +182,7 @@ fn plan(bytes: &[u8]) {
     assert!(Plan::from_json(&written).is_ok_and(|again| again.to_json() == written), "{written}");
 }
 
-/// A state file, as it is and with a right sum at its end: its paths stay in their folder.
+/// Parses a state file, as it is and with a valid checksum at its end: its paths stay below their directory.
 fn state(bytes: &[u8]) {
     let folder = || RemotePath::parse("/www").ok();
     let paths = |bytes: &[u8]| {
@@ -201,20 +202,20 @@ fn state(bytes: &[u8]) {
     }
 }
 
-/// The empty path is the folder itself; every other one is made of names.
+/// Checks that a path consists of valid names; the empty path is the directory itself.
 fn stays_below(path: &[u8]) {
     let is_name = |part: &[u8]| component(part).is_ok();
     let is_below = path.is_empty() || path.split(|byte| *byte == b'/').all(is_name);
     assert!(is_below, "it leaves the folder: {}", visible(path));
 }
 
-/// A listing of nft's.
+/// Parses a listing of nft.
 fn nft(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     assert!(nat::count_tables(&text) <= text.lines().count());
 }
 
-/// Lines that a child of the scheduler writes.
+/// Parses event lines of a child process of the scheduler.
 fn events(bytes: &[u8]) {
     let mut account = Account::default();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -224,7 +225,7 @@ fn events(bytes: &[u8]) {
     }
 }
 
-/// Patterns of include and exclude, a path, and the texts of sizes, rates and times.
+/// Parses include and exclude patterns, a path, and texts of sizes, rates and durations.
 fn filter(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     black_box((value::size_text(&text), value::rate_text(&text), value::duration_text(&text)));

@@ -1,17 +1,17 @@
 //! portolan moves files over FTP and FTPS by Rhai scripts, active or passive, whatever NAT stands between.
 //!
-//! # The house
+//! # Architecture
 //!
-//! Modules look down only; `tests/it/tidy.rs` holds them to it.
+//! Modules depend only on those below them; `tests/it/tidy/modules.rs` enforces it.
 //!
 //! ```text
-//! cli     fuzzing                  one file a command, the only place that names clap; what the fuzzer feeds
-//! schedule                         jobs, cron expressions, what is to be done at a moment
-//! script                           the Rhai engine and what scripts see; the only place that names rhai
-//! mirror   memory   doors          plan and apply for trees; what runs remember of servers; ways in for data
-//! ftp    nat    store    rehearse  the client; rules for NAT; what outlives a run; the embedded server (none knows another)
+//! cli     fuzzing                  one file per command, the only module that names clap; the fuzz targets
+//! schedule                         jobs, cron expressions, the planner and the daemon
+//! script                           the Rhai engine and the script API; the only module that names rhai
+//! mirror   memory   doors          plan and apply for trees; server records; inbound ports for data
+//! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! observe                          one event enum, its sinks
-//! files                            files of this machine, safe from links, races and half-written ends
+//! files                            local files, safe from links, races and partial writes
 //! fault  limits  stop  clock       leaves
 //! ```
 

@@ -1,4 +1,4 @@
-//! The program: hands its arguments to the library and gives back its exit code.
+//! The program: passes its arguments to the library and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The one cancel signal: set by Ctrl-C or by the end of the run's time, waited on by everything that waits.
+//! The cancellation signal: set by Ctrl-C or by the time limit of the run, and observed by everything that waits.
 
 use std::{
     future::Future,
@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// A signal that stays set until [`Stop::reset`]. Clones share it.
+/// A cancellation signal that stays set until [`Stop::reset`]. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop {
     signal: Arc<watch::Sender<bool>>,
-    /// What is under way goes on, and nothing else begins.
+    /// Set once no new work may begin; work in progress continues.
     is_draining: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
@@ -29,7 +29,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// A signal that nobody has set.
+    /// Returns a signal that is not set.
     pub fn new() -> Self {
         Self {
             signal: Arc::new(watch::Sender::new(false)),
@@ -38,7 +38,7 @@ impl Stop {
         }
     }
 
-    /// The same signal, set also when `time` from now has passed (or earlier, if it was so before).
+    /// Returns the same signal with a deadline `time` from now (or an earlier one, if it had that before).
     #[must_use]
     pub fn within(&self, time: Duration) -> Self {
         let end = Instant::now() + time;
@@ -51,34 +51,35 @@ impl Stop {
         self.signal.send_replace(true);
     }
 
-    /// Lets what is under way go on, and nothing else begin. Whoever waits is not woken: that is what [`Stop::set`] is for.
+    /// Lets work in progress continue, but no new work begin. Waiting tasks are not woken: that is the purpose of
+    /// [`Stop::set`].
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Fails where no other transfer is to begin: with `interrupted` after [`Stop::drain`], else as [`Stop::check`].
+    /// Fails if no new transfer may begin: with `interrupted` after [`Stop::drain`], else like [`Stop::check`].
     pub fn may_begin(&self) -> Outcome<()> {
         self.check()?;
         if self.is_draining.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
     }
 
-    /// Takes the signal back, for a prompt: there Ctrl-C ends one command, and the next begins anew.
+    /// Clears the signal, for a prompt: there Ctrl-C ends one command, and the next starts afresh.
     pub fn reset(&self) {
         self.is_draining.store(false, Ordering::Relaxed);
         self.signal.send_replace(false);
     }
 
-    /// Whether to stop now.
+    /// Returns true if the signal is set or the deadline has passed.
     pub fn is_set(&self) -> bool {
         *self.signal.borrow() || self.is_late()
     }
 
-    /// Fails with `interrupted` or `timeout` when it is time to stop.
+    /// Fails with `interrupted` or `timeout` if the signal is set.
     pub fn check(&self) -> Outcome<()> {
         if self.is_set() { Err(self.fault()) } else { Ok(()) }
     }
 
-    /// Ends when the signal is set.
+    /// Completes when the signal is set.
     pub async fn wait(&self) {
         let mut signal = self.signal.subscribe();
         let set = signal.wait_for(|set| *set);
@@ -88,10 +89,10 @@ impl Stop {
         }
     }
 
-    /// The result of `work`, unless the signal comes first: then work is dropped where it is.
+    /// Returns the result of `work`, unless the signal comes first: then `work` is dropped.
     pub async fn race<T>(&self, work: impl Future<Output = T>) -> Outcome<T> {
         self.check()?;
-        // Work first: what is ready at once never pays for a place in the signal's queue.
+        // `work` is polled first: a future that is ready at once does not subscribe to the signal.
         tokio::select! {
             biased;
             done = work => Ok(done),

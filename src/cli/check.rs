@@ -1,4 +1,4 @@
-//! `portolan check`: scripts and jobs files, without running them.
+//! `portolan check`: checks scripts and jobs files without running them.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What `portolan check` takes.
+/// The arguments of `portolan check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Scripts, jobs files (.toml) with their scripts, and folders with scripts in them and below
@@ -28,10 +28,10 @@ pub(super) struct Args {
     paths: Vec<PathBuf>,
 }
 
-/// Everything that is looked at.
+/// The checked files and the findings.
 struct Looked {
     sources: Vec<Source>,
-    /// Jobs files: the name as it is shown, and the text.
+    /// The jobs files: the displayed name, and the text.
     files: Vec<(String, String)>,
     findings: Vec<Finding>,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if is_wrong { exit::SCRIPT } else { exit::DONE }
 }
 
-/// Looks at all of `paths`, and at the scripts that jobs name.
+/// Checks all of `paths`, and the scripts that jobs name.
 fn look(paths: &[PathBuf]) -> Outcome<Looked> {
     let is_jobs_file =
         |path: &&PathBuf| path.extension().is_some_and(|end| end == "toml") && !path.is_dir();
@@ -80,7 +80,7 @@ fn look(paths: &[PathBuf]) -> Outcome<Looked> {
     Ok(Looked { sources, files, findings })
 }
 
-/// The files that are named, and every `.rhai` file in the folders that are, in order.
+/// Returns the named files, and every `.rhai` file in the named directories, in order.
 fn scripts(paths: Vec<&PathBuf>) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
@@ -100,7 +100,7 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let (path, kind) = (entry.path(), entry.file_type().map_err(cannot)?);
-        // A link to a folder may lead back up.
+        // A link to a directory may lead back up.
         if kind.is_dir() && depth > 0 {
             below(&path, depth - 1, found)?;
         } else if !path.is_dir() && path.extension().is_some_and(|extension| extension == "rhai") {
@@ -124,7 +124,7 @@ fn value(finding: &Finding) -> serde_json::Value {
     })
 }
 
-/// `2 errors, 1 warning in 1 jobs file and 3 scripts`.
+/// Returns a summary such as `2 errors, 1 warning in 1 jobs file and 3 scripts`.
 fn summary(findings: &[Finding], files: usize, scripts: usize) -> String {
     let scripts = match (files, scripts) {
         (0, scripts) => counted(scripts, "script"),
@@ -143,7 +143,7 @@ fn summary(findings: &[Finding], files: usize, scripts: usize) -> String {
     }
 }
 
-/// `1 error`, `2 errors`.
+/// Returns `1 error`, `2 errors`.
 pub(super) fn counted(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }

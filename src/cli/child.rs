@@ -47,7 +47,7 @@ pub(super) fn run(common: &Common) -> u8 {
         Ok((source, settings, context, lock)) => {
             let stop = context.stop.clone();
             let code = interruptible(&stop, move || script(&source, settings, &context));
-            // Held until here: while it is, no other scheduler begins.
+            // Held until here: while it is, no other scheduler starts.
             drop(lock);
             code
         }

@@ -1,4 +1,4 @@
-//! What every command has: options, sinks, the signal to stop, and a thread that it may be taken away from.
+//! The common parts of all commands: options, sinks, the stop signal, and an interruptible worker thread.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -46,7 +46,7 @@ pub(super) struct Common {
     /// Writes a log to standard error, from this level on
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
-    /// How the log is written
+    /// The format of the log
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
     /// No progress bars, even on a terminal
@@ -85,17 +85,17 @@ impl Common {
         self.json
     }
 
-    /// The folder for what outlives a run, where there is one.
+    /// Returns the directory for persistent state, if there is one.
     pub(super) fn state_folder(&self) -> Option<PathBuf> {
         self.state.folder()
     }
 
-    /// The state folder that the user names.
+    /// Returns the state directory that the user names.
     pub(super) fn named_state_folder(&self) -> Option<PathBuf> {
         self.state.named()
     }
 
-    /// Where a service tells what happens: a log on standard error, with or without `--log-level`.
+    /// Returns the observer of a service: a log on standard error, with or without `--log-level`.
     pub(super) fn service_observer(&self) -> Outcome<Observer> {
         let level = self.log_level.unwrap_or(LogLevel::Info);
         let format = if self.json { LogFormat::Json } else { self.log_format };
@@ -103,12 +103,12 @@ impl Common {
         Ok(Observer::new(vec![Box::new(log::Log::new())]))
     }
 
-    /// The connect options of `--set`.
+    /// Returns the connect options of `--set`.
     pub(super) fn overrides(&self) -> Outcome<Overrides> {
         Overrides::read(&self.set)
     }
 
-    /// The password that neither URL nor script has to name.
+    /// Returns the password to use where neither URL nor script has one.
     pub(super) fn password(&self) -> Outcome<Option<Secret>> {
         if let Some(file) = &self.password_file {
             return secrets::read_file(file).map(Some);
@@ -116,7 +116,7 @@ impl Common {
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
     }
 
-    /// The logins of `--netrc`; none without it.
+    /// Returns the logins of `--netrc`; none without it.
     pub(super) fn netrc(&self) -> Outcome<Netrc> {
         let (Some(given), None) = (&self.netrc, &self.password_file) else {
             return Ok(Netrc::default());
@@ -130,27 +130,27 @@ impl Common {
         Netrc::read(&path)
     }
 
-    /// Where what undoes rules of NAT is kept; nothing where there is no place for it.
+    /// Returns the store of NAT undo records; `None` if there is no state directory.
     pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
         self.state.ledger(Clock::System)
     }
 
-    /// The context of a run, with its sinks and its memory.
+    /// Returns the context of a run, with its sinks and the server records.
     pub(super) fn context(&self) -> Outcome<Context> {
         self.remembering(self.rehearsal_context()?)
     }
 
-    /// The context of a run, with its sinks, its memory and `more`, which keeps the account of it.
+    /// Returns the context of a run, with its sinks, the server records and `more`, which collects its summary.
     pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Outcome<Context> {
         self.remembering(self.context_with(vec![self.shown(), more])?)
     }
 
-    /// The context of a rehearsal: what it finds is true of no server, so it has no memory.
+    /// Returns the context of a rehearsal: its findings are true of no real server, so it has no server records.
     pub(super) fn rehearsal_context(&self) -> Outcome<Context> {
         self.context_with(vec![self.shown()])
     }
 
-    /// Shows what happens: on a terminal, in lines, or as JSON.
+    /// Returns the sink that displays progress: on a terminal, as lines, or as JSON.
     fn shown(&self) -> Box<dyn Sink> {
         if self.json {
             let clock = Clock::System;
@@ -161,7 +161,7 @@ impl Common {
         }
     }
 
-    /// The context of a command that answers with one document: with `--json` that is all it prints.
+    /// Returns the context of a command that prints one document: with `--json` that is all it prints.
     pub(super) fn single_context(&self) -> Outcome<Context> {
         let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
         self.remembering(self.context_with(shown)?)
@@ -178,24 +178,25 @@ impl Common {
         Ok(Context { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
     }
 
-    /// Where it stands what routers are asked for, so that nothing stays behind after a crash.
+    /// Returns the journal of router leases, so that none is left behind after a crash.
     fn lease_book(&self) -> Option<Book> {
         self.state.book()
     }
 
-    /// What a run of a script may do to NAT, and what is remembered of it. All that runs scripts has it from here.
+    /// Returns the NAT settings of a script run: its permission and its stores. Every command that runs scripts gets
+    /// them from here.
     pub(super) fn nat(&self, is_allowed: bool) -> NatSettings {
         let (ledger, book) = (self.ledger(), self.lease_book());
         NatSettings { is_allowed, ledger, book, ..NatSettings::default() }
     }
 
-    /// The context of a run of the scheduler: it shows what happens by these sinks, and nobody else looks on.
+    /// Returns the context of a run of the scheduler, which reports to these sinks only.
     pub(super) fn child_context(&self, stop: Stop, sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
         let context = self.context_with(sinks)?;
         self.remembering(Context { stop, ..context })
     }
 
-    /// The context of a command that shows what happens in its own way.
+    /// Returns the context of a command that displays progress in its own way.
     pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Outcome<Context> {
         self.context_with(sink.into_iter().collect())
     }
@@ -209,7 +210,7 @@ impl Common {
         Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
     }
 
-    /// The site of a URL on the command line; its path is left to the command.
+    /// Returns the site of a URL on the command line; its path is left to the command.
     pub(super) fn site(&self, url: &Url) -> Outcome<Site> {
         let mut site = site_of(url, &self.overrides()?)?;
         site.folder = None;
@@ -221,8 +222,7 @@ impl Common {
     }
 }
 
-/// Sees to it that no dump of the memory is written, whatever ends this process: passwords stand in it. Programs that are
-/// started from here have their own way.
+/// Disables core dumps of this process, since they would contain passwords. Programs that it starts are not affected.
 pub(super) fn leave_no_dumps() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
     let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
@@ -249,7 +249,7 @@ where
     log::start(level, format, clock, writer)
 }
 
-/// Opens a session with `site` and does `work` with it.
+/// Opens a session with `site` and runs `work` with it.
 pub(super) fn with_session(
     site: Site,
     context: &Context,
@@ -264,20 +264,20 @@ pub(super) fn with_session(
     })
 }
 
-/// Does `work` on a thread of its own; on Ctrl-C or SIGTERM asks it to stop, and leaves it behind if it does not.
+/// Runs `work` on its own thread; on Ctrl-C or SIGTERM asks it to stop, and abandons it if it does not.
 pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
     };
-    // Before the work begins: a signal that comes early must not end the program in the midst of it.
+    // Before the work begins: an early signal must not end the program in the middle of it.
     let signals = {
         let _inside = runtime.enter();
         signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)))
     };
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("work".into()).spawn(move || {
-        // Nobody waits any more when the program has been interrupted.
+        // No receiver is left when the program has been interrupted.
         let code = work();
         if done.send(code).is_err() {
             tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");

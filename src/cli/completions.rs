@@ -1,11 +1,11 @@
-//! `portolan completions`: what a shell needs to complete command lines.
+//! `portolan completions`: completion scripts for shells.
 
 use clap::Command;
 use clap_complete::Shell;
 
 use super::{exit, report};
 
-/// What `portolan completions` takes.
+/// The arguments of `portolan completions`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell

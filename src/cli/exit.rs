@@ -1,39 +1,39 @@
-//! Exit codes: an interface, like the names of the functions.
+//! Exit codes, which are an interface like the names of the functions.
 
 use crate::{
     fault::{Kind, Side},
     script::raise::Failure,
 };
 
-/// Done.
+/// Success.
 pub const DONE: u8 = 0;
 /// Output that could not be written, or a bug in portolan.
 pub const BUG: u8 = 1;
-/// The command line cannot be understood.
+/// A command line that cannot be parsed.
 pub const USAGE: u8 = 2;
-/// An error in a script: what it says or throws.
+/// An error in a script, found by checks or thrown.
 pub const SCRIPT: u8 = 3;
-/// A failure that may pass later.
+/// A temporary failure.
 pub const LATER: u8 = 4;
-/// A failure that will not pass by itself.
+/// A permanent failure.
 pub const NEVER: u8 = 5;
-/// Done in part: some files failed.
+/// Partial success: some files failed.
 pub const IN_PART: u8 = 6;
-/// Stopped by a guard against deleting too much.
+/// A stop by a guard against deleting too much.
 pub const GUARD: u8 = 7;
-/// Interrupted.
+/// An interruption.
 pub const INTERRUPTED: u8 = 130;
 
-/// Of `nat plan` alone: an error of whatever sort.
+/// An error of any kind; for `nat plan` only.
 pub const NAT_ERROR: u8 = 1;
-/// Of `nat plan` alone: applying would change something.
+/// Changes to apply; for `nat plan` only.
 pub const NAT_CHANGES: u8 = 2;
 
-/// What `--help` says of them.
+/// The text of `--help` about exit codes.
 pub const HELP: &str = "Exit codes: 0 done, 1 output that cannot be written (or a bug in portolan), 2 usage, 3 error in a script, 4 a failure that may \
 pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 nothing to do, 2 changes, 1 an error.";
 
-/// The code for a run or command that ended with `failure`.
+/// Returns the exit code for a run or command that ended with `failure`.
 pub fn code(failure: &Failure) -> u8 {
     if failure.is_bug {
         return BUG;

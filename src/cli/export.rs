@@ -1,4 +1,5 @@
-//! `portolan export`: the scheduler as a service, or the jobs for another scheduler, and what is lost on the way.
+//! `portolan export`: the scheduler as a service, or the jobs for another scheduler, and what is lost in the
+//! conversion.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::{
     },
 };
 
-/// What `portolan export` takes.
+/// The arguments of `portolan export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// For whom

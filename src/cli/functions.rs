@@ -9,7 +9,7 @@ use crate::{
     script::docs::{self, Entry},
 };
 
-/// What `portolan functions` takes.
+/// The arguments of `portolan functions`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     exit::DONE
 }
 
-/// One line each, under the names of the families; where `width` is too small for it, what a function does goes on below.
+/// Returns one line per function, grouped by family; descriptions that exceed `width` continue on the next line.
 fn list(all: &[Entry], width: Option<usize>) -> String {
     let names = all.iter().map(|entry| entry.short().len()).max().unwrap_or(0);
     let mut parts = Vec::new();
@@ -74,7 +74,7 @@ fn list(all: &[Entry], width: Option<usize>) -> String {
     parts.concat()
 }
 
-/// The words of `text` in lines of at most `room` characters, as far as words are not longer.
+/// Wraps the words of `text` into lines of at most `room` characters, unless a word is longer.
 fn folded(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -89,7 +89,7 @@ fn folded(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// Everything about one function.
+/// Returns the full manual of one function.
 fn whole(entry: &Entry) -> String {
     let mut parts = Vec::new();
     for (number, overload) in entry.overloads.iter().enumerate() {
@@ -107,7 +107,7 @@ fn whole(entry: &Entry) -> String {
     parts.concat()
 }
 
-/// `text` with each line so many columns to the right.
+/// Indents each line of `text` by `columns`.
 fn indented(text: &str, columns: usize) -> String {
     let margin = " ".repeat(columns);
     let lines = text.lines().map(|line| format!("{}\n", format!("{margin}{line}").trim_end()));

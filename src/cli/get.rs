@@ -1,4 +1,4 @@
-//! `portolan get`: one file from a server.
+//! `portolan get`: downloads one file from a server.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     script::value::rate_text,
 };
 
-/// What `portolan get` takes.
+/// The arguments of `portolan get`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Goes on where an earlier try broke off, if the server still has the same file; alone, without --parallel
     #[arg(long, conflicts_with = "parallel")]
     resume: bool,
-    /// How often it is tried again after a failure that may pass
+    /// The number of retries after a failure that may pass
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
     retries: u16,
     /// Bytes per second at most, such as 500KiB
@@ -43,7 +43,7 @@ pub(super) struct Args {
     rate_limit: Option<u64>,
 }
 
-/// Bytes per second from the command line.
+/// Parses a rate in bytes per second from the command line.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
     rate_text(text).filter(|rate| *rate > 0).ok_or_else(wants)
@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     })
 }
 
-/// The report of a one-liner, or its error.
+/// Prints the report of a one-liner, or its error.
 pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json: bool) -> u8 {
     let took = Duration::from_secs_f64(done.seconds);
     context.observer.tell(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
@@ -103,7 +103,7 @@ pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json
     exit::DONE
 }
 
-/// The local name: what was given, with the remote name in it where that is a folder.
+/// Returns the local path: the given one, with the remote name appended if it is a directory.
 fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Outcome<PathBuf> {
     let folder = match given {
         None => PathBuf::new(),

@@ -1,4 +1,4 @@
-//! `portolan init`: a jobs file and scripts to start from.
+//! `portolan init`: creates a jobs file and scripts to start from.
 
 use std::{
     fs,
@@ -12,15 +12,15 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What `portolan init` takes.
+/// The arguments of `portolan init`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where they go; made if it is not there [default: this folder]
+    /// The folder for the files; made if it does not exist [default: this folder]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
-/// What is laid down.
+/// The files to create.
 const FILES: [(&str, &str); 4] = [
     ("portolan.toml", include_str!("init/portolan.toml")),
     ("scripts/fetch.rhai", include_str!("init/fetch.rhai")),
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
-/// What to do now, as it can be typed.
+/// Returns the next commands to type.
 fn next(folder: Option<&Path>) -> String {
     let go = folder
         .filter(|folder| *folder != Path::new("."))
@@ -64,17 +64,17 @@ fn next(folder: Option<&Path>) -> String {
     )
 }
 
-/// A path as a shell reads it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let path = visible(path.display().to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
-/// All of them, or none if one is there.
+/// Creates all of the files, or none if one of them exists.
 fn lay(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let paths: Vec<_> = FILES.iter().map(|(name, _)| folder.join(name)).collect();
-    // A list of what git leaves out may be there, and is left as it is.
+    // A .gitignore may exist, and is left as it is.
     let is_ours = |path: &&PathBuf| path.exists() && !path.ends_with(".gitignore");
     if let Some(there) = paths.iter().find(is_ours) {
         let message = "it is there already; nothing was changed";

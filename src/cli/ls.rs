@@ -1,4 +1,4 @@
-//! `portolan ls`: what is in a folder of a server.
+//! `portolan ls`: lists a directory of a server.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::{
     script::value::Names,
 };
 
-/// What `portolan ls` takes.
+/// The arguments of `portolan ls`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
@@ -48,12 +48,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             let (mut entries, unread) = match session.list_whole(&path).await {
                 Ok(listing) => {
                     if json {
-                        // Nobody else tells them to whoever reads one document.
+                        // With `--json` no event reports them to the user.
                         warn(&session.absolute(&path)?, &listing);
                     }
                     (listing.entries, listing.refused_count)
                 }
-                // No folder, then: a file, which is its own entry.
+                // Not a directory, then: a file, which is its own entry.
                 Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
                     (vec![session.stat(&path).await?], 0)
                 }
@@ -68,14 +68,14 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     })
 }
 
-/// Says on standard error which lines of a listing could not be read.
+/// Prints warnings about the lines of a listing that could not be parsed.
 fn warn(path: &RemotePath, listing: &Listing) {
     for complaint in listing.complaints() {
         report::print(&format!("warning: {path}: {complaint}\n"));
     }
 }
 
-/// The entries as rows, or as JSON; with the number of lines beside them that could not be read, if there are any.
+/// Renders the entries as rows, or as JSON with the number of lines that could not be parsed if `unread` is given.
 fn shown(entries: &[Entry], names: Names, unread: Option<usize>) -> String {
     if let Some(unread) = unread {
         let all: Vec<_> = entries.iter().map(|entry| value(entry, names, unread)).collect();
@@ -119,7 +119,7 @@ fn tail(entry: &Entry) -> String {
     format!("{when:<20}  {}{slash}{}", visible(&entry.name), target.unwrap_or_default())
 }
 
-/// A time as exactly as it is known, and `Z` only where the zone is.
+/// Formats a time as precisely as it is known, with `Z` only if the zone is known.
 fn moment(modified: Modified) -> String {
     let (text, zone) = match modified {
         Modified::Utc(time, _) => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), "Z"),

@@ -7,7 +7,7 @@ use clap::Command;
 use super::{exit, report};
 use crate::fault::Fault;
 
-/// What `portolan man` takes.
+/// The arguments of `portolan man`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder that takes portolan.1, portolan-run.1 and so on

@@ -1,4 +1,4 @@
-//! `portolan mirror`: a whole folder to or from a server.
+//! `portolan mirror`: copies a whole directory to or from a server.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,29 +30,29 @@ use crate::{
     script::value::{duration_text, size_text},
 };
 
-/// What `portolan mirror` takes.
+/// The arguments of `portolan mirror`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// What to copy: a local folder or a URL
+    /// The side to copy: a local folder or a URL
     source: String,
-    /// What to make like it: a URL or a local folder
+    /// The side to make like it: a URL or a local folder
     target: String,
     /// Removes what the source does not have: last, and only if nothing failed
     #[arg(long)]
     delete: bool,
-    /// Says what would be done, and does nothing
+    /// Shows what would be done, and does nothing
     #[arg(long)]
     dry_run: bool,
     /// Only what matches, as in .gitignore; may be repeated, and the last that matches wins
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Nothing that matches, as in .gitignore; may be repeated, and comes after the lines of .portolanignore
+    /// Leaves out what matches, as in .gitignore; may be repeated, and comes after the lines of .portolanignore
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Says which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
+    /// Shows which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
     /// Sessions at the same time, or `auto`: as many as make it faster
@@ -61,16 +61,16 @@ pub(super) struct Args {
     /// A file that broke off goes on where it ended, if it is still the same one
     #[arg(long)]
     resume: bool,
-    /// How often a file is tried again after a failure that may pass
+    /// The number of retries of a file after a failure that may pass
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES)]
     retries: u16,
     /// Bytes per second at most, all sessions together, such as 2MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
-    /// When two files are held to be the same: auto, size, size_time or checksum
+    /// The way to tell whether two files are the same: auto, size, size_time or checksum
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
     compare: Compare,
-    /// Who wins where the target has changed since the last run: source, keep, newer or fail
+    /// The winner where the target has changed since the last run: source, keep, newer or fail
     #[arg(long, value_name = "WHO", default_value = "source", value_parser = on_conflict)]
     on_conflict: OnConflict,
     /// Leaves files of the target that are not older than those of the source
@@ -82,7 +82,7 @@ pub(super) struct Args {
     /// Moves what is deleted into this folder of the target's side
     #[arg(long, value_name = "DIR")]
     trash: Option<String>,
-    /// Gives no file its name before all have arrived under temporary names
+    /// Renames files to their final names only after all have arrived under temporary names
     #[arg(long)]
     staged: bool,
     /// Follows links of the source: here as long as they stay in the folder, on a server wherever they lead
@@ -138,7 +138,7 @@ Examples:
     portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
     portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
-/// The choice that `word` names, with a dash or an underscore in it.
+/// Returns the choice that `word` names, written with a dash or an underscore.
 fn choice<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {
     let word = word.replace('-', "_");
     let found = all.iter().find(|(known, _)| *known == word);
@@ -164,14 +164,14 @@ fn time(text: &str) -> Result<Duration, String> {
     duration_text(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
 }
 
-/// One side is here, the other there.
+/// The two sides of a mirror: one local, one remote.
 struct Sides {
     direction: Direction,
     local: PathBuf,
     url: Url,
 }
 
-/// What is to be done with them.
+/// The operation on the two sides.
 enum Doing {
     Mirror { dry_run: bool },
     Plan { file: PathBuf },
@@ -184,7 +184,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let site = common.site(&sides.url)?;
         let context = common.single_context()?;
         let rules = rules(args, site.parallel, context.clock.now());
-        // What cannot be meant is said before anything is connected.
+        // Mistakes in the arguments are reported before any connection is opened.
         let filter = rules.filter(&sides.local)?;
         Ok((sides, site, rules, filter, context))
     };
@@ -238,7 +238,7 @@ fn work(
     if done.failed > 0 { exit::IN_PART } else { exit::DONE }
 }
 
-/// A number of sessions from the command line.
+/// Parses a number of sessions from the command line.
 fn sessions(text: &str) -> Result<u16, String> {
     if text == "auto" {
         return Ok(PARALLEL_AUTO);
@@ -280,7 +280,7 @@ fn read_plan(file: &Path) -> Outcome<Plan> {
     Plan::from_json(&text).map_err(|fault| fault.at(file.to_string_lossy()))
 }
 
-/// Says which rule decides about `path`.
+/// Prints which rule decides about `path`.
 fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> u8 {
     let plain = path.trim_start_matches('/').trim_end_matches('/');
     let is_folder = path.ends_with('/') || local.join(plain).is_dir();

@@ -1,4 +1,4 @@
-//! The command line: what can be said on it, and which command does it.
+//! The command line: its syntax, and the dispatch to the commands.
 
 mod check;
 mod child;
@@ -105,7 +105,7 @@ enum Command {
     Man(man::Args),
 }
 
-/// Reads `args`, does what they say, and gives the exit code.
+/// Parses `args`, runs the command, and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     common::leave_no_dumps();
     let line = match Line::try_parse_from(args) {

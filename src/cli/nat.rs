@@ -1,4 +1,4 @@
-//! `portolan nat`: the rulesets that a script describes, planned, applied and taken back.
+//! `portolan nat`: plans, applies and reverts the rulesets that a script describes.
 
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// What `portolan nat` takes.
+/// The arguments of `portolan nat`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The packet filter that shall have the rules: nft, iptables, or auto for the one that is here
@@ -61,7 +61,7 @@ enum Verb {
 struct Scripted {
     /// The script that describes the rulesets; what it applies is not applied
     script: PathBuf,
-    /// What it sees as `args`
+    /// The `args` of the script
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
@@ -92,7 +92,7 @@ struct Target {
     /// The script that describes the rulesets
     #[arg(required_unless_present = "ruleset")]
     script: Option<PathBuf>,
-    /// What it sees as `args`
+    /// The `args` of the script
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
     /// The ruleset of this name, in place of a script's
@@ -169,7 +169,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             })
         }
     };
-    // As of terraform: who looks at a plan tells changes from errors by 2 and 1.
+    // As in terraform: users of a plan tell changes from errors by 2 and 1.
     match code {
         exit::DONE | exit::INTERRUPTED => code,
         CHANGES_WITHIN if is_plan => exit::NAT_CHANGES,
@@ -178,10 +178,10 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// How [`Work`] says that a plan has changes: no other command ends so.
+/// The code by which [`Work`] reports that a plan has changes; no other command returns it.
 const CHANGES_WITHIN: u8 = 100;
 
-/// What the verbs work with.
+/// The environment of the subcommands.
 struct Work<'w> {
     context: &'w Context,
     backend: Choice,
@@ -239,9 +239,9 @@ impl Work<'_> {
         rulesets.iter().map(|one| one.fresh_plan(self.backend, self.ledger)).collect()
     }
 
-    /// The machine with the filter that has the rules of that name, and what is remembered of them.
+    /// Returns the host with the filter that has the rules of that name, and their record.
     fn standing(&self, name: &str, rulesets: &[Ruleset]) -> Outcome<(Machine, Option<Record>)> {
-        // Of the command line, it may be anything.
+        // From the command line, the name may be anything.
         Model::new(name)?;
         let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
         let ruleset = rulesets.iter().find(|one| one.model().name() == name);
@@ -355,7 +355,7 @@ impl Work<'_> {
     }
 }
 
-/// Several plans as one document: each, and what they have together.
+/// Merges several plans into one document: each plan, and their combined parts.
 fn together(plans: &[Plan]) -> Value {
     let each: Vec<_> = plans.iter().map(plan::value).collect();
     let joined = |key: &str| -> Vec<Value> {

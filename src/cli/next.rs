@@ -1,4 +1,4 @@
-//! `portolan next`: when jobs run.
+//! `portolan next`: shows when jobs run.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use crate::{
     script::value::nearest,
 };
 
-/// What `portolan next` takes.
+/// The arguments of `portolan next`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The job; without it, and without --cron, all of them
@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Later than this: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 on the schedule's wall clock
     #[arg(long, value_name = "T")]
     after: Option<String>,
-    /// How many
+    /// The number of runs to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
     /// The jobs file
@@ -41,7 +41,7 @@ pub(super) struct Args {
     jobs: PathBuf,
 }
 
-/// A slot with whose it is.
+/// A slot with its job and schedule.
 struct Row<'r> {
     job: Option<&'r str>,
     schedule: &'r Schedule,
@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// The schedules of the job that is named, or of all.
+/// Returns the schedules of the named job, or of all.
 fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>, &'j Schedule)>> {
     let Some(name) = job else {
         let all = jobs.all.iter();
@@ -89,7 +89,7 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>
     Ok(vec![(Some(&job.name), schedule)])
 }
 
-/// When a job without `cron` runs.
+/// Describes when a job without `cron` runs.
 fn when(job: &Job) -> String {
     match &job.after[..] {
         [] => "when it is triggered".to_owned(),
@@ -97,7 +97,7 @@ fn when(job: &Job) -> String {
     }
 }
 
-/// There is no such job; the nearest is named.
+/// Returns the fault for an unknown job, with the most similar name as a hint.
 pub(super) fn no_job(jobs: &Jobs, name: &str) -> Fault {
     let known: Vec<_> = jobs.all.iter().map(|job| &*job.name).collect();
     let hint = match nearest(name, &known) {
@@ -107,7 +107,7 @@ pub(super) fn no_job(jobs: &Jobs, name: &str) -> Fault {
     Fault::invalid(format!("there is no job `{name}`; {hint}"))
 }
 
-/// The schedule of the command line; what is wrong with it is printed.
+/// Parses the schedule of the command line, and prints its errors.
 fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u8> {
     let wrong = |mistake: &Mistake, level: &str| {
         report::print(&(report::mistake(level, text, mistake).join("\n") + "\n"));
@@ -217,7 +217,7 @@ fn heading(schedules: &[(Option<&str>, &Schedule)]) -> String {
     format!("{job}`{}` in {}, {kind}\n\n", schedule.expression.text(), schedule.zone.name)
 }
 
-/// `3 d 4 h`, `4 h 12 min`, `12 min`, `40 s`.
+/// Formats a duration: `3 d 4 h`, `4 h 12 min`, `12 min`, `40 s`.
 pub(super) fn rough(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

@@ -1,4 +1,4 @@
-//! `portolan pause` and `portolan resume`: a job that runs no more for a while, and why.
+//! `portolan pause` and `portolan resume`: pause a job for a while, with a reason.
 
 use super::{
     common::Common,
@@ -14,12 +14,12 @@ use crate::{
     store::{self, Store, history::JobState},
 };
 
-/// What `portolan pause` takes.
+/// The arguments of `portolan pause`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The job
     job: String,
-    /// Why, for whoever finds it paused
+    /// The reason, for those who find it paused
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -64,12 +64,12 @@ fn tell(result: Outcome<JobState>, job: &str, words: &str, common: &Common) -> u
     }
 }
 
-/// `portolan resume`.
+/// The command `portolan resume`.
 pub(super) mod resume {
     use super::{Common, JobsFile, Outcome, open, state, tell};
     use crate::store::history::JobState;
 
-    /// What `portolan resume` takes.
+    /// The arguments of `portolan resume`.
     #[derive(Debug, clap::Args)]
     pub(in crate::cli) struct Args {
         /// The job

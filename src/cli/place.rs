@@ -1,4 +1,4 @@
-//! Where the scheduler's things are: its jobs file and its state folder.
+//! The location of the scheduler's files: its jobs file and its state directory.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use crate::{
     store::Store,
 };
 
-/// The jobs file when nobody names one.
+/// The default jobs file.
 pub(super) const JOBS_FILE: &str = "portolan.toml";
 
-/// Which jobs file.
+/// The option that selects the jobs file.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobsFile {
     /// The jobs file [default: portolan.toml]
@@ -28,23 +28,23 @@ pub(super) struct JobsFile {
 }
 
 impl JobsFile {
-    /// Where it is.
+    /// Returns the path of the jobs file.
     pub(super) fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(JOBS_FILE))
     }
 
-    /// The one of the usual name, where there is one.
+    /// Returns the default jobs file.
     pub(super) const fn usual() -> Self {
         Self { file: None }
     }
 
-    /// The jobs.
+    /// Reads the jobs.
     pub(super) fn read(&self) -> Outcome<Jobs> {
         jobs::read(self.path(), &Zones::newest(), Clock::System.now())?.into_jobs()
     }
 
-    /// The state folder: `--state`, `PORTOLAN_STATE`, what the jobs file says, the usual one. History that is looked at is
-    /// that of the scheduler, which looks for it in the same order.
+    /// Returns the state directory: `--state`, `PORTOLAN_STATE`, the one in the jobs file, or the default. It must be
+    /// the one of the scheduler, which uses the same order.
     pub(super) fn state(&self, common: &Common) -> Outcome<PathBuf> {
         match common.named_state_folder() {
             Some(folder) => Ok(folder),
@@ -52,8 +52,8 @@ impl JobsFile {
         }
     }
 
-    /// What the file says of these things, whatever else is wrong with it: the scheduler goes on with the old one while it
-    /// is edited. Nothing where no file is named and there is none of the usual name.
+    /// Returns the settings in the file even if other parts of it are invalid: the scheduler keeps the old version
+    /// while it is edited. Empty if no file is named and the default one does not exist.
     fn glance(&self) -> Outcome<Glance> {
         if self.file.is_none() && !Path::new(JOBS_FILE).exists() {
             return Ok(Glance::default());
@@ -61,7 +61,7 @@ impl JobsFile {
         jobs::glance(self.path())
     }
 
-    /// The store in it. Fails with `not_found` where nothing has ever run.
+    /// Opens the store in the state directory. Fails with `not_found` if nothing has ever run.
     pub(super) fn store(&self, common: &Common) -> Outcome<(PathBuf, Store)> {
         let folder = self.state(common)?;
         if !folder.exists() {
@@ -77,7 +77,7 @@ impl JobsFile {
         Ok((folder, store))
     }
 
-    /// Fails for a job that neither the jobs file nor history knows, and names the nearest.
+    /// Fails for a job that is neither in the jobs file nor in history, and suggests the most similar name.
     pub(super) fn know(&self, job: &str, store: &Store) -> Outcome<()> {
         let mut known = self.glance()?.names;
         if known.is_empty() {
@@ -99,19 +99,19 @@ impl JobsFile {
     }
 }
 
-/// The folder that is named, or the usual one.
+/// Returns the named directory, or the default.
 pub(super) fn state_or_usual(named: Option<PathBuf>) -> Outcome<PathBuf> {
     named.or_else(super::state::usual).ok_or_else(|| {
         Fault::invalid("there is no place for state: name one with --state, or `state` in [runner]")
     })
 }
 
-/// The process of the scheduler that uses a state folder, if one does.
+/// Returns the process of the scheduler that uses a state directory, if one does.
 pub(super) fn scheduler(state: &Path) -> Option<String> {
     daemon::holder(state)
 }
 
-/// Prints a fault, and gives the code: that of a wrong command line for a name that nobody knows.
+/// Prints a fault, and returns the exit code: that of a wrong command line for an unknown name.
 pub(super) fn failed(fault: &Fault) -> u8 {
     if fault.kind == Kind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
 }

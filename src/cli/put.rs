@@ -1,4 +1,4 @@
-//! `portolan put`: one file to a server.
+//! `portolan put`: uploads one file to a server.
 
 use std::path::PathBuf;
 
@@ -15,14 +15,14 @@ use crate::{
     mirror::report::Report,
 };
 
-/// What `portolan put` takes.
+/// The arguments of `portolan put`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
     /// The file
     local: PathBuf,
-    /// Where to, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
+    /// The target, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
     url: String,
     /// Goes on where an earlier try of the same file broke off
     #[arg(long)]
@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Sends it under its final name at once: true (what the name holds is lost), false, or auto [default: auto]
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
     inplace: Option<InPlace>,
-    /// How often it is tried again after a failure that may pass
+    /// The number of retries after a failure that may pass
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
     retries: u16,
     /// Bytes per second at most, such as 500KiB
@@ -38,7 +38,7 @@ pub(super) struct Args {
     rate_limit: Option<u64>,
 }
 
-/// The choice of `--inplace`.
+/// Parses the value of `--inplace`.
 pub(super) fn in_place(word: &str) -> Result<InPlace, String> {
     let found = InPlace::ALL.iter().find(|(known, _)| *known == word);
     found.map(|(_, meant)| *meant).ok_or_else(|| "one of true, false, auto is wanted".to_owned())

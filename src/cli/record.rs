@@ -1,7 +1,7 @@
-//! A run by hand leaves a record as well: `portolan runs` has it, however it ended.
+//! The record of a manual run, which `portolan runs` lists however it ended.
 //!
-//! Its row is written when it begins. As long as it goes on it holds the lock on a file of its own; whoever finds that
-//! nobody holds it knows that the run was killed.
+//! Its row is written when it begins. While it is in progress it locks its own file; a process that finds this file
+//! unlocked knows that the run was killed.
 
 use std::{
     fs::{self, File},
@@ -26,9 +26,9 @@ use crate::{
     },
 };
 
-/// The record of the run that goes on.
+/// The record of the current run.
 pub(super) struct Record {
-    /// Nothing where there is no place for it.
+    /// The row in the store; `None` if there is no state directory.
     row: Option<Row>,
     job: String,
     accounts: Arc<Accounts>,
@@ -37,14 +37,14 @@ pub(super) struct Record {
     begun: Instant,
 }
 
-/// Its row, and what says that it goes on.
+/// The row of the run, and the lock that shows that it is in progress.
 struct Row {
     folder: PathBuf,
     id: i64,
     _held: Held,
 }
 
-/// A file that is locked as long as a run goes on, and removed with its end.
+/// A file that is locked while a run is in progress, and removed at its end.
 struct Held {
     path: PathBuf,
     _lock: File,
@@ -62,20 +62,20 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Where it stays, nobody holds it.
+        // If it cannot be removed, it is unlocked all the same.
         fs::remove_file(&self.path).ok();
     }
 }
 
-/// Every so many records the old ones are removed.
+/// The number of records after which old ones are removed.
 const BETWEEN_PRUNES: i64 = 50;
 
-/// The file that run `word` holds while it goes on.
+/// Returns the lock file of the run with the token `word`.
 fn held_file(folder: &Path, word: &str) -> PathBuf {
     folder.join(format!("run-{word}.lock"))
 }
 
-/// Notes in `store`, which is in `folder`, which runs by hand were killed.
+/// Records in `store`, which is in `folder`, the manual runs that were killed.
 pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Outcome<()> {
     for (id, word) in store.by_hand_without_end()? {
         let held = held_file(folder, &word);
@@ -118,7 +118,7 @@ impl Row {
 }
 
 impl Record {
-    /// Begins the record of a run of `script`. Where there is no place for it the run is none the worse.
+    /// Begins the record of a run of `script`. Without a state directory the run works all the same.
     pub(super) fn begin(
         common: &Common,
         script: &Path,
@@ -136,7 +136,7 @@ impl Record {
         Self { row, job, accounts, clock, started_at, begun }
     }
 
-    /// Writes how it ended.
+    /// Records the end of the run.
     pub(super) fn end(self, code: u8, observer: &Observer) {
         let Some(row) = &self.row else { return };
         let account = self.accounts.account();
@@ -179,7 +179,7 @@ impl Record {
             Ok(())
         });
         if let Err(fault) = written {
-            // The next look at history finds that it goes on no more.
+            // The next query of the history finds that it is no longer in progress.
             without_record(observer, &fault);
         }
     }

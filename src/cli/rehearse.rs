@@ -1,4 +1,4 @@
-//! `portolan rehearse`: a script against a server that is not there.
+//! `portolan rehearse`: runs a script against an embedded server.
 
 use std::path::PathBuf;
 
@@ -24,19 +24,19 @@ use crate::{
     },
 };
 
-/// What `portolan rehearse` takes.
+/// The arguments of `portolan rehearse`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The script
     #[arg(required_unless_present_any = ["list_faults", "list_servers"])]
     script: Option<PathBuf>,
-    /// What is on the server when it starts: a copy of this folder
+    /// The tree of the server at the start: a copy of this folder
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
-    /// Which real server it behaves like, such as windows-names or embedded-device
+    /// The real server that it behaves like, such as windows-names or embedded-device
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// What goes wrong, such as active-refused or drop-after=1000*1; may be repeated
+    /// A fault to inject, such as active-refused or drop-after=1000*1; may be repeated
     #[arg(long = "fault", value_name = "NAME")]
     faults: Vec<String>,
     /// Lists the faults by name
@@ -45,14 +45,15 @@ pub(super) struct Args {
     /// Lists the servers by name
     #[arg(long, conflicts_with = "list_faults")]
     list_servers: bool,
-    /// What the script sees as `args`; those that begin with a hyphen stand behind `--`
+    /// The `args` of the script; those that begin with a hyphen stand behind `--`
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
 
-/// The stage: a scratch folder with the server's tree and what would be written here.
+/// The environment of a rehearsal: a scratch directory with the server's tree and the files that would be written
+/// locally.
 struct Stage {
-    /// Removed, with all that is in it, when the rehearsal is over.
+    /// Removed with its contents at the end of the rehearsal.
     folder: TempDir,
     server: Server,
     before: Snapshot,
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// Lists names and what they mean.
+/// Lists names and their meaning.
 fn list(rows: impl Iterator<Item = (&'static str, String)> + Clone) -> u8 {
     let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = rows.map(|(name, what)| format!("{name:<width$}  {what}\n"));
@@ -116,7 +117,7 @@ fn set_up(args: &Args) -> Outcome<Stage> {
     let plans = args.faults.iter().map(|fault| Plan::parse(fault)).collect::<Outcome<_>>()?;
     let setup = Setup { plans, personality, tls: Some(Tls::default()), ..Setup::at(&tree) };
     let server = Server::start(setup)?;
-    // Behind the start: what the server makes itself is no change.
+    // After the start: files that the server itself creates are not changes.
     let before = Snapshot::of(&tree)?;
     Ok(Stage { folder, server, before })
 }

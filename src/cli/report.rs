@@ -1,4 +1,4 @@
-//! The only printer of faults: each one once, with the source line, a caret and what to do.
+//! The only module that prints faults: each one once, with the source line, a caret and a hint.
 
 use std::{io::Write, process::ExitCode};
 
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// Characters of a source line that an error shows; scripts that programs write have lines of thousands.
+/// The maximum number of characters of a source line in an error; generated scripts have lines of thousands.
 const LINE_SHOWN_MAX: usize = 120;
 
-/// Prints what clap says of a command line, and gives the code: asking for help is no mistake.
+/// Prints clap's message about a command line, and returns the exit code: a request for help is no error.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let is_wrong = error.use_stderr();
     #[expect(clippy::disallowed_methods, reason = "clap writes by itself; its error is remembered")]
@@ -32,7 +32,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     end(if is_wrong { exit::USAGE } else { exit::DONE })
 }
 
-/// Prints `failure`, with the line of `source` that it happened in, and gives the exit code.
+/// Prints `failure`, with the line of `source` that it happened in, and returns the exit code.
 pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
     let file = failure.place.as_ref().map(|place| place.file.as_str());
     let veil = source.map(|source| Veil::of(file.unwrap_or_default(), source)).unwrap_or_default();
@@ -54,7 +54,7 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
     exit::code(failure)
 }
 
-/// Prints what a check found, each with the line of its script.
+/// Prints the findings of a check, each with the line of its script.
 pub(super) fn findings<'f>(
     all: impl IntoIterator<Item = &'f Finding>,
     text_of: &dyn Fn(&str) -> Option<String>,
@@ -71,7 +71,7 @@ pub(super) fn findings<'f>(
     }
 }
 
-/// What is wrong with a cron expression of the command line, with a caret below the part.
+/// Returns the lines that describe an error in a cron expression of the command line, with a caret below the part.
 pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String> {
     let count = |text: Option<&str>| text.unwrap_or_default().chars().count();
     let before = " ".repeat(count(text.get(..mistake.at.start)));
@@ -83,18 +83,18 @@ pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String>
     lines
 }
 
-/// Prints a fault of the command line itself.
+/// Prints a fault of the command line itself, and returns the exit code.
 pub(super) fn fault(fault: &Fault) -> u8 {
     failure(&Failure::from(fault.clone()), None)
 }
 
-/// Prints a fault in what was typed, and gives the code for it.
+/// Prints a fault in the command line that was typed, and returns the exit code for it.
 pub(super) fn wrong_usage(found: &Fault) -> u8 {
     fault(found);
     exit::USAGE
 }
 
-/// ` --> file:line:column` and the line, without what `veil` hides, with a caret below it.
+/// Returns ` --> file:line:column` and the line, without the parts that `veil` hides, with a caret below it.
 pub(super) fn excerpt(place: &Place, source: Option<&str>, veil: &Veil) -> Vec<String> {
     let mut lines = vec![format!("  --> {}", shown(place))];
     let line = source.and_then(|source| veil.line(source, place.line, place.column));
@@ -110,7 +110,8 @@ pub(super) fn excerpt(place: &Place, source: Option<&str>, veil: &Veil) -> Vec<S
     lines
 }
 
-/// What is shown of a line around its character `at`, and how many characters stand before it there.
+/// Returns the displayed part of a line around its character `at`, and the number of characters before it in that
+/// part.
 fn window(line: &str, at: usize) -> (String, usize) {
     let first = if at < LINE_SHOWN_MAX - 20 { 0 } else { at + 20 - LINE_SHOWN_MAX };
     let line = line.replace('\t', " ");
@@ -118,7 +119,7 @@ fn window(line: &str, at: usize) -> (String, usize) {
         visible(line.chars().skip(from).take(to.saturating_sub(from)).collect::<String>())
     };
     let ellipsis = |is_cut| if is_cut { "…" } else { "" };
-    // Characters, not columns of the screen: wide ones move the caret, which is better than none.
+    // Characters, not columns of the screen: wide ones shift the caret, which is better than none.
     let before = format!("{}{}", ellipsis(first > 0), part(first, at));
     let last = first + LINE_SHOWN_MAX;
     let is_cut = line.chars().nth(last).is_some();
@@ -134,7 +135,7 @@ fn shown(place: &Place) -> String {
     }
 }
 
-/// What the user may do about a fault, where that is known.
+/// Returns a hint for the user about a fault, if there is one.
 fn hint(fault: &Fault) -> Option<&'static str> {
     let says = |words: &str| fault.message.contains(words);
     match (fault.kind, fault.code) {
@@ -147,7 +148,7 @@ fn hint(fault: &Fault) -> Option<&'static str> {
         (Kind::Tls, _) if says("certificate") => Some(
             "ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
         ),
-        // Some want it for the data alone.
+        // Some servers require it for the data only.
         (Kind::Refused | Kind::Busy | Kind::Tls | Kind::DataConnection, 400..)
             if wants_tls(fault) =>
         {
@@ -194,7 +195,7 @@ fn hint(fault: &Fault) -> Option<&'static str> {
     }
 }
 
-/// Whether a server has refused something since it was not encrypted.
+/// Returns true if a server has refused something because it was not encrypted.
 fn wants_tls(fault: &Fault) -> bool {
     const WORDS: [&str; 5] =
         ["must be encrypted", "encryption", "tls required", "ssl required", "requires tls"];
@@ -202,12 +203,12 @@ fn wants_tls(fault: &Fault) -> bool {
     fault.side == Side::Server && WORDS.iter().any(|wanted| words.contains(wanted))
 }
 
-/// Writes to standard error; there is nowhere else to complain if that fails.
+/// Writes to standard error; a failure cannot be reported anywhere else.
 pub(super) fn print(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-/// Writes to standard output. That it failed shows in the exit code, by [`settled`].
+/// Writes to standard output. A failure is reflected in the exit code, by [`settled`].
 pub(super) fn output(text: &str) {
     let mut out = output::results();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -216,15 +217,15 @@ pub(super) fn output(text: &str) {
     }
 }
 
-/// Returns the exit code of a command that ended with `code`: that of output that could not be written where the command
-/// has done what it was asked for. A failure of its own says more.
+/// Returns the exit code of a command that ended with `code`: that of output that could not be written if the command
+/// succeeded otherwise. Its own failure takes precedence.
 pub(super) fn settled(code: u8) -> u8 {
-    // `nat plan` alone has written results and ends with 2: there are changes.
+    // `nat plan` is the only one that prints results and ends with 2: there are changes.
     let is_fine = matches!(code, exit::DONE | exit::NAT_CHANGES);
     if is_fine && output::trouble().is_some() { exit::BUG } else { code }
 }
 
-/// Ends the program: says what could not be written, and turns `code` into what the caller sees.
+/// Ends the program: reports output that could not be written, and converts `code` for the caller.
 pub(super) fn end(code: u8) -> ExitCode {
     if let Some(fault) = output::trouble() {
         print(&format!("error: {}\n", visible(fault.to_string())));

@@ -1,4 +1,4 @@
-//! `portolan rm`: removes a file, or a whole folder.
+//! `portolan rm`: removes a file, or a whole directory.
 
 use super::{
     common::{Common, interruptible, with_session},
@@ -10,7 +10,7 @@ use crate::{
     observe::{Event, Verb},
 };
 
-/// What `portolan rm` takes.
+/// The arguments of `portolan rm`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file or folder

@@ -1,4 +1,4 @@
-//! `portolan run`: a script, once.
+//! `portolan run`: runs a script once.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What `portolan run` takes.
+/// The arguments of `portolan run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
@@ -37,7 +37,7 @@ pub(super) struct Args {
     as_child: bool,
     /// The script
     script: PathBuf,
-    /// What it sees as `args`; those that begin with a hyphen stand behind `--`
+    /// The `args` of the script; those that begin with a hyphen stand behind `--`
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
@@ -76,8 +76,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// Returns what to say of a script that others can change, if they can. Who runs one by hand has chosen it, and checkouts
-/// of other users or of a umask of 0 are the rule in CI; but what anybody could have written is not run.
+/// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,
+/// and checkouts of other users or with a umask of 0 are normal in CI; but a script that any user could have written
+/// is refused.
 fn exposed(script: &Path) -> Outcome<Option<String>> {
     let found = owned::exposed(script).map_err(|error| Fault::local("look at", script, error))?;
     match found {
@@ -88,7 +89,7 @@ fn exposed(script: &Path) -> Outcome<Option<String>> {
     }
 }
 
-/// What a run of `script` is started with.
+/// Returns the settings for a run of `script`.
 pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Outcome<Settings> {
     let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Settings {
@@ -102,8 +103,8 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Out
     })
 }
 
-/// Runs `source` and gives the exit code; an error is printed here and nowhere else. A script that calls what there
-/// is not does not even begin.
+/// Runs `source` and returns the exit code; an error is printed here and nowhere else. A script that calls an unknown
+/// function does not even begin.
 pub(super) fn script(source: &Source, settings: Settings, context: &Context) -> u8 {
     let mut errors = check::check(source);
     errors.retain(|finding| finding.level == Level::Error);

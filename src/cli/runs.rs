@@ -1,4 +1,4 @@
-//! `portolan runs`: what ran, when, and what became of it.
+//! `portolan runs`: lists the runs, with their times and results.
 
 use serde_json::Value;
 
@@ -17,12 +17,12 @@ use crate::{
     store::history::{Run, State},
 };
 
-/// What `portolan runs` takes.
+/// The arguments of `portolan runs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only runs of this job
     job: Option<String>,
-    /// So many, the newest
+    /// The number of runs to show, the newest
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: u32,
     #[command(flatten)]
@@ -80,7 +80,7 @@ fn table(runs: &[Run]) -> String {
     table.fitted(width())
 }
 
-/// When it was due; when it began, where nobody waited for it.
+/// Returns the time at which it was due, or its start for a run without a slot.
 fn due(run: &Run) -> String {
     run.scheduled_for.or(run.started_at).map(local).unwrap_or_default()
 }
@@ -100,7 +100,8 @@ fn size(run: &Run) -> String {
     if run.attempts == 0 { String::new() } else { size_text(bytes) }
 }
 
-/// What is worth a word: why it failed or was skipped, how often it was tried, that it was late or went another way.
+/// Returns the remarks on a run: its error or the reason for skipping it, the number of attempts, a late start, a
+/// fallback.
 fn note(run: &Run) -> String {
     let mut parts: Vec<String> = Vec::new();
     if run.attempts > 1 {

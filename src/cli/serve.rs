@@ -1,4 +1,4 @@
-//! `portolan serve`: the scheduler.
+//! `portolan serve`: runs the scheduler.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What `portolan serve` takes.
+/// The arguments of `portolan serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -36,10 +36,10 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     {
         return report::fault(&fault);
     }
-    // A mistake in the jobs file is one of what was typed; a folder that is in use is not.
+    // An error in the jobs file is a usage error; a state directory in use is not.
     let jobs = match jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now()) {
         Ok(reading) if reading.jobs.is_some() => {
-            // Without the lines: this goes into a log, and a password may stand in one.
+            // Without the source lines: this goes into a log, and a line may contain a password.
             report::findings(&reading.findings, &|_| None);
             reading.into_jobs()
         }
@@ -63,7 +63,7 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
         Some(folder) => folder,
         None => state_or_usual(jobs.runner.state.clone())?,
     };
-    // Children work in another folder.
+    // Children run in another directory.
     let state = std::path::absolute(&state)
         .map_err(|error| Fault::local("find the state folder", &state, error))?;
     let program = std::env::current_exe()

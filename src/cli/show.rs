@@ -1,4 +1,4 @@
-//! `portolan show`: one run, whole.
+//! `portolan show`: shows all details of one run.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What `portolan show` takes.
+/// The arguments of `portolan show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The number of the run, as `portolan runs` has it
@@ -33,10 +33,10 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-/// Lines of the log, and files, that a person sees without asking.
+/// The maximum number of log lines, and of files, shown by default.
 const SHOWN_MAX: usize = 20;
 
-/// All that is known of a run.
+/// The details of a run.
 struct Whole {
     run: Run,
     attempts: Vec<Attempt>,

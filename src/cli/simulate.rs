@@ -1,4 +1,4 @@
-//! `portolan simulate`: what the scheduler would decide between two moments, on a clock of its own.
+//! `portolan simulate`: shows what the scheduler would decide between two moments, on a simulated clock.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     script::value::duration_text,
 };
 
-/// What `portolan simulate` takes.
+/// The arguments of `portolan simulate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The jobs file
@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// A time without a scheduler, such as 2026-03-08T02:00..2026-03-08T05:00, or 02:00..05:00 every day
     #[arg(long, value_name = "A..B")]
     outage: Vec<String>,
-    /// How long each run takes
+    /// The time that each run takes
     #[arg(long, value_name = "TIME", default_value = "1m")]
     run_time: String,
     /// This job alone
@@ -45,10 +45,10 @@ pub(super) struct Args {
     summary: bool,
 }
 
-/// Decisions that are shown; more are for a file, not for a reader.
+/// The maximum number of decisions shown; more are for a file, not for a reader.
 const ROWS_MAX: usize = 100_000;
 
-/// One thing that happened, as a row.
+/// One event, as a row.
 #[derive(Debug)]
 struct Row {
     at: Timestamp,
@@ -57,7 +57,7 @@ struct Row {
 }
 
 impl Row {
-    /// Whether both are slots of one job that are skipped at one moment for one reason.
+    /// Returns true if both are slots of one job that are skipped at the same time for the same reason.
     fn is_skipped_with(&self, other: &Self) -> bool {
         match (&self.decision, &other.decision) {
             (Some(one), Some(two)) => {
@@ -69,7 +69,7 @@ impl Row {
     }
 }
 
-/// How many slots of a job ended in which way.
+/// The number of slots of a job for each result.
 #[derive(Debug, Default)]
 struct Totals {
     started: u64,
@@ -137,7 +137,7 @@ impl Totals {
     }
 }
 
-/// Leaves the one job that is asked for.
+/// Removes all jobs but the requested one.
 fn only(args: &Args, jobs: &mut Jobs) -> Outcome<()> {
     let Some(name) = &args.job else { return Ok(()) };
     if jobs.get(name).is_none() {
@@ -166,7 +166,7 @@ fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Outcome<Scenario> {
     Ok(scenario)
 }
 
-/// `A..B`, or each day's part of it where both are times of day.
+/// Parses `A..B`, or the daily interval if both are times of day.
 fn outage(
     text: &str,
     zone: &Zone,
@@ -200,7 +200,7 @@ fn outage(
     Ok(all)
 }
 
-/// What is done, in one word or two.
+/// Describes the action in one word or two.
 fn doing(decision: &Decision) -> String {
     match &decision.action {
         Action::Start if decision.trigger == Trigger::CatchUp => match decision.covers {
@@ -216,10 +216,10 @@ fn doing(decision: &Decision) -> String {
     }
 }
 
-/// The rows under their days; slots that are skipped together share one.
+/// Renders the rows grouped by day; slots that are skipped together share one.
 fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
     let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
-    // A job that comes after others begins in some second or other, which is no news.
+    // A job that runs after others begins at an arbitrary second, which is not worth showing.
     let of_slot = |row: &Row| {
         let is_of_schedule =
             |one: &&Decision| matches!(one.trigger, Trigger::Schedule | Trigger::CatchUp);
@@ -251,7 +251,7 @@ fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
         let day_form = if is_today { "" } else { "%m-%d " };
         let slot = slot.strftime(&format!("{day_form}{time_form}")).to_string();
         let doing = if same == 0 { doing(decision) } else { format!("skip {}", same + 1) };
-        // What is of today needs no date.
+        // The date is omitted for the same day.
         let words = row.words.replace(&format!("{day}T"), "").replace(":00Z", "Z");
         cells.push(vec![time, decision.job.to_string(), slot, doing, words]);
     }

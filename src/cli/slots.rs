@@ -1,4 +1,4 @@
-//! Times and zones on the command line, and how slots are shown.
+//! Times and zones on the command line, and the display of slots.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The moment that `text` means: an instant, a time on the wall of `zone`, a date there, or `now`.
+/// Parses `text` as a moment: an instant, a wall-clock time in `zone`, a date there, or `now`.
 pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timestamp> {
     if text == "now" {
         return Ok(now);
@@ -34,7 +34,7 @@ pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timesta
     })
 }
 
-/// The jobs of a file, or the exit code when it has mistakes: those are printed.
+/// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
 pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, u8> {
     let reading = jobs::read(file, zones, now).map_err(|fault| report::wrong_usage(&fault))?;
     let Reading { jobs, findings, text, .. } = reading;
@@ -45,23 +45,23 @@ pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, u
     })
 }
 
-/// `Sun 2026-03-08 03:00 EDT`; with seconds where `is_exact`.
+/// Formats a time as `Sun 2026-03-08 03:00 EDT`; with seconds if `is_exact`.
 pub(super) fn local(at: Timestamp, zone: &Zone, is_exact: bool) -> String {
     let form = if is_exact { "%a %Y-%m-%d %H:%M:%S %Z" } else { "%a %Y-%m-%d %H:%M %Z" };
     at.to_zoned(zone.rules.clone()).strftime(form).to_string()
 }
 
-/// `2026-03-08 07:00Z`; with seconds where `is_exact`.
+/// Formats a time as `2026-03-08 07:00Z`; with seconds if `is_exact`.
 pub(super) fn utc(at: Timestamp, is_exact: bool) -> String {
     at.strftime(if is_exact { "%Y-%m-%d %H:%M:%SZ" } else { "%Y-%m-%d %H:%MZ" }).to_string()
 }
 
-/// Whether a time has seconds that a table must show.
+/// Returns true if a time has seconds that a table must show.
 pub(super) fn has_seconds(at: Timestamp) -> bool {
     at.as_second().rem_euclid(60) != 0
 }
 
-/// What is special about a slot: it was moved, or its time on the wall comes twice.
+/// Returns a note on an unusual slot: it was moved, or its wall-clock time occurs twice.
 pub(super) fn note(slot: &Slot, zone: &Zone) -> Option<String> {
     if let Some(from) = slot.moved_from {
         return Some(format!("moved: {} does not exist", from.strftime("%H:%M")));
@@ -76,8 +76,8 @@ pub(super) fn note(slot: &Slot, zone: &Zone) -> Option<String> {
     }
 }
 
-/// What the clock of `zone` does between two moments, if it is put forward or back: `the clock goes from 02:00 EST to
-/// 03:00 EDT`.
+/// Describes the first change of the clock of `zone` between two moments, if it is put forward or back: `the clock
+/// goes from 02:00 EST to 03:00 EDT`.
 pub(super) fn change(after: Timestamp, up_to: Timestamp, zone: &Zone) -> Option<String> {
     let changes = zone.rules.following(after).take_while(|change| change.timestamp() <= up_to);
     for change in changes {
@@ -94,7 +94,7 @@ pub(super) fn change(after: Timestamp, up_to: Timestamp, zone: &Zone) -> Option<
     None
 }
 
-/// Text in columns, two blanks apart, the last one as long as it is.
+/// Aligns text in columns, two blanks apart; the last column is not padded.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -116,7 +116,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Text in lines of at most 78 columns, each two columns in.
+/// Wraps text into lines of at most 78 columns, indented by two.
 pub(super) fn wrapped(text: &str) -> String {
     let mut lines = vec![String::from(" ")];
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! Where runs keep what later runs shall know.
+//! The options for the state directory.
 
 use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
 
@@ -13,11 +13,11 @@ use crate::{
     store,
 };
 
-/// Options for what outlives a run.
+/// The options for persistent state.
 #[derive(Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct State {
-    /// Where runs keep what they learn [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
+    /// The folder for what runs learn [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long = "state", global = true, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Takes no notice of what earlier runs learnt of servers, and tells later ones nothing
@@ -26,13 +26,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The folder that the user names, by `--state` or `PORTOLAN_STATE`.
+    /// Returns the directory that the user names, by `--state` or `PORTOLAN_STATE`.
     pub(super) fn named(&self) -> Option<PathBuf> {
         self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"))
     }
 
-    /// What runs remember of servers; nothing where the user or the machine has no place for it. Fails only for a
-    /// folder that `--state` names.
+    /// Returns the store of server records; `None` if it is disabled or there is no state directory. Fails only for a
+    /// directory that `--state` names.
     pub(super) fn memory(
         &self,
         observer: &Observer,
@@ -58,18 +58,18 @@ impl State {
 }
 
 impl State {
-    /// Where what undoes rules of NAT is kept: also for who takes no notice of what was learnt of servers.
+    /// Returns the store of NAT undo records, also with `--no-memory`; `None` if there is no state directory.
     pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn Ledger>> {
         let ledger = NatLedger::new(&self.named_or_usual()?, clock);
         Some(Arc::new(ledger))
     }
 
-    /// Where it stands what routers are asked for: for them as well.
+    /// Returns the journal of router leases, also with `--no-memory`; `None` if there is no state directory.
     pub(super) fn book(&self) -> Option<Book> {
         self.named_or_usual().map(|folder| Book::in_state(&folder))
     }
 
-    /// The folder for what a person typed at the prompt; nothing where nothing shall be kept.
+    /// Returns the directory for the history of the prompt and of runs; `None` if nothing may be kept.
     pub(super) fn folder(&self) -> Option<PathBuf> {
         if self.no_memory { None } else { self.named_or_usual() }
     }
@@ -84,12 +84,12 @@ fn folder_of(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Where state is kept when nobody says where.
+/// Returns the default state directory.
 pub(super) fn usual() -> Option<PathBuf> {
     usual_folder(|name| env::var_os(name))
 }
 
-/// Where state is kept when nobody says where (the XDG base directory specification: relative paths do not count).
+/// Returns the default state directory (the XDG base directory specification: relative paths do not count).
 fn usual_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));

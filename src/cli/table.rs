@@ -1,6 +1,6 @@
-//! Tables for people: columns as wide as they must be, and the last as long as it is.
+//! Tables for display: each column as wide as necessary, the last one not padded.
 
-/// The columns of the terminal; nothing where the output is none.
+/// Returns the columns of the terminal; `None` if the output is not a terminal.
 #[expect(clippy::disallowed_methods, reason = "its size is asked for, nothing is written")]
 pub(super) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
@@ -11,12 +11,12 @@ pub(super) fn width() -> Option<usize> {
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Whether a column is of numbers, which stand to the right.
+    /// True for each column of numbers, which is aligned to the right.
     is_right: Vec<bool>,
 }
 
 impl Table {
-    /// One with these heads; those with `>` before them stand to the right.
+    /// Returns a table with these headers; those with a leading `>` are aligned to the right.
     pub(super) fn new(heads: &[&str]) -> Self {
         let is_right = heads.iter().map(|head| head.starts_with('>')).collect();
         let heads = heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
@@ -28,13 +28,13 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The text, a line a row. A column with nothing in it is left out.
+    /// Renders the table, one line per row. An empty column is left out.
     pub(super) fn text(&self) -> String {
         self.fitted(None)
     }
 
-    /// The text as it fits into a terminal of `width` columns: where a row is too long, its last cell stands in a line of
-    /// its own below, and what is too long even so is cut.
+    /// Renders the table for a terminal of `width` columns: if a row is too long, its last cell goes on its own line
+    /// below, and is cut if it is still too long.
     pub(super) fn fitted(&self, width: Option<usize>) -> String {
         let widths: Vec<_> = (0..self.is_right.len()).map(|column| self.width(column)).collect();
         let most = width.map_or(usize::MAX, |width| width.max(BELOW.len() + 10));
@@ -68,7 +68,7 @@ impl Table {
         text
     }
 
-    /// How wide a column must be; 0 where nothing is in it.
+    /// Returns the width of a column; 0 if it is empty.
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
         let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
@@ -78,10 +78,10 @@ impl Table {
     }
 }
 
-/// Before a cell that stands below its row.
+/// The indent of a cell that is placed below its row.
 const BELOW: &str = "     ";
 
-/// A line of at most `most` characters.
+/// Cuts a line to at most `most` characters.
 fn cut(line: &str, most: usize) -> String {
     match line.char_indices().nth(most.saturating_sub(1)) {
         Some((at, last)) if at + last.len_utf8() < line.len() => {

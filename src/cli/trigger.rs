@@ -1,4 +1,4 @@
-//! `portolan trigger`: a run of a job now, by the scheduler.
+//! `portolan trigger`: asks the scheduler to run a job now.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What `portolan trigger` takes.
+/// The arguments of `portolan trigger`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The job
@@ -87,7 +87,7 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
         if scheduler(&state).is_some() {
             return Ok(None);
         }
-        // Once more: the end may have been the last thing that it wrote.
+        // Checked once more: the end may have been the last thing that the scheduler wrote.
         let message = format!(
             "the scheduler has gone before run {} came to its end; the next one takes it up by `misfire`",
             run.id
@@ -111,13 +111,13 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
     Ok(code(&run))
 }
 
-/// The exit code of the run's process, as far as it came to one.
+/// Returns the exit code of the run's process, or one for its state.
 fn code(run: &Run) -> u8 {
     match run.state {
         State::Done => exit::DONE,
         State::Partial => exit::IN_PART,
         State::Interrupted => exit::INTERRUPTED,
-        // The process was told to end, which is not why it failed.
+        // The process was killed for exceeding its time; its exit code is not the reason for the failure.
         _ if run.sum.error_kind.as_deref() == Some("timeout") => exit::LATER,
         _ => {
             let code = run.sum.exit_code.and_then(|code| u8::try_from(code).ok());
@@ -130,7 +130,7 @@ fn tell(value: &serde_json::Value) {
     report::output(&(String::from_utf8_lossy(&line(value)).into_owned() + "\n"));
 }
 
-/// Asks the store again and again, until it answers or `time` is over.
+/// Polls the store until `ask` returns a value or `time` has passed.
 fn wait_for<T>(
     store: &Store,
     time: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Files that are whole and wait under their temporary names, not open any more, until all of a mirror are.
+//! Complete files under temporary names, closed, that wait until all files of a mirror are complete.
 
 use std::{
     os::fd::AsFd,
@@ -18,27 +18,27 @@ use super::{
 };
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// A whole file under a temporary name below a root. It stays there until it is [placed](Self::place) or
+/// A complete file under a temporary name below a root. It stays there until it is [placed](Self::place) or
 /// [dropped](Self::drop_file).
 #[derive(Debug)]
 #[must_use = "it is under a temporary name"]
 pub struct Held {
-    /// The folder that it waits in.
+    /// The directory that holds the temporary file.
     home: PathBuf,
     temporary: String,
-    /// The file itself: by then the name could be another's.
+    /// The device and inode of the file: another file may have the name by the time it is used.
     identity: (u64, u64),
-    /// Its own name.
+    /// The final path.
     target: PathBuf,
-    /// How many bytes it has.
+    /// The size in bytes.
     pub bytes: u64,
-    /// The time that it has.
+    /// The modification time.
     pub modified: Timestamp,
 }
 
 impl Landing {
-    /// Makes a file whole that was begun [apart](Self::begin_apart) in `home`: with the permissions that a file at
-    /// `target` has, `modified` as its time, and on the disk. It can then get that name.
+    /// Completes a file that was begun [apart](Self::begin_apart) in `home`: applies the permissions of the file at
+    /// `target` and the time `modified`, and flushes it to disk. It can then be given its final name.
     pub fn hold(
         mut self,
         root: &Root,
@@ -49,7 +49,7 @@ impl Landing {
         let (home, target) = (home.as_ref().to_owned(), target.as_ref().to_owned());
         let shown = root.path().join(&target);
         let before = match root.spot(&target, Missing::Fail) {
-            // What stands in its place goes first, if it goes at all.
+            // Anything that blocks the target path is removed first, if it is removed at all.
             Ok(spot) => standing(spot.folder.as_fd(), spot.name, &shown).unwrap_or(None),
             Err(_) => None,
         };
@@ -65,7 +65,7 @@ impl Landing {
 }
 
 impl Held {
-    /// Gives it its own name, in a folder that is there; on the disk it has that after
+    /// Renames the file to its final name, in a directory that exists. The name is durable only after
     /// [`Root::flush_folder`].
     pub fn place(&self, root: &Root) -> Outcome<()> {
         let shown = root.path().join(&self.target);
@@ -80,7 +80,7 @@ impl Held {
             .map_err(|error| fault("put the new file in its place", &shown, error))
     }
 
-    /// Removes it.
+    /// Removes the temporary file.
     pub fn drop_file(&self, root: &Root) -> Outcome<()> {
         if !self.is_it(root) {
             return Ok(());
@@ -91,7 +91,7 @@ impl Held {
             .map_err(|error| fault("remove", &shown, error))
     }
 
-    /// The folder in which its own name is.
+    /// Returns the directory of the final path.
     pub fn folder(&self) -> &Path {
         self.target.parent().unwrap_or(Path::new(""))
     }
@@ -104,11 +104,11 @@ impl Held {
 }
 
 impl Root {
-    /// Brings the names in the folder `relative` to the disk.
+    /// Flushes the directory `relative` to disk, so that the names in it are durable.
     pub fn flush_folder(&self, relative: impl AsRef<Path>) -> Outcome<()> {
         let relative = relative.as_ref();
         match fs::fsync(self.folder(relative)?) {
-            // Some network file systems have nothing to flush in a folder.
+            // Some network file systems do not support flushing a directory.
             Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(self.fault("flush the folder", relative, error)),
         }
@@ -140,7 +140,7 @@ mod tests {
         files::set_permissions(&old, files::Permissions::from_mode(0o600)).unwrap();
         let held = [hold(&root, "", "old", "new"), hold(&root, "", "to be/made/f", "x")];
         assert_eq!(files::read(&old).unwrap(), b"old");
-        // Its folder is not there yet: then nothing is lost.
+        // The directory does not exist yet: nothing must be lost.
         assert!(held[1].place(&root).is_err());
         root.make_folder("to be/made").unwrap();
         for held in &held {

@@ -1,4 +1,4 @@
-//! What somebody else on this machine may do while portolan writes: plant links, and swap folders for them.
+//! Attacks by another local user while portolan writes: planted links, and directories replaced by links.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ fn download(root: &Root, relative: &str) -> Outcome<()> {
     landing.commit(None).map(drop)
 }
 
-/// What stands outside, in a file that has another size than any inside.
+/// The content of a file outside the root; its size differs from that of every file inside.
 const SECRET: &[u8] = b"not to be read";
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
 }
 
-/// Ends the thread that swaps, also when a check fails.
+/// A guard that ends the swapping thread, also when a check fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -80,7 +80,7 @@ fn a_folder_that_is_swapped_for_a_link_again_and_again_leads_nothing_outside() {
         // A round that fails must end the other thread too, or the test would never end.
         let end = Over(&over);
         for round in 0..200 {
-            // Each may fail, since the folder is a link half of the time; none may reach outside.
+            // Each call may fail, since the directory is a link half of the time; none may reach outside.
             download(&root, &format!("sub/f{round}")).ok();
             download(&root, "sub/secret").ok();
             root.make_folder("sub/new").ok();

@@ -1,4 +1,4 @@
-//! A file on its way to its final name: written beside it, put in order, and then renamed over it.
+//! An atomic file: written under a temporary name beside the final one, completed, and then renamed over it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -33,11 +33,11 @@ use crate::{
     limits::WRITE_BACK_BYTES,
 };
 
-/// Tries for a temporary name. Names have 64 random bits: a second one that is taken is no accident.
+/// The number of attempts to create a temporary name. Names have 64 random bits: a second collision is no accident.
 const NAME_TRIES: usize = 4;
 
-/// A file on its way to its final name. Until [`commit`](Self::commit) the final name holds what it held before;
-/// dropped without it, nothing is left.
+/// A file that is written under a temporary name. Until [`commit`](Self::commit) the final name keeps its old
+/// content; a value that is dropped without it leaves nothing behind.
 #[derive(Debug)]
 pub struct Landing {
     pub(super) folder: OwnedFd,
@@ -45,28 +45,29 @@ pub struct Landing {
     pub(super) temporary: String,
     pub(super) file: File,
     pub(super) bytes: u64,
-    /// How many of them an earlier try has left.
+    /// The number of bytes left by an earlier attempt.
     pub(super) began_at: u64,
-    /// How many of them are on their way to the disk.
+    /// The number of bytes whose write-back to disk has been started.
     pub(super) on_their_way: u64,
     mode: u32,
-    /// How many bytes it may have.
+    /// The maximum size in bytes, if there is one.
     most: Option<u64>,
     pub(super) shown: PathBuf,
-    /// Whether it is of no more concern: it has its final name, or stays for another try.
+    /// Set once the temporary file needs no clean-up: it has its final name, or is kept for a retry.
     pub(super) landed: bool,
 }
 
 impl Landing {
-    /// Begins a file for the path `target` of the user's; fails at once where a folder or device stands.
+    /// Begins a file for `target`, a path that the user wrote. Fails at once if a directory or device is there.
     pub fn begin(target: impl AsRef<Path>) -> Outcome<Self> {
         Self::begin_as(target, None)
     }
 
-    /// The same under the temporary name `lasting`, going on with what is there under it; see [`leave`](Self::leave).
+    /// Begins a file under the temporary name `lasting` and continues after what is there already; see
+    /// [`leave`](Self::leave).
     pub fn begin_as(target: impl AsRef<Path>, lasting: Option<&str>) -> Outcome<Self> {
         let target = target.as_ref();
-        // A slash at the end means a folder, and the name before it must not become a file.
+        // A trailing slash means a directory, and the name before it must not become a file.
         let is_folder = target.as_os_str().as_bytes().ends_with(b"/");
         let Some(name) = target.file_name().filter(|_| !is_folder) else {
             let message = "this is not the name of a file";
@@ -77,21 +78,21 @@ impl Landing {
         Self::in_folder_as(folder, name, target.to_owned(), (lasting, None))
     }
 
-    /// Fails where a file `from` would take the place of a device, pipe or socket at `to`, or of a link to one.
+    /// Fails if a file `from` would replace a device, pipe or socket at `to`, or a link to one.
     pub(super) fn may_stand_at(from: &Path, to: &Path) -> Outcome<()> {
         let is_file = std::fs::symlink_metadata(from).is_ok_and(|found| !found.is_dir());
         let Some(name) = to.file_name().filter(|_| is_file && !to.is_dir()) else { return Ok(()) };
-        // A folder that is not there is the business of the rename.
+        // A missing directory is reported by the rename.
         let Ok(folder) = open_folder(to.parent().unwrap_or(Path::new("."))) else { return Ok(()) };
         standing(folder.as_fd(), name, to).map(drop)
     }
 
-    /// Begins a file below `root`, and makes the folders that it needs. No link on the way is followed.
+    /// Begins a file below `root`, and creates the directories that it needs. No link on the path is followed.
     pub fn begin_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
         Self::begin_in_as(root, relative, None)
     }
 
-    /// The same under the temporary name `lasting`.
+    /// Begins a file below `root` under the temporary name `lasting`.
     pub fn begin_in_as(
         root: &Root,
         relative: impl AsRef<Path>,
@@ -103,15 +104,15 @@ impl Landing {
         Self::in_folder_as(spot.folder, spot.name, root.path().join(relative), names)
     }
 
-    /// Begins a file under a temporary name in the folder `home` below `root`. Its own name may be anywhere below it, and
-    /// is given by [`hold`](Self::hold).
+    /// Begins a file under a temporary name in the directory `home` below `root`. [`hold`](Self::hold) sets its final
+    /// path, which may be anywhere below `root`.
     pub fn begin_apart(
         root: &Root,
         home: impl AsRef<Path>,
         lasting: Option<&str>,
     ) -> Outcome<Self> {
         let home = home.as_ref();
-        // Nothing has the empty name, so nothing stands in the way.
+        // No file has the empty name, so the check for an existing file passes.
         let (folder, names) = (root.folder(home)?, (lasting, root.mark()));
         Self::in_folder_as(folder, OsStr::new(""), root.path().join(home), names)
     }
@@ -131,7 +132,7 @@ impl Landing {
         Ok(Self::on(folder, (name.to_owned(), lasting.to_owned()), part, shown))
     }
 
-    /// One that goes on behind what `part` has.
+    /// Returns a file that continues after the bytes in `part`.
     fn on(
         folder: OwnedFd,
         (name, temporary): (OsString, String),
@@ -178,15 +179,15 @@ impl Landing {
         Ok(landing)
     }
 
-    /// The same, with at most so many bytes, if there is a limit.
+    /// Limits the file to `most` bytes, if there is a limit.
     #[must_use]
     pub const fn at_most(mut self, most: Option<u64>) -> Self {
         self.most = most;
         self
     }
 
-    /// The permissions to give it, less the umask, unless a file under the final name has its own already. The
-    /// bits that make a program run as somebody else are never set.
+    /// Sets the permissions to apply, less the umask, unless a file under the final name already has its own. The
+    /// set-user-ID and set-group-ID bits are never set.
     pub fn ask_mode(&mut self, mode: u32) {
         self.mode = mode & 0o777;
     }
@@ -210,9 +211,9 @@ impl Landing {
         }
     }
 
-    /// Sets `written` on their way to the disk, where they are many: the flush at the end then has little left to do,
-    /// and the memory that they took is there for the next ones (1 GiB on ext4: 0.5 s in place of 1.8 s, and half of
-    /// the processor). False where they are too few.
+    /// Starts the write-back of the range `written` to disk if it is large enough: the flush at the end then has
+    /// little left to do, and the page cache is free for the next bytes (1 GiB on ext4: 0.5 s instead of 1.8 s, and
+    /// half of the processor time). Returns false if the range is too small.
     pub fn send(&self, written: Range<u64>) -> bool {
         let count = written.end.saturating_sub(written.start);
         let is_much = count >= WRITE_BACK_BYTES;
@@ -220,13 +221,13 @@ impl Landing {
             && let Err(error) =
                 fs::fadvise(&self.file, written.start, NonZeroU64::new(count), Advice::DontNeed)
         {
-            // Only a wish: the flush at the end is none.
+            // This is best effort; the flush at the end is not.
             tracing::trace!(target: "portolan", "{}: {error}", self.shown.display());
         }
         is_much
     }
 
-    /// Forgets what was written, for another try.
+    /// Discards everything that was written, for a retry from the beginning.
     pub fn clear(&mut self) -> Outcome<()> {
         let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
         cleared.map_err(|error| Fault::local("empty", &self.shown, error))?;
@@ -234,42 +235,43 @@ impl Landing {
         Ok(())
     }
 
-    /// How many bytes [`write_all`](Self::write_all) has written.
+    /// Returns the number of bytes that [`write_all`](Self::write_all) has written, including those left by an
+    /// earlier attempt.
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The temporary file, to read back or hash what was written.
+    /// Returns the temporary file, to read back or hash what was written.
     pub const fn file(&self) -> &File {
         &self.file
     }
 
-    /// The final path, as shown to people.
+    /// Returns the final path, for display.
     pub fn path(&self) -> &Path {
         &self.shown
     }
 
-    /// Puts the file under its final name, on the disk and not only in memory, with `modified` as its time, and gives
-    /// the time that it has since. A file that stands there keeps its permissions; a link that stands there is replaced,
-    /// not written through.
+    /// Renames the file to its final name, flushes it to disk, and returns the modification time that it then has:
+    /// `modified` if that is given. An existing file's permissions are kept; an existing link is replaced, not
+    /// written through.
     pub fn commit(mut self, modified: Option<Timestamp>) -> Outcome<Timestamp> {
         let before = standing(self.folder.as_fd(), &self.name, &self.shown)?;
         self.dress(before.as_ref(), modified)
             .map_err(|error| fault("set its permissions and time", &self.shown, error))?;
         fs::fdatasync(&self.file).map_err(|error| fault("flush it", &self.shown, error))?;
-        // Asked of the open file: under its final name others may write to it.
+        // Asked of the open file: other processes may write to it once it has its final name.
         let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
         fs::renameat(&self.folder, &self.temporary, &self.folder, &self.name)
             .map_err(|error| fault("put the new file in its place", &self.shown, error))?;
         self.landed = true;
         match fs::fsync(&self.folder) {
-            // Some network file systems have nothing to flush in a folder.
+            // Some network file systems do not support flushing a directory.
             Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(status::modified(&now)),
             Err(error) => Err(fault("flush its folder", &self.shown, error)),
         }
     }
 
-    /// Gives the temporary file the looks of the final one.
+    /// Applies the metadata of the existing file, and the time `modified`, to the temporary file.
     pub(super) fn dress(
         &self,
         before: Option<&Stat>,
@@ -280,15 +282,15 @@ impl Landing {
             None => self.mode & !umask(),
         };
         match fs::fchmod(&self.file, Mode::from_raw_mode(mode)) {
-            // A file system without permissions, such as a memory card: the file stays as private as it was made.
+            // A file system without permissions, such as a memory card: the file stays as private as it was created.
             Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error),
         }
         modified.map_or(Ok(()), |time| fs::futimens(&self.file, &status::times(time)))
     }
 
-    /// The permissions of the file that goes, for the one that comes. Owner and group go with them where we may
-    /// give files away; a group that cannot be kept must not see what only another one was allowed to.
+    /// Returns the permissions of the replaced file for the new one. Owner and group are copied where we may change
+    /// them; a group that cannot be kept must not see what only another one was allowed to.
     fn inherit(&self, before: &Stat) -> rustix::io::Result<u32> {
         let mode = before.st_mode & 0o777;
         let now = fs::fstat(&self.file)?;
@@ -308,20 +310,20 @@ impl Drop for Landing {
         if self.landed {
             return;
         }
-        // The name may have been given to another file meanwhile; that one is not ours to remove.
+        // Another file may have this name by now; that one is not ours to remove.
         let found = fs::statat(&self.folder, &self.temporary, AtFlags::SYMLINK_NOFOLLOW);
         if let (Ok(ours), Ok(found)) = (fs::fstat(&self.file), found)
             && status::same_file(&ours, &found)
         {
-            // Nobody is left to tell; a file that stays is found by the next walk.
+            // The error cannot be reported any more; a file that stays is found by the next walk.
             fs::unlinkat(&self.folder, &self.temporary, AtFlags::empty()).ok();
         }
     }
 }
 
-/// The regular file that stands under `name` now. A folder or device, or a link to one, is not to be written over:
-/// whoever gives `/dev/null` as a target does not want a file there. Neither are the links under which the system keeps
-/// open files and devices, such as `/dev/stdout`, wherever they lead now.
+/// Returns the regular file that exists under `name`, if any. A directory or device, or a link to one, must not be
+/// overwritten: a user who gives `/dev/null` as a target does not want a file there. The same holds for the links
+/// under which the system keeps open files and devices, such as `/dev/stdout`, wherever they lead at the moment.
 pub(super) fn standing(
     folder: BorrowedFd<'_>,
     name: &OsStr,
@@ -339,7 +341,7 @@ pub(super) fn standing(
                 "a link of the system to a device or an open file stands in the place of this file";
             return Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()));
         }
-        // A link that leads nowhere (or in a circle) is replaced like one that leads to a file.
+        // A dangling link (or one in a loop) is replaced like one that leads to a file.
         LocalKind::Link => match look(AtFlags::empty()) {
             Ok(Some(behind)) => (None, status::kind(&behind)),
             Ok(None) | Err(_) => (None, LocalKind::File),
@@ -354,24 +356,24 @@ pub(super) fn standing(
     Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()))
 }
 
-/// Makes an empty file that did not exist, for nobody else to read.
+/// Creates an empty file that did not exist, readable by its owner only.
 pub(super) fn create(folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
 }
 
-/// A name that nobody can guess.
+/// Returns a temporary name that cannot be guessed.
 pub fn temporary_name() -> String {
     format!("{TEMPORARY_PREFIX}{:016x}{TEMPORARY_SUFFIX}", chance())
 }
 
-/// Names to try one after the other, marked where there is a mark.
+/// Returns temporary names to try in turn, tagged if there is a mark.
 fn random_names(mark: Option<&(Mark, Timestamp)>) -> impl Iterator<Item = String> {
     let name = move || mark.map_or_else(temporary_name, |(mark, now)| mark.name(*now));
     std::iter::repeat_with(name).take(NAME_TRIES)
 }
 
-/// The umask. The call that reads it also sets it, for all threads; `/proc` only shows it. Where there is no
+/// Returns the umask. The system call that reads it also sets it, for all threads; `/proc` only shows it. Without
 /// `/proc`, new files are private.
 fn umask() -> u32 {
     static UMASK: OnceLock<u32> = OnceLock::new();

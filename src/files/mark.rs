@@ -1,8 +1,9 @@
-//! Temporary names that say whose they are, so that what a killed run leaves can be told from what a live one needs.
+//! Owner tags in temporary names, which tell the leftovers of a killed run from the files that a live one needs.
 //!
-//! `.portolan-MARK-TIMErandom.part`: the mark of the mirror that made it, when, and chance. `.portolan-MARK-IDENTITY.part`
-//! is the name that lasts, of a file that may be taken up again. `.portolan-MARK-aside-TIMENAME.part` is an old file that
-//! made room for a new one on a server that renames over nothing, with a hash of the name that it had.
+//! `.portolan-MARK-TIMErandom.part`: the tag of the mirror that made the file, its creation time, and a random
+//! number. `.portolan-MARK-IDENTITY.part` is the stable name of a file that can be resumed.
+//! `.portolan-MARK-aside-TIMENAME.part` is an old file that was renamed to make room for a new one on a server that
+//! does not rename over an existing file, with a hash of the name that it had.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -11,87 +12,87 @@ use sha2::{Digest, Sha256};
 
 use super::{PLAIN_PREFIX, TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
 
-/// Hexadecimal digits of a mark, and of the number behind it: eight of the time, eight of chance.
+/// The number of hexadecimal digits of a tag, and of the number after it: eight of the time, eight random.
 const DIGITS: usize = 16;
-/// What stands behind the mark in the name of an old file.
+/// The text after the tag in the name of an old file.
 const ASIDE: &str = "-aside-";
-/// Those of an identity.
+/// The number of hexadecimal digits of an identity.
 const IDENTITY_DIGITS: usize = 32;
 
-/// What tells the temporary files of one mirror from all others.
+/// An owner tag, which distinguishes the temporary files of one mirror from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark(String);
 
-/// What a marked temporary name says.
+/// The parts of a tagged temporary name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked<'n> {
-    /// The digits of the mark.
+    /// The digits of the owner tag.
     pub mark: &'n str,
-    /// When it was made; nothing for a name that lasts.
+    /// The creation time; `None` for a stable name.
     pub made: Option<Timestamp>,
 }
 
 impl Mark {
-    /// A mark that nobody else has.
+    /// Returns a random tag that no other mirror has.
     pub fn random() -> Self {
         Self(format!("{:016x}", chance()))
     }
 
-    /// The mark of what `identity` tells all there is to know of: the same for the same.
+    /// Returns the tag derived from `identity`; equal identities have equal tags.
     pub fn of(identity: &[u8]) -> Self {
         let digest = Sha256::digest(identity);
         Self(super::part::digits(&digest).chars().take(DIGITS).collect())
     }
 
-    /// The mark that was written as `text`.
+    /// Parses a tag as written by [`text`](Self::text).
     pub fn read(text: &str) -> Option<Self> {
         (text.len() == DIGITS && is_hex(text)).then(|| Self(text.to_owned()))
     }
 
-    /// Its digits.
+    /// Returns the digits of the tag.
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// A new temporary name.
+    /// Returns a new temporary name.
     pub fn name(&self, now: Timestamp) -> String {
         let seconds = u32::try_from(now.as_second()).unwrap_or(u32::MAX);
         let chance = chance() & 0xffff_ffff;
         format!("{TEMPORARY_PREFIX}{}-{seconds:08x}{chance:08x}{TEMPORARY_SUFFIX}", self.0)
     }
 
-    /// The temporary name of an old file that has the name `name` and makes room for a new one.
+    /// Returns the temporary name for an old file called `name` that makes room for a new one.
     pub fn aside_name(&self, now: Timestamp, name: &[u8]) -> String {
         let seconds = u32::try_from(now.as_second()).unwrap_or(u32::MAX);
         let digits = digits_of(name);
         format!("{TEMPORARY_PREFIX}{}{ASIDE}{seconds:08x}{digits}{TEMPORARY_SUFFIX}", self.0)
     }
 
-    /// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
+    /// Returns the stable temporary name of the file that `identity` describes; equal identities have equal names.
     pub fn lasting_name(&self, identity: &[u8]) -> String {
         let digits = super::part::digits(identity);
         format!("{TEMPORARY_PREFIX}{}-{digits}{TEMPORARY_SUFFIX}", self.0)
     }
 }
 
-/// What the temporary name of an old file says that was put aside.
+/// The parts of the temporary name of an old file that was set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetAside<'n> {
-    /// The digits of the mark.
+    /// The digits of the owner tag.
     pub mark: &'n str,
-    /// When it was put aside; the beginning of time where the name is always the same.
+    /// The time at which it was set aside; the Unix epoch if the name is always the same.
     pub made: Timestamp,
     name: &'n str,
 }
 
 impl SetAside<'_> {
-    /// Whether it had the name `name`.
+    /// Returns true if the file was called `name` before.
     pub fn is_of(&self, name: &[u8]) -> bool {
         digits_of(name) == self.name
     }
 }
 
-/// Reads a name that [`Mark::aside_name`] made; nothing for any other.
+/// Parses a name that [`Mark::aside_name`] made; returns `None` for any other name.
 pub fn read_set_aside(name: &[u8]) -> Option<SetAside<'_>> {
     let name = std::str::from_utf8(name).ok()?;
     let inner = name.strip_prefix(TEMPORARY_PREFIX)?.strip_suffix(TEMPORARY_SUFFIX)?;
@@ -109,7 +110,7 @@ fn digits_of(name: &[u8]) -> String {
     super::part::digits(&Sha256::digest(name)).chars().take(DIGITS).collect()
 }
 
-/// Reads a name that a [`Mark`] made; nothing for any other, temporary or not.
+/// Parses a name that a [`Mark`] made; returns `None` for any other name, temporary or not.
 pub fn read_marked(name: &[u8]) -> Option<Marked<'_>> {
     let name = std::str::from_utf8(name).ok()?;
     let rest = name.strip_prefix(TEMPORARY_PREFIX).or_else(|| name.strip_prefix(PLAIN_PREFIX))?;
@@ -133,7 +134,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A number that nobody can guess: the hasher's keys come from the system's random numbers.
+/// Returns a number that cannot be guessed: the keys of the hasher come from the system's random number generator.
 pub fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,9 +1,9 @@
-//! Files of this machine: safe ways to write, read and walk them.
+//! Local files: safe ways to write, read and walk them.
 //!
-//! Three things go wrong with local files, and each has its type here. A write that ends in the middle leaves half
-//! a file: [`Landing`] writes beside the final name and renames. A link planted below a folder leads writes out of
-//! it (security class C3): [`Root`] resolves every path below an open folder, without following links. A file that
-//! changes while it is uploaded arrives as a mixture: [`Reading`] knows what it was when it was opened.
+//! Three things go wrong with local files, and each has its type here. A write that is interrupted leaves half a
+//! file: [`Landing`] writes beside the final name and renames. A link planted below a directory leads writes out of
+//! it (security class C3): [`Root`] resolves every path below an open directory, without following links. A file that
+//! changes while it is uploaded arrives as a mixture: [`Reading`] remembers its metadata from the time of opening.
 //!
 //! Paths that the user wrote (`get("a", "b")`, `local::read`) may go through links, since the user made or accepted
 //! them. Paths with a name from a server go through [`Root`].
@@ -36,27 +36,28 @@ pub use root::{Folds, Links, Root, free_bytes};
 pub use status::{LocalEntry, LocalKind};
 pub use walk::{Stray, Walk, read_folder, walk, walk_where};
 
-/// What the name of every temporary file of ours begins with, here and on servers.
+/// The prefix of every temporary file name that portolan makes, locally and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";
-/// What it begins with on servers that take no name with a dot at its beginning.
+/// The prefix on servers that accept no name with a leading dot.
 const PLAIN_PREFIX: &str = "_portolan-";
-/// What it ends with.
+/// The suffix of every temporary file name.
 pub const TEMPORARY_SUFFIX: &str = ".part";
 
-/// The temporary name `name` for servers that take no name with a dot at its beginning.
+/// Returns the temporary name `name` in the form for servers that accept no leading dot.
 pub fn without_dot(name: &str) -> String {
     name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("_{rest}"))
 }
 
-/// Whether `name` is one of our temporary names. Such files belong to no tree: a mirror neither sends nor deletes them.
+/// Returns true if `name` is one of our temporary names. Mirrors ignore such files: they neither send nor delete
+/// them.
 pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
         || is_plain_temporary(name)
 }
 
-/// Whether `name` is one of ours without the dot. A user may have files of such names as well: the rest of it must be
-/// what we make, numbers of sixteen or thirty-two hexadecimal digits, and nothing else.
+/// Returns true if `name` is a temporary name without the dot. Users may have files with similar names: the rest of
+/// it must be exactly what portolan makes, numbers of sixteen or thirty-two hexadecimal digits.
 fn is_plain_temporary(name: &[u8]) -> bool {
     let inner = name
         .strip_prefix(PLAIN_PREFIX.as_bytes())

@@ -1,4 +1,4 @@
-//! Files that move from one folder to another, onto another disk too.
+//! Moves of files from one directory to another, also across file systems.
 
 use std::{
     fs::File,
@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl Root {
-    /// Gives the file `from` the name `to` below `other`, makes folders for it, and fails if `to` is there already. Onto
-    /// another disk it is copied, and goes from here when all of it is on that one.
+    /// Moves the file `from` to `to` below `other`, creates directories for it, and fails if `to` exists already.
+    /// Across file systems the file is copied, and the original is removed once the copy is complete.
     pub fn move_to(
         &self,
         from: impl AsRef<Path>,
@@ -65,7 +65,7 @@ impl Root {
             .dress(Some(&before), Some(modified))
             .and_then(|()| fs::fdatasync(&landing.file))
             .map_err(|error| other.fault("flush it", to, error))?;
-        // The name could be another file's by now, which is not what was copied.
+        // Another file may have the name by now, which is not the one that was copied.
         let found = fs::statat(&source.folder, source.name, AtFlags::SYMLINK_NOFOLLOW);
         if !found.is_ok_and(|found| is_same(&found)) {
             let message = "it changed while it was moved to another disk, and stays";
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Two folders, on two disks where this machine has them.
+    /// Returns two directories, on two file systems if the host has them.
     fn folders() -> (tempfile::TempDir, tempfile::TempDir) {
         let here = tempfile::tempdir().unwrap();
         let memory = tempfile::tempdir_in("/dev/shm");

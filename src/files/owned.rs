@@ -1,10 +1,12 @@
-//! Who else can change a file: the question that sshd and cron ask before they believe one.
+//! Checks of who else can change a file, as sshd and cron make them before they trust one.
 //!
-//! A scheduler runs what its jobs file and scripts say, and writes into its state folder, for months and often as root. So
-//! all of them must be ours or root's, and nobody else may write them, nor swap them by a folder above.
+//! A scheduler runs what its jobs file and scripts say, and writes into its state directory, for months and often as
+//! root. All of these must therefore belong to us or to root, and no other user may write them or replace them
+//! through a parent directory.
 //!
-//! Who runs a script by hand has chosen it. A checkout that belongs to another user is the rule in a CI container, where
-//! one is root, and a umask of 0 gives files that everybody may write: that is worth a warning, and no more.
+//! A user who runs a script by hand has chosen it. A checkout that belongs to another user is normal in a CI
+//! container, where one is root, and a umask of 0 makes files that all users may write: that deserves a warning, and
+//! no more.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -20,43 +22,44 @@ use rustix::{
 
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// Groups below this number are the system's (`SYS_GID_MAX` of login.defs): who is in one is an administrator.
+/// The first group number that is not reserved for the system (`SYS_GID_MAX` of login.defs): members of system groups
+/// are administrators.
 const SYSTEM_GROUPS: u32 = 1000;
 
-/// What lets others change a file or folder.
+/// The reason why other users can change a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposed {
     path: PathBuf,
     why: String,
-    /// Whether everybody may write it.
+    /// True if all users may write it.
     is_open: bool,
     is_foreign: bool,
 }
 
 impl Exposed {
-    /// Says it in a clause.
+    /// Returns the reason as a clause.
     pub fn words(&self) -> &str {
         &self.why
     }
 
-    /// Returns it as a fault.
+    /// Returns the reason as a fault.
     pub fn fault(&self) -> Fault {
         let fault = Fault::new(Kind::Local, Side::Here, self.why.clone());
         fault.at(self.path.to_string_lossy())
     }
 
-    /// Whether any user of the machine could have written it, and not only its owner, who is another.
+    /// Returns true if it belongs to another user and any user of the host, not only that one, could have written it.
     pub const fn is_anybodys(&self) -> bool {
         self.is_open && self.is_foreign
     }
 
-    /// Whether everybody may write it.
+    /// Returns true if all users may write it.
     pub const fn is_open(&self) -> bool {
         self.is_open
     }
 }
 
-/// Who we are.
+/// The user and group of this process.
 #[derive(Debug, Clone, Copy)]
 struct Us {
     user: u32,
@@ -72,20 +75,20 @@ impl Us {
         user == self.user || user == 0
     }
 
-    /// Whether nobody else is in `group`: our own, which has our number where each user has one, or that of root, as
-    /// which containers run any user.
+    /// Returns true if the current user is the only member of `group`: our own group, which has our number where each
+    /// user has one, or that of root, as which containers run any user.
     const fn is_alone_in(self, group: u32) -> bool {
         self.user != 0 && group == self.group && (group == self.user || group == 0)
     }
 }
 
-/// Returns what lets others change the file or folder at `path`, if something does.
+/// Returns the reason why others can change the file or directory at `path`, if there is one.
 pub fn exposed(path: &Path) -> io::Result<Option<Exposed>> {
     Ok(judge(path, Rights::of(&fs::metadata(path)?), Us::now()))
 }
 
-/// Fails with `local` where others can change the file or folder at `path`, or put another in its place. A path that is
-/// not there yet counts by the folders above it.
+/// Fails with `local` if others can change the file or directory at `path`, or replace it. A path that does not exist
+/// yet is judged by its parent directories.
 pub fn guard(path: &Path) -> Outcome<()> {
     let us = Us::now();
     let real = real(path).map_err(|error| Fault::local("find", path, error))?;
@@ -112,7 +115,7 @@ pub fn guard(path: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// The path without links, as far as it is there.
+/// Resolves the links in the part of the path that exists.
 fn real(path: &Path) -> io::Result<PathBuf> {
     let whole = std::path::absolute(path)?;
     for above in whole.ancestors() {
@@ -128,7 +131,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     Ok(whole)
 }
 
-/// Whose it is, and who may do what with it.
+/// The owner, group and permissions of a file or directory.
 #[derive(Debug, Clone, Copy)]
 struct Rights {
     user: u32,
@@ -157,8 +160,8 @@ fn judge(path: &Path, Rights { user, group, mode }: Rights, us: Us) -> Option<Ex
     Some(Exposed { path: path.to_owned(), why, is_open, is_foreign })
 }
 
-/// What lets others swap what is below the folder `path`. In one with the sticky bit, such as /tmp, nobody can rename
-/// what belongs to another.
+/// Returns the reason why others can replace entries of the directory `path`, if there is one. In a directory with
+/// the sticky bit, such as /tmp, users cannot rename files of others.
 fn judge_above(path: &Path, Rights { user, group, mode }: Rights, us: Us) -> Option<Exposed> {
     let is_sticky = mode & 0o1000 != 0;
     let is_foreign = !us.trusts_user(user);
@@ -178,10 +181,10 @@ fn judge_above(path: &Path, Rights { user, group, mode }: Rights, us: Us) -> Opt
     Some(Exposed { path: path.to_owned(), why, is_open, is_foreign })
 }
 
-/// Opens a file of our own by `options`, and makes it where they say so. A link in its place is refused, and so is what is no
-/// file.
+/// Opens one of our own files with `options`, and creates it if they say so. A link is refused, and so is anything
+/// that is not a regular file.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A pipe that somebody laid there is not waited for.
+    // NONBLOCK: does not wait for a pipe that another user put there.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = options
         .mode(0o600)
@@ -198,7 +201,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// Fails where a link, or what is no file, stands at `path`. For files that somebody else opens.
+/// Fails if `path` is a link or not a regular file. For files that another library opens.
 pub fn plain(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(data) if data.is_symlink() => Err(strange("it is a link, and is not followed")),
@@ -272,7 +275,7 @@ mod tests {
         set(&file, 0o600);
         set(&below, 0o1777);
         guard(&file).unwrap();
-        // By a link as well.
+        // The same through a link.
         let link = folder.path().join("link");
         symlink(&file, &link).unwrap();
         set(&below, 0o777);

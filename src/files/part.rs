@@ -1,4 +1,4 @@
-//! What an unfinished file leaves for another try: a temporary name that lasts, and the bytes under it.
+//! Partial files for resumption: a stable temporary name, and the bytes under it.
 
 use std::{
     fmt::Write as _,
@@ -20,12 +20,12 @@ use super::{
 };
 use crate::fault::{Fault, Outcome};
 
-/// The temporary name of a file of which `identity` tells all there is to know: the same for the same.
+/// Returns the stable temporary name of the file that `identity` describes; equal identities have equal names.
 pub fn temporary_name_of(identity: &[u8]) -> String {
     format!("{TEMPORARY_PREFIX}{}{TEMPORARY_SUFFIX}", digits(identity))
 }
 
-/// The first sixteen bytes of `identity` as hexadecimal digits.
+/// Returns the first sixteen bytes of `identity` as hexadecimal digits.
 pub(super) fn digits(identity: &[u8]) -> String {
     identity.iter().take(16).fold(String::new(), |mut digits, byte| {
         // Writing to a string cannot fail.
@@ -34,15 +34,15 @@ pub(super) fn digits(identity: &[u8]) -> String {
     })
 }
 
-/// A file under a lasting name, and how much of it is there.
+/// A partial file under a stable name, and the number of bytes in it.
 pub(super) struct Part {
     pub(super) file: File,
     pub(super) bytes: u64,
 }
 
 impl Part {
-    /// Takes the part `name`, or begins it. Nothing where it cannot be ours alone: somebody else's file, a link, one
-    /// with another name as well, or one that another program is writing just now.
+    /// Opens the partial file `name`, or creates it. Returns `None` if it may not be ours alone: another user's file,
+    /// a link, a file with a second name, or one that another process is writing.
     pub(super) fn take(folder: &OwnedFd, name: &str) -> Option<Self> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match fs::openat(folder, name, flags, Mode::empty()) {
@@ -65,12 +65,12 @@ impl Part {
 }
 
 impl Landing {
-    /// How many bytes an earlier try has left; none after [`clear`](Self::clear).
+    /// Returns the number of bytes left by an earlier attempt; 0 after [`clear`](Self::clear).
     pub const fn began_at(&self) -> u64 {
         self.began_at
     }
 
-    /// The last bytes that an earlier try has left, at most `most`; all that comes is written behind them.
+    /// Returns the last bytes left by an earlier attempt, at most `most`; all new bytes are appended after them.
     pub fn tail(&mut self, most: u64) -> Outcome<Vec<u8>> {
         let length = most.min(self.began_at);
         let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -88,7 +88,7 @@ impl Landing {
         Ok(tail)
     }
 
-    /// Forgets what was written behind that, for another try.
+    /// Discards everything that was written after the bytes of an earlier attempt, for a retry.
     pub fn go_back(&mut self) -> Outcome<()> {
         let end = SeekFrom::Start(self.began_at);
         let back = self.file.set_len(self.began_at).and_then(|()| self.file.seek(end));
@@ -97,12 +97,12 @@ impl Landing {
         Ok(())
     }
 
-    /// Leaves what has come under its temporary name, for another try.
+    /// Keeps the received bytes under the temporary name, for a retry.
     pub fn leave(mut self) {
         self.landed = true;
     }
 
-    /// Writes `bytes` at their place in a file that comes in several pieces at a time.
+    /// Writes `bytes` at offset `at` of a file that arrives in several segments at once.
     pub fn write_at(&self, bytes: &[u8], at: u64) -> Outcome<()> {
         let mut rest = bytes;
         let mut at = at;

@@ -1,4 +1,4 @@
-//! What scripts do with paths of this machine: each a single call, bounded, and atomic where it writes.
+//! Local file operations for scripts: each a single call, bounded, and atomic where it writes.
 //!
 //! These paths are the user's own, so links in them are followed, as every other program does.
 
@@ -21,7 +21,7 @@ use crate::{
 
 pub use super::pattern::{glob, glob_where};
 
-/// Whether something stands at `path`; a link that leads nowhere does not.
+/// Returns true if `path` exists; a dangling link does not.
 pub fn exists(path: impl AsRef<Path>) -> Outcome<bool> {
     let path = path.as_ref();
     path.try_exists().map_err(|error| Fault::local("look at it", path, error))
@@ -30,7 +30,8 @@ pub fn exists(path: impl AsRef<Path>) -> Outcome<bool> {
 /// Reads a whole file of at most `limit` bytes.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Outcome<Vec<u8>> {
     let path = path.as_ref();
-    // A file under `/proc` says it has no bytes and has some, so the reading counts and not the size.
+    // A file under `/proc` reports a size of 0 and has content, so the bytes read are checked against the limit, not
+    // the size.
     let file = Reading::open(path)?;
     let mut bytes = Vec::with_capacity(usize::try_from(file.size().min(limit)).unwrap_or(0));
     file.into_file()
@@ -44,14 +45,14 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a whole file: afterwards it holds all of `bytes`, or after a failure what it held before.
+/// Writes a whole file: afterwards it holds all of `bytes`, or after a failure its old content.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Outcome<()> {
     let mut landing = Landing::begin(path)?;
     landing.write_all(bytes)?;
     landing.commit(None).map(drop)
 }
 
-/// Adds `bytes` at the end of a file, which is made if it is not there.
+/// Appends `bytes` to a file, which is created if it does not exist.
 pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Outcome<()> {
     let path = path.as_ref();
     let mut file = File::options()
@@ -62,7 +63,7 @@ pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Outcome<()> {
     file.write_all(bytes).map_err(|error| Fault::local("write", path, error))
 }
 
-/// Copies a file with its permissions, and says how many bytes it has.
+/// Copies a file with its permissions, and returns its size in bytes.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>, stop: &Stop) -> Outcome<u64> {
     let mut source = Reading::open(from)?;
     let mut target = Landing::begin(to)?;
@@ -73,7 +74,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>, stop: &Stop) -> Outcom
     Ok(source.size())
 }
 
-/// Gives a file or folder another name, over a file that has it already.
+/// Renames a file or directory, and replaces a file that has the new name already.
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
     let doing = format!("rename to `{}`", to.display());
@@ -81,7 +82,7 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
     fs::rename(from, to).map_err(|error| Fault::local(&doing, from, error))
 }
 
-/// Removes a file, a link or an empty folder.
+/// Removes a file, a link or an empty directory.
 pub fn delete(path: impl AsRef<Path>) -> Outcome<()> {
     let path = path.as_ref();
     let removed = fs::symlink_metadata(path).and_then(|found| {
@@ -90,18 +91,18 @@ pub fn delete(path: impl AsRef<Path>) -> Outcome<()> {
     removed.map_err(|error| Fault::local("delete", path, error))
 }
 
-/// Makes a folder and those above it; one that is there already is fine.
+/// Creates a directory and its parents; does nothing if it exists.
 pub fn make_folder(path: impl AsRef<Path>) -> Outcome<()> {
     let path = path.as_ref();
     fs::create_dir_all(path).map_err(|error| Fault::local("make the folder", path, error))
 }
 
-/// How many bytes a file has.
+/// Returns the size of a file in bytes.
 pub fn size(path: impl AsRef<Path>) -> Outcome<u64> {
     metadata(path.as_ref()).map(|found| found.len())
 }
 
-/// When a file or folder last changed.
+/// Returns the modification time of a file or directory.
 pub fn modified(path: impl AsRef<Path>) -> Outcome<Timestamp> {
     let path = path.as_ref();
     let time =
@@ -112,14 +113,14 @@ pub fn modified(path: impl AsRef<Path>) -> Outcome<Timestamp> {
     })
 }
 
-/// What stands in a folder, sorted by name.
+/// Returns the entries of a directory, sorted by name.
 pub fn list(path: impl AsRef<Path>, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
     let mut entries = read_folder(&Root::open(path)?, Path::new(""), stop)?;
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }
 
-/// The SHA-256 hash of a file, in hexadecimal digits.
+/// Returns the SHA-256 hash of a file, in hexadecimal digits.
 pub fn sha256(path: impl AsRef<Path>, stop: &Stop) -> Outcome<String> {
     let mut source = Reading::open(path)?;
     let mut hash = Sha256::new();
@@ -140,7 +141,7 @@ fn metadata(path: &Path) -> Outcome<fs::Metadata> {
     fs::metadata(path).map_err(|error| Fault::local("look at it", path, error))
 }
 
-/// Hands out `source` in pieces until its end, or until it is time to stop.
+/// Passes `source` to `take` in pieces until its end, or until `stop` is set.
 fn each_piece(
     source: &mut Reading,
     stop: &Stop,

@@ -1,4 +1,4 @@
-//! Files by a pattern: `logs/**/*.gz`.
+//! Local paths that match a glob pattern, such as `logs/**/*.gz`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,13 +10,14 @@ use crate::{
     stop::Stop,
 };
 
-/// The files and folders whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans folders,
-/// `[a-z]` and `{a,b}` choose. A folder that does not exist matches nothing; one that cannot be read is a failure.
+/// Returns the files and directories whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**`
+/// spans directories, `[a-z]` and `{a,b}` choose. A directory that does not exist has no matches; one that cannot be
+/// read is a failure.
 pub fn glob(pattern: &str, stop: &Stop) -> Outcome<Vec<PathBuf>> {
     glob_where(pattern, stop, |base| Ok(base.to_owned()))
 }
 
-/// The same, with the folder where the search begins looked up by `place`.
+/// Works like [`glob`], but `place` maps the directory where the search begins.
 pub fn glob_where(
     pattern: &str,
     stop: &Stop,
@@ -49,7 +50,8 @@ pub fn glob_where(
     Ok(found)
 }
 
-/// The folder where the search begins, and the pattern below it: everything before the first wildcard is plain.
+/// Splits `pattern` into the directory where the search begins, everything before the first wildcard, and the pattern
+/// below it.
 fn split(pattern: &str) -> (PathBuf, String) {
     let components: Vec<_> = Path::new(pattern).components().collect();
     let is_wild = |component: &Component<'_>| {
@@ -62,7 +64,7 @@ fn split(pattern: &str) -> (PathBuf, String) {
     (base, below.to_string_lossy().into_owned())
 }
 
-/// How many folders down a match can be; nothing if that has no end.
+/// Returns the maximum depth of a match; `None` if it is unbounded.
 fn levels(pattern: &str) -> Option<usize> {
     let is_open = pattern.contains("**") || pattern.contains('{');
     (!is_open).then(|| Path::new(pattern).components().count())

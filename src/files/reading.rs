@@ -1,4 +1,4 @@
-//! A file that is sent away: what it was when it was opened, and whether it still is that.
+//! A source file that is opened for sending, and checks that it did not change in the meantime.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// A regular file opened for reading, with what it was then. A file that grows, shrinks, is written to or is
+/// A regular file opened for reading, with its metadata at that time. A file that grows, shrinks, is written to or is
 /// replaced while it is read must not become a mixture at the other end (security class C22).
 #[derive(Debug)]
 pub struct Reading {
@@ -33,7 +33,7 @@ pub struct Reading {
     shown: PathBuf,
 }
 
-/// Whether the last name of a path may be a link.
+/// The policy for a link as the last name of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Links {
     Followed,
@@ -41,7 +41,7 @@ enum Links {
 }
 
 impl Reading {
-    /// Opens the file at `path`, which is the user's: it may be a link.
+    /// Opens the file at `path`, which the user wrote: it may be a link.
     pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
         let path = path.as_ref();
         let Some(name) = path.file_name() else {
@@ -53,7 +53,7 @@ impl Reading {
         Self::in_folder(folder, name, Links::Followed, path.to_owned())
     }
 
-    /// Opens the file `relative` below `root`, which says what becomes of links.
+    /// Opens the file `relative` below `root`, whose policy for links applies.
     pub fn open_in(root: &Root, relative: impl AsRef<Path>) -> Outcome<Self> {
         let relative = relative.as_ref();
         let spot = root.spot(relative, Missing::Fail)?;
@@ -61,7 +61,7 @@ impl Reading {
         if !root.follows() {
             return Self::in_folder(spot.folder, spot.name, Links::Refused, shown);
         }
-        // From the root on, and not from its folder: a link there may lead to anything below the root.
+        // Opened from the root, not from its directory: a link there may lead to anything below the root.
         let file = root.open_within(relative).map_err(|error| fault("open", &shown, error))?;
         Self::opened(file, spot.folder, spot.name, Links::Followed, shown)
     }
@@ -85,23 +85,23 @@ impl Reading {
         Ok(Self { file, folder, name, links, opened, position: 0, shown })
     }
 
-    /// How many bytes it had when it was opened.
+    /// Returns the size in bytes at the time of opening.
     pub fn size(&self) -> u64 {
         status::size(&self.opened)
     }
 
-    /// When it had last changed when it was opened.
+    /// Returns the modification time at the time of opening.
     pub fn modified(&self) -> Timestamp {
         status::modified(&self.opened)
     }
 
-    /// When anything of it had last changed when it was opened, permissions and names included. Nobody can set this
-    /// time: a file of the same size, time and this has the same bytes.
+    /// Returns the status change time (ctime) at the time of opening, which also covers permissions and names. Users
+    /// cannot set it: a file with the same size, modification time and ctime has the same bytes.
     pub fn touched(&self) -> (i64, i64) {
         status::touched(&self.opened)
     }
 
-    /// All that tells this file, as it was when it was opened, from every other one of this machine.
+    /// Returns bytes that distinguish the file, as it was when it was opened, from every other local file.
     pub fn identity(&self) -> Vec<u8> {
         let Stat { st_dev, st_ino, .. } = self.opened;
         let (seconds, nanoseconds) = self.touched();
@@ -109,8 +109,8 @@ impl Reading {
         format!("{st_dev} {st_ino} {size} {modified} {seconds}.{nanoseconds}").into_bytes()
     }
 
-    /// Takes what the file is now for what it was when it was opened, if its size and time are the same and only its
-    /// record has changed: all of it is to be read again then. False where more has changed.
+    /// Accepts the current state of the file as the one at opening, if size and modification time are the same and
+    /// only its status has changed: all of it must be read again then. Returns false if more has changed, or nothing.
     pub fn begin_anew(&mut self) -> Outcome<bool> {
         let now = fs::fstat(&self.file).map_err(|error| fault("look at it", &self.shown, error))?;
         let is_same = status::size(&now) == self.size()
@@ -123,22 +123,23 @@ impl Reading {
         Ok(is_same)
     }
 
-    /// Its permissions, without the special bits.
+    /// Returns the permissions, without the special bits.
     pub fn mode(&self) -> u32 {
         self.opened.st_mode & 0o777
     }
 
-    /// Its path, as shown to people.
+    /// Returns the path, for display.
     pub fn path(&self) -> &Path {
         &self.shown
     }
 
-    /// How many bytes were read or skipped.
+    /// Returns the number of bytes that were read or skipped.
     pub const fn position(&self) -> u64 {
         self.position
     }
 
-    /// Reads the next bytes into `buffer`; 0 at the end of the file, and never more than it had when it was opened.
+    /// Reads the next bytes into `buffer`. Returns 0 at the end of the file, and never reads more than its size at
+    /// opening.
     pub fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
         let left = self.size().saturating_sub(self.position);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -149,12 +150,12 @@ impl Reading {
         Ok(read)
     }
 
-    /// The open file itself, for one who does not ask whether it changed.
+    /// Returns the open file itself, for callers that do not check for changes.
     pub(super) fn into_file(self) -> File {
         self.file
     }
 
-    /// Goes on reading at `position`, for a transfer that is taken up again.
+    /// Continues reading at `position`, for a transfer that is resumed.
     pub fn skip_to(&mut self, position: u64) -> Outcome<()> {
         self.position = self
             .file
@@ -183,7 +184,7 @@ impl Reading {
             Ok(_) if status::modified(&now) != self.modified() => {
                 "it was written to while it was read".to_owned()
             }
-            // The time can be put back; that of the change of the file's own record cannot.
+            // The modification time can be set back; the status change time cannot.
             Ok(_) if !status::is_untouched(&self.opened, &now) => {
                 "it was written to while it was read, or its times or permissions were set"
                     .to_owned()
@@ -198,7 +199,8 @@ impl Reading {
         };
         Err(Fault::new(Kind::Local, Side::Here, changed).at(self.shown.to_string_lossy()))
     }
-    /// Files under `/proc` say that they are empty, and are not: they must not arrive as empty ones.
+    /// Returns true if the file has bytes after its reported size. Files under `/proc` report 0 bytes: they must not
+    /// arrive as empty ones.
     fn has_more(&self) -> bool {
         rustix::io::pread(&self.file, &mut [0], self.position).is_ok_and(|read| read > 0)
     }
@@ -243,7 +245,7 @@ mod tests {
         assert_eq!(reading.unchanged().unwrap_err().message, message);
     }
 
-    /// What happens to a file while it is read.
+    /// A change that is made to a file while it is read.
     type Meddling = fn(&Path);
 
     #[test]
@@ -280,7 +282,7 @@ mod tests {
             let mut reading = Reading::open(&path).unwrap();
             let before = reading.touched();
             assert_eq!(reading.read(&mut [0; 3]).unwrap(), 3);
-            // The clock of the kernel goes in ticks.
+            // The clock of the kernel advances in ticks.
             while Reading::open(&path).unwrap().touched() == before {
                 meddle(&path);
                 put_back(&path);
@@ -310,7 +312,7 @@ mod tests {
             ("it was written to while it was read", |path| {
                 let mut file = File::options().write(true).open(path).unwrap();
                 file.write_all(b"x").unwrap();
-                // Writes within one tick of the kernel's clock have one time; here a longer while has passed.
+                // Writes within one tick of the kernel's clock have the same time; this simulates a longer delay.
                 let later = Timestamp::from_second(2_000_000_000).unwrap();
                 fs::futimens(&file, &status::times(later)).unwrap();
             }),

@@ -1,4 +1,4 @@
-//! An open folder, and everything below it: no name from outside and no planted link leads out of it.
+//! An open directory as the root of all access below it: no foreign name and no planted link leads out of it.
 
 use std::{
     ffi::OsStr,
@@ -24,52 +24,53 @@ use crate::{
     limits::DEPTH_MAX,
 };
 
-/// How a folder is opened: for listing it, and for flushing it after a rename.
+/// The flags for opening a directory: to list it, and to flush it after a rename.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// How a file is opened: without waiting, or a pipe would hold the program until somebody writes into it.
+/// The flags for opening a file: without blocking, or a pipe would hold the program until another process writes into
+/// it.
 pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// An open folder. Paths below it are given relative to it; `..`, absolute paths and links on the way are refused,
-/// even when the folders are moved about meanwhile.
+/// An open directory. Paths below it are relative to it; `..`, absolute paths and links on the path are refused, even
+/// when directories are moved concurrently.
 #[derive(Debug)]
 pub struct Root {
     folder: OwnedFd,
     path: PathBuf,
     links: Links,
-    /// What is in the temporary names of files that begin below it, with the time of that.
+    /// The owner tag of temporary files that begin below it, with the time that is put into their names.
     mark: Option<(Mark, Timestamp)>,
 }
 
-/// What becomes of links below a root.
+/// The policy for links below a root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Links {
-    /// None is followed.
+    /// No link is followed.
     #[default]
     Refused,
-    /// They are followed as long as they lead nowhere outside, for reading alone.
+    /// Links are followed for reading, as long as they stay below the root.
     Within,
 }
 
-/// The folder in which a relative path ends, and the name there.
+/// The parent directory of a relative path, and the last name of the path.
 pub(super) struct Spot<'a> {
     pub(super) folder: OwnedFd,
     pub(super) name: &'a OsStr,
 }
 
 impl Root {
-    /// Opens the folder at `path`. Links in `path` itself are followed: the user named it.
+    /// Opens the directory at `path`. Links in `path` itself are followed: the user named it.
     pub fn open(path: impl AsRef<Path>) -> Outcome<Self> {
         Self::open_with(path, Links::Refused)
     }
 
-    /// The same, with what becomes of `links` below it.
+    /// Opens the directory at `path` with the policy `links` for links below it.
     pub fn open_with(path: impl AsRef<Path>, links: Links) -> Outcome<Self> {
         let path = path.as_ref();
         let folder = open_folder(path).map_err(|error| fault("open the folder", path, error))?;
         Ok(Self { folder, path: path.to_owned(), links, mark: None })
     }
 
-    /// The same folder, in which files begin under temporary names with `mark`.
+    /// Returns the same directory, with `mark` in the names of temporary files that begin below it.
     #[must_use]
     pub fn marked(self, mark: Mark, now: Timestamp) -> Self {
         Self { mark: Some((mark, now)), ..self }
@@ -79,12 +80,12 @@ impl Root {
         self.mark.as_ref()
     }
 
-    /// The path by which it was opened.
+    /// Returns the path by which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the folder `relative` and those above it; one that is there already is fine.
+    /// Creates the directory `relative` and its parents; does nothing if it exists.
     pub fn make_folder(&self, relative: impl AsRef<Path>) -> Outcome<()> {
         let relative = relative.as_ref();
         let steps = self.steps(relative)?;
@@ -97,17 +98,17 @@ impl Root {
         self.remove(relative.as_ref(), AtFlags::empty())
     }
 
-    /// Removes the empty folder `relative`.
+    /// Removes the empty directory `relative`.
     pub fn remove_folder(&self, relative: impl AsRef<Path>) -> Outcome<()> {
         self.remove(relative.as_ref(), AtFlags::REMOVEDIR)
     }
 
-    /// Gives the file or folder `from` the name `to`, makes folders for it, and fails if `to` is there already.
+    /// Renames the file or directory `from` to `to`, creates directories for it, and fails if `to` exists already.
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Outcome<()> {
         self.rename_to(from, self, to)
     }
 
-    /// The same for a name below `other`.
+    /// Renames the file or directory `from` to `to` below `other`, like [`rename`](Self::rename).
     pub fn rename_to(
         &self,
         from: impl AsRef<Path>,
@@ -120,7 +121,7 @@ impl Root {
         rename_to_nothing(&source, &target).map_err(|error| self.not_renamed(from, to, error))
     }
 
-    /// Reads an error of a rename, which does not reach onto another disk.
+    /// Converts an error of a rename, which fails across file systems.
     pub(super) fn not_renamed(&self, from: &Path, to: &Path, error: Errno) -> Fault {
         let doing = format!("rename to `{}`", to.display());
         if error == Errno::XDEV {
@@ -140,7 +141,7 @@ impl Root {
         Ok(File::from(file))
     }
 
-    /// Sets the time of the last change of the file or folder `relative`.
+    /// Sets the modification time of the file or directory `relative`.
     pub fn set_modified(&self, relative: impl AsRef<Path>, modified: Timestamp) -> Outcome<()> {
         let relative = relative.as_ref();
         let spot = self.spot(relative, Missing::Fail)?;
@@ -149,7 +150,7 @@ impl Root {
             .map_err(|error| self.fault("set its time", relative, error))
     }
 
-    /// What stands at `relative`; a link is looked at, not through.
+    /// Returns the metadata of `relative`, without following a link there.
     pub fn metadata(&self, relative: impl AsRef<Path>) -> Outcome<LocalEntry> {
         let relative = relative.as_ref();
         let spot = self.spot(relative, Missing::Fail)?;
@@ -158,14 +159,14 @@ impl Root {
         Ok(LocalEntry::new(relative.to_owned(), &status))
     }
 
-    /// Opens the folder `relative`, which may be empty for the root itself.
+    /// Opens the directory `relative`, which may be empty for the root itself.
     pub(super) fn folder(&self, relative: &Path) -> Outcome<OwnedFd> {
         let steps = self.steps(relative)?;
         self.descend(&steps, Missing::Fail)
             .map_err(|error| self.fault("open the folder", relative, error))
     }
 
-    /// Opens the folder that holds `relative`.
+    /// Opens the parent directory of `relative`.
     pub(super) fn spot<'a>(&self, relative: &'a Path, missing: Missing) -> Outcome<Spot<'a>> {
         let steps = self.steps(relative)?;
         let Some((name, above)) = steps.split_last() else {
@@ -178,7 +179,7 @@ impl Root {
         Ok(Spot { folder, name })
     }
 
-    /// Reads an error that happened at `relative`.
+    /// Converts an error that happened at `relative`.
     pub(super) fn fault(&self, doing: &str, relative: &Path, error: Errno) -> Fault {
         fault(doing, &self.path.join(relative), error)
     }
@@ -193,7 +194,7 @@ impl Root {
         self.path.join(relative).to_string_lossy().into_owned()
     }
 
-    /// The names of which `relative` consists, if it leads down and nowhere else.
+    /// Splits `relative` into its names; fails if one of them leads out of the root.
     fn steps<'a>(&self, relative: &'a Path) -> Outcome<Vec<&'a OsStr>> {
         let refuse = |message: &str| {
             Err(Fault::new(Kind::Invalid, Side::Here, message).at(relative.to_string_lossy()))
@@ -225,7 +226,7 @@ impl Root {
         }
     }
 
-    /// How the kernel reads paths below it.
+    /// Returns the flags with which the kernel resolves paths below it.
     const fn within(&self) -> ResolveFlags {
         match self.links {
             Links::Refused => ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS),
@@ -233,17 +234,17 @@ impl Root {
         }
     }
 
-    /// Whether links below it are followed.
+    /// Returns true if links below it are followed.
     pub(super) fn follows(&self) -> bool {
         self.links == Links::Within
     }
 
-    /// Opens the file `relative` for reading, through links where those are followed.
+    /// Opens the file `relative` for reading, through links if they are followed.
     pub(super) fn open_within(&self, relative: &Path) -> rustix::io::Result<OwnedFd> {
         fs::openat2(&self.folder, relative, FILE, Mode::empty(), self.within())
     }
 
-    /// What stands behind `relative`, links followed that lead nowhere outside.
+    /// Returns the status of `relative`, following links that stay below the root.
     pub(super) fn behind(&self, relative: &Path) -> rustix::io::Result<Stat> {
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -251,7 +252,7 @@ impl Root {
         fs::fstat(found)
     }
 
-    /// Goes down one folder after the other; the way that every kernel offers.
+    /// Opens the directory one path component at a time, which works on every kernel.
     pub(super) fn climb(&self, steps: &[&OsStr], missing: Missing) -> rustix::io::Result<OwnedFd> {
         let mut here = fs::openat(&self.folder, ".", FOLDER, Mode::empty())?;
         for step in steps {
@@ -269,17 +270,17 @@ impl Root {
     }
 }
 
-/// Which different names a disk takes for one.
+/// The kinds of different names that a file system treats as equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Folds {
-    /// Those that differ in capital and small letters alone.
+    /// True if names that differ only in case are equal.
     pub case: bool,
-    /// Those that differ in how accents are put on letters alone.
+    /// True if names that differ only in Unicode normalization are equal.
     pub form: bool,
 }
 
 impl Folds {
-    /// Finds out by a file that is made for a moment in `folder`, or in the nearest folder above it that is there.
+    /// Detects them with a temporary file in `folder`, or in the nearest parent that exists.
     pub fn of(folder: &Path) -> Outcome<Self> {
         let mut there = folder;
         let held = loop {
@@ -291,7 +292,7 @@ impl Folds {
                 Err(error) => return Err(fault("open the folder", there, error)),
             }
         };
-        // In composed form; the other ones are of the same letters.
+        // In composed form (NFC); the other names consist of the same letters.
         let name = temporary_name().replacen('-', "-\u{e9}", 1);
         let made = create(held.as_fd(), &name);
         made.map_err(|error| fault("make a file in it", there, error))?;
@@ -306,7 +307,7 @@ impl Folds {
     }
 }
 
-/// The bytes that a user may still write to the disk which `path` is on, or will be.
+/// Returns the bytes that a user may still write to the file system that `path` is on, or will be.
 pub fn free_bytes(path: &Path) -> Outcome<u64> {
     let mut there = path;
     loop {
@@ -321,20 +322,20 @@ pub fn free_bytes(path: &Path) -> Outcome<u64> {
     }
 }
 
-/// What to do about folders that are not there.
+/// The policy for missing directories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Fail,
     Make,
 }
 
-/// Opens a folder by a path of the user's.
+/// Opens a directory by a path that the user wrote.
 pub(super) fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     fs::openat(CWD, path, FOLDER, Mode::empty())
 }
 
-/// Fails unless `file` is a regular one.
+/// Fails unless `file` is a regular file, and returns its status.
 pub(super) fn regular(file: BorrowedFd<'_>, shown: &Path) -> Outcome<Stat> {
     let status = fs::fstat(file).map_err(|error| fault("look at it", shown, error))?;
     let message = match status::kind(&status) {
@@ -345,7 +346,7 @@ pub(super) fn regular(file: BorrowedFd<'_>, shown: &Path) -> Outcome<Stat> {
     Err(Fault::new(Kind::Local, Side::Here, message).at(shown.to_string_lossy()))
 }
 
-/// Reads an error at a path of this machine; that of a link in the way gets words that say so.
+/// Converts an error at a local path; the message says if a link on the path caused it.
 pub(super) fn fault(doing: &str, path: &Path, error: Errno) -> Fault {
     let error_here = io::Error::from(error);
     if error == Errno::LOOP || error == Errno::XDEV {
@@ -371,7 +372,7 @@ fn step_into(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd
 pub(super) fn rename_to_nothing(source: &Spot<'_>, target: &Spot<'_>) -> rustix::io::Result<()> {
     let (from, to) = (source.name, target.name);
     match fs::renameat_with(&source.folder, from, &target.folder, to, RenameFlags::NOREPLACE) {
-        // Some network file systems do not know the flag; then a look before must do.
+        // Some network file systems do not support the flag; then a check before the rename must do.
         Err(Errno::INVAL | Errno::NOSYS) => {
             match fs::statat(&target.folder, to, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => fs::renameat(&source.folder, from, &target.folder, to),

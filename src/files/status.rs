@@ -1,16 +1,16 @@
-//! What a file is: kind, size, time and mode, in the words that both sides of a mirror share.
+//! File metadata: kind, size, time and mode, in the form that both sides of a mirror share.
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_OMIT};
 
-/// What sort of thing stands under a name.
+/// The kind of a file system entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LocalKind {
     /// A regular file.
     File,
-    /// A folder.
+    /// A directory.
     Folder,
     /// A symbolic link, whatever it leads to.
     Link,
@@ -19,7 +19,7 @@ pub enum LocalKind {
 }
 
 impl LocalKind {
-    /// The word that scripts and `--json` use.
+    /// Returns the word that scripts and `--json` use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -30,20 +30,20 @@ impl LocalKind {
     }
 }
 
-/// A file or folder of this machine, as it was when it was looked at.
+/// The metadata of a local file or directory at the time it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalEntry {
-    /// Its path below the folder that was looked into.
+    /// The path relative to the directory that was listed.
     pub path: PathBuf,
-    /// What it is; a link is a link.
+    /// The kind; links are not followed.
     pub kind: LocalKind,
-    /// Bytes of a file; of anything else what the file system says.
+    /// The size of a file in bytes; for anything else the size that the file system reports.
     pub size: u64,
-    /// When its content last changed.
+    /// The modification time of the content.
     pub modified: Timestamp,
-    /// Its permissions, with the special bits.
+    /// The permissions, with the special bits.
     pub mode: u32,
-    /// Its device and its number there, which are its own under any name.
+    /// The device and inode number, which are the same under any name.
     pub identity: (u64, u64),
 }
 
@@ -73,17 +73,17 @@ pub(super) fn size(status: &Stat) -> u64 {
     u64::try_from(status.st_size).unwrap_or(0)
 }
 
-/// When the record of the file last changed, as seconds and nanoseconds.
+/// Returns the status change time (ctime) as seconds and nanoseconds.
 pub(super) fn touched(status: &Stat) -> (i64, i64) {
     (status.st_ctime, i64::try_from(status.st_ctime_nsec).unwrap_or(0))
 }
 
-/// Whether both are one file of which nothing was changed between the two looks.
+/// Returns true if both are the same file and it was not changed in between.
 pub(super) fn is_untouched(before: &Stat, now: &Stat) -> bool {
     same_file(before, now) && touched(before) == touched(now)
 }
 
-/// The time of the last change; a time that no calendar holds becomes the nearest one that it does.
+/// Returns the modification time; a time outside the supported range becomes the nearest one in it.
 pub(super) fn modified(status: &Stat) -> Timestamp {
     let seconds = status.st_mtime;
     let nanoseconds = i32::try_from(status.st_mtime_nsec).unwrap_or(0);
@@ -94,12 +94,12 @@ pub(super) fn modified(status: &Stat) -> Timestamp {
     })
 }
 
-/// Whether both are the same file, under whatever names.
+/// Returns true if both are the same file, possibly under different names.
 pub(super) fn same_file(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
-/// The times to set for a file modified at `modified`; the time of the last reading stays as it is.
+/// Returns the times to set for a file modified at `modified`; the access time stays as it is.
 pub(super) fn times(modified: Timestamp) -> Timestamps {
     const BILLION: i128 = 1_000_000_000;
     let whole = modified.as_nanosecond();

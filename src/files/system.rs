@@ -1,4 +1,4 @@
-//! Links that the system keeps: to devices, and to the open files of a process.
+//! Links that the system maintains: to devices, and to the open files of a process.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,11 +11,12 @@ use std::{
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 
-/// Links that are followed one after the other; Linux follows as many.
+/// The maximum number of links followed in a row; Linux has the same limit.
 const LINKS_FOLLOWED_MAX: usize = 40;
 
-/// Whether `name` in `folder` is a link that stands in `/dev`, or leads to an open file of a process by way of
-/// `/proc`. Standard output may be a regular file just now; whoever writes to `/dev/stdout` means the link all the same.
+/// Returns true if `name` in `folder` is a link in `/dev`, or leads to an open file of a process by way of `/proc`.
+/// Standard output may be a regular file at the moment; a user who writes to `/dev/stdout` means the link all the
+/// same.
 pub(super) fn is_link_of_the_system(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
     if is_dev(folder) {
         return true;
@@ -42,7 +43,7 @@ pub(super) fn is_link_of_the_system(folder: BorrowedFd<'_>, name: &OsStr) -> boo
     false
 }
 
-/// Where a link leads: the folder, seen from the link's own, and the name in it.
+/// Reads a link and returns its target: the directory, relative to that of the link, and the name in it.
 fn target(folder: BorrowedFd<'_>, name: &OsStr) -> Option<(PathBuf, OsString)> {
     let path = fs::readlinkat(folder, name, Vec::new()).ok()?;
     let path = PathBuf::from(OsString::from_vec(path.into_bytes()));

@@ -1,4 +1,4 @@
-//! Every file and folder below a root, read without following a link.
+//! A recursive walk over all files and directories below a root, without following links.
 
 use std::{
     ffi::OsStr,
@@ -22,46 +22,47 @@ use crate::{
     stop::Stop,
 };
 
-/// Tries to read a folder in which files vanish meanwhile.
+/// The number of attempts to read a directory in which files vanish meanwhile.
 const UNSETTLED_TRIES: usize = 3;
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub struct Walk {
-    /// Every file, folder, link and other thing, sorted by path.
+    /// All files, directories, links and other entries, sorted by path.
     pub entries: Vec<LocalEntry>,
-    /// Temporary files of ours that an earlier run left.
+    /// Our temporary files, left by earlier runs.
     pub leftovers: Vec<PathBuf>,
-    /// Links below a root that follows them, which lead to no file or folder that is taken; they are among the entries.
+    /// Links below a root that follows them which lead to no accepted file or directory; they are among the entries.
     pub strays: Vec<(PathBuf, Stray)>,
-    /// Folders whose entries are not all known, and why. What is missing below them may exist all the same.
+    /// Directories whose entries are not all known, and the reason. An entry that is missing below them may exist all
+    /// the same.
     pub unread: Vec<(PathBuf, Fault)>,
 }
 
-/// Why a link is not followed, though links are.
+/// The reason why a link is not followed, although links are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stray {
     /// It leads out of the root.
     Out,
-    /// It leads nowhere.
+    /// It is dangling.
     Nowhere,
-    /// It leads back to a folder in which it is, or to itself.
+    /// It leads back to a directory that contains it, or to itself.
     Circle,
 }
 
 impl Walk {
-    /// Whether what is not among the entries is known not to exist.
+    /// Returns true if the walk read every directory, so that anything not among the entries does not exist.
     pub fn is_complete(&self) -> bool {
         self.unread.is_empty()
     }
 }
 
-/// Finds everything below `root`; fails only when stopped, or when there is more than any tree of ours has.
+/// Finds everything below `root`; fails only if stopped, or if the tree exceeds the limits.
 pub fn walk(root: &Root, stop: &Stop) -> Outcome<Walk> {
     walk_where(root, stop, |_| true)
 }
 
-/// Finds everything below `root` that `keep` accepts. A folder that it refuses is not looked into.
+/// Finds everything below `root` that `keep` accepts. A directory that it refuses is not entered.
 pub fn walk_where(
     root: &Root,
     stop: &Stop,
@@ -106,7 +107,7 @@ pub fn walk_where(
     Ok(found)
 }
 
-/// What a link leads to, in its place, or why it is not followed.
+/// Replaces a link by its target, or returns the reason why it is not followed.
 fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)> {
     if !root.follows() || entry.kind != LocalKind::Link {
         return Ok((entry, None));
@@ -129,19 +130,19 @@ fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)
     Ok((LocalEntry::new(entry.path, &behind), None))
 }
 
-/// Reads the entries of one folder, in the order in which the file system has them.
+/// Reads the entries of one directory, in the order of the file system.
 pub fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
     for _ in 0..UNSETTLED_TRIES {
         if let Some(entries) = read_once(root, relative, stop)? {
             return Ok(entries);
         }
     }
-    // A file that vanished may have come back under a name that was already passed: what is known has a hole.
+    // A file that vanished may have come back under a name that was already passed: the listing would be incomplete.
     let message = "files in this folder change their names faster than it can be read";
     Err(Fault::new(Kind::Local, Side::Here, message).at(shown(root, relative)))
 }
 
-/// One reading; nothing when an entry vanished between its name and its status.
+/// Reads the directory once; returns `None` if an entry vanished between its name and its status.
 fn read_once(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Option<Vec<LocalEntry>>> {
     let fault = |error| root.fault("read the folder", relative, error);
     let folder = root.folder(relative)?;
@@ -304,7 +305,7 @@ mod tests {
         assert_eq!(found.unread.len(), 1);
         assert_eq!(found.unread[0].1.message, "more than 256 folders below one another");
 
-        // A recursive removal would need ten thousand open folders: the tree is taken off from the top.
+        // A recursive removal would need ten thousand open directories: the tree is dismantled from the top.
         let (top, next) = (scratch.path().join("d"), scratch.path().join("next"));
         while fs::renameat(CWD, top.join("d"), CWD, &next).is_ok() {
             std::fs::remove_dir(&top).unwrap();
@@ -321,7 +322,7 @@ mod tests {
         std::fs::set_permissions(scratch.path().join("closed"), closed).unwrap();
         let root = Root::open(scratch.path()).unwrap();
 
-        // Even root gets a refusal once its thread has given up its powers.
+        // Even root is refused once its thread has given up its capabilities.
         let found = std::thread::spawn(move || {
             let CapabilitySets { permitted, inheritable, .. } = capabilities(None).unwrap();
             let effective = CapabilitySet::empty();

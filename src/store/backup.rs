@@ -1,4 +1,4 @@
-//! A copy of the store, made once a day, and what is known of a store that is gone: the logs of its runs.
+//! The daily copy of the store, and the evidence of a store that was lost: the logs of its runs.
 
 use std::{fs, path::Path};
 
@@ -12,20 +12,20 @@ use crate::{
     limits::{STORE_BACKUP_INTERVAL, STORE_BUSY_TIMEOUT},
 };
 
-/// The copy in the state folder.
+/// The name of the copy in the state directory.
 pub(super) const BACKUP: &str = "portolan.db.backup";
-/// What it is called until all of it is there.
+/// The name of the copy until it is complete.
 const UNFINISHED: &str = "portolan.db.backup.part";
-/// The folder of logs, with a folder for each job, with a file `RUN.log` for each run.
+/// The directory of logs, with a directory for each job and a file `RUN.log` for each run.
 const LOGS: &str = "logs";
 
-/// When the copy of the store in `folder` was made; nothing where there is none.
+/// Returns the time at which the copy of the store in `folder` was made; `None` if there is no copy.
 pub(super) fn made_at(folder: &Path) -> Option<Timestamp> {
     let modified = fs::metadata(folder.join(BACKUP)).and_then(|found| found.modified()).ok()?;
     Timestamp::try_from(modified).ok()
 }
 
-/// Whether the copy of the store in `folder` is a day old, or from a clock that was ahead.
+/// Returns true if the copy of the store in `folder` is missing, a day old, or dated in the future by a wrong clock.
 pub fn is_due(folder: &Path, now: Timestamp) -> bool {
     made_at(folder).is_none_or(|made| {
         let age = now.duration_since(made);
@@ -33,18 +33,18 @@ pub fn is_due(folder: &Path, now: Timestamp) -> bool {
     })
 }
 
-/// Copies the store in `folder` to its `portolan.db.backup`, as it is at one moment, while others go on to use it. The
-/// copy before it stays until the new one is whole.
+/// Copies the store in `folder` to its `portolan.db.backup`, as a consistent snapshot, while other processes use it.
+/// The previous copy stays until the new one is complete.
 pub fn back_up(folder: &Path) -> Outcome<()> {
     let (store, backup) = (folder.join(FILE), folder.join(BACKUP));
     let unfinished = folder.join(UNFINISHED);
     let local = |error| Fault::local("copy the store", &backup, error);
-    // One of a run that was killed.
+    // Left by a process that was killed.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(local(error)),
         _ => {}
     }
-    // Made here, so that it is its owner's alone. VACUUM INTO takes an empty file as none.
+    // Created here, so that only the owner has access. VACUUM INTO accepts an empty file as a new one.
     owned::open(&unfinished, fs::OpenOptions::new().append(true).create_new(true))
         .map_err(local)?;
     let copy = || {
@@ -58,13 +58,14 @@ pub fn back_up(folder: &Path) -> Outcome<()> {
         fs::rename(&unfinished, &backup).map_err(local)
     });
     if copied.is_err() {
-        // The error is that of the copy; what is left of it is removed before the next one at the latest.
+        // The error of the copy is the one to report; what is left of it is removed before the next copy at the
+        // latest.
         fs::remove_file(&unfinished).ok();
     }
     copied
 }
 
-/// The highest number of a run that has a log in `folder`.
+/// Returns the highest run number that has a log in `folder`.
 pub(super) fn last_logged_run(folder: &Path) -> Option<i64> {
     let jobs = fs::read_dir(folder.join(LOGS)).ok()?;
     let logs = jobs.flatten().filter_map(|job| fs::read_dir(job.path()).ok()).flatten().flatten();
@@ -72,13 +73,14 @@ pub(super) fn last_logged_run(folder: &Path) -> Option<i64> {
 }
 
 impl Store {
-    /// Notes that runs up to `last` have left logs and no rows: no other run gets the number of one of them.
+    /// Records that runs up to `last` have left logs but no rows: no new run gets one of their numbers.
     pub(super) fn reserve_runs(&mut self, last: i64) -> Outcome<()> {
         let put = "INSERT INTO lost_runs (up_to, is_told) VALUES ($1, FALSE) ON CONFLICT (up_to) DO NOTHING";
         self.write(|transaction| transaction.execute(put, [last]).map(drop))
     }
 
-    /// Says, until [`told_loss`](Self::told_loss), that this store has taken the place of one that was lost.
+    /// Returns a message that this store has replaced one that was lost, until [`told_loss`](Self::told_loss) is
+    /// called.
     pub fn loss(&self) -> Outcome<Option<String>> {
         let find = "SELECT MAX(up_to) FROM lost_runs WHERE NOT is_told";
         let last: Option<i64> =
@@ -96,7 +98,7 @@ impl Store {
         )))
     }
 
-    /// Notes that somebody was told of the loss.
+    /// Records that the loss was reported.
     pub fn told_loss(&mut self) -> Outcome<()> {
         self.write(|transaction| {
             transaction.execute("UPDATE lost_runs SET is_told = TRUE", []).map(drop)
@@ -126,7 +128,7 @@ mod tests {
         let states = Store::open(&state).unwrap().job_states().unwrap();
         let names: Vec<_> = states.iter().map(|state| state.job.as_str()).collect();
         assert_eq!(names, ["a"]);
-        // What a killed run has left is in nobody's way, and another copy takes the place of the first.
+        // The leftover of a killed run does no harm, and another copy replaces the first.
         fs::write(state.join(UNFINISHED), "half").unwrap();
         back_up(&state).unwrap();
         back_up(&state).unwrap();
@@ -151,7 +153,7 @@ mod tests {
         drop(Store::open(folder.path()).unwrap());
         fs::create_dir_all(folder.path().join("logs/a")).unwrap();
         fs::write(folder.path().join("logs/a/41.log"), "").unwrap();
-        // One that is there has lost nothing, whatever lies beside it.
+        // An existing store has lost nothing, whatever is beside it.
         assert_eq!(Store::open(folder.path()).unwrap().loss().unwrap(), None);
         fs::remove_file(folder.path().join(FILE)).unwrap();
         drop(Store::open(folder.path()).unwrap());

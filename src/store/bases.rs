@@ -1,4 +1,4 @@
-//! The memory of mirrors: each file that was the same on both sides, as it was here and there.
+//! The state of mirrors: for each file that was the same on both sides, its metadata on either side.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -6,49 +6,49 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::Store;
 use crate::{fault::Outcome, limits::MIRRORS_KEPT_MAX};
 
-/// Which mirror it is.
+/// The identity of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// The server's name, in small letters.
+    /// The host name of the server, in lower case.
     pub host: String,
     /// Its control port.
     pub port: u16,
     /// The login name.
     pub login: String,
-    /// The folder of the server.
+    /// The directory on the server.
     pub remote: String,
-    /// The folder of this machine.
+    /// The local directory.
     pub local: String,
 }
 
-/// What is known of one file.
+/// The known state of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
-    /// Its BLAKE3; empty where its bytes were not read.
+    /// Its BLAKE3 hash; empty if its bytes were not read.
     pub hash: String,
-    /// Bytes here.
+    /// The size of the local file in bytes.
     pub local_size: u64,
-    /// Its time here, in microseconds since 1970.
+    /// The modification time of the local file, in microseconds since 1970.
     pub local_us: Option<i64>,
-    /// Bytes there.
+    /// The size of the remote file in bytes.
     pub remote_size: Option<u64>,
-    /// Its time there; empty where it is not known.
+    /// The modification time of the remote file; empty if it is not known.
     pub remote_time: String,
 }
 
-/// What is about to become of one file.
+/// The planned change of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentRow {
-    /// In one word.
+    /// The kind of change, in one word.
     pub what: String,
-    /// The bytes that it is to have, where they are known.
+    /// The size that the file will have in bytes, if it is known.
     pub size: Option<u64>,
-    /// The time that a file here is to have, in microseconds since 1970.
+    /// The modification time that a local file will have, in microseconds since 1970.
     pub local_us: Option<i64>,
 }
 
 impl Store {
-    /// Gives every file that is known of `key` to `take`, in the order of paths.
+    /// Passes every known file of `key` to `take`, in the order of paths.
     pub fn base(&self, key: &Key, mut take: impl FnMut(String, FileRow)) -> Outcome<()> {
         let query =
             "SELECT path, hash, local_size, local_us, remote_size, remote_time FROM mirror_files
@@ -64,7 +64,7 @@ impl Store {
         })
     }
 
-    /// Puts `changes` into what is known of `key`: a path without a file is forgotten.
+    /// Applies `changes` to the known files of `key`: a path without a file is removed.
     pub fn note<'c>(
         &mut self,
         key: &Key,
@@ -102,7 +102,7 @@ impl Store {
         })
     }
 
-    /// Gives every intent of `key` that is not settled to `take`, in the order of paths.
+    /// Passes every unsettled intent of `key` to `take`, in the order of paths.
     pub fn intents(&self, key: &Key, mut take: impl FnMut(String, IntentRow)) -> Outcome<()> {
         let query =
             "SELECT path, what, size, local_us FROM mirror_intents WHERE mirror = $1 ORDER BY path";
@@ -119,7 +119,7 @@ impl Store {
         })
     }
 
-    /// Forgets the intents of `key`.
+    /// Removes the intents of `key`.
     pub fn settle(&mut self, key: &Key) -> Outcome<()> {
         self.write(|transaction| {
             if let Some(id) = id_of(transaction, key)? {
@@ -129,7 +129,8 @@ impl Store {
         })
     }
 
-    /// Keeps `intents` of `key`. Of two for one path either may have come to pass: what is left of them is `any`.
+    /// Stores `intents` of `key`. If a path has two different intents, either may have been carried out: they are
+    /// replaced by `any`.
     pub fn intend<'c>(
         &mut self,
         key: &Key,
@@ -165,7 +166,8 @@ fn id_of(connection: &Connection, key: &Key) -> rusqlite::Result<Option<i64>> {
     connection.query_row(query, values, |row| row.get(0)).optional()
 }
 
-/// The number of the mirror `key`, which has been seen now; of too many the oldest gives way.
+/// Returns the number of the mirror `key` and marks it as seen now; the mirror not seen for longest is removed if
+/// there are too many.
 fn touched(transaction: &Transaction<'_>, key: &Key, now: Timestamp) -> rusqlite::Result<i64> {
     if let Some(id) = id_of(transaction, key)? {
         let touch = "UPDATE mirrors SET seen_at = $1 WHERE id = $2";
@@ -195,7 +197,7 @@ fn file(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     })
 }
 
-/// A size for the database; no file has more than 2^63 bytes.
+/// Converts a size for the database; no file has more than 2^63 bytes.
 fn signed(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
-//! What outlives a run, in one file of the state folder, which several processes may use at once.
+//! The persistent state, in one file of the state directory that several processes may use at once.
 //!
-//! The only place that names the SQL library. The statements are those that PostgreSQL would take as well: numbered
-//! parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
+//! The only module that names the SQL library. The statements are those that PostgreSQL would accept as well:
+//! numbered parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
 
 pub mod backup;
 pub mod bases;
@@ -28,39 +28,39 @@ use crate::{
     limits::{STORE_BUSY_TIMEOUT, STORE_ROOM_MIN},
 };
 
-/// The file in the state folder. SQLite puts others beside it while it is in use.
+/// The database file in the state directory. SQLite puts others beside it while it is in use.
 const FILE: &str = "portolan.db";
-/// How their names end.
+/// The suffixes of SQLite's other files.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// The memory between runs.
+/// The store of everything that outlives a run.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     file: PathBuf,
 }
 
-/// Makes the state folder, for its owner alone, where there is none yet; fails where nothing can be written into it, and
-/// where everybody may write into it.
+/// Creates the state directory, accessible to its owner only, if it does not exist. Fails if it is not writable, or
+/// if all users may write into it.
 pub fn make_folder(folder: &Path) -> Outcome<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.and_then(|()| Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?))
         .and_then(|()| owned::exposed(folder))
         .map_err(|error| Fault::local("use the state folder", folder, error))
         .and_then(|exposed| match exposed.filter(Exposed::is_open) {
-            // Anybody could lay a link there, or a memory of things that never were.
+            // Any user could plant a link there, or a forged store.
             Some(exposed) => Err(exposed.fault()),
             None => Ok(()),
         })
 }
 
 impl Store {
-    /// Opens the store in `folder`, and makes both where they are missing. Fails with `local` where the file is
-    /// damaged or of a newer portolan.
+    /// Opens the store in `folder`, and creates both if they do not exist. Fails with `local` if the file is damaged
+    /// or was written by a newer portolan.
     pub fn open(folder: &Path) -> Outcome<Self> {
         make_folder(folder)?;
         let file = folder.join(FILE);
-        // Made here, so that it is its owner's alone; SQLite gives its other files the same permissions.
+        // Created here, so that only the owner has access; SQLite gives its other files the same permissions.
         let made = owned::open(&file, OpenOptions::new().append(true).create(true));
         let beside = BESIDE.map(|end| folder.join(format!("{FILE}{end}")));
         made.and_then(|_| beside.iter().try_for_each(|path| owned::plain(path)))
@@ -82,13 +82,13 @@ impl Store {
         Ok(store)
     }
 
-    /// What `look` reads.
+    /// Runs the query `look`.
     fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Outcome<T> {
         look(&self.connection).map_err(|error| fault("read the store", &self.file, error))
     }
 
-    /// All that `work` writes, or nothing. The right to write is taken at the beginning: a transaction that reads
-    /// first and writes then can find that another has written in between, and is lost.
+    /// Runs `work` in a transaction: all of its changes are written, or none. The write lock is taken at the
+    /// beginning: a transaction that reads first and writes later fails if another process has written in between.
     fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -103,13 +103,14 @@ impl Store {
     }
 }
 
-/// Lets readers go on while another process writes. A file system that cannot (some network ones) is taken as it is.
+/// Enables write-ahead logging, so that readers are not blocked while another process writes. A file system without
+/// support for it (some network ones) is accepted as it is.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     const TRIES_MAX: u32 = 10;
     for _ in 1..TRIES_MAX {
         match connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())) {
-            // Of several that find a new file, one may change it, and SQLite lets the others not wait for that;
-            // a transaction does wait.
+            // If several processes find a new file, only one may change the mode, and SQLite does not let the others
+            // wait for that; a transaction does wait.
             Err(error) if is_busy(&error) => connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?,
             other => return other,
         }
@@ -121,7 +122,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// What an error of the SQL library means to the user.
+/// Converts an error of the SQL library into one that the user understands.
 fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
     let seconds = STORE_BUSY_TIMEOUT.as_secs();
     let (kind, why) = match error.sqlite_error_code() {
@@ -137,7 +138,7 @@ fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (Kind::Local, format!("another process has held it for more than {seconds} s"))
         }
-        // The file that its processes share cannot grow: SQLite calls that an error of the disk.
+        // The file shared by SQLite's processes cannot grow: SQLite reports that as a disk error.
         Some(ErrorCode::SystemIoFailure)
             if files::free_bytes(file).is_ok_and(|free| free < STORE_ROOM_MIN) =>
         {

@@ -1,4 +1,4 @@
-//! What undoes the rulesets of NAT: a record for each, whose contents are not the store's business.
+//! The undo records of NAT rulesets: one for each, whose contents are opaque to the store.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
@@ -7,13 +7,13 @@ use super::Store;
 use crate::fault::Outcome;
 
 impl Store {
-    /// The record of the ruleset `name`.
+    /// Returns the record of the ruleset `name`.
     pub fn nat_record(&self, name: &str) -> Outcome<Option<String>> {
         let query = "SELECT record FROM nat_rulesets WHERE name = $1";
         self.read(|connection| connection.query_row(query, [name], |row| row.get(0)).optional())
     }
 
-    /// Every record, by name.
+    /// Returns all records, ordered by name.
     pub fn nat_records(&self) -> Outcome<Vec<String>> {
         let query = "SELECT record FROM nat_rulesets ORDER BY name";
         self.read(|connection| {
@@ -21,7 +21,7 @@ impl Store {
         })
     }
 
-    /// Puts `record` in the place of what was there.
+    /// Stores `record`, and replaces an existing one.
     pub fn keep_nat_record(&mut self, name: &str, record: &str, now: Timestamp) -> Outcome<()> {
         let put = "INSERT INTO nat_rulesets (name, record, changed_at) VALUES ($1, $2, $3)
             ON CONFLICT (name) DO UPDATE SET record = excluded.record, changed_at = excluded.changed_at";
@@ -29,7 +29,7 @@ impl Store {
         self.write(|transaction| transaction.execute(put, values).map(drop))
     }
 
-    /// Forgets the ruleset `name`.
+    /// Removes the record of the ruleset `name`.
     pub fn forget_nat_record(&mut self, name: &str) -> Outcome<()> {
         let delete = "DELETE FROM nat_rulesets WHERE name = $1";
         self.write(|transaction| transaction.execute(delete, [name]).map(drop))

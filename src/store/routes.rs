@@ -1,4 +1,4 @@
-//! The memory of routes: what carried the data, for each server and the network it was reached from.
+//! The server records: which data path worked, for each server and the network it was reached from.
 
 use std::time::Duration;
 
@@ -11,42 +11,42 @@ use crate::{
     limits::{ROUTE_AGE_MAX, ROUTES_KEPT_MAX},
 };
 
-/// Which way it is that something is known of.
+/// The key of a server record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// The server's name, in small letters.
+    /// The host name of the server, in lower case.
     pub host: String,
     /// Its control port.
     pub port: u16,
     /// The login name.
     pub login: String,
-    /// The network that we were in.
+    /// The local network.
     pub network: String,
-    /// How the control connection was protected.
+    /// The protection of the control connection.
     pub protection: String,
 }
 
-/// What is known of it.
+/// The record of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The step that carried data.
+    /// The data method that worked.
     pub step: String,
-    /// The mode that did not; empty if none failed.
+    /// The mode that failed; empty if none did.
     pub failed_mode: String,
-    /// Whether data connections need TLS 1.2.
+    /// True if data connections need TLS 1.2.
     pub tls12_only: bool,
-    /// Whether the server does not take `LIST -a`.
+    /// True if the server does not accept `LIST -a`.
     pub refuses_list_all: bool,
-    /// Whether data is behind the address that the server announces.
+    /// True if data connections must use the address that the server announces.
     pub is_elsewhere: bool,
-    /// From a command to its reply, at best.
+    /// The shortest time from a command to its reply.
     pub round_trip: Duration,
-    /// How it takes commands, in words; empty for the usual ways.
+    /// The support for pipelined commands, in words; empty for the default.
     pub habits: String,
 }
 
 impl Store {
-    /// What is known of `key` and still holds at `now`.
+    /// Returns the record of `key` if it is still valid at `now`.
     pub fn recall(&self, key: &Key, now: Timestamp) -> Outcome<Option<Route>> {
         let query = "SELECT step, failed_mode, tls12_only, refuses_list_all, is_elsewhere,
                 round_trip_ms, habits FROM routes
@@ -57,7 +57,7 @@ impl Store {
         self.read(|connection| connection.query_row(query, values, route).optional())
     }
 
-    /// Puts `route` in the place of what was known of `key`; what has not been seen for longest gives way.
+    /// Stores `route` as the record of `key`; the record not seen for longest is removed if there are too many.
     pub fn remember(&mut self, key: &Key, route: &Route, now: Timestamp) -> Outcome<()> {
         let put = "INSERT INTO routes (host, port, login, network, protection, step, failed_mode, tls12_only,
                 refuses_list_all, is_elsewhere, round_trip_ms, seen_at, expires_at, habits)
@@ -67,7 +67,7 @@ impl Store {
                 refuses_list_all = excluded.refuses_list_all, is_elsewhere = excluded.is_elsewhere,
                 round_trip_ms = excluded.round_trip_ms, seen_at = excluded.seen_at, expires_at = excluded.expires_at,
                 habits = excluded.habits";
-        // As many again as are kept is more than can ever be there.
+        // The limit is never reached: the excess is always smaller than the maximum.
         let trim = "DELETE FROM routes WHERE (host, port, login, network, protection) IN
             (SELECT host, port, login, network, protection FROM routes
                 ORDER BY seen_at DESC, host, port, login, network, protection LIMIT $1 OFFSET $1)";
@@ -100,7 +100,7 @@ impl Store {
         })
     }
 
-    /// Forgets that `step` was the way for `key`; what another process has put in its place stays.
+    /// Removes the record of `key` if `step` is still its method; what another process has stored since stays.
     pub fn forget(&mut self, key: &Key, step: &str) -> Outcome<()> {
         let delete =
             "DELETE FROM routes WHERE host = $1 AND port = $2 AND login = $3 AND network = $4
@@ -236,7 +236,7 @@ mod tests {
     fn of_too_many_the_oldest_give_way() {
         let (_folder, mut store) = store();
         let max = i64::from(ROUTES_KEPT_MAX);
-        // All but two of a full table, in one transaction.
+        // All but two rows of a full table, in one transaction.
         store
             .write(|transaction| {
                 for number in 0..max - 2 {

@@ -1,13 +1,14 @@
-//! The tables, as numbered steps from nothing to now. A step that has been released is never changed.
+//! The schema, as numbered migrations from an empty file to the current version. A released migration is never
+//! changed.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Store;
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// Each step leads from the schema of its number to the next.
+/// The migrations; each leads from the schema of its number to the next.
 const MIGRATIONS: &[&str] = &[
-    // 1: the memory of routes. Times are milliseconds since 1970.
+    // 1: the server records. Times are milliseconds since 1970.
     "CREATE TABLE routes (
         host TEXT NOT NULL,
         port BIGINT NOT NULL,
@@ -25,8 +26,8 @@ const MIGRATIONS: &[&str] = &[
     )",
     // 2: the address that PASV announces.
     "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
-    // 3: what mirrors left on both sides. Local times are microseconds since 1970; those of servers are text that says
-    // how exactly they are known, empty where they are not.
+    // 3: the state of mirrors on both sides. Local times are microseconds since 1970; remote times are text that
+    // includes their precision, empty if they are not known.
     "CREATE TABLE mirrors (
         id BIGINT NOT NULL PRIMARY KEY,
         host TEXT NOT NULL,
@@ -47,13 +48,13 @@ const MIGRATIONS: &[&str] = &[
         remote_time TEXT NOT NULL,
         PRIMARY KEY (mirror, path)
     )",
-    // 4: what undoes each ruleset of NAT, as JSON.
+    // 4: the undo record of each NAT ruleset, as JSON.
     "CREATE TABLE nat_rulesets (
         name TEXT NOT NULL PRIMARY KEY,
         record TEXT NOT NULL,
         changed_at BIGINT NOT NULL
     )",
-    // 5: history. A slot of a job has one row, whatever becomes of it; runs by hand have no slot, and NULLs differ.
+    // 5: history. A slot of a job has one row, whatever its state; manual runs have no slot, and NULLs are distinct.
     "CREATE TABLE runs (
         id BIGINT NOT NULL PRIMARY KEY,
         job TEXT NOT NULL,
@@ -147,13 +148,15 @@ const MIGRATIONS: &[&str] = &[
         error TEXT
     );
     CREATE INDEX notices_by_outcome ON notices (outcome, due_at)",
-    // 6: what `why` asks: the last slot that a row of many skipped ones stands for, and since when a job has its schedule.
+    // 6: data for `why`: the last slot that a row of many skipped ones covers, and the time since which a job has its
+    // schedule.
     "ALTER TABLE runs ADD COLUMN up_to BIGINT;
     ALTER TABLE job_states ADD COLUMN since BIGINT;
     CREATE INDEX runs_by_time ON runs (job, scheduled_for)",
-    // 7: how a server takes commands, in words.
+    // 7: the support of a server for pipelined commands, in words.
     "ALTER TABLE routes ADD COLUMN habits TEXT NOT NULL DEFAULT ''",
-    // 8: what mirrors are about to do to files of the target: `gone`, `any`, or so many `bytes` and the time of a local one.
+    // 8: the planned changes of mirrors to files of the target: `gone`, `any`, or the number of `bytes` and the time
+    // of a local file.
     "CREATE TABLE mirror_intents (
         mirror BIGINT NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
         path TEXT NOT NULL,
@@ -162,14 +165,15 @@ const MIGRATIONS: &[&str] = &[
         local_us BIGINT,
         PRIMARY KEY (mirror, path)
     )",
-    // 9: numbers of runs that have left logs and whose rows are gone, and whether somebody was told.
+    // 9: numbers of runs that have left logs and whose rows are lost, and whether that was reported.
     "CREATE TABLE lost_runs (
         up_to BIGINT NOT NULL PRIMARY KEY,
         is_told BOOLEAN NOT NULL
     )",
 ];
 
-/// Takes the steps that the file has not had, all or none; another process may be doing the same. True where it had none.
+/// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
+/// was new.
 pub(super) fn bring_up(store: &mut Store) -> Outcome<bool> {
     climb(store, MIGRATIONS)
 }
@@ -200,7 +204,7 @@ fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<bool> {
     Ok(is_new)
 }
 
-/// The number of the last step that was taken.
+/// Returns the number of the last applied migration.
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)",

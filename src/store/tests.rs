@@ -1,4 +1,4 @@
-//! The file itself: who may read it, what is wrong with it, and who else writes it.
+//! Tests of the file itself: its permissions, damage, and concurrent writers.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -16,7 +16,7 @@ fn pragma(store: &Store, name: &str) -> Value {
 }
 
 impl Store {
-    /// Keeps all others from writing while `work` goes on.
+    /// Blocks all other writers while `work` runs.
     pub(crate) fn held(&mut self, work: impl FnOnce()) {
         self.write(|_| {
             work();
@@ -119,7 +119,7 @@ fn a_store_that_is_held_too_long_is_a_fault_that_says_so() {
     });
 }
 
-/// What a machine that loses its power leaves: of the write-ahead log only the beginning has come to the disk.
+/// Simulates a power failure: only the beginning of the write-ahead log has reached the disk.
 #[test]
 fn a_log_that_is_cut_anywhere_is_the_store_of_before_or_after() {
     let folder = tempfile::tempdir().unwrap();

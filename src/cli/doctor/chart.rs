@@ -1,4 +1,4 @@
-//! The picture of the connections that a mode needs. Pure.
+//! The diagram of the connections that a mode needs. Pure.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::ftp::{
     survey::{Door, Survey, Trial},
 };
 
-/// The characters of a drawing.
+/// The characters of a diagram.
 pub(super) struct Pen {
     /// A horizontal line.
     pub(super) line: char,
@@ -18,7 +18,7 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    /// Unicode where the locale has it, else ASCII.
+    /// Returns Unicode characters if the locale supports them, else ASCII.
     pub(super) const fn new(unicode: bool) -> Self {
         if unicode {
             Self {
@@ -30,19 +30,19 @@ impl Pen {
     }
 }
 
-/// Columns of the whole drawing, without its indent.
+/// The width of the whole diagram in columns, without its indent.
 const WIDTH: usize = 76;
-/// Columns of an arrow, at least.
+/// The minimum length of an arrow in columns.
 const ARROW: usize = 16;
 
-/// Which way a connection is opened.
+/// The direction in which a connection is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Out,
     In,
 }
 
-/// One connection: the port here, the port there, and who opens it.
+/// One connection: its local port, its remote port, and the direction in which it is opened.
 struct Channel {
     here: String,
     there: String,

@@ -1,4 +1,4 @@
-//! What `doctor` is trying, on standard error: one line that changes on a terminal, plain lines elsewhere.
+//! The progress of `doctor` on standard error: one line that changes on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 
@@ -7,17 +7,17 @@ use crate::{
     observe::{Event, Level, Sink, visible::visible},
 };
 
-/// Columns of the line; a longer one would wrap, and could not be taken back.
+/// The columns of the line; a longer one would wrap, and could not be erased.
 const WIDTH: usize = 78;
-/// To the first column, and the line made empty.
+/// The control sequence that returns to the first column and erases the line.
 const AGAIN: &str = "\r\x1b[K";
 
-/// Shows what is tried.
+/// Returns a sink that shows the current test.
 pub(super) fn sink() -> Box<dyn Sink> {
     Box::new(Doing { is_terminal: stderr().is_terminal() })
 }
 
-/// Takes the line away, so that the result begins on a clean one.
+/// Erases the line, so that the result begins on a clean one.
 pub(super) fn done() {
     if stderr().is_terminal() {
         report::print(AGAIN);

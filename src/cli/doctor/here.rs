@@ -1,4 +1,4 @@
-//! `portolan doctor` without a server: what this machine brings along.
+//! `portolan doctor` without a server: the facts about the local host.
 
 use std::path::PathBuf;
 
@@ -16,21 +16,21 @@ use crate::{
     schedule::zone::Zones,
 };
 
-/// What is known of this machine.
+/// The facts about the local host.
 pub(super) struct Here {
     zones: Zones,
     zone: String,
     state: Option<PathBuf>,
-    /// The process of the scheduler that is at work there.
+    /// The process of the scheduler that uses the state directory.
     scheduler: Option<String>,
     now: Timestamp,
 }
 
 impl Here {
-    /// Looks.
+    /// Collects the facts.
     pub(super) fn look(common: &Common) -> Self {
         let zones = Zones::newest();
-        // A jobs file that cannot be read names no place; `portolan check` says what is wrong with it.
+        // A jobs file that cannot be read names no directory; `portolan check` reports its errors.
         let state = JobsFile::usual().state(common).ok();
         let state = state.map(|state| std::path::absolute(&state).unwrap_or(state));
         Self {
@@ -42,7 +42,7 @@ impl Here {
         }
     }
 
-    /// As a page.
+    /// Renders the facts as a page.
     pub(super) fn page(&self) -> String {
         let mut table = Table::new(&["portolan", env!("CARGO_PKG_VERSION")]);
         let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
@@ -59,7 +59,7 @@ impl Here {
         table.text() + old.unwrap_or_default()
     }
 
-    /// As `--json` has it.
+    /// Returns the facts for `--json`.
     pub(super) fn value(&self) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -1,6 +1,6 @@
-//! `portolan doctor`: tries every mode on a server, says what works, draws the channels, suggests the rules.
+//! `portolan doctor`: tries every mode on a server, reports what works, draws the channels, suggests the rules.
 //!
-//! Without a server it says what this machine brings along: the zone data above all.
+//! Without a server it reports on the local host: the time zone data above all.
 //!
 //! With `--json` it prints one document, whose fields are those of [`crate::ftp::survey::value`].
 
@@ -25,7 +25,7 @@ use crate::{
     script::raise::Failure,
 };
 
-/// What `portolan doctor` takes.
+/// The arguments of `portolan doctor`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
@@ -79,7 +79,7 @@ fn tell_of_here(common: &Common) -> u8 {
     exit::DONE
 }
 
-/// Prints what was found, and gives the exit code.
+/// Prints the findings, and returns the exit code.
 fn show(survey: &Survey, json: bool) -> u8 {
     let verdict = verdict(survey);
     report::output(&if json {
@@ -90,7 +90,7 @@ fn show(survey: &Survey, json: bool) -> u8 {
     code(&verdict)
 }
 
-/// 0 when some mode did everything that was tried.
+/// Returns 0 if some mode did everything that was tried, else the code of the failure.
 fn code(verdict: &Verdict) -> u8 {
     match &verdict.fault {
         None => exit::DONE,

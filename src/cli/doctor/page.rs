@@ -1,4 +1,4 @@
-//! What a person reads: the verdict, a table of the modes, the pictures, the rules, the findings. Pure.
+//! The page for users: the verdict, a table of the modes, the diagrams, the rules, the findings. Pure.
 
 use super::chart::{Pen, chart};
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What the pictures mean.
+/// The legend of the diagrams.
 const LEGEND: &str =
     "An arrow points the way a connection is opened; files go both ways through it.\n";
 
-/// Columns of a page.
+/// The width of a page in columns.
 const WIDTH: usize = 80;
 
-/// Whether the locale writes UTF-8 (POSIX: the first of these that is set wins).
+/// Returns true if the locale uses UTF-8 (POSIX: the first of these variables that is set wins).
 pub(super) fn is_utf8_locale() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -25,7 +25,7 @@ pub(super) fn is_utf8_locale() -> bool {
     locale.ends_with("utf-8") || locale.ends_with("utf8")
 }
 
-/// All of it.
+/// Renders the whole page.
 pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String {
     let pen = Pen::new(unicode);
     let mut parts = vec![wrapped(&verdict.sentence, "", "")];
@@ -34,7 +34,7 @@ pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String 
     }
     parts.extend(table(survey, &pen));
     if let Some(door) = chosen(survey, verdict) {
-        // Where nothing works, passive mode is what is simpler to open.
+        // If no mode works, passive mode is the one that is easier to enable.
         let mode = verdict.mode.unwrap_or(Mode::Passive);
         let other = if mode == Mode::Active { Mode::Passive } else { Mode::Active };
         for drawn in [mode, other] {
@@ -48,7 +48,7 @@ pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String 
     parts.join("\n")
 }
 
-/// The line for the script, an option a line where it is too long for the page.
+/// Returns the line for the script, with one option per line if it is too long for the page.
 fn snippet(verdict: &Verdict) -> String {
     let line = &verdict.snippet;
     if line.chars().count() + 4 <= WIDTH {
@@ -59,7 +59,7 @@ fn snippet(verdict: &Verdict) -> String {
     format!("    {start} #{{\n{}    }});\n", options.collect::<Vec<_>>().concat())
 }
 
-/// The door that the verdict speaks of.
+/// Returns the door that the verdict is about.
 fn chosen<'s>(survey: &'s Survey, verdict: &Verdict) -> Option<&'s Door> {
     let mut entered = survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_)));
     entered.find(|door| Some(door.address) == verdict.server && door.tls == verdict.tls)
@@ -82,7 +82,7 @@ fn heading(mode: Mode, verdict: &Verdict, door: &Door) -> String {
     format!("{name} mode{what}: {does}")
 }
 
-/// The modes, a column for each door that let us in; what failed stands below.
+/// Returns the table of modes, with a column for each door that accepted the login; failures are listed below.
 fn table(survey: &Survey, pen: &Pen) -> Option<String> {
     let doors: Vec<&Door> =
         survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_))).collect();
@@ -136,14 +136,14 @@ fn column(door: &Door, several: bool) -> String {
     }
 }
 
-/// What failed.
+/// A failure listed below the table.
 struct Note {
     text: String,
-    /// The same without the address of this one try.
+    /// The text without the address of this attempt.
     sort: String,
 }
 
-/// Milliseconds, or the number of a note that says what failed.
+/// Returns the time in milliseconds, or the number of a note about the failure.
 fn cell(door: &Door, step: Step, notes: &mut Vec<Note>) -> String {
     let Some(trial) = door.trials.iter().find(|trial| trial.step == step) else {
         return if door.address.is_ipv6() { "-".into() } else { "not tried".into() };
@@ -151,7 +151,7 @@ fn cell(door: &Door, step: Step, notes: &mut Vec<Note>) -> String {
     let Some(fault) = failure(trial) else {
         return trial.time().map_or_else(|| "works".into(), ms_text);
     };
-    // Every try has a port of its own, which makes no failure of another sort.
+    // Each attempt has its own port, which does not make it a different kind of failure.
     let sort = fault.replace(&trial.address, "");
     let known = notes.iter().position(|note| note.sort == sort);
     let number = known.unwrap_or_else(|| {
@@ -202,7 +202,7 @@ fn list(survey: &Survey) -> String {
     lines.concat()
 }
 
-/// A command in two lines, broken before `at`, where one is too long for the page.
+/// Returns a command in two lines, broken before `at`, if it is too long for the page.
 fn broken(command: &str, at: &str) -> String {
     if command.len() + 6 <= WIDTH {
         return command.to_owned();
@@ -210,12 +210,12 @@ fn broken(command: &str, at: &str) -> String {
     command.replacen(at, &format!(" \\\n         {at}"), 1)
 }
 
-/// The first line of a greeting, as much as is of use.
+/// Returns the useful beginning of a greeting's first line.
 fn short(greeting: &str) -> String {
     greeting.chars().take(160).collect()
 }
 
-/// `text` in lines of the page's width.
+/// Wraps `text` into lines of the page's width.
 fn wrapped(text: &str, first: &str, indent: &str) -> String {
     let mut lines = Vec::new();
     let mut line = first.to_owned();

@@ -1,4 +1,4 @@
-//! The page to the letter, from surveys made by hand.
+//! Tests that compare whole pages, from surveys made by hand.
 
 use std::{path::Path, time::Duration};
 
@@ -64,7 +64,7 @@ fn door(tls: Tls, trials: Vec<Trial>) -> Door {
     }
 }
 
-/// A survey of a server that lets us in, with nothing else known of it.
+/// Returns a survey of a server that accepts the login, with nothing else known of it.
 fn survey(tls: Tls, doors: Vec<Door>) -> Survey {
     let mut site = Site::new("www.example.com");
     site.user = "deploy".into();
@@ -89,7 +89,7 @@ fn survey(tls: Tls, doors: Vec<Door>) -> Survey {
     }
 }
 
-/// Compares with `pages/NAME.txt` to the letter; `PORTOLAN_UPDATE=1` writes it anew.
+/// Compares with `pages/NAME.txt` exactly; `PORTOLAN_UPDATE=1` rewrites it.
 #[track_caller]
 fn shows(survey: &Survey, unicode: bool, name: &str) -> u8 {
     let verdict = verdict(survey);

@@ -1,4 +1,4 @@
-//! What was typed at the prompt, kept for the next time: for its owner alone, and without secrets.
+//! The history of the prompt, kept for the next session: for its owner only, and without secrets.
 
 use std::{
     fs::OpenOptions,
@@ -7,8 +7,8 @@ use std::{
 
 use crate::{files::owned, store};
 
-/// The file of the history in the state folder, made where it is missing. Nothing where there is no place for it: a
-/// prompt works without.
+/// Returns the history file in the state directory, and creates it if it does not exist. Returns `None` if that
+/// fails: the prompt works without it.
 pub(super) fn file(folder: &Path) -> Option<PathBuf> {
     let path = folder.join("shell-history");
     let made = store::make_folder(folder)
@@ -16,10 +16,10 @@ pub(super) fn file(folder: &Path) -> Option<PathBuf> {
     made.then_some(path)
 }
 
-/// Whether `line` may be kept: nothing in it may be a password.
+/// Returns true if `line` may be kept because nothing in it looks like a password.
 pub(super) fn may_keep(line: &str) -> bool {
     let lower = line.to_lowercase();
-    // A name of a secret is none.
+    // The name of a secret is not a secret.
     let rest = lower.replace("password: secret(", "").replace("account: secret(", "");
     let hints = ["pass", "secret", "account", "acct", "token", "key:", "proxy"];
     let names_one = hints.iter().any(|hint| rest.contains(hint));

@@ -1,4 +1,4 @@
-//! Where the lines of the prompt come from: a person at a terminal, or a pipe.
+//! The source of the prompt's lines: a user at a terminal, or a pipe.
 
 use std::{
     borrow::Cow,
@@ -24,14 +24,14 @@ use crate::{
     script::prompt::{self, Prompt, Reader},
 };
 
-/// Lines, one piece of script after the other.
+/// A source of lines, each a complete piece of script.
 pub(super) enum Lines {
     Typed { editor: Box<Editor<Keys, FileHistory>>, history: Option<PathBuf> },
     Piped(io::Lines<io::StdinLock<'static>>),
 }
 
 impl Lines {
-    /// Lines that a person types, with what was typed before in `history`.
+    /// Returns lines that a user types, with the earlier ones from `history`.
     pub(super) fn typed(history: Option<PathBuf>) -> Outcome<Self> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
@@ -47,17 +47,17 @@ impl Lines {
         Ok(Self::Typed { editor: Box::new(editor), history })
     }
 
-    /// Lines of standard input.
+    /// Returns the lines of standard input.
     pub(super) fn piped() -> Self {
         Self::Piped(io::stdin().lock().lines())
     }
 
-    /// Whether a person types them.
+    /// Returns true if a user types the lines.
     pub(super) const fn are_typed(&self) -> bool {
         matches!(self, Self::Typed { .. })
     }
 
-    /// The next line, with those that it goes on in; nothing at the end.
+    /// Returns the next line, joined with its continuation lines; `None` at the end.
     pub(super) fn next(&mut self, prompt: &Prompt) -> Outcome<Option<String>> {
         let text = match self {
             Self::Typed { editor, .. } => typed(editor, prompt)?,
@@ -87,7 +87,7 @@ fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Outcome<Opt
         match editor.readline(&format!("{}> ", prompt.title())) {
             Ok(line) => return Ok(Some(line)),
             Err(ReadlineError::Eof) => return Ok(None),
-            // What was begun is thrown away.
+            // The unfinished line is discarded.
             Err(ReadlineError::Interrupted) => {}
             Err(error) => return Err(trouble(&error)),
         }
@@ -108,7 +108,7 @@ fn piped(
         }
         text = Some(whole);
     }
-    // A pipe that ends in the midst of something: reading it will say what is missing.
+    // A pipe that ends in an unfinished line: parsing it reports what is missing.
     Ok(text)
 }
 
@@ -116,7 +116,7 @@ fn trouble(error: &ReadlineError) -> Fault {
     Fault::new(Kind::Local, Side::Here, format!("cannot read from this terminal: {error}"))
 }
 
-/// What Tab does, and Enter.
+/// The handling of the keys Tab and Enter.
 pub(super) struct Keys {
     completer: Option<prompt::Completer>,
     reader: Reader,
@@ -151,7 +151,7 @@ impl Validator for Keys {
 }
 impl Helper for Keys {}
 
-/// Asks for the password of `user` without showing what is typed; nothing where nothing was typed.
+/// Asks for the password of `user` without echo; returns `None` if the input is empty.
 pub(super) fn ask_password(user: &str, host: &str) -> Outcome<Option<Secret>> {
     let config = Config::builder().auto_add_history(false).color_mode(ColorMode::Forced).build();
     let editor = Editor::<Hidden, FileHistory>::with_config(config);
@@ -166,7 +166,7 @@ pub(super) fn ask_password(user: &str, host: &str) -> Outcome<Option<Secret>> {
     }
 }
 
-/// Shows nothing of what is typed.
+/// A highlighter that shows nothing of the typed text.
 struct Hidden;
 
 impl Highlighter for Hidden {

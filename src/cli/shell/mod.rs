@@ -1,4 +1,4 @@
-//! `portolan shell`: a prompt on a session.
+//! `portolan shell`: opens a prompt on a session.
 
 mod history;
 mod lines;
@@ -24,7 +24,7 @@ use crate::{
     stop::Stop,
 };
 
-/// What `portolan shell` takes.
+/// The arguments of `portolan shell`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
@@ -73,8 +73,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     })
 }
 
-/// Takes line after line until there are no more. On a terminal an error is shown and the next line taken; a pipe ends
-/// at the first, since what follows may rely on it.
+/// Executes lines until there are no more. On a terminal an error is shown and the prompt continues; a pipe ends at
+/// the first error, since later lines may rely on the failed one.
 fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u8 {
     let mut prompt = match Prompt::open(url, settings, context, lost) {
         Ok(prompt) => prompt,
@@ -109,7 +109,7 @@ fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u
     if code == exit::DONE && is_partial && !lines.are_typed() { exit::IN_PART } else { code }
 }
 
-/// Ends the program because of a line that does not come to its end: what it does has no place to stop it.
+/// Ends the program because of a line that hangs: its work cannot be interrupted.
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,
@@ -119,7 +119,7 @@ fn lost(fault: &Fault) {
     std::process::exit(report::fault(fault).into())
 }
 
-/// Shows what is wrong with `line` as `portolan run` would, and gives the code for it.
+/// Prints the errors of `line` as `portolan run` would, and returns the exit code for it.
 fn show(trouble: &Trouble, line: &str) -> u8 {
     match trouble {
         Trouble::Failed(failure) => report::failure(failure, Some(line)),
@@ -130,7 +130,7 @@ fn show(trouble: &Trouble, line: &str) -> u8 {
     }
 }
 
-/// Does `work` on a thread of its own, with the stack of a script. Ctrl-C asks what runs to stop; without a person it
+/// Runs `work` on its own thread, with the stack of a script. Ctrl-C stops the current command; without a terminal it
 /// ends everything, as SIGTERM does.
 fn attended(stop: &Stop, is_watched: bool, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
     let runtime = match runtime() {
@@ -172,7 +172,7 @@ fn attended(stop: &Stop, is_watched: bool, work: impl FnOnce() -> u8 + Send + 's
             }
         }
         let code = tokio::time::timeout(STOP_TIME_MAX, ended).await;
-        // Whoever waits for a key leaves the terminal in its own state.
+        // A thread that waits for a key leaves the terminal in raw mode.
         if let Some(before) = &terminal
             && let Err(error) = tcsetattr(io::stdin(), OptionalActions::Now, before)
         {

@@ -1,4 +1,4 @@
-//! `portolan why`: what became of a moment, or what will.
+//! `portolan why`: explains the past or future of a moment of a job.
 
 mod told;
 
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What `portolan why` takes.
+/// The arguments of `portolan why`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The job
@@ -39,17 +39,17 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-/// What is said of a slot that has nothing special.
+/// The answer for an ordinary slot.
 const DUE: &str = "a run is due then";
 
-/// What the schedule says of a moment.
+/// The answer of the schedule about a moment.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The moment.
     pub(super) at: Timestamp,
     /// The slot that the moment means, if it means one.
     pub(super) slot: Option<Slot>,
-    /// In a sentence.
+    /// The answer in a sentence.
     pub(super) words: String,
     /// The last slot before it, within a year and a day, and the first after it.
     pub(super) around: [Option<Slot>; 2],
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// What history says of the moment; nothing where nothing has ever run.
+/// Returns the answer of history about the moment; `None` if nothing has ever run.
 fn history(
     args: &Args,
     common: &Common,
@@ -99,7 +99,7 @@ fn history(
     let (folder, store) = match args.jobs.store(common) {
         Ok(found) => found,
         Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
-        // A jobs file that names no place for state, on a machine that has none.
+        // The jobs file names no state directory, and the host has no default one.
         Err(fault) if fault.kind == Kind::Invalid => return Ok(None),
         Err(fault) => return Err(fault),
     };
@@ -108,7 +108,7 @@ fn history(
     Told::read(&question, answer.around[0], &store).map(Some)
 }
 
-/// What can be said of a moment of a job that no schedule begins.
+/// Returns the answer for a job without a schedule.
 fn without_schedule(job: &Job, at: Timestamp) -> Answer {
     let words = match &job.after[..] {
         [] => {
@@ -122,9 +122,9 @@ fn without_schedule(job: &Job, at: Timestamp) -> Answer {
     Answer { at, slot: None, words, around: [None, None] }
 }
 
-/// What `schedule` says of the moment `text`.
+/// Returns the answer of `schedule` about the moment `text`.
 pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome<Answer> {
-    // Slots are whole seconds, and within one it is still that slot.
+    // Slots are whole seconds; any time within the second means that slot.
     let at = whole_second(slots::moment(text, &schedule.zone, now)?);
     let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
     let (slot, words) = match civil {
@@ -135,7 +135,7 @@ pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome
     Ok(Answer { at, slot, words, around: [schedule.last(at), schedule.next(at)] })
 }
 
-/// A time on the wall: it may come never, once or twice.
+/// Returns the slot of a wall-clock time, which may occur never, once or twice, and the answer in words.
 fn on_the_wall(schedule: &Schedule, civil: DateTime) -> (Option<Slot>, String) {
     let zone = &schedule.zone;
     let time = civil.strftime("%H:%M:%S").to_string();
@@ -209,7 +209,7 @@ fn at_an_instant(schedule: &Schedule, at: Timestamp) -> (Option<Slot>, String) {
     (None, words)
 }
 
-/// The slot at exactly this instant.
+/// Returns the slot at exactly this instant.
 fn slot_at(schedule: &Schedule, at: Timestamp) -> Option<Slot> {
     let before = at.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
     schedule.next(before).filter(|slot| slot.at == at)
@@ -218,7 +218,7 @@ fn slot_at(schedule: &Schedule, at: Timestamp) -> Option<Slot> {
 fn page(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> String {
     let mut parts = vec![heading(job)];
     let words = told.and_then(|told| told.words(zone));
-    // That a slot which has had its run was due is said by its line in the table.
+    // If the slot has had its run, its line in the table is enough to say that it was due.
     let is_said = words.is_some() && answer.words == DUE;
     parts.extend(words.map(|words| slots::wrapped(&words)));
     parts.extend((!is_said).then(|| slots::wrapped(&answer.words)));
@@ -271,7 +271,7 @@ fn value(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> Value 
     })
 }
 
-/// A slot as `--json` has it.
+/// Returns a slot for `--json`.
 pub(super) fn shown(slot: &Slot, zone: &Zone) -> Value {
     json!({
         "at": slot.at.to_string(),

@@ -1,4 +1,4 @@
-//! What history says of a moment, in words.
+//! The answer of history about a moment, in words.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,21 +17,21 @@ use crate::{
     },
 };
 
-/// What history says of a moment.
+/// The answer of history about a moment.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// What became of it.
+    /// The status of the slot.
     pub(super) became: Became,
-    /// What became of the slot before, where the moment is none.
+    /// The status of the previous slot, if the moment is no slot.
     before: Option<Became>,
-    /// Other runs of the job that went on then.
+    /// The other runs of the job that were in progress at the time.
     pub(super) during: Vec<Run>,
-    /// Why the job is paused now, if it is.
+    /// The reason why the job is paused now, if it is.
     paused: Option<String>,
 }
 
 impl Told {
-    /// Looks it up.
+    /// Looks up the answer.
     pub(super) fn read(
         question: &Question<'_>,
         before: Option<Slot>,
@@ -50,7 +50,7 @@ impl Told {
         Ok(Self { became, before, during, paused })
     }
 
-    /// The run that stands for the slot where that is not its own.
+    /// Returns the run that covers the slot, if it is not the slot's own.
     pub(super) fn covering(&self) -> Option<&Run> {
         match &self.became {
             Became::Covered { by, .. } => Some(by),
@@ -58,14 +58,14 @@ impl Told {
         }
     }
 
-    /// The run to look at for more.
+    /// Returns the run that has more details.
     pub(super) fn run(&self) -> Option<&Run> {
         let row = self.became.row().filter(|row| row.attempts > 0);
         let before = self.before.as_ref().and_then(Became::row).filter(|row| row.attempts > 0);
         self.covering().or(row).or_else(|| self.during.first()).or(before)
     }
 
-    /// All of it; nothing where history has nothing to add to the schedule.
+    /// Returns the whole answer; `None` if history has nothing to add to the schedule.
     pub(super) fn words(&self, zone: &Zone) -> Option<String> {
         let during = self.during.iter().map(|run| {
             let due = run.scheduled_for.map(|due| format!(", for {},", at(due, zone)));
@@ -136,7 +136,7 @@ fn undecided(up_to: Option<Timestamp>, is_served: bool, zone: &Zone) -> String {
     )
 }
 
-/// What came of a run: `is done: it began on time and took 3.2s, 4 files, 1.2 MiB by epsv`.
+/// Describes the result of a run: `is done, began 40 s late, took 3.2s, 4 files, 1.2 MiB by epsv`.
 fn ended(run: &Run) -> String {
     let mut parts = vec![match run.state {
         State::Running => "goes on".to_owned(),
@@ -158,7 +158,7 @@ fn ended(run: &Run) -> String {
     format!("{}{}", parts.join(", "), error.unwrap_or_default())
 }
 
-/// Whole seconds between the time that a run was due and its beginning.
+/// Returns the delay in whole seconds between the due time of a run and its start.
 fn late(run: &Run) -> i64 {
     let times = run.scheduled_for.zip(run.started_at);
     let late = times.map(|(due, began)| began.duration_since(due));

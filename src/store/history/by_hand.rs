@@ -1,4 +1,4 @@
-//! Runs by hand: written when they begin, so that one that is killed has its row as well.
+//! Manual runs: recorded when they begin, so that a run that is killed has its row as well.
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -9,8 +9,8 @@ use super::{
 use crate::{fault::Outcome, store::Store};
 
 impl Store {
-    /// Writes a run by hand that begins, and gives its number. The revision of `run` is a word of its own by which
-    /// others can tell whether it still goes on.
+    /// Records a manual run that begins, and returns its number. The revision of `run` is a token by which other
+    /// processes can tell whether it is still running.
     pub fn begin_by_hand(&mut self, run: &NewRun, now: Timestamp) -> Outcome<i64> {
         self.write(|transaction| {
             let id = insert(transaction, run, now)?;
@@ -19,7 +19,7 @@ impl Store {
         })
     }
 
-    /// Writes how run `id` by hand has ended.
+    /// Records the end of the manual run `id`.
     pub fn end_by_hand(
         &mut self,
         id: i64,
@@ -34,7 +34,7 @@ impl Store {
         })
     }
 
-    /// Runs by hand of which no end is written, each with its word.
+    /// Returns the manual runs without a recorded end, each with its token.
     pub fn by_hand_without_end(&self) -> Outcome<Vec<(i64, String)>> {
         let query = "SELECT id, revision FROM runs WHERE outcome = $1 AND slot IS NULL ORDER BY id";
         self.read(|connection| {
@@ -43,7 +43,7 @@ impl Store {
         })
     }
 
-    /// Notes that run `id` was interrupted, by the `error`.
+    /// Records that run `id` was interrupted, with `error` as the reason.
     pub fn interrupt(&mut self, id: i64, error: &str, now: Timestamp) -> Outcome<()> {
         self.write(|transaction| interrupt_in(transaction, id, error, now))
     }

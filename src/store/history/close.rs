@@ -10,29 +10,29 @@ use super::{
 };
 use crate::{fault::Outcome, store::Store};
 
-/// How a run of a job ended.
+/// The end of a run of a job.
 #[derive(Debug, Clone, Copy)]
 pub struct End<'e> {
-    /// Its number.
+    /// The number of the run.
     pub run: i64,
-    /// Its job.
+    /// The job of the run.
     pub job: &'e str,
-    /// What became of it.
+    /// The final state of the run.
     pub state: State,
-    /// How its last attempt ended.
+    /// The totals and the error of its last attempt.
     pub sum: &'e Sum,
-    /// How far the job's slots are decided and when it last succeeded, where the end changes that.
+    /// The job's new watermark and its last success, if the end changes them.
     pub mark: Option<&'e JobState>,
-    /// How the job fares now, where the end says so.
+    /// The new health of the job, if the end determines it.
     pub health: Option<Health>,
-    /// When.
+    /// The time of the end.
     pub at: Timestamp,
 }
 
 impl Store {
-    /// Writes the end of a run, what it means for its job, and who is to be told: all or nothing, so that nobody is left
-    /// untold where the disk is full for a moment. `tell` is given the run as it is then, and how the job fared before and
-    /// fares now.
+    /// Records the end of a run, its consequences for the job, and the notices to send, in one transaction, so that
+    /// no notice is lost if the disk is full for a moment. `tell` receives the run as recorded, and the job's health
+    /// before and now.
     pub fn close(
         &mut self,
         end: &End<'_>,

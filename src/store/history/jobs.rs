@@ -1,4 +1,4 @@
-//! What is known of a job as a whole: how far its slots are decided, whether it is paused, how it fares.
+//! The state of a job as a whole: its watermark, whether it is paused, and its health.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -6,20 +6,20 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::look::instant;
 use crate::{fault::Outcome, store::Store};
 
-/// How a job fares: what its last run that came to an end came to.
+/// The health of a job: the result of its last finished run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Health {
-    /// It has not run to an end yet.
+    /// No run has finished yet.
     #[default]
     Unknown,
-    /// It succeeded.
+    /// The last run succeeded.
     Good,
-    /// It failed, in whole or in part.
+    /// The last run failed, in whole or in part.
     Bad,
 }
 
 impl Health {
-    /// The word for it.
+    /// Returns the word for it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -37,33 +37,33 @@ impl Health {
     }
 }
 
-/// The state of one job. It is kept apart from history, so that what is pruned is never run again.
+/// The state of one job. It is kept apart from history, so that pruned slots are never run again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobState {
     /// The job.
     pub job: String,
-    /// The revision of its schedule that the watermark is of.
+    /// The revision of the schedule that the watermark belongs to.
     pub revision: String,
-    /// Since when it has that schedule: slots before are nobody's. The store keeps it by itself; unknown for jobs that
-    /// are older than this column.
+    /// The time since which the job has that schedule; earlier slots do not count. The store maintains it; `None` for
+    /// jobs that are older than this column.
     pub since: Option<Timestamp>,
-    /// Every slot up to here is decided.
+    /// The watermark: every slot up to it is decided.
     pub watermark: Option<Timestamp>,
-    /// The last time on the wall that was decided, for schedules of fixed times.
+    /// The last wall-clock time that was decided, for schedules of fixed times.
     pub label: Option<String>,
-    /// When a run last succeeded.
+    /// The end of the last successful run.
     pub last_success: Option<Timestamp>,
-    /// Since when it is paused, if it is.
+    /// The time since which the job is paused, if it is.
     pub paused_at: Option<Timestamp>,
-    /// Why.
+    /// The reason for the pause.
     pub pause_reason: Option<String>,
-    /// How it fares.
+    /// The health of the job.
     pub health: Health,
 }
 
-/// Notes how far the slots of a job are decided. Pause and health are not the planner's to say.
+/// Records the watermark of a job. Pause and health are not changed: the planner does not own them.
 pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite::Result<()> {
-    // A schedule that is new begins at the first watermark.
+    // A new schedule begins at its first watermark.
     let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
         VALUES ($1, $2, $3, $4, $5, $6, $3)
         ON CONFLICT (job) DO UPDATE SET
@@ -78,7 +78,7 @@ pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite:
     transaction.execute(put, values).map(drop)
 }
 
-/// Notes how a job fares, and gives how it fared before.
+/// Records the health of a job, and returns its previous health.
 pub(super) fn fares_in(
     transaction: &Transaction<'_>,
     job: &str,
@@ -92,7 +92,7 @@ pub(super) fn fares_in(
     Ok(before.map_or(Health::Unknown, |word| Health::named(&word)))
 }
 
-/// A request is heard: it has its row in history now.
+/// Removes a request that has been taken up: it has its row in history now.
 pub(super) fn hear(
     transaction: &Transaction<'_>,
     job: &str,
@@ -103,14 +103,14 @@ pub(super) fn hear(
 }
 
 impl Store {
-    /// The state of every job that has one.
+    /// Returns the state of every job that has one.
     pub fn job_states(&self) -> Outcome<Vec<JobState>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
     }
 
-    /// Asks for a run of a job. Gives the time of the request, by which it is known: of two at one time, the second is a
-    /// little later.
+    /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
+    /// second is moved a little later.
     pub fn ask(&mut self, job: &str, now: Timestamp) -> Outcome<Timestamp> {
         let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
         let put = "INSERT INTO requests (job, asked_at) VALUES ($1, $2)";
@@ -122,7 +122,7 @@ impl Store {
         })
     }
 
-    /// The requests that nobody has heard, the oldest first.
+    /// Returns the pending requests, the oldest first.
     pub fn requests(&self) -> Outcome<Vec<(String, Timestamp)>> {
         let query = "SELECT job, asked_at FROM requests ORDER BY asked_at, job";
         let request =
@@ -130,7 +130,7 @@ impl Store {
         self.read(|connection| connection.prepare(query)?.query_map([], request)?.collect())
     }
 
-    /// Pauses a job; one that is paused gets the new reason.
+    /// Pauses a job; a paused job gets the new reason.
     pub fn pause(&mut self, job: &str, reason: Option<&str>, now: Timestamp) -> Outcome<()> {
         let put = "INSERT INTO job_states (job, revision, paused_at, pause_reason, health) VALUES ($1, '', $2, $3, $4)
             ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
@@ -139,7 +139,7 @@ impl Store {
         self.write(|transaction| transaction.execute(put, values).map(drop))
     }
 
-    /// Lets a job go on; whether it was paused.
+    /// Resumes a job. Returns true if it was paused.
     pub fn resume(&mut self, job: &str) -> Outcome<bool> {
         let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL
             WHERE job = $1 AND paused_at IS NOT NULL";

@@ -1,4 +1,4 @@
-//! Looking into history.
+//! Queries on the history.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -10,12 +10,12 @@ const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, mo
     needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
 
 impl Store {
-    /// The run of that number.
+    /// Returns the run with the number `id`.
     pub fn run(&self, id: i64) -> Outcome<Option<Run>> {
         self.read(|connection| run_in(connection, id))
     }
 
-    /// The newest runs, of one job or of all, the newest first.
+    /// Returns the newest runs, of one job or of all, the newest first.
     pub fn runs(&self, job: Option<&str>, most: u32) -> Outcome<Vec<Run>> {
         let which = if job.is_some() { "job = $1" } else { "$1 IS NULL" };
         let query = format!("SELECT {COLUMNS} FROM runs WHERE {which} ORDER BY id DESC LIMIT $2");
@@ -24,7 +24,7 @@ impl Store {
         })
     }
 
-    /// The runs that are in this state, the oldest first.
+    /// Returns the runs in `state`, the oldest first.
     pub fn runs_that_are(&self, state: State) -> Outcome<Vec<Run>> {
         let query = format!("SELECT {COLUMNS} FROM runs WHERE outcome = $1 ORDER BY id");
         self.read(|connection| {
@@ -32,7 +32,7 @@ impl Store {
         })
     }
 
-    /// The run of a job's slot.
+    /// Returns the run of a job's slot.
     pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Outcome<Option<Run>> {
         let query =
             format!("SELECT {COLUMNS} FROM runs WHERE job = $1 AND revision = $2 AND slot = $3");
@@ -40,8 +40,8 @@ impl Store {
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
-    /// What was decided for a job's slots at `at`, under whatever schedule, the newest first; a row that stands for many
-    /// is of each of them.
+    /// Returns the decisions on a job's slots at `at`, under any schedule, the newest first; a row that covers many
+    /// slots counts for each of them.
     pub fn runs_for(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND scheduled_for <= $2 AND COALESCE(up_to, scheduled_for) >= $2
@@ -50,7 +50,7 @@ impl Store {
         self.find(&query, params![job, at.as_millisecond()])
     }
 
-    /// The runs of a job that went on at `at`, the newest first.
+    /// Returns the runs of a job that were in progress at `at`, the newest first.
     pub fn runs_during(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND attempts > 0 AND started_at <= $2
@@ -59,7 +59,7 @@ impl Store {
         self.find(&query, params![job, at.as_millisecond()])
     }
 
-    /// The oldest slot of a job that history has.
+    /// Returns the oldest slot of a job in history.
     pub fn first_slot(&self, job: &str) -> Outcome<Option<Timestamp>> {
         let query = "SELECT MIN(scheduled_for) FROM runs WHERE job = $1";
         let first: Option<i64> =
@@ -71,7 +71,7 @@ impl Store {
         self.read(|connection| connection.prepare(query)?.query_map(values, run)?.collect())
     }
 
-    /// The newest run of a job that succeeded.
+    /// Returns the newest successful run of a job.
     pub fn last_success(&self, job: &str) -> Outcome<Option<Run>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND outcome = $2 ORDER BY ended_at DESC, id DESC LIMIT 1"
@@ -80,7 +80,7 @@ impl Store {
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
-    /// The names of all jobs that have a row.
+    /// Returns the names of all jobs that have a row.
     pub fn jobs_with_history(&self) -> Outcome<Vec<String>> {
         let query = "SELECT DISTINCT job FROM runs ORDER BY job";
         self.read(|connection| {
@@ -88,7 +88,7 @@ impl Store {
         })
     }
 
-    /// A number that changes whenever another process has written.
+    /// Returns a number that changes whenever another process has written.
     pub fn version_of_data(&self) -> Outcome<i64> {
         self.read(|connection| {
             connection.pragma_query_value(None, "data_version", |row| row.get(0))
@@ -118,7 +118,7 @@ pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
 
 pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     let word: String = row.get("outcome")?;
-    // A word of another version is nothing that goes on here.
+    // An unknown word was written by another version; such a run is not in progress here.
     Ok(State::named(&word).unwrap_or(State::Interrupted))
 }
 

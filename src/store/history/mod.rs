@@ -1,6 +1,6 @@
-//! History: what was decided for each slot, what became of it, and how.
+//! History: the decision on each slot, the state of its run, and the details.
 //!
-//! A decision is a row before it is an act: who is killed between the two leaves a row that says so.
+//! A decision is recorded before it is carried out: a process that is killed in between leaves a row that says so.
 
 mod by_hand;
 mod close;
@@ -22,14 +22,14 @@ pub use self::{
 use super::Store;
 use crate::fault::Outcome;
 
-/// What became of a run. The words are an interface.
+/// The state of a run. The words are an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It will be run, but not yet.
+    /// It will run, but not yet.
     Waiting,
-    /// It goes on.
+    /// It is in progress.
     Running,
-    /// All was done.
+    /// Everything was done.
     Done,
     /// Some files failed.
     Partial,
@@ -37,7 +37,7 @@ pub enum State {
     Failed,
     /// Its slot was not run, for a reason.
     Skipped,
-    /// It was ended before its end: the scheduler stopped, or was killed.
+    /// It was ended early: the scheduler stopped, or was killed.
     Interrupted,
 }
 
@@ -53,7 +53,7 @@ impl State {
         Self::Interrupted,
     ];
 
-    /// The word for it in the store, in `--json` and in metrics.
+    /// Returns the word for it in the store, in `--json` and in metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -66,27 +66,27 @@ impl State {
         }
     }
 
-    /// The state of that word.
+    /// Returns the state for `word`.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
 }
 
-/// What made a run begin. The words are an interface.
+/// The trigger of a run. The words are an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Its time had come.
+    /// Its slot was due.
     Schedule,
-    /// Its time had passed while nobody ran it.
+    /// Its slot had passed without a run.
     CatchUp,
-    /// Somebody asked for it.
+    /// A user requested it.
     Manual,
     /// The jobs that it waits for had succeeded.
     Dependency,
 }
 
 impl Cause {
-    /// The word for it; what scripts see as `job::TRIGGER`.
+    /// Returns the word for it, which scripts see as `job::TRIGGER`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
@@ -96,7 +96,7 @@ impl Cause {
         }
     }
 
-    /// The cause of that word.
+    /// Returns the cause for `word`.
     pub fn named(word: &str) -> Option<Self> {
         [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency]
             .into_iter()
@@ -104,67 +104,67 @@ impl Cause {
     }
 }
 
-/// One slot, or one run by hand, and what became of it.
+/// One slot, or one manual run, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Its number, counted from 1 in each store.
+    /// The number of the run, counted from 1 in each store.
     pub id: i64,
-    /// Its job; the name of the script for a run by hand.
+    /// The job; the name of the script for a manual run.
     pub job: String,
     /// The revision of the job's schedule.
     pub revision: String,
-    /// The slot; none for a run by hand.
+    /// The slot; `None` for a manual run.
     pub slot: Option<String>,
-    /// The script.
+    /// The script of the run.
     pub script: String,
-    /// What made it begin.
+    /// The trigger of the run.
     pub cause: Cause,
-    /// When it was due.
+    /// The time at which it was due.
     pub scheduled_for: Option<Timestamp>,
-    /// The last slot that it stands for, where it is a row for many that were skipped.
+    /// The last slot that it covers, if the row stands for many skipped slots.
     pub up_to: Option<Timestamp>,
-    /// The time on the wall that the clock jumped over, if the slot was moved behind the jump.
+    /// The wall-clock time that the clock jumped over, if the slot was moved behind the jump.
     pub moved_from: Option<String>,
-    /// Until when it waits, or waited.
+    /// The limits of its wait, if it waits or has waited.
     pub wait: Option<Wait>,
-    /// When its row was written.
+    /// The time at which its row was written.
     pub decided_at: Timestamp,
-    /// When its first attempt began.
+    /// The start of its first attempt.
     pub started_at: Option<Timestamp>,
-    /// When its last attempt ended.
+    /// The end of its last attempt.
     pub ended_at: Option<Timestamp>,
-    /// What became of it.
+    /// The state of the run.
     pub state: State,
-    /// Why it was skipped, waits, or was taken up again.
+    /// The reason why it was skipped, waits, or was resumed.
     pub reason: Option<String>,
-    /// How many slots it stands for, itself included.
+    /// The number of slots that it covers, itself included.
     pub covers: i64,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: i64,
-    /// What it did.
+    /// The totals of the run.
     pub sum: Sum,
-    /// How often the data went another way.
+    /// The number of fallbacks to another data path.
     pub fallbacks: i64,
 }
 
-/// What a run or an attempt did, and how it ended.
+/// The totals of a run or an attempt, and its error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// Files that arrived.
+    /// The number of files that arrived.
     pub files: i64,
-    /// Their bytes.
+    /// The number of their bytes.
     pub bytes: i64,
-    /// The way that carried the last of them.
+    /// The data path of the last of them.
     pub route: Option<String>,
-    /// The exit code of its process.
+    /// The exit code of the process.
     pub exit_code: Option<i64>,
-    /// The sort of failure.
+    /// The kind of the error.
     pub error_kind: Option<String>,
-    /// The failure in words.
+    /// The message of the error.
     pub error: Option<String>,
 }
 
-/// A decision on a slot, or a run by hand, that is to be written.
+/// A decision on a slot, or a manual run, to be recorded.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     /// As in [`Run`].
@@ -193,26 +193,26 @@ pub struct NewRun {
     pub covers: i64,
 }
 
-/// Until when a run waits.
+/// The time limits of a run that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// It does not begin earlier.
+    /// The run does not begin earlier.
     pub not_before: Timestamp,
-    /// It is skipped when it has not begun by then.
+    /// The run is skipped if it has not begun by then.
     pub give_up: Timestamp,
-    /// The jobs before it must have succeeded later than this.
+    /// The jobs that it depends on must have succeeded later than this.
     pub needs_since: Timestamp,
 }
 
-/// The next number of a table. The right to write is ours already, so nobody else takes it.
+/// Returns the next number of a table. The write lock is held already, so no other process takes it.
 fn next_id(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> {
     let query = format!("SELECT COALESCE(MAX(id), 0) + 1 FROM {table}");
     transaction.query_row(&query, [], |row| row.get(0))
 }
 
 impl Store {
-    /// Writes what was decided, how far each job's slots are decided now, and which requests are heard, all or nothing.
-    /// Gives the number of each row; none where the slot had come to its end before.
+    /// Records the decisions, the watermark of each job, and the requests that are taken up, in one transaction.
+    /// Returns the number of each row; `None` if the slot had been finished before.
     pub fn decide(
         &mut self,
         runs: &[NewRun],
@@ -232,13 +232,13 @@ impl Store {
         })
     }
 
-    /// Notes that a run has begun: its attempt `number` starts.
+    /// Records that attempt `number` of a run has begun.
     pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Outcome<()> {
         self.write(|transaction| begin_in(transaction, run, number, now))
     }
 
-    /// Notes what became of a run whose attempts have ended: its state, and how the last of them ended. Files and bytes are
-    /// those of all of them.
+    /// Records the final state of a run whose attempts have ended, and the result of the last of them. Files and
+    /// bytes are the sums of all attempts.
     pub fn finish(
         &mut self,
         run: i64,
@@ -250,7 +250,7 @@ impl Store {
         self.write(|transaction| finish_in(transaction, run, state, reason, sum, now))
     }
 
-    /// Lets a run that was interrupted wait to be taken up again.
+    /// Returns an interrupted run to the waiting state, to be resumed.
     pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Outcome<()> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
@@ -260,7 +260,8 @@ impl Store {
         self.write(|transaction| transaction.execute(turn, values).map(drop))
     }
 
-    /// Notes that every run that goes on was interrupted: nobody is left who could end it. Gives their numbers.
+    /// Records that every run in progress was interrupted, as no process is left that could end it. Returns their
+    /// numbers.
     pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Outcome<Vec<i64>> {
         let find = "SELECT id FROM runs WHERE outcome = $1 AND slot IS NOT NULL ORDER BY id";
         self.write(|transaction| {
@@ -335,13 +336,13 @@ impl Wait {
     }
 }
 
-/// Writes a new row, or turns the one of a slot that waits.
+/// Inserts a new row, or updates the row of a slot that waits.
 fn put(
     transaction: &Transaction<'_>,
     run: &NewRun,
     now: Timestamp,
 ) -> rusqlite::Result<Option<i64>> {
-    // Without a revision it is of whichever waits: the schedule has been changed since.
+    // Without a revision it matches a waiting run of any revision: the schedule has changed since.
     let known = if run.revision.is_empty() {
         "SELECT id, outcome FROM runs WHERE job = $1 AND revision <> $2 AND slot = $3 AND outcome = 'waiting'"
     } else {
@@ -426,7 +427,7 @@ fn waits(run: &NewRun) -> [Option<i64>; 3] {
     run.wait.map_or([None; 3], |wait| wait.columns().map(Some))
 }
 
-/// When a run that is in `state` since `now` began, and ended.
+/// Returns the start and end times of a run that enters `state` at `now`.
 fn times(state: State, now: Timestamp) -> [Option<i64>; 2] {
     let is = |wanted| (state == wanted).then(|| now.as_millisecond());
     [is(State::Running), is(State::Skipped)]

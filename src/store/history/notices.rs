@@ -1,4 +1,4 @@
-//! What somebody is to be told: kept until it was told, or given up.
+//! Notifications: kept until they are delivered, or given up.
 
 use jiff::Timestamp;
 use rusqlite::{Row, Transaction, params};
@@ -6,35 +6,35 @@ use rusqlite::{Row, Transaction, params};
 use super::{look::instant, next_id};
 use crate::{fault::Outcome, store::Store};
 
-/// Something to tell. Where to is not kept: such addresses are secrets, and stand in the jobs file.
+/// A notification to send. Its destination is not stored: such addresses are secrets and belong in the jobs file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNotice {
     /// The run that it is about.
     pub run: i64,
-    /// Its job.
+    /// The job of the run.
     pub job: String,
-    /// What happened: `success`, `failure`, `change`, `missed`, `start`.
+    /// The event: `success`, `failure`, `change`, `missed`, `start`.
     pub event: String,
-    /// How it is told: `webhook`, `ping`, `command`.
+    /// The channel: `webhook`, `ping`, `command`.
     pub channel: String,
-    /// What is told.
+    /// The text to send.
     pub body: String,
 }
 
-/// Something to tell, and what came of it.
+/// A notification with its delivery status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Its number.
+    /// The number of the notification.
     pub id: i64,
-    /// What is told.
+    /// The notification itself.
     pub what: NewNotice,
-    /// When the next try is due.
+    /// The time of the next attempt.
     pub due_at: Timestamp,
-    /// Tries so far.
+    /// The number of attempts so far.
     pub tries: i64,
-    /// `due`, `told`, `given_up`.
+    /// The delivery status: `due`, `told`, `given_up`.
     pub outcome: String,
-    /// Why the last try failed.
+    /// The error of the last attempt.
     pub error: Option<String>,
 }
 
@@ -57,12 +57,12 @@ pub(super) fn add_in(
 }
 
 impl Store {
-    /// Keeps what is to be told, at once.
+    /// Stores notifications that are due at once.
     pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Outcome<()> {
         self.write(|transaction| add_in(transaction, notices, now))
     }
 
-    /// What is due to be told at `now`, the oldest first.
+    /// Returns the notifications due at `now`, the oldest first.
     pub fn due_notices(&self, now: Timestamp, most: u32) -> Outcome<Vec<Notice>> {
         let query = format!(
             "SELECT {COLUMNS} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
@@ -71,13 +71,14 @@ impl Store {
         self.read(|connection| connection.prepare(&query)?.query_map(values, notice)?.collect())
     }
 
-    /// What was told, or is to be, of a run.
+    /// Returns the notifications of a run, delivered or not.
     pub fn notices_of(&self, run: i64) -> Outcome<Vec<Notice>> {
         let query = format!("SELECT {COLUMNS} FROM notices WHERE run = $1 ORDER BY id");
         self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
     }
 
-    /// Notes what came of a try: `due` again at `due_at`, `told`, or `given_up`. What is not told again needs no text.
+    /// Records the result of an attempt: `due` again at `due_at`, `told`, or `given_up`. The text is dropped when it
+    /// is not needed again.
     pub fn tried_notice(
         &mut self,
         id: i64,

@@ -1,4 +1,4 @@
-//! What belongs to one run: its attempts, the files that it moved, and where the data went another way.
+//! The details of a run: its attempts, the files that it moved, and its fallbacks.
 
 use jiff::Timestamp;
 use rusqlite::{Row, Transaction, params};
@@ -9,52 +9,52 @@ use crate::{fault::Outcome, limits::RUN_FILES_KEPT_MAX, store::Store};
 /// One attempt of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub number: i64,
-    /// When it began.
+    /// The start of the attempt.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The end of the attempt.
     pub ended_at: Option<Timestamp>,
-    /// What became of it.
+    /// The final state of the attempt.
     pub state: State,
-    /// What it did.
+    /// The totals of the attempt.
     pub sum: Sum,
 }
 
-/// One file that a run moved, or tried to.
+/// A file that a run moved, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMoved {
-    /// In which attempt.
+    /// The number of the attempt.
     pub attempt: i64,
-    /// `upload`, `download`, `delete`.
+    /// The operation: `upload`, `download`, `delete`.
     pub verb: String,
     /// The remote path.
     pub path: String,
-    /// How many bytes moved.
+    /// The number of bytes moved.
     pub bytes: i64,
-    /// Whether size or hash were seen to agree.
+    /// True if size or hash were checked and matched.
     pub verified: bool,
-    /// Why it failed, if it did.
+    /// The reason why it failed, if it did.
     pub error: Option<String>,
 }
 
-/// One time that the data went another way.
+/// A fallback to another data path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallBack {
-    /// In which attempt.
+    /// The number of the attempt.
     pub attempt: i64,
-    /// The server.
+    /// The host name of the server.
     pub host: String,
-    /// What failed.
+    /// The mode that failed.
     pub from: String,
-    /// What carried the data.
+    /// The mode that carried the data.
     pub to: String,
-    /// Why.
+    /// The reason for the fallback.
     pub reason: String,
 }
 
 impl Store {
-    /// Notes how an attempt ended and what it did.
+    /// Records the end and the results of an attempt.
     pub fn end_attempt(
         &mut self,
         run: i64,
@@ -65,27 +65,27 @@ impl Store {
         self.write(|transaction| end_in(transaction, run, attempt, files, fallbacks))
     }
 
-    /// The attempts of a run, in order.
+    /// Returns the attempts of a run, in order.
     pub fn attempts(&self, run: i64) -> Outcome<Vec<Attempt>> {
         let query = "SELECT number, started_at, ended_at, outcome, files, bytes, route, exit_code, error_kind, error
             FROM attempts WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], attempt)?.collect())
     }
 
-    /// The files of a run, in order, as many as are kept.
+    /// Returns the files of a run, in order, as many as are kept.
     pub fn files(&self, run: i64) -> Outcome<Vec<FileMoved>> {
         let query = "SELECT attempt, verb, path, bytes, verified, error FROM run_files WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], file)?.collect())
     }
 
-    /// Where the data of a run went another way, in order.
+    /// Returns the fallbacks of a run, in order.
     pub fn fallbacks(&self, run: i64) -> Outcome<Vec<FallBack>> {
         let query = "SELECT attempt, host, from_mode, to_mode, reason FROM fallbacks WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], fallback)?.collect())
     }
 }
 
-/// Writes the end of an attempt.
+/// Records the end of an attempt.
 pub(super) fn end_in(
     transaction: &Transaction<'_>,
     run: i64,
@@ -111,7 +111,7 @@ pub(super) fn end_in(
         attempt.number
     ];
     transaction.execute(end, values)?;
-    // Written once more after a failure, it must not stand there twice.
+    // The rows may be written a second time after a failure, and must not be duplicated.
     for table in ["run_files", "fallbacks"] {
         let delete = format!("DELETE FROM {table} WHERE run = $1 AND attempt = $2");
         transaction.execute(&delete, params![run, attempt.number])?;

@@ -1,4 +1,4 @@
-//! History does not grow for ever.
+//! The pruning of history, so that it does not grow without limit.
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -6,10 +6,11 @@ use rusqlite::params;
 use crate::{fault::Outcome, limits::PRUNE_ROWS_MAX, store::Store};
 
 impl Store {
-    /// Removes the runs of a job that ended before `before`, and the oldest above `most`; some hundreds at a time, so
-    /// that nobody waits long. What goes on or is to begin stays. Gives the numbers of those that are gone.
+    /// Removes the runs of a job that ended before `before`, and the oldest beyond `most`, a few hundred at a time so
+    /// that other writers do not wait long. Runs that are waiting or in progress stay. Returns the numbers of the
+    /// removed runs.
     pub fn prune(&mut self, job: &str, most: u32, before: Timestamp) -> Outcome<Vec<i64>> {
-        // The newest of all stays: its number must never be that of another run.
+        // The newest run of all stays: its number must never be reused.
         let find = "SELECT id FROM runs WHERE job = $1 AND ended_at IS NOT NULL AND id < (SELECT MAX(id) FROM runs)
             AND (ended_at < $2 OR id <=
                 (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM runs WHERE job = $1 ORDER BY id DESC LIMIT $3 OFFSET $4)))

@@ -66,7 +66,7 @@ fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
         store.decide(&[other, new_run("a", None)], &[], &[], at(63)).unwrap(),
         [Some(3), Some(4)]
     );
-    // While it waits its row is turned; once it has begun nothing but its end can change it.
+    // While the slot waits its row is updated; once it has begun only its end can change it.
     let start = NewRun { state: State::Running, wait: None, ..slot.clone() };
     assert_eq!(store.decide(std::slice::from_ref(&start), &[], &[], at(64)).unwrap(), [Some(1)]);
     assert_eq!(store.decide(&[start, slot], &[], &[], at(65)).unwrap(), [None, None]);
@@ -194,7 +194,7 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
     let sql = |store: &Store, words: &str| {
         store.read(|connection| connection.execute_batch(words)).unwrap();
     };
-    // As where the disk is full when it comes to the last of it.
+    // Simulates a disk that is full when the last part is written.
     sql(
         &store,
         "CREATE TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'full'); END",
@@ -343,7 +343,7 @@ fn a_store_that_is_gone_beside_logs_goes_on_with_their_numbers() {
         let run = |slot| new_run("a", Some(slot));
         let ids = store.decide(&[run("1"), run("2")], &[], &[], at(0));
         assert_eq!(ids.unwrap(), [Some(next), Some(next + 1)]);
-        // That holds for good.
+        // The reservation is permanent.
         drop(store);
         let mut store = Store::open(folder.path()).unwrap();
         let ids = store.decide(&[run("3")], &[], &[], at(0)).unwrap();
