@@ -62,9 +62,11 @@ impl Mask {
     pub(super) fn at_login(site: &Site) -> Self {
         let is_open = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
         let proxy = site.proxy.iter().filter_map(super::proxy::Proxy::password);
-        let secrets = site.password.iter().chain(&site.account).chain(proxy).map(Secret::reveal);
+        let others = site.account.iter().chain(proxy).map(|secret| (secret, false));
+        let secrets = site.password.iter().map(|secret| (secret, is_open)).chain(others);
+        let secrets = secrets.map(|(secret, is_open)| (secret.reveal(), is_open));
         let mut forms = Forms::default();
-        for secret in secrets.filter(|secret| !secret.is_empty()) {
+        for (secret, is_open) in secrets.filter(|(secret, _)| !secret.is_empty()) {
             let is_plain =
                 secret.len() < LENGTH_MIN || secret == site.user || is_open && secret.contains('@');
             if is_plain {

@@ -155,7 +155,9 @@ pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String
         None => return Err(format!("`{port}` stands behind the address")),
         Some("") => None,
         Some(digits) => {
-            let port = digits.parse::<u16>().ok().filter(|port| *port > 0);
+            // A number may have a sign, and a port has none.
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let port = digits.parse::<u16>().ok().filter(|port| is_number && *port > 0);
             Some(port.ok_or_else(|| no_port(digits))?)
         }
     };
@@ -200,7 +202,9 @@ fn decoded(text: &str) -> Result<Vec<u8>, String> {
             bytes.push(*first);
             continue;
         }
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        // A number may have a sign, and a byte has none.
+        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(
             byte.ok_or("a % needs two hexadecimal digits behind it (%25 is the sign itself)")?,
@@ -274,6 +278,8 @@ mod tests {
             "sftp://h/",
             "ftp://h/%0d%0aDELE",
             "ftp://h/%zz",
+            "ftp://h/%+a",
+            "ftp://h:+21/",
             "ftp://u%0d:p@h/",
             "ftp://-h/",
             "ftp://h/a;type=a",

@@ -104,17 +104,18 @@ pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
         _ => return Err(format!("`{text}` has more than five fields, or is none of fields")),
     };
     // Names of days and months have other letters; `L`, `W` and `H` stand alone, after a number, or before `(`.
-    let is_ours = fields.split([' ', ',']).any(|part| {
+    let is_ours = fields.to_ascii_uppercase().split([' ', ',']).any(|part| {
         let is_number_and = |letter: char| {
             part.strip_suffix(letter).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
         };
         part.contains('#')
             || part.contains('?')
-            || part.starts_with(['H', 'h'])
+            || part.starts_with('H')
             || part.starts_with("L-")
             || is_number_and('L')
             || is_number_and('W')
             || part == "LW"
+            || part == "WL"
     });
     if is_ours {
         return Err(format!("`{fields}` has `L`, `W`, `#` or `H`, which only portolan reads"));

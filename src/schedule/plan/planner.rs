@@ -101,6 +101,7 @@ impl Planner {
         let newer = std::mem::replace(&mut planner.adopted, self.adopted);
         planner.adopted.decisions.extend(newer.decisions);
         planner.adopted.changed.extend(newer.changed);
+        planner.adopted.notes.extend(newer.notes);
         planner
     }
 
