@@ -1,8 +1,8 @@
-//! What to do about mistakes that the language words in its own way: many who write their first script make them.
+//! Hints for common beginners' mistakes that the language reports in its own wording.
 
 use super::docs;
 
-/// Words of other programs and languages for what a session does.
+/// The names that other programs and languages use for functions of a session.
 const OTHER_WORDS: &[(&str, &str)] = &[
     ("chdir", "cd"),
     ("cwd", "cd"),
@@ -24,15 +24,15 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("walk", "find"),
 ];
 
-/// Modules whose functions stand behind two colons.
+/// The modules whose functions are called with two colons.
 const MODULES: [&str; 5] = ["ftp", "local", "log", "nat", "job"];
 
-/// The function that somebody means who calls it `name`.
+/// Returns the function that a caller of `name` most likely means.
 pub fn meant(name: &str) -> Option<&'static str> {
     OTHER_WORDS.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours)
 }
 
-/// What to do about `message`, which is about `line` from character `column` (from 1).
+/// Returns a hint for `message`, an error at character `column` (from 1) of `line`.
 pub fn advice(message: &str, line: &str, column: usize) -> Option<String> {
     let before: String = line.chars().take(column.saturating_sub(1)).collect();
     if let Some(name) = message.strip_prefix("there is no variable `") {
@@ -72,7 +72,7 @@ pub fn advice(message: &str, line: &str, column: usize) -> Option<String> {
     None
 }
 
-/// About a function that is there for other arguments, or as somebody else's.
+/// Returns a hint for a function that exists with other arguments, or as a method of another type.
 fn function(signature: &str) -> Option<String> {
     let (name, types) = signature.split_once('(')?;
     let all = docs::functions();
@@ -82,7 +82,7 @@ fn function(signature: &str) -> Option<String> {
     (!is_asked && !of_session.is_empty()).then(hint)
 }
 
-/// About a name that nothing has.
+/// Returns a hint for an unknown variable.
 fn variable(name: &str, line: &str, before: &str) -> Option<String> {
     let after = line.get(before.len()..).unwrap_or_default().trim_start();
     let after = after.strip_prefix(name).unwrap_or_default().trim_start();

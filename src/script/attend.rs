@@ -1,4 +1,4 @@
-//! Waiting for a script and watching over it: one that takes too much is asked to end, and left when it does not.
+//! Supervises the thread of a script: one that exceeds a limit is asked to end, and abandoned if it does not.
 
 use std::{
     sync::{
@@ -15,20 +15,20 @@ use super::{
 };
 use crate::fault::Fault;
 
-/// Time between two looks at the messages of a thread whose script has not begun.
+/// The interval at which messages of a thread are polled whose script has not begun.
 const BEGIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the thread of a script tells who waits for it.
+/// A message from the thread of a script to its supervisor.
 pub(super) enum Note {
-    /// The script begins.
+    /// The script has begun.
     Begun(Arc<Run>),
-    /// It goes on after work that is not counted.
+    /// The script continues after uncounted work.
     Awake,
-    /// It has ended.
+    /// The script has ended.
     Ended(Result<Ended, Box<Failure>>),
 }
 
-/// Watches over a script until it has ended or is given up.
+/// Supervises a script until it has ended or is abandoned.
 pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
     let mut watched: Option<(Arc<Run>, Watch)> = None;
     loop {
@@ -54,8 +54,8 @@ pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
     }
 }
 
-/// Does `work` of `run` on this thread, which another one watches. The thread cannot be left, since it goes on with the
-/// session: `lost` ends the process when it does not come to its next step.
+/// Runs `work` of `run` on this thread, supervised by another one. The thread cannot be abandoned, since it keeps the
+/// session: `lost` ends the process if the script does not reach its next step.
 pub(super) fn watched<T>(run: &Arc<Run>, lost: fn(&Fault), work: impl FnOnce() -> T) -> T {
     let (notes, inbox) = channel();
     let awake = notes.clone();
@@ -123,7 +123,7 @@ mod tests {
             let run = Run::new(Settings::default(), &Context::default()).unwrap();
             let folder = run.temporary_folder().unwrap();
             notes.send(Note::Begun(Arc::new(run))).unwrap();
-            // It takes no step, and computes until it is given up.
+            // It takes no step, and computes until it is abandoned.
             while folder.exists() {}
         });
         let failure = attend(&inbox).unwrap_err();

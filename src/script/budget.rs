@@ -1,9 +1,9 @@
-//! What one script may use of this machine: time of the processor, and memory.
+//! The limits on CPU time and memory of one script.
 //!
 //! The engine counts steps, and a step can be anything from an addition to the comparison of two long arrays, or a
-//! function that calls a closure half a million times and counts none of its steps. Who bounds a script has to look at it
-//! from outside: its thread measures what is not its own work in a [`Meter`], and another thread looks at it by a
-//! [`Watch`].
+//! function that calls a closure half a million times and counts none of its steps. A script therefore has to be
+//! limited from outside: its thread records in a [`Meter`] the work that is not the script's own, and another thread
+//! checks it with a [`Watch`].
 
 use std::{
     fs::File,
@@ -26,31 +26,31 @@ use crate::{
     limits::{SCRIPT_MEMORY_BYTES_MAX, SCRIPT_TIME_MAX},
 };
 
-/// Time between two looks at a script: at the rate at which memory is filled, some 100 MiB.
+/// The interval between two checks of a script: some 100 MiB at the rate at which memory can be filled.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// Time between two looks while it does what is not counted; it wakes who looks when it goes on.
+/// The interval between two checks during uncounted work; the script wakes its supervisor when it continues.
 const DOZE_INTERVAL: Duration = Duration::from_secs(10);
-/// Time of the processor for a script that must end: what it holds is freed, its next step ends it.
+/// The CPU time that a script gets once it must end: its values are freed, and its next step ends it.
 const RETURN_TIME_MAX: Duration = Duration::from_secs(2);
-/// Memory at which it is not asked to end, but left: twice what it may have.
+/// The memory at which a script is not asked to end, but abandoned: twice its limit.
 const MEMORY_BYTES_LOST: u64 = 2 * SCRIPT_MEMORY_BYTES_MAX;
-/// Memory that what is not counted may leave behind as a value of the script. What is beyond this after a mirror is the
-/// allocator's, and not to be blamed on the script.
+/// The memory that uncounted work may leave behind as a value of the script. What exceeds this after a mirror belongs
+/// to the allocator, and is not charged to the script.
 const LEFT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// What the script's own thread measures.
+/// The measurements that a script's own thread records.
 pub(super) struct Meter {
-    /// The thread, as the system numbers it.
+    /// The id of the thread in the system.
     thread: i32,
-    /// What the process had when the script began.
+    /// The memory of the process, in bytes, when the script began.
     memory: u64,
-    /// What the thread had computed then.
+    /// The CPU time of the thread when the script began.
     started: Duration,
-    /// Time of the thread that is not counted, in nanoseconds.
+    /// The CPU time of the thread that is not counted, in nanoseconds.
     uncounted: AtomicU64,
-    /// How many pieces of work that is not counted stand inside one another now.
+    /// The nesting depth of uncounted work.
     depth: AtomicU32,
-    /// Whether who looks sleeps until it is woken.
+    /// True if the supervisor sleeps until it is woken.
     is_dozing: AtomicBool,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Meter {
 }
 
 impl Meter {
-    /// A meter of a script that begins now on this thread.
+    /// Creates the meter of a script that begins now on this thread.
     pub(super) fn new() -> Self {
         Self {
             thread: gettid().as_raw_nonzero().get(),
@@ -75,18 +75,19 @@ impl Meter {
         }
     }
 
-    /// Sets what wakes who looks.
+    /// Sets the function that wakes the supervisor.
     pub(super) fn on_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.wake.get_or_init(|| Box::new(wake));
     }
 
-    /// Does `work` that was asked for and is not the script's own: a transfer, a wait, the hash of a large file.
+    /// Runs `work` that was requested and is not the script's own: a transfer, a wait, the hash of a large file.
     pub(super) fn uncounted<T>(&self, work: impl FnOnce() -> T) -> T {
         let _inside = Inside::enter(self);
         work()
     }
 
-    /// Whether the script has computed for too long; for its own thread, where the system tells it to no other.
+    /// Returns the fault of a script that has used too much CPU time; for its own thread, on systems where no other
+    /// thread can read that time.
     pub(super) fn excess(&self) -> Option<Fault> {
         (self.spent(thread_time()) > SCRIPT_TIME_MAX).then(too_long)
     }
@@ -101,10 +102,10 @@ impl Meter {
     }
 }
 
-/// A piece of work that is not counted, until it is dropped.
+/// A piece of uncounted work, which ends when this is dropped.
 struct Inside<'m> {
     meter: &'m Meter,
-    /// When it began; absent inside another one.
+    /// The CPU time at which it began; `None` inside another one.
     since: Option<Duration>,
 }
 
@@ -132,41 +133,41 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// What a look at a script shows.
+/// The result of a check of a script.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// It may go on.
+    /// It may continue.
     Fine,
     /// It must end at its next step.
     Over(Fault),
-    /// It does not come to its next step, or takes the machine's memory before it does.
+    /// It does not reach its next step, or uses up the memory of the host before it does.
     Lost(Fault),
 }
 
-/// A look at a script from another thread, again and again.
+/// A periodic check of a script from another thread.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Where the system tells the memory of this process; absent where it does not.
+    /// The file with the memory of this process; `None` where the system has none.
     statm: Option<File>,
-    /// Where it tells the time of the script's thread.
+    /// The file with the CPU time of the script's thread.
     stat: Option<File>,
     memory: Memory,
-    /// Why it must end, and what it had computed then.
+    /// The reason why the script must end, and the CPU time that it had used by then.
     over: Option<(Fault, Duration)>,
 }
 
-/// How much memory is the script's.
+/// The calculation of the script's share of the memory.
 #[derive(Debug, Default)]
 struct Memory {
-    /// Memory of the process that is not blamed on the script.
+    /// The memory of the process that is not charged to the script.
     allowed: u64,
-    /// What the process had before the work that is not counted and goes on.
+    /// The memory of the process before the uncounted work that is in progress.
     before: u64,
     is_uncounted: bool,
 }
 
 impl Memory {
-    /// What the script has, of `resident` bytes of the process.
+    /// Returns the script's share of `resident` bytes of the process.
     fn of_script(&mut self, resident: u64) -> u64 {
         if std::mem::take(&mut self.is_uncounted) {
             self.allowed += resident.saturating_sub(self.before).saturating_sub(LEFT_BYTES_MAX);
@@ -177,14 +178,14 @@ impl Memory {
 }
 
 impl Watch {
-    /// A watch over the script that `meter` measures.
+    /// Creates a watch over the script that `meter` measures.
     pub(super) fn new(meter: &Meter) -> Self {
         let stat = File::open(format!("/proc/self/task/{}/stat", meter.thread)).ok();
         let memory = Memory { allowed: meter.memory, before: meter.memory, is_uncounted: false };
         Self { statm: statm(), stat, memory, over: None }
     }
 
-    /// Looks at the script.
+    /// Checks the script.
     pub(super) fn look(&mut self, meter: &Meter) -> Look {
         if meter.is_uncounted() {
             self.memory.is_uncounted = true;
@@ -216,10 +217,10 @@ impl Watch {
         Look::Over(fault)
     }
 
-    /// How long to wait for the next look, unless the script wakes who looks.
+    /// Returns the time until the next check, unless the script wakes its supervisor.
     pub(super) fn pause(meter: &Meter) -> Duration {
         meter.is_dozing.store(true, Ordering::SeqCst);
-        // After that: one that leaves between the two wakes nobody.
+        // Checked after the store: work that ends between the two wakes nobody.
         if meter.is_uncounted() {
             return DOZE_INTERVAL;
         }
@@ -237,7 +238,7 @@ fn too_large() -> Fault {
     limit(&format!("it took more than {} MiB of memory", SCRIPT_MEMORY_BYTES_MAX / (1024 * 1024)))
 }
 
-/// The fault of a script that went beyond a limit.
+/// Returns the fault of a script that exceeded a limit.
 pub(super) fn limit(what: &str) -> Fault {
     Fault::new(Kind::Guard, Side::Script, format!("the script was stopped: {what}"))
 }
@@ -250,7 +251,7 @@ fn statm() -> Option<File> {
     File::open("/proc/self/statm").ok()
 }
 
-/// The second number is the resident set in pages (proc(5)).
+/// Reads the resident set: the second number, in pages (proc(5)).
 fn resident(statm: &File) -> Option<u64> {
     let mut text = [0; 128];
     let count = statm.read_at(&mut text, 0).ok()?;
@@ -259,8 +260,8 @@ fn resident(statm: &File) -> Option<u64> {
     Some(pages.saturating_mul(page_size() as u64))
 }
 
-/// Numbers 14 and 15 are the times of a thread in its own and the system's code, in ticks (proc(5)). The second is its
-/// name in parentheses, which may hold anything.
+/// Reads the CPU time of a thread: fields 14 and 15 are its times in user and kernel mode, in ticks (proc(5)). The
+/// second field is its name in parentheses, which may contain anything.
 fn time_of(stat: &File) -> Option<Duration> {
     let mut text = [0; 1024];
     let count = stat.read_at(&mut text, 0).ok()?;
@@ -299,7 +300,7 @@ mod tests {
         busy(Duration::from_millis(30));
         let spent = meter.spent(thread_time());
         assert!(spent >= before + Duration::from_millis(30));
-        // Another thread sees the same, in ticks.
+        // Another thread reads the same time, in ticks.
         let stat = Watch::new(&meter).stat.unwrap();
         let seen =
             std::thread::scope(|scope| scope.spawn(|| time_of(&stat).unwrap()).join().unwrap());
@@ -344,7 +345,7 @@ mod tests {
         let mut memory = Memory { allowed: 10 * MIB, before: 10 * MIB, is_uncounted: false };
         assert_eq!(memory.of_script(30 * MIB), 20 * MIB);
         memory.is_uncounted = true;
-        // A value of it is the script's, up to the largest that there is.
+        // A value that it leaves is charged to the script, up to the largest possible one.
         assert_eq!(memory.of_script(70 * MIB), 60 * MIB);
         memory.is_uncounted = true;
         assert_eq!(memory.of_script(570 * MIB), 60 * MIB + LEFT_BYTES_MAX);

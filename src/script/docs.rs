@@ -1,4 +1,4 @@
-//! The manual of the language, from the doc comments of its functions.
+//! The manual of the language, generated from the doc comments of its functions.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
     value::nearest,
 };
 
-/// The families in the order of the manual: how each is called, and what it is.
+/// The families in the order of the manual: the prefix of each, and its description.
 const FAMILIES: &[(&str, &str)] = &[
     ("ftp::", "Sessions with FTP servers."),
     ("session", "What `ftp::connect` gives, here called `site`: one login on one server."),
@@ -39,7 +39,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What stands above the manual.
+/// The introduction of the manual.
 const HEAD: &str = "\
 # The functions of scripts
 
@@ -57,37 +57,37 @@ is not known is an error.
 This page is written by `portolan functions --markdown`.
 ";
 
-/// One function or property with all its overloads.
+/// A function or property with all its overloads.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The family that it belongs to.
+    /// The family to which it belongs.
     pub family: String,
-    /// How it is called: `ftp::connect`, `site.get`.
+    /// The name by which it is called: `ftp::connect`, `site.get`.
     pub path: String,
-    /// Its name alone.
+    /// The name without its prefix.
     pub name: String,
-    /// Whether it is read without parentheses.
+    /// True if it is read without parentheses.
     pub is_property: bool,
-    /// Every way to call it, the one with the fewest arguments first.
+    /// The overloads, the one with the fewest arguments first.
     pub overloads: Vec<Overload>,
-    /// The options that it knows.
+    /// The options that it accepts.
     pub options: &'static [&'static str],
 }
 
-/// One way to call a function.
+/// One overload of a function.
 #[derive(Debug, Clone)]
 pub struct Overload {
-    /// `site.get(remote: string, local: string) -> Report`.
+    /// The signature, such as `site.get(remote: string, local: string) -> Report`.
     pub signature: String,
     /// The names of its arguments.
     pub arguments: Vec<String>,
-    /// What it does.
+    /// The description, without the examples.
     pub text: String,
-    /// Scripts that show it.
+    /// The example scripts.
     pub examples: Vec<String>,
 }
 
-/// All functions and properties of ours, by family and name; in a family properties come last.
+/// Returns all functions and properties that portolan adds, by family and name; properties come last in a family.
 pub fn functions() -> Vec<Entry> {
     let mut entries: BTreeMap<(usize, bool, String), Entry> = BTreeMap::new();
     for one in ours(&engine::bare()).iter().filter(|one| !is_internal(one)) {
@@ -109,7 +109,7 @@ pub fn functions() -> Vec<Entry> {
     }
     let mut entries: Vec<_> = entries.into_values().collect();
     for entry in &mut entries {
-        // Of several with the same number of arguments the one that explains most comes first.
+        // Of several with the same number of arguments the one with the longest text comes first.
         entry.overloads.sort_by_cached_key(|one| {
             let length = one.text.len();
             (one.arguments.len(), usize::MAX - length, one.signature.clone())
@@ -118,7 +118,7 @@ pub fn functions() -> Vec<Entry> {
     entries
 }
 
-/// How a value prints itself is nothing to call.
+/// Returns true if this only prints a value, which no script calls by name.
 fn is_internal(one: &Signature) -> bool {
     let is_printer = matches!(one.name.as_str(), "to_string" | "to_debug" | "print" | "debug");
     is_printer && (one.namespace.is_empty() || one.receiver().is_some())
@@ -156,7 +156,7 @@ fn overload(one: &Signature) -> Overload {
 }
 
 impl Entry {
-    /// `site.get(remote, local[, options])`.
+    /// Returns the short form, such as `site.get(remote, local[, options])`.
     pub fn short(&self) -> String {
         if self.is_property {
             return self.path.clone();
@@ -181,7 +181,7 @@ impl Entry {
         self.overloads.first().is_some_and(|one| one.arguments.is_empty())
     }
 
-    /// What it does, in its first clause.
+    /// Returns the first clause of the description.
     pub fn summary(&self) -> String {
         let text = self.overloads.first().map_or("", |one| one.text.as_str());
         let paragraph = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
@@ -191,32 +191,32 @@ impl Entry {
     }
 }
 
-/// The entries that `name` means: a path such as `ftp::connect`, or a name such as `get`.
+/// Returns the entries that `name` means: a path such as `ftp::connect`, or a name such as `get`.
 pub fn find<'e>(entries: &'e [Entry], name: &str) -> Vec<&'e Entry> {
     let name = name.trim_end_matches("()");
     let is_it = |entry: &&Entry| entry.path == name || entry.name == name || entry.member() == name;
     entries.iter().filter(is_it).collect()
 }
 
-/// The path or name most like `name`.
+/// Returns the path or name most similar to `name`.
 pub fn near<'e>(entries: &'e [Entry], name: &str) -> Option<&'e str> {
     let names = entries.iter().flat_map(|entry| [entry.path.as_str(), entry.name.as_str()]);
     nearest(name, &names.collect::<Vec<_>>())
 }
 
 impl Entry {
-    /// `session.get`, for who looks under the family's name.
+    /// Returns the name under its family, such as `session.get`.
     fn member(&self) -> String {
         format!("{}.{}", self.family, self.name)
     }
 }
 
-/// What a family is.
+/// Returns the description of a family.
 pub fn about(family: &str) -> &'static str {
     FAMILIES.iter().find(|(known, _)| *known == family).map_or("", |(_, about)| about)
 }
 
-/// The whole manual.
+/// Returns the whole manual.
 pub fn markdown(entries: &[Entry]) -> String {
     let mut parts = vec![HEAD.to_owned()];
     let mut family = "";
@@ -251,11 +251,11 @@ fn capital(word: &str) -> String {
     first.unwrap_or_default() + chars.as_str()
 }
 
-/// The language as editors read it: a file of definitions in Rhai's own form.
+/// Returns the language as editors read it: a definition file in Rhai's own format.
 pub fn definitions() -> String {
     let engine = engine::bare();
     let text = engine.definitions().include_standard_packages(false).single_file();
-    // What Rust calls it in some signatures.
+    // The name of the Rust type appears in some signatures.
     text.replace(": Remote", ": Session")
 }
 

@@ -1,4 +1,4 @@
-//! The engine of one run: limits, hooks, and every function that scripts see.
+//! The engine of one run: limits, hooks, and every function that is available to scripts.
 
 use std::sync::{
     Arc,
@@ -22,10 +22,10 @@ use crate::{
     observe::{Level, visible::visible},
 };
 
-/// What a script reads as `job::NAME` and so on.
+/// The variables of the module `job`, such as `job::NAME`.
 pub const JOB_FACTS: [&str; 4] = ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER"];
 
-/// An engine with the language and its limits, but no run: for checking and for the manual.
+/// Creates an engine with the language and its limits, but no run: for the check and the manual.
 pub fn bare() -> Engine {
     let mut engine = Engine::new();
     engine
@@ -48,8 +48,8 @@ pub fn bare() -> Engine {
     engine
 }
 
-/// Words of the language that its parser takes nowhere else: `debug` is a function of the language itself, and
-/// `log::debug` is one as well; `in` belongs to loops, and begins a key in `#{ in: "eth0" }`, where no loop can be.
+/// Allows reserved words in two places where the parser refuses them: `debug` as the name of `log::debug`, since it is
+/// a function of the language itself; and `in` as a key in `#{ in: "eth0" }`, where no loop can be.
 #[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
 fn allow_own_words(engine: &mut Engine) {
     let is_behind_colons = AtomicBool::new(false);
@@ -66,7 +66,7 @@ fn allow_own_words(engine: &mut Engine) {
     });
 }
 
-/// The engine of `run`, which runs `source`.
+/// Creates the engine of `run`, which runs `source`.
 pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
@@ -83,31 +83,30 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     engine
 }
 
-/// Compiles a script or an import: `args` is known to it, though only a run gives it a value.
+/// Compiles a script or an import; `args` is declared, though it has a value only in a run.
 pub fn compile(engine: &Engine, text: &str) -> Result<AST, ParseError> {
     engine.compile_with_scope(&scope(&Settings::default()), text)
 }
 
-/// The variables that a script finds when it starts. Closures capture from here; functions see the global module.
+/// Returns the variables of a script at its start. Closures capture from here; functions see the global module.
 pub fn scope(settings: &Settings) -> Scope<'static> {
     let mut scope = Scope::new();
     scope.push_dynamic("args", args(settings));
     scope
 }
 
-/// The words of a command line, or what the jobs file gives.
+/// Returns the arguments of the command line, or those of the jobs file.
 fn args(settings: &Settings) -> Dynamic {
     match &settings.job.args {
         serde_json::Value::Null => {
             Dynamic::from_array(settings.args.iter().cloned().map(Dynamic::from).collect())
         }
-        // Every value of JSON is one of the language.
+        // Every JSON value is one of the language.
         given => rhai::serde::to_dynamic(given).unwrap_or_default(),
     }
 }
 
-/// Tells scripts the facts of their run under plain names, which functions see as well (a scope's constants they
-/// would not see).
+/// Registers the facts of the run under plain names, which functions see as well (unlike the constants of a scope).
 fn tell(engine: &mut Engine, settings: &Settings) {
     let mut facts = Module::new();
     facts.set_var("args", args(settings));

@@ -1,7 +1,7 @@
-//! Imports: files in the script's folder and below, each once, in no circle.
+//! Imports: files in the script's folder and below, each loaded once, without cycles.
 //!
-//! The engine's own resolver takes `../secret` and absolute paths, and a circle of imports overflows the stack and
-//! ends the whole program (`facts`, rhai).
+//! The engine's own resolver accepts `../secret` and absolute paths, and an import cycle overflows the stack and aborts
+//! the whole program (`facts`, rhai).
 
 use std::{
     path::{Component, Path, PathBuf},
@@ -19,23 +19,23 @@ use crate::{
 /// A file that an import names.
 #[derive(Debug, Clone)]
 pub struct Imported {
-    /// Its path from where the program was started, for people.
+    /// The path relative to the working directory at the start of the program, for messages.
     pub path: PathBuf,
-    /// The path that it has for sure, which is the same for every import of it.
+    /// The canonical path, which is the same for every import of the file.
     pub real: PathBuf,
 }
 
-/// Finds `import "lib/tools"` as `lib/tools.rhai` below its root.
+/// The resolver that finds `import "lib/tools"` as `lib/tools.rhai` below its root.
 pub struct Imports {
     root: PathBuf,
     is_guarded: bool,
-    /// Files on their way, to tell a circle.
+    /// The files being loaded, to detect a cycle.
     under_way: Mutex<Vec<PathBuf>>,
     done: Mutex<Vec<(PathBuf, Shared<Module>)>>,
 }
 
 impl Imports {
-    /// Imports from `root` and below; only files that no other user can change where `is_guarded` is true.
+    /// Creates a resolver for `root` and below; with `is_guarded` only files are loaded that no other user can change.
     pub fn new(root: &Path, is_guarded: bool) -> Self {
         Self {
             root: root.to_owned(),
@@ -45,7 +45,7 @@ impl Imports {
         }
     }
 
-    /// The file that `name` means; fails with `invalid` where it would leave the root.
+    /// Returns the file that `name` means; fails with `invalid` if it is outside of the root.
     pub fn find(&self, name: &str) -> Outcome<Imported> {
         let relative = Path::new(name);
         let stays = relative

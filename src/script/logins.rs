@@ -1,7 +1,7 @@
-//! The file in which curl, lftp and wget look up logins: `~/.netrc` (security class C23).
+//! The logins of `~/.netrc`, the file that curl, lftp and wget use (security class C23).
 //!
-//! A password goes to the host and user that its entry names, and to nobody else: where the entry of a host has none,
-//! or another user, no other entry is looked at.
+//! A password is sent to the host and user that its entry names, and to no other: if the entry of a host has no
+//! password, or another user, no other entry is tried.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use crate::{
     limits::NETRC_BYTES_MAX,
 };
 
-/// Who logs in where nobody else is named.
+/// The user of a site that names none.
 const NOBODY: &str = "anonymous";
 
-/// The logins of one file, in its order.
+/// The logins of one file, in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Netrc(Vec<Entry>);
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    /// The host; nothing for `default`.
+    /// The host; `None` for `default`.
     machine: Option<String>,
     login: Option<String>,
     password: Option<Secret>,
@@ -29,7 +29,7 @@ struct Entry {
 }
 
 impl Netrc {
-    /// Reads `path`, which must be a file that only its owner may read: us, or root.
+    /// Reads `path`, which must be readable by its owner only: the current user, or root.
     pub fn read(path: &Path) -> Outcome<Self> {
         let text = netrc::read_private(path, NETRC_BYTES_MAX)?.ok_or_else(|| {
             Fault::local("read the logins", path, rustix::io::Errno::NOENT.into())
@@ -37,7 +37,7 @@ impl Netrc {
         Self::parse(&text).map_err(|why| Fault::invalid(why).at(path.to_string_lossy()))
     }
 
-    /// Reads the text of such a file; what is wrong with it is told by its line and never repeated.
+    /// Parses the text of such a file; an error names the line and never repeats its text.
     fn parse(text: &str) -> Result<Self, String> {
         let mut reader = Reader::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -49,7 +49,7 @@ impl Netrc {
         }
     }
 
-    /// Completes the login of `site`, if it has no password and this file knows its host.
+    /// Completes the login of `site`, if it has no password and this file has an entry for its host.
     pub fn complete(&self, site: &mut Site) -> Outcome<()> {
         let named = |entry: &&Entry| {
             entry.machine.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(&site.host))
@@ -66,7 +66,7 @@ impl Netrc {
         let fits = |entry: &&&Entry| is_open || entry.login.as_ref() == Some(&site.user);
         let entry = match entries.iter().find(fits) {
             Some(entry) => entry,
-            // Whoever is no one's default logs in as the script says.
+            // The `default` entry is for another user: the login stays as the script has it.
             None if !is_named => return Ok(()),
             None => return Err(missing(site, "the netrc file has no entry for that user")),
         };
@@ -88,16 +88,16 @@ fn missing(site: &Site, why: &str) -> Fault {
     Fault::invalid(format!("no login as `{}`: {why}", site.user)).on(&site.host)
 }
 
-/// Words that have a value behind them.
+/// The words that are followed by a value.
 const KEYS: [&str; 4] = ["machine", "login", "password", "account"];
 
-/// What has been read so far.
+/// The state of the parser.
 #[derive(Default)]
 struct Reader {
     entries: Vec<Entry>,
     /// The word whose value comes next, on this line or a later one.
     wanted: Option<&'static str>,
-    /// Whether the lines are those of a macro, up to an empty one.
+    /// True if the lines belong to a macro, up to an empty one.
     in_macro: bool,
 }
 
@@ -121,7 +121,7 @@ impl Reader {
             let word = rest.split_whitespace().next().unwrap_or_default();
             rest = rest.strip_prefix(word).unwrap_or_default().trim_start();
             match word {
-                // Only where no value stands: a password may begin with it.
+                // Only where no value is expected: a password may begin with it.
                 comment if comment.starts_with('#') => return Ok(()),
                 "default" => self.entries.push(Entry::default()),
                 "macdef" => {
@@ -152,7 +152,7 @@ impl Reader {
     }
 }
 
-/// A value, plain or in quotes with `\` before what stands for itself; and the rest of the line.
+/// Splits a value off `text`: plain, or in quotes with `\` before an escaped character; returns it and the rest.
 fn value(text: &str) -> Result<(String, &str), &'static str> {
     let Some(quoted) = text.strip_prefix('"') else {
         let word = text.split_whitespace().next().unwrap_or_default();
@@ -226,7 +226,7 @@ default login guest password me@example.org
         }
         let empty = login("default", "anonymous", "h").unwrap_err();
         assert!(empty.message.contains("has no password"), "{empty}");
-        // What the script or the URL says stands.
+        // A password from the script or the URL is kept.
         let mut site = Site::new("ftp.example.org");
         site.password = Some(Secret::new("mine"));
         Netrc::parse(FILE).unwrap().complete(&mut site).unwrap();

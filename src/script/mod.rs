@@ -1,6 +1,6 @@
-//! Scripts: the engine, the functions that scripts see, and what can be known of a script before it runs.
+//! Scripts: the engine, the functions that are available to scripts, and the check of a script before it runs.
 //!
-//! The only place that names rhai.
+//! This is the only module that uses rhai directly.
 
 pub mod advice;
 pub mod api;
@@ -31,12 +31,12 @@ use rhai::{AST, Engine, EvalAltResult};
 
 use self::{raise::Failure, source::Source};
 
-/// Whether the text of a netrc file has a password for `machine`.
+/// Returns true if the text of a netrc file has a password for `machine`.
 pub(crate) fn has_password(text: &str, machine: &str) -> bool {
     netrc::find(text, machine).is_ok_and(|password| password.is_some())
 }
 
-/// Compiles `source`; the fault has the place of the first error.
+/// Compiles `source`; the error has the position of the first mistake.
 pub fn compile(engine: &Engine, source: &Source) -> Result<AST, Box<Failure>> {
     let mut ast = engine::compile(engine, source.text())
         .map_err(|error| Box::new(Failure::read(EvalAltResult::from(error), source.shown())))?;

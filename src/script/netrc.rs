@@ -1,4 +1,4 @@
-//! `.netrc`, as far as a password is taken from it: for the machine that is named, and from no other entry.
+//! The lookup of a password in `.netrc`: for the machine that is named, and from no other entry.
 
 use std::{
     fs::OpenOptions,
@@ -14,13 +14,13 @@ use crate::{
     ftp::secret::Secret,
 };
 
-/// Bytes of such a file.
+/// The maximum size of such a file in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Reads a file that nobody but its owner may read: it must be ours or root's, no link, and closed to others. Nothing
-/// where there is none.
+/// Reads a file that only its owner may read: it must be owned by the current user or root, be no symbolic link, and be
+/// closed to others. Returns `None` if there is no such file.
 pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
-    // A pipe that somebody laid there is not waited for.
+    // A FIFO that somebody placed there is not waited for.
     let no_follow = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let no_follow = i32::try_from(no_follow.bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(no_follow).open(path);
@@ -52,7 +52,8 @@ pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
     Ok(Some(text))
 }
 
-/// The password that the file at `path` has for `machine`. A file that others can read matters only if it has that.
+/// Returns the password that the file at `path` has for `machine`. A file that others can read is an error only if it
+/// has that password.
 pub(super) fn password(path: &Path, machine: &str) -> Outcome<Option<Secret>> {
     let text = match read_private(path, BYTES_MAX) {
         Ok(Some(text)) => text,
@@ -67,7 +68,7 @@ pub(super) fn password(path: &Path, machine: &str) -> Outcome<Option<Secret>> {
         .map_err(|why| Fault::new(Kind::Invalid, Side::Here, why).at(path.to_string_lossy()))
 }
 
-/// The password of `machine` in the text of a netrc file.
+/// Returns the password of `machine` in the text of a netrc file.
 pub(super) fn find(text: &str, machine: &str) -> Result<Option<Secret>, String> {
     if let Some(bad) = text.chars().find(|c| c.is_control() && !c.is_ascii_whitespace()) {
         return Err(format!("it has a control character ({})", bad.escape_unicode()));
@@ -95,11 +96,12 @@ pub(super) fn find(text: &str, machine: &str) -> Result<Option<Secret>, String> 
             _ => {}
         }
     }
-    // An entry without a password takes none from another.
+    // An entry without a password gets none from another entry.
     if has_entry { Err(format!("the entry of `{machine}` has no password")) } else { Ok(None) }
 }
 
-/// The words of the file: in quotes, with `\` before a character that stands for itself; comments and macros left out.
+/// Splits the file into words, plain or in quotes with `\` before an escaped character; comments and macros are left
+/// out.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! Every function that takes options, and the keys it knows: the readers and the check go by the same list.
+//! Every function that takes options, and its keys: the parsers and the check use the same list.
 
 use rhai::Map;
 
@@ -34,13 +34,13 @@ pub const CONNECT: &[&str] = &[
     "min_rate",
 ];
 
-/// The options that `ftp::doctor` has besides those of `ftp::connect`.
+/// The additional options of `ftp::doctor`, besides those of `ftp::connect`.
 pub const SURVEY: &[&str] = &["read_only", "sessions"];
 
 /// The options of `ftp::doctor`.
 pub const DOCTOR: &[&str] = &joined::<{ CONNECT.len() + SURVEY.len() }>(CONNECT, SURVEY);
 
-/// One list after the other.
+/// Returns the two lists joined.
 #[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
 const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) -> [&'static str; N] {
     let mut all = [""; N];
@@ -128,15 +128,15 @@ pub const NAT_APPLY: &[&str] = &["confirm_within", "persist", "test", "force", "
 /// A function that takes options.
 #[derive(Debug, Clone, Copy)]
 pub struct Taker {
-    /// Its name as it is called, without the value before a dot.
+    /// The name as it is called, without the value before the dot, except for `rules.apply`.
     pub name: &'static str,
-    /// What it knows.
+    /// The keys that it accepts.
     pub keys: &'static [&'static str],
-    /// Reads options as the function does, and does nothing with them.
+    /// Parses options as the function does, and discards them.
     pub read: fn(&Map) -> Outcome<()>,
 }
 
-/// All of them.
+/// All functions that take options.
 pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
     Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
@@ -158,11 +158,11 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp_helper", keys: NAT_HELPER, read: rules::probe_helper },
     Taker { name: "ftp_active", keys: NAT_ACTIVE, read: rules::probe_active },
     Taker { name: "ftp_server", keys: NAT_SERVER, read: rules::probe_server },
-    // Sessions have an `apply` as well, which takes none.
+    // Sessions have an `apply` as well, which takes no options.
     Taker { name: "rules.apply", keys: NAT_APPLY, read: rules::probe_order },
 ];
 
-/// The function `name`, if it takes options.
+/// Returns the function `name`, if it takes options.
 pub fn taker(name: &str) -> Option<&'static Taker> {
     TAKERS.iter().find(|taker| taker.name == name)
 }

@@ -1,7 +1,7 @@
-//! Local files of a rehearsal: read where they are, written only in a scratch folder.
+//! Local files in a rehearsal: read in place, written only in a scratch folder.
 //!
-//! The first write to a path copies what stands there into the scratch folder, under its absolute path; from then
-//! on the copy is read as well. What the script sees is what it would have made.
+//! The first write to a path copies the existing content into the scratch folder, under its absolute path; later reads
+//! use the copy. The script thus sees the files as it would have left them.
 
 use std::{
     collections::BTreeSet,
@@ -16,22 +16,22 @@ use crate::{
     stop::Stop,
 };
 
-/// The scratch folder and what it stands for.
+/// The scratch folder and the paths that it replaces.
 #[derive(Debug)]
 pub(super) struct Overlay {
     scratch: PathBuf,
-    /// Absolute paths whose content is in the scratch folder, with all that is below them.
+    /// The absolute paths whose content is in the scratch folder, including everything below them.
     taken: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Overlay {
-    /// An overlay with nothing in it.
+    /// Creates an empty overlay.
     pub(super) fn new(scratch: &Path) -> Self {
         Self { scratch: scratch.to_owned(), taken: Mutex::default() }
     }
 
-    /// The path to read for `path`. A folder in which something was written is taken as a whole, so that what is
-    /// listed in it is both what was there and what is new.
+    /// Returns the path to read for `path`. A folder with changes below it is copied as a whole, so that its listing
+    /// has both the old and the new entries.
     pub(super) fn readable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
         let whole = absolute(path)?;
         let is_changed_below = {
@@ -46,7 +46,7 @@ impl Overlay {
         if is_changed_below { self.writable(path, stop) } else { Ok(whole) }
     }
 
-    /// The path to write for `path`, with what stands at `path` copied there.
+    /// Returns the path to write for `path`, after copying its existing content there.
     pub(super) fn writable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
         let path = absolute(path)?;
         if path.starts_with(&self.scratch) {
@@ -70,7 +70,7 @@ impl Overlay {
     }
 }
 
-/// `path` from the root, with `.` and `..` worked out, links left as they are.
+/// Returns `path` from the root, with `.` and `..` resolved and symbolic links left as they are.
 fn absolute(path: &Path) -> Outcome<PathBuf> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let path = std::path::absolute(path).map_err(|error| Fault::local("find", path, error))?;
@@ -88,7 +88,7 @@ fn make(folder: &Path) -> Outcome<()> {
     std::fs::create_dir_all(folder).map_err(|error| Fault::local("make the folder", folder, error))
 }
 
-/// Copies all but what is `taken`: that is there already, as the script has left it.
+/// Copies everything except the `taken` paths, which are in the scratch folder already, as the script has left them.
 fn copy(from: &Path, to: &Path, taken: &BTreeSet<PathBuf>, stop: &Stop) -> Outcome<()> {
     let Ok(found) = std::fs::metadata(from) else { return Ok(()) };
     if !found.is_dir() {

@@ -5,12 +5,12 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 use super::{budget::limit, show};
 use crate::fault::{Fault, Kind, Outcome, Side};
 
-/// What a script function returns. The name is the one that rhai's writer of definitions strips.
+/// The result of a script function. Rhai's definition writer strips exactly this name.
 pub type RhaiResultOf<T> = Result<T, Box<EvalAltResult>>;
 
-/// Turns our results into those that the engine takes.
+/// A conversion of [`Outcome`] into the result that the engine expects.
 pub trait Raise<T> {
-    /// The value, or the fault raised where the script called the function that `ctx` belongs to.
+    /// Returns the value, or raises the fault at the script's call of the function to which `ctx` belongs.
     fn or_raise(self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<T>;
 }
 
@@ -21,7 +21,7 @@ impl<T> Raise<T> for Outcome<T> {
     }
 }
 
-/// A fault on its way through a script. An interruption cannot be caught: the run is over.
+/// Wraps a fault as an error of the engine. An interruption cannot be caught: the run is over.
 pub fn raised(fault: Fault, position: Position) -> Box<EvalAltResult> {
     Box::new(if fault.kind == Kind::Interrupted {
         EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
@@ -30,36 +30,36 @@ pub fn raised(fault: Fault, position: Position) -> Box<EvalAltResult> {
     })
 }
 
-/// Why a script ended before its end, and where.
+/// The error that ended a script, and its position.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What happened.
+    /// The error itself.
     pub fault: Fault,
-    /// Where in which script.
+    /// The position in the script.
     pub place: Option<Place>,
-    /// The calls on the way there, innermost first.
+    /// The call stack, innermost first.
     pub calls: Vec<Call>,
-    /// Whether portolan itself is to blame.
+    /// True if the cause is a bug of portolan.
     pub is_bug: bool,
 }
 
-/// A place in a script.
+/// A position in a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The script's path, as shown.
     pub file: String,
-    /// Line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Column in characters, from 1; 0 if only the line is known.
+    /// The column in characters, from 1; 0 if only the line is known.
     pub column: usize,
 }
 
-/// One call of a script function on the way to an error.
+/// A call of a script function in the stack of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The function.
+    /// The name of the function.
     pub function: String,
-    /// Where it was called.
+    /// The position of the call.
     pub place: Option<Place>,
 }
 
@@ -70,14 +70,14 @@ impl From<Fault> for Failure {
 }
 
 impl Failure {
-    /// The same, with portolan itself to blame.
+    /// Returns the same failure, marked as a bug of portolan.
     #[must_use]
     pub const fn as_bug(mut self) -> Self {
         self.is_bug = true;
         self
     }
 
-    /// Reads what the engine ended with. `main` is the script that was run.
+    /// Converts an error of the engine. `main` is the script that was run.
     pub fn read(error: EvalAltResult, main: &str) -> Self {
         let mut calls = Vec::new();
         let mut file = main.to_owned();
@@ -110,7 +110,7 @@ impl Failure {
     }
 }
 
-/// A function as its writer calls it: closures have names that the engine makes up.
+/// Returns the name of a function for messages: closures have generated names.
 fn called(function: String) -> String {
     if function.starts_with("anon$") { "a closure".into() } else { function }
 }
@@ -120,7 +120,7 @@ fn place(file: &str, position: Position) -> Option<Place> {
     Some(Place { file: file.to_owned(), line, column: position.position().unwrap_or(0) })
 }
 
-/// The fault behind an engine error.
+/// Returns the fault behind an engine error.
 fn read_fault(error: EvalAltResult) -> Fault {
     match error {
         EvalAltResult::ErrorRuntime(value, _) => normal(value),
@@ -142,16 +142,17 @@ fn read_fault(error: EvalAltResult) -> Fault {
     }
 }
 
-/// The engine's own words without the position, which is printed beside the source line.
+/// Returns the engine's message without the position, which is printed beside the source line.
 fn words(mut error: EvalAltResult) -> String {
     plain(&error.set_position(Position::NONE).to_string())
 }
 
-/// What the engine calls a data race: `site.names("/").filter(|name| site.exists(name))` holds `site` all the while.
+/// The message for the engine's data race: `site.names("/").filter(|name| site.exists(name))` holds `site` all the
+/// while.
 const ENTANGLED: &str = "a closure uses the value that the same line is still asking: keep the answer first, as in \
      `let names = site.names(\"/\");`, and go on with that, `names.filter(…)`";
 
-/// The engine's words as people say them.
+/// Returns the engine's message in plainer words.
 fn plain(text: &str) -> String {
     let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
     if let Some(signature) = text.strip_prefix("Function not found: ") {
@@ -169,7 +170,7 @@ fn plain(text: &str) -> String {
         return format!("`{}` has no property `{property}`", kind.trim_end_matches('\''));
     }
     let mut text = text.trim_end_matches(['.', ' ']).to_owned();
-    // It reads on behind a file name, unless it begins with a name in capitals.
+    // The message follows a file name, so it begins in lower case, unless its first word is in capitals.
     let is_one_word_shouted = text.chars().nth(1).is_some_and(char::is_uppercase);
     if !is_one_word_shouted && let Some(first) = text.get_mut(..1) {
         first.make_ascii_lowercase();
@@ -177,7 +178,8 @@ fn plain(text: &str) -> String {
     text
 }
 
-/// Any error value as a fault: ours as it is, the engine's maps and thrown values as faults of the script.
+/// Converts any error value into a fault: a fault stays as it is, the engine's maps and thrown values become faults of
+/// the script.
 pub fn normal(value: Dynamic) -> Fault {
     let value = match value.try_cast_result::<Fault>() {
         Ok(fault) => return fault,

@@ -24,7 +24,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Hands `session` to a script.
+    /// Wraps `session` for a script.
     pub fn new(session: Session) -> Self {
         let site = session.site();
         let names = if site.latin1 { Names::Latin1 } else { Names::Utf8 };
@@ -32,22 +32,22 @@ impl Remote {
         Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names }
     }
 
-    /// The server, as the script named it.
+    /// Returns the server, as the script named it.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The mode that was asked for.
+    /// Returns the requested mode.
     pub const fn mode(&self) -> &'static str {
         self.mode
     }
 
-    /// How its names are read.
+    /// Returns the encoding of names on the server.
     pub const fn names(&self) -> Names {
         self.names
     }
 
-    /// Does `work` with the session on the script's thread, and raises what fails.
+    /// Runs `work` with the session on the script's thread, and raises its error.
     pub fn with<T>(
         &self,
         ctx: &NativeCallContext<'_>,
@@ -57,7 +57,7 @@ impl Remote {
         self.within(&run, work).or_raise(ctx)
     }
 
-    /// Does `work` with the session on the thread of `run`.
+    /// Runs `work` with the session on the thread of `run`.
     pub fn within<T>(
         &self,
         run: &Run,
@@ -68,18 +68,18 @@ impl Remote {
         run.wait(work(open, run))
     }
 
-    /// What `look` sees of the session without asking the server; nothing when it is closed.
+    /// Inspects the session with `look`, without a request to the server; returns `None` if it is closed.
     pub fn look<T>(&self, look: impl FnOnce(&Session) -> T) -> Option<T> {
         self.lock().as_ref().map(look)
     }
 
-    /// Ends the session; a second time does nothing.
+    /// Ends the session; a second call does nothing.
     pub fn close(&self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<()> {
         let run = Run::of(ctx)?;
         self.close_within(&run).or_raise(ctx)
     }
 
-    /// The same without a script.
+    /// Ends the session, without a script.
     pub fn close_within(&self, run: &Run) -> Outcome<()> {
         let session = self.lock().take();
         let Some(session) = session else { return Ok(()) };

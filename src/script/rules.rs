@@ -1,4 +1,4 @@
-//! The ruleset that a script holds, and how its parts are read from maps.
+//! The ruleset that a script holds, and the parsing of its parts from maps.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,33 +19,33 @@ use crate::{
     },
 };
 
-/// What a script may do to this machine's NAT, and what is remembered of it.
+/// The NAT permissions of a script, and the records of its changes.
 #[derive(Debug, Clone, Default)]
 pub struct NatSettings {
-    /// Whether the user lets it change rules (`--allow-nat`).
+    /// True if the user allows it to change rules (`--allow-nat`).
     pub is_allowed: bool,
-    /// The packet filter that the user wants; else a ruleset says which.
+    /// The packet filter that the user requested; otherwise the ruleset decides.
     pub backend: Choice,
-    /// Where what undoes rules is kept.
+    /// The store of the undo records of rules.
     pub ledger: Option<Arc<dyn Ledger>>,
-    /// Where it is noted what routers are asked for, so that nothing stays behind after a crash.
+    /// The journal of requests to routers, so that no mapping stays behind after a crash.
     pub book: Option<Book>,
-    /// For a script that only describes its rulesets (`portolan nat`): where they go. What such a script applies is
-    /// not applied.
+    /// The collection of rulesets for a script that only describes them (`portolan nat`). Nothing that such a script
+    /// applies is applied.
     pub described: Option<Described>,
 }
 
-/// The rulesets that a script described, in their order.
+/// The rulesets that a script described, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Described(Arc<Mutex<Vec<Ruleset>>>);
 
 impl Described {
-    /// All of them.
+    /// Returns all of them.
     pub fn all(&self) -> Vec<Ruleset> {
         lock(&self.0).clone()
     }
 
-    /// Takes one more; `nat.conflict` where one of its name is there.
+    /// Adds a ruleset; fails with `nat.conflict` if there is one of the same name.
     pub(super) fn add(&self, ruleset: &Ruleset) -> Outcome<()> {
         let name = ruleset.model().name().to_owned();
         let mut all = lock(&self.0);
@@ -65,11 +65,11 @@ pub struct Ruleset(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     model: model::Ruleset,
-    /// The packet filter that the script wants.
+    /// The packet filter that the script requested.
     backend: Choice,
-    /// The plan that the script has seen.
+    /// The id of the plan that the script has seen.
     seen: Option<String>,
-    /// How the script wants it applied.
+    /// The options with which the script wants it applied.
     order: Order,
 }
 
@@ -78,55 +78,55 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Ruleset {
-    /// An empty ruleset, for the filter `backend`.
+    /// Creates an empty ruleset for the filter `backend`.
     pub fn new(name: &str, backend: Choice) -> Outcome<Self> {
         let model = model::Ruleset::new(name)?;
         let inner = Inner { model, backend, seen: None, order: Order::default() };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
-    /// What it says now.
+    /// Returns the current rules.
     pub fn model(&self) -> model::Ruleset {
         lock(&self.0).model.clone()
     }
 
-    /// How the script wants it applied, as far as it has said so.
+    /// Returns the options with which the script wants it applied.
     pub fn order(&self) -> Order {
         lock(&self.0).order.clone()
     }
 
-    /// Notes how the script wants it applied.
+    /// Stores the options with which the script wants it applied.
     pub fn ordered(&self, order: Order) {
         lock(&self.0).order = order;
     }
 
-    /// Changes it; a plan of before is none of it any more.
+    /// Changes the rules; an earlier plan is no longer valid.
     pub fn change<T>(&self, change: impl FnOnce(&mut model::Ruleset) -> T) -> T {
         let mut inner = lock(&self.0);
         inner.seen = None;
         change(&mut inner.model)
     }
 
-    /// The packet filter that has its rules, or shall have them: `wanted` before what the script says.
+    /// Returns the packet filter of its rules: `wanted` takes precedence over the script.
     pub fn backend(&self, wanted: Choice) -> Choice {
         if wanted == Choice::Auto { lock(&self.0).backend } else { wanted }
     }
 
-    /// What is remembered of it.
+    /// Returns the stored record of this ruleset.
     pub fn record(&self, ledger: Option<&dyn Ledger>) -> Outcome<Option<Record>> {
         let name = self.model().name().to_owned();
         Ok(ledger.map(|ledger| ledger.load(&name)).transpose()?.flatten())
     }
 
-    /// Plans it, and notes that the script has seen that plan.
+    /// Plans it, and records that the script has seen that plan.
     pub fn plan(&self, wanted: Choice, ledger: Option<&dyn Ledger>) -> Outcome<Plan> {
         let (_, plan) = self.fresh_plan(wanted, ledger)?;
         lock(&self.0).seen = Some(plan.id());
         Ok(plan)
     }
 
-    /// Plans it for whoever goes on at once, by the machine that it is for. Fails with `nat.conflict` where its rules are
-    /// in another filter than the one that is wanted.
+    /// Plans it for immediate use, on the host to which it applies. Fails with `nat.conflict` if its rules are in
+    /// another filter than the requested one.
     pub fn fresh_plan(
         &self,
         wanted: Choice,
@@ -140,13 +140,13 @@ impl Ruleset {
         Ok((machine, plan))
     }
 
-    /// The plan that the script has seen last; with it, that is forgotten.
+    /// Returns the id of the plan that the script has seen last, and clears it.
     pub fn seen(&self) -> Option<String> {
         lock(&self.0).seen.take()
     }
 }
 
-/// A required text.
+/// Returns a required string.
 fn wanted(options: &Options<'_>, key: &str, what: &str) -> Outcome<String> {
     let wrong = || Fault::invalid(format!("{what} needs `{key}`"));
     options.text(key)?.ok_or_else(wrong)
@@ -157,7 +157,7 @@ fn device(options: &Options<'_>, key: &str) -> Outcome<Option<Device>> {
 }
 
 fn net(options: &Options<'_>, key: &str) -> Outcome<Option<Net>> {
-    // "any" says in words what nothing says without.
+    // "any" is the explicit form of leaving the option out.
     let text = options.text(key)?.filter(|text| text != "any");
     text.map(|text| Net::parse(&text)).transpose()
 }
@@ -166,7 +166,7 @@ fn address(options: &Options<'_>, key: &str) -> Outcome<Option<std::net::IpAddr>
     options.text(key)?.map(|text| check::address(&text)).transpose()
 }
 
-/// Ports: 21, "50000-50009", or an array of such.
+/// Parses ports: 21, "50000-50009", or an array of such.
 pub fn ports(options: &Options<'_>, key: &str) -> Outcome<Option<Ports>> {
     let wrong = || {
         let message = format!(
@@ -197,14 +197,14 @@ fn wanted_ports(options: &Options<'_>, key: &str, what: &str) -> Outcome<Ports> 
     ports(options, key)?.ok_or_else(|| Fault::invalid(format!("{what} needs `{key}`")))
 }
 
-/// Reads which packet filter a ruleset is for.
+/// Parses the packet filter of a ruleset.
 pub fn backend(map: &Map) -> Outcome<Choice> {
     let options = Options::new(map, "nat::ruleset", options::NAT_RULESET)?;
     let words = Choice::ALL.map(|choice| (choice.word(), choice));
     Ok(options.choice("backend", &words)?.unwrap_or_default())
 }
 
-/// Reads a masquerade.
+/// Parses a masquerade.
 pub fn masquerade(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "masquerade", options::NAT_MASQUERADE)?;
     let source = Net::parse(&wanted(&options, "source", "masquerade")?)?;
@@ -212,7 +212,7 @@ pub fn masquerade(map: &Map) -> Outcome<Vec<Part>> {
     Ok(vec![Part::Masquerade(Masquerade { source, out, to: address(&options, "to")? })])
 }
 
-/// Reads a forward.
+/// Parses a forward.
 pub fn forward(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "forward", options::NAT_FORWARD)?;
     let part = Forward {
@@ -228,7 +228,7 @@ pub fn forward(map: &Map) -> Outcome<Vec<Part>> {
     Ok(vec![Part::Forward(part)])
 }
 
-/// Reads what may pass.
+/// Parses a rule for packets that may pass.
 pub fn allow(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "allow", options::NAT_ALLOW)?;
     let part = Allow {
@@ -239,7 +239,7 @@ pub fn allow(map: &Map) -> Outcome<Vec<Part>> {
     Ok(vec![Part::Allow(part)])
 }
 
-/// Reads a helper.
+/// Parses a helper.
 pub fn ftp_helper(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "ftp_helper", options::NAT_HELPER)?;
     let ports = match ports(&options, "ports")? {
@@ -249,13 +249,13 @@ pub fn ftp_helper(map: &Map) -> Outcome<Vec<Part>> {
     Ok(vec![Part::Helper(Helper { ports, device: device(&options, "in")? })])
 }
 
-/// Reads an active range: forwarded to the client, or open here where this machine is the client.
+/// Parses an active range: forwarded to the client, or opened on this host if it is the client.
 pub fn ftp_active(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "ftp_active", options::NAT_ACTIVE)?;
     active(&options, "ftp_active")
 }
 
-/// Reads an opening that lasts as long as a closure.
+/// Parses an opening that lasts as long as a closure.
 pub fn opening(map: &Map) -> Outcome<(Part, bool)> {
     let options = Options::new(map, "nat::with_open", options::NAT_OPEN)?;
     wanted(&options, "to", "nat::with_open")?;
@@ -281,7 +281,7 @@ fn active(options: &Options<'_>, what: &str) -> Outcome<Vec<Part>> {
     }])
 }
 
-/// Reads a server: forwarded to it, or open here where this machine is the server.
+/// Parses a server: forwarded to it, or opened on this host if it is the server.
 pub fn ftp_server(map: &Map) -> Outcome<Vec<Part>> {
     let options = Options::new(map, "ftp_server", options::NAT_SERVER)?;
     let control = ports(&options, "control")?.map_or_else(|| Ports::parse("21"), Ok)?;
@@ -304,7 +304,7 @@ pub fn ftp_server(map: &Map) -> Outcome<Vec<Part>> {
     }])
 }
 
-/// Reads how to apply; what is to be tried meanwhile is the caller's.
+/// Parses the options of `apply`; the closure to test with is left to the caller.
 pub fn order(map: &Map) -> Outcome<Order> {
     let options = Options::new(map, "apply", options::NAT_APPLY)?;
     let persist = match options.get("persist").map(Dynamic::as_bool) {
@@ -321,7 +321,7 @@ pub fn order(map: &Map) -> Outcome<Order> {
     })
 }
 
-/// `map` with something in place of what it lacks, for a look at the values that it has.
+/// Returns `map` with defaults for missing required keys, to check the values that are present.
 fn filled(map: &Map, needed: &[(&str, &str)]) -> Map {
     let mut full: Map = needed.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();
     full.extend(map.clone());
@@ -332,7 +332,7 @@ pub(super) fn probe_backend(map: &Map) -> Outcome<()> {
     backend(map).map(drop)
 }
 
-/// Reads the options of `nat::masquerade` and of a ruleset's, and does nothing with them.
+/// Parses the options of both `masquerade` functions, and discards them.
 pub(super) fn probe_masquerade(map: &Map) -> Outcome<()> {
     masquerade(&filled(map, &[("source", "10.0.0.0/8"), ("out", "auto")])).map(drop)
 }
@@ -354,7 +354,7 @@ pub(super) fn probe_active(map: &Map) -> Outcome<()> {
 }
 
 pub(super) fn probe_server(map: &Map) -> Outcome<()> {
-    // A control port that is in nobody's passive range.
+    // A control port outside of any passive range.
     ftp_server(&filled(map, &[("passive", "1"), ("control", "2")])).map(drop)
 }
 

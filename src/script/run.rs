@@ -1,4 +1,4 @@
-//! One run: what its functions share, the thread it has to itself, and how it ends.
+//! One run: the state that its functions share, its thread, and its end.
 
 use std::{
     net::SocketAddr,
@@ -46,56 +46,56 @@ use crate::{
     observe::{Event, Level},
 };
 
-/// How many steps of a script pass between two looks at the clock and the signal to stop.
+/// The number of steps of a script between two checks of the clock and the stop signal.
 const STEPS_BETWEEN_LOOKS: u64 = 256;
 
-/// What a script learns that changes NAT unasked.
+/// The message for a script that changes NAT without permission.
 const NOT_ALLOWED: &str = "this script may not change NAT: run it with `--allow-nat`, or give its job `allow = [\"nat\"]`";
 
-/// What a run is started with.
+/// The settings with which a run is started.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The script's `args`.
     pub args: Vec<String>,
-    /// Connect options that win over the script's (`--set`).
+    /// The connect options that override the script's (`--set`).
     pub overrides: Overrides,
-    /// The password where neither script nor URL has one.
+    /// The password used if neither script nor URL has one.
     pub password: Option<Secret>,
-    /// Where logins are looked up that neither script nor URL completes (`--netrc`).
+    /// The logins used if neither script nor URL is complete (`--netrc`).
     pub netrc: Netrc,
-    /// Where everything goes in a rehearsal, in place of the real servers and files.
+    /// The replacement of the real servers and files in a rehearsal.
     pub rehearsal: Option<Rehearsal>,
-    /// What the script learns of its job.
+    /// The facts of the job that the script can read.
     pub job: JobFacts,
-    /// What it may do to this machine's NAT.
+    /// The NAT permissions of the script.
     pub nat: NatSettings,
 }
 
 /// A server and a scratch folder in place of the real ones.
 #[derive(Debug, Clone)]
 pub struct Rehearsal {
-    /// The embedded server.
+    /// The address of the embedded server.
     pub address: SocketAddr,
-    /// The authority that signed its certificate, PEM.
+    /// The CA that signed its certificate, PEM.
     pub ca_pem: String,
-    /// The folder that takes what would be written here.
+    /// The folder that receives local writes.
     pub scratch: PathBuf,
 }
 
-/// What a script sees as `job::…`.
+/// The values that a script reads as `job::…`.
 #[derive(Debug, Clone)]
 pub struct JobFacts {
-    /// Its name; the script's own outside the scheduler.
+    /// The name of the job; that of the script outside the scheduler.
     pub name: String,
-    /// Which try this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: i64,
-    /// The slot it runs for; empty outside the scheduler.
+    /// The slot of the run; empty outside the scheduler.
     pub scheduled_for: String,
-    /// What started it.
+    /// The trigger of the run.
     pub trigger: String,
-    /// What it sees as `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
+    /// The value of `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
     pub args: serde_json::Value,
-    /// Whether the scheduler runs it: nobody looks on.
+    /// True if the scheduler runs it unattended.
     pub is_scheduled: bool,
 }
 
@@ -112,21 +112,21 @@ impl Default for JobFacts {
     }
 }
 
-/// What the functions of one run share.
+/// The state that the functions of one run share.
 pub struct Run {
-    /// Stop signal, events, clock.
+    /// The stop signal, events, and the clock.
     pub context: Context,
-    /// What it was started with.
+    /// The settings with which it was started.
     pub settings: Settings,
-    /// The ports of a router that lead to it.
+    /// The port mappings of a router to this run.
     pub leases: Arc<Leases>,
     runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
     printed: AtomicUsize,
     pub(super) meter: Meter,
-    /// Its steps, those in callbacks included, which the engine counts apart.
+    /// The steps so far, including those in callbacks, which the engine counts separately.
     steps: AtomicU64,
-    /// Why it must end, beside the signal to stop.
+    /// The reason why it must end, other than the stop signal.
     over: OnceLock<Fault>,
     partial: AtomicBool,
     folders: Arc<Mutex<Vec<TempDir>>>,
@@ -139,14 +139,14 @@ impl std::fmt::Debug for Run {
 }
 
 impl Run {
-    /// A run that has not begun, on the thread that shall carry it.
+    /// Creates a run that has not begun, on the thread that will execute it.
     pub fn new(settings: Settings, context: &Context) -> Outcome<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
             let message = format!("cannot start the machinery for connections: {error}");
             Fault::new(Kind::Local, Side::Here, message)
         })?;
-        // In a rehearsal nothing outside is touched.
+        // A rehearsal changes nothing outside.
         let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
         if let Some(book) = settings.nat.book.as_ref().filter(|_| is_real) {
             portmap::reap(book, &context.clock);
@@ -161,7 +161,7 @@ impl Run {
         Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
 
-    /// A run after this one, with limits of its own: its connections, ports and folders stay.
+    /// Creates the following run, with limits of its own: connections, ports and folders are kept.
     #[must_use]
     pub fn next(&self) -> Self {
         let (settings, context) = (self.settings.clone(), self.context.clone());
@@ -192,7 +192,7 @@ impl Run {
         }
     }
 
-    /// The run that a call belongs to.
+    /// Returns the run to which a call belongs.
     pub fn of(ctx: &NativeCallContext<'_>) -> RhaiResultOf<Arc<Self>> {
         let run = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Self>>());
         run.ok_or_else(|| {
@@ -201,7 +201,7 @@ impl Run {
         })
     }
 
-    /// Fails with `nat.not_allowed` unless the user lets the script change NAT.
+    /// Fails with `nat.not_allowed` unless the user allows the script to change NAT.
     pub fn nat_allowed(&self) -> Outcome<()> {
         if self.settings.nat.is_allowed {
             Ok(())
@@ -210,12 +210,12 @@ impl Run {
         }
     }
 
-    /// Where what undoes rules of NAT is kept; fails where there is no such place.
+    /// Returns the store of the undo records of NAT rules; fails if there is none.
     pub fn nat_ledger(&self) -> Outcome<Arc<dyn Ledger>> {
         self.settings.nat.ledger.clone().ok_or_else(no_ledger)
     }
 
-    /// Whether rules of NAT are not to be changed here, though a script asks for it: in a rehearsal, and where it only
+    /// Returns true if NAT rules must not be changed, although a script requests it: in a rehearsal, or if it only
     /// describes them.
     pub const fn is_nat_inert(&self) -> bool {
         self.settings.rehearsal.is_some() || self.settings.nat.described.is_some()
@@ -226,12 +226,12 @@ impl Run {
         self.uncounted(|| self.runtime.block_on(work))
     }
 
-    /// Does `work` whose time is not the script's own: it was asked for, and takes what it takes.
+    /// Runs `work` without counting its time: it was requested, and takes as long as it takes.
     pub fn uncounted<T>(&self, work: impl FnOnce() -> T) -> T {
         self.meter.uncounted(work)
     }
 
-    /// The path to read in place of `path`: itself, or its copy in a rehearsal.
+    /// Returns the path to read in place of `path`: itself, or its copy in a rehearsal.
     pub fn readable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
@@ -239,7 +239,7 @@ impl Run {
         }
     }
 
-    /// The path to write in place of `path`: itself, or a copy in a rehearsal.
+    /// Returns the path to write in place of `path`: itself, or a copy in a rehearsal.
     pub fn writable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
@@ -247,7 +247,7 @@ impl Run {
         }
     }
 
-    /// `site`, or the embedded server in its place.
+    /// Completes the login of `site`, and redirects it to the embedded server in a rehearsal.
     pub fn aim(&self, mut site: Site) -> Outcome<Site> {
         self.settings.netrc.complete(&mut site)?;
         if site.password.is_none() {
@@ -256,7 +256,7 @@ impl Run {
         if let Some(rehearsal) = &self.settings.rehearsal {
             site.detour = Some(rehearsal.address);
             site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };
-            // The embedded server turns to TLS by AUTH; a script that uses the other way is not worse for it.
+            // The embedded server offers TLS by AUTH only, which is no difference for a script that uses implicit TLS.
             if site.tls == Tls::Implicit {
                 site.tls = Tls::Explicit;
             }
@@ -278,7 +278,7 @@ impl Run {
         }
     }
 
-    /// Says what a script has to say; what it says counts as what it prints does.
+    /// Logs a message of the script; it counts toward the limit on output.
     pub fn say(&self, level: Level, text: String) {
         if self.has_room_for(&text) {
             self.context.observer.say(level, text);
@@ -290,23 +290,23 @@ impl Run {
         let has_room = before.saturating_add(text.len()) < SCRIPT_OUTPUT_BYTES_MAX;
         if !has_room {
             let mib = SCRIPT_OUTPUT_BYTES_MAX / (1024 * 1024);
-            // A print cannot fail: the next step does.
+            // Printing cannot fail: the next step does instead.
             self.end(limit(&format!("it printed more than {mib} MiB")));
         }
         has_room
     }
 
-    /// Ends the script at its next step; it cannot catch that.
+    /// Ends the script at its next step; the script cannot catch this.
     pub fn end(&self, fault: Fault) {
         self.over.get_or_init(|| fault);
     }
 
-    /// Why the script must not take its next step.
+    /// Returns the reason why the script must not take its next step.
     pub fn must_end(&self) -> Option<Fault> {
-        // One thread alone counts.
+        // Only one thread counts.
         let step = self.steps.load(Ordering::Relaxed);
         self.steps.store(step.wrapping_add(1), Ordering::Relaxed);
-        // Looking at clocks at each step would be most of a loop's cost.
+        // Reading the clocks at each step would be most of the cost of a loop.
         if step.is_multiple_of(STEPS_BETWEEN_LOOKS) {
             if let Err(fault) = self.context.stop.check() {
                 return Some(fault);
@@ -318,7 +318,7 @@ impl Run {
         self.over.get().cloned()
     }
 
-    /// Gives up a script that does not come to its next step: what it would leave behind is removed.
+    /// Abandons a script that does not reach its next step: its port mappings and temporary folders are removed.
     pub(super) fn abandon(&self) {
         self.leases.release();
         let folders =
@@ -326,17 +326,17 @@ impl Run {
         drop(folders);
     }
 
-    /// Notes that a mirror left files undone, though the script goes on.
+    /// Records that a mirror left files undone, although the script continues.
     pub fn note_partial(&self) {
         self.partial.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a mirror left files undone.
+    /// Returns true if a mirror left files undone.
     pub fn is_partial(&self) -> bool {
         self.partial.load(Ordering::Relaxed)
     }
 
-    /// A new folder that is gone when the run is over.
+    /// Creates a folder that is removed at the end of the run.
     pub fn temporary_folder(&self) -> Outcome<PathBuf> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
         let folder =
@@ -347,17 +347,17 @@ impl Run {
     }
 }
 
-/// How a run that met no error ended.
+/// The outcome of a run without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// All was done.
+    /// Everything was done.
     Whole,
-    /// A mirror left files undone; its report says which.
+    /// A mirror left files undone; its report has the list.
     InPart,
 }
 
-/// Runs `source` on a thread of its own and waits for its end. A script that takes too much and does not come to its
-/// next step is left there, with the thread: the process is about to end.
+/// Runs `source` on a thread of its own and waits for its end. A script that exceeds a limit and does not reach its
+/// next step is abandoned with its thread: the process is about to end.
 pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
     let started = Instant::now();
     context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
@@ -368,7 +368,7 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
         .stack_size(SCRIPT_STACK_BYTES)
         .spawn(move || {
             let result = on_this_thread(&owned, settings, &shared, &notes);
-            // Nobody waits any more for one that was left.
+            // Nobody receives this for a script that was abandoned.
             notes.send(Note::Ended(result)).ok();
         });
     let result = match thread {
@@ -378,7 +378,7 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
             Err(Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message))))
         }
     };
-    // Before it goes to anybody: a literal of the script may be a password.
+    // Before the error is passed on: a literal of the script may be a password.
     let result = result.map_err(|failure| {
         let file = failure.place.as_ref().map_or(source.shown(), |place| &place.file);
         let veil = source.text_of(file).map(|text| Veil::of(file, &text));
@@ -400,7 +400,7 @@ fn on_this_thread(
     let awake = notes.clone();
     run.meter.on_wake(move || drop(awake.send(Note::Awake)));
     notes.send(Note::Begun(Arc::clone(&run))).ok();
-    // A panic in one function of ours must end this run and nothing else.
+    // A panic in one of our functions must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
@@ -412,7 +412,7 @@ fn on_this_thread(
     result.unwrap_or_else(|_| Err(crashed()))
 }
 
-/// The fault of a run that met a bug of ours.
+/// Returns the fault of a run that hit a bug in portolan.
 pub(super) fn crashed() -> Box<Failure> {
     let message = "portolan itself failed (a bug): please report what it printed above";
     Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())

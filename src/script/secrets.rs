@@ -1,4 +1,4 @@
-//! Where secrets come from: never from argv, never from the script's text.
+//! The sources of secrets: never argv, never the script's text.
 
 use std::{
     env,
@@ -12,22 +12,22 @@ use crate::{
     ftp::secret::Secret,
 };
 
-/// Bytes of one secret: a key at most, not a file.
+/// The maximum size of one secret in bytes: that of a key, not of a file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
-/// The folder of secrets where `PORTOLAN_SECRETS` names none.
+/// The folder of secrets if `PORTOLAN_SECRETS` names none.
 const FOLDER: &str = "secrets";
 
-/// A secret, and whether other programs of this user can read where it came from.
+/// A secret and its exposure.
 #[derive(Debug)]
 pub struct Found {
     /// The secret.
     pub secret: Secret,
-    /// Whether it came from the environment.
+    /// True if it came from the environment, which other programs of this user can read.
     pub is_exposed: bool,
 }
 
-/// The secret `name`: a credential of systemd, a file of the folder of secrets, an entry of the netrc file, an
-/// environment variable, in this order. In a rehearsal a missing one is made up: nothing real is reached with it.
+/// Returns the secret `name` from the first of: a systemd credential, a file of the folder of secrets, an entry of the
+/// netrc file, an environment variable. In a rehearsal a missing one is made up: it reaches nothing real.
 pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Found> {
     let is_name = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
@@ -53,7 +53,7 @@ pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Found> {
     }
 }
 
-/// The secret from where nobody else can read it.
+/// Returns the secret from a source that nobody else can read.
 fn kept(name: &str) -> Outcome<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
         let file = Path::new(&folder).join(name);
@@ -70,7 +70,7 @@ fn kept(name: &str) -> Outcome<Option<Secret>> {
     file.map_or(Ok(None), |file| netrc::password(&file, name))
 }
 
-/// The first line of a file that holds a secret, such as `--password-file` names.
+/// Returns the first line of a file that holds a secret, such as the one that `--password-file` names.
 pub fn read_file(path: &Path) -> Outcome<Secret> {
     let cannot = |error| Fault::local("read the secret", path, error);
     let mut text = String::new();

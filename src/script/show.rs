@@ -11,7 +11,7 @@ use crate::{
     observe::json::{fault_value, line},
 };
 
-/// A value in words, for messages and errors. A secret is `***`, also inside an array or a map.
+/// Returns a value as text, for messages and errors. A secret is `***`, also inside an array or a map.
 pub fn text(value: &Dynamic) -> String {
     let inner = |value: &Dynamic| {
         if value.is_string() { format!("{value:?}") } else { text(value) }
@@ -28,7 +28,7 @@ pub fn text(value: &Dynamic) -> String {
     own(value).unwrap_or_else(|| value.to_string())
 }
 
-/// The text of a value of one of our types.
+/// Returns the text of a value of one of our types.
 fn own(value: &Dynamic) -> Option<String> {
     fn of<T: ToString + Send + Sync + Clone + 'static>(value: &Dynamic) -> Option<String> {
         value.read_lock::<T>().map(|value| value.to_string())
@@ -39,7 +39,7 @@ fn own(value: &Dynamic) -> Option<String> {
         .or_else(|| of::<Report>(value))
 }
 
-/// A value as one line of JSON.
+/// Returns a value as one line of JSON.
 pub fn json(value: &Dynamic) -> String {
     String::from_utf8_lossy(&line(&tree(value))).into_owned()
 }

@@ -1,41 +1,41 @@
-//! Every function that a script may call, as the engine's metadata has it: for the check and for the manual.
+//! The signatures of all functions that a script may call, from the engine's metadata: for the check and the manual.
 
 use std::collections::BTreeSet;
 
 use rhai::{Engine, FnNamespace, FuncInfo};
 
-/// One overload of a function, or one property.
+/// An overload of a function, or a property.
 #[derive(Debug, Clone)]
 pub struct Signature {
-    /// The module that qualifies it; empty for the global ones.
+    /// The module that qualifies it; empty for global functions.
     pub namespace: String,
-    /// Its name; of a property the name alone.
+    /// The name of the function or property.
     pub name: String,
-    /// What it takes, the value before the dot first.
+    /// The parameters, the value before the dot first.
     pub params: Vec<Param>,
-    /// What it gives, in the words of scripts; empty for nothing.
+    /// The return type as scripts call it; empty for none.
     pub returns: String,
-    /// Its doc comment without the slashes.
+    /// The doc comment without the slashes.
     pub doc: String,
-    /// Whether scripts may call it without its module.
+    /// True if scripts may call it without its module.
     pub is_global: bool,
-    /// Whether it is read as `value.name`.
+    /// True if it is read as `value.name`.
     pub is_property: bool,
-    /// Whether it is ours and not the language's own.
+    /// True if portolan adds it to the language.
     pub is_ours: bool,
 }
 
-/// One parameter.
+/// A parameter of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
-    /// Its name; `_` where the engine knows none.
+    /// The name; `_` if the engine knows none.
     pub name: String,
-    /// Its type, in the words of scripts.
+    /// The type as scripts call it.
     pub kind: String,
     is_receiver: bool,
 }
 
-/// Every function of `engine` that has a name: operators are left out.
+/// Returns every function of `engine` that has a name: operators are left out.
 pub fn all(engine: &Engine) -> Vec<Signature> {
     let ours = ours(engine);
     let every = engine.collect_fn_metadata(None, |info| signature(&info, false), true);
@@ -44,21 +44,21 @@ pub fn all(engine: &Engine) -> Vec<Signature> {
     ours.into_iter().chain(standard).collect()
 }
 
-/// The functions that portolan adds to the language. A function of the language that it replaces by a safer one has no
-/// documentation and is not among them.
+/// Returns the functions that portolan adds to the language. A function of the language that it replaces with a safer
+/// one has no documentation and is not among them.
 pub fn ours(engine: &Engine) -> Vec<Signature> {
     let all = engine.collect_fn_metadata(None, |info| signature(&info, true), false);
     let names = language();
     all.into_iter().filter(|one| !one.doc.is_empty() || !names.contains(&one.name)).collect()
 }
 
-/// The names of the functions of the language.
+/// Returns the names of the language's own functions.
 fn language() -> BTreeSet<String> {
     let name = |info: FuncInfo<'_>| Some(info.metadata.name.to_string());
     Engine::new().collect_fn_metadata(None, name, true).into_iter().collect()
 }
 
-/// The operators with two sides, ours and the language's.
+/// Returns the binary operators, both ours and the language's.
 pub fn operators(engine: &Engine) -> Vec<Signature> {
     let operator = |info: FuncInfo<'_>| {
         let known = info.metadata;
@@ -106,7 +106,7 @@ fn param(text: &str) -> Param {
     Param { name: name.to_owned(), kind: kind(typed), is_receiver }
 }
 
-/// A type of Rust in the words of scripts.
+/// Returns the name that scripts use for a Rust type.
 fn kind(text: &str) -> String {
     let text = text.trim();
     let text = text.strip_prefix("RhaiResultOf<").and_then(|t| t.strip_suffix('>')).unwrap_or(text);
@@ -127,7 +127,7 @@ fn kind(text: &str) -> String {
     .to_owned()
 }
 
-/// The text of a doc comment.
+/// Returns the text of a doc comment.
 fn doc<'c>(comments: impl Iterator<Item = &'c str>) -> String {
     let lines = comments.flat_map(str::lines).map(|line| {
         let line = line.trim_start().trim_start_matches("///");
@@ -144,14 +144,14 @@ impl Signature {
             && self.params == other.params
     }
 
-    /// The type whose values it is called on, where that is a type of ours.
+    /// Returns the type on whose values it is called, if that is a type of ours.
     pub fn receiver(&self) -> Option<&Param> {
         self.params.first().filter(|first| {
             self.is_ours && first.is_receiver && first.kind.starts_with(char::is_uppercase)
         })
     }
 
-    /// The name by which it is called: `ftp::connect`, `site.get`, `sleep`.
+    /// Returns the name by which it is called: `ftp::connect`, `site.get`, `sleep`.
     pub fn path(&self) -> String {
         match self.receiver() {
             Some(receiver) => format!("{}.{}", receiver.name, self.name),
@@ -160,12 +160,12 @@ impl Signature {
         }
     }
 
-    /// What stands between its parentheses.
+    /// Returns the parameters between the parentheses.
     pub fn arguments(&self) -> &[Param] {
         self.params.get(usize::from(self.receiver().is_some())..).unwrap_or_default()
     }
 
-    /// `site.get(remote: string, local: string) -> Report`.
+    /// Returns the signature, such as `site.get(remote: string, local: string) -> Report`.
     pub fn shown(&self) -> String {
         let mut text = self.path();
         if !self.is_property {

@@ -1,4 +1,4 @@
-//! The options of `ftp::connect`, read into a [`Site`].
+//! The options of `ftp::connect`, parsed into a [`Site`].
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Those that are texts, whatever they look like.
+/// The options that are always strings, even if they look like numbers.
 const TEXTS: &[&str] = &[
     "user",
     "password",
@@ -27,18 +27,18 @@ const TEXTS: &[&str] = &[
     "proxy",
 ];
 
-/// Options that win over a script's: `--set mode=passive`.
+/// The options that override a script's: `--set mode=passive`.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Map);
 
 impl Overrides {
-    /// Reads `KEY=VALUE` texts; `true`, `false` and whole numbers become values of their kind where a text is not
-    /// wanted.
+    /// Parses `KEY=VALUE` strings; `true`, `false` and whole numbers become values of their type unless the option is a
+    /// string.
     pub fn read(texts: &[String]) -> Outcome<Self> {
         let mut map = Map::new();
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                // Behind the key may stand a password, whatever parts them.
+                // A password may follow the key, after any separator.
                 let is_key = |c: char| c.is_ascii_alphabetic() || c == '_';
                 let key: String = text.chars().take_while(|c| is_key(*c)).collect();
                 let more = if key == *text { "" } else { "…" };
@@ -47,7 +47,7 @@ impl Overrides {
             })?;
             let key = key.trim();
             let value = match (value.parse::<bool>(), value.parse::<i64>()) {
-                // A password or a port may be all digits, and is a text all the same.
+                // A password or a port range may be all digits, and is still a string.
                 _ if TEXTS.contains(&key) => value.into(),
                 (Ok(flag), _) => flag.into(),
                 (_, Ok(number)) => number.into(),
@@ -61,12 +61,12 @@ impl Overrides {
     }
 }
 
-/// The site that `url` and the overrides describe.
+/// Returns the site that `url` and the overrides describe.
 pub fn site_of(url: &Url, overrides: &Overrides) -> Outcome<Site> {
     site(url, &Map::new(), overrides)
 }
 
-/// The site that `url` and `options` describe; `overrides` come from the command line and win.
+/// Returns the site that `url` and `options` describe; `overrides` come from the command line and take precedence.
 pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     let mut site = url.site.clone();
     site.folder.clone_from(&url.path);
@@ -77,7 +77,7 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
     Ok(site)
 }
 
-/// Reads `options` as `ftp::connect` does, without a server.
+/// Parses `options` as `ftp::connect` does, without a server.
 pub(super) fn probe(options: &Map) -> Outcome<()> {
     apply(&mut Site::new(""), &Options::new(options, "ftp::connect", CONNECT)?)
 }
@@ -103,7 +103,7 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     put_some(&mut site.proxy, proxy(options)?);
     let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
     if let Some(tls) = options.choice("tls", &protections)? {
-        // The ordinary ports go with the protection, unless the URL names another.
+        // The port follows the kind of TLS if it is a default port.
         match (tls, site.port) {
             (Tls::Implicit, 21) => site.port = 990,
             (Tls::Off | Tls::Explicit, 990) => site.port = 21,
@@ -172,13 +172,13 @@ fn address(options: &Options<'_>, key: &str) -> Outcome<Option<IpAddr>> {
         .map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
 }
 
-/// A text or a secret, since a password may stand in it.
+/// Parses a proxy from a string or a secret, since it may contain a password.
 fn proxy(options: &Options<'_>) -> Outcome<Option<Proxy>> {
     let text = options.secret("proxy").map_err(|_| Proxy::wrong())?;
     text.map(|text| Proxy::parse(text.reveal())).transpose()
 }
 
-/// SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and `sha256/` in front.
+/// Parses the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and the prefix `sha256/`.
 fn pin(text: &str) -> Outcome<[u8; 32]> {
     let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
     let bytes: Option<Vec<u8>> = (0..digits.len())

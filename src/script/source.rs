@@ -1,4 +1,4 @@
-//! A script's text, and the file it came from.
+//! A script's text and the file from which it was read.
 
 use std::{
     io::Read,
@@ -19,7 +19,7 @@ pub struct Source {
     shown: String,
     /// The folder that its imports must not leave.
     root: PathBuf,
-    /// Whether it and its imports must be ours alone.
+    /// True if it and its imports must be files that no other user can change.
     is_guarded: bool,
 }
 
@@ -34,14 +34,13 @@ impl Source {
         Ok(Self { text, shown, root, is_guarded: false })
     }
 
-    /// The same for a script that nobody looks at before it is run: it and its imports must be files that no other user
-    /// can change.
+    /// Reads a script that runs unattended: it and its imports must be files that no other user can change.
     pub fn read_guarded(path: impl AsRef<Path>) -> Outcome<Self> {
         owned::guard(path.as_ref())?;
         Ok(Self { is_guarded: true, ..Self::read(path)? })
     }
 
-    /// A script without a file; it imports from `root`.
+    /// Creates a script without a file; it imports from `root`.
     pub fn from_text(
         text: impl Into<String>,
         shown: impl Into<String>,
@@ -50,17 +49,17 @@ impl Source {
         Self { text: text.into(), shown: shown.into(), root: root.into(), is_guarded: false }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The file's name as people see it.
+    /// Returns the file's name for messages.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// The text of the file that an error names: this script, or one that it imports.
+    /// Returns the text of the file that an error names: this script, or one of its imports.
     pub fn text_of(&self, file: &str) -> Option<String> {
         if file == self.shown {
             return Some(self.text.clone());
@@ -68,18 +67,18 @@ impl Source {
         read_text(Path::new(file)).ok()
     }
 
-    /// Whether its imports must be files that no other user can change.
+    /// Returns true if its imports must be files that no other user can change.
     pub const fn is_guarded(&self) -> bool {
         self.is_guarded
     }
 
-    /// The folder that its imports must not leave.
+    /// Returns the folder that its imports must not leave.
     pub fn root(&self) -> &Path {
         &self.root
     }
 }
 
-/// The text of the script file at `path`.
+/// Returns the text of the script file at `path`.
 pub(super) fn read_text(path: &Path) -> Outcome<String> {
     let cannot = |error| Fault::local("read the script", path, error);
     let mut bytes = Vec::new();
@@ -97,8 +96,8 @@ pub(super) fn read_text(path: &Path) -> Outcome<String> {
     Ok(plain(&text))
 }
 
-/// Returns the text as the language reads it: without the mark that some editors set before it, and with a line
-/// `#!/usr/bin/env …`, by which a shell finds the program, as a comment of the same length.
+/// Returns the text as the language reads it: without the byte order mark of some editors, and with the shebang line
+/// `#!/usr/bin/env …` as a comment of the same length.
 fn plain(text: &str) -> String {
     let mut text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     if text.starts_with("#!") {

@@ -1,4 +1,4 @@
-//! Values between scripts and the program: names, options, durations, sizes, times.
+//! Conversions of values between scripts and the program: names, options, durations, sizes, times.
 
 use std::{cmp::Ordering, fmt, path::PathBuf, time::Duration};
 
@@ -16,20 +16,20 @@ use crate::{
     limits::{DURATION_MAX, PARALLEL_MAX},
 };
 
-/// Where bytes that are not UTF-8 live in a script's strings: U+F700 and up, in Unicode's private area.
+/// The base of the characters that stand for bytes that are not UTF-8: U+F700 and up, in Unicode's private use area.
 const PRIVATE: u32 = 0xF700;
 
-/// How names on a server become strings of a script, and back, without losing a byte.
+/// The lossless encoding of names on a server as strings of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// UTF-8; what is none is kept byte by byte.
+    /// UTF-8; invalid bytes are kept one by one.
     Utf8,
-    /// Each byte is the character of that number.
+    /// Each byte is the character of the same number.
     Latin1,
 }
 
 impl Names {
-    /// The string for a name.
+    /// Returns the string for a name.
     pub fn text(self, name: &[u8]) -> String {
         if self == Self::Latin1 {
             return name.iter().copied().map(char::from).collect();
@@ -46,7 +46,7 @@ impl Names {
         text
     }
 
-    /// The path that a string means.
+    /// Returns the path that a string means.
     pub fn path(self, text: &str) -> Outcome<RemotePath> {
         let mut bytes = Vec::with_capacity(text.len());
         for c in text.chars() {
@@ -65,14 +65,14 @@ impl Names {
     }
 }
 
-/// The options of one call, each looked at by name.
+/// The options of one call, looked up by name.
 #[derive(Debug)]
 pub struct Options<'a> {
     map: &'a Map,
 }
 
 impl<'a> Options<'a> {
-    /// Takes the options of `what`; a key that is not `known` is an error that names the nearest.
+    /// Checks the keys of the options of `what`; the error for one that is not `known` names the nearest.
     pub fn new(map: &'a Map, what: &str, known: &[&str]) -> Outcome<Self> {
         for key in map.keys() {
             if !known.contains(&key.as_str()) {
@@ -82,37 +82,37 @@ impl<'a> Options<'a> {
         Ok(Self { map })
     }
 
-    /// The value, unless it is absent or `()`.
+    /// Returns the value, unless it is absent or `()`.
     pub fn get(&self, key: &str) -> Option<&'a Dynamic> {
         self.map.get(key).filter(|value| !value.is_unit())
     }
 
-    /// A string.
+    /// Returns a string.
     pub fn text(&self, key: &str) -> Outcome<Option<String>> {
         self.read(key, "a string", |value| value.clone().into_string().ok())
     }
 
-    /// A string or a secret.
+    /// Returns a secret, given as one or as a string.
     pub fn secret(&self, key: &str) -> Outcome<Option<Secret>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let secret = value.clone().try_cast::<Secret>();
         let found = secret.or_else(|| value.clone().into_string().ok().map(Secret::new));
-        // What was given may be the password all the same: it is not shown.
+        // The value may be the password even if its type is wrong: it is not shown.
         let wrong = || Fault::invalid(format!("`{key}` wants a string or a secret()"));
         found.map(Some).ok_or_else(wrong)
     }
 
-    /// A path of this machine.
+    /// Returns a local path.
     pub fn path(&self, key: &str) -> Outcome<Option<PathBuf>> {
         Ok(self.text(key)?.map(PathBuf::from))
     }
 
-    /// `true` or `false`.
+    /// Returns `true` or `false`.
     pub fn flag(&self, key: &str) -> Outcome<Option<bool>> {
         self.read(key, "true or false", |value| value.as_bool().ok())
     }
 
-    /// A whole number between `least` and `most`.
+    /// Returns a whole number between `least` and `most`.
     pub fn number(&self, key: &str, least: i64, most: i64) -> Outcome<Option<i64>> {
         let wants = format!("a whole number from {least} to {most}");
         self.read(key, &wants, |value| {
@@ -120,17 +120,17 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// A number of bytes.
+    /// Returns a number of bytes.
     pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
         self.read(key, "a size such as 4096 or \"64MiB\"", size)
     }
 
-    /// A duration.
+    /// Returns a duration.
     pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
-    /// Bytes per second; no limit where it is 0.
+    /// Returns a rate limit in bytes per second; `None` (no limit) if it is 0.
     pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
         let wants = "bytes per second, such as 500000 or \"2MiB\"";
         let rate =
@@ -141,7 +141,7 @@ impl<'a> Options<'a> {
         Ok(rate.filter(|rate| *rate > 0))
     }
 
-    /// A number of sessions, or `"auto"`.
+    /// Returns a number of sessions, or [`PARALLEL_AUTO`] for `"auto"`.
     pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
         let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
         self.read(key, &wants, |value| match value.as_int() {
@@ -150,7 +150,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// One of several words.
+    /// Returns the choice for one of several words.
     pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
         let Some(word) = self.text(key)? else { return Ok(None) };
         if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
@@ -164,7 +164,7 @@ impl<'a> Options<'a> {
         Err(Fault::invalid(message))
     }
 
-    /// Whether uploads go under their final names at once.
+    /// Returns the setting for uploads directly under the final name: `true`, `false` or `"auto"`.
     pub fn in_place(&self, key: &str) -> Outcome<Option<InPlace>> {
         self.read(key, "true, false or \"auto\"", |value| {
             let word = value
@@ -174,7 +174,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// A string or an array of strings.
+    /// Returns a string or an array of strings as a list.
     pub fn texts(&self, key: &str) -> Outcome<Vec<String>> {
         let found = self.read(key, "a string or an array of strings", |value| {
             if let Ok(text) = value.clone().into_string() {
@@ -199,7 +199,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// A value as an error may show it.
+/// Returns a value as an error may show it.
 fn shown(value: &Dynamic) -> String {
     match value.read_lock::<rhai::ImmutableString>() {
         Some(text) => format!("\"{}\"", text.as_str()),
@@ -207,7 +207,7 @@ fn shown(value: &Dynamic) -> String {
     }
 }
 
-/// What to say of an option that nobody knows.
+/// Returns the error message for an unknown option.
 pub fn unknown_option(key: &str, what: &str, known: &[&str]) -> String {
     match nearest(key, known) {
         Some(near) => format!("{what} has no option `{key}`; did you mean `{near}`?"),
@@ -215,7 +215,7 @@ pub fn unknown_option(key: &str, what: &str, known: &[&str]) -> String {
     }
 }
 
-/// The name most like `name`, if any is like it.
+/// Returns the name most similar to `name`, if any is similar.
 pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     let lower = name.to_lowercase();
     let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
@@ -224,7 +224,7 @@ pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, other)| other)
 }
 
-/// `"90s"`, `"1.5h"`, `"5m 30s"`, `"250ms"`, or a number of seconds.
+/// Parses `"90s"`, `"1.5h"`, `"5m 30s"`, `"250ms"`, or a number of seconds.
 pub fn duration(value: &Dynamic) -> Option<Duration> {
     let seconds = if let Ok(whole) = value.as_int() {
         u32::try_from(whole).ok().map(f64::from)?
@@ -236,7 +236,7 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
 
-/// A number of bytes, or `"64MiB"`.
+/// Parses a number of bytes, or `"64MiB"`.
 pub fn size(value: &Dynamic) -> Option<u64> {
     if let Ok(bytes) = value.as_int() {
         return u64::try_from(bytes).ok();
@@ -244,13 +244,13 @@ pub fn size(value: &Dynamic) -> Option<u64> {
     size_text(&value.clone().into_string().ok()?)
 }
 
-/// The text form of a rate: a size, with or without `/s`.
+/// Parses the text form of a rate: a size, with or without `/s`.
 pub fn rate_text(text: &str) -> Option<u64> {
     size_text(text.trim().trim_end_matches("/s"))
 }
 
-/// The text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), in
-/// any case; a single letter means the latter, as in `ls -h`.
+/// Parses the text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of
+/// 1024), in any case; a single letter means the latter, as in `ls -h`.
 pub fn size_text(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -270,7 +270,7 @@ pub fn size_text(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// The bytes of a text or blob.
+/// Returns the bytes of a string or blob.
 pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
         return Ok(text.as_bytes().to_vec());
@@ -279,7 +279,7 @@ pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
     blob.ok_or_else(|| Fault::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
 }
 
-/// The text form of a duration.
+/// Parses the text form of a duration.
 pub fn duration_text(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
@@ -307,7 +307,7 @@ pub fn duration_text(text: &str) -> Option<Duration> {
     (total <= DURATION_MAX).then_some(total)
 }
 
-/// A moment, as scripts have it: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.
+/// A point in time of a script: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub Timestamp);
 
@@ -318,7 +318,7 @@ impl fmt::Display for Time {
 }
 
 impl Time {
-    /// Reads what a script gives for a time: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
+    /// Parses a time that a script gives: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
     pub fn read(value: &Dynamic) -> Outcome<Self> {
         if let Some(time) = value.clone().try_cast::<Self>() {
             return Ok(time);
@@ -332,7 +332,7 @@ impl Time {
         found.map(Self).ok_or_else(|| Fault::invalid(format!("{wants}; got {}", shown(value))))
     }
 
-    /// Which of two is earlier.
+    /// Returns the order of two times.
     pub fn order(self, other: Self) -> Ordering {
         self.0.cmp(&other.0)
     }

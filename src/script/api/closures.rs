@@ -1,9 +1,10 @@
-//! The language's own functions that ask a closure of the script, in a form that raises whatever goes wrong in it.
+//! Replacements of the language's own functions that call a closure of the script: these raise every error in it.
 //!
-//! Rhai 1.27 sorts on in another order when the comparator of `sort` fails, takes elements for different when that of
-//! `dedup` fails, and takes any answer of a predicate that is not `true` for `false`. A script that then deletes all but
-//! the newest five files deletes the wrong ones. These have the language's names and arguments, and no documentation of
-//! their own, by which [`super::super::signatures`] knows that they belong to the language.
+//! Rhai 1.27 continues to sort in another order when the comparator of `sort` fails, takes elements for different when
+//! that of `dedup` fails, and takes every result of a predicate other than `true` for `false`. A script that then
+//! deletes all but the newest five files deletes the wrong ones. The replacements have the language's names and
+//! arguments, and no documentation of their own, by which [`super::super::signatures`] recognizes them as part of the
+//! language.
 
 use std::cmp::Ordering;
 
@@ -19,12 +20,12 @@ use crate::{
     },
 };
 
-/// Characters of a wrong answer that the error repeats.
+/// The maximum number of characters of a wrong result in the error.
 const ANSWER_CHARS_MAX: usize = 40;
 
 type Context<'c> = NativeCallContext<'c>;
 
-/// Registers them, over the language's own. A function's name may stand for the function, as in the language.
+/// Registers the replacements. A function may be given by its name, as in the language.
 pub(super) fn register(module: &mut Module) {
     comparing(module);
     choosing(module);
@@ -32,7 +33,7 @@ pub(super) fn register(module: &mut Module) {
     of_maps(module);
 }
 
-/// The functions whose closure compares two elements.
+/// Registers the functions whose closure compares two elements.
 fn comparing(module: &mut Module) {
     let params = ["array: &mut Array", "comparer: FnPtr", "()"];
     let named = ["array: &mut Array", "comparer: &str", "()"];
@@ -58,7 +59,7 @@ fn comparing(module: &mut Module) {
     });
 }
 
-/// The functions whose closure chooses elements.
+/// Registers the functions whose closure selects elements.
 fn choosing(module: &mut Module) {
     let params = ["array: &mut Array", "filter: FnPtr", "RhaiResultOf<Array>"];
     let named = ["array: &mut Array", "filter: &str", "RhaiResultOf<Array>"];
@@ -83,7 +84,7 @@ fn choosing(module: &mut Module) {
     });
 }
 
-/// The functions whose closure tells something of an array.
+/// Registers the functions whose closure queries an array.
 fn telling(module: &mut Module) {
     let one = ["array: &mut Array", "filter: FnPtr", "RhaiResult"];
     let from = ["array: &mut Array", "filter: FnPtr", "start: INT", "RhaiResult"];
@@ -118,7 +119,7 @@ fn telling(module: &mut Module) {
     });
 }
 
-/// The functions whose closure chooses entries of a map.
+/// Registers the functions whose closure selects entries of a map.
 fn of_maps(module: &mut Module) {
     let params = ["map: &mut Map", "filter: FnPtr", "RhaiResultOf<Map>"];
     pure("filter", params).set_into_module(module, |ctx: Context<'_>, map: &mut Map, f: FnPtr| {
@@ -133,18 +134,18 @@ fn of_maps(module: &mut Module) {
         });
 }
 
-/// A function that may change the value it is called on.
+/// Creates the registration of a function that may change the value on which it is called.
 fn method<const N: usize>(name: &str, params: [&str; N]) -> FuncRegistration {
     let new = FuncRegistration::new(name).in_global_namespace().with_params_info(params);
     new.with_purity(false).with_volatility(true)
 }
 
-/// A function that constants have as well.
+/// Creates the registration of a function that can be called on constants as well.
 fn pure<const N: usize>(name: &str, params: [&str; N]) -> FuncRegistration {
     method(name, params).with_purity(true)
 }
 
-/// Raises that a closure gave what `name` cannot use.
+/// Raises the error for a closure whose result `name` cannot use.
 fn not_usable<T>(ctx: &Context<'_>, name: &str, wanted: &str, given: &Dynamic) -> RhaiResultOf<T> {
     let text: String = show::text(given).chars().take(ANSWER_CHARS_MAX).collect();
     let given = match given.type_name() {
@@ -156,12 +157,12 @@ fn not_usable<T>(ctx: &Context<'_>, name: &str, wanted: &str, given: &Dynamic) -
     Err(raised(Fault::invalid(message), ctx.call_position()))
 }
 
-/// The answer of a predicate.
+/// Returns the result of a predicate.
 fn truth(ctx: &Context<'_>, name: &str, said: &Dynamic) -> RhaiResultOf<bool> {
     said.as_bool().or_else(|_| not_usable(ctx, name, "true or false", said))
 }
 
-/// What a predicate says to `item`, the `index`th.
+/// Returns the result of a predicate for `item` at `index`.
 fn holds(
     ctx: &Context<'_>,
     name: &str,
@@ -184,7 +185,7 @@ fn filter(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr) -> RhaiResultOf<
     Ok(kept)
 }
 
-/// Takes out the elements to which the predicate says `taken`; none where it fails.
+/// Removes and returns the elements for which the predicate returns `taken`; removes none if it fails.
 fn split(
     ctx: &Context<'_>,
     name: &str,
@@ -228,7 +229,7 @@ fn find(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr, start: i64) -> Rha
     Ok(found.cloned().unwrap_or(Dynamic::UNIT))
 }
 
-/// The index of the first element from `start` on that the predicate takes, or -1.
+/// Returns the index of the first element from `start` on for which the predicate is true, or -1.
 fn index_of(
     ctx: &Context<'_>,
     name: &str,
@@ -245,13 +246,13 @@ fn index_of(
     Ok(-1)
 }
 
-/// The place that `start` means, counted from the end if it is negative.
+/// Returns the index that `start` means, counted from the end if it is negative.
 fn offset(length: usize, start: i64) -> usize {
     let distance = usize::try_from(start.unsigned_abs()).unwrap_or(usize::MAX);
     if start < 0 { length.saturating_sub(distance) } else { distance }
 }
 
-/// Whether the predicate says `wanted` to any element.
+/// Returns true if the predicate returns `wanted` for any element.
 fn is_said(
     ctx: &Context<'_>,
     name: &str,
@@ -298,8 +299,8 @@ fn sort(ctx: &Context<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf<
     Ok(())
 }
 
-/// The order that a comparator means: by the sign of a number, and `true` for "the first comes first". The difference of
-/// two times is a number with a fraction.
+/// Returns the order that a comparator means: by the sign of a number, and `true` for "the first comes first". The
+/// difference of two times is a number with a fraction.
 fn order(said: &Dynamic) -> Option<Ordering> {
     if let Ok(number) = said.as_int() {
         return Some(number.cmp(&0));
@@ -310,8 +311,8 @@ fn order(said: &Dynamic) -> Option<Ordering> {
     said.as_bool().ok().map(|first| if first { Ordering::Less } else { Ordering::Greater })
 }
 
-/// A stable merge sort that ends at the first error. Unlike the standard library's it takes any answers: `a <= b` says
-/// of two equal elements that each comes before the other.
+/// Sorts with a stable merge sort that ends at the first error. Unlike that of the standard library it accepts
+/// inconsistent results: with `a <= b`, each of two equal elements comes before the other.
 fn sorted<E>(
     items: &[Dynamic],
     compare: &mut impl FnMut(&Dynamic, &Dynamic) -> Result<Ordering, E>,

@@ -1,4 +1,4 @@
-//! `ftp::connect` and what a session is.
+//! `ftp::connect` and the properties of a session.
 
 use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
@@ -28,7 +28,7 @@ fn open(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<R
     opened().or_raise(ctx)
 }
 
-/// Sessions with FTP servers, and what is done in them.
+/// Sessions with FTP servers, and their functions.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
@@ -37,8 +37,8 @@ pub mod functions {
 
     /// Connects to the server of `url` and logs in; raises `unreachable`, `timeout`, `denied` or `tls`.
     ///
-    /// `ftp://` is plain, `ftpes://` turns to TLS on the ordinary port, `ftps://` is TLS from the first byte on port
-    /// 990. A path in the URL is the folder that the session starts in.
+    /// `ftp://` is plain, `ftpes://` upgrades to TLS on the ordinary port, `ftps://` uses TLS from the first byte, on
+    /// port 990. A path in the URL is the folder in which the session starts.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org/pub");
@@ -50,35 +50,36 @@ pub mod functions {
 
     /// Connects with options.
     ///
-    /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` gives a password
-    /// - `mode`: "auto" (what worked last, else passive), "active", "passive" or "race"; `fallback` (true): try the
-    ///   other
-    /// - `port_range`: where to listen in active mode, such as "50000-50010"; `external_address`: what to announce.
-    ///   Without them, a ruleset of this machine that opens a range (`ftp_active` without `to`) says so
-    /// - `map_ports` ("off"): "auto" asks the home router for the ports by itself, when active mode is tried from a
-    ///   private address with a server outside; without `port_range` any free ports will do. What cannot be had is said,
-    ///   and the session goes on without
-    /// - `source_address`: the address to connect from
+    /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` returns a password
+    /// - `mode`: "auto" (the mode that worked last, otherwise passive), "active", "passive" or "race"; `fallback`
+    ///   (true): try the other mode
+    /// - `port_range`: the ports to listen on in active mode, such as "50000-50010"; `external_address`: the address to
+    ///   announce. Without them, a ruleset of this host that opens a range (`ftp_active` without `to`) provides both
+    /// - `map_ports` ("off"): "auto" requests the ports from the home router, when active mode is tried from a private
+    ///   address with an outside server; without `port_range` any free ports are used. If a mapping fails, this is
+    ///   logged, and the session continues without it
+    /// - `source_address`: the local address to connect from
     /// - `proxy`: `"socks5://[user:password@]host[:1080]"` or `"http://[user:password@]host[:8080]"`; it carries every
-    ///   connection of the session, in passive mode, and looks up the server's name. `secret("NAME")` gives one that
-    ///   has a password in it
-    /// - `tls`: "off", "explicit" or "implicit", in place of what the URL says
-    /// - `ca_file`: authorities to believe besides the system's; `pin`: the SHA-256 of the only certificate to
-    ///   believe; `insecure`: believe any; `client_cert`, `client_key`: our own, in PEM files
+    ///   connection of the session, in passive mode, and resolves the server's name. `secret("NAME")` returns one that
+    ///   contains a password
+    /// - `tls`: "off", "explicit" or "implicit", in place of the URL's
+    /// - `ca_file`: CAs to trust besides the system's; `pin`: the SHA-256 of the only certificate to trust; `insecure`:
+    ///   trust any; `client_cert`, `client_key`: the client's own, in PEM files
     /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
-    /// - `min_rate`: bytes per second that a transfer must reach over five minutes, else it fails (100; 0 is no limit)
-    /// - `inplace`: whether uploads go under their final names at once: "auto", true or false, as for `put`
-    /// - `encoding`: "utf-8", or "latin-1" for servers whose names are; `list_command`: such as "LIST -a"
-    /// - `parallel`: sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and from the host,
-    ///   in all sessions of the run together, such as `"2MiB"`
+    /// - `min_rate`: bytes per second that a transfer must reach over five minutes, otherwise it fails (100; 0 is no
+    ///   limit)
+    /// - `inplace`: upload directly under the final name: "auto", true or false, as for `put`
+    /// - `encoding`: "utf-8", or "latin-1" for servers with such names; `list_command`: such as "LIST -a"
+    /// - `parallel`: the number of sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and
+    ///   from the host, in all sessions of the run together, such as `"2MiB"`
     ///
-    /// In mode "active" the server opens the data connections; when it cannot, the session goes over to passive by
-    /// itself and says so, unless `fallback` is false. Through a proxy it is passive from the first.
+    /// In mode "active" the server opens the data connections; if it cannot, the session falls back to passive mode and
+    /// logs this, unless `fallback` is false. Through a proxy it is passive from the start.
     ///
-    /// In mode "race", where nothing is known of the server yet, passive and active are tried side by side on two
-    /// sessions, and the first that delivers a listing is kept; `data_connection` is raised when neither does. With
-    /// something remembered, with `fallback` false, with a proxy, or where the server lets no second session in, it is as
-    /// "auto".
+    /// In mode "race", if nothing is known about the server yet, passive and active mode are tried in parallel in two
+    /// sessions, and the first that delivers a listing is kept; `data_connection` is raised if neither does. If there
+    /// is an earlier result, `fallback` is false, there is a proxy, or the server refuses a second session, it works
+    /// like "auto".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com/htdocs", #{
@@ -96,7 +97,7 @@ pub mod functions {
         open(&ctx, url, &options)
     }
 
-    /// Ends the session. What is not closed ends with the script.
+    /// Ends the session. A session that is not closed ends with the script.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -107,7 +108,8 @@ pub mod functions {
         site.close(&ctx)
     }
 
-    /// The way that carries the data now: "epsv", "pasv", "eprt" or "port"; empty before the first transfer.
+    /// The command by which data connections are opened now: "epsv", "pasv", "eprt" or "port"; empty before the first
+    /// transfer.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -118,7 +120,7 @@ pub mod functions {
         site.look(|session| session.route().to_owned()).unwrap_or_default()
     }
 
-    /// The mode that was asked for: "auto", "active", "passive" or "race".
+    /// The requested mode: "auto", "active", "passive" or "race".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -129,7 +131,7 @@ pub mod functions {
         site.mode().to_owned()
     }
 
-    /// The server, as `connect` named it.
+    /// The server, as it was given to `connect`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -140,7 +142,7 @@ pub mod functions {
         site.host().to_owned()
     }
 
-    /// Every try to make a data connection, as maps of `step`, `address`, `worked`, `ms` and `words`.
+    /// The attempts to open a data connection, as maps of `step`, `address`, `worked`, `ms` and `words`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

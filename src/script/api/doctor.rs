@@ -1,4 +1,4 @@
-//! `ftp::doctor`: what works with a server, as a value.
+//! `ftp::doctor`: a survey of the connection modes of a server, as a value.
 
 use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The options of a survey, and what is left for the connection.
+/// Splits the options into those of the survey and those of the connection.
 fn split(options: &Map) -> Outcome<(Survey, Map)> {
     let read = Options::new(options, "ftp::doctor", DOCTOR)?;
     let mut found = Survey::default();
@@ -30,7 +30,7 @@ fn split(options: &Map) -> Outcome<(Survey, Map)> {
     Ok((found, connect))
 }
 
-/// Reads `options` as `ftp::doctor` does, without a server.
+/// Parses `options` as `ftp::doctor` does, without a server.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
     site::probe(&split(options)?.1)
 }
@@ -49,10 +49,10 @@ fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultO
     examined().or_raise(ctx)
 }
 
-/// What works with a server.
+/// A survey of the connection modes of a server.
 #[export_module]
 pub mod functions {
-    /// Tries every mode on the server of `url` and says what works; does not raise for what does not.
+    /// Tries every mode on the server of `url` and returns the results; a mode that fails raises no error.
     ///
     /// The map has `verdict` (a sentence), `works`, `mode` ("passive", "active" or `()`), `route`, `tls`, `options`
     /// (for `ftp::connect`), `snippet`, `modes` (an array of maps with `tls`, `mode`, `step`, `works`, `ms`, `fault`),
@@ -68,10 +68,10 @@ pub mod functions {
         examine(&ctx, url, &Map::new())
     }
 
-    /// Tries every mode with options: those of `ftp::connect` but `proxy`, and two of its own.
+    /// Tries every mode with options: those of `ftp::connect` except `proxy`, and two more.
     ///
-    /// - `read_only` (false): change nothing on the server, and try listings alone
-    /// - `sessions` (4): how many to open at a time, to see whether they are allowed; 1 to 4
+    /// - `read_only` (false): change nothing on the server, and try only listings
+    /// - `sessions` (4): the number of parallel sessions to open, to see if they are allowed; 1 to 4
     ///
     /// ```rhai
     /// let found = ftp::doctor("ftpes://deploy@www.example.com", #{

@@ -1,4 +1,4 @@
-//! What a script catches.
+//! The errors that a script catches.
 
 use rhai::{Dynamic, ImmutableString, export_module};
 
@@ -8,10 +8,10 @@ use crate::{fault::Fault as Value, script::raise};
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// What failed: `err` in `catch (err)`.
+    /// An error: `err` in `catch (err)`.
     pub type Fault = Value;
 
-    /// Makes a fault of any caught value: errors of the language and thrown texts as well.
+    /// Converts any caught value to a fault, including errors of the language and thrown strings.
     ///
     /// ```rhai
     /// try { throw "no order today"; } catch (err) { print(fault(err).message); }
@@ -21,9 +21,9 @@ pub mod functions {
         raise::normal(err)
     }
 
-    /// What sort of failure: `"unreachable"`, `"timeout"`, `"denied"`, `"refused"`, `"not_found"`, `"busy"`,
-    /// `"full"`, `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"`
-    /// or `"guard"`.
+    /// The kind of error: `"unreachable"`, `"timeout"`, `"denied"`, `"refused"`, `"not_found"`, `"busy"`, `"full"`,
+    /// `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"` or
+    /// `"guard"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -35,7 +35,7 @@ pub mod functions {
         err.kind.word().into()
     }
 
-    /// On which side it failed: "script", "here", "network" or "server".
+    /// The side on which it failed: "script", "here", "network" or "server".
     ///
     /// ```rhai
     /// try { local::read("gone"); } catch (err) { print(err.side); }
@@ -45,7 +45,7 @@ pub mod functions {
         err.side.word().into()
     }
 
-    /// What went wrong, in words.
+    /// The error message.
     ///
     /// ```rhai
     /// try { local::read("gone"); } catch (err) { log::error(err.message); }
@@ -55,8 +55,7 @@ pub mod functions {
         err.message.as_str().into()
     }
 
-    /// The server's reply code; 0 when no reply is behind it. Failures of NAT have a name here, such as
-    /// `"nat.not_permitted"`.
+    /// The server's reply code; 0 if there was no reply. Errors of NAT have a name here, such as `"nat.not_permitted"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -67,7 +66,7 @@ pub mod functions {
         err.name.map_or_else(|| i64::from(err.code).into(), Dynamic::from)
     }
 
-    /// The server; empty when none is involved.
+    /// The server; empty if none is involved.
     ///
     /// ```rhai
     /// try { ftp::connect("ftp://ftp.example.org"); } catch (err) { print(err.host); }
@@ -77,7 +76,7 @@ pub mod functions {
         err.host.clone().unwrap_or_default().into()
     }
 
-    /// The file or folder; empty when none is involved.
+    /// The file or folder; empty if none is involved.
     ///
     /// ```rhai
     /// try { local::read("gone"); } catch (err) { print(err.path); }
@@ -87,7 +86,7 @@ pub mod functions {
         err.path.clone().unwrap_or_default().into()
     }
 
-    /// Whether the same may succeed later with nobody changing anything.
+    /// True if the same operation may succeed later without any change.
     ///
     /// ```rhai
     /// try { ftp::connect("ftp://ftp.example.org"); } catch (err) { if !err.may_retry { throw err; } }
@@ -97,7 +96,7 @@ pub mod functions {
         err.may_retry()
     }
 
-    /// The whole error in words.
+    /// Returns the whole error as text.
     #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
     pub fn text(err: &mut Fault) -> ImmutableString {
         err.to_string().into()

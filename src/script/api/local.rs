@@ -1,4 +1,4 @@
-//! Files of this machine.
+//! Local files.
 
 use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, export_module};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// An entry as a script has it, in the words of a remote listing.
+/// Returns an entry for scripts, with the keys of a remote listing.
 fn map(entry: &LocalEntry) -> Map {
     let kind = match entry.kind {
         LocalKind::Folder => "dir",
@@ -32,10 +32,10 @@ fn text(path: &str, bytes: Vec<u8>) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|_| Fault::invalid("it is not UTF-8 text").at(path))
 }
 
-/// Files of this machine. Relative paths count from the folder in which portolan was started.
+/// Local files. Relative paths are relative to the working directory in which portolan was started.
 #[export_module]
 pub mod functions {
-    /// The entries of a folder: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified` and
+    /// Returns the entries of a folder: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified` and
     /// `permissions`. Raises `not_found`.
     ///
     /// ```rhai
@@ -51,7 +51,7 @@ pub mod functions {
         Ok(entries.iter().map(|entry| Dynamic::from_map(map(entry))).collect())
     }
 
-    /// Whether there is a file or folder of that name.
+    /// Returns true if there is a file or folder of that name.
     ///
     /// ```rhai
     /// if local::exists("out/order.csv") { print("there"); }
@@ -61,7 +61,7 @@ pub mod functions {
         Run::of(&ctx)?.readable(path).and_then(paths::exists).or_raise(&ctx)
     }
 
-    /// The text of a file, at most 8 MiB. Raises `not_found`.
+    /// Returns the text of a file, at most 8 MiB. Raises `not_found`.
     ///
     /// ```rhai
     /// let version = local::read("VERSION");
@@ -73,7 +73,7 @@ pub mod functions {
         bytes.and_then(|bytes| text(path, bytes)).or_raise(&ctx)
     }
 
-    /// The bytes of a file, at most 8 MiB. Raises `not_found`.
+    /// Returns the bytes of a file, at most 8 MiB. Raises `not_found`.
     ///
     /// ```rhai
     /// let bytes = local::read_blob("logo.png");
@@ -84,7 +84,7 @@ pub mod functions {
         run.uncounted(|| paths::read(run.readable(path)?, READ_BYTES_MAX)).or_raise(&ctx)
     }
 
-    /// Writes a text or blob to a file, in place of what it had: the old or the new, never half of it.
+    /// Writes a string or blob to a file, replacing its content atomically.
     ///
     /// ```rhai
     /// local::write("out/status.txt", "done\n");
@@ -96,7 +96,7 @@ pub mod functions {
         run.uncounted(|| paths::write(run.writable(path)?, &bytes)).or_raise(&ctx)
     }
 
-    /// Appends a text or blob to a file, which is made if it is not there.
+    /// Appends a string or blob to a file, which is created if it does not exist.
     ///
     /// ```rhai
     /// local::append("history.log", `${now()} mirrored` + "\n");
@@ -144,7 +144,7 @@ pub mod functions {
         Run::of(&ctx)?.writable(path).and_then(paths::delete).or_raise(&ctx)
     }
 
-    /// Makes a folder, and those above it that are missing.
+    /// Creates a folder and its missing parents.
     ///
     /// ```rhai
     /// local::mkdir("in/2026/11");
@@ -154,7 +154,7 @@ pub mod functions {
         Run::of(&ctx)?.writable(folder).and_then(paths::make_folder).or_raise(&ctx)
     }
 
-    /// The paths that match a pattern such as `out/*.csv` or `out/**/*.csv`.
+    /// Returns the paths that match a pattern such as `out/*.csv` or `out/**/*.csv`.
     ///
     /// ```rhai
     /// for file in local::glob("out/*.csv") { print(file); }
@@ -168,7 +168,7 @@ pub mod functions {
         Ok(found.iter().map(|path| path.to_string_lossy().into_owned().into()).collect())
     }
 
-    /// The size of a file in bytes. Raises `not_found`.
+    /// Returns the size of a file in bytes. Raises `not_found`.
     ///
     /// ```rhai
     /// print(local::size("out/order.csv"));
@@ -179,7 +179,7 @@ pub mod functions {
         Ok(i64::try_from(size).unwrap_or(i64::MAX))
     }
 
-    /// When a file was last changed. Raises `not_found`.
+    /// Returns the modification time of a file. Raises `not_found`.
     ///
     /// ```rhai
     /// if now() - local::modified("out/order.csv") > 86400.0 { log::warn("a day old"); }
@@ -189,7 +189,7 @@ pub mod functions {
         Run::of(&ctx)?.readable(path).and_then(paths::modified).map(Time).or_raise(&ctx)
     }
 
-    /// The SHA-256 of a file, in lower-case hexadecimal. Raises `not_found`.
+    /// Returns the SHA-256 of a file, in lower-case hexadecimal. Raises `not_found`.
     ///
     /// ```rhai
     /// print(local::sha256("out/order.csv"));
@@ -201,7 +201,7 @@ pub mod functions {
         found.or_raise(&ctx)
     }
 
-    /// A new empty folder, which is gone when the run is over.
+    /// Creates an empty folder, which is removed at the end of the run, and returns its path.
     ///
     /// ```rhai
     /// let folder = local::temp_dir();

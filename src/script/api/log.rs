@@ -1,4 +1,4 @@
-//! Messages of a script.
+//! Log messages of a script.
 
 use rhai::{Dynamic, NativeCallContext, export_module};
 
@@ -12,10 +12,10 @@ fn say(ctx: &NativeCallContext<'_>, level: Level, message: &Dynamic) -> RhaiResu
     Ok(())
 }
 
-/// Messages for whoever watches the run or reads its log. `print` is for output.
+/// Messages for the log and the user who follows the run. `print` is for output.
 #[export_module]
 pub mod functions {
-    /// Says what a run normally says.
+    /// Logs an informational message.
     ///
     /// ```rhai
     /// log::info("catalogue is up to date");
@@ -25,7 +25,7 @@ pub mod functions {
         say(&ctx, Level::Info, &message)
     }
 
-    /// Says what should be mended, though the run goes on.
+    /// Logs a warning; the run continues.
     ///
     /// ```rhai
     /// log::warn("no new files since yesterday");
@@ -35,7 +35,7 @@ pub mod functions {
         say(&ctx, Level::Warn, &message)
     }
 
-    /// Says what failed.
+    /// Logs an error.
     ///
     /// ```rhai
     /// log::error("the supplier's server is not reachable");
@@ -45,7 +45,7 @@ pub mod functions {
         say(&ctx, Level::Error, &message)
     }
 
-    /// Says what helps to find a cause; shown at `--log-level debug`.
+    /// Logs a message for troubleshooting; shown with `--log-level debug`.
     ///
     /// ```rhai
     /// log::debug(`took route ${"epsv"}`);

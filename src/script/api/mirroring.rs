@@ -1,4 +1,4 @@
-//! The options of mirrors, read.
+//! The parsing of the options of mirrors.
 
 use rhai::Map;
 
@@ -10,12 +10,12 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// Reads `options` as a mirror does, without one.
+/// Parses `options` as a mirror does, without running one.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
     read(options, "a mirror", 1, Timestamp::UNIX_EPOCH).map(drop)
 }
 
-/// The rules that the options of `what` make at the time `now`, and whether to do nothing.
+/// Returns the rules for the options of `what` at the time `now`, and true for a dry run.
 pub(super) fn read(
     options: &Map,
     what: &str,

@@ -1,4 +1,4 @@
-//! What scripts see: the only list of the families.
+//! The functions that are available to scripts, and the only list of the families.
 
 mod closures;
 pub mod connect;

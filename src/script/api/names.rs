@@ -1,4 +1,4 @@
-//! What a script does to names on a server: lists, asks, makes, renames, removes.
+//! The functions for names on a server: list, query, create, rename and remove.
 
 use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// The absolute path of what a script named, or the fault raised.
+/// Returns the path for a name in a script, or raises the fault.
 fn path(ctx: &NativeCallContext<'_>, site: &Remote, text: &str) -> RhaiResultOf<RemotePath> {
     site.names().path(text).or_raise(ctx)
 }
 
-/// Tells who watches that a name on the server is not what it was.
+/// Reports a change of a name on the server to the observer.
 fn done(run: &Run, verb: Verb, path: &RemotePath) {
     run.context.observer.tell(&Event::Done { verb, path: path.to_string() });
 }
 
-/// When something was changed, as a script has it. A time without a zone is given as the server wrote it.
+/// Returns a modification time for scripts. A time without a time zone is returned as the server wrote it.
 fn time(modified: Modified) -> Time {
     match modified {
         Modified::Utc(time, _) => Time(time),
@@ -38,7 +38,7 @@ fn time(modified: Modified) -> Time {
     }
 }
 
-/// An entry as a script has it.
+/// Returns an entry for scripts.
 fn map(entry: &Entry, names: Names) -> Map {
     let text = |bytes: &Vec<u8>| Dynamic::from(names.text(bytes));
     let size = entry.size.and_then(|size| i64::try_from(size).ok());
@@ -68,7 +68,7 @@ fn mode_bits(mode: &str) -> Outcome<u32> {
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// The entries of the folder that the session is in.
+    /// Returns the entries of the session's current folder.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org/pub");
@@ -79,11 +79,13 @@ pub mod functions {
         list(ctx, site, ".")
     }
 
-    /// The entries of folder `folder`: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`, `modified`,
-    /// `permissions` and `target`, with `()` for what the server does not tell. Raises `not_found`.
+    /// Returns the entries of folder `folder`: maps of `name`, `kind` ("file", "dir", "link", "other"), `size`,
+    /// `modified`, `permissions` and `target`, with `()` for values that the server does not report. Raises
+    /// `not_found`.
     ///
-    /// A line of the listing that cannot be read is a warning; where none can be read, `protocol` is raised. A server that
-    /// lists names only is warned of. Where the listing has no time zone (LIST), `modified` is the server's own time.
+    /// A line of the listing that cannot be parsed causes a warning; if none can be parsed, `protocol` is raised. A
+    /// server that lists only names causes a warning. If the listing has no time zone (LIST), `modified` is in the
+    /// server's local time.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -101,7 +103,7 @@ pub mod functions {
         Ok(listing.entries.iter().map(|entry| Dynamic::from_map(map(entry, names))).collect())
     }
 
-    /// The names in folder `folder`.
+    /// Returns the names in folder `folder`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -119,8 +121,8 @@ pub mod functions {
         Ok(listing.entries.iter().map(|entry| Dynamic::from(names.text(&entry.name))).collect())
     }
 
-    /// Everything below folder `folder`, in all its folders: maps as in `list`, and `path` besides. Links are named,
-    /// not followed. Raises `not_found`, and `guard` where a listing was not complete.
+    /// Returns everything below folder `folder`, recursively: maps as in `list`, with the additional key `path`.
+    /// Symbolic links are listed, not followed. Raises `not_found`, and `guard` if a listing was incomplete.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -144,7 +146,7 @@ pub mod functions {
         Ok(maps.collect())
     }
 
-    /// The paths of the files that match a pattern such as `/pub/*.csv` or `/pub/**/*.csv`, sorted.
+    /// Returns the paths of the files that match a pattern such as `/pub/*.csv` or `/pub/**/*.csv`, sorted.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -162,7 +164,7 @@ pub mod functions {
         Ok(found.iter().map(|path| names.text(path.as_bytes()).into()).collect())
     }
 
-    /// What is known of one file or folder, as in `list`. Raises `not_found`.
+    /// Returns the entry of one file or folder, as in `list`. Raises `not_found`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -177,7 +179,7 @@ pub mod functions {
         Ok(map(&entry, names))
     }
 
-    /// Whether there is a file or folder of that name.
+    /// Returns true if there is a file or folder of that name.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -189,7 +191,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.exists(&file).await)
     }
 
-    /// The size of a file in bytes. Raises `not_found`.
+    /// Returns the size of a file in bytes. Raises `not_found`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -202,7 +204,7 @@ pub mod functions {
         Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
-    /// When a file was last changed. Raises `not_found`.
+    /// Returns the modification time of a file. Raises `not_found`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -256,7 +258,7 @@ pub mod functions {
         })
     }
 
-    /// Makes a folder, and those above it that are missing. A folder that is there already is fine.
+    /// Creates a folder and its missing parents. It is no error if the folder exists.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -289,8 +291,8 @@ pub mod functions {
         })
     }
 
-    /// Removes a folder with everything below it. Links are removed, not followed; nothing is removed because of a
-    /// listing that was not complete.
+    /// Removes a folder with everything below it. Symbolic links are removed, not followed; nothing is removed if a
+    /// listing is incomplete.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -306,7 +308,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.delete_tree(&folder).await)
     }
 
-    /// Sets permissions, in octal ("644"). Raises `unsupported` where the server has no SITE CHMOD.
+    /// Sets permissions, in octal ("644"). Raises `unsupported` if the server has no SITE CHMOD.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -324,7 +326,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.chmod(&file, mode).await)
     }
 
-    /// Sets the time of the last change: a time, seconds since 1970, or "2026-02-11T14:22:07Z".
+    /// Sets the modification time: a time, seconds since 1970, or "2026-02-11T14:22:07Z".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -342,7 +344,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.set_modified(&file, when.0).await)
     }
 
-    /// The SHA-256 of a file, as the server computes it. Raises `unsupported` where it cannot.
+    /// Returns the SHA-256 of a file, as computed by the server. Raises `unsupported` if the server cannot compute it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -357,7 +359,7 @@ pub mod functions {
         checksum_by(ctx, site, file, "sha256")
     }
 
-    /// The hash of a file by `algorithm`: "sha256", "sha1", "md5" or "crc32".
+    /// Returns the hash of a file by `algorithm`: "sha256", "sha1", "md5" or "crc32".
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -374,7 +376,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.checksum(&file, algorithm).await)
     }
 
-    /// Goes to a folder: relative paths count from there.
+    /// Changes the current folder, to which relative paths are relative.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -386,7 +388,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.cd(&folder).await)
     }
 
-    /// The folder from which relative paths count.
+    /// Returns the current folder, to which relative paths are relative.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org/pub");
@@ -398,8 +400,8 @@ pub mod functions {
         site.with(&ctx, async |session, _| Ok(names.text(session.folder().as_bytes()).into()))
     }
 
-    /// Sends a command as it stands and gives the reply: a map of `code` and `text`. For what has no function here;
-    /// not for commands that move data.
+    /// Sends a raw command and returns the reply: a map of `code` and `text`. It is for commands without a function
+    /// here, but not for commands that transfer data.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -420,7 +422,7 @@ pub mod functions {
         Ok(map)
     }
 
-    /// What the server says it can do, as a map from feature to parameters.
+    /// Returns the features that the server reports, as a map from feature to parameters.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

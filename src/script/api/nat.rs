@@ -1,4 +1,4 @@
-//! `nat::ruleset` and what is done with one.
+//! `nat::ruleset` and the functions of a ruleset.
 
 use rhai::{Array, Dynamic, FnPtr, ImmutableString, Map, NativeCallContext, export_module};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Adds what `read` finds in `options`.
+/// Adds the parts that `read` parses from `options`.
 fn add(
     ctx: &NativeCallContext<'_>,
     rules: &rules::Ruleset,
@@ -69,7 +69,7 @@ fn applied_map(done: &Applied) -> Map {
     entries.into_iter().map(|(key, value)| (key.into(), value)).collect()
 }
 
-/// Applies `rules`, or says what that would change where nothing is to be changed.
+/// Applies `rules`, or logs the changes if nothing is to be changed.
 fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied> {
     if run.settings.nat.described.is_some() {
         rules.ordered(order);
@@ -149,13 +149,13 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
     }
 }
 
-/// This machine with the filter that has the rules of `rules`.
+/// Returns this host with the filter that has the rules of `rules`.
 fn standing(run: &Run, rules: &rules::Ruleset) -> Outcome<Machine> {
     let record = rules.record(run.settings.nat.ledger.as_deref())?;
     Machine::this(rules.backend(run.settings.nat.backend), record.as_ref())
 }
 
-/// Does `work` with the ruleset's name, unless nothing is to be changed here.
+/// Runs `work` with the ruleset's name, unless nothing is to be changed.
 fn changing(
     ctx: &NativeCallContext<'_>,
     rules: &rules::Ruleset,
@@ -173,14 +173,14 @@ fn changing(
     done().or_raise(ctx)
 }
 
-/// Rules of this machine that let FTP through.
+/// NAT and packet filter rules of this host that let FTP through.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// A table of rules.
     pub type Ruleset = rules::Ruleset;
 
-    /// Begins the ruleset `name`, which has the table `inet portolan_<name>` to itself; nothing is changed until it is
+    /// Creates the ruleset `name`, which has the table `inet portolan_<name>` to itself; nothing is changed until it is
     /// applied. Raises `nat.bad_name`.
     ///
     /// ```rhai
@@ -194,10 +194,10 @@ pub mod functions {
         begin(&ctx, name, &Map::new())
     }
 
-    /// Begins it with options.
+    /// Creates a ruleset with options.
     ///
-    /// - `backend` ("auto"): the packet filter that shall have its rules, "nft" or "iptables"; "auto" is the one that has
-    ///   them, else nft where that works, else iptables, where it has chains of its own, `PORTOLAN_<name>_…`
+    /// - `backend` ("auto"): the packet filter for its rules, "nft" or "iptables"; "auto" is the one that has them
+    ///   already, otherwise nft if it works, otherwise iptables, with chains of its own, `PORTOLAN_<name>_…`
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office", #{ backend: "iptables" });
@@ -213,8 +213,8 @@ pub mod functions {
         begin(&ctx, name, &options)
     }
 
-    /// The classic recipe in one line: applies a ruleset `classic` that masquerades the network `source` as it goes out
-    /// by the interface `out`, and passes packets on. Gives what `apply` gives.
+    /// Applies a ruleset `classic` that masquerades the network `source` on the outgoing interface `out`, and forwards
+    /// packets. Returns the result of `apply`.
     ///
     /// ```rhai
     /// nat::masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
@@ -227,13 +227,13 @@ pub mod functions {
         apply(&ctx, &rules, &Map::new())
     }
 
-    /// Opens a range of ports to a machine behind this one for as long as `work` takes: the kernel closes it with the
-    /// end of `work` or of the program, however that ends. Gives what `work` gives. Needs nft.
+    /// Opens a range of ports to a host behind this one while `work` runs: the kernel closes it at the end of `work` or
+    /// of the program, however that ends. Returns the result of `work`. Needs nft.
     ///
-    /// - `ports`, `to`: which, and the machine that they lead to
-    /// - `server`, `server_port_20`: from that server alone, and only from its port 20
-    /// - `in`, `external`: only what comes in by this interface, or for this address
-    /// - `force`: also where the ports belong to a service of this machine
+    /// - `ports`, `to`: the ports, and the host to which they are forwarded
+    /// - `server`, `server_port_20`: only from that server, and only from its port 20
+    /// - `in`, `external`: only packets that arrive on this interface, or for this address
+    /// - `force`: also if the ports belong to a service of this host
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org", #{ mode: "active", port_range: "40000-40009" });
@@ -260,8 +260,8 @@ pub mod functions {
         result
     }
 
-    /// The network interfaces of this machine: maps of `name`, `networks` (those that are behind it), and `is_default`
-    /// (whether the default route goes out by it).
+    /// Returns the network interfaces of this host: maps of `name`, `networks` (the networks behind it), and
+    /// `is_default` (true for the interface of the default route).
     ///
     /// ```rhai
     /// for one in nat::interfaces() { print(`${one.name}: ${one.networks}`); }
@@ -284,14 +284,14 @@ pub mod functions {
         here.interfaces.iter().map(map).collect()
     }
 
-    /// Its name.
+    /// The name of the ruleset.
     #[rhai_fn(global, get = "name", pure)]
     pub fn name(rules: &mut Ruleset) -> ImmutableString {
         rules.model().name().into()
     }
 
-    /// What comes from the network `source` goes out by the interface `out` under that interface's address, or under
-    /// the address `to`. `out` may be "auto": the interface of the default route.
+    /// Masquerades packets from the network `source` that leave by the interface `out`: they get that interface's
+    /// address, or the address `to`. `out` may be "auto": the interface of the default route.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -306,12 +306,12 @@ pub mod functions {
         add(&ctx, rules, &options, rules::masquerade)
     }
 
-    /// Connections to `ports` of this machine go on to the machine `to`, to the same ports.
+    /// Forwards connections to `ports` of this host to the host `to`, to the same ports.
     ///
-    /// - `in`: only those that come in by this interface
-    /// - `external`: only those to this address of the machine; without it, to any
-    /// - `from`: only those from this network; "any" is everybody
-    /// - `hairpin`: the network from which the outside address must work as well
+    /// - `in`: only connections that arrive on this interface
+    /// - `external`: only connections to this address of the host; without it, to any
+    /// - `from`: only connections from this network; "any" is any source
+    /// - `hairpin`: the network from which the external address must work as well
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -326,8 +326,8 @@ pub mod functions {
         add(&ctx, rules, &options, rules::forward)
     }
 
-    /// What comes in by the interface `in` may go out by `out`, where the ruleset is isolated; `source` is the only
-    /// network that may.
+    /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated; `source` limits this
+    /// to one network.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -343,9 +343,9 @@ pub mod functions {
         add(&ctx, rules, &options, rules::allow)
     }
 
-    /// Drops what comes in by the interfaces that the ruleset names and nothing in it lets pass, and, where it opens
-    /// ports of this machine itself, what comes to any others of them but those by which people log in. It is the only
-    /// drop there is; without it nothing is dropped.
+    /// Drops packets that arrive on the interfaces of the ruleset unless it allows them, and, if it opens ports of this
+    /// host, packets to all other ports of the host except the SSH ports. No other function drops packets; without this
+    /// one none are dropped.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -357,8 +357,8 @@ pub mod functions {
         rules.change(|model| model.isolate(on));
     }
 
-    /// Lets the kernel pass packets on between the interfaces that the ruleset names, as far as it does not already;
-    /// what was set is put back by `revert`.
+    /// Enables IP forwarding between the interfaces of the ruleset, if it is not enabled already; `revert` restores the
+    /// previous settings.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -370,8 +370,9 @@ pub mod functions {
         rules.change(|model| model.forwarding(on));
     }
 
-    /// The kernel reads plain FTP on the control ports `ports` (21), and opens and translates what is announced there;
-    /// `in` is the only interface by which it listens to others. It cannot read TLS.
+    /// Enables the kernel's FTP helper on the control ports `ports` (21): it reads plain FTP, and opens and translates
+    /// the announced ports; for connections of other hosts, `in` limits it to those that arrive on this interface. It
+    /// cannot read TLS.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -386,13 +387,13 @@ pub mod functions {
         add(&ctx, rules, &options, rules::ftp_helper)
     }
 
-    /// Data connections of active mode reach the client: `ports` of this machine lead to the client `to`, or are open
-    /// here where `to` is missing and this machine is the client: then its own sessions in active mode listen there, unless
-    /// they name a `port_range`. It works under TLS as well.
+    /// Lets data connections of active mode reach the client: `ports` of this host are forwarded to the client `to`, or
+    /// opened on this host if `to` is missing and the host is the client: its own sessions in active mode then listen
+    /// there, unless they have a `port_range`. It works with TLS as well.
     ///
-    /// - `server`: only from this server; `server_port_20` (false): and only from its port 20
-    /// - `in`, `external`: only what comes in by this interface, or for this address; where `to` is missing, `external` is
-    ///   the address that sessions of this machine announce
+    /// - `server`: only from this server; `server_port_20` (false): only from its port 20
+    /// - `in`, `external`: only packets that arrive on this interface, or for this address; if `to` is missing,
+    ///   `external` is the address that sessions of this host announce
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -407,11 +408,11 @@ pub mod functions {
         add(&ctx, rules, &options, rules::ftp_active)
     }
 
-    /// An FTP server can be reached: its control ports `control` (21) and its range `passive` lead to the machine `to`,
-    /// or are open here where `to` is missing and this machine is the server. It works under TLS as well.
+    /// Makes an FTP server reachable: its control ports `control` (21) and its range `passive` are forwarded to the
+    /// host `to`, or opened on this host if `to` is missing and the host is the server. It works with TLS as well.
     ///
     /// - `from`: only from this network
-    /// - `in`, `external`, `hairpin`: as of `forward`
+    /// - `in`, `external`, `hairpin`: as for `forward`
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -426,11 +427,11 @@ pub mod functions {
         add(&ctx, rules, &options, rules::ftp_server)
     }
 
-    /// What applying would change; changes nothing, and needs no rights.
+    /// Returns the changes that `apply` would make; changes nothing, and needs no privileges.
     ///
     /// The map has `changed`, `diff` (of the listing), `add`, `change`, `remove`, `warnings`, `sysctl`, `modules` and
-    /// `commands` (arrays), `backend`, `table`, `id`, and `live_readable`: whether the rules that are there now could
-    /// be read. A later `apply` of the same ruleset is refused where it would be another plan.
+    /// `commands` (arrays), `backend`, `table`, `id`, and `live_readable`: true if the current rules could be read. A
+    /// later `apply` of the same ruleset is refused if its plan would differ.
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -445,10 +446,11 @@ pub mod functions {
         planned(&run, rules).and_then(|plan| plan_map(&plan)).or_raise(&ctx)
     }
 
-    /// Applies the ruleset in one step: all of it or nothing. Raises `nat.not_allowed`, `nat.not_permitted`,
+    /// Applies the ruleset atomically: all of it or nothing. Raises `nat.not_allowed`, `nat.not_permitted`,
     /// `nat.would_lock_out`, `nat.changed_since_plan` and others.
     ///
-    /// Gives a map of `changed`, `verified`, `trial_until` (a time, or `()`), `id` and `snapshot` (what was there).
+    /// Returns a map of `changed`, `verified`, `trial_until` (a time, or `()`), `id` and `snapshot` (the previous
+    /// rules).
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -460,15 +462,15 @@ pub mod functions {
         apply(&ctx, rules, &Map::new())
     }
 
-    /// Applies it with options.
+    /// Applies the ruleset with options.
     ///
-    /// - `confirm_within`: on trial; the kernel itself takes the rules back after this time, unless `confirm` is called
-    /// - `test`: a closure that is called during the trial (of 60 s, if nothing else is said); when it raises an error or
-    ///   gives `false` the old rules return, else the new ones are confirmed
-    /// - `persist` (false): also at the next start of the machine, once confirmed; a text is the folder below which its
-    ///   files are written, in place of `/`
-    /// - `absent_ok` (false): also with interfaces that are not there yet
-    /// - `force` (false): also where it may cut somebody off
+    /// - `confirm_within`: on trial; the kernel itself removes the rules after this time, unless `confirm` is called
+    /// - `test`: a closure that is called during the trial (of 60 s, unless `confirm_within` is given); if it raises an
+    ///   error or returns `false` the old rules are restored, otherwise the new ones are confirmed
+    /// - `persist` (false): also after a reboot, once confirmed; a string is the folder below which its files are
+    ///   written, in place of `/`
+    /// - `absent_ok` (false): also with interfaces that do not exist yet
+    /// - `force` (false): also if it may cut off connections to this host
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -484,7 +486,7 @@ pub mod functions {
         apply(&ctx, rules, &options)
     }
 
-    /// Keeps the rules of a trial. Raises `nat.no_trial` where there is none, or it is over.
+    /// Confirms the rules of a trial. Raises `nat.no_trial` if there is none, or it is over.
     ///
     /// ```rhai
     /// nat::ruleset("office").confirm();
@@ -496,7 +498,7 @@ pub mod functions {
         })
     }
 
-    /// Goes back to before the last change. Raises `nat.no_undo` where nothing is remembered.
+    /// Rolls back the last change. Raises `nat.no_undo` if there is no record of one.
     ///
     /// ```rhai
     /// nat::ruleset("office").rollback();
@@ -508,8 +510,8 @@ pub mod functions {
         })
     }
 
-    /// Takes the ruleset's table away, with everything that was set and written for it. Connections that stand are no
-    /// longer translated either.
+    /// Removes the ruleset's table, and every setting and file that belongs to it. Translation ends for established
+    /// connections as well.
     ///
     /// ```rhai
     /// nat::ruleset("office").revert();
@@ -521,8 +523,8 @@ pub mod functions {
         })
     }
 
-    /// What state it is in: "applied", "trial", "drifted" (somebody else has changed its table), "missing" or "foreign"
-    /// (its table is not portolan's).
+    /// Returns the state of the ruleset: "applied", "trial", "drifted" (something else has changed its table),
+    /// "missing" or "foreign" (the table of this name is not portolan's).
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -537,7 +539,7 @@ pub mod functions {
         let looked = || -> Outcome<ImmutableString> {
             let (machine, model) = (standing(&run, rules)?, rules.model());
             let record = rules.record(run.settings.nat.ledger.as_deref())?;
-            // A ruleset that only has a name says nothing of what should be there.
+            // A ruleset without parts does not specify the expected rules.
             let plan = match model.parts() {
                 [] => None,
                 _ => Some(machine.plan(&model, record.as_ref())?),

@@ -1,4 +1,4 @@
-//! What a mirror or transfer gives back.
+//! The result of a mirror or transfer.
 
 use rhai::{Array, Dynamic, ImmutableString, export_module};
 
@@ -12,10 +12,10 @@ fn count(number: u64) -> i64 {
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// What a mirror or a transfer did.
+    /// The report of a mirror or a transfer.
     pub type Report = Value;
 
-    /// Files sent.
+    /// The number of files uploaded.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -26,97 +26,97 @@ pub mod functions {
         count(report.uploaded)
     }
 
-    /// Files fetched.
+    /// The number of files downloaded.
     #[rhai_fn(get = "downloaded", pure)]
     pub fn downloaded(report: &mut Report) -> i64 {
         count(report.downloaded)
     }
 
-    /// Files and folders removed.
+    /// The number of files and folders deleted.
     #[rhai_fn(get = "deleted", pure)]
     pub fn deleted(report: &mut Report) -> i64 {
         count(report.deleted)
     }
 
-    /// Files left alone because an option or a safety rule says so.
+    /// The number of files skipped because of an option or a safety rule.
     #[rhai_fn(get = "skipped", pure)]
     pub fn skipped(report: &mut Report) -> i64 {
         count(report.skipped)
     }
 
-    /// Files that were the same on both sides.
+    /// The number of files that were the same on both sides.
     #[rhai_fn(get = "unchanged", pure)]
     pub fn unchanged(report: &mut Report) -> i64 {
         count(report.unchanged)
     }
 
-    /// Files that failed.
+    /// The number of files that failed.
     #[rhai_fn(get = "failed", pure)]
     pub fn failed(report: &mut Report) -> i64 {
         count(report.failed)
     }
 
-    /// Bytes that moved.
+    /// The number of bytes transferred.
     #[rhai_fn(get = "bytes", pure)]
     pub fn bytes(report: &mut Report) -> i64 {
         count(report.bytes)
     }
 
-    /// How many seconds it took.
+    /// The duration in seconds.
     #[rhai_fn(get = "seconds", pure)]
     pub fn seconds(report: &mut Report) -> f64 {
         report.seconds
     }
 
-    /// Transfers whose size was seen to agree at the other end.
+    /// The number of transfers whose size was confirmed by the other side.
     #[rhai_fn(get = "verified", pure)]
     pub fn verified(report: &mut Report) -> i64 {
         count(report.verified)
     }
 
-    /// Transfers whose size the other end did not tell.
+    /// The number of transfers whose size the other side did not report.
     #[rhai_fn(get = "unverified", pure)]
     pub fn unverified(report: &mut Report) -> i64 {
         count(report.unverified)
     }
 
-    /// Files that went under their final names at once (`inplace`), and were half files there for a while.
+    /// The number of files written directly under their final names (`inplace`), which were incomplete for a while.
     #[rhai_fn(get = "in_place", pure)]
     pub fn in_place(report: &mut Report) -> i64 {
         count(report.in_place)
     }
 
-    /// What failed, and why: an array of faults.
+    /// The errors, as an array of faults.
     #[rhai_fn(get = "errors", pure)]
     pub fn errors(report: &mut Report) -> Array {
         report.errors.iter().cloned().map(Dynamic::from).collect()
     }
 
-    /// Of a staged mirror, the paths of the files that were given their names.
+    /// The paths of the files that a staged mirror has renamed to their final names.
     #[rhai_fn(get = "placed", pure)]
     pub fn placed(report: &mut Report) -> Array {
         report.placed.iter().map(|path| Dynamic::from(path.clone())).collect()
     }
 
-    /// What was planned: an array of lines.
+    /// The plan, as an array of lines.
     #[rhai_fn(get = "plan", pure)]
     pub fn plan(report: &mut Report) -> Array {
         report.plan.iter().cloned().map(Dynamic::from).collect()
     }
 
-    /// What has changed in the target since the last run: an array of lines.
+    /// The changes in the target since the last run, as an array of lines.
     #[rhai_fn(get = "drift", pure)]
     pub fn drift(report: &mut Report) -> Array {
         report.drift.iter().cloned().map(Dynamic::from).collect()
     }
 
-    /// The way that carried the data: "epsv", "pasv", "eprt" or "port".
+    /// The command by which the data connections were opened: "epsv", "pasv", "eprt" or "port".
     #[rhai_fn(get = "route", pure)]
     pub fn route(report: &mut Report) -> ImmutableString {
         report.route.as_str().into()
     }
 
-    /// The numbers in one line.
+    /// Returns the numbers in one line.
     #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
     pub fn text(report: &mut Report) -> ImmutableString {
         report.to_string().into()

@@ -1,4 +1,4 @@
-//! `nat::map_ports` and the functions that say how a session gets through NAT.
+//! `nat::map_ports` and the functions about the NAT between a session and its server.
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Ports that a client listens on, where nobody says which; and those of a server.
+/// The default ports of a client in active mode; the next constant has those of a passive server.
 const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
 const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
 
@@ -38,7 +38,7 @@ fn wish(options: &Map) -> Outcome<Wish> {
         Reason::BadRange
             .fault("`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]")
     })?;
-    // One more than can be mapped is enough to be refused.
+    // One more port than can be mapped is enough to be refused.
     let each = asked.ranges().iter().flat_map(|(first, last)| *first..=*last);
     let ports = each.take(MAPPED_PORTS_MAX + 1).collect();
     let ways = [
@@ -51,7 +51,8 @@ fn wish(options: &Map) -> Outcome<Wish> {
     Wish::new(ports, options.duration("lease")?, via)
 }
 
-/// Without the user's word for it, a script opens nothing to the Internet but what it listens on itself.
+/// Fails if the user has not allowed NAT changes and a port is privileged or in use: a script may expose only ports on
+/// which it listens itself.
 fn check_free(wish: &Wish, run: &Run) -> Outcome<()> {
     if run.nat_allowed().is_ok() {
         return Ok(());
@@ -144,37 +145,40 @@ fn address<T: std::str::FromStr>(key: &str, text: &str) -> Outcome<T> {
     text.parse().map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
 }
 
-/// Reads options as `nat::map_ports` does, and asks nobody; `ports` may be missing where they are not known yet.
+/// Parses options as `nat::map_ports` does, without a request; `ports` may be missing if they are not known yet.
 pub(in crate::script) fn probe_map_ports(options: &Map) -> Outcome<()> {
     let mut options = options.clone();
     options.entry("ports".into()).or_insert_with(|| 40000.into());
     wish(&options).map(drop)
 }
 
-/// Reads options as `nat::suggest` does.
+/// Parses options as `nat::suggest` does.
 pub(in crate::script) fn probe_suggest(options: &Map) -> Outcome<()> {
     wanted(options).map(drop)
 }
 
-/// Home routers, and what NAT stands between.
+/// Home routers, and the NAT between client and server.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// A session with one server.
     pub type Session = Remote;
 
-    /// Asks the home router to let connections to `ports` in to this machine, until the script ends.
+    /// Requests port mappings for `ports` to this host from the home router, until the script ends.
     ///
-    /// - `ports`: such as "40000-40003", 40000 or [40000, 40001]; as many as there are transfers at a time, 32 at most
-    /// - `lease` ("1h"): for how long the router is asked; it is asked again at half of it, and told when the script ends
-    /// - `via` ("auto"): "pcp", "nat-pmp" or "upnp" only
+    /// - `ports`: such as "40000-40003", 40000 or [40000, 40001]; one for each parallel transfer, 32 at most
+    /// - `lease` ("1h"): the requested lifetime of the mappings; they are renewed after half of it, and deleted when
+    ///   the script ends
+    /// - `via` ("auto"): only "pcp", "nat-pmp" or "upnp"
     ///
-    /// The map has `via`, `external` (the router's address outside), `ports` (outside), `pairs` (of `internal` and
-    /// `external`), `gateway` and `lease` (seconds; `()` where the router knows no time). Sessions in active mode use the
-    /// ports by themselves. It needs no privilege, and `--allow-nat` only for ports that something else listens on.
+    /// The map has `via`, `external` (the router's external address), `ports` (external), `pairs` (of `internal` and
+    /// `external`), `gateway` and `lease` (seconds; `()` if the router has no lifetimes). Sessions in active mode use
+    /// the ports automatically. It needs no privileges, and `--allow-nat` only for ports below 1024 or on which another
+    /// program listens.
     ///
-    /// Raises `nat.no_gateway`, `nat.no_mapping` (the router has none of the three), `nat.mapping_refused`,
-    /// `nat.double_nat` (the router is behind NAT itself), `nat.bad_range` and `nat.not_allowed`.
+    /// Raises `nat.no_gateway`, `nat.no_mapping` (the router supports none of the three protocols),
+    /// `nat.mapping_refused`, `nat.double_nat` (the router itself is behind NAT), `nat.bad_range` and
+    /// `nat.not_allowed`.
     ///
     /// ```rhai
     /// let way = nat::map_ports(#{ ports: "40000-40003", lease: "30m" });
@@ -196,9 +200,9 @@ pub mod functions {
         asked().map(|mapped| mapped_value(&mapped)).or_raise(&ctx)
     }
 
-    /// The address of the home router outside, as it says by NAT-PMP or `UPnP` itself; nothing is mapped.
+    /// Returns the external address of the home router, as it reports it by NAT-PMP or `UPnP`; nothing is mapped.
     ///
-    /// Raises `nat.no_gateway`, `nat.no_mapping` where the router does not say, and `nat.double_nat` where its address
+    /// Raises `nat.no_gateway`, `nat.no_mapping` if the router does not report it, and `nat.double_nat` if the address
     /// is private.
     ///
     /// ```rhai
@@ -218,11 +222,12 @@ pub mod functions {
         asked().map(|address| address.to_string().into()).or_raise(&ctx)
     }
 
-    /// What NAT stands between this machine and the server of a session, from the addresses that either side names.
+    /// Detects the NAT between this host and the server of a session, from the addresses that both sides report.
     ///
-    /// The map has `client_nat`, `server_nat` and `cgnat` (true or false), `local` (our address here), `seen_as` (the
+    /// The map has `client_nat`, `server_nat` and `cgnat` (true or false), `local` (the local address), `seen_as` (the
     /// same as the server sees it, or `()`), `server`, `server_says` (the address in its reply to PASV, or `()`),
-    /// `gateway` (our router, or `()`), `mode` (the one that needs the least) and `advice` (what to do, in sentences).
+    /// `gateway` (the local router, or `()`), `mode` (the one with the fewest requirements) and `advice` (instructions
+    /// in sentences).
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -244,15 +249,15 @@ pub mod functions {
         Ok(situation_value(&facts, situation))
     }
 
-    /// The lines that let FTP through a packet filter, or the settings of a server, as a text to copy; nothing is changed.
+    /// Returns packet filter rules or server settings that let FTP through, as text to copy; nothing is changed.
     ///
-    /// - `side` ("client"): "client" or "server", on whose machine
+    /// - `side` ("client"): "client" or "server", the host to configure
     /// - `mode` ("passive"): "active" or "passive"
     /// - `format` ("nft"): "nft", "iptables", "ufw", "firewalld", "windows", or the server's own "vsftpd", "proftpd",
     ///   "pure-ftpd"
     /// - `ports`: the client's `port_range` ("40000-40009") or the server's passive ports ("50000-50009")
-    /// - `control` (21): the server's port
-    /// - `from`: the only address to let in; `external_address`: of a server behind NAT
+    /// - `control` (21): the server's control port
+    /// - `from`: the only address to allow; `external_address`: that of a server behind NAT
     ///
     /// ```rhai
     /// print(nat::suggest(#{ side: "client", mode: "active", format: "ufw", from: "203.0.113.20" }));

@@ -1,4 +1,4 @@
-//! The run itself: secrets, waiting, trying again, giving up.
+//! The functions of the run itself: secrets, waiting, retries, exit.
 
 use std::time::Duration;
 
@@ -36,14 +36,14 @@ fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
     found.and_then(|time| pause(&run, time)).or_raise(ctx)
 }
 
-/// How often, and with which first pause.
+/// Returns the number of attempts and the first pause.
 fn patience(options: &Map) -> Outcome<(i64, Duration)> {
     let options = Options::new(options, "retry", RETRY)?;
     let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
     Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
 }
 
-/// Reads `options` as `retry` does, and tries nothing.
+/// Parses `options` as `retry` does, and runs nothing.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
     patience(options).map(drop)
 }
@@ -63,7 +63,7 @@ fn try_again(
         };
         let fault = match error.unwrap_inner() {
             EvalAltResult::ErrorRuntime(value, _) => raise::normal(value.clone()),
-            // A mistake in the script or a limit: trying again would not help.
+            // A mistake in the script or a limit: another attempt would not help.
             _ => return Err(error),
         };
         if attempt >= attempts || !fault.may_retry() {
@@ -77,7 +77,7 @@ fn try_again(
     Ok(Dynamic::UNIT)
 }
 
-/// What is wrong with `exit(given)`.
+/// Returns the error message for `exit(given)`.
 pub(in crate::script) fn wrong_code(given: &str) -> String {
     let given = if given.is_empty() { "()" } else { given };
     format!(
@@ -85,16 +85,16 @@ pub(in crate::script) fn wrong_code(given: &str) -> String {
     )
 }
 
-/// The run itself.
+/// The functions of the run itself.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// A password or the like: shows itself to nobody.
+    /// A password or similar, which is never shown.
     pub type Secret = Value;
 
-    /// Gives the secret `name`, from the first of: a credential of systemd (`$CREDENTIALS_DIRECTORY`), the file of that
-    /// name in `$PORTOLAN_SECRETS` or `secrets` (mode 0600), the machine of that name in `$NETRC` or `~/.netrc`, the
-    /// environment variable. Prints as `***`. Raises `not_found`.
+    /// Returns the secret `name`: the first that exists of a systemd credential (`$CREDENTIALS_DIRECTORY`), the file of
+    /// that name in `$PORTOLAN_SECRETS` or `secrets` (mode 0600), the machine of that name in `$NETRC` or `~/.netrc`,
+    /// the environment variable. Prints as `***`. Raises `not_found`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });
@@ -103,7 +103,7 @@ pub mod functions {
     pub fn secret(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Secret> {
         let run = Run::of(&ctx)?;
         let found = secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)?;
-        // Someone who types has set it a moment ago; a service has it there for months.
+        // An interactive user has set it a moment ago; a service has it there for months.
         if found.is_exposed && run.settings.job.is_scheduled {
             run.context.observer.warn_once(format!(
                 "the secret `{name}` comes from the environment, which other programs of this user can read; a systemd \
@@ -113,25 +113,25 @@ pub mod functions {
         Ok(found.secret)
     }
 
-    /// What a secret shows of itself: `***`.
+    /// Returns `***` in place of a secret.
     #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
     pub fn hidden(secret: &mut Secret) -> ImmutableString {
         secret.to_string().into()
     }
 
-    /// A text with a secret behind it: the secret stays hidden.
+    /// Joins a string and a secret; the secret stays hidden.
     #[rhai_fn(name = "+")]
     pub fn text_and_secret(text: &str, secret: Secret) -> ImmutableString {
         format!("{text}{secret}").into()
     }
 
-    /// A secret with a text behind it: the secret stays hidden.
+    /// Joins a secret and a string; the secret stays hidden.
     #[rhai_fn(name = "+")]
     pub fn secret_and_text(secret: Secret, text: &str) -> ImmutableString {
         format!("{secret}{text}").into()
     }
 
-    /// Gives the environment variable `name`, or `()` if it is not set.
+    /// Returns the environment variable `name`, or `()` if it is not set.
     ///
     /// ```rhai
     /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
@@ -144,7 +144,7 @@ pub mod functions {
         }
     }
 
-    /// Waits for a time: `"90s"`, `"5m"`, or a number of seconds. Ends at once when the run is stopped.
+    /// Waits for a duration: `"90s"`, `"5m"`, or a number of seconds. Ends at once if the run is stopped.
     ///
     /// ```rhai
     /// sleep("250ms");
@@ -154,20 +154,20 @@ pub mod functions {
         wait(&ctx, &time.into())
     }
 
-    /// Waits so many seconds.
+    /// Waits for a number of seconds.
     #[rhai_fn(name = "sleep", return_raw, volatile)]
     pub fn sleep_whole(ctx: NativeCallContext<'_>, seconds: i64) -> RhaiResultOf<()> {
         wait(&ctx, &seconds.into())
     }
 
-    /// Waits so many seconds.
+    /// Waits for a number of seconds.
     #[rhai_fn(name = "sleep", return_raw, volatile)]
     pub fn sleep_part(ctx: NativeCallContext<'_>, seconds: f64) -> RhaiResultOf<()> {
         wait(&ctx, &seconds.into())
     }
 
-    /// Does `work`, and again when it fails with something that may pass (`err.may_retry`): `attempts` times at most
-    /// (3), with pauses of `backoff` ("1s"), then twice that, and so on. Gives what `work` gives.
+    /// Runs `work`, and retries it after a temporary error (`err.may_retry`): `attempts` times in all (3), after a
+    /// pause of `backoff` ("1s"), which doubles each time. Returns the result of `work`.
     ///
     /// ```rhai
     /// let site = retry(#{ attempts: 5, backoff: "10s" }, || ftp::connect("ftp://ftp.example.org"));
@@ -178,7 +178,7 @@ pub mod functions {
         try_again(&ctx, attempts, backoff, &work)
     }
 
-    /// The same with only the number of attempts.
+    /// Retries `work` with only the number of attempts given.
     ///
     /// ```rhai
     /// let site = retry(2, || ftp::connect("ftp://ftp.example.org"));
@@ -193,7 +193,7 @@ pub mod functions {
         try_again(&ctx, attempts, Duration::from_secs(1), &work)
     }
 
-    /// Ends the script here. Any other number than 0 is a failure: `portolan run` then ends with exit code 3.
+    /// Ends the script. Any number other than 0 is a failure: `portolan run` then ends with exit code 3.
     ///
     /// ```rhai
     /// if !local::exists("order.csv") { exit(0); }
@@ -209,7 +209,7 @@ pub mod functions {
         }))
     }
 
-    /// Anything but a whole number is a failure as well: `fail` says why a script ends.
+    /// Fails for any other value than a whole number; use `fail` to end a script with a message.
     ///
     /// ```rhai
     /// if !local::exists("order.csv") { fail("there is no order"); }
@@ -221,7 +221,7 @@ pub mod functions {
         Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)))
     }
 
-    /// A map in one line of JSON. Secrets are `***`, times and errors are what they print as.
+    /// Returns a map as one line of JSON. Secrets are `***`, times and errors are as they print.
     ///
     /// ```rhai
     /// print(#{ name: "a.csv", at: now() }.to_json());
@@ -231,7 +231,7 @@ pub mod functions {
         show::json(&Dynamic::from_map(map.clone()))
     }
 
-    /// An array in one line of JSON.
+    /// Returns an array as one line of JSON.
     ///
     /// ```rhai
     /// print(local::list(".").to_json());
@@ -241,7 +241,7 @@ pub mod functions {
         show::json(&Dynamic::from_array(array.clone()))
     }
 
-    /// Ends the script with an error in your words; `catch` sees it.
+    /// Ends the script with an error message of your own, which `catch` can handle.
     ///
     /// ```rhai
     /// if local::size("out.csv") == 0 { fail("out.csv is empty"); }

@@ -1,13 +1,14 @@
-//! The language's own `replace`, with a look at the size of the result before it is made.
+//! A replacement of the language's own `replace` that checks the size of the result before it is created.
 //!
-//! Every other function of the language gives a few times as much as it was given, and the engine measures that
-//! afterwards. One `replace` of each `a` in 8 MiB by 8 MiB asks for 64 TiB, and the process is gone.
+//! The results of all other functions of the language are at most a few times as large as their arguments, and the
+//! engine checks their size afterwards. A `replace` of each `a` in 8 MiB by 8 MiB asks for 64 TiB, which kills the
+//! process.
 
 use rhai::{EvalAltResult, FuncRegistration, ImmutableString, Module, NativeCallContext, Position};
 
 use crate::script::raise::RhaiResultOf;
 
-/// Registers it, over the language's own.
+/// Registers the replacement.
 pub(super) fn register(module: &mut Module) {
     new(["find_string: &str", "substitute_string: &str"]).set_into_module(
         module,

@@ -1,4 +1,4 @@
-//! Moments: `now()`, and the times of files.
+//! Times: `now()`, and the times of files.
 
 use std::cmp::Ordering;
 
@@ -15,31 +15,31 @@ use crate::{
     },
 };
 
-/// The moment so many seconds after `time`, or before it.
+/// Returns `time` moved by a number of seconds, which may be negative.
 fn moved(time: Value, seconds: Option<SignedDuration>) -> Outcome<Value> {
     let moved = seconds.and_then(|seconds| time.0.checked_add(seconds).ok());
     moved.map(Value).ok_or_else(|| Fault::invalid("that is beyond the times that can be told"))
 }
 
-/// A number of seconds with a fraction, if it is one that a time can be moved by.
+/// Returns a number of seconds with a fraction as a duration, if it is in range.
 fn part(seconds: f64) -> Option<SignedDuration> {
     SignedDuration::try_from_secs_f64(seconds).ok()
 }
 
-/// The language itself would say `false` whatever the two are.
+/// Raises the error for a comparison with another type; the language itself would return `false` for any two values.
 fn not_comparable(ctx: &NativeCallContext<'_>, other: &Dynamic) -> RhaiResultOf<bool> {
     let message = format!("a time is compared with a time only, not with {}", show::text(other));
     Err(Fault::invalid(message)).or_raise(ctx)
 }
 
-/// Moments in time.
+/// Points in time.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// A moment; prints as `2026-02-11T14:22:07Z`.
+    /// A point in time; prints as `2026-02-11T14:22:07Z`.
     pub type Time = Value;
 
-    /// The time it is.
+    /// Returns the current time.
     ///
     /// ```rhai
     /// print(`started at ${now()}`);
@@ -49,7 +49,7 @@ pub mod functions {
         Ok(Value(Run::of(&ctx)?.context.clock.now()))
     }
 
-    /// Seconds since 1970.
+    /// The seconds since 1970.
     ///
     /// ```rhai
     /// print(now().unix);
@@ -59,7 +59,7 @@ pub mod functions {
         time.0.as_second()
     }
 
-    /// How many seconds lie between two moments.
+    /// Returns the number of seconds between two times.
     ///
     /// ```rhai
     /// let age = now() - local::modified("order.csv");
@@ -70,7 +70,7 @@ pub mod functions {
         later.0.duration_since(earlier.0).as_secs_f64()
     }
 
-    /// The moment so many seconds earlier.
+    /// Returns the time a number of seconds earlier.
     ///
     /// ```rhai
     /// let yesterday = now() - 86400;
@@ -80,74 +80,74 @@ pub mod functions {
         moved(time, SignedDuration::from_secs(seconds).checked_neg()).or_raise(&ctx)
     }
 
-    /// The same with a fraction.
+    /// Returns the time a number of seconds earlier, with a fraction.
     #[rhai_fn(name = "-", return_raw)]
     pub fn before_part(ctx: NativeCallContext<'_>, time: Time, seconds: f64) -> RhaiResultOf<Time> {
         moved(time, part(-seconds)).or_raise(&ctx)
     }
 
-    /// The moment so many seconds later.
+    /// Returns the time a number of seconds later.
     #[rhai_fn(name = "+", return_raw)]
     pub fn after(ctx: NativeCallContext<'_>, time: Time, seconds: i64) -> RhaiResultOf<Time> {
         moved(time, Some(SignedDuration::from_secs(seconds))).or_raise(&ctx)
     }
 
-    /// The same with a fraction.
+    /// Returns the time a number of seconds later, with a fraction.
     #[rhai_fn(name = "+", return_raw)]
     pub fn after_part(ctx: NativeCallContext<'_>, time: Time, seconds: f64) -> RhaiResultOf<Time> {
         moved(time, part(seconds)).or_raise(&ctx)
     }
 
-    /// The time of day in its usual form.
+    /// Returns the time in its usual form.
     #[rhai_fn(name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
     pub fn text(time: &mut Time) -> ImmutableString {
         time.to_string().into()
     }
 
-    /// Whether two moments are the same.
+    /// Returns true if two times are equal.
     #[rhai_fn(name = "==")]
     pub fn equal(a: Time, b: Time) -> bool {
         a == b
     }
 
-    /// Whether two moments differ.
+    /// Returns true if two times differ.
     #[rhai_fn(name = "!=")]
     pub fn unequal(a: Time, b: Time) -> bool {
         a != b
     }
 
-    /// Whether the first moment is earlier.
+    /// Returns true if the first time is earlier.
     #[rhai_fn(name = "<")]
     pub fn earlier(a: Time, b: Time) -> bool {
         a.order(b) == Ordering::Less
     }
 
-    /// Whether the first moment is later.
+    /// Returns true if the first time is later.
     #[rhai_fn(name = ">")]
     pub fn later(a: Time, b: Time) -> bool {
         a.order(b) == Ordering::Greater
     }
 
-    /// Whether the first moment is not later.
+    /// Returns true if the first time is not later.
     #[rhai_fn(name = "<=")]
     pub fn not_later(a: Time, b: Time) -> bool {
         a.order(b) != Ordering::Greater
     }
 
-    /// Whether the first moment is not earlier.
+    /// Returns true if the first time is not earlier.
     #[rhai_fn(name = ">=")]
     pub fn not_earlier(a: Time, b: Time) -> bool {
         a.order(b) != Ordering::Less
     }
 
-    /// A moment and something else have no order.
+    /// Raises an error: a time and another value have no order.
     #[rhai_fn(name = "<", name = ">", name = "<=", name = ">=", return_raw)]
     pub fn before_other(ctx: NativeCallContext<'_>, a: Time, b: Dynamic) -> RhaiResultOf<bool> {
         let _ = a;
         not_comparable(&ctx, &b)
     }
 
-    /// Something else and a moment have no order.
+    /// Raises an error: another value and a time have no order.
     #[rhai_fn(name = "<", name = ">", name = "<=", name = ">=", return_raw)]
     pub fn other_before(ctx: NativeCallContext<'_>, a: Dynamic, b: Time) -> RhaiResultOf<bool> {
         let _ = b;

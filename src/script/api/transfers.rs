@@ -1,4 +1,4 @@
-//! Files to and from a server, whole.
+//! Transfers of whole files to and from a server.
 
 use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
@@ -23,21 +23,21 @@ use crate::{
     },
 };
 
-/// How a script wants a transfer to be.
+/// The options of a transfer.
 struct Wishes {
-    /// Whether the file's time goes with it.
+    /// True to preserve the modification time of the file.
     keep_time: bool,
-    /// Whether it goes on where an earlier try broke off.
+    /// True to resume an earlier attempt that broke off.
     resume: bool,
-    /// Bytes per second.
+    /// The rate limit in bytes per second.
     pace: Option<Pace>,
-    /// Sessions that fetch a piece of it each.
+    /// The number of sessions, each of which fetches one segment.
     segments: u16,
-    /// How often it is tried again after a failure that may pass.
+    /// The maximum number of retries after a temporary error.
     retries: u16,
-    /// Whether it has failed if its size cannot be seen to agree.
+    /// True to fail if the size of the result cannot be confirmed.
     verify: bool,
-    /// Whether it goes under its final name at once; as the connection says, if nothing.
+    /// The setting for uploads directly under the final name; `None` for that of the connection.
     in_place: Option<InPlace>,
 }
 
@@ -66,12 +66,12 @@ fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
     Ok(wishes)
 }
 
-/// Reads `options` as `get` and `put` do, without a transfer.
+/// Parses `options` as `get` and `put` do, without a transfer.
 pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
     wishes(options, "a transfer").map(drop)
 }
 
-/// The path of a file here: `local` itself, or the remote name in it where it is a folder.
+/// Returns the path of the local file: `local` itself, or the remote name in it if it is a folder.
 fn landing_path(run: &Run, local: &str, remote: &RemotePath) -> Outcome<std::path::PathBuf> {
     let path = std::path::Path::new(local);
     let is_folder = local.ends_with('/') || run.readable(path)?.is_dir();
@@ -110,7 +110,7 @@ async fn get_file(
     moved
 }
 
-/// The name of a file there: `remote` itself, or the local name in it where it ends with a slash.
+/// Returns the name of the remote file: `remote` itself, or the local name in it if it ends with a slash.
 fn target(local: &str, remote: RemotePath) -> Outcome<RemotePath> {
     if !remote.as_bytes().ends_with(b"/") {
         return Ok(remote);
@@ -150,7 +150,7 @@ async fn put_file(
     }
 }
 
-/// What one transfer did, as the report of a mirror of one file.
+/// Returns the report of one transfer, as that of a mirror of one file.
 fn report(session: &Remote, moved: Moved, count: fn(&mut Report)) -> Report {
     let route = session.look(|session| session.route().to_owned()).unwrap_or_default();
     let mut report = Report { route, ..Report::default() };
@@ -180,11 +180,11 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
-    /// goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
-    /// second, such as `"500KiB"`; `segments` (1) is the number of sessions that fetch a piece of a large file each;
-    /// with `verify` (false) it fails where the server tells no size to compare with. What fails and may pass (a
-    /// connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4), each after a longer wait.
+    /// Fetches a file with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false)
+    /// it continues where an earlier attempt broke off, if the server still has the same file; `rate_limit` is in bytes
+    /// per second, such as `"500KiB"`; `segments` (1) is the number of sessions that each fetch a part of a large file;
+    /// with `verify` (false) it fails if the server reports no size to compare with. After a temporary error (a broken
+    /// connection, 421, 425, 426, 450, 451) it is retried `retries` times (4), each after a longer wait.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -206,8 +206,8 @@ pub mod functions {
         Ok(report(site, moved, |report| report.downloaded = 1))
     }
 
-    /// Sends file `local` to `remote`; a `remote` that ends with a slash is the folder to put it in. The bytes go
-    /// to a temporary name first, their number is checked, and only then the name is changed.
+    /// Sends file `local` to `remote`; a `remote` that ends with a slash is the target folder. The bytes are sent to a
+    /// temporary file, their number is checked, and only then the file is renamed.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -223,14 +223,15 @@ pub mod functions {
         put_with(ctx, site, local, remote, Map::new())
     }
 
-    /// The same with options: with `preserve_times` (true) the file there gets the local file's time, where the
-    /// server can set it; with `resume` (false) it goes on where an earlier try of the same file broke off;
-    /// `rate_limit` is in bytes per second, such as `"500KiB"`; with `verify` (false) it fails where the server tells no
+    /// Sends a file with options: with `preserve_times` (true) the remote file gets the local file's time, if the
+    /// server can set it; with `resume` (false) it continues where an earlier attempt with the same file broke off;
+    /// `rate_limit` is in bytes per second, such as `"500KiB"`; with `verify` (false) it fails if the server reports no
     /// size to compare with. `retries` (4) is as for `get`.
     ///
-    /// `inplace` says whether the bytes go under the final name at once, as to drop boxes that refuse temporary names or
-    /// renames: `"auto"` (default) does so where the server refuses the usual way and no file is seen under that name;
-    /// `true` always, and what the name holds is lost when it begins; `false` never. `report.in_place` counts it.
+    /// `inplace` is for uploads directly under the final name, as to drop boxes that refuse temporary names or renames:
+    /// `"auto"` (default) does so if the server refuses the usual method and no file is seen under that name; `true`
+    /// always, and the previous content is lost when the upload begins; `false` never. `report.in_place` counts such
+    /// files.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -250,7 +251,7 @@ pub mod functions {
         Ok(report(site, moved, |report| report.uploaded = 1))
     }
 
-    /// The text of file `remote`, at most 8 MiB of UTF-8.
+    /// Returns the text of file `remote`, at most 8 MiB of UTF-8.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -269,7 +270,7 @@ pub mod functions {
         })
     }
 
-    /// The bytes of file `remote`, at most 8 MiB.
+    /// Returns the bytes of file `remote`, at most 8 MiB.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -285,7 +286,7 @@ pub mod functions {
         site.with(&ctx, async |session, _| session.read(&path, READ_BYTES_MAX).await)
     }
 
-    /// Writes a text or blob to file `remote`, in place of what it had.
+    /// Writes a string or blob to file `remote`, replacing its content.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -306,7 +307,7 @@ pub mod functions {
         })
     }
 
-    /// Appends file `local` to `remote`, which is made if it is not there.
+    /// Appends file `local` to `remote`, which is created if it does not exist.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

@@ -1,4 +1,4 @@
-//! Whole folders: mirrors in both directions, and their plans.
+//! Mirrors of whole folders in both directions, and their plans.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// The rules that the options of `what` make, and whether to do nothing.
+/// Returns the rules for the options of `what`, and true for a dry run.
 fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)> {
     read(options, what, session.site().parallel, session.now())
 }
 
-/// A report on its way to the script; the run remembers what was left undone, should the script not look.
+/// Returns a report to the script; the run records files that were left undone, in case the script ignores them.
 fn noted(run: &Run, report: Report) -> Report {
     if report.failed > 0 {
         run.note_partial();
@@ -33,10 +33,10 @@ fn noted(run: &Run, report: Report) -> Report {
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
-    /// What a mirror would do, for `apply`.
+    /// The plan of a mirror, for `apply`.
     pub type Plan = Steps;
 
-    /// Makes the folder `remote` like the local folder `local`: new and changed files are sent.
+    /// Makes the folder `remote` like the local folder `local`: new and changed files are uploaded.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -53,36 +53,39 @@ pub mod functions {
         mirror_up_with(ctx, site, local, remote, Map::new())
     }
 
-    /// The same with options: `delete` (false): what is not in `local` goes, last, and only if nothing failed;
-    /// `trash`: a folder of the target's side that takes it instead; `max_delete` (more deletes than that stop the
-    /// run before anything is done, as does half of the folder); `dry_run`; `preserve_times` (true); `newer_only`;
-    /// `parallel` (sessions, or `"auto"`: as many as make it faster); `rate_limit` (bytes per second of all of them,
-    /// such as `"2MiB"`); `resume` (false: a file that broke off goes on where it ended, if it is still the same one).
+    /// Makes `remote` like `local` with options: `delete` (false): files that are not in `local` are deleted, last, and
+    /// only if nothing failed; `trash`: a folder on the target's side to move them to instead; `max_delete` (more
+    /// deletions than that stop the run before anything is done, as does half of the folder); `dry_run`;
+    /// `preserve_times` (true); `newer_only`; `parallel` (sessions, or `"auto"`: as many as make it faster);
+    /// `rate_limit` (bytes per second of all sessions together, such as `"2MiB"`); `resume` (false: a file that broke
+    /// off continues where it ended, if it is still the same file).
     ///
     /// `include` and `exclude` are patterns as in .gitignore, of which the last that matches wins; those of a file
-    /// `.portolanignore` in the local folder come first. `min_size`, `max_size` (`"64MiB"`), `newer_than`,
-    /// `older_than` (`"36h"`): other files are neither sent nor deleted. `max_file_size`, `max_total`, `min_free`: a
-    /// run that would go beyond does nothing.
+    /// `.portolanignore` in the local folder come first. `min_size`, `max_size` (`"64MiB"`), `newer_than`, `older_than`
+    /// (`"36h"`): other files are neither transferred nor deleted. `max_file_size`, `max_total`, `min_free`: a run that
+    /// would exceed one of them does nothing.
     ///
-    /// `compare`: `"auto"` goes by what changed since the last run: content here, size and time there; `"size"`,
-    /// `"size_time"` and `"checksum"` by what both sides are now. `on_conflict` says who wins where the target has
-    /// changed since: `"source"`, `"keep"`, `"newer"`, or `"fail"` (nothing is done). `state: "remote"` keeps what both
-    /// sides were in a file on the server, for machines that remember nothing; `trust_state` believes it, but for a few
-    /// files that are asked for. `verify` (true with `delete`): a file whose size cannot be seen to agree has failed.
+    /// `compare`: `"auto"` compares with the state of the last run: local content, remote size and time; `"size"`,
+    /// `"size_time"` and `"checksum"` compare the current state of both sides. `on_conflict` decides which side wins if
+    /// the target has changed since: `"source"`, `"keep"`, `"newer"`, or `"fail"` (nothing is done). `state: "remote"`
+    /// keeps the state of both sides in a file on the server, for hosts without a state of their own; `trust_state`
+    /// trusts it, except for a sample of files that are verified. `verify` (true with `delete`): a file whose size
+    /// cannot be confirmed has failed.
     ///
-    /// `follow_links` (false: links are left alone and named): links of the source count as what they lead to, here
-    /// only inside the folder (one that leads out is an error), on a server wherever they lead; circles are seen and
-    /// left. In the target nothing is ever written or deleted through a link.
+    /// `follow_links` (false: symbolic links are skipped and reported): links of the source are followed, local ones
+    /// only inside the folder (one that leads out is an error), remote ones to any target; cycles are detected and
+    /// skipped. In the target nothing is ever written or deleted through a link.
     ///
-    /// `inplace` ("auto", true, false): as for `put`; `report.in_place` counts such files. Staged mirrors never do so.
+    /// `inplace` ("auto", true, false): as for `put`; `report.in_place` counts such files. Staged mirrors never do
+    /// this.
     ///
-    /// `staged` (false): all files go to temporary names first, and only when each has arrived are all of them given
-    /// their names, and then come the deletes. When one does not arrive, the target is as it was; when something fails
-    /// among the names, `report.placed` has those that were given, and nothing is deleted.
+    /// `staged` (false): all files are transferred under temporary names first, and only when each has arrived are all
+    /// of them renamed; the deletions come last. If a file does not arrive, the target is unchanged; if a rename fails,
+    /// `report.placed` has the files that were renamed, and nothing is deleted.
     ///
-    /// What fails and may pass (a connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4),
-    /// each after a longer wait. A file that fails is in `report.errors`, and the others go on; the program then ends
-    /// with code 6.
+    /// After a temporary error (a broken connection, 421, 425, 426, 450, 451) a file is retried `retries` times (4),
+    /// each after a longer wait. A file that fails is in `report.errors`, and the others continue; the program then
+    /// ends with exit code 6.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });
@@ -105,7 +108,7 @@ pub mod functions {
         })
     }
 
-    /// Makes the local folder `local` like the folder `remote`: new and changed files are fetched.
+    /// Makes the local folder `local` like the folder `remote`: new and changed files are downloaded.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -122,7 +125,7 @@ pub mod functions {
         mirror_down_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with options, as for `mirror_up`.
+    /// Makes `local` like `remote` with the options of `mirror_up`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -145,7 +148,7 @@ pub mod functions {
         })
     }
 
-    /// What `mirror_up` would do.
+    /// Returns the plan of `mirror_up`, without executing it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -161,7 +164,7 @@ pub mod functions {
         plan_up_with(ctx, site, local, remote, Map::new())
     }
 
-    /// The same with the options of `mirror_up`.
+    /// Returns the plan of `mirror_up` with its options.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -183,7 +186,7 @@ pub mod functions {
         })
     }
 
-    /// What `mirror_down` would do.
+    /// Returns the plan of `mirror_down`, without executing it.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -199,7 +202,7 @@ pub mod functions {
         plan_down_with(ctx, site, remote, local, Map::new())
     }
 
-    /// The same with the options of `mirror_down`.
+    /// Returns the plan of `mirror_down` with its options.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -221,7 +224,7 @@ pub mod functions {
         })
     }
 
-    /// Does what a plan says. Raises `refused`, and does nothing, where either side has changed since it was made.
+    /// Executes a plan. Raises `refused`, and does nothing, if either side has changed since the plan was made.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -240,7 +243,7 @@ pub mod functions {
         })
     }
 
-    /// Does what a plan says that was kept as the text of `to_json`.
+    /// Executes a plan that was saved as the text of `to_json`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -256,7 +259,7 @@ pub mod functions {
         apply(ctx, site, plan)
     }
 
-    /// The plan as text, to be looked at, kept, and given to `apply` later.
+    /// Returns the plan as JSON, to be reviewed, saved, and given to `apply` later.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://www.example.com");
@@ -267,37 +270,37 @@ pub mod functions {
         plan.to_json().into()
     }
 
-    /// What has changed in the target since the last run: an array of lines.
+    /// The changes in the target since the last run, as an array of lines.
     #[rhai_fn(global, get = "drift", pure)]
     pub fn drift(plan: &mut Plan) -> Array {
         plan.drift.iter().map(|drift| drift.to_string().into()).collect()
     }
 
-    /// How many files would move.
+    /// The number of files to transfer.
     #[rhai_fn(global, get = "transfers", pure)]
     pub fn transfers(plan: &mut Plan) -> i64 {
         i64::try_from(plan.counts.transfers).unwrap_or(i64::MAX)
     }
 
-    /// How many bytes would move.
+    /// The number of bytes to transfer.
     #[rhai_fn(global, get = "bytes", pure)]
     pub fn bytes(plan: &mut Plan) -> i64 {
         i64::try_from(plan.counts.bytes).unwrap_or(i64::MAX)
     }
 
-    /// How many files and folders would go.
+    /// The number of files and folders to delete.
     #[rhai_fn(global, get = "deletes", pure)]
     pub fn deletes(plan: &mut Plan) -> i64 {
         i64::try_from(plan.counts.deletes).unwrap_or(i64::MAX)
     }
 
-    /// The steps, a line each.
+    /// The steps, as an array of lines.
     #[rhai_fn(global, get = "steps", pure)]
     pub fn steps(plan: &mut Plan) -> Array {
         plan.lines().into_iter().map(Into::into).collect()
     }
 
-    /// The whole plan, a line a step.
+    /// Returns the whole plan, one line per step.
     #[rhai_fn(global, name = "to_string", name = "print", name = "debug", name = "to_debug", pure)]
     pub fn text(plan: &mut Plan) -> ImmutableString {
         plan.lines().join("\n").into()

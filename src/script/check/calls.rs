@@ -1,4 +1,4 @@
-//! Every call of a file, compared with what can be called.
+//! The check of every call of a file against the functions that exist.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::script::{
     signatures::{Param, Signature},
 };
 
-/// Signatures that a hint lists, at most.
+/// The maximum number of signatures in a hint.
 const SIGNATURES_LISTED_MAX: usize = 4;
 
 /// The check of one file.
@@ -28,11 +28,11 @@ pub(super) struct Calls<'c> {
     pub(super) file: &'c File,
     pub(super) types: Types<'c>,
     pub(super) findings: Vec<Finding>,
-    /// Whether the script catches what fails here: a wrong value may be meant.
+    /// True if the script catches errors here: a wrong value may be intended.
     is_tried: bool,
 }
 
-/// The ways in which a function may be called: how many arguments each takes, and how it is written.
+/// The ways to call a function: the number of arguments of each, and its signature.
 #[derive(Default)]
 struct Ways(BTreeSet<(usize, String)>);
 
@@ -43,7 +43,7 @@ impl Ways {
 }
 
 impl<'c> Calls<'c> {
-    /// What is wrong with the calls of `file`.
+    /// Returns the findings in the calls of `file`.
     pub(super) fn check(names: &'c Names<'c>, file: &'c File) -> Vec<Finding> {
         let types = Types::new(names, &file.ast);
         let mut calls = Self { names, file, types, findings: Vec::new(), is_tried: false };
@@ -100,7 +100,7 @@ impl<'c> Calls<'c> {
             [module, ..] if !self.is_import(&module.name) => {
                 self.unknown_module(&module.name, module.pos);
             }
-            // Modules of modules are known only in the run.
+            // Modules of modules are known only at run time.
             _ => {}
         }
     }
@@ -133,7 +133,7 @@ impl<'c> Calls<'c> {
         }
     }
 
-    /// `Fn("name")`: the function must be there, with whatever arguments.
+    /// Checks `Fn("name")`: the function must exist, with any number of arguments.
     fn pointer(&mut self, call: &FnCallExpr) {
         let [Expr::StringConstant(name, at)] = call.args.as_slice() else { return };
         let is_known = self.names.own(self.file, name).next().is_some()
@@ -159,7 +159,7 @@ impl<'c> Calls<'c> {
         if ways.0.is_empty() {
             let near = self.names.near_qualified(module, name);
             if let Some(near) = &near {
-                // Its options are most likely meant for the function that is meant.
+                // The options are most likely those of the similar function.
                 options::check(self, near, call);
             }
             self.error(at, format!("there is no function `{path}`"), did_you_mean(near));
@@ -240,7 +240,7 @@ impl<'c> Calls<'c> {
         self.error(at, message, self.near_member(receiver, name));
     }
 
-    /// The functions and properties of a type of ours.
+    /// Returns the functions and properties of a type of ours.
     fn members(&self, receiver: &str) -> impl Iterator<Item = &'c Signature> {
         let all = self.names.signatures().iter();
         all.filter(move |one| one.receiver().is_some_and(|found| found.kind == receiver))
@@ -288,7 +288,7 @@ impl<'c> Calls<'c> {
         self.error(at, message, Some(listed.join(" or ")));
     }
 
-    /// A value that a function will not take: a warning where the script catches it.
+    /// Reports a value that a function will not accept: a warning if the script catches the error.
     pub(super) fn wrong_value(&mut self, at: Position, message: String, hint: Option<String>) {
         let finding =
             if self.is_tried { Finding::warning } else { Finding::error }(self.place(at), message);
@@ -300,7 +300,7 @@ impl<'c> Calls<'c> {
     }
 }
 
-/// Whether the second of two nodes is in the body of the first, a `try`.
+/// Returns true if the second of two nodes is in the body of the first, a `try`.
 fn is_tried(pair: &[ASTNode<'_>]) -> bool {
     let [ASTNode::Stmt(Stmt::TryCatch(parts, _)), ASTNode::Stmt(inner)] = pair else {
         return false;
@@ -312,7 +312,7 @@ fn did_you_mean(near: Option<String>) -> Option<String> {
     near.map(|near| format!("did you mean `{near}`?"))
 }
 
-/// `no arguments`, `1 argument`, `2 or 3 arguments`.
+/// Formats a number of arguments: `no arguments`, `1 argument`, `2 or 3 arguments`.
 fn wanted(counts: &BTreeSet<usize>) -> String {
     let counts: Vec<_> = counts.iter().copied().collect();
     match counts.as_slice() {

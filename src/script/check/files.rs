@@ -1,4 +1,4 @@
-//! A script and all files that it imports by name, each parsed once.
+//! A script and all files that it imports by a constant name, each parsed once.
 
 use std::path::{Path, PathBuf};
 
@@ -21,20 +21,20 @@ use crate::{
     },
 };
 
-/// One parsed file.
+/// A parsed file.
 pub(super) struct File {
-    /// Its path as people see it.
+    /// The path for messages.
     pub(super) shown: String,
     pub(super) ast: AST,
-    /// The modules that it imports under a name, and which file each is, where that is known.
+    /// The modules that it imports under a name, and the index of the file of each, if known.
     pub(super) modules: Vec<(String, Option<usize>)>,
 }
 
-/// Engines that fold nothing away before it can be looked at.
+/// The engines of the check, which do not optimize the tree.
 pub(super) struct Engines {
     /// Refuses unknown variables and modules, as a run does.
     pub(super) strict: Engine,
-    /// Takes them, so that the rest can be looked at.
+    /// Accepts them, so that the rest can be checked.
     lax: Engine,
 }
 
@@ -53,25 +53,25 @@ impl Engines {
 pub(super) struct Files<'e> {
     engines: &'e Engines,
     imports: Imports,
-    /// The script first, then its imports; a file that cannot be parsed is not among them.
+    /// The script first, then its imports, without the files that cannot be parsed.
     pub(super) all: Vec<File>,
     pub(super) findings: Vec<Finding>,
-    /// Every file by its real path, with its index in `all` if it could be parsed.
+    /// The real path of every file, with its index in `all` if it could be parsed.
     seen: Vec<(PathBuf, Option<usize>)>,
     under_way: Vec<PathBuf>,
     real: Option<PathBuf>,
 }
 
-/// An import as it is written.
+/// An import statement.
 struct Import {
-    /// The file; nothing where it is known only in the run.
+    /// The file; `None` if it is known only at run time.
     file: Option<String>,
     alias: String,
     place: Place,
 }
 
 impl<'e> Files<'e> {
-    /// Parses `source` and what it imports.
+    /// Parses `source` and its imports.
     pub(super) fn load(engines: &'e Engines, source: &Source) -> Self {
         let real = Path::new(source.shown()).canonicalize().ok();
         let mut files = Self {
@@ -87,17 +87,17 @@ impl<'e> Files<'e> {
         files
     }
 
-    /// The script's own file, if it has one.
+    /// Returns the path of the script's own file, if it has one.
     pub(super) fn real(&self) -> Option<&Path> {
         self.real.as_deref()
     }
 
-    /// Whether the file `real` is among the imports.
+    /// Returns true if the file `real` is among the imports.
     pub(super) fn imports(&self, real: &Path) -> bool {
         self.seen.iter().any(|(path, _)| path == real)
     }
 
-    /// The same for a file that may not be there.
+    /// Returns true if `real` is a file among the imports.
     pub(super) fn imports_any(&self, real: Option<&Path>) -> bool {
         real.is_some_and(|real| self.imports(real))
     }
@@ -153,7 +153,7 @@ impl<'e> Files<'e> {
         index
     }
 
-    /// The parsed text. An unknown variable is one finding, and the rest is looked at all the same.
+    /// Returns the parsed text. An unknown variable is one finding, and the rest is checked nevertheless.
     fn parse(&mut self, shown: &str, text: &str) -> Option<AST> {
         let error = match engine::compile(&self.engines.strict, text) {
             Ok(ast) => return Some(ast),
@@ -161,7 +161,7 @@ impl<'e> Files<'e> {
         };
         let parsed = engine::compile(&self.engines.lax, text).ok();
         let is_module = matches!(*error.0, rhai::ParseErrorType::ModuleUndefined(_));
-        // The calls into an unknown module are found one by one.
+        // Calls into an unknown module are reported one by one.
         if parsed.is_none() || !is_module {
             self.findings.push(syntax(error, shown, text));
         }
@@ -185,7 +185,7 @@ fn imports(ast: &AST, shown: &str) -> Vec<Import> {
     found
 }
 
-/// What the parser found.
+/// Converts a parser error into a finding.
 fn syntax(error: ParseError, shown: &str, text: &str) -> Finding {
     let at = place(shown, error.1);
     if let rhai::ParseErrorType::VariableUndefined(name) = &*error.0 {
@@ -206,7 +206,7 @@ fn line_of<'t>(text: &'t str, place: &Place) -> &'t str {
     text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default()
 }
 
-/// The names that a text seems to give to variables. There is no tree yet in which to look them up.
+/// Returns the names that a text seems to give to variables. There is no tree yet in which to look them up.
 fn variables(text: &str) -> Vec<String> {
     let words: Vec<_> = text
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))

@@ -1,5 +1,5 @@
-//! What can be known of scripts before they run: every call goes to a function that there is, with the number of
-//! arguments and the options that it takes.
+//! The static check of scripts: every call must be of a function that exists, with the number of arguments and the
+//! options that it takes.
 
 mod calls;
 mod files;
@@ -19,17 +19,17 @@ use self::{
 use super::{raise::Place, signatures, source::Source, veil::Veil};
 use crate::limits::SCRIPT_STACK_BYTES;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The script would fail there.
+    /// The script would fail at this place.
     Error,
-    /// It may be meant so, but should be looked at.
+    /// It may be intended, but should be reviewed.
     Warning,
 }
 
 impl Level {
-    /// The word for it.
+    /// Returns the name of the level.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -38,16 +38,16 @@ impl Level {
     }
 }
 
-/// One thing that is wrong with a script.
+/// A problem in a script.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// A lower-case clause that says what is wrong.
+    /// A lower-case clause that describes the problem.
     pub message: String,
-    /// Where it is.
+    /// The position in the script.
     pub place: Place,
-    /// What to do about it, where that is known.
+    /// A suggestion for the fix, if there is one.
     pub hint: Option<String>,
 }
 
@@ -65,22 +65,22 @@ impl Finding {
         self
     }
 
-    /// Takes out of its words what `veil` hides.
+    /// Masks the secrets of `veil` in its texts.
     pub fn hide(&mut self, veil: &Veil) {
         self.message = veil.words(&self.message);
         self.hint = self.hint.take().map(|hint| veil.words(&hint));
     }
 }
 
-/// What is wrong with `source` and with what it imports; an empty list for a script that may run.
+/// Returns the findings in `source` and its imports; an empty list for a script that may run.
 pub fn check(source: &Source) -> Vec<Finding> {
     check_all(std::slice::from_ref(source))
 }
 
-/// What is wrong with any of `sources`. A file that another of them imports is looked at as an import only: its own
-/// imports count from the folder of the script that is run.
+/// Returns the findings in all of `sources`. A file that another of them imports is checked only as an import: its own
+/// imports are relative to the folder of the script that is run.
 pub fn check_all(sources: &[Source]) -> Vec<Finding> {
-    // Deep expressions need the stack that a run has.
+    // Deep expressions need the stack size of a run.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("check".into())
@@ -92,7 +92,7 @@ pub fn check_all(sources: &[Source]) -> Vec<Finding> {
     })
 }
 
-/// The findings without what may be a password in the texts that they are about.
+/// Masks possible passwords of the checked texts in the findings.
 fn without_secrets(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Finding> {
     let mut veils: BTreeMap<String, Veil> = BTreeMap::new();
     for finding in &mut findings {
@@ -136,7 +136,7 @@ fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
     sort(findings)
 }
 
-/// By file and place, each place and message once: a loop's or switch's body is walked several times.
+/// Sorts findings by file and place, each place and message once: the body of a loop or switch is walked several times.
 fn sort(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let key = |finding: &Finding| {

@@ -1,4 +1,4 @@
-//! What can be called: the functions of the language, of portolan, and of the scripts.
+//! The names that can be called: functions of the language, of portolan, and of the scripts.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use rhai::{ASTNode, Expr, FnAccess, ScriptFnMetadata, Stmt};
 use super::{files::File, walk::walk};
 use crate::script::{signatures::Signature, value::nearest};
 
-/// The functions that stand in the language itself and in no list.
+/// The functions that are built into the language and in none of its lists.
 pub(super) const KEYWORDS: &[&str] =
     &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn"];
 
-/// Everything that has a name in a script and its imports.
+/// The functions and map keys of a script and its imports.
 pub(super) struct Names<'f> {
     signatures: &'f [Signature],
     operators: &'f [Signature],
     files: &'f [File],
-    /// Keys of maps: a map may hold closures, which are called like methods.
+    /// The keys of maps: a map may hold closures, which are called like methods.
     keys: BTreeSet<String>,
-    /// Those of them that are given a closure.
+    /// The keys to which a closure is assigned.
     closures: BTreeSet<String>,
 }
 
@@ -52,13 +52,14 @@ impl<'f> Names<'f> {
         Self { signatures, operators, files, keys, closures }
     }
 
-    /// The functions called `name`; properties are none.
+    /// Returns the functions called `name`, without properties.
     pub(super) fn named<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'f Signature> + 'n {
         let functions = self.signatures.iter().filter(|one| !one.is_property);
         functions.filter(move |one| one.name == name)
     }
 
-    /// The operator `name` between values of these types. One that takes anything and raises is none.
+    /// Returns the operator `name` between values of these types. A comparison that takes any type only raises, and is
+    /// left out.
     pub(super) fn operator(&self, name: &str, left: &str, right: &str) -> Option<&'f Signature> {
         let is_order = name.starts_with(['<', '>']);
         let takes = |one: &Signature, index: usize, kind: &str| {
@@ -77,17 +78,17 @@ impl<'f> Names<'f> {
         self.files.get(index)
     }
 
-    /// Whether some map of the scripts is given this key.
+    /// Returns true if a map of the scripts has this key.
     pub(super) fn is_key(&self, name: &str) -> bool {
         self.keys.contains(name)
     }
 
-    /// Whether some map of the scripts has a closure under this key.
+    /// Returns true if a map of the scripts has a closure under this key.
     pub(super) fn is_closure_key(&self, name: &str) -> bool {
         self.closures.contains(name)
     }
 
-    /// Whether a module of portolan has this name.
+    /// Returns true if portolan has a module of this name.
     pub(super) fn is_module(&self, name: &str) -> bool {
         self.modules().contains(name)
     }
@@ -97,8 +98,8 @@ impl<'f> Names<'f> {
         modules.filter(|name| !name.is_empty()).chain(["job", "global"]).collect()
     }
 
-    /// The functions of scripts that a call without a module reaches from `file`: its own, and those of the script
-    /// that is run.
+    /// Returns the script functions that a call without a module can reach from `file`: its own, and those of the
+    /// script that is run.
     pub(super) fn own<'n>(
         &'n self,
         file: &'n File,
@@ -108,7 +109,7 @@ impl<'f> Names<'f> {
         main.into_iter().chain([file]).flat_map(functions).filter(move |one| one.name == name)
     }
 
-    /// What may have been meant by a call of `name` without a module.
+    /// Returns the most similar function for a call of `name` without a module.
     pub(super) fn near_function(&self, name: &str, file: &File) -> Option<String> {
         let own = functions(file).map(|one| one.name);
         let global = self.signatures.iter().filter(|one| one.is_global && !one.is_property);
@@ -118,7 +119,7 @@ impl<'f> Names<'f> {
         qualified.or_else(|| near(name, &known))
     }
 
-    /// What may have been meant by a call of `name` in module `module`.
+    /// Returns the most similar function for a call of `name` in module `module`.
     pub(super) fn near_qualified(&self, module: &str, name: &str) -> Option<String> {
         let inside = self.signatures.iter().filter(|one| one.namespace == module);
         let known: Vec<_> =
@@ -126,7 +127,7 @@ impl<'f> Names<'f> {
         near(name, &known).map(|near| format!("{module}::{near}"))
     }
 
-    /// What may have been meant by a call of `name` behind a dot: a function of ours before the language's own.
+    /// Returns the most similar function for a method call of `name`: ours before the language's own.
     pub(super) fn near_method(&self, name: &str, file: &File) -> Option<String> {
         let methods = |is_ours: bool| {
             let all = self
@@ -141,11 +142,11 @@ impl<'f> Names<'f> {
     }
 }
 
-/// Whether `value` is a closure, with what it captures or without, or a `Fn("name")`.
+/// Returns true if `value` is a closure, with or without captured variables, or a `Fn("name")`.
 fn is_closure(value: &Expr) -> bool {
     match value {
         Expr::FnCall(call, _) => matches!(call.name.as_str(), "curry" | "Fn"),
-        // With what it captures a closure is a block that shares it first.
+        // A closure with captured variables is a block that shares them first.
         Expr::Stmt(block) => block.iter().last().is_some_and(|last| match last {
             Stmt::Expr(value) => is_closure(value),
             Stmt::FnCall(call, _) => call.name == "curry",
@@ -155,7 +156,7 @@ fn is_closure(value: &Expr) -> bool {
     }
 }
 
-/// The key that an assignment to `target` sets.
+/// Returns the key that an assignment to `target` sets.
 fn last_key(target: &Expr) -> Option<String> {
     match target {
         Expr::Dot(pair, ..) | Expr::Index(pair, ..) => last_key(&pair.rhs),
@@ -165,17 +166,17 @@ fn last_key(target: &Expr) -> Option<String> {
     }
 }
 
-/// The nearest of `known`, as an owned name.
+/// Returns the nearest of `known`, as an owned name.
 pub(super) fn near(name: &str, known: &[&str]) -> Option<String> {
     nearest(name, known).map(ToOwned::to_owned)
 }
 
-/// The functions that a file defines under a name.
+/// Returns the named functions that a file defines.
 pub(super) fn functions(file: &File) -> impl Iterator<Item = ScriptFnMetadata<'_>> {
     file.ast.iter_functions().filter(|one| !one.name.starts_with("anon$"))
 }
 
-/// Those that files which import it may call.
+/// Returns the functions that an importing file may call.
 pub(super) fn public(file: &File) -> impl Iterator<Item = ScriptFnMetadata<'_>> {
     functions(file).filter(|one| one.access == FnAccess::Public)
 }

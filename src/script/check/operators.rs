@@ -1,13 +1,13 @@
-//! Operators on values of types that are ours: `now() - "x"` fails in the run, and `now() < 5` says nothing that is true.
+//! The check of operators on values of our types: `now() - "x"` fails at run time, and `now() < 5` has no meaning.
 
 use rhai::{FnCallExpr, Position};
 
 use super::calls::Calls;
 
-/// Those that a script may be wrong about; of `==` and `!=` any two values have an answer.
+/// The operators that are checked; `==` and `!=` are defined for any two values.
 const LOOKED_AT: [&str; 11] = ["+", "-", "*", "/", "%", "**", "<", ">", "<=", ">=", "<<"];
 
-/// Looks at an operator with two sides.
+/// Checks a binary operator.
 pub(super) fn check(calls: &mut Calls<'_>, call: &FnCallExpr, at: Position) {
     let name = call.name.as_str();
     let [left, right] = call.args.as_slice() else { return };

@@ -1,4 +1,4 @@
-//! Options in map literals: their keys, and the values that stand there as constants.
+//! The check of options in map literals: their keys, and values that are constants.
 
 use rhai::{Expr, FnCallExpr, Map, Position};
 
@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// What keeps a password out of a script.
+/// The hint for keeping a password out of a script.
 const SECRET_HINT: &str =
     "secret(\"NAME\") takes it from the environment variable NAME or a systemd credential";
 
-/// Looks at the arguments of `call`, a function of ours if `name` is one that takes options.
+/// Checks the arguments of `call`, a function of ours if `name` is one that takes options.
 pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
     match (name, call.args.first()) {
         ("ftp::connect", Some(Expr::StringConstant(text, at))) => url(calls, text, *at),
@@ -43,7 +43,7 @@ pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
     }
 }
 
-/// `exit("text")` would end with a success in the language itself, and ends with an error in a run.
+/// Checks the argument of `exit`: `exit("text")` would end with success in the language itself, and fails in a run.
 fn exit(calls: &mut Calls<'_>, code: &Expr) {
     if let Some(kind) = calls.types.kind(code).filter(|kind| *kind != "int") {
         let text = code.get_literal_value(None).map_or_else(

@@ -1,6 +1,6 @@
 use super::*;
 
-/// `line:column message (hint)` of every finding.
+/// Returns `line:column message (hint)` of every finding.
 fn told(text: &str) -> Vec<String> {
     let source = Source::from_text(text, "test.rhai", ".");
     let all = check(&source).into_iter();

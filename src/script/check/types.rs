@@ -1,4 +1,4 @@
-//! The types of values, where a script leaves no doubt: a variable that is set once, to what a function of ours gives.
+//! The types of values, where they are certain: of a variable that is assigned once, from a function of ours.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::script::signatures::Signature;
 
-/// Variables that are set through other variables, at most so many times.
+/// The maximum number of variables to follow from one to the next.
 const STEPS_MAX: usize = 8;
 
-/// What a file's variables are set to.
+/// The values that are assigned to the variables of a file.
 pub(super) struct Variables {
-    /// `None` for a variable of which it is not known.
+    /// The expression by name; `None` for a variable whose value is uncertain.
     all: BTreeMap<String, Option<Expr>>,
 }
 
 impl Variables {
     pub(super) fn of(ast: &AST) -> Self {
         let mut found = Self { all: BTreeMap::new() };
-        // What a closure captures comes first among its parameters.
+        // Captured variables come first among the parameters of a closure.
         let mut captured = BTreeMap::new();
         walk(ast, &mut |path| match path.last() {
             Some(ASTNode::Stmt(statement)) => found.statement(statement),
@@ -73,12 +73,12 @@ impl Variables {
         self.all.insert(name.to_owned(), None);
     }
 
-    /// Whether a variable has this name.
+    /// Returns true if there is a variable of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.all.contains_key(name)
     }
 
-    /// What the variable is set to, if it is set once.
+    /// Returns the expression that is assigned to the variable, if it is assigned once.
     pub(super) fn value(&self, name: &str) -> Option<&Expr> {
         self.all.get(name)?.as_ref()
     }
@@ -89,7 +89,7 @@ fn closure_name(call: &FnCallExpr) -> Option<String> {
     value.try_cast::<rhai::FnPtr>().map(|closure| closure.fn_name().to_owned())
 }
 
-/// Finds the types of expressions.
+/// The inference of the types of expressions.
 pub(super) struct Types<'t> {
     names: &'t Names<'t>,
     pub(super) variables: Variables,
@@ -100,13 +100,13 @@ impl<'t> Types<'t> {
         Self { names, variables: Variables::of(ast) }
     }
 
-    /// The type of the value that the last node of `path` is called on, if it is one of ours.
+    /// Returns the type of the value on which the last node of `path` is called, if it is one of ours.
     pub(super) fn receiver(&self, path: &[ASTNode<'_>]) -> Option<&'t str> {
         let (node, above) = path.split_last()?;
         let Expr::Dot(pair, ..) = expression(above.last()?)? else { return None };
         let node = expression(node)?;
         if std::ptr::eq(&raw const pair.lhs, node) {
-            // In `a.b().c()` the tree has `b` on the left of a dot that is on the right of `a`'s.
+            // In `a.b().c()` the tree has `b` on the left of a dot that is on the right of that of `a`.
             return is_link(above).then(|| self.receiver(above)).flatten();
         }
         if is_link(above) {
@@ -116,7 +116,7 @@ impl<'t> Types<'t> {
         if is_index(above) { None } else { self.of(&pair.lhs, STEPS_MAX) }
     }
 
-    /// The type of `value`, in the words of scripts, where it stands there or is one of ours.
+    /// Returns the type of `value` as scripts call it, if it is a literal or one of ours.
     pub(super) fn kind(&self, value: &Expr) -> Option<&'t str> {
         self.kind_within(value, STEPS_MAX)
     }
@@ -170,7 +170,7 @@ impl<'t> Types<'t> {
         }
     }
 
-    /// What one step behind a dot gives.
+    /// Returns the type of one step after a dot.
     fn step(&self, receiver: Option<&str>, step: &Expr) -> Option<&'t str> {
         let receiver = receiver?;
         let is_on = |one: &&Signature| one.receiver().is_some_and(|found| found.kind == receiver);
@@ -188,7 +188,7 @@ impl<'t> Types<'t> {
     }
 }
 
-/// The type of a constant, in the words of scripts.
+/// Returns the type of a constant as scripts call it.
 fn literal<'s>(value: &rhai::Dynamic) -> Option<&'s str> {
     match value.type_name() {
         "i64" => Some("int"),
@@ -203,7 +203,7 @@ fn literal<'s>(value: &rhai::Dynamic) -> Option<&'s str> {
     }
 }
 
-/// The type of ours that all of these functions give.
+/// Returns the type of ours that all of these functions return.
 fn one_type<'s>(all: impl Iterator<Item = &'s Signature>) -> Option<&'s str> {
     let of_ours = |one: &'s Signature| if one.is_ours { one.returns.as_str() } else { "" };
     let mut types = all.map(of_ours);
@@ -211,7 +211,7 @@ fn one_type<'s>(all: impl Iterator<Item = &'s Signature>) -> Option<&'s str> {
     types.all(|other| other == first).then_some(first)
 }
 
-/// Whether the last node of `path` is on the right of a dot, as the rest of a chain.
+/// Returns true if the last node of `path` is on the right of a dot, as the rest of a chain.
 fn is_link(path: &[ASTNode<'_>]) -> bool {
     let [.., above, node] = path else { return false };
     let (Some(Expr::Dot(pair, ..)), Some(node)) = (expression(above), expression(node)) else {
@@ -220,7 +220,7 @@ fn is_link(path: &[ASTNode<'_>]) -> bool {
     std::ptr::eq(&raw const pair.rhs, node)
 }
 
-/// Whether the last node of `path` is the rest of a chain behind an index: its left side is the index.
+/// Returns true if the last node of `path` is the rest of a chain after an index: its left side is the index.
 fn is_index(path: &[ASTNode<'_>]) -> bool {
     let [.., above, node] = path else { return false };
     let (Some(Expr::Index(pair, ..)), Some(node)) = (expression(above), expression(node)) else {

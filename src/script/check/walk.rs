@@ -1,10 +1,10 @@
-//! Every node of a script with what it stands in.
+//! A walk over every node of a script, with its ancestors.
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use crate::script::raise::Place;
 
-/// Shows `look` each node of `ast` behind its ancestors, those in functions and closures included.
+/// Calls `look` with each node of `ast` after its ancestors, including those in functions and closures.
 pub(super) fn walk(ast: &AST, look: &mut dyn FnMut(&[ASTNode<'_>])) {
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         look(path);
@@ -19,7 +19,7 @@ pub(super) fn walk(ast: &AST, look: &mut dyn FnMut(&[ASTNode<'_>])) {
     });
 }
 
-/// The place of `position` in `file`.
+/// Returns the place of `position` in `file`.
 pub(super) fn place(file: &str, position: Position) -> Place {
     Place {
         file: file.to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn place(file: &str, position: Position) -> Place {
     }
 }
 
-/// The expression that a node is.
+/// Returns the expression of a node, if it is one.
 pub(super) const fn expression<'a>(node: &ASTNode<'a>) -> Option<&'a Expr> {
     match node {
         ASTNode::Expr(expression) => Some(expression),

@@ -1,4 +1,4 @@
-//! What may follow what has been typed: shortcuts, functions, and names of files there and here.
+//! Completion of a line: shortcuts, functions, and names of remote and local files.
 
 use std::{
     cell::RefCell,
@@ -21,46 +21,46 @@ use crate::{
     },
 };
 
-/// One way to go on.
+/// A completion candidate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
-    /// As it is listed.
+    /// The text in the list of candidates.
     pub shown: String,
-    /// What stands in the line for it.
+    /// The text that is inserted into the line.
     pub text: String,
 }
 
-/// What is asked for at the end of a line.
+/// The kind of completion at the end of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     /// A shortcut or a function, as the first word.
     Start(String),
-    /// A function, a module or a variable within a piece of script.
+    /// A function, a module or a variable inside a piece of script.
     Name(String),
-    /// What `site.` has.
+    /// A function or property of `site`.
     Member(String),
-    /// A file or folder: where, its beginning, the quote it stands in, and whether script reads it.
+    /// A file or folder: its side, its beginning, the open quote, and whether it is inside of a script.
     File {
         is_local: bool,
         begun: String,
         open: Option<char>,
         is_script: bool,
     },
-    /// A function, to be told about.
+    /// A function, as the argument of `help`.
     Function(String),
     Nothing,
 }
 
-/// Functions of a session whose first argument is a name here.
+/// The functions of a session whose first argument is a local name.
 const TAKE_LOCAL: [&str; 4] = ["put", "mirror_up", "plan_up", "append"];
 
-/// Completes lines on one session.
+/// The completer of lines on one session.
 pub struct Completer {
     site: Remote,
     run: Arc<Run>,
     functions: Vec<Entry>,
     variables: Vec<String>,
-    /// Folders of the server that have been looked at for this line.
+    /// The folders of the server that have been listed for this line.
     seen: RefCell<BTreeMap<String, Vec<(String, bool)>>>,
 }
 
@@ -70,7 +70,7 @@ impl Completer {
         Self { site, run, functions, variables, seen: RefCell::default() }
     }
 
-    /// How `before` may go on: where the part begins that a candidate stands for, and the candidates.
+    /// Returns the candidates for the end of `before`, and the byte offset of the part that they replace.
     pub fn candidates(&self, before: &str) -> (usize, Vec<Candidate>) {
         let (start, wanted) = wanted(before);
         let mut all = match wanted {
@@ -99,7 +99,7 @@ impl Completer {
         (start, all)
     }
 
-    /// What stands alone in a piece of script.
+    /// Returns the names that can stand alone in a piece of script.
     fn names(&self) -> impl Iterator<Item = String> {
         let functions = self.functions.iter().filter(|entry| !entry.path.contains('.'));
         let functions = functions.map(|entry| format!("{}(", entry.path));
@@ -118,7 +118,7 @@ impl Completer {
         let (folder, begun) = begun.split_at(cut);
         let found = if is_local { local(folder) } else { self.remote(folder) };
         let matching = found.into_iter().filter(|(name, _)| {
-            // Names with a dot in front are shown to who asks for them.
+            // Hidden files are listed only if the typed name begins with a dot.
             name.starts_with(begun) && (!name.starts_with('.') || begun.starts_with('.'))
         });
         let candidates = matching.map(|(name, is_folder)| {
@@ -135,8 +135,8 @@ impl Completer {
         candidates.collect()
     }
 
-    /// The names in a folder of the server, and which of them are folders. What fails has no names: a key on the
-    /// keyboard is not the place for errors.
+    /// Returns the names in a folder of the server, and whether each is a folder. An error yields no names: completion
+    /// is not the place to report it.
     fn remote(&self, folder: &str) -> Vec<(String, bool)> {
         if let Some(known) = self.seen.borrow().get(folder) {
             return known.clone();
@@ -175,7 +175,7 @@ fn plain(all: impl Iterator<Item = String>, begun: &str) -> Vec<Candidate> {
     matching.map(|one| Candidate { shown: one.clone(), text: one }).collect()
 }
 
-/// The names in a folder of this machine, and which of them are folders.
+/// Returns the names in a local folder, and whether each is a folder.
 fn local(folder: &str) -> Vec<(String, bool)> {
     let path = if folder.is_empty() { PathBuf::from(".") } else { PathBuf::from(folder) };
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -186,7 +186,7 @@ fn local(folder: &str) -> Vec<(String, bool)> {
     named.collect()
 }
 
-/// What is asked for at the end of `before`, and where it begins.
+/// Returns the kind of completion at the end of `before`, and the byte offset where it begins.
 fn wanted(before: &str) -> (usize, Wanted) {
     let start = before.len() - before.trim_start().len();
     let typed = before.get(start..).unwrap_or_default();
@@ -200,7 +200,7 @@ fn wanted(before: &str) -> (usize, Wanted) {
     }
 }
 
-/// A word behind a shortcut.
+/// Completes an argument of a shortcut.
 fn word_of(arguments: &[Names], before: &str) -> (usize, Wanted) {
     let words = words::read(before);
     let is_new = before.ends_with(char::is_whitespace)
@@ -214,7 +214,7 @@ fn word_of(arguments: &[Names], before: &str) -> (usize, Wanted) {
         }
         _ => (words.len(), before.len(), String::new(), None),
     };
-    // Flags are no names.
+    // Flags are not names.
     let flags = words.iter().skip(1).take(index.saturating_sub(1));
     let flags = flags.filter(|word| word.text.starts_with('-')).count();
     let place = arguments.get(index.saturating_sub(1 + flags)).or_else(|| arguments.last());
@@ -234,7 +234,7 @@ fn word_of(arguments: &[Names], before: &str) -> (usize, Wanted) {
     (start, wanted)
 }
 
-/// A part of a piece of script: a string with a name in it, or an identifier.
+/// Completes a part of a piece of script: a string with a name in it, or an identifier.
 fn piece_of_script(before: &str) -> (usize, Wanted) {
     let mut open: Option<usize> = None;
     let mut chars = before.char_indices();
@@ -268,7 +268,7 @@ fn piece_of_script(before: &str) -> (usize, Wanted) {
     (start, wanted)
 }
 
-/// Whether the argument that follows `call` is a name here.
+/// Returns true if the argument that follows `call` is a local name.
 fn is_local(call: &str) -> bool {
     let Some((function, arguments)) = call.rsplit_once('(') else { return false };
     let name = function.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");

@@ -1,4 +1,4 @@
-//! A prompt on a session: lines of script one after the other, and shortcuts for what is typed most.
+//! An interactive prompt on a session: lines of script one after the other, and shortcuts for common commands.
 
 mod complete;
 mod shortcuts;
@@ -28,24 +28,24 @@ use crate::{
     observe::{Event, visible::visible},
 };
 
-/// What lines are called in errors.
+/// The name of the input in errors.
 const INPUT: &str = "input";
 
-/// What a line came to.
+/// The outcome of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done; there may be more lines.
+    /// The line is done; there may be more.
     Done,
-    /// It is the last.
+    /// The line ends the prompt.
     End,
 }
 
-/// Why a line came to nothing.
+/// The reason why a line failed.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It failed while it ran, or could not be read.
+    /// An error while it ran, or a syntax error.
     Failed(Box<Failure>),
-    /// It calls what there is not, and was not begun.
+    /// Findings of the check, such as unknown functions; the line did not run.
     Wrong(Vec<Finding>),
 }
 
@@ -55,12 +55,12 @@ impl From<Fault> for Trouble {
     }
 }
 
-/// A session, and what the lines so far have made.
+/// A session and the state that the lines so far have created.
 pub struct Prompt {
     /// The run of the last line.
     run: Arc<Run>,
     scope: Scope<'static>,
-    /// The functions that lines have defined.
+    /// The functions defined by earlier lines.
     functions: AST,
     /// The folder in which the session began.
     start: String,
@@ -69,8 +69,8 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Connects to `url`. The thread that does so must be the one that everything else is called on. `lost` ends the
-    /// process when a line takes too much and does not come to its end.
+    /// Connects to `url`. All other methods must be called on the same thread. `lost` ends the process when a line
+    /// exceeds a limit and does not come to its end.
     pub fn open(
         url: &Url,
         settings: Settings,
@@ -88,7 +88,7 @@ impl Prompt {
         Ok(Self { run, scope, functions: AST::empty(), start, is_partial: false, lost })
     }
 
-    /// Where the session is: `ftp.example.org:/pub`.
+    /// Returns the location of the session, such as `ftp.example.org:/pub`.
     pub fn title(&self) -> String {
         match self.site().map(|site| (visible(site.host()), folder(&site))) {
             Some((host, Some(folder))) => format!("{host}:{}", visible(folder)),
@@ -96,12 +96,12 @@ impl Prompt {
         }
     }
 
-    /// Whether a mirror left files undone in any line so far.
+    /// Returns true if a mirror left files undone in any line so far.
     pub const fn is_partial(&self) -> bool {
         self.is_partial
     }
 
-    /// Does what `line` says, and tells who watches what came of it.
+    /// Executes `line`, and reports its outcome to the observer.
     pub fn answer(&mut self, line: &str) -> Result<Answer, Trouble> {
         self.run.context.stop.reset();
         self.run = Arc::new(self.run.next());
@@ -118,7 +118,7 @@ impl Prompt {
         result
     }
 
-    /// A panic in one function of ours must end this line and nothing else.
+    /// Executes `line`; a panic in one of our functions must end this line and nothing else.
     fn caught(&mut self, line: &str) -> Result<Answer, Trouble> {
         let work = AssertUnwindSafe(|| self.take(line));
         std::panic::catch_unwind(work).unwrap_or_else(|_| Err(Trouble::Failed(crashed())))
@@ -136,7 +136,7 @@ impl Prompt {
         match shortcut.read(line)? {
             Step::Script(text) => {
                 let value = self.evaluate(&source(&text)).map_err(|mut failure| {
-                    // What it was made of is not what was typed.
+                    // The generated script is not what the user typed.
                     failure.place = None;
                     failure.calls.clear();
                     Trouble::Failed(failure)
@@ -167,7 +167,7 @@ impl Prompt {
         Ok(Answer::Done)
     }
 
-    /// The value of a piece of script, which is looked at first, as a script is before it runs.
+    /// Returns the value of a piece of script, which is checked first, like a script before its run.
     fn script(&mut self, line: &str) -> Result<Dynamic, Trouble> {
         let source = source(line);
         let mut errors = self.check(line);
@@ -190,7 +190,7 @@ impl Prompt {
         value.map_err(|error| read(*error))
     }
 
-    /// What is wrong with `line`, given the variables and functions that there are: those stand on lines before it.
+    /// Checks `line` with the known variables and functions declared on the lines before it.
     fn check(&self, line: &str) -> Vec<Finding> {
         let mut known: Vec<String> = Vec::new();
         for (name, is_constant, value) in self.scope.iter().filter(|(name, ..)| *name != "args") {
@@ -212,12 +212,12 @@ impl Prompt {
         errors
     }
 
-    /// What tells whether a line goes on.
+    /// Creates the reader that detects unfinished lines.
     pub fn reader(&self) -> Reader {
         Reader { engine: engine::bare(), scope: self.scope.clone() }
     }
 
-    /// What completes lines on this session.
+    /// Creates the completer of lines on this session.
     pub fn completer(&self) -> Option<Completer> {
         Some(Completer::new(self.site()?, Arc::clone(&self.run), self.variables()))
     }
@@ -256,7 +256,7 @@ fn folder(site: &Remote) -> Option<String> {
     site.look(|session| names.text(session.folder().as_bytes()))
 }
 
-/// What `help NAME` shows.
+/// Returns the text that `help NAME` shows.
 fn explained(name: &str) -> Outcome<String> {
     let all = docs::functions();
     let found = docs::find(&all, name);
@@ -272,7 +272,7 @@ fn explained(name: &str) -> Outcome<String> {
     Ok(texts.collect::<Vec<_>>().join("\n").trim_end().to_owned())
 }
 
-/// A word that is no function may be meant for a shortcut.
+/// Adds the hint that an unknown function may be meant as a shortcut.
 fn add_shortcut(errors: &mut [Finding], line: &str) {
     let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let rest = line.trim_start().strip_prefix(word).unwrap_or_default();
@@ -284,22 +284,22 @@ fn add_shortcut(errors: &mut [Finding], line: &str) {
     }
 }
 
-/// Tells whether a line goes on.
+/// The detection of lines that continue on the next one.
 pub struct Reader {
     engine: Engine,
     scope: Scope<'static>,
 }
 
 impl Reader {
-    /// Whether `text` is the beginning of something: a block without its end, a call without its arguments. An empty
-    /// line ends it all the same.
+    /// Returns true if `text` is incomplete: a block without its end, a call without its arguments. An empty line
+    /// always ends it.
     pub fn is_unfinished(&self, text: &str) -> bool {
         let is_ended = text.rsplit_once('\n').is_some_and(|(_, last)| last.trim().is_empty());
         !is_ended && shortcuts::of(text).is_none() && is_unfinished(&self.engine, &self.scope, text)
     }
 }
 
-/// Whether reading `text` fails only because it ends where it does.
+/// Returns true if parsing `text` fails only because it ends too early.
 fn is_unfinished(engine: &Engine, scope: &Scope<'_>, text: &str) -> bool {
     let Err(error) = engine.compile_with_scope(scope, text) else { return false };
     let is_open_text =
@@ -310,7 +310,7 @@ fn is_unfinished(engine: &Engine, scope: &Scope<'_>, text: &str) -> bool {
     let lines = text.lines().count().max(1);
     let last = text.lines().last().unwrap_or_default().trim_end().chars().count();
     let (line, column) = (error.1.line(), error.1.position());
-    // At the end the engine gives the place behind the last character, or none.
+    // At the end of the input the engine gives the position after the last character, or none.
     line.is_none_or(|line| line >= lines && column.is_none_or(|column| column > last))
 }
 

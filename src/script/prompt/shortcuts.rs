@@ -1,4 +1,4 @@
-//! Lines such as `get a.csv`, for people who know them from other programs. Each becomes a piece of script.
+//! Shortcuts such as `get a.csv`, known from other programs. Each is translated into a piece of script.
 
 use super::words::{self, Word, literal};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     script::value::nearest,
 };
 
-/// Whose names an argument means.
+/// The kind of name that an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     Remote,
@@ -16,40 +16,40 @@ pub(super) enum Names {
     None,
 }
 
-/// One of them.
+/// A command that is translated into a piece of script.
 pub(super) struct Shortcut {
     pub(super) name: &'static str,
-    /// What stands behind it, for people.
+    /// The arguments, as `help` shows them.
     takes: &'static str,
     about: &'static str,
-    /// How many arguments it takes, at least and at most.
+    /// The minimum and maximum number of arguments.
     counts: (usize, usize),
-    /// What its arguments are; the last counts for those that follow.
+    /// The kinds of the arguments; the last applies to all that follow.
     pub(super) arguments: &'static [Names],
     make: fn(&[Word]) -> Step,
 }
 
-/// What a shortcut comes to.
+/// The action of a shortcut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// A piece of script.
     Script(String),
-    /// The folder in which the session began.
+    /// A change to the folder in which the session began.
     Start,
-    /// Another folder of this machine.
+    /// A change to another local folder, or to the home directory.
     Here(Option<String>),
-    /// The folder of this machine.
+    /// The name of the current local folder.
     WhereHere,
-    /// What can be typed.
+    /// The list of commands, or the help of one function.
     Help(Option<String>),
-    /// The end.
+    /// The end of the prompt.
     End,
 }
 
-/// More arguments than a line has.
+/// No limit on the number of arguments.
 const MANY: usize = usize::MAX;
 
-/// All of them, in the order of their help.
+/// All shortcuts, in the order of `help`.
 pub(super) const SHORTCUTS: &[Shortcut] = &[
     Shortcut {
         name: "ls",
@@ -230,7 +230,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
     },
 ];
 
-/// Other words for them.
+/// The aliases of shortcuts.
 const ALIASES: &[(&str, &str)] = &[
     ("?", "help"),
     ("bye", "exit"),
@@ -241,19 +241,19 @@ const ALIASES: &[(&str, &str)] = &[
     ("rename", "mv"),
 ];
 
-/// The shortcut that `line` begins with: a word of the list with words behind it, and no piece of script.
+/// Returns the shortcut with which `line` begins, if the line is a command with arguments and no piece of script.
 pub(super) fn of(line: &str) -> Option<&'static Shortcut> {
     let line = line.trim_start();
     let word = line.split(char::is_whitespace).next()?;
     let rest = line.get(word.len()..)?.trim_start();
-    // `get = 5` and `find += 1` are about a variable.
+    // `get = 5` and `find += 1` assign to a variable.
     let is_script = rest.trim_start_matches(['+', '-', '*', '/', '%', '|', '&']).starts_with('=');
     let name = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, name)| name);
     SHORTCUTS.iter().find(|one| one.name == name).filter(|_| !is_script)
 }
 
 impl Shortcut {
-    /// What `line`, which begins with it, comes to.
+    /// Translates `line`, which begins with this shortcut.
     pub(super) fn read(&self, line: &str) -> Outcome<Step> {
         let words = words::split(line)?;
         let words = words.get(1..).unwrap_or_default();
@@ -267,12 +267,12 @@ impl Shortcut {
     }
 }
 
-/// What `help` shows.
+/// Returns the text of `help`.
 pub(super) fn help() -> String {
     let shown = |one: &Shortcut| format!("{} {}", one.name, one.takes);
     let lines = SHORTCUTS.iter().map(|one| {
         let shown = shown(one);
-        // The one that is longer than a column gets its words on the next line.
+        // The description of a shortcut that is longer than its column goes on the next line.
         if shown.chars().count() > 22 {
             format!("  {shown}\n  {:22}  {}\n", "", one.about)
         } else {
@@ -287,7 +287,7 @@ pub(super) fn help() -> String {
     )
 }
 
-/// What may have been meant by a first word that means nothing.
+/// Returns the shortcut most similar to an unknown first word.
 pub(super) fn near(word: &str) -> Option<&'static str> {
     let names: Vec<_> = SHORTCUTS.iter().map(|one| one.name).collect();
     nearest(word, &names)
@@ -313,7 +313,7 @@ fn call(function: &str, arguments: &[String]) -> Step {
     Step::Script(format!("site.{function}({})", arguments.join(", ")))
 }
 
-/// The same without its value: what a transfer did has been said by then.
+/// Calls a function without showing its value: the outcome of a transfer has been reported by then.
 fn quiet(function: &str, arguments: &[String]) -> Step {
     Step::Script(format!("site.{function}({}); ()", arguments.join(", ")))
 }
@@ -324,7 +324,7 @@ fn has_pattern(word: &Word) -> bool {
 
 fn ls(words: &[Word]) -> Step {
     match words {
-        // Fingers type it; everything is shown anyway.
+        // The flags are accepted out of habit; everything is shown anyway.
         [one] if ["-l", "-a", "-la", "-al"].contains(&one.text.as_str()) => ls(&[]),
         [one] if has_pattern(one) => call("glob", &texts(words)),
         _ => call("list", &[text_or(words, 0, ".")]),
@@ -336,7 +336,8 @@ fn all(function: &str, words: &[Word]) -> Step {
     Step::Script(calls.collect::<Vec<_>>().join(" "))
 }
 
-/// For each of `words` its files on the server, with `path` in `what`. A pattern without a match is an error.
+/// Repeats `what` for each remote file that one of `words` matches, with `path` as its name. A pattern without a match
+/// is an error.
 fn each_remote(words: &[Word], what: &str) -> Step {
     Step::Script(
         words.iter().map(|word| one_remote(word, what)).collect::<Vec<_>>().join(" ") + " ()",
@@ -400,7 +401,7 @@ fn mirror(words: &[Word]) -> Step {
     let way = if has(&["-R", "--reverse"]) { "mirror_up" } else { "mirror_down" };
     let options = format!("#{{ delete: {delete}, dry_run: {dry_run} }}");
     let arguments = [literal(&source.text), literal(target), options];
-    // What a dry run would do is its report; another mirror has said what it did.
+    // The report of a dry run has its plan; a real mirror has reported its outcome already.
     if dry_run {
         Step::Script(format!("site.{way}({}).plan", arguments.join(", ")))
     } else {

@@ -1,4 +1,4 @@
-//! What a line came to, for a person: listings as tables, everything else in words.
+//! The output for the value of a line: listings as tables, everything else as text.
 
 use rhai::{Array, Dynamic, Map};
 
@@ -7,7 +7,7 @@ use crate::{
     script::{show, value::Time},
 };
 
-/// The text for `value`; nothing for `()`.
+/// Returns the text for `value`; `None` for `()`.
 pub(super) fn shown(value: &Dynamic) -> Option<String> {
     if value.is_unit() {
         return None;
@@ -29,11 +29,11 @@ pub(super) fn shown(value: &Dynamic) -> Option<String> {
             return Some(format!("{code} {text}"));
         }
     }
-    // Its own last line end would leave an empty line.
+    // A trailing newline would leave an empty line.
     Some(show::text(value).trim_end_matches('\n').to_owned())
 }
 
-/// The entries of a listing, sorted; nothing where it is no listing.
+/// Returns the entries of a listing, sorted; `None` if `array` is no listing.
 fn entries(array: &Array) -> Option<Vec<Map>> {
     let mut all = Vec::new();
     for value in array {
@@ -47,7 +47,7 @@ fn is_entry(map: &Map) -> bool {
     ["name", "kind", "size", "modified"].iter().all(|key| map.contains_key(*key))
 }
 
-/// Its path where it has one, else its name.
+/// Returns the path of an entry if it has one, otherwise its name.
 fn path(map: &Map) -> String {
     map.get("path").or_else(|| map.get("name")).map(show::text).unwrap_or_default()
 }
@@ -56,7 +56,7 @@ fn word(map: &Map, key: &str) -> String {
     map.get(key).map(show::text).unwrap_or_default()
 }
 
-/// A line for each: kind, permissions, size, time, name.
+/// Returns a table with one line per entry: kind, permissions, size, time, name.
 fn table(entries: &[Map]) -> String {
     let sizes: Vec<_> = entries.iter().map(size).collect();
     let width = sizes.iter().map(String::len).max().unwrap_or(0);
@@ -85,7 +85,7 @@ fn size(entry: &Map) -> String {
     if size.is_empty() || word(entry, "kind") == "dir" { "-".into() } else { size }
 }
 
-/// To the second: more is noise in a table.
+/// Returns the time to the second: more is noise in a table.
 fn time(entry: &Map) -> String {
     let time = entry.get("modified").and_then(|value| value.clone().try_cast::<Time>());
     time.map_or_else(String::new, |time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())

@@ -1,15 +1,15 @@
-//! A line as words, the way a shell reads it: `get "annual report.pdf" in/`.
+//! Splitting of a line into words, like a shell: `get "annual report.pdf" in/`.
 
 use crate::fault::{Fault, Outcome};
 
-/// One word of a line.
+/// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
-    /// What it means, without quotes and backslashes.
+    /// The text without quotes and backslashes.
     pub(super) text: String,
-    /// Whether a part of it stood in quotes or behind a backslash: it is no pattern then.
+    /// True if a part of it was quoted or escaped: it is not a pattern then.
     pub(super) is_quoted: bool,
-    /// Where it begins, in bytes.
+    /// The byte offset of its beginning.
     pub(super) start: usize,
     /// The quote that is still open at the end of the line.
     pub(super) open: Option<char>,
@@ -21,7 +21,7 @@ impl Word {
     }
 }
 
-/// The words of `line`; fails where a quote is not closed.
+/// Splits `line` into words; fails if a quote is not closed.
 pub(super) fn split(line: &str) -> Outcome<Vec<Word>> {
     let words = read(line);
     match words.last().and_then(|word| word.open) {
@@ -30,7 +30,7 @@ pub(super) fn split(line: &str) -> Outcome<Vec<Word>> {
     }
 }
 
-/// The words of a line that may not be complete.
+/// Splits a line that may be incomplete.
 pub(super) fn read(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
@@ -46,7 +46,7 @@ pub(super) fn read(line: &str) -> Vec<Word> {
             (c, Some(quote)) if c == quote => {
                 word.get_or_insert_with(|| Word::at(at)).open = None;
             }
-            // In single quotes a backslash is a character as any other.
+            // In single quotes a backslash is an ordinary character.
             ('\\', None | Some('"')) => {
                 let word = word.get_or_insert_with(|| Word::at(at));
                 word.is_quoted = true;
@@ -59,7 +59,7 @@ pub(super) fn read(line: &str) -> Vec<Word> {
     words
 }
 
-/// `text` as one word.
+/// Returns `text` quoted as one word.
 pub(super) fn quoted(text: &str, open: Option<char>) -> String {
     let must_hide = |c: &char| match open {
         Some('\'') => false,
@@ -76,7 +76,7 @@ pub(super) fn quoted(text: &str, open: Option<char>) -> String {
     shown
 }
 
-/// `text` as a string of a script.
+/// Returns `text` as a string literal of a script.
 pub(super) fn literal(text: &str) -> String {
     let mut shown = String::from("\"");
     for c in text.chars() {

@@ -1,15 +1,15 @@
-//! Lines of scripts and jobs files as they may be shown: without passwords that stand in them.
+//! Masking of passwords in the lines of scripts and jobs files that are shown.
 //!
-//! An error shows the line that it happened in, and that ends up in logs, in history and with whoever is told. A
-//! password ought not to stand in a script, yet it may. Masked are, also where no parser takes the text:
+//! An error shows its source line, which ends up in logs, in the history and in notifications. A password should not be
+//! in a script, but it may be. The following is masked, even in text that no parser accepts:
 //! - the password of a URL (`ftp://user:password@host`), in code, literals, templates and comments;
-//! - literals and numbers that are the value of something called password, secret, token and the like (an option, a key of
-//!   a map, a variable, an argument behind such a name);
-//! - those that a variable, a parameter or a function gets which is used as such a value;
-//! - what follows PASS and ACCT.
+//! - literals and numbers that are the value of something called password, secret, token or similar (an option, a key
+//!   of a map, a variable, an argument after such a name);
+//! - literals and numbers that are assigned to a variable, a parameter or a function that is used as such a value;
+//! - the text after PASS and ACCT.
 //!
 //! Names of secrets (`secret("NAME")`) and of variables are left as they are. In doubt more is masked, not less: an
-//! excerpt with a few stars too many still shows where the mistake is.
+//! excerpt with a few stars too many still shows the mistake.
 
 mod rules;
 mod tokens;
@@ -19,21 +19,21 @@ use std::{ops::Range, path::Path};
 use self::tokens::Language;
 use super::raise::Failure;
 
-/// What stands in place of a secret.
+/// The replacement of a secret.
 const STARS: &str = "***";
-/// Characters of the shortest secret that is masked in messages: shorter ones are in half of all words by chance.
+/// The minimum length in characters of a secret that is masked in messages: shorter ones occur in many words by chance.
 const WORD_LENGTH_MIN: usize = 4;
 
-/// Bytes of the longest text that is looked at: nothing is shown of a longer one, since a few of the rules take the square
-/// of its length (0.1 s for a script of so many bytes without a blank line).
+/// The maximum size of a text in bytes: nothing is shown of a longer one, since some of the rules take quadratic time
+/// (0.1 s for a script of this size without a blank line).
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 
-/// What must not be shown of one text.
+/// The parts of one text that must not be shown.
 #[derive(Debug, Clone, Default)]
 pub struct Veil {
-    /// Bytes of the text, in order, without overlaps.
+    /// The byte ranges of the text to mask, in order, without overlaps.
     hidden: Vec<Range<usize>>,
-    /// The secrets, as they stand there and as the language reads them, the longest first.
+    /// The secrets, both as they are written and as the language reads them, the longest first.
     secrets: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Veil {
         Self { hidden, secrets }
     }
 
-    /// Returns line `number` of `text` (from 1) as it may be shown, and where its column `column` (from 1) stands in
+    /// Returns line `number` of `text` (from 1) as it may be shown, and the position of its column `column` (from 1) in
     /// that.
     pub fn line(&self, text: &str, number: usize, column: usize) -> Option<(String, usize)> {
         let mut start = 0;
@@ -86,7 +86,7 @@ impl Veil {
             }
             masked = now;
             if index + 1 == column {
-                // Inside of a secret: at its beginning.
+                // Inside of a secret: move to its beginning.
                 let back = if now.is_some() { STARS.len() } else { 1 };
                 at = shown.chars().count() + 1 - back;
             }
@@ -113,7 +113,7 @@ impl Veil {
     }
 }
 
-/// Returns `text` with the escapes of the language undone.
+/// Returns `text` with the escapes of the language resolved.
 fn unescaped(text: &str) -> String {
     let mut plain = String::new();
     let mut chars = text.chars();
@@ -142,7 +142,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// Returns `text` with `%41` undone, where that is text again.
+/// Returns `text` with percent-encoding resolved (`%41`), or an empty string if the result is not UTF-8.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -1,10 +1,10 @@
-//! Which parts of a text may be secrets.
+//! The rules that find possible secrets in a text.
 
 use std::{collections::BTreeSet, ops::Range};
 
 use super::tokens::{Kind, Language, Token, tokens};
 
-/// Parts of names that secrets have.
+/// The parts of names by which secrets are recognized.
 const PARTS: &[&str] = &[
     "password",
     "passwd",
@@ -20,22 +20,22 @@ const PARTS: &[&str] = &[
     "bearer",
     "account",
 ];
-/// Names that secrets have, alone or as the last word of a longer one.
+/// The names by which secrets are recognized, alone or as the last word of a longer one.
 const WORDS: &[&str] = &["pass", "pw", "key", "acct", "auth", "pin_code", "proxy"];
-/// Keys of jobs files whose values are addresses that are as good as a password.
+/// The keys of jobs files whose values are URLs that are as sensitive as a password.
 const ADDRESSES: &[&str] = &["ping", "webhook"];
-/// Ends of names that are those of files or of public things.
+/// The endings of names of files and public values.
 const NO_SECRETS: &[&str] = &["file", "path", "dir", "folder", "cert", "client_key", "public_key"];
-/// Functions that take the name of a secret, not a secret.
+/// The functions that take the name of a secret, not a secret.
 const NAMERS: &[&str] = &["secret", "env", "find", "contains"];
-/// Words of the language: no variables.
+/// The words of the language, which are not variables.
 const LANGUAGE: &[&str] = &[
     "true", "false", "let", "const", "if", "else", "switch", "while", "until", "loop", "do", "for",
     "in", "is", "fn", "return", "throw", "try", "catch", "import", "export", "as", "this",
     "private", "break", "continue", "args", "job", "ftp", "local", "log", "nat", "and", "or",
     "not",
 ];
-/// How often variables are followed to where they get their values.
+/// The maximum number of steps by which variables are followed to their values.
 const ROUNDS_MAX: usize = 8;
 
 /// Returns the parts of `text` that may be secrets, in bytes, in no order.
@@ -76,7 +76,7 @@ pub(super) fn hidden(text: &str, language: Language) -> Vec<Range<usize>> {
     reading.found
 }
 
-/// Hides the passwords of URLs in `text`, which begins at byte `start`; `ends` tells where a URL ends at the latest.
+/// Hides the passwords of URLs in `text`, which begins at byte `start`; `ends` matches the characters that end a URL.
 fn urls(text: &str, start: usize, ends: impl Fn(char) -> bool, found: &mut Vec<Range<usize>>) {
     for (at, sign) in text.match_indices("://") {
         let rest = text.get(at + sign.len()..).unwrap_or_default();
@@ -88,18 +88,18 @@ fn urls(text: &str, start: usize, ends: impl Fn(char) -> bool, found: &mut Vec<R
     }
 }
 
-/// Returns the password of what stands behind `://`: up to the last `@`, since a raw one may have others in it.
+/// Returns the password in the text after `://`: up to the last `@`, since an unencoded one may contain others.
 fn login(rest: &str) -> Option<Range<usize>> {
     let end = rest.rfind('@')?;
     let colon = rest.find(':').filter(|colon| *colon < end)?;
     Some(colon + 1..end)
 }
 
-/// Hides what a text says in itself: URLs, `password = …`, `PASS …`.
+/// Hides the secrets inside of a literal or comment: URLs, `password = …`, `PASS …`.
 fn inline(text: &str, start: usize, found: &mut Vec<Range<usize>>) {
     urls(text, start, |_| false, found);
     let mut hide = |range: Range<usize>| found.push(start + range.start..start + range.end);
-    // `me:password@host`, which is a URL as well.
+    // `me:password@host`, which is the login of a URL as well.
     let has_scheme = text.contains("://");
     if let Some(range) = login(text).filter(|_| !has_scheme)
         && text.get(..range.start - 1).is_some_and(|user| !user.contains(char::is_whitespace))
@@ -134,7 +134,7 @@ fn inline(text: &str, start: usize, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Whether something called `name` holds a secret.
+/// Returns true if something called `name` holds a secret.
 fn is_sensitive(name: &str, language: Language) -> bool {
     let name = name.to_lowercase().replace('-', "_");
     if NO_SECRETS.iter().any(|end| name.ends_with(end)) {
@@ -151,7 +151,7 @@ fn is_sensitive(name: &str, language: Language) -> bool {
         || PARTS.iter().any(|part| joined.contains(part))
 }
 
-/// Whether `name` is nearly that of an option which takes a password: a misspelt one is told of in an excerpt.
+/// Returns true if `name` is almost `password`: a misspelt option is reported with an excerpt.
 fn is_misspelt(name: &str) -> bool {
     let wanted = "password";
     name.len().abs_diff(wanted.len()) <= 2 && strsim::damerau_levenshtein(name, wanted) <= 2
@@ -161,9 +161,9 @@ struct Reading<'t> {
     text: &'t str,
     language: Language,
     code: &'t [Token],
-    /// Names of variables, parameters and imports.
+    /// The names of variables, parameters and imports.
     declared: BTreeSet<&'t str>,
-    /// Those that are used as secrets.
+    /// The names that are used as secrets.
     used: BTreeSet<String>,
     found: Vec<Range<usize>>,
 }
@@ -182,14 +182,14 @@ impl<'t> Reading<'t> {
         range.and_then(|range| self.text.get(range)).unwrap_or_default()
     }
 
-    /// Looks at every name once.
+    /// Examines every name once.
     fn round(&mut self) {
         for at in 0..self.code.len() {
             let name = self.text_at(at);
             let is_known = self.used.contains(name) || is_sensitive(name, self.language);
             match self.kind(at) {
                 Some(Kind::Word) if is_known => self.word(at, name),
-                // The name of a key; a sentence in which the word stands is none.
+                // The name of a key; a sentence that contains the word is not.
                 Some(Kind::Literal) if is_known && !name.contains(char::is_whitespace) => {
                     self.key(at);
                 }
@@ -204,7 +204,7 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// A variable, an option or a function of this name.
+    /// Examines a variable, an option or a function of this name.
     fn word(&mut self, at: usize, name: &str) {
         let next = at + 1;
         if at > 0 && self.text_at(at - 1) == "fn" {
@@ -228,7 +228,7 @@ impl<'t> Reading<'t> {
         self.value(next);
     }
 
-    /// A text that names a secret, as a key of a map or before its value.
+    /// Examines a string that names a secret, as a key of a map or before its value.
     fn key(&mut self, at: usize) {
         let next = at + 1;
         if self.is(next, ',') && !self.is_named_before(at) {
@@ -239,12 +239,12 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// Whether the literal is an argument of a function that takes names.
+    /// Returns true if the literal is an argument of a function that takes names.
     fn is_named_before(&self, at: usize) -> bool {
         at >= 2 && self.is(at - 1, '(') && NAMERS.contains(&self.text_at(at - 2))
     }
 
-    /// The value that begins at `at`, behind `:`, `=` or nothing.
+    /// Hides the value that begins at `at`, after `:`, `=` or nothing.
     fn value(&mut self, at: usize) {
         let is_path = self.is(at, ':') && self.is(at + 1, ':');
         let is_sign = |at: usize| matches!(self.kind(at), Some(Kind::Mark(':' | '=' | '!' | '+')));
@@ -258,7 +258,7 @@ impl<'t> Reading<'t> {
         self.hide(begin, end);
     }
 
-    /// What stands behind the word in its line.
+    /// Hides the rest of the line after the word.
     fn same_line(&mut self, at: usize) {
         let Some(token) = self.code.get(at) else { return };
         let from = token.range.end;
@@ -272,7 +272,7 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// A literal that ends within the login of a URL: what is added to it is the password.
+    /// Examines a literal that ends inside of the login of a URL: the text that is added to it is the password.
     fn open_url(&mut self, at: usize, text: &str) {
         let Some((_, rest)) = text.split_once("://") else { return };
         let Some((_, port)) = rest.split_once(':').filter(|_| !rest.contains('@')) else { return };
@@ -291,7 +291,8 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// The parameters of a function that are used as secrets: what its callers give for them is one.
+    /// Examines the parameters of a function: the arguments of its callers are secrets if the parameters are used as
+    /// such.
     fn parameters(&mut self, at: usize) {
         let (name, open) = (self.text_at(at + 1), at + 2);
         if !self.is(open, '(') {
@@ -303,14 +304,14 @@ impl<'t> Reading<'t> {
         }
         for call in 0..self.code.len() {
             if self.text_at(call) == name && self.is(call + 1, '(') && call != at + 1 {
-                // A method has its first value before the dot.
+                // A method has its first argument before the dot.
                 let is_method = call > 0 && self.is(call - 1, '.');
                 self.arguments(call + 2, &used, usize::from(is_method));
             }
         }
     }
 
-    /// The same for a closure; which calls are those of it is not known, so that all count.
+    /// Examines the parameters of a closure in the same way; its calls are not known, so all closure calls count.
     fn closure(&mut self, at: usize) {
         let close = (at + 1..self.code.len()).find(|at| self.is(*at, '|'));
         let Some(close) = close.filter(|close| close - at < 40) else { return };
@@ -325,7 +326,7 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// Which of the names between `from` and `to` are used as secrets, by their number.
+    /// Returns the positions of the names between `from` and `to` that are used as secrets.
     fn used_between(&self, from: usize, to: usize) -> Vec<usize> {
         let names = (from..to).filter(|at| self.kind(*at) == Some(Kind::Word));
         let holds = |name: &str| self.used.contains(name) || is_sensitive(name, self.language);
@@ -336,7 +337,7 @@ impl<'t> Reading<'t> {
             .collect()
     }
 
-    /// Hides the arguments with these numbers, of which the first at `from` has the number `first`.
+    /// Hides the arguments at the positions `numbers`; the first one at `from` has the position `first`.
     fn arguments(&mut self, from: usize, numbers: &[usize], first: usize) {
         let end = self.end(from);
         let (mut begin, mut number) = (from, first);
@@ -349,13 +350,13 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// Hides the literals, numbers and unknown words from `from` to `to`, and notes the variables there.
+    /// Hides the literals, numbers and unknown words from `from` to `to`, and records the variables there.
     fn hide(&mut self, from: usize, to: usize) {
         let mut at = from;
         while at < to.min(self.code.len()) {
             let name = self.text_at(at);
             match self.kind(at) {
-                // An index is no secret, nor is the name of one.
+                // An index is no secret, and neither is the name of one.
                 Some(Kind::Mark('[')) if at > from && self.is_indexed(at - 1) => {
                     at = self.end(at + 1);
                 }
@@ -364,7 +365,7 @@ impl<'t> Reading<'t> {
                 }
                 Some(Kind::Literal | Kind::Number) => self.hide_one(at),
                 Some(Kind::Word) if self.language == Language::Toml => {
-                    // There are no names in values.
+                    // Values have no names in them.
                     self.hide_one(at);
                 }
                 Some(Kind::Word)
@@ -388,11 +389,11 @@ impl<'t> Reading<'t> {
         matches!(self.kind(at), Some(Kind::Word | Kind::Mark(')' | ']')))
     }
 
-    /// A name as a value: a variable that holds a secret, or a secret whose quotes are missing.
+    /// Examines a name as a value: a variable that holds a secret, or a secret without its quotes.
     fn variable(&mut self, at: usize, name: &str) {
         let is_part = at > 0 && self.is(at - 1, '.')
             || at > 1 && self.is(at - 1, ':') && self.is(at - 2, ':');
-        // One that is misspelt is one all the same.
+        // A misspelt variable counts as well.
         let is_near = |known: &&str| strsim::damerau_levenshtein(known, name) <= 2;
         if is_part || self.declared.iter().any(is_near) || is_sensitive(name, self.language) {
             self.used.insert(name.to_owned());
@@ -401,7 +402,7 @@ impl<'t> Reading<'t> {
         }
     }
 
-    /// Whether the word at `at` begins to be a name there: `let name`, `fn f(a, name)`, `|a, name|`, `for (a, name) in`.
+    /// Returns true if the word at `at` declares a name: `let name`, `fn f(a, name)`, `|a, name|`, `for (a, name) in`.
     fn declares(&self, at: usize) -> bool {
         let Some(before) = at.checked_sub(1) else { return false };
         if matches!(self.text_at(before), "let" | "const" | "for" | "as" | "catch") {
@@ -418,7 +419,7 @@ impl<'t> Reading<'t> {
         })
     }
 
-    /// The end of what `from` stands in: the closing bracket, or the end of the text.
+    /// Returns the end of the brackets around `from`: the closing bracket, or the end of the text.
     fn end(&self, from: usize) -> usize {
         let mut depth = 0_usize;
         for at in from..self.code.len() {
@@ -432,7 +433,7 @@ impl<'t> Reading<'t> {
         self.code.len()
     }
 
-    /// The end of the value that begins at `from`.
+    /// Returns the end of the value that begins at `from`.
     fn end_of_value(&self, from: usize) -> usize {
         let mut depth = 0_usize;
         for at in from..self.code.len() {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// All lines of `text` as they are shown.
+/// Returns all lines of `text` as they are shown.
 fn shown(file: &str, text: &str) -> String {
     let veil = Veil::of(file, text);
     let lines = (1..=text.lines().count()).filter_map(|number| veil.line(text, number, 1));
@@ -42,7 +42,7 @@ fn what_may_be_a_password_is_not_shown() {
         ("if password == \"hunter2\" { f(\"x\") }", "if password == \"***\" { f(\"x\") }"),
         ("set_password(\"me\", \"hunter2\")", "set_password(\"***\", \"***\")"),
         ("fn password() { \"hunter2\" }", "fn password() { \"***\" }"),
-        // What is used as one.
+        // Values that are used as secrets.
         ("let p = \"hunter2\"; f(#{ password: p });", "let p = \"***\"; f(#{ password: p });"),
         (
             "let a = \"hun\"; let b = a + \"ter\"; f(#{ password: b });",
@@ -66,7 +66,7 @@ fn what_may_be_a_password_is_not_shown() {
         ("quote PASS hunter2", "quote PASS ***"),
         ("// password: hunter2", "// password:***"),
         ("print(\"token=abc\")", "print(\"token=***\")"),
-        // Names are no secrets.
+        // Names are not secrets.
         (
             "f(#{ password: secret(\"WWW\"), mode: \"active\" })",
             "f(#{ password: secret(\"WWW\"), mode: \"active\" })",
@@ -138,7 +138,7 @@ proptest! {
         let whole = broken.iter().map(|text| format!("\n{text}\n;"));
         let all: Vec<String> = whole.chain(broken.iter().map(|text| format!("{text} "))).collect();
         let text = &all[place];
-        // Behind an open quote code is a literal; lines end those that are not of several.
+        // Code after an open quote is a literal; a literal of one line ends with the line.
         let before = before.replace(['`', '#', '/', '{'], " ") + "\n";
         let text = format!("{before}{text}{after}");
         let shown = shown("a.rhai", &text);

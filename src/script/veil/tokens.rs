@@ -1,4 +1,4 @@
-//! Scripts and jobs files in tokens, as far as masking needs them: also those that no parser takes.
+//! A tokenizer of scripts and jobs files for masking, which also accepts invalid text.
 
 use std::ops::Range;
 
@@ -9,38 +9,38 @@ pub(super) enum Language {
     Toml,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Word,
     Number,
-    /// A text in quotes of any sort; a character as well.
+    /// A quoted string of any sort, or a character.
     Literal,
     Comment,
     Mark(char),
 }
 
-/// A token and where it stands, in bytes.
+/// A token and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// Of a literal without its quotes.
+    /// The byte range, without the quotes of a literal.
     pub(super) range: Range<usize>,
 }
 
-/// Returns the tokens of `text`. A literal that nobody closes ends with its line, or with the text where its sort may
-/// have several lines. What stands in `${…}` of a literal follows it as tokens of its own.
+/// Returns the tokens of `text`. A literal that is not closed ends with its line, or with the text if its kind may have
+/// several lines. The content of `${…}` in a literal follows the literal as tokens of its own.
 pub(super) fn tokens(text: &str, language: Language) -> Vec<Token> {
     let mut scanner = Scanner { text, at: 0, found: Vec::new(), language, templates: 0 };
     while scanner.at < text.len() {
         scanner.scan(false);
-        // A closing brace too many is one more mark.
+        // An excess closing brace is one more mark.
         scanner.at += 1;
     }
     scanner.found
 }
 
-/// Literals in backticks inside one another: the language takes fewer, and each needs some of the stack.
+/// The maximum nesting depth of literals in backticks: the language accepts fewer, and each needs some of the stack.
 const TEMPLATES_MAX: usize = 64;
 
 struct Scanner<'t> {
@@ -48,7 +48,7 @@ struct Scanner<'t> {
     at: usize,
     found: Vec<Token>,
     language: Language,
-    /// How many literals in backticks stand around this place.
+    /// The nesting depth of literals in backticks at this position.
     templates: usize,
 }
 
@@ -61,7 +61,7 @@ impl Scanner<'_> {
         self.found.push(Token { kind, range });
     }
 
-    /// Scans to the end, or inside of `${…}` to the brace that closes it.
+    /// Scans to the end, or inside of `${…}` to the closing brace.
     fn scan(&mut self, is_inside: bool) {
         let mut depth = 0_usize;
         while let Some(first) = self.rest().chars().next() {
@@ -119,7 +119,7 @@ impl Scanner<'_> {
         self.push(kind, start..self.at);
     }
 
-    /// A literal behind `open` bytes, up to `close`, or to byte `limit` from here.
+    /// Scans a literal that begins after `open` bytes, up to `close`, or to byte `limit` from here.
     fn delimited(&mut self, open: usize, close: &str, limit: usize) {
         let start = self.at + open;
         let inner = self.text.get(start..self.at + limit).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Scanner<'_> {
         self.at = start + end;
     }
 
-    /// A literal in double quotes.
+    /// Scans a literal in double quotes.
     fn escaped(&mut self) {
         let start = self.at + 1;
         let mut chars = self.text.get(start..).unwrap_or_default().char_indices();
@@ -149,7 +149,7 @@ impl Scanner<'_> {
         self.at = self.text.len();
     }
 
-    /// A literal in backticks.
+    /// Scans a literal in backticks.
     fn template(&mut self) {
         let start = self.at + 1;
         let place = self.found.len();
@@ -176,7 +176,7 @@ impl Scanner<'_> {
     }
 }
 
-/// Returns how long the comment is that begins here; such comments stand in one another.
+/// Returns the length of the comment that begins here; such comments can be nested.
 fn block(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0_usize, 0);
