@@ -54,11 +54,11 @@ fn one_function_is_told_whole() {
     site.get(\"/pub/catalogue.csv\", \"catalogue.csv\");
 
 site.get(remote: string, local: string, options: map) -> Report
-  The same with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false) it
-  goes on where an earlier try broke off, if the server still has the same file; `rate_limit` is in bytes per
-  second, such as `\"500KiB\"`; `segments` (1) is the number of sessions that fetch a piece of a large file each;
-  with `verify` (false) it fails where the server tells no size to compare with. What fails and may pass (a
-  connection that breaks, 421, 425, 426, 450, 451) is tried again `retries` times (4), each after a longer wait.
+  Fetches a file with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false)
+  it continues where an earlier attempt broke off, if the server still has the same file; `rate_limit` is in bytes
+  per second, such as `\"500KiB\"`; `segments` (1) is the number of sessions that each fetch a part of a large file;
+  with `verify` (false) it fails if the server reports no size to compare with. After a temporary error (a broken
+  connection, 421, 425, 426, 450, 451) it is retried `retries` times (4), each after a longer wait.
 
     let site = ftp::connect(\"ftp://ftp.example.org\");
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });
@@ -96,8 +96,8 @@ fn the_list_has_one_line_for_each_function_and_none_for_operators() {
     for wanted in [
         "ftp::",
         "site.get(remote, local[, options]) Fetches file `remote` to `local`, a file or a folder",
-        "log::debug(message) Says what helps to find a cause",
-        "site.route The way that carries the data now",
+        "log::debug(message) Logs a message for troubleshooting",
+        "site.route The command by which data connections are opened now",
     ] {
         assert!(lines.iter().any(|line| line == wanted), "{wanted} is not in {lines:#?}");
     }
