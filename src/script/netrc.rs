@@ -46,9 +46,12 @@ pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
         return refuse("this secret belongs to another user".into());
     }
     let mut text = String::new();
-    file.take(bytes)
+    file.take(bytes + 1)
         .read_to_string(&mut text)
         .map_err(|error| Fault::local("read the secret", path, error))?;
+    if text.len() as u64 > bytes {
+        return refuse(format!("a file of secrets of more than {bytes} bytes is not read"));
+    }
     Ok(Some(text))
 }
 

@@ -75,7 +75,11 @@ pub fn read_file(path: &Path) -> Outcome<Secret> {
     let cannot = |error| Fault::local("read the secret", path, error);
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(cannot)?;
-    file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
+    file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        let message = format!("a secret of more than {SECRET_BYTES_MAX} bytes is not read");
+        return Err(Fault::invalid(message).at(path.to_string_lossy()));
+    }
     Ok(first_line(&text))
 }
 

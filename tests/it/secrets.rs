@@ -148,6 +148,14 @@ fn a_password_comes_from_a_file_or_the_environment_and_the_file_wins() {
         .any_stdout()
         .fails_with(2)
         .stderr("error: gone: cannot read the secret: no such file or directory\n");
+    // A part of a secret is none.
+    portolan()
+        .file("password", "x".repeat(65 * 1024))
+        .args(["--password-file", "password"])
+        .run()
+        .any_stdout()
+        .fails_with(2)
+        .stderr("error: password: a secret of more than 65536 bytes is not read\n");
     portolan().args(["--set", "password=secret"]).run().succeeds().stdout_has("a.txt");
 }
 
