@@ -1,10 +1,10 @@
-//! Names that the target takes for one (class C6): `Logo.png` and `logo.png`, `a.` and `a`, `x:y` and `x_y`.
+//! Names that the target treats as the same (class C6): `Logo.png` and `logo.png`, `a.` and `a`, `x:y` and `x_y`.
 //!
-//! A listing shows the names that a side has, and not what it takes for the same. So where the source has a name that
-//! the target does not list, and something speaks for its being there all the same, the target is asked for it by name:
-//! a server by a command, a disk by a look. No rule says which names are one: the answer does. What is found to be the
-//! same is spelt in the target's tree as in the source; of two names of the source that are one there, the second is
-//! refused, in every run.
+//! A listing shows the names that a side has, but not which names it treats as the same. If the source has a name that
+//! the target does not list, and there is evidence that it exists all the same, the target is asked for it by name: a
+//! server by a command, a disk by a lookup. No rule decides which names are the same: the answer does. A name that is
+//! found to be the same is spelled in the target's tree as in the source; of two names of the source that are the same
+//! there, the second is refused, in every run.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -40,20 +40,22 @@ use crate::{
     observe::{Level, Observer, visible::visible},
 };
 
-/// Rounds in which names are sent that may be one for the server: each is asked for when those before it are there.
+/// The maximum number of further rounds for names that may be the same to the server: each name is checked once those
+/// before it exist.
 const ROUNDS_MAX: usize = 4;
 
-/// A path, and whether it is asked for as a folder.
+/// A path to ask for, and true if it is asked for as a directory.
 type Doubt = (Vec<u8>, bool);
 
-/// What was found at a path that is not listed.
+/// An entry that was found at a path that is not listed.
 struct Found {
     answer: Answer,
-    /// On this machine: what it is under any name.
+    /// The identity of the entry under any name, on the local disk.
     identity: Option<Identity>,
 }
 
-/// Finds what the target has of the source under other names than it lists, and spells it as the source does.
+/// Finds entries of the source that the target has under names other than those it lists, and spells them as the source
+/// does.
 pub(super) async fn settle(
     crew: &mut Crew<'_>,
     source: &mut Survey,
@@ -65,7 +67,7 @@ pub(super) async fn settle(
     let observer = crew.first().context().observer.clone();
     let mut asked = BTreeSet::new();
     let mut left = BTreeMap::new();
-    // Folders that are there and that no listing shows: nothing of what they have is known.
+    // Directories that exist but that no listing shows: their contents are unknown.
     let mut unlisted = BTreeSet::new();
     loop {
         let trees = (&source.tree, &target.tree);
@@ -84,7 +86,7 @@ pub(super) async fn settle(
                 Ok(root) => {
                     (doubts.iter().map(|(path, _)| look(&root, path)).collect(), Some(root))
                 }
-                // What is not there has no names.
+                // A missing directory has no names.
                 Err(_) => return Ok(()),
             },
         };
@@ -112,7 +114,8 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The paths of the source to ask for: not listed in a folder that the target has, with something that speaks for it.
+/// Returns the paths of the source to ask for: those not listed in a directory that the target has, with evidence that
+/// they exist.
 fn doubts(
     (source, target): (&Tree, &Tree),
     base: Option<&Base>,
@@ -135,7 +138,8 @@ fn doubts(
     if missing.is_empty() {
         return Vec::new();
     }
-    // Of each such folder the likenesses of what the target has in it, and whether anything of that is no part of the source.
+    // For each such directory: the likenesses of the target's entries in it, and whether any of these is not in the
+    // source.
     let mut known: HashMap<&[u8], (HashSet<u64>, bool)> = HashMap::new();
     for (path, _) in target.nodes() {
         if let Some((folder, _)) = missing.get_key_value(parent(path)) {
@@ -144,7 +148,7 @@ fn doubts(
             *has_extra |= source.get(path).is_none();
         }
     }
-    // A look at this disk costs nothing; a question to a server is asked where something is listed that may be it.
+    // A lookup on the local disk costs nothing; a server is asked only if it lists something that may be the entry.
     let looks = heading.direction == Direction::Down;
     let is_doubtful = |folder: &[u8], path: &[u8]| {
         let (likenesses, has_extra) = known.get(folder)?;
@@ -162,7 +166,7 @@ fn doubts(
     doubts
 }
 
-/// Whether the last run left something at `path`, or below it.
+/// Returns true if the last run left something at `path` or below it.
 fn was_there(base: Option<&Base>, path: &[u8]) -> bool {
     let Some(base) = base else { return false };
     let below = [path, b"/"].concat();
@@ -172,7 +176,7 @@ fn was_there(base: Option<&Base>, path: &[u8]) -> bool {
     base.contains_key(path) || is_below()
 }
 
-/// What the server says of each of `doubts`; nothing where it says of a name that nobody ever gave that it is there.
+/// Returns the answer of the server for each of `doubts`; `None` also if it claims to have a name that does not exist.
 pub(super) async fn ask(
     session: &mut Session,
     top: &RemotePath,
@@ -181,7 +185,7 @@ pub(super) async fn ask(
     let folders: HashMap<_, _> =
         doubts.iter().map(|(path, is_folder)| (&path[..], *is_folder)).collect();
     let paths = doubts.iter().map(|(path, _)| path.clone()).collect();
-    // Each is asked for by two commands at most, beside a name that cannot be there.
+    // Each is asked for by two commands at most, along with a name that cannot exist.
     let bytes = 2 * ("MLST /\r\n".len() + top.as_bytes().len());
     let mut answers = Vec::with_capacity(doubts.len());
     for packet in packets(paths, |path| bytes + 2 * path.len()) {
@@ -203,7 +207,7 @@ pub(super) async fn ask(
     Ok(answers)
 }
 
-/// What this disk has at `path`.
+/// Returns the entry of the local disk at `path`.
 fn look(root: &Root, path: &[u8]) -> Option<Found> {
     let found = root.metadata(Path::new(OsStr::from_bytes(path))).ok()?;
     let is_folder = found.kind == LocalKind::Folder;
@@ -212,7 +216,7 @@ fn look(root: &Root, path: &[u8]) -> Option<Found> {
     Some(Found { answer, identity: Some(found.identity) })
 }
 
-/// What a folder of the target lists.
+/// The entries that a directory of the target lists.
 #[derive(Default)]
 struct Listed {
     all: Vec<Vec<u8>>,
@@ -221,7 +225,7 @@ struct Listed {
 }
 
 impl Listed {
-    /// What each of `folders` lists; with what it is under any name, on this machine.
+    /// Returns the entries that each of `folders` lists; with their identities on the local disk.
     fn all(tree: &Tree, folders: &BTreeSet<&[u8]>, root: Option<&Root>) -> HashMap<Vec<u8>, Self> {
         let mut all: HashMap<Vec<u8>, Self> = HashMap::new();
         for (path, _) in tree.nodes().filter(|(path, _)| folders.contains(parent(path))) {
@@ -236,7 +240,7 @@ impl Listed {
     }
 }
 
-/// Both trees, while names of the one are found in the other.
+/// The state of the search for names of the source in the target.
 struct Settling<'a> {
     source: &'a mut Survey,
     target: &'a mut Survey,
@@ -244,16 +248,17 @@ struct Settling<'a> {
     rules: &'a Rules,
     observer: &'a Observer,
     listed: HashMap<Vec<u8>, Listed>,
-    /// Names of the target that are taken to be one of the source's, with that one.
+    /// The names of the target that were matched to a name of the source, with that name.
     taken: HashMap<Vec<u8>, Vec<u8>>,
-    /// What is there and whose listed name is not known, by folder.
+    /// The entries that exist under unknown listed names, by directory.
     left: BTreeMap<Vec<u8>, Left>,
 }
 
 impl Settling<'_> {
-    /// Takes in that the target has `path`, which it does not list. True where the tree was spelt anew for it.
+    /// Records that the target has `path`, which it does not list. Returns true if an entry of the tree was respelled
+    /// for it.
     fn take(&mut self, path: &[u8], found: &Found) -> bool {
-        // It went with the folder that it is in, or has been found.
+        // It was removed with its directory, or has been found.
         if self.source.tree.get(path).is_none() || self.target.tree.get(path).is_some() {
             return false;
         }
@@ -279,7 +284,8 @@ impl Settling<'_> {
         true
     }
 
-    /// The listed names that `path` may be: by what it is on a disk; on a server by likeness, else by size and time.
+    /// Returns the listed names that `path` may have: by identity on a disk; on a server by likeness, else by size and
+    /// time.
     fn candidates(&self, path: &[u8], found: &Found) -> Vec<(Vec<u8>, NodeKind)> {
         let Some(listed) = self.listed.get(parent(path)) else { return Vec::new() };
         if let Some(identity) = found.identity {
@@ -306,7 +312,7 @@ impl Settling<'_> {
         }
     }
 
-    /// Those of the listed names `paths` of which the nodes are so, wherever those stand now.
+    /// Returns those of the listed names `paths` whose nodes match, wherever they are in the tree now.
     fn nodes(
         &self,
         paths: Option<&Vec<Vec<u8>>>,
@@ -321,7 +327,7 @@ impl Settling<'_> {
             .collect()
     }
 
-    /// Leaves open under which name the target lists `path`: it is compared by the answer, and whatever could be it stays.
+    /// Leaves open under which name the target lists `path`: it is compared by the answer, and every candidate is kept.
     fn leave(&mut self, path: &[u8], found: &Found) {
         let Answer { is_folder, size, modified } = found.answer;
         let node =
@@ -352,7 +358,7 @@ impl Settling<'_> {
         self.target.faults.push(Fault::new(Kind::Refused, self.side(), message).at(visible(path)));
     }
 
-    /// Leaves out `path` of the source, since the target takes it for `other`.
+    /// Leaves out `path` of the source, since the target treats it as `other`.
     fn refuse(&mut self, path: &[u8], other: &[u8]) {
         self.source.faults.push(is_one_with(self.side(), other).at(visible(path)));
         self.source.tree.cut(path);
@@ -367,7 +373,7 @@ impl Settling<'_> {
     }
 }
 
-/// The fault of a name that is another one in the target.
+/// Returns the fault for a name that is another one in the target.
 fn is_one_with(side: Side, other: &[u8]) -> Fault {
     let place = if side == Side::Server { "server" } else { "disk" };
     let message = format!(
@@ -377,7 +383,7 @@ fn is_one_with(side: Side, other: &[u8]) -> Fault {
     Fault::new(Kind::Refused, side, message)
 }
 
-/// The fault of a name that is there already when its turn comes, though the target did not list it.
+/// Returns the fault for a name that already exists when its turn comes, though the target did not list it.
 pub(super) fn is_taken(direction: Direction) -> Fault {
     if direction == Direction::Up {
         return name_taken();
@@ -386,8 +392,9 @@ pub(super) fn is_taken(direction: Direction) -> Fault {
     Fault::new(Kind::Refused, Side::Here, message)
 }
 
-/// A number that names share which some server or disk may take for one: those with the same letters and digits, whatever
-/// their case, accents and everything between. Two that share it are asked about; that is all it decides.
+/// Returns a number that is equal for names which some server or disk may treat as the same: those with the same
+/// letters and digits, whatever their case, accents and other characters. Names that share it are checked; it decides
+/// nothing else.
 pub(super) fn likeness(path: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     match std::str::from_utf8(path) {
@@ -396,7 +403,7 @@ pub(super) fn likeness(path: &[u8]) -> u64 {
             kept.for_each(|byte| u32::from(byte.to_ascii_lowercase()).hash(&mut hasher));
         }
         Ok(text) => {
-            // Capitals first: of some small letters there are two, and one capital.
+            // Uppercase first: some letters have two lowercase forms and one uppercase form.
             let plain = DecomposingNormalizerBorrowed::new_nfkd().normalize(text).to_uppercase();
             let kept = plain.chars().flat_map(char::to_lowercase);
             let kept = kept.filter(|c| c.is_alphanumeric() || *c == '/');
@@ -407,8 +414,8 @@ pub(super) fn likeness(path: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Parts transfers and new folders so that names which the target may take for one come in rounds one after the other: all
-/// in the first but those of which another one is in it.
+/// Splits transfers and new directories into successive rounds, so that names which the target may treat as the same
+/// are in different rounds: all are in the first round but those that resemble an earlier one.
 pub(super) fn rounds<'p, T>(steps: Vec<T>, step: impl Fn(&T) -> &'p Step) -> Vec<Vec<T>> {
     let mut seen: HashMap<u64, usize> = HashMap::with_capacity(steps.len());
     let mut rounds: Vec<Vec<T>> = vec![Vec::new()];

@@ -1,4 +1,4 @@
-//! Plans, done: several sessions at one heap of steps, deletes last and only when nothing failed.
+//! Execution of plans: several sessions work on one queue of steps, with deletes last and only if nothing failed.
 
 use std::{
     collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc,
@@ -36,9 +36,9 @@ use crate::{
     observe::{Event, Verb, visible::visible},
 };
 
-/// Does `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`. A
-/// fault on one file stands in the report, and the rest goes on; fails as a whole when it is stopped, or when the folder
-/// of this machine cannot be opened.
+/// Applies `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`.
+/// A failure of one file is recorded in the report, and the rest continues; the whole fails if it is stopped, or if the
+/// local directory cannot be opened.
 pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
     let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
     plan.check_server(session)?;
@@ -86,7 +86,7 @@ pub(super) async fn apply_with(
     if done.is_ok() && report.failed == 0 && !plan.is_empty() {
         ledger.settle_all();
     }
-    // What was done stays known, however the run ended.
+    // Completed steps stay recorded, however the run ended.
     let kept = ledger.flush(crew.first()).await;
     done?;
     if let Err(fault) = kept {
@@ -152,7 +152,7 @@ async fn do_steps<'p>(
     tools: &Tools<'p>,
 ) -> Outcome<()> {
     run.take(steps, crew);
-    // What a session that the server threw out gave back is left to the others.
+    // Steps given back by a session that the server closed are left to the others.
     while !run.waiting.is_empty() {
         run.keep_state(crew).await?;
         crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
@@ -163,7 +163,7 @@ async fn do_steps<'p>(
     Ok(())
 }
 
-/// The folder of this machine; that of a download is made, since the user named it.
+/// Opens the local directory; that of a download is created, since the user named it.
 fn open(heading: &Heading, rules: &Rules) -> Outcome<Root> {
     if heading.direction == Direction::Down {
         std::fs::create_dir_all(&heading.local)
@@ -172,7 +172,8 @@ fn open(heading: &Heading, rules: &Rules) -> Outcome<Root> {
     Root::open_with(&heading.local, rules.links(heading.direction))
 }
 
-/// Steps that may be done in any order among themselves: folders of one depth, or all files next to each other.
+/// Splits steps into groups that may be done in any order among themselves: directories of one depth, or adjacent
+/// files.
 pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let rank = |step: &Step| match step.act {
         Act::Sweep => (4, 0),
@@ -184,23 +185,23 @@ pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     steps.chunk_by(move |one, other| rank(one) == rank(other))
 }
 
-/// What a step is done with.
+/// The means of doing steps.
 pub(super) struct Tools<'p> {
     pub(super) root: Arc<Root>,
     pub(super) plan: &'p Plan,
-    /// Where it is noted what is about to be done.
+    /// The journal of intents.
     journal: Journal,
     claim: Claim,
     trash: Option<Trash>,
-    /// Whether what both sides are now is of use to anybody.
+    /// True if the resulting state of both sides is to be recorded.
     pub(super) keeps_pairs: bool,
-    /// What has moved, and how much may.
+    /// The number of bytes moved so far, and the limits.
     pub(super) total: Total,
-    /// Folders in which nothing can wait, since they are still to be made.
+    /// The directories that are still to be created, so that no file can wait in them.
     unmade: BTreeSet<&'p [u8]>,
 }
 
-/// What a step led to: a transfer, and what both sides of the file are now.
+/// The result of a step: a transfer, and the resulting state of both sides of the file.
 pub(super) type Found = Option<(Moved, Option<Pair>)>;
 
 impl<'p> Tools<'p> {
@@ -218,7 +219,7 @@ impl<'p> Tools<'p> {
         Self { root, plan, journal, claim, trash, keeps_pairs, total, unmade }
     }
 
-    /// One step, or with it the uploads that follow: what is left to do for them goes together in the end.
+    /// Does one step, or with it the transfers that follow: the rest of their work is done together at the end.
     async fn turn<'l>(
         &self,
         session: &mut Session,
@@ -226,12 +227,12 @@ impl<'p> Tools<'p> {
         feed: Feed<'_, '_, Run<'p, 'l>>,
     ) -> Ends<Run<'p, 'l>> {
         match step.act {
-            // Without a size nothing proves what is there the beginning of the same file.
+            // Without a size, an existing local part cannot be proved to be the beginning of the same file.
             Act::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
                 return self.get_on(session, step, feed).await;
             }
             Act::Put(_) if !self.plan.rules.resume => {}
-            // What may be left half on purpose is seen to by itself.
+            // A transfer that may be left incomplete on purpose is done by itself.
             _ => {
                 session.go_on(feed.goes_on());
                 return vec![(step, self.act(session, step).await)];
@@ -252,12 +253,12 @@ impl<'p> Tools<'p> {
         ends
     }
 
-    /// Whether this machine has something at `path`, under whatever name.
+    /// Returns true if the local disk has something at `path`, under any name.
     pub(super) fn has_here(&self, path: &[u8]) -> bool {
         self.root.metadata(Path::new(OsStr::from_bytes(path))).is_ok()
     }
 
-    /// Sees that this run may go on, and notes `intents`, which come to pass right after it.
+    /// Checks that this run may continue, and records `intents`, which are carried out right after.
     pub(super) async fn intend(
         &self,
         session: &mut Session,
@@ -267,7 +268,7 @@ impl<'p> Tools<'p> {
         self.journal.note(session, intents).await
     }
 
-    /// The folder in which the file `path` waits for its name: its own, or the nearest that is there.
+    /// Returns the directory in which the file `path` waits for its name: its own, or the nearest existing one.
     pub(super) fn home<'s>(&self, path: &'s [u8]) -> &'s [u8] {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
@@ -285,7 +286,7 @@ impl<'p> Tools<'p> {
                 return Ok(None);
             }
             Act::MakeFolder if is_up => {
-                // A folder that shows nothing may have been there all the time.
+                // A directory that shows no entries may have existed all the time.
                 if !session.mkdir_if_missing(&there).await? {
                     return Ok(None);
                 }
@@ -308,7 +309,7 @@ impl<'p> Tools<'p> {
     }
 }
 
-/// What is gone already is gone: a second try after a reply that was lost finds nothing.
+/// Accepts that an entry is gone already: a retry after a lost reply finds nothing.
 fn gone(result: Outcome<()>) -> Outcome<Verb> {
     match result {
         Err(fault) if fault.kind != Kind::NotFound => Err(fault),

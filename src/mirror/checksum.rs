@@ -1,4 +1,4 @@
-//! Comparison by content: the server's own hash where it has one, else the bytes, read back.
+//! Comparison by content: by the server's own hash if it has one, otherwise by the bytes, read back.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
@@ -22,8 +22,8 @@ use crate::{
     stop::Stop,
 };
 
-/// Finds out which files have the same bytes on both sides, and notes it in `here`. Only those of the same size are
-/// asked for: the others differ.
+/// Finds the files that have the same bytes on both sides, and marks them in `here`. Only those of the same size are
+/// compared: the others differ.
 pub(super) async fn settle(
     crew: &mut Crew<'_>,
     here: &mut Tree,
@@ -57,7 +57,7 @@ pub(super) async fn settle(
         if offered.is_some() {
             match session.checksum(&place, algorithm.word()).await {
                 Ok(theirs) => return Ok(ours == theirs),
-                // Some servers hash no file above a size of theirs; its bytes can be had all the same.
+                // Some servers hash no file above a certain size; its bytes can still be fetched.
                 Err(fault) if matches!(fault.kind, Kind::Refused | Kind::Unsupported) => {}
                 Err(fault) => return Err(fault),
             }
@@ -83,7 +83,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// What a base is to know of the files that were found to have the same bytes on both sides.
+/// Returns the base entries of the files that were found to have the same bytes on both sides.
 pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<Pair>)> {
     let same = here.nodes().filter(|(_, node)| node.kind == NodeKind::File && node.same_content);
     let pairs = same.filter_map(|(path, local)| {
@@ -115,7 +115,7 @@ fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Ou
     }
 }
 
-/// Bytes that are hashed and not kept.
+/// A sink that hashes bytes and does not keep them.
 struct Through(Algorithm, Hasher);
 
 impl Take for Through {
@@ -130,7 +130,7 @@ impl Take for Through {
     }
 }
 
-/// Files to ask for, and those that are the same.
+/// The files to compare, and those found to be the same.
 struct Questions {
     waiting: Vec<(Vec<u8>, Option<u64>)>,
     same: Vec<Vec<u8>>,
@@ -158,7 +158,7 @@ impl Work for Questions {
             Ok(true) => self.same.push(path),
             Ok(false) => {}
             Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
-            // What could not be compared counts as different, and is sent.
+            // A file that could not be compared counts as different, and is sent.
             Err(fault) => drop(self.first_fault.get_or_insert(fault)),
         }
         Ok(())

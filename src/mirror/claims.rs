@@ -1,13 +1,14 @@
-//! The claim of one run on a folder of a server: of two deployments at the same time, one goes and the other is told.
+//! The claim of one run on a directory of a server: of two runs at the same time, one proceeds and the other gets an
+//! error.
 //!
-//! It is a folder in the target, `.portolan-lock`, since MKD makes a folder for one of those who ask and for no other. In it
-//! is an empty folder whose name says who has the claim: machine, process, since when, and by which mark. It is made anew
-//! every minute or so; how old it is, by the server's own clock, says whether anybody is alive. A run that has not been
-//! heard of for long is over, and so is one of this machine whose process is gone: its claim is taken over. Who finds the
-//! own claim gone gives no more files their names.
+//! A claim is a directory in the target, `.portolan-lock`, since MKD creates a directory for only one of several
+//! clients. It contains an empty directory whose name identifies the owner: host, process, start time and owner tag.
+//! That directory is recreated about every minute; its age, by the server's own clock, shows whether the owner is
+//! alive. A run that has not renewed its claim for long is over, and so is one of the local host whose process is gone:
+//! its claim is taken over. A run that finds its own claim gone gives no more files their names.
 //!
-//! Taken where all files get their names together (`staged`) and where the base is on the server: other mirrors would pay
-//! a round trip for it. They go by a claim that they see.
+//! A claim is taken if all files get their names together (`staged`) or if the base is on the server: other mirrors
+//! would pay a round trip for it. They respect a claim that they see.
 
 use std::{
     fs,
@@ -35,19 +36,19 @@ use crate::{
     observe::{Level, visible::visible},
 };
 
-/// The folder that is the claim.
+/// The directory that is the claim.
 pub(super) const CLAIM_FOLDER: &[u8] = b".portolan-lock";
 
-/// A claim that has not been renewed for so long is nobody's: a run that lives renews it at least between two files.
+/// The age at which a claim that was not renewed has expired: a live run renews it at least between two files.
 const CLAIM_AGE_MAX: Duration = Duration::from_mins(15);
-/// So often it is renewed, at the next occasion.
+/// The interval after which a claim is renewed at the next opportunity.
 const CLAIM_RENEW_TIME: Duration = Duration::from_mins(1);
-/// The wait for one who has made the folder and not yet what is in it: both are asked for in one packet.
+/// The wait for a run that has created the directory but not its content yet: both are requested in one packet.
 const CLAIM_EMPTY_WAIT: Duration = Duration::from_secs(2);
-/// The form of a time in a name.
+/// The format of a time in a name.
 const FORM: &str = "%Y%m%dT%H%M%SZ";
 
-/// The claim of a run; clones are the same. One that holds nothing is for runs that need none.
+/// The claim of a run; clones share it. An empty one is for runs that need none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claim(Option<Arc<Held>>);
 
@@ -60,36 +61,36 @@ struct Held {
 
 #[derive(Debug)]
 struct State {
-    /// The folder in it that says whose it is, by its name, where the server makes folders in it.
+    /// The directory in it whose name identifies the owner, if the server creates directories in it.
     name: Option<RemotePath>,
     renewed: Instant,
 }
 
-/// Who has a claim.
+/// The owner of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Owner {
     host: String,
-    /// Tells machines apart, as long as they run: of the boot, the name space of processes, and the user.
+    /// The identity of a host while it is up: derived from the boot, the PID namespace and the user.
     machine: String,
     process: u32,
     mark: String,
     since: Timestamp,
-    /// When it was renewed, by the clock of its machine.
+    /// The time of the last renewal, by the clock of the owner's host.
     renewed: Timestamp,
 }
 
-/// What becomes of one who finds a claim.
+/// The state of a claim that was found.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// It is alive, or may be.
+    /// Its run is alive, or may be.
     Alive,
-    /// It is over, and why that is known.
+    /// Its run is over, for the reason given.
     Over(String),
 }
 
 impl Claim {
-    /// Takes the claim that a run by `rules` needs. Fails with `busy` where another has it and is alive; goes on without
-    /// where the server makes no folders.
+    /// Takes the claim that a run with the options `rules` needs. Fails with `busy` if another run has it and is alive;
+    /// continues without one if the server creates no directories.
     pub(super) async fn take(
         session: &mut Session,
         heading: &Heading,
@@ -111,7 +112,7 @@ impl Claim {
                     session.remove_at_last(&[name, folder]).await;
                     return Err(fault);
                 }
-                // What was done of it is seen in the next round.
+                // The next round shows how much of it was done.
                 Err(fault) => {
                     lost = Some(fault);
                     continue;
@@ -123,7 +124,7 @@ impl Claim {
             };
             let seen = look(session, &folder).await?;
             if is_named && lost.is_none() {
-                // In the claim of somebody else.
+                // It was created in the claim of another run.
                 session.remove_at_last(std::slice::from_ref(&name)).await;
             }
             match seen {
@@ -131,7 +132,7 @@ impl Claim {
                     let all = entries.len();
                     entries.retain(|(found, _)| !found.is_same(&owner));
                     if lost.is_some() && entries.is_empty() && all > 0 {
-                        // The reply was lost, and not what it was about.
+                        // The reply was lost, but not the effect of the command.
                         return Ok(Self::held(folder, owner, Some(name)));
                     }
                     if take_over(session, &folder, &entries, &owner, leftovers).await? {
@@ -148,7 +149,7 @@ impl Claim {
                     return Ok(Self::default());
                 }
                 Seen::Nothing => {
-                    // The target itself may be missing, and is made by this run anyway.
+                    // The target itself may be missing, and is created by this run anyway.
                     session.mkdir(&heading.remote).await?;
                     is_top_there = true;
                 }
@@ -159,7 +160,7 @@ impl Claim {
         }))
     }
 
-    /// Goes by a claim that a scan has seen in the target of a run that has none.
+    /// Respects a claim that a scan has seen in the target of a run that has none.
     pub(super) async fn respect(
         session: &mut Session,
         heading: &Heading,
@@ -180,12 +181,12 @@ impl Claim {
         Self(Some(Arc::new(Held { folder, owner, state })))
     }
 
-    /// Whether it holds anything.
+    /// Returns true if a claim is held.
     pub(super) const fn is_held(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Says that this run is alive, where it is time for that. Fails where the claim is another's by now.
+    /// Renews the claim if that is due. Fails if another run has taken it.
     pub(super) async fn renew(&self, session: &mut Session) -> Outcome<()> {
         let Some(held) = &self.0 else { return Ok(()) };
         let Some((new, old)) = held.next(session.now())? else { return Ok(()) };
@@ -200,7 +201,7 @@ impl Claim {
         }
     }
 
-    /// Gives it back, however the run ended.
+    /// Releases the claim, however the run ended.
     pub(super) async fn release(self, session: &mut Session) {
         let Some(held) = self.0 else { return };
         let name = held.state.lock().unwrap_or_else(PoisonError::into_inner).name.clone();
@@ -217,7 +218,7 @@ impl Claim {
 }
 
 impl Held {
-    /// The names to renew it by, new and old, where it is time for that.
+    /// Returns the new and the old name for a renewal, if one is due.
     fn next(&self, now: Timestamp) -> Outcome<Option<(RemotePath, RemotePath)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.renewed.elapsed() < CLAIM_RENEW_TIME {
@@ -234,11 +235,11 @@ impl Held {
     }
 }
 
-/// What stands at the place of a claim.
+/// The findings at the path of a claim.
 enum Seen {
-    /// Nothing, as far as the server shows.
+    /// No claim, as far as the server shows.
     Nothing,
-    /// A claim, and whose it is by the folders in it, each with its time.
+    /// A claim, with its owners according to the directories in it, each with its time.
     Owners(Vec<(Owner, Option<Modified>)>),
 }
 
@@ -258,7 +259,8 @@ fn owner_of(entry: &Entry) -> Option<(Owner, Option<Modified>)> {
     Some((owner, entry.modified))
 }
 
-/// Takes away a claim whose run is over. Fails with `busy` where it may be alive; false where somebody else was faster.
+/// Removes a claim whose run is over. Fails with `busy` if the run may be alive; returns false if another run was
+/// faster.
 async fn take_over(
     session: &mut Session,
     folder: &RemotePath,
@@ -267,7 +269,7 @@ async fn take_over(
     leftovers: &Leftovers,
 ) -> Outcome<bool> {
     let Some((owner, time)) = owners.iter().max_by_key(|(owner, _)| owner.renewed) else {
-        // Made a moment ago, or left by one who was killed between two commands.
+        // It was created a moment ago, or left by a run that was killed between two commands.
         session.context().stop.race(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
         if let Seen::Owners(owners) = look(session, folder).await?
             && owners.is_empty()
@@ -310,7 +312,7 @@ async fn take_over(
     }
 }
 
-/// Whether the run of `owner` may be alive, whose claim was renewed `age` ago by the server's clock.
+/// Judges whether the run of `owner` may be alive, whose claim was renewed `age` ago by the server's clock.
 fn judge(owner: &Owner, ours: &Owner, is_ours: bool, age: Option<SignedDuration>) -> Found {
     if is_ours {
         return Found::Over("no other run of this mirror is alive on this machine".into());
@@ -319,7 +321,7 @@ fn judge(owner: &Owner, ours: &Owner, is_ours: bool, age: Option<SignedDuration>
     if is_here && !Path::new("/proc").join(owner.process.to_string()).exists() {
         return Found::Over(format!("its process {} is gone", owner.process));
     }
-    // By the clocks of both machines, where the server tells no times.
+    // The clocks of both hosts decide if the server lists no times.
     let age = age.unwrap_or_else(|| ours.renewed.duration_since(owner.renewed));
     if age > SignedDuration::try_from(CLAIM_AGE_MAX).unwrap_or(SignedDuration::MAX) {
         return Found::Over(format!("it was last heard of {} minutes ago", age.as_mins()));
@@ -327,7 +329,8 @@ fn judge(owner: &Owner, ours: &Owner, is_ours: bool, age: Option<SignedDuration>
     Found::Alive
 }
 
-/// How long ago `time` was by the clock of the server, which tells it by a folder that is made for that.
+/// Returns the time that has passed since `time` by the clock of the server, which is read from a directory created for
+/// that.
 async fn age_there(
     session: &mut Session,
     folder: &RemotePath,
@@ -346,7 +349,7 @@ async fn age_there(
     Ok(now.and_then(|entry| entry.modified).and_then(|now| apart(now, time)))
 }
 
-/// How much later `now` is than `then`, both by one clock.
+/// Returns the time from `then` to `now`, both by one clock.
 fn apart(now: Modified, then: Modified) -> Option<SignedDuration> {
     match (now, then) {
         (Modified::Utc(now, _), Modified::Utc(then, _)) => Some(now.duration_since(then)),
@@ -381,7 +384,7 @@ impl Owner {
         }
     }
 
-    /// The name of the folder that tells it.
+    /// Returns the name of the directory that identifies the owner.
     fn name(&self) -> String {
         let Self { host, machine, process, mark, since, renewed } = self;
         let time = |time: &Timestamp| time.strftime(FORM).to_string();
@@ -403,7 +406,7 @@ impl Owner {
         words.next().is_none().then_some(owner)
     }
 
-    /// Whether both are one run, whenever they were renewed.
+    /// Returns true if both are the same run, regardless of renewals.
     fn is_same(&self, other: &Self) -> bool {
         let run = |owner: &Self| {
             (owner.machine.clone(), owner.process, owner.mark.clone(), owner.since.as_second())
@@ -412,7 +415,7 @@ impl Owner {
     }
 }
 
-/// `c` where it may stand in a name on any server; a dot parts the words of one.
+/// Returns `c` if it is valid in a name on any server, otherwise a hyphen; a dot separates the parts of a name.
 const fn plain(c: char) -> char {
     if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }
 }
@@ -448,10 +451,10 @@ mod tests {
             (&other, false, Some(mins(0)), false),
             (&other, false, Some(mins(14)), false),
             (&other, false, Some(mins(16)), true),
-            // No times on the server: by the clocks of both.
+            // No times on the server: the clocks of both hosts decide.
             (&other, false, None, false),
             (&Owner { renewed: ours.renewed - mins(16), ..other.clone() }, false, None, true),
-            // A clock that goes ahead proves nothing.
+            // A clock that is ahead proves nothing.
             (&other, false, Some(mins(-600)), false),
             (&gone, false, Some(mins(0)), true),
             (

@@ -1,4 +1,4 @@
-//! Whether a file of the target is that of the source.
+//! The comparison of a file of the target with that of the source.
 
 use std::{cmp::Ordering, fmt};
 
@@ -10,20 +10,20 @@ use super::{
     tree::Node,
 };
 
-/// What comparing two files comes to.
+/// The result of comparing two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// They are the same.
     Same,
     /// They have the same size, and their times cannot be compared.
     SameSize,
-    /// The target's stays, since it is not known to be older (`newer_only`).
+    /// The target's is kept, since it is not known to be older (`newer_only`).
     Kept,
-    /// The source's is wanted.
+    /// The source's is to be transferred.
     Differs(Difference),
 }
 
-/// Why a file moves.
+/// The reason why a file is transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
@@ -37,9 +37,9 @@ pub enum Difference {
     Content,
     /// The target has changed since the last run.
     Drift,
-    /// Neither can be told: size and time of one are not known.
+    /// They cannot be compared: size and time of one are not known.
     Unknown,
-    /// Something else stands in its place, and goes first.
+    /// Something else is in its place, and is deleted first.
     Replaced,
 }
 
@@ -96,7 +96,7 @@ fn judge(
     }
     match order {
         Some(Ordering::Equal) => Same,
-        // The target's time is that of its arrival, which comes after that of the file.
+        // The target's time is that of its arrival, which is later than that of the file.
         Some(Ordering::Less) if !keeps_times => Same,
         Some(_) => Differs(Difference::Time),
         None if is_same_size.is_some() => SameSize,

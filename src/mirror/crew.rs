@@ -1,4 +1,4 @@
-//! Several sessions at one heap of work, all polled by the same thread.
+//! A pool of sessions that work on one queue of jobs, all polled by the same thread.
 
 use std::{
     cell::RefCell,
@@ -20,88 +20,88 @@ use crate::{
     stop::Stop,
 };
 
-/// Work that may be done in any order.
+/// A queue of jobs that may be done in any order.
 pub(super) trait Work {
-    /// One piece of it.
+    /// The type of a job.
     type Job;
-    /// What a piece leads to.
+    /// The type of a job's result.
     type Found;
 
-    /// A piece that may begin now, if there is one.
+    /// Returns a job that may start now, if there is one.
     fn next(&mut self) -> Option<Self::Job>;
-    /// Takes back a piece that was not done.
+    /// Takes back a job that was not done.
     fn give_back(&mut self, job: Self::Job);
-    /// Takes in how a piece ended; an error ends all work.
+    /// Records the result of a job; an error ends all work.
     fn done(&mut self, job: Self::Job, result: Outcome<Self::Found>) -> Outcome<()>;
-    /// How many sessions more would have something to do.
+    /// Returns the number of further sessions that would have something to do.
     fn waiting(&self) -> usize;
-    /// What a piece comes to, in bytes, where it tells how fast the work goes.
+    /// Returns the size of a finished job in bytes, if it counts towards the measured throughput.
     fn weight(_found: &Self::Found) -> Option<u64> {
         None
     }
 }
 
-/// How pieces ended, each with its piece.
+/// The results of jobs, each with its job.
 pub(super) type Ends<W> = Vec<(<W as Work>::Job, Outcome<<W as Work>::Found>)>;
 
-/// Where a session at work may take the next pieces from, to do them together with the first.
+/// The queue from which a busy session may take further jobs, to do them together with the first.
 pub(super) struct Feed<'f, 'w, W> {
     work: Option<&'f RefCell<&'w mut W>>,
     stop: &'f Stop,
-    /// How many pieces one turn may take at most.
+    /// The maximum number of jobs per turn.
     pub(super) turn: usize,
 }
 
 impl<W: Work> Feed<'_, '_, W> {
-    /// The next piece, if there is one.
+    /// Returns the next job, if there is one.
     pub(super) fn next(&self) -> Option<W::Job> {
         self.work.filter(|_| self.may_begin())?.borrow_mut().next()
     }
 
-    /// Whether anything new may begin.
+    /// Returns true if new work may start.
     pub(super) fn may_begin(&self) -> bool {
         self.stop.may_begin().is_ok()
     }
 
-    /// Takes back a piece that was taken and not begun.
+    /// Takes back a job that was taken and not started.
     pub(super) fn give_back(&self, job: W::Job) {
         if let Some(work) = self.work {
             work.borrow_mut().give_back(job);
         }
     }
 
-    /// Whether a next piece is likely.
+    /// Returns true if a next job is likely.
     pub(super) fn goes_on(&self) -> bool {
         self.work.is_some_and(|work| work.borrow().waiting() > 0)
     }
 }
 
-/// The sessions of one mirror: the caller's own, and others for as long as it lasts.
+/// The session pool of one mirror: the caller's session, and others for as long as the mirror runs.
 pub(super) struct Crew<'a> {
     first: &'a mut Session,
     others: Vec<Session>,
-    /// Sessions on their way.
+    /// The sessions that are being opened.
     coming: FuturesUnordered<Coming>,
     size: Size,
-    /// So often a piece is tried again.
+    /// The maximum number of retries per job.
     retries: u16,
-    /// What the transfers of all sessions together keep to.
+    /// The rate limit that the transfers of all sessions share.
     pace: Option<Pace>,
-    /// Whether uploads of the caller's session go under their final names at once.
+    /// The setting of the caller's session for uploads under final names, which is restored at the end.
     in_place: InPlace,
 }
 
-/// A session at work. The caller's is never given up.
+/// A session of the pool. The caller's is never given up.
 enum Hand<'a> {
     First(&'a mut Session),
     Other(Box<Session>),
 }
 
-/// A session on its way.
+/// A session that is being opened.
 type Coming = Pin<Box<dyn Future<Output = Outcome<Session>> + Send>>;
 
 impl<'a> Crew<'a> {
-    /// A crew by `rules`; other sessions than `first` are opened when there is work for them.
+    /// Creates a pool with the options `rules`; sessions other than `first` are opened when there is work for them.
     pub(super) fn new(first: &'a mut Session, rules: &Rules) -> Self {
         let (size, retries) = (Size::new(rules.parallel), rules.retries);
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
@@ -110,12 +110,12 @@ impl<'a> Crew<'a> {
         Self { first, others, coming, size, retries, pace: None, in_place }
     }
 
-    /// The caller's session.
+    /// Returns the caller's session.
     pub(super) const fn first(&mut self) -> &mut Session {
         self.first
     }
 
-    /// From now on transfers of all sessions together keep to `pace`.
+    /// Sets the rate limit that the transfers of all sessions share.
     pub(super) fn keep_pace(&mut self, pace: Option<Pace>) {
         for session in &mut self.others {
             session.keep_pace(pace.clone());
@@ -124,7 +124,7 @@ impl<'a> Crew<'a> {
         self.pace = pace;
     }
 
-    /// Does all of `work` by `act`, which may take more pieces than the one it is given.
+    /// Does all of `work` by `act`, which may take more jobs than the one it is given.
     pub(super) async fn run<W: Work>(
         &mut self,
         work: &mut W,
@@ -155,7 +155,7 @@ impl<'a> Crew<'a> {
                     break;
                 };
                 if let Err(fault) = stop.may_begin() {
-                    // What the others are at is let come to its end.
+                    // Jobs in progress are allowed to finish.
                     work.borrow_mut().give_back(job);
                     watch.end(Err(fault));
                     idle.push(hand);
@@ -172,7 +172,7 @@ impl<'a> Crew<'a> {
                 Some(opened) = coming.next(), if !coming.is_empty() => {
                     let mut hand = watch.take_in(opened, others);
                     if let Some(session) = &mut hand {
-                        // It may have been on its way since before there was one.
+                        // Its opening may have begun before the limit was set.
                         session.keep_pace(self.pace.clone());
                     }
                     idle.extend(hand);
@@ -191,14 +191,14 @@ impl<'a> Crew<'a> {
         ended
     }
 
-    /// Ends the sessions that were opened here.
+    /// Closes the sessions that the pool opened.
     pub(super) fn dismiss(self) {
         self.first.keep_in_place(self.in_place);
         self.others.into_iter().for_each(Session::leave);
     }
 }
 
-/// What goes on while a crew is at work.
+/// The state of a pool at work.
 struct Watch<'c, 'w, W> {
     size: &'c mut Size,
     observer: Observer,
@@ -207,7 +207,7 @@ struct Watch<'c, 'w, W> {
 }
 
 impl<W: Work> Watch<'_, '_, W> {
-    /// How many sessions more are to be opened where there are some, of which `free` have nothing to do yet.
+    /// Returns the number of sessions to open in addition to the existing ones, of which `free` have nothing to do yet.
     fn lacking(&mut self, there: usize, free: usize) -> usize {
         let waiting = if self.ended.is_ok() { self.work.borrow().waiting() } else { 0 };
         match waiting.saturating_sub(free) {
@@ -216,8 +216,8 @@ impl<W: Work> Watch<'_, '_, W> {
         }
     }
 
-    /// A session that has come beside the `others`, or what kept it. A server that takes no more of them is no
-    /// failure: what is there will do.
+    /// Adds a session that was opened in addition to the `others`, or handles the reason why it was not. A server that
+    /// accepts no more sessions is no failure: the existing ones suffice.
     fn take_in<'a>(&mut self, opened: Outcome<Session>, others: usize) -> Option<Hand<'a>> {
         match opened {
             Ok(session) => {
@@ -235,7 +235,7 @@ impl<W: Work> Watch<'_, '_, W> {
         }
     }
 
-    /// Takes in what a session has done beside `others`, and gives it back, unless the server has thrown it out.
+    /// Records the results of a session that worked beside `others`, and returns it, unless the server has closed it.
     fn finish<'a>(&mut self, hand: Hand<'a>, ends: Ends<W>, others: usize) -> Option<Hand<'a>> {
         let mut unwanted = None;
         for (job, result) in ends {
@@ -244,7 +244,7 @@ impl<W: Work> Watch<'_, '_, W> {
                     self.work.borrow_mut().give_back(job);
                     unwanted = Some(fault);
                 }
-                // What has begun is let come to its end: left in the middle, its session would be out of step.
+                // Started jobs are allowed to finish: a session left in the middle of one would be out of step.
                 result => {
                     if let Some(weight) = result.as_ref().ok().and_then(W::weight) {
                         self.size.moved(weight, others + 1, Instant::now());
@@ -293,14 +293,14 @@ impl DerefMut for Hand<'_> {
 }
 
 impl Hand<'_> {
-    /// Whether the fault is that the server does not want so many sessions.
+    /// Returns true if the fault means that the server does not accept so many sessions.
     fn is_unwanted(&self, fault: &Fault) -> bool {
         let is_refused = matches!(fault.kind, Kind::Denied | Kind::Unreachable);
         matches!(self, Self::Other(_)) && (fault.code == 421 || is_refused)
     }
 }
 
-/// One turn of work; what failed in it is tried again after a while, piece by piece, where that may help.
+/// Does one turn of work; failed jobs are retried one by one after a delay, if that may help.
 async fn turn<'a, W: Work>(
     mut hand: Hand<'a>,
     job: W::Job,

@@ -19,8 +19,9 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Lists the steps that make `target` like `source`, as both have changed since `base`; without one as they are. Fails
-/// with `guard` when it would delete too much of the target, and where `rules` say so when the target has changed.
+/// Returns the plan that makes `target` like `source`, by the changes of both since `base`, or without a base as they
+/// are. Fails with `guard` if it would delete too much of the target, and, if `rules` say so, if the target has
+/// changed.
 pub fn plan(
     source: &Survey,
     target: &Survey,
@@ -55,7 +56,7 @@ pub fn plan(
     Ok(Plan { heading, rules, steps, counts, faults, drift, learnt, left: Left::default() })
 }
 
-/// A difference on its way.
+/// A difference that is being computed.
 struct Diff<'a> {
     source: &'a Tree,
     target: &'a Tree,
@@ -65,16 +66,16 @@ struct Diff<'a> {
     rules: &'a Rules,
     counts: Counts,
     faults: Vec<Fault>,
-    /// What goes, in the order of paths backwards: what is in a folder before the folder.
+    /// The deletes in reverse order of paths: entries before their directory.
     deletes: Vec<(&'a [u8], Act)>,
-    /// Of these, what something of the source takes the place of.
+    /// The deletes that make room for something of the source.
     replaced: BTreeSet<&'a [u8]>,
-    /// What cannot be done, and so nothing below it.
+    /// The paths that cannot be created, so that nothing below them can be.
     blocked: BTreeSet<&'a [u8]>,
     folders: BTreeSet<&'a [u8]>,
     files: Vec<Step>,
     drift: Vec<Drift>,
-    /// Of these, how many nobody has the say about.
+    /// The number of these that neither side wins.
     conflicts: usize,
     learnt: Vec<(Vec<u8>, Option<Pair>)>,
 }
@@ -107,8 +108,8 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// Finds what goes from the target: only what is surely not in the source, and only where both sides are known
-    /// (classes C20 and C2). A folder in which anything stays, stays.
+    /// Finds the entries to delete from the target: only those that are certainly not in the source, and only where
+    /// both sides are known (classes C20 and C2). A directory in which anything stays, stays.
     fn delete(&mut self) {
         let mut known = Known { source: self.source, target: self.target, folders: HashMap::new() };
         let mut staying = BTreeSet::new();
@@ -141,7 +142,8 @@ impl<'a> Diff<'a> {
         self.counts.deletes = self.deletes.len() as u64;
     }
 
-    /// Whether a file that is not in the source may go: not where it has changed since, and changes are kept.
+    /// Returns true if a file that is not in the source may be deleted: not if it has changed since and changes are
+    /// kept.
     fn may_go(&mut self, path: &[u8], node: &Node) -> bool {
         let Some((change, say)) = self.three.extra(path, node) else { return true };
         self.drifted(path, change, say);
@@ -155,7 +157,7 @@ impl<'a> Diff<'a> {
         self.drift.push(Drift { path: path.to_vec(), change, is_extra, kept });
     }
 
-    /// Finds what goes to the target.
+    /// Finds the directories and files to copy to the target.
     fn copy(&mut self) {
         if self.target.get(b"").is_none() {
             self.folders.insert(b"");
@@ -222,7 +224,7 @@ impl<'a> Diff<'a> {
         let (size, modified) = (node.size, node.modified);
         let standing = stamp(self.target.get(path));
         self.counts.transfers += 1;
-        // Sizes are what the server says: their sum need not be a number.
+        // Sizes are what the server reports: their sum may overflow.
         self.counts.bytes = self.counts.bytes.saturating_add(size.unwrap_or(0));
         self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
     }
@@ -276,7 +278,7 @@ impl<'a> Diff<'a> {
         self.blocked.insert(path);
     }
 
-    /// What neither side has any more, the base need not know either.
+    /// Removes from the base the files that neither side has any more.
     fn forget(&mut self, base: Option<&Base>) {
         let is_gone =
             |path: &[u8]| self.source.get(path).is_none() && self.target.get(path).is_none();
@@ -285,7 +287,7 @@ impl<'a> Diff<'a> {
         self.learnt.extend(gone);
     }
 
-    /// All steps in their order.
+    /// Returns all steps in execution order.
     fn steps(&mut self, leftovers: &'a [Vec<u8>]) -> Vec<Step> {
         let is_late = |path: &[u8]| {
             let replaced = &self.replaced;
@@ -305,10 +307,10 @@ impl<'a> Diff<'a> {
         let files = std::mem::take(&mut self.files);
         let (late_files, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|step| is_late(&step.path));
-        // Files first: the folders are empty when their turn comes.
+        // Files first: the directories are empty when their turn comes.
         let (gone_files, gone_folders): (Vec<_>, Vec<_>) =
             self.deletes.iter().copied().partition(|(_, act)| *act == Act::DeleteFile);
-        // What may be taken up again is only stale when all files have gone their way.
+        // A resumable file is stale only once all files have been transferred.
         let sweep = |path: &'a Vec<u8>| (&path[..], Act::Sweep);
         let (late, early): (Vec<_>, Vec<_>) =
             leftovers.iter().partition(|path| self.rules.resume && is_lasting(path));
@@ -327,7 +329,7 @@ fn stamp(node: Option<&Node>) -> Option<Stamp> {
     Some(Stamp { size: node.size, modified: node.modified })
 }
 
-/// What may be relied on about what is *not* in a tree.
+/// The knowledge about what is *not* in a tree.
 struct Known<'a> {
     source: &'a Tree,
     target: &'a Tree,
@@ -335,7 +337,7 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Whether `path`, which the source's tree does not have, is not in the source.
+    /// Returns true if `path`, which the source's tree does not have, is not in the source.
     fn is_gone(&mut self, path: &'a [u8]) -> bool {
         let folder = parent(path);
         if !self.is_safe(folder) {
@@ -345,12 +347,12 @@ impl<'a> Known<'a> {
         let is_hidden = name.strip_prefix(b"/").unwrap_or(name).starts_with(b".");
         match self.source.get(folder) {
             Some(above) if above.is_folder() => above.shows_hidden || !is_hidden,
-            // With its folder it is gone as well.
+            // It is gone together with its directory.
             _ => true,
         }
     }
 
-    /// Whether the folder `path` of the target is known wholly on both sides, with all above it.
+    /// Returns true if the directory `path` of the target is completely known on both sides, with all above it.
     fn is_safe(&mut self, path: &'a [u8]) -> bool {
         if let Some(known) = self.folders.get(path) {
             return *known;
@@ -361,7 +363,7 @@ impl<'a> Known<'a> {
                 Some(folder) if folder.is_folder() => {
                     folder.listed && (path.is_empty() || self.is_safe(parent(path)))
                 }
-                // A file that wants the folder's place.
+                // A file is to take the place of the directory.
                 Some(node) => node.kind == NodeKind::File && self.is_safe(parent(path)),
                 None => !path.is_empty() && self.is_gone(path),
             };

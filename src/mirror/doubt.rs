@@ -1,8 +1,8 @@
-//! A second opinion before anything is deleted here on the word of a server's listing.
+//! A confirmation before local files are deleted because a server's listing does not show them.
 //!
-//! A listing that is cut behind a line end looks whole (class C20). What it does not show is asked for by name, many in
-//! one packet, without a data connection that could be cut, and together with a file that the listing does show: a
-//! command that does not tell of that one tells of none.
+//! A listing that is truncated after a line end looks complete (class C20). The entries that it does not show are
+//! queried by name, many in one packet, without a data connection that could be cut, and together with a file that the
+//! listing does show: a command that does not report that one proves nothing about the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Questions for one path, at most.
+/// The maximum number of queries per path.
 const QUESTIONS_MAX: usize = 4;
 
-/// Takes from `plan` the deletes of what the server has after all, and says so in its faults.
+/// Removes from `plan` the deletes of entries that the server has after all, and adds a fault for each.
 pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan, there: &Survey) -> Outcome<()> {
     if plan.heading.direction == Direction::Up {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan, there: &Survey)
     let file = files.next().map(|(path, _)| place(&top, path)).transpose()?;
     let present = Present { folder: top.clone(), file };
     let is_folder = |path: &Vec<u8>| going.get(path) == Some(&true);
-    // Each is asked for by four commands at most.
+    // Each is queried by four commands at most.
     let packet_bytes = QUESTIONS_MAX * ("MLST /\r\n".len() + top.as_bytes().len());
     let paths = going.keys().cloned().collect();
     let waiting = packets(paths, |path| packet_bytes + QUESTIONS_MAX * path.len());
@@ -72,8 +72,8 @@ pub(super) async fn settle(crew: &mut Crew<'_>, plan: &mut Plan, there: &Survey)
     Ok(())
 }
 
-/// The paths that are to go while their folders stay, less those that something else takes the place of; and whether
-/// each is a folder.
+/// Returns the paths that are to be deleted while their directories stay, except those that something else replaces;
+/// with true for directories.
 fn tops(plan: &Plan) -> BTreeMap<Vec<u8>, bool> {
     let steps = |is_delete| plan.steps.iter().filter(move |step| step.act.is_delete() == is_delete);
     let going: BTreeMap<_, _> =
@@ -84,11 +84,11 @@ fn tops(plan: &Plan) -> BTreeMap<Vec<u8>, bool> {
     tops.map(|(path, is_folder)| (path.to_vec(), *is_folder)).collect()
 }
 
-/// Paths to ask for, in packets, and those that the server may have.
+/// The paths to query, in packets, and those that the server may have.
 #[derive(Default)]
 struct Questions {
     waiting: Vec<Vec<Vec<u8>>>,
-    /// Each with whether the server said that it has it.
+    /// The paths that may exist, each with true if the server reported it to exist.
     there: BTreeMap<Vec<u8>, bool>,
 }
 
@@ -115,7 +115,7 @@ impl Work for Questions {
                 let there = asked.filter(|(_, presence)| *presence != Presence::Gone);
                 self.there.extend(there.map(|(path, found)| (path, found == Presence::There)));
             }
-            // What a server does not tell stays.
+            // Entries that a server does not report on stay.
             Err(fault)
                 if matches!(fault.kind, Kind::Protocol | Kind::Refused | Kind::Unsupported) =>
             {

@@ -1,4 +1,4 @@
-//! Plans of real folders: both sides are looked at, and then compared.
+//! Plans of real directories: both sides are scanned, and then compared.
 
 use std::{
     borrow::{Borrow, Cow},
@@ -27,7 +27,7 @@ use crate::{
     observe::{Level, Observer, visible::visible},
 };
 
-/// Looks at both sides at the same time, and says what differs.
+/// Scans both sides at the same time, and returns the plan.
 pub(super) async fn draft(
     crew: &mut Crew<'_>,
     heading: Heading,
@@ -43,7 +43,7 @@ pub(super) async fn draft(
     };
     let context = crew.first().context().clone();
     let Loaded { base, intents, doubt } = ledger.load(crew.first()).await?;
-    // Where bytes are compared, the base has no say; what they prove is kept for the runs that follow.
+    // If bytes are compared, the base is not consulted; the results are kept for the runs that follow.
     let (base, kept) = match rules.compare {
         Compare::Checksum => (None, base),
         _ => (base, None),
@@ -55,7 +55,7 @@ pub(super) async fn draft(
         context.observer.say(level, text);
         rules.delete = false;
     }
-    // Reading a disk would hold up the sessions, which share this thread.
+    // Reading a disk would block the sessions, which share this thread.
     let expected = tokio::task::spawn_blocking({
         let (local, direction) = (heading.local.clone(), heading.direction);
         move || scan::expected(&local, direction)
@@ -82,7 +82,7 @@ pub(super) async fn draft(
     };
     let base = base.as_deref();
     let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
-    // Where a run was cut off, the state is not what is there.
+    // If a run was interrupted, the state is not what the server has.
     if rules.trust_state && heading.direction == Direction::Up && intents.is_empty() {
         let mut here = here.await?;
         let trusted = trust::plan(crew, &mut here, base, &heading, &rules).await?;
@@ -126,7 +126,7 @@ async fn compare(
     {
         let settled = intents::settle(intents, told, target, &heading);
         for (path, pair) in &settled.learnt {
-            // What it does not say is what went.
+            // An entry without a pair is gone.
             if pair.is_none() && told.contains_key(&path[..]) {
                 told.to_mut().remove(&path[..]);
             }
@@ -168,7 +168,7 @@ async fn compare(
     finish(crew, plan, source, target, base).await
 }
 
-/// The names that `target` lists, as it spells them, in each folder that lacks something of `source`.
+/// Returns the names that `target` lists, as it spells them, in each directory that lacks something of `source`.
 fn listed_beside(source: &Survey, target: &Survey) -> BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> {
     let lacks = source.tree.nodes().filter(|(path, _)| target.tree.get(path).is_none());
     let mut listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> =
@@ -195,7 +195,7 @@ async fn finish(
     Ok(plan)
 }
 
-/// Leaves alone the files of the source that are too small or large, too old or new.
+/// Leaves out the files of the source that are out of bounds in size or time.
 fn keep_in_bounds(source: &mut Survey, bounds: &Bounds) -> Outcome<()> {
     if *bounds == Bounds::default() {
         return Ok(());
@@ -212,7 +212,7 @@ fn keep_in_bounds(source: &mut Survey, bounds: &Bounds) -> Outcome<()> {
     Ok(())
 }
 
-/// Fails where what is to be fetched would leave too little room here (S50).
+/// Fails if the files to fetch would leave too little room on the local disk (S50).
 fn leave_free(plan: &Plan) -> Outcome<()> {
     let Some(least) = plan.rules.caps.min_free else { return Ok(()) };
     if plan.heading.direction == Direction::Up || plan.counts.transfers == 0 {
@@ -230,7 +230,7 @@ fn leave_free(plan: &Plan) -> Outcome<()> {
     Err(Fault::new(Kind::Guard, Side::Here, message).at(local))
 }
 
-/// Says what a reader of the plan would not see in it.
+/// Logs the information that the plan itself does not show.
 fn tell(observer: &Observer, plan: &Plan, source: &Survey, target: &Survey, base: Option<&Base>) {
     for (path, why) in source.left_out.iter().chain(&target.left_out) {
         observer.say(Level::Info, format!("{} {}: left alone", visible(path), why.text()));

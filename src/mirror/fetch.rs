@@ -1,4 +1,4 @@
-//! One file of a plan: fetched, or an upload taken up again, and what both sides of it are then.
+//! Transfers of single files of a plan: downloads and resumed uploads, with the resulting state of both sides.
 
 use std::{
     collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc,
@@ -40,14 +40,14 @@ struct Arriving {
     held: JoinHandle<Outcome<Held>>,
 }
 
-/// Gives `files` their names, unless that could not be `noted`, and brings those to the disk.
+/// Renames `files` to their final names, unless their intents could not be `noted`, and flushes the renames to disk.
 fn name_all(root: &Root, files: &[Held], noted: &Outcome<()>) -> Vec<Outcome<(u64, Timestamp)>> {
     let mut named: Vec<_> = files
         .iter()
         .map(|held| {
             let placed = noted.clone().and_then(|()| held.place(root));
             placed.map(|()| (held.bytes, held.modified)).inspect_err(|_| {
-                // It would only be in the way of the next run.
+                // It would only get in the way of the next run.
                 held.drop_file(root).err();
             })
         })
@@ -63,7 +63,7 @@ fn name_all(root: &Root, files: &[Held], noted: &Outcome<()>) -> Vec<Outcome<(u6
 }
 
 impl Tools<'_> {
-    /// Sends what is lacking of a file on the server.
+    /// Sends the missing part of a file on the server.
     pub(super) async fn put_on(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -82,7 +82,7 @@ impl Tools<'_> {
         Ok(Some((moved, pair.map(|pair| completed(pair, &moved)))))
     }
 
-    /// Fetches what is lacking of a file here.
+    /// Fetches the missing part of a local file.
     pub(super) async fn get_rest(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -106,8 +106,8 @@ impl Tools<'_> {
         Ok(Some((moved, self.pair(step, hash, size, time))))
     }
 
-    /// Gives files of this machine their final names, which are noted before, and brings those to the disk: the size and
-    /// time of each, or why it has not got its name.
+    /// Renames local files to their final names after recording that, and flushes the renames to disk. Returns the size
+    /// and time of each, or the reason why it has not got its name.
     pub(super) async fn name_here(
         &self,
         session: &mut Session,
@@ -128,8 +128,8 @@ impl Tools<'_> {
         })
     }
 
-    /// Fetches a file, and begins to put it under its final name: what is flushed for several files at a time costs
-    /// the disk little more than for one (2,000 small files on ext4: 16 s one by one).
+    /// Fetches a file, and begins to put it under its final name: flushing several files at a time costs the disk
+    /// little more than flushing one (2,000 small files on ext4: 16 s one by one).
     async fn begin_landing(&self, session: &mut Session, step: &Step) -> Outcome<Arriving> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
@@ -154,22 +154,22 @@ impl Tools<'_> {
         Ok(Arriving { moved, hash, held })
     }
 
-    /// What is known of a file before it is fetched; its time is asked for along with it where the listing does not
-    /// tell it to the second.
+    /// Returns the information about a file before it is fetched; its time is requested along with it unless the
+    /// listing shows it to the second.
     pub(super) fn wonder(&self, session: &mut Session, step: &Step, there: &RemotePath) -> Known {
         let is_told = matches!(
             step.modified,
             Some(Modified::Utc(_, precision)) if precision <= Precision::Second
         );
-        // Where no size is told, size and time are asked for before.
+        // If no size is listed, size and time are queried before.
         if !is_told && step.size.is_some() && self.plan.rules.preserve_times {
             session.wonder(there);
         }
         Known { size: step.size, modified: step.modified, is_listed: true }
     }
 
-    /// Fails where a new file would take the place of one that no listing showed: another of this run, whose name is the
-    /// same to this disk, or one that has come meanwhile.
+    /// Fails if a new file would replace one that no listing showed: another one of this run, whose name is the same to
+    /// the local disk, or one that has appeared meanwhile.
     pub(super) fn is_free(&self, step: &Step) -> Outcome<()> {
         if step.act == Act::Get(Difference::New) && self.has_here(&step.path) {
             return Err(is_taken(Direction::Down));
@@ -177,7 +177,7 @@ impl Tools<'_> {
         Ok(())
     }
 
-    /// Waits until files that have come are on the disk, and gives them their final names.
+    /// Waits until files that were fetched are on the disk, and gives them their final names.
     async fn land<'s>(
         &self,
         session: &mut Session,
@@ -220,7 +220,7 @@ impl Tools<'_> {
         named.chain(landed).collect()
     }
 
-    /// What both sides of a file are that was fetched.
+    /// Returns the state of both sides of a file that was fetched.
     pub(super) fn pair(
         &self,
         step: &Step,
@@ -237,8 +237,8 @@ impl Tools<'_> {
         })
     }
 
-    /// The hash of a file of this machine of which not all has passed through our hands. Reads it, and so not on the
-    /// thread that the sessions share.
+    /// Returns the hash of a local file of which not all bytes have passed through this process. Reads the file, and so
+    /// not on the thread that the sessions share.
     pub(super) async fn read_back(&self, session: &Session, path: &[u8]) -> Outcome<Option<Hash>> {
         if !self.keeps_pairs {
             return Ok(None);
@@ -257,7 +257,7 @@ impl Tools<'_> {
 }
 
 impl<'p> Tools<'p> {
-    /// Fetches a file and those that follow: each is asked for before the one before it has quite ended.
+    /// Fetches a file and those that follow: each is requested before the previous one has quite ended.
     pub(super) async fn get_on<'l>(
         &self,
         session: &mut Session,
@@ -268,7 +268,7 @@ impl<'p> Tools<'p> {
         let (mut ends, mut next, mut bytes) = (Vec::new(), Some(step), 0_u64);
         while let Some(step) = next {
             bytes = bytes.saturating_add(step.size.unwrap_or(ASIDE_BYTES_MAX));
-            // What is taken by a session that is busy for long is kept from the others.
+            // Jobs taken by a session that is busy for long are kept from the others.
             let is_enough = ends.len() + 1 >= feed.turn.min(ASIDE_FILES_MAX)
                 || bytes >= ASIDE_BYTES_MAX
                 || started.elapsed() >= ASIDE_TIME_MAX;
@@ -283,14 +283,14 @@ impl<'p> Tools<'p> {
             let is_over = result.is_err() || !feed.may_begin();
             ends.push((step, result));
             if is_over {
-                // After a failure, whether it is worth going on is not for one session to say.
+                // After a failure, a single session cannot decide whether to continue.
                 if let Some(next) = next {
                     feed.give_back(next);
                 }
                 break;
             }
         }
-        // Those that have come are on their way to the disk all the while.
+        // Files that have arrived are being written to disk in the meantime.
         self.land(session, ends).await
     }
 }

@@ -1,4 +1,4 @@
-//! What of a tree takes part: patterns as `.gitignore` has them, in order, the last that matches wins.
+//! Filters: the patterns that decide which entries of a tree take part. As in `.gitignore`, the last match wins.
 
 use std::{
     ffi::OsStr,
@@ -23,46 +23,46 @@ use crate::{
 /// The file in the local folder whose lines come before the patterns of the options.
 pub const IGNORE_FILE: &str = ".portolanignore";
 
-/// What takes part in a mirror. What does not is neither sent nor deleted.
+/// The filter of a mirror. Entries that do not take part are neither sent nor deleted.
 #[derive(Debug, Clone)]
 pub struct Filter {
     include: Option<Gitignore>,
     exclude: Gitignore,
-    /// Paths that are portolan's own, with all below them.
+    /// The paths that are reserved for portolan, with all below them.
     reserved: Vec<Vec<u8>>,
 }
 
-/// What becomes of one path.
+/// The result of the filter for one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// It takes part.
     In,
-    /// A folder that does not, though what is below it may.
+    /// It is a directory that does not take part, though entries below it may.
     Way,
     /// It does not, nor does anything below it.
     Out,
 }
 
-/// Why a path takes part, or does not.
+/// The reason why a path takes part, or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// The path that the rule is about: the one asked for, or a folder above it.
     pub path: Vec<u8>,
-    /// Whether it takes part.
+    /// True if the path takes part.
     pub takes_part: bool,
-    /// The pattern that decided, and where it stands; nothing where none matches.
+    /// The pattern that decided, and its origin; `None` if none matches.
     pub rule: Option<(String, String)>,
-    /// What that comes to, in words.
+    /// The explanation for users.
     pub words: String,
 }
 
 impl Filter {
-    /// A filter of the ordered patterns of `include` and `exclude`, those of `ignored` (the text of the file
-    /// `.portolanignore`) before the latter.
+    /// Compiles the ordered patterns of `include` and `exclude`; those of `ignored` (the text of the file
+    /// `.portolanignore`) come before the latter.
     ///
-    /// A pattern without a slash matches that name in any folder, one with a slash a path from the top; a slash at the
-    /// end holds it to folders, `!` at its beginning takes in again what an earlier one left out. Fails with `invalid`
-    /// on a pattern that is empty or names the tree itself (class C2).
+    /// A pattern without a slash matches that name in any directory, one with a slash a path from the top; a trailing
+    /// slash restricts it to directories, a leading `!` includes again what an earlier pattern excluded. Fails with
+    /// `invalid` on a pattern that is empty or names the tree itself (class C2).
     pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Outcome<Self> {
         let wanted = (!include.is_empty()).then(|| patterns("", "--include", include));
         let exclude = patterns(ignored, "--exclude", exclude)?;
@@ -70,14 +70,14 @@ impl Filter {
         Ok(Self { include: wanted.transpose()?, exclude, reserved })
     }
 
-    /// The same filter, that leaves alone `path` and all below it as well.
+    /// Returns the same filter, which also leaves `path` and all below it alone.
     #[must_use]
     pub fn without(mut self, path: &[u8]) -> Self {
         self.reserved.push(path.to_vec());
         self
     }
 
-    /// What becomes of `path`, whose folder is not `Out`.
+    /// Returns the result for `path`, whose parent directory is not `Out`.
     pub fn part(&self, path: &[u8], is_folder: bool) -> Part {
         if self.is_reserved(path) || matched(&self.exclude, path, is_folder).is_ignore() {
             return Part::Out;
@@ -90,7 +90,7 @@ impl Filter {
         }
     }
 
-    /// Which rule decides about `path`.
+    /// Returns the rule that decides about `path`.
     pub fn explain(&self, path: &[u8], is_folder: bool) -> Reason {
         let mut folders: Vec<_> = above(path).collect();
         folders.reverse();
@@ -149,7 +149,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The text of the file with patterns in the folder `local`; empty where there is none.
+/// Returns the text of the ignore file in the directory `local`; empty if there is none.
 pub(super) fn ignore_file(local: &Path) -> Outcome<String> {
     let path = local.join(IGNORE_FILE);
     let mut text = String::new();
@@ -164,7 +164,7 @@ pub(super) fn ignore_file(local: &Path) -> Outcome<String> {
     }
 }
 
-/// The lines of `ignored`, then the patterns of the option `option`.
+/// Compiles the lines of `ignored`, then the patterns of the option `option`.
 fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore> {
     let mut builder = GitignoreBuilder::new("");
     builder.allow_unclosed_class(false);
@@ -184,14 +184,14 @@ fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore>
     }
     for text in texts {
         check(text)?;
-        // On a command line nobody writes comments.
+        // There are no comments on a command line.
         let plain = if text.starts_with('#') { format!("\\{text}") } else { text.clone() };
         add(option.to_owned(), &plain, text)?;
     }
     builder.build().map_err(|error| unreadable(&texts.join(" "), error))
 }
 
-/// Refuses the pattern `text` if it names the tree itself, or nothing.
+/// Refuses the pattern `text` if it is empty or names the tree itself.
 fn check(text: &str) -> Outcome<()> {
     let plain = text.strip_prefix('!').unwrap_or(text);
     let plain = plain.strip_suffix('/').unwrap_or(plain);
@@ -211,7 +211,7 @@ fn matched<'p>(
     patterns.matched(Path::new(OsStr::from_bytes(path)), is_folder)
 }
 
-/// What the patterns say of `path`, and where they do not, of the nearest folder above it.
+/// Returns the match for `path`, or else that of the nearest directory above it.
 fn below<'p>(
     patterns: &'p Gitignore,
     path: &[u8],
@@ -227,7 +227,7 @@ fn below<'p>(
 
 fn unreadable(pattern: &str, error: ignore::Error) -> Fault {
     let why = match error {
-        // It repeats the pattern.
+        // The text of the error would repeat the pattern.
         ignore::Error::Glob { err, .. } => err,
         other => other.to_string(),
     };
@@ -256,7 +256,7 @@ mod tests {
             let fault = Filter::new(&[], &one, "").unwrap_err();
             assert_eq!(fault.kind, Kind::Invalid, "{bad}");
             assert!(Filter::new(&one, &[], "").is_err(), "{bad}");
-            // In the file a blank line is none, as for git.
+            // A blank line in the file is no pattern, as for git.
             let is_refused = Filter::new(&[], &[], &format!("*.map\n{bad}\n")).is_err();
             assert_eq!(is_refused, !bad.trim().is_empty(), "{bad}");
         }
@@ -297,7 +297,7 @@ mod tests {
         for (path, is_out) in [("a.map", true), ("keep.map", false), ("x/keep.map", true)] {
             assert_eq!(rules.part(path.as_bytes(), false) == Part::Out, is_out, "{path}");
         }
-        // What the options say comes after the file.
+        // The patterns of the options come after those of the file.
         let exclude = owned(&["!b.log"]);
         let rules = Filter::new(&[], &exclude, "# logs\n\n*.log\r\n").unwrap();
         assert_eq!(rules.part(b"a.log", false), Part::Out);

@@ -1,5 +1,5 @@
-//! Names that the disk of this machine takes for one (class C6): `A.txt` and `a.txt`, or an accent put on a letter in two
-//! ways. Two files of a server would become one there, and the other would look as if it were to be deleted.
+//! Names that the local disk treats as the same (class C6): `A.txt` and `a.txt`, or an accented letter that is encoded
+//! in two ways. Two files of a server would become one there, and the other would look as if it were to be deleted.
 
 use std::{collections::HashMap, path::Path};
 
@@ -12,8 +12,8 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Settles which of the names of `source` that fall together in the folder `local` stand there, and finds the files of
-/// `target` again that have another spelling there. The disk is asked only where it matters.
+/// Decides which of the colliding names of `source` is kept in the directory `local`, and finds the files of `target`
+/// that are spelled differently there. The disk is asked only if it matters.
 pub(super) fn settle(source: &mut Survey, target: &mut Survey, local: &Path) -> Outcome<()> {
     let all = Folds { case: true, form: true };
     if !falls_together(&source.tree, &target.tree, all) {
@@ -26,14 +26,14 @@ pub(super) fn settle(source: &mut Survey, target: &mut Survey, local: &Path) -> 
     Ok(())
 }
 
-/// Whether two different paths of both trees are one to a disk that `folds`.
+/// Returns true if two different paths of both trees are the same to a disk that `folds`.
 fn falls_together(source: &Tree, target: &Tree, folds: Folds) -> bool {
     let mut spelt: HashMap<Vec<u8>, &[u8]> = HashMap::new();
     let mut paths = source.nodes().chain(target.nodes()).map(|(path, _)| path);
     paths.any(|path| *spelt.entry(key(path, folds)).or_insert(path) != path)
 }
 
-/// Refuses the second of two names in `source` that are one here, and spells `target` as `source` does.
+/// Refuses the second of two names in `source` that are the same locally, and spells `target` as `source` does.
 fn fold(source: &mut Survey, target: &mut Survey, folds: Folds) {
     let mut spelt: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     let mut refused: Vec<Vec<u8>> = Vec::new();
@@ -62,7 +62,7 @@ fn fold(source: &mut Survey, target: &mut Survey, folds: Folds) {
         let folder = now.get(parent(&path)).cloned().unwrap_or_else(|| parent(&path).to_vec());
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let new = spelt.get(&key(&path, folds)).cloned().unwrap_or_else(|| join(&folder, name));
-        // Where both are there after all, this folder of the disk does not fold.
+        // If both exist after all, this directory of the disk does not fold.
         if new != path && target.tree.get(&new).is_none() {
             target.tree.remove(&path);
             target.tree.set(new.clone(), node);
@@ -71,13 +71,14 @@ fn fold(source: &mut Survey, target: &mut Survey, folds: Folds) {
     }
 }
 
-/// What two paths share that are one to a disk that `folds`. Names that are no text are only themselves.
+/// Returns the key that two paths share if they are the same to a disk that `folds`. Names that are not UTF-8 match
+/// only themselves.
 fn key(path: &[u8], folds: Folds) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(path) else { return path.to_vec() };
     if text.is_ascii() {
         return if folds.case { path.to_ascii_lowercase() } else { path.to_vec() };
     }
-    // Capitals first: of some small letters there are two, and one capital.
+    // Uppercase first: some letters have two lowercase forms and one uppercase form.
     let text = if folds.case { text.to_uppercase().to_lowercase() } else { text.to_owned() };
     if folds.form {
         return ComposingNormalizerBorrowed::new_nfc().normalize(&text).as_bytes().to_vec();
@@ -139,7 +140,7 @@ mod tests {
             assert_eq!(fault.kind, Kind::Refused);
             assert!(fault.message.ends_with("only that one is kept here"), "{fault}");
 
-            // On a disk that is not like that, both are files of their own.
+            // On a disk that does not fold, both are separate files.
             let (source, target) = (survey(&[first, second]), survey(&[]));
             assert_eq!(lines(&source, &target).1, 0);
             assert!(falls_together(&source.tree, &target.tree, folds));
@@ -161,7 +162,7 @@ mod tests {
     fn s14_a_disk_that_keeps_names_apart_keeps_both() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("x"), "").unwrap();
-        // Asked of the disk itself, which the tests run on.
+        // The disk on which the tests run is asked itself.
         let is_folding = scratch.path().join("X").exists();
         let folds = Folds::of(&scratch.path().join("not/there/yet")).unwrap();
         assert_eq!(folds.case, is_folding);

@@ -1,4 +1,4 @@
-//! The bytes of files of this machine, as far as size and time do not tell whether they changed.
+//! Hashes of local files, as far as size and time do not show whether they changed.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
@@ -18,7 +18,7 @@ use crate::{
     stop::Stop,
 };
 
-/// A file that is sent or fetched, and the hash of what was.
+/// A file that is sent or fetched, with the hash of the bytes so far.
 pub(super) struct Hashed<T> {
     file: T,
     hasher: blake3::Hasher,
@@ -72,7 +72,7 @@ impl<T: Take> Take for Hashed<&mut T> {
     }
 }
 
-/// A way to make one number of many bytes.
+/// A hash algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Sha256,
@@ -82,7 +82,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// The best of those that are `offered`, by the words of [`Self::word`].
+    /// Returns the best of those that are `offered`, by the names of [`Self::word`].
     pub(super) fn best(offered: &[&str]) -> Option<Self> {
         let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
         all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
@@ -98,7 +98,7 @@ impl Algorithm {
     }
 }
 
-/// A hash on its way.
+/// A hash that is being computed.
 pub(super) enum Hasher {
     Sha256(Sha256),
     Sha1(Sha1),
@@ -125,7 +125,7 @@ impl Hasher {
         }
     }
 
-    /// The hash in hexadecimal digits.
+    /// Returns the hash in hexadecimal digits.
     pub(super) fn text(self) -> String {
         let bytes = match self {
             Self::Sha256(hasher) => hasher.finalize().to_vec(),
@@ -137,8 +137,8 @@ impl Hasher {
     }
 }
 
-/// Finds out which files of this machine have the bytes that `base` knows, though their times differ: a fresh checkout
-/// has new times and old bytes. Reads them, so not for the thread of sessions.
+/// Finds the local files that have the bytes recorded in `base` although their times differ: a fresh checkout has new
+/// times and old bytes. Reads the files, so it must not run on the thread of the sessions.
 pub(super) fn settle(
     here: &mut Survey,
     (top, links): (&Path, Links),
@@ -165,7 +165,7 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// The hash of one file; nothing where it cannot be read, or changes meanwhile: its turn to fail comes when it is sent.
+/// Returns the hash of one file; `None` if it cannot be read or changes meanwhile: it fails when it is sent.
 pub(super) fn hash_of(
     root: &Root,
     path: &[u8],

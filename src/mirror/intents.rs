@@ -1,9 +1,9 @@
-//! What a run is about to do to files of the target, noted before it is done: so that after a run that was killed its own
-//! files are never taken for somebody else's.
+//! Intents: the changes that a run is about to make to files of the target, recorded before they are made, so that
+//! after a run that was killed its own files are never taken for changes by others.
 //!
-//! An intent says what a file of the target is about to become: of so many bytes, or gone. It is settled when what both
-//! sides are is noted. One that is left tells the next run which files may be of the last one, and a difference in those
-//! is no change that somebody made: they are sent or removed again without a word about it.
+//! An intent states what a file of the target is about to become: a file of a certain size, or none. It is settled when
+//! the resulting state of both sides is recorded. An open intent tells the next run which files may be those of the
+//! last one. A difference in them is not a change by others: they are sent or removed again without a message.
 
 use std::{
     collections::BTreeSet,
@@ -27,20 +27,20 @@ use crate::{
     },
 };
 
-/// Where intents of one run are noted. Clones are the same.
+/// The journal in which one run records its intents. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
     kept: Kept,
-    /// Whether nothing may be changed whose intent cannot be noted: else it would count as somebody else's later, and
-    /// the rules of the mirror are to leave those alone.
+    /// True if nothing may be changed without a recorded intent: it would later count as a change by others, which the
+    /// options of the mirror protect.
     is_strict: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Kept {
-    /// Nowhere: nothing is remembered that a file could be compared with.
+    /// No journal: there is no state with which a file could be compared.
     Nowhere,
-    /// With all that is remembered on this machine.
+    /// With the rest of the local state.
     Here(Arc<dyn BaseMemory>, Sides),
     /// In a file on the server.
     There(Arc<Mutex<OnServer>>),
@@ -51,16 +51,16 @@ enum Kept {
 pub(super) struct OnServer {
     folder: RemotePath,
     file: RemotePath,
-    /// What the file says.
+    /// The contents of the file.
     written: Intents,
-    /// Of these, the ones that are not settled.
+    /// The paths of the intents that are not settled.
     open: BTreeSet<Vec<u8>>,
-    /// Whether there is such a file.
+    /// True if the file exists.
     is_there: bool,
 }
 
 impl Journal {
-    /// The journal that goes with `ledger`.
+    /// Returns the journal that belongs to `ledger`.
     pub(super) fn of(ledger: &Ledger, rules: &Rules) -> Self {
         let kept = match ledger.place() {
             Place::Nowhere => Kept::Nowhere,
@@ -71,15 +71,15 @@ impl Journal {
         Self { kept, is_strict }
     }
 
-    /// Notes what all of `plan` is about to do, as far as it is known before anything is done. Fails where that cannot
-    /// be kept and must be.
+    /// Records the intents of `plan`, as far as they are known in advance. Fails if they cannot be recorded and must
+    /// be.
     pub(super) async fn begin(&self, session: &mut Session, plan: &Plan) -> Outcome<()> {
         if !plan.steps.iter().any(|step| intent_of(step.act, step.size).is_some()) {
             return Ok(());
         }
         let is_there = matches!(self.kept, Kept::There(_));
         let planned = plan.steps.iter().filter_map(|step| {
-            // A file that arrives is noted when it has, with its own size and time.
+            // Locally, a transfer is recorded only once the file has arrived, with its own size and time.
             let intent = intent_of(step.act, step.size)?;
             (is_there || intent == Intent::Gone).then(|| (step.path.clone(), intent))
         });
@@ -89,7 +89,7 @@ impl Journal {
         })
     }
 
-    /// Notes `intents`, which are done right after it.
+    /// Records `intents`, which are carried out right after.
     pub(super) async fn note(
         &self,
         session: &mut Session,
@@ -99,7 +99,7 @@ impl Journal {
             Kept::Nowhere => return Ok(()),
             Kept::Here(memory, sides) => {
                 let (memory, sides) = (Arc::clone(memory), sides.clone());
-                // The disk may take its time, and the sessions share this thread.
+                // The disk may be slow, and the sessions share this thread.
                 let noted = tokio::task::spawn_blocking(move || memory.intend(&sides, &intents));
                 noted.await.unwrap_or_else(|error| {
                     let message = "the intents of this run could not be noted";
@@ -121,7 +121,7 @@ impl Journal {
                 session.context().observer.warn_once(text);
                 Ok(())
             }
-            // The memory of this machine says itself that it keeps nothing more.
+            // The local state reports by itself that it keeps nothing more.
             _ => Ok(()),
         }
     }
@@ -139,7 +139,7 @@ fn unnoted(fault: Fault) -> Fault {
     Fault { message, ..fault }
 }
 
-/// The journal with `intents` in it, and its place; nothing where it has them.
+/// Returns the journal with `intents` added, and its path; `None` if it already has them.
 fn changed(
     journal: &Mutex<OnServer>,
     intents: Vec<(Vec<u8>, Intent)>,
@@ -147,7 +147,7 @@ fn changed(
     let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
     let mut is_new = false;
     for (path, intent) in intents {
-        // A second one for a path that is not settled yet: what was first meant may be there as well.
+        // The path has an open intent already: the file may be as that one says, too.
         let intent = match journal.written.get(&path) {
             Some(before) if *before != intent && journal.open.contains(&path) => Intent::Any,
             _ => intent,
@@ -162,35 +162,35 @@ fn changed(
 }
 
 impl OnServer {
-    /// The journal of the base in `folder`, as `file`.
+    /// Creates the journal of the base in `folder`, stored as `file`.
     pub(super) fn new(folder: RemotePath, file: RemotePath) -> Self {
         let (written, open) = (Intents::new(), BTreeSet::new());
         Self { folder, file, written, open, is_there: false }
     }
 
-    /// Its place on the server.
+    /// Returns its path on the server.
     pub(super) const fn file(&self) -> &RemotePath {
         &self.file
     }
 
-    /// Takes in what a run left in it that is over.
+    /// Takes over the intents left in the journal by a run that is over.
     pub(super) fn found(&mut self, intents: Intents) {
         self.is_there = true;
         self.open = intents.keys().cloned().collect();
         self.written = intents;
     }
 
-    /// Takes in that what both sides are at `path` is known.
+    /// Settles the intent of `path`, as the state of both sides is known. Returns true if there was one.
     pub(super) fn settle(&mut self, path: &[u8]) -> bool {
         self.open.remove(path)
     }
 
-    /// Takes in that nothing of it is open.
+    /// Settles all intents.
     pub(super) fn settle_all(&mut self) {
         self.open.clear();
     }
 
-    /// Whether it is of no use any more; the caller then removes it.
+    /// Returns true if the journal is no longer needed; the caller then removes it.
     pub(super) fn is_over(&mut self) -> bool {
         let is_over = self.is_there && self.open.is_empty();
         if is_over {
@@ -201,7 +201,7 @@ impl OnServer {
     }
 }
 
-/// What a step is about to make of a file of the target.
+/// Returns the intent of a step: the expected state of a file of the target, if it changes one.
 pub(super) const fn intent_of(act: Act, size: Option<u64>) -> Option<Intent> {
     match (act, size) {
         (Act::Put(_) | Act::Get(_), Some(size)) => Some(Intent::Bytes(size, None)),
@@ -211,16 +211,16 @@ pub(super) const fn intent_of(act: Act, size: Option<u64>) -> Option<Intent> {
     }
 }
 
-/// What the intents of runs that are over say of a target.
+/// The conclusions from the intents of runs that are over.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Files that may be as such a run left them, whatever the base says of them.
+    /// The files that may be as such a run left them, whatever the base says about them.
     pub(super) ours: BTreeSet<Vec<u8>>,
-    /// What the base is to say now: of files that went, nothing, and of those at which nothing was done, what it says.
+    /// The updates of the base: `None` for files that are gone, the pair that it has for files that were not touched.
     pub(super) learnt: Vec<(Vec<u8>, Option<Pair>)>,
 }
 
-/// Settles `intents` by what `target` is.
+/// Settles `intents` by the state of `target`.
 pub(super) fn settle(
     intents: &Intents,
     base: &Base,
@@ -232,7 +232,7 @@ pub(super) fn settle(
         let pair = base.get(&path[..]);
         let node = target.tree.get(path).filter(|node| node.kind == NodeKind::File);
         match node {
-            // It went as it was meant to, or the old file went aside for a new one that never came.
+            // It was removed as intended, or the old file was set aside for a new one that never arrived.
             None if target.is_seen_missing(path) => settled.learnt.push((path.clone(), None)),
             None => settled.ours.extend([path.clone()]),
             Some(node) if pair.is_some_and(|pair| is_surely(pair, node, heading.direction)) => {
@@ -245,7 +245,7 @@ pub(super) fn settle(
     settled
 }
 
-/// Whether a file of the target is surely what the base says: nothing was done to it.
+/// Returns true if a file of the target is certainly as the base says, so that it was not touched.
 fn is_surely(pair: &Pair, node: &Node, direction: Direction) -> bool {
     match direction {
         Direction::Up => {
@@ -259,7 +259,7 @@ fn is_surely(pair: &Pair, node: &Node, direction: Direction) -> bool {
     }
 }
 
-/// Whether a file of the target may be what was meant to come.
+/// Returns true if a file of the target may be the intended one.
 fn may_be(intent: Intent, node: &Node) -> bool {
     match intent {
         Intent::Any => true,

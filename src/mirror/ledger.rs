@@ -1,4 +1,4 @@
-//! The ledger of one mirror: where its base is kept, and how what is done gets into it.
+//! The state of one mirror: the place of its base, and the updates that completed steps add to it.
 
 use std::{
     path::Path,
@@ -31,14 +31,14 @@ use crate::{
     stop::Stop,
 };
 
-/// The file on the server that holds the base where it is kept there.
+/// The file on the server that holds the base if it is kept there.
 pub(super) const STATE_FILE: &[u8] = b".portolan-state";
 
-/// The file on the server that holds what a run is about to do. Its name is a temporary one, which every version leaves
+/// The file on the server that holds the intents of a run. Its name is a temporary one, which every version leaves
 /// alone.
 const JOURNAL_FILE: &[u8] = b".portolan-intents.part";
 
-/// Where the base of one mirror is kept, and what has not got there yet.
+/// The place of the base of one mirror, and the updates that have not been written yet.
 #[derive(Debug)]
 pub(super) struct Ledger {
     place: Place,
@@ -48,9 +48,9 @@ pub(super) struct Ledger {
 
 #[derive(Debug)]
 pub(super) enum Place {
-    /// Nowhere: sides are compared by what they are.
+    /// No place: the sides are compared as they are.
     Nowhere,
-    /// With all that is remembered on this machine.
+    /// With the rest of the local state.
     Here(Arc<dyn BaseMemory>, Sides),
     /// On the server.
     There(There),
@@ -69,20 +69,21 @@ pub(super) struct There {
 /// A base as it was found.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    /// What the last run left; nothing where nothing is kept.
+    /// The state that the last run left; `None` if none is kept.
     pub(super) base: Option<Arc<Base>>,
-    /// What runs were about to do that are over.
+    /// The intents of runs that are over.
     pub(super) intents: Intents,
-    /// Why it may not be the whole truth, so that nothing is deleted in this run, and how much of a surprise that is.
+    /// The reason why the base may be incomplete, so that nothing is deleted in this run, and the level at which it is
+    /// reported.
     pub(super) doubt: Option<(Level, String)>,
 }
 
 impl Ledger {
-    /// The ledger of the mirror that `heading` names.
+    /// Returns the ledger of the mirror that `heading` names.
     pub(super) fn of(session: &Session, heading: &Heading, rules: &Rules) -> Outcome<Self> {
         let context = session.context();
         let place = match (&context.bases, rules.state) {
-            // By size and time alone nothing is proven that the next run could rely on.
+            // Size and time alone prove nothing that the next run could rely on.
             _ if !matches!(rules.compare, Compare::Auto | Compare::Checksum) => Place::Nowhere,
             (_, StateIn::Remote) => Place::There(There {
                 folder: heading.remote.clone(),
@@ -103,17 +104,17 @@ impl Ledger {
         Ok(Self { place, clock: context.clock.clone(), waiting: Vec::new() })
     }
 
-    /// Where the base is kept.
+    /// Returns the place of the base.
     pub(super) const fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Whether anything is kept at all.
+    /// Returns true if any state is kept.
     pub(super) const fn is_kept(&self) -> bool {
         !matches!(self.place, Place::Nowhere)
     }
 
-    /// What the last run left.
+    /// Loads the state that the last run left.
     pub(super) async fn load(&mut self, session: &mut Session) -> Outcome<Loaded> {
         let there = match &mut self.place {
             Place::Nowhere => return Ok(Loaded::default()),
@@ -147,13 +148,13 @@ impl Ledger {
                 }
             }
         } else {
-            // As it is before the first run.
+            // As before the first run.
             Some((Level::Info, format!("there is no state on the server yet ({})", there.file)))
         };
         Ok(Loaded { base: Some(Arc::clone(&there.base)), intents, doubt })
     }
 
-    /// Notes what one file now is on both sides, or that it is on neither.
+    /// Records the state of one file on both sides, or that neither side has it.
     pub(super) fn note(&mut self, path: &[u8], pair: Option<Pair>) {
         if !self.is_kept() {
             return;
@@ -173,8 +174,8 @@ impl Ledger {
         }
     }
 
-    /// Notes what the scans of `plan` have told. Files of this machine whose bytes nobody has read yet are read now, if
-    /// they are what is sent: so the next run knows them under any time.
+    /// Records the results of the scans of `plan`. Local files that were never hashed are read now if they are the
+    /// source, so that the next run recognizes them under any time.
     pub(super) async fn learn(&mut self, plan: &Plan, session: &Session) -> Outcome<()> {
         if !self.is_kept() {
             return Ok(());
@@ -182,7 +183,7 @@ impl Ledger {
         for (path, pair) in &plan.left.settled {
             self.note(path, *pair);
         }
-        // What is meant to be done from here on stands on it.
+        // The intents that follow are based on it.
         if let Place::Here(memory, sides) = &self.place
             && !self.waiting.is_empty()
         {
@@ -206,7 +207,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Says that nothing is open of what was intended: all of it was done, or needed not be.
+    /// Settles all intents: each was carried out, or was not necessary.
     pub(super) fn settle_all(&mut self) {
         match &self.place {
             Place::Nowhere => {}
@@ -217,16 +218,16 @@ impl Ledger {
         }
     }
 
-    /// Whether it is time to bring what waits to the server, so that a run that is killed has not done it for nothing.
+    /// Returns true if it is time to write pending updates to the server, so that they survive if the run is killed.
     pub(super) fn is_due(&self) -> bool {
         let Place::There(there) = &self.place else { return false };
-        // A tenth of the whole: what is written over and over stays a few times the whole.
+        // A tenth of the whole, so that all that is written stays within a few times the whole.
         let many = MIRROR_NOTE_FILES.max(there.base.len() / 10);
         self.waiting.len() >= many
             || !self.waiting.is_empty() && there.written.elapsed() >= MIRROR_STATE_TIME
     }
 
-    /// Brings what waits to its place.
+    /// Writes pending updates to the place of the base.
     pub(super) async fn flush(&mut self, session: &mut Session) -> Outcome<()> {
         let waiting = std::mem::take(&mut self.waiting);
         let there = match &mut self.place {
@@ -240,7 +241,7 @@ impl Ledger {
         if !waiting.is_empty() {
             there.write(session, waiting).await?;
         }
-        // All that it says is in the base now.
+        // The base now says all that the journal says.
         let is_over = there.journal.lock().unwrap_or_else(PoisonError::into_inner).is_over();
         let file = there.journal.lock().unwrap_or_else(PoisonError::into_inner).file().clone();
         if !is_over {
@@ -249,7 +250,7 @@ impl Ledger {
         match session.delete(&file).await {
             Err(fault) if fault.kind == Kind::Interrupted => Err(fault),
             Err(fault) => {
-                // It says nothing that the base does not say.
+                // The journal says nothing that the base does not say.
                 session.context().observer.say(Level::Info, format!("{file} stays: {fault}"));
                 Ok(())
             }
@@ -257,8 +258,8 @@ impl Ledger {
         }
     }
 
-    /// `pair`, less a time that is so new that the file could change again under it, or that means nothing where the
-    /// pair is kept.
+    /// Returns `pair` without a local time that is so recent that the file could change again under it, or that is
+    /// meaningless where the pair is kept.
     fn settled(&self, pair: Pair) -> Pair {
         if let Place::There(_) = self.place {
             return Pair { local_us: None, ..pair };
@@ -272,7 +273,7 @@ impl Ledger {
 }
 
 impl There {
-    /// What a run left in the journal that was cut off.
+    /// Loads the intents that an interrupted run left in the journal.
     async fn intents(&self, session: &mut Session, file: &RemotePath) -> Outcome<Intents> {
         let Some(bytes) = session.read_if_there(file, STATE_BYTES_MAX).await? else {
             return Ok(Intents::new());

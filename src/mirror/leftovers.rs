@@ -1,12 +1,12 @@
-//! What killed runs leave under temporary names: whose it is, and when it is safe to remove.
+//! Temporary files left by killed runs: their owner, and the conditions under which they can be removed safely.
 //!
-//! Each mirror has a mark in its temporary names, kept in the state folder, and the run that has it holds a lock. So what
-//! has our mark, while we have the lock, belongs to a run that is over. What has another mark may belong to a run that is
-//! alive, here or on another machine: it is removed only when its name says that it was made more than a week ago. Names
-//! without a mark are never touched.
+//! Each mirror has an owner tag in its temporary names, kept in the state directory, and the run that uses the tag
+//! holds a lock. So a file with our tag, while we hold the lock, belongs to a run that is over. A file with another tag
+//! may belong to a run that is alive, here or on another host: it is removed only if its name shows that it was created
+//! more than a week ago. Names without a tag are never touched.
 //!
-//! On a server that renames over nothing, the old file is put aside for the moment between two renames. One that stayed
-//! there gets its name back, unless that has new bytes by now.
+//! On a server that cannot rename over an existing file, the old file is set aside for the moment between two renames.
+//! One that stayed there gets its name back, unless a new file has that name by now.
 
 use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
@@ -32,20 +32,20 @@ use crate::{
     observe::{Level, visible::visible},
 };
 
-/// An old file that was put aside for longer is not between two renames any more, whoever put it there.
+/// The age beyond which an old file that was set aside is no longer between two renames, whoever set it aside.
 const ASIDE_AGE_MAX: Duration = Duration::from_hours(1);
 
-/// The mark of one mirror in one run.
+/// The owner tag of one mirror in one run.
 #[derive(Debug)]
 pub(super) struct Leftovers {
     claim: Claim,
     now: Timestamp,
-    /// The folder of the state that this run keeps.
+    /// The state directory of this run.
     state: Option<Identity>,
 }
 
 impl Leftovers {
-    /// Takes the mark of the mirror that `heading` names; without a memory one that others may have as well.
+    /// Takes the tag of the mirror that `heading` names; without a local state, one that other runs may have as well.
     pub(super) fn of(session: &Session, heading: &Heading) -> Self {
         let memory = session.context().bases.as_ref();
         let sides = sides(session, heading);
@@ -55,23 +55,23 @@ impl Leftovers {
         Self { claim, now: session.now(), state }
     }
 
-    /// Whether a folder of this machine is the one in which this run keeps its state.
+    /// Returns true if a local directory is the one in which this run keeps its state.
     pub(super) fn is_state(&self, folder: Identity) -> bool {
         self.state == Some(folder)
     }
 
-    /// What the temporary names of this run begin with.
+    /// Returns the tag with which the temporary names of this run begin.
     pub(super) const fn mark(&self) -> &Mark {
         &self.claim.mark
     }
 
-    /// Whether no other run of this mirror is alive on this machine.
+    /// Returns true if no other run of this mirror is alive on the local host.
     pub(super) const fn is_alone(&self) -> bool {
         self.claim.lock.is_some()
     }
 
-    /// Whether the file `name` is an old one that a run put aside which is over. It is there for the moment between two
-    /// renames only, so that of others as well an hour says enough.
+    /// Returns true if the file `name` is an old one that was set aside by a run that is over. Such a file exists only
+    /// for the moment between two renames, so an age of one hour is sufficient for files of other mirrors as well.
     pub(super) fn is_set_aside(&self, name: &[u8]) -> bool {
         let Some(aside) = read_set_aside(name) else { return false };
         let is_ours = aside.mark == self.claim.mark.text() && self.claim.lock.is_some();
@@ -79,7 +79,7 @@ impl Leftovers {
         is_ours || self.now.duration_since(aside.made) > age
     }
 
-    /// Whether the file `name` is what a run has left that is over.
+    /// Returns true if the file `name` was left by a run that is over.
     pub(super) fn is_stale(&self, name: &[u8]) -> bool {
         let Some(marked) = read_marked(name) else { return false };
         if marked.mark == self.claim.mark.text() && self.claim.lock.is_some() {
@@ -90,8 +90,9 @@ impl Leftovers {
     }
 }
 
-/// Finds the names of old files that were put aside in `target`, by what is known of names there: `names` and the trees.
-/// They get them back, and the target is taken to have them; those whose names have new bytes are swept.
+/// Finds the original names of the old files that were set aside in `target`, among `names` and the names in both
+/// trees. The files get them back, and the target counts as having them; a file whose name is taken by a new file is
+/// swept.
 pub(super) fn find_names<'n>(
     source: &Survey,
     target: &mut Survey,
@@ -116,14 +117,14 @@ pub(super) fn find_names<'n>(
                 target.tree.set(path.clone(), node);
                 left.asides.push((aside, path));
             }
-            // What name it had, nobody knows any more: it stays for a person to see.
+            // Its original name is no longer known: it stays for a person to see.
             None => target.tree.keep_folder_of(&aside),
         }
     }
 }
 
 impl Tools<'_> {
-    /// Gives old files the names back that they had.
+    /// Renames old files that were set aside back to their names.
     pub(super) async fn put_back(&self, session: &mut Session, run: &mut Run<'_, '_>) {
         for (aside, path) in &self.plan.left.asides {
             match self.put_one_back(session, aside, path).await {
@@ -142,7 +143,8 @@ impl Tools<'_> {
         session.rename(&place(top, aside)?, &place(top, path)?).await
     }
 
-    /// Removes what a run left, `there` or `here`. That it cannot be removed fails nothing: it is no part of the mirror.
+    /// Removes a temporary file of an earlier run, `there` or `here`. If that is impossible, nothing fails: the file is
+    /// no part of the mirror.
     pub(super) async fn sweep(&self, session: &mut Session, there: &RemotePath, here: &Path) {
         let removed = match self.plan.heading.direction {
             Direction::Up => session.delete(there).await,
@@ -150,7 +152,7 @@ impl Tools<'_> {
         };
         let observer = &session.context().observer;
         match removed {
-            // What was taken up again is gone, and has its own name.
+            // A file that was resumed is gone, and has its own name.
             Err(fault) if fault.kind == Kind::NotFound => {}
             Err(fault) => observer.warn(format!("what a run left that is over stays: {fault}")),
             Ok(()) => {
@@ -162,23 +164,23 @@ impl Tools<'_> {
     }
 }
 
-/// Whether `path` is what may be taken up again.
+/// Returns true if `path` is a temporary file that can be resumed.
 pub(super) fn is_lasting(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     read_marked(name).is_some_and(|marked| marked.made.is_none())
 }
 
-/// The mark of a mirror of which nothing is remembered: what may be taken up again has the same name each time.
+/// Returns the tag of a mirror without local state: a resumable file has the same name each time.
 fn mark_of(sides: &Sides) -> Mark {
     let Sides { host, port, user, remote, local } = sides;
     let (remote, local) = (path_text(remote.as_bytes()), path_text(local.as_os_str().as_bytes()));
     Mark::of(format!("{host}\n{port}\n{user}\n{remote}\n{local}").as_bytes())
 }
 
-/// Between what and what the mirror goes that `heading` names.
+/// Returns the two sides of the mirror that `heading` names.
 pub(super) fn sides(session: &Session, heading: &Heading) -> Sides {
     let site = session.site();
-    // One folder has many paths; a folder that is not there yet has the one it will be made by.
+    // One directory has many paths; one that does not exist yet has the path by which it will be created.
     let local = heading.local.canonicalize();
     let local = local.or_else(|_| std::path::absolute(&heading.local));
     Sides {
@@ -225,7 +227,7 @@ mod tests {
             (ours.aside_name(ago(2), b"a"), true, true),
             (other.aside_name(ago(0), b"a"), false, false),
             (other.aside_name(ago(2), b"a"), true, true),
-            // Of files that come one by one.
+            // As for files that arrive one by one.
             (other.aside_name(Timestamp::UNIX_EPOCH, b"a"), true, true),
         ] {
             assert_eq!(alone.is_set_aside(name.as_bytes()), is_alone, "{name}");

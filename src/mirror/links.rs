@@ -1,8 +1,9 @@
-//! Links of a server that is the source of a mirror, followed where that is asked for.
+//! Symbolic links of a server that is the source of a mirror, followed on request.
 //!
-//! A link is the server's own affair: what it shows under a path is what is fetched, wherever the link leads there. So a
-//! link to a file is a file, and one to a folder a folder. Nothing is written or deleted through a link, since only the
-//! source's are followed. What must not happen is a circle: a link that leads to a folder in which it is.
+//! A link is the server's own affair: the content that it shows under a path is fetched, wherever the link leads there.
+//! So a link to a file is a file, and one to a directory a directory. Nothing is written or deleted through a link,
+//! since only those of the source are followed. A cycle must not happen: a link that leads to a directory that contains
+//! it.
 
 use super::{
     filter::Part,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 impl RemoteScan<'_> {
-    /// Finds out where the links lead that were found, and takes in what stands there.
+    /// Resolves the links that were found, and adds their targets to the tree.
     pub(super) async fn follow(&mut self, session: &mut Session) -> Outcome<()> {
         for (path, target) in std::mem::take(&mut self.links) {
             match session.behind(&place(self.top, &path)?).await? {
@@ -34,7 +35,7 @@ impl RemoteScan<'_> {
         Ok(())
     }
 
-    /// Takes in the link `path` to a folder; the server has named that `folder` itself, or the listing its `target`.
+    /// Adds the link `path` to a directory; the server has named that `folder` itself, or the listing its `target`.
     fn enter_link(
         &mut self,
         path: Vec<u8>,
@@ -65,7 +66,7 @@ impl RemoteScan<'_> {
         self.add_folder(path, part)
     }
 
-    /// The folder that `path` is, behind all links; nothing where that is not known.
+    /// Returns the directory that `path` is, with all links resolved; `None` if that is not known.
     fn real(&self, path: &[u8]) -> Option<RemotePath> {
         let link = std::iter::once(path).chain(above(path));
         let mut link = link.filter_map(|link| Some((link, self.followed.get(link)?)));

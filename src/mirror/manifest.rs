@@ -1,4 +1,4 @@
-//! The base as a file on the server: a line of JSON for each file, and one at the end by which damage is seen.
+//! The base as a file on the server: one line of JSON per file, and one at the end by which damage is detected.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,14 @@ use crate::ftp::{
 };
 use crate::limits::ENTRIES_MAX;
 
-/// The form that this version writes.
+/// The format version that is written.
 const FORM: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     portolan_state: u32,
-    /// The folder that it is about: one that was moved or copied is of no use.
+    /// The directory that it describes: the base of one that was moved or copied is of no use.
     folder: String,
 }
 
@@ -40,12 +40,12 @@ struct Tail {
     blake3: String,
 }
 
-/// Why a file is no base of ours.
+/// The reason why a file is not usable as a base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// It was cut or changed.
     Damaged,
-    /// It is about another folder, or of another program or version.
+    /// It describes another directory, or was written by another program or version.
     Foreign,
     /// It names a path that is not below its folder, which no run of ours ever writes.
     Outside,
@@ -64,8 +64,8 @@ impl Unusable {
     }
 }
 
-/// `base` as it is written into `folder` of the server. Times of this machine do not go with it: they mean nothing on
-/// another, and the hash tells more.
+/// Serializes `base` for the directory `folder` of the server. Local times are left out: they mean nothing on another
+/// host, and the hash tells more.
 pub(super) fn write(base: &Base, folder: &RemotePath) -> Vec<u8> {
     let head = Head { portolan_state: FORM, folder: path_text(folder.as_bytes()) };
     let mut bytes = Vec::with_capacity(base.len() * 200 + 200);
@@ -92,7 +92,7 @@ fn line(bytes: &mut Vec<u8>, value: &impl Serialize) {
     }
 }
 
-/// The base that was written into `folder`.
+/// Parses the base that was written into `folder`.
 pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let head: Head = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
@@ -100,7 +100,7 @@ pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
     if head.portolan_state != FORM || head.folder != path_text(folder.as_bytes()) {
         return Err(Unusable::Foreign);
     }
-    // Each entry takes several times its bytes here.
+    // Each entry takes several times its bytes in memory.
     if tail.files > ENTRIES_MAX {
         return Err(Unusable::TooMany);
     }
@@ -115,7 +115,7 @@ pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
     if base.len() == tail.files { Ok(base) } else { Err(Unusable::Damaged) }
 }
 
-/// The lines between the first and the last of a file that is whole, and the last.
+/// Returns the lines between the first and the last of a complete file, and the last.
 fn body(bytes: &[u8]) -> Result<(impl Iterator<Item = &[u8]>, Tail), Unusable> {
     let body = bytes.strip_suffix(b"\n").ok_or(Unusable::Damaged)?;
     let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
@@ -149,7 +149,7 @@ struct JournalHead {
     folder: String,
 }
 
-/// One file that something is about to become of.
+/// The intent of one file.
 #[derive(Debug, Serialize, Deserialize)]
 struct IntentLine {
     path: String,
@@ -159,10 +159,10 @@ struct IntentLine {
     gone: bool,
 }
 
-/// The form of journals that this version writes.
+/// The format version of journals that is written.
 const JOURNAL_FORM: u32 = 1;
 
-/// `intents` as they are written into `folder` of the server. Times of files here do not go with them.
+/// Serializes `intents` for the directory `folder` of the server. Times of local files are left out.
 pub(super) fn write_intents(intents: &Intents, folder: &RemotePath) -> Vec<u8> {
     let folder = path_text(folder.as_bytes());
     let mut bytes = Vec::with_capacity(intents.len() * 60 + 200);
@@ -180,7 +180,7 @@ pub(super) fn write_intents(intents: &Intents, folder: &RemotePath) -> Vec<u8> {
     bytes
 }
 
-/// The intents that were written into `folder`.
+/// Parses the intents that were written into `folder`.
 pub(super) fn read_intents(bytes: &[u8], folder: &RemotePath) -> Result<Intents, Unusable> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let head: JournalHead = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
@@ -222,7 +222,7 @@ mod tests {
         RelativePath::parse(path).unwrap()
     }
 
-    /// A state as anybody could write it: with any path, and the right hash at its end.
+    /// Returns a state as an attacker could write it: with any path, and the correct hash at its end.
     fn forged(paths: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
         line(&mut bytes, &Head { portolan_state: FORM, folder: path_text(folder().as_bytes()) });

@@ -1,5 +1,5 @@
-//! Names of ours that a server keeps as other ones, so that two of them may become one: cut off, or with a sign for each
-//! letter that it does not have.
+//! Names that a server stores in another form, so that two of them may become one: truncated, or with a replacement for
+//! each character that it does not support.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Bytes of the longest name that every server keeps.
+/// The length in bytes of the longest name that every server keeps.
 const SHORT_NAME: usize = 8;
-/// Bytes of the longest name that a server keeps which keeps temporary names.
+/// The length in bytes of the longest name that is kept by a server that keeps temporary names.
 const KEPT_NAME: usize = 40;
-/// Files that are in a folder of the target under names that are not known.
+/// The files in a directory of the target whose listed names are not known.
 #[derive(Default)]
 pub(super) struct Left {
     pub(super) paths: Vec<Vec<u8>>,
-    /// The paths that are listed there and that nothing explains.
+    /// The listed paths there that nothing explains.
     pub(super) names: Vec<Vec<u8>>,
 }
 
-/// Leaves out of the source what is there under names that are not listed, in each folder that lists fewer names than
-/// there are files that could have them: some of them are one there.
+/// Leaves out of the source the files that exist under unlisted names, in each directory that lists fewer names than
+/// there are files that could have them: some of them are the same there.
 pub(super) async fn refuse(
     session: &mut Session,
     source: &mut Survey,
@@ -43,7 +43,7 @@ pub(super) async fn refuse(
             session.ask_long_name(&place(&heading.remote, &longer)?).await?;
         }
         let shortens = session.shortens_names();
-        // Where the listing is cut, names are lacking that no server changes.
+        // If the listing is truncated, names are missing that no server changes.
         if paths.iter().any(|path| !may_be_changed(name_of(path), shortens)) {
             continue;
         }
@@ -62,8 +62,8 @@ pub(super) async fn refuse(
     Ok(())
 }
 
-/// Whether some server may keep `name` as another one: with a sign for what it takes for no letter, without what follows a
-/// `?`, cut off. `shortens` says that it is known to cut names.
+/// Returns true if some server may store `name` in another form: with replacements for characters that it does not
+/// accept, without the part after a `?`, or truncated. `shortens` is true if the server is known to truncate names.
 pub(super) fn may_be_changed(name: &[u8], shortens: bool) -> bool {
     let most = if shortens { SHORT_NAME } else { KEPT_NAME };
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');

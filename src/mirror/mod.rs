@@ -1,29 +1,30 @@
-//! Trees: what differs between two, as a plan, and the plan done.
+//! Mirrors: the difference of two trees as a plan, and the execution of the plan.
 //!
 //! ```text
-//! scan     a folder, here or there, as a tree       tree     the tree, and how far it is known
-//! rules    what the user wants                      filter   what takes part
-//! diff     two trees to a plan, pure                compare  two files
-//! plan     the plan as a value                      apply    the plan, done; report says how it went
-//! fetch    one file of it, from the server
-//! crew     several sessions at one heap of work     size     how many there are
-//! doubt    a second opinion before deletes here        leftovers  what killed runs left
-//! three    what changed since the last run          ledger   where that is kept; manifest is its form on a server
-//! intents  what is about to be done                claims   one run at a time
-//! draft    the plan of two real folders             trust    the same by what the last run left, with a few questions
-//! zone     listed times in universal time, pure      times    exact ones, asked for where something hangs on them
-//! hashed   bytes of files here                      checksum comparison by content
-//! outcome  words about a run                        saved    plans as JSON
-//! trash    where deleted files go                    run      a plan on its way
-//! links    links of a server, followed
-//! alias    names that the target takes for one         recheck  a last look before anything is deleted
-//! merged   names that a server makes one of two
-//! fold     names that a disk takes for one            own      what is portolan's own, and no content
-//! staged   all files first, and then all names          sending  uploads in company
+//! scan     the tree below a directory, either side  tree     the tree, and how far it is known
+//! rules    the options                              filter   the patterns: which entries take part
+//! diff     from two trees to a plan, pure           compare  the comparison of two files
+//! plan     the plan as a value                      apply    its execution; report has the results
+//! fetch    downloads of single files                sending  batched uploads
+//! crew     the session pool and its job queue       size     the number of sessions
+//! doubt    a confirmation before local deletes      leftovers  temporary files of killed runs
+//! three    changes since the last run               ledger   their state; manifest is its form on a server
+//! intents  changes about to be made                 claims   one run at a time
+//! draft    the plan of two real directories         trust    a plan by the last state, with a few checks
+//! zone     listed times in UTC, pure                times    exact times, queried if something depends on them
+//! hashed   hashes of local files                    checksum comparison by content
+//! outcome  messages at the end of a run             saved    plans as JSON
+//! trash    the directory for deleted files          run      the execution state of a plan
+//! links    links of a server, followed              shift    listed times that have all shifted
+//! alias    names that the target treats as one      recheck  a final check before deletes
+//! merged   names that a server merges               total    limits of a whole run
+//! fold     names that a disk treats as one          own      portolan's own files
+//! staged   all files first, then all names
 //! ```
 //!
-//! What is not in a tree is not known to be gone: each folder says whether it was listed wholly, and only then is
-//! anything deleted on its word (class C20). Deletes come last, never after a failure, and never too many at once.
+//! An entry that is missing from a tree is not known to be gone: each directory records whether it was listed
+//! completely, and only then is anything deleted because of it (class C20). Deletes come last, never after a failure,
+//! and never too many at once.
 
 use std::{path::Path, sync::Arc};
 
@@ -98,7 +99,7 @@ use ledger::Ledger;
 use leftovers::Leftovers;
 use report::Report;
 
-/// Makes the folder `remote` of the server like the folder `local` of this machine; only says how, if `dry_run`.
+/// Makes the directory `remote` of the server like the local directory `local`; only reports the steps if `dry_run`.
 pub async fn up(
     session: &mut Session,
     local: &Path,
@@ -109,7 +110,7 @@ pub async fn up(
     mirror(session, Direction::Up, local, remote, rules, dry_run).await
 }
 
-/// Makes the folder `local` of this machine like the folder `remote` of the server; only says how, if `dry_run`.
+/// Makes the local directory `local` like the directory `remote` of the server; only reports the steps if `dry_run`.
 pub async fn down(
     session: &mut Session,
     remote: &RemotePath,
@@ -120,7 +121,7 @@ pub async fn down(
     mirror(session, Direction::Down, local, remote, rules, dry_run).await
 }
 
-/// The plan of [`up`], for [`apply()`].
+/// Returns the plan of [`up`], for [`apply()`].
 pub async fn plan_up(
     session: &mut Session,
     local: &Path,
@@ -131,7 +132,7 @@ pub async fn plan_up(
     plan_alone(session, heading, rules).await
 }
 
-/// The plan of [`down`], for [`apply()`].
+/// Returns the plan of [`down`], for [`apply()`].
 pub async fn plan_down(
     session: &mut Session,
     remote: &RemotePath,
@@ -169,7 +170,7 @@ async fn mirror(
     let mut ledger = Ledger::of(session, &heading, rules)?;
     let leftovers = Arc::new(Leftovers::of(session, &heading));
     session.mark_names(Some(leftovers.mark().clone()));
-    // Where the state is trusted, most runs find nothing to do, and cost less than a claim.
+    // If the state is trusted, most runs find nothing to do, and cost less than a claim.
     let is_late = rules.trust_state;
     let claim = if dry_run || is_late {
         Ok(Claim::default())
@@ -188,12 +189,12 @@ async fn mirror(
         if is_late && !plan.is_empty() {
             claim = Claim::take(crew.first(), &heading, rules, &leftovers).await?;
             if claim.is_held() {
-                // Another run may have been at work until now.
+                // Another run may have been active until now.
                 plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
             }
         }
         if claim.is_held() && plan.left.is_unclaimed {
-            // What is made there under one name is shown under another.
+            // A directory that is created there under one name is listed under another.
             std::mem::take(&mut claim).release(crew.first()).await;
             let text = "other runs are not kept out: the server gives the claim another name";
             crew.first().context().observer.say(Level::Info, text);
@@ -201,7 +202,7 @@ async fn mirror(
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
     };
-    // Boxed: a run holds much across its waits, and callers would copy it around.
+    // Boxed: the future of a run is large, and callers would copy it around.
     let report = Box::pin(work).await;
     crew.dismiss();
     claim.release(session).await;

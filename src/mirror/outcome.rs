@@ -1,4 +1,4 @@
-//! Words about a run when it is over: each failure with its reason, and what was done and was not.
+//! Messages at the end of a run: each failure with its reason, and the steps that were done and not done.
 
 use super::{plan::Plan, report::Report, run::Run, three::Drift};
 use crate::{
@@ -6,11 +6,11 @@ use crate::{
     observe::{Level, Observer, visible::visible},
 };
 
-/// Files that were not tried and that the words about them name: the report has all of them.
+/// The maximum number of untried files that a message names: the report has all of them.
 const UNTRIED_NAMED_MAX: usize = 5;
 
 impl Run<'_, '_> {
-    /// The report of what was done, and of what was not: that is said in words here.
+    /// Returns the report, and logs the files that were not tried and the outcome of changes in the target.
     pub(super) fn end(self, plan: &Plan) -> Report {
         let Self { mut report, drift, untried, observer, .. } = self;
         for files in untried.chunk_by(|(_, one), (_, two)| one.to_string() == two.to_string()) {
@@ -32,14 +32,14 @@ impl Run<'_, '_> {
         report
     }
 
-    /// Counts something that failed, and says so.
+    /// Counts a failure, and logs it.
     pub(super) fn fail_with(&mut self, fault: Fault) {
         tell(&self.observer, &fault);
         self.report.fail(fault);
     }
 }
 
-/// Says why something failed, unless that has been said.
+/// Logs the reason of a failure, unless that was done before.
 pub(super) fn tell(observer: &Observer, fault: &Fault) {
     if !fault.is_told {
         observer.say(Level::Error, fault.to_string());

@@ -1,5 +1,5 @@
-//! What portolan keeps for itself: the folder of its state, by what it is, and its other files, by their names. No mirror
-//! takes any of it for content, in either direction.
+//! Portolan's own files: its state directory, recognized by its contents, and its other files, recognized by their
+//! names. No mirror treats any of them as content, in either direction.
 
 use std::{
     ffi::OsStr,
@@ -11,11 +11,11 @@ use std::{
 use super::tree::{Survey, join, parent};
 use crate::files::{Root, TEMPORARY_PREFIX};
 
-/// The database of a state folder.
+/// The database of a state directory.
 const DATABASE: &[u8] = b"portolan.db";
-/// What SQLite writes beside it.
+/// The database and the files that SQLite writes beside it.
 const DATABASES: [&[u8]; 3] = [DATABASE, b"portolan.db-wal", b"portolan.db-shm"];
-/// What else a state folder has in it.
+/// The other entries of a state directory.
 const PARTS: [&[u8]; 9] = [
     b"portolan.db.backup",
     b"portolan.db.backup.part",
@@ -27,28 +27,28 @@ const PARTS: [&[u8]; 9] = [
     b"runs.lock",
     b"shell-history",
 ];
-/// What a database of SQLite begins with.
+/// The first bytes of an SQLite database.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// What makes a file or folder the same under any path: its device and its number there.
+/// The identity of a file or directory under any path: its device and inode number.
 pub(super) type Identity = (u64, u64);
 
-/// The identity of the folder at `path`; None where it is not there.
+/// Returns the identity of the directory at `path`; `None` if it does not exist.
 pub(super) fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// Whether a file or folder of this name is portolan's own, wherever it is.
+/// Returns true if a file or directory of this name is portolan's own, wherever it is.
 pub(super) fn is_own_name(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) || DATABASES.contains(&name)
 }
 
-/// What of a state folder at `path` is portolan's own, though its name is not.
+/// Returns the entries of a state directory at `path` that are portolan's own although their names do not show it.
 pub(super) fn parts_of(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     PARTS.iter().map(move |name| join(path, name))
 }
 
-/// The folder that `path` makes a state folder, if it is the database of one.
+/// Returns the state directory that contains `path`, if that is the database of one.
 pub(super) fn home_of(root: &Root, path: &[u8]) -> Option<Vec<u8>> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     if name != DATABASE {
@@ -61,7 +61,7 @@ pub(super) fn home_of(root: &Root, path: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Survey {
-    /// Takes what is portolan's own at the paths `own` out of the tree, with all below it.
+    /// Removes portolan's own files at the paths `own` from the tree, with all below them.
     pub(super) fn withdraw(&mut self, own: &[Vec<u8>]) {
         for path in own {
             let is_there = self.tree.get(path).is_some();

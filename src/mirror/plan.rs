@@ -1,4 +1,4 @@
-//! Plans: what is to be done so that the target becomes like the source, as a value that can be shown and applied.
+//! Plans: the steps that make the target like the source, as a value that can be shown and applied.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,33 +15,33 @@ use crate::{
     observe::{Level, Observer, size_text, visible::visible},
 };
 
-/// Which way the files go.
+/// The direction of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// From here to the server.
+    /// From the local host to the server.
     Up,
-    /// From the server to here.
+    /// From the server to the local host.
     Down,
 }
 
-/// Between what and what.
+/// The two directories of a mirror, and the direction between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heading {
-    /// Which way.
+    /// The direction of the transfers.
     pub direction: Direction,
-    /// The folder of this machine.
+    /// The local directory.
     pub local: PathBuf,
-    /// The folder of the server, absolute.
+    /// The directory on the server, absolute.
     pub remote: RemotePath,
-    /// Whether files in the target get the time that they have in the source.
+    /// True if files in the target get the time that they have in the source.
     pub keeps_times: bool,
     /// The server, as `user@host:port`.
     pub server: String,
 }
 
 impl Heading {
-    /// Times that are less apart are the same: MFMT sets whole seconds, whatever the server shows.
+    /// Returns the difference below which two times count as equal: MFMT sets whole seconds, whatever the server shows.
     pub(super) const fn unit_ns(&self) -> i128 {
         match self.direction {
             Direction::Up => 1_000_000_000,
@@ -50,40 +50,40 @@ impl Heading {
     }
 }
 
-/// What is done to one path.
+/// The action of a step on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// What a run left that is over goes.
+    /// The removal of a temporary file left by a run that is over.
     Sweep,
-    /// A folder is made.
+    /// The creation of a directory.
     MakeFolder,
-    /// A file goes to the server.
+    /// The upload of a file.
     Put(Difference),
-    /// A file comes from the server.
+    /// The download of a file.
     Get(Difference),
-    /// A file of the target goes.
+    /// The deletion of a file of the target.
     DeleteFile,
-    /// A folder of the target goes, empty by then.
+    /// The deletion of a directory of the target, which is empty by then.
     DeleteFolder,
 }
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What is done.
+    /// The action.
     pub act: Act,
-    /// To which path below both folders; the folder itself is the empty path.
+    /// The path relative to both directories; empty for the directory itself.
     pub path: Vec<u8>,
-    /// Bytes of the file that moves, where they are known.
+    /// The size in bytes of the file to transfer, if known.
     pub size: Option<u64>,
-    /// Its time in the source.
+    /// Its modification time in the source.
     pub modified: Option<Modified>,
-    /// The file of the target that it overwrites or that goes.
+    /// The file of the target that is overwritten or deleted.
     pub standing: Option<Stamp>,
 }
 
 impl Step {
-    /// Whether it brings something to a path at which the target has nothing.
+    /// Returns true if the step creates something at a path where the target has nothing.
     pub(super) const fn is_new(&self) -> bool {
         self.standing.is_none()
             && !self.path.is_empty()
@@ -91,75 +91,76 @@ impl Step {
     }
 }
 
-/// What a file looks like from outside.
+/// The size and time of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// Its bytes, where they are known.
+    /// The size in bytes, if known.
     pub size: Option<u64>,
-    /// Its time, where it is known.
+    /// The modification time, if known.
     pub modified: Option<Modified>,
 }
 
-/// What a plan comes to.
+/// The totals of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Files that move.
+    /// The number of files to transfer.
     pub transfers: u64,
-    /// Bytes in them, as far as sizes are known.
+    /// The number of bytes in them, as far as sizes are known.
     pub bytes: u64,
-    /// Files and folders that go.
+    /// The number of files and directories to delete.
     pub deletes: u64,
-    /// Files that are the same on both sides.
+    /// The number of files that are the same on both sides.
     pub unchanged: u64,
-    /// Of these, the ones that only their size says so of.
+    /// The number of these that are known to be the same only by their size.
     pub by_size: u64,
-    /// What is left alone because a rule says so.
+    /// The number of files that are left alone because of an option.
     pub skipped: u64,
 }
 
-/// Steps in the order in which they are done, and what can already be seen to fail.
+/// The steps in execution order, with the failures that are already known.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Between what and what.
+    /// The directories of both sides.
     pub heading: Heading,
-    /// By which rules.
+    /// The options.
     pub rules: Rules,
-    /// Folders, transfers, deletes; then the folders and transfers into places that deletes make free.
+    /// The steps: directories, transfers, deletes; then the directories and transfers that take the places of deleted
+    /// entries.
     pub steps: Vec<Step>,
-    /// What they come to.
+    /// The totals of the steps.
     pub counts: Counts,
-    /// What fails whatever is done: names in each other's way, folders that could not be listed.
+    /// The failures that are certain in advance: colliding names, directories that could not be listed.
     pub faults: Vec<Fault>,
-    /// What has changed in the target since the last run.
+    /// The changes of the target since the last run.
     pub drift: Vec<Drift>,
-    /// What the base is to learn from the scans alone.
+    /// The updates of the base that follow from the scans alone.
     pub learnt: Vec<(Vec<u8>, Option<Pair>)>,
-    /// What other runs have left in the target.
+    /// The traces of other runs in the target.
     pub left: Left,
 }
 
-/// What runs left in a target that were cut off, or that are at work there.
+/// The traces in a target of runs that were interrupted or are still active.
 #[derive(Debug, Clone, Default)]
 pub struct Left {
-    /// What the base says again, or no more, of files at which such a run meant to do something.
+    /// The updates of the base for files with open intents: the recorded pair, or `None` to remove it.
     pub settled: Vec<(Vec<u8>, Option<Pair>)>,
-    /// Old files that were put aside, and the names that they get back.
+    /// The old files that were set aside, with the names that are given back to them.
     pub asides: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether there is a claim on it.
+    /// True if there is a claim on the target.
     pub is_claimed: bool,
-    /// Whether it surely shows none, be it taken or not.
+    /// True if the target certainly shows no claim, whether one was taken or not.
     pub is_unclaimed: bool,
-    /// The names that the target lists in folders into which something new comes.
+    /// The names that the target lists in directories that get new entries.
     pub listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Returns true if the plan has no steps.
     pub const fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// The steps, a line each, in the order in which they are done.
+    /// Returns the steps in execution order, one per line.
     pub fn lines(&self) -> Vec<String> {
         if !self.rules.staged || self.counts.transfers == 0 {
             return self.steps.iter().map(ToString::to_string).collect();
@@ -177,21 +178,21 @@ impl Plan {
         [lines(&sweeps), lines(&files), lines(before), vec![names], lines(after)].concat()
     }
 
-    /// Says what has changed in the target since the last run, and what is planned for it.
+    /// Reports the changes of the target since the last run, and the action planned for each.
     pub(super) fn tell_drift(&self, observer: &Observer) {
         for drift in &self.drift {
             observer.say(Level::Warn, drift.to_string());
         }
     }
 
-    /// The same of what stays as it is.
+    /// Reports those of them that are kept.
     pub(super) fn tell_kept(&self, observer: &Observer) {
         for drift in self.drift.iter().filter(|drift| drift.kept) {
             observer.say(Level::Warn, drift.to_string());
         }
     }
 
-    /// The report of a run that has done nothing of it yet.
+    /// Returns the report of a run that has not done any of the plan yet.
     pub fn report(&self) -> Report {
         Report {
             skipped: self.counts.skipped,
@@ -206,7 +207,7 @@ impl Plan {
 }
 
 impl Act {
-    /// The word that stands first in a line of the plan.
+    /// Returns the first word of a line of the plan.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
@@ -217,7 +218,7 @@ impl Act {
         }
     }
 
-    /// Whether it takes something away.
+    /// Returns true if the action deletes something.
     pub const fn is_delete(self) -> bool {
         matches!(self, Self::DeleteFile | Self::DeleteFolder)
     }

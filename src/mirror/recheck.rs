@@ -1,11 +1,11 @@
-//! A last look before anything is deleted: whether what goes is still what was listed, and nothing that this run sent;
-//! and whether names that a server may change are still so many files.
+//! The final check before anything is deleted: the entries to delete must still be those that were listed and none that
+//! this run sent, and names that a server may change must still denote as many files.
 //!
-//! No rule about names is needed for that. Where something new has come into a folder in which something else is to go,
-//! or under several names of which some server may keep one as another, the folder is listed again. What was sent must be
-//! in it, under its own name or each under a new one: else the target has two of them as one, or under the name of what
-//! is to go, and nothing is deleted at all. What is to go must be there under its own name as it was: what is not listed
-//! any more may be another name of what was sent.
+//! The check needs no rules about names. If something new has arrived in a directory from which something else is to be
+//! deleted, or under several names of which some server may store one as another, the directory is listed again. The
+//! files that were sent must be in it, each under its own name or under a new one: otherwise the target has stored two
+//! of them as one, or one under the name of an entry to delete, and nothing is deleted at all. An entry to delete must
+//! be there under its own name, unchanged: one that is no longer listed may be another name of a file that was sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,24 +34,24 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What a folder has now, by name.
+/// The current contents of a directory, by name.
 type Now = BTreeMap<Vec<u8>, Stamp>;
 
-/// What the last look has shown.
+/// The result of the final check.
 #[derive(Debug, Default)]
 pub(super) struct Recheck {
-    /// What is not deleted after all, with everything below it.
+    /// The entries that are not deleted after all, with everything below them.
     kept: BTreeSet<Vec<u8>>,
-    /// Why nothing is deleted.
+    /// The reasons why nothing is deleted.
     faults: Vec<Fault>,
-    /// What was sent and may have been written over.
+    /// The files that were sent and may have been overwritten.
     lost: Vec<Vec<u8>>,
-    /// Whether the server is known to shorten names.
+    /// True if the server is known to shorten names.
     shortens: bool,
 }
 
 impl Recheck {
-    /// Whether `step` is still to be done.
+    /// Returns true if `step` is still to be done.
     pub(super) fn may_go(&self, step: &Step) -> bool {
         !self.kept.contains(&step.path)
             && !above(&step.path).any(|folder| self.kept.contains(folder))
@@ -62,7 +62,8 @@ impl Recheck {
     }
 }
 
-/// Looks again into the folders into which something new has come and in which something goes, or names may be one.
+/// Lists again the directories that got something new and from which something is to be deleted, or in which names may
+/// coincide.
 async fn look(
     crew: &mut Crew<'_>,
     tools: &Tools<'_>,
@@ -83,7 +84,7 @@ async fn look(
             going.push(step);
             asked.insert(folder);
         }
-        // A folder above may have got another name, under which everything in it has been sent.
+        // A directory above may have got another name, under which everything in it was sent.
         for above in std::iter::once(folder).chain(above(folder)) {
             let come = folders.get(parent(above)).map(|(come, _)| come);
             if come.is_some_and(|come| come.iter().any(|step| step.act == Act::MakeFolder)) {
@@ -91,7 +92,7 @@ async fn look(
             }
         }
     }
-    // Of one name alone the server was asked before it was given.
+    // A single name was checked with the server before it was given.
     let shortens = crew.first().shortens_names();
     let mut recheck = Recheck { shortens, ..Recheck::default() };
     let may_be_one =
@@ -118,7 +119,7 @@ async fn look(
     Ok(recheck)
 }
 
-/// The deletes of `plan` that are in no other one.
+/// Returns the deletes of `plan` that are not below another one.
 fn tops(plan: &Plan) -> Vec<&Step> {
     let going: BTreeSet<_> =
         plan.steps.iter().filter(|step| step.act.is_delete()).map(|step| &step.path[..]).collect();
@@ -128,7 +129,7 @@ fn tops(plan: &Plan) -> Vec<&Step> {
     plan.steps.iter().filter(is_top).collect()
 }
 
-/// What `folders` of the server list now, as far as that can be relied on.
+/// Returns the current listings of `folders` on the server, as far as they are reliable.
 pub(super) async fn there(
     crew: &mut Crew<'_>,
     top: &RemotePath,
@@ -151,7 +152,7 @@ pub(super) async fn there(
     Ok(now.collect())
 }
 
-/// What a folder of this machine has now.
+/// Returns the current contents of a local directory.
 fn here(crew: &mut Crew<'_>, tools: &Tools<'_>, folder: &[u8]) -> Outcome<Now> {
     let stop = crew.first().context().stop.clone();
     let entries = read_folder(&tools.root, Path::new(OsStr::from_bytes(folder)), &stop)?;
@@ -164,7 +165,8 @@ fn here(crew: &mut Crew<'_>, tools: &Tools<'_>, folder: &[u8]) -> Outcome<Now> {
 }
 
 impl Recheck {
-    /// Judges one folder: what has `come` into it and what is `going` from it, by what it had `before` and has `now`.
+    /// Checks one directory: the steps that have `come` into it and those `going` from it, by its contents `before` and
+    /// `now`.
     fn judge(
         &mut self,
         (come, going): (&[&Step], &[&Step]),
@@ -180,7 +182,8 @@ impl Recheck {
             come.iter().partition(|step| now.contains_key(name_of(&step.path)));
         let are_renamed = before.is_some_and(|before| are_renamed(&lost, &found, before, now));
         if !lost.is_empty() && !are_renamed {
-            // A name that no server changes is not listed where the listing is cut: it tells nothing of the others.
+            // A name that no server changes is missing only from a truncated listing, which proves nothing about the
+            // others.
             if going.is_empty() && lost.iter().any(|step| !self.may_be_changed(step)) {
                 return;
             }
@@ -196,7 +199,7 @@ impl Recheck {
         }
         for step in going {
             match now.get(name_of(&step.path)) {
-                // Gone already, or spelt otherwise: then it is what was sent.
+                // Already gone, or spelled differently: then it is the file that was sent.
                 None => drop(self.kept.insert(step.path.clone())),
                 Some(now) if step.act == Act::DeleteFile && has_changed(step, now) => {
                     let message = "it has changed while this run went on: nothing is deleted";
@@ -209,7 +212,7 @@ impl Recheck {
     }
 }
 
-/// Whether each of `lost` may be one of the names in `now` that nothing else explains: that were not there `before`, and
+/// Returns true if each of `lost` may be one of the unexplained names in `now`: those that did not exist `before` and
 /// are not among the `found`.
 fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now: &Now) -> bool {
     let found: BTreeSet<_> = found.iter().map(|step| name_of(&step.path)).collect();
@@ -227,7 +230,7 @@ fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now:
 }
 
 impl<'p> Run<'p, '_> {
-    /// Takes the last look, unless it has been taken.
+    /// Runs the final check, unless it has been run.
     pub(super) async fn look_again(
         &mut self,
         crew: &mut Crew<'_>,
@@ -241,7 +244,7 @@ impl<'p> Run<'p, '_> {
             self.fail_with(fault.clone());
         }
         for path in &recheck.lost {
-            // Whatever has its name now was not left there by this run.
+            // The file that has its name now was not left there by this run.
             self.ledger.note(path, None);
         }
         self.recheck = Some(recheck);
@@ -249,7 +252,7 @@ impl<'p> Run<'p, '_> {
     }
 }
 
-/// Whether a file that was to go is another one now.
+/// Returns true if a file to delete is a different one now.
 fn has_changed(step: &Step, now: &Stamp) -> bool {
     let Some(before) = step.standing else { return false };
     let sizes = before.size.zip(now.size);
@@ -258,8 +261,8 @@ fn has_changed(step: &Step, now: &Stamp) -> bool {
         || times.is_some_and(|(one, two)| one.agrees(two) == Some(false))
 }
 
-/// The first of the deletes of `plan` that the server does not list: what is deleted on the word of a state alone must
-/// be there under that very name.
+/// Returns the first delete of `plan` that the server does not list: an entry that is deleted on the basis of the state
+/// alone must exist under that very name.
 pub(super) async fn unlisted(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Option<Vec<u8>>> {
     let going = plan.steps.iter().filter(|step| step.act.is_delete());
     let mut folders: BTreeMap<&[u8], Vec<&Step>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What a mirror or a transfer did, in numbers: what scripts, `--json` and the last line of a run show.
+//! The report of a mirror or a transfer in numbers, as shown by scripts, `--json` and the last line of a run.
 
 use std::fmt;
 
@@ -8,40 +8,40 @@ use crate::{
     observe::json::{fault_value, line},
 };
 
-/// What was done.
+/// The results of a mirror or a transfer.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Files sent.
+    /// The number of files uploaded.
     pub uploaded: u64,
-    /// Files fetched.
+    /// The number of files downloaded.
     pub downloaded: u64,
-    /// Files and folders removed.
+    /// The number of files and directories deleted.
     pub deleted: u64,
-    /// Files left alone because an option or a safety rule says so.
+    /// The number of files left alone because of an option or a safety rule.
     pub skipped: u64,
-    /// Files that were the same on both sides.
+    /// The number of files that were the same on both sides.
     pub unchanged: u64,
-    /// Files that failed.
+    /// The number of files that failed.
     pub failed: u64,
-    /// Bytes that moved.
+    /// The number of bytes transferred.
     pub bytes: u64,
-    /// Time in seconds.
+    /// The duration in seconds.
     pub seconds: f64,
-    /// Transfers whose size was seen to agree at the other end.
+    /// The number of transfers whose size was verified at the other end.
     pub verified: u64,
-    /// Transfers of which that could not be seen.
+    /// The number of transfers whose size could not be verified.
     pub unverified: u64,
-    /// Files that went under their final names at once, and were half files there for a while.
+    /// The number of files uploaded directly under their final names, and incomplete there for a while.
     pub in_place: u64,
-    /// What failed, and why.
+    /// The failures.
     pub errors: Vec<Fault>,
-    /// For a staged mirror: the files that were given their names.
+    /// For a staged mirror: the files that got their final names.
     pub placed: Vec<String>,
-    /// What was planned, a line a step.
+    /// The planned steps, one per line.
     pub plan: Vec<String>,
-    /// What has changed in the target since the last run, a line each.
+    /// The changes of the target since the last run, one per line.
     pub drift: Vec<String>,
-    /// The way that carried the data: `epsv`, `pasv`, `eprt` or `port`.
+    /// The data-connection method that was used: `epsv`, `pasv`, `eprt` or `port`.
     pub route: String,
 }
 
@@ -60,12 +60,12 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// The whole report as one line of JSON.
+    /// Returns the whole report as one line of JSON.
     pub fn json(&self) -> String {
         String::from_utf8_lossy(&line(&self.value())).into_owned()
     }
 
-    /// The whole report as other programs read it.
+    /// Returns the whole report as a JSON value.
     pub fn value(&self) -> serde_json::Value {
         let errors: Vec<_> = self.errors.iter().map(fault_value).collect();
         serde_json::json!({
@@ -88,13 +88,13 @@ impl Report {
         })
     }
 
-    /// Counts something that failed.
+    /// Counts a failure.
     pub(super) fn fail(&mut self, fault: Fault) {
         self.failed += 1;
         self.errors.push(fault);
     }
 
-    /// Counts one transfer that arrived.
+    /// Counts a transfer that arrived.
     pub fn add(&mut self, moved: Moved) {
         self.bytes = self.bytes.saturating_add(moved.bytes);
         self.seconds += moved.took.as_secs_f64();

@@ -1,4 +1,4 @@
-//! What a user may say about a mirror.
+//! The options of a mirror.
 
 use std::path::Path;
 
@@ -22,24 +22,24 @@ use crate::{
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
 };
 
-/// How two files are held to be the same.
+/// The method by which two files are compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compare {
-    /// What changed since the last run, where that is remembered: content here, size and time there. Else size and
-    /// time.
+    /// Changes since the last run, if its state is known: by content locally, by size and time on the server. Otherwise
+    /// size and time.
     #[default]
     Auto,
-    /// Size alone.
+    /// Size only.
     Size,
     /// Size and time.
     SizeTime,
-    /// Content, by a hash of the server's, or read back where it has none.
+    /// Content, by a hash from the server, or by reading the file back if the server offers none.
     Checksum,
 }
 
 impl Compare {
-    /// Every word that scripts and the command line use, and what it means.
+    /// Every name that scripts and the command line use, with its value.
     pub const ALL: [(&str, Self); 4] = [
         ("auto", Self::Auto),
         ("size", Self::Size),
@@ -48,23 +48,23 @@ impl Compare {
     ];
 }
 
-/// Who wins where the target has changed since the last run.
+/// The side that wins if the target has changed since the last run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
-    /// The source: the target becomes like it.
+    /// The source: the target is made like it.
     #[default]
     Source,
-    /// The target's change stays.
+    /// The target: its change is kept.
     Keep,
-    /// The newer file; the target's where times cannot be compared.
+    /// The newer file; the target's if the times cannot be compared.
     Newer,
-    /// Nobody: nothing at all is done.
+    /// Neither: the run fails without doing anything.
     Fail,
 }
 
 impl OnConflict {
-    /// Every word that scripts and the command line use, and what it means.
+    /// Every name that scripts and the command line use, with its value.
     pub const ALL: [(&str, Self); 4] = [
         ("source", Self::Source),
         ("keep", Self::Keep),
@@ -73,40 +73,40 @@ impl OnConflict {
     ];
 }
 
-/// Where a mirror keeps what both sides were.
+/// The location of the state that a mirror keeps of both sides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateIn {
-    /// On this machine, in the state folder.
+    /// On the local host, in the state directory.
     #[default]
     Local,
-    /// On the server, beside the files: for machines that remember nothing.
+    /// On the server, beside the files: for hosts that keep no state.
     Remote,
 }
 
 impl StateIn {
-    /// Every word that scripts and the command line use, and what it means.
+    /// Every name that scripts and the command line use, with its value.
     pub const ALL: [(&str, Self); 2] = [("local", Self::Local), ("remote", Self::Remote)];
 }
 
-/// Which files take part by their size and time; others are neither sent nor deleted.
+/// The limits of size and time within which files take part; other files are neither sent nor deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
-    /// The fewest bytes.
+    /// The minimum size in bytes.
     pub min_size: Option<u64>,
-    /// The most bytes.
+    /// The maximum size in bytes.
     pub max_size: Option<u64>,
-    /// Nothing from before.
+    /// The earliest modification time.
     #[serde(with = "moment")]
     pub after: Option<Timestamp>,
-    /// Nothing from after.
+    /// The latest modification time.
     #[serde(with = "moment")]
     pub before: Option<Timestamp>,
 }
 
 impl Bounds {
-    /// Whether a file is inside of them; nothing where its size or time would have to be known and is not.
+    /// Returns whether a file is within the bounds; `None` if that depends on a size or time that is unknown.
     pub fn holds(&self, node: &Node) -> Option<bool> {
         let by_size = |limit: Option<u64>, is_in: fn(u64, u64) -> bool| match limit {
             None => Some(true),
@@ -129,14 +129,14 @@ impl Bounds {
         all.into_iter().all(|is_in| is_in.is_some()).then_some(true)
     }
 
-    /// The moment so long before `now`.
+    /// Returns the time that lies `time` before `now`.
     pub fn ago(now: Timestamp, time: std::time::Duration) -> Timestamp {
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         now.saturating_sub(time).unwrap_or(Timestamp::MIN)
     }
 }
 
-/// Moments as text.
+/// Serialization of timestamps as text.
 mod moment {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -157,65 +157,66 @@ mod moment {
     }
 }
 
-/// What a run may not go beyond: then nothing is done at all (class C19).
+/// The limits that a run may not exceed: otherwise nothing is done at all (class C19).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caps {
-    /// Bytes of one file.
+    /// The maximum size of one file in bytes.
     pub max_file_size: Option<u64>,
-    /// Bytes of all files that move.
+    /// The maximum number of bytes transferred in all.
     pub max_total: Option<u64>,
-    /// Bytes that stay free on the disk of this machine.
+    /// The minimum number of bytes that stay free on the local disk.
     pub min_free: Option<u64>,
 }
 
-/// What is to be done, and what not.
+/// The options of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the user's")]
 pub struct Rules {
-    /// Whether what is not in the source goes from the target.
+    /// True if entries that are missing from the source are deleted from the target.
     pub delete: bool,
-    /// Patterns of which a file must match one, if there are any.
+    /// The patterns of which a file must match one, if there are any.
     pub include: Vec<String>,
-    /// Patterns of what is neither sent nor deleted; they win over `include`.
+    /// The patterns of entries that are neither sent nor deleted; they take precedence over `include`.
     pub exclude: Vec<String>,
-    /// When two files are the same.
+    /// The method by which two files are compared.
     pub compare: Compare,
-    /// Deletes above which nothing at all is done.
+    /// The number of deletes above which nothing is done at all.
     pub max_delete: Option<u64>,
-    /// Sessions to work with at the same time, or [`PARALLEL_AUTO`].
+    /// The number of concurrent sessions, or [`PARALLEL_AUTO`].
     pub parallel: u16,
-    /// Whether files get the times that they have in the source.
+    /// True if files get the modification times that they have in the source.
     pub preserve_times: bool,
-    /// Whether a file of the target stays unless that of the source is newer.
+    /// True if a file of the target is kept unless that of the source is newer.
     pub newer_only: bool,
-    /// Whether a file that broke off goes on where it ended, if it is provably the same.
+    /// True if an interrupted transfer is resumed, provided that the file is provably the same.
     pub resume: bool,
-    /// How often a file is tried again after a failure that may pass.
+    /// The maximum number of retries of a file after a transient failure.
     pub retries: u16,
-    /// Bytes per second, all sessions together.
+    /// The rate limit in bytes per second, for all sessions together.
     pub rate_limit: Option<u64>,
-    /// Who wins where the target has changed since the last run.
+    /// The side that wins if the target has changed since the last run.
     pub on_conflict: OnConflict,
-    /// The folder of the target's side that takes what is deleted.
+    /// The directory on the target's side that takes deleted files.
     pub trash: Option<String>,
-    /// Whether no file gets its final name before all have arrived.
+    /// True if no file gets its final name before all have arrived.
     pub staged: bool,
-    /// Whether links of the source are followed: here as long as they stay inside, on a server wherever they lead.
+    /// True if symbolic links of the source are followed: locally as long as they stay inside, on a server wherever
+    /// they lead.
     pub follow_links: bool,
-    /// Whether a transfer counts as failed when its size cannot be seen to agree; usually where `delete` is on.
+    /// True if a transfer counts as failed when its size cannot be verified; `None` means that `delete` decides.
     pub verify: Option<bool>,
-    /// Whether uploads go under their final names at once; what was said of the connection, if nothing.
+    /// The use of final names during uploads; `None` means the setting of the connection.
     #[serde(rename = "inplace")]
     pub in_place: Option<InPlace>,
-    /// Where it is kept what both sides were.
+    /// The location of the state of both sides.
     pub state: StateIn,
-    /// Whether the server is believed to be as the state says, but for a few files that are asked for.
+    /// True if the server is trusted to be as the state says, apart from a few files that are checked.
     pub trust_state: bool,
-    /// Which files take part by size and time.
+    /// The limits of size and time within which files take part.
     pub bounds: Bounds,
-    /// What the run may not go beyond.
+    /// The limits that the run may not exceed.
     pub caps: Caps,
 }
 
@@ -248,8 +249,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The patterns, made ready, with those of the folder `local` of this machine; fails with `invalid` on one that
-    /// cannot be meant, and on values out of bounds.
+    /// Compiles the patterns, with those in the ignore file of the local directory `local`. Fails with `invalid` on a
+    /// pattern that cannot be meant, and on options that are out of range.
     pub fn filter(&self, local: &Path) -> Outcome<Filter> {
         if self.parallel != PARALLEL_AUTO && !(1..=PARALLEL_MAX).contains(&self.parallel) {
             let message =
@@ -284,7 +285,7 @@ impl Rules {
         Ok(())
     }
 
-    /// What becomes of links of this machine. In a target none is ever followed.
+    /// Returns the policy for local symbolic links. In a target none is ever followed.
     pub(super) const fn links(&self, direction: Direction) -> Links {
         match direction {
             Direction::Up if self.follow_links => Links::Within,
@@ -292,12 +293,12 @@ impl Rules {
         }
     }
 
-    /// Whether uploads go under their final names at once, where `usual` was said of the connection.
+    /// Returns whether uploads use their final names at once, where `usual` is the setting of the connection.
     pub(super) fn in_place(&self, usual: InPlace) -> InPlace {
         if self.staged { InPlace::Never } else { self.in_place.unwrap_or(usual) }
     }
 
-    /// Whether a transfer whose size nobody could see to agree has failed.
+    /// Returns true if a transfer whose size could not be verified counts as failed.
     pub fn wants_proof(&self) -> bool {
         self.verify.unwrap_or(self.delete)
     }

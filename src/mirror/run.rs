@@ -1,4 +1,5 @@
-//! A plan on its way: what is still to be done, what ended how, and what is not worth another try.
+//! The execution state of a plan: the steps that are still to be done, the results, and the steps that are not worth
+//! another try.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,31 +23,31 @@ use crate::{
     observe::{Observer, visible::visible},
 };
 
-/// A plan on its way.
+/// The execution state of a plan.
 pub(super) struct Run<'p, 'l> {
     pub(super) report: Report,
     direction: Direction,
     pub(super) ledger: &'l mut Ledger,
     rules: &'p Rules,
     pub(super) observer: Observer,
-    /// The files of which the target has another version than the last run left, and whether their step was done.
+    /// The files of the target that have changed since the last run, each with true once its step is done.
     pub(super) drift: BTreeMap<&'p [u8], bool>,
-    /// Files that were not tried, and why not.
+    /// The files that were not tried, with the reasons.
     pub(super) untried: Vec<(&'p [u8], Fault)>,
     pub(super) waiting: VecDeque<&'p Step>,
-    /// Whether deletes have begun.
+    /// Set once deletes have begun.
     is_late: bool,
-    /// Folders that could not be made, and why: nothing below them can be.
+    /// The directories that could not be created, with the reasons: nothing below them can be.
     blocked: BTreeMap<&'p [u8], Fault>,
-    /// What the last look before the deletes has shown.
+    /// The result of the final check before the deletes.
     pub(super) recheck: Option<Recheck>,
-    /// What has come under names that nothing had in the target.
+    /// The entries that have arrived under names that nothing had in the target.
     pub(super) arrived: BTreeSet<&'p [u8]>,
-    /// Whether there is no room for more files.
+    /// Set once there is no room for more files.
     is_full: bool,
-    /// Why nothing more can succeed, if so.
+    /// The reason why nothing more can succeed, if there is one.
     pub(super) over: Option<Fault>,
-    /// Failures of the connection since the last success.
+    /// The number of connection failures since the last success.
     failures: u32,
 }
 
@@ -71,7 +72,7 @@ impl<'p, 'l> Run<'p, 'l> {
         }
     }
 
-    /// Brings to its place what is due of the state.
+    /// Writes pending state to its place if that is due.
     pub(super) async fn keep_state(&mut self, crew: &mut Crew<'_>) -> Outcome<()> {
         if !self.ledger.is_due() {
             return Ok(());
@@ -86,10 +87,10 @@ impl<'p, 'l> Run<'p, 'l> {
         }
     }
 
-    /// Takes in the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
+    /// Queues the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
     pub(super) fn take(&mut self, wave: &[&'p Step], crew: &mut Crew<'_>) {
         let is_sweep = wave.iter().all(|step| step.act == Act::Sweep);
-        // What may be taken up again stays after a failure: the next run may do that.
+        // A resumable file is kept after a failure: the next run may resume it.
         let stays = is_sweep && self.rules.resume && wave.iter().any(|step| is_lasting(&step.path));
         self.is_late |= wave.iter().any(|step| step.act.is_delete());
         if self.report.failed == 0 || !self.is_late && !stays {
@@ -110,7 +111,7 @@ impl<'p, 'l> Run<'p, 'l> {
         crew.first().context().observer.warn_once(text);
     }
 
-    /// Parts `jobs`, whose names the target may take for some that have come before, into those that it does not have and
+    /// Splits `jobs`, whose names the target may treat as those of earlier ones, into those that it does not have and
     /// those that it has by now, which fail.
     pub(super) async fn without_taken<T>(
         &mut self,
@@ -142,7 +143,7 @@ impl<'p, 'l> Run<'p, 'l> {
         Ok((free, taken))
     }
 
-    /// Whether `step` can still be done; counts it, if not.
+    /// Returns true if `step` can still be done; otherwise counts it.
     fn can(&mut self, step: &'p Step) -> bool {
         let is_transfer = matches!(step.act, Act::Put(_) | Act::Get(_));
         let blocked = above(&step.path).find_map(|folder| self.blocked.get(folder));
@@ -170,7 +171,7 @@ impl<'p, 'l> Run<'p, 'l> {
         }
         self.failures = if fault.may_retry() { self.failures + 1 } else { 0 };
         self.is_full |= fault.kind == Kind::Full;
-        // Without a login nothing works; a connection that fails again and again is not asked for ever.
+        // Nothing works without a login; a connection that fails again and again is not retried forever.
         let is_over = matches!(fault.kind, Kind::Denied | Kind::Unreachable)
             || self.failures >= MIRROR_FAILURES_IN_A_ROW_MAX
             || is_at_limit(&fault)
@@ -202,7 +203,7 @@ impl<'p> Work for Run<'p, '_> {
         if self.ledger.is_due() {
             return 0;
         }
-        // What is done on this machine needs no session.
+        // Local steps need no session.
         let is_local =
             |step: &&Step| self.direction == Direction::Down && !matches!(step.act, Act::Get(_));
         if self.waiting.front().is_some_and(is_local) { 0 } else { self.waiting.len() }

@@ -1,5 +1,4 @@
-//! Plans as JSON, for people to look at and for a later run to do; and whether both sides still are what a plan was
-//! made of.
+//! Plans as JSON, for people to read and for a later run to apply, and the check whether both sides still match a plan.
 
 use std::{
     ffi::OsString,
@@ -25,7 +24,7 @@ use crate::{
     observe::visible::visible,
 };
 
-/// The form that this version writes.
+/// The format version that is written.
 const FORM: u32 = 1;
 
 /// A plan as JSON.
@@ -54,10 +53,10 @@ struct SavedStep {
     path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<Difference>,
-    /// What moves.
+    /// The file that is transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<SavedStamp>,
-    /// What stands in the target.
+    /// The file in the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<SavedStamp>,
 }
@@ -81,7 +80,7 @@ struct SavedStamp {
 }
 
 impl Plan {
-    /// The plan as JSON.
+    /// Returns the plan as JSON.
     pub fn to_json(&self) -> String {
         let Heading { direction, local, remote, keeps_times, server } = &self.heading;
         let saved = Saved {
@@ -100,7 +99,7 @@ impl Plan {
         serde_json::to_string_pretty(&saved).unwrap_or_default() + "\n"
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote; fails with `invalid` on anything else.
+    /// Parses the output of [`to_json`](Self::to_json); fails with `invalid` on anything else.
     pub fn from_json(text: &str) -> Outcome<Self> {
         let refuse = |why: &str| Fault::invalid(format!("this is no plan of portolan's: {why}"));
         let saved: Saved =
@@ -125,7 +124,7 @@ impl Plan {
             .into_iter()
             .map(|step| {
                 let path = path(&step.path)?;
-                // The folder itself is the one path without a name in it.
+                // Only the directory itself has an empty path.
                 if !(path.is_empty() && step.act == Word::MakeFolder) {
                     RelativePath::parse(&path).map_err(|fault| refuse(&fault.to_string()))?;
                 }
@@ -180,9 +179,9 @@ impl Plan {
         Fault::invalid(format!("the plan is about a mirror from {from} to {to}"))
     }
 
-    /// Fails with `refused` unless `now`, the plan of this moment, says the same of the same files.
+    /// Fails with `refused` unless `now`, the current plan, has the same steps for the same files.
     pub(super) fn check_unmoved(&self, now: &Self) -> Outcome<()> {
-        // What killed runs leave is no part of either side.
+        // Files left by killed runs are no part of either side.
         let lasting = |plan: &'_ Self| -> Vec<Step> {
             plan.steps.iter().filter(|step| step.act != Act::Sweep).cloned().collect()
         };
@@ -192,7 +191,7 @@ impl Plan {
         if same == then_steps.len() && same == now_steps.len() {
             return Ok(());
         }
-        // Where one has a step more, that is the one.
+        // If one has a step more, that is the one.
         let longer = if then_steps.len() >= now_steps.len() { &then_steps } else { &now_steps };
         let first = longer.get(same);
         let message = "this side or the other has changed since the plan was made: nothing was done; make a new plan";

@@ -1,4 +1,4 @@
-//! Scans: the tree below a folder of a server, or of this machine, as a value.
+//! Scans: the tree below a directory of a server or of the local host, as a value.
 
 use std::{
     cell::Cell,
@@ -30,27 +30,27 @@ use crate::{
     stop::Stop,
 };
 
-/// Which side of a mirror a folder is. A source must be there; a target is made.
+/// The side of a mirror that a directory is on. A source must exist; a target is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What is to be copied.
+    /// The side that is copied.
     Source,
-    /// What becomes like it.
+    /// The side that is made like the source.
     Target,
 }
 
-/// How a server is scanned.
+/// The options of a scan of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How<'a> {
-    /// What tells files that killed runs left.
+    /// The owner tag by which files of killed runs are recognized.
     pub(super) leftovers: &'a Leftovers,
-    /// Whether links of a source are followed.
+    /// True if links of a source are followed.
     pub(super) follow_links: bool,
-    /// For how many sessions there may soon be something to do; see [`expected`].
+    /// The number of sessions that may soon have something to do; see [`expected`].
     pub(super) expected: usize,
 }
 
-/// Scans the folder `top` of the server.
+/// Scans the directory `top` of the server.
 pub(super) async fn remote(
     crew: &mut Crew<'_>,
     top: &RemotePath,
@@ -60,14 +60,14 @@ pub(super) async fn remote(
 ) -> Outcome<Survey> {
     let How { leftovers, follow_links, expected } = how;
     let at_once = Cell::new(false);
-    // In a target nothing is done through a link.
+    // Nothing in a target is done through a link.
     let follows = follow_links && role == Role::Source;
     let mut scan =
         RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers, &at_once) };
     let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
         let (mut ends, mut folders, mut places) = (Vec::new(), Vec::new(), Vec::new());
         let (mut next, mut room) = (Some(folder), BATCH_BYTES_MAX);
-        // As many as go in one packet, where they do.
+        // As many directories as fit into one packet, if the server is asked for several at once.
         while let Some(folder) = next {
             match place(top, &folder) {
                 Ok(place) => {
@@ -95,7 +95,7 @@ pub(super) async fn remote(
     }
 }
 
-/// The path on the server of `path` in the tree below `top`; fails with `invalid` on one that leads elsewhere.
+/// Returns the path on the server of `path` in the tree below `top`; fails with `invalid` on one that leads elsewhere.
 pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
     if path.is_empty() {
         return Ok(top.clone());
@@ -103,30 +103,31 @@ pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
     top.below(&RelativePath::parse(path)?)
 }
 
-/// A scan of a server on its way.
+/// A scan of a server in progress.
 pub(super) struct RemoteScan<'a> {
     pub(super) top: &'a RemotePath,
     pub(super) filter: &'a Filter,
     role: Role,
     leftovers: &'a Leftovers,
     follows: bool,
-    /// Links that are to be followed, with what the listing says of where they lead.
+    /// The links to follow, with their targets according to the listing.
     pub(super) links: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// The folders that followed links lead to, by the paths of the links.
+    /// The directories that followed links lead to, by the paths of the links.
     pub(super) followed: BTreeMap<Vec<u8>, Option<RemotePath>>,
     pub(super) survey: Survey,
-    /// Folders to list. The last found is the first listed: a tree without end then ends at the limit of depth
-    /// after as many listings, and not at that of entries after a million (S11).
+    /// The directories to list. The last one found is listed first: an endless tree then ends at the depth limit after
+    /// as many listings, and not at the entry limit after a million (S11).
     waiting: Vec<Vec<u8>>,
-    /// Folders that are likely to wait soon: sessions for them can be on their way while the top is listed.
+    /// The number of directories that are likely to be queued soon: sessions for them can be opened while the top is
+    /// listed.
     expected: usize,
-    /// Whether the server is asked for many folders in one packet.
+    /// True if the server is asked for many directories in one packet.
     at_once: &'a Cell<bool>,
 }
 
-/// For how many sessions there may soon be something to do, as the folder `top` of this machine has it: where there is
-/// nothing yet, all that the server has is to be fetched into it; else about as many folders are to be listed as there
-/// are here. What cannot be read has none: the scan says why.
+/// Returns the number of sessions that may soon have something to do, judged by the local directory `top`: if it is
+/// empty, all that the server has is to be fetched into it; otherwise about as many directories are to be listed as
+/// there are locally. If it cannot be read, it counts as empty: the scan reports the reason.
 pub(super) fn expected(top: &Path, direction: Direction) -> usize {
     let is_first = direction == Direction::Down;
     let Ok(entries) = std::fs::read_dir(top) else {
@@ -206,7 +207,7 @@ impl<'a> RemoteScan<'a> {
             return Ok(());
         }
         if self.follows && entry.kind == EntryKind::Link {
-            // Whether it takes part depends on what it leads to.
+            // The target of the link decides whether it takes part.
             self.links.push((path, entry.target.clone()));
             return Ok(());
         }
@@ -262,13 +263,13 @@ impl Work for RemoteScan<'_> {
         let is_top = folder.is_empty();
         match (fault.kind, self.role) {
             (Kind::NotFound, Role::Target) if is_top => Ok(()),
-            // A folder that takes files and shows none, as servers have for deliveries.
+            // A directory that accepts files but shows none, as servers have for deliveries.
             (Kind::Refused, Role::Target) if is_top => {
                 self.survey.faults.push(fault);
                 Ok(())
             }
             _ if is_top => Err(fault),
-            // Of one folder; what else fails, fails for all of them.
+            // These concern one directory; any other fault concerns all of them.
             (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol | Kind::Invalid, _) => {
                 self.survey.faults.push(fault);
                 Ok(())
@@ -285,14 +286,14 @@ const fn folder(part: Part) -> Node {
     })
 }
 
-/// Whether names that begin with a dot would be in it: LIST leaves them out on most servers, unless it was told not
-/// to, and then shows the folder itself as well (S56).
+/// Returns true if the listing would show names that begin with a dot: LIST omits them on most servers unless told
+/// otherwise, and then shows the directory itself as well (S56).
 fn shows_hidden(listing: &Listing) -> bool {
     let has_one = listing.entries.iter().any(|entry| entry.name.starts_with(b"."));
     has_one || listing.vouched || listing.format == Format::Mlsd
 }
 
-/// The names that stand more than once in a listing.
+/// Returns the names that occur more than once in a listing.
 fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
     let mut names: Vec<_> = entries.iter().map(|entry| &entry.name).collect();
     names.sort_unstable();
@@ -311,7 +312,8 @@ fn incomplete(listing: &Listing) -> Fault {
     Fault::protocol(message)
 }
 
-/// Scans the folder `top` of this machine. Reads the disk for as long as it takes: not for the thread of sessions.
+/// Scans the local directory `top`. Reads the disk for as long as it takes, so it must not run on the thread of the
+/// sessions.
 pub(super) fn local(
     (top, links): (&Path, Links),
     filter: &Filter,
@@ -378,7 +380,7 @@ pub(super) fn local(
 }
 
 impl Survey {
-    /// Leaves out, by name, what has no name in `encoding`, in which those of the server are.
+    /// Leaves out the names that cannot be written in `encoding`, the encoding of the server's names.
     pub(super) fn keep_to(&mut self, encoding: Encoding, role: Role) {
         if encoding == Encoding::Same {
             return;
@@ -387,7 +389,7 @@ impl Survey {
             |(path, _): (&[u8], &Node)| Some((path.to_vec(), encoding.encode(path).err()?));
         let refused: Vec<_> = self.tree.nodes().filter_map(refuse).collect();
         for (path, fault) in refused {
-            // With its folder it has gone already.
+            // It was removed with its directory.
             if self.tree.get(&path).is_none() {
                 continue;
             }
@@ -401,7 +403,7 @@ impl Survey {
 
     fn add(&mut self, entry: &LocalEntry, filter: &Filter, role: Role, root: &Root) -> Outcome<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
-        // No command can carry it, nor anything below it: it is neither sent nor, in a target, asked for and removed.
+        // No command can carry this path, nor one below it: it is neither sent nor, in a target, queried and removed.
         if RelativePath::parse(&path).is_err() {
             let name = entry.path.file_name().unwrap_or_default().as_bytes();
             if role == Role::Source && component(name).is_err() {
@@ -432,7 +434,8 @@ impl Survey {
         Ok(())
     }
 
-    /// A link that was to be followed and cannot be. One that leads out has failed, since it was asked for.
+    /// Leaves out a link that was to be followed and cannot be. One that leads out of the directory is a failure, since
+    /// following was requested.
     fn add_stray(&mut self, entry: &LocalEntry, stray: Stray, root: &Root) -> Outcome<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
         let why = match stray {

@@ -1,4 +1,4 @@
-//! Uploads in company: to temporary names one after the other, and to their final names together.
+//! Batched uploads: to temporary names one after the other, and to their final names together.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
@@ -22,14 +22,14 @@ use crate::{
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX},
 };
 
-/// A file under its temporary name on the server, and what is known of it here.
+/// A file under its temporary name on the server, with its state as far as it is known locally.
 pub(super) type Sent = (Aside, Option<Pair>);
 
-/// Files under temporary names, with their steps, and the step that failed behind them.
+/// The files under temporary names, with their steps, and the step that failed after them.
 pub(super) type Gathered<'p> = (Vec<&'p Step>, Vec<Sent>, Option<(&'p Step, Fault)>);
 
 impl<'p> Tools<'p> {
-    /// Sends the file of `step` and those of the steps that follow to temporary names, as many as are enough at a time.
+    /// Sends the file of `step` and those of the steps that follow to temporary names, up to the limits of a batch.
     pub(super) async fn gather<W: Work<Job = &'p Step>>(
         &self,
         session: &mut Session,
@@ -60,7 +60,8 @@ impl<'p> Tools<'p> {
         (steps, sent, failed)
     }
 
-    /// Gives the files of `steps` that were sent their final names, and says what both sides of each are now.
+    /// Renames the files that were sent for `steps` to their final names, and returns the resulting state of both sides
+    /// of each.
     pub(super) async fn put_in_place(
         &self,
         session: &mut Session,
@@ -83,7 +84,8 @@ impl<'p> Tools<'p> {
         found.collect()
     }
 
-    /// Sends a file to a temporary name on the server, if it may still move: it may have grown since it was planned.
+    /// Sends a file to a temporary name on the server, if the limits still allow it: it may have grown since it was
+    /// planned.
     async fn put_aside(&self, session: &mut Session, step: &Step) -> Outcome<Sent> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let reading = Reading::open_in(&self.root, here)?;
@@ -116,7 +118,7 @@ impl<'p> Tools<'p> {
         let keeps_time = self.plan.rules.preserve_times;
         let (file, hash) = if self.plan.rules.resume {
             let file = session.put_aside_on(&mut reading, &there, &home, keeps_time).await?;
-            // Not all of it has passed through our hands.
+            // Not all of its bytes have passed through this process.
             (file, self.read_back(session, &step.path).await?)
         } else {
             let time = keeps_time.then_some(modified);
@@ -142,7 +144,7 @@ impl<'p> Tools<'p> {
 }
 
 impl Tools<'_> {
-    /// Sends the file of `step` under its final name, since the usual way was `refused`.
+    /// Sends the file of `step` under its final name, since the usual method was `refused`.
     pub(super) async fn put_directly(
         &self,
         session: &mut Session,
@@ -169,7 +171,7 @@ impl Tools<'_> {
     }
 }
 
-/// What is known of a file here, with what the server has of it now.
+/// Completes the local state of a file with that on the server.
 pub(super) fn completed(pair: Pair, moved: &Moved) -> Pair {
     let remote_size = moved.verified.then_some(pair.local_size);
     Pair { remote_size, remote_time: moved.modified, ..pair }

@@ -1,5 +1,5 @@
-//! Listings whose times all moved by the same hours since the last run: the clock of a server that tells its own time
-//! was set, as for summer time, and no file changed.
+//! Listings whose times have all shifted by the same amount since the last run: the clock of a server that lists its
+//! local time was set, as for daylight saving time, and no file changed.
 
 use std::collections::BTreeMap;
 
@@ -22,34 +22,34 @@ use crate::{
     observe::Level,
 };
 
-/// Zones are so far apart, or a multiple of it.
+/// The granularity of time zone offsets in seconds.
 const STEP_S: i64 = 15 * 60;
-/// No clock is set further than from one end of the world to the other.
+/// The maximum shift in seconds: no clock is set further than from one extreme time zone to the other.
 const SHIFT_S_MAX: i64 = 26 * 3600;
-/// Files whose bytes are compared before a shift is believed that files show which nobody can have written since.
+/// The number of files whose bytes are compared before a shift is accepted that is shown by files which cannot have
+/// been written since.
 const SAMPLE_FILES: usize = 3;
-/// The same where all of the files may have been written again in the same order, so many hours later. With more of
-/// them, or more bytes, they are fetched or sent as files that changed.
+/// The maximum number of files compared if all of them may have been written again in the same order, each as many
+/// hours later. If there are more files, or more bytes, they are transferred as files that changed.
 const ALL_FILES_MAX: usize = 64;
-/// Bytes that are read for that, at most.
+/// The maximum number of bytes that are read for that.
 const ALL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A shift of listed times that all files show.
+/// A shift of listed times that most files show, while none kept its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shift {
     by: SignedDuration,
     /// The files that show it.
     paths: Vec<Vec<u8>>,
-    /// Whether one of them still has a time from before the last run: whoever wrote it since would have left a later
-    /// one.
+    /// True if one of them still has a time from before the last run: a write since then would have left a later one.
     is_evident: bool,
 }
 
-/// A file of the server whose size is what it was: its path, and its time then and now.
+/// A file of the server whose size is unchanged: its path, and its time then and now.
 type Seen = (Vec<u8>, DateTime, DateTime);
 
-/// Looks whether all times moved by the same since the last run, and lets the times of `there` know. The bytes of some
-/// files are read, and must be those of the last run.
+/// Detects whether all times have shifted by the same amount since the last run, and records that in the times of
+/// `there`. The bytes of some files are read, and must be those of the last run.
 pub(super) async fn settle(
     crew: &mut Crew<'_>,
     there: &mut Survey,
@@ -74,7 +74,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The files of which size and time are known then and now, in the server's own time to the minute.
+/// Returns the files of which size and time are known then and now, in the server's local time to the minute.
 fn seen(there: &Survey, base: &Base) -> Vec<Seen> {
     let files = there.tree.nodes().filter_map(|(path, node)| {
         let pair = base.get(path).filter(|_| node.kind == NodeKind::File)?;
@@ -85,7 +85,7 @@ fn seen(there: &Survey, base: &Base) -> Vec<Seen> {
     files.collect()
 }
 
-/// A time in the server's own zone that is known to the minute.
+/// Returns a time in the server's own zone that is known to the minute.
 fn clock(modified: Option<Modified>) -> Option<DateTime> {
     match modified? {
         Modified::Server(at, precision) if precision <= Precision::Minute => Some(at),
@@ -93,7 +93,7 @@ fn clock(modified: Option<Modified>) -> Option<DateTime> {
     }
 }
 
-/// The shift that the files show, if none of them kept its time and more of them moved by that than by anything else.
+/// Returns the shift that the files show, if none of them kept its time and more than half of them moved by it.
 fn shift(files: &[Seen], latest: Option<DateTime>) -> Option<Shift> {
     let latest = latest?;
     let apart = |(_, before, now): &Seen| now.duration_since(*before);
@@ -111,13 +111,13 @@ fn shift(files: &[Seen], latest: Option<DateTime>) -> Option<Shift> {
         return None;
     }
     let moved: Vec<_> = files.iter().filter(|file| apart(file) == by).collect();
-    // A clock that was set back shows it by itself: times of files that are written do not go back.
+    // A clock that was set back is evident: times of files that are written do not go back.
     let is_evident = by.is_negative() || moved.iter().any(|(_, _, now)| *now < latest);
     let paths = moved.into_iter().map(|(path, ..)| path.clone()).collect();
     Some(Shift { by, paths, is_evident })
 }
 
-/// Whether files that show `shift` have the bytes that they had.
+/// Returns true if the files that show `shift` have the bytes of the last run.
 async fn is_believed(
     crew: &mut Crew<'_>,
     shift: &Shift,
@@ -141,7 +141,7 @@ async fn is_believed(
     }
     let bytes: u64 = sample.iter().fold(0, |sum, (size, ..)| sum.saturating_add(*size));
     if bytes > ALL_BYTES_MAX {
-        // So large a sample costs more than it tells, where the times are evidence enough.
+        // So large a sample costs more than it proves if the times are evidence enough.
         return Ok(shift.is_evident);
     }
     for (size, path, hash) in sample {
@@ -164,7 +164,7 @@ fn doubt(crew: &mut Crew<'_>, fault: &Fault) -> bool {
     false
 }
 
-/// Bytes that are hashed and not kept.
+/// A sink that hashes bytes and does not keep them.
 struct Bytes(blake3::Hasher);
 
 impl Take for Bytes {

@@ -1,4 +1,4 @@
-//! How many sessions a mirror works with. Pure: what happened and when goes in, a number comes out.
+//! The number of sessions of a mirror. Pure: takes events and their times, and returns a number.
 
 use std::time::{Duration, Instant};
 
@@ -10,41 +10,41 @@ use crate::{
     },
 };
 
-/// How many there may be, and what has been learnt of that.
+/// The wanted number of sessions, with the limits learned so far.
 #[derive(Debug)]
 pub(super) struct Size {
-    /// What the user or the tide wants.
+    /// The number that the user or the throughput probe wants.
     wanted: usize,
-    /// What the server took, where it did not take all.
+    /// The limit of the server, if it has refused sessions.
     taken: Option<Taken>,
-    /// Whether throughput says what is wanted.
+    /// The throughput probe, if the number is automatic.
     tide: Option<Tide>,
 }
 
-/// A server that takes so many sessions and no more, for now.
+/// The number of sessions that a server accepts at present.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     count: usize,
-    /// When one more may be tried.
+    /// The time at which one more may be tried.
     again_at: Instant,
-    /// The wait after that.
+    /// The wait after that attempt.
     wait: Duration,
 }
 
-/// Throughput with so many sessions, as far as it was measured.
+/// The throughput measured with the current number of sessions.
 #[derive(Debug)]
 struct Tide {
     since: Option<Instant>,
     pieces: u64,
     amount: u64,
-    /// Amount per second before the last growth.
+    /// The amount per second before the last increase.
     before: f64,
-    /// Whether more sessions made it no faster.
+    /// Set once more sessions bring no gain.
     is_high: bool,
 }
 
 impl Size {
-    /// At most `size_max`, or as many as make it faster.
+    /// Creates a pool size of at most `size_max` sessions, or one that grows as long as that brings a gain.
     pub(super) fn new(size_max: u16) -> Self {
         let is_auto = size_max == PARALLEL_AUTO;
         let wanted = if is_auto { PARALLEL_AUTO_FIRST } else { size_max.max(1) };
@@ -58,8 +58,8 @@ impl Size {
         Self { wanted: usize::from(wanted), taken: None, tide }
     }
 
-    /// How many sessions more may be opened where `there` are some. After a refusal one more is tried from time to
-    /// time.
+    /// Returns the number of sessions that may be opened in addition to the `there` that exist. After a refusal, one
+    /// more is tried from time to time.
     pub(super) fn lacking(&mut self, there: usize, now: Instant) -> usize {
         let lacking = self.wanted.saturating_sub(there);
         match &mut self.taken {
@@ -72,13 +72,13 @@ impl Size {
         }
     }
 
-    /// How many pieces a session may do before it tells of them: few as long as throughput is being measured.
+    /// Returns the number of jobs that a session may do before it reports them: few while throughput is being measured.
     pub(super) fn turn(&self) -> usize {
         let is_measured = self.tide.as_ref().is_some_and(|tide| !tide.is_high);
         if is_measured { TIDE_TURN_PIECES } else { usize::MAX }
     }
 
-    /// One more was opened, so that there are `there`.
+    /// Records that one more session was opened, so that there are `there`.
     pub(super) fn grew(&mut self, there: usize, now: Instant) {
         let Some(taken) = &mut self.taken else { return };
         if there > taken.count {
@@ -88,7 +88,7 @@ impl Size {
         }
     }
 
-    /// The server took no more than `there`. Gives that number where it is news.
+    /// Records that the server accepted no more than `there` sessions. Returns that number if it is new.
     pub(super) fn shrink(&mut self, there: usize, now: Instant) -> Option<usize> {
         let there = there.max(1);
         let before = self.taken;
@@ -97,11 +97,11 @@ impl Size {
         before.is_none_or(|taken| taken.count != there).then_some(there)
     }
 
-    /// A piece of `bytes` is done, with `there` sessions.
+    /// Records a finished job of `bytes`, with `there` sessions.
     pub(super) fn moved(&mut self, bytes: u64, there: usize, now: Instant) {
         let Some(tide) = self.tide.as_mut().filter(|tide| !tide.is_high) else { return };
         if there < self.wanted {
-            // Some are still on their way: what goes now says nothing of so many.
+            // Some are still being opened: this throughput is not that of the full number.
             (tide.since, tide.pieces) = (None, 0);
             return;
         }
@@ -109,7 +109,7 @@ impl Size {
         tide.amount += bytes + TIDE_FILE_BYTES;
         let count = u64::try_from(there).unwrap_or(u64::MAX);
         let Some(since) = tide.since else {
-            // Sessions that began together end together: the measure is from one such moment to another.
+            // Sessions that start together finish together: the measurement runs from one such moment to another.
             if tide.pieces >= count {
                 (tide.since, tide.pieces, tide.amount) = (Some(now), 0, 0);
             }
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(size.lacking(3, now + wait.saturating_sub(SECOND)), 0, "{waits}");
             now += wait;
             assert_eq!(size.lacking(3, now), 1, "{waits}");
-            // While that one is on its way no other is opened.
+            // While that session is being opened, no other is.
             assert_eq!(size.lacking(3, now), 0, "{waits}");
             assert_eq!(size.shrink(3, now), None, "the same number is no news");
         }
@@ -170,7 +170,8 @@ mod tests {
         assert_eq!(size.lacking(4, now + SESSION_WAIT_MAX), 0);
     }
 
-    /// Where it ends with files of `bytes` that take `time` each, when no more than `served` are served at a time.
+    /// Returns the final number of sessions with files that take `time` each, if no more than `served` are served at a
+    /// time.
     fn settled(served: usize, time: Duration) -> usize {
         let mut size = Size::new(PARALLEL_AUTO);
         let mut now = Instant::now();

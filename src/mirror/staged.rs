@@ -1,8 +1,8 @@
-//! Staged mirrors: every file arrives under a temporary name before any of them gets its own.
+//! Staged mirrors: every file arrives under a temporary name before any of them gets its final name.
 //!
-//! A file waits in the nearest folder that is there already, so that until all have arrived the target is as it was,
-//! new folders and all. What fails before that leaves nothing behind. Then come the folders, the names, those of many
-//! files in one packet, and the deletes, as in any mirror: none of them after a failure.
+//! A file waits in the nearest existing directory, so that the target stays as it was until all have arrived, new
+//! directories included. A failure before that leaves nothing behind. Then the directories are created, the files get
+//! their names, many of them in one packet, and the deletes are done, as in any mirror: none of them after a failure.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -36,14 +36,14 @@ use crate::{
 
 /// A file that has arrived.
 pub(super) enum Ready {
-    /// On the server, with what is known of it here.
+    /// On the server, with its state as far as it is known locally.
     There(Arrived, Option<Pair>),
-    /// On this machine, with the hash of what came.
+    /// On the local host, with the hash of the received bytes.
     Here(Held, Fetched, Option<Hash>),
 }
 
 impl Ready {
-    /// Whether its size was seen to agree.
+    /// Returns true if its size was verified.
     const fn is_verified(&self) -> bool {
         match self {
             Self::There(arrived, _) => arrived.is_whole(),
@@ -52,19 +52,19 @@ impl Ready {
     }
 }
 
-/// Does `plan`, of which nothing has been done yet.
+/// Executes `plan`, of which nothing has been done yet.
 pub(super) async fn run<'p>(
     crew: &mut Crew<'_>,
     plan: &'p Plan,
     run: &mut Run<'p, '_>,
     tools: &Tools<'p>,
 ) -> Outcome<()> {
-    // A mirror that cannot become whole does not begin.
+    // A mirror that cannot become complete does not start.
     if run.report.failed > 0 {
         give_up(crew, plan, run, 0);
         return Ok(());
     }
-    // Nothing can wait in a folder that is not there: the top is made first. What killed runs left takes room.
+    // No file can wait in a missing directory: the top is created first. Files left by killed runs take up room.
     let first = plan.steps.iter().take_while(|step| step.act == Act::Sweep || is_top(step)).count();
     let (first, rest) = plan.steps.split_at_checked(first).unwrap_or((&[], &plan.steps));
     for wave in waves(first) {
@@ -73,7 +73,7 @@ pub(super) async fn run<'p>(
     let mut stage = Stage { wants_proof: plan.rules.wants_proof(), ..Stage::default() };
     stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
     let mut ended = Ok(());
-    // What a session that the server threw out gave back is left to the others.
+    // Jobs given back by a session that the server closed are left to the others.
     while run.report.failed == 0 && ended.is_ok() && stage.waiting() > 0 {
         let work = async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
             tools.arrive(session, step, feed).await
@@ -93,7 +93,7 @@ pub(super) async fn run<'p>(
     finish(crew, rest, run, tools, arrived).await
 }
 
-/// Makes the folders, gives the names and does the deletes, in the order of the plan.
+/// Creates the directories, gives the files their names and does the deletes, in the order of the plan.
 async fn finish<'p>(
     crew: &mut Crew<'_>,
     steps: &'p [Step],
@@ -132,7 +132,7 @@ fn is_top(step: &Step) -> bool {
     step.act == Act::MakeFolder && step.path.is_empty()
 }
 
-/// Says that nothing has got its name, since so many files are `lacking` or something failed before them.
+/// Reports that no file has got its name, since `lacking` files failed or something failed before them.
 fn give_up(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, lacking: u64) {
     let Counts { transfers, deletes, .. } = plan.counts;
     run.report.skipped += transfers.saturating_sub(lacking) + deletes;
@@ -145,7 +145,7 @@ fn tell(crew: &mut Crew<'_>, run: &mut Run<'_, '_>, text: String) {
     run.report.errors.push(Fault::new(Kind::Guard, Side::Here, text));
 }
 
-/// Says which names hold what after a failure behind the arrival of all.
+/// Reports which names hold which content after a failure that followed the arrival of all files.
 fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun: bool) {
     if !has_begun {
         let text = "not every folder could be made, so no file was given its name";
@@ -163,7 +163,7 @@ fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun:
     tell(crew, run, text);
 }
 
-/// Gives `files` their own names; those that the target may take for one, one after the other.
+/// Renames `files` to their final names; those that the target may treat as the same, one after the other.
 async fn give_names_in_rounds<'p>(
     crew: &mut Crew<'_>,
     tools: &Tools<'p>,
@@ -183,7 +183,7 @@ async fn give_names_in_rounds<'p>(
     Ok(())
 }
 
-/// Gives `files` their own names, as many at a time as go together.
+/// Renames `files` to their final names, in batches.
 async fn give_names<'p>(
     crew: &mut Crew<'_>,
     tools: &Tools<'p>,
@@ -231,7 +231,7 @@ async fn give_names<'p>(
     tools.give_names_here(crew, run, here).await
 }
 
-/// Removes what has arrived and is not wanted.
+/// Removes files that have arrived and are not wanted.
 async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8], Ready>) {
     let mut there = Vec::new();
     for ready in arrived.into_values() {
@@ -247,7 +247,7 @@ async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8
     crew.first().drop_aside(&there).await;
 }
 
-/// Files on their way to temporary names.
+/// The files that are being transferred to temporary names.
 #[derive(Default)]
 struct Stage<'p> {
     waiting: VecDeque<&'p Step>,
@@ -261,7 +261,7 @@ impl<'p> Work for Stage<'p> {
     type Found = Ready;
 
     fn next(&mut self) -> Option<&'p Step> {
-        // One that is lacking is enough: what comes after it would be sent in vain.
+        // One missing file is enough: those after it would be sent in vain.
         if self.failed.is_empty() { self.waiting.pop_front() } else { None }
     }
 
@@ -288,7 +288,7 @@ impl<'p> Work for Stage<'p> {
     }
 }
 
-/// A file that nobody can be sure of.
+/// Returns the fault for a file whose size cannot be verified.
 pub fn unproven() -> Fault {
     let message = "the server tells no size: whether all of it arrived cannot be seen";
     Fault::new(Kind::Unsupported, Side::Server, message)
@@ -297,7 +297,7 @@ pub fn unproven() -> Fault {
 /// A file on the server that waits for its name.
 type Waiting<'p> = (&'p Step, Arrived, Option<Pair>);
 
-/// Files on the server on their way to their own names.
+/// The files on the server that are to get their final names.
 #[derive(Default)]
 struct Names<'p> {
     waiting: Vec<Vec<Waiting<'p>>>,
@@ -342,7 +342,7 @@ impl<'p> Work for Names<'p> {
 }
 
 impl<'p> Tools<'p> {
-    /// The file of `step` under a temporary name, with it those of the steps that follow.
+    /// Transfers the file of `step` to a temporary name, together with those of the steps that follow.
     async fn arrive(
         &self,
         session: &mut Session,
@@ -361,7 +361,7 @@ impl<'p> Tools<'p> {
         steps.into_iter().zip(ready).chain(failed).collect()
     }
 
-    /// Fetches the file of `step` to a temporary name here.
+    /// Fetches the file of `step` to a local temporary name.
     async fn fetch(&self, session: &mut Session, step: &Step) -> Outcome<Ready> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let here = Path::new(OsStr::from_bytes(&step.path));
@@ -394,7 +394,7 @@ impl<'p> Tools<'p> {
         }
     }
 
-    /// Gives files of this machine their names, and brings those to the disk.
+    /// Renames local files to their final names, and flushes the renames to disk.
     async fn give_names_here(
         &self,
         crew: &mut Crew<'_>,
@@ -414,7 +414,7 @@ impl<'p> Tools<'p> {
             let placed = noted.clone().and_then(|()| self.is_free(step));
             let placed = placed.and_then(|()| held.place(&self.root));
             let placed = placed.map_err(|fault| {
-                // It would only be in the way of the next run.
+                // It would only get in the way of the next run.
                 held.drop_file(&self.root).err();
                 let message = format!("{}; it has its old bytes", fault.message);
                 Fault { message, ..fault }
@@ -431,7 +431,7 @@ impl<'p> Tools<'p> {
 }
 
 impl<'p> Run<'p, '_> {
-    /// Takes in whether a file has got its name.
+    /// Records whether a file has got its name.
     fn place(&mut self, step: &'p Step, found: Outcome<Found>) -> Outcome<()> {
         if found.is_ok() {
             self.report.placed.push(visible(&step.path));

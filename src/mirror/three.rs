@@ -1,4 +1,5 @@
-//! Three ways: what has changed since both sides of a file were the same, on which side, and who wins.
+//! Three-way comparison: the changes since both sides of a file were the same, the side on which they happened, and the
+//! side that wins.
 
 use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
@@ -20,29 +21,29 @@ use crate::{
 /// A change of the target that no mirror made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// Which file.
+    /// The path of the file.
     pub path: Vec<u8>,
-    /// What became of it.
+    /// The kind of change.
     pub change: Change,
-    /// Whether the source does not have the file, so that it goes where it does not stay.
+    /// True if the source does not have the file, so that it is deleted unless it is kept.
     pub is_extra: bool,
-    /// Whether it stays so.
+    /// True if the change is kept.
     pub kept: bool,
 }
 
-/// What became of a file of the target.
+/// The kind of change of a file of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It has other bytes, or another time.
+    /// The content or the time changed.
     Changed,
-    /// It came.
+    /// The file was added.
     Added,
-    /// It went.
+    /// The file was removed.
     Removed,
 }
 
 impl Drift {
-    /// Says what became of it in a run in which the step for it was done, or was not.
+    /// Returns the text about the change after a run in which its step was done, or was not.
     pub fn ended(&self, is_done: bool) -> String {
         let then = match (self.kept, is_done) {
             (true, _) => return self.to_string(),
@@ -52,7 +53,7 @@ impl Drift {
         format!("{}: {}, {then}", visible(&self.path), self.change)
     }
 
-    /// The answer of a mirror that does not keep it.
+    /// Returns the action of a mirror that does not keep the change.
     const fn answer(&self) -> &'static str {
         match self.change {
             Change::Changed if !self.is_extra => "overwritten",
@@ -72,7 +73,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What is planned: only [`Drift::ended`] says that anything was done.
+/// Describes the plan: only [`Drift::ended`] states what was done.
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}, ", visible(&self.path), self.change)?;
@@ -80,34 +81,34 @@ impl fmt::Display for Drift {
     }
 }
 
-/// Who has the say about a change of the target.
+/// The resolution of a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Say {
-    /// The target's change goes.
+    /// The change is overwritten.
     Overwritten,
-    /// It stays.
+    /// The change is kept.
     Kept,
-    /// Nobody: the run fails.
+    /// Neither side wins: the run fails.
     Nobody,
 }
 
-/// What is to become of a file.
+/// The result of comparing both sides of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) judgement: Judgement,
-    /// What became of the target's, if that is known, and who has the say.
+    /// The change of the target's file, if one is known, and its resolution.
     pub(super) drift: Option<(Change, Say)>,
 }
 
-/// Judges files by what both sides were; without a base by what they are.
+/// A comparison of files with the recorded state of both sides, or without a base by their current state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Three<'a> {
     base: Option<&'a Base>,
     heading: &'a Heading,
     rules: &'a Rules,
-    /// Of the server's files.
+    /// The times of the server's files.
     times: &'a Times,
-    /// Files of the target that may be as a run left them which was cut off.
+    /// The files of the target that may be as an interrupted run left them.
     ours: Option<&'a BTreeSet<Vec<u8>>>,
 }
 
@@ -122,7 +123,7 @@ impl<'a> Three<'a> {
         Self { base, heading, rules, times, ours: None }
     }
 
-    /// The same where nobody else is to be blamed for `ours`.
+    /// Returns the same comparison in which differences in `ours` do not count as changes by others.
     pub(super) fn with_ours(self, ours: &'a BTreeSet<Vec<u8>>) -> Self {
         Self { ours: Some(ours), ..self }
     }
@@ -131,12 +132,12 @@ impl<'a> Three<'a> {
         self.ours.is_some_and(|ours| ours.contains(path))
     }
 
-    /// What both sides were at `path`.
+    /// Returns the recorded state of both sides at `path`.
     pub(super) fn pair(&self, path: &[u8]) -> Option<&'a Pair> {
         self.base?.get(path)
     }
 
-    /// A file that both sides have.
+    /// Compares a file that both sides have.
     pub(super) fn both(&self, path: &[u8], source: &Node, target: &Node) -> Verdict {
         let is_remote_same = self.pair(path).is_some_and(|pair| {
             let remote = if self.heading.direction == Direction::Up { target } else { source };
@@ -178,16 +179,16 @@ impl<'a> Three<'a> {
         Verdict { judgement: self.unless_newer(difference, order), drift: None }
     }
 
-    /// A file that only the source has, and that is seen to be gone from the target: whether somebody removed it, and
-    /// who has the say.
+    /// Returns the resolution for a file that only the source has and that is known to be missing from the target;
+    /// `None` if it was not removed by others.
     pub(super) fn removed(&self, path: &[u8]) -> Option<Say> {
         self.pair(path).filter(|_| !self.is_ours(path))?;
-        // A file that is gone has no time: it is not newer.
+        // A missing file has no time, so it is not newer.
         Some(self.say(Some(Ordering::Greater)))
     }
 
-    /// A file that the source has, and that may stand in the target or not, since its folder there shows nothing: whether
-    /// it is left alone, because it was sent as it is now and what became of it is not the source's to decide.
+    /// Returns true if a file of the source is left alone that may be in the target or not, since its directory there
+    /// shows no entries: it was sent in its current form, and the source does not decide about its later fate.
     pub(super) fn stays_unseen(&self, path: &[u8], source: &Node) -> bool {
         let is_sent = self.pair(path).is_some_and(|pair| match self.heading.direction {
             Direction::Up => is_local(pair, source),
@@ -196,7 +197,8 @@ impl<'a> Three<'a> {
         is_sent && self.rules.on_conflict != OnConflict::Source
     }
 
-    /// A file that only the target has and that would go: what became of it, if it is not as the last run left it.
+    /// Returns the change and its resolution for a file that only the target has and that would be deleted; `None` if
+    /// it is as the last run left it.
     pub(super) fn extra(&self, path: &[u8], target: &Node) -> Option<(Change, Say)> {
         if self.base?.is_empty() || self.is_ours(path) {
             return None;
@@ -210,7 +212,7 @@ impl<'a> Three<'a> {
         Some((change, self.say(None)))
     }
 
-    /// What the base is to know of a file that is the same on both sides; nothing where it does already.
+    /// Returns the entry that the base needs for a file that is the same on both sides; `None` if it already has it.
     pub(super) fn learnt(&self, path: &[u8], source: &Node, target: &Node) -> Option<Pair> {
         self.base?;
         let (local, remote) = match self.heading.direction {
@@ -220,7 +222,7 @@ impl<'a> Three<'a> {
         let before = self.pair(path);
         let is_known = before.is_some_and(|pair| is_local(pair, local));
         let remote_time = match (before.and_then(|pair| pair.remote_time), remote.modified) {
-            // The more exact of two that agree.
+            // The more precise of two times that agree.
             (Some(before), Some(now))
                 if before.agrees(now) == Some(true) && before.precision() <= now.precision() =>
             {
@@ -238,8 +240,8 @@ impl<'a> Three<'a> {
         (before != Some(&pair)).then_some(pair)
     }
 
-    /// Whether a file of the server is as it was. Its time is compared as it was listed then; one that was asked for is
-    /// compared in universal time, as far as that of the listing is known.
+    /// Returns true if a file of the server is unchanged. Its time is compared as it was listed at the time; one that
+    /// was queried is compared in UTC, as far as the listed time is known in it.
     fn is_remote(&self, pair: &Pair, path: &[u8], node: &Node) -> bool {
         let modified = match pair.remote_time {
             Some(Modified::Utc(..)) => self.times.of(path, node.modified),
@@ -254,7 +256,7 @@ impl<'a> Three<'a> {
         pair.is_remote(node.size, modified) || is_moved()
     }
 
-    /// Whether what becomes of a file hangs on a time that the listing of the server tells without its zone.
+    /// Returns true if the result for a file depends on a time that the server lists without its time zone.
     pub(super) fn hangs_on_zone(&self, path: &[u8], source: &Node, target: &Node) -> bool {
         let remote = if self.heading.direction == Direction::Up { target } else { source };
         let is_open = matches!(remote.modified, Some(Modified::Server(..)));
@@ -275,8 +277,8 @@ impl<'a> Three<'a> {
         }
     }
 
-    /// Whether both times are so near to each other that they could be the same, and yet the one is not in the day or
-    /// minute that is listed.
+    /// Returns true if both times are close enough to be the same although the local one is not within the listed day
+    /// or minute.
     fn is_beside(&self, path: &[u8], source: &Node, target: &Node) -> bool {
         let (local, remote) = match self.heading.direction {
             Direction::Up => (source, target),
@@ -295,7 +297,7 @@ impl<'a> Three<'a> {
         match self.rules.on_conflict {
             OnConflict::Source => Say::Overwritten,
             OnConflict::Newer if order == Some(Ordering::Greater) => Say::Overwritten,
-            // On times that cannot be compared no choice is made (S58).
+            // Times that cannot be compared decide nothing (S58).
             OnConflict::Keep | OnConflict::Newer => Say::Kept,
             OnConflict::Fail => Say::Nobody,
         }
@@ -310,7 +312,7 @@ impl<'a> Three<'a> {
     }
 }
 
-/// Whether a file of this machine has the bytes that it had.
+/// Returns true if a local file has the recorded bytes.
 fn is_local(pair: &Pair, node: &Node) -> bool {
     node.same_content
         || node

@@ -1,5 +1,5 @@
-//! Exact times, asked for where a listing does not tell them and something hangs on them: in few packets, since all
-//! that is asked for is small (MDTM).
+//! Exact times, queried if a listing does not show them and a result depends on them: in few packets, since each query
+//! is short (MDTM).
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::{
     observe::Level,
 };
 
-/// Finds out what the times of `there` are worth: those of the server's own zone are taken for universal time as long
-/// as nothing speaks against it. Else the zone is measured, and each file asked for that would still be another.
+/// Determines the value of the times of `there`: those of the server's own zone are taken for UTC as long as nothing
+/// contradicts it. Otherwise the offset is measured, and each file is queried that would still be different.
 pub(super) async fn settle(
     crew: &mut Crew<'_>,
     here: &Survey,
@@ -40,7 +40,7 @@ pub(super) async fn settle(
     if open.is_empty() {
         return Ok(());
     }
-    // The more exact their listed times, and the newer, the more they tell.
+    // The more precise the listed times are, the more they tell; of equal ones the last paths come first.
     open.sort_by_key(|(path, listed)| (listed.precision(), std::cmp::Reverse(path.clone())));
     let rest = open.split_off(open.len().min(TRUST_SAMPLE));
     let sample: Vec<_> = open.iter().map(|(path, _)| path.clone()).collect();
@@ -59,7 +59,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The files of which the listed time would decide, with that time.
+/// Returns the files of which the listed time would decide, with that time.
 fn open(
     here: &Survey,
     there: &Survey,
@@ -86,7 +86,7 @@ fn note(there: &mut Survey, told: BTreeMap<Vec<u8>, Modified>) {
     }
 }
 
-/// The times of `paths`, as far as the server tells them.
+/// Returns the times of `paths`, as far as the server reports them.
 async fn ask(
     crew: &mut Crew<'_>,
     heading: &Heading,
@@ -116,14 +116,14 @@ async fn ask(
     Ok(questions.told)
 }
 
-/// Files to ask for, in packets, and what the server told.
+/// The files to query, in packets, and the times that the server has reported.
 struct Questions {
     waiting: Vec<Vec<Vec<u8>>>,
     told: BTreeMap<Vec<u8>, Modified>,
     first_fault: Option<Fault>,
 }
 
-/// Parts `paths` into packets of questions, of which each takes so many bytes.
+/// Splits `paths` into packets of queries, of which each takes the number of bytes that `bytes` returns.
 pub(super) fn packets(paths: Vec<Vec<u8>>, bytes: impl Fn(&[u8]) -> usize) -> Vec<Vec<Vec<u8>>> {
     let mut packets: Vec<Vec<Vec<u8>>> = Vec::new();
     let mut room = 0;
@@ -164,7 +164,7 @@ impl Work for Questions {
                 self.told.extend(told.filter_map(|(path, time)| Some((path, time?))));
             }
             Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
-            // Without them files are judged, and dated, by what is listed.
+            // Without exact times, files are compared and dated by the listed ones.
             Err(fault) => drop(self.first_fault.get_or_insert(fault)),
         }
         Ok(())

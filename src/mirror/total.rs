@@ -1,4 +1,5 @@
-//! Limits of a whole run that count while its bytes move: what a listing said of sizes, or did not, proves nothing (S50).
+//! Limits of a whole run that are enforced while its bytes are transferred: listed sizes, or missing ones, prove
+//! nothing (S50).
 
 use std::{
     path::PathBuf,
@@ -12,14 +13,14 @@ use crate::{
     ftp::transfer::Take,
 };
 
-/// The name of the failure that a run has moved all that it may.
+/// The name of the fault that a run has moved all the bytes that it may.
 const MAX_TOTAL: &str = "limit.max_total";
-/// The name of the failure that the disk has no more room than must stay.
+/// The name of the fault that the disk has less free space than must remain.
 const MIN_FREE: &str = "limit.min_free";
-/// Bytes after which the room on the disk is looked at again: no more than that is taken unseen by each session.
+/// The number of bytes after which the free space is checked again: each session receives no more than that unchecked.
 const LOOK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What has moved in a run, in all sessions together, and how much may.
+/// The bytes that all sessions of a run have moved together, and the limits.
 pub(super) struct Total {
     moved: AtomicU64,
     caps: Caps,
@@ -27,13 +28,13 @@ pub(super) struct Total {
 }
 
 impl Total {
-    /// Nothing yet of the run that `plan` is for.
+    /// Creates the counter of the run that `plan` is for.
     pub(super) fn of(plan: &Plan) -> Self {
         let (caps, folder) = (plan.rules.caps, plan.heading.local.clone());
         Self { moved: AtomicU64::new(0), caps, folder }
     }
 
-    /// Counts so many bytes more; fails where that is more than may move.
+    /// Adds `bytes`; fails if that is more than may move.
     pub(super) fn count(&self, bytes: u64) -> Outcome<()> {
         let before = self.moved.fetch_add(bytes, Ordering::Relaxed);
         match self.caps.max_total {
@@ -45,12 +46,12 @@ impl Total {
         }
     }
 
-    /// Takes back what was counted of a file that is not kept.
+    /// Subtracts the bytes of a file that is not kept.
     pub(super) fn take_back(&self, bytes: u64) {
         self.moved.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Fails where less stays free on the disk than must.
+    /// Fails if less space is free on the disk than must remain.
     fn look(&self) -> Outcome<()> {
         let Some(least) = self.caps.min_free else { return Ok(()) };
         let free = free_bytes(&self.folder)?;
@@ -62,18 +63,18 @@ impl Total {
     }
 }
 
-/// Whether a run has come to one of its limits, after which no file is begun.
+/// Returns true if a run has reached one of its limits, after which no file is started.
 pub(super) fn is_at_limit(fault: &Fault) -> bool {
     matches!(fault.name, Some(MAX_TOTAL | MIN_FREE))
 }
 
-/// A file on its way, which may not become larger than it may, nor the run than all of it may.
+/// A file that is being received, within its own limit and those of the run.
 pub(super) struct Capped<'l> {
     landing: &'l mut Landing,
     total: &'l Total,
-    /// What was counted of it.
+    /// The number of bytes counted for it.
     counted: u64,
-    /// What has come since the disk was looked at.
+    /// The number of bytes received since the last check of the disk.
     unseen: u64,
     is_kept: bool,
 }
@@ -83,7 +84,7 @@ impl<'l> Capped<'l> {
         Self { landing, total, counted: 0, unseen: LOOK_BYTES, is_kept: false }
     }
 
-    /// It has come, and counts.
+    /// Keeps the file, which has arrived, in the count.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
     }

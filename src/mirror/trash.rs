@@ -1,4 +1,4 @@
-//! The folder that takes what is deleted, in place of nothing.
+//! The trash: a directory that takes deleted files.
 
 use std::{
     cell::RefCell,
@@ -21,7 +21,7 @@ use crate::{
     ftp::{path::RemotePath, session::Session},
 };
 
-/// The folder of the server; a relative one is below the mirrored folder.
+/// Returns the trash directory of the server; a relative one is below the mirrored directory.
 pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
     let trash = trash.trim_end_matches('/');
     if trash.starts_with('/') {
@@ -32,12 +32,12 @@ pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
     place(&heading.remote, trash.as_bytes())
 }
 
-/// The folder of this machine; a relative one is below the mirrored folder.
+/// Returns the local trash directory; a relative one is below the mirrored directory.
 pub(super) fn here(heading: &Heading, trash: &str) -> PathBuf {
     heading.local.join(trash)
 }
 
-/// `filter`, so that the trash of `rules` is no part of what is mirrored, on either side.
+/// Returns `filter` without the trash of `rules`, which is no part of the mirror on either side.
 pub(super) fn reserve(filter: Filter, heading: &Heading, rules: &Rules) -> Outcome<Filter> {
     let Some(trash) = &rules.trash else { return Ok(filter) };
     let (top, folder) = match heading.direction {
@@ -63,15 +63,15 @@ pub(super) enum Trash {
     /// On the server.
     There {
         folder: RemotePath,
-        /// Folders in it that are there, so that none is made again for each file.
+        /// The directories in it that exist, so that none is created again for each file.
         made: RefCell<BTreeSet<RemotePath>>,
     },
-    /// On this machine.
+    /// On the local host.
     Here(Root),
 }
 
 impl Trash {
-    /// The trash of a run by `rules`, if it has one.
+    /// Returns the trash of a run with the options `rules`, if it has one.
     pub(super) fn of(heading: &Heading, rules: &Rules) -> Outcome<Option<Self>> {
         let Some(trash) = &rules.trash else { return Ok(None) };
         Ok(Some(match heading.direction {
@@ -87,8 +87,8 @@ impl Trash {
         }))
     }
 
-    /// Moves the file `path` of the mirrored folder `root` or `top` into the trash, under the same path; beside what is
-    /// there already, if anything is.
+    /// Moves the file `path` of the mirrored directory `root` or `top` into the trash, under the same path, or with a
+    /// timestamp in its name if something is there already.
     pub(super) async fn take(
         &self,
         session: &mut Session,

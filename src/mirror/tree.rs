@@ -1,4 +1,4 @@
-//! Trees: what stands below a folder, here or on a server, and how far that is known.
+//! Trees: the entries below a directory, local or on a server, and the extent to which they are known.
 
 use std::{
     cmp::Ordering,
@@ -16,16 +16,17 @@ use crate::{
     observe::visible::visible,
 };
 
-/// What sort of thing a node is.
+/// The kind of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
     /// A file.
     File,
     /// A folder.
     Folder,
-    /// A folder that takes no part itself, but is on the way to what may: never made for its own sake, never deleted.
+    /// A directory that does not take part itself but leads to entries that may: never created for its own sake, never
+    /// deleted.
     Way,
-    /// A link, a device, or a name that is listed twice: never followed, sent or deleted, and nothing takes its place.
+    /// A symbolic link, a device, or a name that is listed twice: never followed, sent, deleted or replaced.
     Other,
 }
 
@@ -36,31 +37,31 @@ pub enum NodeKind {
 )]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
-    /// What it is.
+    /// The kind of the node.
     pub kind: NodeKind,
-    /// Bytes of a file, where they are known.
+    /// The size of a file in bytes, if known.
     pub size: Option<u64>,
-    /// When it was changed, as well as that is known.
+    /// The modification time, as precisely as it is known.
     pub modified: Option<Modified>,
-    /// Permission bits, where they are known.
+    /// The permission bits, if known.
     pub mode: Option<u32>,
-    /// For a folder: whether what the tree does not have in it is known not to be there.
+    /// For a directory: true if entries that the tree does not have are known to be absent.
     pub listed: bool,
-    /// For a folder: whether that holds for names that begin with a dot as well.
+    /// For a directory: true if that also holds for names that begin with a dot.
     pub shows_hidden: bool,
-    /// For a folder: whether it holds things that take no part, so that it cannot go.
+    /// For a directory: true if it contains entries that do not take part, so that it cannot be deleted.
     pub holds_more: bool,
-    /// For a file: whether its bytes are known to be those of what it is compared with.
+    /// For a file: true if its content is known to equal that of its counterpart.
     pub same_content: bool,
 }
 
 impl Node {
-    /// A file.
+    /// Returns a file.
     pub const fn file(size: Option<u64>, modified: Option<Modified>, mode: Option<u32>) -> Self {
         Self { size, modified, mode, ..Self::of(NodeKind::File) }
     }
 
-    /// Something of which only the kind matters.
+    /// Returns a node of which only the kind matters.
     pub const fn of(kind: NodeKind) -> Self {
         Self {
             kind,
@@ -74,12 +75,12 @@ impl Node {
         }
     }
 
-    /// Whether it is a folder, of whatever sort.
+    /// Returns true if the node is a directory of either kind.
     pub const fn is_folder(&self) -> bool {
         matches!(self.kind, NodeKind::Folder | NodeKind::Way)
     }
 
-    /// Whether one is a file where the other, of the target, is a folder.
+    /// Returns true if one of this node and `target` is a file and the other a directory.
     pub(super) const fn clashes_with(&self, target: &Self) -> bool {
         match self.kind {
             NodeKind::File => matches!(target.kind, NodeKind::Folder),
@@ -88,7 +89,7 @@ impl Node {
         }
     }
 
-    /// A noun for it.
+    /// Returns a noun for the node.
     pub(super) const fn word(&self) -> &'static str {
         match self.kind {
             NodeKind::File => "file",
@@ -97,8 +98,8 @@ impl Node {
         }
     }
 
-    /// How its time stands to that of `other`: equal when they differ by less than the coarser of both precisions and
-    /// than `unit_ns`. Nothing where either is not known in universal time.
+    /// Compares its time with that of `other`: equal if they differ by less than `unit_ns` or the coarser of both
+    /// precisions, whichever is larger. `None` if either is not known in UTC.
     pub fn order(&self, other: &Self, unit_ns: i128) -> Option<Ordering> {
         let (Some(Modified::Utc(one, one_precision)), Some(Modified::Utc(two, two_precision))) =
             (self.modified, other.modified)
@@ -111,25 +112,25 @@ impl Node {
     }
 }
 
-/// Why something of a tree takes no part, though no pattern says so.
+/// The reason why an entry does not take part although no pattern excludes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// It is a symbolic link.
     Link,
-    /// It is a link that leads nowhere.
+    /// It is a dangling symbolic link.
     Nowhere,
-    /// It is a link that leads back to a folder in which it is.
+    /// It is a link to a directory that contains it.
     Circle,
     /// It is a device, pipe or socket.
     Device,
     /// It is listed more than once in its folder.
     Twice,
-    /// Its size or age is not one that was asked for, or not known.
+    /// Its size or age is out of bounds, or unknown.
     Bounds,
 }
 
 impl Why {
-    /// A clause for people.
+    /// Returns a clause for users.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Link => "is a link, and links are not followed",
@@ -142,39 +143,40 @@ impl Why {
     }
 }
 
-/// What stands below one folder; nothing at all, where the folder is not there or shows nothing. Paths are bytes relative to it, parted by `/`; the folder itself is the empty path.
+/// The entries below one directory; empty if the directory does not exist or shows no entries. Paths are bytes relative
+/// to it, separated by `/`; the directory itself is the empty path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     nodes: BTreeMap<Vec<u8>, Node>,
 }
 
-/// A tree as a scan found it, with what went wrong.
+/// The result of a scan: a tree, and the failures of the scan.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// The tree.
     pub tree: Tree,
-    /// What was left out of it, and why.
+    /// The entries that were left out, with the reasons.
     pub left_out: Vec<(Vec<u8>, Why)>,
-    /// Folders that could not be read, or not wholly, and names that were refused.
+    /// The failures: directories that could not be read completely, and names that were refused.
     pub faults: Vec<Fault>,
-    /// Files that runs have left which are over.
+    /// The temporary files left by runs that are over.
     pub leftovers: Vec<Vec<u8>>,
-    /// What is known of its times beyond what the tree says.
+    /// The information about times beyond those in the tree.
     pub times: Times,
-    /// What is portolan's own, and so not on the other side either.
+    /// The paths of portolan's own files, which are excluded on the other side as well.
     pub own: Vec<Vec<u8>>,
-    /// Of a target: files that may be as a run left them which is over, so that no difference in them is a change that
-    /// somebody made.
+    /// Of a target: the files that may be as a run that is over left them, so that differences in them do not count as
+    /// changes by others.
     pub ours: BTreeSet<Vec<u8>>,
-    /// Old files that such a run put aside and that have not got their names back.
+    /// The old files that such a run set aside and that have not got their names back.
     pub asides: Vec<(Vec<u8>, Node)>,
-    /// Whether another run has a claim on it.
+    /// True if another run has a claim on the directory.
     pub is_claimed: bool,
 }
 
 impl Survey {
-    /// Whether `path` is seen not to be there: a folder that takes files and shows none may have it, and so may one whose
-    /// listing was cut, or leaves out names that begin with a dot.
+    /// Returns true if `path` is known to be absent. A directory that accepts files but shows none may contain it, and
+    /// so may one whose listing was truncated or omits names that begin with a dot.
     pub(super) fn is_seen_missing(&self, path: &[u8]) -> bool {
         let mut name = path;
         loop {
@@ -183,7 +185,7 @@ impl Survey {
             let is_hidden = last.strip_prefix(b"/").unwrap_or(last).starts_with(b".");
             match self.tree.get(folder) {
                 Some(node) => return node.listed && (node.shows_hidden || !is_hidden),
-                // A folder that is not there, and not one that is not shown.
+                // The top does not exist, rather than being unlisted.
                 None if folder.is_empty() => return self.faults.is_empty(),
                 None => name = folder,
             }
@@ -192,36 +194,37 @@ impl Survey {
 }
 
 impl Tree {
-    /// The tree of an empty folder; that of one that is not there is the default.
+    /// Returns the tree of an empty directory; that of a missing one is the default.
     pub fn empty() -> Self {
         let top = Node { listed: true, shows_hidden: true, ..Node::of(NodeKind::Folder) };
         Self { nodes: BTreeMap::from([(Vec::new(), top)]) }
     }
 
-    /// What stands at `path`.
+    /// Returns the node at `path`.
     pub fn get(&self, path: &[u8]) -> Option<&Node> {
         self.nodes.get(path)
     }
 
-    /// Every node but the folder itself, folders before what is in them.
+    /// Returns every node but the directory itself, directories before their contents.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (&[u8], &Node)> {
         self.nodes.iter().filter(|(path, _)| !path.is_empty()).map(|(path, node)| (&path[..], node))
     }
 
-    /// Says that the bytes of the file `path` are those of what it is compared with.
+    /// Marks the content of the file `path` as equal to that of its counterpart.
     pub fn set_same_content(&mut self, path: &[u8]) {
         if let Some(node) = self.nodes.get_mut(path) {
             node.same_content = true;
         }
     }
 
-    /// How many files it has.
+    /// Returns the number of files.
     pub fn files(&self) -> usize {
         self.nodes.values().filter(|node| node.kind == NodeKind::File).count()
     }
 
-    /// Puts `node` at `path`. A second one of the same name makes both something that is left alone: which of them
-    /// would answer to that name is not known (class C3, a link and a folder of one name). False if that happened.
+    /// Adds `node` at `path`. A second node of the same name turns both into one that is left alone, since it is
+    /// unknown which of them the name would address (class C3, a link and a folder of one name). Returns false in that
+    /// case.
     pub fn add(&mut self, path: Vec<u8>, node: Node) -> Outcome<bool> {
         if self.nodes.len() > ENTRIES_MAX {
             let message = format!("more than {ENTRIES_MAX} files and folders");
@@ -239,17 +242,17 @@ impl Tree {
         })
     }
 
-    /// Puts `node` at `path`, whatever stood there.
+    /// Sets the node at `path`, replacing any other.
     pub fn set(&mut self, path: Vec<u8>, node: Node) {
         self.nodes.insert(path, node);
     }
 
-    /// Takes away what stands at `path`.
+    /// Removes the node at `path`.
     pub fn remove(&mut self, path: &[u8]) -> Option<Node> {
         self.nodes.remove(path)
     }
 
-    /// Every node below the folder `path`.
+    /// Returns every node below the directory `path`.
     pub fn below(&self, path: &[u8]) -> impl Iterator<Item = (&[u8], &Node)> {
         let start = if path.is_empty() { Vec::new() } else { join(path, b"") };
         let range = (Bound::Excluded(&start[..]), Bound::Unbounded);
@@ -259,7 +262,7 @@ impl Tree {
             .map(|(path, node)| (&path[..], node))
     }
 
-    /// Takes away what stands at `path`, with all below it.
+    /// Removes the node at `path`, with all below it.
     pub fn cut(&mut self, path: &[u8]) {
         let gone: Vec<_> = self.below(path).map(|(path, _)| path.to_vec()).collect();
         for path in gone {
@@ -268,7 +271,7 @@ impl Tree {
         self.nodes.remove(path);
     }
 
-    /// Puts what stands at `from` at `to`, with all below it.
+    /// Moves the node at `from` to `to`, with all below it.
     pub fn move_to(&mut self, from: &[u8], to: &[u8]) {
         let mut moved: Vec<_> =
             self.below(from).map(|(path, node)| (path.to_vec(), *node)).collect();
@@ -280,14 +283,15 @@ impl Tree {
         }
     }
 
-    /// Says whether all entries of the folder `path` are known, and those whose names begin with a dot.
+    /// Sets whether all entries of the directory `path` are known, and whether that includes those whose names begin
+    /// with a dot.
     pub fn set_listed(&mut self, path: &[u8], listed: bool, shows_hidden: bool) {
         if let Some(node) = self.nodes.get_mut(path) {
             (node.listed, node.shows_hidden) = (listed, shows_hidden);
         }
     }
 
-    /// Says that the folder which holds `path` holds something that takes no part.
+    /// Marks the parent directory of `path` as containing an entry that does not take part.
     pub fn keep_folder_of(&mut self, path: &[u8]) {
         if let Some(node) = self.nodes.get_mut(parent(path)) {
             node.holds_more = true;
@@ -295,7 +299,7 @@ impl Tree {
     }
 }
 
-/// The time of a node, where it is one that can be compared with ours.
+/// Returns the time of a node if it is known in UTC.
 pub(super) fn utc(node: &Node) -> Option<Timestamp> {
     match node.modified {
         Some(Modified::Utc(time, _)) => Some(time),
@@ -303,29 +307,29 @@ pub(super) fn utc(node: &Node) -> Option<Timestamp> {
     }
 }
 
-/// The folder that holds `path`.
+/// Returns the parent directory of `path`.
 pub(super) fn parent(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     path.get(..end).unwrap_or_default()
 }
 
-/// The last name of `path`; nothing for the top itself.
+/// Returns the last name of `path`; empty for the top itself.
 pub(super) fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
-/// Every folder above `path`, the nearest first, without the top.
+/// Returns every directory above `path`, the nearest first, without the top.
 pub(super) fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(Some(parent(path)), |path| Some(parent(path)))
         .take_while(|path| !path.is_empty())
 }
 
-/// How many names `path` has; 0 for the top itself.
+/// Returns the number of names in `path`; 0 for the top itself.
 pub(super) fn depth(path: &[u8]) -> usize {
     if path.is_empty() { 0 } else { path.split(|byte| *byte == b'/').count() }
 }
 
-/// The entry `name` of the folder `path`.
+/// Returns the path of the entry `name` in the directory `path`.
 pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }

@@ -1,9 +1,9 @@
-//! Trust in the state: the server is taken to be as the last run left it, and only a few files are asked for.
+//! Trust in the state: the server is assumed to be as the last run left it, and only a few files are checked.
 //!
-//! An unchanged tree then costs one round trip, whatever its size. What is overwritten or deleted is always asked for,
-//! and a few others are: the first that is not as the state says makes the run look at all of them. What came to the
-//! server since is neither seen nor deleted. What is deleted must be listed under that very name as well: the folders in which
-//! something goes are listed.
+//! An unchanged tree then costs one round trip, whatever its size. Files to be overwritten or deleted are always
+//! checked, and so are a few others: the first that is not as the state says makes the run scan the whole server side.
+//! Files that were added to the server since are neither seen nor deleted. A file to be deleted must also be listed
+//! under that very name: the directories from which something is deleted are listed.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use crate::{
     observe::{Level, visible::visible},
 };
 
-/// The plan by the state alone; nothing where that is no ground to stand on.
+/// Returns the plan by the state alone; `None` if the state cannot be relied on.
 pub(super) async fn plan(
     crew: &mut Crew<'_>,
     here: &mut Survey,
@@ -55,7 +55,7 @@ pub(super) async fn plan(
     Ok(None)
 }
 
-/// The tree that the last run left. Its folders may hold more than it knows of, so none of them is removed.
+/// Returns the tree that the last run left. Its directories may hold more than it knows of, so none of them is removed.
 fn tree(base: &Base) -> Tree {
     let mut tree = Tree::empty();
     let folder =
@@ -72,7 +72,7 @@ fn tree(base: &Base) -> Tree {
     tree
 }
 
-/// The files to ask for: those that the plan overwrites or deletes, and some others.
+/// Returns the files to check: those that the plan overwrites or deletes, and some others.
 fn asked<'a>(plan: &'a Plan, base: &'a Base, heading: &Heading) -> BTreeSet<&'a [u8]> {
     let changed = plan.steps.iter().map(|step| step.path.as_slice());
     let mut asked: BTreeSet<_> = changed.filter(|path| base.contains_key(*path)).collect();

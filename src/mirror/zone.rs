@@ -1,8 +1,8 @@
-//! Times that a listing tells without their zone, in universal time. Pure.
+//! Conversion of times that a listing shows without their time zone to UTC. Pure.
 //!
-//! LIST shows the server's own zone, to the minute or to the day. How far that is ahead of universal time is seen by a
-//! few files of which the server tells the exact time (MDTM); across a change to summer time some files are off by an
-//! hour, so a listed time decides nothing before the file's own has been asked for (S58).
+//! LIST shows times in the server's own zone, to the minute or to the day. Its offset from UTC is derived from a few
+//! files of which the server reports the exact time (MDTM); across a change to daylight saving time some files are off
+//! by an hour, so a listed time decides nothing before the file's own has been queried (S58).
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,34 @@ use jiff::{SignedDuration, civil::DateTime, tz::TimeZone};
 use super::tree::Node;
 use crate::ftp::listing::{Modified, Precision};
 
-/// Zones are so many seconds apart, or a multiple of it.
+/// The granularity of time zone offsets in seconds.
 const QUARTER_S: i64 = 15 * 60;
-/// No zone is further from universal time.
+/// The maximum offset of a time zone from UTC.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(14);
 
-/// What is known of the times of a tree beyond what its listings say.
+/// The information about the times of a tree beyond its listings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Times {
-    /// How far listed times are ahead of universal time.
+    /// The offset of listed times from UTC.
     ahead: Option<SignedDuration>,
-    /// Times of single files that were asked for.
+    /// The times of single files that were queried.
     exact: BTreeMap<Vec<u8>, Modified>,
-    /// How far listed times are ahead of what they were in the last run, all of them.
+    /// The offset of listed times from those of the last run, the same for all of them.
     moved: Option<SignedDuration>,
 }
 
 impl Times {
-    /// From now on listed times count as so far ahead of universal time.
+    /// Sets the offset of listed times from UTC.
     pub(super) const fn set_ahead(&mut self, ahead: Option<SignedDuration>) {
         self.ahead = ahead;
     }
 
-    /// From now on listed times count as so far ahead of what they were in the last run.
+    /// Sets the offset of listed times from those of the last run.
     pub(super) const fn set_moved(&mut self, by: SignedDuration) {
         self.moved = Some(by);
     }
 
-    /// The time that the last run would have seen where this one sees `listed`, if all of them moved since.
+    /// Returns the time that the last run would have seen in place of `listed`, if all times have shifted since.
     pub(super) fn before(&self, listed: Option<Modified>) -> Option<Modified> {
         match listed? {
             Modified::Server(at, precision) => {
@@ -48,17 +48,17 @@ impl Times {
         }
     }
 
-    /// Notes what the server told of the file `path`.
+    /// Records the exact time of the file `path`.
     pub(super) fn set_exact(&mut self, path: Vec<u8>, modified: Modified) {
         self.exact.insert(path, modified);
     }
 
-    /// Whether the server was asked for the time of the file `path`, and told it.
+    /// Returns true if the server was asked for the time of the file `path`, and reported it.
     pub(super) fn is_exact(&self, path: &[u8]) -> bool {
         self.exact.contains_key(path)
     }
 
-    /// The time of the file `path` that is listed so, in universal time where that is known.
+    /// Returns the time of the file `path` that is listed as `listed`, in UTC if that is known.
     pub(super) fn of(&self, path: &[u8], listed: Option<Modified>) -> Option<Modified> {
         let Some(Modified::Server(at, precision)) = listed else { return listed };
         if let Some(exact) = self.exact.get(path) {
@@ -69,14 +69,14 @@ impl Times {
         universal.map_or(listed, |time| Some(Modified::Utc(time, precision)))
     }
 
-    /// `node`, which stands at `path`, with that time.
+    /// Returns `node`, which is at `path`, with that time.
     pub(super) fn seen(&self, path: &[u8], node: &Node) -> Node {
         Node { modified: self.of(path, node.modified), ..*node }
     }
 }
 
-/// How far listed times are ahead of universal time, by files of which the `listed` and the exact time are known;
-/// nothing where they do not tell. Where some are of summer and some of winter, the more of them win.
+/// Returns the offset of listed times from UTC, derived from files of which the `listed` and the exact time are known;
+/// `None` if they do not show it. If some fall in daylight saving time and some do not, the majority wins.
 pub(super) fn ahead(samples: &[(Modified, Modified)]) -> Option<SignedDuration> {
     let samples = samples.iter().filter_map(|(listed, exact)| match (*listed, *exact) {
         (Modified::Server(at, precision), Modified::Utc(time, _)) => {
@@ -94,7 +94,7 @@ pub(super) fn ahead(samples: &[(Modified, Modified)]) -> Option<SignedDuration> 
     most.map(|(ahead, _)| ahead).or_else(|| by_days(&days))
 }
 
-/// A listed clock is that of the zone, less what it does not show.
+/// Returns the offset by a listed time of day, which is that of the zone without the parts that are not shown.
 fn by_clock(listed: DateTime, exact: DateTime) -> Option<SignedDuration> {
     // Seconds that are not shown make the listed time earlier, never later.
     let ahead_s = listed.duration_since(exact).as_secs();
@@ -104,7 +104,7 @@ fn by_clock(listed: DateTime, exact: DateTime) -> Option<SignedDuration> {
     is_zone.then_some(ahead)
 }
 
-/// The zone nearest to universal time in which each exact time falls on its listed day.
+/// Returns the offset nearest to UTC by which each exact time falls on its listed day.
 fn by_days(samples: &[(DateTime, Precision, DateTime)]) -> Option<SignedDuration> {
     let all = |ahead: SignedDuration| {
         samples.iter().all(|(listed, _, exact)| {
@@ -135,7 +135,7 @@ mod tests {
             (&[("2026-06-01T01:03", "2026-06-01T12:03:00Z")], Some(hours(-11, 0))),
             (&[("2026-06-01T17:33", "2026-06-01T12:03:30Z")], Some(hours(5, 30))),
             (&[("2026-06-01T12:03:30", "2026-06-01T12:03:30Z")], Some(hours(0, 0))),
-            // Two of summer, one of winter.
+            // Two in daylight saving time, one not.
             (
                 &[
                     ("2026-06-01T14:03", "2026-06-01T12:03:59Z"),
@@ -144,10 +144,10 @@ mod tests {
                 ],
                 Some(hours(2, 0)),
             ),
-            // A year that was guessed wrong, and a clock that is off by minutes, tell nothing.
+            // A year that was guessed wrong, and a clock that is off by minutes, prove nothing.
             (&[("2025-06-01T12:03", "2026-06-01T12:03:59Z")], None),
             (&[("2026-06-01T12:08", "2026-06-01T12:03:59Z")], None),
-            // Days alone: the zone nearest to universal time in which all of them are right.
+            // Days only: the offset nearest to UTC that is right for all of them.
             (&[("2025-06-01", "2025-06-01T12:03:59Z")], Some(hours(0, 0))),
             (&[("2025-06-02", "2025-06-01T18:00:00Z")], Some(hours(6, 0))),
             (&[("2025-05-31", "2025-06-01T10:00:00Z")], Some(hours(-10, -15))),

@@ -1,4 +1,4 @@
-//! Checks by which a plan is refused as a whole: too many deletes, conflicts, too many bytes.
+//! Checks that refuse a plan as a whole: too many deletes, conflicts, too many bytes.
 
 use super::{
     super::{
@@ -13,13 +13,13 @@ use crate::{
     observe::visible::visible,
 };
 
-/// Files above which a plan may not delete more than half.
+/// The number of files above which a plan may not delete more than half.
 const FEW_FILES: usize = 10;
-/// Changed files that an error names.
+/// The maximum number of changed files that an error names.
 const CONFLICTS_NAMED: usize = 5;
 
 impl Diff<'_> {
-    /// Fails when so much goes that a mistake is likelier than a wish (S53, S54).
+    /// Fails if so much is to be deleted that it is more likely a mistake than intended (S53, S54).
     pub(super) fn guard(&self, base: Option<&Base>) -> Outcome<()> {
         let deletes = self.deletes.len();
         let known_before = base.map_or(0, Base::len);
@@ -50,7 +50,7 @@ impl Diff<'_> {
         Err(Fault::new(Kind::Guard, Side::Here, message))
     }
 
-    /// Fails where the target has changed and nobody is to win.
+    /// Fails if the target has changed and neither side is to win.
     pub(super) fn agree(&self) -> Outcome<()> {
         if self.conflicts == 0 {
             return Ok(());
@@ -66,7 +66,7 @@ impl Diff<'_> {
         Err(Fault::new(Kind::Refused, Side::Here, message))
     }
 
-    /// Fails where more would move than may (S50).
+    /// Fails if more is to be transferred than the limits allow (S50).
     pub(super) fn cap(&self) -> Outcome<()> {
         let Caps { max_file_size, max_total, .. } = self.rules.caps;
         let fault = |message: String| {

@@ -1,17 +1,17 @@
-//! What a listing leaves out and the server has: whatever its commands say to the question for it, it stays here.
+//! Files that a listing omits and the server has: whatever its commands answer about them, they are kept locally.
 
 use futures_util::future::join_all;
 
 use super::{Bench, Rules, write};
 
-/// Files of the server; the last two are in no listing that is cut.
+/// The files of the server; the last two are in no truncated listing.
 const FILES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 fn rules() -> Rules {
     Rules { delete: true, max_delete: Some(100), ..Rules::default() }
 }
 
-/// A server whose listing shows three of five files, with these faults besides.
+/// Checks a mirror from a server whose listing shows three of five files, with these faults besides.
 async fn cut(faults: &[&str]) {
     let line = |name: &&str| format!("type=file;size=1;modify=20200101000000; {name}\\r\\n");
     let listing: String = FILES.iter().take(3).map(line).collect();
@@ -31,7 +31,7 @@ async fn cut(faults: &[&str]) {
     assert_eq!((report.deleted, report.failed), (0, 3), "{faults:?} {:?}", report.errors);
 }
 
-/// A folder that both sides have and the cut listing does not show.
+/// Creates a directory that both sides have and the truncated listing does not show.
 fn fs_folder(bench: &Bench) {
     write(&bench.there(), "folder/in", "x");
     write(&bench.here(), "folder/in", "x");
@@ -64,7 +64,7 @@ async fn what_is_gone_goes_where_one_command_tells() {
         &["reply=MLST:550 No", "reply=MDTM:550 No"],
         &["no-size", "reply=MDTM:502 No"],
         &["no-size", "reply=MLST:502 No"],
-        // LIST of a name is the last that tells.
+        // LIST of a name is the last command that reports it.
         &["no-size", "reply=MDTM:502 No", "reply=MLST:502 No"],
     ];
     join_all(Vec::from(cases).into_iter().map(async |faults| {

@@ -1,4 +1,4 @@
-//! Servers that take two names for one, or give a file another name than it was asked for.
+//! Servers that treat two names as the same, or store a file under another name than was requested.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,14 +9,14 @@ use crate::{
     rehearse::tree::{Change, Snapshot},
 };
 
-/// Names there, each with that of the same file here.
+/// The names on the server, each with that of the same local file.
 type Names = &'static [(&'static str, &'static str)];
 
 /// A name of 64 bytes, which is longer than those of temporary files.
 const LONG: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.";
 const LONGER: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.pdf";
 
-/// A sort of server, and what it has.
+/// The kinds of servers, each with its files.
 const RENAMED: &[(&[&str], Names)] = &[
     (&["fold-case"], &[("Logo.png", "logo.png"), ("index.html", "Index.html"), ("Img/a", "img/a")]),
     (
@@ -36,7 +36,7 @@ const RENAMED: &[(&[&str], Names)] = &[
     (&["cut-names=64"], &[(LONG, LONGER)]),
 ];
 
-/// Every way of mirroring that has something of its own.
+/// Returns every kind of mirror that has a code path of its own.
 fn ways() -> Vec<(&'static str, Rules)> {
     vec![
         ("plain", deleting()),
@@ -49,7 +49,7 @@ fn ways() -> Vec<(&'static str, Rules)> {
     ]
 }
 
-/// What the files below `folder` hold, each as often as it does.
+/// Returns the contents of the files below `folder`, each with the number of its occurrences.
 fn contents(folder: &Path) -> BTreeMap<Vec<u8>, usize> {
     let mut all = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -66,7 +66,7 @@ fn contents(folder: &Path) -> BTreeMap<Vec<u8>, usize> {
     all
 }
 
-/// What has changed on the server, less what is kept there of the run itself.
+/// Returns the changes on the server, without the files that the run keeps there for itself.
 fn changes(bench: &Bench, before: &Snapshot) -> Vec<Change> {
     let mut changes = before.changes_to(&Snapshot::of(&bench.there()).unwrap());
     changes.retain(|change| !change.path.to_string_lossy().starts_with(".portolan-"));
@@ -172,7 +172,7 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
                     );
                     assert_eq!(changes(&bench, &before), [], "{case}");
                 }
-                // All together or not at all: with a folder that cannot be made, nothing is.
+                // All together or not at all: if a directory cannot be created, no file is.
                 let none = rules.staged && first.contains('/');
                 let holds = contents(&bench.there());
                 assert!(
@@ -218,11 +218,11 @@ async fn a_question_is_asked_only_where_a_name_is_in_doubt() {
     let (listed, asked) = (bench.count("MLSD"), bench.count("MLST"));
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.uploaded, report.deleted), (1, 1));
-    // Two folders, and none of them again: nothing has come into the one from which something goes.
+    // Two directories, neither of them twice: nothing has arrived in the one from which something is deleted.
     assert_eq!((bench.count("MLSD") - listed, bench.count("MLST") - asked), (2, 0));
 }
 
-/// A disk that takes two names for one, as far as a test can make one: the second name is there and is not listed.
+/// Simulates a disk that treats two names as the same, as far as a test can: the second name exists and is not listed.
 #[tokio::test]
 async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetched_again_nor_deleted()
  {
@@ -244,12 +244,12 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
         let heading =
             Heading::of(&session, Direction::Down, &bench.here(), &remote("/in"), &rules).unwrap();
         let mut crew = Crew::new(&mut session, &rules);
-        // The source has the one alone: it is the file that is listed under the other.
+        // The source has only this one: it is the file that is listed under the other name.
         let (mut source, mut target) = (survey(&[asked]), survey(&[listed]));
         alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
         let names: Vec<_> = target.tree.nodes().map(|(path, _)| path.to_vec()).collect();
         assert_eq!((names, source.faults.len()), (vec![asked.as_bytes().to_vec()], 0));
-        // It has both: the second is refused by name.
+        // The source has both: the second is refused by name.
         let (mut source, mut target) = (survey(&[listed, asked]), survey(&[listed]));
         alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
         assert_eq!(source.faults.len(), 1);
@@ -267,7 +267,7 @@ async fn a_new_file_is_not_fetched_over_one_that_no_listing_showed() {
         let rules = Rules { staged, ..deleting() };
         let here = bench.here();
         let (report, ()) = tokio::join!(async { bench.down(&rules).await.unwrap() }, async {
-            // It comes while the other one is on its way.
+            // It appears while the other one is being transferred.
             while bench.count("RETR /in/b") + bench.count("RETR b") == 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }

@@ -1,4 +1,4 @@
-//! What a mirror is for: both sides the same, and the second run quiet.
+//! The purpose of a mirror: both sides are the same, and the second run has nothing to do.
 
 use super::{
     Bench, ODD_NAMES, Report, Rules, age, assert_same, deleting, fs, odd_tree, remote, write,
@@ -46,8 +46,8 @@ async fn s03_a_tree_of_odd_names_comes_down_and_the_second_run_plans_nothing() {
         assert_clean(&report);
         assert_same(&bench.there(), &bench.here());
         assert_eq!((report.downloaded, report.verified), (FILES, FILES));
-        // What the listing said of size and time is not asked again before a file comes; behind it, once whether it
-        // is still the same.
+        // The listed size and time are not queried again before a file is fetched; afterwards, one query checks whether
+        // it is still the same.
         assert_eq!(bench.count("SIZE"), 0);
         assert_eq!(bench.count("MDTM"), usize::try_from(FILES).unwrap());
 

@@ -1,4 +1,4 @@
-//! Many files and many sessions: what is sent ahead, what goes together, and what becomes of it when that goes wrong.
+//! Many files and many sessions: pipelined commands, batches, and failures within them.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
@@ -8,7 +8,7 @@ use crate::{
     rehearse::Setup,
 };
 
-/// A folder with so many small files.
+/// Creates a directory with `count` small files.
 fn small_files(folder: &std::path::Path, count: usize) {
     for number in 0..count {
         write(folder, format!("{}/{number}", number % 3), vec![b'x'; number * 10]);
@@ -27,7 +27,7 @@ async fn what_is_left_to_do_for_many_uploads_goes_together() {
     let verbs: Vec<_> =
         commands.iter().map(|(_, line)| line.split(' ').next().unwrap_or_default()).collect();
     assert!(verbs.windows(4).any(|four| four == ["RNFR", "RNTO", "RNFR", "RNTO"]), "{verbs:?}");
-    // One that is harmless goes first, and only so often: once after the listing, once after an upload.
+    // A harmless command is sent first, and only twice: once after the listing, once after an upload.
     assert_eq!(bench.count("NOOP"), 2, "{verbs:?}");
 }
 
@@ -88,7 +88,7 @@ async fn a_server_that_does_not_keep_step_still_gets_and_gives_everything() {
         "stor-short*1",
         "short-226*1",
     ];
-    // All at the same time: most of it is waiting.
+    // All at the same time, since most of it is waiting.
     let each = plans.into_iter().flat_map(|plan| [(plan, true), (plan, false)]);
     let each = each.map(|(plan, is_up)| async move {
         let bench = Bench::new(&[plan]);
@@ -118,7 +118,7 @@ async fn times_that_no_listing_tells_come_with_the_files() {
         let bench = Bench::new(&["no-mlsd", "no-mlst", plan]);
         small_files(&bench.there(), 24);
         for number in 0..24 {
-            // So old that a listing shows the day alone.
+            // So old that a listing shows only the day.
             age(
                 &bench.there().join(format!("{}/{number}", number % 3)),
                 60_000_000 + number * 12_345,

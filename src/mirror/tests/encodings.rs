@@ -1,4 +1,4 @@
-//! Servers whose names are in another encoding than those of this machine.
+//! Servers whose names are in another encoding than the local ones.
 
 use super::{Bench, age, deleting, fs, write};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
@@ -8,7 +8,7 @@ use crate::{
     mirror::{Rules, StateIn},
 };
 
-/// A bench whose server's names are in Latin-1.
+/// Returns a bench whose server's names are in Latin-1.
 fn bench(plans: &[&str]) -> Bench {
     let mut bench = Bench::new(plans).remembering();
     bench.site.latin1 = true;

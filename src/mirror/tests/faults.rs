@@ -1,4 +1,4 @@
-//! Faults on the way: what is tried again, what is given up, and what the report says.
+//! Faults during a run: the retries, the failures, and the report.
 
 use super::{Bench, Rules, assert_same, deleting, odd_tree, write};
 use crate::{fault::Kind, ftp::site::InPlace, rehearse::Setup};
@@ -113,7 +113,7 @@ async fn a_mirror_ends_when_it_is_told_to() {
     assert_eq!(std::fs::read_dir(bench.here()).unwrap().count(), 0);
 }
 
-/// So many tries a class of failures gets: all that may help, or one.
+/// Checks the number of tries of each class of failures: all of them if a retry may help, or one.
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
     let rules = Rules { retries: 3, in_place: Some(InPlace::Never), ..Rules::default() };
@@ -130,7 +130,7 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
         ("reply=RETR:550 No.", false, "RETR", 1),
         ("reply=RETR:501 What?", false, "RETR", 1),
         ("reply=RETR:530 Not you.", false, "RETR", 1),
-        // Once under another kind of temporary name, which may be what was refused.
+        // Once more under another kind of temporary name, which may be what was refused.
         ("reply=STOR:553 No.", true, "STOR", 2),
         ("rename-refused", true, "STOR", 1),
         ("stor-552", true, "STOR", 1),
@@ -140,7 +140,7 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!((report.failed, report.errors.len()), (1, 1), "{plan}");
         let found = bench.count(command);
-        // 425 is tried in the other modes as well, and 421 on a new connection at once.
+        // 425 is tried in the other modes as well, and 421 at once on a new connection.
         let each = if matches!(plan, "retr-425" | "busy-421=RETR") { 2..=4 } else { 1..=1 };
         let is_right = found >= tries * each.start() && found <= tries * each.end();
         assert!(is_right, "{plan}: {found}");

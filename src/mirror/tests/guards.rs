@@ -1,11 +1,11 @@
-//! Deletes that must not happen: on the word of a broken listing, after a failure, too many at once.
+//! Deletes that must not happen: by a broken listing, after a failure, too many at once.
 
 use futures_util::future::join_all;
 
 use super::{Bench, Rules, deleting, fs, write};
 use crate::fault::Kind;
 
-/// A source with two files and a target with the same, one file more, and one file more in a folder.
+/// Creates a source with two files, and a target with the same, one more file, and one more file in a directory.
 fn two_trees(bench: &Bench, is_up: bool) {
     let (source, target) =
         if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
@@ -18,7 +18,7 @@ fn two_trees(bench: &Bench, is_up: bool) {
     }
 }
 
-/// Mirrors with deletes under a fault of listings, and sees that nothing goes.
+/// Mirrors with deletes under a fault of listings, and checks that nothing is deleted.
 async fn listed_badly(fault: String, place: &str, is_up: bool) {
     let bench = Bench::new(&[&format!("{fault}{place}"), "reply=STAT:502 No."]);
     two_trees(&bench, is_up);
@@ -161,7 +161,7 @@ async fn s57_a_listing_widens_no_delete_beyond_the_folder_that_was_listed() {
     for line in
         ["type=file;size=1; sub/b", "type=dir; ../tree/sub", "type=pdir; sub", "type=dir; /in/sub"]
     {
-        // Of `sub` nothing else is known: it cannot be listed, nor asked for by name.
+        // Nothing else is known of `sub`: it can neither be listed nor queried by name.
         let listing = format!("listing=type=cdir; .\\r\\ntype=file;size=1; a\\r\\n{line}@/in*1");
         let bench = Bench::new(&[&listing, "list-550@/in/sub", "reply=MLST:450 Not now."]);
         two_trees(&bench, false);

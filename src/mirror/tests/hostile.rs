@@ -1,4 +1,4 @@
-//! Names and links that would lead out of the tree, or make a command of themselves.
+//! Names and links that would lead out of the tree, or be taken for commands.
 
 use std::{
     env,
@@ -39,7 +39,7 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         odd_tree(&source);
-        // Beside both trees stand things of the same names, and in the target some that are to go.
+        // Beside both trees are entries of the same names, and in the target some that are to be deleted.
         for name in ODD_NAMES {
             let name = String::from_utf8_lossy(name);
             write(source.parent().unwrap(), format!("{name}.beside"), "keep");
@@ -49,7 +49,8 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
         let before = bench.all();
         let rules = deleting();
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
-        // More than half of the files would go: first the guard, and then a wish.
+        // More than half of the files would be deleted, so the guard refuses; after a run without deletes they are
+        // fewer.
         assert_eq!(report.unwrap_err().kind, Kind::Guard);
         assert_eq!(bench.changes(&before), []);
         let keep = Rules::default();
@@ -116,7 +117,7 @@ async fn s11_folders_without_end_stop_at_a_limit_with_a_name() {
     assert_eq!(fs::read_dir(bench.here()).unwrap().count(), 1);
 }
 
-/// Swaps `sub` for a link to outside and back as long as it lives, in a thread of its own.
+/// A guard that ends the swapping of `sub` for a link to the outside, which runs in its own thread.
 struct Swapping<'a> {
     over: &'a AtomicBool,
 }
@@ -135,7 +136,7 @@ fn swap(sub: &Path, link: &Path, over: &AtomicBool, flips: &AtomicU64) {
     }
 }
 
-/// Mirrors so often while `tree/sub` is now a folder and now a link to `outside`: 2,000 times where
+/// Mirrors repeatedly while `tree/sub` alternates between a directory and a link to `outside`: 2,000 times with
 /// `PORTOLAN_CAMPAIGN=full`, and in any case until it was swapped 2,000 times.
 fn mirrored_while_swapped(bench: &Bench, outside: &Path, is_up: bool, mut each: impl FnMut()) {
     let (sub, link) = (bench.here().join("sub"), bench.here().join("link"));
@@ -259,7 +260,7 @@ async fn s49_a_listing_of_another_folder_is_not_taken_for_this_one() {
     let message = "the listing that came is that of /in/a";
     assert_eq!(report.errors[0].message, message);
     assert!(bench.here().join("b/h").exists() && !bench.here().join("b/f").exists());
-    // A folder that the server calls by its own name is what it is.
+    // A directory that the server lists by its own name is recognized as itself.
     let bench = Bench::new(&["listing=type=cdir; /in\\r\\ntype=file;size=1; f@/in"]);
     write(&bench.there(), "f", "x");
     assert_eq!(bench.down(&deleting()).await.unwrap().downloaded, 1);

@@ -1,5 +1,5 @@
-//! What today's tools take for a file that arrived, and is half of one: never called done, never under the final name,
-//! and nothing is deleted in the run; once the server has come to its senses, the next run makes all of it good.
+//! Incomplete files that other tools take for complete: they are never reported as done, never get the final name, and
+//! nothing is deleted in the run; once the server works again, the next run repairs everything.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{Bench, Rules, assert_same, deleting, fs, write};
 const BYTES: usize = 1_000_000;
 const OLD: &[u8] = b"old bytes";
 
-/// What a server does to each transfer, and which way that is.
+/// The faults of a server in each transfer, each with true for uploads.
 const CASES: [(&str, &str, bool); 10] = [
     ("RETR half, then 226", "short-226", false),
     ("RETR cut, then 426", "drop-after=500000", false),
@@ -68,14 +68,14 @@ async fn nothing_half_is_ever_called_done_and_nothing_is_deleted_after_it() {
             assert_eq!(report.uploaded + report.downloaded, arrived, "{about}: {report}");
             assert!(arrived == 2 || found[1].as_deref() == Some(OLD), "{about}");
             assert!(arrived >= 1 || found[0].is_none(), "{about}");
-            // What had arrived but for the server's word is proven by the second try, and by nothing else.
+            // A file that arrived without a reply from the server is proved by the second try, and by nothing else.
             let may_arrive = resume && matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR");
             assert!(arrived == 0 || may_arrive, "{about}: {report}");
             if arrived < 2 {
                 assert!(report.failed >= 1 && !report.errors.is_empty(), "{about}: {report}");
                 assert_eq!((report.deleted, target.join("extra").exists()), (0, true), "{about}");
             }
-            // A part stays only where another run goes on with it, or where nobody could be asked to remove it.
+            // A partial file stays only if another run resumes it, or if no session was left to remove it.
             let may_stay = resume || matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR");
             assert!(may_stay || parts(&target).is_empty(), "{about}: {:?}", parts(&target));
         }
@@ -85,7 +85,7 @@ async fn nothing_half_is_ever_called_done_and_nothing_is_deleted_after_it() {
 #[tokio::test]
 async fn what_was_half_once_is_whole_after_another_try_in_the_same_run() {
     for (name, plan, is_up) in CASES {
-        // A full server is not asked again.
+        // A full server is not tried again.
         if plan == "stor-452" {
             continue;
         }
@@ -98,7 +98,7 @@ async fn what_was_half_once_is_whole_after_another_try_in_the_same_run() {
             let (source, target) = sides(&bench, is_up);
             assert_eq!((report.failed, report.deleted), (0, 1), "{about}: {:?}", report.errors);
             for part in parts(&target) {
-                // What a session that died has left is nobody's to remove but a later run's.
+                // Only a later run removes the files left by a session that died.
                 assert!(
                     matches!(plan, "hang-up-after=STOR" | "lost-reply=STOR"),
                     "{about}: {part:?}"

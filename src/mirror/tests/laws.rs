@@ -1,4 +1,4 @@
-//! Laws of plans, over made-up trees.
+//! Properties of plans, over generated trees.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A tree of up to 30 paths over few names, so that files and folders of two trees meet.
+/// Generates trees of up to 30 paths over few names, so that files and directories of two trees meet.
 fn trees() -> impl Strategy<Value = Tree> {
     let name = prop::sample::select(vec!["a", "b", "c", ".d", "a b"]);
     let path = prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"));
@@ -47,7 +47,7 @@ fn file(size: u64, time: i64) -> Node {
     Node::file(Some(size), Some(Modified::Utc(time, Precision::Second)), None)
 }
 
-/// Makes what is above `path`; false where something else stands in the way.
+/// Creates the directories above `path`; returns false if something else is in the way.
 fn make_folders(tree: &mut Tree, path: &[u8]) -> bool {
     let folder = parent(path).to_vec();
     if folder.is_empty() {
@@ -74,7 +74,7 @@ fn plan_of(source: &Tree, target: &Tree, rules: &Rules) -> Option<Plan> {
     plan(&survey(source.clone()), &survey(target.clone()), None, heading, rules.clone()).ok()
 }
 
-/// Does a plan to a model of the target, and sees that each step can be done when its turn comes.
+/// Applies a plan to a model of the target, and checks that each step can be done when its turn comes.
 fn done(plan: &Plan, source: &Tree, target: &Tree) -> Tree {
     let mut target = target.clone();
     for step in &plan.steps {
@@ -83,7 +83,7 @@ fn done(plan: &Plan, source: &Tree, target: &Tree) -> Tree {
         assert!(depth(path) == 0 || folder.is_some_and(|node| node.is_folder()), "{step}");
         let standing = target.get(path).copied();
         match step.act {
-            // No tree has what killed runs left.
+            // No generated tree has files left by killed runs.
             Act::Sweep => {}
             Act::MakeFolder => {
                 assert_eq!(standing, None, "{step}");

@@ -1,4 +1,4 @@
-//! Links: left alone unless they are to be followed, never out of the folder here, never in a circle, and nothing is
+//! Links: left alone unless they are to be followed, never out of the local directory, never in a cycle, and nothing is
 //! deleted through one.
 
 use std::os::unix::fs::symlink;
@@ -49,7 +49,7 @@ async fn links_here_are_sent_as_what_they_lead_to_and_the_second_run_is_quiet() 
         let again = bench.up(&rules).await.unwrap();
         assert_eq!((again.plan, again.unchanged), (Vec::new(), 4));
 
-        // What is behind a link has changed.
+        // The target of a link has changed.
         write(&here, "releases/42/index.html", "newer");
         assert_eq!(bench.up(&rules).await.unwrap().uploaded, 2);
         assert_eq!(fs::read(bench.there().join("current/index.html")).unwrap(), b"newer");
@@ -126,7 +126,7 @@ async fn links_of_the_server_are_fetched_as_what_they_lead_to() {
 
 #[tokio::test]
 async fn s11_a_circle_of_links_that_nobody_names_ends_by_itself() {
-    // The listing says that it is a link, and not where it leads.
+    // The listing shows that it is a link, but not its target.
     let listing = "listing=type=cdir; .\\r\\ntype=OS.unix=symlink; d\\r\\ntype=file;size=1; f";
     let bench = Bench::new(&[listing]);
     write(&bench.there(), "f", "x");

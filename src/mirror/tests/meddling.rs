@@ -15,10 +15,10 @@ use crate::{
 /// More than is sent at once.
 const BYTES: usize = 500_000;
 
-/// What happens to a file.
+/// A change made to a file.
 type Meddling = fn(&Path);
 
-/// Does something to a file when the first bytes of it have gone.
+/// A sink that changes a file when its first bytes have been sent.
 struct Meddler {
     path: PathBuf,
     meddle: Mutex<Option<Meddling>>,

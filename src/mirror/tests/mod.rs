@@ -50,7 +50,7 @@ use crate::{
     },
 };
 
-/// Names that other programs took for something else than names (S03).
+/// Names that other programs misinterpreted (S03).
 pub(super) const ODD_NAMES: &[&[u8]] = &[
     b"a b",
     b" lead",
@@ -77,7 +77,7 @@ pub(super) const ODD_NAMES: &[&[u8]] = &[
     b"x -> y",
 ];
 
-/// One folder with all that a test may touch: `there` is what the server serves, `here` is this machine's.
+/// A directory with all that a test may touch: `there` is served by the server, `here` is local.
 pub(super) struct Bench {
     scratch: tempfile::TempDir,
     pub(super) server: Server,
@@ -108,17 +108,17 @@ impl Bench {
         Self { scratch, server, site, remembers: false, state }
     }
 
-    /// The local folder that is mirrored.
+    /// Returns the local directory that is mirrored.
     pub(super) fn here(&self) -> PathBuf {
         self.scratch.path().join("here/tree")
     }
 
-    /// The folder of the server that is mirrored.
+    /// Returns the directory of the server that is mirrored.
     pub(super) fn there(&self) -> PathBuf {
         self.scratch.path().join("there/in")
     }
 
-    /// Everything that a mirror gone wrong could reach.
+    /// Returns everything that a broken mirror could reach.
     pub(super) fn all(&self) -> Snapshot {
         Snapshot::of(self.scratch.path()).unwrap()
     }
@@ -140,17 +140,17 @@ impl Bench {
         Session::open(self.site.clone(), context).await
     }
 
-    /// The same bench with a memory between runs.
+    /// Returns the same bench with a state that is kept between runs.
     pub(super) fn remembering(self) -> Self {
         Self { remembers: true, ..self }
     }
 
-    /// Where that is.
+    /// Returns the directory of that state.
     pub(super) fn state(&self) -> PathBuf {
         self.state.clone()
     }
 
-    /// Keeps that in another folder of the bench.
+    /// Keeps that state in another directory of the bench.
     pub(super) fn keep_state_in(&mut self, folder: &str) {
         self.state = self.scratch.path().join(folder);
     }
@@ -178,7 +178,7 @@ pub(super) fn deleting() -> Rules {
     Rules { delete: true, ..Rules::default() }
 }
 
-/// Writes a file, an hour old, with the folders that it needs.
+/// Writes a file that is an hour old, with the directories that it needs.
 pub(super) fn write(folder: &Path, name: impl AsRef<[u8]>, text: impl AsRef<[u8]>) {
     let path = folder.join(OsStr::from_bytes(name.as_ref()));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -186,13 +186,13 @@ pub(super) fn write(folder: &Path, name: impl AsRef<[u8]>, text: impl AsRef<[u8]
     age(&path, 3600);
 }
 
-/// Makes a file so many seconds old; less than none for one of the time to come.
+/// Sets the age of a file in seconds; a negative one is in the future.
 pub(super) fn age(path: &Path, seconds: i64) {
     let time = Clock::System.now() - SignedDuration::from_secs(seconds);
     fs::File::open(path).unwrap().set_modified(time.into()).unwrap();
 }
 
-/// A tree of everything that names and contents can be.
+/// Creates a tree of all kinds of names and contents.
 pub(super) fn odd_tree(folder: &Path) {
     for (number, name) in ODD_NAMES.iter().enumerate() {
         write(folder, name, vec![b'x'; number * 1000]);
@@ -203,13 +203,13 @@ pub(super) fn odd_tree(folder: &Path) {
     write(folder, "big", vec![7; 300_000]);
 }
 
-/// Whether both folders hold the same, as far as bytes go.
+/// Asserts that both directories hold the same bytes.
 pub(super) fn assert_same(one: &Path, other: &Path) {
     let (one, other) = (Snapshot::of(one).unwrap(), Snapshot::of(other).unwrap());
     assert_eq!(one.changes_to(&other), []);
 }
 
-/// The lines of changes, for tests to compare.
+/// Returns the lines of changes, for tests to compare.
 pub(super) fn shown(changes: &[Change]) -> Vec<String> {
     changes.iter().map(ToString::to_string).collect()
 }

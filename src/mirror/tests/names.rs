@@ -1,11 +1,12 @@
-//! Names: paths that come from outside, and what portolan keeps for itself.
+//! Names: paths from untrusted sources, and portolan's own files.
 
 use super::{Bench, Rules, deleting, fs, write};
 use crate::mirror::StateIn;
 
 const STATE: &str = ".portolan-state";
 
-/// Writes a state as anybody who may write one file can: with these paths beside `kept`, and the right hash at its end.
+/// Writes a state as an attacker who may write one file can: with these paths beside `kept`, and the correct hash at
+/// its end.
 fn forge(bench: &Bench, paths: &[&str]) {
     let mut lines = vec![r#"{"portolan_state":2,"folder":"/in"}"#.to_owned()];
     lines.extend(
@@ -40,13 +41,13 @@ async fn a_forged_state_deletes_nothing_and_the_run_goes_on_without_it() {
             let rules = Rules { state: StateIn::Remote, trust_state, ..deleting() };
             let report = bench.up(&rules).await.unwrap();
             assert_eq!((report.deleted, report.failed), (0, 0), "{path}");
-            // But for the journal of the run itself.
+            // Except for the journal of the run itself.
             let is_delete =
                 |line: &&String| line.contains(" > DELE ") && !line.contains("/.portolan-intents");
             assert_eq!(bench.server.log().iter().filter(is_delete).count(), 0, "{path}");
             assert!(report.uploaded >= 1, "{path}");
             assert_eq!(fs::read(bench.there().join("../private/db")).unwrap(), b"secret");
-            // What was written in its place is believed again.
+            // The state that was written in its place is trusted again.
             assert_eq!(bench.up(&rules).await.unwrap().failed, 0);
         }
     }
@@ -55,7 +56,7 @@ async fn a_forged_state_deletes_nothing_and_the_run_goes_on_without_it() {
 #[tokio::test]
 async fn the_state_folder_is_no_part_of_a_tree_wherever_it_is() {
     for inside in ["", "deep/er/"] {
-        // Fetched into a folder that holds the state: it is neither deleted nor written over.
+        // Fetched into a directory that contains the state: it is neither deleted nor overwritten.
         let mut bench = Bench::new(&[]).remembering();
         let state = format!("here/tree/{inside}state");
         bench.keep_state_in(&state);
@@ -72,7 +73,7 @@ async fn the_state_folder_is_no_part_of_a_tree_wherever_it_is() {
         }
         assert_eq!(fs::read(bench.here().join("a")).unwrap(), b"x");
 
-        // Sent from a folder that holds it: nothing of it reaches the server, or is deleted there.
+        // Sent from a directory that contains it: nothing of it reaches the server, or is deleted there.
         let mut bench = Bench::new(&[]).remembering();
         bench.keep_state_in(&state);
         write(&bench.here(), "a", "x");
@@ -100,7 +101,7 @@ async fn a_folder_that_is_the_state_itself_keeps_it_and_so_does_that_of_another_
     }
     assert!(bench.here().join("marks").exists());
 
-    // One that another run uses is told by what is in it.
+    // A state that another run uses is recognized by its contents.
     let other = Bench::new(&[]);
     for name in ["theirs/portolan.db", "theirs/portolan.db-wal"] {
         write(&other.here(), name, "SQLite format 3\0and more");

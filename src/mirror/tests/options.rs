@@ -1,4 +1,4 @@
-//! Options of mirrors: patterns, bounds, caps, trash, comparison by content, plans that are done later.
+//! Options of mirrors: patterns, bounds, caps, trash, comparison by content, plans that are applied later.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn files_out_of_bounds_are_neither_sent_nor_deleted() {
     }
     age(&bench.here().join("old"), 90_000);
     age(&bench.there().join("extra old"), 90_000);
-    // What is in bounds here replaces whatever is there.
+    // A local file within the bounds replaces whatever is there.
     write(&bench.there(), "fits", "much too large");
     let report = bench.up(&rules).await.unwrap();
     assert_eq!((report.uploaded, report.deleted, report.skipped), (1, 1, 3));
@@ -180,14 +180,14 @@ async fn s43_what_cannot_be_seen_to_have_arrived_is_said_and_nothing_is_deleted(
     assert_eq!((report.unverified, report.failed), (1, 1));
     let report = bench.up(&deleting()).await.unwrap();
     assert!(report.failed >= 1 && report.deleted == 0);
-    // A listing tells it as well as SIZE.
+    // A listing shows it as well as SIZE.
     let bench = Bench::new(&["reply=SIZE:502 No."]);
     write(&bench.here(), "a", "bytes");
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.verified, report.unverified, report.failed), (1, 0, 0));
 }
 
-/// Something that happens to one side.
+/// A change made to one side.
 type Change = fn(&Bench);
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
     let report = mirror::apply(&mut session, &read).await.unwrap();
     assert_eq!((report.uploaded, report.deleted, report.failed), (2, 1, 0));
     assert_same(&bench.here(), &bench.there());
-    // Once done, it is no plan of what is there any more.
+    // Once applied, it is no plan of the current state any more.
     let fault = mirror::apply(&mut session, &read).await.unwrap_err();
     assert_eq!(fault.kind, Kind::Refused);
     let mut elsewhere = Bench::new(&[]).session().await;

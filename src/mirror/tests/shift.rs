@@ -1,4 +1,4 @@
-//! Servers that list their own time, and whose clock was set between two runs: no file changed by that.
+//! Servers that list their local time, and whose clock was set between two runs: no file changed by that.
 
 use std::{path::Path, time::Duration};
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Bench, Rules, age, assert_same, fs, write};
 
-/// LIST alone, and no time of single files.
+/// LIST only, and no times of single files.
 const LISTS: [&str; 3] = ["no-mlsd", "no-mlst", "reply=MDTM:502 No."];
 const FILES: usize = 20;
 
@@ -14,7 +14,7 @@ fn name(number: usize) -> String {
     format!("{}/file {number}", number % 3)
 }
 
-/// Files of different ages, and of different sizes.
+/// Creates files of different ages and sizes.
 fn furnish(folder: &Path) {
     for number in 0..FILES {
         write(folder, name(number), vec![b'x'; number]);
@@ -22,7 +22,7 @@ fn furnish(folder: &Path) {
     }
 }
 
-/// Sets all times of `folder` so many minutes later, as a listing in another zone would show them.
+/// Moves all times of `folder` by `minutes`, as a listing in another zone would show them.
 fn set(folder: &Path, minutes: i64) {
     for number in 0..FILES {
         let file = fs::File::open(folder.join(name(number))).unwrap();
@@ -51,7 +51,7 @@ async fn times_that_all_moved_by_the_same_change_no_file() {
             set(&bench.there(), minutes);
             let about = format!("{minutes} {is_up}");
             assert_eq!(run(&bench, is_up).await, (0, FILES as u64, 0), "{about}");
-            // The state knows the new times, and nobody looks at bytes for them.
+            // The state has the new times, so no content is read for them.
             let read = bench.count("RETR");
             assert_eq!(run(&bench, is_up).await, (0, FILES as u64, 0), "{about}");
             assert_eq!(bench.count("RETR"), read, "{about}");
@@ -107,7 +107,7 @@ async fn files_that_are_written_anew_each_hour_are_fetched_each_hour() {
         all(b'a', 2 * 3600);
         run(&bench, false).await;
         all(b'a', 3600);
-        // One of them alone has other bytes.
+        // Only one of them has other bytes.
         fs::write(bench.there().join(name(count / 2)), [b'b'; 100]).unwrap();
         age(&bench.there().join(name(count / 2)), 3600);
         run(&bench, false).await;

@@ -1,4 +1,4 @@
-//! Staged mirrors: all of the new files or none of them, and where that cannot be, exactly which.
+//! Staged mirrors: all of the new files or none of them, and otherwise a report of exactly which.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -19,12 +19,12 @@ async fn run(bench: &Bench, is_up: bool, rules: &Rules) -> Outcome<Report> {
     if is_up { bench.up(rules).await } else { bench.down(rules).await }
 }
 
-/// Source and target.
+/// Returns the source and the target.
 fn sides(bench: &Bench, is_up: bool) -> [std::path::PathBuf; 2] {
     if is_up { [bench.here(), bench.there()] } else { [bench.there(), bench.here()] }
 }
 
-/// Six files, of which two are in the target with other bytes, and one there that is to go.
+/// Creates six files, of which two are in the target with other bytes, and one there that is to be deleted.
 fn mixed(bench: &Bench, is_up: bool) {
     let [source, target] = sides(bench, is_up);
     for name in ["a", "bad/b", "c", "d", "new/deep/e", "new/f"] {
@@ -35,17 +35,17 @@ fn mixed(bench: &Bench, is_up: bool) {
     }
 }
 
-/// The names of temporary files anywhere below `folder`.
+/// Returns the names of temporary files anywhere below `folder`.
 fn parts(folder: &Path) -> Vec<String> {
     let changes = Snapshot::default().changes_to(&Snapshot::of(folder).unwrap());
     shown(&changes).into_iter().filter(|line| line.contains(".part")).collect()
 }
 
-/// The commands that the server has got, of those that move or name files.
+/// Returns the commands that the server has received, of those that move or name files.
 fn verbs(bench: &Bench) -> Vec<String> {
     let log = bench.server.log();
     let commands = log.iter().filter_map(|line| line.split_once(" > ")).map(|(_, command)| command);
-    // The claim comes before all of it, and goes last.
+    // The claim is taken before all of it, and released last.
     let commands = commands.filter(|command| !command.contains("/.portolan-lock"));
     let verbs = commands.map(|command| command.split(' ').next().unwrap().to_owned());
     verbs
@@ -171,7 +171,7 @@ async fn names_are_given_on_servers_that_rename_over_nothing() {
     assert_same(&bench.here(), &bench.there());
 }
 
-/// What a run left: every file has the old bytes or the new, and the report says which.
+/// Asserts that every file has its old or its new bytes after a run, as the report says.
 fn assert_told(bench: &Bench, report: Option<&Report>, what: &str) {
     let placed: Option<BTreeSet<&str>> =
         report.map(|report| report.placed.iter().map(String::as_str).collect());
@@ -196,7 +196,8 @@ fn assert_told(bench: &Bench, report: Option<&Report>, what: &str) {
     }
 }
 
-/// One staged upload under `plan`, in a run that may fail as a whole; how many commands the server got.
+/// Runs one staged upload under `plan`, which may fail as a whole, and returns the number of commands that the server
+/// received.
 async fn one(plan: Option<String>) -> usize {
     let what = plan.clone().unwrap_or_default();
     let plans: Vec<_> = plan.iter().map(String::as_str).collect();
@@ -223,14 +224,14 @@ async fn a_session_that_ends_at_any_command_leaves_each_name_old_or_new_as_the_r
     assert!(commands > 30, "{commands}");
     let plans = (1..=commands)
         .flat_map(|number| ["hang-up-at", "lost-at"].map(|fault| format!("{fault}={number}*1")));
-    // Each waits most of the time.
+    // Each run is waiting most of the time.
     let runs = stream::iter(plans).map(|plan| one(Some(plan))).buffer_unordered(16);
     assert_eq!(runs.count().await, 2 * commands);
 }
 
 #[tokio::test]
 async fn a_server_that_goes_away_among_the_names_is_told_file_by_file() {
-    // It ends at its first name, and answers nobody any more.
+    // The server hangs up at the first name, and answers no client any more.
     let bench = Bench::new(&["hang-up=RNFR", "hang-up=DELE"]);
     mixed(&bench, true);
     let report = bench.up(&staged()).await.unwrap();

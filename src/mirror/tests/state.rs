@@ -1,5 +1,5 @@
-//! The state on the server: a machine that remembers nothing sends only what changed, and a state that cannot be relied
-//! on deletes nothing.
+//! The state on the server: a host without local state sends only changed files, and an unreliable state deletes
+//! nothing.
 
 use super::{Bench, Rules, age, assert_same, deleting, fs, write};
 use crate::mirror::{Compare, StateIn};
@@ -10,7 +10,7 @@ fn remote_state() -> Rules {
     Rules { state: StateIn::Remote, ..deleting() }
 }
 
-/// Makes the local folder anew, with the same bytes and new times.
+/// Creates the local directory again, with the same bytes and new times.
 fn check_out_again(bench: &Bench, names: &[&str]) {
     fs::remove_dir_all(bench.here()).unwrap();
     for name in names {
@@ -68,7 +68,7 @@ async fn a_state_that_is_lost_damaged_or_foreign_deletes_nothing() {
         let report = bench.up(&remote_state()).await.unwrap();
         assert_eq!((report.deleted, report.failed, report.uploaded), (0, 0, 0));
         assert!(bench.there().join("theirs").exists() && bench.there().join("b").exists());
-        // From here on it is known again what was there.
+        // The state of both sides is known again from here on.
         assert_eq!(bench.up(&remote_state()).await.unwrap().deleted, 2);
     }
 }
@@ -86,12 +86,12 @@ async fn a_change_on_the_server_is_seen_by_a_machine_that_has_never_been_there()
     assert_eq!(report.uploaded, 1);
 }
 
-/// Round trips of a run after its login: waits for a reply, and one for each data connection.
+/// Returns the round trips of a run after its login: waits for a reply, and one for each data connection.
 fn round_trips(bench: &Bench, from: usize) -> usize {
     let log = bench.server.log();
     let commands = log.iter().skip(from).filter_map(|line| line.split_once(" > "));
     let mut commands: Vec<_> = commands.map(|(_, command)| command).collect();
-    // Questions without data go in one packet, as many as fit.
+    // Queries without data go in one packet, as many as fit.
     let is_question = |command: &str| command.starts_with("SIZE") || command.starts_with("MDTM");
     let asked: usize = commands.iter().filter(|it| is_question(it)).map(|it| it.len() + 2).sum();
     assert!(asked <= 2 * crate::limits::BATCH_BYTES_MAX, "{asked}");
@@ -137,7 +137,7 @@ async fn a_trusted_state_that_proves_wrong_is_trusted_no_more() {
     let report = bench.up(&rules).await.unwrap();
     assert_eq!((report.uploaded, report.deleted), (1, 1), "{:?}", report.plan);
     assert_same(&bench.here(), &bench.there());
-    // What is deleted is asked for before, and what came since is not touched.
+    // A file to be deleted is queried before, and files that were added since are not touched.
     write(&bench.there(), "theirs", "x");
     fs::remove_file(bench.here().join("2")).unwrap();
     let report = bench.up(&rules).await.unwrap();

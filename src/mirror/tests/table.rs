@@ -1,14 +1,14 @@
-//! The table that today's tools fail (rollback, edit and fresh checkout, with and without times on the server): what is
-//! sent, and nothing else, in the run after a change and in none after that.
+//! The changes that other tools mishandle (rollback, edit and fresh checkout, with and without times on the server):
+//! the run after a change sends exactly the changed files, and the run after that sends none.
 
 use std::path::Path;
 
 use super::{Bench, Report, Rules, age, assert_same, fs, write};
 
-/// What happens to a file of the source between two runs.
+/// A change of a file of the source between two runs.
 type Change = fn(&Path);
 
-/// What a server can do.
+/// The capabilities of servers.
 const SERVERS: [&[&str]; 6] = [
     &[],
     &["no-mfmt"],

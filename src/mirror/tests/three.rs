@@ -1,4 +1,4 @@
-//! Changes of the target since the last run: each is told, and who wins is the user's to say.
+//! Changes of the target since the last run: each is reported, and the user decides which side wins.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::{
     mirror::OnConflict,
 };
 
-/// Both sides as one run left them, and then the target changed.
+/// Creates both sides as one run left them, and then changes the target.
 async fn drifted(is_up: bool) -> Bench {
     let bench = Bench::new(&[]).remembering();
     let (source, target) = sides(&bench, is_up);

@@ -1,4 +1,5 @@
-//! Servers whose listings tell times without a zone: what is asked for besides, and what hangs on it (S58).
+//! Servers whose listings show times without a time zone: the additional queries, and the results that depend on them
+//! (S58).
 
 use std::{path::Path, time::SystemTime};
 
@@ -10,7 +11,7 @@ use crate::{clock::Clock, rehearse::Setup};
 /// No MLSD, so LIST.
 const LISTS: [&str; 2] = ["no-mlsd", "no-mlst"];
 const DAY_S: i64 = 24 * 3600;
-/// Of this hour, of both times of the year, and so old that only their day is listed.
+/// Ages within this hour, in both halves of the year, and so great that only the day is listed.
 const AGES_S: [i64; 7] =
     [3600, 20 * DAY_S, 60 * DAY_S, 120 * DAY_S, 170 * DAY_S, 300 * DAY_S, 1000 * DAY_S];
 
@@ -24,7 +25,7 @@ fn in_zone(plans: &[&str], zone: &str, clock_ahead_s: i64) -> Bench {
     })
 }
 
-/// Files of all ages, in more than one packet of questions.
+/// Creates files of all ages, in more than one packet of queries.
 fn furnish(folder: &Path) -> u64 {
     for number in 0..70 {
         let age_s = AGES_S[number % AGES_S.len()] + 61 * i64::try_from(number).unwrap();
@@ -103,7 +104,7 @@ async fn s58_no_file_wins_as_the_newer_one_by_a_time_of_unknown_zone() {
         }
         let rules = Rules { newer_only: true, ..Rules::default() };
         let report = bench.down(&rules).await.unwrap();
-        // In universal time each of the listed ones would be newer by hours.
+        // In UTC, each of the listed ones would be newer by hours.
         assert_eq!(report.downloaded, u64::from(gets_new), "{plans:?}: {:?}", report.plan);
         assert_eq!(fs::read(bench.here().join("newer here")).unwrap(), b"ours too", "{plans:?}");
     }
