@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use crate::{
     ftp::{
-        listing::{Listing, Reader, parse_mlst, parse_time_val},
+        listing::{Listing, ListingReader, parse_mlst, parse_time_val},
         path::{RemotePath, component},
         proxy::Proxy,
         reply::{Framed, Framing, Reply},
         url::Url,
     },
-    mirror::{self, Filter, Part, Plan},
+    mirror::{self, Filter, FilterDecision, MirrorPlan},
     nat,
-    observe::{account::Account, visible::visible},
+    observe::{account::RunSummary, visible::visible},
     schedule::{
         cron::Expression,
         jobs,
@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// A fuzz target.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All targets by name, which is also the name of the directory of their seeds.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, FuzzTarget); 12] = [
     ("reply", reply),
     ("mlsd", mlsd),
     ("list", list),
@@ -98,17 +98,17 @@ fn read_reply(reply: &Reply) {
 
 /// Parses bytes of `MLSD`, and of the replies to `MLST` and `MDTM`.
 fn mlsd(bytes: &[u8]) {
-    in_pieces(bytes, Reader::mlsd);
+    in_pieces(bytes, ListingReader::mlsd);
     black_box((parse_mlst(bytes, b"a"), parse_time_val(bytes)));
 }
 
 /// Parses bytes of `LIST` in any format.
 fn list(bytes: &[u8]) {
-    in_pieces(bytes, Reader::list);
+    in_pieces(bytes, ListingReader::list);
 }
 
 /// Checks that a listing does not depend on where its packets end, and contains only valid names.
-fn in_pieces(bytes: &[u8], reader: fn() -> Reader) {
+fn in_pieces(bytes: &[u8], reader: fn() -> ListingReader) {
     let read = |pieces: &[&[u8]]| {
         let mut reader = reader();
         for piece in pieces {
@@ -174,12 +174,15 @@ fn netrc(bytes: &[u8]) {
 
 /// Parses a saved plan: writing and reading it again changes nothing, and its paths stay below their directory.
 fn plan(bytes: &[u8]) {
-    let Ok(plan) = Plan::from_json(&String::from_utf8_lossy(bytes)) else { return };
+    let Ok(plan) = MirrorPlan::from_json(&String::from_utf8_lossy(bytes)) else { return };
     for step in &plan.steps {
         stays_below(&step.path);
     }
     let written = plan.to_json();
-    assert!(Plan::from_json(&written).is_ok_and(|again| again.to_json() == written), "{written}");
+    assert!(
+        MirrorPlan::from_json(&written).is_ok_and(|again| again.to_json() == written),
+        "{written}"
+    );
 }
 
 /// Parses a state file, as it is and with a valid checksum at its end: its paths stay below their directory.
@@ -217,7 +220,7 @@ fn nft(bytes: &[u8]) {
 
 /// Parses event lines of a child process of the scheduler.
 fn events(bytes: &[u8]) {
-    let mut account = Account::default();
+    let mut account = RunSummary::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Ok(event) = serde_json::from_slice(line) {
             account.take(&event);
@@ -228,7 +231,7 @@ fn events(bytes: &[u8]) {
 /// Parses include and exclude patterns, a path, and texts of sizes, rates and durations.
 fn filter(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    black_box((value::size_text(&text), value::rate_text(&text), value::duration_text(&text)));
+    black_box((value::parse_size(&text), value::parse_rate(&text), value::parse_duration(&text)));
     let mut lines = text.lines().map(str::to_owned);
     let (Some(path), Some(include)) = (lines.next(), lines.next()) else { return };
     let rest: Vec<_> = lines.collect();
@@ -237,6 +240,9 @@ fn filter(bytes: &[u8]) {
     for is_folder in [false, true] {
         let path = path.as_bytes();
         let reason = filter.explain(path, is_folder);
-        assert!(filter.part(path, is_folder) == Part::In || !reason.takes_part, "{reason:?}");
+        assert!(
+            filter.part(path, is_folder) == FilterDecision::In || !reason.takes_part,
+            "{reason:?}"
+        );
     }
 }

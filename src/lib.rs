@@ -8,27 +8,27 @@
 //! cli     fuzzing                  one file per command, the only module that names clap; the fuzz targets
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
-//! mirror   memory   doors          plan and apply for trees; server records; inbound ports for data
+//! mirror  state_adapter  port_provider  plan and apply for trees; server records; inbound ports for data
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
-//! fault  limits  stop  clock       leaves
+//! error  limits  cancel  clock     leaves
 //! ```
 
+pub mod cancel;
 pub mod clock;
-pub mod doors;
-pub mod fault;
+pub mod error;
 pub mod files;
 pub mod ftp;
 pub mod limits;
-pub mod memory;
 pub mod mirror;
 pub mod nat;
 pub mod observe;
+pub mod port_provider;
 pub mod rehearse;
 pub mod schedule;
 pub mod script;
-pub mod stop;
+pub mod state_adapter;
 pub mod store;
 
 pub mod cli;

@@ -1,4 +1,4 @@
-//! What it costs that a landed file is on the disk, and not only in memory, before it gets its final name.
+//! The cost of flushing a downloaded file to disk, and not only to memory, before it gets its final name.
 
 use std::{
     fs,
@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portolan::files::Landing;
+use portolan::files::AtomicFile;
 use tempfile::TempDir;
 
 const SMALL_FILES: usize = 1000;
 const SMALL_BYTES: usize = 4096;
 
-/// One large file and many small ones, landed as downloads are and just written and renamed.
+/// Compares one large file and many small ones, saved as downloads are, with plain writes and renames.
 pub(crate) fn compare(scratch: &TempDir, bytes: u64) {
     println!("{:<28} {:>10} {:>12}", "on the disk", "landed", "renamed only");
     let (block, small) = (vec![7; 256 * 1024], vec![7; SMALL_BYTES]);
@@ -22,7 +22,7 @@ pub(crate) fn compare(scratch: &TempDir, bytes: u64) {
         (format!("{SMALL_FILES} of {SMALL_BYTES} bytes, s"), SMALL_FILES, 1, &small),
     ] {
         let landed = time(scratch, files, |path| {
-            let mut landing = Landing::begin(path).unwrap();
+            let mut landing = AtomicFile::begin(path).unwrap();
             (0..blocks).for_each(|_| landing.write_all(block).unwrap());
             landing.commit(None).unwrap();
         });

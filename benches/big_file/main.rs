@@ -31,18 +31,18 @@ use std::{
 use measure::{Cost, measure};
 use support::server::{Kind, Options, RealServer, Tls};
 
-/// Where the bench tells a copy of itself what to do.
+/// The environment variable in which the bench passes a task to a copy of itself.
 const TASK: &str = "PORTOLAN_BENCH_TASK";
-/// Peak memory that is allowed, whatever the file.
+/// The peak memory that is allowed, whatever the size of the file.
 const MEMORY_MAX: u64 = 64 * 1024 * 1024;
 
-/// What both programs are told.
+/// The input of both programs.
 struct Job {
-    /// As our URLs are, with the password.
+    /// The URL in our syntax, with the password.
     url: String,
     ca: Option<PathBuf>,
     folder: PathBuf,
-    /// What the server serves, where it is one of our own.
+    /// The root directory of the server if it is one of our own.
     root: Option<PathBuf>,
     bytes: u64,
     rounds: usize,
@@ -106,12 +106,12 @@ fn main() {
     landing::compare(&scratch, bytes);
 }
 
-/// Each program does each task so many times, in turns.
+/// Runs each task with each program several times, in turns.
 fn race(job: &Job, words: &str) {
     for task in ["put", "get"] {
         let mut best: [Option<Cost>; 2] = [None, None];
         for _ in 0..job.rounds {
-            // Ours last: what it has put is what both get.
+            // Ours last: the file that it uploads is the one that both download.
             let commands = [job.curl(task), job.ours(task)];
             for (best, mut command) in best.iter_mut().zip(commands) {
                 prepare(job, task);
@@ -126,7 +126,7 @@ fn race(job: &Job, words: &str) {
     }
 }
 
-/// The same start for both: nothing to write over, and nothing left to write to the disk.
+/// Prepares the same start for both: no file to overwrite, and no dirty pages left to write to the disk.
 fn prepare(job: &Job, task: &str) {
     if let Some(root) = job.root.as_ref().filter(|_| task == "put") {
         for name in ["big", "big-by-curl"] {
@@ -136,7 +136,7 @@ fn prepare(job: &Job, task: &str) {
     rustix::fs::sync();
 }
 
-/// What arrived has the right size; what it holds is for the tests to say.
+/// Checks that the result has the right size; its content is for the tests to check.
 fn check(job: &Job, task: &str) {
     let file = job.folder.join(task);
     assert_eq!(fs::metadata(&file).unwrap().len(), job.bytes, "{}", file.display());
@@ -145,7 +145,7 @@ fn check(job: &Job, task: &str) {
     }
 }
 
-/// A file that nothing can compress, and that is in memory afterwards.
+/// Makes an incompressible file that is in the page cache afterwards.
 fn fill(path: &Path, bytes: u64) {
     use std::io::{Read, Write};
     let mut random = fs::File::open("/dev/urandom").unwrap();

@@ -1,4 +1,4 @@
-//! What a process costs: its time, the processor's, and its memory at the peak.
+//! The cost of a process: its wall-clock time, processor time, and peak memory.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::wait;
 
-/// Linux counts processor time in hundredths of a second.
+/// The clock ticks per second in which Linux counts processor time.
 const TICKS: f64 = 100.0;
 const TIME_MAX: Duration = Duration::from_mins(10);
 
@@ -20,7 +20,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// The better one of each; of memory the worse.
+    /// Returns the lower of each time and the higher of the two memory peaks.
     pub(crate) fn better(&self, other: &Self) -> Self {
         Self {
             wall: self.wall.min(other.wall),
@@ -64,16 +64,16 @@ pub(crate) fn measure(command: &mut Command) -> Cost {
     Cost { wall, processor: children() - before, memory }
 }
 
-/// Processor seconds, user and system, of all children that have ended (`proc(5)`: cutime and cstime).
+/// Returns the processor seconds, user and system, of all children that have ended (`proc(5)`: cutime and cstime).
 fn children() -> f64 {
     let text = fs::read_to_string("/proc/self/stat").unwrap();
-    // The name of the program stands in parentheses and may hold anything.
+    // The name of the program is in parentheses and may contain anything.
     let (_, fields) = text.rsplit_once(')').unwrap();
     let ticks = fields.split_whitespace().skip(13).take(2);
     ticks.map(|field| field.parse::<f64>().unwrap() / TICKS).sum()
 }
 
-/// The most memory that process `id` has had so far; nothing once it has ended.
+/// Returns the peak memory of process `id` so far; `None` once it has ended.
 fn peak(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -75,7 +75,7 @@ fn main() {
     }
 }
 
-/// As many files as are carried in ten to twenty seconds.
+/// Returns the number of files that take ten to twenty seconds to transfer.
 fn usual_files(rtt: u32, sessions: u16) -> u64 {
     match (rtt, sessions) {
         (0, _) => 5000,
@@ -86,7 +86,7 @@ fn usual_files(rtt: u32, sessions: u16) -> u64 {
     }
 }
 
-/// A folder in memory, where there is one: a disk has moods.
+/// Returns a directory in memory if there is one: the speed of a disk varies.
 fn memory_folder() -> tempfile::TempDir {
     let builder = || {
         let mut builder = tempfile::Builder::new();
@@ -97,7 +97,8 @@ fn memory_folder() -> tempfile::TempDir {
     if shared.is_dir() { builder().tempdir_in(shared) } else { builder().tempdir() }.unwrap()
 }
 
-/// Each program does the work so many times, in turns; prints what it took. False where there can be no race here.
+/// Runs the work several times with each program, in turns, and prints the times. Returns false if no race is possible
+/// here.
 fn cell(
     rtt: u32,
     sessions: u16,
@@ -154,7 +155,7 @@ fn print(rtt: u32, sessions: u16, item: Item, costs: &mut [(Peer, Vec<Cost>)]) {
     }
 }
 
-/// The middle of each number.
+/// Returns the median of each figure.
 fn median(costs: &mut [Cost]) -> Option<Cost> {
     let middle = costs.len() / 2;
     costs.sort_by(|one, other| one.processor.total_cmp(&other.processor));

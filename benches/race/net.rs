@@ -1,4 +1,4 @@
-//! Two network namespaces and a link between them, with a delay where one is asked for.
+//! Two network namespaces and a link between them, with an optional delay.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,11 +13,11 @@ use crate::support::{
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-/// The same buffers for everyone, as a fresh machine has them.
+/// The same socket buffers for all programs, as on a fresh machine.
 const BUFFERS: &str = "sysctl -qw net.ipv4.tcp_rmem='4096 131072 6291456' \
      net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_no_metrics_save=1";
 
-/// A network with a server in it; it ends when this is dropped.
+/// A network with a server in it; removed on drop.
 pub(crate) struct Net {
     pub(crate) server: RealServer,
     client: Space,
@@ -26,7 +26,8 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// Lays it, with a round trip of so many milliseconds. `None`: it cannot be here, and that has been said.
+    /// Sets it up with a round trip of `rtt_ms` milliseconds. `None` if that is impossible here, which has then been
+    /// reported.
     pub(crate) fn lay(rtt_ms: u32) -> Option<Self> {
         let (client, space) = (Space::open()?, Space::open()?);
         let link = if rtt_ms == 0 {
@@ -46,14 +47,14 @@ impl Net {
         Some(Self { server, client, _server_space: space, link })
     }
 
-    /// `program` as the client's machine runs it.
+    /// Returns `program` as a command in the client's namespace.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.client.pid())).arg(program);
         command
     }
 
-    /// What stands before the path in URLs.
+    /// Returns the part of the URL before the path.
     pub(crate) fn url() -> String {
         format!("ftp://{}:{}@{SERVER}", RealServer::USER, RealServer::PASSWORD)
     }

@@ -1,4 +1,4 @@
-//! How each program does each piece of work, at the best settings that were found for it.
+//! The command of each program for each piece of work, at the best settings that were found for it.
 
 use std::{path::Path, process::Command};
 
@@ -8,13 +8,13 @@ use crate::{
     work::{Item, Job},
 };
 
-/// Who takes part.
+/// The programs that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     Portolan,
-    /// In active mode.
+    /// Portolan in active mode.
     Active,
-    /// With `--parallel auto`.
+    /// Portolan with `--parallel auto`.
     Auto,
     Lftp,
     Rclone,
@@ -49,7 +49,7 @@ impl Peer {
         }
     }
 
-    /// Whether it is there at all.
+    /// Returns true if the program is installed.
     pub(crate) fn is_installed(self) -> bool {
         let program = match self {
             Self::Ncftp => "ncftpget",
@@ -59,12 +59,12 @@ impl Peer {
         self.is_ours() || found.is_ok_and(|found| found.status.success())
     }
 
-    /// Whether it puts the source folder itself into the target.
+    /// Returns true if the program puts the source directory itself into the target.
     pub(crate) fn nests(self, item: Item) -> bool {
         self == Self::Ncftp && matches!(item, Item::Down | Item::Up | Item::Unchanged)
     }
 
-    /// The command for `job`; nothing where it cannot do that, or not with so many sessions.
+    /// Returns the command for `job`; `None` if the program cannot do that, or not with that number of sessions.
     pub(crate) fn command(self, net: &Net, job: &Job<'_>) -> Option<Command> {
         let mut command = match self {
             Self::Portolan | Self::Active | Self::Auto => ours(self, net, job)?,
@@ -120,8 +120,8 @@ fn lftp(net: &Net, job: &Job<'_>) -> Command {
         Item::BigDown => format!("get {there} -o {here}"),
         Item::BigUp => format!("put {here} -o {there}"),
     };
-    // Several commands in flight, lists on the control connection, no commands that change nothing here; uploads
-    // keep their times, as those of the others do.
+    // Several commands in flight, lists on the control connection, no commands that change nothing here; uploads keep
+    // their times, as those of the others do.
     let settings = "set ftp:ssl-allow no; set net:max-retries 2; set net:timeout 20; set ftp:sync-mode no; \
          set xfer:buffer-size 262144; set ftp:use-stat-for-list yes; set ftp:use-allo no; \
          set ftp:use-mdtm-overloaded yes";
@@ -136,7 +136,7 @@ fn rclone(net: &Net, job: &Job<'_>) -> Command {
     let mut command = net.command("rclone");
     let sessions = job.sessions.to_string();
     command.args(["--transfers", &sessions, "--checkers", &sessions, "--retries", "1"]);
-    // Its parallel streams of one file take the server's 426 for a failure.
+    // Its parallel streams of one file treat the server's 426 as a failure.
     command.args(["--multi-thread-streams", "0"]);
     let there = format!(":ftp:{}", job.there);
     let here = text(job.here);
@@ -160,7 +160,7 @@ fn rclone(net: &Net, job: &Job<'_>) -> Command {
 fn ncftp(net: &Net, job: &Job<'_>) -> Option<Command> {
     let up = matches!(job.item, Item::Up | Item::BigUp);
     let mut command = net.command(if up { "ncftpput" } else { "ncftpget" });
-    // Its own socket buffers would hold it to 6 MB/s at 20 ms.
+    // Its own socket buffers would limit it to 6 MB/s at 20 ms.
     command.args(["-V", "-B", "4194304", "-u", RealServer::USER, "-p", RealServer::PASSWORD]);
     let host = Net::host().to_string();
     let (here, there) = (text(job.here), job.there);

@@ -1,4 +1,4 @@
-//! The pieces of work: what lies where before, and what must lie there afterwards.
+//! The pieces of work: the initial content of both sides, and the content required afterwards.
 
 use std::{
     fs,
@@ -16,17 +16,17 @@ use crate::{
 /// A piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// A tree of small files, from the server.
+    /// A download of a tree of small files.
     Down,
-    /// The same to the server.
+    /// An upload of the same tree.
     Up,
-    /// Down again, with all of it there.
+    /// A second download, with all files present.
     Unchanged,
-    /// Up again, with all of it there.
+    /// A second upload, with all files present.
     UnchangedUp,
-    /// One large file, from the server.
+    /// A download of one large file.
     BigDown,
-    /// The same to the server.
+    /// An upload of the same file.
     BigUp,
 }
 
@@ -54,26 +54,26 @@ impl Item {
     }
 }
 
-/// What a program is told.
+/// The input of a program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) item: Item,
     pub(crate) sessions: u16,
-    /// The path on this machine.
+    /// The local path.
     pub(crate) here: &'a Path,
     /// The path on the server.
     pub(crate) there: &'a str,
-    /// For what a program keeps for itself.
+    /// A home directory for the program's own files.
     pub(crate) home: &'a Path,
 }
 
-/// The sources, made once.
+/// The source files, made once.
 pub(crate) struct Sources {
     pub(crate) folder: PathBuf,
 }
 
 impl Sources {
-    /// Makes `files` small files in a folder each 25, and one large file.
+    /// Makes `files` small files, 25 to a directory, and one large file.
     pub(crate) fn make(folder: &Path, files: usize, bytes: u64) -> Self {
         let tree = folder.join("tree");
         for number in 0..files {
@@ -102,21 +102,21 @@ impl Sources {
     }
 }
 
-/// One piece of work laid out for one program.
+/// A piece of work prepared for one program.
 pub(crate) struct Bench {
     item: Item,
-    /// What is to arrive.
+    /// The expected tree.
     wanted: Manifest,
-    /// Where it is to arrive.
+    /// The path of the target.
     target: PathBuf,
-    /// What lay there before, with the inodes, for work that must leave everything alone.
+    /// The files that were there before, with their inodes, for work that must leave everything alone.
     before: Vec<(PathBuf, u64)>,
     pub(crate) here: PathBuf,
     pub(crate) there: &'static str,
 }
 
 impl Bench {
-    /// Lays it out in `scratch` and on the server.
+    /// Prepares the work in `scratch` and on the server.
     pub(crate) fn lay(
         item: Item,
         peer: Peer,
@@ -151,7 +151,7 @@ impl Bench {
         Self { item, wanted, target, before, here, there }
     }
 
-    /// Says what is wrong with what has arrived.
+    /// Checks the result, and panics with the differences.
     pub(crate) fn check(&self, who: &str) {
         let found = Manifest::of(&self.target).without_times();
         let difference = self.wanted.difference(&found);
@@ -177,14 +177,14 @@ fn inodes(folder: &Path) -> Vec<(PathBuf, u64)> {
     found
 }
 
-/// A copy with its times.
+/// Copies a file with its times.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let status = std::process::Command::new("cp").args(["-a", "-T"]).args([from, to]).status();
     assert!(status.unwrap().success());
 }
 
-/// A file that nothing can compress.
+/// Makes an incompressible file.
 fn fill(path: &Path, bytes: u64) {
     use std::io::{Read, Write};
     let mut block = vec![0; 1 << 20];

@@ -1,7 +1,7 @@
 //! A year of 200 jobs on the planner's own clock: `cargo bench --bench year`.
 //!
-//! The jobs are as people have them: half daily, a third hourly, some every quarter of an hour, a few every five
-//! minutes, in five zones, with locks and dependencies.
+//! The jobs are typical: half of them daily, a third hourly, some every quarter of an hour, a few every five minutes,
+//! in five zones, with locks and dependencies.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Instant};
 
 use portolan::schedule::{
     jobs::{Jobs, parse},
-    plan::Action,
+    plan::DecisionKind,
     simulate::{Happened, Scenario, simulate},
     zone::Zones,
 };
@@ -21,7 +21,7 @@ const ZONES: [&str; 5] =
     ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Tokyo"];
 
 fn main() {
-    // `cargo test` runs benches too, and asks for nothing here.
+    // `cargo test` runs benches too, but without `--bench`.
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
@@ -34,8 +34,8 @@ fn main() {
         let (began, processor) = (Instant::now(), processor_seconds());
         simulate(&jobs, &scenario, |_, happened| {
             if let Happened::Decided(decision) = happened {
-                started += u64::from(decision.action == Action::Start);
-                skipped += u64::from(decision.action == Action::Skip);
+                started += u64::from(decision.action == DecisionKind::Start);
+                skipped += u64::from(decision.action == DecisionKind::Skip);
             }
         });
         let (seconds, processor) = (began.elapsed().as_secs_f64(), processor_seconds() - processor);
@@ -46,7 +46,7 @@ fn main() {
     }
 }
 
-/// What this process has had of the processor: a shared machine makes the clock on the wall a bad judge.
+/// Returns the processor time of this process: on a shared machine the wall clock is unreliable.
 fn processor_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     #[expect(clippy::cast_precision_loss, reason = "seconds and parts of them")]

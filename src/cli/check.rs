@@ -10,13 +10,13 @@ use serde_json::json;
 use super::{common::Common, exit, report};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::{DEPTH_MAX, ENTRIES_MAX},
     observe::{json::line, visible::visible},
     schedule::{jobs, zone::Zones},
     script::{
-        check::{Finding, Level, check_all},
-        source::Source,
+        check::{ScriptFinding, Severity, check_all},
+        source::ScriptSource,
     },
 };
 
@@ -30,10 +30,10 @@ pub(super) struct Args {
 
 /// The checked files and the findings.
 struct Looked {
-    sources: Vec<Source>,
+    sources: Vec<ScriptSource>,
     /// The jobs files: the displayed name, and the text.
     files: Vec<(String, String)>,
-    findings: Vec<Finding>,
+    findings: Vec<ScriptFinding>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
@@ -55,12 +55,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         report::findings(&findings, &text_of);
         report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
-    let is_wrong = findings.iter().any(|finding| finding.level == Level::Error);
+    let is_wrong = findings.iter().any(|finding| finding.level == Severity::Error);
     if is_wrong { exit::SCRIPT } else { exit::DONE }
 }
 
 /// Checks all of `paths`, and the scripts that jobs name.
-fn look(paths: &[PathBuf]) -> Outcome<Looked> {
+fn look(paths: &[PathBuf]) -> Result<Looked> {
     let is_jobs_file =
         |path: &&PathBuf| path.extension().is_some_and(|end| end == "toml") && !path.is_dir();
     let (named, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_jobs_file);
@@ -75,13 +75,13 @@ fn look(paths: &[PathBuf]) -> Outcome<Looked> {
     }
     let mut seen = BTreeSet::new();
     all.retain(|path| seen.insert(path.clone()));
-    let sources = all.iter().map(Source::read).collect::<Outcome<Vec<_>>>()?;
+    let sources = all.iter().map(ScriptSource::read).collect::<Result<Vec<_>>>()?;
     findings.extend(check_all(&sources));
     Ok(Looked { sources, files, findings })
 }
 
 /// Returns the named files, and every `.rhai` file in the named directories, in order.
-fn scripts(paths: Vec<&PathBuf>) -> Outcome<Vec<PathBuf>> {
+fn scripts(paths: Vec<&PathBuf>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -93,8 +93,8 @@ fn scripts(paths: Vec<&PathBuf>) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
-    let cannot = |error| Fault::local("list", folder, error);
+fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    let cannot = |error| Error::local("list", folder, error);
     let entries = std::fs::read_dir(folder).map_err(cannot)?;
     let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(cannot)?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -107,13 +107,13 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
             found.push(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path));
         }
         if found.len() > ENTRIES_MAX {
-            return Err(Fault::invalid(format!("more than {ENTRIES_MAX} scripts")));
+            return Err(Error::invalid(format!("more than {ENTRIES_MAX} scripts")));
         }
     }
     Ok(())
 }
 
-fn value(finding: &Finding) -> serde_json::Value {
+fn value(finding: &ScriptFinding) -> serde_json::Value {
     json!({
         "level": finding.level.word(),
         "message": finding.message,
@@ -125,16 +125,17 @@ fn value(finding: &Finding) -> serde_json::Value {
 }
 
 /// Returns a summary such as `2 errors, 1 warning in 1 jobs file and 3 scripts`.
-fn summary(findings: &[Finding], files: usize, scripts: usize) -> String {
+fn summary(findings: &[ScriptFinding], files: usize, scripts: usize) -> String {
     let scripts = match (files, scripts) {
         (0, scripts) => counted(scripts, "script"),
         (1, scripts) => format!("1 jobs file and {}", counted(scripts, "script")),
         (files, scripts) => format!("{files} jobs files and {}", counted(scripts, "script")),
     };
-    let parts = [(Level::Error, "error"), (Level::Warning, "warning")].map(|(level, word)| {
-        let number = findings.iter().filter(|finding| finding.level == level).count();
-        (number > 0).then(|| counted(number, word))
-    });
+    let parts =
+        [(Severity::Error, "error"), (Severity::Warning, "warning")].map(|(level, word)| {
+            let number = findings.iter().filter(|finding| finding.level == level).count();
+            (number > 0).then(|| counted(number, word))
+        });
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     if parts.is_empty() {
         format!("{scripts}, nothing wrong")

@@ -11,27 +11,27 @@ use super::{
     run::script,
 };
 use crate::{
+    cancel::CancelToken,
     clock::Clock,
-    fault::Outcome,
+    error::Result,
     observe::{Sink, json::JsonLines, output},
-    schedule::child::{drain::Drain, order::Order, wall},
-    script::{run::Settings, site::Overrides, source::Source},
-    stop::Stop,
+    schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation},
+    script::{run::Settings, site::Overrides, source::ScriptSource},
 };
 
 pub(super) fn run(common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let mut input = BufReader::new(io::stdin());
-        let order = Order::read(&mut input)?;
-        let lock = wall::raise(&order)?;
-        let stop = Stop::new();
+        let order = AttemptSpec::read(&mut input)?;
+        let lock = isolation::raise(&order)?;
+        let stop = CancelToken::new();
         let drain = Arc::new(Drain::new(stop.clone()));
-        wall::listen(input, Arc::clone(&drain))?;
+        isolation::listen(input, Arc::clone(&drain))?;
         let lines =
             JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
         let context = common.child_context(stop, sinks)?;
-        let source = Source::read_guarded(&order.script)?;
+        let source = ScriptSource::read_guarded(&order.script)?;
         let settings = Settings {
             args: Vec::new(),
             overrides: Overrides::read(&order.connect)?,

@@ -9,30 +9,30 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{exit, report, state::State};
+use super::{exit, report, state::StateOptions};
 use crate::{
+    cancel::CancelToken,
     clock::Clock,
-    doors::{Openings, RunDoors},
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
         secret::Secret,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Site,
         url::Url,
     },
     limits::STOP_TIME_MAX,
     nat::{
-        ledger::Ledger,
-        portmap::{Book, Leases},
+        portmap::{LeaseJournal, Leases},
+        ruleset_store::RulesetStore,
     },
-    observe::{Level, Observer, Sink, json::JsonLines, log, output, progress::progress},
+    observe::{EventEmitter, MessageLevel, Sink, json::JsonLines, log, output, progress::progress},
+    port_provider::{RulesetPorts, RunPortProvider},
     script::{
         logins::Netrc,
         rules::NatSettings,
         secrets,
         site::{Overrides, site_of},
     },
-    stop::Stop,
 };
 
 /// Options of every command.
@@ -63,7 +63,7 @@ pub(super) struct Common {
     #[expect(clippy::option_option, reason = "clap's way to say that the value may be left out")]
     netrc: Option<Option<PathBuf>>,
     #[command(flatten)]
-    state: State,
+    state: StateOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -96,20 +96,20 @@ impl Common {
     }
 
     /// Returns the observer of a service: a log on standard error, with or without `--log-level`.
-    pub(super) fn service_observer(&self) -> Outcome<Observer> {
+    pub(super) fn service_observer(&self) -> Result<EventEmitter> {
         let level = self.log_level.unwrap_or(LogLevel::Info);
         let format = if self.json { LogFormat::Json } else { self.log_format };
         start_log(level, format, Clock::System, output::log)?;
-        Ok(Observer::new(vec![Box::new(log::Log::new())]))
+        Ok(EventEmitter::new(vec![Box::new(log::LogSink::new())]))
     }
 
     /// Returns the connect options of `--set`.
-    pub(super) fn overrides(&self) -> Outcome<Overrides> {
+    pub(super) fn overrides(&self) -> Result<Overrides> {
         Overrides::read(&self.set)
     }
 
     /// Returns the password to use where neither URL nor script has one.
-    pub(super) fn password(&self) -> Outcome<Option<Secret>> {
+    pub(super) fn password(&self) -> Result<Option<Secret>> {
         if let Some(file) = &self.password_file {
             return secrets::read_file(file).map(Some);
         }
@@ -117,7 +117,7 @@ impl Common {
     }
 
     /// Returns the logins of `--netrc`; none without it.
-    pub(super) fn netrc(&self) -> Outcome<Netrc> {
+    pub(super) fn netrc(&self) -> Result<Netrc> {
         let (Some(given), None) = (&self.netrc, &self.password_file) else {
             return Ok(Netrc::default());
         };
@@ -126,27 +126,27 @@ impl Common {
             named.or_else(|| std::env::home_dir().map(|home| home.join(".netrc")))
         };
         let none = "--netrc=FILE names the file with the logins: there is no home folder here";
-        let path = given.clone().or_else(usual).ok_or_else(|| Fault::invalid(none))?;
+        let path = given.clone().or_else(usual).ok_or_else(|| Error::invalid(none))?;
         Netrc::read(&path)
     }
 
     /// Returns the store of NAT undo records; `None` if there is no state directory.
-    pub(super) fn ledger(&self) -> Option<Arc<dyn Ledger>> {
+    pub(super) fn ledger(&self) -> Option<Arc<dyn RulesetStore>> {
         self.state.ledger(Clock::System)
     }
 
     /// Returns the context of a run, with its sinks and the server records.
-    pub(super) fn context(&self) -> Outcome<Context> {
+    pub(super) fn context(&self) -> Result<RunContext> {
         self.remembering(self.rehearsal_context()?)
     }
 
     /// Returns the context of a run, with its sinks, the server records and `more`, which collects its summary.
-    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Outcome<Context> {
+    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Result<RunContext> {
         self.remembering(self.context_with(vec![self.shown(), more])?)
     }
 
     /// Returns the context of a rehearsal: its findings are true of no real server, so it has no server records.
-    pub(super) fn rehearsal_context(&self) -> Outcome<Context> {
+    pub(super) fn rehearsal_context(&self) -> Result<RunContext> {
         self.context_with(vec![self.shown()])
     }
 
@@ -162,24 +162,24 @@ impl Common {
     }
 
     /// Returns the context of a command that prints one document: with `--json` that is all it prints.
-    pub(super) fn single_context(&self) -> Outcome<Context> {
+    pub(super) fn single_context(&self) -> Result<RunContext> {
         let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
         self.remembering(self.context_with(shown)?)
     }
 
-    fn remembering(&self, context: Context) -> Outcome<Context> {
-        let Context { observer, clock, .. } = &context;
+    fn remembering(&self, context: RunContext) -> Result<RunContext> {
+        let RunContext { observer, clock, .. } = &context;
         let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
-        let openings = Openings::new(self.ledger(), false, observer.clone(), clock.clone());
-        let doors = Some(RunDoors::shared(Arc::new(leases), openings));
+        let openings = RulesetPorts::new(self.ledger(), false, observer.clone(), clock.clone());
+        let doors = Some(RunPortProvider::shared(Arc::new(leases), openings));
         let Some(memory) = self.state.memory(observer, clock)? else {
-            return Ok(Context { doors, ..context });
+            return Ok(RunContext { doors, ..context });
         };
-        Ok(Context { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
+        Ok(RunContext { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
     }
 
     /// Returns the journal of router leases, so that none is left behind after a crash.
-    fn lease_book(&self) -> Option<Book> {
+    fn lease_book(&self) -> Option<LeaseJournal> {
         self.state.book()
     }
 
@@ -191,27 +191,31 @@ impl Common {
     }
 
     /// Returns the context of a run of the scheduler, which reports to these sinks only.
-    pub(super) fn child_context(&self, stop: Stop, sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
+    pub(super) fn child_context(
+        &self,
+        stop: CancelToken,
+        sinks: Vec<Box<dyn Sink>>,
+    ) -> Result<RunContext> {
         let context = self.context_with(sinks)?;
-        self.remembering(Context { stop, ..context })
+        self.remembering(RunContext { stop, ..context })
     }
 
     /// Returns the context of a command that displays progress in its own way.
-    pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Outcome<Context> {
+    pub(super) fn context_shown_by(&self, sink: Option<Box<dyn Sink>>) -> Result<RunContext> {
         self.context_with(sink.into_iter().collect())
     }
 
-    fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Outcome<Context> {
+    fn context_with(&self, mut sinks: Vec<Box<dyn Sink>>) -> Result<RunContext> {
         let clock = Clock::System;
         if let Some(level) = self.log_level {
             start_log(level, self.log_format, clock.clone(), io::stderr)?;
-            sinks.push(Box::new(log::Log::new()));
+            sinks.push(Box::new(log::LogSink::new()));
         }
-        Ok(Context { observer: Observer::new(sinks), clock, ..Context::default() })
+        Ok(RunContext { observer: EventEmitter::new(sinks), clock, ..RunContext::default() })
     }
 
     /// Returns the site of a URL on the command line; its path is left to the command.
-    pub(super) fn site(&self, url: &Url) -> Outcome<Site> {
+    pub(super) fn site(&self, url: &Url) -> Result<Site> {
         let mut site = site_of(url, &self.overrides()?)?;
         site.folder = None;
         self.netrc()?.complete(&mut site)?;
@@ -232,19 +236,19 @@ pub(super) fn leave_no_dumps() {
     }
 }
 
-fn start_log<W>(level: LogLevel, format: LogFormat, clock: Clock, writer: W) -> Outcome<()>
+fn start_log<W>(level: LogLevel, format: LogFormat, clock: Clock, writer: W) -> Result<()>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let level = match level {
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Info => Level::Info,
-        LogLevel::Warn => Level::Warn,
-        LogLevel::Error => Level::Error,
+        LogLevel::Debug => MessageLevel::Debug,
+        LogLevel::Info => MessageLevel::Info,
+        LogLevel::Warn => MessageLevel::Warn,
+        LogLevel::Error => MessageLevel::Error,
     };
     let format = match format {
-        LogFormat::Text => log::Format::Text,
-        LogFormat::Json => log::Format::Json,
+        LogFormat::Text => log::RecordFormat::Text,
+        LogFormat::Json => log::RecordFormat::Json,
     };
     log::start(level, format, clock, writer)
 }
@@ -252,9 +256,9 @@ where
 /// Opens a session with `site` and runs `work` with it.
 pub(super) fn with_session(
     site: Site,
-    context: &Context,
-    work: impl AsyncFnOnce(&mut Session) -> Outcome<()>,
-) -> Outcome<()> {
+    context: &RunContext,
+    work: impl AsyncFnOnce(&mut Session) -> Result<()>,
+) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut session = Session::open(site, context.clone()).await?;
@@ -265,7 +269,7 @@ pub(super) fn with_session(
 }
 
 /// Runs `work` on its own thread; on Ctrl-C or SIGTERM asks it to stop, and abandons it if it does not.
-pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+pub(super) fn interruptible(stop: &CancelToken, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
@@ -285,7 +289,7 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
     });
     if let Err(error) = thread {
         let message = format!("cannot start a thread: {error}");
-        return report::fault(&Fault::new(Kind::Local, Side::Here, message));
+        return report::fault(&Error::new(ErrorKind::Local, Origin::Here, message));
     }
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {
@@ -304,11 +308,11 @@ pub(super) fn interruptible(stop: &Stop, work: impl FnOnce() -> u8 + Send + 'sta
     })
 }
 
-pub(super) fn runtime() -> Outcome<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Fault::new(
-            Kind::Local,
-            Side::Here,
+        Error::new(
+            ErrorKind::Local,
+            Origin::Here,
             format!("cannot start the machinery for connections: {error}"),
         )
     })

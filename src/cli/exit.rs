@@ -1,8 +1,8 @@
 //! Exit codes, which are an interface like the names of the functions.
 
 use crate::{
-    fault::{Kind, Side},
-    script::raise::Failure,
+    error::{ErrorKind, Origin},
+    script::raise::ScriptFailure,
 };
 
 /// Success.
@@ -34,16 +34,16 @@ pub const HELP: &str = "Exit codes: 0 done, 1 output that cannot be written (or 
 pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 nothing to do, 2 changes, 1 an error.";
 
 /// Returns the exit code for a run or command that ended with `failure`.
-pub fn code(failure: &Failure) -> u8 {
+pub fn code(failure: &ScriptFailure) -> u8 {
     if failure.is_bug {
         return BUG;
     }
     match (failure.fault.kind, failure.fault.side) {
-        (Kind::Interrupted, _) => INTERRUPTED,
-        (Kind::Denied, _) => NEVER,
-        (_, Side::Script) => SCRIPT,
-        (Kind::Guard, _) => GUARD,
-        _ if failure.fault.may_retry() => LATER,
+        (ErrorKind::Interrupted, _) => INTERRUPTED,
+        (ErrorKind::Denied, _) => NEVER,
+        (_, Origin::Script) => SCRIPT,
+        (ErrorKind::Guard, _) => GUARD,
+        _ if failure.fault.is_retryable() => LATER,
         _ => NEVER,
     }
 }
@@ -51,22 +51,26 @@ pub fn code(failure: &Failure) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Fault;
+    use crate::error::Error;
 
     #[test]
     fn each_failure_has_its_code() {
         for (kind, side, expected) in [
-            (Kind::Interrupted, Side::Here, INTERRUPTED),
-            (Kind::Invalid, Side::Script, SCRIPT),
-            (Kind::Guard, Side::Script, SCRIPT),
-            (Kind::Guard, Side::Here, GUARD),
-            (Kind::Timeout, Side::Server, LATER),
-            (Kind::Unreachable, Side::Network, LATER),
-            (Kind::Denied, Side::Server, NEVER),
-            (Kind::NotFound, Side::Here, NEVER),
-            (Kind::Tls, Side::Server, NEVER),
+            (ErrorKind::Interrupted, Origin::Here, INTERRUPTED),
+            (ErrorKind::Invalid, Origin::Script, SCRIPT),
+            (ErrorKind::Guard, Origin::Script, SCRIPT),
+            (ErrorKind::Guard, Origin::Here, GUARD),
+            (ErrorKind::Timeout, Origin::Server, LATER),
+            (ErrorKind::Unreachable, Origin::Network, LATER),
+            (ErrorKind::Denied, Origin::Server, NEVER),
+            (ErrorKind::NotFound, Origin::Here, NEVER),
+            (ErrorKind::Tls, Origin::Server, NEVER),
         ] {
-            assert_eq!(code(&Failure::from(Fault::new(kind, side, ""))), expected, "{kind} {side}");
+            assert_eq!(
+                code(&ScriptFailure::from(Error::new(kind, side, ""))),
+                expected,
+                "{kind} {side}"
+            );
         }
     }
 }

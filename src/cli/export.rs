@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::{common::Common, exit, place::JobsFile, report};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     schedule::{
         export::{self, Exported, Setting},
         jobs::Jobs,
@@ -49,12 +49,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-fn exported(args: &Args, common: &Common) -> Outcome<Exported> {
+fn exported(args: &Args, common: &Common) -> Result<Exported> {
     let jobs: Jobs = args.jobs.read()?;
     let absolute =
-        |path: &Path| std::path::absolute(path).map_err(|error| Fault::local("find", path, error));
+        |path: &Path| std::path::absolute(path).map_err(|error| Error::local("find", path, error));
     let program = std::env::current_exe()
-        .map_err(|error| Fault::local("find the program", "portolan", error))?;
+        .map_err(|error| Error::local("find the program", "portolan", error))?;
     let file = absolute(&jobs.file)?;
     let state = common.named_state_folder().or_else(|| jobs.runner.state.clone());
     let state = state.map(|state| absolute(&state)).transpose()?;

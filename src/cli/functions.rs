@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{common::Common, exit, report, table};
 use crate::{
-    fault::Fault,
+    error::Error,
     observe::json::line,
-    script::docs::{self, Entry},
+    script::docs::{self, DocEntry},
 };
 
 /// The arguments of `portolan functions`.
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if let (Some(name), true) = (&args.name, found.is_empty()) {
         let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
         let near = near.unwrap_or_else(|| ": `portolan functions` lists all".into());
-        return report::wrong_usage(&Fault::invalid(format!(
+        return report::wrong_usage(&Error::invalid(format!(
             "there is no function `{name}`{near}"
         )));
     }
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 /// Returns one line per function, grouped by family; descriptions that exceed `width` continue on the next line.
-fn list(all: &[Entry], width: Option<usize>) -> String {
+fn list(all: &[DocEntry], width: Option<usize>) -> String {
     let names = all.iter().map(|entry| entry.short().len()).max().unwrap_or(0);
     let mut parts = Vec::new();
     let mut family = "";
@@ -90,7 +90,7 @@ fn folded(text: &str, room: usize) -> Vec<String> {
 }
 
 /// Returns the full manual of one function.
-fn whole(entry: &Entry) -> String {
+fn whole(entry: &DocEntry) -> String {
     let mut parts = Vec::new();
     for (number, overload) in entry.overloads.iter().enumerate() {
         let gap = if number == 0 { "" } else { "\n" };
@@ -114,7 +114,7 @@ fn indented(text: &str, columns: usize) -> String {
     lines.collect()
 }
 
-fn value(entry: &Entry) -> serde_json::Value {
+fn value(entry: &DocEntry) -> serde_json::Value {
     let overloads = entry.overloads.iter().map(
         |one| json!({ "signature": one.signature, "text": one.text, "examples": one.examples }),
     );

@@ -7,17 +7,17 @@ use super::{
     exit, report,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    files::Landing,
+    error::{Error, Result},
+    files::AtomicFile,
     ftp::{
         path::{RemotePath, component},
-        session::{Context, Session},
+        session::{RunContext, Session},
         url::Url,
     },
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     mirror::report::Report,
     observe::Event,
-    script::value::rate_text,
+    script::value::parse_rate,
 };
 
 /// The arguments of `portolan get`.
@@ -46,7 +46,7 @@ pub(super) struct Args {
 /// Parses a rate in bytes per second from the command line.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
-    rate_text(text).filter(|rate| *rate > 0).ok_or_else(wants)
+    parse_rate(text).filter(|rate| *rate > 0).ok_or_else(wants)
 }
 
 const HELP: &str = "\
@@ -55,10 +55,10 @@ Examples:
     portolan get ftp://ftp.example.org/pub/a.zip downloads/";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
-            Fault::invalid("`get` fetches one file, and the URL names a folder: `portolan mirror URL FOLDER` fetches folders")
+            Error::invalid("`get` fetches one file, and the URL names a folder: `portolan mirror URL FOLDER` fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
         let mut site = common.site(&url)?;
@@ -76,13 +76,13 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let result = with_session(site, &context, async |session| {
             let fetch = async |session: &mut Session| {
                 if resume {
-                    let begin = |lasting: Option<&str>| Landing::begin_as(&local, lasting);
+                    let begin = |lasting: Option<&str>| AtomicFile::begin_as(&local, lasting);
                     return session.download_on(&remote, begin, true).await;
                 }
-                let landing = Landing::begin(&local)?;
+                let landing = AtomicFile::begin(&local)?;
                 session.download_in_segments(&remote, landing, segments, true).await
             };
-            done.add(session.patiently(retries, fetch).await?);
+            done.add(session.with_retries(retries, fetch).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });
@@ -91,9 +91,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 /// Prints the report of a one-liner, or its error.
-pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json: bool) -> u8 {
+pub(super) fn finish(result: Result<()>, done: &Report, context: &RunContext, json: bool) -> u8 {
     let took = Duration::from_secs_f64(done.seconds);
-    context.observer.tell(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
+    context.observer.emit(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
     if let Err(fault) = result {
         return report::fault(&fault);
     }
@@ -104,7 +104,7 @@ pub(super) fn finish(result: Outcome<()>, done: &Report, context: &Context, json
 }
 
 /// Returns the local path: the given one, with the remote name appended if it is a directory.
-fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Outcome<PathBuf> {
+fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Result<PathBuf> {
     let folder = match given {
         None => PathBuf::new(),
         Some(path) if path.is_dir() => path,
@@ -112,6 +112,6 @@ fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Outcome<PathBuf> {
     };
     component(remote.name())?;
     let name = std::str::from_utf8(remote.name());
-    let name = name.map_err(|_| Fault::invalid("its name is not UTF-8: name the local file"))?;
+    let name = name.map_err(|_| Error::invalid("its name is not UTF-8: name the local file"))?;
     Ok(folder.join(name))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{exit, report};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> u8 {
             report::print(&next(args.folder.as_deref()));
             exit::DONE
         }
-        Err(fault) if fault.kind == Kind::Guard => report::wrong_usage(&fault),
+        Err(fault) if fault.kind == ErrorKind::Guard => report::wrong_usage(&fault),
         Err(fault) => report::fault(&fault),
     }
 }
@@ -72,13 +72,15 @@ fn quoted(path: &Path) -> String {
 }
 
 /// Creates all of the files, or none if one of them exists.
-fn lay(folder: &Path) -> Outcome<Vec<PathBuf>> {
+fn lay(folder: &Path) -> Result<Vec<PathBuf>> {
     let paths: Vec<_> = FILES.iter().map(|(name, _)| folder.join(name)).collect();
     // A .gitignore may exist, and is left as it is.
     let is_ours = |path: &&PathBuf| path.exists() && !path.ends_with(".gitignore");
     if let Some(there) = paths.iter().find(is_ours) {
         let message = "it is there already; nothing was changed";
-        return Err(Fault::new(Kind::Guard, Side::Script, message).at(there.to_string_lossy()));
+        return Err(
+            Error::new(ErrorKind::Guard, Origin::Script, message).at(there.to_string_lossy())
+        );
     }
     let mut laid = Vec::new();
     for (path, (_, text)) in paths.into_iter().zip(FILES) {
@@ -86,11 +88,11 @@ fn lay(folder: &Path) -> Outcome<Vec<PathBuf>> {
             continue;
         }
         let above = path.parent().unwrap_or(folder);
-        fs::create_dir_all(above).map_err(|error| Fault::local("make the folder", above, error))?;
+        fs::create_dir_all(above).map_err(|error| Error::local("make the folder", above, error))?;
         let mut file = fs::File::create_new(&path)
-            .map_err(|error| Fault::local("write the file", &path, error))?;
+            .map_err(|error| Error::local("write the file", &path, error))?;
         file.write_all(text.as_bytes())
-            .map_err(|error| Fault::local("write the file", &path, error))?;
+            .map_err(|error| Error::local("write the file", &path, error))?;
         laid.push(path);
     }
     Ok(laid)

@@ -7,14 +7,14 @@ use super::{
     exit, report,
 };
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::{
         listing::{Entry, EntryKind, Listing, Modified, Precision},
         path::RemotePath,
         url::Url,
     },
     observe::{json::line, visible::visible},
-    script::value::Names,
+    script::value::NameText,
 };
 
 /// The arguments of `portolan ls`.
@@ -32,7 +32,7 @@ Examples:
     portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let site = common.site(&url)?;
         Ok((url, site, common.single_context()?))
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
                 Err(fault) => return Err(fault),
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
-            let names = if session.site().latin1 { Names::Latin1 } else { Names::Utf8 };
+            let names = if session.site().latin1 { NameText::Latin1 } else { NameText::Utf8 };
             report::output(&shown(&entries, names, json.then_some(unread)));
             Ok(())
         });
@@ -76,7 +76,7 @@ fn warn(path: &RemotePath, listing: &Listing) {
 }
 
 /// Renders the entries as rows, or as JSON with the number of lines that could not be parsed if `unread` is given.
-fn shown(entries: &[Entry], names: Names, unread: Option<usize>) -> String {
+fn shown(entries: &[Entry], names: NameText, unread: Option<usize>) -> String {
     if let Some(unread) = unread {
         let all: Vec<_> = entries.iter().map(|entry| value(entry, names, unread)).collect();
         return String::from_utf8_lossy(&line(&all)).into_owned() + "\n";
@@ -133,7 +133,7 @@ fn moment(modified: Modified) -> String {
     format!("{}{zone}", text.get(..length).unwrap_or(&text))
 }
 
-fn value(entry: &Entry, names: Names, unread: usize) -> Value {
+fn value(entry: &Entry, names: NameText, unread: usize) -> Value {
     let mut value = json!({
         "name": names.text(&entry.name),
         "kind": entry.kind.word(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Command;
 
 use super::{exit, report};
-use crate::fault::Fault;
+use crate::error::Error;
 
 /// The arguments of `portolan man`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,6 @@ pub(super) fn run(args: &Args, line: Command) -> u8 {
         .and_then(|()| clap_mangen::generate_to(line, &args.folder));
     match made {
         Ok(()) => exit::DONE,
-        Err(error) => report::fault(&Fault::local("write the manual pages", &args.folder, error)),
+        Err(error) => report::fault(&Error::local("write the manual pages", &args.folder, error)),
     }
 }

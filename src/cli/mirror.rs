@@ -15,19 +15,20 @@ use super::{
     report,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{
         path::RemotePath,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::{InPlace, PARALLEL_AUTO, Site},
         url::Url,
     },
     limits::{MIRROR_RETRIES, PARALLEL_MAX},
     mirror::{
-        self, Bounds, Caps, Compare, Direction, OnConflict, Plan, Rules, StateIn, report::Report,
+        self, Compare, Direction, MirrorOptions, MirrorPlan, OnConflict, Quotas, SizeAgeFilter,
+        StateIn, report::Report,
     },
     observe::Event,
-    script::value::{duration_text, size_text},
+    script::value::{parse_duration, parse_size},
 };
 
 /// The arguments of `portolan mirror`.
@@ -157,29 +158,29 @@ fn on_conflict(word: &str) -> Result<OnConflict, String> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    size_text(text).ok_or_else(|| "a size is wanted, such as 4096 or 64MiB".to_owned())
+    parse_size(text).ok_or_else(|| "a size is wanted, such as 4096 or 64MiB".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    duration_text(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
+    parse_duration(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
 }
 
 /// The two sides of a mirror: one local, one remote.
-struct Sides {
+struct MirrorSides {
     direction: Direction,
     local: PathBuf,
     url: Url,
 }
 
 /// The operation on the two sides.
-enum Doing {
+enum MirrorMode {
     Mirror { dry_run: bool },
     Plan { file: PathBuf },
-    Apply { plan: Box<Plan> },
+    Apply { plan: Box<MirrorPlan> },
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
         let context = common.single_context()?;
@@ -197,11 +198,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
     let doing = match (&args.apply, &args.plan) {
         (Some(file), _) => match read_plan(file) {
-            Ok(plan) => Doing::Apply { plan: Box::new(plan) },
+            Ok(plan) => MirrorMode::Apply { plan: Box::new(plan) },
             Err(fault) => return report::fault(&fault),
         },
-        (None, Some(file)) => Doing::Plan { file: file.clone() },
-        (None, None) => Doing::Mirror { dry_run: args.dry_run },
+        (None, Some(file)) => MirrorMode::Plan { file: file.clone() },
+        (None, None) => MirrorMode::Mirror { dry_run: args.dry_run },
     };
     let stop = context.stop.clone();
     let json = common.json();
@@ -209,11 +210,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 fn work(
-    sides: &Sides,
+    sides: &MirrorSides,
     site: Site,
-    rules: &Rules,
-    doing: &Doing,
-    context: &Context,
+    rules: &MirrorOptions,
+    doing: &MirrorMode,
+    context: &RunContext,
     json: bool,
 ) -> u8 {
     let mut done = Report::default();
@@ -223,14 +224,15 @@ fn work(
         Ok(())
     });
     let fault = result.as_ref().err().cloned();
-    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
+    context.observer.emit(&Event::RunDone { fault, took: started.elapsed() });
     if let Err(fault) = result {
         return report::fault(&fault);
     }
     if json {
         report::output(&(done.json() + "\n"));
     } else {
-        let is_dry = !matches!(doing, Doing::Mirror { dry_run: false } | Doing::Apply { .. });
+        let is_dry =
+            !matches!(doing, MirrorMode::Mirror { dry_run: false } | MirrorMode::Apply { .. });
         let plan = if is_dry { done.plan.as_slice() } else { &[] };
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
@@ -247,37 +249,42 @@ fn sessions(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
 }
 
-async fn go(session: &mut Session, sides: &Sides, rules: &Rules, doing: &Doing) -> Outcome<Report> {
-    let Sides { direction, local, url } = sides;
+async fn go(
+    session: &mut Session,
+    sides: &MirrorSides,
+    rules: &MirrorOptions,
+    doing: &MirrorMode,
+) -> Result<Report> {
+    let MirrorSides { direction, local, url } = sides;
     let remote = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
     match (doing, direction) {
-        (Doing::Apply { plan }, _) => {
+        (MirrorMode::Apply { plan }, _) => {
             plan.check_sides(session, *direction, local, &remote)?;
             mirror::apply(session, plan).await
         }
-        (Doing::Plan { file }, _) => {
+        (MirrorMode::Plan { file }, _) => {
             let plan = match direction {
                 Direction::Up => mirror::plan_up(session, local, &remote, rules).await?,
                 Direction::Down => mirror::plan_down(session, &remote, local, rules).await?,
             };
             let text = plan.to_json();
             std::fs::write(file, text)
-                .map_err(|error| Fault::local("write the plan", file, error))?;
+                .map_err(|error| Error::local("write the plan", file, error))?;
             Ok(plan.report())
         }
-        (Doing::Mirror { dry_run }, Direction::Up) => {
+        (MirrorMode::Mirror { dry_run }, Direction::Up) => {
             mirror::up(session, local, &remote, rules, *dry_run).await
         }
-        (Doing::Mirror { dry_run }, Direction::Down) => {
+        (MirrorMode::Mirror { dry_run }, Direction::Down) => {
             mirror::down(session, &remote, local, rules, *dry_run).await
         }
     }
 }
 
-fn read_plan(file: &Path) -> Outcome<Plan> {
+fn read_plan(file: &Path) -> Result<MirrorPlan> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Fault::local("read the plan", file, error))?;
-    Plan::from_json(&text).map_err(|fault| fault.at(file.to_string_lossy()))
+        .map_err(|error| Error::local("read the plan", file, error))?;
+    MirrorPlan::from_json(&text).map_err(|fault| fault.at(file.to_string_lossy()))
 }
 
 /// Prints which rule decides about `path`.
@@ -302,9 +309,9 @@ fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> u8 
     exit::DONE
 }
 
-fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
-    let ago = |time: Option<Duration>| time.map(|time| Bounds::ago(now, time));
-    Rules {
+fn rules(args: &Args, parallel: u16, now: Timestamp) -> MirrorOptions {
+    let ago = |time: Option<Duration>| time.map(|time| SizeAgeFilter::ago(now, time));
+    MirrorOptions {
         delete: args.delete,
         include: args.include.clone(),
         exclude: args.exclude.clone(),
@@ -324,13 +331,13 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
         in_place: args.inplace,
         state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
         trust_state: args.trust_state,
-        bounds: Bounds {
+        bounds: SizeAgeFilter {
             min_size: args.min_size,
             max_size: args.max_size,
             after: ago(args.newer_than),
             before: ago(args.older_than),
         },
-        caps: Caps {
+        caps: Quotas {
             max_file_size: args.max_file_size,
             max_total: args.max_total,
             min_free: args.min_free,
@@ -338,20 +345,20 @@ fn rules(args: &Args, parallel: u16, now: Timestamp) -> Rules {
     }
 }
 
-fn sides(source: &str, target: &str) -> Outcome<Sides> {
+fn sides(source: &str, target: &str) -> Result<MirrorSides> {
     let (direction, local, url) = match (Url::is_one(source), Url::is_one(target)) {
         (false, true) => (Direction::Up, source, target),
         (true, false) => (Direction::Down, target, source),
         (true, true) => {
-            return Err(Fault::invalid(
+            return Err(Error::invalid(
                 "one side must be a folder of this machine, and both are URLs",
             ));
         }
         (false, false) => {
-            return Err(Fault::invalid(
+            return Err(Error::invalid(
                 "one side must be a URL (ftp://, ftpes:// or ftps://), and none is",
             ));
         }
     };
-    Ok(Sides { direction, local: PathBuf::from(local), url: Url::parse(url)? })
+    Ok(MirrorSides { direction, local: PathBuf::from(local), url: Url::parse(url)? })
 }

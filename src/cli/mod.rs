@@ -37,22 +37,22 @@ mod why;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 
 use self::common::Common;
 
 /// Moves files over FTP and FTPS by scripts: active or passive, whatever lies between.
 #[derive(Debug, Parser)]
 #[command(name = "portolan", version, max_term_width = 100, after_help = exit::HELP)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    command: Command,
+    command: Subcommand,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
     /// Runs a script once.
     Run(run::Args),
     /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
@@ -108,37 +108,37 @@ enum Command {
 /// Parses `args`, runs the command, and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     common::leave_no_dumps();
-    let line = match Line::try_parse_from(args) {
+    let line = match CommandLine::try_parse_from(args) {
         Ok(line) => line,
         Err(error) => return report::usage(&error),
     };
-    let Line { common, command } = line;
+    let CommandLine { common, command } = line;
     let code = match command {
-        Command::Run(args) => run::run(&args, &common),
-        Command::Rehearse(args) => rehearse::run(&args, &common),
-        Command::Serve(args) => serve::run(&args, &common),
-        Command::Runs(args) => runs::run(&args, &common),
-        Command::Show(args) => show::run(&args, &common),
-        Command::Trigger(args) => trigger::run(&args, &common),
-        Command::Pause(args) => pause::run(&args, &common),
-        Command::Resume(args) => pause::resume::run(&args, &common),
-        Command::Export(args) => export::run(&args, &common),
-        Command::Init(args) => init::run(&args),
-        Command::Check(args) => check::run(&args, &common),
-        Command::Doctor(args) => doctor::run(&args, &common),
-        Command::Ls(args) => ls::run(&args, &common),
-        Command::Get(args) => get::run(&args, &common),
-        Command::Put(args) => put::run(&args, &common),
-        Command::Mirror(args) => mirror::run(&args, &common),
-        Command::Rm(args) => rm::run(&args, &common),
-        Command::Nat(args) => nat::run(&args, &common),
-        Command::Shell(args) => shell::run(&args, &common),
-        Command::Next(args) => next::run(&args, &common),
-        Command::Why(args) => why::run(&args, &common),
-        Command::Simulate(args) => simulate::run(&args, &common),
-        Command::Functions(args) => functions::run(&args, &common),
-        Command::Completions(args) => completions::run(&args, Line::command()),
-        Command::Man(args) => man::run(&args, Line::command()),
+        Subcommand::Run(args) => run::run(&args, &common),
+        Subcommand::Rehearse(args) => rehearse::run(&args, &common),
+        Subcommand::Serve(args) => serve::run(&args, &common),
+        Subcommand::Runs(args) => runs::run(&args, &common),
+        Subcommand::Show(args) => show::run(&args, &common),
+        Subcommand::Trigger(args) => trigger::run(&args, &common),
+        Subcommand::Pause(args) => pause::run(&args, &common),
+        Subcommand::Resume(args) => pause::resume::run(&args, &common),
+        Subcommand::Export(args) => export::run(&args, &common),
+        Subcommand::Init(args) => init::run(&args),
+        Subcommand::Check(args) => check::run(&args, &common),
+        Subcommand::Doctor(args) => doctor::run(&args, &common),
+        Subcommand::Ls(args) => ls::run(&args, &common),
+        Subcommand::Get(args) => get::run(&args, &common),
+        Subcommand::Put(args) => put::run(&args, &common),
+        Subcommand::Mirror(args) => mirror::run(&args, &common),
+        Subcommand::Rm(args) => rm::run(&args, &common),
+        Subcommand::Nat(args) => nat::run(&args, &common),
+        Subcommand::Shell(args) => shell::run(&args, &common),
+        Subcommand::Next(args) => next::run(&args, &common),
+        Subcommand::Why(args) => why::run(&args, &common),
+        Subcommand::Simulate(args) => simulate::run(&args, &common),
+        Subcommand::Functions(args) => functions::run(&args, &common),
+        Subcommand::Completions(args) => completions::run(&args, CommandLine::command()),
+        Subcommand::Man(args) => man::run(&args, CommandLine::command()),
     };
     report::end(code)
 }

@@ -10,22 +10,22 @@ use super::{
     run::{script, settings},
 };
 use crate::{
-    fault::{Fault, Outcome},
-    ftp::session::Context,
+    error::{Error, Result},
+    ftp::session::RunContext,
     nat::{
-        apply::Order,
-        ledger::{Ledger, Record},
-        machine::{Choice, Machine},
-        model::Ruleset as Model,
-        plan::{self, Plan},
+        apply::ApplyOptions,
+        machine::{Choice, NatHost},
+        model::RulesetSpec as Model,
+        plan::{self, RulesetPlan},
+        ruleset_store::{RulesetRecord, RulesetStore},
         undo::{Status, no_ledger},
     },
-    observe::{Level, json::line},
+    observe::{MessageLevel, json::line},
     script::{
         rules::{Described, NatSettings, Ruleset},
         run::Settings,
-        source::Source,
-        value::duration_text,
+        source::ScriptSource,
+        value::parse_duration,
     },
 };
 
@@ -36,29 +36,29 @@ pub(super) struct Args {
     #[arg(long, global = true, value_name = "FILTER", value_parser = backend)]
     backend: Option<Choice>,
     #[command(subcommand)]
-    verb: Verb,
+    verb: NatCommand,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
-enum Verb {
+enum NatCommand {
     /// Shows what applying would change; exits with 0 for nothing, 2 for changes, 1 for an error
-    Plan(Scripted),
+    Plan(ScriptArgs),
     /// Applies the rulesets of a script
     Apply(Apply),
     /// Keeps the rules of a trial
-    Confirm(Target),
+    Confirm(NatTarget),
     /// Goes back to before the last change
-    Rollback(Target),
+    Rollback(NatTarget),
     /// Takes the rules away, with everything that was set and written for them
     Revert(Revert),
     /// Tells what state the rulesets are in: applied, trial, drifted, missing or foreign
-    Status(Target),
+    Status(NatTarget),
     /// Prints the rules as text, for other tools
-    Export(Scripted),
+    Export(ScriptArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct Scripted {
+struct ScriptArgs {
     /// The script that describes the rulesets; what it applies is not applied
     script: PathBuf,
     /// The `args` of the script
@@ -84,11 +84,11 @@ struct Apply {
     #[arg(long, value_name = "ID")]
     plan: Option<String>,
     #[command(flatten)]
-    scripted: Scripted,
+    scripted: ScriptArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct Target {
+struct NatTarget {
     /// The script that describes the rulesets
     #[arg(required_unless_present = "ruleset")]
     script: Option<PathBuf>,
@@ -106,7 +106,7 @@ struct Revert {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    target: Target,
+    target: NatTarget,
 }
 
 fn backend(text: &str) -> Result<Choice, String> {
@@ -114,16 +114,16 @@ fn backend(text: &str) -> Result<Choice, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    duration_text(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
+    parse_duration(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
 }
 
-impl Verb {
-    fn target(&self) -> Target {
+impl NatCommand {
+    fn target(&self) -> NatTarget {
         match self {
-            Self::Plan(Scripted { script, rest })
-            | Self::Export(Scripted { script, rest })
-            | Self::Apply(Apply { scripted: Scripted { script, rest }, .. }) => {
-                Target { script: Some(script.clone()), rest: rest.clone(), ruleset: None }
+            Self::Plan(ScriptArgs { script, rest })
+            | Self::Export(ScriptArgs { script, rest })
+            | Self::Apply(Apply { scripted: ScriptArgs { script, rest }, .. }) => {
+                NatTarget { script: Some(script.clone()), rest: rest.clone(), ruleset: None }
             }
             Self::Confirm(target)
             | Self::Rollback(target)
@@ -134,11 +134,11 @@ impl Verb {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let is_plan = matches!(args.verb, Verb::Plan(_));
+    let is_plan = matches!(args.verb, NatCommand::Plan(_));
     let target = args.verb.target();
     let backend = args.backend.unwrap_or_default();
-    let prepared = || -> Outcome<_> {
-        let source = target.script.as_deref().map(Source::read).transpose()?;
+    let prepared = || -> Result<_> {
+        let source = target.script.as_deref().map(ScriptSource::read).transpose()?;
         let described = Described::default();
         let nat = NatSettings {
             is_allowed: false,
@@ -164,7 +164,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
                         return code;
                     }
                 }
-                let work = Work { context: &context, backend, ledger: ledger.as_deref(), json };
+                let work =
+                    NatContext { context: &context, backend, ledger: ledger.as_deref(), json };
                 work.all(&verb, target.ruleset.as_deref(), &found.all())
             })
         }
@@ -178,41 +179,41 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-/// The code by which [`Work`] reports that a plan has changes; no other command returns it.
+/// The code by which [`NatContext`] reports that a plan has changes; no other command returns it.
 const CHANGES_WITHIN: u8 = 100;
 
 /// The environment of the subcommands.
-struct Work<'w> {
-    context: &'w Context,
+struct NatContext<'w> {
+    context: &'w RunContext,
     backend: Choice,
-    ledger: Option<&'w dyn Ledger>,
+    ledger: Option<&'w dyn RulesetStore>,
     json: bool,
 }
 
-impl Work<'_> {
-    fn all(&self, verb: &Verb, name: Option<&str>, rulesets: &[Ruleset]) -> u8 {
+impl NatContext<'_> {
+    fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> u8 {
         let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
         let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
         if names.is_empty() {
             let message = "the script describes no ruleset: `nat::ruleset(\"name\")` begins one";
-            return report::fault(&Fault::invalid(message));
+            return report::fault(&Error::invalid(message));
         }
         let done = match verb {
-            Verb::Plan(_) => self.plan(rulesets),
-            Verb::Export(_) => self.export(rulesets),
-            Verb::Apply(apply) => self.apply(rulesets, apply),
-            Verb::Status(_) => self.status(&names, rulesets),
-            Verb::Confirm(_) => {
+            NatCommand::Plan(_) => self.plan(rulesets),
+            NatCommand::Export(_) => self.export(rulesets),
+            NatCommand::Apply(apply) => self.apply(rulesets, apply),
+            NatCommand::Status(_) => self.status(&names, rulesets),
+            NatCommand::Confirm(_) => {
                 self.each((&names, rulesets), "confirmed", |machine, name, ledger| {
                     machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
-            Verb::Rollback(_) => {
+            NatCommand::Rollback(_) => {
                 self.each((&names, rulesets), "rolled back", |machine, name, ledger| {
                     machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
-            Verb::Revert(revert) => {
+            NatCommand::Revert(revert) => {
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger)
                 })
@@ -221,7 +222,7 @@ impl Work<'_> {
         done.unwrap_or_else(|fault| report::fault(&fault))
     }
 
-    fn ledger(&self) -> Outcome<&dyn Ledger> {
+    fn ledger(&self) -> Result<&dyn RulesetStore> {
         self.ledger.ok_or_else(no_ledger)
     }
 
@@ -235,21 +236,25 @@ impl Work<'_> {
         }
     }
 
-    fn plans(&self, rulesets: &[Ruleset]) -> Outcome<Vec<(Machine, Plan)>> {
+    fn plans(&self, rulesets: &[Ruleset]) -> Result<Vec<(NatHost, RulesetPlan)>> {
         rulesets.iter().map(|one| one.fresh_plan(self.backend, self.ledger)).collect()
     }
 
     /// Returns the host with the filter that has the rules of that name, and their record.
-    fn standing(&self, name: &str, rulesets: &[Ruleset]) -> Outcome<(Machine, Option<Record>)> {
+    fn standing(
+        &self,
+        name: &str,
+        rulesets: &[Ruleset],
+    ) -> Result<(NatHost, Option<RulesetRecord>)> {
         // From the command line, the name may be anything.
         Model::new(name)?;
         let record = self.ledger.map(|ledger| ledger.load(name)).transpose()?.flatten();
         let ruleset = rulesets.iter().find(|one| one.model().name() == name);
         let choice = ruleset.map_or(self.backend, |one| one.backend(self.backend));
-        Ok((Machine::this(choice, record.as_ref())?, record))
+        Ok((NatHost::this(choice, record.as_ref())?, record))
     }
 
-    fn plan(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
+    fn plan(&self, rulesets: &[Ruleset]) -> Result<u8> {
         let plans: Vec<_> = self.plans(rulesets)?.into_iter().map(|(_, plan)| plan).collect();
         let words: Vec<_> = plans.iter().map(plan::words).collect();
         self.say(&together(&plans), &words.join("\n"));
@@ -257,7 +262,7 @@ impl Work<'_> {
         Ok(if is_changed { CHANGES_WITHIN } else { exit::DONE })
     }
 
-    fn export(&self, rulesets: &[Ruleset]) -> Outcome<u8> {
+    fn export(&self, rulesets: &[Ruleset]) -> Result<u8> {
         let plans = self.plans(rulesets)?;
         let texts: Vec<_> = plans.iter().map(|(_, plan)| plan.text()).collect();
         let value = json!({ "rulesets": texts });
@@ -265,14 +270,14 @@ impl Work<'_> {
         Ok(exit::DONE)
     }
 
-    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Outcome<u8> {
+    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<u8> {
         let ledger = self.ledger()?;
         let plans = self.plans(rulesets)?;
         let (mut values, mut words) = (Vec::new(), String::new());
         for (ruleset, (machine, plan)) in rulesets.iter().zip(&plans) {
             let own = ruleset.order();
             let persist = asked.persist.then(|| PathBuf::from("/"));
-            let order = Order {
+            let order = ApplyOptions {
                 confirm_within: asked.confirm_within.or(own.confirm_within),
                 persist: own.persist.or(persist),
                 force: asked.force || own.force,
@@ -321,24 +326,24 @@ impl Work<'_> {
         &self,
         (names, rulesets): (&[&str], &[Ruleset]),
         done: &str,
-        work: impl Fn(&Machine, &str, &dyn Ledger) -> Outcome<Option<String>>,
-    ) -> Outcome<u8> {
+        work: impl Fn(&NatHost, &str, &dyn RulesetStore) -> Result<Option<String>>,
+    ) -> Result<u8> {
         let ledger = self.ledger()?;
         let machines = names.iter().map(|name| Ok(self.standing(name, rulesets)?.0));
-        let machines = machines.collect::<Outcome<Vec<_>>>()?;
+        let machines = machines.collect::<Result<Vec<_>>>()?;
         let mut words = String::new();
         for (name, machine) in names.iter().zip(&machines) {
             let note = work(machine, name, ledger)?;
             writeln!(words, "{name}: {done}").ok();
             if let Some(note) = note {
-                self.context.observer.say(Level::Info, format!("{name}: {note}"));
+                self.context.observer.message(MessageLevel::Info, format!("{name}: {note}"));
             }
         }
         self.say(&json!({ "done": done, "rulesets": names }), &words);
         Ok(exit::DONE)
     }
 
-    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Outcome<u8> {
+    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Result<u8> {
         let now = self.context.clock.now();
         let mut found = Vec::new();
         for name in names {
@@ -356,7 +361,7 @@ impl Work<'_> {
 }
 
 /// Merges several plans into one document: each plan, and their combined parts.
-fn together(plans: &[Plan]) -> Value {
+fn together(plans: &[RulesetPlan]) -> Value {
     let each: Vec<_> = plans.iter().map(plan::value).collect();
     let joined = |key: &str| -> Vec<Value> {
         let arrays = each.iter().filter_map(|plan| plan.get(key)?.as_array());

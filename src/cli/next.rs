@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{common::Common, exit, report, slots};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::json::line,
     schedule::{
         cron::{Expression, Mistake, Schedule},
@@ -42,7 +42,7 @@ pub(super) struct Args {
 }
 
 /// A slot with its job and schedule.
-struct Row<'r> {
+struct NextSlot<'r> {
     job: Option<&'r str>,
     schedule: &'r Schedule,
     slot: Slot,
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 /// Returns the schedules of the named job, or of all.
-fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>, &'j Schedule)>> {
+fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j str>, &'j Schedule)>> {
     let Some(name) = job else {
         let all = jobs.all.iter();
         return Ok(all
@@ -84,7 +84,7 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Outcome<Vec<(Option<&'j str>
     };
     let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
     let schedule = job.schedule.as_ref().ok_or_else(|| {
-        Fault::invalid(format!("job `{name}` has no `cron`: it runs {}", when(job)))
+        Error::invalid(format!("job `{name}` has no `cron`: it runs {}", when(job)))
     })?;
     Ok(vec![(Some(&job.name), schedule)])
 }
@@ -98,13 +98,13 @@ fn when(job: &Job) -> String {
 }
 
 /// Returns the fault for an unknown job, with the most similar name as a hint.
-pub(super) fn no_job(jobs: &Jobs, name: &str) -> Fault {
+pub(super) fn no_job(jobs: &Jobs, name: &str) -> Error {
     let known: Vec<_> = jobs.all.iter().map(|job| &*job.name).collect();
     let hint = match nearest(name, &known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are {}", known.join(", ")),
     };
-    Fault::invalid(format!("there is no job `{name}`; {hint}"))
+    Error::invalid(format!("there is no job `{name}`; {hint}"))
 }
 
 /// Parses the schedule of the command line, and prints its errors.
@@ -123,7 +123,7 @@ fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u
         let message = format!(
             "--timezone says \"{outer}\" and the expression says \"{inner}\": one of them is enough"
         );
-        return Err(report::wrong_usage(&Fault::invalid(message)));
+        return Err(report::wrong_usage(&Error::invalid(message)));
     }
     let named = zone.or(expression.zone.as_deref());
     let zone = named.map_or_else(|| Ok(zones.of_this_machine()), |name| zones.find(name));
@@ -147,14 +147,14 @@ fn show(
         };
         since = after;
         let slots = schedule.firings(after).take(args.count.into());
-        rows.extend(slots.map(|slot| Row { job: *job, schedule, slot }));
+        rows.extend(slots.map(|slot| NextSlot { job: *job, schedule, slot }));
     }
     rows.sort_by_key(|row| row.slot.at);
     rows.truncate(args.count.into());
     if let ([], [(_, schedule)]) = (&rows[..], schedules) {
         let text = schedule.expression.text();
         let message = format!("the schedule `{text}` never fires after that time");
-        return report::wrong_usage(&Fault::invalid(message));
+        return report::wrong_usage(&Error::invalid(message));
     }
     if common.json() {
         let all: Vec<_> = rows.iter().map(value).collect();
@@ -165,7 +165,7 @@ fn show(
     exit::DONE
 }
 
-fn value(row: &Row<'_>) -> Value {
+fn value(row: &NextSlot<'_>) -> Value {
     let local = row.slot.at.to_zoned(row.schedule.zone.rules.clone());
     let mut value = json!({
         "at": row.slot.at.to_string(),
@@ -179,7 +179,7 @@ fn value(row: &Row<'_>) -> Value {
 }
 
 fn table(
-    rows: &[Row<'_>],
+    rows: &[NextSlot<'_>],
     schedules: &[(Option<&str>, &Schedule)],
     zones: &Zones,
     now: Timestamp,
@@ -190,7 +190,7 @@ fn table(
     let mut cells: Vec<Vec<String>> = Vec::new();
     let mut before = since;
     for row in rows {
-        let Row { job, schedule, slot } = row;
+        let NextSlot { job, schedule, slot } = row;
         let change = slots::change(before, slot.at, &schedule.zone);
         if let Some(change) = change.filter(|_| !many) {
             cells.push(vec![format!("  -- {change}")]);

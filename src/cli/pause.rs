@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::Outcome,
+    error::Result,
     observe::json::line,
     schedule::facts,
-    store::{self, Store, history::JobState},
+    store::{self, Store, history::JobStateRecord},
 };
 
 /// The arguments of `portolan pause`.
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let paused = || -> Outcome<JobState> {
+    let paused = || -> Result<JobStateRecord> {
         let mut store = open(&args.jobs, &args.job, common)?;
         store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
         state(&store, &args.job)
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     tell(paused(), &args.job, words, common)
 }
 
-fn open(jobs: &JobsFile, job: &str, common: &Common) -> Outcome<Store> {
+fn open(jobs: &JobsFile, job: &str, common: &Common) -> Result<Store> {
     let folder = jobs.state(common)?;
     store::make_folder(&folder)?;
     let store = Store::open(&folder)?;
@@ -44,12 +44,12 @@ fn open(jobs: &JobsFile, job: &str, common: &Common) -> Outcome<Store> {
     Ok(store)
 }
 
-fn state(store: &Store, job: &str) -> Outcome<JobState> {
+fn state(store: &Store, job: &str) -> Result<JobStateRecord> {
     let found = store.job_states()?.into_iter().find(|state| state.job == job);
-    Ok(found.unwrap_or_else(|| JobState { job: job.to_owned(), ..JobState::default() }))
+    Ok(found.unwrap_or_else(|| JobStateRecord { job: job.to_owned(), ..JobStateRecord::default() }))
 }
 
-fn tell(result: Outcome<JobState>, job: &str, words: &str, common: &Common) -> u8 {
+fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> u8 {
     match result {
         Ok(state) if common.json() => {
             let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
@@ -66,8 +66,8 @@ fn tell(result: Outcome<JobState>, job: &str, words: &str, common: &Common) -> u
 
 /// The command `portolan resume`.
 pub(super) mod resume {
-    use super::{Common, JobsFile, Outcome, open, state, tell};
-    use crate::store::history::JobState;
+    use super::{Common, JobsFile, Result, open, state, tell};
+    use crate::store::history::JobStateRecord;
 
     /// The arguments of `portolan resume`.
     #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ pub(super) mod resume {
 
     pub(in crate::cli) fn run(args: &Args, common: &Common) -> u8 {
         let mut was_paused = true;
-        let mut resumed = || -> Outcome<JobState> {
+        let mut resumed = || -> Result<JobStateRecord> {
             let mut store = open(&args.jobs, &args.job, common)?;
             was_paused = store.resume(&args.job)?;
             state(&store, &args.job)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{common::Common, record, report};
 use crate::{
     clock::Clock,
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
     schedule::{
         daemon,
@@ -39,13 +39,13 @@ impl JobsFile {
     }
 
     /// Reads the jobs.
-    pub(super) fn read(&self) -> Outcome<Jobs> {
+    pub(super) fn read(&self) -> Result<Jobs> {
         jobs::read(self.path(), &Zones::newest(), Clock::System.now())?.into_jobs()
     }
 
     /// Returns the state directory: `--state`, `PORTOLAN_STATE`, the one in the jobs file, or the default. It must be
     /// the one of the scheduler, which uses the same order.
-    pub(super) fn state(&self, common: &Common) -> Outcome<PathBuf> {
+    pub(super) fn state(&self, common: &Common) -> Result<PathBuf> {
         match common.named_state_folder() {
             Some(folder) => Ok(folder),
             None => state_or_usual(self.glance()?.state),
@@ -54,7 +54,7 @@ impl JobsFile {
 
     /// Returns the settings in the file even if other parts of it are invalid: the scheduler keeps the old version
     /// while it is edited. Empty if no file is named and the default one does not exist.
-    fn glance(&self) -> Outcome<Glance> {
+    fn glance(&self) -> Result<Glance> {
         if self.file.is_none() && !Path::new(JOBS_FILE).exists() {
             return Ok(Glance::default());
         }
@@ -62,11 +62,11 @@ impl JobsFile {
     }
 
     /// Opens the store in the state directory. Fails with `not_found` if nothing has ever run.
-    pub(super) fn store(&self, common: &Common) -> Outcome<(PathBuf, Store)> {
+    pub(super) fn store(&self, common: &Common) -> Result<(PathBuf, Store)> {
         let folder = self.state(common)?;
         if !folder.exists() {
             let message = "there is no history: nothing has run with this state folder";
-            let fault = Fault::new(Kind::NotFound, Side::Here, message);
+            let fault = Error::new(ErrorKind::NotFound, Origin::Here, message);
             return Err(fault.at(folder.to_string_lossy()));
         }
         let mut store = Store::open(&folder)?;
@@ -78,7 +78,7 @@ impl JobsFile {
     }
 
     /// Fails for a job that is neither in the jobs file nor in history, and suggests the most similar name.
-    pub(super) fn know(&self, job: &str, store: &Store) -> Outcome<()> {
+    pub(super) fn know(&self, job: &str, store: &Store) -> Result<()> {
         let mut known = self.glance()?.names;
         if known.is_empty() {
             let states = store.job_states()?.into_iter().map(|state| state.job);
@@ -95,14 +95,14 @@ impl JobsFile {
             None => format!("; there are {}", names.join(", ")),
         };
         let message = format!("there is no job `{}`{hint}", visible(job));
-        Err(Fault::invalid(message))
+        Err(Error::invalid(message))
     }
 }
 
 /// Returns the named directory, or the default.
-pub(super) fn state_or_usual(named: Option<PathBuf>) -> Outcome<PathBuf> {
+pub(super) fn state_or_usual(named: Option<PathBuf>) -> Result<PathBuf> {
     named.or_else(super::state::usual).ok_or_else(|| {
-        Fault::invalid("there is no place for state: name one with --state, or `state` in [runner]")
+        Error::invalid("there is no place for state: name one with --state, or `state` in [runner]")
     })
 }
 
@@ -112,6 +112,6 @@ pub(super) fn scheduler(state: &Path) -> Option<String> {
 }
 
 /// Prints a fault, and returns the exit code: that of a wrong command line for an unknown name.
-pub(super) fn failed(fault: &Fault) -> u8 {
-    if fault.kind == Kind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
+pub(super) fn failed(fault: &Error) -> u8 {
+    if fault.kind == ErrorKind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
 }

@@ -8,8 +8,8 @@ use super::{
     report,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    files::Reading,
+    error::{Error, Result},
+    files::SourceFile,
     ftp::{path::RemotePath, session::Session, site::InPlace, url::Url},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
     mirror::report::Report,
@@ -50,10 +50,10 @@ Examples:
     portolan --set mode=active put order.csv ftp://ftp.example.org/in/new.csv";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
             let message = "`put` wants the file first and then the URL: portolan put FILE URL";
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    if let Err(fault) = Reading::open(&args.local) {
+    if let Err(fault) = SourceFile::open(&args.local) {
         return report::fault(&fault);
     }
     let (stop, json) = (context.stop.clone(), common.json());
@@ -75,13 +75,13 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         let mut done = Report { uploaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
             let send = async |session: &mut Session| {
-                let reading = Reading::open(&local)?;
+                let reading = SourceFile::open(&local)?;
                 if resume {
                     return session.upload_on(reading, &remote, true).await;
                 }
                 session.upload_file(reading, &remote, true).await
             };
-            done.add(match session.patiently(retries, send).await {
+            done.add(match session.with_retries(retries, send).await {
                 Ok(moved) => moved,
                 Err(fault) => return Err(session.explain_upload(&remote, fault).await),
             });
@@ -92,11 +92,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     })
 }
 
-fn remote_path(url: &Url, local: &std::path::Path) -> Outcome<RemotePath> {
+fn remote_path(url: &Url, local: &std::path::Path) -> Result<RemotePath> {
     let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
     if !url.is_folder {
         return Ok(path);
     }
-    let name = local.file_name().ok_or_else(|| Fault::invalid("the local path names no file"))?;
+    let name = local.file_name().ok_or_else(|| Error::invalid("the local path names no file"))?;
     path.join(name.as_encoded_bytes())
 }

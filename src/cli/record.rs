@@ -15,21 +15,21 @@ use rustix::fs::{FlockOperation, flock};
 use super::{common::Common, exit};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
-    files::chance,
+    error::{Error, Result},
+    files::random_u64,
     limits::{RETENTION_AGE, RETENTION_RUNS},
-    observe::{Level, Observer, account::Accounts, output, visible},
+    observe::{EventEmitter, MessageLevel, account::Accounts, output, visible},
     schedule::{child::verdict::ERROR_BYTES_MAX, facts},
     store::{
         self, Store,
-        history::{Attempt, Cause, NewRun, State, Sum},
+        history::{AttemptRecord, Cause, NewRun, RunState, Sum},
     },
 };
 
 /// The record of the current run.
-pub(super) struct Record {
+pub(super) struct RunRecord {
     /// The row in the store; `None` if there is no state directory.
-    row: Option<Row>,
+    row: Option<RecordedRun>,
     job: String,
     accounts: Arc<Accounts>,
     clock: Clock,
@@ -38,21 +38,21 @@ pub(super) struct Record {
 }
 
 /// The row of the run, and the lock that shows that it is in progress.
-struct Row {
+struct RecordedRun {
     folder: PathBuf,
     id: i64,
-    _held: Held,
+    _held: RunLock,
 }
 
 /// A file that is locked while a run is in progress, and removed at its end.
-struct Held {
+struct RunLock {
     path: PathBuf,
     _lock: File,
 }
 
-impl Held {
-    fn begin(path: PathBuf) -> Outcome<Self> {
-        let cannot = |error| Fault::local("make the lock of the run", &path, error);
+impl RunLock {
+    fn begin(path: PathBuf) -> Result<Self> {
+        let cannot = |error| Error::local("make the lock of the run", &path, error);
         let lock = File::create_new(&path).map_err(cannot)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| cannot(error.into()))?;
@@ -60,7 +60,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for RunLock {
     fn drop(&mut self) {
         // If it cannot be removed, it is unlocked all the same.
         fs::remove_file(&self.path).ok();
@@ -76,7 +76,7 @@ fn held_file(folder: &Path, word: &str) -> PathBuf {
 }
 
 /// Records in `store`, which is in `folder`, the manual runs that were killed.
-pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Outcome<()> {
+pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Result<()> {
     for (id, word) in store.by_hand_without_end()? {
         let held = held_file(folder, &word);
         let is_over = match File::open(&held) {
@@ -91,13 +91,13 @@ pub(super) fn settle(folder: &Path, store: &mut Store, clock: &Clock) -> Outcome
     Ok(())
 }
 
-impl Row {
-    fn begin(folder: PathBuf, job: &str, script: &Path, clock: &Clock) -> Outcome<Self> {
+impl RecordedRun {
+    fn begin(folder: PathBuf, job: &str, script: &Path, clock: &Clock) -> Result<Self> {
         store::make_folder(&folder)?;
         let mut store = Store::open(&folder)?;
         settle(&folder, &mut store, clock)?;
-        let word = format!("{:016x}", chance());
-        let held = Held::begin(held_file(&folder, &word))?;
+        let word = format!("{:016x}", random_u64());
+        let held = RunLock::begin(held_file(&folder, &word))?;
         let run = NewRun {
             job: job.to_owned(),
             revision: word,
@@ -108,7 +108,7 @@ impl Row {
             up_to: None,
             moved_from: None,
             wait: None,
-            state: State::Running,
+            state: RunState::Running,
             reason: None,
             covers: 1,
         };
@@ -117,17 +117,18 @@ impl Row {
     }
 }
 
-impl Record {
+impl RunRecord {
     /// Begins the record of a run of `script`. Without a state directory the run works all the same.
     pub(super) fn begin(
         common: &Common,
         script: &Path,
         accounts: Arc<Accounts>,
-        observer: &Observer,
+        observer: &EventEmitter,
     ) -> Self {
         let clock = Clock::System;
         let job = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let row = common.state_folder().map(|folder| Row::begin(folder, &job, script, &clock));
+        let row =
+            common.state_folder().map(|folder| RecordedRun::begin(folder, &job, script, &clock));
         let row = row.transpose().unwrap_or_else(|fault| {
             without_record(observer, &fault);
             None
@@ -137,20 +138,20 @@ impl Record {
     }
 
     /// Records the end of the run.
-    pub(super) fn end(self, code: u8, observer: &Observer) {
+    pub(super) fn end(self, code: u8, observer: &EventEmitter) {
         let Some(row) = &self.row else { return };
         let account = self.accounts.account();
         let state = match code {
-            exit::DONE => State::Done,
-            exit::IN_PART => State::Partial,
-            exit::INTERRUPTED => State::Interrupted,
-            _ => State::Failed,
+            exit::DONE => RunState::Done,
+            exit::IN_PART => RunState::Partial,
+            exit::INTERRUPTED => RunState::Interrupted,
+            _ => RunState::Failed,
         };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let fault = account.fault.as_ref();
         let unwritten = output::trouble().filter(|_| code == exit::BUG && fault.is_none());
         let took = jiff::SignedDuration::try_from(self.begun.elapsed()).unwrap_or_default();
-        let attempt = Attempt {
+        let attempt = AttemptRecord {
             number: 1,
             started_at: self.started_at,
             ended_at: Some(self.started_at.checked_add(took).unwrap_or_else(|_| self.clock.now())),
@@ -185,6 +186,6 @@ impl Record {
     }
 }
 
-fn without_record(observer: &Observer, fault: &Fault) {
-    observer.say(Level::Debug, format!("this run leaves no record: {fault}"));
+fn without_record(observer: &EventEmitter, fault: &Error) {
+    observer.message(MessageLevel::Debug, format!("this run leaves no record: {fault}"));
 }

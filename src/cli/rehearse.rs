@@ -10,17 +10,17 @@ use super::{
     run::{script, settings},
 };
 use crate::{
-    fault::{Fault, Outcome},
-    ftp::session::Context,
+    error::{Error, Result},
+    ftp::session::RunContext,
     limits::REHEARSAL_BYTES_MAX,
     observe::Event,
     rehearse::{
-        Personality, Plan, Server, Setup, Tls,
+        FaultPlan, Personality, ServerSetup, ServerTls, TestServer,
         tree::{Snapshot, copy_tree},
     },
     script::{
         run::{Rehearsal, Settings},
-        source::Source,
+        source::ScriptSource,
     },
 };
 
@@ -52,14 +52,14 @@ pub(super) struct Args {
 
 /// The environment of a rehearsal: a scratch directory with the server's tree and the files that would be written
 /// locally.
-struct Stage {
+struct RehearsalStage {
     /// Removed with its contents at the end of the rehearsal.
     folder: TempDir,
-    server: Server,
+    server: TestServer,
     before: Snapshot,
 }
 
-impl Stage {
+impl RehearsalStage {
     fn tree(&self) -> PathBuf {
         self.folder.path().join("server")
     }
@@ -67,15 +67,15 @@ impl Stage {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if args.list_faults {
-        return list(Plan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned())));
+        return list(FaultPlan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned())));
     }
     if args.list_servers {
         let texts = Personality::ALL.iter();
         return list(texts.map(|(name, does, like)| (*name, format!("{does} ({like})"))));
     }
-    let prepared = || -> Outcome<_> {
-        let script = args.script.clone().ok_or_else(|| Fault::invalid("no script is named"))?;
-        let source = Source::read(&script)?;
+    let prepared = || -> Result<_> {
+        let script = args.script.clone().ok_or_else(|| Error::invalid("no script is named"))?;
+        let source = ScriptSource::read(&script)?;
         let stage = set_up(args)?;
         let mut settings = settings(common, &script, args.rest.clone())?;
         settings.rehearsal = Some(Rehearsal {
@@ -102,32 +102,42 @@ fn list(rows: impl Iterator<Item = (&'static str, String)> + Clone) -> u8 {
     exit::DONE
 }
 
-fn set_up(args: &Args) -> Outcome<Stage> {
+fn set_up(args: &Args) -> Result<RehearsalStage> {
     let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir();
     let folder =
-        folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
+        folder.map_err(|error| Error::local("make a folder", std::env::temp_dir(), error))?;
     let tree = folder.path().join("server");
     for part in [&tree, &folder.path().join("here")] {
-        std::fs::create_dir(part).map_err(|error| Fault::local("make the folder", part, error))?;
+        std::fs::create_dir(part).map_err(|error| Error::local("make the folder", part, error))?;
     }
     if let Some(from) = &args.tree {
         copy_tree(from, &tree, REHEARSAL_BYTES_MAX)?;
     }
     let personality = args.server.as_deref().map(Personality::parse).transpose()?;
-    let plans = args.faults.iter().map(|fault| Plan::parse(fault)).collect::<Outcome<_>>()?;
-    let setup = Setup { plans, personality, tls: Some(Tls::default()), ..Setup::at(&tree) };
-    let server = Server::start(setup)?;
+    let plans = args.faults.iter().map(|fault| FaultPlan::parse(fault)).collect::<Result<_>>()?;
+    let setup = ServerSetup {
+        plans,
+        personality,
+        tls: Some(ServerTls::default()),
+        ..ServerSetup::at(&tree)
+    };
+    let server = TestServer::start(setup)?;
     // After the start: files that the server itself creates are not changes.
     let before = Snapshot::of(&tree)?;
-    Ok(Stage { folder, server, before })
+    Ok(RehearsalStage { folder, server, before })
 }
 
-fn play(source: &Source, settings: Settings, stage: &Stage, context: &Context) -> u8 {
+fn play(
+    source: &ScriptSource,
+    settings: Settings,
+    stage: &RehearsalStage,
+    context: &RunContext,
+) -> u8 {
     let code = script(source, settings, context);
     let changes = match Snapshot::of(&stage.tree()) {
         Ok(after) => stage.before.changes_to(&after).iter().map(ToString::to_string).collect(),
         Err(fault) => return report::fault(&fault),
     };
-    context.observer.tell(&Event::Rehearsed { changes });
+    context.observer.emit(&Event::Rehearsed { changes });
     code
 }

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use super::exit;
 use crate::{
-    fault::{Fault, Kind, Side},
+    error::{Error, ErrorKind, Origin},
     observe::{
         output::{self, Output},
         visible::visible,
@@ -12,9 +12,9 @@ use crate::{
     schedule::cron::Mistake,
     script::{
         advice::advice,
-        check::Finding,
-        raise::{Failure, Place},
-        veil::Veil,
+        check::ScriptFinding,
+        raise::{ScriptFailure, ScriptLocation},
+        redact::Veil,
     },
 };
 
@@ -33,7 +33,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// Prints `failure`, with the line of `source` that it happened in, and returns the exit code.
-pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
+pub(super) fn failure(failure: &ScriptFailure, source: Option<&str>) -> u8 {
     let file = failure.place.as_ref().map(|place| place.file.as_str());
     let veil = source.map(|source| Veil::of(file.unwrap_or_default(), source)).unwrap_or_default();
     let failure = &veil.failure(failure.clone());
@@ -56,7 +56,7 @@ pub(super) fn failure(failure: &Failure, source: Option<&str>) -> u8 {
 
 /// Prints the findings of a check, each with the line of its script.
 pub(super) fn findings<'f>(
-    all: impl IntoIterator<Item = &'f Finding>,
+    all: impl IntoIterator<Item = &'f ScriptFinding>,
     text_of: &dyn Fn(&str) -> Option<String>,
 ) {
     for finding in all {
@@ -84,18 +84,18 @@ pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String>
 }
 
 /// Prints a fault of the command line itself, and returns the exit code.
-pub(super) fn fault(fault: &Fault) -> u8 {
-    failure(&Failure::from(fault.clone()), None)
+pub(super) fn fault(fault: &Error) -> u8 {
+    failure(&ScriptFailure::from(fault.clone()), None)
 }
 
 /// Prints a fault in the command line that was typed, and returns the exit code for it.
-pub(super) fn wrong_usage(found: &Fault) -> u8 {
+pub(super) fn wrong_usage(found: &Error) -> u8 {
     fault(found);
     exit::USAGE
 }
 
 /// Returns ` --> file:line:column` and the line, without the parts that `veil` hides, with a caret below it.
-pub(super) fn excerpt(place: &Place, source: Option<&str>, veil: &Veil) -> Vec<String> {
+pub(super) fn excerpt(place: &ScriptLocation, source: Option<&str>, veil: &Veil) -> Vec<String> {
     let mut lines = vec![format!("  --> {}", shown(place))];
     let line = source.and_then(|source| veil.line(source, place.line, place.column));
     if let Some((line, column)) = line {
@@ -126,7 +126,7 @@ fn window(line: &str, at: usize) -> (String, usize) {
     (format!("{before}{}{}", part(at, last), ellipsis(is_cut)), before.chars().count())
 }
 
-fn shown(place: &Place) -> String {
+fn shown(place: &ScriptLocation) -> String {
     let file = visible(&place.file);
     if place.column > 0 {
         format!("{file}:{}:{}", place.line, place.column)
@@ -136,34 +136,35 @@ fn shown(place: &Place) -> String {
 }
 
 /// Returns a hint for the user about a fault, if there is one.
-fn hint(fault: &Fault) -> Option<&'static str> {
+fn hint(fault: &Error) -> Option<&'static str> {
     let says = |words: &str| fault.message.contains(words);
     match (fault.kind, fault.code) {
-        (Kind::Tls, 500 | 502 | 504 | 530) => {
+        (ErrorKind::Tls, 500 | 502 | 504 | 530) => {
             Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
         }
-        (Kind::Tls, _) if says("is this its TLS port?") => Some(
+        (ErrorKind::Tls, _) if says("is this its TLS port?") => Some(
             "ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990",
         ),
-        (Kind::Tls, _) if says("certificate") => Some(
+        (ErrorKind::Tls, _) if says("certificate") => Some(
             "ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
         ),
         // Some servers require it for the data only.
-        (Kind::Refused | Kind::Busy | Kind::Tls | Kind::DataConnection, 400..)
-            if wants_tls(fault) =>
-        {
+        (
+            ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Tls | ErrorKind::DataConnection,
+            400..,
+        ) if wants_tls(fault) => {
             Some("ftpes:// encrypts what is said and what is moved; ftps:// does so on port 990")
         }
-        (Kind::Denied, _) if says("it wants TLS") => {
+        (ErrorKind::Denied, _) if says("it wants TLS") => {
             Some("ftpes:// turns to TLS before the login; ftps:// begins with it on port 990")
         }
-        (Kind::Denied, 530) => Some(
+        (ErrorKind::Denied, 530) => Some(
             "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
         ),
-        (Kind::Unreachable, 0) if says("connection refused") => Some(
+        (ErrorKind::Unreachable, 0) if says("connection refused") => Some(
             "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; another stands behind the host as in ftp://host:2121",
         ),
-        (Kind::Unreachable, 0) if says("cannot find the host") => {
+        (ErrorKind::Unreachable, 0) if says("cannot find the host") => {
             Some("is it spelt right? a URL is ftp://user@host:port/folder/file")
         }
         _ if matches!(fault.name, Some("transfer.name_refused" | "transfer.rename_refused")) => {
@@ -171,24 +172,26 @@ fn hint(fault: &Fault) -> Option<&'static str> {
                 "`--inplace`, or `inplace: true` in a script, sends files under their final names at once; what the name holds is lost when it begins",
             )
         }
-        (Kind::Refused, 550 | 553) => Some(
+        (ErrorKind::Refused, 550 | 553) => Some(
             "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
         ),
-        (Kind::NotFound, _) if fault.path.as_deref().is_some_and(|path| path.contains('*')) => {
+        (ErrorKind::NotFound, _)
+            if fault.path.as_deref().is_some_and(|path| path.contains('*')) =>
+        {
             Some(
                 "a * is a name here: patterns go with `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts",
             )
         }
-        (Kind::NotFound, 0) if fault.side == Side::Here && says("open the folder") => Some(
+        (ErrorKind::NotFound, 0) if fault.side == Origin::Here && says("open the folder") => Some(
             "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
         ),
-        (Kind::DataConnection, _) if says("`fallback` is off") => {
+        (ErrorKind::DataConnection, _) if says("`fallback` is off") => {
             Some("with `fallback: true` the other mode is tried as well")
         }
         _ if says("while it was fetched") || says("while it was read") => Some(
             "something writes to this file: send it when nothing does, or have it written under another name and renamed",
         ),
-        (Kind::DataConnection, code) if code == 425 || says("data connection") => {
+        (ErrorKind::DataConnection, code) if code == 425 || says("data connection") => {
             Some("`portolan doctor URL` tries every mode and names the firewall rules")
         }
         _ => None,
@@ -196,11 +199,11 @@ fn hint(fault: &Fault) -> Option<&'static str> {
 }
 
 /// Returns true if a server has refused something because it was not encrypted.
-fn wants_tls(fault: &Fault) -> bool {
+fn wants_tls(fault: &Error) -> bool {
     const WORDS: [&str; 5] =
         ["must be encrypted", "encryption", "tls required", "ssl required", "requires tls"];
     let words = fault.message.to_ascii_lowercase();
-    fault.side == Side::Server && WORDS.iter().any(|wanted| words.contains(wanted))
+    fault.side == Origin::Server && WORDS.iter().any(|wanted| words.contains(wanted))
 }
 
 /// Writes to standard error; a failure cannot be reported anywhere else.

@@ -5,9 +5,9 @@ use super::{
     exit, report,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{listing::EntryKind, url::Url},
-    observe::{Event, Verb},
+    observe::{Event, Operation},
 };
 
 /// The arguments of `portolan rm`.
@@ -23,11 +23,11 @@ pub(super) struct Args {
 const FOLDER: &str = "this is a folder: --recursive removes it with all that is in it";
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
-        let path = url.path.clone().ok_or_else(|| Fault::invalid("the URL names no file"))?;
+        let path = url.path.clone().ok_or_else(|| Error::invalid("the URL names no file"))?;
         if url.is_folder && !args.recursive {
-            return Err(Fault::invalid(FOLDER));
+            return Err(Error::invalid(FOLDER));
         }
         Ok((common.site(&url)?, path, common.single_context()?))
     };
@@ -46,13 +46,13 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
                 let entry = session.stat(&path).await;
                 let is_folder = entry.is_ok_and(|entry| entry.kind == EntryKind::Dir);
                 return Err(if is_folder {
-                    Fault { message: FOLDER.into(), ..fault }
+                    Error { message: FOLDER.into(), ..fault }
                 } else {
                     fault
                 });
             }
             let path = path.to_string();
-            context.observer.tell(&Event::Done { verb: Verb::Delete, path });
+            context.observer.emit(&Event::Done { verb: Operation::Delete, path });
             Ok(())
         });
         done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)

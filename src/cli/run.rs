@@ -10,18 +10,18 @@ use super::{
     child,
     common::{Common, interruptible},
     exit,
-    record::Record,
+    record::RunRecord,
     report,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     files::owned,
-    ftp::session::Context,
+    ftp::session::RunContext,
     observe::{account::Accounts, visible::visible},
     script::{
-        check::{self, Level},
-        run::{self, Ended, JobFacts, Settings},
-        source::Source,
+        check::{self, Severity},
+        run::{self, JobFacts, ScriptEnd, Settings},
+        source::ScriptSource,
     },
 };
 
@@ -52,8 +52,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     if args.as_child {
         return child::run(common);
     }
-    let prepared = || -> Outcome<_> {
-        let source = Source::read(&args.script)?;
+    let prepared = || -> Result<_> {
+        let source = ScriptSource::read(&args.script)?;
         let exposed = exposed(&args.script)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         if let Some(words) = exposed {
             context.observer.warn(words);
         }
-        let record = Record::begin(common, &args.script, accounts, &context.observer);
+        let record = RunRecord::begin(common, &args.script, accounts, &context.observer);
         Ok((source, settings, context, record))
     };
     match prepared() {
@@ -79,8 +79,8 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 /// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,
 /// and checkouts of other users or with a umask of 0 are normal in CI; but a script that any user could have written
 /// is refused.
-fn exposed(script: &Path) -> Outcome<Option<String>> {
-    let found = owned::exposed(script).map_err(|error| Fault::local("look at", script, error))?;
+fn exposed(script: &Path) -> Result<Option<String>> {
+    let found = owned::exposed(script).map_err(|error| Error::local("look at", script, error))?;
     match found {
         Some(exposed) if exposed.is_anybodys() => Err(exposed.fault()),
         found => Ok(found.map(|exposed| {
@@ -90,7 +90,7 @@ fn exposed(script: &Path) -> Outcome<Option<String>> {
 }
 
 /// Returns the settings for a run of `script`.
-pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Outcome<Settings> {
+pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Result<Settings> {
     let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Settings {
         args,
@@ -105,17 +105,17 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Out
 
 /// Runs `source` and returns the exit code; an error is printed here and nowhere else. A script that calls an unknown
 /// function does not even begin.
-pub(super) fn script(source: &Source, settings: Settings, context: &Context) -> u8 {
+pub(super) fn script(source: &ScriptSource, settings: Settings, context: &RunContext) -> u8 {
     let mut errors = check::check(source);
-    errors.retain(|finding| finding.level == Level::Error);
+    errors.retain(|finding| finding.level == Severity::Error);
     if !errors.is_empty() {
         report::findings(&errors, &|file| source.text_of(file));
         report::print(&format!("{}, nothing was run\n", counted(errors.len(), "error")));
         return exit::SCRIPT;
     }
     match run::run(source, settings, context) {
-        Ok(Ended::Whole) => exit::DONE,
-        Ok(Ended::InPart) => exit::IN_PART,
+        Ok(ScriptEnd::Whole) => exit::DONE,
+        Ok(ScriptEnd::InPart) => exit::IN_PART,
         Err(failure) => {
             let place = failure.place.as_ref();
             let text = place.and_then(|place| source.text_of(&place.file));

@@ -7,14 +7,14 @@ use super::{
     exit,
     place::{JobsFile, failed},
     report,
-    table::{Table, width},
+    table::{TextTable, width},
     times::local,
 };
 use crate::{
-    fault::{Kind, Outcome},
-    observe::{duration_text, json::line, size_text, visible::visible},
+    error::{ErrorKind, Result},
+    observe::{format_duration, format_size, json::line, visible::visible},
     schedule::facts,
-    store::history::{Run, State},
+    store::history::{HistoryRun, RunState},
 };
 
 /// The arguments of `portolan runs`.
@@ -30,11 +30,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let found = || -> Outcome<Vec<Run>> {
+    let found = || -> Result<Vec<HistoryRun>> {
         let store = match args.jobs.store(common) {
             Ok((_, store)) => store,
             // A scheduler that has never run has no runs.
-            Err(fault) if fault.kind == Kind::NotFound => return Ok(Vec::new()),
+            Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(fault) => return Err(fault),
         };
         let runs = store.runs(args.job.as_deref(), args.limit)?;
@@ -61,9 +61,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-fn table(runs: &[Run]) -> String {
+fn table(runs: &[HistoryRun]) -> String {
     let heads = [">run", "job", "due", "outcome", ">took", ">files", ">size", "way", "note"];
-    let mut table = Table::new(&heads);
+    let mut table = TextTable::new(&heads);
     for run in runs {
         table.row([
             run.id.to_string(),
@@ -81,28 +81,28 @@ fn table(runs: &[Run]) -> String {
 }
 
 /// Returns the time at which it was due, or its start for a run without a slot.
-fn due(run: &Run) -> String {
+fn due(run: &HistoryRun) -> String {
     run.scheduled_for.or(run.started_at).map(local).unwrap_or_default()
 }
 
-pub(super) fn took(run: &Run) -> String {
-    let times = run.started_at.zip(run.ended_at).filter(|_| run.state != State::Skipped);
+pub(super) fn took(run: &HistoryRun) -> String {
+    let times = run.started_at.zip(run.ended_at).filter(|_| run.state != RunState::Skipped);
     let took = times.and_then(|(start, end)| end.duration_since(start).try_into().ok());
-    took.map(duration_text).unwrap_or_default()
+    took.map(format_duration).unwrap_or_default()
 }
 
-fn count(run: &Run) -> String {
+fn count(run: &HistoryRun) -> String {
     if run.attempts == 0 { String::new() } else { run.sum.files.to_string() }
 }
 
-fn size(run: &Run) -> String {
+fn size(run: &HistoryRun) -> String {
     let bytes = u64::try_from(run.sum.bytes).unwrap_or(0);
-    if run.attempts == 0 { String::new() } else { size_text(bytes) }
+    if run.attempts == 0 { String::new() } else { format_size(bytes) }
 }
 
 /// Returns the remarks on a run: its error or the reason for skipping it, the number of attempts, a late start, a
 /// fallback.
-fn note(run: &Run) -> String {
+fn note(run: &HistoryRun) -> String {
     let mut parts: Vec<String> = Vec::new();
     if run.attempts > 1 {
         parts.push(format!("{} attempts", run.attempts));

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     files::owned,
-    observe::{Level, metrics::Metrics},
+    observe::{MessageLevel, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, Page, Setup, follow_signals, raise_descriptors},
+        daemon::{Daemon, DaemonSetup, MetricsServer, follow_signals, raise_descriptors},
         jobs,
         zone::Zones,
     },
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
+fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
     raise_descriptors();
     let observer = common.service_observer()?;
     let state = match common.named_state_folder() {
@@ -65,14 +65,14 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
     };
     // Children run in another directory.
     let state = std::path::absolute(&state)
-        .map_err(|error| Fault::local("find the state folder", &state, error))?;
+        .map_err(|error| Error::local("find the state folder", &state, error))?;
     let program = std::env::current_exe()
-        .map_err(|error| Fault::local("find the program", "portolan", error))?;
+        .map_err(|error| Error::local("find the program", "portolan", error))?;
     let file = jobs.file.clone();
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let count = jobs.all.len();
-    let daemon = Daemon::open(Setup {
+    let daemon = Daemon::open(DaemonSetup {
         program,
         jobs,
         read: Box::new(move |now| {
@@ -85,11 +85,11 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Outcome<()> {
         metrics: Arc::clone(&metrics),
     })?;
     if let Some(address) = address {
-        let page = Page::serve(address, metrics)?;
-        observer.say(Level::Info, format!("metrics at http://{}/metrics", page.address));
+        let page = MetricsServer::serve(address, metrics)?;
+        observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
     follow_signals(daemon.mailbox())?;
-    observer.say(Level::Info, format!("{count} jobs, state in {}", state.display()));
+    observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));
     daemon.run();
     Ok(())
 }

@@ -8,16 +8,16 @@ use super::{
     place::{JobsFile, failed},
     report,
     runs::took,
-    table::Table,
+    table::TextTable,
     times::local,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    observe::{json::line, size_text, visible::visible},
+    error::{Error, ErrorKind, Origin, Result},
+    observe::{format_size, json::line, visible::visible},
     schedule::{child::log, facts},
     store::{
         Store,
-        history::{Attempt, FallBack, FileMoved, Notice, Run},
+        history::{AttemptRecord, FallBack, FileMoved, HistoryRun, Notice},
     },
 };
 
@@ -38,21 +38,21 @@ const SHOWN_MAX: usize = 20;
 
 /// The details of a run.
 struct Whole {
-    run: Run,
-    attempts: Vec<Attempt>,
+    run: HistoryRun,
+    attempts: Vec<AttemptRecord>,
     files: Vec<FileMoved>,
     fallbacks: Vec<FallBack>,
     notices: Vec<Notice>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
-    let found = || -> Outcome<String> {
+    let found = || -> Result<String> {
         let (state, store) = args.jobs.store(common)?;
         let whole = Whole::read(&store, args.run)?;
         let path = log::path(&state, &whole.run.job, args.run);
         if args.log {
             return std::fs::read_to_string(&path)
-                .map_err(|error| Fault::local("read the log", &path, error));
+                .map_err(|error| Error::local("read the log", &path, error));
         }
         if common.json() {
             let Whole { run, attempts, files, fallbacks, notices } = &whole;
@@ -75,10 +75,10 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 impl Whole {
-    fn read(store: &Store, id: i64) -> Outcome<Self> {
+    fn read(store: &Store, id: i64) -> Result<Self> {
         let run = store.run(id)?.ok_or_else(|| {
             let message = format!("there is no run {id}; `portolan runs` lists them");
-            Fault::new(Kind::NotFound, Side::Here, message)
+            Error::new(ErrorKind::NotFound, Origin::Here, message)
         })?;
         Ok(Self {
             run,
@@ -129,7 +129,7 @@ impl Whole {
         put("covers", (run.covers > 1).then(|| format!("{} slots", run.covers)));
         if run.attempts > 0 {
             put("attempts", Some(run.attempts.to_string()));
-            let bytes = size_text(u64::try_from(run.sum.bytes).unwrap_or(0));
+            let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
             put("moved", Some(format!("{} files, {bytes}", run.sum.files)));
         }
         put("way", run.sum.route.clone());
@@ -141,14 +141,14 @@ impl Whole {
 
     fn attempts_text(&self) -> String {
         let mut table =
-            Table::new(&[">attempt", "began", "outcome", ">files", ">size", "way", "error"]);
+            TextTable::new(&[">attempt", "began", "outcome", ">files", ">size", "way", "error"]);
         for attempt in &self.attempts {
             table.row([
                 attempt.number.to_string(),
                 local(attempt.started_at),
                 attempt.state.word().to_owned(),
                 attempt.sum.files.to_string(),
-                size_text(u64::try_from(attempt.sum.bytes).unwrap_or(0)),
+                format_size(u64::try_from(attempt.sum.bytes).unwrap_or(0)),
                 attempt.sum.route.clone().unwrap_or_default(),
                 attempt.sum.error.as_ref().map(visible).unwrap_or_default(),
             ]);
@@ -160,14 +160,14 @@ impl Whole {
         if self.files.is_empty() {
             return String::new();
         }
-        let mut table = Table::new(&["file", ">size", "path", "note"]);
+        let mut table = TextTable::new(&["file", ">size", "path", "note"]);
         for file in self.files.iter().take(SHOWN_MAX) {
             let note = match &file.error {
                 Some(error) => visible(error),
                 None if file.verified || file.verb == "delete" => String::new(),
                 None => "not verified".to_owned(),
             };
-            let bytes = size_text(u64::try_from(file.bytes).unwrap_or(0));
+            let bytes = format_size(u64::try_from(file.bytes).unwrap_or(0));
             table.row([file.verb.clone(), bytes, visible(&file.path), note]);
         }
         let more = self.files.len().saturating_sub(SHOWN_MAX);

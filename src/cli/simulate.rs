@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::{check::counted, common::Common, exit, report, slots};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::json::line,
     schedule::{
         jobs::Jobs,
-        plan::{Action, Decision, Trigger},
+        plan::{Decision, DecisionKind, Trigger},
         simulate::{Happened, Scenario, simulate},
         zone::{Zone, Zones},
     },
-    script::value::duration_text,
+    script::value::parse_duration,
 };
 
 /// The arguments of `portolan simulate`.
@@ -50,18 +50,18 @@ const ROWS_MAX: usize = 100_000;
 
 /// One event, as a row.
 #[derive(Debug)]
-struct Row {
+struct SimulatedEvent {
     at: Timestamp,
     decision: Option<Decision>,
     words: String,
 }
 
-impl Row {
+impl SimulatedEvent {
     /// Returns true if both are slots of one job that are skipped at the same time for the same reason.
     fn is_skipped_with(&self, other: &Self) -> bool {
         match (&self.decision, &other.decision) {
             (Some(one), Some(two)) => {
-                let is_skip = one.action == Action::Skip && two.action == Action::Skip;
+                let is_skip = one.action == DecisionKind::Skip && two.action == DecisionKind::Skip;
                 is_skip && self.at == other.at && one.job == two.job && one.reason == two.reason
             }
             _ => false,
@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         if args.summary || rows.len() >= ROWS_MAX {
             left_out += u64::from(!args.summary);
         } else {
-            rows.push(Row { at, decision, words });
+            rows.push(SimulatedEvent { at, decision, words });
         }
     });
     if common.json() {
@@ -128,17 +128,17 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 impl Totals {
     fn count(&mut self, decision: &Decision) {
         match &decision.action {
-            Action::Start if decision.trigger == Trigger::CatchUp => self.caught_up += 1,
-            Action::Start => self.started += 1,
-            Action::Skip => self.skipped += 1,
-            Action::SkipThrough { count, .. } => self.skipped += count.unwrap_or(0),
-            Action::Wait | Action::Cancel(_) => {}
+            DecisionKind::Start if decision.trigger == Trigger::CatchUp => self.caught_up += 1,
+            DecisionKind::Start => self.started += 1,
+            DecisionKind::Skip => self.skipped += 1,
+            DecisionKind::SkipThrough { count, .. } => self.skipped += count.unwrap_or(0),
+            DecisionKind::Wait | DecisionKind::Cancel(_) => {}
         }
     }
 }
 
 /// Removes all jobs but the requested one.
-fn only(args: &Args, jobs: &mut Jobs) -> Outcome<()> {
+fn only(args: &Args, jobs: &mut Jobs) -> Result<()> {
     let Some(name) = &args.job else { return Ok(()) };
     if jobs.get(name).is_none() {
         return Err(super::next::no_job(jobs, name));
@@ -147,7 +147,7 @@ fn only(args: &Args, jobs: &mut Jobs) -> Outcome<()> {
     Ok(())
 }
 
-fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Outcome<Scenario> {
+fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Result<Scenario> {
     let zone = zones.of_this_machine();
     let moment = |text: &str| slots::moment(text, &zone, now);
     let (from, to) = (moment(&args.from)?, moment(&args.to)?);
@@ -155,8 +155,8 @@ fn scenario(args: &Args, zones: &Zones, now: Timestamp) -> Outcome<Scenario> {
     for text in &args.outage {
         outages.extend(outage(text, &zone, from, to, now)?);
     }
-    let run_time = duration_text(&args.run_time).ok_or_else(|| {
-        Fault::invalid(format!(
+    let run_time = parse_duration(&args.run_time).ok_or_else(|| {
+        Error::invalid(format!(
             "--run-time wants a time such as 90s or 5m, got `{}`",
             args.run_time
         ))
@@ -173,9 +173,9 @@ fn outage(
     from: Timestamp,
     to: Timestamp,
     now: Timestamp,
-) -> Outcome<Vec<(Timestamp, Timestamp)>> {
+) -> Result<Vec<(Timestamp, Timestamp)>> {
     let wrong = || {
-        Fault::invalid(format!(
+        Error::invalid(format!(
             "--outage wants A..B, such as 2026-03-08T02:00..2026-03-08T05:00, got `{text}`"
         ))
     };
@@ -203,24 +203,24 @@ fn outage(
 /// Describes the action in one word or two.
 fn doing(decision: &Decision) -> String {
     match &decision.action {
-        Action::Start if decision.trigger == Trigger::CatchUp => match decision.covers {
+        DecisionKind::Start if decision.trigger == Trigger::CatchUp => match decision.covers {
             0 | 1 => "catch up".to_owned(),
             many => format!("catch up {many}"),
         },
-        Action::Start => "start".to_owned(),
-        Action::Wait => "wait".to_owned(),
-        Action::Skip => "skip".to_owned(),
-        Action::SkipThrough { count: Some(count), .. } => format!("skip {count}"),
-        Action::SkipThrough { count: None, .. } => "skip many".to_owned(),
-        Action::Cancel(run) => format!("end run {}", run.0),
+        DecisionKind::Start => "start".to_owned(),
+        DecisionKind::Wait => "wait".to_owned(),
+        DecisionKind::Skip => "skip".to_owned(),
+        DecisionKind::SkipThrough { count: Some(count), .. } => format!("skip {count}"),
+        DecisionKind::SkipThrough { count: None, .. } => "skip many".to_owned(),
+        DecisionKind::Cancel(run) => format!("end run {}", run.0),
     }
 }
 
 /// Renders the rows grouped by day; slots that are skipped together share one.
-fn table(rows: &[Row], jobs: &Jobs, zones: &Zones) -> String {
+fn table(rows: &[SimulatedEvent], jobs: &Jobs, zones: &Zones) -> String {
     let is_exact = rows.iter().any(|row| slots::has_seconds(row.at));
     // A job that runs after others begins at an arbitrary second, which is not worth showing.
-    let of_slot = |row: &Row| {
+    let of_slot = |row: &SimulatedEvent| {
         let is_of_schedule =
             |one: &&Decision| matches!(one.trigger, Trigger::Schedule | Trigger::CatchUp);
         let decision = row.decision.as_ref().filter(is_of_schedule);
@@ -274,12 +274,12 @@ fn summary(totals: &BTreeMap<Arc<str>, Totals>) -> String {
     slots::columns(&rows)
 }
 
-fn value(row: &Row) -> Value {
+fn value(row: &SimulatedEvent) -> Value {
     let Some(decision) = &row.decision else {
         return json!({ "time": row.at.to_string(), "decision": "note", "why": row.words });
     };
     let last = match &decision.action {
-        Action::SkipThrough { last, .. } => Some(last.at.to_string()),
+        DecisionKind::SkipThrough { last, .. } => Some(last.at.to_string()),
         _ => None,
     };
     json!({
@@ -288,10 +288,10 @@ fn value(row: &Row) -> Value {
         "slot": decision.slot.id.to_string(),
         "scheduled_for": decision.slot.at.to_string(),
         "decision": match decision.action {
-            Action::Start => "start",
-            Action::Wait => "wait",
-            Action::Skip | Action::SkipThrough { .. } => "skip",
-            Action::Cancel(_) => "cancel",
+            DecisionKind::Start => "start",
+            DecisionKind::Wait => "wait",
+            DecisionKind::Skip | DecisionKind::SkipThrough { .. } => "skip",
+            DecisionKind::Cancel(_) => "cancel",
         },
         "through": last,
         "trigger": decision.trigger.word(),

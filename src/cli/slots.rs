@@ -6,16 +6,16 @@ use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
 
 use super::{exit, report};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     schedule::{
-        jobs::{self, Jobs, Reading},
+        jobs::{self, Jobs, JobsReading},
         slot::Slot,
         zone::{Zone, Zones},
     },
 };
 
 /// Parses `text` as a moment: an instant, a wall-clock time in `zone`, a date there, or `now`.
-pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timestamp> {
+pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Result<Timestamp> {
     if text == "now" {
         return Ok(now);
     }
@@ -30,14 +30,14 @@ pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Outcome<Timesta
         civil.and_then(|civil| zone.rules.to_ambiguous_timestamp(civil).compatible().ok());
     instant.ok_or_else(|| {
         let forms = "2026-03-08T07:00:00Z, 2026-03-08T02:30, 2026-03-08 or now";
-        Fault::invalid(format!("`{text}` is no time; write {forms}"))
+        Error::invalid(format!("`{text}` is no time; write {forms}"))
     })
 }
 
 /// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
 pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, u8> {
     let reading = jobs::read(file, zones, now).map_err(|fault| report::wrong_usage(&fault))?;
-    let Reading { jobs, findings, text, .. } = reading;
+    let JobsReading { jobs, findings, text, .. } = reading;
     jobs.ok_or_else(|| {
         report::findings(&findings, &|_| Some(text.clone()));
         report::print("nothing is done with a jobs file that has mistakes\n");

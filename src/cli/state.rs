@@ -6,17 +6,17 @@ use clap::Args;
 
 use crate::{
     clock::Clock,
-    fault::Outcome,
-    memory::{Memory, nat::NatLedger},
-    nat::{ledger::Ledger, portmap::Book},
-    observe::Observer,
+    error::Result,
+    nat::{portmap::LeaseJournal, ruleset_store::RulesetStore},
+    observe::EventEmitter,
+    state_adapter::{StateAdapter, nat::NatLedger},
     store,
 };
 
 /// The options for persistent state.
 #[derive(Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
-pub(super) struct State {
+pub(super) struct StateOptions {
     /// The folder for what runs learn [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long = "state", global = true, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(super) struct State {
     no_memory: bool,
 }
 
-impl State {
+impl StateOptions {
     /// Returns the directory that the user names, by `--state` or `PORTOLAN_STATE`.
     pub(super) fn named(&self) -> Option<PathBuf> {
         self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"))
@@ -35,20 +35,20 @@ impl State {
     /// directory that `--state` names.
     pub(super) fn memory(
         &self,
-        observer: &Observer,
+        observer: &EventEmitter,
         clock: &Clock,
-    ) -> Outcome<Option<Arc<Memory>>> {
+    ) -> Result<Option<Arc<StateAdapter>>> {
         let (observer, clock) = (observer.clone(), clock.clone());
         if self.no_memory {
             return Ok(None);
         }
         let memory = if let Some(folder) = &self.folder {
             store::make_folder(folder)?;
-            Memory::named(folder, observer, clock)
+            StateAdapter::named(folder, observer, clock)
         } else if let Some(folder) = folder_of("PORTOLAN_STATE") {
-            Memory::named(&folder, observer, clock)
+            StateAdapter::named(&folder, observer, clock)
         } else if let Some(folder) = usual_folder(|name| env::var_os(name)) {
-            Memory::usual(&folder, observer, clock)
+            StateAdapter::usual(&folder, observer, clock)
         } else {
             tracing::debug!(target: "portolan", "nothing is remembered: there is no home folder");
             return Ok(None);
@@ -57,16 +57,16 @@ impl State {
     }
 }
 
-impl State {
+impl StateOptions {
     /// Returns the store of NAT undo records, also with `--no-memory`; `None` if there is no state directory.
-    pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn Ledger>> {
+    pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn RulesetStore>> {
         let ledger = NatLedger::new(&self.named_or_usual()?, clock);
         Some(Arc::new(ledger))
     }
 
     /// Returns the journal of router leases, also with `--no-memory`; `None` if there is no state directory.
-    pub(super) fn book(&self) -> Option<Book> {
-        self.named_or_usual().map(|folder| Book::in_state(&folder))
+    pub(super) fn book(&self) -> Option<LeaseJournal> {
+        self.named_or_usual().map(|folder| LeaseJournal::in_state(&folder))
     }
 
     /// Returns the directory for the history of the prompt and of runs; `None` if nothing may be kept.

@@ -9,13 +9,13 @@ pub(super) fn width() -> Option<usize> {
 
 /// A table that grows row by row.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     rows: Vec<Vec<String>>,
     /// True for each column of numbers, which is aligned to the right.
     is_right: Vec<bool>,
 }
 
-impl Table {
+impl TextTable {
     /// Returns a table with these headers; those with a leading `>` are aligned to the right.
     pub(super) fn new(heads: &[&str]) -> Self {
         let is_right = heads.iter().map(|head| head.starts_with('>')).collect();
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_must_be_and_empty_ones_are_left_out() {
-        let mut table = Table::new(&[">run", "job", "way", "note"]);
+        let mut table = TextTable::new(&[">run", "job", "way", "note"]);
         table.row(["7", "a", "", "short"].map(str::to_owned));
         table.row(["12", "grüße", "", ""].map(str::to_owned));
         assert_eq!(table.text(), "run  job    note\n  7  a      short\n 12  grüße\n");

@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::TRIGGER_TIME_MAX,
     observe::json::line,
     schedule::{facts, slot::SlotId},
     store::{
         self, Store,
-        history::{Run, State},
+        history::{HistoryRun, RunState},
     },
 };
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     }
 }
 
-fn ask(args: &Args, common: &Common) -> Outcome<u8> {
+fn ask(args: &Args, common: &Common) -> Result<u8> {
     let state = args.jobs.state(common)?;
     store::make_folder(&state)?;
     let mut store = Store::open(&state)?;
@@ -59,7 +59,7 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
         return Ok(exit::DONE);
     }
     let slot = SlotId::Asked(asked_at).to_string();
-    let find = |store: &Store| -> Outcome<Option<Run>> {
+    let find = |store: &Store| -> Result<Option<HistoryRun>> {
         let runs = store.runs(Some(&args.job), 100)?;
         Ok(runs.into_iter().find(|run| run.slot.as_deref() == Some(&slot)))
     };
@@ -79,7 +79,7 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
         }
         return Ok(exit::DONE);
     }
-    let is_over = |run: &Run| !matches!(run.state, State::Waiting | State::Running);
+    let is_over = |run: &HistoryRun| !matches!(run.state, RunState::Waiting | RunState::Running);
     let ended = wait_for(&store, None, |store| {
         if let Some(run) = store.run(run.id)?.filter(is_over) {
             return Ok(Some(run));
@@ -92,7 +92,7 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
             "the scheduler has gone before run {} came to its end; the next one takes it up by `misfire`",
             run.id
         );
-        let gone = || Fault::new(Kind::Interrupted, Side::Here, message);
+        let gone = || Error::new(ErrorKind::Interrupted, Origin::Here, message);
         store.run(run.id)?.filter(is_over).ok_or_else(gone).map(Some)
     })?;
     let Some(run) = ended else { return Ok(exit::DONE) };
@@ -112,11 +112,11 @@ fn ask(args: &Args, common: &Common) -> Outcome<u8> {
 }
 
 /// Returns the exit code of the run's process, or one for its state.
-fn code(run: &Run) -> u8 {
+fn code(run: &HistoryRun) -> u8 {
     match run.state {
-        State::Done => exit::DONE,
-        State::Partial => exit::IN_PART,
-        State::Interrupted => exit::INTERRUPTED,
+        RunState::Done => exit::DONE,
+        RunState::Partial => exit::IN_PART,
+        RunState::Interrupted => exit::INTERRUPTED,
         // The process was killed for exceeding its time; its exit code is not the reason for the failure.
         _ if run.sum.error_kind.as_deref() == Some("timeout") => exit::LATER,
         _ => {
@@ -134,8 +134,8 @@ fn tell(value: &serde_json::Value) {
 fn wait_for<T>(
     store: &Store,
     time: Option<Duration>,
-    ask: impl Fn(&Store) -> Outcome<Option<T>>,
-) -> Outcome<Option<T>> {
+    ask: impl Fn(&Store) -> Result<Option<T>>,
+) -> Result<Option<T>> {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask(store)? {

@@ -9,11 +9,11 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{Landing, Reading, Root, root::Missing, walk};
-use crate::{fault::Outcome, stop::Stop};
+use super::{AtomicFile, RootDir, SourceFile, root_dir::Missing, walk};
+use crate::{cancel::CancelToken, error::Result};
 
-fn download(root: &Root, relative: &str) -> Outcome<()> {
-    let mut landing = Landing::begin_in(root, relative)?;
+fn download(root: &RootDir, relative: &str) -> Result<()> {
+    let mut landing = AtomicFile::begin_in(root, relative)?;
     landing.write_all(b"from the server")?;
     landing.commit(None).map(drop)
 }
@@ -38,7 +38,7 @@ impl Drop for Over<'_> {
 fn a_folder_that_is_a_link_to_elsewhere_receives_nothing() {
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     symlink(outside.path(), inside.path().join("d")).unwrap();
-    let root = Root::open(inside.path()).unwrap();
+    let root = RootDir::open(inside.path()).unwrap();
     let refused = "cannot reach its folder: a link stands in the way, and it is not followed";
     assert_eq!(download(&root, "d/f").unwrap_err().message, refused);
     assert_eq!(download(&root, "d/deeper/f").unwrap_err().message, refused);
@@ -53,7 +53,7 @@ fn a_folder_that_is_a_link_to_elsewhere_receives_nothing() {
 #[test]
 fn folders_on_the_way_are_made() {
     let inside = tempfile::tempdir().unwrap();
-    let root = Root::open(inside.path()).unwrap();
+    let root = RootDir::open(inside.path()).unwrap();
     download(&root, "a/b/f").unwrap();
     assert_eq!(fs::read(inside.path().join("a/b/f")).unwrap(), b"from the server");
 }
@@ -67,7 +67,7 @@ fn a_folder_that_is_swapped_for_a_link_again_and_again_leads_nothing_outside() {
     let secret = outside.path().join("secret");
     fs::write(&secret, SECRET).unwrap();
     let before = fs::metadata(&secret).unwrap().modified().unwrap();
-    let root = Root::open(inside.path()).unwrap();
+    let root = RootDir::open(inside.path()).unwrap();
     let over = AtomicBool::new(false);
 
     std::thread::scope(|scope| {
@@ -86,12 +86,12 @@ fn a_folder_that_is_swapped_for_a_link_again_and_again_leads_nothing_outside() {
             root.make_folder("sub/new").ok();
             root.set_modified("sub/secret", jiff::Timestamp::UNIX_EPOCH).ok();
             root.remove_file("sub/secret").ok();
-            if let Ok(mut reading) = Reading::open_in(&root, "sub/secret") {
+            if let Ok(mut reading) = SourceFile::open_in(&root, "sub/secret") {
                 let mut bytes = [0; 64];
                 let read = reading.read(&mut bytes).unwrap();
                 assert_ne!(&bytes[..read], SECRET);
             }
-            let found = walk(&root, &Stop::new()).unwrap();
+            let found = walk(&root, &CancelToken::new()).unwrap();
             assert!(found.entries.iter().all(|entry| entry.size != SECRET.len() as u64));
         }
         drop(end);

@@ -1,40 +1,40 @@
 //! Local files: safe ways to write, read and walk them.
 //!
 //! Three things go wrong with local files, and each has its type here. A write that is interrupted leaves half a
-//! file: [`Landing`] writes beside the final name and renames. A link planted below a directory leads writes out of
-//! it (security class C3): [`Root`] resolves every path below an open directory, without following links. A file that
-//! changes while it is uploaded arrives as a mixture: [`Reading`] remembers its metadata from the time of opening.
+//! file: [`AtomicFile`] writes beside the final name and renames. A link planted below a directory leads writes out of
+//! it (security class C3): [`RootDir`] resolves every path below an open directory, without following links. A file that
+//! changes while it is uploaded arrives as a mixture: [`SourceFile`] remembers its metadata from the time of opening.
 //!
 //! Paths that the user wrote (`get("a", "b")`, `local::read`) may go through links, since the user made or accepted
-//! them. Paths with a name from a server go through [`Root`].
+//! them. Paths with a name from a server go through [`RootDir`].
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-mod held;
-mod landing;
-mod mark;
+mod atomic_file;
+mod glob;
+mod metadata;
 mod moving;
+pub mod ops;
 pub mod owned;
-mod part;
-pub mod paths;
-mod pattern;
-mod reading;
-mod root;
-mod status;
+mod owner_tag;
+mod partial_file;
+mod root_dir;
+mod source_file;
+mod staged_file;
 mod system;
 mod walk;
 
 #[cfg(test)]
 mod hostile;
 
-pub use held::Held;
-pub use landing::{Landing, temporary_name};
-pub use mark::{Mark, Marked, SetAside, chance, read_marked, read_set_aside};
-pub use part::temporary_name_of;
-pub use reading::Reading;
-pub use root::{Folds, Links, Root, free_bytes};
-pub use status::{LocalEntry, LocalKind};
-pub use walk::{Stray, Walk, read_folder, walk, walk_where};
+pub use atomic_file::{AtomicFile, temporary_name};
+pub use metadata::{LocalEntry, LocalKind};
+pub use owner_tag::{OwnerTag, SetAside, TaggedName, random_u64, read_marked, read_set_aside};
+pub use partial_file::temporary_name_of;
+pub use root_dir::{Folds, RootDir, SymlinkPolicy, free_bytes};
+pub use source_file::SourceFile;
+pub use staged_file::StagedFile;
+pub use walk::{Stray, WalkResult, read_folder, walk, walk_where};
 
 /// The prefix of every temporary file name that portolan makes, locally and on servers.
 pub const TEMPORARY_PREFIX: &str = ".portolan-";

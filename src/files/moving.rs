@@ -13,16 +13,16 @@ use rustix::{
 };
 
 use super::{
-    landing::Landing,
-    root::{Missing, Root, Spot, rename_to_nothing},
-    status,
+    atomic_file::AtomicFile,
+    metadata,
+    root_dir::{Missing, RootDir, Spot, rename_to_nothing},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
 };
 
-impl Root {
+impl RootDir {
     /// Moves the file `from` to `to` below `other`, creates directories for it, and fails if `to` exists already.
     /// Across file systems the file is copied, and the original is removed once the copy is complete.
     pub fn move_to(
@@ -30,7 +30,7 @@ impl Root {
         from: impl AsRef<Path>,
         other: &Self,
         to: impl AsRef<Path>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let source = self.spot(from, Missing::Fail)?;
         let target = other.spot(to, Missing::Make)?;
@@ -47,20 +47,20 @@ impl Root {
         other: &Self,
         to: &Path,
         target: &Spot<'_>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let mut file = self.open_file(from)?;
         let look =
             |file: &File| fs::fstat(file).map_err(|error| self.fault("look at it", from, error));
         let before = look(&file)?;
-        let mut landing = Landing::begin_in(other, to)?;
-        copy(&mut file, &mut landing).map_err(|error| Fault::local("copy", from, error))?;
+        let mut landing = AtomicFile::begin_in(other, to)?;
+        copy(&mut file, &mut landing).map_err(|error| Error::local("copy", from, error))?;
         let is_same = |found: &Stat| {
             let facts = |status: &Stat| {
                 (status.st_size, status.st_mtime, status.st_mtime_nsec, status.st_ctime_nsec)
             };
-            status::same_file(&before, found) && facts(&before) == facts(found)
+            metadata::same_file(&before, found) && facts(&before) == facts(found)
         };
-        let modified = status::modified(&before);
+        let modified = metadata::modified(&before);
         landing
             .dress(Some(&before), Some(modified))
             .and_then(|()| fs::fdatasync(&landing.file))
@@ -69,10 +69,12 @@ impl Root {
         let found = fs::statat(&source.folder, source.name, AtFlags::SYMLINK_NOFOLLOW);
         if !found.is_ok_and(|found| is_same(&found)) {
             let message = "it changed while it was moved to another disk, and stays";
-            return Err(Fault::new(Kind::Local, Side::Here, message).at(from.to_string_lossy()));
+            return Err(
+                Error::new(ErrorKind::Local, Origin::Here, message).at(from.to_string_lossy())
+            );
         }
         let folder = landing.folder.as_fd().try_clone_to_owned();
-        let folder = folder.map_err(|error| Fault::local("open its folder", to, error))?;
+        let folder = folder.map_err(|error| Error::local("open its folder", to, error))?;
         let temporary = landing.temporary.clone();
         rename_to_nothing(&Spot { folder, name: temporary.as_ref() }, target)
             .map_err(|error| self.not_renamed(from, to, error))?;
@@ -85,7 +87,7 @@ impl Root {
     }
 }
 
-fn copy(file: &mut File, landing: &mut Landing) -> std::io::Result<()> {
+fn copy(file: &mut File, landing: &mut AtomicFile) -> std::io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let count = file.read(&mut buffer)?;
@@ -112,7 +114,8 @@ mod tests {
     #[test]
     fn a_file_moves_to_another_disk_whole_with_its_time_and_permissions() {
         let (here, there) = folders();
-        let (root, other) = (Root::open(here.path()).unwrap(), Root::open(there.path()).unwrap());
+        let (root, other) =
+            (RootDir::open(here.path()).unwrap(), RootDir::open(there.path()).unwrap());
         for (number, size) in [0, 5, 3 * COPY_BYTES + 1].into_iter().enumerate() {
             let name = format!("sub/{number}");
             let bytes: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).unwrap()).collect();
@@ -131,13 +134,14 @@ mod tests {
     #[test]
     fn nothing_is_moved_over_a_file_that_is_there_and_nothing_is_left_of_the_try() {
         let (here, there) = folders();
-        let (root, other) = (Root::open(here.path()).unwrap(), Root::open(there.path()).unwrap());
+        let (root, other) =
+            (RootDir::open(here.path()).unwrap(), RootDir::open(there.path()).unwrap());
         fs::write(here.path().join("a"), "ours").unwrap();
         fs::write(there.path().join("a"), "theirs").unwrap();
         root.move_to("a", &other, "a").unwrap_err();
         assert_eq!(fs::read(here.path().join("a")).unwrap(), b"ours");
         assert_eq!(fs::read(there.path().join("a")).unwrap(), b"theirs");
         assert_eq!(fs::read_dir(there.path()).unwrap().count(), 1);
-        assert_eq!(root.move_to("none", &other, "b").unwrap_err().kind, Kind::NotFound);
+        assert_eq!(root.move_to("none", &other, "b").unwrap_err().kind, ErrorKind::NotFound);
     }
 }

@@ -10,7 +10,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, ErrorKind},
+    io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -20,7 +20,7 @@ use rustix::{
     process::{getegid, geteuid},
 };
 
-use crate::fault::{Fault, Kind, Outcome, Side};
+use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// The first group number that is not reserved for the system (`SYS_GID_MAX` of login.defs): members of system groups
 /// are administrators.
@@ -43,8 +43,8 @@ impl Exposed {
     }
 
     /// Returns the reason as a fault.
-    pub fn fault(&self) -> Fault {
-        let fault = Fault::new(Kind::Local, Side::Here, self.why.clone());
+    pub fn fault(&self) -> Error {
+        let fault = Error::new(ErrorKind::Local, Origin::Here, self.why.clone());
         fault.at(self.path.to_string_lossy())
     }
 
@@ -89,23 +89,23 @@ pub fn exposed(path: &Path) -> io::Result<Option<Exposed>> {
 
 /// Fails with `local` if others can change the file or directory at `path`, or replace it. A path that does not exist
 /// yet is judged by its parent directories.
-pub fn guard(path: &Path) -> Outcome<()> {
+pub fn guard(path: &Path) -> Result<()> {
     let us = Us::now();
-    let real = real(path).map_err(|error| Fault::local("find", path, error))?;
-    let cannot = |path: &Path, error| Fault::local("look at", path, error);
+    let real = real(path).map_err(|error| Error::local("find", path, error))?;
+    let cannot = |path: &Path, error| Error::local("look at", path, error);
     match fs::metadata(&real) {
         Ok(data) => {
             if let Some(exposed) = judge(&real, Rights::of(&data), us) {
                 return Err(exposed.fault());
             }
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(cannot(&real, error)),
     }
     for folder in real.ancestors().skip(1) {
         let data = match fs::metadata(folder) {
             Ok(data) => data,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(cannot(folder, error)),
         };
         if let Some(exposed) = judge_above(folder, Rights::of(&data), us) {
@@ -124,7 +124,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
                 let rest = whole.strip_prefix(above).unwrap_or(Path::new(""));
                 return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
@@ -207,13 +207,13 @@ pub fn plain(path: &Path) -> io::Result<()> {
         Ok(data) if data.is_symlink() => Err(strange("it is a link, and is not followed")),
         Ok(data) if !data.is_file() => Err(strange("it is no file")),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 fn strange(why: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, why)
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 #[cfg(test)]

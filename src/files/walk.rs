@@ -13,13 +13,13 @@ use rustix::{
 
 use super::{
     is_temporary,
-    root::Root,
-    status::{self, LocalEntry, LocalKind},
+    metadata::{self, LocalEntry, LocalKind},
+    root_dir::RootDir,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
     limits::{DEPTH_MAX, ENTRIES_MAX},
-    stop::Stop,
 };
 
 /// The number of attempts to read a directory in which files vanish meanwhile.
@@ -27,7 +27,7 @@ const UNSETTLED_TRIES: usize = 3;
 
 /// The result of a walk.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct WalkResult {
     /// All files, directories, links and other entries, sorted by path.
     pub entries: Vec<LocalEntry>,
     /// Our temporary files, left by earlier runs.
@@ -36,7 +36,7 @@ pub struct Walk {
     pub strays: Vec<(PathBuf, Stray)>,
     /// Directories whose entries are not all known, and the reason. An entry that is missing below them may exist all
     /// the same.
-    pub unread: Vec<(PathBuf, Fault)>,
+    pub unread: Vec<(PathBuf, Error)>,
 }
 
 /// The reason why a link is not followed, although links are.
@@ -50,7 +50,7 @@ pub enum Stray {
     Circle,
 }
 
-impl Walk {
+impl WalkResult {
     /// Returns true if the walk read every directory, so that anything not among the entries does not exist.
     pub fn is_complete(&self) -> bool {
         self.unread.is_empty()
@@ -58,22 +58,22 @@ impl Walk {
 }
 
 /// Finds everything below `root`; fails only if stopped, or if the tree exceeds the limits.
-pub fn walk(root: &Root, stop: &Stop) -> Outcome<Walk> {
+pub fn walk(root: &RootDir, stop: &CancelToken) -> Result<WalkResult> {
     walk_where(root, stop, |_| true)
 }
 
 /// Finds everything below `root` that `keep` accepts. A directory that it refuses is not entered.
 pub fn walk_where(
-    root: &Root,
-    stop: &Stop,
+    root: &RootDir,
+    stop: &CancelToken,
     mut keep: impl FnMut(&LocalEntry) -> bool,
-) -> Outcome<Walk> {
-    let mut found = Walk::default();
+) -> Result<WalkResult> {
+    let mut found = WalkResult::default();
     let mut waiting = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = waiting.pop() {
         let entries = match read_folder(root, &folder, stop) {
             Ok(entries) => entries,
-            Err(fault) if stop.is_set() || fault.kind == Kind::Guard => return Err(fault),
+            Err(fault) if stop.is_set() || fault.kind == ErrorKind::Guard => return Err(fault),
             Err(fault) => {
                 found.unread.push((folder, fault));
                 continue;
@@ -108,7 +108,7 @@ pub fn walk_where(
 }
 
 /// Replaces a link by its target, or returns the reason why it is not followed.
-fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)> {
+fn follow(root: &RootDir, entry: LocalEntry) -> Result<(LocalEntry, Option<Stray>)> {
     if !root.follows() || entry.kind != LocalKind::Link {
         return Ok((entry, None));
     }
@@ -119,10 +119,10 @@ fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)
         Err(Errno::LOOP) => return Ok((entry, Some(Stray::Circle))),
         Err(error) => return Err(root.fault("follow the link", &entry.path, error)),
     };
-    if status::kind(&behind) == LocalKind::Folder {
+    if metadata::kind(&behind) == LocalKind::Folder {
         for above in entry.path.ancestors().skip(1) {
             let above = root.behind(above).map_err(|error| root.fault("follow", above, error))?;
-            if status::same_file(&above, &behind) {
+            if metadata::same_file(&above, &behind) {
                 return Ok((entry, Some(Stray::Circle)));
             }
         }
@@ -131,7 +131,7 @@ fn follow(root: &Root, entry: LocalEntry) -> Outcome<(LocalEntry, Option<Stray>)
 }
 
 /// Reads the entries of one directory, in the order of the file system.
-pub fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<LocalEntry>> {
+pub fn read_folder(root: &RootDir, relative: &Path, stop: &CancelToken) -> Result<Vec<LocalEntry>> {
     for _ in 0..UNSETTLED_TRIES {
         if let Some(entries) = read_once(root, relative, stop)? {
             return Ok(entries);
@@ -139,11 +139,15 @@ pub fn read_folder(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Vec<Loc
     }
     // A file that vanished may have come back under a name that was already passed: the listing would be incomplete.
     let message = "files in this folder change their names faster than it can be read";
-    Err(Fault::new(Kind::Local, Side::Here, message).at(shown(root, relative)))
+    Err(Error::new(ErrorKind::Local, Origin::Here, message).at(shown(root, relative)))
 }
 
 /// Reads the directory once; returns `None` if an entry vanished between its name and its status.
-fn read_once(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Option<Vec<LocalEntry>>> {
+fn read_once(
+    root: &RootDir,
+    relative: &Path,
+    stop: &CancelToken,
+) -> Result<Option<Vec<LocalEntry>>> {
     let fault = |error| root.fault("read the folder", relative, error);
     let folder = root.folder(relative)?;
     let mut entries = Vec::new();
@@ -166,17 +170,17 @@ fn read_once(root: &Root, relative: &Path, stop: &Stop) -> Outcome<Option<Vec<Lo
     Ok(Some(entries))
 }
 
-fn too_many(root: &Root, relative: &Path) -> Fault {
+fn too_many(root: &RootDir, relative: &Path) -> Error {
     let message = format!("more than {ENTRIES_MAX} files and folders");
-    Fault::new(Kind::Guard, Side::Here, message).at(shown(root, relative))
+    Error::new(ErrorKind::Guard, Origin::Here, message).at(shown(root, relative))
 }
 
-fn too_deep(root: &Root, relative: &Path) -> Fault {
+fn too_deep(root: &RootDir, relative: &Path) -> Error {
     let message = format!("more than {DEPTH_MAX} folders below one another");
-    Fault::new(Kind::Local, Side::Here, message).at(shown(root, relative))
+    Error::new(ErrorKind::Local, Origin::Here, message).at(shown(root, relative))
 }
 
-fn shown(root: &Root, relative: &Path) -> String {
+fn shown(root: &RootDir, relative: &Path) -> String {
     root.path().join(relative).to_string_lossy().into_owned()
 }
 
@@ -190,9 +194,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::files::Links;
+    use crate::files::SymlinkPolicy;
 
-    fn paths(walk: &Walk) -> Vec<&str> {
+    fn paths(walk: &WalkResult) -> Vec<&str> {
         walk.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect()
     }
 
@@ -206,16 +210,17 @@ mod tests {
         std::fs::write(at("b/.portolan-0123456789abcdef.part"), "half").unwrap();
         symlink("/", at("all")).unwrap();
         symlink("loop", at("loop")).unwrap();
-        let root = Root::open(scratch.path()).unwrap();
+        let root = RootDir::open(scratch.path()).unwrap();
 
-        let found = walk(&root, &Stop::new()).unwrap();
+        let found = walk(&root, &CancelToken::new()).unwrap();
         assert_eq!(paths(&found), ["all", "b", "b/c", "b/c/f", "b.txt", "loop"]);
         let kinds: Vec<_> = found.entries.iter().map(|entry| entry.kind.word()).collect();
         assert_eq!(kinds, ["link", "folder", "folder", "file", "file", "link"]);
         assert_eq!(found.leftovers, [Path::new("b/.portolan-0123456789abcdef.part")]);
         assert!(found.is_complete());
 
-        let found = walk_where(&root, &Stop::new(), |entry| entry.path != Path::new("b")).unwrap();
+        let found =
+            walk_where(&root, &CancelToken::new(), |entry| entry.path != Path::new("b")).unwrap();
         assert_eq!(paths(&found), ["all", "b.txt", "loop"]);
     }
 
@@ -240,8 +245,8 @@ mod tests {
             symlink(target, at(name)).unwrap();
         }
         symlink(outside.path().join("secret"), at("secret")).unwrap();
-        let root = Root::open_with(scratch.path(), Links::Within).unwrap();
-        let found = walk(&root, &Stop::new()).unwrap();
+        let root = RootDir::open_with(scratch.path(), SymlinkPolicy::Within).unwrap();
+        let found = walk(&root, &CancelToken::new()).unwrap();
         let strays: Vec<_> =
             found.strays.iter().map(|(path, stray)| (path.to_str().unwrap(), *stray)).collect();
         let mut wanted = [
@@ -264,16 +269,19 @@ mod tests {
         let wanted = ["file", "folder/deep/f", "folder/second", "real/deep/f", "real/second"];
         assert_eq!(files, wanted.map(|path| (path, 5)));
         for path in wanted {
-            let mut reading = crate::files::Reading::open_in(&root, path).unwrap();
+            let mut reading = crate::files::SourceFile::open_in(&root, path).unwrap();
             let mut bytes = [0; 8];
             assert_eq!(reading.read(&mut bytes).unwrap(), 5);
             reading.unchanged().unwrap();
         }
         for path in ["secret", "absolute/passwd", "real/deep/out"] {
-            assert!(crate::files::Reading::open_in(&root, path).is_err(), "{path}");
+            assert!(crate::files::SourceFile::open_in(&root, path).is_err(), "{path}");
         }
         assert!(
-            walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap().strays.is_empty()
+            walk(&RootDir::open(scratch.path()).unwrap(), &CancelToken::new())
+                .unwrap()
+                .strays
+                .is_empty()
         );
     }
 
@@ -287,7 +295,7 @@ mod tests {
                 std::fs::write(folder.join(format!("{file:02}")), "").unwrap();
             }
         }
-        let found = walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap();
+        let found = walk(&RootDir::open(scratch.path()).unwrap(), &CancelToken::new()).unwrap();
         assert_eq!(found.entries.len(), 10_100);
         assert!(found.entries.is_sorted_by(|a, b| a.path < b.path));
     }
@@ -300,7 +308,7 @@ mod tests {
             fs::mkdirat(&here, "d", Mode::RWXU).unwrap();
             here = fs::openat(&here, "d", fs::OFlags::DIRECTORY, Mode::empty()).unwrap().into();
         }
-        let found = walk(&Root::open(scratch.path()).unwrap(), &Stop::new()).unwrap();
+        let found = walk(&RootDir::open(scratch.path()).unwrap(), &CancelToken::new()).unwrap();
         assert_eq!(found.entries.len(), DEPTH_MAX);
         assert_eq!(found.unread.len(), 1);
         assert_eq!(found.unread[0].1.message, "more than 256 folders below one another");
@@ -320,14 +328,14 @@ mod tests {
         std::fs::write(scratch.path().join("open"), "").unwrap();
         let closed = PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(scratch.path().join("closed"), closed).unwrap();
-        let root = Root::open(scratch.path()).unwrap();
+        let root = RootDir::open(scratch.path()).unwrap();
 
         // Even root is refused once its thread has given up its capabilities.
         let found = std::thread::spawn(move || {
             let CapabilitySets { permitted, inheritable, .. } = capabilities(None).unwrap();
             let effective = CapabilitySet::empty();
             set_capabilities(None, CapabilitySets { effective, permitted, inheritable }).unwrap();
-            walk(&root, &Stop::new()).unwrap()
+            walk(&root, &CancelToken::new()).unwrap()
         });
         let found = found.join().unwrap();
         assert_eq!(paths(&found), ["closed", "open"]);
@@ -341,9 +349,9 @@ mod tests {
     fn a_walk_ends_when_it_is_told_to() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("a"), "").unwrap();
-        let stop = Stop::new();
+        let stop = CancelToken::new();
         stop.set();
-        let fault = walk(&Root::open(scratch.path()).unwrap(), &stop).unwrap_err();
-        assert_eq!(fault.kind, Kind::Interrupted);
+        let fault = walk(&RootDir::open(scratch.path()).unwrap(), &stop).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Interrupted);
     }
 }

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use super::{
-    control::Command,
-    data::{nat_signs::our_address_in, route::answer_time},
+    control::FtpCommand,
+    data::{method::answer_time, nat_diagnosis::our_address_in},
     session::Session,
 };
-use crate::fault::Outcome;
+use crate::error::Result;
 
 /// The addresses that either side reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +27,20 @@ pub struct Addresses {
 impl Session {
     /// Asks the server by STAT and PASV, neither of which moves data, for the addresses that it sees. Fails if the
     /// connection does; a server without such a command leaves the field `None`.
-    pub async fn addresses(&mut self) -> Outcome<Addresses> {
+    pub async fn addresses(&mut self) -> Result<Addresses> {
         self.ensure().await?;
         let ours = self.control.local.ip().to_canonical();
         let server = self.control.peer.ip().to_canonical();
         let time = answer_time(self.control.round_trip, self.site.connect_timeout);
         let mut seen_as = self.way.ours_there();
         if seen_as.is_none() {
-            let said = self.control.ask_within(time, &Command::bare("STAT")).await;
+            let said = self.control.ask_within(time, &FtpCommand::bare("STAT")).await;
             seen_as = said.ok().and_then(|reply| our_address_in(&reply.text(), server));
             self.ensure().await?;
         }
         let mut server_says = None;
         if server.is_ipv4() && self.site.proxy.is_none() {
-            let said = self.control.ask_within(time, &Command::bare("PASV")).await;
+            let said = self.control.ask_within(time, &FtpCommand::bare("PASV")).await;
             let reply = said.ok().filter(|reply| reply.code == 227);
             server_says = reply.and_then(|it| it.passive_address()).map(|(ip, _)| ip.into());
             self.ensure().await?;

@@ -1,23 +1,23 @@
 //! Directories as claims: MKD succeeds for exactly one of several concurrent clients (RFC 959, 4.1.3: 257, or 550 if
 //! the directory exists).
 
-use super::{control::Command, path::RemotePath, reply::Reply, session::Session};
+use super::{control::FtpCommand, path::RemotePath, reply::Reply, session::Session};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::SWEEP_TIME_MAX,
 };
 
 impl Session {
     /// Makes each of `folders`, all in one packet, and returns for each whether it was made now; the error of a refused
     /// one contains the server's words.
-    pub async fn make_now(&mut self, folders: &[RemotePath]) -> Outcome<Vec<Outcome<()>>> {
+    pub async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>> {
         let commands = self.each("MKD", folders)?;
         let replies = self.ask_all(&commands).await?;
         Ok(replies.into_iter().map(|reply| reply.done().map(drop)).collect())
     }
 
     /// Makes `new` and then removes `old`, in one packet; fails if `old` did not exist any more.
-    pub async fn replace_folder(&mut self, new: &RemotePath, old: &RemotePath) -> Outcome<()> {
+    pub async fn replace_folder(&mut self, new: &RemotePath, old: &RemotePath) -> Result<()> {
         let made = [
             self.each("MKD", std::slice::from_ref(new))?,
             self.each("RMD", std::slice::from_ref(old))?,
@@ -35,22 +35,22 @@ impl Session {
         self.ask_at_last(&commands).await.is_ok() || self.ask_at_last(&commands).await.is_ok()
     }
 
-    fn each(&self, verb: &'static str, folders: &[RemotePath]) -> Outcome<Vec<Command>> {
-        folders.iter().map(|path| Ok(Command::path(verb, &self.absolute(path)?))).collect()
+    fn each(&self, verb: &'static str, folders: &[RemotePath]) -> Result<Vec<FtpCommand>> {
+        folders.iter().map(|path| Ok(FtpCommand::path(verb, &self.absolute(path)?))).collect()
     }
 
     /// Sends the final commands. After the signal to stop there is time for that only if the server answers at once.
     pub(in crate::ftp) async fn ask_at_last(
         &mut self,
-        commands: &[Command],
-    ) -> Outcome<Vec<Reply>> {
+        commands: &[FtpCommand],
+    ) -> Result<Vec<Reply>> {
         if !self.context.stop.is_set() {
             return self.ask_all(commands).await;
         }
         self.control.reprieve(SWEEP_TIME_MAX);
         self.control.resync(SWEEP_TIME_MAX / 2).await;
         let replies = self.control.ask_all(commands).await;
-        self.control.give_up(&Fault::new(Kind::Interrupted, Side::Here, "interrupted"));
+        self.control.poison(&Error::new(ErrorKind::Interrupted, Origin::Here, "interrupted"));
         replies
     }
 }

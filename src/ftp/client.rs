@@ -12,7 +12,7 @@ use suppaftp::{
 };
 use tokio::net::TcpStream;
 
-use super::wire::{Link, Wire};
+use super::stream::{GuardedStream, StreamHandle};
 
 /// Returns a suppaftp client on top of the wire over `tcp`.
 ///
@@ -21,9 +21,9 @@ use super::wire::{Link, Wire};
 /// that follow. The server sees none of it.
 pub(super) async fn client(
     tcp: TcpStream,
-    link: Link,
+    link: StreamHandle,
     host: &str,
-) -> FtpResult<ImplAsyncFtpStream<Wire>> {
+) -> FtpResult<ImplAsyncFtpStream<GuardedStream>> {
     let (host_end, stand_in) = pair().map_err(FtpError::ConnectionError)?;
     let client = ImplAsyncFtpStream::connect_with_stream(stand_in).await?;
     let client = client.into_secure(Connector::new(tcp, link), host).await;
@@ -47,11 +47,11 @@ fn pair() -> io::Result<(UnixStream, TcpStream)> {
 /// when suppaftp asks for a bare socket.
 struct Connector {
     tcp: Mutex<Option<TcpStream>>,
-    link: Link,
+    link: StreamHandle,
 }
 
 impl Connector {
-    const fn new(tcp: TcpStream, link: Link) -> Self {
+    const fn new(tcp: TcpStream, link: StreamHandle) -> Self {
         Self { tcp: Mutex::new(Some(tcp)), link }
     }
 }
@@ -64,10 +64,10 @@ impl std::fmt::Debug for Connector {
 
 #[async_trait::async_trait]
 impl AsyncTlsConnector for Connector {
-    type Stream = Wire;
+    type Stream = GuardedStream;
 
-    async fn connect(&self, _domain: &str, stand_in: TcpStream) -> FtpResult<Wire> {
+    async fn connect(&self, _domain: &str, stand_in: TcpStream) -> FtpResult<GuardedStream> {
         let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(Wire::new(tcp, self.link.clone(), stand_in, FORMALITIES))
+        Ok(GuardedStream::new(tcp, self.link.clone(), stand_in, FORMALITIES))
     }
 }

@@ -6,8 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{base::BaseMemory, door::Doors, memory::RouteMemory, pace::Paces, site::Site};
-use crate::{clock::Clock, observe::Observer, stop::Stop};
+use super::{
+    ports::PortProvider, rate_limit::HostRateLimiters, server_store::ServerStore, site::Site,
+    sync_base::MirrorStateStore,
+};
+use crate::{cancel::CancelToken, clock::Clock, observe::EventEmitter};
 
 /// The address at which each host answered last, shared by all sessions of a run.
 #[derive(Debug, Clone, Default)]
@@ -31,21 +34,21 @@ impl Answered {
 
 /// The signal, events, clock and stored state of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Context {
+pub struct RunContext {
     /// The signal to stop.
-    pub stop: Stop,
+    pub stop: CancelToken,
     /// The receiver of events.
-    pub observer: Observer,
+    pub observer: EventEmitter,
     /// The clock of the run.
     pub clock: Clock,
     /// The server records of earlier runs; without them each run starts from scratch.
-    pub memory: Option<Arc<dyn RouteMemory>>,
+    pub memory: Option<Arc<dyn ServerStore>>,
     /// The provider of inbound ports for active data connections; without it a session uses its own options only.
-    pub doors: Option<Arc<dyn Doors>>,
+    pub doors: Option<Arc<dyn PortProvider>>,
     /// The sync bases that earlier mirrors stored; without them both sides are compared by size and time.
-    pub bases: Option<Arc<dyn BaseMemory>>,
+    pub bases: Option<Arc<dyn MirrorStateStore>>,
     /// The addresses of the hosts that have answered in this run.
     pub answered: Answered,
     /// The rate limits of each host.
-    pub paces: Paces,
+    pub paces: HostRateLimiters,
 }

@@ -3,19 +3,19 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
-    context::Context,
-    control::{Command, Control, Line, Pipelining},
-    data::nat_signs::our_address_in,
-    manners::Manners,
+    context::RunContext,
+    control::{ControlConnection, DialedConnection, FtpCommand, Pipelining},
+    data::nat_diagnosis::our_address_in,
     path::RemotePath,
     path_syntax::PathSyntax,
+    profile::ServerProfile,
     reply::Reply,
     secret::Secret,
-    secure::Security,
-    site::{Site, Tls},
+    site::{Site, TlsMode},
+    tls::TlsContext,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::HASTY_LOGIN_TIME,
     observe::{Event, visible::visible},
 };
@@ -29,7 +29,7 @@ pub struct Features {
     pub refuses_list_all: bool,
     /// The refusal of binary transfers: without them sizes are wrong and bytes are changed (security class C17), while
     /// listings still work.
-    pub no_binary: Option<Fault>,
+    pub no_binary: Option<Error>,
 }
 
 impl Features {
@@ -57,11 +57,11 @@ impl Features {
 
 /// A session right after its login.
 pub(super) struct LoggedIn {
-    pub(super) control: Control,
+    pub(super) control: ControlConnection,
     pub(super) features: Features,
     /// The directory after the login.
     pub(super) home: RemotePath,
-    pub(super) security: Option<Security>,
+    pub(super) security: Option<TlsContext>,
     /// The local address as the greeting reports it, if it does.
     pub(super) ours_there: Option<IpAddr>,
     /// The path syntax of the server.
@@ -73,9 +73,9 @@ pub(super) struct LoggedIn {
 /// The parameters of a pipelined login, for servers that are known to ask for user and password only: all in one
 /// packet.
 #[derive(Debug, Clone)]
-pub(super) struct Haste {
+pub(super) struct PipelinedLogin {
     /// The observations of the server, in which a failure of the pipelined login is recorded.
-    pub(super) manners: Arc<Manners>,
+    pub(super) manners: Arc<ServerProfile>,
     /// The command to send after all the others.
     pub(super) ahead: Option<&'static str>,
 }
@@ -83,23 +83,24 @@ pub(super) struct Haste {
 /// Reads the greeting, starts TLS and logs in over `line`. What was learnt before TLS is discarded (security class
 /// C13).
 pub(super) async fn login(
-    line: Line,
+    line: DialedConnection,
     site: &Site,
-    security: Option<&Security>,
-    context: &Context,
-    haste: Option<&Haste>,
+    security: Option<&TlsContext>,
+    context: &RunContext,
+    haste: Option<&PipelinedLogin>,
     pipelining: &Arc<Pipelining>,
-) -> Outcome<LoggedIn> {
+) -> Result<LoggedIn> {
     let began = line.began;
-    let security = security.map(Security::fresh);
-    let implicit = security.as_ref().filter(|_| site.tls == Tls::Implicit);
-    let (mut control, greeting) = Control::greeted(line, site, implicit, &context.stop).await?;
+    let security = security.map(TlsContext::fresh);
+    let implicit = security.as_ref().filter(|_| site.tls == TlsMode::Implicit);
+    let (mut control, greeting) =
+        ControlConnection::greeted(line, site, implicit, &context.stop).await?;
     control.share(pipelining);
     let is_greeting = greeting.is_done();
     if !is_greeting {
         return Err(unless_tls_is_wanted(greeting.fault(), site, &greeting));
     }
-    if site.tls == Tls::Explicit
+    if site.tls == TlsMode::Explicit
         && let Some(security) = &security
     {
         start_tls(&mut control, security).await?;
@@ -117,13 +118,13 @@ pub(super) async fn login(
         }
         look_around(&control.ask_all(&questions(site)).await?)?
     };
-    context.observer.tell(&Event::Connected {
+    context.observer.emit(&Event::Connected {
         host: site.host.clone(),
         address: site.proxy.as_ref().map_or_else(|| control.peer.to_string(), ToString::to_string),
         tls: control.tls(),
         took: began.elapsed(),
     });
-    if site.tls == Tls::Off
+    if site.tls == TlsMode::Off
         && features.named.iter().any(|(name, with)| name == "AUTH" && with.contains("TLS"))
     {
         let message = "the server offers TLS and this session is without: ftpes:// protects password and files";
@@ -142,26 +143,26 @@ pub(super) async fn login(
 /// Logs in with all commands in one packet. A server that answers differently from before gets no pipelined login
 /// again.
 async fn log_in_at_once(
-    control: &mut Control,
+    control: &mut ControlConnection,
     site: &Site,
     is_protected: bool,
-    haste: &Haste,
-) -> Outcome<(Features, RemotePath, PathSyntax)> {
+    haste: &PipelinedLogin,
+) -> Result<(Features, RemotePath, PathSyntax)> {
     let password = site.password.as_ref().map_or(ANONYMOUS, Secret::reveal);
     let mut commands = Vec::new();
     if is_protected {
-        commands.extend(PROTECTION.map(Command::bare));
+        commands.extend(PROTECTION.map(FtpCommand::bare));
     }
     let at = commands.len();
     commands.push(credential("USER", &site.user, "user")?);
     commands.push(credential("PASS", password, "password")?);
     commands.extend(questions(site));
-    control.hurry(HASTY_LOGIN_TIME.min(site.reply_timeout));
+    control.set_reply_timeout(HASTY_LOGIN_TIME.min(site.reply_timeout));
     let replies = control.ask_all_and(&commands, haste.ahead).await;
-    control.hurry(site.reply_timeout);
+    control.set_reply_timeout(site.reply_timeout);
     let replies = replies.inspect_err(|fault| {
-        if fault.code != 421 && fault.kind != Kind::Interrupted {
-            haste.manners.doubt_hasty_login();
+        if fault.code != 421 && fault.kind != ErrorKind::Interrupted {
+            haste.manners.disable_pipelined_login();
         }
     })?;
     let is_user_known = |protected: &[Reply], user: &Reply| {
@@ -178,18 +179,18 @@ async fn log_in_at_once(
         {
             look_around(seen)
         }
-        _ => Err(Fault::protocol("the server does not take a login in one packet")),
+        _ => Err(Error::protocol("the server does not take a login in one packet")),
     }
-    .inspect_err(|_| haste.manners.doubt_hasty_login())
+    .inspect_err(|_| haste.manners.disable_pipelined_login())
 }
 
 /// Sends AUTH TLS (RFC 4217, 4). A refusal ends the login before any password is sent.
-async fn start_tls(control: &mut Control, security: &Security) -> Outcome<()> {
-    let reply = control.ask(&Command::bare("AUTH TLS")).await?;
+async fn start_tls(control: &mut ControlConnection, security: &TlsContext) -> Result<()> {
+    let reply = control.ask(&FtpCommand::bare("AUTH TLS")).await?;
     if !begins_tls(&reply) {
         let message = format!("the server refused TLS, saying \"{}\"", reply.words());
-        let fault = Fault::new(Kind::Tls, Side::Server, message);
-        return Err(Fault { code: reply.code, ..fault });
+        let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
+        return Err(Error { code: reply.code, ..fault });
     }
     control.upgrade(security);
     Ok(())
@@ -208,21 +209,21 @@ const PROTECTION: [&str; 2] = ["PBSZ 0", "PROT P"];
 const ANONYMOUS: &str = "portolan@";
 
 /// Protects the data connections; data is never sent in the clear if protection was requested.
-async fn protect_data(control: &mut Control) -> Outcome<()> {
+async fn protect_data(control: &mut ControlConnection) -> Result<()> {
     for line in PROTECTION {
-        let reply = control.ask(&Command::bare(line)).await?;
+        let reply = control.ask(&FtpCommand::bare(line)).await?;
         if !reply.is_done() {
             let message =
                 format!("the server does not protect data ({line}: \"{}\")", reply.words());
-            let fault = Fault::new(Kind::Tls, Side::Server, message);
-            return Err(Fault { code: reply.code, ..fault });
+            let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
+            return Err(Error { code: reply.code, ..fault });
         }
     }
     Ok(())
 }
 
 /// Sends USER, PASS and ACCT (RFC 959, 4.1.1). Returns true if the server asked for the first two only.
-async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
+async fn identify(control: &mut ControlConnection, site: &Site) -> Result<bool> {
     let anonymous = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
     let mut reply = control.ask(&credential("USER", &site.user, "user")?).await?;
     let wants_password = reply.code == 331;
@@ -235,7 +236,7 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
                     "the server wants a password for `{}`, and none was given",
                     visible(&site.user)
                 );
-                return Err(Fault::new(Kind::Denied, Side::Script, message));
+                return Err(Error::new(ErrorKind::Denied, Origin::Script, message));
             }
         };
         reply = control.ask(&credential("PASS", password, "password")?).await?;
@@ -244,7 +245,7 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
     if wants_account {
         let Some(account) = &site.account else {
             let message = "the server wants an account (`account`), and none was given";
-            return Err(Fault::new(Kind::Denied, Side::Script, message));
+            return Err(Error::new(ErrorKind::Denied, Origin::Script, message));
         };
         reply = control.ask(&credential("ACCT", account.reveal(), "account")?).await?;
     }
@@ -252,43 +253,44 @@ async fn identify(control: &mut Control, site: &Site) -> Outcome<bool> {
 }
 
 /// Returns the error for a login that ended with `reply`.
-fn refused(site: &Site, reply: &Reply) -> Fault {
+fn refused(site: &Site, reply: &Reply) -> Error {
     let fault = reply.fault();
     let (user, words) = (visible(&site.user), reply.words());
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
-    let kind = if reply.code / 100 == 5 { Kind::Denied } else { fault.kind };
-    unless_tls_is_wanted(Fault { kind, message, ..fault }, site, reply)
+    let kind = if reply.code / 100 == 5 { ErrorKind::Denied } else { fault.kind };
+    unless_tls_is_wanted(Error { kind, message, ..fault }, site, reply)
 }
 
 /// Returns `fault`, with advice if the server accepts no login without TLS.
-fn unless_tls_is_wanted(fault: Fault, site: &Site, reply: &Reply) -> Fault {
-    if site.tls != Tls::Off || !reply.wants_tls() {
+fn unless_tls_is_wanted(fault: Error, site: &Site, reply: &Reply) -> Error {
+    if site.tls != TlsMode::Off || !reply.wants_tls() {
         return fault;
     }
     // A retry without TLS would fail as well.
     let message = format!("{}: it wants TLS, which ftpes:// turns to", fault.message);
-    Fault { kind: Kind::Denied, message, ..fault }
+    Error { kind: ErrorKind::Denied, message, ..fault }
 }
 
 /// Builds a command with a text from the user; an error names the option, never the text.
-fn credential(verb: &str, text: &str, option: &str) -> Outcome<Command> {
-    Command::parse(format!("{verb} {text}"))
-        .map_err(|_| Fault::invalid(format!("`{option}` cannot hold a line end or a NUL")))
+fn credential(verb: &str, text: &str, option: &str) -> Result<FtpCommand> {
+    FtpCommand::parse(format!("{verb} {text}"))
+        .map_err(|_| Error::invalid(format!("`{option}` cannot hold a line end or a NUL")))
 }
 
 /// Returns the commands for the binary type, the features, the current directory, and names in UTF-8: one round trip.
-fn questions(site: &Site) -> Vec<Command> {
-    let mut commands = vec![Command::bare("TYPE I"), Command::bare("FEAT"), Command::bare("PWD")];
+fn questions(site: &Site) -> Vec<FtpCommand> {
+    let mut commands =
+        vec![FtpCommand::bare("TYPE I"), FtpCommand::bare("FEAT"), FtpCommand::bare("PWD")];
     if !site.latin1 {
-        commands.push(Command::bare("OPTS UTF8 ON"));
+        commands.push(FtpCommand::bare("OPTS UTF8 ON"));
     }
     commands
 }
 
 /// Parses the replies to these commands.
-fn look_around(replies: &[Reply]) -> Outcome<(Features, RemotePath, PathSyntax)> {
+fn look_around(replies: &[Reply]) -> Result<(Features, RemotePath, PathSyntax)> {
     let [binary, features, folder, ..] = replies else {
-        return Err(Fault::protocol("fewer replies than commands"));
+        return Err(Error::protocol("fewer replies than commands"));
     };
     let no_binary = match binary.clone().done() {
         Ok(_) => None,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{COMMAND_BYTES_MAX, DEPTH_MAX},
     observe::visible::visible,
 };
@@ -21,7 +21,7 @@ use crate::{
 ///
 /// Local paths that are put [below](Self::below) it are converted to its encoding, which is not part of its identity.
 #[derive(Clone)]
-pub struct RemotePath(Vec<u8>, Encoding);
+pub struct RemotePath(Vec<u8>, NameEncoding);
 
 impl PartialEq for RemotePath {
     fn eq(&self, other: &Self) -> bool {
@@ -51,7 +51,7 @@ impl Hash for RemotePath {
 
 /// The encoding of names on the server, relative to local names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Encoding {
+pub enum NameEncoding {
     /// The same bytes on both sides.
     #[default]
     Same,
@@ -59,9 +59,9 @@ pub enum Encoding {
     Latin1,
 }
 
-impl Encoding {
+impl NameEncoding {
     /// Converts a local name or path to its bytes on the server; fails with `refused` if it has none there.
-    pub fn encode(self, name: &[u8]) -> Outcome<Vec<u8>> {
+    pub fn encode(self, name: &[u8]) -> Result<Vec<u8>> {
         if self == Self::Same {
             return Ok(name.to_vec());
         }
@@ -69,7 +69,7 @@ impl Encoding {
         let bytes = text.and_then(|text| text.chars().map(|c| u8::try_from(c).ok()).collect());
         bytes.ok_or_else(|| {
             let message = "its name is not in Latin-1, in which this server's names are";
-            Fault::new(Kind::Refused, Side::Here, message).at(visible(name))
+            Error::new(ErrorKind::Refused, Origin::Here, message).at(visible(name))
         })
     }
 
@@ -85,15 +85,15 @@ impl Encoding {
 impl RemotePath {
     /// Returns the root, to which relative paths are resolved.
     pub fn root() -> Self {
-        Self(b"/".to_vec(), Encoding::Same)
+        Self(b"/".to_vec(), NameEncoding::Same)
     }
 
     /// Parses a path from a script or a URL; fails with `invalid` on CR, LF, NUL, an empty path, or more than a command
     /// holds.
-    pub fn parse(bytes: impl AsRef<[u8]>) -> Outcome<Self> {
+    pub fn parse(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         if bytes.is_empty() {
-            return Err(Fault::invalid("a path on the server cannot be empty"));
+            return Err(Error::invalid("a path on the server cannot be empty"));
         }
         if let Some(bad) = bytes.iter().find(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             let name = match bad {
@@ -102,22 +102,22 @@ impl RemotePath {
                 _ => "a NUL",
             };
             let message = format!("a path on the server cannot hold {name}");
-            return Err(Fault::invalid(message).at(visible(bytes)));
+            return Err(Error::invalid(message).at(visible(bytes)));
         }
         if bytes.len() > COMMAND_BYTES_MAX - 16 {
-            return Err(Fault::invalid(format!("a path of {} bytes is too long", bytes.len())));
+            return Err(Error::invalid(format!("a path of {} bytes is too long", bytes.len())));
         }
-        Ok(Self(bytes.to_vec(), Encoding::Same))
+        Ok(Self(bytes.to_vec(), NameEncoding::Same))
     }
 
     /// Returns the same path, with names below it in `encoding`.
     #[must_use]
-    pub fn in_encoding(self, encoding: Encoding) -> Self {
+    pub fn in_encoding(self, encoding: NameEncoding) -> Self {
         Self(self.0, encoding)
     }
 
     /// Returns the encoding of the names below it.
-    pub const fn encoding(&self) -> Encoding {
+    pub const fn encoding(&self) -> NameEncoding {
         self.1
     }
 
@@ -127,7 +127,7 @@ impl RemotePath {
     }
 
     /// Returns the path of entry `name` of this directory, which must be a single path component.
-    pub fn join(&self, name: &[u8]) -> Outcome<Self> {
+    pub fn join(&self, name: &[u8]) -> Result<Self> {
         component(name)?;
         let mut path = self.0.clone();
         if !path.ends_with(b"/") {
@@ -138,14 +138,14 @@ impl RemotePath {
     }
 
     /// Returns the path of `path` below this directory, converted to its encoding.
-    pub fn below(&self, path: &RelativePath) -> Outcome<Self> {
+    pub fn below(&self, path: &RelativePath) -> Result<Self> {
         let slash: &[u8] = if self.0.ends_with(b"/") { b"" } else { b"/" };
         let path = self.1.encode(path)?;
         Ok(Self::parse([&self.0, slash, &path].concat())?.in_encoding(self.1))
     }
 
     /// Returns `other` if it begins at the root, else `other` below this directory; `.` and `..` are resolved.
-    pub fn resolve(&self, other: &Self) -> Outcome<Self> {
+    pub fn resolve(&self, other: &Self) -> Result<Self> {
         let mut path = if other.0.starts_with(b"/") { Vec::new() } else { self.0.clone() };
         path.push(b'/');
         path.extend_from_slice(&other.0);
@@ -196,9 +196,9 @@ pub struct RelativePath(Vec<u8>);
 
 impl RelativePath {
     /// Parses a path; fails with `invalid` unless each of its components is a valid name in one directory.
-    pub fn parse(path: impl AsRef<[u8]>) -> Outcome<Self> {
+    pub fn parse(path: impl AsRef<[u8]>) -> Result<Self> {
         let path = path.as_ref();
-        let refused = |why: &str| Err(Fault::invalid(why.to_owned()).at(visible(path)));
+        let refused = |why: &str| Err(Error::invalid(why.to_owned()).at(visible(path)));
         if path.len() > COMMAND_BYTES_MAX - 16 {
             return refused("a path that is too long for a command was refused");
         }
@@ -237,7 +237,7 @@ impl fmt::Debug for RelativePath {
 
 /// Fails unless `name` can be a single entry of a directory, locally and on the server (security class C1). To servers
 /// on Windows a backslash is a slash, so that one followed by `..` would lead out as well.
-pub fn component(name: &[u8]) -> Outcome<()> {
+pub fn component(name: &[u8]) -> Result<()> {
     let why = match name {
         b"" => "an empty name",
         b"." | b".." => "a name that means a folder above",
@@ -252,7 +252,7 @@ pub fn component(name: &[u8]) -> Outcome<()> {
         }
         _ => return Ok(()),
     };
-    Err(Fault::protocol(format!("{why} was refused")).at(visible(name)))
+    Err(Error::protocol(format!("{why} was refused")).at(visible(name)))
 }
 
 impl fmt::Display for RemotePath {
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_name_is_latin_1_there_and_utf_8_here_or_it_is_refused() {
-        let latin1 = Encoding::Latin1;
+        let latin1 = NameEncoding::Latin1;
         for (here, there) in [
             ("caf\u{e9}", &b"caf\xe9"[..]),
             ("\u{dc}bung/\u{a3}5", b"\xdcbung/\xa35"),
@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(latin1.decode(there.to_vec()), here.as_bytes());
         }
         for bad in ["\u{65e5}".as_bytes(), "\u{20ac}5".as_bytes(), b"caf\xe9"] {
-            assert_eq!(latin1.encode(bad).unwrap_err().kind, Kind::Refused);
+            assert_eq!(latin1.encode(bad).unwrap_err().kind, ErrorKind::Refused);
         }
         let top = path("/in").in_encoding(latin1);
         let whole = top.below(&RelativePath::parse("\u{e9}").unwrap()).unwrap();

@@ -5,7 +5,7 @@
 //! Guardian (`$VOL.SUBVOL`), MPE and the libraries of IBM i. For the latter the names in the directory after the login
 //! are sent unchanged, and no others are constructed.
 
-use crate::fault::{Fault, Outcome, Side};
+use crate::error::{Error, Origin, Result};
 
 use super::path::RemotePath;
 
@@ -44,7 +44,7 @@ impl PathSyntax {
     }
 
     /// Fails if `path` leads into a directory that cannot be named.
-    pub(super) fn check(self, path: &RemotePath) -> Outcome<()> {
+    pub(super) fn check(self, path: &RemotePath) -> Result<()> {
         let parts = path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
         if self == Self::Flat && parts.count() > 1 { Err(no_folders()) } else { Ok(()) }
     }
@@ -70,10 +70,10 @@ fn is_foreign(folder: &[u8]) -> bool {
 }
 
 /// Returns the error for a path that leads into a directory if names have no slashes.
-pub(super) fn no_folders() -> Fault {
+pub(super) fn no_folders() -> Error {
     let message = "the names of this server have no slashes: only those in the folder after the login can be used, and \
                    whole names in quotes";
-    Fault::unsupported(Side::Server, message)
+    Error::unsupported(Origin::Server, message)
 }
 
 #[cfg(test)]

@@ -17,19 +17,19 @@ use super::{
     url::{decoded_text, host_and_port},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{PROXY_HEAD_BYTES_MAX, PROXY_WORDS_MAX},
-    observe::{duration_text, visible::visible},
+    observe::{format_duration, visible::visible},
 };
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tongue {
+enum ProxyProtocol {
     Socks5,
     Http,
 }
 
-impl Tongue {
+impl ProxyProtocol {
     const fn scheme(self) -> &'static str {
         match self {
             Self::Socks5 => "socks5",
@@ -48,14 +48,14 @@ impl Tongue {
 /// A proxy, and the login to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    tongue: Tongue,
+    tongue: ProxyProtocol,
     pub(super) host: String,
     pub(super) port: u16,
-    login: Option<Login>,
+    login: Option<ProxyLogin>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Login {
+struct ProxyLogin {
     user: String,
     password: Secret,
 }
@@ -74,16 +74,16 @@ pub(super) fn authority(host: &str, port: u16) -> String {
 
 impl Proxy {
     /// Parses a proxy's URL. Fails with `invalid`, and repeats nothing of the text: it may contain a password anywhere.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         read(text).ok_or_else(Self::wrong)
     }
 
     /// Returns the error for any other text.
-    pub fn wrong() -> Fault {
+    pub fn wrong() -> Error {
         let forms =
             "\"socks5://[user:password@]host[:1080]\" or \"http://[user:password@]host[:8080]\"";
         let advice = "in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
-        Fault::invalid(format!("`proxy` wants {forms}; {advice}"))
+        Error::invalid(format!("`proxy` wants {forms}; {advice}"))
     }
 
     /// Returns the password of its login.
@@ -102,26 +102,26 @@ impl Proxy {
         tcp: &mut S,
         (host, port): (&str, u16),
         time: Duration,
-    ) -> Outcome<()>
+    ) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         if host.len() > 255 || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Fault::invalid("a host name that no proxy can be told"));
+            return Err(Error::invalid("a host name that no proxy can be told"));
         }
         let led = async {
             match self.tongue {
-                Tongue::Socks5 => self.lead_by_socks(tcp, host, port).await,
-                Tongue::Http => self.lead_by_http(tcp, &authority(host, port)).await,
+                ProxyProtocol::Socks5 => self.lead_by_socks(tcp, host, port).await,
+                ProxyProtocol::Http => self.lead_by_http(tcp, &authority(host, port)).await,
             }
         };
         timeout(time, led).await.unwrap_or_else(|_| {
-            let message = format!("the proxy {self} does not answer in {}", duration_text(time));
-            Err(Fault::new(Kind::Timeout, Side::Network, message))
+            let message = format!("the proxy {self} does not answer in {}", format_duration(time));
+            Err(Error::new(ErrorKind::Timeout, Origin::Network, message))
         })
     }
 
-    async fn lead_by_socks<S>(&self, tcp: &mut S, host: &str, port: u16) -> Outcome<()>
+    async fn lead_by_socks<S>(&self, tcp: &mut S, host: &str, port: u16) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -171,7 +171,7 @@ impl Proxy {
         Ok(())
     }
 
-    async fn log_in<S>(&self, tcp: &mut S, login: &Login) -> Outcome<()>
+    async fn log_in<S>(&self, tcp: &mut S, login: &ProxyLogin) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -182,12 +182,12 @@ impl Proxy {
         if status == 0 { Ok(()) } else { Err(self.not_let_in("the proxy refused the login")) }
     }
 
-    async fn lead_by_http<S>(&self, tcp: &mut S, target: &str) -> Outcome<()>
+    async fn lead_by_http<S>(&self, tcp: &mut S, target: &str) -> Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-        if let Some(Login { user, password }) = &self.login {
+        if let Some(ProxyLogin { user, password }) = &self.login {
             let word = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
             request.push_str("Proxy-Authorization: Basic ");
             request.push_str(&word);
@@ -214,15 +214,15 @@ impl Proxy {
             }
             407 => Err(self.not_let_in(&format!("{said} to the login"))),
             401 | 403 => Err(denied(said)),
-            408 | 504 => Err(Fault::new(Kind::Timeout, Side::Network, said)),
-            400..=499 => Err(Fault::new(Kind::Refused, Side::Network, said)),
-            500..=599 => Err(Fault::new(Kind::Unreachable, Side::Network, said)),
-            _ => Err(Fault { side: Side::Network, ..Fault::protocol(said) }),
+            408 | 504 => Err(Error::new(ErrorKind::Timeout, Origin::Network, said)),
+            400..=499 => Err(Error::new(ErrorKind::Refused, Origin::Network, said)),
+            500..=599 => Err(Error::new(ErrorKind::Unreachable, Origin::Network, said)),
+            _ => Err(Error { side: Origin::Network, ..Error::protocol(said) }),
         }
     }
 
     /// Reads an HTTP head up to its blank line, byte by byte.
-    async fn receive_head<S>(&self, tcp: &mut S) -> Outcome<Vec<u8>>
+    async fn receive_head<S>(&self, tcp: &mut S) -> Result<Vec<u8>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -235,13 +235,13 @@ impl Proxy {
             }
             if head.len() >= PROXY_HEAD_BYTES_MAX {
                 let message = format!("the proxy {self} answers without end");
-                return Err(Fault { side: Side::Network, ..Fault::protocol(message) });
+                return Err(Error { side: Origin::Network, ..Error::protocol(message) });
             }
         }
         Ok(head)
     }
 
-    async fn send<S>(&self, tcp: &mut S, bytes: &[u8]) -> Outcome<()>
+    async fn send<S>(&self, tcp: &mut S, bytes: &[u8]) -> Result<()>
     where
         S: AsyncWrite + Unpin + Send,
     {
@@ -252,7 +252,7 @@ impl Proxy {
         sent.await.map_err(|error| self.broken(error))
     }
 
-    async fn receive<S, const N: usize>(&self, tcp: &mut S) -> Outcome<[u8; N]>
+    async fn receive<S, const N: usize>(&self, tcp: &mut S) -> Result<[u8; N]>
     where
         S: AsyncRead + Unpin + Send,
     {
@@ -261,24 +261,24 @@ impl Proxy {
         Ok(bytes)
     }
 
-    fn broken(&self, error: io::Error) -> Fault {
+    fn broken(&self, error: io::Error) -> Error {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
         if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) {
             let message = format!("the proxy {self} closed the connection");
-            return Fault::new(Kind::Unreachable, Side::Network, message).because(error);
+            return Error::new(ErrorKind::Unreachable, Origin::Network, message).with_source(error);
         }
-        Fault::network(&format!("the connection with the proxy {self} broke"), error)
+        Error::network(&format!("the connection with the proxy {self} broke"), error)
     }
 
-    fn babble(&self) -> Fault {
+    fn babble(&self) -> Error {
         let message = match self.tongue {
-            Tongue::Socks5 => format!("what answers at {self} is no SOCKS5 proxy"),
-            Tongue::Http => format!("what answers at {self} is no HTTP proxy"),
+            ProxyProtocol::Socks5 => format!("what answers at {self} is no SOCKS5 proxy"),
+            ProxyProtocol::Http => format!("what answers at {self} is no HTTP proxy"),
         };
-        Fault { side: Side::Network, ..Fault::protocol(message) }
+        Error { side: Origin::Network, ..Error::protocol(message) }
     }
 
-    fn not_let_in(&self, what: &str) -> Fault {
+    fn not_let_in(&self, what: &str) -> Error {
         let user = self.login.as_ref().map_or("", |login| &login.user);
         denied(format!("{what} as `{}`", visible(user)))
     }
@@ -298,30 +298,30 @@ fn length(text: &str) -> u8 {
     u8::try_from(text.len()).unwrap_or(u8::MAX)
 }
 
-fn denied(message: impl Into<String>) -> Fault {
-    Fault::new(Kind::Denied, Side::Network, message)
+fn denied(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Denied, Origin::Network, message)
 }
 
 /// Returns the error for a reply code other than 0 (RFC 1928, 6).
-fn refusal(code: u8) -> Fault {
+fn refusal(code: u8) -> Error {
     let (kind, words) = match code {
-        1 => (Kind::Unreachable, "it failed there"),
-        2 => (Kind::Denied, "its rules do not allow this connection"),
-        3 => (Kind::Unreachable, "network unreachable"),
-        4 => (Kind::Unreachable, "host unreachable"),
-        5 => (Kind::Unreachable, "connection refused"),
-        6 => (Kind::Timeout, "no answer in its time"),
-        7 => (Kind::Unsupported, "it knows no CONNECT"),
-        8 => (Kind::Unsupported, "it does not take this kind of address"),
-        _ => (Kind::Protocol, "for a reason of its own"),
+        1 => (ErrorKind::Unreachable, "it failed there"),
+        2 => (ErrorKind::Denied, "its rules do not allow this connection"),
+        3 => (ErrorKind::Unreachable, "network unreachable"),
+        4 => (ErrorKind::Unreachable, "host unreachable"),
+        5 => (ErrorKind::Unreachable, "connection refused"),
+        6 => (ErrorKind::Timeout, "no answer in its time"),
+        7 => (ErrorKind::Unsupported, "it knows no CONNECT"),
+        8 => (ErrorKind::Unsupported, "it does not take this kind of address"),
+        _ => (ErrorKind::Protocol, "for a reason of its own"),
     };
-    Fault::new(kind, Side::Network, format!("the proxy refused: {words}"))
+    Error::new(kind, Origin::Network, format!("the proxy refused: {words}"))
 }
 
 fn read(text: &str) -> Option<Proxy> {
     let (scheme, rest) = text.split_once("://")?;
-    let known = |tongue: &Tongue| tongue.scheme().eq_ignore_ascii_case(scheme);
-    let tongue = [Tongue::Socks5, Tongue::Http].into_iter().find(known)?;
+    let known = |tongue: &ProxyProtocol| tongue.scheme().eq_ignore_ascii_case(scheme);
+    let tongue = [ProxyProtocol::Socks5, ProxyProtocol::Http].into_iter().find(known)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (login, place) = match rest.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),
@@ -335,7 +335,7 @@ fn read(text: &str) -> Option<Proxy> {
     Some(Proxy { tongue, host, port: port.unwrap_or(tongue.port()), login })
 }
 
-fn read_login(tongue: Tongue, text: &str) -> Option<Login> {
+fn read_login(tongue: ProxyProtocol, text: &str) -> Option<ProxyLogin> {
     let is_clear = |c: char| !c.is_control() && !matches!(c, '/' | '@' | '#' | '\\' | ' ');
     if !text.chars().all(is_clear) {
         return None;
@@ -345,11 +345,13 @@ fn read_login(tongue: Tongue, text: &str) -> Option<Login> {
     let password = decoded_text(password, "password").ok()?;
     let fits = match tongue {
         // Each length is encoded in one byte.
-        Tongue::Socks5 => user.len() <= 255 && password.len() <= 255,
+        ProxyProtocol::Socks5 => user.len() <= 255 && password.len() <= 255,
         // The first colon ends the user (RFC 7617, 2).
-        Tongue::Http => !user.contains(':') && user.len() + password.len() < PROXY_HEAD_BYTES_MAX,
+        ProxyProtocol::Http => {
+            !user.contains(':') && user.len() + password.len() < PROXY_HEAD_BYTES_MAX
+        }
     };
-    (fits && !user.is_empty()).then(|| Login { user, password: Secret::new(password) })
+    (fits && !user.is_empty()).then(|| ProxyLogin { user, password: Secret::new(password) })
 }
 
 #[cfg(test)]
@@ -409,7 +411,7 @@ mod tests {
 
     /// Returns the result of asking a proxy that sends `says`, in packets of one byte, then the bytes that the proxy
     /// received, and those left for the server to say.
-    async fn told(proxy: &str, host: &str, says: &[u8]) -> (Outcome<()>, Vec<u8>, Vec<u8>) {
+    async fn told(proxy: &str, host: &str, says: &[u8]) -> (Result<()>, Vec<u8>, Vec<u8>) {
         let (mut ours, theirs) = tokio::io::duplex(1);
         let (mut from_us, mut to_us) = tokio::io::split(theirs);
         let proxy = Proxy::parse(proxy).unwrap();
@@ -464,28 +466,33 @@ mod tests {
     async fn every_refusal_says_what_the_proxy_said() {
         let endless = [&b"HTTP/1.1 200 ok\r\n"[..], &[b'x'; PROXY_HEAD_BYTES_MAX]].concat();
         for (proxy, says, kind, words) in [
-            ("socks5://g", &[5, 0xFF][..], Kind::Denied, "wants a login"),
-            ("socks5://me:x@g", &[5, 0xFF], Kind::Denied, "no login by password"),
-            ("socks5://me:x@g", &[5, 2, 1, 1], Kind::Denied, "refused the login as `me`"),
-            ("socks5://g", &[5, 2], Kind::Protocol, "no SOCKS5"),
-            ("socks5://g", &[4, 0], Kind::Protocol, "no SOCKS5"),
-            ("socks5://g", b"HTTP/1.1 400", Kind::Protocol, "no SOCKS5"),
-            ("socks5://g", &[5, 0, 5, 2], Kind::Denied, "rules"),
-            ("socks5://g", &[5, 0, 5, 4], Kind::Unreachable, "refused: host unreachable"),
-            ("socks5://g", &[5, 0, 5, 99], Kind::Protocol, "refused"),
-            ("socks5://g", &[5, 0, 5, 0, 0, 9], Kind::Protocol, "no SOCKS5"),
-            ("socks5://g", &[5, 0, 5, 0, 0, 1, 0], Kind::Unreachable, "closed"),
-            ("http://g", b"HTTP/1.1 403 Forbidden\r\n\r\n", Kind::Denied, "\"403 Forbidden\""),
-            ("http://g", b"HTTP/1.1 407 Auth\r\n\r\n", Kind::Denied, "wants a login"),
-            ("http://me:x@g", b"HTTP/1.1 407 Auth\r\n\r\n", Kind::Denied, "to the login as `me`"),
-            ("http://g", b"HTTP/1.1 502 Bad\r\n\r\n", Kind::Unreachable, "\"502 Bad\""),
-            ("http://g", b"HTTP/1.1 405 No\r\n\r\n", Kind::Refused, "\"405 No\""),
-            ("http://g", b"HTTP/1.1 99\r\n\r\n", Kind::Protocol, "no HTTP"),
-            ("http://g", b"HTTP/1.1\r\n\r\n", Kind::Protocol, "no HTTP"),
-            ("http://g", b"220 an FTP server\r\n", Kind::Protocol, "no HTTP"),
-            ("http://g", b"HTTP/1.1 200 ok\r\n", Kind::Unreachable, "closed"),
-            ("http://g", b"", Kind::Unreachable, "closed"),
-            ("http://g", &endless, Kind::Protocol, "without end"),
+            ("socks5://g", &[5, 0xFF][..], ErrorKind::Denied, "wants a login"),
+            ("socks5://me:x@g", &[5, 0xFF], ErrorKind::Denied, "no login by password"),
+            ("socks5://me:x@g", &[5, 2, 1, 1], ErrorKind::Denied, "refused the login as `me`"),
+            ("socks5://g", &[5, 2], ErrorKind::Protocol, "no SOCKS5"),
+            ("socks5://g", &[4, 0], ErrorKind::Protocol, "no SOCKS5"),
+            ("socks5://g", b"HTTP/1.1 400", ErrorKind::Protocol, "no SOCKS5"),
+            ("socks5://g", &[5, 0, 5, 2], ErrorKind::Denied, "rules"),
+            ("socks5://g", &[5, 0, 5, 4], ErrorKind::Unreachable, "refused: host unreachable"),
+            ("socks5://g", &[5, 0, 5, 99], ErrorKind::Protocol, "refused"),
+            ("socks5://g", &[5, 0, 5, 0, 0, 9], ErrorKind::Protocol, "no SOCKS5"),
+            ("socks5://g", &[5, 0, 5, 0, 0, 1, 0], ErrorKind::Unreachable, "closed"),
+            ("http://g", b"HTTP/1.1 403 Forbidden\r\n\r\n", ErrorKind::Denied, "\"403 Forbidden\""),
+            ("http://g", b"HTTP/1.1 407 Auth\r\n\r\n", ErrorKind::Denied, "wants a login"),
+            (
+                "http://me:x@g",
+                b"HTTP/1.1 407 Auth\r\n\r\n",
+                ErrorKind::Denied,
+                "to the login as `me`",
+            ),
+            ("http://g", b"HTTP/1.1 502 Bad\r\n\r\n", ErrorKind::Unreachable, "\"502 Bad\""),
+            ("http://g", b"HTTP/1.1 405 No\r\n\r\n", ErrorKind::Refused, "\"405 No\""),
+            ("http://g", b"HTTP/1.1 99\r\n\r\n", ErrorKind::Protocol, "no HTTP"),
+            ("http://g", b"HTTP/1.1\r\n\r\n", ErrorKind::Protocol, "no HTTP"),
+            ("http://g", b"220 an FTP server\r\n", ErrorKind::Protocol, "no HTTP"),
+            ("http://g", b"HTTP/1.1 200 ok\r\n", ErrorKind::Unreachable, "closed"),
+            ("http://g", b"", ErrorKind::Unreachable, "closed"),
+            ("http://g", &endless, ErrorKind::Protocol, "without end"),
         ] {
             let fault = told(proxy, "ftp.example.org", says).await.0.unwrap_err();
             assert_eq!(fault.kind, kind, "{says:?}: {fault}");

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{session::Session, site::Mode};
 use crate::{
-    fault::{Fault, Kind, Outcome},
+    error::{Error, ErrorKind, Result},
     limits::RACE_LOGIN_TIME,
 };
 
@@ -21,8 +21,9 @@ impl Session {
 
 /// Lets `passive` race against a second session in active mode. One of them is kept and may use all methods again; if
 /// the server accepts no second session, `passive` is kept without a race.
-pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
-    let Ok(Ok(mut active)) = timeout(RACE_LOGIN_TIME, Box::pin(passive.another())).await else {
+pub(super) async fn run(mut passive: Session) -> Result<Session> {
+    let Ok(Ok(mut active)) = timeout(RACE_LOGIN_TIME, Box::pin(passive.open_sibling())).await
+    else {
         passive.context.stop.check()?;
         return Ok(passive);
     };
@@ -33,7 +34,7 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
         Ok(_) => (passive, active),
         Err(faults) => {
             passive.context.stop.check()?;
-            match faults.map(|fault| fault.kind == Kind::DataConnection) {
+            match faults.map(|fault| fault.kind == ErrorKind::DataConnection) {
                 [true, true] => {
                     let fault = passive.no_way_besides(&active);
                     passive.leave();
@@ -52,7 +53,7 @@ pub(super) async fn run(mut passive: Session) -> Outcome<Session> {
 }
 
 /// Returns the mode that delivers a listing first, or the errors of passive mode and of active mode.
-async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Fault; 2]> {
+async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Error; 2]> {
     let sides = (pin!(deliver(passive)), pin!(deliver(active)));
     match select(sides.0, sides.1).await {
         Either::Left((Ok(()), _)) => Ok(Mode::Passive),
@@ -68,7 +69,7 @@ async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Fau
     }
 }
 
-async fn deliver(session: &mut Session) -> Outcome<()> {
+async fn deliver(session: &mut Session) -> Result<()> {
     let here = session.folder().clone();
     Box::pin(session.list(&here)).await.map(drop)
 }

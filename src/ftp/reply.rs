@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::{lines::doubled, mask::Mask};
+use super::{mask::Mask, telnet::escape_iac};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
     observe::visible::visible,
 };
@@ -22,10 +22,10 @@ pub struct Reply {
 
 impl Reply {
     /// Parses the reply with the lines `raw`; the code is that of the last line.
-    pub fn new(raw: Vec<u8>) -> Outcome<Self> {
+    pub fn new(raw: Vec<u8>) -> Result<Self> {
         let last = lines(&raw).last().unwrap_or_default();
         let code = code_of(last).ok_or_else(|| {
-            Fault::protocol(format!("a reply without a code: \"{}\"", visible(last)))
+            Error::protocol(format!("a reply without a code: \"{}\"", visible(last)))
         })?;
         Ok(Self { code, raw, mask: Mask::default() })
     }
@@ -75,29 +75,29 @@ impl Reply {
     }
 
     /// Returns the reply itself if it is a completion, else its error.
-    pub fn done(self) -> Outcome<Self> {
+    pub fn done(self) -> Result<Self> {
         if self.is_done() { Ok(self) } else { Err(self.fault()) }
     }
 
     /// Returns the error of a refusal: 4yz is temporary, 5yz is permanent (RFC 959, 4.2.1). For 550 it is unknown
     /// whether the file is missing or forbidden, since servers use it for both: it is `refused` until there is
     /// evidence.
-    pub fn fault(&self) -> Fault {
+    pub fn fault(&self) -> Error {
         let kind = match self.code {
-            425 | 426 => Kind::DataConnection,
-            452 | 552 => Kind::Full,
-            430 | 530..=532 => Kind::Denied,
-            400..=499 => Kind::Busy,
-            500 | 502 | 504 => Kind::Unsupported,
-            522 | 533..=537 => Kind::Tls,
-            501 | 503 | 505..=599 => Kind::Refused,
-            _ => Kind::Protocol,
+            425 | 426 => ErrorKind::DataConnection,
+            452 | 552 => ErrorKind::Full,
+            430 | 530..=532 => ErrorKind::Denied,
+            400..=499 => ErrorKind::Busy,
+            500 | 502 | 504 => ErrorKind::Unsupported,
+            522 | 533..=537 => ErrorKind::Tls,
+            501 | 503 | 505..=599 => ErrorKind::Refused,
+            _ => ErrorKind::Protocol,
         };
         let message = match kind {
-            Kind::Protocol => format!("unexpected reply \"{}\"", self.words()),
+            ErrorKind::Protocol => format!("unexpected reply \"{}\"", self.words()),
             _ => format!("the server said \"{}\"", self.words()),
         };
-        Fault { code: self.code, ..Fault::new(kind, Side::Server, message) }
+        Error { code: self.code, ..Error::new(kind, Origin::Server, message) }
     }
 
     /// Returns true if a refusal says that the server requires TLS.
@@ -199,7 +199,7 @@ impl Reply {
             rest.is_some_and(|rest| rest == b"\"" || rest.starts_with(b"\" "))
         };
         let is_named = |path: &[u8]| self.quoted_path().as_deref() == Some(path) || bare(path);
-        is_named(path) || path.contains(&0xff) && is_named(&doubled(path))
+        is_named(path) || path.contains(&0xff) && is_named(&escape_iac(path))
     }
 
     /// Returns the number in a 213 reply to SIZE, if the text is a single number.
@@ -505,17 +505,17 @@ mod tests {
     #[test]
     fn codes_become_kinds_and_words_become_one_line() {
         for (code, kind) in [
-            (421, Kind::Busy),
-            (425, Kind::DataConnection),
-            (450, Kind::Busy),
-            (452, Kind::Full),
-            (502, Kind::Unsupported),
-            (522, Kind::Tls),
-            (530, Kind::Denied),
-            (550, Kind::Refused),
-            (552, Kind::Full),
-            (553, Kind::Refused),
-            (220, Kind::Protocol),
+            (421, ErrorKind::Busy),
+            (425, ErrorKind::DataConnection),
+            (450, ErrorKind::Busy),
+            (452, ErrorKind::Full),
+            (502, ErrorKind::Unsupported),
+            (522, ErrorKind::Tls),
+            (530, ErrorKind::Denied),
+            (550, ErrorKind::Refused),
+            (552, ErrorKind::Full),
+            (553, ErrorKind::Refused),
+            (220, ErrorKind::Protocol),
         ] {
             assert_eq!(reply(&format!("{code} x")).fault().kind, kind, "{code}");
         }

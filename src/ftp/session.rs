@@ -4,47 +4,47 @@ use std::{collections::BTreeMap, time::Instant};
 
 use jiff::Timestamp;
 
-pub use super::context::Context;
+pub use super::context::RunContext;
 use super::{
-    control::{Command, Control, may_be_repeated},
+    control::{ControlConnection, FtpCommand, may_be_repeated},
+    data_path::DataPath,
     listing::Modified,
     login::Features,
-    pace::Pace,
     path::RemotePath,
     path_syntax::{PathSyntax, no_folders},
+    rate_limit::RateLimiter,
     reply::Reply,
-    secure::Security,
     site::{InPlace, Site},
-    way::Way,
+    tls::TlsContext,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
-    files::{Mark, chance, temporary_name, temporary_name_of, without_dot},
+    error::{Error, ErrorKind, Result},
+    files::{OwnerTag, random_u64, temporary_name, temporary_name_of, without_dot},
     limits::FAREWELL_TIMEOUT,
-    observe::{Attempt, TransferId},
+    observe::{ConnectAttempt, TransferId},
 };
 
 /// A session with one server. It reconnects automatically, unless that could execute an operation twice.
 #[derive(Debug)]
 pub struct Session {
     pub(super) site: Site,
-    pub(super) context: Context,
-    pub(super) control: Control,
+    pub(super) context: RunContext,
+    pub(super) control: ControlConnection,
     pub(super) features: Features,
-    pub(super) security: Option<Security>,
-    pub(super) way: Way,
+    pub(super) security: Option<TlsContext>,
+    pub(super) way: DataPath,
     /// The buffer of a transfer; empty before the first.
     pub(super) buffer: Vec<u8>,
     /// The rate limits of transfers: the host's, and one for the current operation.
-    pub(super) paces: [Option<Pace>; 2],
+    pub(super) paces: [Option<RateLimiter>; 2],
     /// The owner tag in the temporary names that it makes.
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<OwnerTag>,
     /// True if another transfer immediately follows the next one.
     pub(super) goes_on: bool,
     /// The command of that transfer, if it is known to be a download.
-    pub(super) follows: Option<Command>,
+    pub(super) follows: Option<FtpCommand>,
     /// The command to send at the end of the next download: MDTM for its modification time.
-    pub(super) wonders: Option<Command>,
+    pub(super) wonders: Option<FtpCommand>,
     /// The time in the reply to that command.
     pub(super) heard: Option<Modified>,
     /// The uploads whose rename was refused, and that continue under their final names.
@@ -59,37 +59,37 @@ pub struct Session {
 
 impl Session {
     /// Sets a rate limit for transfers in addition to the host's; `None` removes it.
-    pub fn keep_pace(&mut self, pace: Option<Pace>) {
+    pub fn set_rate_limit(&mut self, pace: Option<RateLimiter>) {
         let [_, own] = &mut self.paces;
         *own = pace;
     }
 
     /// Sets the owner tag that is embedded in temporary names.
-    pub fn mark_names(&mut self, mark: Option<Mark>) {
+    pub fn set_owner_tag(&mut self, mark: Option<OwnerTag>) {
         self.mark = mark;
     }
 
     /// Sets whether uploads go directly to their final names; returns the previous setting.
-    pub const fn keep_in_place(&mut self, in_place: InPlace) -> InPlace {
+    pub const fn set_in_place(&mut self, in_place: InPlace) -> InPlace {
         std::mem::replace(&mut self.site.in_place, in_place)
     }
 
     /// Returns a new temporary name.
     pub(super) fn temporary_name(&self) -> String {
         if self.wants_short_names() {
-            return short_name(chance());
+            return short_name(random_u64());
         }
         self.shaped(self.mark().name(self.now()))
     }
 
     /// Returns the temporary name for the old file `remote`, which makes room for a new one. For single files it is the
     /// same each time, so that the next upload can look for it.
-    pub(super) fn aside_name(&self, remote: &RemotePath) -> Outcome<RemotePath> {
+    pub(super) fn aside_name(&self, remote: &RemotePath) -> Result<RemotePath> {
         if self.wants_short_names() || self.way.manners.wants_plain_names() {
             return remote.parent().join(self.unmarked_name().as_bytes());
         }
         let now = if self.mark.is_some() { self.now() } else { Timestamp::UNIX_EPOCH };
-        remote.parent().join(self.mark().aside_name(now, remote.name()).as_bytes())
+        remote.parent().join(self.mark().set_aside_name(now, remote.name()).as_bytes())
     }
 
     /// Returns true if files are transferred one by one, and not for a mirror.
@@ -99,10 +99,12 @@ impl Session {
 
     /// Returns the owner tag for temporary names: that of the mirror, otherwise that of the server, so that an
     /// abandoned file can be recognised as old.
-    fn mark(&self) -> Mark {
+    fn mark(&self) -> OwnerTag {
         let Site { host, port, user, .. } = &self.site;
         let single = || {
-            Mark::of(format!("single\n{}\n{port}\n{user}", host.to_ascii_lowercase()).as_bytes())
+            OwnerTag::of(
+                format!("single\n{}\n{port}\n{user}", host.to_ascii_lowercase()).as_bytes(),
+            )
         };
         self.mark.clone().unwrap_or_else(single)
     }
@@ -110,7 +112,7 @@ impl Session {
     /// Returns a new temporary name without the owner tag of a mirror.
     pub(super) fn unmarked_name(&self) -> String {
         if self.wants_short_names() {
-            return short_name(chance());
+            return short_name(random_u64());
         }
         self.shaped(temporary_name())
     }
@@ -133,29 +135,29 @@ impl Session {
             return short_name(identity.iter().fold(0xcbf2_9ce4_8422_2325, number));
         }
         let unmarked = || temporary_name_of(identity);
-        self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.lasting_name(identity)))
+        self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.resumable_name(identity)))
     }
 
     /// Announces that another transfer immediately follows the next one, so that its data connection may be prepared
     /// meanwhile.
-    pub fn go_on(&mut self, goes_on: bool) {
+    pub fn expect_transfer(&mut self, goes_on: bool) {
         self.goes_on = goes_on;
         self.follows = None;
     }
 
     /// Announces that all of `file`, whose size is known, is downloaded right after the next transfer.
-    pub fn go_on_with(&mut self, file: &RemotePath) {
-        self.go_on(true);
-        self.follows = self.absolute(file).ok().map(|file| Command::path("RETR", &file));
+    pub fn expect_download(&mut self, file: &RemotePath) {
+        self.expect_transfer(true);
+        self.follows = self.absolute(file).ok().map(|file| FtpCommand::path("RETR", &file));
     }
 
     /// Requests the modification time of `file` along with its bytes, which are downloaded next. MDTM is sent right
     /// after the transfer, provided that it costs no round trip.
-    pub fn wonder(&mut self, file: &RemotePath) {
+    pub fn request_mtime(&mut self, file: &RemotePath) {
         // A server that lists its features without this one has no MDTM.
         let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
         let file = self.absolute(file).ok().filter(|_| !has_none);
-        self.wonders = file.map(|file| Command::path("MDTM", &file));
+        self.wonders = file.map(|file| FtpCommand::path("MDTM", &file));
     }
 
     /// Returns the site that it is connected to.
@@ -164,7 +166,7 @@ impl Session {
     }
 
     /// Returns the context of the run it belongs to.
-    pub const fn context(&self) -> &Context {
+    pub const fn context(&self) -> &RunContext {
         &self.context
     }
 
@@ -183,7 +185,7 @@ impl Session {
     }
 
     /// Returns every attempt to make a data connection, the latest last.
-    pub fn attempts(&self) -> &[Attempt] {
+    pub fn attempts(&self) -> &[ConnectAttempt] {
         &self.way.attempts
     }
 
@@ -198,16 +200,16 @@ impl Session {
     }
 
     /// Returns the absolute path of `path`.
-    pub fn absolute(&self, path: &RemotePath) -> Outcome<RemotePath> {
+    pub fn absolute(&self, path: &RemotePath) -> Result<RemotePath> {
         let path = self.folder.resolve(path)?;
         match self.control.syntax.check(&path) {
             Ok(()) => Ok(path),
-            Err(fault) => Err(fault.at(path.to_string()).on(&self.site.host)),
+            Err(fault) => Err(fault.at(path.to_string()).with_host(&self.site.host)),
         }
     }
 
     /// Makes `path` the directory to which relative paths are resolved; fails if it is none.
-    pub async fn cd(&mut self, path: &RemotePath) -> Outcome<()> {
+    pub async fn cd(&mut self, path: &RemotePath) -> Result<()> {
         let path = self.absolute(path)?;
         self.visit(&path).await?;
         self.folder = path;
@@ -215,33 +217,33 @@ impl Session {
     }
 
     /// Enters the directory that a user names, with an error that tells whether it is missing or forbidden.
-    pub(super) async fn visit(&mut self, folder: &RemotePath) -> Outcome<()> {
+    pub(super) async fn visit(&mut self, folder: &RemotePath) -> Result<()> {
         let entered = self.enter(folder).await;
         self.placed(entered, folder).await
     }
 
     /// Sends a command as written and returns the reply, whatever it is. Not for commands that move data.
-    pub async fn quote(&mut self, line: &[u8]) -> Outcome<Reply> {
-        let command = Command::parse(line)?;
+    pub async fn quote(&mut self, line: &[u8]) -> Result<Reply> {
+        let command = FtpCommand::parse(line)?;
         let verb = command.verb().to_ascii_uppercase();
         if DATA_VERBS.contains(&verb.as_str()) {
             let message = format!("`quote` cannot send {verb}: it needs a data connection");
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         // Whatever the command did, the directory and the type may have changed.
         self.server_folder = None;
         let reply = self.ask(&command).await?;
         if verb == "TYPE" {
-            self.ask(&Command::bare("TYPE I")).await?.done()?;
+            self.ask(&FtpCommand::bare("TYPE I")).await?.done()?;
         }
         Ok(reply)
     }
 
     /// Sends QUIT and waits briefly for the reply: then the server has room for another session.
     pub async fn close(mut self) {
-        if self.control.broken().is_none() {
-            self.control.hurry(FAREWELL_TIMEOUT);
-            if let Err(fault) = self.control.ask(&Command::bare("QUIT")).await {
+        if self.control.poison_reason().is_none() {
+            self.control.set_reply_timeout(FAREWELL_TIMEOUT);
+            if let Err(fault) = self.control.ask(&FtpCommand::bare("QUIT")).await {
                 tracing::debug!(target: "portolan", "no farewell: {fault}");
             }
         }
@@ -249,15 +251,15 @@ impl Session {
 
     /// Sends QUIT without waiting for the reply: nothing else depends on it.
     pub fn leave(mut self) {
-        self.control.farewell();
+        self.control.quit_nowait();
     }
 
     /// Sends `command`; if the connection is found dead before anything was sent, reconnects first.
-    pub(super) async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
+    pub(super) async fn ask(&mut self, command: &FtpCommand) -> Result<Reply> {
         self.ensure().await?;
         match self.control.ask(command).await {
             Err(fault) if self.is_unsent(&fault) => {
-                self.renew().await?;
+                self.reconnect().await?;
                 self.control.ask(command).await
             }
             result => result,
@@ -265,25 +267,25 @@ impl Session {
     }
 
     /// Sends several commands without data in one packet, like [`ask`](Self::ask).
-    pub(super) async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+    pub(super) async fn ask_all(&mut self, commands: &[FtpCommand]) -> Result<Vec<Reply>> {
         self.ask_all_and(commands, None).await
     }
 
     /// Does the same with a further command whose reply the next transfer consumes.
     pub(super) async fn ask_all_and(
         &mut self,
-        commands: &[Command],
+        commands: &[FtpCommand],
         ahead: Option<&'static str>,
-    ) -> Outcome<Vec<Reply>> {
+    ) -> Result<Vec<Reply>> {
         self.ensure().await?;
         match self.control.ask_all_and(commands, ahead).await {
             Err(fault) if self.is_unsent(&fault) => {
-                self.renew().await?;
+                self.reconnect().await?;
                 self.control.ask_all_and(commands, ahead).await
             }
             // The packet may have been too much for the server, or for a filter before it.
             Err(_) if self.control.lost_packet() && may_be_repeated(commands) => {
-                self.renew().await?;
+                self.reconnect().await?;
                 self.control.ask_each(commands).await
             }
             result => result,
@@ -291,7 +293,7 @@ impl Session {
     }
 
     /// Enters `folder` and verifies that the server is there: a banner could say anything (security class C9).
-    pub(super) async fn enter(&mut self, folder: &RemotePath) -> Outcome<()> {
+    pub(super) async fn enter(&mut self, folder: &RemotePath) -> Result<()> {
         if self.server_folder.as_ref() == Some(folder) {
             return Ok(());
         }
@@ -300,10 +302,10 @@ impl Session {
             return if is_here { Ok(()) } else { Err(no_folders().at(folder.to_string())) };
         }
         self.server_folder = None;
-        let commands = [Command::path("CWD", folder), Command::bare("PWD")];
+        let commands = [FtpCommand::path("CWD", folder), FtpCommand::bare("PWD")];
         let replies = self.ask_all(&commands).await?;
         let [entered, said] = replies.as_slice() else {
-            return Err(Fault::protocol("two commands, not two replies"));
+            return Err(Error::protocol("two commands, not two replies"));
         };
         entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
         // A server that does not report its directory is believed; one that reports another directory is not.
@@ -317,8 +319,8 @@ impl Session {
             };
             if !is_right {
                 let message = format!("after CWD the server says \"{}\"", said.words());
-                let fault = Fault::protocol(message).at(folder.to_string());
-                self.control.give_up(&fault);
+                let fault = Error::protocol(message).at(folder.to_string());
+                self.control.poison(&fault);
                 return Err(fault);
             }
         }
@@ -334,8 +336,8 @@ impl Session {
     /// Returns true if the server consistently reports `folder` under another name (a link, another case, a drive):
     /// then the same commands have the same result with the reported name.
     async fn is_alias(&mut self, folder: &RemotePath, there: &RemotePath) -> bool {
-        let pwd = Command::bare("PWD");
-        let cwd = |path| Command::path("CWD", path);
+        let pwd = FtpCommand::bare("PWD");
+        let cwd = |path| FtpCommand::path("CWD", path);
         let again = [cwd(there), pwd.clone(), cwd(folder), pwd];
         match self.control.ask_all(&again).await.as_deref() {
             Ok([to, first, back, second]) => {
@@ -349,21 +351,21 @@ impl Session {
     }
 
     /// Fails if the server refuses binary transfers: files can be neither transferred nor measured unchanged.
-    pub(super) fn needs_binary(&self) -> Outcome<()> {
+    pub(super) fn needs_binary(&self) -> Result<()> {
         let Some(fault) = self.features.no_binary.clone() else { return Ok(()) };
         let message = format!("files cannot be had byte for byte: to TYPE I {}", fault.message);
-        Err(Fault { message, ..fault }.on(&self.site.host))
+        Err(Error { message, ..fault }.with_host(&self.site.host))
     }
 
     /// Reconnects if the connection is broken.
-    pub(super) async fn ensure(&mut self) -> Outcome<()> {
+    pub(super) async fn ensure(&mut self) -> Result<()> {
         self.context.stop.check()?;
-        if self.control.broken().is_some() { self.renew().await } else { Ok(()) }
+        if self.control.poison_reason().is_some() { self.reconnect().await } else { Ok(()) }
     }
 
     /// Returns true if the connection was found unusable before the command was sent, so that sending it again is safe.
-    pub(super) fn is_unsent(&self, fault: &Fault) -> bool {
-        fault.kind != Kind::Interrupted && self.control.sent_nothing()
+    pub(super) fn is_unsent(&self, fault: &Error) -> bool {
+        fault.kind != ErrorKind::Interrupted && self.control.sent_nothing()
     }
 }
 

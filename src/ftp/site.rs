@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{path::RemotePath, proxy::Proxy, secret::Secret};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
 };
 
@@ -24,7 +24,7 @@ pub const PARALLEL_AUTO: u16 = u16::MAX;
 
 /// The protection of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
+pub enum TlsMode {
     /// None.
     Off,
     /// AUTH TLS on the ordinary port (RFC 4217).
@@ -33,7 +33,7 @@ pub enum Tls {
     Implicit,
 }
 
-impl Tls {
+impl TlsMode {
     /// Returns the word that scripts use.
     pub const fn word(self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ pub struct Site {
     /// The directory to enter after the login; `None` for the login directory.
     pub folder: Option<RemotePath>,
     /// The protection of the control connection.
-    pub tls: Tls,
+    pub tls: TlsMode,
     /// The trusted certificates.
     pub trust: Trust,
     /// The side that opens data connections.
@@ -180,10 +180,10 @@ impl Site {
     }
 
     /// Fails with `invalid` if two settings contradict each other.
-    pub fn check(&self) -> Outcome<()> {
+    pub fn check(&self) -> Result<()> {
         if self.proxy.is_some() && self.mode == Mode::Active && !self.fallback {
             let message = "a `proxy` cannot carry mode \"active\", and `fallback` is false";
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Site {
             password: None,
             account: None,
             folder: None,
-            tls: Tls::Off,
+            tls: TlsMode::Off,
             trust: Trust::default(),
             mode: Mode::Auto,
             fallback: true,

@@ -6,10 +6,10 @@
 use super::{
     path::RemotePath,
     secret::Secret,
-    site::{Site, Tls},
+    site::{Site, TlsMode},
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::visible::visible,
 };
 
@@ -31,9 +31,9 @@ impl Url {
     }
 
     /// Parses a URL; a host alone is a plain FTP URL. Fails with `invalid`.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         read(text).map_err(|why| {
-            Fault::invalid(format!(
+            Error::invalid(format!(
                 "`{}` is no URL of a server: {why}",
                 visible(without_password(text))
             ))
@@ -41,8 +41,8 @@ impl Url {
     }
 }
 
-const SCHEMES: [(&str, Tls, u16); 3] =
-    [("ftp", Tls::Off, 21), ("ftpes", Tls::Explicit, 21), ("ftps", Tls::Implicit, 990)];
+const SCHEMES: [(&str, TlsMode, u16); 3] =
+    [("ftp", TlsMode::Off, 21), ("ftpes", TlsMode::Explicit, 21), ("ftps", TlsMode::Implicit, 990)];
 
 fn starts_with_scheme(text: &str, scheme: &str) -> bool {
     text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -82,7 +82,7 @@ fn read(text: &str) -> Result<Url, String> {
         return Err("two slashes stand behind the colon".into());
     }
     let (tls, port, rest) = match text.split_once("://") {
-        None => (Tls::Off, 21, text),
+        None => (TlsMode::Off, 21, text),
         Some((scheme, rest)) => SCHEMES
             .iter()
             .find(|(known, _, _)| known.eq_ignore_ascii_case(scheme))
@@ -237,19 +237,26 @@ mod tests {
     #[test]
     fn urls_are_read_as_other_programs_read_them() {
         for (text, tls, user, host, port, path) in [
-            ("ftp://example.com", Tls::Off, "anonymous", "example.com", 21, None),
-            ("ftpes://a@example.com/in", Tls::Explicit, "a", "example.com", 21, Some("in")),
-            ("ftps://a@example.com/", Tls::Implicit, "a", "example.com", 990, None),
-            ("ftp://a:b@example.com:2121//in/x", Tls::Off, "a", "example.com", 2121, Some("/in/x")),
-            ("FTP://EXAMPLE.com/%2Fin", Tls::Off, "anonymous", "example.com", 21, Some("/in")),
-            ("ftp://me@mail.org@ftp.org/", Tls::Off, "me@mail.org", "ftp.org", 21, None),
-            ("ftp://a%40b:c%2F@h/x%20y", Tls::Off, "a@b", "h", 21, Some("x y")),
-            ("ftp://a;b@c/", Tls::Off, "a;b", "c", 21, None),
-            ("ftp://[::1]:2121/", Tls::Off, "anonymous", "::1", 2121, None),
-            ("ftp://[fe80::1%25lo]/", Tls::Off, "anonymous", "fe80::1%lo", 21, None),
-            ("ftp://h/a;type=i", Tls::Off, "anonymous", "h", 21, Some("a")),
-            ("ftp://h/a?b", Tls::Off, "anonymous", "h", 21, Some("a?b")),
-            ("example.com/in/", Tls::Off, "anonymous", "example.com", 21, Some("in/")),
+            ("ftp://example.com", TlsMode::Off, "anonymous", "example.com", 21, None),
+            ("ftpes://a@example.com/in", TlsMode::Explicit, "a", "example.com", 21, Some("in")),
+            ("ftps://a@example.com/", TlsMode::Implicit, "a", "example.com", 990, None),
+            (
+                "ftp://a:b@example.com:2121//in/x",
+                TlsMode::Off,
+                "a",
+                "example.com",
+                2121,
+                Some("/in/x"),
+            ),
+            ("FTP://EXAMPLE.com/%2Fin", TlsMode::Off, "anonymous", "example.com", 21, Some("/in")),
+            ("ftp://me@mail.org@ftp.org/", TlsMode::Off, "me@mail.org", "ftp.org", 21, None),
+            ("ftp://a%40b:c%2F@h/x%20y", TlsMode::Off, "a@b", "h", 21, Some("x y")),
+            ("ftp://a;b@c/", TlsMode::Off, "a;b", "c", 21, None),
+            ("ftp://[::1]:2121/", TlsMode::Off, "anonymous", "::1", 2121, None),
+            ("ftp://[fe80::1%25lo]/", TlsMode::Off, "anonymous", "fe80::1%lo", 21, None),
+            ("ftp://h/a;type=i", TlsMode::Off, "anonymous", "h", 21, Some("a")),
+            ("ftp://h/a?b", TlsMode::Off, "anonymous", "h", 21, Some("a?b")),
+            ("example.com/in/", TlsMode::Off, "anonymous", "example.com", 21, Some("in/")),
         ] {
             let url = Url::parse(text).unwrap();
             let found =

@@ -6,79 +6,79 @@ use std::{
 };
 
 use super::{
-    alias::rounds,
-    claims::Claim,
-    crew::{Crew, Ends, Feed},
-    draft::draft,
+    build_plan::build_plan,
+    claims::TargetLock,
+    execution::Execution,
     intents::Journal,
-    ledger::Ledger,
-    leftovers::Leftovers,
+    name_aliases::rounds,
+    options::MirrorOptions,
     outcome::tell,
-    plan::{Act, Direction, Heading, Plan, Step},
+    plan::{Action, Direction, Endpoints, MirrorPlan, Step},
+    pool::{JobResults, QueueHandle, SessionPool},
+    quota::Total,
     report::Report,
-    rules::Rules,
-    run::Run,
     scan::place,
     staged,
-    total::Total,
+    stale_temps::StaleTemps,
+    state::MirrorState,
     trash::Trash,
     tree::{above, depth},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
-    files::Root,
+    error::{Error, ErrorKind, Result},
+    files::RootDir,
     ftp::{
-        base::{Intent, Pair},
-        pace::Pace,
+        rate_limit::RateLimiter,
         session::Session,
-        transfer::Moved,
+        sync_base::{Intent, SyncedFile},
+        transfer::TransferStats,
     },
-    observe::{Event, Verb, visible::visible},
+    observe::{Event, Operation, visible::visible},
 };
 
 /// Applies `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`.
 /// A failure of one file is recorded in the report, and the rest continues; the whole fails if it is stopped, or if the
 /// local directory cannot be opened.
-pub async fn apply(session: &mut Session, plan: &Plan) -> Outcome<Report> {
-    let mut ledger = Ledger::of(session, &plan.heading, &plan.rules)?;
+pub async fn apply(session: &mut Session, plan: &MirrorPlan) -> Result<Report> {
+    let mut ledger = MirrorState::of(session, &plan.heading, &plan.rules)?;
     plan.check_server(session)?;
-    let leftovers = Arc::new(Leftovers::of(session, &plan.heading));
-    session.mark_names(Some(leftovers.mark().clone()));
-    let claim = Claim::take(session, &plan.heading, &plan.rules, &leftovers).await;
-    let claim = claim.inspect_err(|_| session.mark_names(None))?;
-    let mut crew = Crew::new(session, &plan.rules);
+    let leftovers = Arc::new(StaleTemps::of(session, &plan.heading));
+    session.set_owner_tag(Some(leftovers.mark().clone()));
+    let claim = TargetLock::take(session, &plan.heading, &plan.rules, &leftovers).await;
+    let claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
+    let mut crew = SessionPool::new(session, &plan.rules);
     let work = async {
         let mut heading = plan.heading.clone();
-        heading.remote = heading.remote.in_encoding(Heading::encoding_of(crew.first()));
-        let now = draft(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
+        heading.remote = heading.remote.in_encoding(Endpoints::encoding_of(crew.first()));
+        let now = build_plan(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
         apply_with(&mut crew, &now, &mut ledger, &leftovers, &claim).await
     };
     let report = work.await;
-    crew.dismiss();
+    crew.close_extra();
     claim.release(session).await;
-    session.mark_names(None);
+    session.set_owner_tag(None);
     report
 }
 
 pub(super) async fn apply_with(
-    crew: &mut Crew<'_>,
-    plan: &Plan,
-    ledger: &mut Ledger,
-    leftovers: &Leftovers,
-    claim: &Claim,
-) -> Outcome<Report> {
+    crew: &mut SessionPool<'_>,
+    plan: &MirrorPlan,
+    ledger: &mut MirrorState,
+    leftovers: &StaleTemps,
+    claim: &TargetLock,
+) -> Result<Report> {
     let started = Instant::now();
     if plan.left.is_claimed && !claim.is_held() {
-        Claim::respect(crew.first(), &plan.heading, leftovers).await?;
+        TargetLock::respect(crew.first(), &plan.heading, leftovers).await?;
     }
     ledger.learn(plan, crew.first()).await?;
     let journal = Journal::of(ledger, &plan.rules);
     journal.begin(crew.first(), plan).await?;
     let observer = crew.first().context().observer.clone();
-    let mut run = Run::new(plan, ledger, observer.clone());
+    let mut run = Execution::new(plan, ledger, observer.clone());
     plan.tell_kept(&observer);
-    crew.keep_pace(plan.rules.rate_limit.map(Pace::new));
+    crew.keep_pace(plan.rules.rate_limit.map(RateLimiter::new));
     let means = (journal, claim.clone());
     let done = do_all(crew, plan, &mut run, leftovers, means).await;
     crew.keep_pace(None);
@@ -99,42 +99,42 @@ pub(super) async fn apply_with(
 }
 
 async fn do_all<'p>(
-    crew: &mut Crew<'_>,
-    plan: &'p Plan,
-    run: &mut Run<'p, '_>,
-    leftovers: &Leftovers,
-    means: (Journal, Claim),
-) -> Outcome<()> {
+    crew: &mut SessionPool<'_>,
+    plan: &'p MirrorPlan,
+    run: &mut Execution<'p, '_>,
+    leftovers: &StaleTemps,
+    means: (Journal, TargetLock),
+) -> Result<()> {
     if !plan.is_empty() || !plan.left.asides.is_empty() {
         let now = crew.first().now();
         let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, &plan.rules)?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
-        crew.first().context().observer.tell(&Event::Planned { files, bytes });
-        let tools = Tools::new(root, plan, trash, run.ledger.is_kept(), means);
+        crew.first().context().observer.emit(&Event::Planned { files, bytes });
+        let tools = Executor::new(root, plan, trash, run.ledger.is_kept(), means);
         tools.put_back(crew.first(), run).await;
         if plan.rules.staged {
             staged::run(crew, plan, run, &tools).await?;
         } else {
-            for wave in waves(&plan.steps) {
-                do_wave(crew, wave, run, &tools).await?;
+            for wave in phases(&plan.steps) {
+                run_phase(crew, wave, run, &tools).await?;
             }
         }
-        run.look_again(crew, &tools).await?;
+        run.recheck_target(crew, &tools).await?;
     }
     Ok(())
 }
 
 /// Does the steps of one wave.
-pub(super) async fn do_wave<'p>(
-    crew: &mut Crew<'_>,
+pub(super) async fn run_phase<'p>(
+    crew: &mut SessionPool<'_>,
     wave: &'p [Step],
-    run: &mut Run<'p, '_>,
-    tools: &Tools<'p>,
-) -> Outcome<()> {
+    run: &mut Execution<'p, '_>,
+    tools: &Executor<'p>,
+) -> Result<()> {
     let deletes = wave.iter().any(|step| step.act.is_delete());
     if deletes && run.report.failed == 0 {
-        run.look_again(crew, tools).await?;
+        run.recheck_target(crew, tools).await?;
     }
     for (number, mut steps) in rounds(wave.iter().collect(), |step| *step).into_iter().enumerate() {
         if number > 0 {
@@ -146,16 +146,16 @@ pub(super) async fn do_wave<'p>(
 }
 
 async fn do_steps<'p>(
-    crew: &mut Crew<'_>,
+    crew: &mut SessionPool<'_>,
     steps: &[&'p Step],
-    run: &mut Run<'p, '_>,
-    tools: &Tools<'p>,
-) -> Outcome<()> {
+    run: &mut Execution<'p, '_>,
+    tools: &Executor<'p>,
+) -> Result<()> {
     run.take(steps, crew);
     // Steps given back by a session that the server closed are left to the others.
     while !run.waiting.is_empty() {
         run.keep_state(crew).await?;
-        crew.run(run, async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+        crew.run(run, async |session: &mut Session, step, feed: QueueHandle<'_, '_, _>| {
             tools.turn(session, step, feed).await
         })
         .await?;
@@ -164,34 +164,34 @@ async fn do_steps<'p>(
 }
 
 /// Opens the local directory; that of a download is created, since the user named it.
-fn open(heading: &Heading, rules: &Rules) -> Outcome<Root> {
+fn open(heading: &Endpoints, rules: &MirrorOptions) -> Result<RootDir> {
     if heading.direction == Direction::Down {
         std::fs::create_dir_all(&heading.local)
-            .map_err(|error| Fault::local("make the folder", &heading.local, error))?;
+            .map_err(|error| Error::local("make the folder", &heading.local, error))?;
     }
-    Root::open_with(&heading.local, rules.links(heading.direction))
+    RootDir::open_with(&heading.local, rules.links(heading.direction))
 }
 
 /// Splits steps into groups that may be done in any order among themselves: directories of one depth, or adjacent
 /// files.
-pub(super) fn waves(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+pub(super) fn phases(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let rank = |step: &Step| match step.act {
-        Act::Sweep => (4, 0),
-        Act::MakeFolder => (0, depth(&step.path)),
-        Act::Put(_) | Act::Get(_) => (1, 0),
-        Act::DeleteFile => (2, 0),
-        Act::DeleteFolder => (3, depth(&step.path)),
+        Action::Sweep => (4, 0),
+        Action::MakeFolder => (0, depth(&step.path)),
+        Action::Put(_) | Action::Get(_) => (1, 0),
+        Action::DeleteFile => (2, 0),
+        Action::DeleteFolder => (3, depth(&step.path)),
     };
     steps.chunk_by(move |one, other| rank(one) == rank(other))
 }
 
 /// The means of doing steps.
-pub(super) struct Tools<'p> {
-    pub(super) root: Arc<Root>,
-    pub(super) plan: &'p Plan,
+pub(super) struct Executor<'p> {
+    pub(super) root: Arc<RootDir>,
+    pub(super) plan: &'p MirrorPlan,
     /// The journal of intents.
     journal: Journal,
-    claim: Claim,
+    claim: TargetLock,
     trash: Option<Trash>,
     /// True if the resulting state of both sides is to be recorded.
     pub(super) keeps_pairs: bool,
@@ -202,17 +202,17 @@ pub(super) struct Tools<'p> {
 }
 
 /// The result of a step: a transfer, and the resulting state of both sides of the file.
-pub(super) type Found = Option<(Moved, Option<Pair>)>;
+pub(super) type StepResult = Option<(TransferStats, Option<SyncedFile>)>;
 
-impl<'p> Tools<'p> {
+impl<'p> Executor<'p> {
     fn new(
-        root: Root,
-        plan: &'p Plan,
+        root: RootDir,
+        plan: &'p MirrorPlan,
         trash: Option<Trash>,
         keeps_pairs: bool,
-        (journal, claim): (Journal, Claim),
+        (journal, claim): (Journal, TargetLock),
     ) -> Self {
-        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Act::MakeFolder;
+        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Action::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
         let total = Total::of(plan);
         let root = Arc::new(root);
@@ -224,24 +224,24 @@ impl<'p> Tools<'p> {
         &self,
         session: &mut Session,
         step: &'p Step,
-        feed: Feed<'_, '_, Run<'p, 'l>>,
-    ) -> Ends<Run<'p, 'l>> {
+        feed: QueueHandle<'_, '_, Execution<'p, 'l>>,
+    ) -> JobResults<Execution<'p, 'l>> {
         match step.act {
             // Without a size, an existing local part cannot be proved to be the beginning of the same file.
-            Act::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
+            Action::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
                 return self.get_on(session, step, feed).await;
             }
-            Act::Put(_) if !self.plan.rules.resume => {}
+            Action::Put(_) if !self.plan.rules.resume => {}
             // A transfer that may be left incomplete on purpose is done by itself.
             _ => {
-                session.go_on(feed.goes_on());
+                session.expect_transfer(feed.goes_on());
                 return vec![(step, self.act(session, step).await)];
             }
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
         let placed = self.put_in_place(session, &steps, sent).await;
-        let mut ends: Ends<Run<'p, 'l>> = steps.into_iter().zip(placed).collect();
+        let mut ends: JobResults<Execution<'p, 'l>> = steps.into_iter().zip(placed).collect();
         for (step, result) in &mut ends {
             if let Err(fault) = result
                 && session.may_go_directly(fault)
@@ -263,7 +263,7 @@ impl<'p> Tools<'p> {
         &self,
         session: &mut Session,
         intents: Vec<(Vec<u8>, Intent)>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         self.claim.renew(session).await?;
         self.journal.note(session, intents).await
     }
@@ -273,46 +273,46 @@ impl<'p> Tools<'p> {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
-    pub(super) async fn act(&self, session: &mut Session, step: &Step) -> Outcome<Found> {
+    pub(super) async fn act(&self, session: &mut Session, step: &Step) -> Result<StepResult> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
         self.claim.renew(session).await?;
         let verb = match step.act {
-            Act::Put(_) => return self.put_on(session, step).await,
-            Act::Get(_) => return self.get_rest(session, step).await,
-            Act::Sweep => {
+            Action::Put(_) => return self.put_on(session, step).await,
+            Action::Get(_) => return self.get_rest(session, step).await,
+            Action::Sweep => {
                 self.sweep(session, &there, here).await;
                 return Ok(None);
             }
-            Act::MakeFolder if is_up => {
+            Action::MakeFolder if is_up => {
                 // A directory that shows no entries may have existed all the time.
                 if !session.mkdir_if_missing(&there).await? {
                     return Ok(None);
                 }
-                Verb::Mkdir
+                Operation::Mkdir
             }
-            Act::MakeFolder => self.root.make_folder(here).map(|()| Verb::Mkdir)?,
-            Act::DeleteFile if let Some(trash) = &self.trash => {
+            Action::MakeFolder => self.root.make_folder(here).map(|()| Operation::Mkdir)?,
+            Action::DeleteFile if let Some(trash) = &self.trash => {
                 let top = &self.plan.heading.remote;
                 gone(trash.take(session, &self.root, top, &step.path).await)?
             }
-            Act::DeleteFile if is_up => gone(session.delete(&there).await)?,
-            Act::DeleteFile => gone(self.root.remove_file(here))?,
-            Act::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
-            Act::DeleteFolder => gone(self.root.remove_folder(here))?,
+            Action::DeleteFile if is_up => gone(session.delete(&there).await)?,
+            Action::DeleteFile => gone(self.root.remove_file(here))?,
+            Action::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
+            Action::DeleteFolder => gone(self.root.remove_folder(here))?,
         };
         let shown = || visible(self.root.path().join(here).as_os_str().as_bytes());
         let path = if is_up { there.to_string() } else { shown() };
-        session.context().observer.tell(&Event::Done { verb, path });
+        session.context().observer.emit(&Event::Done { verb, path });
         Ok(None)
     }
 }
 
 /// Accepts that an entry is gone already: a retry after a lost reply finds nothing.
-fn gone(result: Outcome<()>) -> Outcome<Verb> {
+fn gone(result: Result<()>) -> Result<Operation> {
     match result {
-        Err(fault) if fault.kind != Kind::NotFound => Err(fault),
-        _ => Ok(Verb::Delete),
+        Err(fault) if fault.kind != ErrorKind::NotFound => Err(fault),
+        _ => Ok(Operation::Delete),
     }
 }

@@ -3,34 +3,34 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
-    crew::{Crew, Feed, Work},
-    hashed::{Algorithm, Hasher},
-    plan::Heading,
+    local_hash::{Algorithm, Hasher},
+    plan::Endpoints,
+    pool::{JobQueue, QueueHandle, SessionPool},
     scan::place,
     tree::{NodeKind, Tree, utc},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
-    files::{Links, Reading, Root},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Result},
+    files::{RootDir, SourceFile, SymlinkPolicy},
     ftp::{
-        base::Pair,
         session::Session,
-        transfer::{Known, Take},
+        sync_base::SyncedFile,
+        transfer::{ByteSink, RemoteMeta},
     },
     limits::COPY_BYTES,
-    observe::Level,
-    stop::Stop,
+    observe::MessageLevel,
 };
 
 /// Finds the files that have the same bytes on both sides, and marks them in `here`. Only those of the same size are
 /// compared: the others differ.
-pub(super) async fn settle(
-    crew: &mut Crew<'_>,
+pub(super) async fn compare_by_hash(
+    crew: &mut SessionPool<'_>,
     here: &mut Tree,
     there: &Tree,
-    heading: &Heading,
-    links: Links,
-) -> Outcome<()> {
+    heading: &Endpoints,
+    links: SymlinkPolicy,
+) -> Result<()> {
     let files = here.nodes().filter(|(_, node)| node.kind == NodeKind::File);
     let same_size = files.filter(|(path, node)| {
         let other = there.get(path).filter(|other| other.kind == NodeKind::File);
@@ -44,12 +44,12 @@ pub(super) async fn settle(
     let offered = Algorithm::best(&offered);
     if offered.is_none() {
         let text = "the server has no hashes: files of the same size are read back to compare them";
-        crew.first().context().observer.say_once(Level::Info, text);
+        crew.first().context().observer.message_once(MessageLevel::Info, text);
     }
     let stop = crew.first().context().stop.clone();
-    let root = Root::open_with(&heading.local, links)?;
+    let root = RootDir::open_with(&heading.local, links)?;
     let top = heading.remote.clone();
-    let mut questions = Questions { waiting, same: Vec::new(), first_fault: None };
+    let mut questions = HashBatch { waiting, same: Vec::new(), first_fault: None };
     let is_same = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {
         let algorithm = offered.unwrap_or(Algorithm::Sha256);
         let ours = local_hash(&root, path, algorithm, &stop)?;
@@ -58,24 +58,27 @@ pub(super) async fn settle(
             match session.checksum(&place, algorithm.word()).await {
                 Ok(theirs) => return Ok(ours == theirs),
                 // Some servers hash no file above a certain size; its bytes can still be fetched.
-                Err(fault) if matches!(fault.kind, Kind::Refused | Kind::Unsupported) => {}
+                Err(fault) if matches!(fault.kind, ErrorKind::Refused | ErrorKind::Unsupported) => {
+                }
                 Err(fault) => return Err(fault),
             }
         }
         let mut through = Through(algorithm, Hasher::new(algorithm));
-        let known = Known { size: *size, ..Known::default() };
+        let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
         session.read_through(&place, &mut through, known).await?;
         Ok(ours == through.1.text())
     };
-    let ask = async |session: &mut Session, file: (Vec<u8>, Option<u64>), feed: Feed<'_, '_, _>| {
-        session.go_on(offered.is_none() && feed.goes_on());
+    let ask = async |session: &mut Session,
+                     file: (Vec<u8>, Option<u64>),
+                     feed: QueueHandle<'_, '_, _>| {
+        session.expect_transfer(offered.is_none() && feed.goes_on());
         let answer = is_same(session, &file).await;
         vec![(file, answer)]
     };
     crew.run(&mut questions, ask).await?;
     if let Some(fault) = questions.first_fault {
         let text = format!("some files could not be compared, and count as different: {fault}");
-        crew.first().context().observer.say(Level::Warn, text);
+        crew.first().context().observer.message(MessageLevel::Warn, text);
     }
     for path in questions.same {
         here.set_same_content(&path);
@@ -84,11 +87,11 @@ pub(super) async fn settle(
 }
 
 /// Returns the base entries of the files that were found to have the same bytes on both sides.
-pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<Pair>)> {
+pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<SyncedFile>)> {
     let same = here.nodes().filter(|(_, node)| node.kind == NodeKind::File && node.same_content);
     let pairs = same.filter_map(|(path, local)| {
         let remote = there.get(path)?;
-        let pair = Pair {
+        let pair = SyncedFile {
             hash: None,
             local_size: local.size?,
             local_us: Some(utc(local)?.as_microsecond()),
@@ -100,8 +103,13 @@ pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<Pair>)> 
     pairs.collect()
 }
 
-fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Outcome<String> {
-    let mut reading = Reading::open_in(root, Path::new(OsStr::from_bytes(path)))?;
+fn local_hash(
+    root: &RootDir,
+    path: &[u8],
+    algorithm: Algorithm,
+    stop: &CancelToken,
+) -> Result<String> {
+    let mut reading = SourceFile::open_in(root, Path::new(OsStr::from_bytes(path)))?;
     let mut hasher = Hasher::new(algorithm);
     let mut buffer = vec![0; COPY_BYTES];
     loop {
@@ -118,26 +126,26 @@ fn local_hash(root: &Root, path: &[u8], algorithm: Algorithm, stop: &Stop) -> Ou
 /// A sink that hashes bytes and does not keep them.
 struct Through(Algorithm, Hasher);
 
-impl Take for Through {
-    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+impl ByteSink for Through {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.1.update(bytes);
         Ok(())
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         self.1 = Hasher::new(self.0);
         Ok(())
     }
 }
 
 /// The files to compare, and those found to be the same.
-struct Questions {
+struct HashBatch {
     waiting: Vec<(Vec<u8>, Option<u64>)>,
     same: Vec<Vec<u8>>,
-    first_fault: Option<Fault>,
+    first_fault: Option<Error>,
 }
 
-impl Work for Questions {
+impl JobQueue for HashBatch {
     type Job = (Vec<u8>, Option<u64>);
     type Found = bool;
 
@@ -153,11 +161,11 @@ impl Work for Questions {
         self.waiting.push(job);
     }
 
-    fn done(&mut self, (path, _): Self::Job, is_same: Outcome<bool>) -> Outcome<()> {
+    fn done(&mut self, (path, _): Self::Job, is_same: Result<bool>) -> Result<()> {
         match is_same {
             Ok(true) => self.same.push(path),
             Ok(false) => {}
-            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
             // A file that could not be compared counts as different, and is sent.
             Err(fault) => drop(self.first_fault.get_or_insert(fault)),
         }

@@ -20,20 +20,20 @@ use std::{
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{
-    leftovers::Leftovers,
-    plan::{Direction, Heading},
-    rules::{Rules, StateIn},
+    options::{MirrorOptions, StateIn},
+    plan::{Direction, Endpoints},
     scan::place,
+    stale_temps::StaleTemps,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Mark, chance},
+    error::{Error, ErrorKind, Origin, Result},
+    files::{OwnerTag, random_u64},
     ftp::{
         listing::{Entry, EntryKind, Modified},
         path::RemotePath,
         session::Session,
     },
-    observe::{Level, visible::visible},
+    observe::{MessageLevel, visible::visible},
 };
 
 /// The directory that is the claim.
@@ -50,17 +50,17 @@ const FORM: &str = "%Y%m%dT%H%M%SZ";
 
 /// The claim of a run; clones share it. An empty one is for runs that need none.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Claim(Option<Arc<Held>>);
+pub(super) struct TargetLock(Option<Arc<HeldLock>>);
 
 #[derive(Debug)]
-struct Held {
+struct HeldLock {
     folder: RemotePath,
-    owner: Owner,
-    state: Mutex<State>,
+    owner: LockOwner,
+    state: Mutex<LockShared>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LockShared {
     /// The directory in it whose name identifies the owner, if the server creates directories in it.
     name: Option<RemotePath>,
     renewed: Instant,
@@ -68,7 +68,7 @@ struct State {
 
 /// The owner of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Owner {
+struct LockOwner {
     host: String,
     /// The identity of a host while it is up: derived from the boot, the PID namespace and the user.
     machine: String,
@@ -81,34 +81,34 @@ struct Owner {
 
 /// The state of a claim that was found.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum LockState {
     /// Its run is alive, or may be.
     Alive,
     /// Its run is over, for the reason given.
     Over(String),
 }
 
-impl Claim {
+impl TargetLock {
     /// Takes the claim that a run with the options `rules` needs. Fails with `busy` if another run has it and is alive;
     /// continues without one if the server creates no directories.
     pub(super) async fn take(
         session: &mut Session,
-        heading: &Heading,
-        rules: &Rules,
-        leftovers: &Leftovers,
-    ) -> Outcome<Self> {
+        heading: &Endpoints,
+        rules: &MirrorOptions,
+        leftovers: &StaleTemps,
+    ) -> Result<Self> {
         let is_wanted = rules.staged || rules.state == StateIn::Remote;
         if heading.direction == Direction::Down || !is_wanted {
             return Ok(Self::default());
         }
         let folder = place(&heading.remote, CLAIM_FOLDER)?;
-        let owner = Owner::new(session.now(), leftovers.mark());
+        let owner = LockOwner::new(session.now(), leftovers.mark());
         let (mut is_top_there, mut lost) = (false, None);
         for _ in 0..3 {
             let name = folder.join(owner.name().as_bytes())?;
             let made = match session.make_now(&[folder.clone(), name.clone()]).await {
                 Ok(made) => made,
-                Err(fault) if fault.kind == Kind::Interrupted => {
+                Err(fault) if fault.kind == ErrorKind::Interrupted => {
                     session.remove_at_last(&[name, folder]).await;
                     return Err(fault);
                 }
@@ -128,7 +128,7 @@ impl Claim {
                 session.remove_at_last(std::slice::from_ref(&name)).await;
             }
             match seen {
-                Seen::Owners(mut entries) => {
+                SeenLock::Owners(mut entries) => {
                     let all = entries.len();
                     entries.retain(|(found, _)| !found.is_same(&owner));
                     if lost.is_some() && entries.is_empty() && all > 0 {
@@ -141,14 +141,14 @@ impl Claim {
                         return Ok(Self::held(folder, owner, is_named.then_some(name)));
                     }
                 }
-                Seen::Nothing if is_top_there => {
+                SeenLock::Nothing if is_top_there => {
                     let text = format!(
                         "other runs are not kept out: no folder can be made there: {refused}"
                     );
-                    session.context().observer.say(Level::Info, text);
+                    session.context().observer.message(MessageLevel::Info, text);
                     return Ok(Self::default());
                 }
-                Seen::Nothing => {
+                SeenLock::Nothing => {
                     // The target itself may be missing, and is created by this run anyway.
                     session.mkdir(&heading.remote).await?;
                     is_top_there = true;
@@ -163,12 +163,12 @@ impl Claim {
     /// Respects a claim that a scan has seen in the target of a run that has none.
     pub(super) async fn respect(
         session: &mut Session,
-        heading: &Heading,
-        leftovers: &Leftovers,
-    ) -> Outcome<()> {
+        heading: &Endpoints,
+        leftovers: &StaleTemps,
+    ) -> Result<()> {
         let folder = place(&heading.remote, CLAIM_FOLDER)?;
-        let owner = Owner::new(session.now(), leftovers.mark());
-        if let Seen::Owners(entries) = look(session, &folder).await?
+        let owner = LockOwner::new(session.now(), leftovers.mark());
+        if let SeenLock::Owners(entries) = look(session, &folder).await?
             && take_over(session, &folder, &entries, &owner, leftovers).await?
         {
             session.remove_at_last(&[folder]).await;
@@ -176,9 +176,9 @@ impl Claim {
         Ok(())
     }
 
-    fn held(folder: RemotePath, owner: Owner, name: Option<RemotePath>) -> Self {
-        let state = Mutex::new(State { name, renewed: Instant::now() });
-        Self(Some(Arc::new(Held { folder, owner, state })))
+    fn held(folder: RemotePath, owner: LockOwner, name: Option<RemotePath>) -> Self {
+        let state = Mutex::new(LockShared { name, renewed: Instant::now() });
+        Self(Some(Arc::new(HeldLock { folder, owner, state })))
     }
 
     /// Returns true if a claim is held.
@@ -187,15 +187,15 @@ impl Claim {
     }
 
     /// Renews the claim if that is due. Fails if another run has taken it.
-    pub(super) async fn renew(&self, session: &mut Session) -> Outcome<()> {
+    pub(super) async fn renew(&self, session: &mut Session) -> Result<()> {
         let Some(held) = &self.0 else { return Ok(()) };
         let Some((new, old)) = held.next(session.now())? else { return Ok(()) };
         match session.replace_folder(&new, &old).await {
-            Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Refused) => {
+            Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Refused) => {
                 session.remove_at_last(&[new]).await;
                 let text = "another run took over the claim on this folder, since this one was not heard of for long: no \
                             more files get their names";
-                Err(Fault::new(Kind::Guard, Side::Server, text).at(held.folder.to_string()))
+                Err(Error::new(ErrorKind::Guard, Origin::Server, text).at(held.folder.to_string()))
             }
             renewed => renewed,
         }
@@ -217,14 +217,14 @@ impl Claim {
     }
 }
 
-impl Held {
+impl HeldLock {
     /// Returns the new and the old name for a renewal, if one is due.
-    fn next(&self, now: Timestamp) -> Outcome<Option<(RemotePath, RemotePath)>> {
+    fn next(&self, now: Timestamp) -> Result<Option<(RemotePath, RemotePath)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.renewed.elapsed() < CLAIM_RENEW_TIME {
             return Ok(None);
         }
-        let owner = Owner { renewed: now, ..self.owner.clone() };
+        let owner = LockOwner { renewed: now, ..self.owner.clone() };
         let new = self.folder.join(owner.name().as_bytes())?;
         state.renewed = Instant::now();
         let Some(old) = state.name.replace(new.clone()) else {
@@ -236,26 +236,28 @@ impl Held {
 }
 
 /// The findings at the path of a claim.
-enum Seen {
+enum SeenLock {
     /// No claim, as far as the server shows.
     Nothing,
     /// A claim, with its owners according to the directories in it, each with its time.
-    Owners(Vec<(Owner, Option<Modified>)>),
+    Owners(Vec<(LockOwner, Option<Modified>)>),
 }
 
-async fn look(session: &mut Session, folder: &RemotePath) -> Outcome<Seen> {
+async fn look(session: &mut Session, folder: &RemotePath) -> Result<SeenLock> {
     match session.list(folder).await {
         Ok(listing) => {
             let owners = listing.entries.iter().filter_map(owner_of);
-            Ok(Seen::Owners(owners.collect()))
+            Ok(SeenLock::Owners(owners.collect()))
         }
-        Err(fault) if matches!(fault.kind, Kind::NotFound | Kind::Refused) => Ok(Seen::Nothing),
+        Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Refused) => {
+            Ok(SeenLock::Nothing)
+        }
         Err(fault) => Err(fault),
     }
 }
 
-fn owner_of(entry: &Entry) -> Option<(Owner, Option<Modified>)> {
-    let owner = Owner::read(&entry.name).filter(|_| entry.kind == EntryKind::Dir)?;
+fn owner_of(entry: &Entry) -> Option<(LockOwner, Option<Modified>)> {
+    let owner = LockOwner::read(&entry.name).filter(|_| entry.kind == EntryKind::Dir)?;
     Some((owner, entry.modified))
 }
 
@@ -264,14 +266,14 @@ fn owner_of(entry: &Entry) -> Option<(Owner, Option<Modified>)> {
 async fn take_over(
     session: &mut Session,
     folder: &RemotePath,
-    owners: &[(Owner, Option<Modified>)],
-    ours: &Owner,
-    leftovers: &Leftovers,
-) -> Outcome<bool> {
+    owners: &[(LockOwner, Option<Modified>)],
+    ours: &LockOwner,
+    leftovers: &StaleTemps,
+) -> Result<bool> {
     let Some((owner, time)) = owners.iter().max_by_key(|(owner, _)| owner.renewed) else {
         // It was created a moment ago, or left by a run that was killed between two commands.
-        session.context().stop.race(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
-        if let Seen::Owners(owners) = look(session, folder).await?
+        session.context().stop.run_until_cancelled(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
+        if let SeenLock::Owners(owners) = look(session, folder).await?
             && owners.is_empty()
         {
             session.remove_at_last(std::slice::from_ref(folder)).await;
@@ -284,8 +286,8 @@ async fn take_over(
     };
     let is_ours = owner.mark == ours.mark && leftovers.is_alone();
     match judge(owner, ours, is_ours, age) {
-        Found::Alive => {
-            let Owner { host, process, since, .. } = owner;
+        LockState::Alive => {
+            let LockOwner { host, process, since, .. } = owner;
             let text = format!(
                 "another run is at work in this folder since {since} (process {process} on {}): nothing was changed; try \
                  again when it is done, or remove this folder if it is not",
@@ -293,8 +295,8 @@ async fn take_over(
             );
             Err(busy(folder, &text))
         }
-        Found::Over(why) => {
-            let names: Outcome<Vec<_>> =
+        LockState::Over(why) => {
+            let names: Result<Vec<_>> =
                 owners.iter().map(|(owner, _)| folder.join(owner.name().as_bytes())).collect();
             let mut is_first = true;
             for name in names? {
@@ -313,20 +315,25 @@ async fn take_over(
 }
 
 /// Judges whether the run of `owner` may be alive, whose claim was renewed `age` ago by the server's clock.
-fn judge(owner: &Owner, ours: &Owner, is_ours: bool, age: Option<SignedDuration>) -> Found {
+fn judge(
+    owner: &LockOwner,
+    ours: &LockOwner,
+    is_ours: bool,
+    age: Option<SignedDuration>,
+) -> LockState {
     if is_ours {
-        return Found::Over("no other run of this mirror is alive on this machine".into());
+        return LockState::Over("no other run of this mirror is alive on this machine".into());
     }
     let is_here = owner.machine == ours.machine;
     if is_here && !Path::new("/proc").join(owner.process.to_string()).exists() {
-        return Found::Over(format!("its process {} is gone", owner.process));
+        return LockState::Over(format!("its process {} is gone", owner.process));
     }
     // The clocks of both hosts decide if the server lists no times.
     let age = age.unwrap_or_else(|| ours.renewed.duration_since(owner.renewed));
     if age > SignedDuration::try_from(CLAIM_AGE_MAX).unwrap_or(SignedDuration::MAX) {
-        return Found::Over(format!("it was last heard of {} minutes ago", age.as_mins()));
+        return LockState::Over(format!("it was last heard of {} minutes ago", age.as_mins()));
     }
-    Found::Alive
+    LockState::Alive
 }
 
 /// Returns the time that has passed since `time` by the clock of the server, which is read from a directory created for
@@ -335,8 +342,8 @@ async fn age_there(
     session: &mut Session,
     folder: &RemotePath,
     time: Modified,
-) -> Outcome<Option<SignedDuration>> {
-    let name = format!("ask-{:016x}", chance());
+) -> Result<Option<SignedDuration>> {
+    let name = format!("ask-{:016x}", random_u64());
     let probe = folder.join(name.as_bytes())?;
     let made = session.make_now(std::slice::from_ref(&probe)).await?;
     if made.iter().any(Result::is_err) {
@@ -358,12 +365,12 @@ fn apart(now: Modified, then: Modified) -> Option<SignedDuration> {
     }
 }
 
-fn busy(folder: &RemotePath, text: &str) -> Fault {
-    Fault::new(Kind::Busy, Side::Server, text).at(folder.to_string())
+fn busy(folder: &RemotePath, text: &str) -> Error {
+    Error::new(ErrorKind::Busy, Origin::Server, text).at(folder.to_string())
 }
 
-impl Owner {
-    fn new(now: Timestamp, mark: &Mark) -> Self {
+impl LockOwner {
+    fn new(now: Timestamp, mark: &OwnerTag) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let host = read("/proc/sys/kernel/hostname");
         let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -376,7 +383,7 @@ impl Owner {
             } else {
                 host.chars().map(plain).take(60).collect()
             },
-            machine: Mark::of(machine.as_bytes()).text().to_owned(),
+            machine: OwnerTag::of(machine.as_bytes()).text().to_owned(),
             process: std::process::id(),
             mark: mark.text().to_owned(),
             since: now,
@@ -398,9 +405,9 @@ impl Owner {
             TimeZone::UTC.to_timestamp(time).ok()
         };
         let host = words.next()?.to_owned();
-        let machine = Mark::read(words.next()?)?.text().to_owned();
+        let machine = OwnerTag::read(words.next()?)?.text().to_owned();
         let process = words.next()?.parse().ok()?;
-        let mark = Mark::read(words.next()?)?.text().to_owned();
+        let mark = OwnerTag::read(words.next()?)?.text().to_owned();
         let (since, renewed) = (time(words.next()?)?, time(words.next()?)?);
         let owner = Self { host, machine, process, mark, since, renewed };
         words.next().is_none().then_some(owner)
@@ -424,28 +431,28 @@ const fn plain(c: char) -> char {
 mod tests {
     use super::*;
 
-    fn owner() -> Owner {
-        Owner::new(Timestamp::from_second(1_780_000_000).unwrap(), &Mark::random())
+    fn owner() -> LockOwner {
+        LockOwner::new(Timestamp::from_second(1_780_000_000).unwrap(), &OwnerTag::random())
     }
 
     #[test]
     fn who_has_a_claim_is_read_from_the_name_that_tells_it() {
         let owner = owner();
-        assert_eq!(Owner::read(owner.name().as_bytes()), Some(owner.clone()));
+        assert_eq!(LockOwner::read(owner.name().as_bytes()), Some(owner.clone()));
         let renewed =
-            Owner { renewed: Timestamp::from_second(1_780_000_090).unwrap(), ..owner.clone() };
+            LockOwner { renewed: Timestamp::from_second(1_780_000_090).unwrap(), ..owner.clone() };
         assert_ne!(renewed.name(), owner.name());
-        assert!(Owner::read(renewed.name().as_bytes()).unwrap().is_same(&owner));
+        assert!(LockOwner::read(renewed.name().as_bytes()).unwrap().is_same(&owner));
         for name in ["", "a", "..", "ask-0123456789abcdef", "a.b.c.d.e.f", "\u{e9}.x"] {
-            assert_eq!(Owner::read(name.as_bytes()), None, "{name}");
+            assert_eq!(LockOwner::read(name.as_bytes()), None, "{name}");
         }
     }
 
     #[test]
     fn a_claim_is_over_when_its_process_is_gone_or_it_is_old_and_else_alive() {
         let ours = owner();
-        let other = Owner { machine: Mark::random().text().into(), ..owner() };
-        let gone = Owner { process: u32::MAX - 1, ..owner() };
+        let other = LockOwner { machine: OwnerTag::random().text().into(), ..owner() };
+        let gone = LockOwner { process: u32::MAX - 1, ..owner() };
         let mins = SignedDuration::from_mins;
         for (owner, is_ours, age, is_over) in [
             (&other, false, Some(mins(0)), false),
@@ -453,12 +460,12 @@ mod tests {
             (&other, false, Some(mins(16)), true),
             // No times on the server: the clocks of both hosts decide.
             (&other, false, None, false),
-            (&Owner { renewed: ours.renewed - mins(16), ..other.clone() }, false, None, true),
+            (&LockOwner { renewed: ours.renewed - mins(16), ..other.clone() }, false, None, true),
             // A clock that is ahead proves nothing.
             (&other, false, Some(mins(-600)), false),
             (&gone, false, Some(mins(0)), true),
             (
-                &Owner { machine: other.machine.clone(), ..gone.clone() },
+                &LockOwner { machine: other.machine.clone(), ..gone.clone() },
                 false,
                 Some(mins(0)),
                 false,
@@ -468,7 +475,7 @@ mod tests {
             (&ours, true, Some(mins(0)), true),
         ] {
             let found = judge(owner, &ours, is_ours, age);
-            assert_eq!(found != Found::Alive, is_over, "{owner:?} {age:?}");
+            assert_eq!(found != LockState::Alive, is_over, "{owner:?} {age:?}");
         }
     }
 }

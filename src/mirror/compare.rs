@@ -5,8 +5,8 @@ use std::{cmp::Ordering, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    plan::Heading,
-    rules::{Compare, Rules},
+    options::{Compare, MirrorOptions},
+    plan::Endpoints,
     tree::Node,
 };
 
@@ -58,7 +58,12 @@ impl fmt::Display for Difference {
 }
 
 /// Compares two files under one name.
-pub(super) fn compare(source: &Node, target: &Node, rules: &Rules, heading: &Heading) -> Judgement {
+pub(super) fn compare(
+    source: &Node,
+    target: &Node,
+    rules: &MirrorOptions,
+    heading: &Endpoints,
+) -> Judgement {
     let order = source.order(target, heading.unit_ns());
     let is_same_size = source.size.zip(target.size).map(|(one, two)| one == two);
     let judgement = match rules.compare {
@@ -124,9 +129,9 @@ mod tests {
         Node::file(Some(size), Some(Modified::Utc(time, precision)), None)
     }
 
-    fn heading(direction: Direction, keeps_times: bool) -> Heading {
+    fn heading(direction: Direction, keeps_times: bool) -> Endpoints {
         let (local, remote) = (PathBuf::from("/here"), RemotePath::root());
-        Heading { direction, local, remote, keeps_times, server: String::new() }
+        Endpoints { direction, local, remote, keeps_times, server: String::new() }
     }
 
     #[test]
@@ -147,7 +152,8 @@ mod tests {
         ] {
             let source = file(1, 1_000_000_000 + apart_ms, Millisecond);
             let target = file(1, 1_000_000_000, precision);
-            let found = compare(&source, &target, &Rules::default(), &heading(direction, true));
+            let found =
+                compare(&source, &target, &MirrorOptions::default(), &heading(direction, true));
             assert_eq!(found, judgement, "{direction:?} {apart_ms} {precision:?}");
         }
     }
@@ -155,7 +161,7 @@ mod tests {
     #[test]
     fn where_times_are_not_kept_a_later_target_is_the_same() {
         let heading = heading(Direction::Up, false);
-        let rules = Rules::default();
+        let rules = MirrorOptions::default();
         let (early, late) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
         assert_eq!(compare(&early, &late, &rules, &heading), Judgement::Same);
         assert_eq!(compare(&late, &early, &rules, &heading), Judgement::Differs(Difference::Time));
@@ -169,18 +175,18 @@ mod tests {
         };
         let heading = heading(Direction::Down, true);
         let local = file(1, 0, Precision::Millisecond);
-        let rules = Rules::default();
+        let rules = MirrorOptions::default();
         assert_eq!(compare(&zoneless(1), &local, &rules, &heading), Judgement::SameSize);
         let size = Judgement::Differs(Difference::Size);
         assert_eq!(compare(&zoneless(2), &local, &rules, &heading), size);
-        let rules = Rules { newer_only: true, ..rules };
+        let rules = MirrorOptions { newer_only: true, ..rules };
         assert_eq!(compare(&zoneless(2), &local, &rules, &heading), Judgement::Kept);
     }
 
     #[test]
     fn sizes_alone_decide_where_that_is_asked_for() {
         let heading = heading(Direction::Down, true);
-        let rules = Rules { compare: Compare::Size, ..Rules::default() };
+        let rules = MirrorOptions { compare: Compare::Size, ..MirrorOptions::default() };
         let (one, two) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
         assert_eq!(compare(&one, &two, &rules, &heading), Judgement::Same);
     }

@@ -6,16 +6,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     compare::{Difference, Judgement},
-    leftovers::is_lasting,
-    plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step},
-    rules::Rules,
+    options::MirrorOptions,
+    plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
     scan::place,
-    three::{Change, Drift, Say, Three},
-    tree::{Node, NodeKind, Survey, Tree, above, parent},
+    stale_temps::is_lasting,
+    three_way::{Drift, Say, TargetChange, Three},
+    tree::{Node, NodeKind, ScanResult, Tree, above, parent},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    ftp::base::{Base, Pair},
+    error::{Error, ErrorKind, Origin, Result},
+    ftp::sync_base::{SyncBase, SyncedFile},
     observe::visible::visible,
 };
 
@@ -23,12 +23,12 @@ use crate::{
 /// are. Fails with `guard` if it would delete too much of the target, and, if `rules` say so, if the target has
 /// changed.
 pub fn plan(
-    source: &Survey,
-    target: &Survey,
-    base: Option<&Base>,
-    heading: Heading,
-    rules: Rules,
-) -> Outcome<Plan> {
+    source: &ScanResult,
+    target: &ScanResult,
+    base: Option<&SyncBase>,
+    heading: Endpoints,
+    rules: MirrorOptions,
+) -> Result<MirrorPlan> {
     let times = match heading.direction {
         Direction::Up => &target.times,
         Direction::Down => &source.times,
@@ -53,21 +53,30 @@ pub fn plan(
     faults.append(&mut diff.faults);
     let (steps, counts) = (diff.steps(&target.leftovers), diff.counts);
     let (drift, learnt) = (diff.drift, diff.learnt);
-    Ok(Plan { heading, rules, steps, counts, faults, drift, learnt, left: Left::default() })
+    Ok(MirrorPlan {
+        heading,
+        rules,
+        steps,
+        counts,
+        faults,
+        drift,
+        learnt,
+        left: Leftover::default(),
+    })
 }
 
 /// A difference that is being computed.
 struct Diff<'a> {
     source: &'a Tree,
     target: &'a Tree,
-    target_survey: &'a Survey,
+    target_survey: &'a ScanResult,
     three: Three<'a>,
-    heading: &'a Heading,
-    rules: &'a Rules,
-    counts: Counts,
-    faults: Vec<Fault>,
+    heading: &'a Endpoints,
+    rules: &'a MirrorOptions,
+    counts: PlanCounts,
+    faults: Vec<Error>,
     /// The deletes in reverse order of paths: entries before their directory.
-    deletes: Vec<(&'a [u8], Act)>,
+    deletes: Vec<(&'a [u8], Action)>,
     /// The deletes that make room for something of the source.
     replaced: BTreeSet<&'a [u8]>,
     /// The paths that cannot be created, so that nothing below them can be.
@@ -77,16 +86,16 @@ struct Diff<'a> {
     drift: Vec<Drift>,
     /// The number of these that neither side wins.
     conflicts: usize,
-    learnt: Vec<(Vec<u8>, Option<Pair>)>,
+    learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
 }
 
 impl<'a> Diff<'a> {
     fn new(
-        source: &'a Survey,
-        target: &'a Survey,
+        source: &'a ScanResult,
+        target: &'a ScanResult,
         three: Three<'a>,
-        heading: &'a Heading,
-        rules: &'a Rules,
+        heading: &'a Endpoints,
+        rules: &'a MirrorOptions,
     ) -> Self {
         Self {
             source: &source.tree,
@@ -95,7 +104,7 @@ impl<'a> Diff<'a> {
             three,
             heading,
             rules,
-            counts: Counts::default(),
+            counts: PlanCounts::default(),
             faults: Vec::new(),
             deletes: Vec::new(),
             replaced: BTreeSet::new(),
@@ -111,7 +120,8 @@ impl<'a> Diff<'a> {
     /// Finds the entries to delete from the target: only those that are certainly not in the source, and only where
     /// both sides are known (classes C20 and C2). A directory in which anything stays, stays.
     fn delete(&mut self) {
-        let mut known = Known { source: self.source, target: self.target, folders: HashMap::new() };
+        let mut known =
+            Certainty { source: self.source, target: self.target, folders: HashMap::new() };
         let mut staying = BTreeSet::new();
         for (path, node) in self.target.nodes().rev() {
             let is_extra = match self.source.get(path) {
@@ -121,8 +131,8 @@ impl<'a> Diff<'a> {
             let is_whole =
                 !node.is_folder() || node.listed && !node.holds_more && !staying.contains(path);
             let act = match node.kind {
-                NodeKind::File => Act::DeleteFile,
-                NodeKind::Folder => Act::DeleteFolder,
+                NodeKind::File => Action::DeleteFile,
+                NodeKind::Folder => Action::DeleteFolder,
                 NodeKind::Way | NodeKind::Other => {
                     staying.insert(parent(path));
                     continue;
@@ -130,7 +140,7 @@ impl<'a> Diff<'a> {
             };
             let is_in = node.is_folder() || self.rules.bounds.holds(node) == Some(true);
             let may_go = is_extra && is_whole && is_in;
-            if !may_go || act == Act::DeleteFile && !self.may_go(path, node) {
+            if !may_go || act == Action::DeleteFile && !self.may_go(path, node) {
                 staying.insert(parent(path));
                 continue;
             }
@@ -151,7 +161,7 @@ impl<'a> Diff<'a> {
         say == Say::Overwritten
     }
 
-    fn drifted(&mut self, path: &[u8], change: Change, say: Say) {
+    fn drifted(&mut self, path: &[u8], change: TargetChange, say: Say) {
         self.conflicts += usize::from(say == Say::Nobody);
         let (kept, is_extra) = (say != Say::Overwritten, self.source.get(path).is_none());
         self.drift.push(Drift { path: path.to_vec(), change, is_extra, kept });
@@ -187,7 +197,7 @@ impl<'a> Diff<'a> {
             None => match self.three.removed(path) {
                 None => Difference::New,
                 Some(say) => {
-                    self.drifted(path, Change::Removed, say);
+                    self.drifted(path, TargetChange::Removed, say);
                     if say != Say::Overwritten {
                         return self.leave(Judgement::Kept);
                     }
@@ -218,8 +228,8 @@ impl<'a> Diff<'a> {
         });
         self.folders.extend(missing);
         let act = match self.heading.direction {
-            Direction::Up => Act::Put(difference),
-            Direction::Down => Act::Get(difference),
+            Direction::Up => Action::Put(difference),
+            Direction::Down => Action::Get(difference),
         };
         let (size, modified) = (node.size, node.modified);
         let standing = stamp(self.target.get(path));
@@ -270,16 +280,16 @@ impl<'a> Diff<'a> {
             Direction::Down => Ok(visible(path)),
         };
         let side = match self.heading.direction {
-            Direction::Up => Side::Server,
-            Direction::Down => Side::Here,
+            Direction::Up => Origin::Server,
+            Direction::Down => Origin::Here,
         };
         let shown = shown.unwrap_or_else(|_| visible(path));
-        self.faults.push(Fault::new(Kind::Refused, side, message).at(shown));
+        self.faults.push(Error::new(ErrorKind::Refused, side, message).at(shown));
         self.blocked.insert(path);
     }
 
     /// Removes from the base the files that neither side has any more.
-    fn forget(&mut self, base: Option<&Base>) {
+    fn forget(&mut self, base: Option<&SyncBase>) {
         let is_gone =
             |path: &[u8]| self.source.get(path).is_none() && self.target.get(path).is_none();
         let gone = base.into_iter().flatten().filter(|(path, _)| is_gone(path));
@@ -294,14 +304,14 @@ impl<'a> Diff<'a> {
             !replaced.is_empty()
                 && (replaced.contains(path) || above(path).any(|folder| replaced.contains(folder)))
         };
-        let plain = |(path, act): (&[u8], Act)| Step {
+        let plain = |(path, act): (&[u8], Action)| Step {
             act,
             path: path.to_vec(),
             size: None,
             modified: None,
-            standing: stamp(self.target.get(path)).filter(|_| act == Act::DeleteFile),
+            standing: stamp(self.target.get(path)).filter(|_| act == Action::DeleteFile),
         };
-        let folders = self.folders.iter().map(|path| (*path, Act::MakeFolder));
+        let folders = self.folders.iter().map(|path| (*path, Action::MakeFolder));
         let (late_folders, folders): (Vec<_>, Vec<_>) =
             folders.partition(|(path, _)| is_late(path));
         let files = std::mem::take(&mut self.files);
@@ -309,9 +319,9 @@ impl<'a> Diff<'a> {
             files.into_iter().partition(|step| is_late(&step.path));
         // Files first: the directories are empty when their turn comes.
         let (gone_files, gone_folders): (Vec<_>, Vec<_>) =
-            self.deletes.iter().copied().partition(|(_, act)| *act == Act::DeleteFile);
+            self.deletes.iter().copied().partition(|(_, act)| *act == Action::DeleteFile);
         // A resumable file is stale only once all files have been transferred.
-        let sweep = |path: &'a Vec<u8>| (&path[..], Act::Sweep);
+        let sweep = |path: &'a Vec<u8>| (&path[..], Action::Sweep);
         let (late, early): (Vec<_>, Vec<_>) =
             leftovers.iter().partition(|path| self.rules.resume && is_lasting(path));
         let mut steps: Vec<_> = early.into_iter().map(sweep).chain(folders).map(plain).collect();
@@ -324,19 +334,19 @@ impl<'a> Diff<'a> {
     }
 }
 
-fn stamp(node: Option<&Node>) -> Option<Stamp> {
+fn stamp(node: Option<&Node>) -> Option<FileStat> {
     let node = node.filter(|node| node.kind == NodeKind::File)?;
-    Some(Stamp { size: node.size, modified: node.modified })
+    Some(FileStat { size: node.size, modified: node.modified })
 }
 
 /// The knowledge about what is *not* in a tree.
-struct Known<'a> {
+struct Certainty<'a> {
     source: &'a Tree,
     target: &'a Tree,
     folders: HashMap<&'a [u8], bool>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Certainty<'a> {
     /// Returns true if `path`, which the source's tree does not have, is not in the source.
     fn is_gone(&mut self, path: &'a [u8]) -> bool {
         let folder = parent(path);

@@ -13,9 +13,9 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use super::{own::is_own_name, tree::above};
+use super::{own_files::is_own_name, tree::above};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::IGNORE_FILE_BYTES_MAX,
     observe::visible::visible,
 };
@@ -34,7 +34,7 @@ pub struct Filter {
 
 /// The result of the filter for one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum FilterDecision {
     /// It takes part.
     In,
     /// It is a directory that does not take part, though entries below it may.
@@ -45,7 +45,7 @@ pub enum Part {
 
 /// The reason why a path takes part, or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
+pub struct FilterReason {
     /// The path that the rule is about: the one asked for, or a folder above it.
     pub path: Vec<u8>,
     /// True if the path takes part.
@@ -63,7 +63,7 @@ impl Filter {
     /// A pattern without a slash matches that name in any directory, one with a slash a path from the top; a trailing
     /// slash restricts it to directories, a leading `!` includes again what an earlier pattern excluded. Fails with
     /// `invalid` on a pattern that is empty or names the tree itself (class C2).
-    pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Outcome<Self> {
+    pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Result<Self> {
         let wanted = (!include.is_empty()).then(|| patterns("", "--include", include));
         let exclude = patterns(ignored, "--exclude", exclude)?;
         let reserved = vec![IGNORE_FILE.into()];
@@ -78,32 +78,32 @@ impl Filter {
     }
 
     /// Returns the result for `path`, whose parent directory is not `Out`.
-    pub fn part(&self, path: &[u8], is_folder: bool) -> Part {
+    pub fn part(&self, path: &[u8], is_folder: bool) -> FilterDecision {
         if self.is_reserved(path) || matched(&self.exclude, path, is_folder).is_ignore() {
-            return Part::Out;
+            return FilterDecision::Out;
         }
         match &self.include {
-            None => Part::In,
-            Some(include) if below(include, path, is_folder).is_ignore() => Part::In,
-            Some(_) if is_folder => Part::Way,
-            Some(_) => Part::Out,
+            None => FilterDecision::In,
+            Some(include) if below(include, path, is_folder).is_ignore() => FilterDecision::In,
+            Some(_) if is_folder => FilterDecision::Way,
+            Some(_) => FilterDecision::Out,
         }
     }
 
     /// Returns the rule that decides about `path`.
-    pub fn explain(&self, path: &[u8], is_folder: bool) -> Reason {
+    pub fn explain(&self, path: &[u8], is_folder: bool) -> FilterReason {
         let mut folders: Vec<_> = above(path).collect();
         folders.reverse();
         for folder in folders {
-            if self.part(folder, true) == Part::Out {
+            if self.part(folder, true) == FilterDecision::Out {
                 return self.reason(folder, true);
             }
         }
         self.reason(path, is_folder)
     }
 
-    fn reason(&self, path: &[u8], is_folder: bool) -> Reason {
-        let takes_part = self.part(path, is_folder) == Part::In;
+    fn reason(&self, path: &[u8], is_folder: bool) -> FilterReason {
+        let takes_part = self.part(path, is_folder) == FilterDecision::In;
         let name = |rule: Match<&ignore::gitignore::Glob>| {
             let glob = rule.inner().copied()?;
             let from = glob.from().map(|from| from.display().to_string());
@@ -133,7 +133,7 @@ impl Filter {
             }
             (true, ..) => (None, "takes part: no rule matches".to_owned()),
         };
-        Reason { path: path.to_vec(), takes_part, rule, words }
+        FilterReason { path: path.to_vec(), takes_part, rule, words }
     }
 
     fn is_reserved(&self, path: &[u8]) -> bool {
@@ -143,14 +143,14 @@ impl Filter {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for FilterReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", visible(&self.path), self.words)
     }
 }
 
 /// Returns the text of the ignore file in the directory `local`; empty if there is none.
-pub(super) fn ignore_file(local: &Path) -> Outcome<String> {
+pub(super) fn ignore_file(local: &Path) -> Result<String> {
     let path = local.join(IGNORE_FILE);
     let mut text = String::new();
     let read = fs::File::open(&path)
@@ -160,12 +160,12 @@ pub(super) fn ignore_file(local: &Path) -> Outcome<String> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(String::new())
         }
-        Err(error) => Err(Fault::local("read the patterns", path, error)),
+        Err(error) => Err(Error::local("read the patterns", path, error)),
     }
 }
 
 /// Compiles the lines of `ignored`, then the patterns of the option `option`.
-fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore> {
+fn patterns(ignored: &str, option: &str, texts: &[String]) -> Result<Gitignore> {
     let mut builder = GitignoreBuilder::new("");
     builder.allow_unclosed_class(false);
     let mut add = |from: String, text: &str, written: &str| {
@@ -179,7 +179,7 @@ fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore>
             continue;
         }
         check(line)
-            .map_err(|fault| Fault { message: format!("{from}: {}", fault.message), ..fault })?;
+            .map_err(|fault| Error { message: format!("{from}: {}", fault.message), ..fault })?;
         add(from, line, line)?;
     }
     for text in texts {
@@ -192,13 +192,13 @@ fn patterns(ignored: &str, option: &str, texts: &[String]) -> Outcome<Gitignore>
 }
 
 /// Refuses the pattern `text` if it is empty or names the tree itself.
-fn check(text: &str) -> Outcome<()> {
+fn check(text: &str) -> Result<()> {
     let plain = text.strip_prefix('!').unwrap_or(text);
     let plain = plain.strip_suffix('/').unwrap_or(plain);
     let plain = plain.strip_prefix('/').unwrap_or(plain);
     if plain.split('/').any(|part| matches!(part.trim(), "" | "." | "..")) {
         let message = format!("the pattern `{text}` names no file or folder inside of the mirror");
-        return Err(Fault::invalid(message));
+        return Err(Error::invalid(message));
     }
     Ok(())
 }
@@ -225,19 +225,19 @@ fn below<'p>(
     above.find(|found| !found.is_none()).unwrap_or(Match::None)
 }
 
-fn unreadable(pattern: &str, error: ignore::Error) -> Fault {
+fn unreadable(pattern: &str, error: ignore::Error) -> Error {
     let why = match error {
         // The text of the error would repeat the pattern.
         ignore::Error::Glob { err, .. } => err,
         other => other.to_string(),
     };
-    Fault::invalid(format!("cannot read the pattern `{pattern}`: {why}"))
+    Error::invalid(format!("cannot read the pattern `{pattern}`: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
+    use crate::error::ErrorKind;
 
     fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(ToString::to_string).collect()
@@ -254,7 +254,7 @@ mod tests {
         {
             let one = [bad.to_owned()];
             let fault = Filter::new(&[], &one, "").unwrap_err();
-            assert_eq!(fault.kind, Kind::Invalid, "{bad}");
+            assert_eq!(fault.kind, ErrorKind::Invalid, "{bad}");
             assert!(Filter::new(&one, &[], "").is_err(), "{bad}");
             // A blank line in the file is no pattern, as for git.
             let is_refused = Filter::new(&[], &[], &format!("*.map\n{bad}\n")).is_err();
@@ -287,7 +287,7 @@ mod tests {
             ("#a", "#a", false, true),
         ] {
             let part = filter(&[], &[pattern]).part(path.as_bytes(), is_folder);
-            assert_eq!(part == Part::Out, is_out, "{pattern} {path}");
+            assert_eq!(part == FilterDecision::Out, is_out, "{pattern} {path}");
         }
     }
 
@@ -295,39 +295,39 @@ mod tests {
     fn of_several_patterns_the_last_that_matches_wins() {
         let rules = filter(&[], &["*.map", "!keep.map", "x/keep.map"]);
         for (path, is_out) in [("a.map", true), ("keep.map", false), ("x/keep.map", true)] {
-            assert_eq!(rules.part(path.as_bytes(), false) == Part::Out, is_out, "{path}");
+            assert_eq!(rules.part(path.as_bytes(), false) == FilterDecision::Out, is_out, "{path}");
         }
         // The patterns of the options come after those of the file.
         let exclude = owned(&["!b.log"]);
         let rules = Filter::new(&[], &exclude, "# logs\n\n*.log\r\n").unwrap();
-        assert_eq!(rules.part(b"a.log", false), Part::Out);
-        assert_eq!(rules.part(b"b.log", false), Part::In);
+        assert_eq!(rules.part(b"a.log", false), FilterDecision::Out);
+        assert_eq!(rules.part(b"b.log", false), FilterDecision::In);
     }
 
     #[test]
     fn only_what_is_included_takes_part_and_exclusion_wins() {
         let filter = filter(&["*.html", "img/", "!img/raw/"], &["draft.html"]);
-        assert_eq!(filter.part(b"a/b.html", false), Part::In);
-        assert_eq!(filter.part(b"a/draft.html", false), Part::Out);
-        assert_eq!(filter.part(b"a/b.css", false), Part::Out);
-        assert_eq!(filter.part(b"a", true), Part::Way);
-        assert_eq!(filter.part(b"img/x/y.png", false), Part::In);
-        assert_eq!(filter.part(b"img/raw/y.png", false), Part::Out);
+        assert_eq!(filter.part(b"a/b.html", false), FilterDecision::In);
+        assert_eq!(filter.part(b"a/draft.html", false), FilterDecision::Out);
+        assert_eq!(filter.part(b"a/b.css", false), FilterDecision::Out);
+        assert_eq!(filter.part(b"a", true), FilterDecision::Way);
+        assert_eq!(filter.part(b"img/x/y.png", false), FilterDecision::In);
+        assert_eq!(filter.part(b"img/raw/y.png", false), FilterDecision::Out);
     }
 
     #[test]
     fn names_that_are_no_text_are_matched_too() {
-        assert_eq!(filter(&[], &["caf*"]).part(b"caf\xe9", false), Part::Out);
+        assert_eq!(filter(&[], &["caf*"]).part(b"caf\xe9", false), FilterDecision::Out);
     }
 
     #[test]
     fn what_is_portolans_own_takes_no_part() {
         let filter = filter(&["*"], &["!.portolanignore"]).without(b"old/trash");
         for path in [".portolanignore", "old/trash", "old/trash/x/y"] {
-            assert_eq!(filter.part(path.as_bytes(), false), Part::Out, "{path}");
+            assert_eq!(filter.part(path.as_bytes(), false), FilterDecision::Out, "{path}");
         }
-        assert_eq!(filter.part(b"sub/.portolanignore", false), Part::In);
-        assert_eq!(filter.part(b"old/trash-not", false), Part::In);
+        assert_eq!(filter.part(b"sub/.portolanignore", false), FilterDecision::In);
+        assert_eq!(filter.part(b"old/trash-not", false), FilterDecision::In);
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
             let reason = filter.explain(path.as_bytes(), false);
             assert_eq!(reason.to_string(), words);
             let part = filter.part(&reason.path, reason.path != path.as_bytes());
-            assert_eq!(reason.takes_part, part == Part::In, "{path}");
+            assert_eq!(reason.takes_part, part == FilterDecision::In, "{path}");
         }
     }
 }

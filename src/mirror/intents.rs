@@ -11,37 +11,37 @@ use std::{
 };
 
 use super::{
-    ledger::{Ledger, Place},
     manifest,
-    plan::{Act, Direction, Heading, Plan},
-    rules::{OnConflict, Rules},
-    tree::{Node, NodeKind, Survey, utc},
+    options::{MirrorOptions, OnConflict},
+    plan::{Action, Direction, Endpoints, MirrorPlan},
+    state::{MirrorState, StatePlace},
+    tree::{Node, NodeKind, ScanResult, utc},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        base::{Base, BaseMemory, Intent, Intents, Pair, Sides},
         path::RemotePath,
         session::Session,
-        transfer::Text,
+        sync_base::{Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile},
+        transfer::MemorySource,
     },
 };
 
 /// The journal in which one run records its intents. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
-    kept: Kept,
+    kept: JournalPlace,
     /// True if nothing may be changed without a recorded intent: it would later count as a change by others, which the
     /// options of the mirror protect.
     is_strict: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Kept {
+enum JournalPlace {
     /// No journal: there is no state with which a file could be compared.
     Nowhere,
     /// With the rest of the local state.
-    Here(Arc<dyn BaseMemory>, Sides),
+    Here(Arc<dyn MirrorStateStore>, MirrorId),
     /// In a file on the server.
     There(Arc<Mutex<OnServer>>),
 }
@@ -61,11 +61,13 @@ pub(super) struct OnServer {
 
 impl Journal {
     /// Returns the journal that belongs to `ledger`.
-    pub(super) fn of(ledger: &Ledger, rules: &Rules) -> Self {
+    pub(super) fn of(ledger: &MirrorState, rules: &MirrorOptions) -> Self {
         let kept = match ledger.place() {
-            Place::Nowhere => Kept::Nowhere,
-            Place::Here(memory, sides) => Kept::Here(Arc::clone(memory), sides.clone()),
-            Place::There(there) => Kept::There(Arc::clone(&there.journal)),
+            StatePlace::Nowhere => JournalPlace::Nowhere,
+            StatePlace::Here(memory, sides) => {
+                JournalPlace::Here(Arc::clone(memory), sides.clone())
+            }
+            StatePlace::There(there) => JournalPlace::There(Arc::clone(&there.journal)),
         };
         let is_strict = matches!(rules.on_conflict, OnConflict::Keep | OnConflict::Fail);
         Self { kept, is_strict }
@@ -73,11 +75,11 @@ impl Journal {
 
     /// Records the intents of `plan`, as far as they are known in advance. Fails if they cannot be recorded and must
     /// be.
-    pub(super) async fn begin(&self, session: &mut Session, plan: &Plan) -> Outcome<()> {
+    pub(super) async fn begin(&self, session: &mut Session, plan: &MirrorPlan) -> Result<()> {
         if !plan.steps.iter().any(|step| intent_of(step.act, step.size).is_some()) {
             return Ok(());
         }
-        let is_there = matches!(self.kept, Kept::There(_));
+        let is_there = matches!(self.kept, JournalPlace::There(_));
         let planned = plan.steps.iter().filter_map(|step| {
             // Locally, a transfer is recorded only once the file has arrived, with its own size and time.
             let intent = intent_of(step.act, step.size)?;
@@ -85,7 +87,7 @@ impl Journal {
         });
         self.note(session, planned.collect()).await.map_err(|fault| {
             let message = format!("{}: nothing was changed", fault.message);
-            Fault { message, ..fault }
+            Error { message, ..fault }
         })
     }
 
@@ -94,27 +96,29 @@ impl Journal {
         &self,
         session: &mut Session,
         intents: Vec<(Vec<u8>, Intent)>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let noted = match &self.kept {
-            Kept::Nowhere => return Ok(()),
-            Kept::Here(memory, sides) => {
+            JournalPlace::Nowhere => return Ok(()),
+            JournalPlace::Here(memory, sides) => {
                 let (memory, sides) = (Arc::clone(memory), sides.clone());
                 // The disk may be slow, and the sessions share this thread.
                 let noted = tokio::task::spawn_blocking(move || memory.intend(&sides, &intents));
                 noted.await.unwrap_or_else(|error| {
                     let message = "the intents of this run could not be noted";
-                    Err(Fault::new(Kind::Local, Side::Here, message).because(error))
+                    Err(Error::new(ErrorKind::Local, Origin::Here, message).with_source(error))
                 })
             }
-            Kept::There(journal) => {
+            JournalPlace::There(journal) => {
                 let Some((bytes, file)) = changed(journal, intents) else { return Ok(()) };
                 let size = bytes.len() as u64;
-                session.upload(&mut Text::new(&bytes), size, None, &file).await.map(drop)
+                session.upload(&mut MemorySource::new(&bytes), size, None, &file).await.map(drop)
             }
         };
         match noted {
-            Err(fault) if self.is_strict || fault.kind == Kind::Interrupted => Err(unnoted(fault)),
-            Err(fault) if matches!(self.kept, Kept::There(_)) => {
+            Err(fault) if self.is_strict || fault.kind == ErrorKind::Interrupted => {
+                Err(unnoted(fault))
+            }
+            Err(fault) if matches!(self.kept, JournalPlace::There(_)) => {
                 let text = format!(
                     "if this run is cut off, the next one may take its files for somebody else's: {fault}"
                 );
@@ -127,8 +131,8 @@ impl Journal {
     }
 }
 
-fn unnoted(fault: Fault) -> Fault {
-    if fault.kind == Kind::Interrupted {
+fn unnoted(fault: Error) -> Error {
+    if fault.kind == ErrorKind::Interrupted {
         return fault;
     }
     let message = format!(
@@ -136,7 +140,7 @@ fn unnoted(fault: Fault) -> Fault {
          would take it for somebody else's change",
         fault.message
     );
-    Fault { message, ..fault }
+    Error { message, ..fault }
 }
 
 /// Returns the journal with `intents` added, and its path; `None` if it already has them.
@@ -181,7 +185,7 @@ impl OnServer {
     }
 
     /// Settles the intent of `path`, as the state of both sides is known. Returns true if there was one.
-    pub(super) fn settle(&mut self, path: &[u8]) -> bool {
+    pub(super) fn apply_intents(&mut self, path: &[u8]) -> bool {
         self.open.remove(path)
     }
 
@@ -202,12 +206,12 @@ impl OnServer {
 }
 
 /// Returns the intent of a step: the expected state of a file of the target, if it changes one.
-pub(super) const fn intent_of(act: Act, size: Option<u64>) -> Option<Intent> {
+pub(super) const fn intent_of(act: Action, size: Option<u64>) -> Option<Intent> {
     match (act, size) {
-        (Act::Put(_) | Act::Get(_), Some(size)) => Some(Intent::Bytes(size, None)),
-        (Act::Put(_) | Act::Get(_), None) => Some(Intent::Any),
-        (Act::DeleteFile, _) => Some(Intent::Gone),
-        (Act::Sweep | Act::MakeFolder | Act::DeleteFolder, _) => None,
+        (Action::Put(_) | Action::Get(_), Some(size)) => Some(Intent::Bytes(size, None)),
+        (Action::Put(_) | Action::Get(_), None) => Some(Intent::Any),
+        (Action::DeleteFile, _) => Some(Intent::Gone),
+        (Action::Sweep | Action::MakeFolder | Action::DeleteFolder, _) => None,
     }
 }
 
@@ -217,15 +221,15 @@ pub(super) struct Settled {
     /// The files that may be as such a run left them, whatever the base says about them.
     pub(super) ours: BTreeSet<Vec<u8>>,
     /// The updates of the base: `None` for files that are gone, the pair that it has for files that were not touched.
-    pub(super) learnt: Vec<(Vec<u8>, Option<Pair>)>,
+    pub(super) learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
 }
 
 /// Settles `intents` by the state of `target`.
 pub(super) fn settle(
     intents: &Intents,
-    base: &Base,
-    target: &Survey,
-    heading: &Heading,
+    base: &SyncBase,
+    target: &ScanResult,
+    heading: &Endpoints,
 ) -> Settled {
     let mut settled = Settled::default();
     for (path, intent) in intents {
@@ -246,7 +250,7 @@ pub(super) fn settle(
 }
 
 /// Returns true if a file of the target is certainly as the base says, so that it was not touched.
-fn is_surely(pair: &Pair, node: &Node, direction: Direction) -> bool {
+fn is_surely(pair: &SyncedFile, node: &Node, direction: Direction) -> bool {
     match direction {
         Direction::Up => {
             let agrees = pair.remote_time.zip(node.modified).map(|(one, two)| one.agrees(two));

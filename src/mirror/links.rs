@@ -6,30 +6,32 @@
 //! it.
 
 use super::{
-    filter::Part,
+    filter::FilterDecision,
     scan::{RemoteScan, place},
     tree::{Node, Why, above},
 };
 use crate::{
-    fault::Outcome,
-    ftp::{folders::Behind, path::RemotePath, session::Session},
+    error::Result,
+    ftp::{file_ops::LinkTarget, path::RemotePath, session::Session},
     limits::LINKS_DEEP_MAX,
 };
 
 impl RemoteScan<'_> {
     /// Resolves the links that were found, and adds their targets to the tree.
-    pub(super) async fn follow(&mut self, session: &mut Session) -> Outcome<()> {
+    pub(super) async fn follow(&mut self, session: &mut Session) -> Result<()> {
         for (path, target) in std::mem::take(&mut self.links) {
             match session.behind(&place(self.top, &path)?).await? {
-                Behind::Nothing => self.survey.leave_out(path, Why::Nowhere)?,
-                Behind::File { size, modified } => {
-                    if self.filter.part(&path, false) == Part::Out {
+                LinkTarget::Nothing => self.survey.leave_out(path, Why::Nowhere)?,
+                LinkTarget::File { size, modified } => {
+                    if self.filter.part(&path, false) == FilterDecision::Out {
                         self.survey.tree.keep_folder_of(&path);
                     } else {
                         self.survey.tree.add(path, Node::file(size, modified, None))?;
                     }
                 }
-                Behind::Folder { folder } => self.enter_link(path, target.as_deref(), folder)?,
+                LinkTarget::Folder { folder } => {
+                    self.enter_link(path, target.as_deref(), folder)?;
+                }
             }
         }
         Ok(())
@@ -41,9 +43,9 @@ impl RemoteScan<'_> {
         path: Vec<u8>,
         target: Option<&[u8]>,
         folder: Option<RemotePath>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let part = self.filter.part(&path, true);
-        if part == Part::Out {
+        if part == FilterDecision::Out {
             self.survey.tree.keep_folder_of(&path);
             return Ok(());
         }

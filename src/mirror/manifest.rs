@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ftp::{
-    base::{Base, Intent, Intents, Pair, hash_text, path_bytes, path_text, read_hash},
     listing::Modified,
     path::{RelativePath, RemotePath},
+    sync_base::{
+        Intent, Intents, SyncBase, SyncedFile, hash_text, path_bytes, path_text, read_hash,
+    },
 };
 use crate::limits::ENTRIES_MAX;
 
@@ -22,7 +24,7 @@ struct Head {
 
 /// One file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+struct ManifestLine {
     path: String,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +37,7 @@ struct Line {
 
 /// The last line.
 #[derive(Debug, Serialize, Deserialize)]
-struct Tail {
+struct ManifestTail {
     files: usize,
     blake3: String,
 }
@@ -66,22 +68,28 @@ impl Unusable {
 
 /// Serializes `base` for the directory `folder` of the server. Local times are left out: they mean nothing on another
 /// host, and the hash tells more.
-pub(super) fn write(base: &Base, folder: &RemotePath) -> Vec<u8> {
+pub(super) fn write(base: &SyncBase, folder: &RemotePath) -> Vec<u8> {
     let head = Head { portolan_state: FORM, folder: path_text(folder.as_bytes()) };
     let mut bytes = Vec::with_capacity(base.len() * 200 + 200);
     line(&mut bytes, &head);
     for (path, pair) in base {
-        let Pair { hash, local_size, remote_size, remote_time, .. } = pair;
+        let SyncedFile { hash, local_size, remote_size, remote_time, .. } = pair;
         let blake3 = hash.as_ref().map(hash_text);
         let remote_time = remote_time.and_then(Modified::text);
         let path = path_text(path);
         line(
             &mut bytes,
-            &Line { path, size: *local_size, blake3, remote_size: *remote_size, remote_time },
+            &ManifestLine {
+                path,
+                size: *local_size,
+                blake3,
+                remote_size: *remote_size,
+                remote_time,
+            },
         );
     }
     let hash = blake3::hash(&bytes).into();
-    line(&mut bytes, &Tail { files: base.len(), blake3: hash_text(&hash) });
+    line(&mut bytes, &ManifestTail { files: base.len(), blake3: hash_text(&hash) });
     bytes
 }
 
@@ -93,7 +101,7 @@ fn line(bytes: &mut Vec<u8>, value: &impl Serialize) {
 }
 
 /// Parses the base that was written into `folder`.
-pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> {
+pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<SyncBase, Unusable> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let head: Head = serde_json::from_slice(first).map_err(|_| Unusable::Foreign)?;
     let (lines, tail) = body(bytes)?;
@@ -104,7 +112,7 @@ pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
     if tail.files > ENTRIES_MAX {
         return Err(Unusable::TooMany);
     }
-    let mut base = Base::new();
+    let mut base = SyncBase::new();
     for line in lines {
         if base.len() >= tail.files {
             return Err(Unusable::Damaged);
@@ -116,19 +124,19 @@ pub(crate) fn read(bytes: &[u8], folder: &RemotePath) -> Result<Base, Unusable> 
 }
 
 /// Returns the lines between the first and the last of a complete file, and the last.
-fn body(bytes: &[u8]) -> Result<(impl Iterator<Item = &[u8]>, Tail), Unusable> {
+fn body(bytes: &[u8]) -> Result<(impl Iterator<Item = &[u8]>, ManifestTail), Unusable> {
     let body = bytes.strip_suffix(b"\n").ok_or(Unusable::Damaged)?;
     let end = body.iter().rposition(|byte| *byte == b'\n').ok_or(Unusable::Damaged)?;
     let (body, last) = bytes.split_at_checked(end + 1).ok_or(Unusable::Damaged)?;
-    let tail: Tail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
+    let tail: ManifestTail = serde_json::from_slice(last).map_err(|_| Unusable::Damaged)?;
     if read_hash(&tail.blake3) != Some(blake3::hash(body).into()) {
         return Err(Unusable::Damaged);
     }
     Ok((body.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()), tail))
 }
 
-fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
-    let Line { path, size, blake3, remote_size, remote_time } =
+fn pair(line: &[u8]) -> Option<(Vec<u8>, SyncedFile)> {
+    let ManifestLine { path, size, blake3, remote_size, remote_time } =
         serde_json::from_slice(line).ok()?;
     let hash = match blake3 {
         None => None,
@@ -138,7 +146,7 @@ fn pair(line: &[u8]) -> Option<(Vec<u8>, Pair)> {
         None => None,
         Some(text) => Some(Modified::read(&text)?),
     };
-    let pair = Pair { hash, local_size: size, local_us: None, remote_size, remote_time };
+    let pair = SyncedFile { hash, local_size: size, local_us: None, remote_size, remote_time };
     Some((path_bytes(&path)?, pair))
 }
 
@@ -176,7 +184,7 @@ pub(super) fn write_intents(intents: &Intents, folder: &RemotePath) -> Vec<u8> {
         line(&mut bytes, &IntentLine { path: path_text(path), size, gone });
     }
     let hash = blake3::hash(&bytes).into();
-    line(&mut bytes, &Tail { files: intents.len(), blake3: hash_text(&hash) });
+    line(&mut bytes, &ManifestTail { files: intents.len(), blake3: hash_text(&hash) });
     bytes
 }
 
@@ -229,22 +237,22 @@ mod tests {
         for path in paths {
             let path = (*path).to_owned();
             let (blake3, remote_size, remote_time) = (None, Some(3), None);
-            line(&mut bytes, &Line { path, size: 3, blake3, remote_size, remote_time });
+            line(&mut bytes, &ManifestLine { path, size: 3, blake3, remote_size, remote_time });
         }
         let hash = blake3::hash(&bytes).into();
-        line(&mut bytes, &Tail { files: paths.len(), blake3: hash_text(&hash) });
+        line(&mut bytes, &ManifestTail { files: paths.len(), blake3: hash_text(&hash) });
         bytes
     }
 
-    fn base() -> Base {
-        let pair = |hash, time| Pair {
+    fn base() -> SyncBase {
+        let pair = |hash, time| SyncedFile {
             hash,
             local_size: 3,
             local_us: None,
             remote_size: Some(3),
             remote_time: Modified::read(time),
         };
-        Base::from([
+        SyncBase::from([
             (path(b"a\tb"), pair(Some([7; 32]), "2026-02-11T14:22:07Z")),
             (path(b"caf\xe9"), pair(None, "")),
         ])
@@ -258,7 +266,7 @@ mod tests {
         }
         let bytes = write(&told, &folder());
         assert_eq!(read(&bytes, &folder()), Ok(base()));
-        assert_eq!(read(&write(&Base::new(), &folder()), &folder()), Ok(Base::new()));
+        assert_eq!(read(&write(&SyncBase::new(), &folder()), &folder()), Ok(SyncBase::new()));
     }
 
     #[test]
@@ -331,7 +339,7 @@ mod tests {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
         let hash = blake3::hash(&bytes[..end]).into();
         bytes.truncate(end);
-        line(&mut bytes, &Tail { files: ENTRIES_MAX + 1, blake3: hash_text(&hash) });
+        line(&mut bytes, &ManifestTail { files: ENTRIES_MAX + 1, blake3: hash_text(&hash) });
         assert_eq!(read(&bytes, &folder()), Err(Unusable::TooMany));
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    plan::Heading,
+    plan::Endpoints,
     scan::place,
-    tree::{Node, NodeKind, Survey, name_of},
+    tree::{Node, NodeKind, ScanResult, name_of},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::session::Session,
     observe::visible::visible,
 };
@@ -20,7 +20,7 @@ const SHORT_NAME: usize = 8;
 const KEPT_NAME: usize = 40;
 /// The files in a directory of the target whose listed names are not known.
 #[derive(Default)]
-pub(super) struct Left {
+pub(super) struct UnlistedFiles {
     pub(super) paths: Vec<Vec<u8>>,
     /// The listed paths there that nothing explains.
     pub(super) names: Vec<Vec<u8>>,
@@ -28,13 +28,13 @@ pub(super) struct Left {
 
 /// Leaves out of the source the files that exist under unlisted names, in each directory that lists fewer names than
 /// there are files that could have them: some of them are the same there.
-pub(super) async fn refuse(
+pub(super) async fn refuse_merged(
     session: &mut Session,
-    source: &mut Survey,
-    heading: &Heading,
-    left: BTreeMap<Vec<u8>, Left>,
-) -> Outcome<()> {
-    for Left { paths, names } in left.into_values() {
+    source: &mut ScanResult,
+    heading: &Endpoints,
+    left: BTreeMap<Vec<u8>, UnlistedFiles>,
+) -> Result<()> {
+    for UnlistedFiles { paths, names } in left.into_values() {
         if paths.len() <= names.len() || paths.len() < 2 {
             continue;
         }
@@ -53,7 +53,7 @@ pub(super) async fn refuse(
             names.len()
         );
         for path in paths {
-            let fault = Fault::new(Kind::Refused, Side::Server, message.clone());
+            let fault = Error::new(ErrorKind::Refused, Origin::Server, message.clone());
             source.faults.push(fault.at(visible(&path)));
             source.tree.cut(&path);
             source.tree.set(path, Node::of(NodeKind::Other));

@@ -2,23 +2,23 @@
 //!
 //! ```text
 //! scan     the tree below a directory, either side  tree     the tree, and how far it is known
-//! rules    the options                              filter   the patterns: which entries take part
+//! options  the options                              filter   the patterns: which entries take part
 //! diff     from two trees to a plan, pure           compare  the comparison of two files
 //! plan     the plan as a value                      apply    its execution; report has the results
-//! fetch    downloads of single files                sending  batched uploads
-//! crew     the session pool and its job queue       size     the number of sessions
-//! doubt    a confirmation before local deletes      leftovers  temporary files of killed runs
-//! three    changes since the last run               ledger   their state; manifest is its form on a server
+//! download single files                             upload   batches of files
+//! pool     the session pool and its job queue       pool_size  the number of sessions
+//! confirm_absent  before local deletes              stale_temps  temporary files of killed runs
+//! three_way  changes since the last run             state    the state of both sides; manifest is its form on a server
 //! intents  changes about to be made                 claims   one run at a time
-//! draft    the plan of two real directories         trust    a plan by the last state, with a few checks
-//! zone     listed times in UTC, pure                times    exact times, queried if something depends on them
-//! hashed   hashes of local files                    checksum comparison by content
+//! build_plan  the plan of two real directories      trusted_state  a plan by the last state, with a few checks
+//! server_timezone  listed times in UTC, pure        exact_times  times that are queried if something depends on them
+//! local_hash  hashes of local files                 checksum comparison by content
 //! outcome  messages at the end of a run             saved    plans as JSON
-//! trash    the directory for deleted files          run      the execution state of a plan
-//! links    links of a server, followed              shift    listed times that have all shifted
-//! alias    names that the target treats as one      recheck  a final check before deletes
-//! merged   names that a server merges               total    limits of a whole run
-//! fold     names that a disk treats as one          own      portolan's own files
+//! trash    the directory for deleted files          execution  the execution state of a plan
+//! links    links of a server, followed              clock_shift  listed times that have all shifted
+//! name_aliases  names that the target treats as one  recheck  a final check before deletes
+//! merged   names that a server merges               quota    limits of a whole run
+//! name_collisions  names that a disk treats as one  own_files  portolan's own files
 //! staged   all files first, then all names
 //! ```
 //!
@@ -28,45 +28,46 @@
 
 use std::{path::Path, sync::Arc};
 
-mod alias;
 pub mod apply;
+mod build_plan;
 mod checksum;
 mod claims;
+mod clock_shift;
 mod compare;
-mod crew;
+mod confirm_absent;
 mod diff;
-mod doubt;
-mod draft;
-mod fetch;
+mod download;
+mod exact_times;
+mod execution;
 mod filter;
-mod fold;
-mod hashed;
 mod intents;
-mod ledger;
-mod leftovers;
 mod links;
+mod local_hash;
 mod manifest;
 mod merged;
+mod name_aliases;
+mod name_collisions;
+mod options;
 mod outcome;
-mod own;
+mod own_files;
 pub mod plan;
+mod pool;
+mod pool_size;
+mod quota;
 mod recheck;
 pub mod report;
-mod rules;
-mod run;
 mod saved;
 mod scan;
-mod sending;
-mod shift;
-mod size;
+mod scan_local;
+mod server_timezone;
 mod staged;
-mod three;
-mod times;
-mod total;
+mod stale_temps;
+mod state;
+mod three_way;
 mod trash;
 mod tree;
-mod trust;
-mod zone;
+mod trusted_state;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -74,39 +75,39 @@ mod tests;
 pub use apply::apply;
 pub use compare::Difference;
 pub use diff::plan;
-pub use filter::{Filter, IGNORE_FILE, Part, Reason};
+pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub(crate) use manifest::read as read_state;
-pub use plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step};
-pub use rules::{Bounds, Caps, Compare, OnConflict, Rules, StateIn};
+pub use options::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn};
+pub use plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step};
 pub use scan::Role;
+pub use server_timezone::Times;
 pub use staged::unproven;
-pub use three::{Change, Drift};
-pub use tree::{Node, NodeKind, Survey, Tree, Why};
-pub use zone::Times;
+pub use three_way::{Drift, TargetChange};
+pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::{
-        path::{Encoding, RemotePath},
+        path::{NameEncoding, RemotePath},
         session::Session,
     },
-    observe::Level,
+    observe::MessageLevel,
 };
-use claims::Claim;
-use crew::Crew;
-use draft::draft;
-use ledger::Ledger;
-use leftovers::Leftovers;
+use build_plan::build_plan;
+use claims::TargetLock;
+use pool::SessionPool;
 use report::Report;
+use stale_temps::StaleTemps;
+use state::MirrorState;
 
 /// Makes the directory `remote` of the server like the local directory `local`; only reports the steps if `dry_run`.
 pub async fn up(
     session: &mut Session,
     local: &Path,
     remote: &RemotePath,
-    rules: &Rules,
+    rules: &MirrorOptions,
     dry_run: bool,
-) -> Outcome<Report> {
+) -> Result<Report> {
     mirror(session, Direction::Up, local, remote, rules, dry_run).await
 }
 
@@ -115,9 +116,9 @@ pub async fn down(
     session: &mut Session,
     remote: &RemotePath,
     local: &Path,
-    rules: &Rules,
+    rules: &MirrorOptions,
     dry_run: bool,
-) -> Outcome<Report> {
+) -> Result<Report> {
     mirror(session, Direction::Down, local, remote, rules, dry_run).await
 }
 
@@ -126,9 +127,9 @@ pub async fn plan_up(
     session: &mut Session,
     local: &Path,
     remote: &RemotePath,
-    rules: &Rules,
-) -> Outcome<Plan> {
-    let heading = Heading::of(session, Direction::Up, local, remote, rules)?;
+    rules: &MirrorOptions,
+) -> Result<MirrorPlan> {
+    let heading = Endpoints::of(session, Direction::Up, local, remote, rules)?;
     plan_alone(session, heading, rules).await
 }
 
@@ -137,22 +138,26 @@ pub async fn plan_down(
     session: &mut Session,
     remote: &RemotePath,
     local: &Path,
-    rules: &Rules,
-) -> Outcome<Plan> {
-    let heading = Heading::of(session, Direction::Down, local, remote, rules)?;
+    rules: &MirrorOptions,
+) -> Result<MirrorPlan> {
+    let heading = Endpoints::of(session, Direction::Down, local, remote, rules)?;
     plan_alone(session, heading, rules).await
 }
 
-async fn plan_alone(session: &mut Session, heading: Heading, rules: &Rules) -> Outcome<Plan> {
+async fn plan_alone(
+    session: &mut Session,
+    heading: Endpoints,
+    rules: &MirrorOptions,
+) -> Result<MirrorPlan> {
     rules.filter(&heading.local)?;
-    let mut ledger = Ledger::of(session, &heading, rules)?;
-    let leftovers = Arc::new(Leftovers::of(session, &heading));
-    let mut crew = Crew::new(session, rules);
-    let plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await;
+    let mut ledger = MirrorState::of(session, &heading, rules)?;
+    let leftovers = Arc::new(StaleTemps::of(session, &heading));
+    let mut crew = SessionPool::new(session, rules);
+    let plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     if let Ok(plan) = &plan {
         plan.tell_drift(&crew.first().context().observer);
     }
-    crew.dismiss();
+    crew.close_extra();
     plan
 }
 
@@ -161,64 +166,64 @@ async fn mirror(
     direction: Direction,
     local: &Path,
     remote: &RemotePath,
-    rules: &Rules,
+    rules: &MirrorOptions,
     dry_run: bool,
-) -> Outcome<Report> {
+) -> Result<Report> {
     let started = std::time::Instant::now();
     rules.filter(local)?;
-    let heading = Heading::of(session, direction, local, remote, rules)?;
-    let mut ledger = Ledger::of(session, &heading, rules)?;
-    let leftovers = Arc::new(Leftovers::of(session, &heading));
-    session.mark_names(Some(leftovers.mark().clone()));
+    let heading = Endpoints::of(session, direction, local, remote, rules)?;
+    let mut ledger = MirrorState::of(session, &heading, rules)?;
+    let leftovers = Arc::new(StaleTemps::of(session, &heading));
+    session.set_owner_tag(Some(leftovers.mark().clone()));
     // If the state is trusted, most runs find nothing to do, and cost less than a claim.
     let is_late = rules.trust_state;
     let claim = if dry_run || is_late {
-        Ok(Claim::default())
+        Ok(TargetLock::default())
     } else {
-        Claim::take(session, &heading, rules, &leftovers).await
+        TargetLock::take(session, &heading, rules, &leftovers).await
     };
-    let mut claim = claim.inspect_err(|_| session.mark_names(None))?;
-    let mut crew = Crew::new(session, rules);
+    let mut claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
+    let mut crew = SessionPool::new(session, rules);
     let work = async {
         let (first, again) = (heading.clone(), heading.clone());
-        let mut plan = draft(&mut crew, first, rules, &mut ledger, &leftovers).await?;
+        let mut plan = build_plan(&mut crew, first, rules, &mut ledger, &leftovers).await?;
         if dry_run {
             plan.tell_drift(&crew.first().context().observer);
             return Ok(plan.report());
         }
         if is_late && !plan.is_empty() {
-            claim = Claim::take(crew.first(), &heading, rules, &leftovers).await?;
+            claim = TargetLock::take(crew.first(), &heading, rules, &leftovers).await?;
             if claim.is_held() {
                 // Another run may have been active until now.
-                plan = draft(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
+                plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await?;
             }
         }
         if claim.is_held() && plan.left.is_unclaimed {
             // A directory that is created there under one name is listed under another.
             std::mem::take(&mut claim).release(crew.first()).await;
             let text = "other runs are not kept out: the server gives the claim another name";
-            crew.first().context().observer.say(Level::Info, text);
-            plan = draft(&mut crew, again, rules, &mut ledger, &leftovers).await?;
+            crew.first().context().observer.message(MessageLevel::Info, text);
+            plan = build_plan(&mut crew, again, rules, &mut ledger, &leftovers).await?;
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
     };
     // Boxed: the future of a run is large, and callers would copy it around.
     let report = Box::pin(work).await;
-    crew.dismiss();
+    crew.close_extra();
     claim.release(session).await;
-    session.mark_names(None);
+    session.set_owner_tag(None);
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })
 }
 
-impl Heading {
+impl Endpoints {
     fn of(
         session: &Session,
         direction: Direction,
         local: &Path,
         remote: &RemotePath,
-        rules: &Rules,
-    ) -> Outcome<Self> {
+        rules: &MirrorOptions,
+    ) -> Result<Self> {
         let sets_times = direction == Direction::Down || session.features().contains_key("MFMT");
         let keeps_times = rules.preserve_times && sets_times;
         let remote = session.absolute(remote)?.in_encoding(Self::encoding_of(session));
@@ -226,8 +231,8 @@ impl Heading {
         Ok(Self { direction, local, remote, keeps_times, server })
     }
 
-    fn encoding_of(session: &Session) -> Encoding {
-        if session.site().latin1 { Encoding::Latin1 } else { Encoding::Same }
+    fn encoding_of(session: &Session) -> NameEncoding {
+        if session.site().latin1 { NameEncoding::Latin1 } else { NameEncoding::Same }
     }
 
     fn server_of(session: &Session) -> String {

@@ -8,11 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{compare::Difference, report::Report, rules::Rules, three::Drift};
+use super::{compare::Difference, options::MirrorOptions, report::Report, three_way::Drift};
 use crate::{
-    fault::Fault,
-    ftp::{base::Pair, listing::Modified, path::RemotePath},
-    observe::{Level, Observer, size_text, visible::visible},
+    error::Error,
+    ftp::{listing::Modified, path::RemotePath, sync_base::SyncedFile},
+    observe::{EventEmitter, MessageLevel, format_size, visible::visible},
 };
 
 /// The direction of a mirror.
@@ -27,7 +27,7 @@ pub enum Direction {
 
 /// The two directories of a mirror, and the direction between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heading {
+pub struct Endpoints {
     /// The direction of the transfers.
     pub direction: Direction,
     /// The local directory.
@@ -40,7 +40,7 @@ pub struct Heading {
     pub server: String,
 }
 
-impl Heading {
+impl Endpoints {
     /// Returns the difference below which two times count as equal: MFMT sets whole seconds, whatever the server shows.
     pub(super) const fn unit_ns(&self) -> i128 {
         match self.direction {
@@ -52,7 +52,7 @@ impl Heading {
 
 /// The action of a step on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum Action {
     /// The removal of a temporary file left by a run that is over.
     Sweep,
     /// The creation of a directory.
@@ -71,7 +71,7 @@ pub enum Act {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// The action.
-    pub act: Act,
+    pub act: Action,
     /// The path relative to both directories; empty for the directory itself.
     pub path: Vec<u8>,
     /// The size in bytes of the file to transfer, if known.
@@ -79,7 +79,7 @@ pub struct Step {
     /// Its modification time in the source.
     pub modified: Option<Modified>,
     /// The file of the target that is overwritten or deleted.
-    pub standing: Option<Stamp>,
+    pub standing: Option<FileStat>,
 }
 
 impl Step {
@@ -87,13 +87,13 @@ impl Step {
     pub(super) const fn is_new(&self) -> bool {
         self.standing.is_none()
             && !self.path.is_empty()
-            && matches!(self.act, Act::Put(_) | Act::Get(_) | Act::MakeFolder)
+            && matches!(self.act, Action::Put(_) | Action::Get(_) | Action::MakeFolder)
     }
 }
 
 /// The size and time of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStat {
     /// The size in bytes, if known.
     pub size: Option<u64>,
     /// The modification time, if known.
@@ -102,7 +102,7 @@ pub struct Stamp {
 
 /// The totals of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct PlanCounts {
     /// The number of files to transfer.
     pub transfers: u64,
     /// The number of bytes in them, as far as sizes are known.
@@ -119,31 +119,31 @@ pub struct Counts {
 
 /// The steps in execution order, with the failures that are already known.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct MirrorPlan {
     /// The directories of both sides.
-    pub heading: Heading,
+    pub heading: Endpoints,
     /// The options.
-    pub rules: Rules,
+    pub rules: MirrorOptions,
     /// The steps: directories, transfers, deletes; then the directories and transfers that take the places of deleted
     /// entries.
     pub steps: Vec<Step>,
     /// The totals of the steps.
-    pub counts: Counts,
+    pub counts: PlanCounts,
     /// The failures that are certain in advance: colliding names, directories that could not be listed.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Error>,
     /// The changes of the target since the last run.
     pub drift: Vec<Drift>,
     /// The updates of the base that follow from the scans alone.
-    pub learnt: Vec<(Vec<u8>, Option<Pair>)>,
+    pub learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
     /// The traces of other runs in the target.
-    pub left: Left,
+    pub left: Leftover,
 }
 
 /// The traces in a target of runs that were interrupted or are still active.
 #[derive(Debug, Clone, Default)]
-pub struct Left {
+pub struct Leftover {
     /// The updates of the base for files with open intents: the recorded pair, or `None` to remove it.
-    pub settled: Vec<(Vec<u8>, Option<Pair>)>,
+    pub settled: Vec<(Vec<u8>, Option<SyncedFile>)>,
     /// The old files that were set aside, with the names that are given back to them.
     pub asides: Vec<(Vec<u8>, Vec<u8>)>,
     /// True if there is a claim on the target.
@@ -154,7 +154,7 @@ pub struct Left {
     pub listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
 
-impl Plan {
+impl MirrorPlan {
     /// Returns true if the plan has no steps.
     pub const fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -165,8 +165,8 @@ impl Plan {
         if !self.rules.staged || self.counts.transfers == 0 {
             return self.steps.iter().map(ToString::to_string).collect();
         }
-        let is_transfer = |step: &&Step| matches!(step.act, Act::Put(_) | Act::Get(_));
-        let sweeps = self.steps.iter().take_while(|step| step.act == Act::Sweep).count();
+        let is_transfer = |step: &&Step| matches!(step.act, Action::Put(_) | Action::Get(_));
+        let sweeps = self.steps.iter().take_while(|step| step.act == Action::Sweep).count();
         let (sweeps, steps) = self.steps.split_at_checked(sweeps).unwrap_or((&[], &self.steps));
         let sweeps: Vec<_> = sweeps.iter().collect();
         let (files, others): (Vec<_>, Vec<_>) = steps.iter().partition(is_transfer);
@@ -179,16 +179,16 @@ impl Plan {
     }
 
     /// Reports the changes of the target since the last run, and the action planned for each.
-    pub(super) fn tell_drift(&self, observer: &Observer) {
+    pub(super) fn tell_drift(&self, observer: &EventEmitter) {
         for drift in &self.drift {
-            observer.say(Level::Warn, drift.to_string());
+            observer.message(MessageLevel::Warn, drift.to_string());
         }
     }
 
     /// Reports those of them that are kept.
-    pub(super) fn tell_kept(&self, observer: &Observer) {
+    pub(super) fn tell_kept(&self, observer: &EventEmitter) {
         for drift in self.drift.iter().filter(|drift| drift.kept) {
-            observer.say(Level::Warn, drift.to_string());
+            observer.message(MessageLevel::Warn, drift.to_string());
         }
     }
 
@@ -206,7 +206,7 @@ impl Plan {
     }
 }
 
-impl Act {
+impl Action {
     /// Returns the first word of a line of the plan.
     pub const fn word(self) -> &'static str {
         match self {
@@ -233,25 +233,25 @@ impl fmt::Display for Step {
         let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
         write!(f, "{}  {path}", self.act.word())?;
         match (self.act, self.size) {
-            (Act::Sweep, _) => f.write_str("  (left by a run that was cut off)"),
-            (Act::MakeFolder, _) => f.write_str("/"),
-            (Act::DeleteFile, _) => f.write_str("  (not in source)"),
-            (Act::DeleteFolder, _) => f.write_str("/  (not in source)"),
-            (Act::Put(why) | Act::Get(why), Some(size)) => {
-                write!(f, "  ({why}, {})", size_text(size))
+            (Action::Sweep, _) => f.write_str("  (left by a run that was cut off)"),
+            (Action::MakeFolder, _) => f.write_str("/"),
+            (Action::DeleteFile, _) => f.write_str("  (not in source)"),
+            (Action::DeleteFolder, _) => f.write_str("/  (not in source)"),
+            (Action::Put(why) | Action::Get(why), Some(size)) => {
+                write!(f, "  ({why}, {})", format_size(size))
             }
-            (Act::Put(why) | Act::Get(why), None) => write!(f, "  ({why})"),
+            (Action::Put(why) | Action::Get(why), None) => write!(f, "  ({why})"),
         }
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for MirrorPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in self.lines() {
             writeln!(f, "{line}")?;
         }
-        let Counts { transfers, bytes, deletes, unchanged, skipped, .. } = self.counts;
-        let bytes = size_text(bytes);
+        let PlanCounts { transfers, bytes, deletes, unchanged, skipped, .. } = self.counts;
+        let bytes = format_size(bytes);
         write!(
             f,
             "{transfers} to transfer ({bytes}), {deletes} to delete, {unchanged} unchanged, {skipped} skipped"

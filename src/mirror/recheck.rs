@@ -15,17 +15,17 @@ use std::{
 };
 
 use super::{
-    apply::Tools,
-    crew::Crew,
+    apply::Executor,
+    execution::Execution,
     merged::may_be_changed,
-    own::is_own_name,
-    plan::{Act, Direction, Plan, Stamp, Step},
-    run::Run,
+    own_files::is_own_name,
+    plan::{Action, Direction, FileStat, MirrorPlan, Step},
+    pool::SessionPool,
     scan::place,
     tree::{above, name_of, parent},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     files::read_folder,
     ftp::{
         listing::{Modified, Precision},
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The current contents of a directory, by name.
-type Now = BTreeMap<Vec<u8>, Stamp>;
+type Now = BTreeMap<Vec<u8>, FileStat>;
 
 /// The result of the final check.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(super) struct Recheck {
     /// The entries that are not deleted after all, with everything below them.
     kept: BTreeSet<Vec<u8>>,
     /// The reasons why nothing is deleted.
-    faults: Vec<Fault>,
+    faults: Vec<Error>,
     /// The files that were sent and may have been overwritten.
     lost: Vec<Vec<u8>>,
     /// True if the server is known to shorten names.
@@ -65,10 +65,10 @@ impl Recheck {
 /// Lists again the directories that got something new and from which something is to be deleted, or in which names may
 /// coincide.
 async fn look(
-    crew: &mut Crew<'_>,
-    tools: &Tools<'_>,
+    crew: &mut SessionPool<'_>,
+    tools: &Executor<'_>,
     arrived: &BTreeSet<&[u8]>,
-) -> Outcome<Recheck> {
+) -> Result<Recheck> {
     let plan = tools.plan;
     let tops = tops(plan);
     let before_deletes = plan.steps.iter().take_while(|step| !step.act.is_delete());
@@ -87,7 +87,7 @@ async fn look(
         // A directory above may have got another name, under which everything in it was sent.
         for above in std::iter::once(folder).chain(above(folder)) {
             let come = folders.get(parent(above)).map(|(come, _)| come);
-            if come.is_some_and(|come| come.iter().any(|step| step.act == Act::MakeFolder)) {
+            if come.is_some_and(|come| come.iter().any(|step| step.act == Action::MakeFolder)) {
                 asked.insert(parent(above));
             }
         }
@@ -111,7 +111,7 @@ async fn look(
         let before = plan.left.listed.get(*folder);
         match now {
             Ok(now) => recheck.judge((come, going), before, &now, plan.heading.direction),
-            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
             Err(_) if going.is_empty() => {}
             Err(fault) => recheck.faults.push(fault),
         }
@@ -120,7 +120,7 @@ async fn look(
 }
 
 /// Returns the deletes of `plan` that are not below another one.
-fn tops(plan: &Plan) -> Vec<&Step> {
+fn tops(plan: &MirrorPlan) -> Vec<&Step> {
     let going: BTreeSet<_> =
         plan.steps.iter().filter(|step| step.act.is_delete()).map(|step| &step.path[..]).collect();
     let is_top = |step: &&Step| {
@@ -131,20 +131,20 @@ fn tops(plan: &Plan) -> Vec<&Step> {
 
 /// Returns the current listings of `folders` on the server, as far as they are reliable.
 pub(super) async fn there(
-    crew: &mut Crew<'_>,
+    crew: &mut SessionPool<'_>,
     top: &RemotePath,
     folders: &[Vec<u8>],
-) -> Outcome<Vec<Outcome<Now>>> {
-    let places: Outcome<Vec<_>> = folders.iter().map(|folder| place(top, folder)).collect();
+) -> Result<Vec<Result<Now>>> {
+    let places: Result<Vec<_>> = folders.iter().map(|folder| place(top, folder)).collect();
     let places = places?;
     let listed = crew.first().list_all(&places).await.into_iter().zip(&places);
     let now = listed.map(|(listing, place)| {
         let listing = listing?;
         if !listing.may_delete() || listing.refused_count > 0 {
             let message = "its listing is not complete: nothing is deleted in it";
-            return Err(Fault::protocol(message).at(place.to_string()));
+            return Err(Error::protocol(message).at(place.to_string()));
         }
-        let stamp = |size, modified| Stamp { size, modified };
+        let stamp = |size, modified| FileStat { size, modified };
         let entries = listing.entries.into_iter();
         let name = |name| top.encoding().decode(name);
         Ok(entries.map(|entry| (name(entry.name), stamp(entry.size, entry.modified))).collect())
@@ -153,13 +153,13 @@ pub(super) async fn there(
 }
 
 /// Returns the current contents of a local directory.
-fn here(crew: &mut Crew<'_>, tools: &Tools<'_>, folder: &[u8]) -> Outcome<Now> {
+fn here(crew: &mut SessionPool<'_>, tools: &Executor<'_>, folder: &[u8]) -> Result<Now> {
     let stop = crew.first().context().stop.clone();
     let entries = read_folder(&tools.root, Path::new(OsStr::from_bytes(folder)), &stop)?;
     let now = entries.into_iter().map(|entry| {
         let name = entry.path.file_name().unwrap_or_default().as_bytes().to_vec();
         let modified = Some(Modified::Utc(entry.modified, Precision::Millisecond));
-        (name, Stamp { size: Some(entry.size), modified })
+        (name, FileStat { size: Some(entry.size), modified })
     });
     Ok(now.collect())
 }
@@ -175,8 +175,8 @@ impl Recheck {
         direction: Direction,
     ) {
         let (side, place) = match direction {
-            Direction::Up => (Side::Server, "server"),
-            Direction::Down => (Side::Here, "disk"),
+            Direction::Up => (Origin::Server, "server"),
+            Direction::Down => (Origin::Here, "disk"),
         };
         let (found, lost): (Vec<&Step>, Vec<&Step>) =
             come.iter().partition(|step| now.contains_key(name_of(&step.path)));
@@ -192,7 +192,8 @@ impl Recheck {
                     "the {place} has it under another name than it was given, which may be that of another file: nothing \
                      is deleted"
                 );
-                self.faults.push(Fault::new(Kind::Refused, side, message).at(visible(&step.path)));
+                self.faults
+                    .push(Error::new(ErrorKind::Refused, side, message).at(visible(&step.path)));
                 self.lost.push(step.path.clone());
             }
             return;
@@ -201,9 +202,9 @@ impl Recheck {
             match now.get(name_of(&step.path)) {
                 // Already gone, or spelled differently: then it is the file that was sent.
                 None => drop(self.kept.insert(step.path.clone())),
-                Some(now) if step.act == Act::DeleteFile && has_changed(step, now) => {
+                Some(now) if step.act == Action::DeleteFile && has_changed(step, now) => {
                     let message = "it has changed while this run went on: nothing is deleted";
-                    let fault = Fault::new(Kind::Refused, side, message);
+                    let fault = Error::new(ErrorKind::Refused, side, message);
                     self.faults.push(fault.at(visible(&step.path)));
                 }
                 Some(_) => {}
@@ -220,8 +221,8 @@ fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now:
         |name: &[u8]| !before.contains(name) && !found.contains(name) && !is_own_name(name);
     let mut fresh: Vec<_> = now.iter().filter(|(name, _)| is_fresh(name)).collect();
     lost.iter().all(|step| {
-        let is_it = |stamp: &Stamp| match (step.act, step.size, stamp.size) {
-            (Act::MakeFolder, ..) | (_, None, _) | (.., None) => true,
+        let is_it = |stamp: &FileStat| match (step.act, step.size, stamp.size) {
+            (Action::MakeFolder, ..) | (_, None, _) | (.., None) => true,
             (_, Some(sent), Some(size)) => sent == size,
         };
         let at = fresh.iter().position(|(_, stamp)| is_it(stamp));
@@ -229,13 +230,13 @@ fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now:
     })
 }
 
-impl<'p> Run<'p, '_> {
+impl<'p> Execution<'p, '_> {
     /// Runs the final check, unless it has been run.
-    pub(super) async fn look_again(
+    pub(super) async fn recheck_target(
         &mut self,
-        crew: &mut Crew<'_>,
-        tools: &Tools<'p>,
-    ) -> Outcome<()> {
+        crew: &mut SessionPool<'_>,
+        tools: &Executor<'p>,
+    ) -> Result<()> {
         if self.recheck.is_some() || self.over.is_some() {
             return Ok(());
         }
@@ -253,7 +254,7 @@ impl<'p> Run<'p, '_> {
 }
 
 /// Returns true if a file to delete is a different one now.
-fn has_changed(step: &Step, now: &Stamp) -> bool {
+fn has_changed(step: &Step, now: &FileStat) -> bool {
     let Some(before) = step.standing else { return false };
     let sizes = before.size.zip(now.size);
     let times = before.modified.zip(now.modified);
@@ -263,7 +264,10 @@ fn has_changed(step: &Step, now: &Stamp) -> bool {
 
 /// Returns the first delete of `plan` that the server does not list: an entry that is deleted on the basis of the state
 /// alone must exist under that very name.
-pub(super) async fn unlisted(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Option<Vec<u8>>> {
+pub(super) async fn unlisted(
+    crew: &mut SessionPool<'_>,
+    plan: &MirrorPlan,
+) -> Result<Option<Vec<u8>>> {
     let going = plan.steps.iter().filter(|step| step.act.is_delete());
     let mut folders: BTreeMap<&[u8], Vec<&Step>> = BTreeMap::new();
     for step in going {
@@ -277,7 +281,7 @@ pub(super) async fn unlisted(crew: &mut Crew<'_>, plan: &Plan) -> Outcome<Option
     for ((folder, going), now) in folders.iter().zip(listed) {
         let now = match now {
             Ok(now) => now,
-            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
             Err(_) => return Ok(Some(folder.to_vec())),
         };
         if let Some(step) = going.iter().find(|step| !now.contains_key(name_of(&step.path))) {

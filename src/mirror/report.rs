@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    fault::Fault,
-    ftp::transfer::Moved,
+    error::Error,
+    ftp::transfer::TransferStats,
     observe::json::{fault_value, line},
 };
 
@@ -34,7 +34,7 @@ pub struct Report {
     /// The number of files uploaded directly under their final names, and incomplete there for a while.
     pub in_place: u64,
     /// The failures.
-    pub errors: Vec<Fault>,
+    pub errors: Vec<Error>,
     /// For a staged mirror: the files that got their final names.
     pub placed: Vec<String>,
     /// The planned steps, one per line.
@@ -89,13 +89,13 @@ impl Report {
     }
 
     /// Counts a failure.
-    pub(super) fn fail(&mut self, fault: Fault) {
+    pub(super) fn fail(&mut self, fault: Error) {
         self.failed += 1;
         self.errors.push(fault);
     }
 
     /// Counts a transfer that arrived.
-    pub fn add(&mut self, moved: Moved) {
+    pub fn add(&mut self, moved: TransferStats) {
         self.bytes = self.bytes.saturating_add(moved.bytes);
         self.seconds += moved.took.as_secs_f64();
         self.in_place += u64::from(moved.in_place);

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     compare::Difference,
-    plan::{Act, Counts, Direction, Heading, Left, Plan, Stamp, Step},
-    rules::Rules,
+    options::MirrorOptions,
+    plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        base::{path_bytes, path_text},
         listing::Modified,
         path::{RelativePath, RemotePath},
         session::Session,
+        sync_base::{path_bytes, path_text},
     },
     observe::visible::visible,
 };
@@ -37,8 +37,8 @@ struct Saved {
     local: String,
     remote: String,
     keeps_times: bool,
-    rules: Rules,
-    counts: Counts,
+    rules: MirrorOptions,
+    counts: PlanCounts,
     steps: Vec<SavedStep>,
     /// For people: what has changed in the target since the last run.
     drift: Vec<String>,
@@ -49,7 +49,7 @@ struct Saved {
 #[serde(deny_unknown_fields)]
 struct SavedStep {
     #[serde(rename = "do")]
-    act: Word,
+    act: SavedWord,
     path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<Difference>,
@@ -63,7 +63,7 @@ struct SavedStep {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+enum SavedWord {
     Sweep,
     MakeFolder,
     Put,
@@ -79,10 +79,10 @@ struct SavedStamp {
     modified: Option<String>,
 }
 
-impl Plan {
+impl MirrorPlan {
     /// Returns the plan as JSON.
     pub fn to_json(&self) -> String {
-        let Heading { direction, local, remote, keeps_times, server } = &self.heading;
+        let Endpoints { direction, local, remote, keeps_times, server } = &self.heading;
         let saved = Saved {
             portolan_plan: FORM,
             server: server.clone(),
@@ -100,8 +100,8 @@ impl Plan {
     }
 
     /// Parses the output of [`to_json`](Self::to_json); fails with `invalid` on anything else.
-    pub fn from_json(text: &str) -> Outcome<Self> {
-        let refuse = |why: &str| Fault::invalid(format!("this is no plan of portolan's: {why}"));
+    pub fn from_json(text: &str) -> Result<Self> {
+        let refuse = |why: &str| Error::invalid(format!("this is no plan of portolan's: {why}"));
         let saved: Saved =
             serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
         if saved.portolan_plan != FORM {
@@ -112,20 +112,20 @@ impl Plan {
                 .ok_or_else(|| refuse(&format!("`{text}` is no path as it writes them")))
         };
         let local = PathBuf::from(OsString::from_vec(path(&saved.local)?));
-        let heading = Heading {
+        let heading = Endpoints {
             direction: saved.direction,
             local,
             remote: RemotePath::parse(path(&saved.remote)?)?,
             keeps_times: saved.keeps_times,
             server: saved.server,
         };
-        let steps: Outcome<Vec<_>> = saved
+        let steps: Result<Vec<_>> = saved
             .steps
             .into_iter()
             .map(|step| {
                 let path = path(&step.path)?;
                 // Only the directory itself has an empty path.
-                if !(path.is_empty() && step.act == Word::MakeFolder) {
+                if !(path.is_empty() && step.act == SavedWord::MakeFolder) {
                     RelativePath::parse(&path).map_err(|fault| refuse(&fault.to_string()))?;
                 }
                 read(step, path).ok_or_else(|| refuse("a step of it is none"))
@@ -139,7 +139,7 @@ impl Plan {
             faults: Vec::new(),
             drift: Vec::new(),
             learnt: Vec::new(),
-            left: Left::default(),
+            left: Leftover::default(),
         })
     }
 
@@ -150,8 +150,8 @@ impl Plan {
         direction: Direction,
         local: &Path,
         remote: &RemotePath,
-    ) -> Outcome<()> {
-        let heading = Heading::of(session, direction, local, remote, &self.rules)?;
+    ) -> Result<()> {
+        let heading = Endpoints::of(session, direction, local, remote, &self.rules)?;
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let is_it = heading.direction == self.heading.direction
             && heading.remote == self.heading.remote
@@ -160,30 +160,30 @@ impl Plan {
     }
 
     /// Fails with `invalid` unless the plan is about this server.
-    pub(super) fn check_server(&self, session: &Session) -> Outcome<()> {
-        if self.heading.server == Heading::server_of(session) {
+    pub(super) fn check_server(&self, session: &Session) -> Result<()> {
+        if self.heading.server == Endpoints::server_of(session) {
             Ok(())
         } else {
             Err(self.is_about_others())
         }
     }
 
-    fn is_about_others(&self) -> Fault {
-        let Heading { direction, local, remote, server, .. } = &self.heading;
+    fn is_about_others(&self) -> Error {
+        let Endpoints { direction, local, remote, server, .. } = &self.heading;
         let local = visible(local.as_os_str().as_bytes());
         let there = format!("{remote} of {}", visible(server));
         let (from, to) = match direction {
             Direction::Up => (local, there),
             Direction::Down => (there, local),
         };
-        Fault::invalid(format!("the plan is about a mirror from {from} to {to}"))
+        Error::invalid(format!("the plan is about a mirror from {from} to {to}"))
     }
 
     /// Fails with `refused` unless `now`, the current plan, has the same steps for the same files.
-    pub(super) fn check_unmoved(&self, now: &Self) -> Outcome<()> {
+    pub(super) fn check_unmoved(&self, now: &Self) -> Result<()> {
         // Files left by killed runs are no part of either side.
         let lasting = |plan: &'_ Self| -> Vec<Step> {
-            plan.steps.iter().filter(|step| step.act != Act::Sweep).cloned().collect()
+            plan.steps.iter().filter(|step| step.act != Action::Sweep).cloned().collect()
         };
         let (then_steps, now_steps) = (lasting(self), lasting(now));
         let same = then_steps.iter().zip(&now_steps);
@@ -196,24 +196,24 @@ impl Plan {
         let first = longer.get(same);
         let message = "this side or the other has changed since the plan was made: nothing was done; make a new plan";
         let path = first.map(|step| visible(&step.path)).unwrap_or_default();
-        Err(Fault::new(Kind::Refused, Side::Here, message).at(path))
+        Err(Error::new(ErrorKind::Refused, Origin::Here, message).at(path))
     }
 }
 
 fn step(step: &Step) -> SavedStep {
     let (act, why) = match step.act {
-        Act::Sweep => (Word::Sweep, None),
-        Act::MakeFolder => (Word::MakeFolder, None),
-        Act::Put(why) => (Word::Put, Some(why)),
-        Act::Get(why) => (Word::Get, Some(why)),
-        Act::DeleteFile => (Word::DeleteFile, None),
-        Act::DeleteFolder => (Word::DeleteFolder, None),
+        Action::Sweep => (SavedWord::Sweep, None),
+        Action::MakeFolder => (SavedWord::MakeFolder, None),
+        Action::Put(why) => (SavedWord::Put, Some(why)),
+        Action::Get(why) => (SavedWord::Get, Some(why)),
+        Action::DeleteFile => (SavedWord::DeleteFile, None),
+        Action::DeleteFolder => (SavedWord::DeleteFolder, None),
     };
-    let saved = |stamp: Stamp| SavedStamp {
+    let saved = |stamp: FileStat| SavedStamp {
         size: stamp.size,
         modified: stamp.modified.and_then(Modified::text),
     };
-    let moves = Stamp { size: step.size, modified: step.modified };
+    let moves = FileStat { size: step.size, modified: step.modified };
     SavedStep {
         act,
         path: path_text(&step.path),
@@ -225,12 +225,12 @@ fn step(step: &Step) -> SavedStep {
 
 fn read(saved: SavedStep, path: Vec<u8>) -> Option<Step> {
     let act = match (saved.act, saved.why) {
-        (Word::Sweep, None) => Act::Sweep,
-        (Word::MakeFolder, None) => Act::MakeFolder,
-        (Word::Put, Some(why)) => Act::Put(why),
-        (Word::Get, Some(why)) => Act::Get(why),
-        (Word::DeleteFile, None) => Act::DeleteFile,
-        (Word::DeleteFolder, None) => Act::DeleteFolder,
+        (SavedWord::Sweep, None) => Action::Sweep,
+        (SavedWord::MakeFolder, None) => Action::MakeFolder,
+        (SavedWord::Put, Some(why)) => Action::Put(why),
+        (SavedWord::Get, Some(why)) => Action::Get(why),
+        (SavedWord::DeleteFile, None) => Action::DeleteFile,
+        (SavedWord::DeleteFolder, None) => Action::DeleteFolder,
         _ => return None,
     };
     let stamp = |saved: SavedStamp| {
@@ -238,10 +238,10 @@ fn read(saved: SavedStep, path: Vec<u8>) -> Option<Step> {
             None => None,
             Some(text) => Some(Modified::read(&text)?),
         };
-        Some(Stamp { size: saved.size, modified })
+        Some(FileStat { size: saved.size, modified })
     };
     let moves = match saved.source {
-        None => Stamp::default(),
+        None => FileStat::default(),
         Some(source) => stamp(source)?,
     };
     let standing = match saved.target {

@@ -5,29 +5,27 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
     claims::CLAIM_FOLDER,
-    crew::{Crew, Feed, Work},
-    filter::{Filter, Part},
-    leftovers::Leftovers,
-    own,
+    filter::{Filter, FilterDecision},
     plan::Direction,
-    tree::{Node, NodeKind, Survey, Tree, Why, depth, join},
+    pool::{JobQueue, QueueHandle, SessionPool},
+    stale_temps::StaleTemps,
+    tree::{Node, NodeKind, ScanResult, Why, depth, join},
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Links, LocalEntry, LocalKind, Root, Stray, is_temporary, walk_where},
+    error::{Error, ErrorKind, Origin, Result},
+    files::{LocalEntry, LocalKind, RootDir, Stray, is_temporary},
     ftp::{
-        listing::{Entry, EntryKind, Format, Listing, Modified, Precision},
-        path::{Encoding, RelativePath, RemotePath, component},
+        listing::{Entry, EntryKind, Listing, ListingFormat, Modified, Precision},
+        path::{NameEncoding, RelativePath, RemotePath, component},
         session::Session,
     },
     limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
     observe::visible::visible,
-    stop::Stop,
 };
 
 /// The side of a mirror that a directory is on. A source must exist; a target is created.
@@ -43,7 +41,7 @@ pub enum Role {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How<'a> {
     /// The owner tag by which files of killed runs are recognized.
-    pub(super) leftovers: &'a Leftovers,
+    pub(super) leftovers: &'a StaleTemps,
     /// True if links of a source are followed.
     pub(super) follow_links: bool,
     /// The number of sessions that may soon have something to do; see [`expected`].
@@ -52,19 +50,19 @@ pub(super) struct How<'a> {
 
 /// Scans the directory `top` of the server.
 pub(super) async fn remote(
-    crew: &mut Crew<'_>,
+    crew: &mut SessionPool<'_>,
     top: &RemotePath,
     filter: &Filter,
     role: Role,
     how: How<'_>,
-) -> Outcome<Survey> {
+) -> Result<ScanResult> {
     let How { leftovers, follow_links, expected } = how;
     let at_once = Cell::new(false);
     // Nothing in a target is done through a link.
     let follows = follow_links && role == Role::Source;
     let mut scan =
         RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers, &at_once) };
-    let list = async |session: &mut Session, folder: Vec<u8>, feed: Feed<'_, '_, _>| {
+    let list = async |session: &mut Session, folder: Vec<u8>, feed: QueueHandle<'_, '_, _>| {
         let (mut ends, mut folders, mut places) = (Vec::new(), Vec::new(), Vec::new());
         let (mut next, mut room) = (Some(folder), BATCH_BYTES_MAX);
         // As many directories as fit into one packet, if the server is asked for several at once.
@@ -79,7 +77,7 @@ pub(super) async fn remote(
             }
             next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
         }
-        session.go_on(feed.goes_on());
+        session.expect_transfer(feed.goes_on());
         let listed = session.list_all(&places).await;
         at_once.set(session.lists_at_once());
         ends.extend(folders.into_iter().zip(listed));
@@ -96,7 +94,7 @@ pub(super) async fn remote(
 }
 
 /// Returns the path on the server of `path` in the tree below `top`; fails with `invalid` on one that leads elsewhere.
-pub(super) fn place(top: &RemotePath, path: &[u8]) -> Outcome<RemotePath> {
+pub(super) fn place(top: &RemotePath, path: &[u8]) -> Result<RemotePath> {
     if path.is_empty() {
         return Ok(top.clone());
     }
@@ -108,13 +106,13 @@ pub(super) struct RemoteScan<'a> {
     pub(super) top: &'a RemotePath,
     pub(super) filter: &'a Filter,
     role: Role,
-    leftovers: &'a Leftovers,
+    leftovers: &'a StaleTemps,
     follows: bool,
     /// The links to follow, with their targets according to the listing.
     pub(super) links: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// The directories that followed links lead to, by the paths of the links.
     pub(super) followed: BTreeMap<Vec<u8>, Option<RemotePath>>,
-    pub(super) survey: Survey,
+    pub(super) survey: ScanResult,
     /// The directories to list. The last one found is listed first: an endless tree then ends at the depth limit after
     /// as many listings, and not at the entry limit after a million (S11).
     waiting: Vec<Vec<u8>>,
@@ -145,7 +143,7 @@ impl<'a> RemoteScan<'a> {
         top: &'a RemotePath,
         filter: &'a Filter,
         role: Role,
-        leftovers: &'a Leftovers,
+        leftovers: &'a StaleTemps,
         at_once: &'a Cell<bool>,
     ) -> Self {
         Self {
@@ -156,7 +154,7 @@ impl<'a> RemoteScan<'a> {
             follows: false,
             links: Vec::new(),
             followed: BTreeMap::new(),
-            survey: Survey::default(),
+            survey: ScanResult::default(),
             waiting: Vec::new(),
             expected: 0,
             at_once,
@@ -167,7 +165,7 @@ impl<'a> RemoteScan<'a> {
         place(self.top, path).map_or_else(|_| visible(path), |place| place.to_string())
     }
 
-    fn take(&mut self, folder: &[u8], listing: Listing) -> Outcome<()> {
+    fn take(&mut self, folder: &[u8], listing: Listing) -> Result<()> {
         if folder.is_empty() {
             self.survey.tree.set(Vec::new(), Node::of(NodeKind::Folder));
         }
@@ -190,7 +188,7 @@ impl<'a> RemoteScan<'a> {
         Ok(())
     }
 
-    fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Outcome<()> {
+    pub(super) fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Result<()> {
         let is_folder = entry.kind == EntryKind::Dir;
         self.survey.is_claimed |= is_folder && path == CLAIM_FOLDER;
         let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
@@ -211,9 +209,9 @@ impl<'a> RemoteScan<'a> {
             self.links.push((path, entry.target.clone()));
             return Ok(());
         }
-        let part = if is_ours { Part::Out } else { self.filter.part(&path, is_folder) };
+        let part = if is_ours { FilterDecision::Out } else { self.filter.part(&path, is_folder) };
         match (part, entry.kind) {
-            (Part::Out, _) => self.survey.tree.keep_folder_of(&path),
+            (FilterDecision::Out, _) => self.survey.tree.keep_folder_of(&path),
             (_, EntryKind::Link) => self.survey.leave_out(path, Why::Link)?,
             (_, EntryKind::Other) => self.survey.leave_out(path, Why::Device)?,
             (_, EntryKind::File) => {
@@ -225,10 +223,10 @@ impl<'a> RemoteScan<'a> {
         Ok(())
     }
 
-    pub(super) fn add_folder(&mut self, path: Vec<u8>, part: Part) -> Outcome<()> {
+    pub(super) fn add_folder(&mut self, path: Vec<u8>, part: FilterDecision) -> Result<()> {
         if depth(&path) > DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} folders below one another");
-            let fault = Fault::new(Kind::Guard, Side::Server, message);
+            let fault = Error::new(ErrorKind::Guard, Origin::Server, message);
             return Err(fault.at(self.shown(&path)));
         }
         self.survey.tree.add(path.clone(), folder(part))?;
@@ -237,7 +235,7 @@ impl<'a> RemoteScan<'a> {
     }
 }
 
-impl Work for RemoteScan<'_> {
+impl JobQueue for RemoteScan<'_> {
     type Job = Vec<u8>;
     type Found = Listing;
 
@@ -254,7 +252,7 @@ impl Work for RemoteScan<'_> {
         self.waiting.push(folder);
     }
 
-    fn done(&mut self, folder: Vec<u8>, result: Outcome<Listing>) -> Outcome<()> {
+    fn done(&mut self, folder: Vec<u8>, result: Result<Listing>) -> Result<()> {
         self.expected = 0;
         let fault = match result {
             Ok(listing) => return self.take(&folder, listing),
@@ -262,15 +260,22 @@ impl Work for RemoteScan<'_> {
         };
         let is_top = folder.is_empty();
         match (fault.kind, self.role) {
-            (Kind::NotFound, Role::Target) if is_top => Ok(()),
+            (ErrorKind::NotFound, Role::Target) if is_top => Ok(()),
             // A directory that accepts files but shows none, as servers have for deliveries.
-            (Kind::Refused, Role::Target) if is_top => {
+            (ErrorKind::Refused, Role::Target) if is_top => {
                 self.survey.faults.push(fault);
                 Ok(())
             }
             _ if is_top => Err(fault),
             // These concern one directory; any other fault concerns all of them.
-            (Kind::Refused | Kind::NotFound | Kind::Busy | Kind::Protocol | Kind::Invalid, _) => {
+            (
+                ErrorKind::Refused
+                | ErrorKind::NotFound
+                | ErrorKind::Busy
+                | ErrorKind::Protocol
+                | ErrorKind::Invalid,
+                _,
+            ) => {
                 self.survey.faults.push(fault);
                 Ok(())
             }
@@ -279,10 +284,10 @@ impl Work for RemoteScan<'_> {
     }
 }
 
-const fn folder(part: Part) -> Node {
+const fn folder(part: FilterDecision) -> Node {
     Node::of(match part {
-        Part::In => NodeKind::Folder,
-        Part::Way | Part::Out => NodeKind::Way,
+        FilterDecision::In => NodeKind::Folder,
+        FilterDecision::Way | FilterDecision::Out => NodeKind::Way,
     })
 }
 
@@ -290,7 +295,7 @@ const fn folder(part: Part) -> Node {
 /// otherwise, and then shows the directory itself as well (S56).
 fn shows_hidden(listing: &Listing) -> bool {
     let has_one = listing.entries.iter().any(|entry| entry.name.starts_with(b"."));
-    has_one || listing.vouched || listing.format == Format::Mlsd
+    has_one || listing.vouched || listing.format == ListingFormat::Mlsd
 }
 
 /// Returns the names that occur more than once in a listing.
@@ -301,7 +306,7 @@ fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
     pairs.filter(|(one, two)| one == two).map(|(name, _)| (*name).clone()).collect()
 }
 
-fn incomplete(listing: &Listing) -> Fault {
+fn incomplete(listing: &Listing) -> Error {
     let count = listing.refused_count;
     let first = listing.refused.first().map(|refused| format!(": {}", refused.complaint()));
     let lines = if count == 1 { "line" } else { "lines" };
@@ -309,80 +314,13 @@ fn incomplete(listing: &Listing) -> Fault {
         "its listing has {count} {lines} that could not be taken{}",
         first.unwrap_or_default()
     );
-    Fault::protocol(message)
+    Error::protocol(message)
 }
 
-/// Scans the local directory `top`. Reads the disk for as long as it takes, so it must not run on the thread of the
-/// sessions.
-pub(super) fn local(
-    (top, links): (&Path, Links),
-    filter: &Filter,
-    role: Role,
-    leftovers: &Leftovers,
-    stop: &Stop,
-) -> Outcome<Survey> {
-    let root = match Root::open_with(top, links) {
-        Err(fault) if fault.kind == Kind::NotFound && role == Role::Target => {
-            return Ok(Survey::default());
-        }
-        root => root?,
-    };
-    let mut survey = Survey { tree: Tree::empty(), ..Survey::default() };
-    let (mut out, mut homes) = (Vec::new(), Vec::new());
-    if own::identity(top).is_some_and(|top| leftovers.is_state(top)) {
-        homes.push(Vec::new());
-    }
-    let walk = walk_where(&root, stop, |entry| {
-        let path = entry.path.as_os_str().as_bytes();
-        let is_folder = entry.kind == LocalKind::Folder;
-        homes.extend(own::home_of(&root, path).filter(|_| !is_folder));
-        let is_state = is_folder && leftovers.is_state(entry.identity);
-        if is_state {
-            survey.own.push(path.to_vec());
-        }
-        let is_in = !is_state && filter.part(path, is_folder) != Part::Out;
-        if !is_in {
-            out.push(path.to_vec());
-        }
-        is_in
-    })?;
-    let strays: BTreeMap<_, _> = walk.strays.into_iter().collect();
-    for entry in &walk.entries {
-        match strays.get(&entry.path) {
-            None => survey.add(entry, filter, role, &root)?,
-            Some(stray) => survey.add_stray(entry, *stray, &root)?,
-        }
-    }
-    survey.own.extend(homes.iter().flat_map(|home| own::parts_of(home)));
-    let is_stale = |path: &&Path| {
-        let name = path.file_name().unwrap_or_default().as_bytes();
-        role == Role::Target && leftovers.is_stale(name)
-    };
-    let (stale, left): (Vec<_>, Vec<_>) =
-        walk.leftovers.iter().map(PathBuf::as_path).partition(is_stale);
-    survey.leftovers = stale.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
-    let left = left.iter().map(|path| path.as_os_str().as_bytes());
-    for path in left.chain(out.iter().map(Vec::as_slice)) {
-        survey.tree.keep_folder_of(path);
-    }
-    for (path, fault) in walk.unread {
-        // Without its top, nothing of a tree is known.
-        if path.as_os_str().is_empty() {
-            return Err(fault);
-        }
-        survey.tree.set_listed(path.as_os_str().as_bytes(), false, false);
-        survey.faults.push(fault);
-    }
-    let own = std::mem::take(&mut survey.own);
-    survey.withdraw(&own);
-    survey.own = own;
-    Ok(survey)
-}
-
-impl Survey {
+impl ScanResult {
     /// Leaves out the names that cannot be written in `encoding`, the encoding of the server's names.
-    pub(super) fn keep_to(&mut self, encoding: Encoding, role: Role) {
-        if encoding == Encoding::Same {
+    pub(super) fn keep_to(&mut self, encoding: NameEncoding, role: Role) {
+        if encoding == NameEncoding::Same {
             return;
         }
         let refuse =
@@ -401,7 +339,13 @@ impl Survey {
         }
     }
 
-    fn add(&mut self, entry: &LocalEntry, filter: &Filter, role: Role, root: &Root) -> Outcome<()> {
+    pub(super) fn add(
+        &mut self,
+        entry: &LocalEntry,
+        filter: &Filter,
+        role: Role,
+        root: &RootDir,
+    ) -> Result<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
         // No command can carry this path, nor one below it: it is neither sent nor, in a target, queried and removed.
         if RelativePath::parse(&path).is_err() {
@@ -411,7 +355,7 @@ impl Survey {
                 let what = if is_ended { "a line end in it" } else { "`..` and a backslash in it" };
                 let message = format!("a name with {what} cannot be sent");
                 let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
-                self.faults.push(Fault::new(Kind::Invalid, Side::Here, message).at(shown));
+                self.faults.push(Error::new(ErrorKind::Invalid, Origin::Here, message).at(shown));
             }
             self.tree.keep_folder_of(&path);
             self.tree.set(path, Node::of(NodeKind::Other));
@@ -436,7 +380,12 @@ impl Survey {
 
     /// Leaves out a link that was to be followed and cannot be. One that leads out of the directory is a failure, since
     /// following was requested.
-    fn add_stray(&mut self, entry: &LocalEntry, stray: Stray, root: &Root) -> Outcome<()> {
+    pub(super) fn add_stray(
+        &mut self,
+        entry: &LocalEntry,
+        stray: Stray,
+        root: &RootDir,
+    ) -> Result<()> {
         let path = entry.path.as_os_str().as_bytes().to_vec();
         let why = match stray {
             Stray::Nowhere => Why::Nowhere,
@@ -444,7 +393,7 @@ impl Survey {
             Stray::Out => {
                 let message = "this link leads out of the folder, and is not followed there";
                 let shown = visible(root.path().join(&entry.path).as_os_str().as_bytes());
-                self.faults.push(Fault::new(Kind::Refused, Side::Here, message).at(shown));
+                self.faults.push(Error::new(ErrorKind::Refused, Origin::Here, message).at(shown));
                 self.tree.add(path, Node::of(NodeKind::Other))?;
                 return Ok(());
             }
@@ -452,7 +401,7 @@ impl Survey {
         self.leave_out(path, why)
     }
 
-    pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Outcome<()> {
+    pub(super) fn leave_out(&mut self, path: Vec<u8>, why: Why) -> Result<()> {
         self.tree.add(path.clone(), Node::of(NodeKind::Other))?;
         self.left_out.push((path, why));
         Ok(())

@@ -12,23 +12,23 @@ use std::{
 };
 
 use super::{
-    alias::rounds,
-    apply::{Found, Tools, do_wave, waves},
-    crew::{Crew, Ends, Feed, Work},
-    hashed::Hashed,
-    plan::{Act, Counts, Direction, Plan, Step},
-    run::Run,
+    apply::{Executor, StepResult, phases, run_phase},
+    execution::Execution,
+    local_hash::Hashed,
+    name_aliases::rounds,
+    plan::{Action, Direction, MirrorPlan, PlanCounts, Step},
+    pool::{JobQueue, JobResults, QueueHandle, SessionPool},
+    quota::Capped,
     scan::place,
-    sending::completed,
-    total::Capped,
+    upload::completed,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Held, Landing},
+    error::{Error, ErrorKind, Origin, Result},
+    files::{AtomicFile, StagedFile},
     ftp::{
-        base::{Hash, Intent, Pair},
         session::Session,
-        transfer::{Arrived, Fetched, utc},
+        sync_base::{Hash, Intent, SyncedFile},
+        transfer::{PendingDownload, VerifiedTemp, utc},
     },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
     observe::visible::visible,
@@ -37,9 +37,9 @@ use crate::{
 /// A file that has arrived.
 pub(super) enum Ready {
     /// On the server, with its state as far as it is known locally.
-    There(Arrived, Option<Pair>),
+    There(VerifiedTemp, Option<SyncedFile>),
     /// On the local host, with the hash of the received bytes.
-    Here(Held, Fetched, Option<Hash>),
+    Here(StagedFile, PendingDownload, Option<Hash>),
 }
 
 impl Ready {
@@ -54,33 +54,35 @@ impl Ready {
 
 /// Executes `plan`, of which nothing has been done yet.
 pub(super) async fn run<'p>(
-    crew: &mut Crew<'_>,
-    plan: &'p Plan,
-    run: &mut Run<'p, '_>,
-    tools: &Tools<'p>,
-) -> Outcome<()> {
+    crew: &mut SessionPool<'_>,
+    plan: &'p MirrorPlan,
+    run: &mut Execution<'p, '_>,
+    tools: &Executor<'p>,
+) -> Result<()> {
     // A mirror that cannot become complete does not start.
     if run.report.failed > 0 {
         give_up(crew, plan, run, 0);
         return Ok(());
     }
     // No file can wait in a missing directory: the top is created first. Files left by killed runs take up room.
-    let first = plan.steps.iter().take_while(|step| step.act == Act::Sweep || is_top(step)).count();
+    let first =
+        plan.steps.iter().take_while(|step| step.act == Action::Sweep || is_top(step)).count();
     let (first, rest) = plan.steps.split_at_checked(first).unwrap_or((&[], &plan.steps));
-    for wave in waves(first) {
-        do_wave(crew, wave, run, tools).await?;
+    for wave in phases(first) {
+        run_phase(crew, wave, run, tools).await?;
     }
-    let mut stage = Stage { wants_proof: plan.rules.wants_proof(), ..Stage::default() };
+    let mut stage =
+        ArrivalQueue { wants_proof: plan.rules.wants_proof(), ..ArrivalQueue::default() };
     stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
     let mut ended = Ok(());
     // Jobs given back by a session that the server closed are left to the others.
     while run.report.failed == 0 && ended.is_ok() && stage.waiting() > 0 {
-        let work = async |session: &mut Session, step, feed: Feed<'_, '_, _>| {
+        let work = async |session: &mut Session, step, feed: QueueHandle<'_, '_, _>| {
             tools.arrive(session, step, feed).await
         };
         ended = crew.run(&mut stage, work).await;
     }
-    let Stage { arrived, failed, .. } = stage;
+    let ArrivalQueue { arrived, failed, .. } = stage;
     let lacking = failed.len() as u64;
     for (step, fault) in failed {
         run.fail(step, fault);
@@ -95,16 +97,16 @@ pub(super) async fn run<'p>(
 
 /// Creates the directories, gives the files their names and does the deletes, in the order of the plan.
 async fn finish<'p>(
-    crew: &mut Crew<'_>,
+    crew: &mut SessionPool<'_>,
     steps: &'p [Step],
-    run: &mut Run<'p, '_>,
-    tools: &Tools<'p>,
+    run: &mut Execution<'p, '_>,
+    tools: &Executor<'p>,
     mut arrived: BTreeMap<&[u8], Ready>,
-) -> Outcome<()> {
+) -> Result<()> {
     let (mut ended, mut has_begun) = (Ok(()), false);
-    for wave in waves(steps) {
+    for wave in phases(steps) {
         ended = if !wave.iter().all(is_transfer) {
-            do_wave(crew, wave, run, tools).await
+            run_phase(crew, wave, run, tools).await
         } else if run.report.failed == 0 {
             has_begun = true;
             let files = wave.iter().filter_map(|step| Some((step, arrived.remove(&*step.path)?)));
@@ -125,28 +127,38 @@ async fn finish<'p>(
 }
 
 const fn is_transfer(step: &Step) -> bool {
-    matches!(step.act, Act::Put(_) | Act::Get(_))
+    matches!(step.act, Action::Put(_) | Action::Get(_))
 }
 
 fn is_top(step: &Step) -> bool {
-    step.act == Act::MakeFolder && step.path.is_empty()
+    step.act == Action::MakeFolder && step.path.is_empty()
 }
 
 /// Reports that no file has got its name, since `lacking` files failed or something failed before them.
-fn give_up(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, lacking: u64) {
-    let Counts { transfers, deletes, .. } = plan.counts;
+fn give_up(
+    crew: &mut SessionPool<'_>,
+    plan: &MirrorPlan,
+    run: &mut Execution<'_, '_>,
+    lacking: u64,
+) {
+    let PlanCounts { transfers, deletes, .. } = plan.counts;
     run.report.skipped += transfers.saturating_sub(lacking) + deletes;
     let text = "not every file has arrived, so none was given its name: the target is as it was";
     tell(crew, run, text.to_owned());
 }
 
-fn tell(crew: &mut Crew<'_>, run: &mut Run<'_, '_>, text: String) {
+fn tell(crew: &mut SessionPool<'_>, run: &mut Execution<'_, '_>, text: String) {
     crew.first().context().observer.warn(text.clone());
-    run.report.errors.push(Fault::new(Kind::Guard, Side::Here, text));
+    run.report.errors.push(Error::new(ErrorKind::Guard, Origin::Here, text));
 }
 
 /// Reports which names hold which content after a failure that followed the arrival of all files.
-fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun: bool) {
+fn tell_half(
+    crew: &mut SessionPool<'_>,
+    plan: &MirrorPlan,
+    run: &mut Execution<'_, '_>,
+    has_begun: bool,
+) {
     if !has_begun {
         let text = "not every folder could be made, so no file was given its name";
         return tell(crew, run, text.to_owned());
@@ -165,11 +177,11 @@ fn tell_half(crew: &mut Crew<'_>, plan: &Plan, run: &mut Run<'_, '_>, has_begun:
 
 /// Renames `files` to their final names; those that the target may treat as the same, one after the other.
 async fn give_names_in_rounds<'p>(
-    crew: &mut Crew<'_>,
-    tools: &Tools<'p>,
-    run: &mut Run<'p, '_>,
+    crew: &mut SessionPool<'_>,
+    tools: &Executor<'p>,
+    run: &mut Execution<'p, '_>,
     files: Vec<(&'p Step, Ready)>,
-) -> Outcome<()> {
+) -> Result<()> {
     for (number, files) in rounds(files, |(step, _)| *step).into_iter().enumerate() {
         let (files, taken) = if number > 0 {
             run.without_taken(crew, tools, files, |(step, _)| *step).await?
@@ -185,12 +197,12 @@ async fn give_names_in_rounds<'p>(
 
 /// Renames `files` to their final names, in batches.
 async fn give_names<'p>(
-    crew: &mut Crew<'_>,
-    tools: &Tools<'p>,
-    run: &mut Run<'p, '_>,
+    crew: &mut SessionPool<'_>,
+    tools: &Executor<'p>,
+    run: &mut Execution<'p, '_>,
     files: Vec<(&'p Step, Ready)>,
-) -> Outcome<()> {
-    let mut names = Names::default();
+) -> Result<()> {
+    let mut names = RenameQueue::default();
     let mut here = Vec::new();
     for (step, ready) in files {
         match ready {
@@ -198,32 +210,33 @@ async fn give_names<'p>(
             Ready::Here(held, fetched, hash) => here.push((step, held, fetched, hash)),
         }
     }
-    let work = async |session: &mut Session, job: Vec<Waiting<'p>>, _: Feed<'_, '_, _>| {
-        let (known, files): (Vec<_>, Vec<_>) =
-            job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
-        let intents = known
-            .iter()
-            .zip(&files)
-            .map(|((step, _), file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
-        if let Err(fault) = tools.intend(session, intents.collect()).await {
-            session.drop_aside(&files).await;
-            let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
-            return vec![(Vec::new(), Ok(failed.collect()))];
-        }
-        let placed = session.place(files).await;
-        let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
-            let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
-            (step, found.map(Some))
-        });
-        vec![(Vec::new(), Ok(found.collect()))]
-    };
+    let work =
+        async |session: &mut Session, job: Vec<WaitingFile<'p>>, _: QueueHandle<'_, '_, _>| {
+            let (known, files): (Vec<_>, Vec<_>) =
+                job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
+            let intents = known
+                .iter()
+                .zip(&files)
+                .map(|((step, _), file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
+            if let Err(fault) = tools.intend(session, intents.collect()).await {
+                session.delete_temps(&files).await;
+                let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
+                return vec![(Vec::new(), Ok(failed.collect()))];
+            }
+            let placed = session.place(files).await;
+            let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
+                let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
+                (step, found.map(Some))
+            });
+            vec![(Vec::new(), Ok(found.collect()))]
+        };
     let mut ended = Ok(());
     while ended.is_ok() && names.waiting() > 0 {
         ended = crew.run(&mut names, &work).await;
     }
     let left = names.waiting.into_iter().flatten();
     let left: Vec<_> = left.map(|(_, arrived, _)| arrived).collect();
-    crew.first().drop_aside(&left).await;
+    crew.first().delete_temps(&left).await;
     for (step, found) in names.ended {
         ended = ended.and(run.place(step, found));
     }
@@ -232,7 +245,11 @@ async fn give_names<'p>(
 }
 
 /// Removes files that have arrived and are not wanted.
-async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8], Ready>) {
+async fn drop_all(
+    crew: &mut SessionPool<'_>,
+    tools: &Executor<'_>,
+    arrived: BTreeMap<&[u8], Ready>,
+) {
     let mut there = Vec::new();
     for ready in arrived.into_values() {
         match ready {
@@ -244,19 +261,19 @@ async fn drop_all(crew: &mut Crew<'_>, tools: &Tools<'_>, arrived: BTreeMap<&[u8
             }
         }
     }
-    crew.first().drop_aside(&there).await;
+    crew.first().delete_temps(&there).await;
 }
 
 /// The files that are being transferred to temporary names.
 #[derive(Default)]
-struct Stage<'p> {
+struct ArrivalQueue<'p> {
     waiting: VecDeque<&'p Step>,
     arrived: BTreeMap<&'p [u8], Ready>,
-    failed: Vec<(&'p Step, Fault)>,
+    failed: Vec<(&'p Step, Error)>,
     wants_proof: bool,
 }
 
-impl<'p> Work for Stage<'p> {
+impl<'p> JobQueue for ArrivalQueue<'p> {
     type Job = &'p Step;
     type Found = Ready;
 
@@ -273,9 +290,9 @@ impl<'p> Work for Stage<'p> {
         self.waiting.push_front(step);
     }
 
-    fn done(&mut self, step: &'p Step, result: Outcome<Ready>) -> Outcome<()> {
+    fn done(&mut self, step: &'p Step, result: Result<Ready>) -> Result<()> {
         match result {
-            Err(fault) if fault.kind == Kind::Interrupted => return Err(fault),
+            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
             Err(fault) => self.failed.push((step, fault)),
             Ok(ready) => {
                 if self.wants_proof && !ready.is_verified() {
@@ -289,23 +306,23 @@ impl<'p> Work for Stage<'p> {
 }
 
 /// Returns the fault for a file whose size cannot be verified.
-pub fn unproven() -> Fault {
+pub fn unproven() -> Error {
     let message = "the server tells no size: whether all of it arrived cannot be seen";
-    Fault::new(Kind::Unsupported, Side::Server, message)
+    Error::new(ErrorKind::Unsupported, Origin::Server, message)
 }
 
 /// A file on the server that waits for its name.
-type Waiting<'p> = (&'p Step, Arrived, Option<Pair>);
+type WaitingFile<'p> = (&'p Step, VerifiedTemp, Option<SyncedFile>);
 
 /// The files on the server that are to get their final names.
 #[derive(Default)]
-struct Names<'p> {
-    waiting: Vec<Vec<Waiting<'p>>>,
-    ended: Vec<(&'p Step, Outcome<Found>)>,
+struct RenameQueue<'p> {
+    waiting: Vec<Vec<WaitingFile<'p>>>,
+    ended: Vec<(&'p Step, Result<StepResult>)>,
 }
 
-impl<'p> Names<'p> {
-    fn push(&mut self, step: &'p Step, arrived: Arrived, pair: Option<Pair>) {
+impl<'p> RenameQueue<'p> {
+    fn push(&mut self, step: &'p Step, arrived: VerifiedTemp, pair: Option<SyncedFile>) {
         match self.waiting.last_mut().filter(|files| files.len() < ASIDE_FILES_MAX) {
             Some(files) => files.push((step, arrived, pair)),
             None => self.waiting.push(vec![(step, arrived, pair)]),
@@ -313,9 +330,9 @@ impl<'p> Names<'p> {
     }
 }
 
-impl<'p> Work for Names<'p> {
-    type Job = Vec<Waiting<'p>>;
-    type Found = Vec<(&'p Step, Outcome<Found>)>;
+impl<'p> JobQueue for RenameQueue<'p> {
+    type Job = Vec<WaitingFile<'p>>;
+    type Found = Vec<(&'p Step, Result<StepResult>)>;
 
     fn next(&mut self) -> Option<Self::Job> {
         self.waiting.pop()
@@ -329,10 +346,10 @@ impl<'p> Work for Names<'p> {
         self.waiting.push(files);
     }
 
-    fn done(&mut self, _: Self::Job, result: Outcome<Self::Found>) -> Outcome<()> {
+    fn done(&mut self, _: Self::Job, result: Result<Self::Found>) -> Result<()> {
         let ended = result?;
-        let is_stopped = |(_, found): &(_, Outcome<Found>)| {
-            found.as_ref().is_err_and(|fault| fault.kind == Kind::Interrupted)
+        let is_stopped = |(_, found): &(_, Result<StepResult>)| {
+            found.as_ref().is_err_and(|fault| fault.kind == ErrorKind::Interrupted)
         };
         let stopped = ended.iter().find(|one| is_stopped(one));
         let stopped = stopped.and_then(|(_, found)| found.as_ref().err().cloned());
@@ -341,34 +358,34 @@ impl<'p> Work for Names<'p> {
     }
 }
 
-impl<'p> Tools<'p> {
+impl<'p> Executor<'p> {
     /// Transfers the file of `step` to a temporary name, together with those of the steps that follow.
     async fn arrive(
         &self,
         session: &mut Session,
         step: &'p Step,
-        feed: Feed<'_, '_, Stage<'p>>,
-    ) -> Ends<Stage<'p>> {
+        feed: QueueHandle<'_, '_, ArrivalQueue<'p>>,
+    ) -> JobResults<ArrivalQueue<'p>> {
         if self.plan.heading.direction == Direction::Down {
-            session.go_on(feed.goes_on());
+            session.expect_transfer(feed.goes_on());
             return vec![(step, self.fetch(session, step).await)];
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
         let (files, pairs): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
-        let seen = session.see_aside(files).await.into_iter().zip(pairs);
+        let seen = session.verify_temps(files).await.into_iter().zip(pairs);
         let ready = seen.map(|(arrived, pair)| Ok(Ready::There(arrived?, pair)));
         steps.into_iter().zip(ready).chain(failed).collect()
     }
 
     /// Fetches the file of `step` to a local temporary name.
-    async fn fetch(&self, session: &mut Session, step: &Step) -> Outcome<Ready> {
+    async fn fetch(&self, session: &mut Session, step: &Step) -> Result<Ready> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let here = Path::new(OsStr::from_bytes(&step.path));
         let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
         let most = self.plan.rules.caps.max_file_size;
         let begin = |lasting: Option<&str>| {
-            Landing::begin_apart(&self.root, home, lasting).map(|landing| landing.at_most(most))
+            AtomicFile::begin_apart(&self.root, home, lasting).map(|landing| landing.at_most(most))
         };
         let (landing, fetched, hash) = if self.plan.rules.resume && step.size.is_some() {
             let (landing, fetched) = session.fetch_on(&there, begin).await?;
@@ -397,10 +414,10 @@ impl<'p> Tools<'p> {
     /// Renames local files to their final names, and flushes the renames to disk.
     async fn give_names_here(
         &self,
-        crew: &mut Crew<'_>,
-        run: &mut Run<'p, '_>,
-        files: Vec<(&'p Step, Held, Fetched, Option<Hash>)>,
-    ) -> Outcome<()> {
+        crew: &mut SessionPool<'_>,
+        run: &mut Execution<'p, '_>,
+        files: Vec<(&'p Step, StagedFile, PendingDownload, Option<Hash>)>,
+    ) -> Result<()> {
         let folders: BTreeSet<_> =
             files.iter().map(|(_, held, ..)| held.folder().to_owned()).collect();
         let intents = files.iter().map(|(step, held, ..)| {
@@ -417,7 +434,7 @@ impl<'p> Tools<'p> {
                 // It would only get in the way of the next run.
                 held.drop_file(&self.root).err();
                 let message = format!("{}; it has its old bytes", fault.message);
-                Fault { message, ..fault }
+                Error { message, ..fault }
             });
             if placed.is_ok() && hash.is_none() {
                 hash = self.read_back(crew.first(), &step.path).await?;
@@ -430,9 +447,9 @@ impl<'p> Tools<'p> {
     }
 }
 
-impl<'p> Run<'p, '_> {
+impl<'p> Execution<'p, '_> {
     /// Records whether a file has got its name.
-    fn place(&mut self, step: &'p Step, found: Outcome<Found>) -> Outcome<()> {
+    fn place(&mut self, step: &'p Step, found: Result<StepResult>) -> Result<()> {
         if found.is_ok() {
             self.report.placed.push(visible(&step.path));
         }

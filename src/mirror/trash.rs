@@ -11,18 +11,18 @@ use std::{
 
 use super::{
     filter::Filter,
-    plan::{Direction, Heading},
-    rules::Rules,
+    options::MirrorOptions,
+    plan::{Direction, Endpoints},
     scan::place,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
-    files::Root,
+    error::{Error, ErrorKind, Result},
+    files::RootDir,
     ftp::{path::RemotePath, session::Session},
 };
 
 /// Returns the trash directory of the server; a relative one is below the mirrored directory.
-pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
+pub(super) fn there(heading: &Endpoints, trash: &str) -> Result<RemotePath> {
     let trash = trash.trim_end_matches('/');
     if trash.starts_with('/') {
         let encoding = heading.remote.encoding();
@@ -33,12 +33,16 @@ pub(super) fn there(heading: &Heading, trash: &str) -> Outcome<RemotePath> {
 }
 
 /// Returns the local trash directory; a relative one is below the mirrored directory.
-pub(super) fn here(heading: &Heading, trash: &str) -> PathBuf {
+pub(super) fn here(heading: &Endpoints, trash: &str) -> PathBuf {
     heading.local.join(trash)
 }
 
 /// Returns `filter` without the trash of `rules`, which is no part of the mirror on either side.
-pub(super) fn reserve(filter: Filter, heading: &Heading, rules: &Rules) -> Outcome<Filter> {
+pub(super) fn reserve(
+    filter: Filter,
+    heading: &Endpoints,
+    rules: &MirrorOptions,
+) -> Result<Filter> {
     let Some(trash) = &rules.trash else { return Ok(filter) };
     let (top, folder) = match heading.direction {
         Direction::Up => {
@@ -67,12 +71,12 @@ pub(super) enum Trash {
         made: RefCell<BTreeSet<RemotePath>>,
     },
     /// On the local host.
-    Here(Root),
+    Here(RootDir),
 }
 
 impl Trash {
     /// Returns the trash of a run with the options `rules`, if it has one.
-    pub(super) fn of(heading: &Heading, rules: &Rules) -> Outcome<Option<Self>> {
+    pub(super) fn of(heading: &Endpoints, rules: &MirrorOptions) -> Result<Option<Self>> {
         let Some(trash) = &rules.trash else { return Ok(None) };
         Ok(Some(match heading.direction {
             Direction::Up => {
@@ -81,8 +85,8 @@ impl Trash {
             Direction::Down => {
                 let folder = here(heading, trash);
                 fs::create_dir_all(&folder)
-                    .map_err(|error| Fault::local("make the trash", &folder, error))?;
-                Self::Here(Root::open(folder)?)
+                    .map_err(|error| Error::local("make the trash", &folder, error))?;
+                Self::Here(RootDir::open(folder)?)
             }
         }))
     }
@@ -92,10 +96,10 @@ impl Trash {
     pub(super) async fn take(
         &self,
         session: &mut Session,
-        root: &Root,
+        root: &RootDir,
         top: &RemotePath,
         path: &[u8],
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let now = session.now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let second = [path, b"~", now.as_bytes()].concat();
         let (folder, made) = match self {
@@ -104,7 +108,8 @@ impl Trash {
                 let named = |path| Path::new(OsStr::from_bytes(path));
                 return match root.move_to(named(path), trash, named(path)) {
                     Err(fault)
-                        if fault.kind == Kind::Local && trash.metadata(named(path)).is_ok() =>
+                        if fault.kind == ErrorKind::Local
+                            && trash.metadata(named(path)).is_ok() =>
                     {
                         root.move_to(named(path), trash, named(&second))
                     }

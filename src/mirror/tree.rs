@@ -8,9 +8,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::zone::Times;
+use super::server_timezone::Times;
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::listing::Modified,
     limits::ENTRIES_MAX,
     observe::visible::visible,
@@ -152,13 +152,13 @@ pub struct Tree {
 
 /// The result of a scan: a tree, and the failures of the scan.
 #[derive(Debug, Clone, Default)]
-pub struct Survey {
+pub struct ScanResult {
     /// The tree.
     pub tree: Tree,
     /// The entries that were left out, with the reasons.
     pub left_out: Vec<(Vec<u8>, Why)>,
     /// The failures: directories that could not be read completely, and names that were refused.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Error>,
     /// The temporary files left by runs that are over.
     pub leftovers: Vec<Vec<u8>>,
     /// The information about times beyond those in the tree.
@@ -174,7 +174,7 @@ pub struct Survey {
     pub is_claimed: bool,
 }
 
-impl Survey {
+impl ScanResult {
     /// Returns true if `path` is known to be absent. A directory that accepts files but shows none may contain it, and
     /// so may one whose listing was truncated or omits names that begin with a dot.
     pub(super) fn is_seen_missing(&self, path: &[u8]) -> bool {
@@ -225,10 +225,10 @@ impl Tree {
     /// Adds `node` at `path`. A second node of the same name turns both into one that is left alone, since it is
     /// unknown which of them the name would address (class C3, a link and a folder of one name). Returns false in that
     /// case.
-    pub fn add(&mut self, path: Vec<u8>, node: Node) -> Outcome<bool> {
+    pub fn add(&mut self, path: Vec<u8>, node: Node) -> Result<bool> {
         if self.nodes.len() > ENTRIES_MAX {
             let message = format!("more than {ENTRIES_MAX} files and folders");
-            return Err(Fault::new(Kind::Guard, Side::Here, message).at(visible(&path)));
+            return Err(Error::new(ErrorKind::Guard, Origin::Here, message).at(visible(&path)));
         }
         Ok(match self.nodes.entry(path) {
             Entry::Vacant(place) => {

@@ -5,24 +5,24 @@ use std::{path::PathBuf, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Reason,
-    backend::{Found, not_permitted},
+    NatError,
+    backend::{FoundRules, not_permitted},
     chains::{self, Shape},
     guard,
-    ledger::{Ledger, Record, Trial, Undo},
-    machine::Machine,
+    machine::NatHost,
     persist,
-    plan::{Live, Plan},
+    plan::{LiveState, RulesetPlan},
+    ruleset_store::{RulesetRecord, RulesetStore, RulesetTrial, Undo},
     sysctl,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::{NAT_TRIAL_MAX, NAT_TRIAL_MIN},
 };
 
 /// The options for applying a plan.
 #[derive(Debug, Clone, Default)]
-pub struct Order {
+pub struct ApplyOptions {
     /// The length of a trial: the kernel restores the old rules after it, unless it is confirmed.
     pub confirm_within: Option<Duration>,
     /// The root directory below which files for boot are written, once the change is confirmed.
@@ -50,7 +50,7 @@ pub struct Applied {
     pub snapshot: String,
 }
 
-impl Machine {
+impl NatHost {
     /// Applies `plan` with the options of `order`. `now` is the time of day.
     ///
     /// Fails with `nat.not_permitted`, `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface`,
@@ -58,11 +58,11 @@ impl Machine {
     /// fails, it is taken back.
     pub fn apply(
         &self,
-        plan: &Plan,
-        order: &Order,
-        ledger: &dyn Ledger,
+        plan: &RulesetPlan,
+        order: &ApplyOptions,
+        ledger: &dyn RulesetStore,
         now: Timestamp,
-    ) -> Outcome<Applied> {
+    ) -> Result<Applied> {
         let _lock = ledger.lock()?;
         permitted(plan, order)?;
         let before = ledger.load(&plan.ruleset)?;
@@ -77,10 +77,10 @@ impl Machine {
         let time = order.confirm_within;
         let body = match (time, &plan.live) {
             (None, _) => plan.body.clone(),
-            (Some(_), Live::Strange) => {
+            (Some(_), LiveState::Strange) => {
                 let message = "the table has been changed by hand in a way that a trial cannot go back to: apply without \
                                `confirm_within`, or `revert` first";
-                return Err(Reason::Conflict.fault(message));
+                return Err(NatError::Conflict.fault(message));
             }
             (Some(time), live) => {
                 let old = live.chains().cloned().unwrap_or_default();
@@ -111,26 +111,26 @@ impl Machine {
     }
 
     /// Fails with `nat.changed_since_plan` unless everything is still as the plan saw it.
-    fn unchanged(&self, plan: &Plan) -> Outcome<()> {
+    fn unchanged(&self, plan: &RulesetPlan) -> Result<()> {
         if self.backend.found(&plan.table)? == plan.found {
             return Ok(());
         }
         let message = format!("{} is no longer as the plan saw it: plan again", plan.place);
-        Err(Reason::ChangedSincePlan.fault(message))
+        Err(NatError::ChangedSincePlan.fault(message))
     }
 
     /// Returns the text that restores the rules now in force.
-    fn snapshot(&self, plan: &Plan) -> String {
+    fn snapshot(&self, plan: &RulesetPlan) -> String {
         match (&plan.live, &plan.found) {
-            (Live::Over { old }, _) if old.is_empty() => String::new(),
-            (Live::Over { old }, _) => self.backend.body(&plan.table, old),
-            (_, Found::Listing(listing)) => listing.clone(),
+            (LiveState::Over { old }, _) if old.is_empty() => String::new(),
+            (LiveState::Over { old }, _) => self.backend.body(&plan.table, old),
+            (_, FoundRules::Listing(listing)) => listing.clone(),
             _ => String::new(),
         }
     }
 
     /// Loads the rules first: packets are never forwarded without the rules that govern them.
-    fn carry_out(&self, plan: &Plan, body: &str) -> Outcome<()> {
+    fn carry_out(&self, plan: &RulesetPlan, body: &str) -> Result<()> {
         plan.modules.iter().try_for_each(|module| sysctl::load(module))?;
         self.backend.load(&plan.table, body)?;
         plan.sysctls.iter().try_for_each(sysctl::set)
@@ -139,11 +139,11 @@ impl Machine {
     /// Takes back the changes of a plan that failed.
     fn give_up(
         &self,
-        plan: &Plan,
+        plan: &RulesetPlan,
         snapshot: &str,
-        ledger: &dyn Ledger,
-        before: Option<Record>,
-    ) -> Outcome<()> {
+        ledger: &dyn RulesetStore,
+        before: Option<RulesetRecord>,
+    ) -> Result<()> {
         plan.sysctls.iter().rev().try_for_each(sysctl::restore)?;
         self.put_back(&plan.table, snapshot)?;
         match before {
@@ -153,7 +153,7 @@ impl Machine {
     }
 
     /// Loads what was there; an empty text stands for no rules.
-    pub(super) fn put_back(&self, table: &str, snapshot: &str) -> Outcome<()> {
+    pub(super) fn put_back(&self, table: &str, snapshot: &str) -> Result<()> {
         if snapshot.is_empty() {
             self.backend.remove(table)
         } else {
@@ -164,18 +164,18 @@ impl Machine {
     /// Updates the record and the files for boot when the live rules need no change.
     fn keep(
         &self,
-        plan: &Plan,
-        order: &Order,
-        ledger: &dyn Ledger,
-        before: Option<Record>,
+        plan: &RulesetPlan,
+        order: &ApplyOptions,
+        ledger: &dyn RulesetStore,
+        before: Option<RulesetRecord>,
         now: Timestamp,
-    ) -> Outcome<()> {
-        let Found::Listing(listing) = &plan.found else { return Ok(()) };
-        let mut record = before.unwrap_or_else(|| Record {
+    ) -> Result<()> {
+        let FoundRules::Listing(listing) = &plan.found else { return Ok(()) };
+        let mut record = before.unwrap_or_else(|| RulesetRecord {
             ruleset: plan.ruleset.clone(),
             backend: plan.choice,
             applied_at_ms: now.as_millisecond(),
-            ..Record::default()
+            ..RulesetRecord::default()
         });
         record.body.clone_from(&plan.body);
         record.listing.clone_from(listing);
@@ -191,8 +191,8 @@ impl Machine {
     }
 
     /// Returns the current listing, and true if it is what was wanted.
-    fn verify(&self, plan: &Plan, is_trial: bool) -> Outcome<(String, bool)> {
-        let Found::Listing(listing) = self.backend.found(&plan.table)? else {
+    fn verify(&self, plan: &RulesetPlan, is_trial: bool) -> Result<(String, bool)> {
+        let FoundRules::Listing(listing) = self.backend.found(&plan.table)? else {
             return Ok((String::new(), false));
         };
         let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
@@ -212,17 +212,17 @@ impl Machine {
 }
 
 /// Checks the conditions that the plan itself and its options set.
-fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
-    if plan.found == Found::Unreadable {
+fn permitted(plan: &RulesetPlan, order: &ApplyOptions) -> Result<()> {
+    if plan.found == FoundRules::Unreadable {
         return Err(not_permitted());
     }
     if order.plan_id.as_ref().is_some_and(|id| *id != plan.id()) {
         let message = format!("this is plan {} now, and another was seen: plan again", plan.id());
-        return Err(Reason::ChangedSincePlan.fault(message));
+        return Err(NatError::ChangedSincePlan.fault(message));
     }
-    if let Live::Trial { .. } = plan.live {
+    if let LiveState::Trial { .. } = plan.live {
         let message = "a trial of this ruleset runs: `confirm` or `rollback` it first";
-        return Err(Reason::TrialPending.fault(message));
+        return Err(NatError::TrialPending.fault(message));
     }
     if let Some(time) = order.confirm_within
         && !(NAT_TRIAL_MIN..=NAT_TRIAL_MAX).contains(&time)
@@ -232,7 +232,7 @@ fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
             NAT_TRIAL_MIN.as_secs(),
             NAT_TRIAL_MAX.as_secs() / 3600
         );
-        return Err(Fault::invalid(message));
+        return Err(Error::invalid(message));
     }
     if !order.absent_ok && !plan.absent.is_empty() {
         return Err(guard::absent_fault(&plan.absent));
@@ -243,7 +243,7 @@ fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
     if plan.live.is_foreign(&plan.found) {
         let message =
             format!("{} has rules that are not portolan's; `force` writes over them", plan.place);
-        return Err(Reason::Conflict.fault(message));
+        return Err(NatError::Conflict.fault(message));
     }
     // A plan that changes nothing locks out only users who are locked out already.
     match &plan.refusal {
@@ -253,22 +253,22 @@ fn permitted(plan: &Plan, order: &Order) -> Outcome<()> {
 }
 
 /// Returns the fault of a change that failed and could not be taken back completely.
-fn half_done(fault: Fault, other: &Fault) -> Fault {
+fn half_done(fault: Error, other: &Error) -> Error {
     let message = format!(
         "{}; and what was there before could not be put back: {} (`rollback` tries again)",
         fault.message, other.message
     );
-    Fault { message, ..fault }
+    Error { message, ..fault }
 }
 
 /// Returns the record of a plan that is about to be applied.
 fn planned(
-    plan: &Plan,
-    order: &Order,
-    before: Option<Record>,
+    plan: &RulesetPlan,
+    order: &ApplyOptions,
+    before: Option<RulesetRecord>,
     snapshot: &str,
     now: Timestamp,
-) -> Record {
+) -> RulesetRecord {
     let before = before.unwrap_or_default();
     let mut sysctls = before.sysctls.clone();
     for one in &plan.sysctls {
@@ -280,7 +280,7 @@ fn planned(
         }
     }
     // The undo data of a trial that ended without being cleaned up is carried over into that of this change.
-    let left = before.undo.clone().filter(|_| matches!(plan.live, Live::Over { .. }));
+    let left = before.undo.clone().filter(|_| matches!(plan.live, LiveState::Over { .. }));
     let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
     undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
@@ -293,7 +293,7 @@ fn planned(
         needs: needed,
         persisted: before.persisted.clone(),
     };
-    let mut record = Record {
+    let mut record = RulesetRecord {
         ruleset: plan.ruleset.clone(),
         backend: plan.choice,
         body: plan.body.clone(),
@@ -310,7 +310,7 @@ fn planned(
     if let Some(time) = order.confirm_within {
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let until = now.saturating_add(time).unwrap_or(Timestamp::MAX);
-        record.trial = Some(Trial {
+        record.trial = Some(RulesetTrial {
             body: plan.body.clone(),
             listing: plan.wanted.clone().unwrap_or_default(),
             notes: plan.notes.clone(),

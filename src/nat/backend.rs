@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Reason,
+    NatError,
     chains::{Chains, Shape},
     iptables::Iptables,
-    listing::Table,
+    listing::FilterTable,
     nftables::{Find, Nftables},
     rules::Rule,
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The packet filter that holds a ruleset's rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Choice {
 
 /// The result of looking up a ruleset's name in the filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundRules {
     /// Not found.
     Missing,
     /// The listing in the filter's own syntax.
@@ -59,7 +59,7 @@ pub(super) enum Found {
 
 /// The file and unit settings that load a ruleset at boot.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct BootPlan {
     /// The extension of the file's name.
     pub(super) ending: &'static str,
     /// The contents of the file.
@@ -86,7 +86,7 @@ pub(super) trait Backend: Send + Sync {
     fn place(&self, table: &str) -> String;
 
     /// Renders `rules`, grouped by chain.
-    fn chains(&self, rules: &[Rule]) -> Outcome<Chains>;
+    fn chains(&self, rules: &[Rule]) -> Result<Chains>;
 
     /// Returns the text to load so that exactly `chains` are there.
     fn body(&self, table: &str, chains: &Chains) -> String;
@@ -100,35 +100,35 @@ pub(super) trait Backend: Send + Sync {
         old: &Chains,
         closed: &Chains,
         time: Duration,
-    ) -> Outcome<String>;
+    ) -> Result<String>;
 
     /// Returns `body` as the filter would list it, or `None` if that is not known without loading it. Fails if the
     /// filter would refuse it.
-    fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>>;
+    fn listed(&self, table: &str, body: &str) -> Result<Option<String>>;
 
     /// Returns what is there now.
-    fn found(&self, table: &str) -> Outcome<Found>;
+    fn found(&self, table: &str) -> Result<FoundRules>;
 
     /// Classifies a listing.
     fn shape(&self, table: &str, listing: &str) -> Shape;
 
     /// Replaces what is there by `body`; if that fails, the old rules may have to be loaded again.
-    fn load(&self, table: &str, body: &str) -> Outcome<()>;
+    fn load(&self, table: &str, body: &str) -> Result<()>;
 
     /// Removes what is there, if anything.
-    fn remove(&self, table: &str) -> Outcome<()>;
+    fn remove(&self, table: &str) -> Result<()>;
 
     /// Returns all tables of all programs; none if they cannot be read.
-    fn everything(&self) -> Vec<Table>;
+    fn everything(&self) -> Vec<FilterTable>;
 
     /// Returns true if [`everything`](Self::everything) includes the rules of legacy iptables.
     fn sees_legacy(&self) -> bool;
 
     /// Returns the commands that replace `found` by `body`.
-    fn commands(&self, table: &str, body: &str, found: &Found) -> Vec<String>;
+    fn commands(&self, table: &str, body: &str, found: &FoundRules) -> Vec<String>;
 
     /// Returns the file and unit settings that load `body` at boot.
-    fn at_start(&self, table: &str, body: &str) -> Start;
+    fn at_start(&self, table: &str, body: &str) -> BootPlan;
 }
 
 /// A packet filter, and the reason why it is not the preferred one.
@@ -139,7 +139,7 @@ pub(super) struct Chosen {
 }
 
 /// Chooses the wanted filter, or an installed one: nft first, if the kernel supports it. Fails with `nat.no_backend`.
-pub(super) fn choose(choice: Choice) -> Outcome<Chosen> {
+pub(super) fn choose(choice: Choice) -> Result<Chosen> {
     let chosen = |nftables| Ok(Chosen { backend: Box::new(nftables), broken: None });
     let mut broken = None;
     if choice != Choice::Iptables {
@@ -170,12 +170,12 @@ pub(super) fn choose(choice: Choice) -> Outcome<Chosen> {
             "there is no iptables here: install it (Debian: `apt install iptables`)".into()
         }
     };
-    Err(Reason::NoBackend.fault(message))
+    Err(NatError::NoBackend.fault(message))
 }
 
 /// Returns the fault for missing capabilities.
-pub(super) fn not_permitted() -> Fault {
-    Reason::NotPermitted.fault(
+pub(super) fn not_permitted() -> Error {
+    NatError::NotPermitted.fault(
         "rules can only be changed with CAP_NET_ADMIN (and CAP_NET_RAW with old iptables): run as root, under `setpriv --inh-caps +net_admin \
          --ambient-caps +net_admin`, or in a service with `AmbientCapabilities=CAP_NET_ADMIN`",
     )

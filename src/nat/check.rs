@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::Reason;
-use crate::{fault::Outcome, limits::NAT_RANGES_MAX};
+use super::NatError;
+use crate::{error::Result, limits::NAT_RANGES_MAX};
 
 /// The maximum length of an interface's name: the kernel's `IFNAMSIZ` less the terminating zero byte.
 const INTERFACE_LENGTH_MAX: usize = 15;
@@ -17,7 +17,7 @@ pub struct Interface(String);
 
 impl Interface {
     /// Parses a name of letters, digits, `_`, `-` and `.`; otherwise fails with `nat.bad_interface`.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && text.len() <= INTERFACE_LENGTH_MAX
             && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-.".contains(&c));
@@ -28,7 +28,7 @@ impl Interface {
             "an interface's name has 1 to {INTERFACE_LENGTH_MAX} letters, digits, `_`, `-` and `.`, such as \"eth0\"; \
              got {text:?}"
         );
-        Err(Reason::BadInterface.fault(message))
+        Err(NatError::BadInterface.fault(message))
     }
 
     /// Returns the name.
@@ -45,21 +45,21 @@ impl fmt::Display for Interface {
 
 /// An interface as a script names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Device {
+pub enum InterfaceSelector {
     /// The interface of this name.
     Named(Interface),
     /// The interface of the default route.
     Auto,
 }
 
-impl Device {
+impl InterfaceSelector {
     /// Parses a name, or `auto`.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         if text == "auto" { Ok(Self::Auto) } else { Interface::parse(text).map(Self::Named) }
     }
 }
 
-impl fmt::Display for Device {
+impl fmt::Display for InterfaceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(name) => name.fmt(f),
@@ -78,12 +78,12 @@ pub struct Net {
 impl Net {
     /// Parses `192.168.0.0/24`, `fd00::/64` or a plain address, which is a network of one; bits after the prefix are
     /// cleared. Otherwise fails with `nat.bad_cidr`.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
             let message = format!(
                 "a network is wanted, such as \"192.168.0.0/24\" or \"fd00::/64\"; got {text:?}"
             );
-            Reason::BadCidr.fault(message)
+            NatError::BadCidr.fault(message)
         };
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -170,12 +170,12 @@ impl Family {
 }
 
 /// Parses the address of a host; otherwise fails with `nat.bad_cidr`.
-pub fn address(text: &str) -> Outcome<IpAddr> {
+pub fn address(text: &str) -> Result<IpAddr> {
     let found: Option<IpAddr> = text.parse().ok();
     let fits = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
     found.filter(fits).ok_or_else(|| {
         let message = format!("an address is wanted, such as \"192.168.0.10\"; got {text:?}");
-        Reason::BadCidr.fault(message)
+        NatError::BadCidr.fault(message)
     })
 }
 
@@ -186,8 +186,8 @@ pub struct Ports(Vec<(u16, u16)>);
 impl Ports {
     /// Creates a set from ranges, both ends included, in any order. Fails with `nat.bad_range` for port 0, ends in the
     /// wrong order, ranges that overlap, an empty list, or too many ranges.
-    pub fn new(mut ranges: Vec<(u16, u16)>) -> Outcome<Self> {
-        let wrong = |message: String| Err(Reason::BadRange.fault(message));
+    pub fn new(mut ranges: Vec<(u16, u16)>) -> Result<Self> {
+        let wrong = |message: String| Err(NatError::BadRange.fault(message));
         ranges.sort_unstable();
         if ranges.is_empty() || ranges.len() > NAT_RANGES_MAX {
             return wrong(format!(
@@ -220,10 +220,10 @@ impl Ports {
     }
 
     /// Parses `21`, `50000-50009`, or several of these separated by commas.
-    pub fn parse(text: &str) -> Outcome<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
             let message = format!("ports are wanted, such as 21 or \"50000-50009\"; got {text:?}");
-            Reason::BadRange.fault(message)
+            NatError::BadRange.fault(message)
         };
         let number = |digits: &str| {
             let is_number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
@@ -234,7 +234,7 @@ impl Ports {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             Ok((number(first.trim())?, number(last.trim())?))
         });
-        Self::new(ranges.collect::<Outcome<_>>()?)
+        Self::new(ranges.collect::<Result<_>>()?)
     }
 
     /// Returns the ranges, both ends included.
@@ -290,7 +290,7 @@ mod tests {
     fn nothing_that_is_more_than_a_name_is_read_as_one() {
         for text in INJECTIONS {
             assert!(Interface::parse(text).is_err(), "{text:?}");
-            assert!(Device::parse(text).is_err(), "{text:?}");
+            assert!(InterfaceSelector::parse(text).is_err(), "{text:?}");
             assert!(Net::parse(text).is_err(), "{text:?}");
             assert!(address(text).is_err(), "{text:?}");
             assert!(Ports::parse(text).is_err(), "{text:?}");
@@ -301,7 +301,7 @@ mod tests {
         }
         assert!(Interface::parse("abcdefghijklmno").is_ok());
         assert!(Interface::parse("abcdefghijklmnop").is_err());
-        assert_eq!(Device::parse("auto").unwrap(), Device::Auto);
+        assert_eq!(InterfaceSelector::parse("auto").unwrap(), InterfaceSelector::Auto);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::address::{is_carriers, why_unreachable};
 
 /// The facts known about a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct SessionFacts {
     /// The client's address, as the host itself sees it.
     pub ours: IpAddr,
     /// The server's address, as the host sees it.
@@ -36,7 +36,7 @@ pub struct Situation {
     pub advice: String,
 }
 
-impl Facts {
+impl SessionFacts {
     /// Draws the conclusions.
     pub fn situation(&self) -> Situation {
         let carriers = |address| matches!(address, IpAddr::V4(v4) if is_carriers(v4));
@@ -94,8 +94,8 @@ impl Facts {
 mod tests {
     use super::*;
 
-    fn facts(ours: &str, server: &str, seen_as: &str, server_says: &str) -> Facts {
-        Facts {
+    fn facts(ours: &str, server: &str, seen_as: &str, server_says: &str) -> SessionFacts {
+        SessionFacts {
             ours: ours.parse().unwrap(),
             server: server.parse().unwrap(),
             seen_as: seen_as.parse().ok(),
@@ -135,7 +135,7 @@ mod tests {
         assert!(advice.contains("to the router 192.168.1.1"), "{advice}");
         assert!(advice.contains("reads along (an FTP helper)"), "{advice}");
         assert!(advice.contains("names itself as 10.0.0.5"), "{advice}");
-        let secret = Facts { is_encrypted: true, ..plain }.situation().advice;
+        let secret = SessionFacts { is_encrypted: true, ..plain }.situation().advice;
         assert!(secret.contains("TLS hides the commands"), "{secret}");
         let shared = facts("100.64.9.9", "203.0.113.10", "", "").situation().advice;
         assert!(shared.ends_with("use passive mode."), "{shared}");

@@ -8,7 +8,7 @@ const PAIRS_MAX: usize = 4_000_000;
 
 /// One line of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line<'t> {
+enum DiffLine<'t> {
     Same(&'t str),
     Gone(&'t str),
     Fresh(&'t str),
@@ -22,7 +22,7 @@ pub(super) fn diff(old: &str, new: &str) -> String {
     let is_near = |at: usize| {
         let from = at.saturating_sub(AROUND);
         let near = lines.get(from..(at + AROUND + 1).min(lines.len())).unwrap_or_default();
-        near.iter().any(|line| !matches!(line, Line::Same(_)))
+        near.iter().any(|line| !matches!(line, DiffLine::Same(_)))
     };
     let mut text = String::new();
     let mut is_gap = false;
@@ -36,9 +36,9 @@ pub(super) fn diff(old: &str, new: &str) -> String {
         }
         is_gap = false;
         let (sign, line) = match line {
-            Line::Same(line) => (' ', line),
-            Line::Gone(line) => ('-', line),
-            Line::Fresh(line) => ('+', line),
+            DiffLine::Same(line) => (' ', line),
+            DiffLine::Gone(line) => ('-', line),
+            DiffLine::Fresh(line) => ('+', line),
         };
         text.push(sign);
         text.push_str(line);
@@ -48,10 +48,10 @@ pub(super) fn diff(old: &str, new: &str) -> String {
 }
 
 /// Compares by the longest common subsequence.
-fn compare<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<Line<'t>> {
+fn compare<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<DiffLine<'t>> {
     if old.len().saturating_mul(new.len()) > PAIRS_MAX {
-        let gone = old.iter().copied().map(Line::Gone);
-        return gone.chain(new.iter().copied().map(Line::Fresh)).collect();
+        let gone = old.iter().copied().map(DiffLine::Gone);
+        return gone.chain(new.iter().copied().map(DiffLine::Fresh)).collect();
     }
     // lengths[i][j]: the length of the longest common subsequence of old[i..] and new[j..].
     let mut lengths = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
@@ -75,17 +75,17 @@ fn compare<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<Line<'t>> {
     loop {
         match (old.get(i), new.get(j)) {
             (Some(before), Some(after)) if before == after => {
-                lines.push(Line::Same(before));
+                lines.push(DiffLine::Same(before));
                 (i, j) = (i + 1, j + 1);
             }
             (Some(before), after)
                 if after.is_none() || at(&lengths, i + 1, j) >= at(&lengths, i, j + 1) =>
             {
-                lines.push(Line::Gone(before));
+                lines.push(DiffLine::Gone(before));
                 i += 1;
             }
             (_, Some(after)) => {
-                lines.push(Line::Fresh(after));
+                lines.push(DiffLine::Fresh(after));
                 j += 1;
             }
             _ => return lines,
@@ -118,13 +118,13 @@ mod tests {
         fn both_texts_are_in_it(old in "[ab\n]{0,24}", new in "[ab\n]{0,24}") {
             let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
             let lines = compare(&old, &new);
-            let side = |skip: fn(&Line<'_>) -> bool| -> Vec<&str> {
+            let side = |skip: fn(&DiffLine<'_>) -> bool| -> Vec<&str> {
                 lines.iter().filter(|line| !skip(line)).map(|line| match line {
-                    Line::Same(text) | Line::Gone(text) | Line::Fresh(text) => *text,
+                    DiffLine::Same(text) | DiffLine::Gone(text) | DiffLine::Fresh(text) => *text,
                 }).collect()
             };
-            proptest::prop_assert_eq!(side(|line| matches!(line, Line::Fresh(_))), old);
-            proptest::prop_assert_eq!(side(|line| matches!(line, Line::Gone(_))), new);
+            proptest::prop_assert_eq!(side(|line| matches!(line, DiffLine::Fresh(_))), old);
+            proptest::prop_assert_eq!(side(|line| matches!(line, DiffLine::Gone(_))), new);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     check::Interface,
-    listing::{Chain, Table},
-    rules::{Action, Hook, Match, Rules, Way},
+    listing::{Chain, FilterTable},
+    rules::{CompiledRules, ForwardPath, Hook, Match, RuleAction},
 };
 use crate::observe::visible::visible;
 
@@ -28,7 +28,7 @@ impl Warning {
 
 /// The program that maintains a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
+enum TableOwner {
     Docker,
     Ufw,
     Firewalld,
@@ -38,7 +38,7 @@ enum Owner {
     Other,
 }
 
-impl Owner {
+impl TableOwner {
     const fn word(self) -> &'static str {
         match self {
             Self::Docker => "docker",
@@ -51,7 +51,7 @@ impl Owner {
         }
     }
 
-    fn of(table: &Table) -> Self {
+    fn of(table: &FilterTable) -> Self {
         match table.name.as_str() {
             "firewalld" => Self::Firewalld,
             "docker-bridges" => Self::Docker,
@@ -74,7 +74,11 @@ impl Owner {
 
 /// Returns a warning for every foreign chain that drops by default what `rules` should pass. An accept in one table
 /// does not overrule a drop in another: only the owner of that table can change it.
-pub(super) fn blockers(everything: &[Table], own: &str, rules: &Rules) -> Vec<Warning> {
+pub(super) fn blockers(
+    everything: &[FilterTable],
+    own: &str,
+    rules: &CompiledRules,
+) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for table in everything.iter().filter(|table| table.name != own) {
         for chain in &table.chains {
@@ -99,8 +103,14 @@ pub(super) fn blockers(everything: &[Table], own: &str, rules: &Rules) -> Vec<Wa
     warnings
 }
 
-fn warning(table: &Table, chain: &Chain, hook: &str, how: &str, rules: &Rules) -> Warning {
-    let owner = Owner::of(table);
+fn warning(
+    table: &FilterTable,
+    chain: &Chain,
+    hook: &str,
+    how: &str,
+    rules: &CompiledRules,
+) -> Warning {
+    let owner = TableOwner::of(table);
     let (family, name, chain) =
         (visible(&table.family), visible(&table.name), visible(&chain.name));
     let what = if hook == "forward" { "forwarded traffic" } else { "connections to this machine" };
@@ -126,7 +136,11 @@ fn warning(table: &Table, chain: &Chain, hook: &str, how: &str, rules: &Rules) -
     Warning { about: "blocked", text, remedy: unique.join(" && ") }
 }
 
-fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) -> Vec<String> {
+fn forward_remedy(
+    owner: TableOwner,
+    [family, table, chain]: [&str; 3],
+    way: &ForwardPath,
+) -> Vec<String> {
     let words = |from: &str, to: &str| {
         let part = |word: &str, device: &Option<Interface>| {
             device.as_ref().map(|device| format!(" {word} {device}")).unwrap_or_default()
@@ -134,9 +148,9 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
         (part(from, &way.from), part(to, &way.to), part(from, &way.to), part(to, &way.from))
     };
     match owner {
-        Owner::Docker | Owner::Iptables => {
+        TableOwner::Docker | TableOwner::Iptables => {
             let program = if family == "ip6" { "ip6tables" } else { "iptables" };
-            let chain = if owner == Owner::Docker { "DOCKER-USER" } else { chain };
+            let chain = if owner == TableOwner::Docker { "DOCKER-USER" } else { chain };
             let (from, to, back_from, back_to) = words("-i", "-o");
             vec![
                 format!("{program} -I {chain}{from}{to} -j ACCEPT"),
@@ -145,12 +159,12 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
                 ),
             ]
         }
-        Owner::Ufw => {
+        TableOwner::Ufw => {
             let (from, to, ..) = words("in on", "out on");
             let source = way.source.map(|source| format!(" from {source}")).unwrap_or_default();
             vec![format!("ufw route allow{from}{to}{source}")]
         }
-        Owner::Firewalld => {
+        TableOwner::Firewalld => {
             let zone = |device: &Option<Interface>| match device {
                 Some(device) => format!("$(firewall-cmd --get-zone-of-interface={device})"),
                 None => "ANY".into(),
@@ -166,8 +180,8 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
                 "firewall-cmd --reload".into(),
             ]
         }
-        Owner::Portolan => Vec::new(),
-        Owner::Libvirt | Owner::Other => {
+        TableOwner::Portolan => Vec::new(),
+        TableOwner::Libvirt | TableOwner::Other => {
             let part = |word: &str, device: &Option<Interface>| {
                 device.as_ref().map(|device| format!("{word} \"{device}\" ")).unwrap_or_default()
             };
@@ -182,9 +196,15 @@ fn forward_remedy(owner: Owner, [family, table, chain]: [&str; 3], way: &Way) ->
     }
 }
 
-fn input_remedy(owner: Owner, [family, table, chain]: [&str; 3], rules: &Rules) -> Vec<String> {
-    let opened =
-        rules.all.iter().filter(|rule| rule.hook == Hook::Input && rule.action == Action::Accept);
+fn input_remedy(
+    owner: TableOwner,
+    [family, table, chain]: [&str; 3],
+    rules: &CompiledRules,
+) -> Vec<String> {
+    let opened = rules
+        .all
+        .iter()
+        .filter(|rule| rule.hook == Hook::Input && rule.action == RuleAction::Accept);
     let ports = opened.flat_map(|rule| &rule.matches).filter_map(|one| match one {
         Match::Ports(ports) => Some(ports.ranges()),
         _ => None,
@@ -196,17 +216,17 @@ fn input_remedy(owner: Owner, [family, table, chain]: [&str; 3], rules: &Rules) 
                 if first == last { first.to_string() } else { format!("{first}{between}{last}") }
             };
             match owner {
-                Owner::Ufw => vec![format!("ufw allow proto tcp to any port {}", range(":"))],
-                Owner::Firewalld => vec![
+                TableOwner::Ufw => vec![format!("ufw allow proto tcp to any port {}", range(":"))],
+                TableOwner::Firewalld => vec![
                     format!("firewall-cmd --permanent --add-port={}/tcp", range("-")),
                     "firewall-cmd --reload".into(),
                 ],
-                Owner::Docker | Owner::Iptables => {
+                TableOwner::Docker | TableOwner::Iptables => {
                     let program = if family == "ip6" { "ip6tables" } else { "iptables" };
                     vec![format!("{program} -I {chain} -p tcp --dport {} -j ACCEPT", range(":"))]
                 }
-                Owner::Portolan => Vec::new(),
-                Owner::Libvirt | Owner::Other => {
+                TableOwner::Portolan => Vec::new(),
+                TableOwner::Libvirt | TableOwner::Other => {
                     vec![format!(
                         "nft insert rule {family} {table} {chain} tcp dport {} accept",
                         range("-")
@@ -218,14 +238,14 @@ fn input_remedy(owner: Owner, [family, table, chain]: [&str; 3], rules: &Rules) 
 }
 
 /// Warns that an isolated ruleset drops Docker's traffic as well: Docker's accept does not overrule portolan's drop.
-pub(super) fn also_dropped(everything: &[Table], rules: &Rules) -> Option<Warning> {
+pub(super) fn also_dropped(everything: &[FilterTable], rules: &CompiledRules) -> Option<Warning> {
     let drop =
-        rules.all.iter().find(|one| one.hook == Hook::Forward && one.action == Action::Drop)?;
+        rules.all.iter().find(|one| one.hook == Hook::Forward && one.action == RuleAction::Drop)?;
     let devices = drop.matches.iter().find_map(|one| match one {
         Match::In(devices) => Some(devices),
         _ => None,
     })?;
-    everything.iter().find(|table| Owner::of(table) == Owner::Docker)?;
+    everything.iter().find(|table| TableOwner::of(table) == TableOwner::Docker)?;
     let names: Vec<_> = devices.iter().map(Interface::as_str).collect();
     let first = names.first()?;
     let text = format!(
@@ -254,12 +274,12 @@ mod tests {
     use super::*;
     use crate::nat::{check::Net, listing::tables, rules::Rule};
 
-    fn way() -> Rules {
+    fn way() -> CompiledRules {
         let device = |name| Some(Interface::parse(name).unwrap());
         let source = Some(Net::parse("192.168.0.0/24").unwrap());
-        Rules {
-            ways: vec![Way { from: device("lan0"), to: device("wan0"), source }],
-            ..Rules::default()
+        CompiledRules {
+            ways: vec![ForwardPath { from: device("lan0"), to: device("wan0"), source }],
+            ..CompiledRules::default()
         }
     }
 
@@ -335,14 +355,14 @@ mod tests {
             hook: Hook::Forward,
             family: None,
             matches: vec![Match::In(vec![device("lan0"), device("wan0")])],
-            action: Action::Drop,
+            action: RuleAction::Drop,
             note: String::new(),
         };
-        let isolated = Rules { all: vec![rule], ..Rules::default() };
+        let isolated = CompiledRules { all: vec![rule], ..CompiledRules::default() };
         let docker = tables("table ip filter {\n\tchain DOCKER-USER {\n\t}\n}\n");
         let told = also_dropped(&docker, &isolated).unwrap().text;
         assert!(told.contains("by lan0 and wan0") && told.contains("in: \"lan0\", out:"), "{told}");
-        assert_eq!(also_dropped(&docker, &Rules::default()), None);
+        assert_eq!(also_dropped(&docker, &CompiledRules::default()), None);
         assert_eq!(also_dropped(&[], &isolated), None);
     }
 

@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
 };
 
-use super::Reason;
-use crate::fault::Outcome;
+use super::NatError;
+use crate::error::Result;
 
 /// The kernel's table of IPv4 routes.
 const ROUTES: &str = "/proc/net/route";
@@ -28,17 +28,17 @@ pub struct Gateway {
 
 impl Gateway {
     /// Returns the gateway of the default route. Fails with `nat.no_gateway` if there is none.
-    pub fn find() -> Outcome<Self> {
+    pub fn find() -> Result<Self> {
         let table = fs::read_to_string(ROUTES).map_err(|error| {
-            Reason::NoGateway.fault(format!("cannot read {ROUTES}: {error}")).because(error)
+            NatError::NoGateway.fault(format!("cannot read {ROUTES}: {error}")).with_source(error)
         })?;
         let (interface, address) = default_route(&table).ok_or_else(|| {
             let message = "this machine has no default route over IPv4: there is no router to ask";
-            Reason::NoGateway.fault(message)
+            NatError::NoGateway.fault(message)
         })?;
         let ours = source_towards(address).ok_or_else(|| {
             let message = format!("this machine has no IPv4 address towards its router {address}");
-            Reason::NoGateway.fault(message)
+            NatError::NoGateway.fault(message)
         })?;
         Ok(Self { address, ours, interface })
     }

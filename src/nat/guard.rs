@@ -1,17 +1,17 @@
 //! Refusal of rules that would lock the user out: pure.
 
 use super::{
-    Reason,
-    here::Here,
-    rules::{Action, Match, Rule, Rules},
+    NatError,
+    host::HostNetwork,
+    rules::{CompiledRules, Match, Rule, RuleAction},
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// Fails with `nat.would_lock_out` for rules that capture an SSH port of the host, and with `nat.conflict` for those
 /// that capture a port of another service.
-pub(super) fn check(rules: &Rules, here: &Here) -> Outcome<()> {
+pub(super) fn check(rules: &CompiledRules, here: &HostNetwork) -> Result<()> {
     for rule in &rules.all {
-        if matches!(rule.action, Action::Dnat(_)) {
+        if matches!(rule.action, RuleAction::Dnat(_)) {
             captured(rule, here)?;
         }
     }
@@ -19,7 +19,7 @@ pub(super) fn check(rules: &Rules, here: &Here) -> Outcome<()> {
 }
 
 /// Checks a rule that redirects connections to ports of the host.
-fn captured(rule: &Rule, here: &Here) -> Outcome<()> {
+fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
     let ports = rule.matches.iter().find_map(|one| match one {
         Match::Ports(ports) => Some(ports),
         _ => None,
@@ -30,18 +30,18 @@ fn captured(rule: &Rule, here: &Here) -> Outcome<()> {
     let Some(first) = taken.clone().find(is_login).or_else(|| taken.next()) else { return Ok(()) };
     let note = &rule.note;
     if is_login(&first) {
-        return Err(Reason::WouldLockOut.fault(format!(
+        return Err(NatError::WouldLockOut.fault(format!(
             "`{note}` takes port {first} away from this machine, by which people log in; `force` does it all the same"
         )));
     }
-    Err(Reason::Conflict.fault(format!(
+    Err(NatError::Conflict.fault(format!(
         "`{note}` takes port {first} away from a service of this machine that listens there; `force` does it all the \
          same"
     )))
 }
 
 /// Returns a message for each named interface that does not exist, with the most similar one that does.
-pub(super) fn absent(rules: &Rules, here: &Here) -> Vec<String> {
+pub(super) fn absent(rules: &CompiledRules, here: &HostNetwork) -> Vec<String> {
     let missing = rules.named.iter().filter(|device| !here.has(device));
     missing
         .map(|device| {
@@ -62,31 +62,31 @@ pub(super) fn absent(rules: &Rules, here: &Here) -> Vec<String> {
 }
 
 /// Returns the fault for missing interfaces: their rules would do nothing, and most likely another interface is meant.
-pub(super) fn absent_fault(absent: &[String]) -> Fault {
+pub(super) fn absent_fault(absent: &[String]) -> Error {
     let message = format!("{}; `absent_ok` takes it as one that will come", absent.join("; "));
-    Reason::UnknownInterface.fault(message)
+    NatError::UnknownInterface.fault(message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nat::{
-        model::{Forward, Part, Ruleset, tests::forward},
+        model::{Forward, RulesetPart, RulesetSpec, tests::forward},
         rules::rules,
     };
 
-    fn here() -> Here {
-        Here {
+    fn here() -> HostNetwork {
+        HostNetwork {
             interfaces: vec!["lo".into(), "wan0".into(), "lan0".into()],
             listeners: [21, 22, 2222].into(),
             login_ports: [22, 2222].into(),
-            ..Here::default()
+            ..HostNetwork::default()
         }
     }
 
     fn judged(ports: &str) -> Option<&'static str> {
-        let mut ruleset = Ruleset::new("x").unwrap();
-        ruleset.add(Part::Forward(forward(ports, "10.0.0.5"))).unwrap();
+        let mut ruleset = RulesetSpec::new("x").unwrap();
+        ruleset.add(RulesetPart::Forward(forward(ports, "10.0.0.5"))).unwrap();
         check(&rules(&ruleset, &here()).unwrap(), &here()).err().and_then(|fault| fault.name)
     }
 
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_names_the_nearest() {
-        let mut ruleset = Ruleset::new("x").unwrap();
+        let mut ruleset = RulesetSpec::new("x").unwrap();
         let device = Some(crate::nat::model::tests::device("wan1"));
-        ruleset.add(Part::Forward(Forward { device, ..forward("80", "10.0.0.5") })).unwrap();
+        ruleset.add(RulesetPart::Forward(Forward { device, ..forward("80", "10.0.0.5") })).unwrap();
         let absent = absent(&rules(&ruleset, &here()).unwrap(), &here());
         assert_eq!(absent, ["there is no interface wan1 here; there is wan0"]);
     }

@@ -2,7 +2,7 @@
 
 /// One table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct FilterTable {
     /// `ip`, `inet` and so on.
     pub(super) family: String,
     pub(super) name: String,
@@ -17,13 +17,13 @@ pub(super) struct Table {
 pub(super) struct Chain {
     pub(super) name: String,
     /// The hook it is attached to, if any.
-    pub(super) hook: Option<Place>,
+    pub(super) hook: Option<ChainHook>,
     pub(super) rules: Vec<String>,
 }
 
 /// The hook and policy of a base chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ChainHook {
     /// `filter`, `nat` or `route`.
     pub(super) kind: String,
     /// `forward` and so on.
@@ -39,7 +39,7 @@ pub(super) struct Map {
     pub(super) has_elements: bool,
 }
 
-impl Table {
+impl FilterTable {
     /// Returns true if it has a chain whose name satisfies `fits`.
     pub(super) fn has_chain(&self, fits: impl Fn(&str) -> bool) -> bool {
         self.chains.iter().any(|chain| fits(&chain.name))
@@ -47,14 +47,14 @@ impl Table {
 }
 
 /// Returns all tables of a listing.
-pub(super) fn tables(text: &str) -> Vec<Table> {
-    let mut tables: Vec<Table> = Vec::new();
+pub(super) fn tables(text: &str) -> Vec<FilterTable> {
+    let mut tables: Vec<FilterTable> = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let words: Vec<_> = line.split_whitespace().collect();
         if let ["table", family, name, "{", ..] = words.as_slice() {
             let (family, name) = ((*family).to_owned(), (*name).to_owned());
-            let mut table = Table { family, name, ..Table::default() };
+            let mut table = FilterTable { family, name, ..FilterTable::default() };
             fill(&mut table, &mut lines);
             tables.push(table);
         }
@@ -63,7 +63,7 @@ pub(super) fn tables(text: &str) -> Vec<Table> {
 }
 
 /// Reads up to the end of the table.
-fn fill<'t>(table: &mut Table, lines: &mut impl Iterator<Item = &'t str>) {
+fn fill<'t>(table: &mut FilterTable, lines: &mut impl Iterator<Item = &'t str>) {
     while let Some(line) = lines.next() {
         if line == "}" {
             return;
@@ -101,7 +101,7 @@ fn chain<'t>(name: &str, lines: &mut impl Iterator<Item = &'t str>) -> Chain {
         match words.as_slice() {
             ["type", kind, "hook", hook, rest @ ..] => {
                 let policy = rest.iter().skip_while(|word| **word != "policy").nth(1);
-                chain.hook = Some(Place {
+                chain.hook = Some(ChainHook {
                     kind: (*kind).to_owned(),
                     hook: (*hook).to_owned(),
                     policy: policy.unwrap_or(&"accept").trim_end_matches(';').to_owned(),
@@ -182,7 +182,8 @@ table ip filter {
         assert_eq!(first.maps, [Map { name: "trial_forward".into(), has_elements: true }]);
         assert_eq!(first.strange, ["set others"]);
         let [chain] = first.chains.as_slice() else { panic!("{first:?}") };
-        let place = Place { kind: "filter".into(), hook: "forward".into(), policy: "drop".into() };
+        let place =
+            ChainHook { kind: "filter".into(), hook: "forward".into(), policy: "drop".into() };
         assert_eq!(chain.hook, Some(place));
         assert_eq!(chain.rules.len(), 2);
         assert!(chain.ends_in_a_drop());

@@ -4,40 +4,40 @@ use std::fs;
 
 pub use super::backend::Choice;
 use super::{
-    Reason,
-    backend::{self, Backend, Chosen, Found},
+    NatError,
+    backend::{self, Backend, Chosen, FoundRules},
     foreign::Warning,
-    here::Here,
-    ledger::Record,
-    model::Ruleset,
-    plan::{Plan, Sight, plan},
+    host::HostNetwork,
+    model::RulesetSpec,
+    plan::{HostSnapshot, RulesetPlan, plan},
+    ruleset_store::RulesetRecord,
 };
-use crate::fault::Outcome;
+use crate::error::Result;
 
 /// The host with its packet filter. Its state is read anew for each plan.
-pub struct Machine {
+pub struct NatHost {
     pub(super) backend: Box<dyn Backend>,
     /// The reason why the filter is not the installed nft.
     broken: Option<String>,
 }
 
-impl std::fmt::Debug for Machine {
+impl std::fmt::Debug for NatHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Machine({})", self.backend.words())
     }
 }
 
-impl Machine {
+impl NatHost {
     /// Returns the host with the filter that has the rules of `record`, if there is one, or else with the filter of
     /// `choice`. Fails with `nat.no_backend`.
-    pub fn this(choice: Choice, record: Option<&Record>) -> Outcome<Self> {
+    pub fn this(choice: Choice, record: Option<&RulesetRecord>) -> Result<Self> {
         let choice = record.map_or(choice, |record| record.backend);
         let Chosen { backend, broken } = backend::choose(choice)?;
         Ok(Self { backend, broken })
     }
 
     /// Fails with `nat.conflict` if a ruleset is wanted in another filter than the one that has its rules.
-    pub fn fits(&self, choice: Choice, ruleset: &str) -> Outcome<()> {
+    pub fn fits(&self, choice: Choice, ruleset: &str) -> Result<()> {
         let here = self.backend.choice();
         if choice == Choice::Auto || choice == here {
             return Ok(());
@@ -47,21 +47,25 @@ impl Machine {
             here.word(),
             choice.word()
         );
-        Err(Reason::Conflict.fault(message))
+        Err(NatError::Conflict.fault(message))
     }
 
     /// Plans `ruleset`; changes nothing, and needs no privileges. `record` is the stored record of it.
-    pub fn plan(&self, ruleset: &Ruleset, record: Option<&Record>) -> Outcome<Plan> {
-        let here = Here::look();
+    pub fn plan(
+        &self,
+        ruleset: &RulesetSpec,
+        record: Option<&RulesetRecord>,
+    ) -> Result<RulesetPlan> {
+        let here = HostNetwork::look();
         let found = self.backend.found(&ruleset.table())?;
         let everything =
-            if found == Found::Unreadable { Vec::new() } else { self.backend.everything() };
+            if found == FoundRules::Unreadable { Vec::new() } else { self.backend.everything() };
         // Only root can read these.
         let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
             .map(|path| fs::read_to_string(path).unwrap_or_default());
         let [names4, names6] =
             if self.backend.sees_legacy() { &Default::default() } else { &names };
-        let sight = Sight {
+        let sight = HostSnapshot {
             here: &here,
             backend: &*self.backend,
             everything: &everything,

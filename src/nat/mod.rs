@@ -1,16 +1,16 @@
 //! NAT: the host's own packet-filter rules that make it a gateway, or that let FTP pass through one.
 //!
 //! A [`model::Ruleset`] describes the wanted state; it is pure and checked as it is built. Every change of the system
-//! is first a [`plan::Plan`], made by a [`machine::Machine`], and its undo data is in a [`ledger::Ledger`] before the
+//! is first a [`plan::RulesetPlan`], made by a [`machine::NatHost`], and its undo data is in a [`ruleset_store::RulesetStore`] before the
 //! change is made. Only portolan's own tables are ever written, `inet portolan_<name>`; without nft, only its own
 //! chains, `PORTOLAN_<name>_…`.
 //!
 //! ```text
 //! check   names, networks, ports            model    a ruleset as the user describes it
-//! here    state of the host's network       rules    the same as packet-filter rules
+//! host    state of the host's network       rules    the same as packet-filter rules
 //! chains, nft, listing                      rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
-//! plan    diff, foreign, rivals, guard       the changes, with warnings and refusals
+//! plan    diff, foreign, conflicts, guard    the changes, with warnings and refusals
 //! sysctl, settings                          kernel settings, and the rulesets that need them
 //! apply, undo, persist                      applying, undoing, and loading at boot
 //! open    a table that exists only while it is held
@@ -25,14 +25,14 @@ pub mod apply;
 mod backend;
 mod chains;
 pub mod check;
+mod conflicts;
 pub mod detect;
 mod diff;
 pub mod foreign;
 pub mod gateway;
 mod guard;
-pub mod here;
+pub mod host;
 mod iptables;
-pub mod ledger;
 mod listing;
 pub mod machine;
 pub mod model;
@@ -43,15 +43,15 @@ mod persist;
 pub mod plan;
 pub mod portmap;
 mod reason;
-mod rivals;
 mod rules;
+pub mod ruleset_store;
 mod settings;
 pub mod suggest;
 pub mod sysctl;
 mod tools;
 pub mod undo;
 
-pub use reason::Reason;
+pub use reason::NatError;
 
 /// Returns the number of tables in an nft listing.
 pub(crate) fn count_tables(text: &str) -> usize {

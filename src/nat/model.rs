@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::{
-    Reason,
-    check::{Device, Family, Net, Ports},
+    NatError,
+    check::{Family, InterfaceSelector, Net, Ports},
 };
-use crate::{fault::Outcome, limits::NAT_PARTS_MAX};
+use crate::{error::Result, limits::NAT_PARTS_MAX};
 
 /// The maximum length of a ruleset's name: the table's name is nine longer, which is far below the kernel's limit.
 const NAME_LENGTH_MAX: usize = 32;
@@ -17,16 +17,16 @@ pub const DATA_PORT: u16 = 20;
 
 /// A ruleset, which becomes one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruleset {
+pub struct RulesetSpec {
     name: String,
-    parts: Vec<Part>,
+    parts: Vec<RulesetPart>,
     isolate: bool,
     forwarding: bool,
 }
 
 /// One part of a ruleset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum RulesetPart {
     /// Source NAT for the packets of a network.
     Masquerade(Masquerade),
     /// Connections to the host are forwarded to another host.
@@ -45,7 +45,7 @@ pub struct Masquerade {
     /// The network.
     pub source: Net,
     /// The outgoing interface.
-    pub out: Device,
+    pub out: InterfaceSelector,
     /// The new source address; that of the interface if `None`.
     pub to: Option<IpAddr>,
 }
@@ -56,7 +56,7 @@ pub struct Forward {
     /// The purpose, as plans show it.
     pub what: &'static str,
     /// The incoming interface; any if `None`.
-    pub device: Option<Device>,
+    pub device: Option<InterfaceSelector>,
     /// The destination ports; they are not translated, since an FTP server announces its own.
     pub ports: Ports,
     /// The host to forward to.
@@ -75,9 +75,9 @@ pub struct Forward {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow {
     /// The incoming interface.
-    pub device: Device,
+    pub device: InterfaceSelector,
     /// The outgoing interface.
-    pub out: Device,
+    pub out: InterfaceSelector,
     /// The only source network.
     pub source: Option<Net>,
 }
@@ -88,7 +88,7 @@ pub struct Helper {
     /// The ports of control connections.
     pub ports: Ports,
     /// The incoming interface; any if `None`.
-    pub device: Option<Device>,
+    pub device: Option<InterfaceSelector>,
 }
 
 /// Open ports of the host itself.
@@ -97,7 +97,7 @@ pub struct Open {
     /// The purpose, as plans show it.
     pub what: &'static str,
     /// The incoming interface; any if `None`.
-    pub device: Option<Device>,
+    pub device: Option<InterfaceSelector>,
     /// The ports.
     pub ports: Ports,
     /// The only source network.
@@ -108,10 +108,10 @@ pub struct Open {
     pub external: Option<IpAddr>,
 }
 
-impl Ruleset {
+impl RulesetSpec {
     /// Creates an empty ruleset. Its name consists of letters, digits, `_` and `-`, and begins with a letter or digit;
     /// otherwise this fails with `nat.bad_name`.
-    pub fn new(name: &str) -> Outcome<Self> {
+    pub fn new(name: &str) -> Result<Self> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.len() <= NAME_LENGTH_MAX
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-'));
@@ -123,7 +123,7 @@ impl Ruleset {
             "a ruleset's name has 1 to {NAME_LENGTH_MAX} letters, digits, `_` and `-`, and begins with a letter or \
              digit; got {name:?}"
         );
-        Err(Reason::BadName.fault(message))
+        Err(NatError::BadName.fault(message))
     }
 
     /// Returns its name.
@@ -137,7 +137,7 @@ impl Ruleset {
     }
 
     /// Returns its parts, in the order in which they were added.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[RulesetPart] {
         &self.parts
     }
 
@@ -163,19 +163,19 @@ impl Ruleset {
 
     /// Adds `part`; fails with `nat.family_mismatch`, `nat.bad_cidr` for loopback, or `nat.conflict` with an existing
     /// part. An identical part is not added again.
-    pub fn add(&mut self, part: Part) -> Outcome<()> {
+    pub fn add(&mut self, part: RulesetPart) -> Result<()> {
         if self.parts.contains(&part) {
             return Ok(());
         }
         if self.parts.len() >= NAT_PARTS_MAX {
             let message = format!("a ruleset has at most {NAT_PARTS_MAX} parts");
-            return Err(Reason::Conflict.fault(message));
+            return Err(NatError::Conflict.fault(message));
         }
         match &part {
-            Part::Masquerade(one) => {
+            RulesetPart::Masquerade(one) => {
                 same_family(one.source.family(), "source", one.to.map(Family::of), "to")?;
             }
-            Part::Forward(one) => {
+            RulesetPart::Forward(one) => {
                 let family = Family::of(one.to);
                 not_loopback(one.to, "to")?;
                 one.external.map_or(Ok(()), |external| not_loopback(external, "external"))?;
@@ -190,9 +190,9 @@ impl Ruleset {
         Ok(())
     }
 
-    fn no_other_wants(&self, one: &Forward) -> Outcome<()> {
+    fn no_other_wants(&self, one: &Forward) -> Result<()> {
         for part in &self.parts {
-            let Part::Forward(other) = part else { continue };
+            let RulesetPart::Forward(other) = part else { continue };
             let Some(port) = one.ports.shared(&other.ports) else { continue };
             let devices = one.device.is_none()
                 || other.device.is_none()
@@ -209,7 +209,7 @@ impl Ruleset {
                     "port {port} is forwarded twice: {} to {}, and {} to {}",
                     other.ports, other.to, one.ports, one.to
                 );
-                return Err(Reason::Conflict.fault(message));
+                return Err(NatError::Conflict.fault(message));
             }
         }
         Ok(())
@@ -217,20 +217,20 @@ impl Ruleset {
 }
 
 /// Rejects loopback addresses: connections are neither forwarded to loopback nor away from it.
-fn not_loopback(address: IpAddr, name: &str) -> Outcome<()> {
+fn not_loopback(address: IpAddr, name: &str) -> Result<()> {
     if !address.is_loopback() {
         return Ok(());
     }
     let message = format!("`{name}` is {address}, which is each machine itself");
-    Err(Reason::BadCidr.fault(message))
+    Err(NatError::BadCidr.fault(message))
 }
 
-fn same_family(one: Family, name: &str, other: Option<Family>, other_name: &str) -> Outcome<()> {
+fn same_family(one: Family, name: &str, other: Option<Family>, other_name: &str) -> Result<()> {
     if other.is_none_or(|other| other == one) {
         return Ok(());
     }
     let message = format!("`{name}` and `{other_name}` must both be IPv4 or both be IPv6");
-    Err(Reason::FamilyMismatch.fault(message))
+    Err(NatError::FamilyMismatch.fault(message))
 }
 
 #[cfg(test)]
@@ -238,8 +238,8 @@ pub(super) mod tests {
     use super::*;
     use crate::nat::check::Interface;
 
-    pub(in crate::nat) fn device(name: &str) -> Device {
-        Device::Named(Interface::parse(name).unwrap())
+    pub(in crate::nat) fn device(name: &str) -> InterfaceSelector {
+        InterfaceSelector::Named(Interface::parse(name).unwrap())
     }
 
     pub(in crate::nat) fn forward(ports: &str, to: &str) -> Forward {
@@ -262,43 +262,43 @@ pub(super) mod tests {
     #[test]
     fn a_name_is_one_word() {
         for name in ["office", "a", "Gate-2_b", "0"] {
-            assert!(Ruleset::new(name).is_ok(), "{name}");
+            assert!(RulesetSpec::new(name).is_ok(), "{name}");
         }
         for name in ["", "-a", "_a", "a b", "a;", "a\"", "a{", "ä", "a\n", "a/b", &"x".repeat(33)]
         {
-            assert_eq!(Ruleset::new(name).unwrap_err().name, Some("nat.bad_name"), "{name:?}");
+            assert_eq!(RulesetSpec::new(name).unwrap_err().name, Some("nat.bad_name"), "{name:?}");
         }
     }
 
     #[test]
     fn one_port_goes_one_way() {
-        let mut rules = Ruleset::new("x").unwrap();
+        let mut rules = RulesetSpec::new("x").unwrap();
         let first = forward("21,50000-50009", "10.0.0.5");
-        rules.add(Part::Forward(first.clone())).unwrap();
+        rules.add(RulesetPart::Forward(first.clone())).unwrap();
         // An identical part is not added again.
-        rules.add(Part::Forward(first)).unwrap();
+        rules.add(RulesetPart::Forward(first)).unwrap();
         assert_eq!(rules.parts().len(), 1);
-        let fault = rules.add(Part::Forward(forward("50009", "10.0.0.6"))).unwrap_err();
+        let fault = rules.add(RulesetPart::Forward(forward("50009", "10.0.0.6"))).unwrap_err();
         assert_eq!(fault.name, Some("nat.conflict"));
         assert!(fault.message.starts_with("port 50009 is forwarded twice"), "{fault}");
-        rules.add(Part::Forward(forward("50010", "10.0.0.6"))).unwrap();
+        rules.add(RulesetPart::Forward(forward("50010", "10.0.0.6"))).unwrap();
         let elsewhere = Forward { device: Some(device("wan1")), ..forward("21", "10.0.0.6") };
-        rules.add(Part::Forward(elsewhere)).unwrap();
-        rules.add(Part::Forward(forward("21", "fd00::5"))).unwrap();
+        rules.add(RulesetPart::Forward(elsewhere)).unwrap();
+        rules.add(RulesetPart::Forward(forward("21", "fd00::5"))).unwrap();
         assert_eq!(rules.parts().len(), 4);
     }
 
     #[test]
     fn one_rule_is_of_one_family() {
-        let mut rules = Ruleset::new("x").unwrap();
+        let mut rules = RulesetSpec::new("x").unwrap();
         let source = Net::parse("10.0.0.0/8").unwrap();
-        let mixed = Masquerade { source, out: Device::Auto, to: "fd00::1".parse().ok() };
+        let mixed = Masquerade { source, out: InterfaceSelector::Auto, to: "fd00::1".parse().ok() };
         let plain = forward("21", "10.0.0.5");
         for part in [
-            Part::Masquerade(mixed),
-            Part::Forward(Forward { from: net("fd00::/8"), ..plain.clone() }),
-            Part::Forward(Forward { hairpin: net("fd00::/8"), ..plain.clone() }),
-            Part::Forward(Forward { external: "fd00::1".parse().ok(), ..plain }),
+            RulesetPart::Masquerade(mixed),
+            RulesetPart::Forward(Forward { from: net("fd00::/8"), ..plain.clone() }),
+            RulesetPart::Forward(Forward { hairpin: net("fd00::/8"), ..plain.clone() }),
+            RulesetPart::Forward(Forward { external: "fd00::1".parse().ok(), ..plain }),
         ] {
             assert_eq!(rules.add(part).unwrap_err().name, Some("nat.family_mismatch"));
         }
@@ -307,12 +307,12 @@ pub(super) mod tests {
 
     #[test]
     fn nothing_is_led_to_loopback_or_away_from_it() {
-        let mut rules = Ruleset::new("x").unwrap();
+        let mut rules = RulesetSpec::new("x").unwrap();
         let own = forward("21", "127.0.0.2");
         let external = "127.0.0.1".parse().ok();
         let away = Forward { external, ..forward("21", "10.0.0.5") };
         for part in [own, away, forward("21", "::1")] {
-            let fault = rules.add(Part::Forward(part)).unwrap_err();
+            let fault = rules.add(RulesetPart::Forward(part)).unwrap_err();
             assert_eq!(fault.name, Some("nat.bad_cidr"), "{fault}");
         }
         assert!(rules.parts().is_empty());

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use super::{
     chains::{Chains, Shape, comment},
     check::{Family, Net, Ports},
-    listing::Table,
-    rules::{Action, Hook, Match, Rule},
+    listing::FilterTable,
+    rules::{Hook, Match, Rule, RuleAction},
 };
 
 impl Hook {
@@ -155,12 +155,12 @@ fn line(rule: &Rule) -> String {
         words.insert(0, format!("meta nfproto {word}"));
     }
     words.push(match &rule.action {
-        Action::Helper => "ct helper set \"ftp\"".into(),
-        Action::Masquerade => "masquerade".into(),
-        Action::Snat(to) => format!("snat {family} to {to}"),
-        Action::Dnat(to) => format!("dnat {family} to {to}"),
-        Action::Accept => "accept".into(),
-        Action::Drop => "drop".into(),
+        RuleAction::Helper => "ct helper set \"ftp\"".into(),
+        RuleAction::Masquerade => "masquerade".into(),
+        RuleAction::Snat(to) => format!("snat {family} to {to}"),
+        RuleAction::Dnat(to) => format!("dnat {family} to {to}"),
+        RuleAction::Accept => "accept".into(),
+        RuleAction::Drop => "drop".into(),
     });
     words.push(format!("comment \"{}\"", comment(&rule.note)));
     words.join(" ")
@@ -206,7 +206,7 @@ fn port_set(ports: &Ports) -> String {
 }
 
 /// Classifies one of portolan's tables.
-pub(super) fn shape(table: &Table) -> Shape {
+pub(super) fn shape(table: &FilterTable) -> Shape {
     if !table.strange.is_empty() {
         return Shape::Strange;
     }

@@ -3,16 +3,16 @@
 use std::{io, time::Duration};
 
 use super::{
-    Reason,
-    backend::{Backend, Choice, Found, Start, not_permitted},
+    NatError,
+    backend::{Backend, BootPlan, Choice, FoundRules, not_permitted},
     chains::{Chains, Shape},
-    listing::{Table, tables},
+    listing::{FilterTable, tables},
     nft,
     rules::Rule,
     tools::{self, Ran},
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::visible::visible,
 };
 
@@ -81,9 +81,9 @@ fn what_it_said(ran: &Ran) -> String {
 }
 
 /// Runs nft.
-fn nft(arguments: &[&str], input: &str) -> Outcome<Ran> {
+fn nft(arguments: &[&str], input: &str) -> Result<Ran> {
     let words: Vec<_> = ["nft"].iter().chain(arguments).copied().collect();
-    tools::run(&words, input).map_err(|error| Fault::local("run", "nft", error))
+    tools::run(&words, input).map_err(|error| Error::local("run", "nft", error))
 }
 
 impl Backend for Nftables {
@@ -99,7 +99,7 @@ impl Backend for Nftables {
         format!("inet {table}")
     }
 
-    fn chains(&self, rules: &[Rule]) -> Outcome<Chains> {
+    fn chains(&self, rules: &[Rule]) -> Result<Chains> {
         Ok(nft::chains(rules))
     }
 
@@ -114,11 +114,11 @@ impl Backend for Nftables {
         old: &Chains,
         closed: &Chains,
         time: Duration,
-    ) -> Outcome<String> {
+    ) -> Result<String> {
         Ok(nft::trial(table, new, old, closed, time))
     }
 
-    fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>> {
+    fn listed(&self, table: &str, body: &str) -> Result<Option<String>> {
         match tools::scratch(&["sh", "-c", SCRATCH, "sh", table], body) {
             Some(ran) if ran.ok => return Ok(Some(ran.out)),
             Some(ran) => return Err(refused(&ran.err)),
@@ -128,12 +128,12 @@ impl Backend for Nftables {
         if ran.ok || is_forbidden(&ran.err) { Ok(None) } else { Err(refused(&ran.err)) }
     }
 
-    fn found(&self, table: &str) -> Outcome<Found> {
+    fn found(&self, table: &str) -> Result<FoundRules> {
         let ran = nft(&["-s", "list", "table", "inet", table], "")?;
         match () {
-            () if ran.ok => Ok(Found::Listing(ran.out)),
-            () if is_forbidden(&ran.err) => Ok(Found::Unreadable),
-            () if ran.err.contains("No such file or directory") => Ok(Found::Missing),
+            () if ran.ok => Ok(FoundRules::Listing(ran.out)),
+            () if is_forbidden(&ran.err) => Ok(FoundRules::Unreadable),
+            () if ran.err.contains("No such file or directory") => Ok(FoundRules::Missing),
             () => Err(refused(&ran.err)),
         }
     }
@@ -142,15 +142,15 @@ impl Backend for Nftables {
         tables(listing).first().map_or(Shape::Strange, nft::shape)
     }
 
-    fn load(&self, table: &str, body: &str) -> Outcome<()> {
+    fn load(&self, table: &str, body: &str) -> Result<()> {
         done(&nft(&["-f", "-"], &nft::replacing(table, body))?)
     }
 
-    fn remove(&self, table: &str) -> Outcome<()> {
+    fn remove(&self, table: &str) -> Result<()> {
         done(&nft(&["-f", "-"], &nft::removing(table))?)
     }
 
-    fn everything(&self) -> Vec<Table> {
+    fn everything(&self) -> Vec<FilterTable> {
         let ran = nft(&["-s", "list", "ruleset"], "").ok().filter(|ran| ran.ok);
         ran.map(|ran| tables(&ran.out)).unwrap_or_default()
     }
@@ -159,12 +159,12 @@ impl Backend for Nftables {
         false
     }
 
-    fn commands(&self, table: &str, body: &str, _: &Found) -> Vec<String> {
+    fn commands(&self, table: &str, body: &str, _: &FoundRules) -> Vec<String> {
         vec![format!("nft -f - <<'END'\n{}END", nft::replacing(table, body))]
     }
 
-    fn at_start(&self, table: &str, body: &str) -> Start {
-        Start {
+    fn at_start(&self, table: &str, body: &str) -> BootPlan {
+        BootPlan {
             ending: "nft",
             text: format!("#!/usr/sbin/nft -f\n{}", nft::replacing(table, body)),
             load: "/usr/sbin/nft -f",
@@ -175,7 +175,7 @@ impl Backend for Nftables {
     }
 }
 
-fn done(ran: &Ran) -> Outcome<()> {
+fn done(ran: &Ran) -> Result<()> {
     match () {
         () if ran.ok => Ok(()),
         () if is_forbidden(&ran.err) => Err(not_permitted()),
@@ -188,9 +188,9 @@ fn is_forbidden(words: &str) -> bool {
 }
 
 /// Returns the fault for an error message of nft, in one line, with the known cause.
-pub(super) fn refused(words: &str) -> Fault {
+pub(super) fn refused(words: &str) -> Error {
     if words.contains("ct helper") && words.contains("No such file or directory") {
-        return Reason::HelperMissing.fault(
+        return NatError::HelperMissing.fault(
             "the kernel has no FTP connection tracking: `modprobe nf_conntrack_ftp` and `modprobe nf_nat_ftp` load it \
              where it is a module",
         );
@@ -198,5 +198,5 @@ pub(super) fn refused(words: &str) -> Fault {
     let first = words.lines().find(|line| line.contains("rror")).or(words.lines().next());
     let line = first.unwrap_or("it did not say why");
     let line = line.split_once("Error: ").map_or(line, |(_, rest)| rest);
-    Reason::NftFailed.fault(format!("nft refused the rules: {}", visible(line)))
+    NatError::NftFailed.fault(format!("nft refused the rules: {}", visible(line)))
 }

@@ -13,18 +13,18 @@ use std::{
 };
 
 use super::{
-    Reason,
-    backend::{Backend, Found, not_permitted},
+    NatError,
+    backend::{Backend, FoundRules, not_permitted},
     chains::{Chains, MARK},
     guard,
-    here::Here,
-    model::{Part, Ruleset},
+    host::HostNetwork,
+    model::{RulesetPart, RulesetSpec},
     nft,
     nftables::{Nftables, refused},
     rules::rules,
     tools,
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The maximum number of checks for the table; each takes some milliseconds.
 const LOOKS_MAX: u32 = 1_000;
@@ -41,33 +41,33 @@ fn name() -> String {
 
 /// A temporary table. It is removed when this is dropped, and when the process ends.
 #[derive(Debug)]
-pub struct Opening {
+pub struct TemporaryRule {
     nft: Child,
     stdin: Option<ChildStdin>,
     table: String,
 }
 
-impl Opening {
+impl TemporaryRule {
     /// Opens `part` until the result is dropped. Fails with `nat.not_permitted`, `nat.no_backend`,
     /// `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface` or `nat.nft_failed`.
-    pub fn new(part: Part, force: bool) -> Outcome<Self> {
+    pub fn new(part: RulesetPart, force: bool) -> Result<Self> {
         let Some(nftables) = Nftables::find().found() else {
             let message = "an opening for a while needs nft: install nftables (Debian: `apt install nftables`)";
-            return Err(Reason::NoBackend.fault(message));
+            return Err(NatError::NoBackend.fault(message));
         };
-        let mut ruleset = Ruleset::new(&name())?;
+        let mut ruleset = RulesetSpec::new(&name())?;
         ruleset.add(part)?;
-        let here = Here::look();
+        let here = HostNetwork::look();
         let made = rules(&ruleset, &here)?;
         if !force {
             guard::check(&made, &here)?;
         }
         let absent = guard::absent(&made, &here);
         if !absent.is_empty() {
-            return Err(Reason::UnknownInterface.fault(absent.join("; ")));
+            return Err(NatError::UnknownInterface.fault(absent.join("; ")));
         }
         let table = ruleset.table();
-        if nftables.found(&table)? == Found::Unreadable {
+        if nftables.found(&table)? == FoundRules::Unreadable {
             return Err(not_permitted());
         }
         let chains = nft::chains(&made.all);
@@ -75,10 +75,10 @@ impl Opening {
         Self::hold(table, &chains, &nftables)
     }
 
-    fn hold(table: String, chains: &Chains, nftables: &Nftables) -> Outcome<Self> {
+    fn hold(table: String, chains: &Chains, nftables: &Nftables) -> Result<Self> {
         let mut command = tools::command(&["nft", "-i"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Fault::local("run", "nft", error))?;
+        let mut child = command.spawn().map_err(|error| Error::local("run", "nft", error))?;
         let mut stdin = child.stdin.take();
         let said = stdin.as_mut().map(|pipe| {
             let lines = nft::owned(&table, chains);
@@ -90,7 +90,7 @@ impl Opening {
         }
         let wanted: usize = chains.values().map(Vec::len).sum();
         for _ in 0..LOOKS_MAX {
-            if let Found::Listing(listing) = nftables.found(&opening.table)?
+            if let FoundRules::Listing(listing) = nftables.found(&opening.table)?
                 && listing.matches(MARK).count() >= wanted
             {
                 return Ok(opening);
@@ -103,7 +103,7 @@ impl Opening {
     }
 
     /// Ends nft and returns its error output as a fault.
-    fn failed(&mut self) -> Fault {
+    fn failed(&mut self) -> Error {
         self.end();
         let mut said = String::new();
         if let Some(mut pipe) = self.nft.stderr.take() {
@@ -119,7 +119,7 @@ impl Opening {
     }
 }
 
-impl Drop for Opening {
+impl Drop for TemporaryRule {
     fn drop(&mut self) {
         self.end();
     }

@@ -8,24 +8,24 @@ use std::{
 };
 
 use super::{
-    backend::{Backend, Start},
-    ledger::Record,
+    backend::{Backend, BootPlan},
+    ruleset_store::RulesetRecord,
     sysctl,
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The extensions of rule files, for all filters.
 const ENDINGS: [&str; 2] = ["nft", "sh"];
 
 /// The files of one ruleset.
-struct Files {
+struct PersistedFiles {
     unit: PathBuf,
     wanted: PathBuf,
     settings: PathBuf,
     modules: PathBuf,
 }
 
-impl Files {
+impl PersistedFiles {
     fn of(root: &Path, name: &str) -> Self {
         let etc = root.join("etc");
         let unit = format!("portolan-nat-{name}.service");
@@ -48,14 +48,14 @@ fn below(root: &Path, file: &str) -> PathBuf {
 }
 
 /// Writes the files for boot, if the ruleset is to persist.
-pub(super) fn keep(record: &Record, backend: &dyn Backend) -> Outcome<()> {
+pub(super) fn keep(record: &RulesetRecord, backend: &dyn Backend) -> Result<()> {
     record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, backend))
 }
 
 /// Writes the files of a ruleset below `root`, which is `/` except for tests and images.
-fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
+fn write(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> Result<()> {
     let name = &record.ruleset;
-    let files = Files::of(root, name);
+    let files = PersistedFiles::of(root, name);
     let start = backend.at_start(&format!("portolan_{name}"), &record.body);
     let (head, rest) = start.text.split_once('\n').unwrap_or((&start.text, ""));
     let rules = format!(
@@ -86,16 +86,16 @@ fn write(root: &Path, record: &Record, backend: &dyn Backend) -> Outcome<()> {
 }
 
 /// Removes the files of a ruleset.
-pub(super) fn remove(root: &Path, name: &str) -> Outcome<()> {
-    let Files { unit, wanted, settings, modules } = Files::of(root, name);
+pub(super) fn remove(root: &Path, name: &str) -> Result<()> {
+    let PersistedFiles { unit, wanted, settings, modules } = PersistedFiles::of(root, name);
     let rules = ENDINGS.map(|ending| below(root, &rules_file(name, ending)));
     let all = [wanted, unit, settings, modules];
     all.iter().chain(&rules).try_for_each(|file| remove_file(file))
 }
 
 /// Returns the unit. It restarts together with the filter's own unit, whose start flushes all rules.
-fn unit(name: &str, file: &str, start: &Start) -> String {
-    let Start { load, unload, after, needs, .. } = start;
+fn unit(name: &str, file: &str, start: &BootPlan) -> String {
+    let BootPlan { load, unload, after, needs, .. } = start;
     format!(
         "# Written by portolan; `portolan nat revert` removes it.
 [Unit]
@@ -123,7 +123,7 @@ WantedBy=multi-user.target
 }
 
 /// Writes a file atomically.
-fn put(path: &Path, text: &str, mode: u32) -> Outcome<()> {
+fn put(path: &Path, text: &str, mode: u32) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let written = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -134,10 +134,10 @@ fn put(path: &Path, text: &str, mode: u32) -> Outcome<()> {
         file.persist(path)?;
         Ok(())
     };
-    written().map_err(|error| Fault::local("write", path, error))
+    written().map_err(|error| Error::local("write", path, error))
 }
 
-fn link(target: &Path, path: &Path) -> Outcome<()> {
+fn link(target: &Path, path: &Path) -> Result<()> {
     let made = || -> io::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -147,13 +147,13 @@ fn link(target: &Path, path: &Path) -> Outcome<()> {
             other => other,
         }
     };
-    made().map_err(|error| Fault::local("write", path, error))
+    made().map_err(|error| Error::local("write", path, error))
 }
 
-fn remove_file(path: &Path) -> Outcome<()> {
+fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Fault::local("remove", path, error))
+            Err(Error::local("remove", path, error))
         }
         _ => Ok(()),
     }

@@ -4,24 +4,24 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    backend::{Backend, Choice, Found},
+    backend::{Backend, Choice, FoundRules},
     chains::{Chains, Shape, notes},
+    conflicts,
     diff::diff,
     foreign::{Warning, also_dropped, blockers, legacy},
     guard,
-    here::Here,
-    ledger::Opened,
-    listing::Table,
-    model::{ACTIVE_RANGE, Part, Ruleset},
-    rivals,
-    rules::{Rules, rules},
+    host::HostNetwork,
+    listing::FilterTable,
+    model::{ACTIVE_RANGE, RulesetPart, RulesetSpec},
+    rules::{CompiledRules, rules},
+    ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The changes that applying a ruleset would make.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RulesetPlan {
     /// The ruleset's name.
     pub ruleset: String,
     /// The location of its rules: `inet portolan_office`.
@@ -56,22 +56,22 @@ pub struct Plan {
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
     /// The ports that would be open for the host's own sessions.
-    pub(super) opened: Vec<Opened>,
+    pub(super) opened: Vec<OpenPorts>,
     /// The result of reading the live rules.
-    pub(super) found: Found,
-    pub(super) live: Live,
+    pub(super) found: FoundRules,
+    pub(super) live: LiveState,
     pub(super) chains: Chains,
     /// The commands that load the rules, if they are not in force.
     pub(super) loading: Vec<String>,
     /// The reason why it is refused without `force`, such as a lockout.
-    pub(super) refusal: Option<Fault>,
+    pub(super) refusal: Option<Error>,
     /// The messages about missing interfaces.
     pub(super) absent: Vec<String>,
 }
 
 /// The rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Live {
+pub(super) enum LiveState {
     Nothing,
     /// A plain ruleset.
     Rules(Chains),
@@ -88,9 +88,9 @@ pub(super) enum Live {
     Strange,
 }
 
-impl Live {
-    pub(super) fn of(backend: &dyn Backend, table: &str, found: &Found) -> Self {
-        let Found::Listing(listing) = found else { return Self::Nothing };
+impl LiveState {
+    pub(super) fn of(backend: &dyn Backend, table: &str, found: &FoundRules) -> Self {
+        let FoundRules::Listing(listing) = found else { return Self::Nothing };
         match backend.shape(table, listing) {
             Shape::Plain(chains) => Self::Rules(chains),
             Shape::Trial { old, is_over: true, .. } => Self::Over { old },
@@ -110,8 +110,8 @@ impl Live {
     }
 
     /// Returns true if another program made what is there: none of its rules has portolan's comment.
-    pub(super) fn is_foreign(&self, found: &Found) -> bool {
-        let Found::Listing(listing) = found else { return false };
+    pub(super) fn is_foreign(&self, found: &FoundRules) -> bool {
+        let FoundRules::Listing(listing) = found else { return false };
         match self {
             Self::Strange => !listing.contains("comment \"portolan:"),
             Self::Rules(chains) => {
@@ -122,15 +122,15 @@ impl Live {
     }
 }
 
-impl Plan {
+impl RulesetPlan {
     /// Returns the identifier of the plan: another plan has the same one only if it leads from the same live rules
     /// to the same new ones.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let found = match &self.found {
-            Found::Missing => "",
-            Found::Unreadable => "?",
-            Found::Listing(listing) => listing,
+            FoundRules::Missing => "",
+            FoundRules::Unreadable => "?",
+            FoundRules::Listing(listing) => listing,
         };
         for part in [&self.table, &self.body, found] {
             hash.update(part);
@@ -148,29 +148,29 @@ impl Plan {
 }
 
 /// A snapshot of the host's state.
-pub(super) struct Sight<'s> {
-    pub(super) here: &'s Here,
+pub(super) struct HostSnapshot<'s> {
+    pub(super) here: &'s HostNetwork,
     pub(super) backend: &'s dyn Backend,
     /// The tables of all programs.
-    pub(super) everything: &'s [Table],
+    pub(super) everything: &'s [FilterTable],
     /// The names of the tables of legacy iptables, for both families.
     pub(super) legacy: [&'s str; 2],
 }
 
 /// Plans `ruleset`. `remembered` is the text that was loaded last, and its listing.
 pub(super) fn plan(
-    ruleset: &Ruleset,
-    sight: &Sight<'_>,
-    found: Found,
+    ruleset: &RulesetSpec,
+    sight: &HostSnapshot<'_>,
+    found: FoundRules,
     remembered: Option<(&str, &str)>,
-) -> Outcome<Plan> {
-    let Sight { here, backend, .. } = *sight;
+) -> Result<RulesetPlan> {
+    let HostSnapshot { here, backend, .. } = *sight;
     let made = rules(ruleset, here)?;
     let table = ruleset.table();
     let chains = backend.chains(&made.all)?;
     let body = backend.body(&table, &chains);
     let wanted = backend.listed(&table, &body)?;
-    let live = Live::of(backend, &table, &found);
+    let live = LiveState::of(backend, &table, &found);
     let needed = sysctl::needed(&made, here, sysctl::read);
     let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
     let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
@@ -179,13 +179,15 @@ pub(super) fn plan(
         if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
     let modules = sysctl::modules(&made);
     let is_same = match (&wanted, &live, &found) {
-        (Some(wanted), Live::Rules(_), Found::Listing(listing)) => wanted == listing,
-        (None, Live::Rules(_), Found::Listing(listing)) => remembered == Some((&body, listing)),
+        (Some(wanted), LiveState::Rules(_), FoundRules::Listing(listing)) => wanted == listing,
+        (None, LiveState::Rules(_), FoundRules::Listing(listing)) => {
+            remembered == Some((&body, listing))
+        }
         _ => false,
     };
     let shown = wanted.as_deref().unwrap_or(&body);
     let now = match (&live, &found) {
-        (Live::Rules(_) | Live::Strange, Found::Listing(listing)) => listing.clone(),
+        (LiveState::Rules(_) | LiveState::Strange, FoundRules::Listing(listing)) => listing.clone(),
         (live, _) => match live.chains() {
             Some(chains) if !chains.is_empty() => {
                 let body = backend.body(&table, chains);
@@ -200,15 +202,15 @@ pub(super) fn plan(
         _ => backend.commands(&table, &body, &found),
     };
     let refusal = guard::check(&made, here)
-        .and_then(|()| rivals::check(sight.everything, &table, &made))
+        .and_then(|()| conflicts::check(sight.everything, &table, &made))
         .err();
-    let mut plan = Plan {
+    let mut plan = RulesetPlan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
         backend: backend.words(),
         choice: backend.choice(),
         changed: !is_same || !sysctls.is_empty() || !modules.is_empty(),
-        live_readable: found != Found::Unreadable,
+        live_readable: found != FoundRules::Unreadable,
         diff,
         add: Vec::new(),
         change: Vec::new(),
@@ -234,7 +236,7 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-impl Plan {
+impl RulesetPlan {
     /// Compares the present parts with the planned ones; a removed and a new part of the same kind are one change.
     fn compare(&mut self) {
         let before = self.live.chains().map(notes).unwrap_or_default();
@@ -251,7 +253,7 @@ impl Plan {
             let text = text.clone();
             self.warnings.push(Warning { about: "interface", text, remedy: String::new() });
         }
-        if matches!(self.live, Live::Trial { .. }) {
+        if matches!(self.live, LiveState::Trial { .. }) {
             let text = "a trial of this ruleset runs: `confirm` keeps its rules, `rollback` takes them back".into();
             self.warnings.push(Warning { about: "trial", text, remedy: String::new() });
         }
@@ -263,21 +265,23 @@ impl Plan {
 }
 
 fn warnings(
-    ruleset: &Ruleset,
-    made: &Rules,
-    sight: &Sight<'_>,
+    ruleset: &RulesetSpec,
+    made: &CompiledRules,
+    sight: &HostSnapshot<'_>,
     table: &str,
     idle: &[Sysctl],
 ) -> Vec<Warning> {
     let mut warnings = blockers(sight.everything, table, made);
-    warnings.extend(rivals::warnings(sight.everything, table, made));
+    warnings.extend(conflicts::warnings(sight.everything, table, made));
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     warnings.extend(also_dropped(sight.everything, made));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };
-    if !ruleset.is_isolated() && ruleset.parts().iter().any(|part| matches!(part, Part::Allow(_))) {
+    if !ruleset.is_isolated()
+        && ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Allow(_)))
+    {
         say("`allow` does nothing without `isolate(true)`: nothing is dropped".into(), "");
     }
     if !idle.is_empty() {
@@ -292,9 +296,9 @@ fn warnings(
 }
 
 /// Returns the ports that `ruleset` opens for the host's own sessions.
-fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
-    let opened = |part: &Part| match part {
-        Part::Open(open) if open.what == ACTIVE_RANGE => Some(Opened {
+fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
+    let opened = |part: &RulesetPart| match part {
+        RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(OpenPorts {
             ports: open.ports.ranges().to_vec(),
             server: open.from.map(|net| net.to_string()),
             device: open
@@ -309,7 +313,7 @@ fn opened(ruleset: &Ruleset, here: &Here) -> Vec<Opened> {
 }
 
 /// Returns a plan as JSON.
-pub fn value(plan: &Plan) -> Value {
+pub fn value(plan: &RulesetPlan) -> Value {
     let warning = |one: &Warning| one.words();
     let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
     let mut commands: Vec<String> =
@@ -335,7 +339,7 @@ pub fn value(plan: &Plan) -> Value {
 }
 
 /// Returns a plan as text, the summary first.
-pub fn words(plan: &Plan) -> String {
+pub fn words(plan: &RulesetPlan) -> String {
     let mut lines =
         vec![format!("ruleset {} ({}), backend {}", plan.ruleset, plan.place, plan.backend)];
     lines.extend(plan.add.iter().map(|note| format!("  + {note}")));

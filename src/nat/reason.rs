@@ -1,10 +1,10 @@
 //! The error codes of NAT, as stable names for scripts and programs.
 
-use crate::fault::{Fault, Kind, Side};
+use crate::error::{Error, ErrorKind, Origin};
 
 /// The code of a NAT error. Scripts see its name as `err.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum NatError {
     /// The user has not allowed the script to change NAT.
     NotAllowed,
     /// The process lacks `CAP_NET_ADMIN`.
@@ -59,7 +59,7 @@ pub enum Reason {
     IptablesFailed,
 }
 
-impl Reason {
+impl NatError {
     /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,47 +92,47 @@ impl Reason {
         }
     }
 
-    const fn kind(self) -> Kind {
+    const fn kind(self) -> ErrorKind {
         match self {
-            Self::NotAllowed | Self::NotPermitted => Kind::Denied,
+            Self::NotAllowed | Self::NotPermitted => ErrorKind::Denied,
             Self::BadName
             | Self::BadCidr
             | Self::BadInterface
             | Self::BadRange
-            | Self::FamilyMismatch => Kind::Invalid,
-            Self::UnknownInterface | Self::NoTrial | Self::NoUndo => Kind::NotFound,
+            | Self::FamilyMismatch => ErrorKind::Invalid,
+            Self::UnknownInterface | Self::NoTrial | Self::NoUndo => ErrorKind::NotFound,
             Self::Conflict
             | Self::WouldLockOut
             | Self::ChangedSincePlan
             | Self::BlockedBy
-            | Self::TrialPending => Kind::Guard,
+            | Self::TrialPending => ErrorKind::Guard,
             Self::NoBackend | Self::HelperMissing | Self::NoMapping | Self::NoTimer => {
-                Kind::Unsupported
+                ErrorKind::Unsupported
             }
-            Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => Kind::Local,
-            Self::Busy => Kind::Busy,
-            Self::NoGateway => Kind::Unreachable,
-            Self::MappingRefused | Self::DoubleNat => Kind::Refused,
+            Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => ErrorKind::Local,
+            Self::Busy => ErrorKind::Busy,
+            Self::NoGateway => ErrorKind::Unreachable,
+            Self::MappingRefused | Self::DoubleNat => ErrorKind::Refused,
         }
     }
 
-    const fn side(self) -> Side {
+    const fn side(self) -> Origin {
         match self {
             Self::BadName
             | Self::BadCidr
             | Self::BadInterface
             | Self::BadRange
             | Self::FamilyMismatch
-            | Self::NotAllowed => Side::Script,
+            | Self::NotAllowed => Origin::Script,
             Self::NoGateway | Self::MappingRefused | Self::DoubleNat | Self::NoMapping => {
-                Side::Network
+                Origin::Network
             }
-            _ => Side::Here,
+            _ => Origin::Here,
         }
     }
 
     /// Returns a fault with this code.
-    pub fn fault(self, message: impl Into<String>) -> Fault {
-        Fault::new(self.kind(), self.side(), message).named(self.name())
+    pub fn fault(self, message: impl Into<String>) -> Error {
+        Error::new(self.kind(), self.side(), message).with_name(self.name())
     }
 }

@@ -8,10 +8,10 @@ use std::{
 
 use super::{
     check::{Family, Interface, Net, Ports},
-    here::Here,
-    model::{Allow, Forward, Helper, Masquerade, Open, Part, Ruleset},
+    host::HostNetwork,
+    model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
 };
-use crate::fault::Outcome;
+use crate::error::Result;
 
 /// The prefix of a helper's description.
 pub(super) const HELPER_NOTE: &str = "ftp helper";
@@ -84,7 +84,7 @@ pub(super) enum Match {
 
 /// The action on a matching packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum RuleAction {
     Helper,
     Masquerade,
     Snat(IpAddr),
@@ -100,14 +100,14 @@ pub(super) struct Rule {
     /// The only family that it applies to.
     pub(super) family: Option<Family>,
     pub(super) matches: Vec<Match>,
-    pub(super) action: Action,
+    pub(super) action: RuleAction,
     /// The description of its part, the same for all rules of one part.
     pub(super) note: String,
 }
 
 /// The rules of a ruleset, and the interfaces that they concern.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rules {
+pub(super) struct CompiledRules {
     pub(super) all: Vec<Rule>,
     /// The interfaces that the ruleset names.
     pub(super) named: BTreeSet<Interface>,
@@ -118,30 +118,31 @@ pub(super) struct Rules {
     /// The families of the forwarded packets.
     pub(super) families: BTreeSet<Family>,
     /// The paths on which connections are begun.
-    pub(super) ways: Vec<Way>,
+    pub(super) ways: Vec<ForwardPath>,
 }
 
 /// A path of forwarded packets through the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct ForwardPath {
     pub(super) from: Option<Interface>,
     pub(super) to: Option<Interface>,
     pub(super) source: Option<Net>,
 }
 
 /// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface.
-pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
-    let mut made = Maker { here, rules: Rules::default(), allowed: Vec::new(), opened: Vec::new() };
+pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<CompiledRules> {
+    let mut made =
+        Maker { here, rules: CompiledRules::default(), allowed: Vec::new(), opened: Vec::new() };
     for part in ruleset.parts() {
         match part {
-            Part::Masquerade(part) => made.masquerade(part)?,
-            Part::Forward(part) => made.forward(part)?,
-            Part::Allow(part) => made.allow(part)?,
-            Part::Helper(part) => made.helper(part)?,
-            Part::Open(part) => made.open(part)?,
+            RulesetPart::Masquerade(part) => made.masquerade(part)?,
+            RulesetPart::Forward(part) => made.forward(part)?,
+            RulesetPart::Allow(part) => made.allow(part)?,
+            RulesetPart::Helper(part) => made.helper(part)?,
+            RulesetPart::Open(part) => made.open(part)?,
         }
     }
-    let has_helper = ruleset.parts().iter().any(|part| matches!(part, Part::Helper(_)));
+    let has_helper = ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Helper(_)));
     if ruleset.is_isolated() {
         made.isolate_forward(has_helper);
         made.isolate_input(has_helper);
@@ -154,8 +155,8 @@ pub(super) fn rules(ruleset: &Ruleset, here: &Here) -> Outcome<Rules> {
 }
 
 struct Maker<'h> {
-    here: &'h Here,
-    rules: Rules,
+    here: &'h HostNetwork,
+    rules: CompiledRules,
     /// The rules for traffic that may pass an isolated gateway.
     allowed: Vec<Rule>,
     /// The rules for traffic that may come to the host.
@@ -168,19 +169,22 @@ impl Maker<'_> {
         hook: Hook,
         family: Option<Family>,
         matches: Vec<Match>,
-        action: Action,
+        action: RuleAction,
         note: &str,
     ) {
         self.rules.all.push(rule(hook, family, matches, action, note));
     }
 
-    fn device(&mut self, device: &super::check::Device) -> Outcome<Interface> {
+    fn device(&mut self, device: &super::check::InterfaceSelector) -> Result<Interface> {
         let device = self.here.resolve(device)?;
         self.rules.named.insert(device.clone());
         Ok(device)
     }
 
-    fn maybe(&mut self, device: Option<&super::check::Device>) -> Outcome<Option<Interface>> {
+    fn maybe(
+        &mut self,
+        device: Option<&super::check::InterfaceSelector>,
+    ) -> Result<Option<Interface>> {
         device.map(|device| self.device(device)).transpose()
     }
 
@@ -193,18 +197,18 @@ impl Maker<'_> {
         }
     }
 
-    fn masquerade(&mut self, part: &Masquerade) -> Outcome<()> {
+    fn masquerade(&mut self, part: &Masquerade) -> Result<()> {
         let out = self.device(&part.out)?;
         let family = Some(part.source.family());
         let (action, to) = match part.to {
-            None => (Action::Masquerade, String::new()),
-            Some(to) => (Action::Snat(to), format!(" as {to}")),
+            None => (RuleAction::Masquerade, String::new()),
+            Some(to) => (RuleAction::Snat(to), format!(" as {to}")),
         };
         let note = format!("masquerade {} -> {out}{to}", part.source);
         let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
         self.add(Hook::Postrouting, family, matches.clone(), action, &note);
-        self.allowed.push(rule(Hook::Forward, family, matches, Action::Accept, &note));
-        self.rules.ways.push(Way {
+        self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
+        self.rules.ways.push(ForwardPath {
             from: self.here.device_towards(part.source.address()),
             to: Some(out.clone()),
             source: Some(part.source),
@@ -214,7 +218,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn forward(&mut self, part: &Forward) -> Outcome<()> {
+    fn forward(&mut self, part: &Forward) -> Result<()> {
         let device = self.maybe(part.device.as_ref())?;
         let family = Family::of(part.to);
         let mut note = format!("{} {} -> {}", part.what, part.ports, part.to);
@@ -244,25 +248,25 @@ impl Maker<'_> {
             write!(note, ", source port {port}").ok();
         }
         matches.push(Match::Ports(part.ports.clone()));
-        let to = Action::Dnat(part.to);
+        let to = RuleAction::Dnat(part.to);
         if let Some(hairpin) = part.hairpin {
             write!(note, ", hairpin {hairpin}").ok();
             self.add(Hook::Output, Some(family), matches.clone(), to.clone(), &note);
             let target = Match::Destination(Net::new(part.to, u8::MAX));
             let back = vec![Match::Source(hairpin), target, Match::Translated];
             // Placed before any masquerade of the same network.
-            let back = rule(Hook::Postrouting, Some(family), back, Action::Masquerade, &note);
+            let back = rule(Hook::Postrouting, Some(family), back, RuleAction::Masquerade, &note);
             self.rules.all.insert(0, back);
         }
         self.add(Hook::Prerouting, Some(family), matches, to, &note);
         let to = self.here.device_towards(part.to);
-        self.rules.ways.push(Way { from: device.clone(), to, source: part.from });
+        self.rules.ways.push(ForwardPath { from: device.clone(), to, source: part.from });
         self.rules.passing.extend(device);
         self.passing(part.to);
         Ok(())
     }
 
-    fn allow(&mut self, part: &Allow) -> Outcome<()> {
+    fn allow(&mut self, part: &Allow) -> Result<()> {
         let (device, out) = (self.device(&part.device)?, self.device(&part.out)?);
         let mut note = format!("allow {device} -> {out}");
         let mut matches = vec![Match::In(vec![device.clone()]), Match::Out(out.clone())];
@@ -271,8 +275,9 @@ impl Maker<'_> {
             matches.push(Match::Source(source));
         }
         let family = part.source.map(|source| source.family());
-        self.allowed.push(rule(Hook::Forward, family, matches, Action::Accept, &note));
-        let way = Way { from: Some(device.clone()), to: Some(out.clone()), source: part.source };
+        self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
+        let way =
+            ForwardPath { from: Some(device.clone()), to: Some(out.clone()), source: part.source };
         self.rules.ways.push(way);
         self.rules.passing.extend([device, out]);
         // Forwarding of IPv6 has side effects: a part that names no family does not turn it on.
@@ -280,19 +285,19 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn helper(&mut self, part: &Helper) -> Outcome<()> {
+    fn helper(&mut self, part: &Helper) -> Result<()> {
         let device = self.maybe(part.device.as_ref())?;
         let from = device.as_ref().map(|device| format!(" from {device}")).unwrap_or_default();
         let note = format!("{HELPER_NOTE} on {}{from}", part.ports);
         let own = vec![Match::Ports(part.ports.clone()), Match::New];
         let mut passing = own.clone();
         passing.splice(0..0, device.map(|device| Match::In(vec![device])));
-        self.add(Hook::Helper, None, passing, Action::Helper, &note);
-        self.add(Hook::HelperLocal, None, own, Action::Helper, &note);
+        self.add(Hook::Helper, None, passing, RuleAction::Helper, &note);
+        self.add(Hook::HelperLocal, None, own, RuleAction::Helper, &note);
         Ok(())
     }
 
-    fn open(&mut self, part: &Open) -> Outcome<()> {
+    fn open(&mut self, part: &Open) -> Result<()> {
         let device = self.maybe(part.device.as_ref())?;
         let mut note = format!("{} {}", part.what, part.ports);
         let mut matches = Vec::new();
@@ -310,7 +315,7 @@ impl Maker<'_> {
         }
         matches.extend([Match::Ports(part.ports.clone()), Match::New]);
         let family = part.from.map(|from| from.family());
-        self.opened.push(rule(Hook::Input, family, matches, Action::Accept, &note));
+        self.opened.push(rule(Hook::Input, family, matches, RuleAction::Accept, &note));
         Ok(())
     }
 
@@ -320,21 +325,27 @@ impl Maker<'_> {
         if self.rules.passing.is_empty() {
             return;
         }
-        let has_target = self.rules.all.iter().any(|rule| matches!(rule.action, Action::Dnat(_)));
+        let has_target =
+            self.rules.all.iter().any(|rule| matches!(rule.action, RuleAction::Dnat(_)));
         let mut add = |matches, action, note: &str| {
             self.rules.all.push(rule(Hook::Forward, None, matches, action, note));
         };
-        add(vec![Match::Established], Action::Accept, "isolate: established");
+        add(vec![Match::Established], RuleAction::Accept, "isolate: established");
         if has_helper {
-            add(vec![Match::FtpData], Action::Accept, "isolate: FTP data");
+            add(vec![Match::FtpData], RuleAction::Accept, "isolate: FTP data");
         }
-        add(vec![Match::Related, Match::Icmp], Action::Accept, "isolate: errors");
+        add(vec![Match::Related, Match::Icmp], RuleAction::Accept, "isolate: errors");
         if has_target {
-            add(vec![Match::Translated, Match::New], Action::Accept, "isolate: forwarded");
+            add(vec![Match::Translated, Match::New], RuleAction::Accept, "isolate: forwarded");
         }
         self.rules.all.append(&mut self.allowed);
-        let drop =
-            rule(Hook::Forward, None, vec![Match::In(devices)], Action::Drop, "isolate: the rest");
+        let drop = rule(
+            Hook::Forward,
+            None,
+            vec![Match::In(devices)],
+            RuleAction::Drop,
+            "isolate: the rest",
+        );
         self.rules.all.push(drop);
     }
 
@@ -348,20 +359,26 @@ impl Maker<'_> {
         let mut add = |matches, action, note: &str| {
             self.rules.all.push(rule(Hook::Input, None, matches, action, note));
         };
-        add(vec![Match::Loopback], Action::Accept, "isolate: this machine");
-        add(vec![Match::Established], Action::Accept, "isolate: established");
+        add(vec![Match::Loopback], RuleAction::Accept, "isolate: this machine");
+        add(vec![Match::Established], RuleAction::Accept, "isolate: established");
         if has_helper {
-            add(vec![Match::FtpData], Action::Accept, "isolate: FTP data");
+            add(vec![Match::FtpData], RuleAction::Accept, "isolate: FTP data");
         }
         if let Ok(login) = Ports::new(login) {
-            add(vec![Match::Ports(login)], Action::Accept, "isolate: logins");
+            add(vec![Match::Ports(login)], RuleAction::Accept, "isolate: logins");
         }
-        add(vec![Match::Icmp], Action::Accept, "isolate: errors");
+        add(vec![Match::Icmp], RuleAction::Accept, "isolate: errors");
         // DHCP asks by multicast, so the kernel does not track the answers as replies; without them the address is
         // lost, and all sessions with it.
-        add(vec![Match::Lease], Action::Accept, "isolate: own addresses");
+        add(vec![Match::Lease], RuleAction::Accept, "isolate: own addresses");
         self.rules.all.append(&mut self.opened);
-        self.rules.all.push(rule(Hook::Input, None, Vec::new(), Action::Drop, "isolate: the rest"));
+        self.rules.all.push(rule(
+            Hook::Input,
+            None,
+            Vec::new(),
+            RuleAction::Drop,
+            "isolate: the rest",
+        ));
     }
 }
 
@@ -369,7 +386,7 @@ fn rule(
     hook: Hook,
     family: Option<Family>,
     matches: Vec<Match>,
-    action: Action,
+    action: RuleAction,
     note: &str,
 ) -> Rule {
     Rule { hook, family, matches, action, note: note.to_owned() }

@@ -1,13 +1,13 @@
 //! Kernel settings that rulesets have changed: each is restored with the last ruleset that needs it.
 
 use super::{
-    backend::{self, Chosen, Found},
-    ledger::{Ledger, Record},
+    backend::{self, Chosen, FoundRules},
+    ruleset_store::{RulesetRecord, RulesetStore},
     sysctl::{self, Sysctl},
 };
-use crate::fault::Outcome;
+use crate::error::Result;
 
-impl Record {
+impl RulesetRecord {
     fn needs(&self, path: &str, value: &str) -> bool {
         self.needs.iter().any(|(own, wanted)| own == path && wanted == value)
     }
@@ -23,7 +23,7 @@ impl Record {
 
 /// Restores `settings` of the ruleset `name`, the last first, except for those that another ruleset needs: that one
 /// inherits them. Settings of other rulesets that a switch for all interfaces resets are set again.
-pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Outcome<()> {
+pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn RulesetStore) -> Result<()> {
     let mut others = Vec::new();
     for record in ledger.all()? {
         if record.ruleset != name && is_in_use(&record)? {
@@ -53,7 +53,7 @@ pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn Ledger) -> Ou
 }
 
 /// Returns true if a recorded ruleset has rules, now or at the next boot.
-fn is_in_use(record: &Record) -> Outcome<bool> {
+fn is_in_use(record: &RulesetRecord) -> Result<bool> {
     if record.persisted.is_some() {
         return Ok(true);
     }
@@ -61,11 +61,11 @@ fn is_in_use(record: &Record) -> Outcome<bool> {
     let Ok(Chosen { backend: filter, .. }) = backend::choose(record.backend) else {
         return Ok(false);
     };
-    Ok(filter.found(&format!("portolan_{}", record.ruleset))? != Found::Missing)
+    Ok(filter.found(&format!("portolan_{}", record.ruleset))? != FoundRules::Missing)
 }
 
 /// Stores the setting in the heir's own record, before anything else is done.
-fn inherit(heir: &mut Record, one: &Sysctl, ledger: &dyn Ledger) -> Outcome<()> {
+fn inherit(heir: &mut RulesetRecord, one: &Sysctl, ledger: &dyn RulesetStore) -> Result<()> {
     heir.inherit(one);
     // Its stored needs are unchanged: only the copy here is narrowed to those that hold.
     if let Some(mut record) = ledger.load(&heir.ruleset)? {

@@ -6,12 +6,12 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::Reason;
-use crate::fault::{Fault, Outcome};
+use super::NatError;
+use crate::error::{Error, Result};
 
 /// The side that is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum FirewallSide {
     /// The client's host.
     Client,
     /// The server's host.
@@ -20,7 +20,7 @@ pub enum Side {
 
 /// The side that opens data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum FirewallMode {
     /// The server.
     Active,
     /// The client.
@@ -29,7 +29,7 @@ pub enum Mode {
 
 /// The program that is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FirewallFormat {
     /// nftables commands.
     Nft,
     /// iptables commands.
@@ -48,7 +48,7 @@ pub enum Format {
     PureFtpd,
 }
 
-impl Format {
+impl FirewallFormat {
     /// The formats by the words that scripts use.
     pub const WORDS: [(&'static str, Self); 8] = [
         ("nft", Self::Nft),
@@ -64,13 +64,13 @@ impl Format {
 
 /// The parameters of a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedPorts {
     /// The side that is configured.
-    pub side: Side,
+    pub side: FirewallSide,
     /// The mode of data connections.
-    pub mode: Mode,
+    pub mode: FirewallMode,
     /// The program that is configured.
-    pub format: Format,
+    pub format: FirewallFormat,
     /// The client's `port_range` in active mode, the server's passive ports in passive mode.
     pub ports: RangeInclusive<u16>,
     /// The server's control port.
@@ -82,36 +82,39 @@ pub struct Wanted {
 }
 
 /// A rule for new TCP connections to `ports`, inbound or outbound.
-struct Rule {
+struct FirewallRule {
     is_inbound: bool,
     ports: Vec<RangeInclusive<u16>>,
     what: &'static str,
 }
 
-impl Wanted {
+impl WantedPorts {
     /// Returns the lines to set. Fails with `invalid` for server settings on a client, with `nat.bad_range` for ports
     /// below 1024, which no FTP data connection may have, and with `nat.conflict` if the control port is among the
     /// ports.
-    pub fn text(&self) -> Outcome<String> {
-        let is_server = matches!(self.format, Format::Vsftpd | Format::Proftpd | Format::PureFtpd);
-        if is_server && self.side == Side::Client {
+    pub fn text(&self) -> Result<String> {
+        let is_server = matches!(
+            self.format,
+            FirewallFormat::Vsftpd | FirewallFormat::Proftpd | FirewallFormat::PureFtpd
+        );
+        if is_server && self.side == FirewallSide::Client {
             let message =
                 "the settings of an FTP server are of the server's side: side: \"server\"";
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         let (first, last) = (*self.ports.start(), *self.ports.end());
         if first < 1024 || first > last {
             let message = format!("ports of data connections are from 1024 on, got {first}-{last}");
-            return Err(Reason::BadRange.fault(message));
+            return Err(NatError::BadRange.fault(message));
         }
         if self.ports.contains(&self.control) {
             let message = format!("the control port {} lies in {first}-{last}", self.control);
-            return Err(Reason::Conflict.fault(message));
+            return Err(NatError::Conflict.fault(message));
         }
         Ok(match self.format {
-            Format::Vsftpd => self.vsftpd(),
-            Format::Proftpd => self.proftpd(),
-            Format::PureFtpd => self.pure_ftpd(),
+            FirewallFormat::Vsftpd => self.vsftpd(),
+            FirewallFormat::Proftpd => self.proftpd(),
+            FirewallFormat::PureFtpd => self.pure_ftpd(),
             _ => self.filter(),
         })
     }
@@ -121,14 +124,14 @@ impl Wanted {
         for rule in self.rules() {
             lines.push(format!("# {}", rule.what));
             match self.format {
-                Format::Iptables => lines.extend(self.iptables(&rule)),
-                Format::Ufw => lines.extend(self.ufw(&rule)),
-                Format::Firewalld => lines.extend(self.firewalld(&rule)),
-                Format::Windows => lines.extend(self.windows(&rule)),
+                FirewallFormat::Iptables => lines.extend(self.iptables(&rule)),
+                FirewallFormat::Ufw => lines.extend(self.ufw(&rule)),
+                FirewallFormat::Firewalld => lines.extend(self.firewalld(&rule)),
+                FirewallFormat::Windows => lines.extend(self.windows(&rule)),
                 _ => lines.push(self.nft(&rule)),
             }
         }
-        if self.format == Format::Firewalld {
+        if self.format == FirewallFormat::Firewalld {
             lines.push("firewall-cmd --reload".into());
         }
         lines.join("\n") + "\n"
@@ -136,33 +139,33 @@ impl Wanted {
 
     /// Returns the rules that each side needs. Outbound connections are allowed nearly everywhere; their rules are for
     /// sites that restrict them.
-    fn rules(&self) -> Vec<Rule> {
+    fn rules(&self) -> Vec<FirewallRule> {
         let (control, ports) = (self.control..=self.control, self.ports.clone());
-        let rule = |is_inbound, ports: &[&RangeInclusive<u16>], what| Rule {
+        let rule = |is_inbound, ports: &[&RangeInclusive<u16>], what| FirewallRule {
             is_inbound,
             ports: ports.iter().map(|range| (*range).clone()).collect(),
             what,
         };
         match (self.side, self.mode) {
-            (Side::Client, Mode::Active) => vec![
+            (FirewallSide::Client, FirewallMode::Active) => vec![
                 rule(true, &[&ports], "the server's data connections come in to `port_range`"),
                 rule(false, &[&control], "to the server's control port"),
             ],
-            (Side::Client, Mode::Passive) => {
+            (FirewallSide::Client, FirewallMode::Passive) => {
                 vec![rule(false, &[&control, &ports], "to the server's control and passive ports")]
             }
-            (Side::Server, Mode::Active) => vec![
+            (FirewallSide::Server, FirewallMode::Active) => vec![
                 rule(true, &[&control], "clients come in to the control port"),
                 rule(false, &[&ports], "data connections go out to the clients' `port_range`"),
             ],
-            (Side::Server, Mode::Passive) => {
+            (FirewallSide::Server, FirewallMode::Passive) => {
                 let what = "clients come in to the control port and the passive ports";
                 vec![rule(true, &[&control, &ports], what)]
             }
         }
     }
 
-    fn nft(&self, rule: &Rule) -> String {
+    fn nft(&self, rule: &FirewallRule) -> String {
         let chain = if rule.is_inbound { "input" } else { "output" };
         let ports = listed(&rule.ports, '-');
         let ports = if rule.ports.len() > 1 { format!("{{ {ports} }}") } else { ports };
@@ -174,7 +177,7 @@ impl Wanted {
         format!("nft add rule inet filter {chain} {from}tcp dport {ports} ct state new accept")
     }
 
-    fn iptables(&self, rule: &Rule) -> Vec<String> {
+    fn iptables(&self, rule: &FirewallRule) -> Vec<String> {
         let chain = if rule.is_inbound { "INPUT" } else { "OUTPUT" };
         let ports = listed(&rule.ports, ':').replace(' ', "");
         let from = self.from.map_or(String::new(), |address| {
@@ -193,7 +196,7 @@ impl Wanted {
         tools.iter().map(line).collect()
     }
 
-    fn ufw(&self, rule: &Rule) -> Vec<String> {
+    fn ufw(&self, rule: &FirewallRule) -> Vec<String> {
         let ports = listed(&rule.ports, ':').replace(' ', "");
         let other = self.from.map_or("any".into(), |address| address.to_string());
         vec![if rule.is_inbound {
@@ -203,7 +206,7 @@ impl Wanted {
         }]
     }
 
-    fn firewalld(&self, rule: &Rule) -> Vec<String> {
+    fn firewalld(&self, rule: &FirewallRule) -> Vec<String> {
         if !rule.is_inbound {
             return vec![
                 "# firewalld lets connections out unless a policy of yours forbids it".into(),
@@ -225,7 +228,7 @@ impl Wanted {
         rule.ports.iter().map(line).collect()
     }
 
-    fn windows(&self, rule: &Rule) -> Vec<String> {
+    fn windows(&self, rule: &FirewallRule) -> Vec<String> {
         let (short, long, end) = if rule.is_inbound {
             ("in", "Inbound", "local")
         } else {
@@ -252,7 +255,7 @@ impl Wanted {
         if self.control != 21 {
             lines.push(format!("listen_port={}", self.control));
         }
-        if self.mode == Mode::Active {
+        if self.mode == FirewallMode::Active {
             lines.extend(["port_enable=YES".into(), "connect_from_port_20=YES".into()]);
             return lines.join("\n") + "\n";
         }
@@ -268,7 +271,7 @@ impl Wanted {
         if self.control != 21 {
             lines.push(format!("Port {}", self.control));
         }
-        if self.mode == Mode::Active {
+        if self.mode == FirewallMode::Active {
             lines.push("# active mode is on; the data connections come from the port below the control port".into());
             return lines.join("\n") + "\n";
         }
@@ -285,7 +288,7 @@ impl Wanted {
         if self.control != 21 {
             lines.push(format!("Bind ,{}", self.control));
         }
-        if self.mode == Mode::Active {
+        if self.mode == FirewallMode::Active {
             lines.push("# active mode is on".into());
             return lines.join("\n") + "\n";
         }
@@ -311,8 +314,8 @@ fn listed(ranges: &[RangeInclusive<u16>], between: char) -> String {
 mod tests {
     use super::*;
 
-    fn wanted(side: Side, mode: Mode, format: Format) -> Wanted {
-        Wanted {
+    fn wanted(side: FirewallSide, mode: FirewallMode, format: FirewallFormat) -> WantedPorts {
+        WantedPorts {
             side,
             mode,
             format,
@@ -323,43 +326,46 @@ mod tests {
         }
     }
 
-    fn text(side: Side, mode: Mode, format: Format) -> String {
+    fn text(side: FirewallSide, mode: FirewallMode, format: FirewallFormat) -> String {
         wanted(side, mode, format).text().unwrap()
     }
 
     #[test]
     fn each_filter_has_its_own_words_for_a_client_in_active_mode() {
         let told = |format| {
-            let text = text(Side::Client, Mode::Active, format);
+            let text = text(FirewallSide::Client, FirewallMode::Active, format);
             text.lines().nth(1).unwrap_or_default().to_owned()
         };
         let nft = "nft add rule inet filter input ip saddr 203.0.113.20 tcp dport 50000-50009 ct state new accept";
-        assert_eq!(told(Format::Nft), nft);
+        assert_eq!(told(FirewallFormat::Nft), nft);
         let iptables = "iptables -A INPUT -s 203.0.113.20 -p tcp -m multiport --dports 50000:50009 -m conntrack \
                         --ctstate NEW -j ACCEPT";
-        assert_eq!(told(Format::Iptables), iptables);
+        assert_eq!(told(FirewallFormat::Iptables), iptables);
         let ufw = "ufw allow in proto tcp from 203.0.113.20 to any port 50000:50009";
-        assert_eq!(told(Format::Ufw), ufw);
+        assert_eq!(told(FirewallFormat::Ufw), ufw);
         let firewalld = "firewall-cmd --permanent --add-rich-rule='rule family=\"ipv4\" source \
                          address=\"203.0.113.20\" port port=\"50000-50009\" protocol=\"tcp\" accept'";
-        assert_eq!(told(Format::Firewalld), firewalld);
+        assert_eq!(told(FirewallFormat::Firewalld), firewalld);
         let windows = "netsh advfirewall firewall add rule name=\"FTP by portolan\" dir=in action=allow protocol=TCP \
                        localport=50000-50009 remoteip=203.0.113.20";
-        assert_eq!(told(Format::Windows), windows);
+        assert_eq!(told(FirewallFormat::Windows), windows);
     }
 
     #[test]
     fn a_server_in_passive_mode_opens_both_ports() {
-        let open = Wanted { from: None, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
-        let text = |format| Wanted { format, ..open.clone() }.text().unwrap();
+        let open = WantedPorts {
+            from: None,
+            ..wanted(FirewallSide::Server, FirewallMode::Passive, FirewallFormat::Nft)
+        };
+        let text = |format| WantedPorts { format, ..open.clone() }.text().unwrap();
         let nft =
             "nft add rule inet filter input tcp dport { 21, 50000-50009 } ct state new accept";
-        assert_eq!(text(Format::Nft).lines().nth(1), Some(nft));
-        let iptables = text(Format::Iptables);
+        assert_eq!(text(FirewallFormat::Nft).lines().nth(1), Some(nft));
+        let iptables = text(FirewallFormat::Iptables);
         assert!(
             iptables.contains("\nip6tables -A INPUT -p tcp -m multiport --dports 21,50000:50009 ")
         );
-        let firewalld = text(Format::Firewalld);
+        let firewalld = text(FirewallFormat::Firewalld);
         let lines: Vec<_> = firewalld.lines().skip(1).collect();
         let wanted = [
             "firewall-cmd --permanent --add-port=21/tcp",
@@ -367,7 +373,7 @@ mod tests {
             "firewall-cmd --reload",
         ];
         assert_eq!(lines, wanted);
-        let windows = text(Format::Windows);
+        let windows = text(FirewallFormat::Windows);
         assert!(windows.contains(
             "-Direction Inbound -Action Allow -Protocol TCP -LocalPort 21,50000-50009\n"
         ));
@@ -375,26 +381,34 @@ mod tests {
 
     #[test]
     fn servers_get_their_passive_settings() {
-        let told = |format| text(Side::Server, Mode::Passive, format);
+        let told = |format| text(FirewallSide::Server, FirewallMode::Passive, format);
         let vsftpd = "# /etc/vsftpd.conf\npasv_enable=YES\npasv_min_port=50000\npasv_max_port=50009\n\
                       pasv_address=198.51.100.7\n";
-        assert_eq!(told(Format::Vsftpd), vsftpd);
+        assert_eq!(told(FirewallFormat::Vsftpd), vsftpd);
         let proftpd = "PassivePorts 50000 50009\nMasqueradeAddress 198.51.100.7\n";
-        assert!(told(Format::Proftpd).ends_with(proftpd));
+        assert!(told(FirewallFormat::Proftpd).ends_with(proftpd));
         let pure = "PassivePortRange 50000 50009\nForcePassiveIP 198.51.100.7\n";
-        assert!(told(Format::PureFtpd).ends_with(pure));
+        assert!(told(FirewallFormat::PureFtpd).ends_with(pure));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let fault = wanted(Side::Client, Mode::Passive, Format::Vsftpd).text().unwrap_err();
+        let fault = wanted(FirewallSide::Client, FirewallMode::Passive, FirewallFormat::Vsftpd)
+            .text()
+            .unwrap_err();
         assert!(fault.message.contains("side: \"server\""), "{fault}");
         for (first, last) in [(1, 1023), (50009, 50000), (0, 0)] {
             let ports = first..=last;
-            let fault = Wanted { ports, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
+            let fault = WantedPorts {
+                ports,
+                ..wanted(FirewallSide::Server, FirewallMode::Passive, FirewallFormat::Nft)
+            };
             assert_eq!(fault.text().unwrap_err().name, Some("nat.bad_range"));
         }
-        let inside = Wanted { control: 50001, ..wanted(Side::Server, Mode::Passive, Format::Nft) };
+        let inside = WantedPorts {
+            control: 50001,
+            ..wanted(FirewallSide::Server, FirewallMode::Passive, FirewallFormat::Nft)
+        };
         assert_eq!(inside.text().unwrap_err().name, Some("nat.conflict"));
     }
 }

@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Reason,
+    NatError,
     check::{Family, Interface},
-    here::Here,
-    rules::{Action, Hook, Match, Rule, Rules},
+    host::HostNetwork,
+    rules::{CompiledRules, Hook, Match, Rule, RuleAction},
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The directory of the settings.
 const SETTINGS: &str = "/proc/sys";
@@ -70,8 +70,8 @@ pub(super) fn read(path: &str) -> Option<String> {
 /// For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on
 /// (`force_forwarding`), and before it only all interfaces or none.
 pub(super) fn needed(
-    rules: &Rules,
-    here: &Here,
+    rules: &CompiledRules,
+    here: &HostNetwork,
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<Sysctl> {
     let mut needed = Vec::new();
@@ -122,7 +122,7 @@ pub(super) fn needed(
 fn beside(
     path: &str,
     value: &str,
-    here: &Here,
+    here: &HostNetwork,
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<String> {
     let family = if path == ALL4 { "ipv4" } else { "ipv6" };
@@ -168,31 +168,30 @@ pub(super) fn closed(settings: &[Sysctl], interfaces: &[String]) -> Vec<Rule> {
                 () => vec![Match::In(own)],
             };
             let note = "trial over: not passed on before it".to_owned();
-            let (hook, action, family) = (Hook::Forward, Action::Drop, Some(family));
+            let (hook, action, family) = (Hook::Forward, RuleAction::Drop, Some(family));
             Some(Rule { hook, family, matches, action, note })
         })
         .collect()
 }
 
 /// Sets one; fails with `nat.sysctl_readonly` or `nat.not_permitted`.
-pub(super) fn set(one: &Sysctl) -> Outcome<()> {
+pub(super) fn set(one: &Sysctl) -> Result<()> {
     write(&one.path, &one.set).map_err(|error| {
         let key = one.key();
         match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => Reason::SysctlReadonly.fault(format!(
+            io::ErrorKind::ReadOnlyFilesystem => NatError::SysctlReadonly.fault(format!(
                 "{key} cannot be written in this container: start it with `--sysctl {key}={}`",
                 one.set
             )),
-            io::ErrorKind::PermissionDenied => {
-                Reason::NotPermitted.fault(format!("{key} can only be written with CAP_NET_ADMIN"))
-            }
-            _ => Fault::local("set", &key, error),
+            io::ErrorKind::PermissionDenied => NatError::NotPermitted
+                .fault(format!("{key} can only be written with CAP_NET_ADMIN")),
+            _ => Error::local("set", &key, error),
         }
     })
 }
 
 /// Restores one to its previous value, unless another program has changed it since.
-pub(super) fn restore(one: &Sysctl) -> Outcome<()> {
+pub(super) fn restore(one: &Sysctl) -> Result<()> {
     if read(&one.path).as_deref() != Some(&one.set) {
         return Ok(());
     }
@@ -211,8 +210,8 @@ fn write(path: &str, value: &str) -> io::Result<()> {
 
 /// Returns the modules that `rules` need and that are not loaded: nft does not load the one that rewrites addresses in
 /// FTP.
-pub(super) fn modules(rules: &Rules) -> Vec<String> {
-    if !rules.all.iter().any(|rule| rule.action == Action::Helper) {
+pub(super) fn modules(rules: &CompiledRules) -> Vec<String> {
+    if !rules.all.iter().any(|rule| rule.action == RuleAction::Helper) {
         return Vec::new();
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -230,7 +229,7 @@ pub(super) fn modules(rules: &Rules) -> Vec<String> {
 }
 
 /// Loads a module; fails with `nat.helper_missing`.
-pub(super) fn load(module: &str) -> Outcome<()> {
+pub(super) fn load(module: &str) -> Result<()> {
     let ran = super::tools::run(&["modprobe", module], "");
     if ran.is_ok_and(|ran| ran.ok) {
         return Ok(());
@@ -238,7 +237,7 @@ pub(super) fn load(module: &str) -> Outcome<()> {
     let message = format!(
         "the kernel module {module} could not be loaded: `modprobe {module}` as root does it"
     );
-    Err(Reason::HelperMissing.fault(message))
+    Err(NatError::HelperMissing.fault(message))
 }
 
 #[cfg(test)]
@@ -247,25 +246,25 @@ mod tests {
 
     use super::*;
 
-    fn rules(families: &[Family], devices: &[&str], elsewhere: bool) -> Rules {
-        Rules {
+    fn rules(families: &[Family], devices: &[&str], elsewhere: bool) -> CompiledRules {
+        CompiledRules {
             families: families.iter().copied().collect(),
             passing: devices.iter().map(|name| Interface::parse(name).unwrap()).collect(),
             is_passing_elsewhere: elsewhere,
-            ..Rules::default()
+            ..CompiledRules::default()
         }
     }
 
-    fn here() -> Here {
-        Here {
+    fn here() -> HostNetwork {
+        HostNetwork {
             interfaces: ["lan0", "wan0"].map(str::to_owned).into(),
             default_devices6: ["lan0", "wan0"].map(str::to_owned).into(),
-            ..Here::default()
+            ..HostNetwork::default()
         }
     }
 
     #[track_caller]
-    fn expect(rules: &Rules, kernel: &[(&str, &str)], changes: &[&str]) {
+    fn expect(rules: &CompiledRules, kernel: &[(&str, &str)], changes: &[&str]) {
         let kernel: BTreeMap<_, _> = kernel.iter().copied().collect();
         let found = needed(rules, &here(), |path| kernel.get(path).map(|&value| value.into()));
         let found = found.iter().filter(|one| one.is_change()).map(Sysctl::words);

@@ -3,20 +3,20 @@
 use jiff::Timestamp;
 
 use super::{
-    Reason,
-    backend::{Found, not_permitted},
+    NatError,
+    backend::{FoundRules, not_permitted},
     chains,
-    ledger::{Ledger, Record},
-    machine::Machine,
+    machine::NatHost,
     persist,
-    plan::{Live, Plan},
+    plan::{LiveState, RulesetPlan},
+    ruleset_store::{RulesetRecord, RulesetStore},
     settings,
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The state of a ruleset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum RulesetState {
     /// Its rules are in force.
     Applied,
     /// Its rules are in force until a trial ends.
@@ -29,7 +29,7 @@ pub enum State {
     Foreign,
 }
 
-impl State {
+impl RulesetState {
     /// Returns its word in scripts and JSON.
     pub const fn word(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ pub struct Status {
     /// Its name.
     pub ruleset: String,
     /// Its state.
-    pub state: State,
+    pub state: RulesetState,
     /// A remark on the state; empty if there is none.
     pub note: String,
     /// The time when its trial ends.
@@ -61,21 +61,21 @@ pub struct Status {
     pub notes: Vec<String>,
 }
 
-impl Machine {
+impl NatHost {
     /// Returns the status of the ruleset of that name. `plan` is made from the current script, if there is one.
     pub fn status(
         &self,
         name: &str,
-        plan: Option<&Plan>,
-        record: Option<&Record>,
+        plan: Option<&RulesetPlan>,
+        record: Option<&RulesetRecord>,
         now: Timestamp,
-    ) -> Outcome<Status> {
+    ) -> Result<Status> {
         let table = format!("portolan_{name}");
         let found = match plan {
             Some(plan) => plan.found.clone(),
             None => self.backend.found(&table)?,
         };
-        let live = Live::of(&*self.backend, &table, &found);
+        let live = LiveState::of(&*self.backend, &table, &found);
         let moment = |ms| Timestamp::from_millisecond(ms).ok();
         let until = record.and_then(|record| moment(record.trial.as_ref()?.until_ms));
         let (state, note) =
@@ -84,9 +84,9 @@ impl Machine {
             ruleset: name.to_owned(),
             state,
             note,
-            trial_until: until.filter(|_| state == State::Trial),
+            trial_until: until.filter(|_| state == RulesetState::Trial),
             since: record
-                .filter(|_| state != State::Missing)
+                .filter(|_| state != RulesetState::Missing)
                 .and_then(|one| moment(one.applied_at_ms)),
             persisted: record.is_some_and(|record| record.persisted.is_some()),
             notes: match live.chains() {
@@ -97,28 +97,30 @@ impl Machine {
     }
 
     /// Keeps the rules of a trial. Fails with `nat.no_trial` when there is none, or it is over.
-    pub fn confirm(&self, name: &str, ledger: &dyn Ledger, now: Timestamp) -> Outcome<()> {
+    pub fn confirm(&self, name: &str, ledger: &dyn RulesetStore, now: Timestamp) -> Result<()> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
         let record = ledger.load(name)?;
         let trial = record.as_ref().and_then(|record| record.trial.clone());
         let (Some(mut record), Some(trial)) = (record, trial) else {
             let message = format!("there is no trial of `{name}` to confirm");
-            return Err(Reason::NoTrial.fault(message));
+            return Err(NatError::NoTrial.fault(message));
         };
         let found = self.readable(&table)?;
         // Loaded already: an earlier `confirm` was interrupted before it could record that.
         let is_kept = listing(&found) == Some(&trial.listing);
-        if !is_kept && !matches!(Live::of(&*self.backend, &table, &found), Live::Trial { .. }) {
+        if !is_kept
+            && !matches!(LiveState::of(&*self.backend, &table, &found), LiveState::Trial { .. })
+        {
             let message = format!(
                 "the trial of `{name}` is over and the old rules are back: apply again, and confirm in time"
             );
-            return Err(Reason::NoTrial.fault(message));
+            return Err(NatError::NoTrial.fault(message));
         }
         if !is_kept {
             self.backend.load(&table, &trial.body)?;
         }
-        if let Found::Listing(listing) = self.backend.found(&table)? {
+        if let FoundRules::Listing(listing) = self.backend.found(&table)? {
             record.listing = listing;
         }
         record.trial = None;
@@ -129,7 +131,7 @@ impl Machine {
     }
 
     /// Restores the state before the last change. Fails with `nat.no_undo`.
-    pub fn rollback(&self, name: &str, ledger: &dyn Ledger, now: Timestamp) -> Outcome<()> {
+    pub fn rollback(&self, name: &str, ledger: &dyn RulesetStore, now: Timestamp) -> Result<()> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
         let record = ledger.load(name)?;
@@ -138,7 +140,7 @@ impl Machine {
             let message = format!(
                 "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether"
             );
-            return Err(Reason::NoUndo.fault(message));
+            return Err(NatError::NoUndo.fault(message));
         };
         let found = self.readable(&table)?;
         self.not_foreign(&table, &found)?;
@@ -153,10 +155,10 @@ impl Machine {
         if undo.body.is_empty() {
             return ledger.forget(name);
         }
-        let Found::Listing(listing) = self.backend.found(&table)? else {
-            return Err(Reason::NftFailed.fault("what was put back is not there"));
+        let FoundRules::Listing(listing) = self.backend.found(&table)? else {
+            return Err(NatError::NftFailed.fault("what was put back is not there"));
         };
-        record = Record {
+        record = RulesetRecord {
             body: undo.body,
             listing,
             notes: undo.notes,
@@ -174,7 +176,12 @@ impl Machine {
 
     /// Removes the rules of a ruleset, with all settings and files that were made for it. Returns a note for the user,
     /// if there is one.
-    pub fn revert(&self, name: &str, force: bool, ledger: &dyn Ledger) -> Outcome<Option<String>> {
+    pub fn revert(
+        &self,
+        name: &str,
+        force: bool,
+        ledger: &dyn RulesetStore,
+    ) -> Result<Option<String>> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
         let found = self.readable(&table)?;
@@ -183,7 +190,7 @@ impl Machine {
         }
         let record = ledger.load(name)?.unwrap_or_default();
         settings::let_go(name, &record.sysctls, ledger)?;
-        if found != Found::Missing {
+        if found != FoundRules::Missing {
             self.backend.remove(&table)?;
         }
         if let Some(root) = &record.persisted {
@@ -197,21 +204,21 @@ impl Machine {
     }
 
     /// Fails with `nat.conflict` if another program made what is there.
-    fn not_foreign(&self, table: &str, found: &Found) -> Outcome<()> {
-        if !Live::of(&*self.backend, table, found).is_foreign(found) {
+    fn not_foreign(&self, table: &str, found: &FoundRules) -> Result<()> {
+        if !LiveState::of(&*self.backend, table, found).is_foreign(found) {
             return Ok(());
         }
         let place = self.backend.place(table);
         let message = format!(
             "{place} has rules that are not portolan's; `portolan nat revert --force` removes it all the same"
         );
-        Err(Reason::Conflict.fault(message))
+        Err(NatError::Conflict.fault(message))
     }
 
     /// Returns what is there. Fails with `nat.not_permitted` if that cannot be read: then it cannot be changed either.
-    fn readable(&self, table: &str) -> Outcome<Found> {
+    fn readable(&self, table: &str) -> Result<FoundRules> {
         match self.backend.found(table)? {
-            Found::Unreadable => Err(not_permitted()),
+            FoundRules::Unreadable => Err(not_permitted()),
             found => Ok(found),
         }
     }
@@ -219,63 +226,65 @@ impl Machine {
 
 /// Returns the state and a note on it.
 fn state(
-    found: &Found,
-    live: &Live,
-    plan: Option<&Plan>,
-    record: Option<&Record>,
+    found: &FoundRules,
+    live: &LiveState,
+    plan: Option<&RulesetPlan>,
+    record: Option<&RulesetRecord>,
     is_trial_remembered: bool,
-) -> (State, String) {
+) -> (RulesetState, String) {
     let is_planned =
         plan.is_some_and(|plan| plan.wanted.is_some() && listing(found) == plan.wanted.as_deref());
     let is_remembered = record.is_some_and(|record| listing(found) == Some(&record.listing));
     match live {
-        _ if *found == Found::Unreadable => {
+        _ if *found == FoundRules::Unreadable => {
             let note = "the rules themselves can only be read with CAP_NET_ADMIN: this is what is remembered";
             let state = match record {
-                None => State::Missing,
-                Some(_) if is_trial_remembered => State::Trial,
-                Some(_) => State::Applied,
+                None => RulesetState::Missing,
+                Some(_) if is_trial_remembered => RulesetState::Trial,
+                Some(_) => RulesetState::Applied,
             };
             (state, note.into())
         }
-        Live::Nothing => (State::Missing, String::new()),
-        Live::Trial { .. } => {
-            (State::Trial, "`confirm` keeps its rules, `rollback` takes them back".into())
+        LiveState::Nothing => (RulesetState::Missing, String::new()),
+        LiveState::Trial { .. } => {
+            (RulesetState::Trial, "`confirm` keeps its rules, `rollback` takes them back".into())
         }
-        Live::Over { old } => {
-            let state = if old.is_empty() { State::Missing } else { State::Applied };
+        LiveState::Over { old } => {
+            let state = if old.is_empty() { RulesetState::Missing } else { RulesetState::Applied };
             let note = "its trial is over and the old rules are back; `rollback` clears away what is left of it";
             (state, note.into())
         }
-        _ if live.is_foreign(found) => (State::Foreign, "its table is not portolan's".into()),
-        _ if is_planned => (State::Applied, String::new()),
+        _ if live.is_foreign(found) => {
+            (RulesetState::Foreign, "its table is not portolan's".into())
+        }
+        _ if is_planned => (RulesetState::Applied, String::new()),
         _ if is_remembered => {
             let note =
                 if plan.is_some() { "its script says something else now: see `plan`" } else { "" };
-            (State::Applied, note.into())
+            (RulesetState::Applied, note.into())
         }
         _ if record.is_none() && plan.is_some() => (
-            State::Drifted,
+            RulesetState::Drifted,
             "it is not what the script says, and nothing is remembered of it".into(),
         ),
-        _ if record.is_none() => (State::Applied, "nothing is remembered of it".into()),
+        _ if record.is_none() => (RulesetState::Applied, "nothing is remembered of it".into()),
         _ => (
-            State::Drifted,
+            RulesetState::Drifted,
             "somebody has changed its table: `apply` puts it right, `plan` shows what".into(),
         ),
     }
 }
 
-fn listing(found: &Found) -> Option<&str> {
+fn listing(found: &FoundRules) -> Option<&str> {
     match found {
-        Found::Listing(listing) => Some(listing),
-        Found::Missing | Found::Unreadable => None,
+        FoundRules::Listing(listing) => Some(listing),
+        FoundRules::Missing | FoundRules::Unreadable => None,
     }
 }
 
 /// Returns the fault for a missing ruleset ledger.
-pub fn no_ledger() -> Fault {
-    Fault::invalid(
+pub fn no_ledger() -> Error {
+    Error::invalid(
         "rules are changed only where what undoes them can be stored, and there is no state folder: name one by --state",
     )
 }

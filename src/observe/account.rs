@@ -10,12 +10,12 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Event, Sink, json::describe, running::Running};
+use super::{Event, Sink, json::describe, running::RunningTransfers};
 use crate::limits::RUN_FILES_KEPT_MAX;
 
 /// A summary of a run so far.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Account {
+pub struct RunSummary {
     /// The number of files transferred.
     pub files: u64,
     /// The number of bytes in these files.
@@ -23,20 +23,20 @@ pub struct Account {
     /// The step (`epsv`, `pasv`, `eprt` or `port`) that opened a data connection last.
     pub route: Option<String>,
     /// The files that were transferred or removed, or failed; the first thousand.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedFile>,
     /// The fallbacks.
-    pub fallbacks: Vec<Detour>,
+    pub fallbacks: Vec<FallbackRecord>,
     /// The paths that failed and did not succeed in a later attempt, with the failure of each.
-    pub failed: BTreeMap<String, Failed>,
+    pub failed: BTreeMap<String, FailureSummary>,
     /// The error that ended the run, if it failed.
-    pub fault: Option<Failed>,
+    pub fault: Option<FailureSummary>,
     /// The number of events that show progress.
     pub moves: u64,
 }
 
 /// A file that was transferred or removed, or failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedFile {
     /// The kind of work: `upload`, `download`, `delete`.
     pub verb: String,
     /// The remote path.
@@ -51,7 +51,7 @@ pub struct Moved {
 
 /// A fallback from one mode of data connection to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detour {
+pub struct FallbackRecord {
     /// The server.
     pub host: String,
     /// The mode that failed.
@@ -64,7 +64,7 @@ pub struct Detour {
 
 /// A failure, reduced to the fields that the record needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailureSummary {
     /// The kind of error, such as `timeout`.
     pub kind: String,
     /// The message, with its path or host.
@@ -73,7 +73,7 @@ pub struct Failed {
     pub may_retry: bool,
 }
 
-impl Failed {
+impl FailureSummary {
     fn read(fault: &Value) -> Self {
         let part = |name: &str| fault.get(name).and_then(Value::as_str);
         let message = part("message").unwrap_or_default();
@@ -86,7 +86,7 @@ impl Failed {
     }
 }
 
-impl Account {
+impl RunSummary {
     /// Adds one line of `--json` to the summary.
     pub fn take(&mut self, line: &Value) {
         let name = text(line, "event");
@@ -100,7 +100,7 @@ impl Account {
                 self.moves += 1;
                 self.route = Some(text(fields, "step"));
             }
-            "fell_back" => self.fallbacks.push(Detour {
+            "fell_back" => self.fallbacks.push(FallbackRecord {
                 host: text(fields, "host"),
                 from: text(fields, "from"),
                 to: text(fields, "to"),
@@ -111,7 +111,7 @@ impl Account {
                 self.arrived(fields);
             }
             "transfer_failed" => {
-                let failed = Failed::read(fields.get("fault").unwrap_or(&Value::Null));
+                let failed = FailureSummary::read(fields.get("fault").unwrap_or(&Value::Null));
                 let path = text(fields, "path");
                 if text(fields, "verb") != "list" {
                     self.note(fields, 0, Some(failed.words.clone()));
@@ -126,7 +126,7 @@ impl Account {
             }
             "run_done" => {
                 let fault = fields.get("fault").filter(|fault| !fault.is_null());
-                self.fault = fault.map(Failed::read);
+                self.fault = fault.map(FailureSummary::read);
             }
             _ => {}
         }
@@ -150,7 +150,7 @@ impl Account {
         if self.moved.len() < most {
             let verified = fields.get("verified").and_then(Value::as_bool).unwrap_or(false);
             let (verb, path) = (text(fields, "verb"), text(fields, "path"));
-            self.moved.push(Moved { verb, path, bytes, verified, error });
+            self.moved.push(MovedFile { verb, path, bytes, verified, error });
         }
     }
 }
@@ -161,11 +161,11 @@ fn text(fields: &Value, name: &str) -> String {
 
 /// The sink that keeps the summary of a run in this process.
 #[derive(Debug, Default)]
-pub struct Accounts(Mutex<(Running, Account)>);
+pub struct Accounts(Mutex<(RunningTransfers, RunSummary)>);
 
 impl Accounts {
     /// Returns the summary so far.
-    pub fn account(&self) -> Account {
+    pub fn account(&self) -> RunSummary {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
@@ -190,20 +190,20 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        fault::{Fault, Kind, Side},
-        observe::{Attempt, Observer, Verb, json::JsonLines},
+        error::{Error, ErrorKind, Origin},
+        observe::{ConnectAttempt, EventEmitter, Operation, json::JsonLines},
     };
 
     fn events() -> Vec<Event> {
         let start = |id, path: &str| Event::TransferStarted {
             id,
-            verb: Verb::Upload,
+            verb: Operation::Upload,
             path: path.into(),
             bytes: None,
         };
-        let fault = || Fault::new(Kind::Busy, Side::Server, "421 later").at("b");
+        let fault = || Error::new(ErrorKind::Busy, Origin::Server, "421 later").at("b");
         let took = Duration::ZERO;
-        let attempt = Attempt {
+        let attempt = ConnectAttempt {
             step: "epsv",
             address: "h:1".into(),
             worked: true,
@@ -224,7 +224,7 @@ mod tests {
             Event::TransferDone { id: 2, bytes: 17, verified: true, took },
             start(3, "b"),
             Event::TransferFailed { id: 3, fault: fault() },
-            Event::Done { verb: Verb::Delete, path: "c".into() },
+            Event::Done { verb: Operation::Delete, path: "c".into() },
             Event::RunDone { fault: Some(fault()), took },
         ]
     }
@@ -233,14 +233,15 @@ mod tests {
     fn lines_of_json_and_events_make_the_same_account() {
         let accounts = std::sync::Arc::new(Accounts::default());
         let out = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let lines = JsonLines::new("1", Clock::standing_at(0), Shared(out.clone())).with_log();
+        let lines =
+            JsonLines::new("1", Clock::standing_at(0), SharedAccount(out.clone())).with_log();
         let sinks: Vec<Box<dyn Sink>> =
             vec![Box::new(std::sync::Arc::clone(&accounts)), Box::new(lines)];
-        let observer = Observer::new(sinks);
+        let observer = EventEmitter::new(sinks);
         for event in events() {
-            observer.tell(&event);
+            observer.emit(&event);
         }
-        let mut read = Account::default();
+        let mut read = RunSummary::default();
         for line in String::from_utf8(out.lock().unwrap().clone()).unwrap().lines() {
             read.take(&serde_json::from_str(line).unwrap());
         }
@@ -255,9 +256,9 @@ mod tests {
     }
 
     #[derive(Clone)]
-    struct Shared(std::sync::Arc<Mutex<Vec<u8>>>);
+    struct SharedAccount(std::sync::Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Shared {
+    impl std::io::Write for SharedAccount {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())

@@ -12,14 +12,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use super::{
     Event, Sink, TransferId,
     course::Course,
-    held::Held,
+    format_rate, format_size,
+    held::PendingLine,
     progress::{coloured, write_line},
-    rate_text,
-    running::{Running, Transfer},
-    size_text,
+    running::{RunningTransfers, Transfer},
     tally::Tally,
     visible::{visible, visible_lines},
-    words::{Weight, column, words},
+    words::{LineWeight, column, words},
 };
 
 /// The maximum number of bars for files; further files count in the total only.
@@ -37,18 +36,18 @@ pub(super) struct Bars<O> {
     tally: Tally,
     is_coloured: bool,
     screen: MultiProgress,
-    state: Mutex<State<O>>,
+    state: Mutex<BarsState<O>>,
 }
 
 #[derive(Debug)]
-struct State<O> {
+struct BarsState<O> {
     out: O,
-    running: Running,
+    running: RunningTransfers,
     began: HashMap<TransferId, Instant>,
     lines: HashMap<TransferId, ProgressBar>,
     sum: Option<ProgressBar>,
     course: Option<Course>,
-    held: Held,
+    held: PendingLine,
 }
 
 impl<O: Write> Bars<O> {
@@ -58,20 +57,20 @@ impl<O: Write> Bars<O> {
     }
 
     fn on(screen: MultiProgress, out: O, is_coloured: bool) -> Self {
-        let state = State {
+        let state = BarsState {
             out,
-            running: Running::default(),
+            running: RunningTransfers::default(),
             began: HashMap::new(),
             lines: HashMap::new(),
             sum: None,
             course: None,
-            held: Held::default(),
+            held: PendingLine::default(),
         };
         Self { tally: Tally::new(), is_coloured, screen, state: Mutex::new(state) }
     }
 
     /// Prints a line above the bars.
-    fn say(&self, weight: Weight, line: String, is_quiet: bool) {
+    fn say(&self, weight: LineWeight, line: String, is_quiet: bool) {
         let line = if self.is_coloured { coloured(weight, line) } else { line };
         if is_quiet {
             // `println` ends lines only above bars; here the line needs its own line end, since a prompt may come next.
@@ -90,7 +89,7 @@ impl<O: Write + Send> Sink for Bars<O> {
         let transfer = state.running.follow(event);
         Course::follow(&mut state.course, event, transfer.as_ref(), Instant::now());
         if let Some(line) = state.held.before(event) {
-            self.say(Weight::Failure, line, state.sum.is_none());
+            self.say(LineWeight::Failure, line, state.sum.is_none());
         }
         match event {
             Event::TransferStarted { id, .. } => state.begin(*id, &self.screen),
@@ -102,7 +101,7 @@ impl<O: Write + Send> Sink for Bars<O> {
             Event::TransferDone { id, .. } | Event::TransferFailed { id, .. } => {
                 state.end(*id, &self.tally);
                 // Completed files are counted, not listed: a mirror has many.
-                if let Some((Weight::Failure, line)) = words(event, transfer.as_ref()) {
+                if let Some((LineWeight::Failure, line)) = words(event, transfer.as_ref()) {
                     state.held.hold(event, line);
                 }
             }
@@ -115,7 +114,7 @@ impl<O: Write + Send> Sink for Bars<O> {
                 state.clear();
                 let summary = self.tally.summary(*took);
                 if !summary.is_empty() {
-                    self.say(Weight::Notice, summary, true);
+                    self.say(LineWeight::Notice, summary, true);
                 }
             }
             _ => {
@@ -127,7 +126,7 @@ impl<O: Write + Send> Sink for Bars<O> {
     }
 }
 
-impl<O> State<O> {
+impl<O> BarsState<O> {
     fn begin(&mut self, id: TransferId, screen: &MultiProgress) {
         self.began.insert(id, Instant::now());
         self.sum.get_or_insert_with(|| {
@@ -205,15 +204,15 @@ fn end_of(path: &str) -> String {
 /// Returns the style of a bar, with sizes and rates in this crate's format.
 fn style(template: &str) -> ProgressStyle {
     let amount = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        let moved = size_text(state.pos());
+        let moved = format_size(state.pos());
         match state.len() {
             None | Some(0) => text.write_str(&moved),
-            Some(total) => write!(text, "{moved} of {}", size_text(total)),
+            Some(total) => write!(text, "{moved} of {}", format_size(total)),
         }
         .ok();
     };
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        text.write_str(&rate_text(state.pos(), state.elapsed()).unwrap_or_default()).ok();
+        text.write_str(&format_rate(state.pos(), state.elapsed()).unwrap_or_default()).ok();
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -226,7 +225,7 @@ mod tests {
     use indicatif::ProgressDrawTarget;
 
     use super::*;
-    use crate::observe::Verb;
+    use crate::observe::Operation;
 
     #[test]
     fn only_files_that_take_their_time_get_a_line_and_only_so_many() {
@@ -235,7 +234,7 @@ mod tests {
         let lines = || bars.state.lock().unwrap().lines.len();
         for id in 0..20 {
             let path = format!("f{id}");
-            bars.event(&Event::TransferStarted { id, verb: Verb::Upload, path, bytes: None });
+            bars.event(&Event::TransferStarted { id, verb: Operation::Upload, path, bytes: None });
             bars.event(&Event::Moved { id, bytes: 1 });
         }
         assert_eq!(lines(), 0);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Event, Verb, duration_text, rate_text, running::Transfer, size_text};
+use super::{Event, Operation, format_duration, format_rate, format_size, running::Transfer};
 use crate::limits::TIDE_FILE_BYTES;
 
 /// The time from the start before which neither rate nor time left is shown.
@@ -32,8 +32,9 @@ impl Course {
             *course = (files > 0).then_some(planned);
         }
         let Some(on_way) = course else { return };
-        let is_file =
-            transfer.is_some_and(|transfer| matches!(transfer.verb, Verb::Upload | Verb::Download));
+        let is_file = transfer.is_some_and(|transfer| {
+            matches!(transfer.verb, Operation::Upload | Operation::Download)
+        });
         match event {
             Event::Moved { bytes, .. } if is_file => on_way.bytes_done += bytes,
             Event::TransferDone { .. } if is_file => on_way.files_done += 1,
@@ -57,7 +58,7 @@ impl Course {
         if took < TELLING_TIME {
             return amount;
         }
-        let rate = rate_text(self.bytes_done, took);
+        let rate = format_rate(self.bytes_done, took);
         let left = self.left(took).map(|left| format!("{left} left"));
         [Some(amount), rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -74,13 +75,13 @@ impl Course {
         Some(if seconds < 60 {
             format!("{seconds} s")
         } else {
-            duration_text(Duration::from_secs(seconds))
+            format_duration(Duration::from_secs(seconds))
         })
     }
 
     fn amount(&self) -> String {
         let Self { files, bytes, files_done, bytes_done, .. } = self;
-        let (done, all) = (size_text(*bytes_done), size_text(*bytes));
+        let (done, all) = (format_size(*bytes_done), format_size(*bytes));
         let noun = if *files == 1 { "file" } else { "files" };
         // Files may have grown since the plan was made.
         if bytes_done > bytes {
@@ -95,11 +96,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{fault::Fault, observe::running::Running};
+    use crate::{error::Error, observe::running::RunningTransfers};
 
     #[test]
     fn a_mirror_is_followed_from_its_plan_to_its_last_file() {
-        let (mut running, mut course) = (Running::default(), None);
+        let (mut running, mut course) = (RunningTransfers::default(), None);
         let now = Instant::now();
         let mut follow = |event: &Event| {
             let transfer = running.follow(event);
@@ -108,7 +109,7 @@ mod tests {
         };
         let started = |id| {
             let path = format!("{id}");
-            Event::TransferStarted { id, verb: Verb::Upload, path, bytes: None }
+            Event::TransferStarted { id, verb: Operation::Upload, path, bytes: None }
         };
         let took = Duration::ZERO;
         let done = |id| Event::TransferDone { id, bytes: 1000, verified: true, took };
@@ -119,7 +120,7 @@ mod tests {
         follow(&started(1));
         let moved = Event::Moved { id: 1, bytes: 1000 };
         assert_eq!(follow(&moved).as_deref(), Some("0 of 2 files, 1000 B of 2.0 KiB"));
-        let failed = Event::TransferFailed { id: 1, fault: Fault::protocol("no") };
+        let failed = Event::TransferFailed { id: 1, fault: Error::protocol("no") };
         assert_eq!(follow(&failed).as_deref(), Some("0 of 2 files, 0 B of 2.0 KiB"));
         follow(&started(2));
         follow(&Event::Moved { id: 2, bytes: 1000 });

@@ -5,27 +5,27 @@ use super::Event;
 
 /// The line that is held back.
 #[derive(Debug, Default)]
-pub(super) struct Held(Option<Failed>);
+pub(super) struct PendingLine(Option<FailedTransfer>);
 
 #[derive(Debug)]
-struct Failed {
+struct FailedTransfer {
     /// The text with which an error or warning about this fault begins.
     words: String,
     line: String,
 }
 
-impl Held {
+impl PendingLine {
     /// Holds back `line`, which reports `event`.
     pub(super) fn hold(&mut self, event: &Event, line: String) {
         if let Event::TransferFailed { fault, .. } = event {
-            self.0 = Some(Failed { words: fault.to_string(), line });
+            self.0 = Some(FailedTransfer { words: fault.to_string(), line });
         }
     }
 
     /// Returns the held line, to be written before `event`. Returns `None` if `event` reports the same failure; the
     /// fault that ends a run is reported at its end.
     pub(super) fn before(&mut self, event: &Event) -> Option<String> {
-        let Failed { words, line } = self.0.take()?;
+        let FailedTransfer { words, line } = self.0.take()?;
         let is_told = match event {
             Event::RunDone { fault: Some(fault), .. } => fault.to_string() == words,
             Event::Said { text, .. } => text.starts_with(&words),

@@ -38,10 +38,10 @@ use serde_json::{Value, json, ser::Formatter};
 use super::{
     Event, Sink, TransferId,
     record::record,
-    running::{Running, Transfer},
+    running::{RunningTransfers, Transfer},
     visible::is_unsafe,
 };
-use crate::{clock::Clock, fault::Fault};
+use crate::{clock::Clock, error::Error};
 
 /// The minimum time between two progress lines of one transfer: a large file moves in thousands of pieces.
 const MOVED_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,13 +52,13 @@ pub struct JsonLines<W> {
     run: String,
     clock: Clock,
     has_log: bool,
-    state: Mutex<State<W>>,
+    state: Mutex<JsonState<W>>,
 }
 
 #[derive(Debug)]
-struct State<W> {
+struct JsonState<W> {
     out: W,
-    running: Running,
+    running: RunningTransfers,
     /// The time of the last progress line of each transfer.
     told: HashMap<TransferId, Timestamp>,
 }
@@ -66,7 +66,7 @@ struct State<W> {
 impl<W: Write> JsonLines<W> {
     /// Creates a sink that writes the events of the run `run` to `out`.
     pub fn new(run: impl Into<String>, clock: Clock, out: W) -> Self {
-        let state = State { out, running: Running::default(), told: HashMap::new() };
+        let state = JsonState { out, running: RunningTransfers::default(), told: HashMap::new() };
         Self { run: run.into(), clock, has_log: false, state: Mutex::new(state) }
     }
 
@@ -102,7 +102,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     }
 }
 
-impl<W> State<W> {
+impl<W> JsonState<W> {
     fn is_due(&mut self, event: &Event, now: Timestamp) -> bool {
         match event {
             Event::TransferStarted { id, .. } => {
@@ -126,7 +126,7 @@ impl<W> State<W> {
 }
 
 /// Converts a fault to JSON for other programs.
-pub fn fault_value(fault: &Fault) -> Value {
+pub fn fault_value(fault: &Error) -> Value {
     let mut value = json!({
         "kind": fault.kind.word(),
         "side": fault.side.word(),
@@ -134,7 +134,7 @@ pub fn fault_value(fault: &Fault) -> Value {
         "code": fault.code,
         "host": fault.host,
         "path": fault.path,
-        "may_retry": fault.may_retry(),
+        "may_retry": fault.is_retryable(),
     });
     if let (Some(name), Some(fields)) = (fault.name, value.as_object_mut()) {
         fields.insert("name".into(), name.into());
@@ -237,7 +237,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::observe::{Attempt, Level, Verb};
+    use crate::observe::{ConnectAttempt, MessageLevel, Operation};
 
     fn lines(events: &[Event]) -> Vec<String> {
         let sink = JsonLines::new("r1", Clock::standing_at(1_767_225_600), Vec::new());
@@ -253,14 +253,14 @@ mod tests {
     fn every_event_is_a_line_of_its_own() {
         let took = Duration::from_millis(12);
         let host = || "ftp.example.org".to_owned();
-        let attempt = Attempt {
+        let attempt = ConnectAttempt {
             step: "eprt",
             address: "10.0.0.2:50000".into(),
             worked: false,
             ms: 4,
             words: "500 no".into(),
         };
-        let fault = Fault::protocol("two replies").on(host());
+        let fault = Error::protocol("two replies").with_host(host());
         let events = [
             Event::RunStarted { script: "a.rhai".into() },
             Event::Connected { host: host(), address: "192.0.2.1:21".into(), tls: None, took },
@@ -273,14 +273,14 @@ mod tests {
             },
             Event::TransferStarted {
                 id: 7,
-                verb: Verb::Upload,
+                verb: Operation::Upload,
                 path: "in/a".into(),
                 bytes: Some(17),
             },
             Event::TransferDone { id: 7, bytes: 17, verified: true, took },
             Event::TransferFailed { id: 8, fault: fault.clone() },
-            Event::Done { verb: Verb::Delete, path: "old".into() },
-            Event::Said { level: Level::Warn, text: "careful".into() },
+            Event::Done { verb: Operation::Delete, path: "old".into() },
+            Event::Said { level: MessageLevel::Warn, text: "careful".into() },
             Event::Printed { text: "one\ntwo".into() },
             Event::RunDone { fault: None, took },
         ];
@@ -320,8 +320,12 @@ mod tests {
     fn progress_is_told_once_a_second() {
         let clock = Clock::standing_at(0);
         let sink = JsonLines::new("r1", clock.clone(), Vec::new());
-        let start =
-            Event::TransferStarted { id: 1, verb: Verb::Download, path: "a".into(), bytes: None };
+        let start = Event::TransferStarted {
+            id: 1,
+            verb: Operation::Download,
+            path: "a".into(),
+            bytes: None,
+        };
         sink.event(&start);
         for _ in 0..10 {
             sink.event(&Event::Moved { id: 1, bytes: 100 });

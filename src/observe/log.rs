@@ -18,14 +18,14 @@ use tracing_subscriber::{
 };
 
 use super::{
-    Event, Level, Sink, duration_text,
-    running::{Running, Transfer},
+    Event, MessageLevel, Sink, format_duration,
+    running::{RunningTransfers, Transfer},
     visible::visible,
     words::infinitive,
 };
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
 };
 
 /// The target of every record.
@@ -33,7 +33,7 @@ const TARGET: &str = "portolan";
 
 /// The format of the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum RecordFormat {
     /// Text for people.
     #[default]
     Text,
@@ -42,41 +42,46 @@ pub enum Format {
 }
 
 /// Starts the log of this process: records of `level` and above go to `writer`. Fails if it was started before.
-pub fn start<W>(level: Level, format: Format, clock: Clock, writer: W) -> Outcome<()>
+pub fn start<W>(level: MessageLevel, format: RecordFormat, clock: Clock, writer: W) -> Result<()>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing::subscriber::set_global_default(subscriber(level, format, clock, writer))
-        .map_err(|error| Fault::invalid("the log was started before").because(error))
+        .map_err(|error| Error::invalid("the log was started before").with_source(error))
 }
 
 /// Returns the subscriber for our own records, from `level` up.
-fn subscriber<W>(level: Level, format: Format, clock: Clock, writer: W) -> impl Subscriber
+fn subscriber<W>(
+    level: MessageLevel,
+    format: RecordFormat,
+    clock: Clock,
+    writer: W,
+) -> impl Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let records = layer().with_writer(writer).with_ansi(false).with_timer(Time(clock));
+    let records = layer().with_writer(writer).with_ansi(false).with_timer(ClockTime(clock));
     let records = match format {
-        Format::Text => records.with_target(false).boxed(),
-        Format::Json => records.json().flatten_event(true).with_current_span(false).boxed(),
+        RecordFormat::Text => records.with_target(false).boxed(),
+        RecordFormat::Json => records.json().flatten_event(true).with_current_span(false).boxed(),
     };
     let ours = Targets::new().with_target(TARGET, threshold(level));
     Registry::default().with(records.with_filter(ours))
 }
 
-const fn threshold(level: Level) -> LevelFilter {
+const fn threshold(level: MessageLevel) -> LevelFilter {
     match level {
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
+        MessageLevel::Debug => LevelFilter::DEBUG,
+        MessageLevel::Info => LevelFilter::INFO,
+        MessageLevel::Warn => LevelFilter::WARN,
+        MessageLevel::Error => LevelFilter::ERROR,
     }
 }
 
 /// The time of a record, from our clock.
-struct Time(Clock);
+struct ClockTime(Clock);
 
-impl FormatTime for Time {
+impl FormatTime for ClockTime {
     fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
         write!(out, "{:.3}", self.0.now())
     }
@@ -84,16 +89,16 @@ impl FormatTime for Time {
 
 /// The sink that turns events into records. Progress events are left out: a log is read afterwards.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<Running>);
+pub struct LogSink(Mutex<RunningTransfers>);
 
-impl Log {
+impl LogSink {
     /// Creates a sink for the log that [`start`] starts.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl Sink for Log {
+impl Sink for LogSink {
     fn event(&self, event: &Event) {
         let transfer = self.0.lock().unwrap_or_else(PoisonError::into_inner).follow(event);
         match event {
@@ -104,10 +109,10 @@ impl Sink for Log {
                 info!(target: TARGET, script = visible(script), "run started");
             }
             Event::RunDone { fault: None, took } => {
-                info!(target: TARGET, took = duration_text(*took), "run done");
+                info!(target: TARGET, took = format_duration(*took), "run done");
             }
             Event::RunDone { fault: Some(fault), took } => {
-                failed(fault, &format!("run failed after {}", duration_text(*took)));
+                failed(fault, &format!("run failed after {}", format_duration(*took)));
             }
             Event::Planned { files, bytes } => info!(target: TARGET, files, bytes, "planned"),
             Event::Rehearsed { changes } => {
@@ -130,12 +135,12 @@ impl Sink for Log {
     }
 }
 
-fn said(level: Level, text: &str) {
+fn said(level: MessageLevel, text: &str) {
     match level {
-        Level::Debug => debug!(target: TARGET, "{text}"),
-        Level::Info => info!(target: TARGET, "{text}"),
-        Level::Warn => warn!(target: TARGET, "{text}"),
-        Level::Error => error!(target: TARGET, "{text}"),
+        MessageLevel::Debug => debug!(target: TARGET, "{text}"),
+        MessageLevel::Info => info!(target: TARGET, "{text}"),
+        MessageLevel::Warn => warn!(target: TARGET, "{text}"),
+        MessageLevel::Error => error!(target: TARGET, "{text}"),
     }
 }
 
@@ -144,7 +149,7 @@ fn connection(event: &Event) {
     match event {
         Event::Connected { host, address, tls, took } => {
             let tls = tls.as_ref().map_or_else(|| "none".to_owned(), visible);
-            let (host, took) = (visible(host), duration_text(*took));
+            let (host, took) = (visible(host), format_duration(*took));
             info!(target: TARGET, host, address, tls, took, "connected");
         }
         Event::Attempted { host, attempt } => {
@@ -169,7 +174,7 @@ fn moved(event: &Event, transfer: &Transfer) {
             debug!(target: TARGET, verb, path, bytes, "begins");
         }
         Event::TransferDone { bytes, verified, took, .. } => {
-            let took = duration_text(*took);
+            let took = format_duration(*took);
             info!(target: TARGET, verb, path, bytes, verified, took, "done");
         }
         Event::TransferFailed { fault, .. } => failed(fault, &format!("failed to {verb} {path}")),
@@ -178,7 +183,7 @@ fn moved(event: &Event, transfer: &Transfer) {
 }
 
 /// Logs a fault with everything that is known about it.
-fn failed(fault: &Fault, what: &str) {
+fn failed(fault: &Error, what: &str) {
     let (kind, side, code) = (fault.kind.word(), fault.side.word(), fault.code);
     let host = fault.host.as_ref().map(visible);
     let path = fault.path.as_ref().map(visible);
@@ -196,15 +201,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        fault::{Kind, Side},
-        observe::{Attempt, Verb},
+        error::{ErrorKind, Origin},
+        observe::{ConnectAttempt, Operation},
     };
 
     /// A buffer that keeps what is written.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct SharedWriter(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for SharedWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -214,13 +219,13 @@ mod tests {
         }
     }
 
-    fn logged(level: Level, format: Format, events: &[Event]) -> String {
-        let kept = Kept::default();
+    fn logged(level: MessageLevel, format: RecordFormat, events: &[Event]) -> String {
+        let kept = SharedWriter::default();
         let writer = kept.clone();
         let clock = Clock::standing_at(1_767_225_600);
         let subscriber = subscriber(level, format, clock, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
-            let log = Log::new();
+            let log = LogSink::new();
             for event in events {
                 log.event(event);
             }
@@ -232,8 +237,9 @@ mod tests {
 
     #[test]
     fn a_run_reads_as_one_record_for_each_event() {
-        let fault = Fault::new(Kind::Denied, Side::Server, "550 no\r\n2026 INFO fake").at("in/a");
-        let attempt = Attempt {
+        let fault =
+            Error::new(ErrorKind::Denied, Origin::Server, "550 no\r\n2026 INFO fake").at("in/a");
+        let attempt = ConnectAttempt {
             step: "epsv",
             address: "192.0.2.1:50000".into(),
             worked: true,
@@ -248,26 +254,31 @@ mod tests {
                 to: "passive",
                 reason: "no".into(),
             },
-            Event::TransferStarted { id: 1, verb: Verb::Upload, path: "in/a".into(), bytes: None },
+            Event::TransferStarted {
+                id: 1,
+                verb: Operation::Upload,
+                path: "in/a".into(),
+                bytes: None,
+            },
             Event::Moved { id: 1, bytes: 3 },
             Event::TransferFailed { id: 1, fault },
             Event::RunDone { fault: None, took: Duration::from_secs(2) },
         ];
         assert_eq!(
-            logged(Level::Info, Format::Text, &events),
+            logged(MessageLevel::Info, RecordFormat::Text, &events),
             "2026-01-01T00:00:00.000Z  WARN fell back host=\"h\" from=\"active\" to=\"passive\" reason=\"no\"\n\
              2026-01-01T00:00:00.000Z ERROR failed to upload in/a: 550 no\\r\\n2026 INFO fake kind=\"denied\" side=\"server\" code=0 path=\"in/a\"\n\
              2026-01-01T00:00:00.000Z  INFO run done took=\"2.0 s\"\n"
         );
-        assert_eq!(logged(Level::Debug, Format::Text, &events).lines().count(), 5);
-        assert_eq!(logged(Level::Error, Format::Text, &events).lines().count(), 1);
+        assert_eq!(logged(MessageLevel::Debug, RecordFormat::Text, &events).lines().count(), 5);
+        assert_eq!(logged(MessageLevel::Error, RecordFormat::Text, &events).lines().count(), 1);
     }
 
     #[test]
     fn records_in_json_are_objects_with_flat_fields() {
-        let events = [Event::Done { verb: Verb::Mkdir, path: "in".into() }];
+        let events = [Event::Done { verb: Operation::Mkdir, path: "in".into() }];
         assert_eq!(
-            logged(Level::Info, Format::Json, &events),
+            logged(MessageLevel::Info, RecordFormat::Json, &events),
             "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"level\":\"INFO\",\"message\":\"done\",\"verb\":\"make the folder\",\"path\":\"in\",\"target\":\"portolan\"}\n"
         );
     }

@@ -16,7 +16,7 @@ pub struct Metrics(Mutex<All>);
 
 #[derive(Debug, Default)]
 struct All {
-    jobs: BTreeMap<String, Job>,
+    jobs: BTreeMap<String, JobMetrics>,
     runs: BTreeMap<(String, &'static str), u64>,
     reloads: u64,
     reloads_refused: u64,
@@ -24,7 +24,7 @@ struct All {
 }
 
 #[derive(Debug, Default)]
-struct Job {
+struct JobMetrics {
     running: u64,
     is_paused: bool,
     files: u64,
@@ -39,7 +39,7 @@ struct Job {
 
 /// The contribution of a finished run.
 #[derive(Debug, Clone, Copy)]
-pub struct Ended<'e> {
+pub struct EndedRun<'e> {
     /// The job.
     pub job: &'e str,
     /// The outcome.
@@ -63,7 +63,7 @@ impl Metrics {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn with_job(&self, job: &str, change: impl FnOnce(&mut Job)) {
+    fn with_job(&self, job: &str, change: impl FnOnce(&mut JobMetrics)) {
         self.with(|all| change(all.jobs.entry(job.to_owned()).or_default()));
     }
 
@@ -96,7 +96,7 @@ impl Metrics {
     }
 
     /// Adds a run that has ended.
-    pub fn ended(&self, ended: &Ended<'_>) {
+    pub fn ended(&self, ended: &EndedRun<'_>) {
         self.count(ended.job, ended.outcome);
         self.with_job(ended.job, |job| {
             job.files += ended.files;
@@ -137,7 +137,7 @@ impl Metrics {
 }
 
 /// A metric per job: its name, type, help text, and its value if it has one.
-type OfJob = (&'static str, &'static str, &'static str, fn(&Job) -> Option<f64>);
+type OfJob = (&'static str, &'static str, &'static str, fn(&JobMetrics) -> Option<f64>);
 
 #[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
 const OF_JOB: [OfJob; 10] = [
@@ -227,7 +227,7 @@ mod tests {
     fn each_metric_has_its_help_its_kind_and_a_line_for_each_job() {
         let metrics = Metrics::default();
         metrics.jobs(["a", "b\"c"]);
-        let ended = Ended {
+        let ended = EndedRun {
             job: "a",
             outcome: "done",
             is_success: true,

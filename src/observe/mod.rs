@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::fault::Fault;
+use crate::error::Error;
 
 pub mod account;
 mod bars;
@@ -30,12 +30,12 @@ mod text;
 pub mod visible;
 mod words;
 
-pub use text::{duration_text, rate_text, size_text};
+pub use text::{format_duration, format_rate, format_size};
 
 /// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum MessageLevel {
     /// Detail for diagnosing a problem.
     Debug,
     /// The normal messages of a run.
@@ -49,7 +49,7 @@ pub enum Level {
 /// The kind of work done on one file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verb {
+pub enum Operation {
     /// A transfer from the server to the local host.
     Download,
     /// A transfer from the local host to the server.
@@ -66,7 +66,7 @@ pub enum Verb {
 
 /// An attempt to open a data connection.
 #[derive(Debug, Clone, Serialize)]
-pub struct Attempt {
+pub struct ConnectAttempt {
     /// The step: `epsv`, `pasv`, `eprt` or `port`.
     pub step: &'static str,
     /// The address it connected to or listened on; empty if no address was obtained.
@@ -106,7 +106,7 @@ pub enum Event {
         /// The server.
         host: String,
         /// The attempt.
-        attempt: Attempt,
+        attempt: ConnectAttempt,
     },
     /// A fallback: data connections use the other mode from here on.
     FellBack {
@@ -131,7 +131,7 @@ pub enum Event {
         /// The transfer.
         id: TransferId,
         /// The kind of work.
-        verb: Verb,
+        verb: Operation,
         /// The remote path, escaped for display.
         path: String,
         /// The size of the file in bytes, if it is known.
@@ -160,19 +160,19 @@ pub enum Event {
         /// The transfer.
         id: TransferId,
         /// The cause.
-        fault: Fault,
+        fault: Error,
     },
     /// The completion of an operation that moves no bytes, such as a rename or delete.
     Done {
         /// The kind of operation.
-        verb: Verb,
+        verb: Operation,
         /// The path, escaped for display.
         path: String,
     },
     /// A message from a script or from portolan itself.
     Said {
         /// The severity.
-        level: Level,
+        level: MessageLevel,
         /// The message.
         text: String,
     },
@@ -189,7 +189,7 @@ pub enum Event {
     /// The end of a script.
     RunDone {
         /// The error, if the run failed.
-        fault: Option<Fault>,
+        fault: Option<Error>,
         /// The duration of the run.
         took: Duration,
     },
@@ -209,55 +209,55 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
 /// The emitter of events, which passes each to every sink. Clones share all state.
 #[derive(Clone, Default)]
-pub struct Observer {
+pub struct EventEmitter {
     sinks: Arc<Vec<Box<dyn Sink>>>,
     numbers: Arc<std::sync::atomic::AtomicU64>,
     said: Arc<Mutex<BTreeSet<String>>>,
 }
 
-impl fmt::Debug for Observer {
+impl fmt::Debug for EventEmitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Observer({} sinks)", self.sinks.len())
     }
 }
 
-impl Observer {
+impl EventEmitter {
     /// Creates an observer that passes each event to every one of `sinks`, in this order.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
         Self { sinks: Arc::new(sinks), ..Self::default() }
     }
 
     /// Passes an event to every sink.
-    pub fn tell(&self, event: &Event) {
+    pub fn emit(&self, event: &Event) {
         for sink in self.sinks.iter() {
             sink.event(event);
         }
     }
 
     /// Emits a message.
-    pub fn say(&self, level: Level, text: impl Into<String>) {
-        self.tell(&Event::Said { level, text: text.into() });
+    pub fn message(&self, level: MessageLevel, text: impl Into<String>) {
+        self.emit(&Event::Said { level, text: text.into() });
     }
 
     /// Emits a warning about something the user should fix.
     pub fn warn(&self, text: impl Into<String>) {
-        self.say(Level::Warn, text);
+        self.message(MessageLevel::Warn, text);
     }
 
     /// Emits a warning, unless this run has emitted the same text before.
     pub fn warn_once(&self, text: impl Into<String>) {
-        self.say_once(Level::Warn, text);
+        self.message_once(MessageLevel::Warn, text);
     }
 
     /// Emits a message, unless this run has emitted the same text before.
-    pub fn say_once(&self, level: Level, text: impl Into<String>) {
+    pub fn message_once(&self, level: MessageLevel, text: impl Into<String>) {
         let text = text.into();
         let is_new = match self.said.lock() {
             Ok(mut said) => said.insert(text.clone()),
             Err(_) => true,
         };
         if is_new {
-            self.say(level, text);
+            self.message(level, text);
         }
     }
 

@@ -8,10 +8,10 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::fault::Fault;
+use crate::error::Error;
 
 /// The first write error.
-static TROUBLE: OnceLock<Fault> = OnceLock::new();
+static TROUBLE: OnceLock<Error> = OnceLock::new();
 
 /// A stream that carries the results of a command to people and programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +73,11 @@ pub fn remember(output: Output, error: &io::Error) {
             || io::Error::new(error.kind(), error.to_string()),
             io::Error::from_raw_os_error,
         );
-        TROUBLE.get_or_init(|| Fault::local("write", output.name(), error));
+        TROUBLE.get_or_init(|| Error::local("write", output.name(), error));
     }
 }
 
 /// Returns the first write error, if there was one.
-pub fn trouble() -> Option<&'static Fault> {
+pub fn trouble() -> Option<&'static Error> {
     TROUBLE.get()
 }

@@ -9,12 +9,12 @@ use std::{
 use super::{
     Event, Sink,
     bars::Bars,
-    held::Held,
+    held::PendingLine,
     output,
-    running::Running,
+    running::RunningTransfers,
     tally::Tally,
     visible::visible_lines,
-    words::{Weight, words},
+    words::{LineWeight, words},
 };
 
 /// Returns the sink for a person: progress bars if standard error is a terminal and `wanted` is true, else plain lines.
@@ -24,7 +24,7 @@ pub fn progress(wanted: bool) -> Box<dyn Sink> {
     if wanted && !is_dumb && io::stderr().is_terminal() {
         Box::new(Bars::new(output::results(), is_coloured()))
     } else {
-        Box::new(Lines::new(output::results(), io::stderr()))
+        Box::new(PlainProgress::new(output::results(), io::stderr()))
     }
 }
 
@@ -36,28 +36,33 @@ fn is_coloured() -> bool {
 /// A sink of plain lines: script output goes to `out`; each finished or failed file and the messages go to `err`. A
 /// summary line follows at the end of a run.
 #[derive(Debug)]
-pub struct Lines<O, E> {
+pub struct PlainProgress<O, E> {
     tally: Tally,
-    state: Mutex<State<O, E>>,
+    state: Mutex<ProgressState<O, E>>,
 }
 
 #[derive(Debug)]
-struct State<O, E> {
+struct ProgressState<O, E> {
     out: O,
     err: E,
-    running: Running,
-    held: Held,
+    running: RunningTransfers,
+    held: PendingLine,
 }
 
-impl<O: Write, E: Write> Lines<O, E> {
+impl<O: Write, E: Write> PlainProgress<O, E> {
     /// Creates a sink that writes to `out` and `err`.
     pub fn new(out: O, err: E) -> Self {
-        let state = State { out, err, running: Running::default(), held: Held::default() };
+        let state = ProgressState {
+            out,
+            err,
+            running: RunningTransfers::default(),
+            held: PendingLine::default(),
+        };
         Self { tally: Tally::new(), state: Mutex::new(state) }
     }
 }
 
-impl<O: Write + Send, E: Write + Send> Sink for Lines<O, E> {
+impl<O: Write + Send, E: Write + Send> Sink for PlainProgress<O, E> {
     fn event(&self, event: &Event) {
         self.tally.event(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,11 +99,11 @@ pub(super) fn write_line(out: &mut impl Write, text: &str) {
 }
 
 /// Colours `line` according to its weight.
-pub(super) fn coloured(weight: Weight, line: String) -> String {
+pub(super) fn coloured(weight: LineWeight, line: String) -> String {
     match weight {
-        Weight::Routine | Weight::Notice => line,
-        Weight::Warning => format!("\u{1b}[33m{line}\u{1b}[0m"),
-        Weight::Failure => format!("\u{1b}[31m{line}\u{1b}[0m"),
+        LineWeight::Routine | LineWeight::Notice => line,
+        LineWeight::Warning => format!("\u{1b}[33m{line}\u{1b}[0m"),
+        LineWeight::Failure => format!("\u{1b}[31m{line}\u{1b}[0m"),
     }
 }
 
@@ -108,21 +113,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        fault::{Fault, Kind, Side},
-        observe::{Level, Verb},
+        error::{Error, ErrorKind, Origin},
+        observe::{MessageLevel, Operation},
     };
 
     /// Returns what the events write to standard output and standard error.
     fn shown(events: &[Event]) -> (String, String) {
-        let sink = Lines::new(Vec::new(), Vec::new());
+        let sink = PlainProgress::new(Vec::new(), Vec::new());
         for event in events {
             sink.event(event);
         }
-        let State { out, err, .. } = sink.state.into_inner().unwrap();
+        let ProgressState { out, err, .. } = sink.state.into_inner().unwrap();
         (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
-    fn started(id: u64, verb: Verb, path: &str) -> Event {
+    fn started(id: u64, verb: Operation, path: &str) -> Event {
         Event::TransferStarted { id, verb, path: path.into(), bytes: None }
     }
 
@@ -132,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_run_reads_as_plain_lines() {
-        let fault = Fault::new(Kind::Denied, Side::Server, "550 permission denied").at("in/b.txt");
+        let fault =
+            Error::new(ErrorKind::Denied, Origin::Server, "550 permission denied").at("in/b.txt");
         let (out, err) = shown(&[
             Event::RunStarted { script: "a.rhai".into() },
             Event::FellBack {
@@ -141,19 +147,19 @@ mod tests {
                 to: "passive",
                 reason: "500 illegal PORT command".into(),
             },
-            started(1, Verb::Upload, "in/a.txt"),
-            started(2, Verb::Upload, "in/b.txt"),
-            started(3, Verb::Download, "big.iso"),
+            started(1, Operation::Upload, "in/a.txt"),
+            started(2, Operation::Upload, "in/b.txt"),
+            started(3, Operation::Download, "big.iso"),
             Event::Moved { id: 1, bytes: 17 },
             done(1, 17, true, 20),
             Event::TransferFailed { id: 2, fault },
             Event::Printed { text: "one\ntwo".into() },
             done(3, 2_202_009, false, 3200),
-            Event::Done { verb: Verb::Mkdir, path: "in/new".into() },
-            Event::Done { verb: Verb::Delete, path: "in/old.txt".into() },
-            Event::Done { verb: Verb::List, path: "in".into() },
-            Event::Said { level: Level::Warn, text: "this server offers TLS".into() },
-            Event::Said { level: Level::Debug, text: "not for people".into() },
+            Event::Done { verb: Operation::Mkdir, path: "in/new".into() },
+            Event::Done { verb: Operation::Delete, path: "in/old.txt".into() },
+            Event::Done { verb: Operation::List, path: "in".into() },
+            Event::Said { level: MessageLevel::Warn, text: "this server offers TLS".into() },
+            Event::Said { level: MessageLevel::Debug, text: "not for people".into() },
             Event::RunDone { fault: None, took: Duration::from_millis(3400) },
         ]);
         assert_eq!(out, "one\ntwo\n");
@@ -182,9 +188,9 @@ mod tests {
     #[test]
     fn names_and_words_from_outside_stay_in_their_line() {
         let (out, err) = shown(&[
-            started(1, Verb::Download, "a\u{1b}[2J\r\nb"),
+            started(1, Operation::Download, "a\u{1b}[2J\r\nb"),
             done(1, 1, true, 0),
-            Event::Said { level: Level::Info, text: "x\nup  fake  1 B".into() },
+            Event::Said { level: MessageLevel::Info, text: "x\nup  fake  1 B".into() },
             Event::Printed { text: "\u{1b}]0;title\u{7}".into() },
         ]);
         assert_eq!(err, "down  a\\u{1b}[2J\\r\\nb  1 B\nx\\nup  fake  1 B\n");
@@ -194,6 +200,7 @@ mod tests {
     #[test]
     fn an_end_of_the_reader_is_no_end_of_the_work() {
         let gone = std::fs::File::open("/dev/null").unwrap();
-        Lines::new(gone.try_clone().unwrap(), gone).event(&Event::Printed { text: "x".into() });
+        PlainProgress::new(gone.try_clone().unwrap(), gone)
+            .event(&Event::Printed { text: "x".into() });
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{Event, TransferId, Verb};
+use super::{Event, Operation, TransferId};
 
 /// A transfer that has begun.
 #[derive(Debug, Clone)]
 pub(super) struct Transfer {
-    pub(super) verb: Verb,
+    pub(super) verb: Operation,
     pub(super) path: String,
     pub(super) bytes: Option<u64>,
     pub(super) moved: u64,
@@ -15,9 +15,9 @@ pub(super) struct Transfer {
 
 /// The active transfers: those that have begun and not ended.
 #[derive(Debug, Default)]
-pub(super) struct Running(HashMap<TransferId, Transfer>);
+pub(super) struct RunningTransfers(HashMap<TransferId, Transfer>);
 
-impl Running {
+impl RunningTransfers {
     /// Updates the active transfers with `event`, and returns the state of its transfer after the event.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Transfer> {
         match event {

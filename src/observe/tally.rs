@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Event, Sink, Verb, duration_text, running::Running, size_text};
+use super::{Event, Operation, Sink, format_duration, format_size, running::RunningTransfers};
 
 /// A sink that counts events. Every number is that of the run so far.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
+pub struct Tally(Mutex<TallyCounts>);
 
 /// The state of a [`Tally`].
 #[derive(Debug, Default)]
-struct Counts {
-    running: Running,
+struct TallyCounts {
+    running: RunningTransfers,
     numbers: Numbers,
     /// The paths that failed and did not succeed in a later attempt.
     failed: BTreeSet<String>,
@@ -65,7 +65,7 @@ impl Tally {
         self.with(|counts| counts.text(Some(took)))
     }
 
-    fn with<T>(&self, take: impl FnOnce(&mut Counts) -> T) -> T {
+    fn with<T>(&self, take: impl FnOnce(&mut TallyCounts) -> T) -> T {
         take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -76,7 +76,7 @@ impl Sink for Tally {
     }
 }
 
-impl Counts {
+impl TallyCounts {
     fn event(&mut self, event: &Event) {
         let transfer = self.running.follow(event);
         let numbers = &mut self.numbers;
@@ -90,12 +90,12 @@ impl Counts {
                     numbers.failed = self.failed.len() as u64;
                 }
                 match verb {
-                    Some(Verb::Upload) => numbers.up += 1,
-                    Some(Verb::Download) => numbers.down += 1,
-                    Some(Verb::Delete) => numbers.deleted += 1,
+                    Some(Operation::Upload) => numbers.up += 1,
+                    Some(Operation::Download) => numbers.down += 1,
+                    Some(Operation::Delete) => numbers.deleted += 1,
                     _ => return,
                 }
-                if verb != Some(Verb::Delete) {
+                if verb != Some(Operation::Delete) {
                     numbers.bytes = numbers.bytes.saturating_add(*bytes);
                     numbers.verified += u64::from(*verified);
                     numbers.unverified += u64::from(!*verified);
@@ -106,7 +106,7 @@ impl Counts {
                 self.failed.insert(path);
                 numbers.failed = self.failed.len() as u64;
             }
-            Event::Done { verb: Verb::Delete, .. } => numbers.deleted += 1,
+            Event::Done { verb: Operation::Delete, .. } => numbers.deleted += 1,
             Event::FellBack { from, to, .. } => {
                 numbers.fell_back += 1;
                 self.detours.insert((*from, *to));
@@ -134,9 +134,9 @@ impl Counts {
         if parts.is_empty() || took.is_some() && is_lone_failure {
             return String::new();
         }
-        let time = took.map(|took| format!(" in {}", duration_text(took))).unwrap_or_default();
+        let time = took.map(|took| format!(" in {}", format_duration(took))).unwrap_or_default();
         if numbers.up + numbers.down > 0 {
-            parts.push(size_text(numbers.bytes));
+            parts.push(format_size(numbers.bytes));
         }
         if let Some(last) = parts.last_mut() {
             last.push_str(&time);
@@ -149,16 +149,20 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Fault;
+    use crate::error::Error;
 
     #[test]
     fn a_file_that_arrives_in_another_try_has_not_failed() {
         let tally = Tally::new();
-        let start =
-            |id| Event::TransferStarted { id, verb: Verb::Upload, path: "a".into(), bytes: None };
+        let start = |id| Event::TransferStarted {
+            id,
+            verb: Operation::Upload,
+            path: "a".into(),
+            bytes: None,
+        };
         for id in [1, 2] {
             tally.event(&start(id));
-            tally.event(&Event::TransferFailed { id, fault: Fault::protocol("no") });
+            tally.event(&Event::TransferFailed { id, fault: Error::protocol("no") });
         }
         assert_eq!(tally.numbers().failed, 1);
         tally.event(&start(3));
@@ -172,11 +176,11 @@ mod tests {
         let tally = Tally::new();
         let took = Duration::from_millis(400);
         assert_eq!(tally.summary(took), "");
-        let failed = Event::TransferFailed { id: 7, fault: Fault::protocol("no") };
+        let failed = Event::TransferFailed { id: 7, fault: Error::protocol("no") };
         let other = Tally::new();
         other.event(&failed);
         assert_eq!(other.summary(took), "", "the failure itself says so");
-        other.event(&Event::TransferFailed { id: 8, fault: Fault::protocol("no") });
+        other.event(&Event::TransferFailed { id: 8, fault: Error::protocol("no") });
         assert_eq!(other.summary(took), "2 failed in 0.4 s");
         let fell_back = Event::FellBack {
             host: "h".into(),
@@ -186,13 +190,14 @@ mod tests {
         };
         tally.event(&fell_back);
         tally.event(&fell_back);
-        for (id, verb) in [(1, Verb::Upload), (2, Verb::Upload), (3, Verb::Download)] {
+        for (id, verb) in [(1, Operation::Upload), (2, Operation::Upload), (3, Operation::Download)]
+        {
             tally.event(&Event::TransferStarted { id, verb, path: "a".into(), bytes: None });
             let verified = id != 2;
             tally.event(&Event::TransferDone { id, bytes: 1 << 20, verified, took });
         }
-        tally.event(&Event::Done { verb: Verb::Delete, path: "old".into() });
-        tally.event(&Event::TransferFailed { id: 9, fault: Fault::protocol("no") });
+        tally.event(&Event::Done { verb: Operation::Delete, path: "old".into() });
+        tally.event(&Event::TransferFailed { id: 9, fault: Error::protocol("no") });
 
         let text = "2 up, 1 down, 1 deleted, 1 failed, 1 not verified, 3.0 MiB in 0.4 s, passive after active failed";
         assert_eq!(tally.summary(took), text);

@@ -6,7 +6,7 @@ const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// Formats a size, such as `17 B`, `1.5 KiB`, `230 MiB`: at most 1000 of a unit (1023 for bytes) before the next, and
 /// one decimal below 100.
-pub fn size_text(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
@@ -27,7 +27,7 @@ pub fn size_text(bytes: u64) -> String {
 }
 
 /// Formats a duration, such as `40 ms`, `0.4 s`, `12.3 s`, `3 min 5 s`, `2 h 5 min`.
-pub fn duration_text(time: Duration) -> String {
+pub fn format_duration(time: Duration) -> String {
     let ms = time.as_millis();
     let tenths = (ms + 50) / 100;
     let seconds = (ms + 500) / 1000;
@@ -40,9 +40,9 @@ pub fn duration_text(time: Duration) -> String {
 }
 
 /// Formats a rate, such as `1.5 MiB/s`; `None` if the time is too short to tell.
-pub fn rate_text(bytes: u64, time: Duration) -> Option<String> {
+pub fn format_rate(bytes: u64, time: Duration) -> Option<String> {
     let per_second = (u128::from(bytes) * 1000).checked_div(time.as_millis())?;
-    Some(format!("{}/s", size_text(u64::try_from(per_second).unwrap_or(u64::MAX))))
+    Some(format!("{}/s", format_size(u64::try_from(per_second).unwrap_or(u64::MAX))))
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
             (10 << 30, "10.0 GiB"),
             (u64::MAX, "16.0 EiB"),
         ] {
-            assert_eq!(size_text(bytes), text, "{bytes}");
+            assert_eq!(format_size(bytes), text, "{bytes}");
         }
     }
 
@@ -79,9 +79,9 @@ mod tests {
             (185_000, "3 min 5 s"),
             (7_500_000, "2 h 5 min"),
         ] {
-            assert_eq!(duration_text(Duration::from_millis(ms)), text, "{ms}");
+            assert_eq!(format_duration(Duration::from_millis(ms)), text, "{ms}");
         }
-        assert_eq!(rate_text(3 << 20, Duration::from_secs(2)).unwrap(), "1.5 MiB/s");
-        assert_eq!(rate_text(3 << 20, Duration::ZERO), None);
+        assert_eq!(format_rate(3 << 20, Duration::from_secs(2)).unwrap(), "1.5 MiB/s");
+        assert_eq!(format_rate(3 << 20, Duration::ZERO), None);
     }
 }

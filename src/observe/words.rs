@@ -1,10 +1,13 @@
 //! Messages about events for people: one line each, understandable on its own.
 
-use super::{Event, Level, Verb, duration_text, running::Transfer, size_text, visible::visible};
+use super::{
+    Event, MessageLevel, Operation, format_duration, format_size, running::Transfer,
+    visible::visible,
+};
 
 /// The importance of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weight {
+pub(super) enum LineWeight {
     /// One of many: a completed file.
     Routine,
     /// A message the user should read.
@@ -16,26 +19,26 @@ pub(super) enum Weight {
 }
 
 /// Returns the line for `event`; `None` if only a log needs it.
-pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(Weight, String)> {
+pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(LineWeight, String)> {
     match event {
         Event::FellBack { host, from, to, reason } => {
             let (host, reason) = (visible(host), visible(reason));
             let line = format!("fell back from {from} to {to} on {host}: {reason}");
-            Some((Weight::Notice, line))
+            Some((LineWeight::Notice, line))
         }
         Event::TransferDone { bytes, verified, took, .. } => {
             let transfer = transfer?;
             let mut line = done(transfer.verb, &transfer.path)?;
-            if matches!(transfer.verb, Verb::Upload | Verb::Download) {
+            if matches!(transfer.verb, Operation::Upload | Operation::Download) {
                 let check = if *verified { "" } else { "  (not verified)" };
                 let time = if took.as_secs() > 0 {
-                    format!(" in {}", duration_text(*took))
+                    format!(" in {}", format_duration(*took))
                 } else {
                     String::new()
                 };
-                line = format!("{line}  {}{time}{check}", size_text(*bytes));
+                line = format!("{line}  {}{time}{check}", format_size(*bytes));
             }
-            Some((Weight::Routine, line))
+            Some((LineWeight::Routine, line))
         }
         Event::TransferFailed { fault, .. } => {
             let line = match transfer {
@@ -45,19 +48,19 @@ pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(Weigh
                 }
                 None => format!("failed: {}", visible(fault.to_string())),
             };
-            Some((Weight::Failure, line))
+            Some((LineWeight::Failure, line))
         }
-        Event::Done { verb, path } => Some((Weight::Routine, done(*verb, path)?)),
+        Event::Done { verb, path } => Some((LineWeight::Routine, done(*verb, path)?)),
         Event::Said { level, text } => {
             let text = visible(text);
             match level {
-                Level::Debug => None,
-                Level::Info => Some((Weight::Notice, text)),
-                Level::Warn => Some((Weight::Warning, format!("warning: {text}"))),
-                Level::Error => Some((Weight::Failure, format!("error: {text}"))),
+                MessageLevel::Debug => None,
+                MessageLevel::Info => Some((LineWeight::Notice, text)),
+                MessageLevel::Warn => Some((LineWeight::Warning, format!("warning: {text}"))),
+                MessageLevel::Error => Some((LineWeight::Failure, format!("error: {text}"))),
             }
         }
-        Event::Rehearsed { changes } => Some((Weight::Notice, rehearsed(changes))),
+        Event::Rehearsed { changes } => Some((LineWeight::Notice, rehearsed(changes))),
         _ => None,
     }
 }
@@ -73,37 +76,37 @@ fn rehearsed(changes: &[String]) -> String {
 }
 
 /// Returns the word before the path of an active transfer: short, since it stands in a column.
-pub(super) const fn column(verb: Verb) -> &'static str {
+pub(super) const fn column(verb: Operation) -> &'static str {
     match verb {
-        Verb::Upload => "up",
-        Verb::Download => "down",
-        Verb::Delete => "delete",
-        Verb::Rename => "rename",
-        Verb::Mkdir => "mkdir",
-        Verb::List => "list",
+        Operation::Upload => "up",
+        Operation::Download => "down",
+        Operation::Delete => "delete",
+        Operation::Rename => "rename",
+        Operation::Mkdir => "mkdir",
+        Operation::List => "list",
     }
 }
 
-fn done(verb: Verb, path: &str) -> Option<String> {
+fn done(verb: Operation, path: &str) -> Option<String> {
     let word = match verb {
-        Verb::Upload | Verb::Download => column(verb),
-        Verb::Delete => "deleted",
-        Verb::Rename => "renamed",
-        Verb::Mkdir => "made folder",
+        Operation::Upload | Operation::Download => column(verb),
+        Operation::Delete => "deleted",
+        Operation::Rename => "renamed",
+        Operation::Mkdir => "made folder",
         // A listing changes nothing, and a mirror makes one for every directory.
-        Verb::List => return None,
+        Operation::List => return None,
     };
     Some(format!("{word}  {}", visible(path)))
 }
 
 /// Returns the word after `to`.
-pub(super) const fn infinitive(verb: Verb) -> &'static str {
+pub(super) const fn infinitive(verb: Operation) -> &'static str {
     match verb {
-        Verb::Upload => "upload",
-        Verb::Download => "download",
-        Verb::Delete => "delete",
-        Verb::Rename => "rename",
-        Verb::Mkdir => "make the folder",
-        Verb::List => "list",
+        Operation::Upload => "upload",
+        Operation::Download => "download",
+        Operation::Delete => "delete",
+        Operation::Rename => "rename",
+        Operation::Mkdir => "make the folder",
+        Operation::List => "list",
     }
 }

@@ -3,12 +3,12 @@
 use std::{io, sync::Arc};
 
 use super::{
-    command::{Command, Verb},
-    listing::Facts,
+    command::{ClientCommand, Verb},
+    listing::FactSelection,
     plan::Scene,
-    reply::{Answer, Reply},
-    session::{Next, Session},
-    setup::Login,
+    reply::{CommandResult, ServerReply},
+    session::{ClientSession, Next},
+    setup::AllowedLogin,
 };
 
 /// The state of the login.
@@ -26,7 +26,7 @@ pub(super) enum Who {
 
 /// The protection of data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protection {
+pub(super) enum DataProtection {
     /// No protection.
     None,
     /// No protection yet: `PBSZ` was sent, `PROT P` was not.
@@ -35,20 +35,20 @@ pub(super) enum Protection {
     Private,
 }
 
-impl Session {
+impl ClientSession {
     /// Executes `USER`.
-    pub(super) fn user(&mut self, name: &str) -> Answer {
+    pub(super) fn user(&mut self, name: &str) -> CommandResult {
         if self.stage.tls_required() && !self.control.is_secure() {
-            return Err(Reply::new(530, "Sessions must use encryption."));
+            return Err(ServerReply::new(530, "Sessions must use encryption."));
         }
         self.who = Who::Named(name.to_owned());
-        Ok(Reply::new(331, "Please specify the password."))
+        Ok(ServerReply::new(331, "Please specify the password."))
     }
 
     /// Executes `PASS`.
-    pub(super) fn password(&mut self, password: &str) -> Answer {
+    pub(super) fn password(&mut self, password: &str) -> CommandResult {
         let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
-            return Err(Reply::new(503, "Login with USER first."));
+            return Err(ServerReply::new(503, "Login with USER first."));
         };
         let (right, account) = match &self.stage.setup.login {
             None => (true, false),
@@ -57,86 +57,86 @@ impl Session {
             }
         };
         match (right, account) {
-            (false, _) => Err(Reply::new(530, "Login incorrect.")),
+            (false, _) => Err(ServerReply::new(530, "Login incorrect.")),
             (true, true) => {
                 self.who = Who::WithoutAccount;
-                Ok(Reply::new(332, "Need account for login."))
+                Ok(ServerReply::new(332, "Need account for login."))
             }
             (true, false) => Ok(self.let_in()),
         }
     }
 
     /// Executes `ACCT`.
-    pub(super) fn account(&mut self, account: &str) -> Answer {
+    pub(super) fn account(&mut self, account: &str) -> CommandResult {
         match self.who {
-            Who::Known => Ok(Reply::new(202, "No account is needed.")),
+            Who::Known => Ok(ServerReply::new(202, "No account is needed.")),
             Who::WithoutAccount if self.wanted_account() == Some(account) => Ok(self.let_in()),
-            Who::WithoutAccount => Err(Reply::new(530, "Login incorrect.")),
-            _ => Err(Reply::new(503, "Login with USER first.")),
+            Who::WithoutAccount => Err(ServerReply::new(530, "Login incorrect.")),
+            _ => Err(ServerReply::new(503, "Login with USER first.")),
         }
     }
 
     fn wanted_account(&self) -> Option<&str> {
-        let login: Option<&Login> = self.stage.setup.login.as_ref();
+        let login: Option<&AllowedLogin> = self.stage.setup.login.as_ref();
         login?.account.as_deref()
     }
 
-    fn let_in(&mut self) -> Reply {
+    fn let_in(&mut self) -> ServerReply {
         self.who = Who::Known;
-        Reply::new(230, "Login successful.")
+        ServerReply::new(230, "Login successful.")
     }
 
     /// Executes `AUTH TLS`: the reply in clear, then the handshake; the login starts over (RFC 4217, 4.2).
     pub(super) async fn begin_tls(
         &mut self,
         scene: &Scene<'_>,
-        command: &Command,
+        command: &ClientCommand,
     ) -> io::Result<Next> {
         let known = ["TLS", "TLS-C", "SSL"];
         let asked = command.text().to_ascii_uppercase();
         let Some(config) = self.tls.clone().filter(|_| known.contains(&asked.as_str())) else {
-            return self.say(scene, Reply::new(504, "Unknown AUTH type.")).await;
+            return self.say(scene, ServerReply::new(504, "Unknown AUTH type.")).await;
         };
         if self.control.is_secure() {
-            return self.say(scene, Reply::new(503, "TLS is active already.")).await;
+            return self.say(scene, ServerReply::new(503, "TLS is active already.")).await;
         }
-        self.say(scene, Reply::new(234, "Proceed with negotiation.")).await?;
+        self.say(scene, ServerReply::new(234, "Proceed with negotiation.")).await?;
         self.control.secure(Arc::clone(&config)).await?;
         self.who = Who::Nobody;
-        self.protection = Protection::None;
+        self.protection = DataProtection::None;
         Ok(Next::Command)
     }
 
     /// Executes `PBSZ`, which has no effect under TLS but must precede `PROT`.
-    pub(super) fn buffer_size(&mut self) -> Answer {
+    pub(super) fn buffer_size(&mut self) -> CommandResult {
         if !self.control.is_secure() {
-            return Err(Reply::new(503, "PBSZ needs a secure connection."));
+            return Err(ServerReply::new(503, "PBSZ needs a secure connection."));
         }
-        if self.protection == Protection::None {
-            self.protection = Protection::Sized;
+        if self.protection == DataProtection::None {
+            self.protection = DataProtection::Sized;
         }
-        Ok(Reply::new(200, "PBSZ=0"))
+        Ok(ServerReply::new(200, "PBSZ=0"))
     }
 
     /// Executes `PROT`.
-    pub(super) fn protect(&mut self, level: &str) -> Answer {
-        if self.protection == Protection::None {
-            return Err(Reply::new(503, "PBSZ comes first."));
+    pub(super) fn protect(&mut self, level: &str) -> CommandResult {
+        if self.protection == DataProtection::None {
+            return Err(ServerReply::new(503, "PBSZ comes first."));
         }
         self.protection = match level.to_ascii_uppercase().as_str() {
-            "P" => Protection::Private,
+            "P" => DataProtection::Private,
             "C" if self.stage.tls_required() => {
-                return Err(Reply::new(534, "Data connections must be encrypted."));
+                return Err(ServerReply::new(534, "Data connections must be encrypted."));
             }
-            "C" => Protection::Sized,
-            "S" | "E" => return Err(Reply::new(536, "Only C and P are known.")),
-            _ => return Err(Reply::new(504, "Unknown protection level.")),
+            "C" => DataProtection::Sized,
+            "S" | "E" => return Err(ServerReply::new(536, "Only C and P are known.")),
+            _ => return Err(ServerReply::new(504, "Unknown protection level.")),
         };
-        Ok(Reply::new(200, format!("Protection set to {level}.")))
+        Ok(ServerReply::new(200, format!("Protection set to {level}.")))
     }
 
     /// Executes `FEAT`.
-    pub(super) fn features(&self) -> Reply {
+    pub(super) fn features(&self) -> ServerReply {
         let facts = format!("MLST {}", self.facts.feature());
         let features = [
             (Verb::Auth, "AUTH TLS"),
@@ -156,57 +156,57 @@ impl Session {
         ];
         let there = features.into_iter().filter(|(verb, _)| !self.is_missing(*verb));
         let lines: Vec<_> = there.map(|(_, line)| line.as_bytes().to_vec()).collect();
-        Reply::lines(211, "Features:", &lines, "End")
+        ServerReply::lines(211, "Features:", &lines, "End")
     }
 
     /// Executes `HELP`.
-    pub(super) fn help(&self) -> Reply {
+    pub(super) fn help(&self) -> ServerReply {
         let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
         let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
         let lines: Vec<_> = words.chunks(12).map(|row| row.join(" ").into_bytes()).collect();
-        Reply::lines(214, "The following commands are known:", &lines, "Help OK.")
+        ServerReply::lines(214, "The following commands are known:", &lines, "Help OK.")
     }
 
     /// Executes `OPTS`.
-    pub(super) fn options(&mut self, text: &str) -> Answer {
+    pub(super) fn options(&mut self, text: &str) -> CommandResult {
         let upper = text.to_ascii_uppercase();
         match upper.split_once(' ').unwrap_or((&upper, "")) {
-            ("UTF8" | "UTF-8", _) => Ok(Reply::new(200, "Always in UTF8 mode.")),
+            ("UTF8" | "UTF-8", _) => Ok(ServerReply::new(200, "Always in UTF8 mode.")),
             ("MLST", list) => {
-                self.facts = Facts::chosen(list);
-                Ok(Reply::new(200, format!("MLST OPTS {}", self.facts.list())))
+                self.facts = FactSelection::chosen(list);
+                Ok(ServerReply::new(200, format!("MLST OPTS {}", self.facts.list())))
             }
-            ("HASH", "" | "SHA-256") => Ok(Reply::new(200, "SHA-256")),
-            _ => Err(Reply::new(501, "Option not understood.")),
+            ("HASH", "" | "SHA-256") => Ok(ServerReply::new(200, "SHA-256")),
+            _ => Err(ServerReply::new(501, "Option not understood.")),
         }
     }
 
     /// Executes `TYPE`.
-    pub(super) fn representation(&mut self, text: &str) -> Answer {
+    pub(super) fn representation(&mut self, text: &str) -> CommandResult {
         self.converts = match text.to_ascii_uppercase().as_str() {
             "A" | "A N" => true,
             "I" | "L 8" | "L8" => false,
-            _ => return Err(Reply::new(504, "Only A and I are known.")),
+            _ => return Err(ServerReply::new(504, "Only A and I are known.")),
         };
         let mode = if self.converts { "ASCII" } else { "Binary" };
-        Ok(Reply::new(200, format!("Switching to {mode} mode.")))
+        Ok(ServerReply::new(200, format!("Switching to {mode} mode.")))
     }
 
     /// Executes `REST`.
-    pub(super) fn restart_at(&mut self, text: &str) -> Answer {
-        let at: u64 = text.parse().map_err(|_| Reply::new(501, "REST wants a number."))?;
+    pub(super) fn restart_at(&mut self, text: &str) -> CommandResult {
+        let at: u64 = text.parse().map_err(|_| ServerReply::new(501, "REST wants a number."))?;
         if at > 0 && self.converts {
-            return Err(Reply::new(501, "REST is not allowed in ASCII mode."));
+            return Err(ServerReply::new(501, "REST is not allowed in ASCII mode."));
         }
         self.restart = at;
-        Ok(Reply::new(350, format!("Restart position accepted ({at}).")))
+        Ok(ServerReply::new(350, format!("Restart position accepted ({at}).")))
     }
 
     /// Executes `ABOR` outside of a transfer, or after one that it has ended.
-    pub(super) fn abort(&mut self) -> Reply {
+    pub(super) fn abort(&mut self) -> ServerReply {
         if std::mem::take(&mut self.aborted) {
-            return Reply::new(226, "ABOR command successful.");
+            return ServerReply::new(226, "ABOR command successful.");
         }
-        Reply::new(225, "No transfer to ABOR.")
+        ServerReply::new(225, "No transfer to ABOR.")
     }
 }

@@ -14,28 +14,28 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::setup::{Certificate, Tls, Version};
-use crate::fault::{Fault, Kind, Outcome, Side};
+use super::setup::{CertificateKind, ServerTls, Version};
+use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// The maximum number of TLS sessions that one control connection remembers for its data connections.
 const TICKETS_MAX: usize = 256;
 
 /// The certificate of a server, and the authority that a client has to trust.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(super) struct ServerIdentity {
     config: ServerConfig,
     /// The certificate of the authority, as PEM.
     pub(super) ca_pem: String,
 }
 
-impl Identity {
+impl ServerIdentity {
     /// Generates an authority, and a certificate according to `tls`.
-    pub(super) fn make(tls: &Tls) -> Outcome<Self> {
+    pub(super) fn make(tls: &ServerTls) -> Result<Self> {
         let authority = authority().map_err(fault)?;
         let key = KeyPair::generate().map_err(fault)?;
         let params = server_params(tls).map_err(fault)?;
         let certificate = match tls.certificate {
-            Certificate::SelfSigned | Certificate::Authority => params.self_signed(&key),
+            CertificateKind::SelfSigned | CertificateKind::Authority => params.self_signed(&key),
             _ => params.signed_by(&key, &authority),
         }
         .map_err(fault)?;
@@ -51,7 +51,7 @@ impl Identity {
             .with_single_cert(vec![certificate.der().clone()], key)
             .map_err(fault)?;
         let ca_pem = match tls.certificate {
-            Certificate::Authority => certificate.pem(),
+            CertificateKind::Authority => certificate.pem(),
             _ => authority.pem(),
         };
         Ok(Self { config, ca_pem })
@@ -74,26 +74,26 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
 
-fn server_params(tls: &Tls) -> Result<CertificateParams, rcgen::Error> {
+fn server_params(tls: &ServerTls) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(tls.names.iter().cloned());
-    if tls.certificate == Certificate::WrongName {
+    if tls.certificate == CertificateKind::WrongName {
         names = vec!["wrong.example".to_owned()];
     }
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "portolan rehearsal server");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    if tls.certificate == Certificate::Authority {
+    if tls.certificate == CertificateKind::Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
-    if tls.certificate == Certificate::Expired {
+    if tls.certificate == CertificateKind::Expired {
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(2001, 1, 1);
     }
     Ok(params)
 }
 
-fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     let message = format!("cannot make the certificate of the rehearsal server: {error}");
-    Fault::new(Kind::Tls, Side::Here, message).because(error)
+    Error::new(ErrorKind::Tls, Origin::Here, message).with_source(error)
 }

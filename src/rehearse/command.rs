@@ -114,14 +114,14 @@ impl Verb {
 
 /// A parsed line from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Command {
+pub(super) struct ClientCommand {
     /// The verb.
     pub(super) verb: Verb,
     /// The argument: everything behind the first space, with Telnet codes removed.
     pub(super) argument: Vec<u8>,
 }
 
-impl Command {
+impl ClientCommand {
     /// Parses a line without its end. Spaces at the end of a name belong to the name.
     pub(super) fn parse(line: &[u8]) -> Self {
         let line = without_telnet(line);
@@ -204,7 +204,7 @@ mod tests {
             (b"GREETING", Verb::Other, b""),
             (b"", Verb::Other, b""),
         ] {
-            let command = Command::parse(line);
+            let command = ClientCommand::parse(line);
             assert_eq!((command.verb, command.argument.as_slice()), (verb, argument), "{line:?}");
         }
     }
@@ -219,13 +219,13 @@ mod tests {
             (b"STOR -x", Some(b"-x")),
             (b"NOOP", None),
         ] {
-            assert_eq!(Command::parse(line).path(), path, "{line:?}");
+            assert_eq!(ClientCommand::parse(line).path(), path, "{line:?}");
         }
     }
 
     #[test]
     fn passwords_are_masked() {
         let line = b"PASS canary";
-        assert_eq!(Command::parse(line).masked(line), b"PASS ***");
+        assert_eq!(ClientCommand::parse(line).masked(line), b"PASS ***");
     }
 }

@@ -9,11 +9,11 @@ use tokio::{
 };
 
 use super::{
-    command::{Command, Verb},
-    effect::{Act, Effect, Twist},
+    command::{ClientCommand, Verb},
+    effect::{CommandEffect, Effect, Twist},
     plan::Scene,
-    reply::Reply,
-    server::Stage,
+    reply::ServerReply,
+    server::ServerShared,
     session::Next,
     stream::Stream,
 };
@@ -42,7 +42,7 @@ pub(super) enum Interruption {
 
 /// A line from the client, if it is of use.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum ReceivedLine {
     /// A line without its end.
     Whole(Vec<u8>),
     /// A line longer than the maximum; it was discarded.
@@ -53,10 +53,10 @@ pub(super) enum Line {
 
 /// The control connection of one session.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(super) struct ClientConnection {
     stream: Stream,
     received: Vec<u8>,
-    stage: Arc<Stage>,
+    stage: Arc<ServerShared>,
     number: usize,
     /// True while the rest of a line that is too long is being discarded.
     skipping: bool,
@@ -68,9 +68,9 @@ pub(super) struct Control {
     pub(super) heard: u64,
 }
 
-impl Control {
+impl ClientConnection {
     /// Creates the control connection of a session; `number` identifies the session in the log.
-    pub(super) fn new(stream: Stream, stage: Arc<Stage>, number: usize) -> Self {
+    pub(super) fn new(stream: Stream, stage: Arc<ServerShared>, number: usize) -> Self {
         Self {
             stream,
             received: Vec::new(),
@@ -99,16 +99,16 @@ impl Control {
     }
 
     /// Returns the next line.
-    pub(super) async fn line(&mut self) -> io::Result<Line> {
+    pub(super) async fn line(&mut self) -> io::Result<ReceivedLine> {
         loop {
             if self.leaving {
-                return Ok(Line::End);
+                return Ok(ReceivedLine::End);
             }
             if let Some(line) = self.take_line() {
                 return Ok(line);
             }
             if !self.receive().await? {
-                return Ok(Line::End);
+                return Ok(ReceivedLine::End);
             }
         }
     }
@@ -132,12 +132,17 @@ impl Control {
     }
 
     /// Sends the reply to a command, altered by the plans.
-    pub(super) async fn reply(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<()> {
+    pub(super) async fn reply(&mut self, scene: &Scene<'_>, reply: ServerReply) -> io::Result<()> {
         self.bent(scene, Some(self.heard), reply).await
     }
 
     /// Sends a reply; `of` is the number of the command of which it is the last reply.
-    async fn bent(&mut self, scene: &Scene<'_>, of: Option<u64>, reply: Reply) -> io::Result<()> {
+    async fn bent(
+        &mut self,
+        scene: &Scene<'_>,
+        of: Option<u64>,
+        reply: ServerReply,
+    ) -> io::Result<()> {
         let stage = Arc::clone(&self.stage);
         let twists = stage.plans.every(scene, |effect| match effect {
             Effect::TwistAt(at, twist) if of == Some(*at) => Some(twist.clone()),
@@ -157,17 +162,17 @@ impl Control {
                 }
                 Twist::Leave => {
                     self.leaving = true;
-                    reply = reply.then(&Reply::new(421, "Timeout."));
+                    reply = reply.then(&ServerReply::new(421, "Timeout."));
                 }
                 Twist::Alone => self.received.clear(),
                 Twist::Twice => reply = reply.clone().then(&reply),
-                Twist::After(wire) => reply = Reply::exactly(wire.to_vec()).then(&reply),
-                Twist::More(wire) => reply = reply.then(&Reply::exactly(wire.to_vec())),
-                Twist::As(wire) => reply = Reply::exactly(wire),
+                Twist::After(wire) => reply = ServerReply::exactly(wire.to_vec()).then(&reply),
+                Twist::More(wire) => reply = reply.then(&ServerReply::exactly(wire.to_vec())),
+                Twist::As(wire) => reply = ServerReply::exactly(wire),
                 Twist::Bare => reply = reply.bare(),
                 Twist::LineFeeds => reply = reply.with_line_feeds(),
                 Twist::Trap if reply.wire().starts_with(b"250") => {
-                    reply = Reply::exactly(TRAP.to_vec()).then(&reply);
+                    reply = ServerReply::exactly(TRAP.to_vec()).then(&reply);
                 }
                 Twist::Trap => {}
             }
@@ -176,21 +181,23 @@ impl Control {
     }
 
     /// Sends the first reply of a transfer. Plans for a command alter only its last.
-    pub(super) async fn begin(&mut self, reply: Reply) -> io::Result<()> {
+    pub(super) async fn begin(&mut self, reply: ServerReply) -> io::Result<()> {
         self.bent(&Scene::of(Verb::Other), None, reply).await
     }
 
     /// Performs the action that a plan puts in place of a command.
-    pub(super) async fn act(&mut self, verb: Verb, act: Act) -> io::Result<Next> {
+    pub(super) async fn act(&mut self, verb: Verb, act: CommandEffect) -> io::Result<Next> {
         match act {
-            Act::Say(wire) => self.send(&wire).await.map(|()| Next::Command),
-            Act::SayAndClose(wire) => self.send(&wire).await.map(|()| Next::Close),
-            Act::Silence => Ok(Next::Command),
-            Act::Close => Ok(Next::Close),
-            Act::Endless => {
+            CommandEffect::Say(wire) => self.send(&wire).await.map(|()| Next::Command),
+            CommandEffect::SayAndClose(wire) => self.send(&wire).await.map(|()| Next::Close),
+            CommandEffect::Silence => Ok(Next::Command),
+            CommandEffect::Close => Ok(Next::Close),
+            CommandEffect::Endless => {
                 self.repeat(verb, "-And another line of a reply without end.\r\n").await
             }
-            Act::EndlessLine => self.repeat(verb, " and more of a line without end").await,
+            CommandEffect::EndlessLine => {
+                self.repeat(verb, " and more of a line without end").await
+            }
         }
     }
 
@@ -266,7 +273,7 @@ impl Control {
         drop(timeout(FAREWELL, last).await);
     }
 
-    fn take_line(&mut self) -> Option<Line> {
+    fn take_line(&mut self) -> Option<ReceivedLine> {
         let end = self.received.iter().position(|byte| *byte == b'\n');
         let Some(end) = end else {
             if self.received.len() > COMMAND_BYTES_MAX {
@@ -281,11 +288,11 @@ impl Control {
             line.pop();
         }
         if std::mem::take(&mut self.skipping) || line.len() > COMMAND_BYTES_MAX {
-            return Some(Line::TooLong);
+            return Some(ReceivedLine::TooLong);
         }
         self.heard += 1;
-        self.stage.log.command(self.number, &Command::parse(&line).masked(&line));
-        Some(Line::Whole(line))
+        self.stage.log.command(self.number, &ClientCommand::parse(&line).masked(&line));
+        Some(ReceivedLine::Whole(line))
     }
 
     /// Reads the available bytes; returns false at the end of the connection.
@@ -301,6 +308,6 @@ impl Control {
 fn is_abort(line: &[u8]) -> bool {
     line.strip_suffix(b"\n").is_some_and(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        Command::parse(line).verb == Verb::Abor
+        ClientCommand::parse(line).verb == Verb::Abor
     })
 }

@@ -24,7 +24,7 @@ const RUBBISH: &[u8] = b"this is not the file you asked for\r\n";
 
 /// The origin of the next data connection.
 #[derive(Debug)]
-pub(super) enum Port {
+pub(super) enum DataPort {
     /// No data connection has been agreed.
     Closed,
     /// The client connects to this listener.
@@ -38,7 +38,7 @@ pub(super) enum Port {
     Calling(SocketAddr),
 }
 
-impl Port {
+impl DataPort {
     /// Opens a port to which the client can connect.
     pub(super) fn listening(ip: IpAddr) -> io::Result<(Self, u16)> {
         let listener = std::net::TcpListener::bind((ip, 0))?;

@@ -2,8 +2,8 @@
 
 use super::{
     command::Verb,
-    named::{Make, ROWS, Row},
-    plan::Plan,
+    named::{FaultRow, Make, ROWS},
+    plan::FaultPlan,
 };
 
 /// The reply codes that may be drawn as an answer to any command.
@@ -18,7 +18,7 @@ const RATE_MIN: u64 = 64 * 1024;
 /// The maximum number of times a fault happens: a client that retries succeeds in the end.
 const TIMES_MAX: u64 = 3;
 
-impl Plan {
+impl FaultPlan {
     /// Returns the text of a random plan, valid for `parse`. The same seed returns the same text.
     pub fn draw(seed: u64) -> String {
         let mut lots = Lots(seed);
@@ -40,7 +40,7 @@ impl Plan {
 
 /// Returns true if a plan may be drawn. Plans that need a text from the user, or that change the kind of server, may
 /// not.
-const fn is_lot(row: &Row) -> bool {
+const fn is_lot(row: &FaultRow) -> bool {
     !matches!(row.make, Make::Text(_) | Make::Names(_) | Make::NamesBy(_))
 }
 
@@ -84,9 +84,9 @@ mod tests {
     fn what_is_drawn_can_be_parsed_and_is_the_same_again() {
         let mut names = HashSet::new();
         for seed in 0..2000 {
-            let text = Plan::draw(seed);
-            assert_eq!(text, Plan::draw(seed));
-            assert_eq!(Plan::parse(&text).unwrap().to_string(), text);
+            let text = FaultPlan::draw(seed);
+            assert_eq!(text, FaultPlan::draw(seed));
+            assert_eq!(FaultPlan::parse(&text).unwrap().to_string(), text);
             names.insert(text.split(['=', '*']).next().unwrap().to_owned());
         }
         let lots = ROWS.iter().filter(|row| is_lot(row)).count();

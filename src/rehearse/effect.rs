@@ -1,6 +1,6 @@
 //! The kinds of faults: a small set of effects, from which the named plans are made.
 
-use super::{command::Verb, forms::Form, naming::Naming, syntax::Syntax};
+use super::{command::Verb, forms::ListingStyle, naming::Naming, syntax::Syntax};
 
 /// A fault of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) enum Effect {
         /// The condition.
         when: When,
         /// The action in place of the command.
-        act: Act,
+        act: CommandEffect,
     },
     /// These commands are executed, and their replies are altered; an empty list means every command.
     Twist(Vec<Verb>, Twist),
@@ -21,7 +21,7 @@ pub(super) enum Effect {
     /// `PASV` and `EPSV` announce a bad port.
     Passive(Passive),
     /// The data connection of active mode is not opened as it should be.
-    Active(Active),
+    Active(ActiveModeFault),
     /// The bytes of these transfers are altered.
     Flow(Vec<Verb>, Bend),
     /// The final reply of these transfers is altered.
@@ -47,7 +47,7 @@ pub(super) enum Effect {
     /// Paths, and the replies that contain one, have this form.
     Paths(Syntax),
     /// Listings have this form.
-    Lines(Form),
+    Lines(ListingStyle),
     /// Listings leave out names that begin with a dot, whatever their options.
     HidesDots,
     /// Listings are truncated.
@@ -89,7 +89,7 @@ pub(super) enum When {
 
 /// The action in place of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum CommandEffect {
     /// These bytes are sent.
     Say(Vec<u8>),
     /// These bytes are sent, then the control connection ends.
@@ -150,7 +150,7 @@ pub(super) enum Passive {
 
 /// A fault of the connection in active mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Active {
+pub(super) enum ActiveModeFault {
     /// 150 is sent, and then no connection and no reply.
     Silent,
     /// 150 is sent, and then 425.

@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     effect::Bend,
-    reply::Reply,
-    source::{Entries, Source, WithoutReturns},
+    reply::ServerReply,
+    source::{ByteStream, Entries, WithoutReturns},
     stream::Stream,
 };
 use crate::limits::{COPY_BYTES, DATA_TIMEOUT, LISTING_TIME_MAX};
@@ -32,7 +32,7 @@ pub(super) struct Flow {
 
 /// The end of the data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamEnd {
     /// An orderly close.
     Proper,
     /// A close without the `close_notify` of TLS.
@@ -47,7 +47,7 @@ enum End {
     Never(u64),
 }
 
-impl End {
+impl StreamEnd {
     /// Returns the number of bytes after which it happens, unless it waits for the last.
     const fn early(self) -> Option<u64> {
         match self {
@@ -57,7 +57,7 @@ impl End {
     }
 
     /// Ends the connection; an early end fails.
-    async fn come(self, stream: Stream) -> Result<(), Reply> {
+    async fn come(self, stream: Stream) -> Result<(), ServerReply> {
         let ended = match self {
             Self::Proper => stream.finish().await,
             Self::Rude => stream.finish_rudely().await,
@@ -86,9 +86,13 @@ impl Flow {
     }
 
     /// Sends the bytes and ends the connection.
-    pub(super) async fn send(&self, mut stream: Stream, source: Source) -> Result<(), Reply> {
+    pub(super) async fn send(
+        &self,
+        mut stream: Stream,
+        source: ByteStream,
+    ) -> Result<(), ServerReply> {
         let mut end = self.end();
-        let Source { mut bytes, size } = source;
+        let ByteStream { mut bytes, size } = source;
         for bend in &self.bends {
             bytes = match bend {
                 Bend::Reset(most) | Bend::Stall(most) | Bend::Cut(most) => {
@@ -105,13 +109,13 @@ impl Flow {
         let sent = self.pour(&mut stream, bytes).await?;
         // A source shorter than the position of the fault does not reach it.
         if end.early().is_some_and(|at| sent < at) {
-            end = End::Proper;
+            end = StreamEnd::Proper;
         }
         end.come(stream).await
     }
 
     /// Sends everything, and returns the number of bytes.
-    async fn pour(&self, stream: &mut Stream, mut bytes: impl Read) -> Result<u64, Reply> {
+    async fn pour(&self, stream: &mut Stream, mut bytes: impl Read) -> Result<u64, ServerReply> {
         let mut buffer = vec![0; self.step()];
         let mut sent = 0;
         loop {
@@ -134,7 +138,7 @@ impl Flow {
         mut stream: Stream,
         mut file: File,
         converts: bool,
-    ) -> Result<(), Reply> {
+    ) -> Result<(), ServerReply> {
         let start = file.metadata()?.len();
         let end = self.end();
         let mut left =
@@ -178,16 +182,16 @@ impl Flow {
     }
 
     /// Returns the end of the connection: the first alteration that concerns it decides.
-    fn end(&self) -> End {
+    fn end(&self) -> StreamEnd {
         let end = self.bends.iter().find_map(|bend| match bend {
-            Bend::Reset(at) => Some(End::Reset(*at)),
-            Bend::Stall(at) => Some(End::Never(*at)),
-            Bend::NoFarewell => Some(End::Rude),
-            Bend::ResetAtEnd => Some(End::Late),
-            Bend::Open => Some(End::Open),
+            Bend::Reset(at) => Some(StreamEnd::Reset(*at)),
+            Bend::Stall(at) => Some(StreamEnd::Never(*at)),
+            Bend::NoFarewell => Some(StreamEnd::Rude),
+            Bend::ResetAtEnd => Some(StreamEnd::Late),
+            Bend::Open => Some(StreamEnd::Open),
             _ => None,
         });
-        end.unwrap_or(End::Proper)
+        end.unwrap_or(StreamEnd::Proper)
     }
 
     /// Returns the number of bytes to transfer at once.
@@ -204,6 +208,6 @@ impl Flow {
     }
 }
 
-fn broken() -> Reply {
-    Reply::new(426, "Connection closed; transfer aborted.")
+fn broken() -> ServerReply {
+    ServerReply::new(426, "Connection closed; transfer aborted.")
 }

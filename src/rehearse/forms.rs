@@ -2,14 +2,14 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::listing::Entry;
+use super::listing::ListedFile;
 
 /// The size of a VMS block in bytes.
 const BLOCK: u64 = 512;
 
 /// The format of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Form {
+pub(super) enum ListingStyle {
     /// `ls -l`.
     #[default]
     Unix,
@@ -23,7 +23,7 @@ pub(super) enum Form {
     Midrange,
 }
 
-impl Form {
+impl ListingStyle {
     /// Returns the header line above the entries.
     pub(super) fn head(self, in_root: bool) -> Option<&'static str> {
         match self {
@@ -41,7 +41,7 @@ impl Form {
     /// Returns the line of an entry without its end, with the time in `zone`.
     pub(super) fn line(
         self,
-        entry: &Entry,
+        entry: &ListedFile,
         in_root: bool,
         now: Timestamp,
         zone: &TimeZone,

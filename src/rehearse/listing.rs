@@ -16,7 +16,7 @@ const RECENT_SECONDS: i64 = 182 * 24 * 3600;
 
 /// An entry with its metadata; a link is described itself, not its target.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ListedFile {
     name: Vec<u8>,
     metadata: Metadata,
     /// The target of a link.
@@ -36,9 +36,9 @@ pub(super) enum Relation {
 
 /// The facts of `MLSD` and `MLST` that the client wants (`OPTS MLST`).
 #[derive(Debug, Clone)]
-pub(super) struct Facts(Vec<&'static str>);
+pub(super) struct FactSelection(Vec<&'static str>);
 
-impl Facts {
+impl FactSelection {
     const NAMES: [&'static str; 6] = ["type", "size", "modify", "perm", "unique", "UNIX.mode"];
 
     /// Returns all facts.
@@ -65,7 +65,7 @@ impl Facts {
     }
 }
 
-impl Entry {
+impl ListedFile {
     /// Reads the metadata of `path`; `name` is the name to show.
     pub(super) fn read(path: &Path, name: &[u8]) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
@@ -75,7 +75,7 @@ impl Entry {
     }
 
     /// Returns the line of `MLSD` without its end: facts, a space, the name.
-    pub(super) fn facts(&self, relation: Relation, facts: &Facts) -> Vec<u8> {
+    pub(super) fn facts(&self, relation: Relation, facts: &FactSelection) -> Vec<u8> {
         let mut line = Vec::new();
         for name in &facts.0 {
             line.extend_from_slice(name.as_bytes());
@@ -163,11 +163,11 @@ impl Entry {
 }
 
 /// Returns the entries of a directory, sorted by name; those that vanish meanwhile are left out.
-pub(super) fn children(folder: &Path) -> io::Result<Vec<Entry>> {
+pub(super) fn children(folder: &Path) -> io::Result<Vec<ListedFile>> {
     let mut entries = Vec::new();
     for found in fs::read_dir(folder)?.take(ENTRIES_MAX) {
         let found = found?;
-        entries.extend(Entry::read(&found.path(), found.file_name().as_bytes()).ok());
+        entries.extend(ListedFile::read(&found.path(), found.file_name().as_bytes()).ok());
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(entries)
@@ -220,7 +220,7 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let time = Timestamp::from_second(1_600_000_000).unwrap();
         fs::File::open(&path).unwrap().set_modified(time.into()).unwrap();
-        let entry = Entry::read(&path, b"a b").unwrap();
+        let entry = ListedFile::read(&path, b"a b").unwrap();
         let shown = |now| {
             let now = Timestamp::from_second(now).unwrap();
             String::from_utf8(entry.long(now, &TimeZone::UTC)).unwrap()
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_client_chooses_its_facts() {
-        let facts = Facts::chosen("Size;modify;nonsense;");
+        let facts = FactSelection::chosen("Size;modify;nonsense;");
         assert_eq!(facts.list(), "size;modify;");
         assert_eq!(facts.feature(), "type;size*;modify*;perm;unique;UNIX.mode;");
     }

@@ -5,27 +5,27 @@ use std::{io, path::Path, sync::atomic::Ordering};
 use jiff::tz::{Offset, TimeZone};
 
 use super::{
-    command::{Command, Verb},
+    command::{ClientCommand, Verb},
     effect::Effect,
-    forms::Form,
-    listing::{Entry, Relation, children},
+    forms::ListingStyle,
+    listing::{ListedFile, Relation, children},
     plan::Scene,
-    reply::{Answer, Reply},
-    root::Place,
-    session::{Next, Session},
+    reply::{CommandResult, ServerReply},
+    root::ServedPath,
+    session::{ClientSession, Next},
     transfer::Cargo,
 };
 
 /// The final reply of a truncated listing, as Pure-FTPd sends it.
 const TRUNCATED: &str = "Output truncated, there are more matches than are shown.";
 
-impl Session {
+impl ClientSession {
     /// Executes `MLSD`, `LIST` or `NLST`.
     pub(super) async fn list(
         &mut self,
         scene: &Scene<'_>,
-        place: &Place,
-        command: &Command,
+        place: &ServedPath,
+        command: &ClientCommand,
     ) -> io::Result<Next> {
         let has_options = command.verb != Verb::Mlsd && command.argument.starts_with(b"-");
         let lines = match command.verb {
@@ -40,35 +40,41 @@ impl Session {
         match lines {
             Ok(_) if !self.empty_reply().is_empty() && self.is_empty(place) => {
                 self.port.close();
-                self.say(scene, Reply::exactly(format!("{}\r\n", self.empty_reply()).into())).await
+                self.say(scene, ServerReply::exactly(format!("{}\r\n", self.empty_reply()).into()))
+                    .await
             }
             Ok(lines) => self.transfer(scene, Cargo::text(&lines)).await,
             Err(error) => {
                 self.port.close();
-                self.say(scene, Reply::refusal(&error)).await
+                self.say(scene, ServerReply::refusal(&error)).await
             }
         }
     }
 
     /// Executes `MLST`.
-    pub(super) fn facts_of(&self, place: &Place) -> Answer {
-        let entry = Entry::read(&self.stage.root.entry(place)?, &place.bytes())?;
+    pub(super) fn facts_of(&self, place: &ServedPath) -> CommandResult {
+        let entry = ListedFile::read(&self.stage.root.entry(place)?, &place.bytes())?;
         let line = entry.facts(Relation::Child, &self.facts);
-        Ok(Reply::lines(250, "Listing follows:", &[line], "End"))
+        Ok(ServerReply::lines(250, "Listing follows:", &[line], "End"))
     }
 
     /// Executes `STAT` for the session or for a path.
-    pub(super) fn status(&mut self, place: &Place, command: &Command) -> Answer {
+    pub(super) fn status(&mut self, place: &ServedPath, command: &ClientCommand) -> CommandResult {
         if command.argument.is_empty() {
             let state = if self.converts { "TYPE: ASCII" } else { "TYPE: BINARY" };
-            return Ok(Reply::lines(211, "FTP server status:", &[state.into()], "End of status"));
+            return Ok(ServerReply::lines(
+                211,
+                "FTP server status:",
+                &[state.into()],
+                "End of status",
+            ));
         }
         let lines = self.long(place, shows_hidden(&command.argument), true)?;
-        Ok(Reply::lines(213, "Status follows:", &lines, "End of status"))
+        Ok(ServerReply::lines(213, "Status follows:", &lines, "End of status"))
     }
 
     /// Returns true if it is an empty directory.
-    fn is_empty(&self, place: &Place) -> bool {
+    fn is_empty(&self, place: &ServedPath) -> bool {
         self.stage
             .root
             .target(place)
@@ -86,7 +92,7 @@ impl Session {
     }
 
     /// Returns the entries of a directory that the server shows.
-    fn shown(&mut self, folder: &Path) -> io::Result<Vec<Entry>> {
+    fn shown(&mut self, folder: &Path) -> io::Result<Vec<ListedFile>> {
         let plans = &self.stage.plans;
         let mut entries = children(folder)?;
         self.closing = None;
@@ -114,30 +120,36 @@ impl Session {
         if is_summer { TimeZone::fixed(Offset::constant(1)) } else { stage.setup.zone.clone() }
     }
 
-    fn facts_in(&mut self, place: &Place) -> io::Result<Vec<Vec<u8>>> {
+    fn facts_in(&mut self, place: &ServedPath) -> io::Result<Vec<Vec<u8>>> {
         let folder = self.stage.root.target(place)?;
-        let mut lines = vec![Entry::read(&folder, b".")?.facts(Relation::Current, &self.facts)];
+        let mut lines =
+            vec![ListedFile::read(&folder, b".")?.facts(Relation::Current, &self.facts)];
         let above = self.stage.root.target(&place.parent())?;
-        lines.push(Entry::read(&above, b"..")?.facts(Relation::Parent, &self.facts));
+        lines.push(ListedFile::read(&above, b"..")?.facts(Relation::Parent, &self.facts));
         for entry in self.shown(&folder)? {
             lines.push(entry.facts(Relation::Child, &self.facts));
         }
         Ok(lines)
     }
 
-    fn long(&mut self, place: &Place, hidden: bool, details: bool) -> io::Result<Vec<Vec<u8>>> {
+    fn long(
+        &mut self,
+        place: &ServedPath,
+        hidden: bool,
+        details: bool,
+    ) -> io::Result<Vec<Vec<u8>>> {
         let path = self.stage.root.target(place)?;
         let mut entries = Vec::new();
         if path.is_dir() {
-            if hidden && self.stage.form == Form::Unix {
-                entries.push(Entry::read(&path, b".")?);
+            if hidden && self.stage.form == ListingStyle::Unix {
+                entries.push(ListedFile::read(&path, b".")?);
                 let above = self.stage.root.target(&place.parent())?;
-                entries.push(Entry::read(&above, b"..")?);
+                entries.push(ListedFile::read(&above, b"..")?);
             }
             let shown = self.shown(&path)?;
             entries.extend(shown.into_iter().filter(|entry| hidden || !entry.is_hidden()));
         } else {
-            entries.push(Entry::read(&path, place.name())?);
+            entries.push(ListedFile::read(&path, place.name())?);
         }
         let (now, zone) = (self.stage.setup.clock.now(), self.zone());
         let (form, in_root) = (self.stage.form, place.name().is_empty());

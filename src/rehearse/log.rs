@@ -6,9 +6,9 @@ use crate::{limits::REHEARSAL_LOG_LINES_MAX, observe::visible::visible};
 
 /// The commands and replies of all sessions, in order.
 #[derive(Debug, Default)]
-pub(super) struct Log(Mutex<Vec<String>>);
+pub(super) struct DialogueLog(Mutex<Vec<String>>);
 
-impl Log {
+impl DialogueLog {
     /// Logs a command of session `number`.
     pub(super) fn command(&self, number: usize, line: &[u8]) {
         self.push(format!("{number} > {}", visible(line)));

@@ -45,9 +45,9 @@ pub mod tree;
 
 pub use command::Verb;
 pub use personality::Personality;
-pub use plan::Plan;
-pub use server::Server;
-pub use setup::{Certificate, Login, Setup, Start, Tls, Version};
+pub use plan::FaultPlan;
+pub use server::TestServer;
+pub use setup::{AllowedLogin, CertificateKind, ServerSetup, ServerTls, TlsStart, Version};
 
 #[cfg(test)]
 mod tests;

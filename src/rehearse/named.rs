@@ -6,7 +6,7 @@ use super::{
         Nlst, Pass, Pasv, Port, Prot, Retr, Rmd, Rnto, Size, Stor,
     },
     effect::{
-        Act, Active, Bend,
+        ActiveModeFault, Bend, CommandEffect,
         Effect::{
             self, Begins125, Final, Flow, Instead, Missing, ReuseTls, Rewritten, SlowControl,
         },
@@ -23,7 +23,7 @@ const STORES: [Verb; 2] = [Stor, Appe];
 const TRANSFERS: [Verb; 6] = [Mlsd, List, Nlst, Retr, Stor, Appe];
 
 /// A fault plan, as `--fault` and the help list it.
-pub(super) struct Row {
+pub(super) struct FaultRow {
     /// The name.
     pub(super) name: &'static str,
     /// The help text: a description of the fault.
@@ -52,24 +52,24 @@ pub(super) enum Make {
     NamesBy(fn(u64) -> Naming),
 }
 
-const fn plain(name: &'static str, does: &'static str, make: fn() -> Effect) -> Row {
-    Row { name, does, make: Make::Plain(make) }
+const fn plain(name: &'static str, does: &'static str, make: fn() -> Effect) -> FaultRow {
+    FaultRow { name, does, make: Make::Plain(make) }
 }
 
-const fn number(name: &'static str, does: &'static str, make: fn(u64) -> Effect) -> Row {
-    Row { name, does, make: Make::Number(make) }
+const fn number(name: &'static str, does: &'static str, make: fn(u64) -> Effect) -> FaultRow {
+    FaultRow { name, does, make: Make::Number(make) }
 }
 
-const fn text(name: &'static str, does: &'static str, make: fn(Vec<u8>) -> Effect) -> Row {
-    Row { name, does, make: Make::Text(make) }
+const fn text(name: &'static str, does: &'static str, make: fn(Vec<u8>) -> Effect) -> FaultRow {
+    FaultRow { name, does, make: Make::Text(make) }
 }
 
-const fn names(name: &'static str, does: &'static str, naming: Naming) -> Row {
-    Row { name, does, make: Make::Names(naming) }
+const fn names(name: &'static str, does: &'static str, naming: Naming) -> FaultRow {
+    FaultRow { name, does, make: Make::Names(naming) }
 }
 
-const fn command(name: &'static str, does: &'static str, make: fn(Verb) -> Effect) -> Row {
-    Row { name, does, make: Make::Command(make) }
+const fn command(name: &'static str, does: &'static str, make: fn(Verb) -> Effect) -> FaultRow {
+    FaultRow { name, does, make: Make::Command(make) }
 }
 
 fn say(to: &[Verb], line: &str) -> Effect {
@@ -77,16 +77,16 @@ fn say(to: &[Verb], line: &str) -> Effect {
 }
 
 fn say_when(when: When, to: &[Verb], line: &str) -> Effect {
-    let act = Act::Say(format!("{line}\r\n").into_bytes());
+    let act = CommandEffect::Say(format!("{line}\r\n").into_bytes());
     Instead { to: to.to_vec(), when, act }
 }
 
 fn close_with(to: Verb, line: &str) -> Effect {
-    let act = Act::SayAndClose(format!("{line}\r\n").into_bytes());
+    let act = CommandEffect::SayAndClose(format!("{line}\r\n").into_bytes());
     instead(to, act)
 }
 
-fn instead(to: Verb, act: Act) -> Effect {
+fn instead(to: Verb, act: CommandEffect) -> Effect {
     Instead { to: vec![to], when: When::Always, act }
 }
 
@@ -103,7 +103,7 @@ fn twist(to: &[Verb], twist: Twist) -> Effect {
 }
 
 /// The fault plans, in the order of the help: ports, transfers, replies, listings, TLS, commands, login, names.
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[FaultRow] = &[
     plain("pasv-refused", "answers PASV and EPSV with 502", || {
         say(&[Pasv, Epsv], "502 Command not implemented.")
     }),
@@ -130,21 +130,21 @@ pub(super) const ROWS: &[Row] = &[
     }),
     plain("eprt-refused", "answers EPRT with 500", || say(&[Eprt], "500 Unknown command.")),
     plain("active-silent", "sends 150 in active mode, never connects, never replies", || {
-        Effect::Active(Active::Silent)
+        Effect::Active(ActiveModeFault::Silent)
     }),
     plain("active-425", "answers transfers in active mode with 425", || {
         say_when(When::Active, &TRANSFERS, "425 Failed to establish connection.")
     }),
     plain("active-late-425", "sends 150 in active mode and then 425", || {
-        Effect::Active(Active::Late425)
+        Effect::Active(ActiveModeFault::Late425)
     }),
     plain(
         "active-stranger",
         "lets 127.0.0.9 connect first in active mode and send rubbish",
-        || Effect::Active(Active::Stranger),
+        || Effect::Active(ActiveModeFault::Stranger),
     ),
     number("active-late", "connects N milliseconds late in active mode", |ms| {
-        Effect::Active(Active::Late(ms))
+        Effect::Active(ActiveModeFault::Late(ms))
     }),
     plain("retr-425", "answers RETR with 425", || {
         say(&[Retr], "425 Failed to establish connection.")
@@ -200,7 +200,7 @@ pub(super) const ROWS: &[Row] = &[
     plain("stor-451", "takes all of an upload, then says 451", || {
         finish(&STORES, Ending::Say("451 Local error in processing."))
     }),
-    Row {
+    FaultRow {
         name: "slow",
         does: "moves N bytes a second over data connections",
         make: Make::Rate(|rate| flow(&TRANSFERS, Bend::Rate(rate.max(1)))),
@@ -234,13 +234,13 @@ pub(super) const ROWS: &[Row] = &[
     plain("multiline-trap", "puts lines that look like replies into the reply to CWD", || {
         twist(&[Cwd], Twist::Trap)
     }),
-    command("no-reply", "never answers the command", |verb| instead(verb, Act::Silence)),
-    Row {
+    command("no-reply", "never answers the command", |verb| instead(verb, CommandEffect::Silence)),
+    FaultRow {
         name: "reply",
         does: "answers the command so, without doing it (\\r \\n \\0 \\xNN; \\c: no line end)",
-        make: Make::Reply(|verb, line| instead(verb, Act::Say(line))),
+        make: Make::Reply(|verb, line| instead(verb, CommandEffect::Say(line))),
     },
-    Row {
+    FaultRow {
         name: "done-as",
         does: "does the command and answers so (escapes as in reply)",
         make: Make::Reply(|verb, line| twist(&[verb], Twist::As(line))),
@@ -248,9 +248,11 @@ pub(super) const ROWS: &[Row] = &[
     command("busy-421", "answers the command with 421 and closes the session", |verb| {
         close_with(verb, "421 Service not available.")
     }),
-    command("hang-up", "closes the session at the command", |verb| instead(verb, Act::Close)),
+    command("hang-up", "closes the session at the command", |verb| {
+        instead(verb, CommandEffect::Close)
+    }),
     text("greeting", "greets with this text (escapes as in reply)", |line| {
-        instead(Greeting, Act::Say(line))
+        instead(Greeting, CommandEffect::Say(line))
     }),
     command("repeat", "answers the command twice in one packet", |verb| {
         twist(&[verb], Twist::Twice)
@@ -269,10 +271,10 @@ pub(super) const ROWS: &[Row] = &[
         twist(&[verb], Twist::Leave)
     }),
     plain("greeting-endless-line", "greets with one line without end", || {
-        instead(Greeting, Act::EndlessLine)
+        instead(Greeting, CommandEffect::EndlessLine)
     }),
-    plain("greeting-endless", "greets without end", || instead(Greeting, Act::Endless)),
-    plain("feat-endless", "answers FEAT without end", || instead(Feat, Act::Endless)),
+    plain("greeting-endless", "greets without end", || instead(Greeting, CommandEffect::Endless)),
+    plain("feat-endless", "answers FEAT without end", || instead(Feat, CommandEffect::Endless)),
     plain("list-550", "answers MLSD, LIST and NLST with 550", || {
         say(&LISTS, "550 No such file or directory.")
     }),
@@ -343,7 +345,7 @@ pub(super) const ROWS: &[Row] = &[
     names("decomposed", "stores accents apart from their letters (NFD)", Naming::Decomposed),
     names("plus-blank", "stores a blank for each + in a name", Naming::PlusBlank),
     names("drop-query", "drops ? and all behind it from names", Naming::DropQuery),
-    Row {
+    FaultRow {
         name: "cut-names",
         does: "stores at most N bytes of a name",
         make: Make::NamesBy(Naming::Cut),

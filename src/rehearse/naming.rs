@@ -3,7 +3,7 @@
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
-use super::reply::Reply;
+use super::reply::ServerReply;
 
 /// The characters that Windows does not allow in names.
 const NOT_ON_WINDOWS: &str = "<>:\"|?*";
@@ -90,14 +90,14 @@ impl Naming {
     }
 
     /// Returns the reply to a name that is refused.
-    pub(super) fn refusal(self, name: &[u8]) -> Option<Reply> {
+    pub(super) fn refusal(self, name: &[u8]) -> Option<ServerReply> {
         match self {
             Self::NoDots if name.starts_with(b".") => {
-                Some(Reply::new(553, [b"Prohibited file name: ", name].concat()))
+                Some(ServerReply::new(553, [b"Prohibited file name: ", name].concat()))
             }
             Self::WindowsStrict if !is_on_windows(name) => {
                 let text = "The filename, directory name, or volume label syntax is incorrect.";
-                Some(Reply::new(550, text))
+                Some(ServerReply::new(550, text))
             }
             _ => None,
         }

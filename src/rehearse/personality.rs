@@ -6,17 +6,17 @@ use super::{
         Mlsd, Mlst, Nlst, Opts, Retr, Rmd, Rnfr, Rnto, Site, Size, Stat, Stor, Type,
     },
     effect::{
-        Act,
+        CommandEffect,
         Effect::{self, Final, Instead, Lines, Missing, Names, Paths},
         Ending, Twist, When,
     },
-    forms::Form,
+    forms::ListingStyle,
     naming::Naming,
-    plan::{Plan, nearest},
+    plan::{FaultPlan, nearest},
     syntax::Syntax,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::REHEARSAL_SESSIONS_MAX,
 };
 
@@ -27,11 +27,11 @@ const ENTRIES_SHOWN: usize = 5;
 
 /// A real server that the embedded one imitates.
 #[derive(Debug, Clone, Copy)]
-pub struct Personality(&'static Row);
+pub struct Personality(&'static PersonalityRow);
 
 /// A personality, as `--server` and the help list it.
 #[derive(Debug)]
-struct Row {
+struct PersonalityRow {
     /// The name.
     name: &'static str,
     /// The help text: the behaviour that differs from other servers.
@@ -49,10 +49,10 @@ impl Personality {
     pub const ALL: &[(&str, &str, &str)] = &names();
 
     /// Finds a personality by its name. Fails with `invalid`, and suggests the correct name.
-    pub fn parse(name: &str) -> Outcome<Self> {
+    pub fn parse(name: &str) -> Result<Self> {
         ROWS.iter().find(|row| row.name == name).map(Self).ok_or_else(|| {
             let near = nearest(name, ROWS.iter().map(|row| row.name));
-            Fault::invalid(format!("there is no server `{name}`{near}"))
+            Error::invalid(format!("there is no server `{name}`{near}"))
         })
     }
 
@@ -62,9 +62,9 @@ impl Personality {
     }
 
     /// Returns the plans that cause this behaviour.
-    pub(super) fn plans(self) -> Vec<Plan> {
+    pub(super) fn plans(self) -> Vec<FaultPlan> {
         let effects = (self.0.effects)().into_iter();
-        effects.map(|effect| Plan::standing(self.0.name, effect)).collect()
+        effects.map(|effect| FaultPlan::standing(self.0.name, effect)).collect()
     }
 
     /// Returns the maximum number of concurrent sessions.
@@ -90,8 +90,8 @@ const fn row(
     does: &'static str,
     like: &'static str,
     effects: fn() -> Vec<Effect>,
-) -> Row {
-    Row { name, does, like, sessions_max: REHEARSAL_SESSIONS_MAX, effects }
+) -> PersonalityRow {
+    PersonalityRow { name, does, like, sessions_max: REHEARSAL_SESSIONS_MAX, effects }
 }
 
 const fn narrow(
@@ -100,8 +100,8 @@ const fn narrow(
     like: &'static str,
     sessions_max: usize,
     effects: fn() -> Vec<Effect>,
-) -> Row {
-    Row { name, does, like, sessions_max, effects }
+) -> PersonalityRow {
+    PersonalityRow { name, does, like, sessions_max, effects }
 }
 
 fn missing(verbs: &[Verb]) -> Vec<Effect> {
@@ -109,7 +109,7 @@ fn missing(verbs: &[Verb]) -> Vec<Effect> {
 }
 
 fn say(to: &[Verb], when: When, line: &str) -> Effect {
-    Instead { to: to.to_vec(), when, act: Act::Say(format!("{line}\r\n").into_bytes()) }
+    Instead { to: to.to_vec(), when, act: CommandEffect::Say(format!("{line}\r\n").into_bytes()) }
 }
 
 fn refuse(to: &[Verb], line: &str) -> Effect {
@@ -126,7 +126,7 @@ const LOOKS: [Verb; 9] = [Mlsd, List, Nlst, Stat, Mlst, Size, Mdtm, Hash, Retr];
 const EXTENSIONS: [Verb; 9] = [Mlsd, Mlst, Size, Mdtm, Mfmt, Hash, Feat, Opts, Site];
 
 /// The personalities, in the order of the help: names, renames, listings, dialogue, hosts, whole servers.
-const ROWS: &[Row] = &[
+const ROWS: &[PersonalityRow] = &[
     row(
         "case-insensitive",
         "takes A and a for one name and keeps the first spelling, also over a rename",
@@ -264,7 +264,7 @@ const ROWS: &[Row] = &[
         vec![twist(&[Cwd, Cdup], Twist::After(b"200 OK\r\n"))]
     }),
     row("telnet-greeting", "greets with telnet codes before the 220", "consoles", || {
-        let act = Act::Say(b"\xff\xfb\x01220 ready\r\n".to_vec());
+        let act = CommandEffect::Say(b"\xff\xfb\x01220 ready\r\n".to_vec());
         vec![Instead { to: vec![Greeting], when: When::Always, act }]
     }),
     row("tab-greeting", "greets with a tab behind the 220", "consoles", || {
@@ -276,18 +276,18 @@ const ROWS: &[Row] = &[
     row("zos", "has data sets in place of paths", "z/OS", || {
         let own = vec![
             Paths(Syntax::DataSets),
-            Lines(Form::DataSets),
+            Lines(ListingStyle::DataSets),
             Effect::Empty("550 No data sets found."),
             refuse(&[Size, Mdtm], "550 Not supported for data sets."),
         ];
         [missing(&[Mlsd, Mlst, Mfmt, Hash, Help]), own].concat()
     }),
     row("vms", "has paths with brackets", "OpenVMS", || {
-        let own = vec![Paths(Syntax::Brackets), Lines(Form::Vms)];
+        let own = vec![Paths(Syntax::Brackets), Lines(ListingStyle::Vms)];
         [missing(&[Mlsd, Mlst, Mfmt, Hash, Epsv, Eprt]), own].concat()
     }),
     row("as400", "has a flat library", "IBM i", || {
-        let own = vec![Paths(Syntax::Library), Lines(Form::Midrange)];
+        let own = vec![Paths(Syntax::Library), Lines(ListingStyle::Midrange)];
         [missing(&[Mlsd, Mlst, Mfmt, Hash]), own].concat()
     }),
     row(
@@ -299,7 +299,7 @@ const ROWS: &[Row] = &[
             let own = vec![
                 Names(Naming::WindowsStrict),
                 Paths(Syntax::EitherSlash),
-                Lines(Form::Dos),
+                Lines(ListingStyle::Dos),
                 say(&[Rnto], When::NameTaken, taken),
             ];
             [missing(&[Mlsd, Mlst, Mfmt, Hash, Site]), own].concat()

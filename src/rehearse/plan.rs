@@ -11,33 +11,33 @@ use std::{
 use super::{
     command::Verb,
     effect::Effect,
-    named::{Make, ROWS, Row},
+    named::{FaultRow, Make, ROWS},
     naming::Naming,
-    root::Place,
+    root::ServedPath,
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// A fault to be injected by the server, such as `drop-after=100` or `retr-425@/in*1`.
 ///
 /// The form is `NAME[=ARGUMENT][@/PATH][*N]`: only for commands on that path or below it, only the first N times.
 /// Clones share the count.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct FaultPlan {
     text: String,
     effect: Effect,
-    path: Option<Place>,
+    path: Option<ServedPath>,
     left: Arc<AtomicU32>,
 }
 
-impl Plan {
+impl FaultPlan {
     /// The name and description of every fault, in the order of the help.
     pub const ALL: &[(&str, &str)] = &names();
 
     /// Parses a fault plan. Fails with `invalid`, and suggests the correct form.
-    pub fn parse(whole: &str) -> Outcome<Self> {
+    pub fn parse(whole: &str) -> Result<Self> {
         let (text, times) = split_times(whole)?;
         let (text, path) = match text.rsplit_once("@/") {
-            Some((text, path)) => (text, Some(Place::root().join(path.as_bytes()))),
+            Some((text, path)) => (text, Some(ServedPath::root().join(path.as_bytes()))),
             None => (text, None),
         };
         let (name, argument) = match text.split_once('=') {
@@ -49,7 +49,7 @@ impl Plan {
         if path.is_some()
             && matches!(effect, Effect::Passive(_) | Effect::SlowControl | Effect::Names(_))
         {
-            return Err(Fault::invalid(format!("the fault `{name}` cannot be held to one path")));
+            return Err(Error::invalid(format!("the fault `{name}` cannot be held to one path")));
         }
         Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
     }
@@ -76,7 +76,7 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -88,7 +88,7 @@ pub(super) struct Scene<'a> {
     /// The verb.
     pub(super) verb: Verb,
     /// The path of its argument.
-    pub(super) path: Option<&'a Place>,
+    pub(super) path: Option<&'a ServedPath>,
     /// True if the client has named a port of its own (active mode).
     pub(super) active: bool,
     /// True if the new name of a rename exists.
@@ -104,11 +104,11 @@ impl Scene<'_> {
 
 /// The plans of one server.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Plans(Vec<Plan>);
+pub(super) struct Plans(Vec<FaultPlan>);
 
 impl Plans {
     /// Creates a set of plans; earlier ones take precedence.
-    pub(super) fn new(plans: Vec<Plan>) -> Self {
+    pub(super) fn new(plans: Vec<FaultPlan>) -> Self {
         Self(plans)
     }
 
@@ -127,7 +127,7 @@ impl Plans {
         scene: &Scene<'_>,
         pick: impl Fn(&Effect) -> Option<T>,
     ) -> Vec<T> {
-        let fits = |plan: &Plan| plan.apply(scene, &pick).filter(|_| plan.count());
+        let fits = |plan: &FaultPlan| plan.apply(scene, &pick).filter(|_| plan.count());
         self.0.iter().filter_map(fits).collect()
     }
 
@@ -156,10 +156,10 @@ impl Plans {
     }
 }
 
-impl Row {
-    fn effect(&self, argument: Option<&str>) -> Outcome<Effect> {
+impl FaultRow {
+    fn effect(&self, argument: Option<&str>) -> Result<Effect> {
         let name = self.name;
-        let wants = |what: &str| Fault::invalid(format!("the fault `{name}` wants {what}"));
+        let wants = |what: &str| Error::invalid(format!("the fault `{name}` wants {what}"));
         match (&self.make, argument) {
             (Make::Plain(make), None) => Ok(make()),
             (Make::Names(naming), None) => Ok(Effect::Names(*naming)),
@@ -202,13 +202,13 @@ const fn names() -> [(&'static str, &'static str); ROWS.len()] {
 }
 
 /// Splits off `*N` at the end; a star without digits behind it belongs to the text.
-fn split_times(text: &str) -> Outcome<(&str, u32)> {
+fn split_times(text: &str) -> Result<(&str, u32)> {
     match text.rsplit_once('*') {
         Some((before, times))
             if times.bytes().all(|byte| byte.is_ascii_digit()) && !times.is_empty() =>
         {
             let bad =
-                || Fault::invalid(format!("`*{times}` in the fault `{text}` is not 1 or more"));
+                || Error::invalid(format!("`*{times}` in the fault `{text}` is not 1 or more"));
             let times = times.parse().ok().filter(|times| (1..u32::MAX).contains(times));
             Ok((before, times.ok_or_else(bad)?))
         }
@@ -216,17 +216,17 @@ fn split_times(text: &str) -> Outcome<(&str, u32)> {
     }
 }
 
-fn verb(word: &str) -> Outcome<Verb> {
+fn verb(word: &str) -> Result<Verb> {
     Verb::parse(word).ok_or_else(|| {
         let words = Verb::ALL.iter().map(|verb| verb.word());
         let near = nearest(&word.to_ascii_uppercase(), words);
-        Fault::invalid(format!("`{word}` is no command that the server knows{near}"))
+        Error::invalid(format!("`{word}` is no command that the server knows{near}"))
     })
 }
 
-fn unknown(name: &str) -> Fault {
+fn unknown(name: &str) -> Error {
     let near = nearest(name, ROWS.iter().map(|row| row.name));
-    Fault::invalid(format!("there is no fault `{name}`{near}"))
+    Error::invalid(format!("there is no fault `{name}`{near}"))
 }
 
 /// Returns the hint at the end of an error: the known name most similar to `name`.
@@ -240,7 +240,7 @@ pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> 
 
 /// Parses a text with `\r`, `\n`, `\t`, `\0`, `\\`, `\xNN`. Appends a line end unless there is one or the text ends
 /// with `\c`.
-fn unescape(text: &str) -> Outcome<Vec<u8>> {
+fn unescape(text: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() + 2);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -271,8 +271,8 @@ fn hex(chars: &mut std::str::Chars<'_>) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-fn bad_escape(text: &str) -> Fault {
-    Fault::invalid(format!("a backslash in `{text}` wants r, n, t, 0, \\, xNN, or c at the end"))
+fn bad_escape(text: &str) -> Error {
+    Error::invalid(format!("a backslash in `{text}` wants r, n, t, 0, \\, xNN, or c at the end"))
 }
 
 #[cfg(test)]
@@ -280,10 +280,10 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::rehearse::effect::{Act, Bend};
+    use crate::rehearse::effect::{Bend, CommandEffect};
 
     /// A valid argument for the plan.
-    fn example(row: &Row) -> String {
+    fn example(row: &FaultRow) -> String {
         let argument = match row.make {
             Make::Plain(_) | Make::Names(_) => "",
             Make::Number(_) | Make::Rate(_) | Make::NamesBy(_) => "=7",
@@ -297,11 +297,11 @@ mod tests {
     #[test]
     fn every_plan_parses_and_no_name_stands_twice() {
         for row in ROWS {
-            assert!(Plan::parse(&example(row)).is_ok(), "{}", row.name);
-            assert!(Plan::parse(&format!("{}*2", example(row))).is_ok(), "{}", row.name);
+            assert!(FaultPlan::parse(&example(row)).is_ok(), "{}", row.name);
+            assert!(FaultPlan::parse(&format!("{}*2", example(row))).is_ok(), "{}", row.name);
         }
-        let names: HashSet<_> = Plan::ALL.iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), Plan::ALL.len());
+        let names: HashSet<_> = FaultPlan::ALL.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), FaultPlan::ALL.len());
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
             ("greeting=\\q", "a backslash in `\\q` wants r, n, t, 0, \\, xNN, or c at the end"),
             ("pasv-dead@/a", "the fault `pasv-dead` cannot be held to one path"),
         ] {
-            assert_eq!(Plan::parse(text).unwrap_err().message, message);
+            assert_eq!(FaultPlan::parse(text).unwrap_err().message, message);
         }
     }
 
@@ -339,9 +339,9 @@ mod tests {
 
     #[test]
     fn a_plan_ends_after_its_number_and_keeps_to_its_path() {
-        let plans = Plans::new(vec![Plan::parse("drop-after=5@/in*2").unwrap()]);
+        let plans = Plans::new(vec![FaultPlan::parse("drop-after=5@/in*2").unwrap()]);
         let bend = |path: &[u8]| {
-            let path = Place::root().join(path);
+            let path = ServedPath::root().join(path);
             let scene =
                 Scene { verb: Verb::Retr, path: Some(&path), active: false, name_taken: false };
             plans.first(&scene, |effect| match effect {
@@ -357,10 +357,10 @@ mod tests {
 
     #[test]
     fn a_star_in_a_text_is_a_star() {
-        let plan = Plan::parse("reply=SIZE:213 *").unwrap();
+        let plan = FaultPlan::parse("reply=SIZE:213 *").unwrap();
         assert!(matches!(
             plan.effect,
-            Effect::Instead { act: Act::Say(text), .. } if text == b"213 *\r\n"
+            Effect::Instead { act: CommandEffect::Say(text), .. } if text == b"213 *\r\n"
         ));
     }
 }

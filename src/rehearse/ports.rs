@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    command::{Command, Verb},
-    data::Port,
+    command::{ClientCommand, Verb},
+    data::DataPort,
     effect::{Effect, Passive},
     plan::Scene,
-    reply::{Answer, Reply},
-    session::Session,
+    reply::{CommandResult, ServerReply},
+    session::ClientSession,
 };
 
 /// The lowest port that a client may name: no FTP client listens below it.
@@ -19,23 +19,23 @@ const CLIENT_PORT_MIN: u16 = 1024;
 /// A private address that is not reachable.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 1);
 
-impl Session {
+impl ClientSession {
     /// Executes `PASV` or `EPSV`.
-    pub(super) fn listen(&mut self, command: &Command) -> Answer {
+    pub(super) fn listen(&mut self, command: &ClientCommand) -> CommandResult {
         let verb = command.verb;
         self.port.close();
         match (verb, self.local.ip(), command.text().to_ascii_uppercase().as_str()) {
             (Verb::Pasv, ..) if self.extended_only => return Err(after_epsv_all()),
             (Verb::Pasv, IpAddr::V6(_), _) => {
-                return Err(Reply::new(425, "PASV is not possible over IPv6, use EPSV."));
+                return Err(ServerReply::new(425, "PASV is not possible over IPv6, use EPSV."));
             }
             (Verb::Epsv, _, "ALL") => {
                 self.extended_only = true;
-                return Ok(Reply::new(200, "EPSV ALL command successful."));
+                return Ok(ServerReply::new(200, "EPSV ALL command successful."));
             }
             (Verb::Epsv, ip, family) if !family.is_empty() && family != number(ip) => {
                 let text = format!("Network protocol not supported, use ({})", number(ip));
-                return Err(Reply::new(522, text));
+                return Err(ServerReply::new(522, text));
             }
             _ => {}
         }
@@ -49,16 +49,16 @@ impl Session {
         Ok(self.announcement(verb, number, trouble))
     }
 
-    fn passive_port(&self, trouble: Option<Passive>) -> io::Result<(Port, u16)> {
+    fn passive_port(&self, trouble: Option<Passive>) -> io::Result<(DataPort, u16)> {
         let ip = self.local.ip();
         match trouble {
-            Some(Passive::Dead) => Port::dead(ip),
-            Some(Passive::Deaf) => Port::deaf(ip),
-            _ => Port::listening(ip),
+            Some(Passive::Dead) => DataPort::dead(ip),
+            Some(Passive::Deaf) => DataPort::deaf(ip),
+            _ => DataPort::listening(ip),
         }
     }
 
-    fn announcement(&self, verb: Verb, port: u16, trouble: Option<Passive>) -> Reply {
+    fn announcement(&self, verb: Verb, port: u16, trouble: Option<Passive>) -> ServerReply {
         let ip = match (trouble, self.local.ip()) {
             (Some(Passive::Foreign), _) => FOREIGN,
             (_, IpAddr::V4(ip)) => ip,
@@ -67,51 +67,54 @@ impl Session {
         let [a, b, c, d] = ip.octets();
         let [high, low] = port.to_be_bytes();
         match (verb, trouble) {
-            (Verb::Pasv, Some(Passive::Nonsense)) => {
-                Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},1216,{low})."))
-            }
-            (Verb::Pasv, Some(Passive::Odd)) => {
-                Reply::new(227, format!("Entering Passive Mode. {a},{b},{c},{d},{high},{low}"))
-            }
+            (Verb::Pasv, Some(Passive::Nonsense)) => ServerReply::new(
+                227,
+                format!("Entering Passive Mode ({a},{b},{c},{d},1216,{low})."),
+            ),
+            (Verb::Pasv, Some(Passive::Odd)) => ServerReply::new(
+                227,
+                format!("Entering Passive Mode. {a},{b},{c},{d},{high},{low}"),
+            ),
             (_, Some(Passive::Odd)) => {
-                Reply::new(229, format!("Extended Passive Mode OK (!!!{port}!)"))
+                ServerReply::new(229, format!("Extended Passive Mode OK (!!!{port}!)"))
             }
-            (Verb::Pasv, _) => {
-                Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})."))
-            }
+            (Verb::Pasv, _) => ServerReply::new(
+                227,
+                format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})."),
+            ),
             (_, Some(Passive::Nonsense)) => {
-                Reply::new(229, "Entering Extended Passive Mode (|||1000000|)")
+                ServerReply::new(229, "Entering Extended Passive Mode (|||1000000|)")
             }
-            _ => Reply::new(229, format!("Entering Extended Passive Mode (|||{port}|)")),
+            _ => ServerReply::new(229, format!("Entering Extended Passive Mode (|||{port}|)")),
         }
     }
 
     /// Executes `PORT` or `EPRT`. Connects only to the client's own address: anything else is an attack on others.
-    pub(super) fn call(&mut self, command: &Command) -> Answer {
+    pub(super) fn call(&mut self, command: &ClientCommand) -> CommandResult {
         self.port.close();
         if self.extended_only {
             return Err(after_epsv_all());
         }
         let text = command.text();
         let address = match command.verb {
-            Verb::Port => port_argument(&text).ok_or_else(|| Reply::new(501, "Bad PORT."))?,
+            Verb::Port => port_argument(&text).ok_or_else(|| ServerReply::new(501, "Bad PORT."))?,
             _ => self.eprt_argument(&text)?,
         };
         if address.ip() != self.peer.ip() || address.port() < CLIENT_PORT_MIN {
-            return Err(Reply::new(500, format!("Illegal {} command.", command.verb.word())));
+            return Err(ServerReply::new(500, format!("Illegal {} command.", command.verb.word())));
         }
-        self.port = Port::Calling(address);
-        Ok(Reply::new(200, format!("{} command successful.", command.verb.word())))
+        self.port = DataPort::Calling(address);
+        Ok(ServerReply::new(200, format!("{} command successful.", command.verb.word())))
     }
 
-    fn eprt_argument(&self, text: &str) -> Result<SocketAddr, Reply> {
-        let bad = || Reply::new(501, "Bad EPRT.");
+    fn eprt_argument(&self, text: &str) -> Result<SocketAddr, ServerReply> {
+        let bad = || ServerReply::new(501, "Bad EPRT.");
         let mark = text.chars().next().filter(char::is_ascii_punctuation).ok_or_else(bad)?;
         let fields: Vec<_> = text.split(mark).collect();
         let ["", family, ip, port, ""] = fields.as_slice() else { return Err(bad()) };
         if *family != number(self.local.ip()) {
             let text = format!("Network protocol not supported, use ({})", number(self.local.ip()));
-            return Err(Reply::new(522, text));
+            return Err(ServerReply::new(522, text));
         }
         let ip: IpAddr = ip.parse().map_err(|_| bad())?;
         if number(ip) != *family {
@@ -121,8 +124,8 @@ impl Session {
     }
 }
 
-fn after_epsv_all() -> Reply {
-    Reply::new(501, "Not allowed after EPSV ALL.")
+fn after_epsv_all() -> ServerReply {
+    ServerReply::new(501, "Not allowed after EPSV ALL.")
 }
 
 /// Returns the number of an address family in RFC 2428.

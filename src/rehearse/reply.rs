@@ -4,12 +4,12 @@ use std::io;
 
 /// A reply, as bytes on the wire with its line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply(Vec<u8>);
+pub(super) struct ServerReply(Vec<u8>);
 
 /// The result of a command: both variants are replies, and `?` returns the first refusal.
-pub(super) type Answer = Result<Reply, Reply>;
+pub(super) type CommandResult = Result<ServerReply, ServerReply>;
 
-impl Reply {
+impl ServerReply {
     /// Creates a reply of one line.
     pub(super) fn new(code: u16, text: impl AsRef<[u8]>) -> Self {
         Self(line(code, b' ', text.as_ref()))
@@ -80,7 +80,7 @@ impl Reply {
     }
 }
 
-impl From<io::Error> for Reply {
+impl From<io::Error> for ServerReply {
     fn from(error: io::Error) -> Self {
         Self::refusal(&error)
     }
@@ -113,14 +113,14 @@ mod tests {
 
     #[test]
     fn lines_end_as_ftp_wants_it() {
-        assert_eq!(Reply::new(257, b"\"/a\n\xff\"").wire(), b"257 \"/a\0\xff\xff\"\r\n");
-        let reply = Reply::lines(211, "Features:", &[b"SIZE".to_vec()], "End");
+        assert_eq!(ServerReply::new(257, b"\"/a\n\xff\"").wire(), b"257 \"/a\0\xff\xff\"\r\n");
+        let reply = ServerReply::lines(211, "Features:", &[b"SIZE".to_vec()], "End");
         assert_eq!(reply.wire(), b"211-Features:\r\n SIZE\r\n211 End\r\n");
     }
 
     #[test]
     fn a_bare_reply_keeps_what_was_asked_for() {
-        assert_eq!(Reply::new(200, "Fine.").bare().wire(), b"200\r\n");
-        assert_eq!(Reply::new(213, "17").bare().wire(), b"213 17\r\n");
+        assert_eq!(ServerReply::new(200, "Fine.").bare().wire(), b"200\r\n");
+        assert_eq!(ServerReply::new(213, "17").bare().wire(), b"213 17\r\n");
     }
 }

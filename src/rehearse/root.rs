@@ -7,14 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{naming::Naming, reply::Reply};
-use crate::fault::{Fault, Outcome};
+use super::{naming::Naming, reply::ServerReply};
+use crate::error::{Error, Result};
 
 /// A path as the client sees it: relative to the served root, without `.`, `..` and double slashes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place(Vec<Vec<u8>>);
+pub(super) struct ServedPath(Vec<Vec<u8>>);
 
-impl Place {
+impl ServedPath {
     /// Returns the served root.
     pub(super) const fn root() -> Self {
         Self(Vec::new())
@@ -84,26 +84,26 @@ impl Place {
 
 /// The served directory.
 #[derive(Debug, Clone)]
-pub(super) struct Root {
+pub(super) struct ServedRoot {
     folder: PathBuf,
     /// The ways in which names are treated, to be applied in this order.
     naming: Vec<Naming>,
 }
 
-impl Root {
+impl ServedRoot {
     /// Opens a local directory, in which names are treated according to `naming`.
-    pub(super) fn open(folder: &Path, naming: Vec<Naming>) -> Outcome<Self> {
+    pub(super) fn open(folder: &Path, naming: Vec<Naming>) -> Result<Self> {
         let path =
-            fs::canonicalize(folder).map_err(|error| Fault::local("serve", folder, error))?;
+            fs::canonicalize(folder).map_err(|error| Error::local("serve", folder, error))?;
         if path.is_dir() {
             return Ok(Self { folder: path, naming });
         }
-        Err(Fault::local("serve", folder, io::ErrorKind::NotADirectory.into()))
+        Err(Error::local("serve", folder, io::ErrorKind::NotADirectory.into()))
     }
 
     /// Returns the local path of the entry itself, which may be a link or not exist; its directory must be inside the
     /// root.
-    pub(super) fn entry(&self, place: &Place) -> io::Result<PathBuf> {
+    pub(super) fn entry(&self, place: &ServedPath) -> io::Result<PathBuf> {
         if place.0.is_empty() {
             return Ok(self.folder.clone());
         }
@@ -112,13 +112,13 @@ impl Root {
     }
 
     /// Returns the local path with links followed; links out of the root are refused.
-    pub(super) fn target(&self, place: &Place) -> io::Result<PathBuf> {
+    pub(super) fn target(&self, place: &ServedPath) -> io::Result<PathBuf> {
         self.inside(&self.plain(place)?)
     }
 
     /// Returns the local path to which a file can be written: the target if it exists, else the entry unless it is a
     /// dangling link.
-    pub(super) fn writable(&self, place: &Place) -> io::Result<PathBuf> {
+    pub(super) fn writable(&self, place: &ServedPath) -> io::Result<PathBuf> {
         let entry = self.entry(place)?;
         match fs::symlink_metadata(&entry) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(entry),
@@ -131,7 +131,7 @@ impl Root {
     }
 
     /// Returns the reply to a name that the server does not accept.
-    pub(super) fn refusal(&self, name: &[u8]) -> Option<Reply> {
+    pub(super) fn refusal(&self, name: &[u8]) -> Option<ServerReply> {
         self.naming.iter().find_map(|naming| naming.refusal(name))
     }
 
@@ -145,7 +145,7 @@ impl Root {
         self.naming.iter().fold(name.to_vec(), |name, naming| naming.stored(&name))
     }
 
-    fn plain(&self, place: &Place) -> io::Result<PathBuf> {
+    fn plain(&self, place: &ServedPath) -> io::Result<PathBuf> {
         place.0.iter().try_fold(self.folder.clone(), |folder, name| self.entry_in(&folder, name))
     }
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn dots_do_not_climb_above_the_root() {
-        let folder = Place::root().join(b"/a/b");
+        let folder = ServedPath::root().join(b"/a/b");
         for (path, whole) in [
             (&b"c"[..], &b"/a/b/c"[..]),
             (b"../../../x", b"/x"),
@@ -193,7 +193,7 @@ mod tests {
         ] {
             assert_eq!(folder.join(path).bytes(), whole);
         }
-        assert_eq!(Place::root().join(b"a\"b").quoted(), b"\"/a\"\"b\"");
+        assert_eq!(ServedPath::root().join(b"a\"b").quoted(), b"\"/a\"\"b\"");
     }
 
     #[test]
@@ -203,12 +203,15 @@ mod tests {
         fs::write(outside.path().join("secret"), "x").unwrap();
         std::os::unix::fs::symlink(outside.path(), inside.path().join("out")).unwrap();
         std::os::unix::fs::symlink("/nowhere/new", inside.path().join("dead")).unwrap();
-        let root = Root::open(inside.path(), Vec::new()).unwrap();
-        let secret = Place::root().join(b"out/secret");
+        let root = ServedRoot::open(inside.path(), Vec::new()).unwrap();
+        let secret = ServedPath::root().join(b"out/secret");
         assert!(root.target(&secret).is_err());
         assert!(root.entry(&secret).is_err());
-        assert!(root.writable(&Place::root().join(b"dead")).is_err());
-        assert!(root.entry(&Place::root().join(b"out")).is_ok(), "the link itself can be deleted");
-        assert!(root.writable(&Place::root().join(b"new")).is_ok());
+        assert!(root.writable(&ServedPath::root().join(b"dead")).is_err());
+        assert!(
+            root.entry(&ServedPath::root().join(b"out")).is_ok(),
+            "the link itself can be deleted"
+        );
+        assert!(root.writable(&ServedPath::root().join(b"new")).is_ok());
     }
 }

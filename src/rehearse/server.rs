@@ -12,60 +12,60 @@ use std::{
 use tokio::{io::AsyncWriteExt, runtime, task::JoinSet};
 
 use super::{
-    certificate::Identity,
+    certificate::ServerIdentity,
     effect::Effect,
-    forms::Form,
-    log::Log,
+    forms::ListingStyle,
+    log::DialogueLog,
     plan::Plans,
-    root::{Place, Root},
-    session::Session,
-    setup::{Setup, Start},
+    root::{ServedPath, ServedRoot},
+    session::ClientSession,
+    setup::{ServerSetup, TlsStart},
     syntax::Syntax,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    stop::Stop,
+    cancel::CancelToken,
+    error::{Error, Result},
 };
 
 /// The state shared by all sessions of one server.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct ServerShared {
     /// The directory that is served.
-    pub(super) root: Root,
+    pub(super) root: ServedRoot,
     /// The configuration.
-    pub(super) setup: Setup,
+    pub(super) setup: ServerSetup,
     /// The faults, which are counted over all sessions.
     pub(super) plans: Plans,
     /// The certificates, if TLS is offered.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<ServerIdentity>,
     /// The log of commands and replies.
-    pub(super) log: Log,
+    pub(super) log: DialogueLog,
     /// The form of paths.
     pub(super) syntax: Syntax,
     /// The form of `LIST`.
-    pub(super) form: Form,
+    pub(super) form: ListingStyle,
     /// The uploads whose first `SIZE` will return 0 ([`Effect::SizeLater`]).
-    pub(super) fresh: Mutex<HashSet<Place>>,
+    pub(super) fresh: Mutex<HashSet<ServedPath>>,
     /// The number of sessions that have sent `QUIT`.
     pub(super) farewells: AtomicUsize,
 }
 
-impl Stage {
+impl ServerShared {
     /// Opens the directory, and creates the files that the personality keeps in it.
-    fn open(mut setup: Setup, identity: Option<Identity>) -> Outcome<Self> {
+    fn open(mut setup: ServerSetup, identity: Option<ServerIdentity>) -> Result<Self> {
         let mut plans = setup.plans.clone();
         if let Some(personality) = setup.personality {
             plans.extend(personality.plans());
             setup.sessions_max = setup.sessions_max.min(personality.sessions_max());
         }
         let plans = Plans::new(plans);
-        let root = Root::open(&setup.root, plans.naming())?;
+        let root = ServedRoot::open(&setup.root, plans.naming())?;
         for name in plans.all(|effect| match effect {
             Effect::Keeps(name) => Some(*name),
             _ => None,
         }) {
             let path = setup.root.join(name);
-            fs::write(&path, "0 0\n").map_err(|error| Fault::local("make", &path, error))?;
+            fs::write(&path, "0 0\n").map_err(|error| Error::local("make", &path, error))?;
         }
         let syntax = plans.all(|effect| match effect {
             Effect::Paths(syntax) => Some(*syntax),
@@ -79,7 +79,7 @@ impl Stage {
             root,
             plans,
             identity,
-            log: Log::default(),
+            log: DialogueLog::default(),
             syntax: syntax.first().copied().unwrap_or_default(),
             form: form.first().copied().unwrap_or_default(),
             fresh: Mutex::default(),
@@ -95,38 +95,38 @@ impl Stage {
 
     /// Returns true if TLS starts with the connection.
     pub(super) fn tls_first(&self) -> bool {
-        self.setup.tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit)
+        self.setup.tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Implicit)
     }
 }
 
 /// A running server. Dropping it ends it, with all of its sessions.
 #[derive(Debug)]
-pub struct Server {
+pub struct TestServer {
     address: SocketAddr,
-    stage: Arc<Stage>,
-    stop: Stop,
+    stage: Arc<ServerShared>,
+    stop: CancelToken,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+impl TestServer {
     /// Starts a server on its own thread. Fails if the directory, the address or a name for the certificate cannot be
     /// used.
-    pub fn start(setup: Setup) -> Outcome<Self> {
+    pub fn start(setup: ServerSetup) -> Result<Self> {
         let listener = listen(setup.address)?;
-        let address = listener.local_addr().map_err(|error| Fault::network("listen", error))?;
-        let identity = setup.tls.as_ref().map(Identity::make).transpose()?;
-        let stage = Arc::new(Stage::open(setup, identity)?);
-        let stop = Stop::new();
+        let address = listener.local_addr().map_err(|error| Error::network("listen", error))?;
+        let identity = setup.tls.as_ref().map(ServerIdentity::make).transpose()?;
+        let stage = Arc::new(ServerShared::open(setup, identity)?);
+        let stop = CancelToken::new();
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Fault::network("start the rehearsal server", error))?;
+            .map_err(|error| Error::network("start the rehearsal server", error))?;
         let work = serve(listener, Arc::clone(&stage));
         let until = stop.clone();
         let thread = thread::Builder::new()
             .name("rehearse".to_owned())
-            .spawn(move || drop(runtime.block_on(until.race(work))))
-            .map_err(|error| Fault::network("start the rehearsal server", error))?;
+            .spawn(move || drop(runtime.block_on(until.run_until_cancelled(work))))
+            .map_err(|error| Error::network("start the rehearsal server", error))?;
         Ok(Self { address, stage, stop, thread: Some(thread) })
     }
 
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.set();
         if let Some(thread) = self.thread.take() {
@@ -156,15 +156,15 @@ impl Drop for Server {
     }
 }
 
-fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+fn listen(address: SocketAddr) -> Result<TcpListener> {
     let doing = format!("listen on {address}");
-    let listener = TcpListener::bind(address).map_err(|error| Fault::network(&doing, error))?;
-    listener.set_nonblocking(true).map_err(|error| Fault::network(&doing, error))?;
+    let listener = TcpListener::bind(address).map_err(|error| Error::network(&doing, error))?;
+    listener.set_nonblocking(true).map_err(|error| Error::network(&doing, error))?;
     Ok(listener)
 }
 
 /// Accepts clients until it is dropped; its sessions end with it.
-async fn serve(listener: TcpListener, stage: Arc<Stage>) {
+async fn serve(listener: TcpListener, stage: Arc<ServerShared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let mut sessions = JoinSet::new();
     let mut number = 0;
@@ -177,7 +177,7 @@ async fn serve(listener: TcpListener, stage: Arc<Stage>) {
                 }
                 Ok((socket, peer)) => {
                     number += 1;
-                    sessions.spawn(Session::serve(socket, peer, Arc::clone(&stage), number));
+                    sessions.spawn(ClientSession::serve(socket, peer, Arc::clone(&stage), number));
                 }
                 // The process is probably out of descriptors: some will be closed soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,

@@ -10,16 +10,16 @@ use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    account::{Protection, Who},
-    command::{Command, Verb},
-    control::{Control, Line},
-    data::Port,
-    effect::{Act, Effect, When},
-    listing::Facts,
+    account::{DataProtection, Who},
+    command::{ClientCommand, Verb},
+    control::{ClientConnection, ReceivedLine},
+    data::DataPort,
+    effect::{CommandEffect, Effect, When},
+    listing::FactSelection,
     plan::Scene,
-    reply::{Answer, Reply},
-    root::Place,
-    server::Stage,
+    reply::{CommandResult, ServerReply},
+    root::ServedPath,
+    server::ServerShared,
     stream::Stream,
 };
 
@@ -34,25 +34,25 @@ pub(super) enum Next {
 
 /// The session of one client.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) control: Control,
-    pub(super) stage: Arc<Stage>,
+pub(super) struct ClientSession {
+    pub(super) control: ClientConnection,
+    pub(super) stage: Arc<ServerShared>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     /// The TLS configuration of this control connection and its data connections.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) who: Who,
-    pub(super) protection: Protection,
-    pub(super) folder: Place,
-    pub(super) facts: Facts,
+    pub(super) protection: DataProtection,
+    pub(super) folder: ServedPath,
+    pub(super) facts: FactSelection,
     /// True if transfers convert line ends (`TYPE A`), the default until the client sends `TYPE I`.
     pub(super) converts: bool,
     /// The offset at which the next transfer begins (`REST`).
     pub(super) restart: u64,
     /// The path that the next `RNTO` renames.
-    pub(super) renaming: Option<Place>,
+    pub(super) renaming: Option<ServedPath>,
     /// The origin of the next data connection.
-    pub(super) port: Port,
+    pub(super) port: DataPort,
     /// Set once the client has promised to use nothing but `EPSV` (`EPSV ALL`).
     pub(super) extended_only: bool,
     /// Set if a transfer has already handled the `ABOR` that comes next.
@@ -61,30 +61,30 @@ pub(super) struct Session {
     pub(super) closing: Option<&'static str>,
 }
 
-impl Session {
+impl ClientSession {
     /// Serves a client until either side ends the session.
     pub(super) async fn serve(
         socket: TcpStream,
         peer: SocketAddr,
-        stage: Arc<Stage>,
+        stage: Arc<ServerShared>,
         number: usize,
     ) {
         let Ok(local) = socket.local_addr() else { return };
         // Sends small packets at once: a reply must not wait for the acknowledgement of the one before.
         drop(socket.set_nodelay(true));
         let mut session = Self {
-            control: Control::new(Stream::Plain(socket), Arc::clone(&stage), number),
+            control: ClientConnection::new(Stream::Plain(socket), Arc::clone(&stage), number),
             peer,
             local,
-            tls: stage.identity.as_ref().map(super::certificate::Identity::config),
+            tls: stage.identity.as_ref().map(super::certificate::ServerIdentity::config),
             who: Who::Nobody,
-            protection: Protection::None,
-            folder: Place::root(),
-            facts: Facts::all(),
+            protection: DataProtection::None,
+            folder: ServedPath::root(),
+            facts: FactSelection::all(),
             converts: !stage.plans.have(&Effect::Binary),
             restart: 0,
             renaming: None,
-            port: Port::Closed,
+            port: DataPort::Closed,
             extended_only: false,
             aborted: false,
             closing: None,
@@ -114,32 +114,33 @@ impl Session {
         let scene = Scene::of(Verb::Greeting);
         match self.instead(&scene) {
             Some(act) => self.control.act(scene.verb, act).await,
-            None => self.say(&scene, Reply::new(220, "portolan rehearsal ready.")).await,
+            None => self.say(&scene, ServerReply::new(220, "portolan rehearsal ready.")).await,
         }
     }
 
-    async fn hear(&mut self, line: Line) -> io::Result<Next> {
+    async fn hear(&mut self, line: ReceivedLine) -> io::Result<Next> {
         match line {
-            Line::End => Ok(Next::Close),
-            Line::TooLong => {
-                self.say(&Scene::of(Verb::Other), Reply::new(500, "Command line too long.")).await
+            ReceivedLine::End => Ok(Next::Close),
+            ReceivedLine::TooLong => {
+                self.say(&Scene::of(Verb::Other), ServerReply::new(500, "Command line too long."))
+                    .await
             }
-            Line::Whole(line) => self.obey(&Command::parse(&line)).await,
+            ReceivedLine::Whole(line) => self.obey(&ClientCommand::parse(&line)).await,
         }
     }
 
-    async fn obey(&mut self, command: &Command) -> io::Result<Next> {
+    async fn obey(&mut self, command: &ClientCommand) -> io::Result<Next> {
         let asked = command.path().map(|path| self.place(path)).transpose();
         let place = asked.as_ref().ok().cloned().flatten();
         let scene = Scene {
             verb: command.verb,
             path: place.as_ref(),
-            active: matches!(self.port, Port::Calling(_)),
+            active: matches!(self.port, DataPort::Calling(_)),
             name_taken: place.as_ref().is_some_and(|place| self.is_taken(place)),
         };
         if let Some(act) = self.instead(&scene) {
             if scene.verb.is_transfer() {
-                self.port = Port::Closed;
+                self.port = DataPort::Closed;
             }
             return self.control.act(scene.verb, act).await;
         }
@@ -153,7 +154,7 @@ impl Session {
         match command.verb {
             Verb::Quit => {
                 self.stage.farewells.fetch_add(1, Ordering::Relaxed);
-                self.say(&scene, Reply::new(221, "Goodbye.")).await?;
+                self.say(&scene, ServerReply::new(221, "Goodbye.")).await?;
                 Ok(Next::Close)
             }
             Verb::Auth => self.begin_tls(&scene, command).await,
@@ -168,7 +169,7 @@ impl Session {
     }
 
     /// Returns the served path that the path of a command refers to.
-    fn place(&self, path: &[u8]) -> Result<Place, Reply> {
+    fn place(&self, path: &[u8]) -> Result<ServedPath, ServerReply> {
         let stage = &self.stage;
         let place = stage.syntax.place(&self.folder, path)?;
         let refusal = place.names().iter().find_map(|name| stage.root.refusal(name));
@@ -176,7 +177,7 @@ impl Session {
     }
 
     /// Executes a command that is answered by a single reply.
-    fn answer(&mut self, command: &Command, place: &Place) -> Answer {
+    fn answer(&mut self, command: &ClientCommand, place: &ServedPath) -> CommandResult {
         match command.verb {
             Verb::User => self.user(&command.text()),
             Verb::Pass => self.password(&command.text()),
@@ -189,7 +190,7 @@ impl Session {
             Verb::Mode => only(&command.text(), "S"),
             Verb::Stru => only(&command.text(), "F"),
             Verb::Syst => Ok(self.stage.syntax.system()),
-            Verb::Noop => Ok(Reply::new(200, "NOOP ok.")),
+            Verb::Noop => Ok(ServerReply::new(200, "NOOP ok.")),
             Verb::Help => Ok(self.help()),
             Verb::Rest => self.restart_at(&command.text()),
             Verb::Abor => Ok(self.abort()),
@@ -210,21 +211,21 @@ impl Session {
             Verb::Stat => self.status(place, command),
             Verb::Pasv | Verb::Epsv => self.listen(command),
             Verb::Port | Verb::Eprt => self.call(command),
-            _ => Err(Reply::new(500, "Unknown command.")),
+            _ => Err(ServerReply::new(500, "Unknown command.")),
         }
     }
 
     /// Returns the reply to a command that cannot be executed whatever its argument.
-    fn refusal(&self, command: &Command) -> Option<Reply> {
+    fn refusal(&self, command: &ClientCommand) -> Option<ServerReply> {
         let verb = command.verb;
         if self.is_missing(verb) {
-            return Some(Reply::new(500, "Unknown command."));
+            return Some(ServerReply::new(500, "Unknown command."));
         }
         if !verb.is_public() && self.who != Who::Known {
-            return Some(Reply::new(530, "Please login with USER and PASS."));
+            return Some(ServerReply::new(530, "Please login with USER and PASS."));
         }
         let empty = verb.needs_argument() && command.argument.is_empty();
-        empty.then(|| Reply::new(501, "An argument is missing."))
+        empty.then(|| ServerReply::new(501, "An argument is missing."))
     }
 
     /// Returns true if the server does not have a command.
@@ -237,9 +238,9 @@ impl Session {
     }
 
     /// Returns the action that a plan puts in place of a command.
-    fn instead(&self, scene: &Scene<'_>) -> Option<Act> {
+    fn instead(&self, scene: &Scene<'_>) -> Option<CommandEffect> {
         self.stage.plans.first(scene, |effect| match effect {
-            Effect::HangUpAt(at) if *at == self.control.heard => Some(Act::Close),
+            Effect::HangUpAt(at) if *at == self.control.heard => Some(CommandEffect::Close),
             Effect::Instead { to, when, act } if to.contains(&scene.verb) => {
                 let now = match when {
                     When::Always => true,
@@ -254,16 +255,16 @@ impl Session {
     }
 
     /// Sends a reply, after which the next command is read.
-    pub(super) async fn say(&mut self, scene: &Scene<'_>, reply: Reply) -> io::Result<Next> {
+    pub(super) async fn say(&mut self, scene: &Scene<'_>, reply: ServerReply) -> io::Result<Next> {
         self.control.reply(scene, reply).await?;
         Ok(Next::Command)
     }
 }
 
 /// Executes `MODE` or `STRU`, for which clients use only one value.
-fn only(given: &str, known: &str) -> Answer {
+fn only(given: &str, known: &str) -> CommandResult {
     if given.eq_ignore_ascii_case(known) {
-        return Ok(Reply::new(200, format!("Set to {known}.")));
+        return Ok(ServerReply::new(200, format!("Set to {known}.")));
     }
-    Err(Reply::new(504, format!("Only {known} is known.")))
+    Err(ServerReply::new(504, format!("Only {known} is known.")))
 }

@@ -8,27 +8,27 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{command::Verb, personality::Personality, plan::Plan};
+use super::{command::Verb, personality::Personality, plan::FaultPlan};
 use crate::{
     clock::Clock,
     limits::{REHEARSAL_IDLE_TIMEOUT, REHEARSAL_OPEN_TIMEOUT, REHEARSAL_SESSIONS_MAX},
 };
 
-/// The configuration of a server. Start from [`Setup::at`] and change fields.
+/// The configuration of a server. Start from [`ServerSetup::at`] and change fields.
 #[derive(Debug, Clone)]
-pub struct Setup {
+pub struct ServerSetup {
     /// The directory to serve. No path and no link leads out of it.
     pub root: PathBuf,
     /// The address to listen on; port 0 takes any free one.
     pub address: SocketAddr,
     /// The TLS settings; `None` offers no TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
     /// The credentials; `None` accepts every login.
-    pub login: Option<Login>,
+    pub login: Option<AllowedLogin>,
     /// The real server to imitate; `None` is one without peculiarities.
     pub personality: Option<Personality>,
     /// The faults, in order of precedence; all of them take precedence over the personality.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<FaultPlan>,
     /// The commands that the server does not have.
     pub without: Vec<Verb>,
     /// The maximum number of concurrent sessions; one more is answered 421.
@@ -43,7 +43,7 @@ pub struct Setup {
     pub zone: TimeZone,
 }
 
-impl Setup {
+impl ServerSetup {
     /// Returns the configuration of a server of `root` that accepts every login on a free port of 127.0.0.1, without
     /// TLS and without faults.
     pub fn at(root: impl Into<PathBuf>) -> Self {
@@ -66,7 +66,7 @@ impl Setup {
 
 /// The credentials of a login.
 #[derive(Debug, Clone)]
-pub struct Login {
+pub struct AllowedLogin {
     /// The argument of `USER`.
     pub user: String,
     /// The argument of `PASS`.
@@ -77,22 +77,22 @@ pub struct Login {
 
 /// The TLS settings. The default is explicit, optional, 1.3, with a valid certificate.
 #[derive(Debug, Clone, Default)]
-pub struct Tls {
+pub struct ServerTls {
     /// The start of TLS.
-    pub start: Start,
+    pub start: TlsStart,
     /// True if neither login nor data are allowed without it.
     pub required: bool,
     /// The highest version.
     pub version_max: Version,
     /// The kind of certificate.
-    pub certificate: Certificate,
+    pub certificate: CertificateKind,
     /// The host names and addresses in the certificate, besides `localhost`, 127.0.0.1 and `::1`.
     pub names: Vec<String>,
 }
 
 /// The point at which TLS starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Start {
+pub enum TlsStart {
     /// After `AUTH TLS`.
     #[default]
     Explicit,
@@ -112,7 +112,7 @@ pub enum Version {
 
 /// The kind of certificate that the server presents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Certificate {
+pub enum CertificateKind {
     /// A valid one.
     #[default]
     Good,

@@ -10,14 +10,14 @@ use std::{
 use crate::limits::COPY_BYTES;
 
 /// The bytes to be sent.
-pub(super) struct Source {
+pub(super) struct ByteStream {
     /// The reader.
     pub(super) bytes: Box<dyn Read + Send>,
     /// The number of bytes, as far as it is known.
     pub(super) size: u64,
 }
 
-impl Source {
+impl ByteStream {
     /// Creates a source of these bytes.
     pub(super) fn bytes(bytes: Vec<u8>) -> Self {
         let size = bytes.len() as u64;

@@ -1,6 +1,6 @@
 //! The path syntax of hosts that do not use slashes, and their replies to `SYST`, `PWD` and `MKD`.
 
-use super::{reply::Reply, root::Place};
+use super::{reply::ServerReply, root::ServedPath};
 
 /// The prefix of all data sets of the mainframe.
 const PREFIX: &str = "OPSUSER";
@@ -29,20 +29,23 @@ pub(super) enum Syntax {
 
 impl Syntax {
     /// Returns the served path that `path` refers to when the session is in `folder`.
-    pub(super) fn place(self, folder: &Place, path: &[u8]) -> Result<Place, Reply> {
+    pub(super) fn place(self, folder: &ServedPath, path: &[u8]) -> Result<ServedPath, ServerReply> {
         match self {
             Self::Slashes | Self::Unquoted => Ok(folder.join(path)),
             Self::EitherSlash | Self::Backslashes => Ok(folder.join(&with_slashes(path))),
             Self::DataSets => data_set(folder, path).ok_or_else(|| bad_data_set(path)),
             Self::Brackets => bracketed(folder, path).ok_or_else(bad_file),
             Self::Library => in_library(path).ok_or_else(|| {
-                Reply::new(501, "Naming format 0 wants a library and a file: not a valid path.")
+                ServerReply::new(
+                    501,
+                    "Naming format 0 wants a library and a file: not a valid path.",
+                )
             }),
         }
     }
 
     /// Returns the reply to `PWD`.
-    pub(super) fn current(self, folder: &Place) -> Reply {
+    pub(super) fn current(self, folder: &ServedPath) -> ServerReply {
         let names: Vec<_> =
             folder.names().iter().map(|name| String::from_utf8_lossy(name)).collect();
         let text = match self {
@@ -65,12 +68,12 @@ impl Syntax {
             }
             Self::Library => b"\"OPSLIB\" is current library.".to_vec(),
         };
-        Reply::new(257, text)
+        ServerReply::new(257, text)
     }
 
     /// Returns the reply to `SYST`.
-    pub(super) fn system(self) -> Reply {
-        Reply::new(
+    pub(super) fn system(self) -> ServerReply {
+        ServerReply::new(
             215,
             match self {
                 Self::Slashes | Self::Unquoted => "UNIX Type: L8",
@@ -88,12 +91,12 @@ impl Syntax {
     }
 
     /// Returns the reply to `MKD`, which names directories as `PWD` does.
-    pub(super) fn made(self, place: &Place) -> Reply {
+    pub(super) fn made(self, place: &ServedPath) -> ServerReply {
         match self {
             Self::Slashes | Self::EitherSlash => {
-                Reply::new(257, [&place.quoted(), &b" created."[..]].concat())
+                ServerReply::new(257, [&place.quoted(), &b" created."[..]].concat())
             }
-            Self::Unquoted => Reply::new(257, "Directory created"),
+            Self::Unquoted => ServerReply::new(257, "Directory created"),
             _ => self.current(place),
         }
     }
@@ -104,7 +107,7 @@ fn with_slashes(path: &[u8]) -> Vec<u8> {
 }
 
 /// Parses `'OPSUSER.PAY.JAN'`, `PAY.JAN`, `'OPSUSER.LIB(MEMBER)'`, `..`; a local directory is a partitioned data set.
-fn data_set(folder: &Place, path: &[u8]) -> Option<Place> {
+fn data_set(folder: &ServedPath, path: &[u8]) -> Option<ServedPath> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     if matches!(text.as_str(), "" | "*" | ".") {
         return Some(folder.clone());
@@ -114,7 +117,7 @@ fn data_set(folder: &Place, path: &[u8]) -> Option<Place> {
     }
     let whole = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     let (start, name) = match whole {
-        Some(whole) => (Place::root(), whole.strip_prefix(PREFIX)?.trim_start_matches('.')),
+        Some(whole) => (ServedPath::root(), whole.strip_prefix(PREFIX)?.trim_start_matches('.')),
         None => (folder.clone(), text.as_str()),
     };
     if name.is_empty() || name == "*" {
@@ -141,13 +144,13 @@ fn is_qualifier(text: &str) -> bool {
         && text.chars().all(|c| is_letter(c) || c.is_ascii_digit() || c == '-')
 }
 
-fn bad_data_set(path: &[u8]) -> Reply {
+fn bad_data_set(path: &[u8]) -> ServerReply {
     let text = [b"Invalid data set name \"", path, b"\".  Use MVS Dsname conventions."].concat();
-    Reply::new(501, text)
+    ServerReply::new(501, text)
 }
 
 /// Parses `NAME.TYPE;1`, `[.SUB]NAME.TYPE`, `[OPS.SUB]`, `DISK$USER:[OPS]`, `[-]`, `SUB`.
-fn bracketed(folder: &Place, path: &[u8]) -> Option<Place> {
+fn bracketed(folder: &ServedPath, path: &[u8]) -> Option<ServedPath> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     let text = text.strip_prefix("DISK$USER:").unwrap_or(&text);
     let (place, name) = match text.strip_prefix('[') {
@@ -166,7 +169,7 @@ fn bracketed(folder: &Place, path: &[u8]) -> Option<Place> {
 }
 
 /// Parses the directory in the brackets: `OPS.SUB`, `.SUB`, `-`.
-fn bracket(folder: &Place, text: &str) -> Option<Place> {
+fn bracket(folder: &ServedPath, text: &str) -> Option<ServedPath> {
     if text == "-" {
         return Some(folder.parent());
     }
@@ -179,7 +182,7 @@ fn bracket(folder: &Place, text: &str) -> Option<Place> {
         None => text.strip_prefix("OPS")?,
     };
     let names = below.split('.').filter(|name| !name.is_empty());
-    Some(names.fold(Place::root(), |at, name| at.child(name.as_bytes())))
+    Some(names.fold(ServedPath::root(), |at, name| at.child(name.as_bytes())))
 }
 
 /// Returns true for a name of ODS-2: up to 39 letters, digits, `$`, `_` and `-`, and as many behind one dot.
@@ -191,17 +194,17 @@ fn is_file(name: &str) -> bool {
     !stem.is_empty() && is_part(stem) && is_part(kind)
 }
 
-fn bad_file() -> Reply {
-    Reply::new(501, "Error in file name: %RMS-F-SYN, file specification syntax error.")
+fn bad_file() -> ServerReply {
+    ServerReply::new(501, "Error in file name: %RMS-F-SYN, file specification syntax error.")
 }
 
 /// Parses `NAME.TYPE` or `OPSLIB/NAME.TYPE`, with up to ten characters each.
-fn in_library(path: &[u8]) -> Option<Place> {
+fn in_library(path: &[u8]) -> Option<ServedPath> {
     let text = std::str::from_utf8(path).ok()?.to_uppercase();
     let name =
         text.strip_prefix("OPSLIB").map_or(text.as_str(), |rest| rest.trim_start_matches('/'));
     if matches!(name, "" | "*ALL") {
-        return Some(Place::root());
+        return Some(ServedPath::root());
     }
     let is_part = |part: &str| {
         (1..=10).contains(&part.len())
@@ -210,7 +213,7 @@ fn in_library(path: &[u8]) -> Option<Place> {
     };
     let mut parts = name.split('.');
     let is_name = parts.all(is_part) && name.matches('.').count() < 2;
-    is_name.then(|| Place::root().child(name.as_bytes()))
+    is_name.then(|| ServedPath::root().child(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -219,7 +222,7 @@ mod tests {
 
     #[test]
     fn each_host_reads_its_own_paths_and_refuses_slashes() {
-        let root = Place::root();
+        let root = ServedPath::root();
         let lib = root.child(b"LIB");
         for (syntax, folder, path, found) in [
             (Syntax::DataSets, &root, "pay.jan", Some("/PAY.JAN")),
@@ -248,7 +251,7 @@ mod tests {
 
     #[test]
     fn each_host_says_where_one_is_in_its_own_words() {
-        let lib = Place::root().child(b"LIB");
+        let lib = ServedPath::root().child(b"LIB");
         for (syntax, wire) in [
             (Syntax::Unquoted, "257 /LIB is current directory\r\n"),
             (Syntax::Backslashes, "257 \"\\LIB\"\r\n"),
@@ -261,7 +264,7 @@ mod tests {
         ] {
             assert_eq!(syntax.current(&lib).wire(), wire.as_bytes());
         }
-        let root = Syntax::DataSets.current(&Place::root());
+        let root = Syntax::DataSets.current(&ServedPath::root());
         assert_eq!(root.wire(), b"257 \"'OPSUSER.'\" is the working directory name prefix.\r\n");
     }
 }

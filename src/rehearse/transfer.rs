@@ -11,18 +11,18 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    account::Protection,
+    account::DataProtection,
     command::Verb,
     control::{Interruption, LATE},
-    data::Port,
-    effect::{Active, Effect, Ending},
+    data::DataPort,
+    effect::{ActiveModeFault, Effect, Ending},
     flow::Flow,
     plan::Scene,
-    reply::Reply,
-    root::Place,
-    server::Stage,
-    session::{Next, Session},
-    source::Source,
+    reply::ServerReply,
+    root::ServedPath,
+    server::ServerShared,
+    session::{ClientSession, Next},
+    source::ByteStream,
     stream::Stream,
 };
 use crate::limits::REPLY_TIMEOUT;
@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// The content of a data connection.
 pub(super) enum Cargo {
     /// Bytes sent to the client.
-    Out(Source),
+    Out(ByteStream),
     /// Bytes received from the client and written to this file.
     In {
         /// The file, positioned at the start of the transfer.
@@ -50,22 +50,22 @@ impl Cargo {
         if !lines.is_empty() {
             text.extend_from_slice(b"\r\n");
         }
-        Self::Out(Source::bytes(text))
+        Self::Out(ByteStream::bytes(text))
     }
 
     /// Returns the 150. Clients parse the size out of it, as they do with real servers.
-    fn announcement(&self, code: u16, scene: &Scene<'_>) -> Reply {
+    fn announcement(&self, code: u16, scene: &Scene<'_>) -> ServerReply {
         match (self, scene.verb, scene.path) {
             (Self::Out(source), Verb::Retr, Some(place)) => {
                 let size = format!(" ({} bytes).", source.size);
                 let opening = b"Opening data connection for ".as_slice();
-                Reply::new(code, [opening, place.name(), size.as_bytes()].concat())
+                ServerReply::new(code, [opening, place.name(), size.as_bytes()].concat())
             }
-            _ => Reply::new(code, "Ok to send data."),
+            _ => ServerReply::new(code, "Ok to send data."),
         }
     }
 
-    async fn carry(self, stream: Stream, flow: &Flow) -> Result<(), Reply> {
+    async fn carry(self, stream: Stream, flow: &Flow) -> Result<(), ServerReply> {
         match self {
             Self::Out(source) => flow.send(stream, source).await,
             Self::In { file, converts } => flow.receive(stream, file, converts).await,
@@ -73,9 +73,13 @@ impl Cargo {
     }
 }
 
-impl Session {
+impl ClientSession {
     /// Executes `RETR`.
-    pub(super) async fn retrieve(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
+    pub(super) async fn retrieve(
+        &mut self,
+        scene: &Scene<'_>,
+        place: &ServedPath,
+    ) -> io::Result<Next> {
         let is_rewritten = |effect: &Effect| (*effect == Effect::Rewritten).then_some(());
         let is_rewritten = self.stage.plans.first(scene, is_rewritten).is_some();
         let cargo = self.file_to_send(place, is_rewritten);
@@ -83,7 +87,11 @@ impl Session {
     }
 
     /// Executes `STOR` or `APPE`.
-    pub(super) async fn store(&mut self, scene: &Scene<'_>, place: &Place) -> io::Result<Next> {
+    pub(super) async fn store(
+        &mut self,
+        scene: &Scene<'_>,
+        place: &ServedPath,
+    ) -> io::Result<Next> {
         let cargo = self.file_to_store(scene.verb, place);
         self.transfer_if(scene, cargo).await
     }
@@ -91,7 +99,7 @@ impl Session {
     async fn transfer_if(
         &mut self,
         scene: &Scene<'_>,
-        cargo: Result<Cargo, Reply>,
+        cargo: Result<Cargo, ServerReply>,
     ) -> io::Result<Next> {
         match cargo {
             Ok(cargo) => self.transfer(scene, cargo).await,
@@ -102,25 +110,32 @@ impl Session {
         }
     }
 
-    fn file_to_send(&mut self, place: &Place, is_rewritten: bool) -> Result<Cargo, Reply> {
+    fn file_to_send(
+        &mut self,
+        place: &ServedPath,
+        is_rewritten: bool,
+    ) -> Result<Cargo, ServerReply> {
         let start = std::mem::take(&mut self.restart);
         let path = self.file(place)?;
         let mut file = File::open(&path)?;
         let size = file.metadata()?.len();
         if start > size {
-            return Err(Reply::new(554, "The restart position is behind the end of the file."));
+            return Err(ServerReply::new(
+                554,
+                "The restart position is behind the end of the file.",
+            ));
         }
         file.seek(SeekFrom::Start(start))?;
         if is_rewritten {
-            return Ok(Cargo::Out(Source::rewritten(file, path, size - start)));
+            return Ok(Cargo::Out(ByteStream::rewritten(file, path, size - start)));
         }
-        Ok(Cargo::Out(Source::file(file, size - start, self.converts)))
+        Ok(Cargo::Out(ByteStream::file(file, size - start, self.converts)))
     }
 
     /// Opens the named file itself, as real servers do: a broken upload leaves a short file.
-    fn file_to_store(&mut self, verb: Verb, place: &Place) -> Result<Cargo, Reply> {
+    fn file_to_store(&mut self, verb: Verb, place: &ServedPath) -> Result<Cargo, ServerReply> {
         let start = std::mem::take(&mut self.restart);
-        if matches!(self.port, Port::Closed) {
+        if matches!(self.port, DataPort::Closed) {
             return Err(no_port());
         }
         self.may_change(place)?;
@@ -141,12 +156,12 @@ impl Session {
 
     /// Performs a transfer, from the 150 to the final reply.
     pub(super) async fn transfer(&mut self, scene: &Scene<'_>, cargo: Cargo) -> io::Result<Next> {
-        let port = std::mem::replace(&mut self.port, Port::Closed);
-        if matches!(port, Port::Closed) {
+        let port = std::mem::replace(&mut self.port, DataPort::Closed);
+        if matches!(port, DataPort::Closed) {
             return self.say(scene, no_port()).await;
         }
-        if self.stage.tls_required() && self.protection != Protection::Private {
-            let refusal = Reply::new(521, "Data connections must be encrypted.");
+        if self.stage.tls_required() && self.protection != DataProtection::Private {
+            let refusal = ServerReply::new(521, "Data connections must be encrypted.");
             return self.say(scene, refusal).await;
         }
         let stage = Arc::clone(&self.stage);
@@ -161,13 +176,13 @@ impl Session {
             beginning = beginning.then(&complete());
         }
         let done = match self.open(scene, &port, beginning).await? {
-            Opened::Stream(stream) => {
+            DataResult::Stream(stream) => {
                 let flow = Flow::new(stage.bends(scene));
                 self.watch(cargo.carry(stream, &flow)).await
             }
-            Opened::Refused(reply) => Ok(Err(reply)),
-            Opened::Silent => return Ok(Next::Command),
-            Opened::Interrupted(why) => Err(why),
+            DataResult::Refused(reply) => Ok(Err(reply)),
+            DataResult::Silent => return Ok(Next::Command),
+            DataResult::Interrupted(why) => Err(why),
         };
         match done {
             Ok(Ok(())) => self.finish(scene, ending).await,
@@ -175,7 +190,7 @@ impl Session {
             Err(Interruption::Gone) => Ok(Next::Close),
             Err(Interruption::Abort) => {
                 self.aborted = true;
-                self.say(scene, Reply::new(426, "Transfer aborted.")).await
+                self.say(scene, ServerReply::new(426, "Transfer aborted.")).await
             }
         }
     }
@@ -184,9 +199,9 @@ impl Session {
     async fn open(
         &mut self,
         scene: &Scene<'_>,
-        port: &Port,
-        beginning: Reply,
-    ) -> io::Result<Opened> {
+        port: &DataPort,
+        beginning: ServerReply,
+    ) -> io::Result<DataResult> {
         let stage = Arc::clone(&self.stage);
         let trouble = stage.plans.first(scene, |effect| match effect {
             Effect::Active(trouble) if scene.active => Some(*trouble),
@@ -196,15 +211,15 @@ impl Session {
             self.control.begin(beginning.clone()).await?;
         }
         match trouble {
-            Some(Active::Silent) => return Ok(Opened::Silent),
-            Some(Active::Late425) => return Ok(Opened::Refused(no_connection())),
-            Some(Active::Stranger | Active::Late(_)) | None => {}
+            Some(ActiveModeFault::Silent) => return Ok(DataResult::Silent),
+            Some(ActiveModeFault::Late425) => return Ok(DataResult::Refused(no_connection())),
+            Some(ActiveModeFault::Stranger | ActiveModeFault::Late(_)) | None => {}
         }
         let (local, peer) = (self.local.ip(), self.peer.ip());
         let opening = timeout(stage.setup.open_timeout, async {
             let _stranger = match trouble {
-                Some(Active::Stranger) => port.let_stranger_call().await?,
-                Some(Active::Late(ms)) => {
+                Some(ActiveModeFault::Stranger) => port.let_stranger_call().await?,
+                Some(ActiveModeFault::Late(ms)) => {
                     sleep(Duration::from_millis(ms)).await;
                     None
                 }
@@ -214,8 +229,8 @@ impl Session {
         });
         let socket = match self.watch(opening).await {
             Ok(Ok(Ok(socket))) => socket,
-            Ok(_) => return Ok(Opened::Refused(no_connection())),
-            Err(why) => return Ok(Opened::Interrupted(why)),
+            Ok(_) => return Ok(DataResult::Refused(no_connection())),
+            Err(why) => return Ok(DataResult::Interrupted(why)),
         };
         if !scene.active {
             self.control.begin(beginning).await?;
@@ -224,20 +239,22 @@ impl Session {
     }
 
     /// Starts TLS on the connection, if the client has asked for it.
-    async fn protected(&mut self, scene: &Scene<'_>, stream: Stream) -> io::Result<Opened> {
-        let config = self.tls.clone().filter(|_| self.protection == Protection::Private);
-        let Some(config) = config else { return Ok(Opened::Stream(stream)) };
+    async fn protected(&mut self, scene: &Scene<'_>, stream: Stream) -> io::Result<DataResult> {
+        let config = self.tls.clone().filter(|_| self.protection == DataProtection::Private);
+        let Some(config) = config else { return Ok(DataResult::Stream(stream)) };
         let stream = match self.watch(timeout(REPLY_TIMEOUT, stream.secure(config))).await {
             Ok(Ok(Ok(stream))) => stream,
-            Ok(_) => return Ok(Opened::Refused(Reply::new(425, "TLS negotiation failed."))),
-            Err(why) => return Ok(Opened::Interrupted(why)),
+            Ok(_) => {
+                return Ok(DataResult::Refused(ServerReply::new(425, "TLS negotiation failed.")));
+            }
+            Err(why) => return Ok(DataResult::Interrupted(why)),
         };
         let strict = |effect: &Effect| (*effect == Effect::ReuseTls).then_some(());
         if !stream.is_resumed() && self.stage.plans.first(scene, strict).is_some() {
             let text = "SSL connection failed: session reuse required.";
-            return Ok(Opened::Refused(Reply::new(522, text)));
+            return Ok(DataResult::Refused(ServerReply::new(522, text)));
         }
-        Ok(Opened::Stream(stream))
+        Ok(DataResult::Stream(stream))
     }
 
     /// Sends the final reply of a successful transfer, altered by `ending`.
@@ -245,12 +262,13 @@ impl Session {
         match ending {
             None => {
                 let closing = self.closing.take();
-                self.say(scene, closing.map_or_else(complete, |text| Reply::new(226, text))).await
+                self.say(scene, closing.map_or_else(complete, |text| ServerReply::new(226, text)))
+                    .await
             }
             Some(Ending::Say(line)) => {
-                self.say(scene, Reply::exactly(format!("{line}\r\n").into_bytes())).await
+                self.say(scene, ServerReply::exactly(format!("{line}\r\n").into_bytes())).await
             }
-            Some(Ending::Words(lines)) => self.say(scene, Reply::exactly(lines)).await,
+            Some(Ending::Words(lines)) => self.say(scene, ServerReply::exactly(lines)).await,
             Some(Ending::Late) => {
                 sleep(LATE).await;
                 self.say(scene, complete()).await
@@ -274,7 +292,7 @@ impl Session {
     }
 }
 
-impl Stage {
+impl ServerShared {
     fn bends(&self, scene: &Scene<'_>) -> Vec<super::effect::Bend> {
         self.plans.every(scene, |effect| match effect {
             Effect::Flow(verbs, bend) if verbs.contains(&scene.verb) => Some(bend.clone()),
@@ -284,25 +302,25 @@ impl Stage {
 }
 
 /// The outcome of an attempt to open a data connection.
-enum Opened {
+enum DataResult {
     /// It is open.
     Stream(Stream),
     /// It could not be opened.
-    Refused(Reply),
+    Refused(ServerReply),
     /// A plan wants neither a connection nor a reply.
     Silent,
     /// The client has interrupted the attempt.
     Interrupted(Interruption),
 }
 
-fn complete() -> Reply {
-    Reply::new(226, "Transfer complete.")
+fn complete() -> ServerReply {
+    ServerReply::new(226, "Transfer complete.")
 }
 
-fn no_port() -> Reply {
-    Reply::new(425, "Use PORT or PASV first.")
+fn no_port() -> ServerReply {
+    ServerReply::new(425, "Use PORT or PASV first.")
 }
 
-fn no_connection() -> Reply {
-    Reply::new(425, "Failed to establish connection.")
+fn no_connection() -> ServerReply {
+    ServerReply::new(425, "Failed to establish connection.")
 }

@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File, Metadata},
-    io::{self, ErrorKind},
+    io,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
 use super::files::sha256;
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{DEPTH_MAX, ENTRIES_MAX},
     observe::visible::visible,
 };
@@ -35,12 +35,12 @@ pub struct Copied {
 ///
 /// Follows no link; a link is copied if it stays inside, and otherwise left out. Fails with `guard` if there are more
 /// than `bytes_max` bytes, with `local` if something cannot be read or written.
-pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
-    let inside = fs::canonicalize(to).map_err(|error| Fault::local("copy to", to, error))?;
-    let source = fs::canonicalize(from).map_err(|error| Fault::local("copy", from, error))?;
+pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Result<Copied> {
+    let inside = fs::canonicalize(to).map_err(|error| Error::local("copy to", to, error))?;
+    let source = fs::canonicalize(from).map_err(|error| Error::local("copy", from, error))?;
     if inside.starts_with(&source) {
         return Err(
-            Fault::invalid("a folder cannot be copied into itself").at(to.to_string_lossy())
+            Error::invalid("a folder cannot be copied into itself").at(to.to_string_lossy())
         );
     }
     let mut copied = Copied::default();
@@ -48,7 +48,7 @@ pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
     let mut times = Vec::new();
     for found in walk(&source)? {
         let (source, target) = (source.join(&found.path), inside.join(&found.path));
-        let cannot = |error| Fault::local("copy", &source, error);
+        let cannot = |error| Error::local("copy", &source, error);
         if found.about.is_dir() {
             fs::create_dir(&target).map_err(cannot)?;
             copied.folders += 1;
@@ -72,18 +72,18 @@ pub fn copy_tree(from: &Path, to: &Path, bytes_max: u64) -> Outcome<Copied> {
     for (folder, about) in times.iter().rev() {
         let done =
             fs::set_permissions(folder, about.permissions()).and_then(|()| stamp(folder, about));
-        done.map_err(|error| Fault::local("copy", folder, error))?;
+        done.map_err(|error| Error::local("copy", folder, error))?;
     }
     Ok(copied)
 }
 
 /// The contents of a directory at one moment; empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot(BTreeMap<PathBuf, Node>);
+pub struct Snapshot(BTreeMap<PathBuf, SnapshotNode>);
 
 /// An entry of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+enum SnapshotNode {
     Folder,
     File { size: u64, hash: String },
     Link(PathBuf),
@@ -92,18 +92,18 @@ enum Node {
 
 impl Snapshot {
     /// Reads everything below `root`, following no link.
-    pub fn of(root: &Path) -> Outcome<Self> {
+    pub fn of(root: &Path) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         for found in walk(root)? {
             let path = root.join(&found.path);
-            let node = Node::read(&path, &found.about);
-            nodes.insert(found.path, node.map_err(|error| Fault::local("read", &path, error))?);
+            let node = SnapshotNode::read(&path, &found.about);
+            nodes.insert(found.path, node.map_err(|error| Error::local("read", &path, error))?);
         }
         Ok(Self(nodes))
     }
 
     /// Returns the changes between this and a later snapshot, by path. A file is unchanged if its size and hash are.
-    pub fn changes_to(&self, after: &Self) -> Vec<Change> {
+    pub fn changes_to(&self, after: &Self) -> Vec<TreeChange> {
         let mut changes = Vec::new();
         for (path, node) in &self.0 {
             match after.0.get(path) {
@@ -119,7 +119,7 @@ impl Snapshot {
     }
 }
 
-impl Node {
+impl SnapshotNode {
     fn read(path: &Path, about: &Metadata) -> io::Result<Self> {
         if about.is_dir() {
             Ok(Self::Folder)
@@ -133,18 +133,18 @@ impl Node {
         }
     }
 
-    fn change(&self, what: What, path: &Path) -> Change {
+    fn change(&self, what: What, path: &Path) -> TreeChange {
         let size = match self {
             Self::File { size, .. } => Some(*size),
             _ => None,
         };
-        Change { what, path: path.to_owned(), size, folder: *self == Self::Folder }
+        TreeChange { what, path: path.to_owned(), size, folder: *self == Self::Folder }
     }
 }
 
 /// A change of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct TreeChange {
     /// The kind of change.
     pub what: What,
     /// The path, relative to the directory of the snapshot.
@@ -176,7 +176,7 @@ impl fmt::Display for What {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for TreeChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slash = if self.folder { "/" } else { "" };
         write!(f, "{:<7}  {}{slash}", self.what, visible(self.path.as_os_str().as_bytes()))?;
@@ -185,13 +185,13 @@ impl fmt::Display for Change {
 }
 
 /// An entry found below a directory.
-struct Found {
+struct FoundPath {
     /// The path relative to that directory.
     path: PathBuf,
     about: Metadata,
 }
 
-impl Found {
+impl FoundPath {
     /// Returns the target of a relative link that cannot climb above the first directory.
     fn link_inside(&self, source: &Path) -> Option<PathBuf> {
         let link = fs::read_link(source).ok()?;
@@ -209,29 +209,31 @@ impl Found {
 }
 
 /// Returns everything below `root`, directories before their contents; links are not followed.
-fn walk(root: &Path) -> Outcome<Vec<Found>> {
-    let mut found: Vec<Found> = Vec::new();
+fn walk(root: &Path) -> Result<Vec<FoundPath>> {
+    let mut found: Vec<FoundPath> = Vec::new();
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         let place = root.join(&folder);
-        let cannot = |error| Fault::local("read", &place, error);
+        let cannot = |error| Error::local("read", &place, error);
         for entry in fs::read_dir(&place).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             let about = match entry.metadata() {
                 Ok(about) => about,
                 // It was removed in the meantime.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(cannot(error)),
             };
             let path = folder.join(entry.file_name());
             if about.is_dir() {
                 folders.push((path.clone(), depth + 1));
             }
-            found.push(Found { path, about });
+            found.push(FoundPath { path, about });
         }
         if found.len() > ENTRIES_MAX || depth > DEPTH_MAX {
             let message = format!("more than {ENTRIES_MAX} entries or {DEPTH_MAX} levels");
-            return Err(Fault::new(Kind::Guard, Side::Here, message).at(place.to_string_lossy()));
+            return Err(
+                Error::new(ErrorKind::Guard, Origin::Here, message).at(place.to_string_lossy())
+            );
         }
     }
     Ok(found)
@@ -241,9 +243,9 @@ fn stamp(path: &Path, about: &Metadata) -> io::Result<()> {
     File::open(path)?.set_modified(about.modified()?)
 }
 
-fn too_much(from: &Path, bytes_max: u64) -> Fault {
+fn too_much(from: &Path, bytes_max: u64) -> Error {
     let message = format!("more than {bytes_max} bytes, too much for a rehearsal");
-    Fault::new(Kind::Guard, Side::Here, message).at(from.to_string_lossy())
+    Error::new(ErrorKind::Guard, Origin::Here, message).at(from.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -276,10 +278,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "hello").unwrap();
         let to = tempfile::tempdir().unwrap();
-        assert_eq!(copy_tree(folder.path(), to.path(), 4).unwrap_err().kind, Kind::Guard);
+        assert_eq!(copy_tree(folder.path(), to.path(), 4).unwrap_err().kind, ErrorKind::Guard);
         let inside = folder.path().join("copy");
         fs::create_dir(&inside).unwrap();
-        assert_eq!(copy_tree(folder.path(), &inside, 100).unwrap_err().kind, Kind::Invalid);
+        assert_eq!(copy_tree(folder.path(), &inside, 100).unwrap_err().kind, ErrorKind::Invalid);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    observe::{account::Account, visible},
-    store::history::{Attempt, FallBack, FileMoved, JobState, Notice, Run},
+    observe::{account::RunSummary, visible},
+    store::history::{AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice},
 };
 
 /// Returns a run as JSON. The names are an interface.
-pub fn run(run: &Run) -> Value {
+pub fn run(run: &HistoryRun) -> Value {
     let late = run.scheduled_for.zip(run.started_at);
     let late = late.map(|(due, start)| start.duration_since(due).as_secs().max(0));
     json!({
@@ -39,8 +39,8 @@ pub fn run(run: &Run) -> Value {
 
 /// Returns a run with all its details.
 pub fn whole(
-    of: &Run,
-    attempts: &[Attempt],
+    of: &HistoryRun,
+    attempts: &[AttemptRecord],
     files: &[FileMoved],
     fallbacks: &[FallBack],
     notices: &[Notice],
@@ -58,7 +58,7 @@ pub fn whole(
     whole
 }
 
-fn attempt(attempt: &Attempt) -> Value {
+fn attempt(attempt: &AttemptRecord) -> Value {
     json!({
         "number": attempt.number,
         "started_at": attempt.started_at.to_string(),
@@ -105,7 +105,7 @@ fn notice(notice: &Notice) -> Value {
 }
 
 /// Returns the state of a job.
-pub fn job(state: &JobState) -> Value {
+pub fn job(state: &JobStateRecord) -> Value {
     json!({
         "job": state.job,
         "paused": state.paused_at.is_some(),
@@ -128,7 +128,7 @@ fn short(text: &str) -> String {
 }
 
 /// Returns the files and fallbacks of an attempt as rows.
-pub fn parts(attempt: i64, account: &Account) -> (Vec<FileMoved>, Vec<FallBack>) {
+pub fn parts(attempt: i64, account: &RunSummary) -> (Vec<FileMoved>, Vec<FallBack>) {
     let files = account.moved.iter().map(|moved| FileMoved {
         attempt,
         verb: moved.verb.clone(),

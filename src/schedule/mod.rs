@@ -3,7 +3,6 @@
 //! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], earlier decisions, the current time and the running jobs into
 //! decisions. Its callers sleep, start processes, open databases and carry the decisions out.
 
-pub mod became;
 pub mod child;
 pub mod cron;
 pub mod daemon;
@@ -14,6 +13,7 @@ pub mod notify;
 pub mod plan;
 pub mod simulate;
 pub mod slot;
+pub mod slot_status;
 pub mod zone;
 
 use sha2::{Digest, Sha256};

@@ -6,9 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     jobs::Jobs,
-    plan::{Action, Decision, Moment, Note, Planner, PlannerState, RunId, Running, Step},
+    plan::{
+        Decision, DecisionKind, Moment, Planner, PlannerNote, PlannerState, PlannerStep, RunId,
+        RunningJob,
+    },
 };
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// The input of a simulation.
 #[derive(Debug, Clone)]
@@ -29,7 +32,7 @@ pub enum Happened<'h> {
     /// The planner made a decision.
     Decided(&'h Decision),
     /// The planner made a note.
-    Noted(&'h Note),
+    Noted(&'h PlannerNote),
     /// An outage began.
     Down,
     /// An outage ended.
@@ -39,7 +42,7 @@ pub enum Happened<'h> {
 /// The state of a simulation.
 struct Play {
     planner: Planner,
-    running: Vec<Running>,
+    running: Vec<RunningJob>,
     /// The end of the run at the same index of `running`.
     ends: Vec<Timestamp>,
     /// The locks of each job.
@@ -50,12 +53,12 @@ struct Play {
 
 impl Scenario {
     /// Checks that the times are consistent.
-    pub fn check(&self) -> Outcome<()> {
+    pub fn check(&self) -> Result<()> {
         if self.to <= self.from {
-            return Err(Fault::invalid("the end is not after the beginning"));
+            return Err(Error::invalid("the end is not after the beginning"));
         }
         if self.outages.iter().any(|(from, to)| to <= from) {
-            return Err(Fault::invalid("an outage ends before it begins"));
+            return Err(Error::invalid("an outage ends before it begins"));
         }
         Ok(())
     }
@@ -161,14 +164,14 @@ impl Play {
         }
     }
 
-    fn carry_out(&mut self, step: &Step, now: Timestamp) -> bool {
+    fn carry_out(&mut self, step: &PlannerStep, now: Timestamp) -> bool {
         let mut has_ended = false;
         for decision in &step.decisions {
             match decision.action {
-                Action::Start => {
+                DecisionKind::Start => {
                     self.last_run += 1;
                     let locks = self.locks.get(&decision.job).cloned().unwrap_or_default();
-                    self.running.push(Running {
+                    self.running.push(RunningJob {
                         run: RunId(self.last_run),
                         job: Arc::clone(&decision.job),
                         slot: decision.slot,
@@ -180,7 +183,7 @@ impl Play {
                     self.ends.push(now.checked_add(self.run_time).unwrap_or(Timestamp::MAX));
                     has_ended |= self.run_time.is_zero();
                 }
-                Action::Cancel(run) => {
+                DecisionKind::Cancel(run) => {
                     let all = self.running.iter_mut().zip(&mut self.ends);
                     for (running, end) in all.filter(|(running, _)| running.run == run) {
                         running.is_ending = true;
@@ -188,7 +191,7 @@ impl Play {
                         has_ended = true;
                     }
                 }
-                Action::Wait | Action::Skip | Action::SkipThrough { .. } => {}
+                DecisionKind::Wait | DecisionKind::Skip | DecisionKind::SkipThrough { .. } => {}
             }
         }
         has_ended

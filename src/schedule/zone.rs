@@ -8,7 +8,7 @@ use jiff::{
 };
 
 use super::nearest_zone;
-use crate::{fault::Fault, observe::visible::visible};
+use crate::{error::Error, observe::visible::visible};
 
 /// The directory of the system's zone rules.
 const SYSTEM: &str = "/usr/share/zoneinfo";
@@ -33,8 +33,8 @@ pub struct UnknownZone {
 
 impl UnknownZone {
     /// Returns the error as a fault.
-    pub fn fault(&self) -> Fault {
-        Fault::invalid(format!("{}; {}", self.message, self.hint))
+    pub fn fault(&self) -> Error {
+        Error::invalid(format!("{}; {}", self.message, self.hint))
     }
 }
 

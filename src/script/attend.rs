@@ -9,37 +9,37 @@ use std::{
 };
 
 use super::{
-    budget::{Look, Watch},
-    raise::Failure,
-    run::{Ended, Run, crashed},
+    budget::{Look, Watchdog},
+    raise::ScriptFailure,
+    run::{ScriptEnd, ScriptRun, crashed},
 };
-use crate::fault::Fault;
+use crate::error::Error;
 
 /// The interval at which messages of a thread are polled whose script has not begun.
 const BEGIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A message from the thread of a script to its supervisor.
-pub(super) enum Note {
+pub(super) enum ScriptNote {
     /// The script has begun.
-    Begun(Arc<Run>),
+    Begun(Arc<ScriptRun>),
     /// The script continues after uncounted work.
     Awake,
     /// The script has ended.
-    Ended(Result<Ended, Box<Failure>>),
+    Ended(Result<ScriptEnd, Box<ScriptFailure>>),
 }
 
 /// Supervises a script until it has ended or is abandoned.
-pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
-    let mut watched: Option<(Arc<Run>, Watch)> = None;
+pub(super) fn attend(inbox: &Receiver<ScriptNote>) -> Result<ScriptEnd, Box<ScriptFailure>> {
+    let mut watched: Option<(Arc<ScriptRun>, Watchdog)> = None;
     loop {
-        let pause = watched.as_ref().map_or(BEGIN_INTERVAL, |(run, _)| Watch::pause(&run.meter));
+        let pause = watched.as_ref().map_or(BEGIN_INTERVAL, |(run, _)| Watchdog::pause(&run.meter));
         match inbox.recv_timeout(pause) {
-            Ok(Note::Begun(run)) => {
-                let watch = Watch::new(&run.meter);
+            Ok(ScriptNote::Begun(run)) => {
+                let watch = Watchdog::new(&run.meter);
                 watched = Some((run, watch));
             }
-            Ok(Note::Ended(result)) => return result,
-            Ok(Note::Awake) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(ScriptNote::Ended(result)) => return result,
+            Ok(ScriptNote::Awake) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(crashed()),
         }
         let Some((run, watch)) = &mut watched else { continue };
@@ -48,7 +48,7 @@ pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
             Look::Over(fault) => run.end(fault),
             Look::Lost(fault) => {
                 run.abandon();
-                return Err(Box::new(Failure::from(fault)));
+                return Err(Box::new(ScriptFailure::from(fault)));
             }
         }
     }
@@ -56,18 +56,18 @@ pub(super) fn attend(inbox: &Receiver<Note>) -> Result<Ended, Box<Failure>> {
 
 /// Runs `work` of `run` on this thread, supervised by another one. The thread cannot be abandoned, since it keeps the
 /// session: `lost` ends the process if the script does not reach its next step.
-pub(super) fn watched<T>(run: &Arc<Run>, lost: fn(&Fault), work: impl FnOnce() -> T) -> T {
+pub(super) fn watched<T>(run: &Arc<ScriptRun>, lost: fn(&Error), work: impl FnOnce() -> T) -> T {
     let (notes, inbox) = channel();
     let awake = notes.clone();
-    run.meter.on_wake(move || drop(awake.send(Note::Awake)));
-    notes.send(Note::Begun(Arc::clone(run))).ok();
+    run.meter.on_wake(move || drop(awake.send(ScriptNote::Awake)));
+    notes.send(ScriptNote::Begun(Arc::clone(run))).ok();
     let watcher = std::thread::Builder::new().name("watch".into()).spawn(move || {
         if let Err(failure) = attend(&inbox) {
             lost(&failure.fault);
         }
     });
     let result = work();
-    notes.send(Note::Ended(Ok(Ended::Whole))).ok();
+    notes.send(ScriptNote::Ended(Ok(ScriptEnd::Whole))).ok();
     if let Ok(watcher) = watcher {
         watcher.join().ok();
     }
@@ -78,16 +78,16 @@ pub(super) fn watched<T>(run: &Arc<Run>, lost: fn(&Fault), work: impl FnOnce() -
 mod tests {
     use super::*;
     use crate::{
-        ftp::session::Context,
+        ftp::session::RunContext,
         script::{
             run::{self, Settings},
-            source::Source,
+            source::ScriptSource,
         },
     };
 
     fn end_of(text: &str) -> String {
-        let source = Source::from_text(text, "test.rhai", ".");
-        let ended = run::run(&source, Settings::default(), &Context::default());
+        let source = ScriptSource::from_text(text, "test.rhai", ".");
+        let ended = run::run(&source, Settings::default(), &RunContext::default());
         ended.map_or_else(|failure| failure.fault.message, |_| "done".into())
     }
 
@@ -120,9 +120,9 @@ mod tests {
     fn a_script_that_does_not_come_to_its_next_step_is_left() {
         let (notes, inbox) = channel();
         std::thread::spawn(move || {
-            let run = Run::new(Settings::default(), &Context::default()).unwrap();
+            let run = ScriptRun::new(Settings::default(), &RunContext::default()).unwrap();
             let folder = run.temporary_folder().unwrap();
-            notes.send(Note::Begun(Arc::new(run))).unwrap();
+            notes.send(ScriptNote::Begun(Arc::new(run))).unwrap();
             // It takes no step, and computes until it is abandoned.
             while folder.exists() {}
         });

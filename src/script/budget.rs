@@ -3,7 +3,7 @@
 //! The engine counts steps, and a step can be anything from an addition to the comparison of two long arrays, or a
 //! function that calls a closure half a million times and counts none of its steps. A script therefore has to be
 //! limited from outside: its thread records in a [`Meter`] the work that is not the script's own, and another thread
-//! checks it with a [`Watch`].
+//! checks it with a [`Watchdog`].
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use rustix::{
 };
 
 use crate::{
-    fault::{Fault, Kind, Side},
+    error::{Error, ErrorKind, Origin},
     limits::{SCRIPT_MEMORY_BYTES_MAX, SCRIPT_TIME_MAX},
 };
 
@@ -88,7 +88,7 @@ impl Meter {
 
     /// Returns the fault of a script that has used too much CPU time; for its own thread, on systems where no other
     /// thread can read that time.
-    pub(super) fn excess(&self) -> Option<Fault> {
+    pub(super) fn excess(&self) -> Option<Error> {
         (self.spent(thread_time()) > SCRIPT_TIME_MAX).then(too_long)
     }
 
@@ -139,26 +139,26 @@ pub(super) enum Look {
     /// It may continue.
     Fine,
     /// It must end at its next step.
-    Over(Fault),
+    Over(Error),
     /// It does not reach its next step, or uses up the memory of the host before it does.
-    Lost(Fault),
+    Lost(Error),
 }
 
 /// A periodic check of a script from another thread.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Watchdog {
     /// The file with the memory of this process; `None` where the system has none.
     statm: Option<File>,
     /// The file with the CPU time of the script's thread.
     stat: Option<File>,
-    memory: Memory,
+    memory: ScriptMemory,
     /// The reason why the script must end, and the CPU time that it had used by then.
-    over: Option<(Fault, Duration)>,
+    over: Option<(Error, Duration)>,
 }
 
 /// The calculation of the script's share of the memory.
 #[derive(Debug, Default)]
-struct Memory {
+struct ScriptMemory {
     /// The memory of the process that is not charged to the script.
     allowed: u64,
     /// The memory of the process before the uncounted work that is in progress.
@@ -166,7 +166,7 @@ struct Memory {
     is_uncounted: bool,
 }
 
-impl Memory {
+impl ScriptMemory {
     /// Returns the script's share of `resident` bytes of the process.
     fn of_script(&mut self, resident: u64) -> u64 {
         if std::mem::take(&mut self.is_uncounted) {
@@ -177,11 +177,12 @@ impl Memory {
     }
 }
 
-impl Watch {
+impl Watchdog {
     /// Creates a watch over the script that `meter` measures.
     pub(super) fn new(meter: &Meter) -> Self {
         let stat = File::open(format!("/proc/self/task/{}/stat", meter.thread)).ok();
-        let memory = Memory { allowed: meter.memory, before: meter.memory, is_uncounted: false };
+        let memory =
+            ScriptMemory { allowed: meter.memory, before: meter.memory, is_uncounted: false };
         Self { statm: statm(), stat, memory, over: None }
     }
 
@@ -212,7 +213,7 @@ impl Watch {
         }
     }
 
-    fn end(&mut self, fault: Fault, spent: Duration) -> Look {
+    fn end(&mut self, fault: Error, spent: Duration) -> Look {
         self.over = Some((fault.clone(), spent));
         Look::Over(fault)
     }
@@ -229,18 +230,18 @@ impl Watch {
     }
 }
 
-fn too_long() -> Fault {
+fn too_long() -> Error {
     let seconds = SCRIPT_TIME_MAX.as_secs();
     limit(&format!("it computed for more than {seconds} seconds: is there an endless loop?"))
 }
 
-fn too_large() -> Fault {
+fn too_large() -> Error {
     limit(&format!("it took more than {} MiB of memory", SCRIPT_MEMORY_BYTES_MAX / (1024 * 1024)))
 }
 
 /// Returns the fault of a script that exceeded a limit.
-pub(super) fn limit(what: &str) -> Fault {
-    Fault::new(Kind::Guard, Side::Script, format!("the script was stopped: {what}"))
+pub(super) fn limit(what: &str) -> Error {
+    Error::new(ErrorKind::Guard, Origin::Script, format!("the script was stopped: {what}"))
 }
 
 fn thread_time() -> Duration {
@@ -278,8 +279,8 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    fn watch() -> Watch {
-        Watch { statm: None, stat: None, memory: Memory::default(), over: None }
+    fn watch() -> Watchdog {
+        Watchdog { statm: None, stat: None, memory: ScriptMemory::default(), over: None }
     }
 
     #[test]
@@ -301,7 +302,7 @@ mod tests {
         let spent = meter.spent(thread_time());
         assert!(spent >= before + Duration::from_millis(30));
         // Another thread reads the same time, in ticks.
-        let stat = Watch::new(&meter).stat.unwrap();
+        let stat = Watchdog::new(&meter).stat.unwrap();
         let seen =
             std::thread::scope(|scope| scope.spawn(|| time_of(&stat).unwrap()).join().unwrap());
         let tick = Duration::from_millis(1000 / clock_ticks_per_second());
@@ -313,10 +314,10 @@ mod tests {
         let meter = Meter::new();
         let (woken, wakes) = std::sync::mpsc::channel();
         meter.on_wake(move || woken.send(()).unwrap());
-        assert_eq!(Watch::pause(&meter), LOOK_INTERVAL);
+        assert_eq!(Watchdog::pause(&meter), LOOK_INTERVAL);
         meter.uncounted(|| {});
         assert!(wakes.try_recv().is_err(), "nobody sleeps");
-        meter.uncounted(|| assert_eq!(Watch::pause(&meter), DOZE_INTERVAL));
+        meter.uncounted(|| assert_eq!(Watchdog::pause(&meter), DOZE_INTERVAL));
         assert!(wakes.try_recv().is_ok());
     }
 
@@ -342,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_a_mirror_leaves_behind_is_not_blamed_on_the_script() {
-        let mut memory = Memory { allowed: 10 * MIB, before: 10 * MIB, is_uncounted: false };
+        let mut memory = ScriptMemory { allowed: 10 * MIB, before: 10 * MIB, is_uncounted: false };
         assert_eq!(memory.of_script(30 * MIB), 20 * MIB);
         memory.is_uncounted = true;
         // A value that it leaves is charged to the script, up to the largest possible one.

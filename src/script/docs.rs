@@ -59,7 +59,7 @@ This page is written by `portolan functions --markdown`.
 
 /// A function or property with all its overloads.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct DocEntry {
     /// The family to which it belongs.
     pub family: String,
     /// The name by which it is called: `ftp::connect`, `site.get`.
@@ -88,14 +88,14 @@ pub struct Overload {
 }
 
 /// Returns all functions and properties that portolan adds, by family and name; properties come last in a family.
-pub fn functions() -> Vec<Entry> {
-    let mut entries: BTreeMap<(usize, bool, String), Entry> = BTreeMap::new();
+pub fn functions() -> Vec<DocEntry> {
+    let mut entries: BTreeMap<(usize, bool, String), DocEntry> = BTreeMap::new();
     for one in ours(&engine::bare()).iter().filter(|one| !is_internal(one)) {
         let family = family(one);
         let order = FAMILIES.iter().position(|(known, _)| *known == family);
         let path = one.path();
         let key = (order.unwrap_or(FAMILIES.len()), one.is_property, path.clone());
-        let entry = entries.entry(key).or_insert_with(|| Entry {
+        let entry = entries.entry(key).or_insert_with(|| DocEntry {
             family,
             name: one.name.clone(),
             is_property: one.is_property,
@@ -155,7 +155,7 @@ fn overload(one: &Signature) -> Overload {
     }
 }
 
-impl Entry {
+impl DocEntry {
     /// Returns the short form, such as `site.get(remote, local[, options])`.
     pub fn short(&self) -> String {
         if self.is_property {
@@ -192,19 +192,20 @@ impl Entry {
 }
 
 /// Returns the entries that `name` means: a path such as `ftp::connect`, or a name such as `get`.
-pub fn find<'e>(entries: &'e [Entry], name: &str) -> Vec<&'e Entry> {
+pub fn find<'e>(entries: &'e [DocEntry], name: &str) -> Vec<&'e DocEntry> {
     let name = name.trim_end_matches("()");
-    let is_it = |entry: &&Entry| entry.path == name || entry.name == name || entry.member() == name;
+    let is_it =
+        |entry: &&DocEntry| entry.path == name || entry.name == name || entry.member() == name;
     entries.iter().filter(is_it).collect()
 }
 
 /// Returns the path or name most similar to `name`.
-pub fn near<'e>(entries: &'e [Entry], name: &str) -> Option<&'e str> {
+pub fn near<'e>(entries: &'e [DocEntry], name: &str) -> Option<&'e str> {
     let names = entries.iter().flat_map(|entry| [entry.path.as_str(), entry.name.as_str()]);
     nearest(name, &names.collect::<Vec<_>>())
 }
 
-impl Entry {
+impl DocEntry {
     /// Returns the name under its family, such as `session.get`.
     fn member(&self) -> String {
         format!("{}.{}", self.family, self.name)
@@ -217,7 +218,7 @@ pub fn about(family: &str) -> &'static str {
 }
 
 /// Returns the whole manual.
-pub fn markdown(entries: &[Entry]) -> String {
+pub fn markdown(entries: &[DocEntry]) -> String {
     let mut parts = vec![HEAD.to_owned()];
     let mut family = "";
     for entry in entries {
@@ -263,8 +264,8 @@ pub fn definitions() -> String {
 mod tests {
     use super::*;
     use crate::script::{
-        check::{Level, check},
-        source::Source,
+        check::{Severity, check},
+        source::ScriptSource,
     };
 
     #[test]
@@ -288,10 +289,10 @@ mod tests {
     fn every_example_passes_the_check() {
         for entry in functions() {
             for example in entry.overloads.iter().flat_map(|one| &one.examples) {
-                let source = Source::from_text(example, entry.path.clone(), ".");
+                let source = ScriptSource::from_text(example, entry.path.clone(), ".");
                 let wrong: Vec<_> = check(&source).into_iter().map(|one| one.message).collect();
                 assert!(wrong.is_empty(), "{}: {wrong:?}\n{example}", entry.path);
-                assert!(check(&source).iter().all(|one| one.level != Level::Error));
+                assert!(check(&source).iter().all(|one| one.level != Severity::Error));
             }
         }
     }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn overloads_are_one_entry() {
         let all = functions();
-        let short: Vec<_> = all.iter().map(Entry::short).collect();
+        let short: Vec<_> = all.iter().map(DocEntry::short).collect();
         for wanted in [
             "ftp::connect(url[, options])",
             "site.get(remote, local[, options])",

@@ -10,8 +10,8 @@ use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope, T
 use super::{
     api,
     imports::Imports,
-    run::{JobFacts, Run, Settings},
-    source::Source,
+    run::{JobFacts, ScriptRun, Settings},
+    source::ScriptSource,
 };
 use crate::{
     limits::{
@@ -19,7 +19,7 @@ use crate::{
         SCRIPT_FUNCTIONS_MAX, SCRIPT_MAP_LENGTH_MAX, SCRIPT_MODULES_MAX, SCRIPT_OPERATIONS_MAX,
         SCRIPT_STRING_BYTES_MAX, SCRIPT_VARIABLES_MAX,
     },
-    observe::{Level, visible::visible},
+    observe::{MessageLevel, visible::visible},
 };
 
 /// The variables of the module `job`, such as `job::NAME`.
@@ -67,7 +67,7 @@ fn allow_own_words(engine: &mut Engine) {
 }
 
 /// Creates the engine of `run`, which runs `source`.
-pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
+pub fn for_run(run: &Arc<ScriptRun>, source: &ScriptSource) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root(), source.is_guarded()));
@@ -77,7 +77,7 @@ pub fn for_run(run: &Arc<Run>, source: &Source) -> Engine {
     engine.on_print(move |text| printer.print(text));
     let debugger = Arc::clone(run);
     engine.on_debug(move |text, _, position| {
-        debugger.say(Level::Debug, format!("{position}: {}", visible(text)));
+        debugger.say(MessageLevel::Debug, format!("{position}: {}", visible(text)));
     });
     tell(&mut engine, &run.settings);
     engine

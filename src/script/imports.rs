@@ -12,7 +12,7 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 
 use super::{raise::raised, source::read_text};
 use crate::{
-    fault::{Fault, Outcome, Side},
+    error::{Error, Origin, Result},
     files::owned,
 };
 
@@ -46,7 +46,7 @@ impl Imports {
     }
 
     /// Returns the file that `name` means; fails with `invalid` if it is outside of the root.
-    pub fn find(&self, name: &str) -> Outcome<Imported> {
+    pub fn find(&self, name: &str) -> Result<Imported> {
         let relative = Path::new(name);
         let stays = relative
             .components()
@@ -55,7 +55,7 @@ impl Imports {
             let message = format!(
                 "cannot import \"{name}\": an import names a file below the script's own folder"
             );
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         let mut file: PathBuf = self.root.join(relative).components().collect();
         file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
@@ -63,14 +63,14 @@ impl Imports {
             file.as_mut_os_string().push(".rhai");
         }
         let missing = |error: std::io::Error| {
-            let fault = Fault::local(&format!("import \"{name}\""), &file, error);
-            Fault { side: Side::Script, ..fault }
+            let fault = Error::local(&format!("import \"{name}\""), &file, error);
+            Error { side: Origin::Script, ..fault }
         };
         let root = self.root.canonicalize().map_err(missing)?;
         let real = file.canonicalize().map_err(missing)?;
         if !real.starts_with(&root) {
             let message = format!("cannot import \"{name}\": it leads out of the script's folder");
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         Ok(Imported { path: file, real })
     }
@@ -89,7 +89,7 @@ impl Imports {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             if under_way.contains(&file) {
                 let message = format!("the import of \"{name}\" goes in a circle");
-                return Err(raise(Fault::invalid(message)));
+                return Err(raise(Error::invalid(message)));
             }
             under_way.push(file.clone());
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::netrc;
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{secret::Secret, site::Site},
     limits::NETRC_BYTES_MAX,
 };
@@ -17,10 +17,10 @@ const NOBODY: &str = "anonymous";
 
 /// The logins of one file, in the order of the file.
 #[derive(Debug, Clone, Default)]
-pub struct Netrc(Vec<Entry>);
+pub struct Netrc(Vec<NetrcEntry>);
 
 #[derive(Debug, Clone, Default)]
-struct Entry {
+struct NetrcEntry {
     /// The host; `None` for `default`.
     machine: Option<String>,
     login: Option<String>,
@@ -30,16 +30,16 @@ struct Entry {
 
 impl Netrc {
     /// Reads `path`, which must be readable by its owner only: the current user, or root.
-    pub fn read(path: &Path) -> Outcome<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
         let text = netrc::read_private(path, NETRC_BYTES_MAX)?.ok_or_else(|| {
-            Fault::local("read the logins", path, rustix::io::Errno::NOENT.into())
+            Error::local("read the logins", path, rustix::io::Errno::NOENT.into())
         })?;
-        Self::parse(&text).map_err(|why| Fault::invalid(why).at(path.to_string_lossy()))
+        Self::parse(&text).map_err(|why| Error::invalid(why).at(path.to_string_lossy()))
     }
 
     /// Parses the text of such a file; an error names the line and never repeats its text.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader::default();
+        let mut reader = NetrcReader::default();
         for (number, line) in (1..).zip(text.lines()) {
             reader.line(line).map_err(|why| format!("line {number} {why}"))?;
         }
@@ -50,8 +50,8 @@ impl Netrc {
     }
 
     /// Completes the login of `site`, if it has no password and this file has an entry for its host.
-    pub fn complete(&self, site: &mut Site) -> Outcome<()> {
-        let named = |entry: &&Entry| {
+    pub fn complete(&self, site: &mut Site) -> Result<()> {
+        let named = |entry: &&NetrcEntry| {
             entry.machine.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(&site.host))
         };
         let mut entries: Vec<_> = self.0.iter().filter(named).collect();
@@ -63,7 +63,7 @@ impl Netrc {
             return Ok(());
         }
         let is_open = site.user == NOBODY;
-        let fits = |entry: &&&Entry| is_open || entry.login.as_ref() == Some(&site.user);
+        let fits = |entry: &&&NetrcEntry| is_open || entry.login.as_ref() == Some(&site.user);
         let entry = match entries.iter().find(fits) {
             Some(entry) => entry,
             // The `default` entry is for another user: the login stays as the script has it.
@@ -84,8 +84,8 @@ impl Netrc {
     }
 }
 
-fn missing(site: &Site, why: &str) -> Fault {
-    Fault::invalid(format!("no login as `{}`: {why}", site.user)).on(&site.host)
+fn missing(site: &Site, why: &str) -> Error {
+    Error::invalid(format!("no login as `{}`: {why}", site.user)).with_host(&site.host)
 }
 
 /// The words that are followed by a value.
@@ -93,15 +93,15 @@ const KEYS: [&str; 4] = ["machine", "login", "password", "account"];
 
 /// The state of the parser.
 #[derive(Default)]
-struct Reader {
-    entries: Vec<Entry>,
+struct NetrcReader {
+    entries: Vec<NetrcEntry>,
     /// The word whose value comes next, on this line or a later one.
     wanted: Option<&'static str>,
     /// True if the lines belong to a macro, up to an empty one.
     in_macro: bool,
 }
 
-impl Reader {
+impl NetrcReader {
     fn line(&mut self, line: &str) -> Result<(), &'static str> {
         if line.chars().any(|c| c.is_control() && c != '\t') {
             return Err("has a control character");
@@ -123,7 +123,7 @@ impl Reader {
             match word {
                 // Only where no value is expected: a password may begin with it.
                 comment if comment.starts_with('#') => return Ok(()),
-                "default" => self.entries.push(Entry::default()),
+                "default" => self.entries.push(NetrcEntry::default()),
                 "macdef" => {
                     self.in_macro = true;
                     return Ok(());
@@ -139,7 +139,7 @@ impl Reader {
 
     fn set(&mut self, key: &str, value: String) -> Result<(), &'static str> {
         if key == "machine" {
-            self.entries.push(Entry { machine: Some(value), ..Entry::default() });
+            self.entries.push(NetrcEntry { machine: Some(value), ..NetrcEntry::default() });
             return Ok(());
         }
         let entry = self.entries.last_mut().ok_or("comes before any `machine`")?;
@@ -189,7 +189,7 @@ machine any.example.org password alone
 default login guest password me@example.org
 ";
 
-    fn login(text: &str, user: &str, host: &str) -> Outcome<(String, Option<String>)> {
+    fn login(text: &str, user: &str, host: &str) -> Result<(String, Option<String>)> {
         let mut site = Site::new(host);
         user.clone_into(&mut site.user);
         Netrc::parse(text).unwrap().complete(&mut site)?;

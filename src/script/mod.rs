@@ -16,6 +16,7 @@ pub mod options;
 mod overlay;
 pub mod prompt;
 pub mod raise;
+pub mod redact;
 pub mod remote;
 pub mod rules;
 pub mod run;
@@ -25,11 +26,10 @@ pub mod signatures;
 pub mod site;
 pub mod source;
 pub mod value;
-pub mod veil;
 
 use rhai::{AST, Engine, EvalAltResult};
 
-use self::{raise::Failure, source::Source};
+use self::{raise::ScriptFailure, source::ScriptSource};
 
 /// Returns true if the text of a netrc file has a password for `machine`.
 pub(crate) fn has_password(text: &str, machine: &str) -> bool {
@@ -37,9 +37,10 @@ pub(crate) fn has_password(text: &str, machine: &str) -> bool {
 }
 
 /// Compiles `source`; the error has the position of the first mistake.
-pub fn compile(engine: &Engine, source: &Source) -> Result<AST, Box<Failure>> {
-    let mut ast = engine::compile(engine, source.text())
-        .map_err(|error| Box::new(Failure::read(EvalAltResult::from(error), source.shown())))?;
+pub fn compile(engine: &Engine, source: &ScriptSource) -> Result<AST, Box<ScriptFailure>> {
+    let mut ast = engine::compile(engine, source.text()).map_err(|error| {
+        Box::new(ScriptFailure::read(EvalAltResult::from(error), source.shown()))
+    })?;
     ast.set_source(source.shown());
     Ok(ast)
 }

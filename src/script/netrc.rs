@@ -10,7 +10,7 @@ use std::{
 use rustix::{fs::OFlags, process::geteuid};
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::secret::Secret,
 };
 
@@ -19,7 +19,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Reads a file that only its owner may read: it must be owned by the current user or root, be no symbolic link, and be
 /// closed to others. Returns `None` if there is no such file.
-pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
+pub(super) fn read_private(path: &Path, bytes: u64) -> Result<Option<String>> {
     // A FIFO that somebody placed there is not waited for.
     let no_follow = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let no_follow = i32::try_from(no_follow.bits()).unwrap_or(0);
@@ -28,11 +28,12 @@ pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-        Err(error) => return Err(Fault::local("read the secret", path, error)),
+        Err(error) => return Err(Error::local("read the secret", path, error)),
     };
-    let data = file.metadata().map_err(|error| Fault::local("read the secret", path, error))?;
-    let refuse =
-        |why: String| Err(Fault::new(Kind::Local, Side::Here, why).at(path.to_string_lossy()));
+    let data = file.metadata().map_err(|error| Error::local("read the secret", path, error))?;
+    let refuse = |why: String| {
+        Err(Error::new(ErrorKind::Local, Origin::Here, why).at(path.to_string_lossy()))
+    };
     if !data.is_file() {
         return refuse("a secret is read from a file, and this is none".into());
     }
@@ -48,7 +49,7 @@ pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
     let mut text = String::new();
     file.take(bytes + 1)
         .read_to_string(&mut text)
-        .map_err(|error| Fault::local("read the secret", path, error))?;
+        .map_err(|error| Error::local("read the secret", path, error))?;
     if text.len() as u64 > bytes {
         return refuse(format!("a file of secrets of more than {bytes} bytes is not read"));
     }
@@ -57,7 +58,7 @@ pub(super) fn read_private(path: &Path, bytes: u64) -> Outcome<Option<String>> {
 
 /// Returns the password that the file at `path` has for `machine`. A file that others can read is an error only if it
 /// has that password.
-pub(super) fn password(path: &Path, machine: &str) -> Outcome<Option<Secret>> {
+pub(super) fn password(path: &Path, machine: &str) -> Result<Option<Secret>> {
     let text = match read_private(path, BYTES_MAX) {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(None),
@@ -68,7 +69,7 @@ pub(super) fn password(path: &Path, machine: &str) -> Outcome<Option<Secret>> {
         }
     };
     find(&text, machine)
-        .map_err(|why| Fault::new(Kind::Invalid, Side::Here, why).at(path.to_string_lossy()))
+        .map_err(|why| Error::new(ErrorKind::Invalid, Origin::Here, why).at(path.to_string_lossy()))
 }
 
 /// Returns the password of `machine` in the text of a netrc file.

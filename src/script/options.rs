@@ -3,7 +3,7 @@
 use rhai::Map;
 
 use super::{api, rules, site};
-use crate::fault::Outcome;
+use crate::error::Result;
 
 /// The options of `ftp::connect`.
 pub const CONNECT: &[&str] = &[
@@ -133,7 +133,7 @@ pub struct Taker {
     /// The keys that it accepts.
     pub keys: &'static [&'static str],
     /// Parses options as the function does, and discards them.
-    pub read: fn(&Map) -> Outcome<()>,
+    pub read: fn(&Map) -> Result<()>,
 }
 
 /// All functions that take options.

@@ -10,10 +10,10 @@ use std::{
 };
 
 use crate::{
-    fault::{Fault, Outcome},
-    files::{LocalKind, Root, walk},
+    cancel::CancelToken,
+    error::{Error, Result},
+    files::{LocalKind, RootDir, walk},
     limits::REHEARSAL_BYTES_MAX,
-    stop::Stop,
 };
 
 /// The scratch folder and the paths that it replaces.
@@ -32,7 +32,7 @@ impl Overlay {
 
     /// Returns the path to read for `path`. A folder with changes below it is copied as a whole, so that its listing
     /// has both the old and the new entries.
-    pub(super) fn readable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
+    pub(super) fn readable(&self, path: &Path, stop: &CancelToken) -> Result<PathBuf> {
         let whole = absolute(path)?;
         let is_changed_below = {
             let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Overlay {
     }
 
     /// Returns the path to write for `path`, after copying its existing content there.
-    pub(super) fn writable(&self, path: &Path, stop: &Stop) -> Outcome<PathBuf> {
+    pub(super) fn writable(&self, path: &Path, stop: &CancelToken) -> Result<PathBuf> {
         let path = absolute(path)?;
         if path.starts_with(&self.scratch) {
             return Ok(path);
@@ -71,9 +71,9 @@ impl Overlay {
 }
 
 /// Returns `path` from the root, with `.` and `..` resolved and symbolic links left as they are.
-fn absolute(path: &Path) -> Outcome<PathBuf> {
+fn absolute(path: &Path) -> Result<PathBuf> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let path = std::path::absolute(path).map_err(|error| Fault::local("find", path, error))?;
+    let path = std::path::absolute(path).map_err(|error| Error::local("find", path, error))?;
     let mut whole = PathBuf::new();
     for component in path.components() {
         match component {
@@ -84,18 +84,18 @@ fn absolute(path: &Path) -> Outcome<PathBuf> {
     Ok(whole)
 }
 
-fn make(folder: &Path) -> Outcome<()> {
-    std::fs::create_dir_all(folder).map_err(|error| Fault::local("make the folder", folder, error))
+fn make(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| Error::local("make the folder", folder, error))
 }
 
 /// Copies everything except the `taken` paths, which are in the scratch folder already, as the script has left them.
-fn copy(from: &Path, to: &Path, taken: &BTreeSet<PathBuf>, stop: &Stop) -> Outcome<()> {
+fn copy(from: &Path, to: &Path, taken: &BTreeSet<PathBuf>, stop: &CancelToken) -> Result<()> {
     let Ok(found) = std::fs::metadata(from) else { return Ok(()) };
     if !found.is_dir() {
         return copy_file(from, to, found.len());
     }
     make(to)?;
-    let root = Root::open(from)?;
+    let root = RootDir::open(from)?;
     let mut left = REHEARSAL_BYTES_MAX;
     for entry in walk(&root, stop)?.entries {
         let (from, to) = (from.join(&entry.path), to.join(&entry.path));
@@ -115,20 +115,20 @@ fn copy(from: &Path, to: &Path, taken: &BTreeSet<PathBuf>, stop: &Stop) -> Outco
     Ok(())
 }
 
-fn copy_file(from: &Path, to: &Path, size: u64) -> Outcome<()> {
+fn copy_file(from: &Path, to: &Path, size: u64) -> Result<()> {
     if size > REHEARSAL_BYTES_MAX {
         return Err(too_large(from));
     }
-    std::fs::copy(from, to).map_err(|error| Fault::local("copy", from, error))?;
+    std::fs::copy(from, to).map_err(|error| Error::local("copy", from, error))?;
     let modified = std::fs::metadata(from).and_then(|found| found.modified());
     let keep = |time| std::fs::File::options().write(true).open(to)?.set_modified(time);
-    modified.and_then(keep).map_err(|error| Fault::local("keep the time of", from, error))
+    modified.and_then(keep).map_err(|error| Error::local("keep the time of", from, error))
 }
 
-fn too_large(path: &Path) -> Fault {
+fn too_large(path: &Path) -> Error {
     let limit = REHEARSAL_BYTES_MAX / (1024 * 1024);
     let message = format!("a rehearsal copies at most {limit} MiB of local files");
-    Fault::invalid(message).at(path.to_string_lossy())
+    Error::invalid(message).at(path.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         std::fs::create_dir(real.path().join("d")).unwrap();
         std::fs::write(real.path().join("d/a"), "old").unwrap();
         let overlay = Overlay::new(scratch.path());
-        let stop = Stop::new();
+        let stop = CancelToken::new();
         assert_eq!(
             overlay.readable(&real.path().join("d/a"), &stop).unwrap(),
             real.path().join("d/a")

@@ -3,18 +3,18 @@
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use super::{budget::limit, show};
-use crate::fault::{Fault, Kind, Outcome, Side};
+use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// The result of a script function. Rhai's definition writer strips exactly this name.
 pub type RhaiResultOf<T> = Result<T, Box<EvalAltResult>>;
 
-/// A conversion of [`Outcome`] into the result that the engine expects.
+/// A conversion of [`Result`] into the result that the engine expects.
 pub trait Raise<T> {
     /// Returns the value, or raises the fault at the script's call of the function to which `ctx` belongs.
     fn or_raise(self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<T>;
 }
 
-impl<T> Raise<T> for Outcome<T> {
+impl<T> Raise<T> for Result<T> {
     fn or_raise(self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<T> {
         // For qualified calls the engine sets no position by itself.
         self.map_err(|fault| raised(fault, ctx.call_position()))
@@ -22,8 +22,8 @@ impl<T> Raise<T> for Outcome<T> {
 }
 
 /// Wraps a fault as an error of the engine. An interruption cannot be caught: the run is over.
-pub fn raised(fault: Fault, position: Position) -> Box<EvalAltResult> {
-    Box::new(if fault.kind == Kind::Interrupted {
+pub fn raised(fault: Error, position: Position) -> Box<EvalAltResult> {
+    Box::new(if fault.kind == ErrorKind::Interrupted {
         EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
     } else {
         EvalAltResult::ErrorRuntime(Dynamic::from(fault), position)
@@ -32,11 +32,11 @@ pub fn raised(fault: Fault, position: Position) -> Box<EvalAltResult> {
 
 /// The error that ended a script, and its position.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct ScriptFailure {
     /// The error itself.
-    pub fault: Fault,
+    pub fault: Error,
     /// The position in the script.
-    pub place: Option<Place>,
+    pub place: Option<ScriptLocation>,
     /// The call stack, innermost first.
     pub calls: Vec<Call>,
     /// True if the cause is a bug of portolan.
@@ -45,7 +45,7 @@ pub struct Failure {
 
 /// A position in a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ScriptLocation {
     /// The script's path, as shown.
     pub file: String,
     /// The line, from 1.
@@ -60,16 +60,16 @@ pub struct Call {
     /// The name of the function.
     pub function: String,
     /// The position of the call.
-    pub place: Option<Place>,
+    pub place: Option<ScriptLocation>,
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
+impl From<Error> for ScriptFailure {
+    fn from(fault: Error) -> Self {
         Self { fault, place: None, calls: Vec::new(), is_bug: false }
     }
 }
 
-impl Failure {
+impl ScriptFailure {
     /// Returns the same failure, marked as a bug of portolan.
     #[must_use]
     pub const fn as_bug(mut self) -> Self {
@@ -115,18 +115,18 @@ fn called(function: String) -> String {
     if function.starts_with("anon$") { "a closure".into() } else { function }
 }
 
-fn place(file: &str, position: Position) -> Option<Place> {
+fn place(file: &str, position: Position) -> Option<ScriptLocation> {
     let line = position.line()?;
-    Some(Place { file: file.to_owned(), line, column: position.position().unwrap_or(0) })
+    Some(ScriptLocation { file: file.to_owned(), line, column: position.position().unwrap_or(0) })
 }
 
 /// Returns the fault behind an engine error.
-fn read_fault(error: EvalAltResult) -> Fault {
+fn read_fault(error: EvalAltResult) -> Error {
     match error {
         EvalAltResult::ErrorRuntime(value, _) => normal(value),
         EvalAltResult::ErrorTerminated(value, _) => value
-            .try_cast::<Fault>()
-            .unwrap_or_else(|| Fault::new(Kind::Interrupted, Side::Here, "interrupted")),
+            .try_cast::<Error>()
+            .unwrap_or_else(|| Error::new(ErrorKind::Interrupted, Origin::Here, "interrupted")),
         EvalAltResult::ErrorTooManyOperations(_) => {
             limit("it took too many steps: is there an endless loop?")
         }
@@ -138,7 +138,7 @@ fn read_fault(error: EvalAltResult) -> Fault {
         }
         EvalAltResult::ErrorTooManyVariables(_) => limit("it has too many variables"),
         EvalAltResult::ErrorTooManyModules(_) => limit("it imports too many files"),
-        other => Fault::invalid(words(other)),
+        other => Error::invalid(words(other)),
     }
 }
 
@@ -180,8 +180,8 @@ fn plain(text: &str) -> String {
 
 /// Converts any error value into a fault: a fault stays as it is, the engine's maps and thrown values become faults of
 /// the script.
-pub fn normal(value: Dynamic) -> Fault {
-    let value = match value.try_cast_result::<Fault>() {
+pub fn normal(value: Dynamic) -> Error {
+    let value = match value.try_cast_result::<Error>() {
         Ok(fault) => return fault,
         Err(value) => value,
     };
@@ -195,7 +195,7 @@ pub fn normal(value: Dynamic) -> Fault {
         _ => show::text(&value),
     };
     let is_silent = message.trim().is_empty();
-    Fault::invalid(if is_silent {
+    Error::invalid(if is_silent {
         "the script threw an error without words".into()
     } else {
         message

@@ -6,11 +6,11 @@ use rhai::NativeCallContext;
 
 use super::{
     raise::{Raise, RhaiResultOf},
-    run::Run,
-    value::Names,
+    run::ScriptRun,
+    value::NameText,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::session::Session,
 };
 
@@ -20,14 +20,14 @@ pub struct Remote {
     session: Arc<Mutex<Option<Session>>>,
     host: String,
     mode: &'static str,
-    names: Names,
+    names: NameText,
 }
 
 impl Remote {
     /// Wraps `session` for a script.
     pub fn new(session: Session) -> Self {
         let site = session.site();
-        let names = if site.latin1 { Names::Latin1 } else { Names::Utf8 };
+        let names = if site.latin1 { NameText::Latin1 } else { NameText::Utf8 };
         let (host, mode) = (site.host.clone(), site.mode.word());
         Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names }
     }
@@ -43,7 +43,7 @@ impl Remote {
     }
 
     /// Returns the encoding of names on the server.
-    pub const fn names(&self) -> Names {
+    pub const fn names(&self) -> NameText {
         self.names
     }
 
@@ -51,18 +51,18 @@ impl Remote {
     pub fn with<T>(
         &self,
         ctx: &NativeCallContext<'_>,
-        work: impl AsyncFnOnce(&mut Session, &Run) -> Outcome<T>,
+        work: impl AsyncFnOnce(&mut Session, &ScriptRun) -> Result<T>,
     ) -> RhaiResultOf<T> {
-        let run = Run::of(ctx)?;
+        let run = ScriptRun::of(ctx)?;
         self.within(&run, work).or_raise(ctx)
     }
 
     /// Runs `work` with the session on the thread of `run`.
     pub fn within<T>(
         &self,
-        run: &Run,
-        work: impl AsyncFnOnce(&mut Session, &Run) -> Outcome<T>,
-    ) -> Outcome<T> {
+        run: &ScriptRun,
+        work: impl AsyncFnOnce(&mut Session, &ScriptRun) -> Result<T>,
+    ) -> Result<T> {
         let mut session = self.lock();
         let open = session.as_mut().ok_or_else(|| self.closed())?;
         run.wait(work(open, run))
@@ -75,12 +75,12 @@ impl Remote {
 
     /// Ends the session; a second call does nothing.
     pub fn close(&self, ctx: &NativeCallContext<'_>) -> RhaiResultOf<()> {
-        let run = Run::of(ctx)?;
+        let run = ScriptRun::of(ctx)?;
         self.close_within(&run).or_raise(ctx)
     }
 
     /// Ends the session, without a script.
-    pub fn close_within(&self, run: &Run) -> Outcome<()> {
+    pub fn close_within(&self, run: &ScriptRun) -> Result<()> {
         let session = self.lock().take();
         let Some(session) = session else { return Ok(()) };
         run.wait(async {
@@ -93,7 +93,7 @@ impl Remote {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn closed(&self) -> Fault {
-        Fault::invalid("this session is closed").on(&self.host)
+    fn closed(&self) -> Error {
+        Error::invalid("this session is closed").with_host(&self.host)
     }
 }

@@ -17,33 +17,33 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{
-    attend::{Note, attend},
+    attend::{ScriptNote, attend},
     budget::{Meter, limit},
     engine,
     logins::Netrc,
     overlay::Overlay,
-    raise::{Failure, RhaiResultOf, raised},
+    raise::{RhaiResultOf, ScriptFailure, raised},
+    redact::Veil,
     rules::NatSettings,
     site::Overrides,
-    source::Source,
-    veil::Veil,
+    source::ScriptSource,
 };
 use crate::{
-    doors::{Openings, RunDoors},
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
         secret::Secret,
-        session::Context,
-        site::{Site, Tls, Trust},
+        session::RunContext,
+        site::{Site, TlsMode, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
     nat::{
-        Reason,
-        ledger::Ledger,
+        NatError,
         portmap::{self, Leases},
+        ruleset_store::RulesetStore,
         undo::no_ledger,
     },
-    observe::{Event, Level},
+    observe::{Event, MessageLevel},
+    port_provider::{RulesetPorts, RunPortProvider},
 };
 
 /// The number of steps of a script between two checks of the clock and the stop signal.
@@ -113,9 +113,9 @@ impl Default for JobFacts {
 }
 
 /// The state that the functions of one run share.
-pub struct Run {
+pub struct ScriptRun {
     /// The stop signal, events, and the clock.
-    pub context: Context,
+    pub context: RunContext,
     /// The settings with which it was started.
     pub settings: Settings,
     /// The port mappings of a router to this run.
@@ -127,24 +127,24 @@ pub struct Run {
     /// The steps so far, including those in callbacks, which the engine counts separately.
     steps: AtomicU64,
     /// The reason why it must end, other than the stop signal.
-    over: OnceLock<Fault>,
+    over: OnceLock<Error>,
     partial: AtomicBool,
     folders: Arc<Mutex<Vec<TempDir>>>,
 }
 
-impl std::fmt::Debug for Run {
+impl std::fmt::Debug for ScriptRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Run")
     }
 }
 
-impl Run {
+impl ScriptRun {
     /// Creates a run that has not begun, on the thread that will execute it.
-    pub fn new(settings: Settings, context: &Context) -> Outcome<Self> {
+    pub fn new(settings: Settings, context: &RunContext) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
             let message = format!("cannot start the machinery for connections: {error}");
-            Fault::new(Kind::Local, Side::Here, message)
+            Error::new(ErrorKind::Local, Origin::Here, message)
         })?;
         // A rehearsal changes nothing outside.
         let is_real = settings.rehearsal.is_none() && settings.nat.described.is_none();
@@ -156,8 +156,8 @@ impl Run {
         let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
         let (ledger, may_change) = (settings.nat.ledger.clone(), settings.nat.is_allowed);
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
-        let openings = Openings::new(ledger, may_change, observer, clock);
-        context.doors = is_real.then(|| RunDoors::shared(Arc::clone(&leases), openings));
+        let openings = RulesetPorts::new(ledger, may_change, observer, clock);
+        context.doors = is_real.then(|| RunPortProvider::shared(Arc::clone(&leases), openings));
         Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
 
@@ -171,7 +171,7 @@ impl Run {
 
     fn of_parts(
         settings: Settings,
-        context: Context,
+        context: RunContext,
         leases: Arc<Leases>,
         runtime: Arc<Runtime>,
         folders: Arc<Mutex<Vec<TempDir>>>,
@@ -196,22 +196,22 @@ impl Run {
     pub fn of(ctx: &NativeCallContext<'_>) -> RhaiResultOf<Arc<Self>> {
         let run = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Self>>());
         run.ok_or_else(|| {
-            let fault = Fault::invalid("this function works only in a run");
+            let fault = Error::invalid("this function works only in a run");
             raised(fault, ctx.call_position())
         })
     }
 
     /// Fails with `nat.not_allowed` unless the user allows the script to change NAT.
-    pub fn nat_allowed(&self) -> Outcome<()> {
+    pub fn nat_allowed(&self) -> Result<()> {
         if self.settings.nat.is_allowed {
             Ok(())
         } else {
-            Err(Reason::NotAllowed.fault(NOT_ALLOWED))
+            Err(NatError::NotAllowed.fault(NOT_ALLOWED))
         }
     }
 
     /// Returns the store of the undo records of NAT rules; fails if there is none.
-    pub fn nat_ledger(&self) -> Outcome<Arc<dyn Ledger>> {
+    pub fn nat_ledger(&self) -> Result<Arc<dyn RulesetStore>> {
         self.settings.nat.ledger.clone().ok_or_else(no_ledger)
     }
 
@@ -222,7 +222,7 @@ impl Run {
     }
 
     /// Waits for `work` on the script's own thread.
-    pub fn wait<T>(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    pub fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.uncounted(|| self.runtime.block_on(work))
     }
 
@@ -232,7 +232,7 @@ impl Run {
     }
 
     /// Returns the path to read in place of `path`: itself, or its copy in a rehearsal.
-    pub fn readable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
+    pub fn readable(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.readable(path.as_ref(), &self.context.stop),
@@ -240,7 +240,7 @@ impl Run {
     }
 
     /// Returns the path to write in place of `path`: itself, or a copy in a rehearsal.
-    pub fn writable(&self, path: impl AsRef<Path>) -> Outcome<PathBuf> {
+    pub fn writable(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.writable(path.as_ref(), &self.context.stop),
@@ -248,7 +248,7 @@ impl Run {
     }
 
     /// Completes the login of `site`, and redirects it to the embedded server in a rehearsal.
-    pub fn aim(&self, mut site: Site) -> Outcome<Site> {
+    pub fn aim(&self, mut site: Site) -> Result<Site> {
         self.settings.netrc.complete(&mut site)?;
         if site.password.is_none() {
             site.password.clone_from(&self.settings.password);
@@ -257,8 +257,8 @@ impl Run {
             site.detour = Some(rehearsal.address);
             site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };
             // The embedded server offers TLS by AUTH only, which is no difference for a script that uses implicit TLS.
-            if site.tls == Tls::Implicit {
-                site.tls = Tls::Explicit;
+            if site.tls == TlsMode::Implicit {
+                site.tls = TlsMode::Explicit;
             }
             site.external_address = None;
             site.map_ports = false;
@@ -274,14 +274,14 @@ impl Run {
     /// Prints a line of the script's output, within its limit.
     pub fn print(&self, text: &str) {
         if self.has_room_for(text) {
-            self.context.observer.tell(&Event::Printed { text: text.to_owned() });
+            self.context.observer.emit(&Event::Printed { text: text.to_owned() });
         }
     }
 
     /// Logs a message of the script; it counts toward the limit on output.
-    pub fn say(&self, level: Level, text: String) {
+    pub fn say(&self, level: MessageLevel, text: String) {
         if self.has_room_for(&text) {
-            self.context.observer.say(level, text);
+            self.context.observer.message(level, text);
         }
     }
 
@@ -297,12 +297,12 @@ impl Run {
     }
 
     /// Ends the script at its next step; the script cannot catch this.
-    pub fn end(&self, fault: Fault) {
+    pub fn end(&self, fault: Error) {
         self.over.get_or_init(|| fault);
     }
 
     /// Returns the reason why the script must not take its next step.
-    pub fn must_end(&self) -> Option<Fault> {
+    pub fn must_end(&self) -> Option<Error> {
         // Only one thread counts.
         let step = self.steps.load(Ordering::Relaxed);
         self.steps.store(step.wrapping_add(1), Ordering::Relaxed);
@@ -337,10 +337,10 @@ impl Run {
     }
 
     /// Creates a folder that is removed at the end of the run.
-    pub fn temporary_folder(&self) -> Outcome<PathBuf> {
+    pub fn temporary_folder(&self) -> Result<PathBuf> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
         let folder =
-            folder.map_err(|error| Fault::local("make a folder", std::env::temp_dir(), error))?;
+            folder.map_err(|error| Error::local("make a folder", std::env::temp_dir(), error))?;
         let path = folder.path().to_owned();
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         Ok(path)
@@ -349,7 +349,7 @@ impl Run {
 
 /// The outcome of a run without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ScriptEnd {
     /// Everything was done.
     Whole,
     /// A mirror left files undone; its report has the list.
@@ -358,9 +358,13 @@ pub enum Ended {
 
 /// Runs `source` on a thread of its own and waits for its end. A script that exceeds a limit and does not reach its
 /// next step is abandoned with its thread: the process is about to end.
-pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<Ended, Box<Failure>> {
+pub fn run(
+    source: &ScriptSource,
+    settings: Settings,
+    context: &RunContext,
+) -> Result<ScriptEnd, Box<ScriptFailure>> {
     let started = Instant::now();
-    context.observer.tell(&Event::RunStarted { script: source.shown().to_owned() });
+    context.observer.emit(&Event::RunStarted { script: source.shown().to_owned() });
     let (notes, inbox) = channel();
     let (owned, shared) = (source.clone(), context.clone());
     let thread = std::thread::Builder::new()
@@ -369,13 +373,13 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
         .spawn(move || {
             let result = on_this_thread(&owned, settings, &shared, &notes);
             // Nobody receives this for a script that was abandoned.
-            notes.send(Note::Ended(result)).ok();
+            notes.send(ScriptNote::Ended(result)).ok();
         });
     let result = match thread {
         Ok(_) => attend(&inbox),
         Err(error) => {
             let message = format!("cannot start a thread for the script: {error}");
-            Err(Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message))))
+            Err(Box::new(ScriptFailure::from(Error::new(ErrorKind::Local, Origin::Here, message))))
         }
     };
     // Before the error is passed on: a literal of the script may be a password.
@@ -385,35 +389,36 @@ pub fn run(source: &Source, settings: Settings, context: &Context) -> Result<End
         Box::new(veil.unwrap_or_default().failure(*failure))
     });
     let fault = result.as_ref().err().map(|failure| failure.fault.clone());
-    context.observer.tell(&Event::RunDone { fault, took: started.elapsed() });
+    context.observer.emit(&Event::RunDone { fault, took: started.elapsed() });
     result
 }
 
 fn on_this_thread(
-    source: &Source,
+    source: &ScriptSource,
     settings: Settings,
-    context: &Context,
-    notes: &Sender<Note>,
-) -> Result<Ended, Box<Failure>> {
-    let run = Run::new(settings, context).map_err(|fault| Box::new(Failure::from(fault)))?;
+    context: &RunContext,
+    notes: &Sender<ScriptNote>,
+) -> Result<ScriptEnd, Box<ScriptFailure>> {
+    let run =
+        ScriptRun::new(settings, context).map_err(|fault| Box::new(ScriptFailure::from(fault)))?;
     let run = Arc::new(run);
     let awake = notes.clone();
-    run.meter.on_wake(move || drop(awake.send(Note::Awake)));
-    notes.send(Note::Begun(Arc::clone(&run))).ok();
+    run.meter.on_wake(move || drop(awake.send(ScriptNote::Awake)));
+    notes.send(ScriptNote::Begun(Arc::clone(&run))).ok();
     // A panic in one of our functions must end this run and nothing else.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
         let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
-        ended.map_err(|error| Box::new(Failure::read(*error, source.shown())))?;
-        Ok(if run.is_partial() { Ended::InPart } else { Ended::Whole })
+        ended.map_err(|error| Box::new(ScriptFailure::read(*error, source.shown())))?;
+        Ok(if run.is_partial() { ScriptEnd::InPart } else { ScriptEnd::Whole })
     }));
     run.leases.release();
     result.unwrap_or_else(|_| Err(crashed()))
 }
 
 /// Returns the fault of a run that hit a bug in portolan.
-pub(super) fn crashed() -> Box<Failure> {
+pub(super) fn crashed() -> Box<ScriptFailure> {
     let message = "portolan itself failed (a bug): please report what it printed above";
-    Box::new(Failure::from(Fault::new(Kind::Local, Side::Here, message)).as_bug())
+    Box::new(ScriptFailure::from(Error::new(ErrorKind::Local, Origin::Here, message)).as_bug())
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::netrc;
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::secret::Secret,
 };
 
@@ -19,7 +19,7 @@ const FOLDER: &str = "secrets";
 
 /// A secret and its exposure.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundSecret {
     /// The secret.
     pub secret: Secret,
     /// True if it came from the environment, which other programs of this user can read.
@@ -28,33 +28,35 @@ pub struct Found {
 
 /// Returns the secret `name` from the first of: a systemd credential, a file of the folder of secrets, an entry of the
 /// netrc file, an environment variable. In a rehearsal a missing one is made up: it reaches nothing real.
-pub fn find(name: &str, is_rehearsal: bool) -> Outcome<Found> {
+pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
     let is_name = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !name.starts_with('.');
     if !is_name {
         let message =
             format!("`{name}` cannot name a secret: letters, digits, `_`, `-` and `.` can");
-        return Err(Fault::invalid(message));
+        return Err(Error::invalid(message));
     }
     if let Some(secret) = kept(name)? {
-        return Ok(Found { secret, is_exposed: false });
+        return Ok(FoundSecret { secret, is_exposed: false });
     }
     match env::var(name) {
-        Ok(value) => Ok(Found { secret: Secret::new(value), is_exposed: true }),
-        Err(_) if is_rehearsal => Ok(Found { secret: Secret::new("rehearsal"), is_exposed: false }),
+        Ok(value) => Ok(FoundSecret { secret: Secret::new(value), is_exposed: true }),
+        Err(_) if is_rehearsal => {
+            Ok(FoundSecret { secret: Secret::new("rehearsal"), is_exposed: false })
+        }
         Err(_) => {
             let message = format!(
                 "there is no secret `{name}`: set the environment variable {name}, or give a systemd credential or a file \
                  {FOLDER}/{name} (mode 0600) of that name"
             );
-            Err(Fault::new(Kind::NotFound, Side::Here, message))
+            Err(Error::new(ErrorKind::NotFound, Origin::Here, message))
         }
     }
 }
 
 /// Returns the secret from a source that nobody else can read.
-fn kept(name: &str) -> Outcome<Option<Secret>> {
+fn kept(name: &str) -> Result<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
         let file = Path::new(&folder).join(name);
         if file.exists() {
@@ -71,14 +73,14 @@ fn kept(name: &str) -> Outcome<Option<Secret>> {
 }
 
 /// Returns the first line of a file that holds a secret, such as the one that `--password-file` names.
-pub fn read_file(path: &Path) -> Outcome<Secret> {
-    let cannot = |error| Fault::local("read the secret", path, error);
+pub fn read_file(path: &Path) -> Result<Secret> {
+    let cannot = |error| Error::local("read the secret", path, error);
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(cannot)?;
     file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
     if text.len() as u64 > SECRET_BYTES_MAX {
         let message = format!("a secret of more than {SECRET_BYTES_MAX} bytes is not read");
-        return Err(Fault::invalid(message).at(path.to_string_lossy()));
+        return Err(Error::invalid(message).at(path.to_string_lossy()));
     }
     Ok(first_line(&text))
 }

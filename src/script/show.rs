@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::value::Time;
 use crate::{
-    fault::Fault,
+    error::Error,
     ftp::secret::Secret,
     mirror::report::Report,
     observe::json::{fault_value, line},
@@ -35,7 +35,7 @@ fn own(value: &Dynamic) -> Option<String> {
     }
     of::<Secret>(value)
         .or_else(|| of::<Time>(value))
-        .or_else(|| of::<Fault>(value))
+        .or_else(|| of::<Error>(value))
         .or_else(|| of::<Report>(value))
 }
 
@@ -51,7 +51,7 @@ fn tree(value: &Dynamic) -> Value {
     if let Some(map) = value.read_lock::<Map>() {
         return map.iter().map(|(key, value)| (key.to_string(), tree(value))).collect();
     }
-    if let Some(fault) = value.read_lock::<Fault>() {
+    if let Some(fault) = value.read_lock::<Error>() {
         return fault_value(&fault);
     }
     if let Some(report) = value.read_lock::<Report>() {

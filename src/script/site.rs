@@ -4,12 +4,12 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use rhai::Map;
 
-use super::{options::CONNECT, value::Options};
+use super::{options::CONNECT, value::CallOptions};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{
         proxy::Proxy,
-        site::{Mode, Site, Tls},
+        site::{Mode, Site, TlsMode},
         url::Url,
     },
 };
@@ -34,7 +34,7 @@ pub struct Overrides(Map);
 impl Overrides {
     /// Parses `KEY=VALUE` strings; `true`, `false` and whole numbers become values of their type unless the option is a
     /// string.
-    pub fn read(texts: &[String]) -> Outcome<Self> {
+    pub fn read(texts: &[String]) -> Result<Self> {
         let mut map = Map::new();
         for text in texts {
             let (key, value) = text.split_once('=').ok_or_else(|| {
@@ -43,7 +43,7 @@ impl Overrides {
                 let key: String = text.chars().take_while(|c| is_key(*c)).collect();
                 let more = if key == *text { "" } else { "…" };
                 let wants = "--set wants KEY=VALUE, such as mode=passive";
-                Fault::invalid(format!("{wants}, got `{key}{more}`"))
+                Error::invalid(format!("{wants}, got `{key}{more}`"))
             })?;
             let key = key.trim();
             let value = match (value.parse::<bool>(), value.parse::<i64>()) {
@@ -56,33 +56,33 @@ impl Overrides {
             map.insert(key.into(), value);
         }
         let mut probe = Site::new("");
-        apply(&mut probe, &Options::new(&map, "--set", CONNECT)?)?;
+        apply(&mut probe, &CallOptions::new(&map, "--set", CONNECT)?)?;
         Ok(Self(map))
     }
 }
 
 /// Returns the site that `url` and the overrides describe.
-pub fn site_of(url: &Url, overrides: &Overrides) -> Outcome<Site> {
+pub fn site_of(url: &Url, overrides: &Overrides) -> Result<Site> {
     site(url, &Map::new(), overrides)
 }
 
 /// Returns the site that `url` and `options` describe; `overrides` come from the command line and take precedence.
-pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Outcome<Site> {
+pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Result<Site> {
     let mut site = url.site.clone();
     site.folder.clone_from(&url.path);
     for map in [options, &overrides.0] {
-        apply(&mut site, &Options::new(map, "ftp::connect", CONNECT)?)?;
+        apply(&mut site, &CallOptions::new(map, "ftp::connect", CONNECT)?)?;
     }
     site.check()?;
     Ok(site)
 }
 
 /// Parses `options` as `ftp::connect` does, without a server.
-pub(super) fn probe(options: &Map) -> Outcome<()> {
-    apply(&mut Site::new(""), &Options::new(options, "ftp::connect", CONNECT)?)
+pub(super) fn probe(options: &Map) -> Result<()> {
+    apply(&mut Site::new(""), &CallOptions::new(options, "ftp::connect", CONNECT)?)
 }
 
-fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
+fn apply(site: &mut Site, options: &CallOptions<'_>) -> Result<()> {
     put(&mut site.user, options.text("user")?);
     put_some(&mut site.password, options.secret("password")?);
     put_some(&mut site.account, options.secret("account")?);
@@ -101,12 +101,13 @@ fn apply(site: &mut Site, options: &Options<'_>) -> Outcome<()> {
     put(&mut site.map_ports, options.choice("map_ports", &[("auto", true), ("off", false)])?);
     put_some(&mut site.source_address, address(options, "source_address")?);
     put_some(&mut site.proxy, proxy(options)?);
-    let protections = [("off", Tls::Off), ("explicit", Tls::Explicit), ("implicit", Tls::Implicit)];
+    let protections =
+        [("off", TlsMode::Off), ("explicit", TlsMode::Explicit), ("implicit", TlsMode::Implicit)];
     if let Some(tls) = options.choice("tls", &protections)? {
         // The port follows the kind of TLS if it is a default port.
         match (tls, site.port) {
-            (Tls::Implicit, 21) => site.port = 990,
-            (Tls::Off | Tls::Explicit, 990) => site.port = 21,
+            (TlsMode::Implicit, 21) => site.port = 990,
+            (TlsMode::Off | TlsMode::Explicit, 990) => site.port = 21,
             _ => {}
         }
         site.tls = tls;
@@ -149,9 +150,9 @@ fn put_some<T>(field: &mut Option<T>, value: Option<T>) {
     }
 }
 
-fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {
+fn port_range(text: &str) -> Result<RangeInclusive<u16>> {
     let wrong = || {
-        Fault::invalid(format!(
+        Error::invalid(format!(
             "`port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"{text}\""
         ))
     };
@@ -164,22 +165,22 @@ fn port_range(text: &str) -> Outcome<RangeInclusive<u16>> {
     Ok(first..=last)
 }
 
-fn address(options: &Options<'_>, key: &str) -> Outcome<Option<IpAddr>> {
+fn address(options: &CallOptions<'_>, key: &str) -> Result<Option<IpAddr>> {
     let Some(text) = options.text(key)? else { return Ok(None) };
     let address = text.parse();
     address
         .map(Some)
-        .map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
+        .map_err(|_| Error::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
 }
 
 /// Parses a proxy from a string or a secret, since it may contain a password.
-fn proxy(options: &Options<'_>) -> Outcome<Option<Proxy>> {
+fn proxy(options: &CallOptions<'_>) -> Result<Option<Proxy>> {
     let text = options.secret("proxy").map_err(|_| Proxy::wrong())?;
     text.map(|text| Proxy::parse(text.reveal())).transpose()
 }
 
 /// Parses the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and the prefix `sha256/`.
-fn pin(text: &str) -> Outcome<[u8; 32]> {
+fn pin(text: &str) -> Result<[u8; 32]> {
     let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
     let bytes: Option<Vec<u8>> = (0..digits.len())
         .step_by(2)
@@ -187,16 +188,16 @@ fn pin(text: &str) -> Outcome<[u8; 32]> {
         .collect();
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
         let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
-        Fault::invalid(format!("`pin` wants {wants}, got \"{text}\""))
+        Error::invalid(format!("`pin` wants {wants}, got \"{text}\""))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
+    use crate::error::ErrorKind;
 
-    fn given(options: &[(&str, rhai::Dynamic)], set: &[&str]) -> Outcome<Site> {
+    fn given(options: &[(&str, rhai::Dynamic)], set: &[&str]) -> Result<Site> {
         let map = options.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
         let texts: Vec<_> = set.iter().map(|text| (*text).to_owned()).collect();
         site(&Url::parse("ftp://h").unwrap(), &map, &Overrides::read(&texts)?)
@@ -226,7 +227,7 @@ mod tests {
     fn anything_else_names_both_forms_of_a_proxy() {
         for value in [false.into(), 1080.into(), "ftp://me:hunter2@gate".into()] {
             let fault = given(&[("proxy", value)], &[]).unwrap_err();
-            assert_eq!(fault.kind, Kind::Invalid);
+            assert_eq!(fault.kind, ErrorKind::Invalid);
             assert!(fault.message.contains("socks5://[") && fault.message.contains("http://["));
             assert!(!fault.message.contains("hunter2"));
         }
@@ -241,6 +242,6 @@ mod tests {
         let active = ("mode", "active".into());
         assert!(given(&[proxy.clone(), active.clone()], &[]).is_ok());
         let fault = given(&[proxy, active, ("fallback", false.into())], &[]).unwrap_err();
-        assert_eq!(fault.kind, Kind::Invalid);
+        assert_eq!(fault.kind, ErrorKind::Invalid);
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     files::owned,
     limits::SCRIPT_FILE_BYTES_MAX,
     observe::visible::visible,
@@ -14,7 +14,7 @@ use crate::{
 
 /// A script as it was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ScriptSource {
     text: String,
     shown: String,
     /// The folder that its imports must not leave.
@@ -23,9 +23,9 @@ pub struct Source {
     is_guarded: bool,
 }
 
-impl Source {
+impl ScriptSource {
     /// Reads the script at `path`; its imports stay in its folder.
-    pub fn read(path: impl AsRef<Path>) -> Outcome<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_text(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// Reads a script that runs unattended: it and its imports must be files that no other user can change.
-    pub fn read_guarded(path: impl AsRef<Path>) -> Outcome<Self> {
+    pub fn read_guarded(path: impl AsRef<Path>) -> Result<Self> {
         owned::guard(path.as_ref())?;
         Ok(Self { is_guarded: true, ..Self::read(path)? })
     }
@@ -79,19 +79,19 @@ impl Source {
 }
 
 /// Returns the text of the script file at `path`.
-pub(super) fn read_text(path: &Path) -> Outcome<String> {
-    let cannot = |error| Fault::local("read the script", path, error);
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    let cannot = |error| Error::local("read the script", path, error);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(cannot)?;
     file.take(SCRIPT_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     let shown = path.to_string_lossy();
     if bytes.len() as u64 > SCRIPT_FILE_BYTES_MAX {
         let message = format!("a script of more than {SCRIPT_FILE_BYTES_MAX} bytes is not read");
-        return Err(Fault::invalid(message).at(shown));
+        return Err(Error::invalid(message).at(shown));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Fault::invalid(format!("the script is not UTF-8 (byte {at})")).at(shown)
+        Error::invalid(format!("the script is not UTF-8 (byte {at})")).at(shown)
     })?;
     Ok(plain(&text))
 }
@@ -127,7 +127,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.rhai");
             std::fs::write(&path, written).unwrap();
-            assert_eq!(Source::read(&path).unwrap().text(), read, "{written:?}");
+            assert_eq!(ScriptSource::read(&path).unwrap().text(), read, "{written:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use rhai::{Dynamic, Map};
 
 use super::show;
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{
         path::RemotePath,
         secret::Secret,
@@ -21,14 +21,14 @@ const PRIVATE: u32 = 0xF700;
 
 /// The lossless encoding of names on a server as strings of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum NameText {
     /// UTF-8; invalid bytes are kept one by one.
     Utf8,
     /// Each byte is the character of the same number.
     Latin1,
 }
 
-impl Names {
+impl NameText {
     /// Returns the string for a name.
     pub fn text(self, name: &[u8]) -> String {
         if self == Self::Latin1 {
@@ -47,7 +47,7 @@ impl Names {
     }
 
     /// Returns the path that a string means.
-    pub fn path(self, text: &str) -> Outcome<RemotePath> {
+    pub fn path(self, text: &str) -> Result<RemotePath> {
         let mut bytes = Vec::with_capacity(text.len());
         for c in text.chars() {
             let code = u32::from(c);
@@ -56,7 +56,7 @@ impl Names {
                 (Self::Latin1, Err(_), _) => {
                     let message =
                         format!("`{c}` is not in Latin-1, in which this server's names are");
-                    return Err(Fault::invalid(message).at(text));
+                    return Err(Error::invalid(message).at(text));
                 }
                 (Self::Utf8, ..) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
@@ -67,16 +67,16 @@ impl Names {
 
 /// The options of one call, looked up by name.
 #[derive(Debug)]
-pub struct Options<'a> {
+pub struct CallOptions<'a> {
     map: &'a Map,
 }
 
-impl<'a> Options<'a> {
+impl<'a> CallOptions<'a> {
     /// Checks the keys of the options of `what`; the error for one that is not `known` names the nearest.
-    pub fn new(map: &'a Map, what: &str, known: &[&str]) -> Outcome<Self> {
+    pub fn new(map: &'a Map, what: &str, known: &[&str]) -> Result<Self> {
         for key in map.keys() {
             if !known.contains(&key.as_str()) {
-                return Err(Fault::invalid(unknown_option(key, what, known)));
+                return Err(Error::invalid(unknown_option(key, what, known)));
             }
         }
         Ok(Self { map })
@@ -88,32 +88,32 @@ impl<'a> Options<'a> {
     }
 
     /// Returns a string.
-    pub fn text(&self, key: &str) -> Outcome<Option<String>> {
+    pub fn text(&self, key: &str) -> Result<Option<String>> {
         self.read(key, "a string", |value| value.clone().into_string().ok())
     }
 
     /// Returns a secret, given as one or as a string.
-    pub fn secret(&self, key: &str) -> Outcome<Option<Secret>> {
+    pub fn secret(&self, key: &str) -> Result<Option<Secret>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let secret = value.clone().try_cast::<Secret>();
         let found = secret.or_else(|| value.clone().into_string().ok().map(Secret::new));
         // The value may be the password even if its type is wrong: it is not shown.
-        let wrong = || Fault::invalid(format!("`{key}` wants a string or a secret()"));
+        let wrong = || Error::invalid(format!("`{key}` wants a string or a secret()"));
         found.map(Some).ok_or_else(wrong)
     }
 
     /// Returns a local path.
-    pub fn path(&self, key: &str) -> Outcome<Option<PathBuf>> {
+    pub fn path(&self, key: &str) -> Result<Option<PathBuf>> {
         Ok(self.text(key)?.map(PathBuf::from))
     }
 
     /// Returns `true` or `false`.
-    pub fn flag(&self, key: &str) -> Outcome<Option<bool>> {
+    pub fn flag(&self, key: &str) -> Result<Option<bool>> {
         self.read(key, "true or false", |value| value.as_bool().ok())
     }
 
     /// Returns a whole number between `least` and `most`.
-    pub fn number(&self, key: &str, least: i64, most: i64) -> Outcome<Option<i64>> {
+    pub fn number(&self, key: &str, least: i64, most: i64) -> Result<Option<i64>> {
         let wants = format!("a whole number from {least} to {most}");
         self.read(key, &wants, |value| {
             value.as_int().ok().filter(|number| (least..=most).contains(number))
@@ -121,28 +121,28 @@ impl<'a> Options<'a> {
     }
 
     /// Returns a number of bytes.
-    pub fn size(&self, key: &str) -> Outcome<Option<u64>> {
+    pub fn size(&self, key: &str) -> Result<Option<u64>> {
         self.read(key, "a size such as 4096 or \"64MiB\"", size)
     }
 
     /// Returns a duration.
-    pub fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
+    pub fn duration(&self, key: &str) -> Result<Option<Duration>> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
     /// Returns a rate limit in bytes per second; `None` (no limit) if it is 0.
-    pub fn rate(&self, key: &str) -> Outcome<Option<u64>> {
+    pub fn rate(&self, key: &str) -> Result<Option<u64>> {
         let wants = "bytes per second, such as 500000 or \"2MiB\"";
         let rate =
             self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
-                Some(text) => rate_text(&text),
+                Some(text) => parse_rate(&text),
                 None => size(value),
             })?;
         Ok(rate.filter(|rate| *rate > 0))
     }
 
     /// Returns a number of sessions, or [`PARALLEL_AUTO`] for `"auto"`.
-    pub fn sessions(&self, key: &str) -> Outcome<Option<u16>> {
+    pub fn sessions(&self, key: &str) -> Result<Option<u16>> {
         let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
         self.read(key, &wants, |value| match value.as_int() {
             Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
@@ -151,7 +151,7 @@ impl<'a> Options<'a> {
     }
 
     /// Returns the choice for one of several words.
-    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Outcome<Option<T>> {
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<Option<T>> {
         let Some(word) = self.text(key)? else { return Ok(None) };
         if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
             return Ok(Some(*choice));
@@ -161,11 +161,11 @@ impl<'a> Options<'a> {
         let near = nearest(&word, &known).map(|near| format!("; did you mean \"{near}\"?"));
         let message =
             format!("`{key}` wants one of {listed}, got \"{word}\"{}", near.unwrap_or_default());
-        Err(Fault::invalid(message))
+        Err(Error::invalid(message))
     }
 
     /// Returns the setting for uploads directly under the final name: `true`, `false` or `"auto"`.
-    pub fn in_place(&self, key: &str) -> Outcome<Option<InPlace>> {
+    pub fn in_place(&self, key: &str) -> Result<Option<InPlace>> {
         self.read(key, "true, false or \"auto\"", |value| {
             let word = value
                 .as_bool()
@@ -175,7 +175,7 @@ impl<'a> Options<'a> {
     }
 
     /// Returns a string or an array of strings as a list.
-    pub fn texts(&self, key: &str) -> Outcome<Vec<String>> {
+    pub fn texts(&self, key: &str) -> Result<Vec<String>> {
         let found = self.read(key, "a string or an array of strings", |value| {
             if let Ok(text) = value.clone().into_string() {
                 return Some(vec![text]);
@@ -191,11 +191,11 @@ impl<'a> Options<'a> {
         key: &str,
         wants: &str,
         read: impl Fn(&Dynamic) -> Option<T>,
-    ) -> Outcome<Option<T>> {
+    ) -> Result<Option<T>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         read(value)
             .map(Some)
-            .ok_or_else(|| Fault::invalid(format!("`{key}` wants {wants}, got {}", shown(value))))
+            .ok_or_else(|| Error::invalid(format!("`{key}` wants {wants}, got {}", shown(value))))
     }
 }
 
@@ -231,7 +231,7 @@ pub fn duration(value: &Dynamic) -> Option<Duration> {
     } else if let Ok(part) = value.as_float() {
         part
     } else {
-        return duration_text(&value.clone().into_string().ok()?);
+        return parse_duration(&value.clone().into_string().ok()?);
     };
     Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DURATION_MAX)
 }
@@ -241,17 +241,17 @@ pub fn size(value: &Dynamic) -> Option<u64> {
     if let Ok(bytes) = value.as_int() {
         return u64::try_from(bytes).ok();
     }
-    size_text(&value.clone().into_string().ok()?)
+    parse_size(&value.clone().into_string().ok()?)
 }
 
 /// Parses the text form of a rate: a size, with or without `/s`.
-pub fn rate_text(text: &str) -> Option<u64> {
-    size_text(text.trim().trim_end_matches("/s"))
+pub fn parse_rate(text: &str) -> Option<u64> {
+    parse_size(text.trim().trim_end_matches("/s"))
 }
 
 /// Parses the text form of a size: digits, and `kB`, `MB`, `GB`, `TB` (thousands) or `KiB`, `MiB`, `GiB`, `TiB` (of
 /// 1024), in any case; a single letter means the latter, as in `ls -h`.
-pub fn size_text(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -271,16 +271,16 @@ pub fn size_text(text: &str) -> Option<u64> {
 }
 
 /// Returns the bytes of a string or blob.
-pub fn bytes(value: &Dynamic) -> Outcome<Vec<u8>> {
+pub fn bytes(value: &Dynamic) -> Result<Vec<u8>> {
     if let Some(text) = value.read_lock::<rhai::ImmutableString>() {
         return Ok(text.as_bytes().to_vec());
     }
     let blob = value.read_lock::<rhai::Blob>().map(|blob| blob.clone());
-    blob.ok_or_else(|| Fault::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
+    blob.ok_or_else(|| Error::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
 }
 
 /// Parses the text form of a duration.
-pub fn duration_text(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -318,8 +318,8 @@ impl fmt::Display for Time {
 }
 
 impl Time {
-    /// Parses a time that a script gives: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
-    pub fn read(value: &Dynamic) -> Outcome<Self> {
+    /// Parses a time that a script gives: a [`TimeValue`], seconds since 1970, or `2026-02-11T14:22:07Z`.
+    pub fn read(value: &Dynamic) -> Result<Self> {
         if let Some(time) = value.clone().try_cast::<Self>() {
             return Ok(time);
         }
@@ -329,7 +329,7 @@ impl Time {
             _ => None,
         };
         let wants = "a time is wanted: now(), seconds since 1970, or \"2026-02-11T14:22:07Z\"";
-        found.map(Self).ok_or_else(|| Fault::invalid(format!("{wants}; got {}", shown(value))))
+        found.map(Self).ok_or_else(|| Error::invalid(format!("{wants}; got {}", shown(value))))
     }
 
     /// Returns the order of two times.
@@ -352,10 +352,10 @@ mod tests {
             ("250ms", 0.25),
             ("2d", 172_800.0),
         ] {
-            assert_eq!(duration_text(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+            assert_eq!(parse_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
         }
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5m-", "99999999d", "1..5s"] {
-            assert_eq!(duration_text(text), None, "{text}");
+            assert_eq!(parse_duration(text), None, "{text}");
         }
     }
 
@@ -370,10 +370,10 @@ mod tests {
             ("1kB", 1000),
             ("2GB", 2_000_000_000),
         ] {
-            assert_eq!(size_text(text), Some(bytes), "{text}");
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
         for text in ["", "MiB", "-1", "1.5MiB", "1x", "99999999999TiB"] {
-            assert_eq!(size_text(text), None, "{text}");
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 
@@ -382,20 +382,20 @@ mod tests {
         for name in
             [&b"plain"[..], "grüße".as_bytes(), b"caf\xe9.txt", b"\xff\xfe", b"bad-\xc3\x28"]
         {
-            for names in [Names::Utf8, Names::Latin1] {
+            for names in [NameText::Utf8, NameText::Latin1] {
                 let path = names.path(&names.text(name)).unwrap();
                 assert_eq!(path.as_bytes(), name);
             }
         }
-        assert_eq!(Names::Latin1.text(b"caf\xe9"), "café");
-        assert!(Names::Latin1.path("日本").is_err());
+        assert_eq!(NameText::Latin1.text(b"caf\xe9"), "café");
+        assert!(NameText::Latin1.path("日本").is_err());
     }
 
     #[test]
     fn an_unknown_option_names_the_nearest() {
         let mut map = Map::new();
         map.insert("pasword".into(), "x".into());
-        let fault = Options::new(&map, "ftp::connect", &["user", "password"]).unwrap_err();
+        let fault = CallOptions::new(&map, "ftp::connect", &["user", "password"]).unwrap_err();
         assert_eq!(fault.message, "ftp::connect has no option `pasword`; did you mean `password`?");
     }
 
@@ -404,7 +404,7 @@ mod tests {
         let mut map = Map::new();
         map.insert("mode".into(), "pasive".into());
         map.insert("parallel".into(), 99.into());
-        let options = Options::new(&map, "x", &["mode", "parallel"]).unwrap();
+        let options = CallOptions::new(&map, "x", &["mode", "parallel"]).unwrap();
         let fault = options.choice("mode", &[("active", 1), ("passive", 2)]).unwrap_err();
         let expected = "`mode` wants one of \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?";
         assert_eq!(fault.message, expected);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{FILE, Store, fault};
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     files::owned,
     limits::{STORE_BACKUP_INTERVAL, STORE_BUSY_TIMEOUT},
 };
@@ -35,10 +35,10 @@ pub fn is_due(folder: &Path, now: Timestamp) -> bool {
 
 /// Copies the store in `folder` to its `portolan.db.backup`, as a consistent snapshot, while other processes use it.
 /// The previous copy stays until the new one is complete.
-pub fn back_up(folder: &Path) -> Outcome<()> {
+pub fn back_up(folder: &Path) -> Result<()> {
     let (store, backup) = (folder.join(FILE), folder.join(BACKUP));
     let unfinished = folder.join(UNFINISHED);
-    let local = |error| Fault::local("copy the store", &backup, error);
+    let local = |error| Error::local("copy the store", &backup, error);
     // Left by a process that was killed.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(local(error)),
@@ -74,14 +74,14 @@ pub(super) fn last_logged_run(folder: &Path) -> Option<i64> {
 
 impl Store {
     /// Records that runs up to `last` have left logs but no rows: no new run gets one of their numbers.
-    pub(super) fn reserve_runs(&mut self, last: i64) -> Outcome<()> {
+    pub(super) fn reserve_runs(&mut self, last: i64) -> Result<()> {
         let put = "INSERT INTO lost_runs (up_to, is_told) VALUES ($1, FALSE) ON CONFLICT (up_to) DO NOTHING";
         self.write(|transaction| transaction.execute(put, [last]).map(drop))
     }
 
     /// Returns a message that this store has replaced one that was lost, until [`told_loss`](Self::told_loss) is
     /// called.
-    pub fn loss(&self) -> Outcome<Option<String>> {
+    pub fn loss(&self) -> Result<Option<String>> {
         let find = "SELECT MAX(up_to) FROM lost_runs WHERE NOT is_told";
         let last: Option<i64> =
             self.read(|connection| connection.query_row(find, [], |row| row.get(0)))?;
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// Records that the loss was reported.
-    pub fn told_loss(&mut self) -> Outcome<()> {
+    pub fn told_loss(&mut self) -> Result<()> {
         self.write(|transaction| {
             transaction.execute("UPDATE lost_runs SET is_told = TRUE", []).map(drop)
         })

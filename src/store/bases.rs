@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Store;
-use crate::{fault::Outcome, limits::MIRRORS_KEPT_MAX};
+use crate::{error::Result, limits::MIRRORS_KEPT_MAX};
 
 /// The identity of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct MirrorKey {
     /// The host name of the server, in lower case.
     pub host: String,
     /// Its control port.
@@ -49,7 +49,7 @@ pub struct IntentRow {
 
 impl Store {
     /// Passes every known file of `key` to `take`, in the order of paths.
-    pub fn base(&self, key: &Key, mut take: impl FnMut(String, FileRow)) -> Outcome<()> {
+    pub fn base(&self, key: &MirrorKey, mut take: impl FnMut(String, FileRow)) -> Result<()> {
         let query =
             "SELECT path, hash, local_size, local_us, remote_size, remote_time FROM mirror_files
             WHERE mirror = $1 ORDER BY path";
@@ -67,10 +67,10 @@ impl Store {
     /// Applies `changes` to the known files of `key`: a path without a file is removed.
     pub fn note<'c>(
         &mut self,
-        key: &Key,
+        key: &MirrorKey,
         changes: impl Iterator<Item = (String, Option<&'c FileRow>)>,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let put = "INSERT INTO mirror_files (mirror, path, hash, local_size, local_us, remote_size, remote_time)
             VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (mirror, path) DO UPDATE SET hash = excluded.hash, local_size = excluded.local_size,
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Passes every unsettled intent of `key` to `take`, in the order of paths.
-    pub fn intents(&self, key: &Key, mut take: impl FnMut(String, IntentRow)) -> Outcome<()> {
+    pub fn intents(&self, key: &MirrorKey, mut take: impl FnMut(String, IntentRow)) -> Result<()> {
         let query =
             "SELECT path, what, size, local_us FROM mirror_intents WHERE mirror = $1 ORDER BY path";
         self.read(|connection| {
@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Removes the intents of `key`.
-    pub fn settle(&mut self, key: &Key) -> Outcome<()> {
+    pub fn settle(&mut self, key: &MirrorKey) -> Result<()> {
         self.write(|transaction| {
             if let Some(id) = id_of(transaction, key)? {
                 transaction.execute("DELETE FROM mirror_intents WHERE mirror = $1", [id])?;
@@ -133,11 +133,11 @@ impl Store {
     /// replaced by `any`.
     pub fn intend<'c>(
         &mut self,
-        key: &Key,
+        key: &MirrorKey,
         intents: impl Iterator<Item = (String, &'c IntentRow)>,
         any: &str,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let put = "INSERT INTO mirror_intents (mirror, path, what, size, local_us)
             VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (mirror, path) DO UPDATE SET what = $6, size = NULL, local_us = NULL
@@ -158,17 +158,21 @@ fn unsigned(size: i64) -> u64 {
     u64::try_from(size).unwrap_or(0)
 }
 
-fn id_of(connection: &Connection, key: &Key) -> rusqlite::Result<Option<i64>> {
+fn id_of(connection: &Connection, key: &MirrorKey) -> rusqlite::Result<Option<i64>> {
     let query = "SELECT id FROM mirrors
         WHERE host = $1 AND port = $2 AND login = $3 AND remote = $4 AND local = $5";
-    let Key { host, port, login, remote, local } = key;
+    let MirrorKey { host, port, login, remote, local } = key;
     let values = params![host, port, login, remote, local];
     connection.query_row(query, values, |row| row.get(0)).optional()
 }
 
 /// Returns the number of the mirror `key` and marks it as seen now; the mirror not seen for longest is removed if
 /// there are too many.
-fn touched(transaction: &Transaction<'_>, key: &Key, now: Timestamp) -> rusqlite::Result<i64> {
+fn touched(
+    transaction: &Transaction<'_>,
+    key: &MirrorKey,
+    now: Timestamp,
+) -> rusqlite::Result<i64> {
     if let Some(id) = id_of(transaction, key)? {
         let touch = "UPDATE mirrors SET seen_at = $1 WHERE id = $2";
         transaction.execute(touch, [now.as_millisecond(), id])?;
@@ -181,7 +185,7 @@ fn touched(transaction: &Transaction<'_>, key: &Key, now: Timestamp) -> rusqlite
     let id: i64 = transaction.query_row(next, [], |row| row.get(0))?;
     let add = "INSERT INTO mirrors (id, host, port, login, remote, local, seen_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let Key { host, port, login, remote, local } = key;
+    let MirrorKey { host, port, login, remote, local } = key;
     transaction
         .execute(add, params![id, host, port, login, remote, local, now.as_millisecond()])?;
     Ok(id)
@@ -206,8 +210,8 @@ fn signed(size: u64) -> i64 {
 mod tests {
     use super::*;
 
-    fn key(local: &str) -> Key {
-        Key {
+    fn key(local: &str) -> MirrorKey {
+        MirrorKey {
             host: "a".into(),
             port: 21,
             login: "tester".into(),
@@ -226,7 +230,7 @@ mod tests {
         }
     }
 
-    fn all(store: &Store, key: &Key) -> Vec<(String, FileRow)> {
+    fn all(store: &Store, key: &MirrorKey) -> Vec<(String, FileRow)> {
         let mut all = Vec::new();
         store.base(key, |path, row| all.push((path, row))).unwrap();
         all
@@ -251,10 +255,10 @@ mod tests {
         store.note(&key("/x"), change.into_iter(), at(2)).unwrap();
         assert_eq!(all(&store, &key("/x")), [("a".into(), row(2))]);
         for other in [
-            Key { port: 22, ..key("/x") },
-            Key { login: "b".into(), ..key("/x") },
-            Key { host: "b".into(), ..key("/x") },
-            Key { remote: "/b".into(), ..key("/x") },
+            MirrorKey { port: 22, ..key("/x") },
+            MirrorKey { login: "b".into(), ..key("/x") },
+            MirrorKey { host: "b".into(), ..key("/x") },
+            MirrorKey { remote: "/b".into(), ..key("/x") },
         ] {
             assert_eq!(all(&store, &other), []);
         }

@@ -20,7 +20,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     files::{
         self,
         owned::{self, Exposed},
@@ -42,11 +42,11 @@ pub struct Store {
 
 /// Creates the state directory, accessible to its owner only, if it does not exist. Fails if it is not writable, or
 /// if all users may write into it.
-pub fn make_folder(folder: &Path) -> Outcome<()> {
+pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.and_then(|()| Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?))
         .and_then(|()| owned::exposed(folder))
-        .map_err(|error| Fault::local("use the state folder", folder, error))
+        .map_err(|error| Error::local("use the state folder", folder, error))
         .and_then(|exposed| match exposed.filter(Exposed::is_open) {
             // Any user could plant a link there, or a forged store.
             Some(exposed) => Err(exposed.fault()),
@@ -57,14 +57,14 @@ pub fn make_folder(folder: &Path) -> Outcome<()> {
 impl Store {
     /// Opens the store in `folder`, and creates both if they do not exist. Fails with `local` if the file is damaged
     /// or was written by a newer portolan.
-    pub fn open(folder: &Path) -> Outcome<Self> {
+    pub fn open(folder: &Path) -> Result<Self> {
         make_folder(folder)?;
         let file = folder.join(FILE);
         // Created here, so that only the owner has access; SQLite gives its other files the same permissions.
         let made = owned::open(&file, OpenOptions::new().append(true).create(true));
         let beside = BESIDE.map(|end| folder.join(format!("{FILE}{end}")));
         made.and_then(|_| beside.iter().try_for_each(|path| owned::plain(path)))
-            .map_err(|error| Fault::local("open the store", &file, error))?;
+            .map_err(|error| Error::local("open the store", &file, error))?;
         let prepared = Connection::open(&file).and_then(|connection| {
             connection.busy_timeout(STORE_BUSY_TIMEOUT)?;
             write_ahead(&connection)?;
@@ -74,7 +74,7 @@ impl Store {
         });
         let connection = prepared.map_err(|error| fault("open the store", &file, error))?;
         let mut store = Self { connection, file };
-        if schema::bring_up(&mut store)?
+        if schema::migrate(&mut store)?
             && let Some(last) = backup::last_logged_run(folder)
         {
             store.reserve_runs(last)?;
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Runs the query `look`.
-    fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Outcome<T> {
+    fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         look(&self.connection).map_err(|error| fault("read the store", &self.file, error))
     }
 
@@ -92,7 +92,7 @@ impl Store {
     fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Outcome<T> {
+    ) -> Result<T> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let written = transaction.and_then(|transaction| {
             let result = work(&transaction)?;
@@ -123,7 +123,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 /// Converts an error of the SQL library into one that the user understands.
-fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
+fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Error {
     let seconds = STORE_BUSY_TIMEOUT.as_secs();
     let (kind, why) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
@@ -133,24 +133,27 @@ fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Fault {
             } else {
                 "move it away".into()
             };
-            (Kind::Local, format!("it is damaged; {remedy}, and the next run begins a new one"))
+            (
+                ErrorKind::Local,
+                format!("it is damaged; {remedy}, and the next run begins a new one"),
+            )
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (Kind::Local, format!("another process has held it for more than {seconds} s"))
+            (ErrorKind::Local, format!("another process has held it for more than {seconds} s"))
         }
         // The file shared by SQLite's processes cannot grow: SQLite reports that as a disk error.
         Some(ErrorCode::SystemIoFailure)
             if files::free_bytes(file).is_ok_and(|free| free < STORE_ROOM_MIN) =>
         {
-            (Kind::Full, "the disk is full".into())
+            (ErrorKind::Full, "the disk is full".into())
         }
-        Some(ErrorCode::DiskFull) => (Kind::Full, "the disk is full".into()),
-        Some(ErrorCode::ReadOnly) => (Kind::Local, "it is read-only".into()),
-        _ => (Kind::Local, error.to_string()),
+        Some(ErrorCode::DiskFull) => (ErrorKind::Full, "the disk is full".into()),
+        Some(ErrorCode::ReadOnly) => (ErrorKind::Local, "it is read-only".into()),
+        _ => (ErrorKind::Local, error.to_string()),
     };
-    Fault::new(kind, Side::Here, format!("cannot {doing}: {why}"))
+    Error::new(kind, Origin::Here, format!("cannot {doing}: {why}"))
         .at(file.to_string_lossy())
-        .because(error)
+        .with_source(error)
 }
 
 #[cfg(test)]

@@ -4,17 +4,17 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::Store;
-use crate::fault::Outcome;
+use crate::error::Result;
 
 impl Store {
     /// Returns the record of the ruleset `name`.
-    pub fn nat_record(&self, name: &str) -> Outcome<Option<String>> {
+    pub fn nat_record(&self, name: &str) -> Result<Option<String>> {
         let query = "SELECT record FROM nat_rulesets WHERE name = $1";
         self.read(|connection| connection.query_row(query, [name], |row| row.get(0)).optional())
     }
 
     /// Returns all records, ordered by name.
-    pub fn nat_records(&self) -> Outcome<Vec<String>> {
+    pub fn nat_records(&self) -> Result<Vec<String>> {
         let query = "SELECT record FROM nat_rulesets ORDER BY name";
         self.read(|connection| {
             connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
@@ -22,7 +22,7 @@ impl Store {
     }
 
     /// Stores `record`, and replaces an existing one.
-    pub fn keep_nat_record(&mut self, name: &str, record: &str, now: Timestamp) -> Outcome<()> {
+    pub fn keep_nat_record(&mut self, name: &str, record: &str, now: Timestamp) -> Result<()> {
         let put = "INSERT INTO nat_rulesets (name, record, changed_at) VALUES ($1, $2, $3)
             ON CONFLICT (name) DO UPDATE SET record = excluded.record, changed_at = excluded.changed_at";
         let values = params![name, record, now.as_millisecond()];
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Removes the record of the ruleset `name`.
-    pub fn forget_nat_record(&mut self, name: &str) -> Outcome<()> {
+    pub fn forget_nat_record(&mut self, name: &str) -> Result<()> {
         let delete = "DELETE FROM nat_rulesets WHERE name = $1";
         self.write(|transaction| transaction.execute(delete, [name]).map(drop))
     }

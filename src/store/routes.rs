@@ -7,13 +7,13 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::Store;
 use crate::{
-    fault::Outcome,
+    error::Result,
     limits::{ROUTE_AGE_MAX, ROUTES_KEPT_MAX},
 };
 
 /// The key of a server record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct ServerKey {
     /// The host name of the server, in lower case.
     pub host: String,
     /// Its control port.
@@ -47,18 +47,18 @@ pub struct Route {
 
 impl Store {
     /// Returns the record of `key` if it is still valid at `now`.
-    pub fn recall(&self, key: &Key, now: Timestamp) -> Outcome<Option<Route>> {
+    pub fn recall(&self, key: &ServerKey, now: Timestamp) -> Result<Option<Route>> {
         let query = "SELECT step, failed_mode, tls12_only, refuses_list_all, is_elsewhere,
                 round_trip_ms, habits FROM routes
             WHERE host = $1 AND port = $2 AND login = $3 AND network = $4 AND protection = $5
                 AND seen_at <= $6 AND expires_at > $6";
-        let Key { host, port, login, network, protection } = key;
+        let ServerKey { host, port, login, network, protection } = key;
         let values = params![host, port, login, network, protection, now.as_millisecond()];
         self.read(|connection| connection.query_row(query, values, route).optional())
     }
 
     /// Stores `route` as the record of `key`; the record not seen for longest is removed if there are too many.
-    pub fn remember(&mut self, key: &Key, route: &Route, now: Timestamp) -> Outcome<()> {
+    pub fn remember(&mut self, key: &ServerKey, route: &Route, now: Timestamp) -> Result<()> {
         let put = "INSERT INTO routes (host, port, login, network, protection, step, failed_mode, tls12_only,
                 refuses_list_all, is_elsewhere, round_trip_ms, seen_at, expires_at, habits)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -74,7 +74,7 @@ impl Store {
         let age = SignedDuration::try_from(ROUTE_AGE_MAX).unwrap_or(SignedDuration::MAX);
         let expires = now.saturating_add(age).unwrap_or(Timestamp::MAX);
         let round_trip_ms = i64::try_from(route.round_trip.as_millis()).unwrap_or(i64::MAX);
-        let Key { host, port, login, network, protection } = key;
+        let ServerKey { host, port, login, network, protection } = key;
         let Route { step, failed_mode, tls12_only, refuses_list_all, is_elsewhere, habits, .. } =
             route;
         let values = params![
@@ -101,11 +101,11 @@ impl Store {
     }
 
     /// Removes the record of `key` if `step` is still its method; what another process has stored since stays.
-    pub fn forget(&mut self, key: &Key, step: &str) -> Outcome<()> {
+    pub fn forget(&mut self, key: &ServerKey, step: &str) -> Result<()> {
         let delete =
             "DELETE FROM routes WHERE host = $1 AND port = $2 AND login = $3 AND network = $4
             AND protection = $5 AND step = $6";
-        let Key { host, port, login, network, protection } = key;
+        let ServerKey { host, port, login, network, protection } = key;
         let values = params![host, port, login, network, protection, step];
         self.write(|transaction| transaction.execute(delete, values).map(drop))
     }
@@ -134,8 +134,8 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    fn key(host: &str) -> Key {
-        Key {
+    fn key(host: &str) -> ServerKey {
+        ServerKey {
             host: host.into(),
             port: 21,
             login: "tester".into(),
@@ -182,10 +182,10 @@ mod tests {
         let (_folder, mut store) = store();
         store.remember(&key("a"), &route("epsv"), at(100)).unwrap();
         for other in [
-            Key { port: 2121, ..key("a") },
-            Key { login: "another".into(), ..key("a") },
-            Key { network: "198.51.100.0/24".into(), ..key("a") },
-            Key { protection: "explicit".into(), ..key("a") },
+            ServerKey { port: 2121, ..key("a") },
+            ServerKey { login: "another".into(), ..key("a") },
+            ServerKey { network: "198.51.100.0/24".into(), ..key("a") },
+            ServerKey { protection: "explicit".into(), ..key("a") },
             key("b"),
         ] {
             assert_eq!(store.recall(&other, at(100)).unwrap(), None, "{other:?}");

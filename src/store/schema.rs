@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Store;
-use crate::fault::{Fault, Kind, Outcome, Side};
+use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// The migrations; each leads from the schema of its number to the next.
 const MIGRATIONS: &[&str] = &[
@@ -174,11 +174,11 @@ const MIGRATIONS: &[&str] = &[
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
 /// was new.
-pub(super) fn bring_up(store: &mut Store) -> Outcome<bool> {
+pub(super) fn migrate(store: &mut Store) -> Result<bool> {
     climb(store, MIGRATIONS)
 }
 
-fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<bool> {
+fn climb(store: &mut Store, migrations: &[&str]) -> Result<bool> {
     let ours = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let mut found = store.read(version)?;
     let mut is_new = false;
@@ -198,7 +198,7 @@ fn climb(store: &mut Store, migrations: &[&str]) -> Outcome<bool> {
             "cannot use the store: a newer portolan wrote it (its schema is {found}, this one knows {ours}); use that \
              one, or another folder with --state"
         );
-        let fault = Fault::new(Kind::Local, Side::Here, message);
+        let fault = Error::new(ErrorKind::Local, Origin::Here, message);
         return Err(fault.at(store.file.to_string_lossy()));
     }
     Ok(is_new)
@@ -216,7 +216,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
+    use crate::error::ErrorKind;
 
     const TABLES: [&str; 14] = [
         "attempts",
@@ -277,7 +277,7 @@ mod tests {
         climb(&mut store, &[MIGRATIONS, &["CREATE TABLE later (x BIGINT)"]].concat()).unwrap();
         drop(store);
         let fault = Store::open(folder.path()).unwrap_err();
-        assert_eq!(fault.kind, Kind::Local);
+        assert_eq!(fault.kind, ErrorKind::Local);
         let words = format!(
             "{}: cannot use the store: a newer portolan wrote it (its schema is {newer}, this one knows {}); use that \
              one, or another folder with --state",

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use rusqlite::types::Value;
 
 use super::{FILE, Store};
-use crate::fault::Kind;
+use crate::error::ErrorKind;
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777
@@ -68,7 +68,7 @@ fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
         "{}: cannot open the store: it is damaged; move it away, and the next run begins a new one",
         file.display()
     );
-    assert_eq!((fault.kind, fault.to_string()), (Kind::Local, words));
+    assert_eq!((fault.kind, fault.to_string()), (ErrorKind::Local, words));
     assert_eq!(fs::read_to_string(&file).unwrap(), page);
 }
 

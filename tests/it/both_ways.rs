@@ -1,4 +1,4 @@
-//! One script, the same for all: a tree down and up again, on each real server, plain and under TLS, active and
+//! The same script for all servers: a tree down and up again, on each real server, plain and under TLS, active and
 //! passive, over IPv4 and IPv6. The trees must be equal by hash.
 
 use std::fs;
@@ -38,7 +38,7 @@ fn both_ways(kind: Kind, tls: Tls, mode: &str, ipv6: bool) {
     fs::create_dir(server.root().join("tree")).unwrap();
     tree::grow(&server.root().join("tree"), 7, Names::Odd);
     if kind == Kind::PureFtpd {
-        // Its names have no backslash ("553 Prohibited file name") and no blank at the end (it puts `_`).
+        // Its names have no backslash ("553 Prohibited file name") and no blank at the end (it substitutes `_`).
         for name in ["back\\slash", "trailing blank "] {
             fs::remove_file(server.root().join("tree/a").join(name)).unwrap();
         }
@@ -62,7 +62,8 @@ fn both_ways(kind: Kind, tls: Tls, mode: &str, ipv6: bool) {
     }
 }
 
-/// Whether further sessions have sent all of their login in one packet, and whether the server has borne it each time.
+/// Returns whether further sessions have sent all of their login in one packet, and whether the server has accepted it
+/// each time.
 fn hasty_logins(log: &str) -> [bool; 2] {
     let lines: Vec<_> = log.lines().filter_map(|line| line.split_once(" DEBUG ")).collect();
     let said: Vec<_> = lines.into_iter().map(|(_, said)| said).collect();

@@ -1,8 +1,8 @@
-//! `portolan check`: what it says of each mistake, to the letter.
+//! `portolan check`: its exact message for each mistake.
 
 use crate::support::program::Portolan;
 
-/// Checks one script; its text begins in line 1.
+/// Checks one script, whose text begins in line 1.
 #[track_caller]
 fn says(script: &str, code: i32, expected: &str) {
     let portolan = Portolan::new().file("a.rhai", script).args(["check", "a.rhai"]);

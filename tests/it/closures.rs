@@ -1,8 +1,9 @@
-//! What goes wrong in a closure goes wrong in the function that calls it, and a script that means to end badly does.
+//! Errors in a closure are errors of the function that calls it, and a script that ends with an error on purpose does
+//! so.
 
 use crate::support::program::Portolan;
 
-/// Ways to call a closure that compares or chooses, with what they are called on.
+/// The functions that take a closure to compare or choose, with the values that they are called on.
 const CALLERS: [&str; 14] = [
     "[3, 1, 2].sort(CLOSURE2)",
     "[3, 1, 2].sort_by(CLOSURE2)",
@@ -161,7 +162,7 @@ fn to_exit_with_anything_but_a_whole_number_is_a_failure() {
     for value in
         ["\"upload refused\"", "true", "0.0", "#{ code: 2 }", "'x'", "`${1 + 1}`", "()", "blob(2)"]
     {
-        // What stands there is found before the run, the rest in it.
+        // Some are found by the check, the others in the run.
         for text in [
             format!("exit({value});"),
             format!("let ended = {value}; exit(ended);"),

@@ -1,4 +1,4 @@
-//! `portolan doctor` against real servers: what it says, and that it leaves nothing behind.
+//! `portolan doctor` against real servers: its findings, and that it leaves no files behind.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls},
 };
 
-/// The doctor for a server whose authority is known, by `scheme`.
+/// Returns the doctor command for a server with a trusted certificate authority, by `scheme`.
 fn doctor_by(scheme: &str, server: &RealServer, arguments: &[&str]) -> Portolan {
     let trust = format!("ca_file={}", server.ca().display());
     let url = format!("{scheme}://{}@{}/", RealServer::USER, server.address());
@@ -46,7 +46,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The steps that work under `tls`, in order.
+/// Returns the methods that work under `tls`, in order.
 fn working(document: &Value, tls: &str) -> Vec<String> {
     let modes = document.get("modes").unwrap().as_array().unwrap().iter();
     modes
@@ -92,7 +92,7 @@ fn every_mode_of_a_real_server_works_and_nothing_is_left() {
 fn the_page_begins_with_the_verdict_and_fits_on_a_screen() {
     let options = Options { tls: Tls::Explicit, ..Options::default() };
     let Some(server) = RealServer::start(Kind::Vsftpd, &options) else { return };
-    // Plain as asked for, and under TLS since it is offered.
+    // Plain as the URL has it, and under TLS since the server offers it.
     let ran = doctor_by("ftp", &server, &[]).run().succeeds();
     let page = ran.stdout_text().to_owned();
     assert!(page.starts_with("Use passive mode: it works plain and under TLS, "), "{page}");

@@ -1,4 +1,4 @@
-//! The set-ups to copy: each runs as its README says, against a real server.
+//! The example setups: each runs as its README says, against a real server.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -13,7 +13,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The shell with the program on its path, in a folder with the files of an example.
+/// Returns a shell with the program in its `PATH`, in a directory with the files of an example.
 fn shell(example: &str, commands: &str) -> Portolan {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
     let program = Path::new(env!("CARGO_BIN_EXE_portolan")).parent().unwrap();
@@ -33,7 +33,7 @@ fn shell(example: &str, commands: &str) -> Portolan {
     shell
 }
 
-/// The commands in the README of an example.
+/// Returns the commands in the README of an example.
 fn commands(example: &str) -> String {
     let text = text(&format!("examples/{example}/README.md"));
     let blocks = text.split("```sh\n").skip(1);
@@ -109,7 +109,7 @@ fn the_deployment_from_a_fresh_checkout_sends_only_what_has_changed() {
     deploys("<p>one", 2, 0);
     assert_eq!(server.bytes("htdocs/index.html"), b"<p>one");
     assert!(!server.root().join("htdocs/app.js.map").exists());
-    // Another folder, another home, new times: as on the next runner.
+    // Another directory, another home, new times: as on the next runner.
     wait::until(Duration::from_millis(1100), || None::<()>);
     deploys("<p>one", 0, 2);
     deploys("<p>two", 1, 1);
@@ -152,7 +152,7 @@ fn pickup(server: &RealServer) -> Portolan {
         .env("PARTNER_CA", server.ca())
 }
 
-/// The names in a folder of the server.
+/// Returns the names in a directory of the server.
 fn names(server: &RealServer, folder: &str) -> Vec<String> {
     let entries = fs::read_dir(server.root().join(folder)).unwrap();
     let mut names: Vec<_> =

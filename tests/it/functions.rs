@@ -1,4 +1,4 @@
-//! `portolan functions`: the manual, which is committed and must be what the program says.
+//! `portolan functions`: the committed manual must equal the program's output.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ fn functions(arguments: &[&str]) -> Portolan {
     Portolan::new().args(["functions"]).args(arguments.iter().copied())
 }
 
-/// The examples of the manual.
+/// Returns the examples of the manual.
 fn examples(manual: &str) -> Vec<&str> {
     let blocks = manual.split("```rhai\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap()).collect()
@@ -67,7 +67,7 @@ site.get(remote: string, local: string, options: map) -> Report
 options: preserve_times, resume, rate_limit, segments, verify, inplace, retries
 ",
     );
-    // Several families have one of that name.
+    // Several families have a function of that name.
     let both = functions(&["exists"]).run();
     both.stdout_has("site.exists(file: string) -> bool\n")
         .stdout_has("local::exists(path: string) -> bool\n");

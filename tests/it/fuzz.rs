@@ -1,6 +1,6 @@
-//! Readers of strangers' bytes, on seeds and on changed seeds: the targets of `fuzz/` without its compiler options.
+//! Parsers of foreign bytes, on seeds and on mutated seeds: the targets of `fuzz/` without its compiler options.
 //!
-//! The changes come from numbers that are the same every time. `PORTOLAN_FUZZ` is how many there are for each target.
+//! The mutations are pseudo-random and the same every time. `PORTOLAN_FUZZ` is their number for each target.
 
 use std::{
     collections::BTreeSet,
@@ -11,11 +11,11 @@ use std::{
 
 use portolan::fuzzing::TARGETS;
 
-/// Changed seeds for each target.
+/// The number of mutated seeds for each target.
 const INPUTS: u64 = 1500;
-/// Bytes of an input at most.
+/// The maximum length of an input in bytes.
 const LENGTH_MAX: usize = 4096;
-/// Bytes on which parsers turn.
+/// The bytes that are special to parsers.
 const SPECIAL: &[u8] = b"\0\t\n\r \"'%*,-./:;<=>?@[\\]{}09AZaz\x7f\x80\xc3\xff";
 
 fn folder(target: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Numbers that look random and are the same every time (splitmix64).
+/// A pseudo-random generator with a fixed seed (splitmix64).
 struct Dice(u64);
 
 impl Dice {
@@ -49,14 +49,14 @@ impl Dice {
     }
 }
 
-/// A part of `bytes`, up to forty of them.
+/// Returns a part of `bytes`, up to forty of them.
 fn piece(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     let start = dice.below(bytes.len() + 1);
     let length = dice.below(40);
     bytes.iter().skip(start).take(length).copied().collect()
 }
 
-/// One of the seeds with one to eight changes.
+/// Returns one of the seeds with one to eight mutations.
 fn changed(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = dice.pick(seeds).clone();
     for _ in 0..=dice.below(8) {

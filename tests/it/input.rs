@@ -1,11 +1,12 @@
-//! What comes from outside and would rather be something else: names, greetings and replies that a terminal obeys.
+//! Foreign text that could attack a terminal: names, greetings and replies with control characters.
 
 use crate::support::program::{Portolan, Ran};
 
-/// Escapes of a terminal, a title, a return, a C1 control, a mark that turns the direction of writing, no UTF-8.
+/// Terminal escapes, a title, a carriage return, a C1 control, a mark that changes the direction of writing, invalid
+/// UTF-8.
 const NASTY: &str = "\\x1b[2J\\x1b]0;title\\x07\\r\\n331 fake\\x9b31m\\xe2\\x80\\xae\\xff";
 
-/// Nothing that a terminal would obey is in what it said.
+/// Checks that the output has no characters that a terminal would obey.
 #[track_caller]
 fn is_tame(ran: Ran) -> Ran {
     for text in [ran.stdout_text(), ran.stderr_text()] {

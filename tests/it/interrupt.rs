@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the end comes within a second, and nothing half done stays under a name that counts.
+//! Ctrl-C and SIGTERM: the program ends within a second, and no partial file remains under a final name.
 
 use std::{
     net::TcpListener,
@@ -13,7 +13,7 @@ use crate::support::{
     tree::Manifest,
 };
 
-/// A second, and what a busy machine needs to notice it. What is waited for here would take longer by far.
+/// One second, plus the delay on a busy machine. The operations that are interrupted here would take much longer.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[track_caller]
@@ -111,12 +111,12 @@ fn an_upload_that_is_stopped_gives_the_file_there_no_final_name() {
 fn a_transfer_with_a_real_server_that_is_stopped_leaves_no_half_file_on_either_side() {
     for kind in Kind::ALL {
         let Some(server) = RealServer::start(kind, &Options::default()) else { return };
-        // Sparse, and more than any machine moves in the time of this test.
+        // Sparse, and more than any machine can transfer in the time of this test.
         let size = 64 * 1024 * 1024 * 1024;
         let there = std::fs::File::create(server.root().join("big")).unwrap();
         there.set_len(size).unwrap();
         server.own_all();
-        // What it leaves in its folder fails the test.
+        // A file left in its directory fails the test.
         let get = Portolan::new()
             .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
             .file("here", "old")

@@ -1,4 +1,4 @@
-//! Scripts that would go on for ever, or take all there is: each ends with an error of its own.
+//! Scripts that would run for ever, or exhaust memory: each ends with an error of its own.
 
 use crate::support::program::Portolan;
 

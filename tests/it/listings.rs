@@ -1,4 +1,4 @@
-//! Listings that cannot be read, or not whole, as people meet them: on the command line and in scripts.
+//! Listings that cannot be parsed, or only in part: on the command line and in scripts.
 
 use crate::support::{
     program::{Portolan, Ran},

@@ -1,4 +1,4 @@
-//! The tests that run the program, and the rules of the house.
+//! The tests that run the program, and the rules of the code base.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! The pages for people who come from elsewhere: their scripts run against a real server, and use what they name.
+//! The pages for users of other programs: their scripts run against a real server, and use the functions that they
+//! mention.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -13,12 +14,12 @@ fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The blocks of script of a page.
+/// Returns the script blocks of a page.
 fn scripts(text: &str) -> Vec<&str> {
     text.split("```rhai\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
 }
 
-/// What is called in `text`, as far as it is ours: `site.get(`, `local::list(`, `site.route`.
+/// Returns the calls of our functions and properties in `text`: `site.get(`, `local::list(`, `site.route`.
 fn called(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for start in ["site.", "local::", "ftp::", "log::", "err."] {

@@ -1,4 +1,5 @@
-//! What runs of the program remember: the way that worked, in a state folder that several may use at once.
+//! The state that runs of the program remember: the method that worked, in a state directory that several may use at
+//! once.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls},
 };
 
-/// Fetches a file in active mode, and prints what was tried for it.
+/// A script that fetches a file in active mode, and prints the attempts.
 const SCRIPT: &str = r#"
 let options = #{ password: secret("SITE_PASSWORD"), mode: "active" };
 let site = ftp::connect(env("SITE"), options);
@@ -20,7 +21,7 @@ for attempt in site.attempts { print(`${attempt.step} ${attempt.worked}`); }
 const FELL_BACK: &str = "eprt false\nport false\nepsv true\n";
 const AT_ONCE: &str = "epsv true\n";
 
-/// A server that opens no data connections.
+/// Starts a server that opens no data connections.
 fn passive_server() -> Option<RealServer> {
     let options = Options { no_active: true, ..Options::default() };
     let server = RealServer::start(Kind::Vsftpd, &options)?;
@@ -48,7 +49,7 @@ fn the_second_run_begins_where_the_first_one_ended() {
     for _ in 0..2 {
         tries(program(&server, state.path()).args(["--no-memory"]).run(), FELL_BACK);
     }
-    // The others of the house share it.
+    // The one-line commands share it.
     let one_liner = Portolan::new()
         .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
         .args(["ls", &server.url(), "--set", "mode=active", "--state"])
@@ -70,7 +71,8 @@ fn a_race_is_won_by_the_mode_that_the_server_has_and_is_run_once() {
     }
 }
 
-/// ProFTPD gives no ticket for an upload under TLS 1.3, and refuses the next data connection for that: once.
+/// Checks that ProFTPD, which issues no ticket for an upload under TLS 1.3 and refuses the next data connection for
+/// that, does so only once.
 #[test]
 fn the_second_run_speaks_the_tls_that_the_first_one_ended_with() {
     let options =
@@ -181,7 +183,7 @@ fn runs_at_the_same_time_share_one_store() {
 fn a_run_that_is_killed_leaves_a_store_that_the_next_one_can_use() {
     let Some(server) = passive_server() else { return };
     let state = tempfile::tempdir().unwrap();
-    // From before the store is made until after it is written: a run takes some 100 ms.
+    // From before the database is created until after it is written: a run takes some 100 ms.
     for wait_ms in (0..160).step_by(8) {
         let run = program(&server, state.path()).spawn();
         thread::park_timeout(Duration::from_millis(wait_ms));
@@ -196,7 +198,7 @@ fn a_run_that_is_killed_leaves_a_store_that_the_next_one_can_use() {
     }
 }
 
-/// What history says became of its runs, the newest first.
+/// Returns the outcomes of its runs from the history, the newest first.
 fn outcomes(state: &Path) -> Vec<String> {
     let runs = Portolan::new().env("PORTOLAN_STATE", state).args(["--json", "runs"]);
     let ran = runs.run().succeeds();
@@ -215,7 +217,7 @@ fn a_run_by_hand_is_in_history_while_it_goes_on_and_after_it_was_killed() {
     let running = program.spawn();
     running.until_stdout_has("on");
     assert_eq!(outcomes(state.path()), ["running"]);
-    // Another one takes no notice of it.
+    // Another script is not affected.
     program.args(["short"]).run().succeeds().stdout("on\n");
     assert_eq!(outcomes(state.path()), ["done", "running"]);
     running.signal(Signal::KILL);

@@ -1,4 +1,4 @@
-//! What people get wrong at first, and what they are told: what is wrong, where, and what to do.
+//! Common mistakes of beginners, and the messages for them: the problem, its place, and the remedy.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls, free_ports},
 };
 
-/// What a mistake ends with: the code, and what is said, to the letter.
+/// The expected result of a mistake: the exit code, and the exact message.
 struct Told<'t> {
     code: i32,
     says: &'t [&'t str],
@@ -18,7 +18,7 @@ const fn told<'t>(code: i32, says: &'t [&'t str]) -> Told<'t> {
     Told { code, says }
 }
 
-/// A command line with a mistake in it.
+/// Checks a command line with a mistake in it.
 fn line(program: Portolan, arguments: &[&str], told: &Told<'_>) {
     let mut ran = program.args(arguments.iter().copied()).run().fails_with(told.code);
     for text in told.says {
@@ -27,7 +27,7 @@ fn line(program: Portolan, arguments: &[&str], told: &Told<'_>) {
     drop(ran.any_stdout());
 }
 
-/// A script with a mistake in it.
+/// Checks a script with a mistake in it.
 fn script(text: &str, told: &Told<'_>) {
     line(Portolan::new().file("script.rhai", text), &["run", "script.rhai"], told);
 }

@@ -1,4 +1,4 @@
-//! `ls`, `get`, `put`, `rm`: what they print, what they do, and what they say when they cannot.
+//! `ls`, `get`, `put`, `rm`: their output, their effects, and their error messages.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -8,7 +8,7 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls, free_ports},
 };
 
-/// Every kind of server, plain and with TLS.
+/// Calls `test` with every kind of server, plain and with TLS.
 fn each(mut test: impl FnMut(&RealServer)) {
     for kind in Kind::ALL {
         for tls in [Tls::Off, Tls::Explicit] {
@@ -19,7 +19,7 @@ fn each(mut test: impl FnMut(&RealServer)) {
     }
 }
 
-/// The program with the way to log in to `server`.
+/// Returns the program with the credentials for `server`.
 fn portolan(server: &RealServer) -> Portolan {
     let ca = format!("ca_file={}", server.ca().display());
     Portolan::new().env("PORTOLAN_PASSWORD", RealServer::PASSWORD).args(["--set", &ca])
@@ -164,7 +164,7 @@ fn what_is_wrong_here_is_told_before_anything_is_sent() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
-    // Root may write anywhere, except where the file system itself is closed.
+    // Root may write anywhere, except if the file system itself is read-only.
     let Some(server) = RealServer::start(Kind::PureFtpd, &Options::default()) else { return };
     server.file("a.txt", "x");
     let closed = tempfile::tempdir().unwrap();

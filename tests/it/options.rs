@@ -1,4 +1,5 @@
-//! Every option of `ftp::connect` does what it says: seen in what the server heard, or in what the script got.
+//! The effect of every option of `ftp::connect`: seen in the commands that the server received, or in the values that
+//! the script got.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, os::unix::fs::PermissionsExt};
 
@@ -25,7 +26,7 @@ fn run(stage: &Rehearsal, scheme: &str, options: &str, rest: &str) -> Ran {
         .any_stderr()
 }
 
-/// Whether a session said something that begins so.
+/// Returns true if the server received a command that begins with `command`.
 fn heard(stage: &Rehearsal, command: &str) -> bool {
     stage.server.log().iter().any(|line| line.contains(&format!(" > {command}")))
 }
@@ -39,7 +40,7 @@ fn user_password_and_account_are_those_of_the_options() {
     let stage = Rehearsal::start(&["reply=PASS:332 And your account?"], false);
     with(&stage, r#"user: "anna", password: "x""#, "").fails_with(5).stderr_has("`account`");
     assert!(heard(&stage, "USER anna") && !heard(&stage, "ACCT"));
-    // What follows ACCT is of no matter here: the server has let nobody in.
+    // The reply to ACCT is irrelevant here: the server has accepted no login.
     with(&stage, r#"account: "books""#, "").fails_with(5).never_says("secret");
     assert!(heard(&stage, "USER tester") && heard(&stage, "ACCT"));
 }
@@ -105,7 +106,7 @@ fn names_are_read_in_the_encoding_of_the_option() {
     let rest = r#"print(site.names("/")); print(site.read("/café"));"#;
     with(&stage, r#"encoding: "latin-1""#, rest).stdout("[\"café\"]\nbytes\n");
     with(&stage, r#"encoding: "utf-8""#, "print(site.exists(\"/café\"));").stdout("false\n");
-    // Any name that was listed can be used, whatever its bytes.
+    // Any listed name can be used, whatever its bytes.
     with(&stage, "", "for name in site.names(\"/\") { print(site.read(`/${name}`)); }")
         .stdout("bytes\n");
 }
@@ -123,7 +124,7 @@ fn a_listing_is_asked_for_by_the_command_of_the_option() {
 fn bytes_pass_no_faster_than_the_limit_says() {
     let stage = Rehearsal::start(&[], false);
     stage.file("a", vec![b'x'; 100_000]);
-    // A fifth of a second less than it must take, for the last piece.
+    // A fifth of a second less than the minimum, for the last piece.
     let timed = |options: &str| {
         let get = format!("site.get(\"a\", \"a\"{options}).seconds");
         format!("print({get} > 0.8 && site.put(\"a\", \"b\"{options}).seconds > 0.8);")
@@ -164,7 +165,7 @@ fn tls_and_trust_are_those_of_the_options() {
     let pinned = |pin: &str| format!("tls: \"explicit\", pin: \"{pin}\"");
     let wrong = with(&stage, &pinned(&"07".repeat(32)), ok).fails_with(5);
     drop(wrong.stderr_has("is not the pinned one"));
-    // Whoever wants to pin it asks the doctor.
+    // A user who wants to pin it asks the doctor.
     let url = format!("ftpes://tester@{}", stage.server.address());
     let doctor = Portolan::new().env("PORTOLAN_PASSWORD", "secret");
     let doctor = doctor.args(["doctor", "--read-only", &url]).run();
@@ -208,7 +209,7 @@ fn a_server_that_wants_to_know_us_sees_our_certificate() {
     let unknown = script("");
     assert!(!unknown.stderr_text().is_empty());
     drop(unknown.fails_with(5).any_stdout());
-    // The key may stand in the same file; here it does not.
+    // The key may be in the same file; here it is not.
     let alone = script(&format!(", client_cert: \"{certificate}\""));
     alone.fails_with(3).stderr_has("cannot read a private key");
 }

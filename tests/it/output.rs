@@ -1,4 +1,4 @@
-//! Output that cannot be written is a failure of every command, and a reader that has gone away is none.
+//! Output that cannot be written is a failure of every command; a reader that has closed the pipe is not.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{rehearsal::Rehearsal, wait};
 
-/// The commands that write no result to standard output: what they make are files, or what goes on is in the log.
+/// The commands that write no result to standard output: they make files, or report in the log.
 const WITHOUT_RESULTS: [&str; 3] = ["man", "rm", "serve"];
 
 const JOBS: &str = "\
@@ -31,7 +31,7 @@ const RULES: &str = "\
 nat::ruleset(\"web\").masquerade(#{ out: \"wan0\", source: \"192.168.50.0/24\" });
 ";
 
-/// A line of the table: what is typed, what is read, and the exit code when all is well.
+/// A line of the table: the command line, its input, and the exit code on success.
 struct Row {
     line: &'static str,
     stdin: &'static str,
@@ -42,7 +42,7 @@ const fn row(line: &'static str) -> Row {
     Row { line, stdin: "", code: 0 }
 }
 
-/// At least one line for every command; URL stands for the server, FRESH for a folder that is not there yet.
+/// At least one line for every command; URL is the server, FRESH a directory that does not exist yet.
 const ROWS: &[Row] = &[
     row("--help"),
     row("--version"),
@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
     row("completions bash"),
 ];
 
-/// A folder with all that the table needs, and a run in its history.
+/// Returns a directory with all files of the table, and a run in its history.
 fn furnished() -> TempDir {
     let folder = tempfile::Builder::new().prefix("portolan-output-").tempdir().unwrap();
     fs::write(folder.path().join("portolan.toml"), JOBS).unwrap();
@@ -133,7 +133,7 @@ fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Plays every row with the standard output that `stdout` makes, and hands over what came of it.
+/// Runs every row with the standard output that `stdout` makes, and passes the result to `check`.
 fn each_row(stdout: impl Fn() -> Stdio, check: impl Fn(&Row, &Output, &str)) {
     let server = Rehearsal::start(&[], false);
     let url = format!("ftp://tester@{}", server.server.address());
@@ -191,7 +191,7 @@ fn a_log_of_a_service_on_a_full_disk_is_exit_1() {
         .stderr(full)
         .spawn()
         .unwrap();
-    // It is ready when it hears signals.
+    // It is ready once it handles signals.
     let is_ready = || {
         let mut bytes = [0; 4096];
         let count = socket.recv(&mut bytes).ok()?;

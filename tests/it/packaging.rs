@@ -1,4 +1,4 @@
-//! What goes into packages: manual pages and completions, and the files that their metadata name.
+//! The content of packages: manual pages and completions, and the files that their metadata name.
 
 use std::{fs, path::Path, process::Command};
 

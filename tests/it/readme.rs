@@ -1,4 +1,4 @@
-//! The README keeps its word: its commands run, and print what it says they print.
+//! The README: its commands run, and print the output that it shows.
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The code blocks of the README, each with its language.
+/// Returns the code blocks of the README, each with its language.
 fn blocks() -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let mut blocks = Vec::new();
@@ -36,7 +36,7 @@ fn block(language: &str, start: &str) -> String {
     found.unwrap_or_else(|| panic!("no {language} block starts with {start}")).1
 }
 
-/// The line without its numbers, which differ from run to run.
+/// Returns the line without its numbers, which differ from run to run.
 fn without_time(line: &str) -> String {
     line.split(" in ").next().unwrap_or(line).to_owned()
 }
@@ -79,7 +79,7 @@ fn the_test_command_of_the_readme_is_the_one_of_the_gate() {
     assert!(gate.contains(block("sh", "cargo test").trim()), "the gate runs other tests");
 }
 
-/// The block with the server of the test in place of the example's, run by a shell.
+/// Returns the block for a shell, with the test's server in place of the example's.
 fn on_a_server(server: &RealServer, block: &str) -> Portolan {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_portolan"));
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
@@ -142,7 +142,8 @@ fn every_block_of_the_readme_is_run_by_a_test() {
             "export PORTOLAN_PASSWORD",
             "portolan mirror --delete --exclude",
             "portolan mirror --dry-run",
-            // Builds that take minutes: the figures are in benches/README.md, the installation is the gate's build.
+            // Builds that take minutes: the figures are in benches/README.md, the installation is checked by the gate's
+            // build.
             "cargo install --path . --locked",
             "cargo bench --bench big_file",
         ];

@@ -1,4 +1,4 @@
-//! `portolan rehearse`: everything happens on a stage, and nothing anywhere else.
+//! `portolan rehearse`: all effects are on the embedded server, and none elsewhere.
 
 use crate::support::program::{Portolan, Ran};
 
@@ -18,7 +18,7 @@ const HEAD: &str = "rehearsal: nothing real was touched; on the server this woul
 
 #[test]
 fn nothing_real_is_touched_here_or_there() {
-    // What is not stated must be as it was: the folder of the run is compared by the builder.
+    // Files without a check must be unchanged: the builder compares the directory of the run.
     let ran = rehearse(
         r#"
         let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("NOT_SET") });
@@ -194,7 +194,7 @@ fn a_program_reads_what_would_have_changed() {
     drop(ran.any_stdout());
 }
 
-/// A mirror each way, with everything in it that goes in packets of several commands.
+/// A mirror each way, with all operations that pipeline several commands.
 const MIRRORS: &str = r#"
     let site = ftp::connect("SCHEME://deploy@ftp.example.org/", #{ password: secret("NOT_SET"), parallel: 3 });
     for number in 0..9 {

@@ -1,4 +1,4 @@
-//! `portolan run`: scripts against real servers, what they know of their run, how they fail.
+//! `portolan run`: scripts against real servers, the facts of their run, their failures.
 
 use std::os::unix::fs::symlink;
 
@@ -13,7 +13,7 @@ const CONNECT: &str = r#"
     let site = ftp::connect(env("SITE"), #{ password: secret("SITE_PASSWORD"), ca_file: env("SITE_CA") });
 "#;
 
-/// The same script for every server: each line that it prints is the same everywhere.
+/// The same script for every server: each line of its output is the same everywhere.
 const EVERYTHING: &str = r#"
     site.mkdir("/in/deep");
     let report = site.put("a.txt", "/in/a.txt");
@@ -264,7 +264,7 @@ fn options_of_the_command_line_win_over_the_script() {
     for (set, expected) in [(None, "active eprt\n"), (Some("mode=passive"), "passive epsv\n")] {
         let portolan = Portolan::new().server(&server).script(script);
         let set = set.map(|set| format!("--set={set}"));
-        // Behind the script stand its own arguments.
+        // The script's own arguments follow its name.
         let portolan = match set {
             Some(set) => Portolan::new().server(&server).args([set.as_str()]).script(script),
             None => portolan,
@@ -385,7 +385,7 @@ fn what_fails_once_is_tried_again_and_what_always_fails_is_not_for_ever() {
     let ran = rehearse("retr-426").fails_with(4).stdout("");
     let ran = ran.stderr_has("trying again (2 of 2)\nerror: /a.txt: ");
     assert_eq!(ran.stderr_text().matches("426").count(), 3, "each failure is told once");
-    // What will not pass by itself is not tried again.
+    // A permanent failure is not retried.
     rehearse("login-530").fails_with(5).stdout("").stderr_has("error: ftp.example.org: the login");
     rehearse("login-530").fails_with(5).stdout("").never_says("trying again").any_stderr();
 }

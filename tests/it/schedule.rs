@@ -1,4 +1,4 @@
-//! `next`, `why`, `simulate`, and `check` of a jobs file, as somebody sees them; and the manual, whose examples run.
+//! `next`, `why`, `simulate`, and `check` of a jobs file, as users see them; and the manual, whose examples run.
 
 use serde_json::json;
 
@@ -190,7 +190,7 @@ hint: did you mean `print`?
         );
 }
 
-/// The words of a command line, of which some may stand in single quotes.
+/// Returns the words of a command line, some of which may be in single quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (at, part) in line.split('\'').enumerate() {
@@ -203,7 +203,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Output without the line on zone data, which is another on each machine.
+/// Returns the output without the line on zone data, which differs from host to host.
 fn plain(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.starts_with("zone data"));
     lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()

@@ -12,12 +12,12 @@ fn text(name: &str) -> String {
     fs::read_to_string(shipped().join(name)).unwrap()
 }
 
-/// The script in a folder of its own, where a rehearsal of it starts.
+/// Returns the script in a directory of its own, where its rehearsal starts.
 fn program(name: &str) -> Portolan {
     Portolan::new().file(name, text(name))
 }
 
-/// As a shell hands it over, saved by an editor on Windows or not.
+/// Checks a script with a shebang, with or without the byte order mark of an editor on Windows.
 #[test]
 fn a_script_may_begin_with_a_line_for_the_shell_or_a_byte_order_mark() {
     for head in ["#!/usr/bin/env -S portolan run\n", "#!portolan\r\n", "\u{feff}", "\u{feff}#!/x\n"]

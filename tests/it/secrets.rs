@@ -84,7 +84,7 @@ fn s65_a_password_is_in_no_output_no_file_and_no_list_of_processes() {
                 let line = std::fs::read(format!("/proc/{}/cmdline", running.id())).unwrap();
                 assert!(!String::from_utf8_lossy(&line).contains(RealServer::PASSWORD));
                 let ran = running.wait().fails_with(3).any_stdout().stderr_has("over");
-                // The name of the variable has it in capitals; the word itself is the password.
+                // The name of the variable has it in capitals; the lower-case word is the password.
                 ran.never_says(RealServer::PASSWORD);
             }
         }
@@ -148,7 +148,7 @@ fn a_password_comes_from_a_file_or_the_environment_and_the_file_wins() {
         .any_stdout()
         .fails_with(2)
         .stderr("error: gone: cannot read the secret: no such file or directory\n");
-    // A part of a secret is none.
+    // A part of a secret is not a secret.
     portolan()
         .file("password", "x".repeat(65 * 1024))
         .args(["--password-file", "password"])
@@ -172,7 +172,7 @@ fn a_secret_that_is_not_there_says_where_it_could_come_from() {
     ran.succeeds().stdout("***\n");
 }
 
-/// A script that asks for all sorts of things, and ends with the last of them.
+/// A script that calls many operations of a session, prints their results, and ends with a deletion.
 const ASKS: &str = r#"
     let site = ftp::connect(env("SITE"), #{ password: secret("TOKEN"), account: secret("ACCOUNT") });
     print(site.features());
@@ -270,7 +270,7 @@ fn s65_a_password_in_the_closing_reply_of_a_listing_or_in_what_is_no_reply_is_hi
     }
 }
 
-/// Scripts with a password in them, most of which are no scripts or fail.
+/// Returns scripts with a password in them, most of which do not compile or fail.
 fn careless() -> Vec<String> {
     let url = format!("ftp://me:{CANARY}@127.0.0.1:1/");
     let encoded = CANARY.replace('-', "%2D");

@@ -1,4 +1,4 @@
-//! `portolan shell`: its lines come by a pipe here; what a terminal adds is looked at where a terminal can be had.
+//! `portolan shell`: its lines come from a pipe here; the features of a terminal are tested where one is available.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -17,7 +17,7 @@ fn server(kind: Kind) -> Option<RealServer> {
     Some(server)
 }
 
-/// The program at its prompt, with `lines` to come.
+/// Returns the program at its prompt, with `lines` as its input.
 fn shell(server: &RealServer, lines: &str) -> Portolan {
     let ca = format!("ca_file={}", server.ca().display());
     Portolan::new()

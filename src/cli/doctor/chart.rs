@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::ftp::{
-    site::{Mode, Tls},
-    survey::{Door, Survey, Trial},
+    doctor::{Diagnosis, Endpoint, ModeProbe},
+    site::{Mode, TlsMode},
 };
 
 /// The characters of a diagram.
@@ -37,7 +37,7 @@ const ARROW: usize = 16;
 
 /// The direction in which a connection is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ArrowDirection {
     Out,
     In,
 }
@@ -47,12 +47,12 @@ struct Channel {
     here: String,
     there: String,
     name: &'static str,
-    way: Way,
+    way: ArrowDirection,
 }
 
 /// Draws the two connections of `mode` as they were seen at `door`.
-pub(super) fn chart(survey: &Survey, door: &Door, mode: Mode, pen: &Pen) -> String {
-    let is_of_mode = |trial: &&Trial| trial.step.is_active() == (mode == Mode::Active);
+pub(super) fn chart(survey: &Diagnosis, door: &Endpoint, mode: Mode, pen: &Pen) -> String {
+    let is_of_mode = |trial: &&ModeProbe| trial.step.is_active() == (mode == Mode::Active);
     let seen = door.trials.iter().filter(is_of_mode).find(|trial| trial.carries());
     let seen = seen.and_then(|trial| trial.address.parse::<SocketAddr>().ok());
     let port = |seen: Option<u16>| match seen {
@@ -63,27 +63,27 @@ pub(super) fn chart(survey: &Survey, door: &Door, mode: Mode, pen: &Pen) -> Stri
         here: port(door.local.map(|local| local.port())),
         there: format!("port {} (commands)", door.address.port()),
         name: "commands",
-        way: Way::Out,
+        way: ArrowDirection::Out,
     };
     let range = survey.site.port_range.as_ref();
     let range = range.map(|range| format!("port {}-{}", range.start(), range.end()));
     let data = match mode {
         Mode::Active => Channel {
             here: range.unwrap_or_else(|| port(seen.map(|seen| seen.port()))),
-            there: if door.tls == Tls::Implicit {
+            there: if door.tls == TlsMode::Implicit {
                 "port 989, or any above 1023"
             } else {
                 "port 20, or any above 1023"
             }
             .into(),
             name: "data",
-            way: Way::In,
+            way: ArrowDirection::In,
         },
         Mode::Passive | Mode::Auto | Mode::Race => Channel {
             here: port(None),
             there: port(seen.map(|seen| seen.port())),
             name: "data",
-            way: Way::Out,
+            way: ArrowDirection::Out,
         },
     };
     let ours = door.local.map(|local| local.ip().to_canonical().to_string());
@@ -113,8 +113,8 @@ fn draw(ours: &str, theirs: &str, channels: &[Channel], pen: &Pen) -> String {
         let before = arrow.saturating_sub(text.len() + 1) / 2;
         let after = arrow.saturating_sub(text.len() + 1 + before);
         let shaft = match way {
-            Way::Out => format!("{}{text}{}{}", line(before), line(after), pen.right),
-            Way::In => format!("{}{}{text}{}", pen.left, line(after), line(before)),
+            ArrowDirection::Out => format!("{}{text}{}{}", line(before), line(after), pen.right),
+            ArrowDirection::In => format!("{}{}{text}{}", pen.left, line(after), line(before)),
         };
         rows.push(format!("{side} {here:<left$} {side}{shaft}{side} {there:<right$} {side}"));
     }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use crate::{
     cli::report,
-    observe::{Event, Level, Sink, visible::visible},
+    observe::{Event, MessageLevel, Sink, visible::visible},
 };
 
 /// The columns of the line; a longer one would wrap, and could not be erased.
@@ -14,7 +14,7 @@ const AGAIN: &str = "\r\x1b[K";
 
 /// Returns a sink that shows the current test.
 pub(super) fn sink() -> Box<dyn Sink> {
-    Box::new(Doing { is_terminal: stderr().is_terminal() })
+    Box::new(DoctorProgress { is_terminal: stderr().is_terminal() })
 }
 
 /// Erases the line, so that the result begins on a clean one.
@@ -24,13 +24,13 @@ pub(super) fn done() {
     }
 }
 
-struct Doing {
+struct DoctorProgress {
     is_terminal: bool,
 }
 
-impl Sink for Doing {
+impl Sink for DoctorProgress {
     fn event(&self, event: &Event) {
-        let Event::Said { level: Level::Debug, text } = event else { return };
+        let Event::Said { level: MessageLevel::Debug, text } = event else { return };
         let text = visible(text);
         report::print(&if self.is_terminal {
             let short: String = text.chars().take(WIDTH).collect();

@@ -9,7 +9,7 @@ use crate::{
     cli::{
         common::Common,
         place::{JobsFile, scheduler},
-        table::Table,
+        table::TextTable,
     },
     clock::Clock,
     observe::visible::visible,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The facts about the local host.
-pub(super) struct Here {
+pub(super) struct HostReport {
     zones: Zones,
     zone: String,
     state: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct Here {
     now: Timestamp,
 }
 
-impl Here {
+impl HostReport {
     /// Collects the facts.
     pub(super) fn look(common: &Common) -> Self {
         let zones = Zones::newest();
@@ -44,7 +44,7 @@ impl Here {
 
     /// Renders the facts as a page.
     pub(super) fn page(&self) -> String {
-        let mut table = Table::new(&["portolan", env!("CARGO_PKG_VERSION")]);
+        let mut table = TextTable::new(&["portolan", env!("CARGO_PKG_VERSION")]);
         let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
         put("time zone", visible(&self.zone));
         put("zone data", self.zones.words().trim_start_matches("zone data ").to_owned());

@@ -2,27 +2,27 @@
 //!
 //! Without a server it reports on the local host: the time zone data above all.
 //!
-//! With `--json` it prints one document, whose fields are those of [`crate::ftp::survey::value`].
+//! With `--json` it prints one document, whose fields are those of [`crate::ftp::doctor::value`].
 
 mod chart;
 mod doing;
 mod here;
 mod page;
 
-use self::here::Here;
+use self::here::HostReport;
 use super::{
     common::{Common, interruptible, runtime},
     exit, report,
 };
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::{
-        survey::{Options, Survey, Verdict, survey, value, verdict},
+        doctor::{Advice, Diagnosis, DoctorOptions, survey, value, verdict},
         url::Url,
     },
     limits::SURVEY_SESSIONS_MAX,
     observe::json::line,
-    script::raise::Failure,
+    script::raise::ScriptFailure,
 };
 
 /// The arguments of `portolan doctor`.
@@ -42,7 +42,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let Some(url) = &args.url else { return tell_of_here(common) };
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let url = Url::parse(url)?;
         let mut site = common.site(&url)?;
         site.folder.clone_from(&url.path);
@@ -53,8 +53,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
-    let options =
-        Options { read_only: args.read_only, sessions: args.sessions, ..Options::default() };
+    let options = DoctorOptions {
+        read_only: args.read_only,
+        sessions: args.sessions,
+        ..DoctorOptions::default()
+    };
     let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let surveyed =
@@ -70,7 +73,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 fn tell_of_here(common: &Common) -> u8 {
-    let here = Here::look(common);
+    let here = HostReport::look(common);
     report::output(&if common.json() {
         String::from_utf8_lossy(&line(&here.value())).into_owned() + "\n"
     } else {
@@ -80,7 +83,7 @@ fn tell_of_here(common: &Common) -> u8 {
 }
 
 /// Prints the findings, and returns the exit code.
-fn show(survey: &Survey, json: bool) -> u8 {
+fn show(survey: &Diagnosis, json: bool) -> u8 {
     let verdict = verdict(survey);
     report::output(&if json {
         String::from_utf8_lossy(&line(&value(survey, &verdict))).into_owned() + "\n"
@@ -91,10 +94,10 @@ fn show(survey: &Survey, json: bool) -> u8 {
 }
 
 /// Returns 0 if some mode did everything that was tried, else the code of the failure.
-fn code(verdict: &Verdict) -> u8 {
+fn code(verdict: &Advice) -> u8 {
     match &verdict.fault {
         None => exit::DONE,
-        Some(fault) => exit::code(&Failure::from(fault.clone())),
+        Some(fault) => exit::code(&ScriptFailure::from(fault.clone())),
     }
 }
 

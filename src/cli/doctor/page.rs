@@ -3,9 +3,12 @@
 use super::chart::{Pen, chart};
 use crate::{
     ftp::{
-        data::route::Step,
-        site::{Mode, Tls},
-        survey::{Door, Entry, Rule, Survey, Trial, Verdict, Weight, findings, ms_text, rules},
+        data::method::DataMethod,
+        doctor::{
+            Advice, AllowedConnection, Diagnosis, Endpoint, FindingSeverity, LoginOutcome,
+            ModeProbe, findings, ms_text, rules,
+        },
+        site::{Mode, TlsMode},
     },
     observe::visible::visible,
 };
@@ -26,7 +29,7 @@ pub(super) fn is_utf8_locale() -> bool {
 }
 
 /// Renders the whole page.
-pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String {
+pub(super) fn page(survey: &Diagnosis, verdict: &Advice, unicode: bool) -> String {
     let pen = Pen::new(unicode);
     let mut parts = vec![wrapped(&verdict.sentence, "", "")];
     if !verdict.snippet.is_empty() {
@@ -49,7 +52,7 @@ pub(super) fn page(survey: &Survey, verdict: &Verdict, unicode: bool) -> String 
 }
 
 /// Returns the line for the script, with one option per line if it is too long for the page.
-fn snippet(verdict: &Verdict) -> String {
+fn snippet(verdict: &Advice) -> String {
     let line = &verdict.snippet;
     if line.chars().count() + 4 <= WIDTH {
         return format!("    {line}\n");
@@ -60,12 +63,13 @@ fn snippet(verdict: &Verdict) -> String {
 }
 
 /// Returns the door that the verdict is about.
-fn chosen<'s>(survey: &'s Survey, verdict: &Verdict) -> Option<&'s Door> {
-    let mut entered = survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_)));
+fn chosen<'s>(survey: &'s Diagnosis, verdict: &Advice) -> Option<&'s Endpoint> {
+    let mut entered =
+        survey.doors.iter().filter(|door| matches!(door.entry, LoginOutcome::Entered(_)));
     entered.find(|door| Some(door.address) == verdict.server && door.tls == verdict.tls)
 }
 
-fn heading(mode: Mode, verdict: &Verdict, door: &Door) -> String {
+fn heading(mode: Mode, verdict: &Advice, door: &Endpoint) -> String {
     let (name, does) = match mode {
         Mode::Active => ("Active", "the server opens the data connection"),
         Mode::Passive | Mode::Auto | Mode::Race => {
@@ -83,9 +87,9 @@ fn heading(mode: Mode, verdict: &Verdict, door: &Door) -> String {
 }
 
 /// Returns the table of modes, with a column for each door that accepted the login; failures are listed below.
-fn table(survey: &Survey, pen: &Pen) -> Option<String> {
-    let doors: Vec<&Door> =
-        survey.doors.iter().filter(|door| matches!(door.entry, Entry::Entered(_))).collect();
+fn table(survey: &Diagnosis, pen: &Pen) -> Option<String> {
+    let doors: Vec<&Endpoint> =
+        survey.doors.iter().filter(|door| matches!(door.entry, LoginOutcome::Entered(_))).collect();
     if doors.is_empty() {
         return None;
     }
@@ -95,7 +99,7 @@ fn table(survey: &Survey, pen: &Pen) -> Option<String> {
     let width = heads.iter().map(String::len).max().unwrap_or(0).max(10);
     let mut notes = Vec::new();
     let mut rows = Vec::new();
-    for step in [Step::Epsv, Step::Pasv, Step::Eprt, Step::Port] {
+    for step in [DataMethod::Epsv, DataMethod::Pasv, DataMethod::Eprt, DataMethod::Port] {
         let cells: Vec<_> = doors.iter().map(|door| cell(door, step, &mut notes)).collect();
         rows.push(row(name(step), &cells, width));
     }
@@ -114,20 +118,20 @@ fn row(name: &str, cells: &[String], width: usize) -> String {
     format!("{}\n", format!("  {name:<14}{}", cells.concat()).trim_end())
 }
 
-const fn name(step: Step) -> &'static str {
+const fn name(step: DataMethod) -> &'static str {
     match step {
-        Step::Epsv => "passive (EPSV)",
-        Step::Pasv => "passive (PASV)",
-        Step::Eprt => "active (EPRT)",
-        Step::Port => "active (PORT)",
+        DataMethod::Epsv => "passive (EPSV)",
+        DataMethod::Pasv => "passive (PASV)",
+        DataMethod::Eprt => "active (EPRT)",
+        DataMethod::Port => "active (PORT)",
     }
 }
 
-fn column(door: &Door, several: bool) -> String {
+fn column(door: &Endpoint, several: bool) -> String {
     let how = match door.tls {
-        Tls::Off => "plain",
-        Tls::Explicit => "TLS",
-        Tls::Implicit => "TLS (ftps)",
+        TlsMode::Off => "plain",
+        TlsMode::Explicit => "TLS",
+        TlsMode::Implicit => "TLS (ftps)",
     };
     match (several, door.address.is_ipv6()) {
         (false, _) => how.to_owned(),
@@ -137,14 +141,14 @@ fn column(door: &Door, several: bool) -> String {
 }
 
 /// A failure listed below the table.
-struct Note {
+struct FailureNote {
     text: String,
     /// The text without the address of this attempt.
     sort: String,
 }
 
 /// Returns the time in milliseconds, or the number of a note about the failure.
-fn cell(door: &Door, step: Step, notes: &mut Vec<Note>) -> String {
+fn cell(door: &Endpoint, step: DataMethod, notes: &mut Vec<FailureNote>) -> String {
     let Some(trial) = door.trials.iter().find(|trial| trial.step == step) else {
         return if door.address.is_ipv6() { "-".into() } else { "not tried".into() };
     };
@@ -155,14 +159,14 @@ fn cell(door: &Door, step: Step, notes: &mut Vec<Note>) -> String {
     let sort = fault.replace(&trial.address, "");
     let known = notes.iter().position(|note| note.sort == sort);
     let number = known.unwrap_or_else(|| {
-        notes.push(Note { text: fault, sort });
+        notes.push(FailureNote { text: fault, sort });
         notes.len() - 1
     });
     let what = if trial.carries() { "in part" } else { "no" };
     format!("{what} [{}]", number + 1)
 }
 
-fn failure(trial: &Trial) -> Option<String> {
+fn failure(trial: &ModeProbe) -> Option<String> {
     let fault = trial.fault()?;
     let what = match (&trial.listing, &trial.upload, &trial.download) {
         (Err(_), ..) => "",
@@ -172,7 +176,7 @@ fn failure(trial: &Trial) -> Option<String> {
     Some(format!("{what}{}", visible(&fault.message)))
 }
 
-fn what_to_open(rules: &[Rule]) -> Vec<String> {
+fn what_to_open(rules: &[AllowedConnection]) -> Vec<String> {
     let of = |(side, title): (&str, &str)| {
         let rules = rules.iter().filter(|rule| rule.side == side);
         let lines = rules.map(|rule| {
@@ -189,14 +193,14 @@ fn what_to_open(rules: &[Rule]) -> Vec<String> {
     titles.into_iter().map(of).collect()
 }
 
-fn list(survey: &Survey) -> String {
+fn list(survey: &Diagnosis) -> String {
     let mut lines = vec!["What else was found\n".to_owned()];
     if let Some(greeting) = &survey.greeting {
         let said = format!("it greets with \"{}\"", visible(short(greeting)));
         lines.push(wrapped(&said, "  - ", "    "));
     }
     for finding in findings(survey) {
-        let mark = if finding.weight == Weight::Warning { "  ! " } else { "  - " };
+        let mark = if finding.weight == FindingSeverity::Warning { "  ! " } else { "  - " };
         lines.push(wrapped(&finding.text, mark, "    "));
     }
     lines.concat()

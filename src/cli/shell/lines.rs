@@ -18,21 +18,21 @@ use rustyline::{
 
 use super::history::may_keep;
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::secret::Secret,
     limits::PROMPT_LINES_KEPT_MAX,
-    script::prompt::{self, Prompt, Reader},
+    script::prompt::{self, LineValidator, Prompt},
 };
 
 /// A source of lines, each a complete piece of script.
-pub(super) enum Lines {
+pub(super) enum LineSource {
     Typed { editor: Box<Editor<Keys, FileHistory>>, history: Option<PathBuf> },
     Piped(io::Lines<io::StdinLock<'static>>),
 }
 
-impl Lines {
+impl LineSource {
     /// Returns lines that a user types, with the earlier ones from `history`.
-    pub(super) fn typed(history: Option<PathBuf>) -> Outcome<Self> {
+    pub(super) fn typed(history: Option<PathBuf>) -> Result<Self> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .history_ignore_space(true)
@@ -58,7 +58,7 @@ impl Lines {
     }
 
     /// Returns the next line, joined with its continuation lines; `None` at the end.
-    pub(super) fn next(&mut self, prompt: &Prompt) -> Outcome<Option<String>> {
+    pub(super) fn next(&mut self, prompt: &Prompt) -> Result<Option<String>> {
         let text = match self {
             Self::Typed { editor, .. } => typed(editor, prompt)?,
             Self::Piped(lines) => piped(lines, prompt)?,
@@ -81,7 +81,7 @@ impl Lines {
     }
 }
 
-fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Outcome<Option<String>> {
+fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Result<Option<String>> {
     editor.set_helper(Some(Keys { completer: prompt.completer(), reader: prompt.reader() }));
     loop {
         match editor.readline(&format!("{}> ", prompt.title())) {
@@ -94,14 +94,11 @@ fn typed(editor: &mut Editor<Keys, FileHistory>, prompt: &Prompt) -> Outcome<Opt
     }
 }
 
-fn piped(
-    lines: &mut io::Lines<io::StdinLock<'static>>,
-    prompt: &Prompt,
-) -> Outcome<Option<String>> {
+fn piped(lines: &mut io::Lines<io::StdinLock<'static>>, prompt: &Prompt) -> Result<Option<String>> {
     let reader = prompt.reader();
     let mut text: Option<String> = None;
     for line in lines {
-        let line = line.map_err(|error| Fault::local("read standard input", "-", error))?;
+        let line = line.map_err(|error| Error::local("read standard input", "-", error))?;
         let whole = text.map_or_else(|| line.clone(), |text| format!("{text}\n{line}"));
         if !reader.is_unfinished(&whole) {
             return Ok(Some(whole));
@@ -112,14 +109,14 @@ fn piped(
     Ok(text)
 }
 
-fn trouble(error: &ReadlineError) -> Fault {
-    Fault::new(Kind::Local, Side::Here, format!("cannot read from this terminal: {error}"))
+fn trouble(error: &ReadlineError) -> Error {
+    Error::new(ErrorKind::Local, Origin::Here, format!("cannot read from this terminal: {error}"))
 }
 
 /// The handling of the keys Tab and Enter.
 pub(super) struct Keys {
     completer: Option<prompt::Completer>,
-    reader: Reader,
+    reader: LineValidator,
 }
 
 impl Completer for Keys {
@@ -152,24 +149,24 @@ impl Validator for Keys {
 impl Helper for Keys {}
 
 /// Asks for the password of `user` without echo; returns `None` if the input is empty.
-pub(super) fn ask_password(user: &str, host: &str) -> Outcome<Option<Secret>> {
+pub(super) fn ask_password(user: &str, host: &str) -> Result<Option<Secret>> {
     let config = Config::builder().auto_add_history(false).color_mode(ColorMode::Forced).build();
-    let editor = Editor::<Hidden, FileHistory>::with_config(config);
+    let editor = Editor::<NoEcho, FileHistory>::with_config(config);
     let mut editor = editor.map_err(|error| trouble(&error))?;
-    editor.set_helper(Some(Hidden));
+    editor.set_helper(Some(NoEcho));
     match editor.readline(&format!("password of {user} on {host}: ")) {
         Ok(text) => Ok(Some(text).filter(|text| !text.is_empty()).map(Secret::new)),
         Err(ReadlineError::Eof | ReadlineError::Interrupted) => {
-            Err(Fault::new(Kind::Interrupted, Side::Here, "interrupted"))
+            Err(Error::new(ErrorKind::Interrupted, Origin::Here, "interrupted"))
         }
         Err(error) => Err(trouble(&error)),
     }
 }
 
 /// A highlighter that shows nothing of the typed text.
-struct Hidden;
+struct NoEcho;
 
-impl Highlighter for Hidden {
+impl Highlighter for NoEcho {
     fn highlight<'l>(&self, _: &'l str, _: usize) -> Cow<'l, str> {
         Cow::Borrowed("")
     }
@@ -179,11 +176,11 @@ impl Highlighter for Hidden {
     }
 }
 
-impl Completer for Hidden {
+impl Completer for NoEcho {
     type Candidate = String;
 }
-impl Hinter for Hidden {
+impl Hinter for NoEcho {
     type Hint = String;
 }
-impl Validator for Hidden {}
-impl Helper for Hidden {}
+impl Validator for NoEcho {}
+impl Helper for NoEcho {}

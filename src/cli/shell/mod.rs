@@ -8,20 +8,20 @@ use std::io::{self, IsTerminal};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::lines::Lines;
+use self::lines::LineSource;
 use super::{
     common::{Common, runtime},
     exit, report,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    ftp::{session::Context, url::Url},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
+    ftp::{session::RunContext, url::Url},
     limits::{SCRIPT_STACK_BYTES, STOP_TIME_MAX},
     script::{
-        prompt::{Answer, Prompt, Trouble},
+        prompt::{Prompt, PromptResult, Trouble},
         run::{JobFacts, Settings},
     },
-    stop::Stop,
 };
 
 /// The arguments of `portolan shell`.
@@ -43,7 +43,7 @@ Lines may come through a pipe as well; then the first that fails ends it, with t
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let is_watched = io::stdin().is_terminal();
-    let prepared = || -> Outcome<_> {
+    let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let mut password = common.password()?;
         let site = common.site(&url)?;
@@ -58,14 +58,14 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     };
     let (url, settings, context) = match prepared() {
         Ok(prepared) => prepared,
-        Err(fault) if fault.kind == Kind::Interrupted => return exit::INTERRUPTED,
+        Err(fault) if fault.kind == ErrorKind::Interrupted => return exit::INTERRUPTED,
         Err(fault) => return report::wrong_usage(&fault),
     };
     let history =
         common.state_folder().filter(|_| is_watched).and_then(|folder| history::file(&folder));
     let stop = context.stop.clone();
     attended(&stop, is_watched, move || {
-        let lines = if is_watched { Lines::typed(history) } else { Ok(Lines::piped()) };
+        let lines = if is_watched { LineSource::typed(history) } else { Ok(LineSource::piped()) };
         match lines {
             Ok(lines) => talk(lines, &url, settings, &context),
             Err(fault) => report::fault(&fault),
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 
 /// Executes lines until there are no more. On a terminal an error is shown and the prompt continues; a pipe ends at
 /// the first error, since later lines may rely on the failed one.
-fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u8 {
+fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> u8 {
     let mut prompt = match Prompt::open(url, settings, context, lost) {
         Ok(prompt) => prompt,
         Err(fault) => return report::fault(&fault),
@@ -91,8 +91,8 @@ fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u
             }
         };
         match prompt.answer(&line) {
-            Ok(Answer::Done) => {}
-            Ok(Answer::End) => break,
+            Ok(PromptResult::Done) => {}
+            Ok(PromptResult::End) => break,
             Err(trouble) => {
                 let found = show(&trouble, &line);
                 if !lines.are_typed() {
@@ -115,7 +115,7 @@ fn talk(mut lines: Lines, url: &Url, settings: Settings, context: &Context) -> u
     clippy::disallowed_methods,
     reason = "the thread that would return is the one that hangs"
 )]
-fn lost(fault: &Fault) {
+fn lost(fault: &Error) {
     std::process::exit(report::fault(fault).into())
 }
 
@@ -132,7 +132,11 @@ fn show(trouble: &Trouble, line: &str) -> u8 {
 
 /// Runs `work` on its own thread, with the stack of a script. Ctrl-C stops the current command; without a terminal it
 /// ends everything, as SIGTERM does.
-fn attended(stop: &Stop, is_watched: bool, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+fn attended(
+    stop: &CancelToken,
+    is_watched: bool,
+    work: impl FnOnce() -> u8 + Send + 'static,
+) -> u8 {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
@@ -152,7 +156,7 @@ fn attended(stop: &Stop, is_watched: bool, work: impl FnOnce() -> u8 + Send + 's
     });
     if let Err(error) = thread {
         let message = format!("cannot start a thread: {error}");
-        return report::fault(&Fault::new(Kind::Local, Side::Here, message));
+        return report::fault(&Error::new(ErrorKind::Local, Origin::Here, message));
     }
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {

@@ -5,7 +5,7 @@ mod told;
 use jiff::{Timestamp, civil::DateTime, tz::AmbiguousOffset};
 use serde_json::{Value, json};
 
-use self::told::Told;
+use self::told::HistoryAnswer;
 use super::{
     common::Common,
     exit,
@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::{Kind, Outcome},
+    error::{ErrorKind, Result},
     observe::json::line,
     schedule::{
-        became::Question,
         cron::Schedule,
         facts,
         jobs::Job,
         slot::Slot,
+        slot_status::SlotQuery,
         zone::{Zone, Zones},
     },
 };
@@ -44,7 +44,7 @@ const DUE: &str = "a run is due then";
 
 /// The answer of the schedule about a moment.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct SlotAnswer {
     /// The moment.
     pub(super) at: Timestamp,
     /// The slot that the moment means, if it means one.
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     };
     let zone =
         job.schedule.as_ref().map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
-    let answered = || -> Outcome<_> {
+    let answered = || -> Result<_> {
         let answer = match &job.schedule {
             Some(schedule) => answer(schedule, &args.at, now)?,
             None => without_schedule(job, slots::moment(&args.at, &zone, now)?),
@@ -93,23 +93,23 @@ fn history(
     args: &Args,
     common: &Common,
     job: &Job,
-    answer: &Answer,
+    answer: &SlotAnswer,
     now: Timestamp,
-) -> Outcome<Option<Told>> {
+) -> Result<Option<HistoryAnswer>> {
     let (folder, store) = match args.jobs.store(common) {
         Ok(found) => found,
-        Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
+        Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(None),
         // The jobs file names no state directory, and the host has no default one.
-        Err(fault) if fault.kind == Kind::Invalid => return Ok(None),
+        Err(fault) if fault.kind == ErrorKind::Invalid => return Ok(None),
         Err(fault) => return Err(fault),
     };
     let is_served = scheduler(&folder).is_some();
-    let question = Question { job, at: answer.at, slot: answer.slot, now, is_served };
-    Told::read(&question, answer.around[0], &store).map(Some)
+    let question = SlotQuery { job, at: answer.at, slot: answer.slot, now, is_served };
+    HistoryAnswer::read(&question, answer.around[0], &store).map(Some)
 }
 
 /// Returns the answer for a job without a schedule.
-fn without_schedule(job: &Job, at: Timestamp) -> Answer {
+fn without_schedule(job: &Job, at: Timestamp) -> SlotAnswer {
     let words = match &job.after[..] {
         [] => {
             "no moment is its own: the job has no `cron`, and runs when it is triggered".to_owned()
@@ -119,11 +119,11 @@ fn without_schedule(job: &Job, at: Timestamp) -> Answer {
             all.join(" and ")
         ),
     };
-    Answer { at, slot: None, words, around: [None, None] }
+    SlotAnswer { at, slot: None, words, around: [None, None] }
 }
 
 /// Returns the answer of `schedule` about the moment `text`.
-pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome<Answer> {
+pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Result<SlotAnswer> {
     // Slots are whole seconds; any time within the second means that slot.
     let at = whole_second(slots::moment(text, &schedule.zone, now)?);
     let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
@@ -132,7 +132,7 @@ pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Outcome
         None => at_an_instant(schedule, at),
     };
     let at = slot.map_or(at, |slot| slot.at);
-    Ok(Answer { at, slot, words, around: [schedule.last(at), schedule.next(at)] })
+    Ok(SlotAnswer { at, slot, words, around: [schedule.last(at), schedule.next(at)] })
 }
 
 /// Returns the slot of a wall-clock time, which may occur never, once or twice, and the answer in words.
@@ -215,7 +215,7 @@ fn slot_at(schedule: &Schedule, at: Timestamp) -> Option<Slot> {
     schedule.next(before).filter(|slot| slot.at == at)
 }
 
-fn page(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> String {
+fn page(job: &Job, zone: &Zone, answer: &SlotAnswer, told: Option<&HistoryAnswer>) -> String {
     let mut parts = vec![heading(job)];
     let words = told.and_then(|told| told.words(zone));
     // If the slot has had its run, its line in the table is enough to say that it was due.
@@ -237,7 +237,7 @@ fn page(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> String 
         }
     }
     parts.extend((!rows.is_empty()).then(|| slots::columns(&rows).trim_end().to_owned()));
-    let run = told.and_then(Told::run);
+    let run = told.and_then(HistoryAnswer::run);
     parts.extend(run.map(|run| format!("all of it: portolan show {}", run.id)));
     parts.join("\n\n") + "\n"
 }
@@ -249,7 +249,7 @@ fn heading(job: &Job) -> String {
     format!("{}: `{text}` in {zone}, {kind}", job.name)
 }
 
-fn value(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> Value {
+fn value(job: &Job, zone: &Zone, answer: &SlotAnswer, told: Option<&HistoryAnswer>) -> Value {
     let [before, after] = answer.around.map(|slot| slot.map(|slot| shown(&slot, zone)));
     let words = told.and_then(|told| told.words(zone));
     let is_said = words.is_some() && answer.words == DUE;
@@ -263,7 +263,7 @@ fn value(job: &Job, zone: &Zone, answer: &Answer, told: Option<&Told>) -> Value 
         "why": why.join("; "),
         "became": told.map(|told| told.became.word()),
         "run": told.and_then(|told| told.became.row()).map(facts::run),
-        "covered_by": told.and_then(Told::covering).map(facts::run),
+        "covered_by": told.and_then(HistoryAnswer::covering).map(facts::run),
         "during": told.map(|told| told.during.iter().map(facts::run).collect::<Vec<_>>()),
         "slot": answer.slot.map(|slot| shown(&slot, zone)),
         "before": before,

@@ -4,42 +4,42 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     cli::{next::rough, runs::took, slots},
-    fault::Outcome,
-    observe::{size_text, visible::visible},
+    error::Result,
+    observe::{format_size, visible::visible},
     schedule::{
-        became::{Became, Question},
         slot::Slot,
+        slot_status::{SlotQuery, SlotStatus},
         zone::Zone,
     },
     store::{
         Store,
-        history::{Cause, Run, State},
+        history::{Cause, HistoryRun, RunState},
     },
 };
 
 /// The answer of history about a moment.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct HistoryAnswer {
     /// The status of the slot.
-    pub(super) became: Became,
+    pub(super) became: SlotStatus,
     /// The status of the previous slot, if the moment is no slot.
-    before: Option<Became>,
+    before: Option<SlotStatus>,
     /// The other runs of the job that were in progress at the time.
-    pub(super) during: Vec<Run>,
+    pub(super) during: Vec<HistoryRun>,
     /// The reason why the job is paused now, if it is.
     paused: Option<String>,
 }
 
-impl Told {
+impl HistoryAnswer {
     /// Looks up the answer.
     pub(super) fn read(
-        question: &Question<'_>,
+        question: &SlotQuery<'_>,
         before: Option<Slot>,
         store: &Store,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let became = question.ask(store)?;
-        let before = before.filter(|_| became == Became::NoSlot && question.at <= question.now);
-        let before = before.map(|slot| Question { at: slot.at, slot: Some(slot), ..*question });
+        let before = before.filter(|_| became == SlotStatus::NoSlot && question.at <= question.now);
+        let before = before.map(|slot| SlotQuery { at: slot.at, slot: Some(slot), ..*question });
         let before = before.map(|before| before.ask(store)).transpose()?;
         let mut during = store.runs_during(&question.job.name, question.at)?;
         during.retain(|run| became.row().is_none_or(|row| row.id != run.id));
@@ -51,17 +51,17 @@ impl Told {
     }
 
     /// Returns the run that covers the slot, if it is not the slot's own.
-    pub(super) fn covering(&self) -> Option<&Run> {
+    pub(super) fn covering(&self) -> Option<&HistoryRun> {
         match &self.became {
-            Became::Covered { by, .. } => Some(by),
+            SlotStatus::Covered { by, .. } => Some(by),
             _ => None,
         }
     }
 
     /// Returns the run that has more details.
-    pub(super) fn run(&self) -> Option<&Run> {
+    pub(super) fn run(&self) -> Option<&HistoryRun> {
         let row = self.became.row().filter(|row| row.attempts > 0);
-        let before = self.before.as_ref().and_then(Became::row).filter(|row| row.attempts > 0);
+        let before = self.before.as_ref().and_then(SlotStatus::row).filter(|row| row.attempts > 0);
         self.covering().or(row).or_else(|| self.during.first()).or(before)
     }
 
@@ -78,48 +78,48 @@ impl Told {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    fn of(&self, became: &Became, zone: &Zone) -> Option<String> {
+    fn of(&self, became: &SlotStatus, zone: &Zone) -> Option<String> {
         let words = match became {
-            Became::Ran(run) => format!("run {} {}", run.id, ended(run)),
-            Became::CaughtUp(run) => format!(
+            SlotStatus::Ran(run) => format!("run {} {}", run.id, ended(run)),
+            SlotStatus::CaughtUp(run) => format!(
                 "no scheduler was awake then; run {} made good for it: it {}",
                 run.id,
                 ended(run)
             ),
-            Became::Covered { by, .. } => format!(
+            SlotStatus::Covered { by, .. } => format!(
                 "no scheduler was awake then; run {} for {} made good for it: it {}",
                 by.id,
                 by.scheduled_for.map(|due| at(due, zone)).unwrap_or_default(),
                 ended(by)
             ),
-            Became::Missed(run) => {
+            SlotStatus::Missed(run) => {
                 format!("no scheduler was awake then, and it was skipped later: {}", reason(run))
             }
-            Became::Skipped(run) => format!("it was skipped: {}", reason(run)),
-            Became::Paused(run) => format!("it was skipped, the job was {}", reason(run)),
-            Became::Waits(run) if run.reason.is_some() => {
+            SlotStatus::Skipped(run) => format!("it was skipped: {}", reason(run)),
+            SlotStatus::Paused(run) => format!("it was skipped, the job was {}", reason(run)),
+            SlotStatus::Waits(run) if run.reason.is_some() => {
                 format!("run {} waits to begin: {}", run.id, reason(run))
             }
-            Became::Waits(run) => format!("run {} waits to begin", run.id),
-            Became::ToCome => match &self.paused {
+            SlotStatus::Waits(run) => format!("run {} waits to begin", run.id),
+            SlotStatus::ToCome => match &self.paused {
                 Some(why) if why.is_empty() => "it has not come yet; the job is paused".into(),
                 Some(why) => format!("it has not come yet; the job is paused: {}", visible(why)),
                 None => "it has not come yet".into(),
             },
-            Became::Undecided { up_to, is_served } => undecided(*up_to, *is_served, zone),
-            Became::Before { since: Some(since) } => format!(
+            SlotStatus::Undecided { up_to, is_served } => undecided(*up_to, *is_served, zone),
+            SlotStatus::Before { since: Some(since) } => format!(
                 "nothing was run for it: the job has this schedule since {}, and never runs for what was before",
                 at(*since, zone)
             ),
-            Became::Before { since: None } => {
+            SlotStatus::Before { since: None } => {
                 "no scheduler has read this schedule yet, and none will run for what was before"
                     .into()
             }
-            Became::Forgotten => {
+            SlotStatus::Forgotten => {
                 "what became of it is not known any more: history is kept for a while (`retention`)"
                     .into()
             }
-            Became::NoSlot => return None,
+            SlotStatus::NoSlot => return None,
         };
         Some(words)
     }
@@ -137,9 +137,9 @@ fn undecided(up_to: Option<Timestamp>, is_served: bool, zone: &Zone) -> String {
 }
 
 /// Describes the result of a run: `is done, began 40 s late, took 3.2s, 4 files, 1.2 MiB by epsv`.
-fn ended(run: &Run) -> String {
+fn ended(run: &HistoryRun) -> String {
     let mut parts = vec![match run.state {
-        State::Running => "goes on".to_owned(),
+        RunState::Running => "goes on".to_owned(),
         state => format!("is {}", state.word()),
     }];
     let is_told = matches!(run.cause, Cause::CatchUp) && run.covers > 1;
@@ -150,7 +150,7 @@ fn ended(run: &Run) -> String {
     parts
         .extend(Some(took(run)).filter(|took| !took.is_empty()).map(|took| format!("took {took}")));
     if run.sum.files > 0 {
-        let bytes = size_text(u64::try_from(run.sum.bytes).unwrap_or(0));
+        let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
         let way = run.sum.route.as_ref().map(|way| format!(" by {}", visible(way)));
         parts.push(format!("{} files, {bytes}{}", run.sum.files, way.unwrap_or_default()));
     }
@@ -159,13 +159,13 @@ fn ended(run: &Run) -> String {
 }
 
 /// Returns the delay in whole seconds between the due time of a run and its start.
-fn late(run: &Run) -> i64 {
+fn late(run: &HistoryRun) -> i64 {
     let times = run.scheduled_for.zip(run.started_at);
     let late = times.map(|(due, began)| began.duration_since(due));
     late.unwrap_or(SignedDuration::ZERO).as_secs()
 }
 
-fn reason(run: &Run) -> String {
+fn reason(run: &HistoryRun) -> String {
     run.reason.as_ref().map_or_else(|| "nobody wrote why".to_owned(), visible)
 }
 

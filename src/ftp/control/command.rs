@@ -2,37 +2,37 @@
 
 use suppaftp::Encoding;
 
-use super::Bytes;
+use super::LatinText;
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{path::RemotePath, path_syntax::PathSyntax, reply::Reply},
     limits::COMMAND_BYTES_MAX,
 };
 
 /// A command without its line end: bytes that are known to be a single line.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Command {
+pub struct FtpCommand {
     line: Vec<u8>,
     /// The offset of a path that extends to the end of the line.
     path_at: Option<usize>,
 }
 
-impl std::fmt::Debug for Command {
+impl std::fmt::Debug for FtpCommand {
     /// Shows the verb only: the arguments may be a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Command({})", self.verb())
     }
 }
 
-impl Command {
+impl FtpCommand {
     /// Parses a command as written; fails with `invalid` if it would be two commands, or is longer than servers accept.
-    pub fn parse(line: impl AsRef<[u8]>) -> Outcome<Self> {
+    pub fn parse(line: impl AsRef<[u8]>) -> Result<Self> {
         let line = line.as_ref();
         if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return Err(Fault::invalid("a command cannot hold a line end or a NUL"));
+            return Err(Error::invalid("a command cannot hold a line end or a NUL"));
         }
         if line.is_empty() || line.len() > COMMAND_BYTES_MAX {
-            return Err(Fault::invalid(format!("a command of {} bytes", line.len())));
+            return Err(Error::invalid(format!("a command of {} bytes", line.len())));
         }
         Ok(Self::plain(line.to_vec()))
     }
@@ -131,6 +131,6 @@ impl Command {
     }
 
     pub(super) fn as_text(&self) -> String {
-        Bytes.decode(&self.line)
+        LatinText.decode(&self.line)
     }
 }

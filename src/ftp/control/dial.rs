@@ -14,12 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        memory::{Place, RouteMemory},
+        server_store::{ServerPlace, ServerStore},
         site::Site,
     },
-    stop::Stop,
 };
 
 /// The time after which the next address is tried in parallel with those that have not answered (RFC 8305, 5).
@@ -27,7 +27,7 @@ const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
 
 /// A connection on which nothing has been sent yet.
 #[derive(Debug)]
-pub(in crate::ftp) struct Line {
+pub(in crate::ftp) struct DialedConnection {
     pub(in crate::ftp) tcp: TcpStream,
     /// The server's address and port, or the proxy's.
     pub(in crate::ftp) peer: SocketAddr,
@@ -44,17 +44,17 @@ pub(in crate::ftp) struct Line {
 /// answered before, in this run or according to `memory`, is tried first.
 pub(in crate::ftp) async fn dial(
     site: &Site,
-    memory: Option<&dyn RouteMemory>,
-    stop: &Stop,
-) -> Outcome<Line> {
+    memory: Option<&dyn ServerStore>,
+    stop: &CancelToken,
+) -> Result<DialedConnection> {
     let began = Instant::now();
-    let (tcp, is_not_first) = stop.race(reach(site, memory)).await??;
+    let (tcp, is_not_first) = stop.run_until_cancelled(reach(site, memory)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
-    let (peer, local) = ends.map_err(|error| Fault::network("cannot use the socket", error))?;
-    Ok(Line { tcp, peer, local, began, is_not_first })
+    let (peer, local) = ends.map_err(|error| Error::network("cannot use the socket", error))?;
+    Ok(DialedConnection { tcp, peer, local, began, is_not_first })
 }
 
-async fn reach(site: &Site, memory: Option<&dyn RouteMemory>) -> Outcome<(TcpStream, bool)> {
+async fn reach(site: &Site, memory: Option<&dyn ServerStore>) -> Result<(TcpStream, bool)> {
     let Some(proxy) = &site.proxy else {
         let addresses = resolve(site).await?;
         let first = addresses.first().copied();
@@ -67,19 +67,19 @@ async fn reach(site: &Site, memory: Option<&dyn RouteMemory>) -> Outcome<(TcpStr
     let addresses = look_up(site, (&proxy.host, proxy.port), "the proxy").await?;
     let mut tcp = first_to_answer(site, in_order(addresses, None), "the proxy at ").await?;
     let led = proxy.lead(&mut tcp, (&site.host, site.port), site.connect_timeout).await;
-    led.map_err(|fault| fault.on(&site.host))?;
+    led.map_err(|fault| fault.with_host(&site.host))?;
     Ok((tcp, false))
 }
 
 /// Returns the one of `addresses` that an earlier run found to answer where another did not.
 fn remembered(
     site: &Site,
-    memory: Option<&dyn RouteMemory>,
+    memory: Option<&dyn ServerStore>,
     addresses: &[SocketAddr],
 ) -> Option<IpAddr> {
     let memory = memory.filter(|_| addresses.len() > 1)?;
     addresses.iter().map(SocketAddr::ip).find(|ip| {
-        let known = ours_towards(*ip).and_then(|ours| memory.recall(&Place::of(site, ours)));
+        let known = ours_towards(*ip).and_then(|ours| memory.recall(&ServerPlace::of(site, ours)));
         known.is_some_and(|known| known.address == Some(*ip))
     })
 }
@@ -118,18 +118,18 @@ async fn first_to_answer(
     site: &Site,
     mut addresses: VecDeque<SocketAddr>,
     whose: &str,
-) -> Outcome<TcpStream> {
+) -> Result<TcpStream> {
     let attempt = |address: SocketAddr| async move {
         let connected = timeout(site.connect_timeout, connect(address, site.source_address));
         match connected.await {
             Ok(Ok(tcp)) => Ok(tcp),
             Ok(Err(error)) => {
-                Err(Fault::network(&format!("cannot connect to {whose}{address}"), error))
+                Err(Error::network(&format!("cannot connect to {whose}{address}"), error))
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();
                 let message = format!("cannot connect to {whose}{address}: no answer in {time} s");
-                Err(Fault::new(Kind::Timeout, Side::Network, message))
+                Err(Error::new(ErrorKind::Timeout, Origin::Network, message))
             }
         }
     };
@@ -149,28 +149,29 @@ async fn first_to_answer(
             None => {}
         }
     }
-    let fault = last
-        .unwrap_or_else(|| Fault::new(Kind::Unreachable, Side::Network, "the name has no address"));
-    Err(fault.on(&site.host))
+    let fault = last.unwrap_or_else(|| {
+        Error::new(ErrorKind::Unreachable, Origin::Network, "the name has no address")
+    });
+    Err(fault.with_host(&site.host))
 }
 
 /// Returns the addresses to try, in the resolver's order.
-pub(in crate::ftp) async fn resolve(site: &Site) -> Outcome<Vec<SocketAddr>> {
+pub(in crate::ftp) async fn resolve(site: &Site) -> Result<Vec<SocketAddr>> {
     match site.detour.or(site.address) {
         Some(address) => Ok(vec![address]),
         None => look_up(site, (&site.host, site.port), "the host").await,
     }
 }
 
-async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Outcome<Vec<SocketAddr>> {
+async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Result<Vec<SocketAddr>> {
     match tokio::net::lookup_host(place).await {
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => {
             let text = error.to_string();
             let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
             let message = format!("cannot find {what}: {words}");
-            let fault = Fault::new(Kind::Unreachable, Side::Network, message);
-            Err(fault.on(&site.host).because(error))
+            let fault = Error::new(ErrorKind::Unreachable, Origin::Network, message);
+            Err(fault.with_host(&site.host).with_source(error))
         }
     }
 }

@@ -8,19 +8,21 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Bytes, Control, Line, dial::connect, further, late, read_error};
+use super::{
+    ControlConnection, DialedConnection, LatinText, dial::connect, further, late, read_error,
+};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
         client::client,
         mask::Mask,
         path_syntax::PathSyntax,
         reply::Reply,
-        secure::Security,
         site::{Site, Trust},
-        wire::Link,
+        stream::StreamHandle,
+        tls::TlsContext,
     },
-    stop::Stop,
 };
 
 /// The silence after which it is tested whether this port starts TLS at once. Servers that look up names first are
@@ -29,15 +31,15 @@ const SILENCE_TIME: Duration = Duration::from_secs(3);
 /// The time for that test.
 const HELLO_TIME: Duration = Duration::from_secs(3);
 
-impl Control {
+impl ControlConnection {
     /// Reads the greeting of `site`; with `implicit`, through TLS from the first byte.
     pub(in crate::ftp) async fn greeted(
-        Line { tcp, peer, local, .. }: Line,
+        DialedConnection { tcp, peer, local, .. }: DialedConnection,
         site: &Site,
-        implicit: Option<&Security>,
-        stop: &Stop,
-    ) -> Outcome<(Self, Reply)> {
-        let link = Link::default();
+        implicit: Option<&TlsContext>,
+        stop: &CancelToken,
+    ) -> Result<(Self, Reply)> {
+        let link = StreamHandle::default();
         let mask = Mask::at_login(site);
         link.lock().mask = mask.clone();
         if let Some(security) = implicit {
@@ -45,30 +47,30 @@ impl Control {
         }
         let mut ftp = client(tcp, link.clone(), &site.host)
             .await
-            .map_err(|error| read_error(error).on(&site.host))?;
-        ftp.set_encoding(Bytes).await;
+            .map_err(|error| read_error(error).with_host(&site.host))?;
+        ftp.set_encoding(LatinText).await;
         let began = Instant::now();
         let mut time = SILENCE_TIME.min(site.reply_timeout);
         let reply = loop {
             // Unconstrained: with its budget used up, tokio would leave a TLS record unsent forever.
             let greeting = timeout(time, tokio::task::unconstrained(further(&mut ftp)));
-            match stop.race(greeting).await? {
+            match stop.run_until_cancelled(greeting).await? {
                 Ok(Ok(greeting)) => break greeting.masked(mask),
                 Ok(Err(fault)) => {
                     let fault = link.lock().babble.take().map_or(fault, no_greeting);
-                    return Err(fault.on(&site.host));
+                    return Err(fault.with_host(&site.host));
                 }
                 Err(_) if began.elapsed() < site.reply_timeout => {}
-                Err(_) => return Err(late("greeting", site.reply_timeout).on(&site.host)),
+                Err(_) => return Err(late("greeting", site.reply_timeout).with_host(&site.host)),
             }
             if let Some(words) = link.lock().babble.take() {
-                return Err(no_greeting(words).on(&site.host));
+                return Err(no_greeting(words).with_host(&site.host));
             }
             if implicit.is_none()
                 && site.proxy.is_none()
-                && stop.race(speaks_tls(peer, site)).await?
+                && stop.run_until_cancelled(speaks_tls(peer, site)).await?
             {
-                return Err(tls_at_once(peer).on(&site.host));
+                return Err(tls_at_once(peer).with_host(&site.host));
             }
             time = site.reply_timeout.saturating_sub(began.elapsed());
         };
@@ -97,7 +99,7 @@ impl Control {
 /// Returns true if `peer` answers a TLS handshake on a separate connection. Nothing else is sent.
 async fn speaks_tls(peer: SocketAddr, site: &Site) -> bool {
     let trust = Trust { insecure: true, ..Trust::default() };
-    let Ok(security) = Security::new(site.certified_name(), &trust) else { return false };
+    let Ok(security) = TlsContext::new(site.certified_name(), &trust) else { return false };
     let shaken = async {
         let tcp = connect(peer, site.source_address).await?;
         let (connector, name) = security.handshake();
@@ -114,13 +116,13 @@ async fn speaks_tls(peer: SocketAddr, site: &Site) -> bool {
     }
 }
 
-fn no_greeting(words: String) -> Fault {
-    Fault::protocol(words)
+fn no_greeting(words: String) -> Error {
+    Error::protocol(words)
 }
 
-fn tls_at_once(peer: SocketAddr) -> Fault {
+fn tls_at_once(peer: SocketAddr) -> Error {
     let port = peer.port();
     let message =
         format!("port {port} sends no greeting, since TLS begins at once there: use ftps://");
-    Fault::new(Kind::Tls, Side::Server, message)
+    Error::new(ErrorKind::Tls, Origin::Server, message)
 }

@@ -1,10 +1,10 @@
 //! The control connection: one command, one reply, in order and in time; otherwise it is not used again.
 
-mod ahead;
 mod command;
 mod dial;
 mod greeting;
 mod packets;
+mod pipeline;
 mod pipelining;
 mod resync;
 
@@ -20,34 +20,34 @@ use futures_util::FutureExt;
 use suppaftp::{Encoding, FtpError, tokio::ImplAsyncFtpStream};
 use tokio::time::timeout;
 
-use self::ahead::{Ahead, Called};
+use self::pipeline::{PipelinedCommand, PipelinedTransfer};
 pub use self::{
-    ahead::{Early, End, Prepared},
-    command::Command,
+    command::FtpCommand,
+    pipeline::{Lookahead, LookaheadReply, TransferEnd},
     pipelining::{Habits, Pipelining},
 };
 pub(super) use self::{
-    dial::{Line, connect, dial, resolve},
+    dial::{DialedConnection, connect, dial, resolve},
     pipelining::may_be_repeated,
 };
 use super::{
     listing::Listing,
     path_syntax::PathSyntax,
     reply::Reply,
-    secure::Security,
-    wire::{Breach, Link, Wire},
+    stream::{GuardedStream, ProtocolViolation, StreamHandle},
+    tls::TlsContext,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    observe::duration_text,
-    stop::Stop,
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
+    observe::format_duration,
 };
 
 /// A one-to-one mapping between suppaftp's text and our bytes: a name passes unchanged, in any encoding.
 #[derive(Debug)]
-struct Bytes;
+struct LatinText;
 
-impl Encoding for Bytes {
+impl Encoding for LatinText {
     fn decode(&self, bytes: &[u8]) -> String {
         bytes.iter().copied().map(char::from).collect()
     }
@@ -60,23 +60,23 @@ impl Encoding for Bytes {
 }
 
 /// A control connection with one server.
-pub struct Control {
-    ftp: ImplAsyncFtpStream<Wire>,
-    link: Link,
+pub struct ControlConnection {
+    ftp: ImplAsyncFtpStream<GuardedStream>,
+    link: StreamHandle,
     host: String,
     /// The server's address and port, or the proxy's.
     pub peer: SocketAddr,
     /// The local address and port.
     pub local: SocketAddr,
     reply_timeout: Duration,
-    stop: Stop,
-    broken: Option<Fault>,
+    stop: CancelToken,
+    broken: Option<Error>,
     /// A final reply that came before the data it refers to.
     early: Option<Reply>,
     /// A command that was sent before the end of a transfer.
-    ahead: Option<Ahead>,
+    ahead: Option<PipelinedCommand>,
     /// A transfer in active mode that was pipelined before the end of the one before.
-    called: Option<Called>,
+    called: Option<PipelinedTransfer>,
     /// The path syntax of the server.
     pub(super) syntax: PathSyntax,
     /// The server's support for several commands in one packet.
@@ -89,20 +89,20 @@ pub struct Control {
     pub round_trip: Duration,
 }
 
-impl std::fmt::Debug for Control {
+impl std::fmt::Debug for ControlConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Control({} at {})", self.host, self.peer)
     }
 }
 
-impl Control {
+impl ControlConnection {
     /// Sends `command` and returns its reply, whatever it is.
-    pub async fn ask(&mut self, command: &Command) -> Outcome<Reply> {
+    pub async fn ask(&mut self, command: &FtpCommand) -> Result<Reply> {
         self.ask_within(self.reply_timeout, command).await
     }
 
     /// Sends `command` and returns its reply, which must come within `time`.
-    pub async fn ask_within(&mut self, time: Duration, command: &Command) -> Outcome<Reply> {
+    pub async fn ask_within(&mut self, time: Duration, command: &FtpCommand) -> Result<Reply> {
         self.ready().await?;
         let text = command.spelt(self.syntax).as_text();
         let started = Instant::now();
@@ -123,7 +123,7 @@ impl Control {
     }
 
     /// Returns the next reply to a command that was sent before: the end of a transfer.
-    pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Outcome<Reply> {
+    pub async fn next_reply(&mut self, time: Duration, verb: &str) -> Result<Reply> {
         self.usable()?;
         self.answered = None;
         if let Some(early) = self.early.take() {
@@ -134,7 +134,7 @@ impl Control {
     }
 
     /// Keeps a reply that came too early for [`next_reply`](Self::next_reply).
-    pub fn put_back(&mut self, reply: Reply) {
+    pub fn unread(&mut self, reply: Reply) {
         self.early = Some(reply);
     }
 
@@ -142,9 +142,9 @@ impl Control {
     /// active mode, in which a data connection may come before the reply.
     pub async fn ask_or<T>(
         &mut self,
-        command: &Command,
+        command: &FtpCommand,
         other: impl Future<Output = T>,
-    ) -> Outcome<Either<T>> {
+    ) -> Result<Either<T>> {
         self.ready().await?;
         self.answered = None;
         let text = command.spelt(self.syntax).as_text();
@@ -166,7 +166,7 @@ impl Control {
         time: Duration,
         verb: &str,
         other: impl Future<Output = T>,
-    ) -> Outcome<Either<T>> {
+    ) -> Result<Either<T>> {
         self.usable()?;
         let either = async {
             tokio::select! {
@@ -181,7 +181,7 @@ impl Control {
 
     /// Switches to TLS; the handshake takes place with the next command. Fails if the server sent anything after the
     /// 234.
-    pub fn upgrade(&mut self, security: &Security) {
+    pub fn upgrade(&mut self, security: &TlsContext) {
         self.link.lock().upgrade = Some(security.handshake());
     }
 
@@ -196,7 +196,7 @@ impl Control {
     }
 
     /// Returns the reason why this connection must not be used any more, if there is one.
-    pub const fn broken(&self) -> Option<&Fault> {
+    pub const fn poison_reason(&self) -> Option<&Error> {
         self.broken.as_ref()
     }
 
@@ -226,12 +226,12 @@ impl Control {
     }
 
     /// Marks the connection as out of step, so that it is not used again.
-    pub fn give_up(&mut self, why: &Fault) {
+    pub fn poison(&mut self, why: &Error) {
         self.broken.get_or_insert_with(|| why.clone());
     }
 
     /// Sends QUIT without waiting for the reply.
-    pub fn farewell(&mut self) {
+    pub fn quit_nowait(&mut self) {
         if self.usable().is_ok() {
             self.link.lock().with_next = b"QUIT\r\n".to_vec();
             // The first poll sends it.
@@ -240,15 +240,15 @@ impl Control {
     }
 
     /// Closes the connection without QUIT.
-    pub fn hang_up(&mut self) {
-        self.give_up(&Fault::protocol("the control connection was closed here"));
+    pub fn close_abruptly(&mut self) {
+        self.poison(&Error::protocol("the control connection was closed here"));
         self.link.lock().is_over = true;
         // The first poll closes it.
         drop(further(&mut self.ftp).now_or_never());
     }
 
     /// Sets the time limit for further replies; for example a short one for QUIT.
-    pub const fn hurry(&mut self, time: Duration) {
+    pub const fn set_reply_timeout(&mut self, time: Duration) {
         self.reply_timeout = time;
     }
 
@@ -257,9 +257,9 @@ impl Control {
     pub async fn ask_with(
         &mut self,
         time: Duration,
-        first: &Command,
-        second: &Command,
-    ) -> Outcome<Reply> {
+        first: &FtpCommand,
+        second: &FtpCommand,
+    ) -> Result<Reply> {
         self.ready().await?;
         self.link.lock().with_next = second.spelt(self.syntax).line();
         let text = first.spelt(self.syntax).as_text();
@@ -268,12 +268,12 @@ impl Control {
     }
 
     /// Fails if nothing more can be sent, and reads pending replies to pipelined commands.
-    async fn ready(&mut self) -> Outcome<()> {
+    async fn ready(&mut self) -> Result<()> {
         self.usable()?;
         self.settle().await
     }
 
-    fn usable(&self) -> Outcome<()> {
+    fn usable(&self) -> Result<()> {
         self.stop.check()?;
         match &self.broken {
             None => Ok(()),
@@ -281,7 +281,7 @@ impl Control {
         }
     }
 
-    fn take(&mut self, waited: Waited<Result<Reply, Fault>>, verb: &str) -> Outcome<Reply> {
+    fn take(&mut self, waited: Waited<Result<Reply, Error>>, verb: &str) -> Result<Reply> {
         let result = match waited {
             Waited::Done(result) => result,
             Waited::Late(time) => Err(late(verb, time)),
@@ -291,16 +291,16 @@ impl Control {
         let result = result.map_err(|fault| {
             // Some messages contain the server's words.
             let message = mask.hide_in(&fault.message);
-            Fault { message, ..fault.on(&self.host) }
+            Error { message, ..fault.with_host(&self.host) }
         });
         let result = result.map(|reply| reply.masked(mask));
         if std::mem::take(&mut self.link.lock().has_spare) {
             self.pipelining.saw_spare(self.answered.take().as_deref());
         }
         match &result {
-            Err(fault) => self.give_up(fault),
+            Err(fault) => self.poison(fault),
             // 421 closes the control connection (RFC 959, 5.4).
-            Ok(reply) if reply.code == 421 => self.give_up(&reply.fault().on(&self.host)),
+            Ok(reply) if reply.code == 421 => self.poison(&reply.fault().with_host(&self.host)),
             Ok(_) => {}
         }
         result
@@ -308,9 +308,9 @@ impl Control {
 
     fn take_either<T>(
         &mut self,
-        waited: Waited<Either<T, Result<Reply, Fault>>>,
+        waited: Waited<Either<T, Result<Reply, Error>>>,
         verb: &str,
-    ) -> Outcome<Either<T>> {
+    ) -> Result<Either<T>> {
         let reply = match waited {
             Waited::Done(Either::Other(other)) => return Ok(Either::Other(other)),
             Waited::Done(Either::Reply(reply)) => Waited::Done(reply),
@@ -333,82 +333,89 @@ pub enum Either<T, R = Reply> {
 enum Waited<T> {
     Done(T),
     Late(Duration),
-    Stopped(Fault),
+    Stopped(Error),
 }
 
 /// A guard that marks a connection as out of step when it is dropped: the awaited reply may still come.
-struct InFlight<'a>(&'a mut Option<Fault>);
+struct InFlight<'a>(&'a mut Option<Error>);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.get_or_insert_with(|| Fault::protocol("a command was left before its reply came"));
+        self.0.get_or_insert_with(|| Error::protocol("a command was left before its reply came"));
     }
 }
 
 async fn wait<T>(
-    stop: &Stop,
-    broken: &mut Option<Fault>,
+    stop: &CancelToken,
+    broken: &mut Option<Error>,
     time: Duration,
     work: impl Future<Output = T>,
 ) -> Waited<T> {
     let in_flight = InFlight(broken);
     // Unconstrained: with its budget used up, tokio would leave a TLS record unsent forever.
-    let waited = match stop.race(timeout(time, tokio::task::unconstrained(work))).await {
-        Ok(Ok(done)) => Waited::Done(done),
-        Ok(Err(_)) => Waited::Late(time),
-        Err(fault) => Waited::Stopped(fault),
-    };
+    let waited =
+        match stop.run_until_cancelled(timeout(time, tokio::task::unconstrained(work))).await {
+            Ok(Ok(done)) => Waited::Done(done),
+            Ok(Err(_)) => Waited::Late(time),
+            Err(fault) => Waited::Stopped(fault),
+        };
     // The wait has finished, whatever the result: the caller judges it.
     std::mem::forget(in_flight);
     waited
 }
 
-async fn answer(ftp: &mut ImplAsyncFtpStream<Wire>, text: String) -> Result<Reply, Fault> {
+async fn answer(ftp: &mut ImplAsyncFtpStream<GuardedStream>, text: String) -> Result<Reply, Error> {
     read(ftp.custom_command(text, &[]).await)
 }
 
-async fn further(ftp: &mut ImplAsyncFtpStream<Wire>) -> Result<Reply, Fault> {
+async fn further(ftp: &mut ImplAsyncFtpStream<GuardedStream>) -> Result<Reply, Error> {
     read(ftp.read_response_in(&[]).await)
 }
 
 /// Converts a result of suppaftp. suppaftp is never told which codes to expect, so every reply comes as "unexpected".
-fn read(result: suppaftp::FtpResult<suppaftp::types::Response>) -> Result<Reply, Fault> {
+fn read(result: suppaftp::FtpResult<suppaftp::types::Response>) -> Result<Reply, Error> {
     match result {
         Ok(response) | Err(FtpError::UnexpectedResponse(response)) => Reply::new(response.body),
         Err(error) => Err(read_error(error)),
     }
 }
 
-fn read_error(error: FtpError) -> Fault {
+fn read_error(error: FtpError) -> Error {
     let error = match error {
         FtpError::ConnectionError(error) => error,
         FtpError::UnexpectedResponse(reply) => {
             return Reply::new(reply.body).map_or_else(|fault| fault, |reply| reply.fault());
         }
-        other => return Fault::protocol(other.to_string()),
+        other => return Error::protocol(other.to_string()),
     };
     let inner = error.get_ref();
-    if let Some(breach) = inner.and_then(|inner| inner.downcast_ref::<Breach>()) {
+    if let Some(breach) = inner.and_then(|inner| inner.downcast_ref::<ProtocolViolation>()) {
         return match breach {
-            Breach::Closed => Fault::new(Kind::Unreachable, Side::Server, breach.to_string()),
-            Breach::Unasked { code: 421, words } => Fault {
+            ProtocolViolation::Closed => {
+                Error::new(ErrorKind::Unreachable, Origin::Server, breach.to_string())
+            }
+            ProtocolViolation::Unasked { code: 421, words } => Error {
                 code: 421,
-                ..Fault::new(Kind::Busy, Side::Server, format!("the server said \"{words}\""))
+                ..Error::new(
+                    ErrorKind::Busy,
+                    Origin::Server,
+                    format!("the server said \"{words}\""),
+                )
             },
-            other => Fault::protocol(other.to_string()),
+            other => Error::protocol(other.to_string()),
         };
     }
     if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return super::secure::tls_fault(tls);
+        return super::tls::tls_fault(tls);
     }
     let message = match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the control connection".to_owned(),
         _ => format!("the control connection broke: {error}"),
     };
-    Fault::new(Kind::Unreachable, Side::Network, message).because(error)
+    Error::new(ErrorKind::Unreachable, Origin::Network, message).with_source(error)
 }
 
-fn late(verb: &str, time: Duration) -> Fault {
-    let message = format!("no answer to {verb} in {}", duration_text(time));
-    Fault::new(Kind::Timeout, Side::Server, message)
+fn late(verb: &str, time: Duration) -> Error {
+    let message = format!("no answer to {verb} in {}", format_duration(time));
+    Error::new(ErrorKind::Timeout, Origin::Server, message)
 }

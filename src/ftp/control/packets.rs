@@ -1,14 +1,14 @@
 //! Several commands in one packet, and the handling of missing or surplus replies.
 
 use super::{
-    Ahead, Command, Control, Waited, further, late,
+    ControlConnection, FtpCommand, PipelinedCommand, Waited, further, late,
     pipelining::{SIGN_OF_LIFE_TIME, next_reply_time, spare_reply_time},
     wait,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome},
-    files::chance,
-    ftp::{reply::Reply, wire::Long},
+    error::{Error, ErrorKind, Result},
+    files::random_u64,
+    ftp::{long_reply::LongReplyBuffer, reply::Reply},
     limits::BATCH_BYTES_MAX,
 };
 
@@ -20,11 +20,11 @@ enum Fate {
     ThrownAway,
 }
 
-impl Control {
+impl ControlConnection {
     /// Sends `commands` in as few packets as servers accept and returns their replies, in order.
     ///
     /// Only for commands without data, except for the last: each one saves a round trip.
-    pub async fn ask_all(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+    pub async fn ask_all(&mut self, commands: &[FtpCommand]) -> Result<Vec<Reply>> {
         self.ask_all_and(commands, None).await
     }
 
@@ -33,14 +33,15 @@ impl Control {
     /// packet.
     pub async fn ask_all_and(
         &mut self,
-        commands: &[Command],
+        commands: &[FtpCommand],
         ahead: Option<&'static str>,
-    ) -> Outcome<Vec<Reply>> {
+    ) -> Result<Vec<Reply>> {
         if self.pipelining.is_off() {
             return self.ask_each(commands).await;
         }
         self.ready().await?;
-        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
+        self.link.lock().long =
+            commands.iter().any(FtpCommand::lists).then(LongReplyBuffer::default);
         let mut replies = Vec::with_capacity(commands.len());
         let mut rest = commands;
         while !rest.is_empty() {
@@ -59,16 +60,17 @@ impl Control {
         if let Some(ahead) = ahead.filter(|_| !self.pipelining.is_off()) {
             // If the server was slow, the reply is here already.
             let reply = if replies.len() > commands.len() { replies.pop() } else { None };
-            self.ahead = Some(Ahead::new(ahead, reply));
+            self.ahead = Some(PipelinedCommand::new(ahead, reply));
         }
         replies.truncate(commands.len());
         Ok(replies)
     }
 
     /// Sends each of `commands` once the one before is answered.
-    pub async fn ask_each(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+    pub async fn ask_each(&mut self, commands: &[FtpCommand]) -> Result<Vec<Reply>> {
         self.ready().await?;
-        self.link.lock().long = commands.iter().any(Command::lists).then(Long::default);
+        self.link.lock().long =
+            commands.iter().any(FtpCommand::lists).then(LongReplyBuffer::default);
         let replies = self.ask_in_turn(commands).await?;
         self.link.lock().long = None;
         Ok(replies)
@@ -78,16 +80,16 @@ impl Control {
     /// that to the command `behind` the others if it had to be awaited.
     async fn ask_packet(
         &mut self,
-        commands: &[Command],
+        commands: &[FtpCommand],
         behind: Option<&'static str>,
-    ) -> Outcome<Vec<Reply>> {
+    ) -> Result<Vec<Reply>> {
         let Some((first, others)) = commands.split_first() else { return Ok(Vec::new()) };
-        let all: Vec<_> = commands.iter().cloned().chain(behind.map(Command::bare)).collect();
+        let all: Vec<_> = commands.iter().cloned().chain(behind.map(FtpCommand::bare)).collect();
         let is_several = all.len() > 1;
-        let spelt = |command: &Command| command.spelt(self.syntax).line();
+        let spelt = |command: &FtpCommand| command.spelt(self.syntax).line();
         self.link.lock().with_next = all.iter().skip(1).flat_map(spelt).collect();
         let mut time = self.reply_timeout;
-        if is_several && !self.pipelining.is_proven() && !all.iter().any(Command::transfers) {
+        if is_several && !self.pipelining.is_proven() && !all.iter().any(FtpCommand::transfers) {
             time = time.min(SIGN_OF_LIFE_TIME);
         }
         let reply = self.ask_within(time, first).await?;
@@ -128,7 +130,7 @@ impl Control {
         Ok(replies)
     }
 
-    async fn ask_in_turn(&mut self, commands: &[Command]) -> Outcome<Vec<Reply>> {
+    async fn ask_in_turn(&mut self, commands: &[FtpCommand]) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(commands.len());
         for command in commands {
             let reply = self.ask(command).await?;
@@ -139,11 +141,11 @@ impl Control {
 
     /// Returns the next reply to a packet, or `None` if it does not come within a few round trips and the server may be
     /// probed for it.
-    async fn next_of_packet(&mut self, pending: &[Command]) -> Outcome<Option<Reply>> {
+    async fn next_of_packet(&mut self, pending: &[FtpCommand]) -> Result<Option<Reply>> {
         self.usable()?;
         let Some(command) = pending.first() else { return Ok(None) };
         // A command between REST and its transfer would undo the REST.
-        if pending.iter().any(Command::transfers) {
+        if pending.iter().any(FtpCommand::transfers) {
             return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
         }
         let patience = next_reply_time(self.round_trip);
@@ -158,9 +160,9 @@ impl Control {
 
     /// Finds out what happened to `pending`, the last commands of a packet, whose replies are missing: sends a probe
     /// whose reply contains an unguessable number. Replies before that one belong to the commands.
-    async fn fate_of(&mut self, pending: &[Command]) -> Outcome<Fate> {
-        let proof = chance() % 1_000_000_000_000;
-        let question = Command::from_safe(format!("REST {proof}"));
+    async fn fate_of(&mut self, pending: &[FtpCommand]) -> Result<Fate> {
+        let proof = random_u64() % 1_000_000_000_000;
+        let question = FtpCommand::from_safe(format!("REST {proof}"));
         self.link.lock().with_next = question.line();
         let is_harmless = super::may_be_repeated(pending);
         let mut time = self.reply_timeout;
@@ -174,10 +176,10 @@ impl Control {
                 if !replies.is_empty() {
                     return Err(self.missing(pending));
                 }
-                let verb = pending.first().map(Command::verb).unwrap_or_default();
+                let verb = pending.first().map(FtpCommand::verb).unwrap_or_default();
                 let fault = late(&verb, time);
-                self.give_up(&fault);
-                return Err(fault.on(&self.host));
+                self.poison(&fault);
+                return Err(fault.with_host(&self.host));
             }
             let reply = self.take(waited, "REST")?;
             let reply = self.whole(reply);
@@ -209,37 +211,38 @@ impl Control {
     }
 
     /// Resets the restart offset, so that the next transfer begins at offset 0.
-    async fn undo_proof(&mut self) -> Outcome<()> {
+    async fn undo_proof(&mut self) -> Result<()> {
         self.link.lock().outstanding = 0;
-        let reply = self.ask(&Command::from_safe("REST 0".into())).await?;
+        let reply = self.ask(&FtpCommand::from_safe("REST 0".into())).await?;
         if reply.is_halfway() {
             return Ok(());
         }
         let fault = reply.fault();
-        self.give_up(&fault);
-        Err(fault.on(&self.host))
+        self.poison(&fault);
+        Err(fault.with_host(&self.host))
     }
 
-    fn missing(&mut self, pending: &[Command]) -> Fault {
-        let verbs: Vec<_> = pending.iter().map(Command::verb).collect();
+    fn missing(&mut self, pending: &[FtpCommand]) -> Error {
+        let verbs: Vec<_> = pending.iter().map(FtpCommand::verb).collect();
         let message = format!("the server answered some of {} and not others", verbs.join(", "));
-        let fault = Fault::protocol(message);
-        self.give_up(&fault);
+        let fault = Error::protocol(message);
+        self.poison(&fault);
         self.pipelining.turn_off();
-        fault.on(&self.host)
+        fault.with_host(&self.host)
     }
 
     /// Records that a packet was not answered in full, because of `fault`.
-    fn mark_lost(&mut self, commands: &[Command], has_more: bool, fault: &Fault) {
+    fn mark_lost(&mut self, commands: &[FtpCommand], has_more: bool, fault: &Error) {
         let is_one = commands.len() + usize::from(has_more) < 2;
-        if is_one || fault.code != 0 || fault.kind == Kind::Interrupted || self.sent_nothing() {
+        if is_one || fault.code != 0 || fault.kind == ErrorKind::Interrupted || self.sent_nothing()
+        {
             return;
         }
         self.lost_packet = true;
-        if matches!(fault.kind, Kind::Timeout | Kind::Unreachable) {
+        if matches!(fault.kind, ErrorKind::Timeout | ErrorKind::Unreachable) {
             // A server that ends the session at STAT does so at any position in the packet.
             let is_harmless =
-                super::may_be_repeated(commands) || commands.iter().any(Command::lists);
+                super::may_be_repeated(commands) || commands.iter().any(FtpCommand::lists);
             self.pipelining.lost(is_harmless);
         }
     }
@@ -257,7 +260,11 @@ impl Control {
     /// Returns the command's own reply. A reply that only ends a transfer belongs to the previous transfer and came a
     /// second time, as does one that no server gives to such a command. The true reply follows, but further replies may
     /// come as well: this connection is not used again.
-    pub(super) async fn own(&mut self, reply: Outcome<Reply>, command: &Command) -> Outcome<Reply> {
+    pub(super) async fn own(
+        &mut self,
+        reply: Result<Reply>,
+        command: &FtpCommand,
+    ) -> Result<Reply> {
         let reply = reply?;
         let is_end = matches!(reply.code, 150 | 226) && !command.moves_data();
         if !is_end && command.admits(&reply) {
@@ -276,7 +283,7 @@ impl Control {
         if !is_end {
             self.pipelining.saw_spare(self.answered.take().as_deref());
         }
-        self.give_up(&Fault::protocol(format!("a spare \"{}\"", reply.words())));
+        self.poison(&Error::protocol(format!("a spare \"{}\"", reply.words())));
         own
     }
 
@@ -285,8 +292,8 @@ impl Control {
     pub(super) async fn without_spare(
         &mut self,
         reply: Reply,
-        command: &Command,
-    ) -> Outcome<Reply> {
+        command: &FtpCommand,
+    ) -> Result<Reply> {
         let verb = command.verb();
         if !self.pipelining.expects_spare(&verb) || self.broken.is_some() {
             return Ok(reply);
@@ -305,9 +312,9 @@ impl Control {
 }
 
 /// Returns the number of leading `commands` that fit into one packet.
-fn fitting(commands: &[Command]) -> usize {
+fn fitting(commands: &[FtpCommand]) -> usize {
     let mut bytes = 0;
-    let fits = |command: &&Command| {
+    let fits = |command: &&FtpCommand| {
         bytes += command.length();
         bytes <= BATCH_BYTES_MAX
     };

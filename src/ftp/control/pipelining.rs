@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Command;
+use super::FtpCommand;
 
 /// The time that the next reply to a packet may take beyond a few round trips: most servers need a millisecond. A
 /// slower server is sent one probe, with no further consequence.
@@ -190,7 +190,7 @@ fn known(round_trip: Duration) -> Duration {
 }
 
 /// Returns true if all of `commands` may be sent again when it is unknown which of them were executed.
-pub(in crate::ftp) fn may_be_repeated(commands: &[Command]) -> bool {
+pub(in crate::ftp) fn may_be_repeated(commands: &[FtpCommand]) -> bool {
     const HARMLESS: [&str; 10] =
         ["CWD", "PWD", "SIZE", "MDTM", "MFMT", "MLST", "REST", "NOOP", "TYPE", "OPTS"];
     commands.iter().all(|command| HARMLESS.contains(&command.verb().as_str()))

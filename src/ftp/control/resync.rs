@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Command, Control, Waited, answer, further, wait};
+use super::{ControlConnection, FtpCommand, Waited, answer, further, wait};
 use crate::{
-    fault::{Outcome, Side},
+    cancel::CancelToken,
+    error::{Origin, Result},
     ftp::reply::Reply,
-    stop::Stop,
 };
 
 /// The maximum number of replies before the one to NOOP: the end of the transfer, 225 of an abort, a spare one.
 const REPLIES_MAX: usize = 4;
 
-impl Control {
+impl ControlConnection {
     /// Reads the remaining replies to a transfer whose data connection was dropped, and returns the reply that ended
     /// it, if one came. Afterwards the connection is in step, or it is broken.
     ///
@@ -23,27 +23,27 @@ impl Control {
         let reply = match &ended {
             Ok(reply) => reply.clone(),
             Err(fault) => {
-                self.give_up(fault);
+                self.poison(fault);
                 return None;
             }
         };
         if self.broken.is_none() && !self.answers_noop(time).await {
             let fault = super::late("NOOP", time);
-            self.give_up(&fault);
+            self.poison(&fault);
         }
         reply
     }
 
     /// Grants a connection that was ended by the client some more time for cleanup, even after the signal to stop.
     pub fn reprieve(&mut self, time: Duration) {
-        self.stop = Stop::new().within(time);
-        self.hurry(time);
-        if self.broken.as_ref().is_some_and(|fault| fault.side == Side::Here) {
+        self.stop = CancelToken::new().within(time);
+        self.set_reply_timeout(time);
+        if self.broken.as_ref().is_some_and(|fault| fault.side == Origin::Here) {
             self.broken = None;
         }
     }
 
-    async fn end_of_transfer(&mut self, time: Duration) -> Outcome<Option<Reply>> {
+    async fn end_of_transfer(&mut self, time: Duration) -> Result<Option<Reply>> {
         if let Some(early) = self.early.take() {
             return Ok(Some(early));
         }
@@ -58,7 +58,7 @@ impl Control {
 
     async fn answers_noop(&mut self, time: Duration) -> bool {
         let mut is_repeated = false;
-        let noop = || Command::bare("NOOP").as_text();
+        let noop = || FtpCommand::bare("NOOP").as_text();
         let mut waited =
             wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop())).await;
         for _ in 0..REPLIES_MAX {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// The knowledge about the server's own address before PASV is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Known {
+pub enum PasvHint {
     /// No knowledge: the server's own address is tried first.
     #[default]
     Nothing,
@@ -17,16 +17,16 @@ pub enum Known {
 
 /// Returns the addresses to connect to, in order, for a server at `peer` that announces `announced`. A foreign public
 /// address is never among them, nor a loopback or link-local one.
-pub fn targets(peer: IpAddr, announced: Ipv4Addr, known: Known) -> Vec<IpAddr> {
+pub fn targets(peer: IpAddr, announced: Ipv4Addr, known: PasvHint) -> Vec<IpAddr> {
     let announced = IpAddr::from(announced);
     let peer = peer.to_canonical();
     let may_differ = announced != peer && is_internal(peer) && is_internal(announced);
     match (may_differ, known) {
-        (false, Known::Deaf) => vec![],
+        (false, PasvHint::Deaf) => vec![],
         (false, _) => vec![peer],
-        (true, Known::Nothing) => vec![peer, announced],
-        (true, Known::Deaf) => vec![announced],
-        (true, Known::Worse) => vec![announced, peer],
+        (true, PasvHint::Nothing) => vec![peer, announced],
+        (true, PasvHint::Deaf) => vec![announced],
+        (true, PasvHint::Worse) => vec![announced, peer],
     }
 }
 
@@ -58,7 +58,7 @@ pub const fn is_carriers(address: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
-    fn told(peer: &str, announced: &str, known: Known) -> String {
+    fn told(peer: &str, announced: &str, known: PasvHint) -> String {
         let targets = targets(peer.parse().unwrap(), announced.parse().unwrap(), known);
         targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
@@ -93,9 +93,9 @@ mod tests {
             ("100.64.0.5", "10.0.0.6", "100.64.0.5 10.0.0.6", "10.0.0.6", "10.0.0.6 100.64.0.5"),
         ] {
             let what = format!("{peer} announces {announced}");
-            assert_eq!(told(peer, announced, Known::Nothing), first, "{what}");
-            assert_eq!(told(peer, announced, Known::Deaf), after_a_wait, "{what}, deaf");
-            assert_eq!(told(peer, announced, Known::Worse), worse, "{what}, worse");
+            assert_eq!(told(peer, announced, PasvHint::Nothing), first, "{what}");
+            assert_eq!(told(peer, announced, PasvHint::Deaf), after_a_wait, "{what}, deaf");
+            assert_eq!(told(peer, announced, PasvHint::Worse), worse, "{what}, worse");
         }
     }
 

@@ -10,27 +10,27 @@ use std::{
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        door::{Door, Port},
+        ports::{InboundPorts, MappedPort},
         site::Site,
     },
 };
 
 /// The listen configuration of a session: local ports and the advertised address.
 #[derive(Debug, Clone, Copy)]
-pub struct Ground<'a> {
+pub struct ListenConfig<'a> {
     /// The local port range set by the user.
     pub port_range: Option<&'a RangeInclusive<u16>>,
     /// The address to advertise instead of the local one.
     pub external_address: Option<IpAddr>,
     /// The inbound ports, if a router or packet filter provides them.
-    pub door: Option<&'a Door>,
+    pub door: Option<&'a InboundPorts>,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> ListenConfig<'a> {
     /// Returns the configuration from the options of `site` and the inbound ports.
-    pub(in crate::ftp) const fn of(site: &'a Site, door: Option<&'a Door>) -> Self {
+    pub(in crate::ftp) const fn of(site: &'a Site, door: Option<&'a InboundPorts>) -> Self {
         let Site { port_range, external_address, .. } = site;
         Self { port_range: port_range.as_ref(), external_address: *external_address, door }
     }
@@ -38,7 +38,7 @@ impl<'a> Ground<'a> {
 
 /// A listener, and the address at which the server reaches it.
 #[derive(Debug)]
-pub struct Post {
+pub struct DataListener {
     /// The listener.
     pub listener: TcpListener,
     /// The address that the server is told to connect to.
@@ -47,7 +47,7 @@ pub struct Post {
 
 /// Listens on the next free inbound port. Ports are used in rotation, not lowest first: a server that connects from
 /// port 20 cannot connect to the same port again so soon (Pure-FTPd: 425, measured).
-pub fn listen(ours: IpAddr, ground: Ground<'_>) -> Outcome<Post> {
+pub fn listen(ours: IpAddr, ground: ListenConfig<'_>) -> Result<DataListener> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let ports = ports(ground);
     let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
@@ -63,32 +63,32 @@ pub fn listen(ours: IpAddr, ground: Ground<'_>) -> Outcome<Post> {
         Some(range) => {
             let (first, end) = (range.start(), range.end());
             let message = format!("no free port in {first}-{end} to listen on: {last}");
-            Fault { message, ..fault }
+            Error { message, ..fault }
         }
         None => fault,
     })
 }
 
-fn post(listener: TcpListener, port: Port, address: IpAddr) -> Outcome<Post> {
+fn post(listener: TcpListener, port: MappedPort, address: IpAddr) -> Result<DataListener> {
     let outside = match port.outside {
         0 => listener.local_addr().map_err(|error| cannot_listen(&error))?.port(),
         outside => outside,
     };
-    Ok(Post { listener, announced: SocketAddr::new(address, outside) })
+    Ok(DataListener { listener, announced: SocketAddr::new(address, outside) })
 }
 
 /// Returns the ports to listen on: those of the door, else the user's range, else any port. An external port of 0 means
 /// that it equals the local one.
-fn ports(ground: Ground<'_>) -> Vec<Port> {
+fn ports(ground: ListenConfig<'_>) -> Vec<MappedPort> {
     if let Some(door) = ground.door.filter(|door| !door.ports.is_empty()) {
         return door.ports.clone();
     }
     let here = ground.port_range.cloned().map_or_else(|| vec![0], Iterator::collect);
-    here.into_iter().map(|here: u16| Port { here, outside: 0 }).collect()
+    here.into_iter().map(|here: u16| MappedPort { here, outside: 0 }).collect()
 }
 
 /// Returns the address to advertise: the user's setting takes precedence.
-fn announced(ours: IpAddr, ground: Ground<'_>) -> IpAddr {
+fn announced(ours: IpAddr, ground: ListenConfig<'_>) -> IpAddr {
     ground.external_address.or(ground.door.and_then(|door| door.address)).unwrap_or(ours)
 }
 
@@ -99,6 +99,10 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(8)
 }
 
-pub(super) fn cannot_listen(error: &io::Error) -> Fault {
-    Fault::new(Kind::DataConnection, Side::Here, format!("cannot listen for the server: {error}"))
+pub(super) fn cannot_listen(error: &io::Error) -> Error {
+    Error::new(
+        ErrorKind::DataConnection,
+        Origin::Here,
+        format!("cannot listen for the server: {error}"),
+    )
 }

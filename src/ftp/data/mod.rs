@@ -2,10 +2,11 @@
 
 pub mod address;
 pub mod listen;
-pub mod nat_signs;
+pub mod method;
+pub mod nat_diagnosis;
 pub mod open;
+mod open_types;
 mod restart;
-pub mod route;
 
 use std::{
     future::poll_fn,
@@ -24,9 +25,9 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
     limits::{DRAIN_TIMEOUT, TLS_READ_BYTES},
-    stop::Stop,
 };
 
 /// The connection under TLS. rustls reads 4 KiB at a time; the buffer keeps that from costing a quarter of a million
@@ -38,12 +39,12 @@ fn buffered(tcp: TcpStream) -> Buffered {
     BufReader::with_capacity(TLS_READ_BYTES, tcp)
 }
 
-enum Io {
+enum DataTransport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<Buffered>>),
 }
 
-impl Io {
+impl DataTransport {
     /// Reads the available data; under TLS, as many records as fit into the buffer.
     fn read(
         &mut self,
@@ -72,46 +73,48 @@ impl Io {
 
 /// An open data connection. Dropping it abandons the transfer with a plain close: a `close_notify` there makes
 /// ProFTPD close the control connection too (measured).
-pub struct Data {
-    io: Io,
+pub struct DataConnection {
+    io: DataTransport,
     idle: Duration,
-    stop: Stop,
+    stop: CancelToken,
     /// The error that the next read returns.
     failed: Option<io::Error>,
 }
 
-impl std::fmt::Debug for Data {
+impl std::fmt::Debug for DataConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self.io, Io::Tls(_)) { "Data(TLS)" } else { "Data" })
+        f.write_str(if matches!(self.io, DataTransport::Tls(_)) { "Data(TLS)" } else { "Data" })
     }
 }
 
-impl Data {
-    pub(super) const fn plain(tcp: TcpStream, idle: Duration, stop: Stop) -> Self {
-        Self { io: Io::Tcp(tcp), idle, stop, failed: None }
+impl DataConnection {
+    pub(super) const fn plain(tcp: TcpStream, idle: Duration, stop: CancelToken) -> Self {
+        Self { io: DataTransport::Tcp(tcp), idle, stop, failed: None }
     }
 
-    pub(super) fn secure(tls: TlsStream<Buffered>, idle: Duration, stop: Stop) -> Self {
-        Self { io: Io::Tls(Box::new(tls)), idle, stop, failed: None }
+    pub(super) fn secure(tls: TlsStream<Buffered>, idle: Duration, stop: CancelToken) -> Self {
+        Self { io: DataTransport::Tls(Box::new(tls)), idle, stop, failed: None }
     }
 
     /// Returns true if TLS made a full handshake although the control connection has a session to resume: some servers
     /// refuse that with 425 or 522.
     pub fn is_fresh_tls(&self) -> bool {
         match &self.io {
-            Io::Tcp(_) => false,
-            Io::Tls(tls) => tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Full),
+            DataTransport::Tcp(_) => false,
+            DataTransport::Tls(tls) => {
+                tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Full)
+            }
         }
     }
 
     /// Returns true if the connection uses TLS.
     pub const fn is_tls(&self) -> bool {
-        matches!(self.io, Io::Tls(_))
+        matches!(self.io, DataTransport::Tls(_))
     }
 
     /// Reads the available data into `buffer`; 0 is the end of the data. TLS that ends without a `close_notify` is an
     /// error: the data may have been cut off (security class C15).
-    pub async fn read(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(broken(error));
         }
@@ -120,23 +123,23 @@ impl Data {
             ready!(self.io.read(cx, &mut space, &mut self.failed))?;
             Poll::Ready(Ok(space.filled().len()))
         });
-        match self.stop.race(timeout(self.idle, read)).await? {
+        match self.stop.run_until_cancelled(timeout(self.idle, read)).await? {
             Ok(read) => read.map_err(broken),
             Err(_) => Err(self.stalled()),
         }
     }
 
     /// Writes all of `bytes`.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> Outcome<()> {
+    pub async fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let write = async {
                 match &mut self.io {
-                    Io::Tcp(tcp) => tcp.write(rest).await,
-                    Io::Tls(tls) => tls.write(rest).await,
+                    DataTransport::Tcp(tcp) => tcp.write(rest).await,
+                    DataTransport::Tls(tls) => tls.write(rest).await,
                 }
             };
-            let count = match self.stop.race(timeout(self.idle, write)).await? {
+            let count = match self.stop.run_until_cancelled(timeout(self.idle, write)).await? {
                 Ok(written) => written.map_err(broken)?,
                 Err(_) => return Err(self.stalled()),
             };
@@ -147,39 +150,39 @@ impl Data {
 
     /// Ends an upload: sends all data and the end of the stream and, under TLS, reads the server's last records, since
     /// its session tickets are among them and the next transfer needs one (vsftpd and TLS 1.3, measured).
-    pub async fn finish(mut self) -> Outcome<()> {
+    pub async fn finish(mut self) -> Result<()> {
         let stop = self.stop.clone();
         let idle = self.idle;
         let end = async {
             match &mut self.io {
-                Io::Tcp(tcp) => tcp.shutdown().await,
-                Io::Tls(tls) => {
+                DataTransport::Tcp(tcp) => tcp.shutdown().await,
+                DataTransport::Tls(tls) => {
                     tls.flush().await?;
                     tls.shutdown().await
                 }
             }
         };
-        match stop.race(timeout(idle, end)).await? {
+        match stop.run_until_cancelled(timeout(idle, end)).await? {
             Ok(ended) => ended.map_err(broken)?,
             Err(_) => return Err(self.stalled()),
         }
-        if let Io::Tls(tls) = &mut self.io {
+        if let DataTransport::Tls(tls) = &mut self.io {
             let mut rest = [0_u8; 1024];
             let drain = async { while matches!(tls.read(&mut rest).await, Ok(1..)) {} };
             // A server that keeps the connection open has had its time; the final reply decides.
-            let drained = stop.race(timeout(DRAIN_TIMEOUT, drain)).await?;
+            let drained = stop.run_until_cancelled(timeout(DRAIN_TIMEOUT, drain)).await?;
             tracing::trace!(target: "portolan::data", "drained: {}", drained.is_ok());
         }
         Ok(())
     }
 
-    fn stalled(&self) -> Fault {
+    fn stalled(&self) -> Error {
         let message = format!("no data moved for {} s", self.idle.as_secs_f32());
-        Fault::new(Kind::Timeout, Side::Network, message)
+        Error::new(ErrorKind::Timeout, Origin::Network, message)
     }
 }
 
-fn broken(error: io::Error) -> Fault {
+fn broken(error: io::Error) -> Error {
     let message = match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             "the data connection ended without TLS's own end: it may have been cut".to_owned()
@@ -189,5 +192,5 @@ fn broken(error: io::Error) -> Fault {
         }
         _ => format!("the data connection broke: {error}"),
     };
-    Fault::new(Kind::DataConnection, Side::Network, message).because(error)
+    Error::new(ErrorKind::DataConnection, Origin::Network, message).with_source(error)
 }

@@ -1,15 +1,15 @@
 //! The start offset of a transfer: REST (RFC 3659, 5), and its cancellation.
 
 use crate::{
-    fault::Outcome,
-    ftp::control::{Command, Control},
+    error::Result,
+    ftp::control::{ControlConnection, FtpCommand},
 };
 
 /// Sends REST for an `offset` that is not 0.
 ///
 /// # Errors
 /// If the server refuses it.
-pub(super) async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
+pub(super) async fn restart(control: &mut ControlConnection, offset: u64) -> Result<()> {
     if offset == 0 {
         return Ok(());
     }
@@ -20,15 +20,15 @@ pub(super) async fn restart(control: &mut Control, offset: u64) -> Outcome<()> {
 /// Resets the offset that REST has set, after a transfer that did not begin. Some servers keep it for the next
 /// transfer, whose data would then start in the middle of the file. A connection whose server refuses the reset is
 /// closed.
-pub(super) async fn forget_position(control: &mut Control) {
+pub(super) async fn forget_position(control: &mut ControlConnection) {
     match control.ask(&rest(0)).await {
-        Ok(reply) if !reply.is_halfway() => control.hang_up(),
+        Ok(reply) if !reply.is_halfway() => control.close_abruptly(),
         // A failed connection is replaced automatically.
         Ok(_) | Err(_) => {}
     }
 }
 
 /// Returns the REST command (RFC 3659, 5), which sets the offset of the next transfer.
-pub(super) fn rest(offset: u64) -> Command {
-    Command::from_safe(format!("REST {offset}"))
+pub(super) fn rest(offset: u64) -> FtpCommand {
+    FtpCommand::from_safe(format!("REST {offset}"))
 }

@@ -2,24 +2,26 @@
 
 use super::{
     line::{Field, number, small},
+    ls_time::{
+        ClockColumn, Day, ParsedTime, Words, YEAR_NOT_LISTED, full_year, numeric_date, year,
+    },
     month,
-    stamp::{Clock, Day, Stamp, Words, YEAR_NOT_LISTED, full_year, numeric_date, year},
 };
 
 /// Parses a date in one field, and the year or time of day after it: `1999/10/12 17:12`, `2025-Mar-03 10:00`,
 /// `14-Jun-26 08:30`, `09-26 2000`, `26.09. 13:45`. Without a time of day the year has four digits.
-pub(super) fn dated<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
+pub(super) fn dated<'a>(fields: &[Field<'a>]) -> Option<ParsedTime<'a>> {
     let [first, second, ..] = fields else { return None };
     if !first.text.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.')) {
         return None;
     }
-    let clock = Clock::read(second.text);
+    let clock = ClockColumn::read(second.text);
     let numbers = NumericDay::read(first.text).filter(|numbers| numbers.is_possible());
     let whole = numbers.map(|numbers| (numbers.day, numbers.day_first));
     if let Some((day, day_first)) = whole.or_else(|| Some((word_day(first.text)?, false))) {
         let mut stamp = match clock {
-            Some(clock) => Stamp::plain(day.at(clock), *second),
-            None if has_full_year(first.text) => Stamp::plain(day.alone(), *first),
+            Some(clock) => ParsedTime::plain(day.at(clock), *second),
+            None if has_full_year(first.text) => ParsedTime::plain(day.alone(), *first),
             None => return None,
         };
         stamp.day_first = day_first;
@@ -28,14 +30,14 @@ pub(super) fn dated<'a>(fields: &[Field<'a>]) -> Option<Stamp<'a>> {
     let (month, number) = short_date(first.text)?;
     let day = |year| Day { year, month, number };
     if let Some(clock) = clock {
-        return Some(Stamp::plain(day(YEAR_NOT_LISTED).at(clock), *second));
+        return Some(ParsedTime::plain(day(YEAR_NOT_LISTED).at(clock), *second));
     }
     let year = full_year(second.text)?;
-    Some(Stamp::plain(year.and_then(|year| day(year).alone()), *second))
+    Some(ParsedTime::plain(year.and_then(|year| day(year).alone()), *second))
 }
 
 /// Parses `3 29 03:26` or `3 29 2004`, month first.
-pub(super) fn numbered<'a>(fields: &[Field<'a>], words: Words) -> Option<Stamp<'a>> {
+pub(super) fn numbered<'a>(fields: &[Field<'a>], words: Words) -> Option<ParsedTime<'a>> {
     /// The years that a date in numbers only may have: other numbers may be sizes.
     const YEARS: std::ops::RangeInclusive<i16> = 1970..=2099;
     let [month, number, last, ..] = fields else { return None };
@@ -43,14 +45,14 @@ pub(super) fn numbered<'a>(fields: &[Field<'a>], words: Words) -> Option<Stamp<'
     let is_day = (1..=12).contains(&month) && (1..=31).contains(&number);
     let day = |year| Day { year, month, number };
     let modified = if words == Words::Number {
-        day(YEAR_NOT_LISTED).at(Clock::read(last.text)?)
+        day(YEAR_NOT_LISTED).at(ClockColumn::read(last.text)?)
     } else {
         day(full_year(last.text)??)
             .alone()
             .filter(|_| YEARS.contains(&small(last.text, 4).unwrap_or(0)))
     };
     let modified = modified.filter(|_| is_day)?;
-    Some(Stamp::plain(Some(modified), *last))
+    Some(ParsedTime::plain(Some(modified), *last))
 }
 
 /// A date of three numbers.

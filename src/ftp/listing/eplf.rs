@@ -4,16 +4,16 @@ use jiff::Timestamp;
 
 use super::{
     entry::{Entry, EntryKind, Modified, Precision},
-    line::{Line, Size, number, octal},
+    line::{ParsedLine, SizeColumn, number, octal},
 };
 
 /// Parses one line: a plus, facts that each end in a comma, a tab, the name.
-pub(super) fn read(line: &[u8]) -> Line {
-    let Some(line) = line.strip_prefix(b"+") else { return Line::Unread };
-    let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { return Line::Unread };
+pub(super) fn read(line: &[u8]) -> ParsedLine {
+    let Some(line) = line.strip_prefix(b"+") else { return ParsedLine::Unread };
+    let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { return ParsedLine::Unread };
     let (facts, name) = line.split_at(tab);
     let (Some(name), Some(facts)) = (name.get(1..), facts.strip_suffix(b",")) else {
-        return Line::Unread;
+        return ParsedLine::Unread;
     };
     let mut entry = Entry::new(name, EntryKind::Other);
     let mut doubt = None;
@@ -22,7 +22,7 @@ pub(super) fn read(line: &[u8]) -> Line {
             b"/" => entry.kind = EntryKind::Dir,
             b"r" => entry.kind = EntryKind::File,
             [b's', size @ ..] => {
-                let size = Size::strict(size);
+                let size = SizeColumn::strict(size);
                 entry.size = size.bytes();
                 doubt = size.doubt();
             }
@@ -32,7 +32,7 @@ pub(super) fn read(line: &[u8]) -> Line {
         }
     }
     entry.size = entry.size.filter(|_| entry.kind == EntryKind::File);
-    Line::noted(entry, doubt)
+    ParsedLine::noted(entry, doubt)
 }
 
 fn time(seconds: &[u8]) -> Option<Modified> {

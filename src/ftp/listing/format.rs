@@ -1,14 +1,14 @@
 //! The formats of server listings, and the permitted uses of each.
 
 use super::{
-    dos, eplf, line::Line, mainframe, micro, midrange, mlsx, names, nortel, stamp::Hints, unix,
-    unixlike, vms,
+    as400_guardian, dos, eplf, line::ParsedLine, ls_time::Hints, mlsx, names, netware_mac, nortel,
+    os2_vxworks, unix, vms, zos,
 };
 
 /// The format of a listing. The sources are RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
 /// themselves for Unix and DOS, and for the rest the parsers of Commons Net, `FluentFTP`, `FileZilla` and lftp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum ListingFormat {
     /// An unknown format: no line identified it.
     Unknown,
     /// The facts of MLSD and MLST.
@@ -49,7 +49,7 @@ pub enum Format {
     Names,
 }
 
-impl Format {
+impl ListingFormat {
     /// All formats that a LIST may have. If two explain the same number of lines, the earlier one is used: Unix reads
     /// the files of a Mac listing too, but with the forks as links and owners.
     pub(super) const LISTED: [Self; 17] = [
@@ -110,24 +110,24 @@ impl Format {
     }
 
     /// Parses one line, which has no line end and is not blank.
-    pub(super) fn read(self, line: &[u8], hints: &mut Hints) -> Line {
+    pub(super) fn read(self, line: &[u8], hints: &mut Hints) -> ParsedLine {
         match self {
-            Self::Unknown => Line::Unread,
+            Self::Unknown => ParsedLine::Unread,
             Self::Mlsd => mlsx::read(line),
             Self::Unix => unix::read(line, hints),
             Self::Dos => dos::read(line, hints),
             Self::Eplf => eplf::read(line),
-            Self::Netware => unixlike::netware(line, hints),
+            Self::Netware => netware_mac::netware(line, hints),
             Self::Vms => vms::read(line),
-            Self::Mvs => mainframe::data_set(line),
-            Self::MvsMember => mainframe::member(line, hints),
-            Self::MvsJes => mainframe::job(line),
-            Self::Os400 => midrange::os400(line),
-            Self::Mac => unixlike::mac(line, hints),
-            Self::Guardian => midrange::guardian(line),
-            Self::Os2 => micro::os2(line),
-            Self::Vxworks => micro::vxworks(line),
-            Self::Enterprise => unixlike::enterprise(line, hints),
+            Self::Mvs => zos::data_set(line),
+            Self::MvsMember => zos::member(line, hints),
+            Self::MvsJes => zos::job(line),
+            Self::Os400 => as400_guardian::os400(line),
+            Self::Mac => netware_mac::mac(line, hints),
+            Self::Guardian => as400_guardian::guardian(line),
+            Self::Os2 => os2_vxworks::os2(line),
+            Self::Vxworks => os2_vxworks::vxworks(line),
+            Self::Enterprise => netware_mac::enterprise(line, hints),
             Self::Nortel => nortel::router(line, hints),
             Self::Mpe => nortel::mpe(line),
             Self::Names => names::read(line),

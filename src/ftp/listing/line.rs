@@ -1,15 +1,15 @@
 //! One line of a listing: its fields, and the result of parsing it.
 
-use super::{Reason, entry::Entry, entry::EntryKind};
+use super::{ParseErrorKind, entry::Entry, entry::EntryKind};
 use crate::ftp::path::component;
 
 /// The result of parsing one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum ParsedLine {
     /// An entry of the directory.
     Entry(Entry),
     /// An entry with an invalid or unknown property; it is kept, and the line recorded.
-    Doubtful(Entry, Reason),
+    Doubtful(Entry, ParseErrorKind),
     /// The directory itself (`.` or `cdir`), under this name: evidence that the server did look into it.
     Itself(Vec<u8>),
     /// A known line that is no entry: a header, a total, the parent directory.
@@ -23,24 +23,24 @@ pub(super) enum Line {
     /// A directory with a trailing slash: the mark of `ls -F`, if every directory has it.
     Marked(Entry),
     /// An entry that must not be used.
-    Refused(Reason),
+    Refused(ParseErrorKind),
     /// A line that this format does not have.
     Unread,
 }
 
-impl Line {
+impl ParsedLine {
     /// Checks `entry`: the dots are no entries, and a name must be one component (class C1).
     pub(super) fn judged(entry: Entry) -> Self {
         match (entry.kind, entry.name.as_slice()) {
             (EntryKind::Dir, b".") => Self::Itself(entry.name),
             (EntryKind::Dir, b"..") => Self::Noise,
-            (_, name) if component(name).is_err() => Self::Refused(Reason::Name),
+            (_, name) if component(name).is_err() => Self::Refused(ParseErrorKind::Name),
             _ => Self::Entry(entry),
         }
     }
 
     /// Does the same for an entry that may be listed by its whole path.
-    pub(super) fn placed(entry: Entry, reason: Option<Reason>) -> Self {
+    pub(super) fn placed(entry: Entry, reason: Option<ParseErrorKind>) -> Self {
         if entry.name.starts_with(b"/") && reason.is_none() {
             Self::Placed(entry)
         } else {
@@ -49,7 +49,7 @@ impl Line {
     }
 
     /// Does the same, with a note if there is a `reason`.
-    pub(super) fn noted(entry: Entry, reason: Option<Reason>) -> Self {
+    pub(super) fn noted(entry: Entry, reason: Option<ParseErrorKind>) -> Self {
         match (Self::judged(entry), reason) {
             (Self::Entry(entry), Some(reason)) => Self::Doubtful(entry, reason),
             (line, _) => line,
@@ -83,12 +83,12 @@ impl<'a> Field<'a> {
 const FIELDS_MAX: usize = 14;
 
 /// The first fields of one line; there is room for those before a name, further ones are ignored.
-pub(super) struct Fields<'a> {
+pub(super) struct LineFields<'a> {
     row: [Field<'a>; FIELDS_MAX],
     count: usize,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> LineFields<'a> {
     /// Splits `line` at spaces and tabs.
     pub(super) fn of(line: &'a [u8]) -> Self {
         let mut row = [Field::default(); FIELDS_MAX];
@@ -155,7 +155,7 @@ pub(super) fn octal(text: &[u8]) -> Option<u32> {
 
 /// A size column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(super) enum SizeColumn {
     /// An exact number of bytes.
     Exact(u64),
     /// A rounded size (`33.5k`), which is unknown (rule L6).
@@ -164,7 +164,7 @@ pub(super) enum Size {
     Overflow,
 }
 
-impl Size {
+impl SizeColumn {
     /// Parses `4096`, `1,234,567` or `33.5k`; returns `None` if `text` cannot be a size. A negative size has overflowed
     /// 31 bits on the server: the file exists, and its size is unknown.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
@@ -209,9 +209,9 @@ impl Size {
     }
 
     /// Returns the reason why a line with this size is not to be trusted.
-    pub(super) const fn doubt(self) -> Option<Reason> {
+    pub(super) const fn doubt(self) -> Option<ParseErrorKind> {
         match self {
-            Self::Overflow => Some(Reason::Size),
+            Self::Overflow => Some(ParseErrorKind::Size),
             Self::Exact(_) | Self::Rounded => None,
         }
     }
@@ -219,7 +219,7 @@ impl Size {
 
 /// Parses a size whose thousands are separated by other signs than commas: `1.234.567`, `1'234'567`, or a no-break
 /// space in Latin-1, in UTF-8 and as old Windows writes it. A single dot may as well be a decimal point.
-fn grouped(text: &[u8]) -> Option<Size> {
+fn grouped(text: &[u8]) -> Option<SizeColumn> {
     const SIGNS: [&[u8]; 6] = [b".", b"'", b"\xa0", b"\xff", b"\xc2\xa0", b"\xe2\x80\xaf"];
     let sign = text.get(text.iter().position(|byte| !byte.is_ascii_digit())?..)?;
     let sign = SIGNS.into_iter().find(|one| sign.starts_with(one))?;
@@ -239,7 +239,7 @@ fn grouped(text: &[u8]) -> Option<Size> {
         return None;
     }
     digits.extend_from_slice(rest);
-    number(&digits, 20).map(Size::Exact)
+    number(&digits, 20).map(SizeColumn::Exact)
 }
 
 #[cfg(test)]
@@ -249,37 +249,37 @@ mod tests {
     #[test]
     fn sizes_are_exact_or_unknown() {
         for (text, size) in [
-            ("0", Some(Size::Exact(0))),
-            ("1,234,567", Some(Size::Exact(1_234_567))),
-            ("18446744073709551615", Some(Size::Exact(u64::MAX))),
-            ("18446744073709551616", Some(Size::Overflow)),
-            ("33.5k", Some(Size::Rounded)),
-            ("4K", Some(Size::Rounded)),
-            ("1.2GB", Some(Size::Rounded)),
-            ("1.5", Some(Size::Rounded)),
+            ("0", Some(SizeColumn::Exact(0))),
+            ("1,234,567", Some(SizeColumn::Exact(1_234_567))),
+            ("18446744073709551615", Some(SizeColumn::Exact(u64::MAX))),
+            ("18446744073709551616", Some(SizeColumn::Overflow)),
+            ("33.5k", Some(SizeColumn::Rounded)),
+            ("4K", Some(SizeColumn::Rounded)),
+            ("1.2GB", Some(SizeColumn::Rounded)),
+            ("1.5", Some(SizeColumn::Rounded)),
             ("1,", None),
             ("12x", None),
-            ("-1", Some(Size::Rounded)),
-            ("-1794967296", Some(Size::Rounded)),
+            ("-1", Some(SizeColumn::Rounded)),
+            ("-1794967296", Some(SizeColumn::Rounded)),
             ("-", None),
             ("--1", None),
             ("-1k", None),
-            ("1.234.567", Some(Size::Exact(1_234_567))),
-            ("1'234", Some(Size::Exact(1234))),
-            ("1\u{a0}234\u{a0}567", Some(Size::Exact(1_234_567))),
-            ("1.234", Some(Size::Rounded)),
-            ("1.23.456", Some(Size::Rounded)),
+            ("1.234.567", Some(SizeColumn::Exact(1_234_567))),
+            ("1'234", Some(SizeColumn::Exact(1234))),
+            ("1\u{a0}234\u{a0}567", Some(SizeColumn::Exact(1_234_567))),
+            ("1.234", Some(SizeColumn::Rounded)),
+            ("1.23.456", Some(SizeColumn::Rounded)),
             ("1''234", None),
-            ("1234.567.890", Some(Size::Rounded)),
+            ("1234.567.890", Some(SizeColumn::Rounded)),
             ("", None),
         ] {
-            assert_eq!(Size::read(text.as_bytes()), size, "{text}");
+            assert_eq!(SizeColumn::read(text.as_bytes()), size, "{text}");
         }
     }
 
     #[test]
     fn a_field_knows_the_exact_rest_of_its_line() {
-        let fields = Fields::of(b" a  b\tc  d ");
+        let fields = LineFields::of(b" a  b\tc  d ");
         let rests: Vec<_> = fields.as_slice().iter().map(|f| (f.text, f.rest)).collect();
         let wanted: [(&[u8], &[u8]); 4] =
             [(b"a", b"  b\tc  d "), (b"b", b"\tc  d "), (b"c", b"  d "), (b"d", b" ")];

@@ -1,25 +1,27 @@
 //! The facts of MLSD and MLST (RFC 3659, 7).
 
 use super::{
-    Reason,
+    ParseErrorKind,
     entry::{Entry, EntryKind, Modified},
-    line::{Line, Size, octal},
+    line::{ParsedLine, SizeColumn, octal},
     time_val::parse_time_val,
 };
 
 /// Parses one line of MLSD: `type=file;size=3; name`.
-pub(super) fn read(line: &[u8]) -> Line {
-    let mut facts = Facts::default();
-    let Some(name) = facts.take(line) else { return Line::Unread };
+pub(super) fn read(line: &[u8]) -> ParsedLine {
+    let mut facts = MlsxFacts::default();
+    let Some(name) = facts.take(line) else { return ParsedLine::Unread };
     match facts.kind {
-        Kind::Itself => Line::Itself(name.to_vec()),
-        Kind::Above => Line::Noise,
+        MlsxType::Itself => ParsedLine::Itself(name.to_vec()),
+        MlsxType::Above => ParsedLine::Noise,
         // An entry of a type that the RFC does not define exists nevertheless.
-        Kind::Unheard | Kind::Unsaid => facts.line(name, EntryKind::Other, Some(Reason::Kind)),
-        Kind::Entry(EntryKind::File) => {
-            facts.line(name, EntryKind::File, facts.size.and_then(Size::doubt))
+        MlsxType::Unheard | MlsxType::Unsaid => {
+            facts.line(name, EntryKind::Other, Some(ParseErrorKind::Kind))
         }
-        Kind::Entry(kind) => facts.line(name, kind, None),
+        MlsxType::Entry(EntryKind::File) => {
+            facts.line(name, EntryKind::File, facts.size.and_then(SizeColumn::doubt))
+        }
+        MlsxType::Entry(kind) => facts.line(name, kind, None),
     }
 }
 
@@ -29,20 +31,20 @@ pub(super) fn read(line: &[u8]) -> Line {
 /// here. Returns `None` if it is not such a line, or has no type.
 pub fn parse_mlst(line: &[u8], name: &[u8]) -> Option<Entry> {
     let line = line.strip_prefix(b" ").unwrap_or(line);
-    let mut facts = Facts::default();
+    let mut facts = MlsxFacts::default();
     facts.take(line)?;
     match facts.kind {
-        Kind::Itself | Kind::Above => Some(facts.entry(name, EntryKind::Dir)),
-        Kind::Entry(kind) => Some(facts.entry(name, kind)),
-        Kind::Unheard | Kind::Unsaid => None,
+        MlsxType::Itself | MlsxType::Above => Some(facts.entry(name, EntryKind::Dir)),
+        MlsxType::Entry(kind) => Some(facts.entry(name, kind)),
+        MlsxType::Unheard | MlsxType::Unsaid => None,
     }
 }
 
 /// The facts of one line that are used here.
 #[derive(Default)]
-struct Facts<'a> {
-    kind: Kind,
-    size: Option<Size>,
+struct MlsxFacts<'a> {
+    kind: MlsxType,
+    size: Option<SizeColumn>,
     modified: Option<Modified>,
     mode: Option<u32>,
     target: Option<&'a [u8]>,
@@ -52,7 +54,7 @@ struct Facts<'a> {
 
 /// The fact `type`.
 #[derive(Default)]
-enum Kind {
+enum MlsxType {
     /// No type.
     #[default]
     Unsaid,
@@ -66,7 +68,7 @@ enum Kind {
     Entry(EntryKind),
 }
 
-impl<'a> Facts<'a> {
+impl<'a> MlsxFacts<'a> {
     /// Reads the facts of `line` and returns the name after them. Every fact ends in a semicolon, and one space ends
     /// the facts; spaces inside a value do not (`UNIX.groupname=domain users`). Without such a space, a name that
     /// cannot be a fact ends them.
@@ -105,7 +107,7 @@ impl<'a> Facts<'a> {
         if is(b"type") {
             (self.kind, self.target) = kind(value);
         } else if is(b"size") {
-            self.size = Some(Size::strict(value));
+            self.size = Some(SizeColumn::strict(value));
         } else if is(b"modify") {
             self.modified = parse_time_val(value).map(|(at, exact)| Modified::Utc(at, exact));
         } else if is(b"unix.mode") {
@@ -117,14 +119,14 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn line(&self, name: &[u8], kind: EntryKind, doubt: Option<Reason>) -> Line {
-        Line::placed(self.entry(name, kind), doubt)
+    fn line(&self, name: &[u8], kind: EntryKind, doubt: Option<ParseErrorKind>) -> ParsedLine {
+        ParsedLine::placed(self.entry(name, kind), doubt)
     }
 
     fn entry(&self, name: &[u8], kind: EntryKind) -> Entry {
         let bytes = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
         Entry {
-            size: self.size.and_then(Size::bytes).filter(|_| kind == EntryKind::File),
+            size: self.size.and_then(SizeColumn::bytes).filter(|_| kind == EntryKind::File),
             modified: self.modified,
             mode: self.mode,
             target: bytes(self.target),
@@ -142,28 +144,28 @@ const fn is_of_name(byte: u8) -> bool {
 
 /// Returns the kind that a value of `type` stands for, and a link's target. Servers write links in more than one way,
 /// none of them in the RFC: `OS.unix=slink:releases/42` (`ProFTPD`, Pure-FTPd), `OS.unix=symlink` (`FileZilla`).
-fn kind(value: &[u8]) -> (Kind, Option<&[u8]>) {
+fn kind(value: &[u8]) -> (MlsxType, Option<&[u8]>) {
     let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
     if is(b"file") {
-        return (Kind::Entry(EntryKind::File), None);
+        return (MlsxType::Entry(EntryKind::File), None);
     }
     if is(b"dir") {
-        return (Kind::Entry(EntryKind::Dir), None);
+        return (MlsxType::Entry(EntryKind::Dir), None);
     }
     if is(b"cdir") {
-        return (Kind::Itself, None);
+        return (MlsxType::Itself, None);
     }
     if is(b"pdir") {
-        return (Kind::Above, None);
+        return (MlsxType::Above, None);
     }
-    let Some(what) = of_system(value) else { return (Kind::Unheard, None) };
+    let Some(what) = of_system(value) else { return (MlsxType::Unheard, None) };
     let mut halves = what.splitn(2, |byte| *byte == b':');
     let word = halves.next().unwrap_or_default();
     if word.eq_ignore_ascii_case(b"slink") || word.eq_ignore_ascii_case(b"symlink") {
         let target = halves.next().filter(|target| !target.is_empty());
-        return (Kind::Entry(EntryKind::Link), target);
+        return (MlsxType::Entry(EntryKind::Link), target);
     }
-    (Kind::Entry(EntryKind::Other), None)
+    (MlsxType::Entry(EntryKind::Other), None)
 }
 
 /// Returns the value of a system-specific type: `slink:a` of `OS.unix=slink:a` (RFC 3659, 7.5.1).

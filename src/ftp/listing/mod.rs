@@ -1,9 +1,10 @@
 //! Listings: the server's account of a directory, parsed without trusting it.
 //!
-//! A [`Reader`] takes the bytes of MLSD or LIST as they arrive and produces a [`Listing`], which records if it is
+//! A [`ListingReader`] takes the bytes of MLSD or LIST as they arrive and produces a [`Listing`], which records if it is
 //! complete. The rules are in the comments of its parsers; the first of them: a line that is not understood is never
 //! made into a name, and leaves the listing incomplete, so that nothing is deleted because of it (class C20).
 
+mod as400_guardian;
 mod closing;
 mod dates;
 mod dos;
@@ -11,31 +12,30 @@ mod entry;
 mod eplf;
 mod format;
 mod line;
-mod mainframe;
-mod micro;
-mod midrange;
+mod listing_builder;
+mod ls_time;
 mod mlsx;
 mod month;
 mod names;
+mod netware_mac;
 mod nortel;
+mod os2_vxworks;
 mod reader;
-mod sheet;
-mod stamp;
 mod time_val;
 mod unix;
-mod unixlike;
 mod vms;
+mod zos;
 
-use crate::{fault::Fault, limits::REFUSED_LINES_MAX, observe::visible::visible};
+use crate::{error::Error, limits::REFUSED_LINES_MAX, observe::visible::visible};
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use closing::says_cut;
 pub use entry::{Entry, EntryKind, Modified, Precision};
-pub use format::Format;
+pub use format::ListingFormat;
 pub use mlsx::parse_mlst;
-pub use reader::Reader;
+pub use reader::ListingReader;
 pub use time_val::{parse_time_val, time_val};
 
 /// A whole listing of one directory.
@@ -44,7 +44,7 @@ pub struct Listing {
     /// The entries of the directory, in the server's order, without `.` and `..`.
     pub entries: Vec<Entry>,
     /// The one format in which its lines were parsed.
-    pub format: Format,
+    pub format: ListingFormat,
     /// The first lines that were rejected in whole or in part, each with the reason.
     pub refused: Vec<Refused>,
     /// The number of such lines, including those that do not fit into `refused`.
@@ -64,7 +64,7 @@ impl Listing {
     pub(super) const fn nothing() -> Self {
         Self {
             entries: Vec::new(),
-            format: Format::Unknown,
+            format: ListingFormat::Unknown,
             refused: Vec::new(),
             refused_count: 0,
             complete: true,
@@ -77,7 +77,7 @@ impl Listing {
     pub(super) fn note_cut(&mut self, words: String) {
         self.complete = false;
         self.refused_count += 1;
-        self.refused.insert(0, Refused { line: words.into_bytes(), why: Reason::Closing });
+        self.refused.insert(0, Refused { line: words.into_bytes(), why: ParseErrorKind::Closing });
         self.refused.truncate(REFUSED_LINES_MAX);
     }
 
@@ -94,10 +94,10 @@ impl Listing {
     }
 
     /// Returns the fault of a listing of which no entry could be parsed.
-    pub fn unreadable(&self) -> Option<Fault> {
+    pub fn unreadable(&self) -> Option<Error> {
         let first = self.refused.first().filter(|_| self.entries.is_empty())?;
         let count = self.refused_count;
-        let message = if first.why == Reason::Closing {
+        let message = if first.why == ParseErrorKind::Closing {
             format!("its listing shows nothing, and {}", first.complaint())
         } else {
             let lines = if count == 1 { "line" } else { "lines" };
@@ -106,7 +106,7 @@ impl Listing {
                 first.complaint()
             )
         };
-        Some(Fault::protocol(message))
+        Some(Error::protocol(message))
     }
 
     /// Returns true if entries that are not in it may be assumed to be deleted (class C20).
@@ -122,7 +122,7 @@ pub struct Refused {
     /// The line, without its line end.
     pub line: Vec<u8>,
     /// The reason.
-    pub why: Reason,
+    pub why: ParseErrorKind,
 }
 
 impl Refused {
@@ -132,14 +132,18 @@ impl Refused {
         const SHOWN_MAX: usize = 160;
         let cut = if self.line.len() > SHOWN_MAX { "…" } else { "" };
         let line = visible(self.line.get(..SHOWN_MAX).unwrap_or(&self.line));
-        let what = if self.why == Reason::Closing { "the server" } else { "a line of its listing" };
+        let what = if self.why == ParseErrorKind::Closing {
+            "the server"
+        } else {
+            "a line of its listing"
+        };
         format!("{what} {}: \"{line}{cut}\"", self.why.text())
     }
 }
 
 /// The reason why a line was rejected in whole or in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub enum ParseErrorKind {
     /// A line that the format of the listing does not have.
     Unread,
     /// A name that is not one path component.
@@ -158,7 +162,7 @@ pub enum Reason {
     Closing,
 }
 
-impl Reason {
+impl ParseErrorKind {
     /// Returns a clause for logs.
     pub const fn text(self) -> &'static str {
         match self {

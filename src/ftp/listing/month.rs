@@ -4,7 +4,7 @@ use super::line::small;
 
 /// The language of a listing that a month's name indicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tongue {
+pub(super) enum MonthLanguage {
     /// Any language: the name means one month wherever it is used.
     Any,
     /// `mar`, which is March, but November in Finnish of three letters.
@@ -19,7 +19,7 @@ pub(super) struct Month {
     /// The number, 1 to 12.
     pub(super) number: i8,
     /// The language.
-    pub(super) tongue: Tongue,
+    pub(super) tongue: MonthLanguage,
 }
 
 /// The month names besides the English ones of three letters, in lower case, from the locales de, fr, es, it, nl, pt,
@@ -88,8 +88,8 @@ const YEAR_SIGNS: [&[u8]; 8] = [
 ];
 
 /// The decoder of a byte above 0x7f in one of the single-byte encodings.
-type Encoding = fn(u8) -> char;
-const ENCODINGS: [Encoding; 3] = [latin, cp1251, koi8_r];
+type ByteEncoding = fn(u8) -> char;
+const ENCODINGS: [ByteEncoding; 3] = [latin, cp1251, koi8_r];
 
 /// Parses the name of a month: `Jun`, `févr.`, `дек` (in UTF-8, cp1251 or koi8-r), `2月`.
 pub(super) fn month(word: &[u8]) -> Option<Month> {
@@ -141,7 +141,7 @@ fn is_same(letters: impl Iterator<Item = char>, name: &str) -> bool {
 }
 
 const fn any(number: i8) -> Month {
-    Month { number, tongue: Tongue::Any }
+    Month { number, tongue: MonthLanguage::Any }
 }
 
 /// Looks up the names that most servers use, without a search of the table.
@@ -150,7 +150,7 @@ fn english(word: &[u8]) -> Option<Month> {
     let number = match &[a | 0x20, b | 0x20, c | 0x20] {
         b"jan" => 1,
         b"feb" => 2,
-        b"mar" => return Some(Month { number: 3, tongue: Tongue::Mar }),
+        b"mar" => return Some(Month { number: 3, tongue: MonthLanguage::Mar }),
         b"apr" => 4,
         b"may" => 5,
         b"jun" => 6,
@@ -172,7 +172,7 @@ fn foreign(word: &[u8]) -> Option<Month> {
     }
     let (number, _) =
         FINNISH.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()))?;
-    Some(Month { number: *number, tongue: Tongue::Finnish })
+    Some(Month { number: *number, tongue: MonthLanguage::Finnish })
 }
 
 fn number_before<'a>(word: &'a [u8], signs: &[&[u8]]) -> Option<&'a [u8]> {
@@ -214,7 +214,7 @@ mod tests {
 
     /// Returns `name` in every encoding in which it may be written.
     fn encoded(name: &str) -> Vec<Vec<u8>> {
-        let by = |letter: &Encoding| -> Option<Vec<u8>> {
+        let by = |letter: &ByteEncoding| -> Option<Vec<u8>> {
             name.chars().map(|c| (0_u8..=255).rev().find(|byte| letter(*byte) == c)).collect()
         };
         let mut all: Vec<_> = ENCODINGS.iter().filter_map(by).collect();

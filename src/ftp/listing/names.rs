@@ -1,14 +1,14 @@
 //! NLST: one name per line, and nothing else.
 
 use super::{
-    Reason,
+    ParseErrorKind,
     entry::{Entry, EntryKind},
-    line::Line,
+    line::ParsedLine,
 };
 
 /// Parses one line. Some servers put the path of the directory before each name, and a slash after the name of a
 /// directory; the kind of an entry is otherwise unknown.
-pub(super) fn read(line: &[u8]) -> Line {
+pub(super) fn read(line: &[u8]) -> ParsedLine {
     let (line, kind) = match line.strip_suffix(b"/") {
         Some(line) => (line, EntryKind::Dir),
         None => (line, EntryKind::Other),
@@ -17,11 +17,11 @@ pub(super) fn read(line: &[u8]) -> Line {
         Some(slash) if line.starts_with(b"/") || line.get(..=slash) == Some(b"./") => {
             line.get(slash + 1..).unwrap_or_default()
         }
-        Some(_) => return Line::Refused(Reason::Name),
+        Some(_) => return ParsedLine::Refused(ParseErrorKind::Name),
         None => line,
     };
     match name {
-        b"." | b".." => Line::Noise,
-        name => Line::judged(Entry::new(name, kind)),
+        b"." | b".." => ParsedLine::Noise,
+        name => ParsedLine::judged(Entry::new(name, kind)),
     }
 }

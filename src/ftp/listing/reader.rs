@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 
 use super::{
-    Listing, Reason,
-    format::Format,
-    line::Line,
-    sheet::{Sheet, bare},
-    stamp::Hints,
+    Listing, ParseErrorKind,
+    format::ListingFormat,
+    line::ParsedLine,
+    listing_builder::{Sheet, bare},
+    ls_time::Hints,
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::path::RemotePath,
     limits::{LISTING_BYTES_MAX, LISTING_LINE_BYTES_MAX},
 };
@@ -33,44 +33,44 @@ const SAMPLE_LINES: usize = 64;
 /// # Ok::<(), portolan::fault::Fault>(())
 /// ```
 #[derive(Debug)]
-pub struct Reader {
+pub struct ListingReader {
     /// The start of a line whose end has not come yet.
     carry: Vec<u8>,
     bytes: usize,
-    stage: Stage,
+    stage: DetectState,
     sheet: Sheet,
     /// True if the first line ended in two carriage returns: then all lines do.
     returns_twice: Option<bool>,
     /// The first error; a reader that has failed stays failed.
-    fault: Option<Fault>,
+    fault: Option<Error>,
 }
 
 /// The state of format detection.
 #[derive(Debug)]
-enum Stage {
+enum DetectState {
     /// Lines are kept until the format is chosen.
     Sampling(Sample),
     /// Lines are parsed as they come.
-    Reading(Format),
+    Reading(ListingFormat),
 }
 
-impl Reader {
+impl ListingReader {
     /// Creates a reader of MLSD, which has one format.
     pub fn mlsd() -> Self {
-        Self::at(Stage::Reading(Format::Mlsd))
+        Self::at(DetectState::Reading(ListingFormat::Mlsd))
     }
 
     /// Creates a reader of LIST, which detects the format.
     pub fn list() -> Self {
-        Self::at(Stage::Sampling(Sample::default()))
+        Self::at(DetectState::Sampling(Sample::default()))
     }
 
     /// Creates a reader of NLST, which has names only.
     pub fn names() -> Self {
-        Self::at(Stage::Reading(Format::Names))
+        Self::at(DetectState::Reading(ListingFormat::Names))
     }
 
-    fn at(stage: Stage) -> Self {
+    fn at(stage: DetectState) -> Self {
         let (carry, sheet) = (Vec::new(), Sheet::default());
         Self { carry, bytes: 0, stage, sheet, returns_twice: None, fault: None }
     }
@@ -83,7 +83,7 @@ impl Reader {
     }
 
     /// Parses the next bytes; fails with `protocol` on more lines, entries or bytes than any directory has.
-    pub fn push(&mut self, bytes: &[u8]) -> Outcome<()> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
@@ -94,7 +94,7 @@ impl Reader {
         taken
     }
 
-    fn take(&mut self, mut bytes: &[u8]) -> Outcome<()> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.bytes = self.bytes.saturating_add(bytes.len());
         if self.bytes > LISTING_BYTES_MAX {
             return Err(too_much("bytes", LISTING_BYTES_MAX));
@@ -119,21 +119,21 @@ impl Reader {
     }
 
     /// Returns the listing, once the server has ended it; `now` determines the years that LIST omits.
-    pub fn finish(mut self, now: Timestamp) -> Outcome<Listing> {
+    pub fn finish(mut self, now: Timestamp) -> Result<Listing> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         let format = match &self.stage {
-            Stage::Reading(format) => *format,
-            Stage::Sampling(sample) => sample.replay(&mut self.sheet)?,
+            DetectState::Reading(format) => *format,
+            DetectState::Sampling(sample) => sample.replay(&mut self.sheet)?,
         };
         if !self.carry.is_empty() {
-            self.sheet.refuse(&self.carry, Reason::Cut);
+            self.sheet.refuse(&self.carry, ParseErrorKind::Cut);
         }
         Ok(self.sheet.finish(format, now))
     }
 
-    fn line(&mut self, line: &[u8]) -> Outcome<()> {
+    fn line(&mut self, line: &[u8]) -> Result<()> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.returns_twice.is_none() && !bare(line).is_empty() {
             self.returns_twice = Some(line.ends_with(b"\r"));
@@ -143,13 +143,13 @@ impl Reader {
             _ => line,
         };
         match &mut self.stage {
-            Stage::Reading(format) => self.sheet.take(*format, line),
-            Stage::Sampling(sample) => {
+            DetectState::Reading(format) => self.sheet.take(*format, line),
+            DetectState::Sampling(sample) => {
                 sample.keep(line);
-                if sample.lines < SAMPLE_LINES || sample.format() == Format::Unknown {
+                if sample.lines < SAMPLE_LINES || sample.format() == ListingFormat::Unknown {
                     return Ok(());
                 }
-                self.stage = Stage::Reading(sample.replay(&mut self.sheet)?);
+                self.stage = DetectState::Reading(sample.replay(&mut self.sheet)?);
                 Ok(())
             }
         }
@@ -162,7 +162,7 @@ struct Sample {
     /// The lines, each with a line feed.
     kept: Vec<u8>,
     lines: usize,
-    scores: [usize; Format::LISTED.len()],
+    scores: [usize; ListingFormat::LISTED.len()],
 }
 
 impl Sample {
@@ -173,22 +173,23 @@ impl Sample {
         if bare(line).is_empty() {
             return;
         }
-        for (format, score) in Format::LISTED.iter().zip(&mut self.scores) {
-            if format.read(line, &mut Hints::default()) != Line::Unread {
+        for (format, score) in ListingFormat::LISTED.iter().zip(&mut self.scores) {
+            if format.read(line, &mut Hints::default()) != ParsedLine::Unread {
                 *score += 1;
             }
         }
     }
 
     /// Returns the format that explains the most lines, the first one among equals; unknown if none explains any.
-    fn format(&self) -> Format {
+    fn format(&self) -> ListingFormat {
         let best = self.scores.iter().copied().max().filter(|score| *score > 0);
-        let winner = Format::LISTED.iter().zip(self.scores).find(|(_, score)| Some(*score) == best);
-        winner.map_or(Format::Unknown, |(format, _)| *format)
+        let winner =
+            ListingFormat::LISTED.iter().zip(self.scores).find(|(_, score)| Some(*score) == best);
+        winner.map_or(ListingFormat::Unknown, |(format, _)| *format)
     }
 
     /// Parses the kept lines in the chosen format.
-    fn replay(&self, sheet: &mut Sheet) -> Outcome<Format> {
+    fn replay(&self, sheet: &mut Sheet) -> Result<ListingFormat> {
         let format = self.format();
         let lines = self.kept.strip_suffix(b"\n").unwrap_or_default();
         if !self.kept.is_empty() {
@@ -199,7 +200,7 @@ impl Sample {
 }
 
 /// Fails if `carried` bytes and `more` are too long for one line, before they are joined.
-fn bounded(carried: usize, more: &[u8]) -> Outcome<()> {
+fn bounded(carried: usize, more: &[u8]) -> Result<()> {
     if carried + more.len() > LISTING_LINE_BYTES_MAX {
         return Err(too_much("bytes in one line", LISTING_LINE_BYTES_MAX));
     }
@@ -207,6 +208,6 @@ fn bounded(carried: usize, more: &[u8]) -> Outcome<()> {
 }
 
 /// Returns the fault of a listing with more `things` than a directory can have (class C10).
-pub(super) fn too_much(things: &str, most: usize) -> Fault {
-    Fault::protocol(format!("a listing with more than {most} {things} was refused"))
+pub(super) fn too_much(things: &str, most: usize) -> Error {
+    Error::protocol(format!("a listing with more than {most} {things} was refused"))
 }

@@ -1,11 +1,11 @@
 //! The output of `ls -l`, as Unix servers and similar ones print it.
 
 use super::{
-    Reason,
+    ParseErrorKind,
     entry::{Entry, EntryKind},
-    line::{Field, Fields, Line, Size},
+    line::{Field, LineFields, ParsedLine, SizeColumn},
+    ls_time::{Hints, ParsedTime, Words},
     month::named,
-    stamp::{Hints, Stamp, Words},
 };
 
 /// The words for the total of blocks in the output of `ls`, in lower case.
@@ -44,26 +44,26 @@ const TOTALS_ENCODED: [&[u8]; 6] = [
 ];
 
 /// Parses one line of `ls -l`.
-pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
-    let fields = Fields::of(line);
+pub(super) fn read(line: &[u8], hints: &mut Hints) -> ParsedLine {
+    let fields = LineFields::of(line);
     let fields = fields.as_slice();
     let Some(permissions) = fields.first().and_then(|field| Permissions::read(field.text)) else {
         if is_total(fields) {
-            return Line::Noise;
+            return ParsedLine::Noise;
         }
-        return unknown(line, fields).unwrap_or(Line::Unread);
+        return unknown(line, fields).unwrap_or(ParsedLine::Unread);
     };
     // The permissions begin the line; after a blank they would be part of something else.
     if line.starts_with(b" ") || line.starts_with(b"\t") {
-        return Line::Unread;
+        return ParsedLine::Unread;
     }
-    let Some(columns) = Columns::read(fields) else { return Line::Unread };
-    let Some(name) = columns.stamp.name(hints) else { return Line::Unread };
+    let Some(columns) = Columns::read(fields) else { return ParsedLine::Unread };
+    let Some(name) = columns.stamp.name(hints) else { return ParsedLine::Unread };
     let parted = match permissions.kind {
         EntryKind::Link => link(name, columns.size),
         _ => Some((name, None)),
     };
-    let Some((name, target)) = parted else { return Line::Refused(Reason::Link) };
+    let Some((name, target)) = parted else { return ParsedLine::Refused(ParseErrorKind::Link) };
     let is_file = permissions.kind == EntryKind::File;
     let (owner, group) = people(columns.before);
     if permissions.kind == EntryKind::Dir && !name.ends_with(b"/") {
@@ -79,13 +79,13 @@ pub(super) fn read(line: &[u8], hints: &mut Hints) -> Line {
         ..Entry::new(name, permissions.kind)
     };
     if permissions.kind == EntryKind::Dir && name.ends_with(b"/") {
-        return Line::Marked(entry);
+        return ParsedLine::Marked(entry);
     }
-    Line::noted(entry, columns.size.doubt().filter(|_| is_file))
+    ParsedLine::noted(entry, columns.size.doubt().filter(|_| is_file))
 }
 
 /// Parses a line of which the server knew only the name: `-????????? ? ? ? ?            ? name`.
-fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<Line> {
+fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<ParsedLine> {
     let [first, rest @ ..] = fields else { return None };
     let is_unknown = first.text.len() == 10
         && first.text.get(1..)?.iter().all(|byte| *byte == b'?')
@@ -94,7 +94,7 @@ fn unknown(line: &[u8], fields: &[Field<'_>]) -> Option<Line> {
     let last = rest.get(unknowns.checked_sub(1)?)?;
     let is_line = is_unknown && (4..=6).contains(&unknowns);
     let entry = Entry::new(last.name().filter(|_| is_line)?, EntryKind::Other);
-    Some(Line::noted(entry, Some(Reason::Kind)))
+    Some(ParsedLine::noted(entry, Some(ParseErrorKind::Kind)))
 }
 
 /// The first column: `-rw-r--r--`, with the marks of ACL (`+`), `SELinux` (`.`) and attributes (`@`).
@@ -147,8 +147,8 @@ fn bits(at: usize, letter: u8) -> Option<u32> {
 /// have spaces in their names. The leftmost place that fits is used, since names may contain anything.
 struct Columns<'f, 'a> {
     before: &'f [Field<'a>],
-    size: Size,
-    stamp: Stamp<'a>,
+    size: SizeColumn,
+    stamp: ParsedTime<'a>,
 }
 
 impl<'f, 'a> Columns<'f, 'a> {
@@ -158,8 +158,8 @@ impl<'f, 'a> Columns<'f, 'a> {
         all.into_iter().find_map(|words| {
             (1..fields.len()).find_map(|at| {
                 let (size, time) = fields.get(at..)?.split_first()?;
-                let size = Size::read(size.text)?;
-                let stamp = Stamp::read(time, words)?;
+                let size = SizeColumn::read(size.text)?;
+                let stamp = ParsedTime::read(time, words)?;
                 Some(Self { before: fields.get(1..at)?, size, stamp })
             })
         })
@@ -189,7 +189,7 @@ fn people<'a>(columns: &[Field<'a>]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
 
 /// Returns name and target of a link. If there is more than one arrow, the link's size, which is the length of the
 /// target, tells which one is meant (rule L7); returns `None` if it fits none, since then either could be the name.
-fn link(text: &[u8], size: Size) -> Option<(&[u8], Option<&[u8]>)> {
+fn link(text: &[u8], size: SizeColumn) -> Option<(&[u8], Option<&[u8]>)> {
     const ARROW: &[u8] = b" -> ";
     let parted = |at: usize| {
         let (name, rest) = text.split_at_checked(at)?;
@@ -212,7 +212,7 @@ fn link(text: &[u8], size: Size) -> Option<(&[u8], Option<&[u8]>)> {
 fn is_total(fields: &[Field<'_>]) -> bool {
     let [word, number] = fields else { return false };
     let word = word.text.strip_suffix(b":").unwrap_or(word.text);
-    Size::read(number.text).is_some()
+    SizeColumn::read(number.text).is_some()
         && (named(word, TOTALS.iter().map(|total| ((), *total))).is_some()
             || TOTALS_ENCODED.contains(&word))
 }

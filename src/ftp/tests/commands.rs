@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use super::{bench, get, path, put};
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     ftp::{
         path::RemotePath,
         secret::Secret,
-        session::{Context, Session},
-        transfer::Text,
+        session::{RunContext, Session},
+        transfer::MemorySource,
     },
-    observe::{Event, Observer, Sink},
+    observe::{Event, EventEmitter, Sink},
 };
 
 #[tokio::test]
@@ -29,12 +29,12 @@ async fn s02_a_name_is_never_decoded() {
 #[tokio::test]
 async fn s16_a_text_with_a_line_end_never_reaches_the_wire() {
     for bad in ["a\rb", "a\nb", "a\r\nDELE x", "a\0b"] {
-        assert_eq!(RemotePath::parse(bad).unwrap_err().kind, Kind::Invalid);
+        assert_eq!(RemotePath::parse(bad).unwrap_err().kind, ErrorKind::Invalid);
         let bench = bench(&[], false);
         let mut session = bench.open().await.unwrap();
         let before = bench.commands().len();
         let command = format!("SITE CHMOD 600 {bad}");
-        assert_eq!(session.quote(command.as_bytes()).await.unwrap_err().kind, Kind::Invalid);
+        assert_eq!(session.quote(command.as_bytes()).await.unwrap_err().kind, ErrorKind::Invalid);
         assert_eq!(bench.commands().len(), before);
         for field in ["user", "password", "account"] {
             let mut site = bench.site.clone();
@@ -43,8 +43,8 @@ async fn s16_a_text_with_a_line_end_never_reaches_the_wire() {
                 "password" => site.password = Some(Secret::new(bad)),
                 _ => site.account = Some(Secret::new(bad)),
             }
-            if let Err(fault) = Session::open(site, Context::default()).await {
-                assert_eq!(fault.kind, Kind::Invalid, "{field}: {fault}");
+            if let Err(fault) = Session::open(site, RunContext::default()).await {
+                assert_eq!(fault.kind, ErrorKind::Invalid, "{field}: {fault}");
                 assert!(fault.message.contains(field) && !fault.message.contains("DELE"));
             } else {
                 assert_eq!(field, "account", "which this server never asks for");
@@ -61,7 +61,7 @@ async fn s16_the_byte_255_reaches_names_as_it_is() {
     let mut session = bench.open().await.unwrap();
     let name = b"\xffy\xff\xff";
     let at = path("/").join(name).unwrap();
-    session.upload(&mut Text::new(b"x"), 1, None, &at).await.unwrap();
+    session.upload(&mut MemorySource::new(b"x"), 1, None, &at).await.unwrap();
     assert!(bench.folder.path().join(OsStr::from_bytes(name)).exists());
     assert_eq!(session.stat(&at).await.unwrap().name, name);
     assert!(session.read(&at, 9).await.unwrap() == b"x");
@@ -81,9 +81,9 @@ async fn s17_a_listed_name_with_a_carriage_return_is_no_name() {
 
 /// A sink that keeps every event as text.
 #[derive(Default)]
-struct Kept(Mutex<Vec<String>>);
+struct RecordingSink(Mutex<Vec<String>>);
 
-impl Sink for Kept {
+impl Sink for RecordingSink {
     fn event(&self, event: &Event) {
         self.0.lock().unwrap().push(format!("{event:?}"));
     }
@@ -92,11 +92,11 @@ impl Sink for Kept {
 #[tokio::test]
 async fn a_password_that_the_server_says_back_is_masked() {
     let bench = bench(&["reply=PASS:530 secret is no password"], false);
-    let kept = Arc::new(Kept::default());
-    let observer = Observer::new(vec![Box::new(Arc::clone(&kept))]);
-    let context = Context { observer, ..Context::default() };
+    let kept = Arc::new(RecordingSink::default());
+    let observer = EventEmitter::new(vec![Box::new(Arc::clone(&kept))]);
+    let context = RunContext { observer, ..RunContext::default() };
     let fault = Session::open(bench.site.clone(), context).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Denied);
+    assert_eq!(fault.kind, ErrorKind::Denied);
     assert!(!format!("{fault:?}").contains("secret"), "{fault:?}");
     assert!(!kept.0.lock().unwrap().concat().contains("secret"));
 }

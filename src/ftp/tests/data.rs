@@ -2,7 +2,7 @@
 //! C15, C17 and C18).
 
 use super::{bench, get, path, put};
-use crate::{fault::Kind, ftp::site::Mode};
+use crate::{error::ErrorKind, ftp::site::Mode};
 
 #[tokio::test]
 async fn s28_the_address_in_the_reply_to_pasv_is_not_believed() {
@@ -58,7 +58,11 @@ async fn s36_a_short_file_is_none_whatever_the_server_says() {
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
         let fault = moved.unwrap_err();
-        assert_eq!((fault.kind, fault.may_retry()), (Kind::DataConnection, true), "{fault}");
+        assert_eq!(
+            (fault.kind, fault.is_retryable()),
+            (ErrorKind::DataConnection, true),
+            "{fault}"
+        );
         assert_eq!(bytes, b"old");
         session.delete(&path("/a")).await.unwrap();
         assert_eq!(bench.count("USER"), 1, "the session is in step");
@@ -68,12 +72,12 @@ async fn s36_a_short_file_is_none_whatever_the_server_says() {
 #[tokio::test]
 async fn s38_a_reset_or_a_bad_final_reply_is_a_failure() {
     for (plan, kind) in [
-        ("drop-after=40", Kind::DataConnection),
-        ("retr-426", Kind::DataConnection),
-        ("stall=40", Kind::Timeout),
+        ("drop-after=40", ErrorKind::DataConnection),
+        ("retr-426", ErrorKind::DataConnection),
+        ("stall=40", ErrorKind::Timeout),
     ] {
         let mut bench = bench(&[plan], false);
-        if kind == Kind::Timeout {
+        if kind == ErrorKind::Timeout {
             bench.site.data_timeout = std::time::Duration::from_millis(300);
             bench.site.reply_timeout = std::time::Duration::from_secs(3);
         }

@@ -27,7 +27,7 @@ async fn a_reset_before_the_last_byte_is_none_of_that() {
         let bench = bench(plans, false);
         bench.file("f", bytes(70_000));
         let (moved, got) = get(&mut bench.open().await.unwrap(), "/f").await;
-        assert!(moved.unwrap_err().may_retry(), "{plans:?}");
+        assert!(moved.unwrap_err().is_retryable(), "{plans:?}");
         assert_eq!(got, b"old");
     }
 }

@@ -3,19 +3,20 @@
 
 use super::{
     get, path, put,
-    scripted::{Oddities, Scripted},
+    scripted::{Oddities, ScriptedServer},
 };
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     ftp::{
-        folders::Behind,
-        session::{Context, Session},
+        file_ops::LinkTarget,
+        session::{RunContext, Session},
     },
 };
 
-async fn server() -> Scripted {
+async fn server() -> ScriptedServer {
     let pwd = "257 \"{}\" is the working directory name prefix.";
-    let server = Scripted::start(Oddities { pwd, is_flat: true, ..Oddities::default() }).await;
+    let server =
+        ScriptedServer::start(Oddities { pwd, is_flat: true, ..Oddities::default() }).await;
     server.file("PAY.JAN", b"january");
     server.file("PAY.FEB", b"february");
     server
@@ -24,7 +25,7 @@ async fn server() -> Scripted {
 #[tokio::test]
 async fn names_below_the_folder_of_the_login_are_sent_as_they_are() {
     let server = server().await;
-    let mut session = Session::open(server.site.clone(), Context::default()).await.unwrap();
+    let mut session = Session::open(server.site.clone(), RunContext::default()).await.unwrap();
     for folder in ["/", "."] {
         let listed = session.list(&path(folder)).await.unwrap();
         let names: Vec<_> = listed.entries.into_iter().map(|entry| entry.name).collect();
@@ -39,7 +40,10 @@ async fn names_below_the_folder_of_the_login_are_sent_as_they_are() {
     session.delete(&path("/'OPSUSER.OLD.FEB'")).await.unwrap();
     assert!(session.exists(&path("PAY.MAR")).await.unwrap());
     assert!(!session.exists(&path("PAY.FEB")).await.unwrap());
-    assert!(matches!(session.behind(&path(".")).await.unwrap(), Behind::Folder { folder: None }));
+    assert!(matches!(
+        session.behind(&path(".")).await.unwrap(),
+        LinkTarget::Folder { folder: None }
+    ));
     assert_eq!(server.names(), ["PAY.JAN", "PAY.MAR"]);
     assert_eq!(server.bytes("PAY.JAN").as_deref(), Some(&b"again"[..]));
     assert!(server.commands().iter().all(|line| !line.contains('/')), "{:#?}", server.commands());
@@ -49,7 +53,7 @@ async fn names_below_the_folder_of_the_login_are_sent_as_they_are() {
 #[tokio::test]
 async fn folders_that_cannot_be_named_are_refused_before_anything_is_sent() {
     let server = server().await;
-    let mut session = Session::open(server.site.clone(), Context::default()).await.unwrap();
+    let mut session = Session::open(server.site.clone(), RunContext::default()).await.unwrap();
     let before = server.commands().len();
     let deep = path("PAY/JAN");
     let faults = [
@@ -61,7 +65,7 @@ async fn folders_that_cannot_be_named_are_refused_before_anything_is_sent() {
         put(&mut session, "a/b", b"x").await.unwrap_err(),
     ];
     for fault in faults {
-        assert_eq!(fault.kind, Kind::Unsupported, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Unsupported, "{fault}");
         assert!(fault.message.starts_with("the names of this server have no slashes"), "{fault}");
     }
     assert_eq!(server.commands().len(), before, "{:#?}", server.commands());

@@ -3,14 +3,14 @@
 
 use futures_util::future::join_all;
 
-use super::{Bench, bench, get, path};
+use super::{TestSession, bench, get, path};
 use crate::{
-    fault::Kind,
-    ftp::listing::{EntryKind, Format, Listing},
+    error::ErrorKind,
+    ftp::listing::{EntryKind, Listing, ListingFormat},
 };
 
 /// Returns a server with a file, a directory and an empty directory.
-fn with(plans: &[&str]) -> Bench {
+fn with(plans: &[&str]) -> TestSession {
     let bench = bench(plans, false);
     bench.file("a.txt", "four");
     for folder in ["full", "empty"] {
@@ -72,12 +72,15 @@ async fn an_empty_folder_is_one_in_whatever_way_the_server_says_so() {
         assert_eq!(names(&listing), Vec::<String>::new(), "{plan}");
         assert!(!listing.may_delete(), "{plan}");
         let missing = session.list(&path("/missing")).await.unwrap_err();
-        assert!(matches!(missing.kind, Kind::Refused | Kind::NotFound), "{plan} {missing}");
+        assert!(
+            matches!(missing.kind, ErrorKind::Refused | ErrorKind::NotFound),
+            "{plan} {missing}"
+        );
     }))
     .await;
     let bench = with(&[&old[..], &["reply=LIST:550 Permission denied."]].concat());
     let fault = bench.open().await.unwrap().list(&path("/empty")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.code), (Kind::Refused, 550));
+    assert_eq!((fault.kind, fault.code), (ErrorKind::Refused, 550));
     assert!(fault.message.contains("Permission"), "{fault}");
 }
 
@@ -118,7 +121,7 @@ async fn names_alone_are_better_than_nothing_and_said_to_be_that() {
             (b"full", EntryKind::Dir, None),
         ]
     );
-    assert_eq!((listing.format, listing.may_delete()), (Format::Names, false));
+    assert_eq!((listing.format, listing.may_delete()), (ListingFormat::Names, false));
 }
 
 #[tokio::test]

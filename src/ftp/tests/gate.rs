@@ -38,21 +38,21 @@ pub(super) enum Manner {
 pub(super) struct Gate {
     tongue: &'static str,
     address: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenPackets>>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenPackets {
     came: usize,
     asked: Vec<String>,
 }
 
 #[derive(Clone)]
-struct Rules {
+struct GateRules {
     tongue: &'static str,
     manner: Manner,
     login: Option<&'static str>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenPackets>>,
 }
 
 impl Gate {
@@ -69,8 +69,8 @@ impl Gate {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Seen>>::default();
-        let rules = Rules { tongue, manner, login, seen: Arc::clone(&seen) };
+        let seen = Arc::<Mutex<SeenPackets>>::default();
+        let rules = GateRules { tongue, manner, login, seen: Arc::clone(&seen) };
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let rules = rules.clone();
@@ -97,7 +97,7 @@ impl Gate {
     }
 }
 
-impl Rules {
+impl GateRules {
     async fn serve(self, mut tcp: TcpStream) -> io::Result<()> {
         match self.manner {
             Manner::Close => return Ok(()),

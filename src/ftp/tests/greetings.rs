@@ -6,15 +6,15 @@ use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::{
     bench_with, get, path, put,
-    scripted::{Oddities, Scripted},
+    scripted::{Oddities, ScriptedServer},
 };
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     ftp::{
-        session::{Context, Session},
-        site::{Site, Tls as Protection},
+        session::{RunContext, Session},
+        site::{Site, TlsMode as Protection},
     },
-    rehearse::{Start, Tls},
+    rehearse::{ServerTls, TlsStart},
 };
 
 #[tokio::test]
@@ -32,9 +32,9 @@ async fn greetings_with_telnet_codes_tabs_and_lines_before_them_are_read() {
     ] {
         let shown = greeting.escape_ascii().to_string();
         let greeting = greeting.to_vec();
-        let server = Scripted::start(Oddities { greeting, ..Oddities::default() }).await;
+        let server = ScriptedServer::start(Oddities { greeting, ..Oddities::default() }).await;
         server.file("/a", b"here");
-        let opened = Session::open(server.site.clone(), Context::default()).await;
+        let opened = Session::open(server.site.clone(), RunContext::default()).await;
         let mut session = opened.unwrap_or_else(|fault| panic!("{shown}: {fault}"));
         assert_eq!(get(&mut session, "/a").await.1, b"here", "{shown}");
     }
@@ -49,11 +49,11 @@ async fn what_is_no_greeting_is_named_whether_it_ends_there_or_not() {
         (b"7\r\n", "7"),
     ] {
         let greeting = greeting.to_vec();
-        let server = Scripted::start(Oddities { greeting, ..Oddities::default() }).await;
-        let opened = Session::open(server.site.clone(), Context::default());
+        let server = ScriptedServer::start(Oddities { greeting, ..Oddities::default() }).await;
+        let opened = Session::open(server.site.clone(), RunContext::default());
         let fault = tokio::time::timeout(server.site.reply_timeout / 2, opened).await.unwrap();
         let fault = fault.unwrap_err();
-        assert_eq!(fault.kind, Kind::Protocol, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Protocol, "{fault}");
         let wanted =
             format!("the server sent \"{words}\", which is no FTP reply: is this an FTP server?");
         assert_eq!(fault.message, wanted);
@@ -62,12 +62,13 @@ async fn what_is_no_greeting_is_named_whether_it_ends_there_or_not() {
 
 #[tokio::test]
 async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
-    let secure = bench_with(&[], Some(Tls { start: Start::Implicit, ..Tls::default() }));
+    let secure =
+        bench_with(&[], Some(ServerTls { start: TlsStart::Implicit, ..ServerTls::default() }));
     for tls in [Protection::Off, Protection::Explicit] {
         let mut site = secure.site.clone();
         site.tls = tls;
-        let fault = Session::open(site, Context::default()).await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Tls, "{fault}");
+        let fault = Session::open(site, RunContext::default()).await.unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Tls, "{fault}");
         let port = secure.site.port;
         let words =
             format!("port {port} sends no greeting, since TLS begins at once there: use ftps://");
@@ -89,7 +90,7 @@ async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
     let mut site = Site::new("127.0.0.1");
     site.port = port;
     site.reply_timeout = Duration::from_secs(20);
-    let fault = Session::open(site, Context::default()).await.unwrap_err();
+    let fault = Session::open(site, RunContext::default()).await.unwrap_err();
     assert_eq!(fault.code, 421, "{fault}");
 }
 
@@ -97,16 +98,16 @@ async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
 async fn tls_begins_after_any_reply_that_says_so() {
     for reply in ["200 go on", "234 ", "334 SSL/TLS ready", "235 now"] {
         let plan = format!("done-as=AUTH:{reply}");
-        let bench = bench_with(&[&plan], Some(Tls::default()));
+        let bench = bench_with(&[&plan], Some(ServerTls::default()));
         bench.file("a", "secret bytes");
         let mut session = bench.open().await.unwrap_or_else(|fault| panic!("{reply}: {fault}"));
         assert_eq!(get(&mut session, "/a").await.1, b"secret bytes", "{reply}");
     }
     for reply in ["500 what?", "534 no", "431 not now"] {
         let plan = format!("reply=AUTH:{reply}");
-        let bench = bench_with(&[&plan], Some(Tls::default()));
+        let bench = bench_with(&[&plan], Some(ServerTls::default()));
         let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, bench.count("USER")), (Kind::Tls, 0), "{reply}: {fault}");
+        assert_eq!((fault.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{reply}: {fault}");
     }
 }
 
@@ -128,9 +129,9 @@ async fn servers_say_where_they_are_in_many_ways() {
         ("257 you are somewhere", "/"),
         ("502 no PWD", "/"),
     ] {
-        let server = Scripted::start(Oddities { pwd, ..Oddities::default() }).await;
+        let server = ScriptedServer::start(Oddities { pwd, ..Oddities::default() }).await;
         server.file("/d/a", b"here");
-        let opened = Session::open(server.site.clone(), Context::default()).await;
+        let opened = Session::open(server.site.clone(), RunContext::default()).await;
         let mut session = opened.unwrap_or_else(|fault| panic!("{pwd}: {fault}"));
         assert_eq!(session.folder(), &path(folder), "{pwd}");
         let listed =
@@ -157,8 +158,8 @@ async fn a_login_that_wants_tls_says_so_and_what_does_it() {
         let bench = super::bench(&[plan], false);
         let fault = bench.open().await.unwrap_err();
         assert_eq!(
-            (fault.kind, fault.code, fault.may_retry()),
-            (Kind::Denied, code, false),
+            (fault.kind, fault.code, fault.is_retryable()),
+            (ErrorKind::Denied, code, false),
             "{fault}"
         );
         assert!(fault.message.ends_with("it wants TLS, which ftpes:// turns to"), "{fault}");

@@ -3,13 +3,13 @@
 
 use std::os::unix::fs::symlink;
 
-use super::{Bench, bench, path};
+use super::{TestSession, bench, path};
 use crate::ftp::{listing::Listing, path::RemotePath, session::Session};
 
 const OLD: [&str; 2] = ["no-mlsd", "no-mlst"];
 
 /// Returns a server without MLSD that has three directories.
-fn old_with(more: &[&str]) -> Bench {
+fn old_with(more: &[&str]) -> TestSession {
     let bench = bench(&[&OLD[..], more].concat(), false);
     for folder in ["a", "b", "c"] {
         std::fs::create_dir(bench.folder.path().join(folder)).unwrap();
@@ -45,7 +45,7 @@ async fn many_folders_take_one_packet_once_the_server_has_shown_that_they_can() 
         assert_eq!(other.list(&path(folder)).await.unwrap(), *told);
     }
     assert!(session.exists(&path("in c")).await.is_ok_and(|is_there| !is_there));
-    let twin = session.another().await.unwrap();
+    let twin = session.open_sibling().await.unwrap();
     assert!(twin.lists_at_once(), "what one session has seen the others know");
 }
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Bench, bench, path};
+use super::{TestSession, bench, path};
 use crate::{
-    fault::Outcome,
-    ftp::session::{Context, Session},
+    error::Result,
+    ftp::session::{RunContext, Session},
 };
 
 /// Logs in twice and lists with the second session; returns the commands received from the second login on.
-async fn twice(bench: &Bench) -> (Outcome<()>, Vec<String>) {
-    let first = Session::open(bench.site.clone(), Context::default()).await.unwrap();
+async fn twice(bench: &TestSession) -> (Result<()>, Vec<String>) {
+    let first = Session::open(bench.site.clone(), RunContext::default()).await.unwrap();
     let before = bench.commands().len();
-    let result = match first.another().await {
+    let result = match first.open_sibling().await {
         Ok(mut session) => session.list(&path("/")).await.map(drop),
         Err(fault) => Err(fault),
     };
@@ -50,9 +50,9 @@ async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
 #[tokio::test]
 async fn a_port_that_was_asked_for_at_the_login_and_never_came_is_not_waited_for_long() {
     let bench = bench(&["no-reply=EPSV"], false);
-    let first = &mut Session::open(bench.site.clone(), Context::default()).await.unwrap();
+    let first = &mut Session::open(bench.site.clone(), RunContext::default()).await.unwrap();
     // The second session sends EPSV before it is known that no reply to that comes.
-    let mut early = Box::pin(first.another()).await.unwrap();
+    let mut early = Box::pin(first.open_sibling()).await.unwrap();
     first.list(&path("/")).await.unwrap();
     let listed = timeout(bench.site.reply_timeout / 2, early.list(&path("/"))).await;
     listed.unwrap().unwrap();

@@ -5,28 +5,28 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use super::{Bench, bench, get, path};
+use super::{TestSession, bench, get, path};
 use crate::{
     clock::Clock,
     ftp::{
-        context::Context,
+        context::RunContext,
         control::Habits,
-        data::route::Step,
-        memory::{Known, Place, RouteMemory},
+        data::method::DataMethod,
+        server_store::{ServerPlace, ServerRecord, ServerStore},
         session::Session,
         site::Mode,
     },
-    memory::Memory,
-    observe::{Event, Observer, Sink},
+    observe::{Event, EventEmitter, Sink},
+    state_adapter::StateAdapter,
 };
 
 const WEEK_S: i64 = 7 * 24 * 60 * 60;
 
 /// A sink of the lines that a user reads.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct ToldLines(Mutex<Vec<String>>);
 
-impl Sink for Told {
+impl Sink for ToldLines {
     fn event(&self, event: &Event) {
         let line = match event {
             Event::Said { level, text } => format!("{level:?}: {text}"),
@@ -42,7 +42,7 @@ impl Sink for Told {
 struct Runs {
     state: tempfile::TempDir,
     clock: Clock,
-    told: Arc<Told>,
+    told: Arc<ToldLines>,
 }
 
 impl Runs {
@@ -52,11 +52,11 @@ impl Runs {
     }
 
     /// Returns the context of the next run.
-    fn next(&mut self) -> Context {
+    fn next(&mut self) -> RunContext {
         self.told = Arc::default();
-        let observer = Observer::new(vec![Box::new(Arc::clone(&self.told))]);
-        let memory = Memory::named(self.state.path(), observer.clone(), self.clock.clone());
-        Context { observer, memory: Some(Arc::new(memory)), ..Context::default() }
+        let observer = EventEmitter::new(vec![Box::new(Arc::clone(&self.told))]);
+        let memory = StateAdapter::named(self.state.path(), observer.clone(), self.clock.clone());
+        RunContext { observer, memory: Some(Arc::new(memory)), ..RunContext::default() }
     }
 
     fn told(&self) -> Vec<String> {
@@ -64,7 +64,7 @@ impl Runs {
     }
 
     /// Runs a download and returns the methods that it tried.
-    async fn tries(&mut self, bench: &Bench) -> Vec<String> {
+    async fn tries(&mut self, bench: &TestSession) -> Vec<String> {
         bench.file("a", "bytes");
         let mut session = Session::open(bench.site.clone(), self.next()).await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
@@ -81,17 +81,17 @@ fn tried(session: &Session) -> Vec<String> {
     session.attempts().iter().map(|attempt| show(attempt.step, attempt.worked)).collect()
 }
 
-fn at(mode: Mode, plans: &[&str]) -> Bench {
+fn at(mode: Mode, plans: &[&str]) -> TestSession {
     let mut bench = bench(plans, false);
     bench.site.mode = mode;
     bench
 }
 
 /// Replaces the server by one with other faults at the same address.
-fn become_other(bench: &mut Bench, plans: &[&str]) {
+fn become_other(bench: &mut TestSession, plans: &[&str]) {
     let other = super::bench(plans, false);
     let detour = Some(other.server.address());
-    *bench = Bench { site: crate::ftp::site::Site { detour, ..bench.site.clone() }, ..other };
+    *bench = TestSession { site: crate::ftp::site::Site { detour, ..bench.site.clone() }, ..other };
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn whoever_asked_for_a_mode_is_told_once_that_it_is_not_tried() {
     bench.file("b", "more");
     let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
     assert_eq!(session.route(), "", "nothing has carried data yet");
-    let mut other = session.another().await.unwrap();
+    let mut other = session.open_sibling().await.unwrap();
     for session in [&mut session, &mut other] {
         for name in ["/a", "/b"] {
             get(session, name).await.0.unwrap();
@@ -214,30 +214,30 @@ async fn a_memory_that_is_broken_costs_one_warning_and_no_transfer() {
 /// A memory that counts its updates.
 #[derive(Debug, Default)]
 struct Counted {
-    known: Mutex<Option<Known>>,
-    remembered: Mutex<Vec<Place>>,
+    known: Mutex<Option<ServerRecord>>,
+    remembered: Mutex<Vec<ServerPlace>>,
     forgotten: Mutex<u32>,
 }
 
-impl RouteMemory for Counted {
-    fn recall(&self, _: &Place) -> Option<Known> {
+impl ServerStore for Counted {
+    fn recall(&self, _: &ServerPlace) -> Option<ServerRecord> {
         *self.known.lock().unwrap()
     }
 
-    fn remember(&self, place: &Place, known: Known) {
+    fn remember(&self, place: &ServerPlace, known: ServerRecord) {
         *self.known.lock().unwrap() = Some(known);
         self.remembered.lock().unwrap().push(place.clone());
     }
 
-    fn forget(&self, _: &Place, step: Step) {
+    fn forget(&self, _: &ServerPlace, step: DataMethod) {
         assert_eq!(self.known.lock().unwrap().take().map(|known| known.step), Some(step));
         *self.forgotten.lock().unwrap() += 1;
     }
 }
 
-fn with_memory(memory: &Arc<Counted>) -> Context {
-    let memory: Arc<dyn RouteMemory> = memory.clone();
-    Context { memory: Some(memory), ..Context::default() }
+fn with_memory(memory: &Arc<Counted>) -> RunContext {
+    let memory: Arc<dyn ServerStore> = memory.clone();
+    RunContext { memory: Some(memory), ..RunContext::default() }
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn it_is_written_once_however_many_files_there_are() {
             get(&mut session, "/a").await.0.unwrap();
         }
     }
-    let place = Place {
+    let place = ServerPlace {
         host: "localhost".into(),
         port: bench.site.port,
         user: "tester".into(),
@@ -262,7 +262,7 @@ async fn it_is_written_once_however_many_files_there_are() {
     };
     assert_eq!(*memory.remembered.lock().unwrap(), [place]);
     let known = memory.known.lock().unwrap().unwrap();
-    assert_eq!((known.step, known.failed_mode), (Step::Epsv, Some(Mode::Active)));
+    assert_eq!((known.step, known.failed_mode), (DataMethod::Epsv, Some(Mode::Active)));
 }
 
 #[tokio::test]
@@ -283,8 +283,8 @@ async fn a_route_that_comes_and_goes_is_not_written_for_every_file() {
 
 #[tokio::test]
 async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
-    let known = Known {
-        step: Step::Epsv,
+    let known = ServerRecord {
+        step: DataMethod::Epsv,
         failed_mode: None,
         tls12_only: true,
         refuses_list_all: false,
@@ -296,11 +296,11 @@ async fn tls_1_2_is_spoken_where_it_had_to_be_and_left_when_that_fails() {
     for (plans, wanted) in [(&[][..], "TLSv1.2"), (&["tls-refused*1"], "TLSv1.3")] {
         let memory = Arc::new(Counted::default());
         *memory.known.lock().unwrap() = Some(known);
-        let told = Arc::new(Told::default());
-        let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
+        let told = Arc::new(ToldLines::default());
+        let observer = EventEmitter::new(vec![Box::new(Arc::clone(&told))]);
         let bench = bench(plans, true);
         bench.file("a", "bytes");
-        let context = Context { observer, ..with_memory(&memory) };
+        let context = RunContext { observer, ..with_memory(&memory) };
         let mut session = Session::open(bench.site.clone(), context).await.unwrap();
         get(&mut session, "/a").await.0.unwrap();
         assert_eq!(*told.0.lock().unwrap(), [wanted], "{plans:?}");

@@ -28,14 +28,14 @@ use std::time::Duration;
 use super::{
     path::RemotePath,
     secret::Secret,
-    session::{Context, Session},
-    site::{Site, Tls as Protection},
-    transfer::{Known, Moved, Text},
+    session::{RunContext, Session},
+    site::{Site, TlsMode as Protection},
+    transfer::{MemorySource, RemoteMeta, TransferStats},
 };
 use crate::{
-    fault::Outcome,
-    files::Landing,
-    rehearse::{Plan, Server, Setup, Tls},
+    error::Result,
+    files::AtomicFile,
+    rehearse::{FaultPlan, ServerSetup, ServerTls, TestServer},
 };
 
 fn path(text: &str) -> RemotePath {
@@ -43,22 +43,22 @@ fn path(text: &str) -> RemotePath {
 }
 
 /// A server on a temporary directory, and the site to reach it.
-struct Bench {
+struct TestSession {
     folder: tempfile::TempDir,
-    server: Server,
+    server: TestServer,
     site: Site,
 }
 
-fn bench(plans: &[&str], tls: bool) -> Bench {
-    bench_with(plans, tls.then(Tls::default))
+fn bench(plans: &[&str], tls: bool) -> TestSession {
+    bench_with(plans, tls.then(ServerTls::default))
 }
 
-fn bench_with(plans: &[&str], tls: Option<Tls>) -> Bench {
+fn bench_with(plans: &[&str], tls: Option<ServerTls>) -> TestSession {
     let folder = tempfile::tempdir().unwrap();
-    let plans = plans.iter().map(|plan| Plan::parse(plan).unwrap()).collect();
+    let plans = plans.iter().map(|plan| FaultPlan::parse(plan).unwrap()).collect();
     let start = tls.as_ref().map(|tls| tls.start);
-    let setup = Setup { tls, plans, ..Setup::at(folder.path()) };
-    let server = Server::start(setup).unwrap();
+    let setup = ServerSetup { tls, plans, ..ServerSetup::at(folder.path()) };
+    let server = TestServer::start(setup).unwrap();
     let mut site = Site::new("127.0.0.1");
     site.port = server.address().port();
     site.user = "tester".into();
@@ -67,16 +67,16 @@ fn bench_with(plans: &[&str], tls: Option<Tls>) -> Bench {
     site.reply_timeout = Duration::from_secs(20);
     site.data_timeout = Duration::from_secs(20);
     if let Some(start) = start {
-        let is_implicit = start == crate::rehearse::Start::Implicit;
+        let is_implicit = start == crate::rehearse::TlsStart::Implicit;
         site.tls = if is_implicit { Protection::Implicit } else { Protection::Explicit };
         site.trust.ca_pem = Some(server.ca_pem().to_owned());
     }
-    Bench { folder, server, site }
+    TestSession { folder, server, site }
 }
 
-impl Bench {
-    async fn open(&self) -> Outcome<Session> {
-        Session::open(self.site.clone(), Context::default()).await
+impl TestSession {
+    async fn open(&self) -> Result<Session> {
+        Session::open(self.site.clone(), RunContext::default()).await
     }
 
     /// Creates a file on the server.
@@ -113,30 +113,30 @@ impl Bench {
     }
 }
 
-async fn put(session: &mut Session, at: &str, bytes: &[u8]) -> Outcome<Moved> {
-    session.upload(&mut Text::new(bytes), bytes.len() as u64, None, &path(at)).await
+async fn put(session: &mut Session, at: &str, bytes: &[u8]) -> Result<TransferStats> {
+    session.upload(&mut MemorySource::new(bytes), bytes.len() as u64, None, &path(at)).await
 }
 
 /// Downloads `at` over an old local file; returns the result, and the content of that file.
-async fn get(session: &mut Session, at: &str) -> (Outcome<Moved>, Vec<u8>) {
+async fn get(session: &mut Session, at: &str) -> (Result<TransferStats>, Vec<u8>) {
     let here = tempfile::tempdir().unwrap();
     let target = here.path().join("target");
     std::fs::write(&target, "old").unwrap();
-    let landing = Landing::begin(&target).unwrap();
-    let moved = session.download(&path(at), landing, Known::default(), true).await;
+    let landing = AtomicFile::begin(&target).unwrap();
+    let moved = session.download(&path(at), landing, RemoteMeta::default(), true).await;
     assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 1, "something is left");
     (moved, std::fs::read(target).unwrap())
 }
 
-async fn round_trip(bench: &Bench) -> Outcome<Session> {
-    let mut session = Session::open(bench.site.clone(), Context::default()).await?;
+async fn round_trip(bench: &TestSession) -> Result<Session> {
+    let mut session = Session::open(bench.site.clone(), RunContext::default()).await?;
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     session.mkdir(&path("/a/b")).await?;
     let size = bytes.len() as u64;
-    session.upload(&mut Text::new(&bytes), size, None, &path("/a/b/x y")).await?;
+    session.upload(&mut MemorySource::new(&bytes), size, None, &path("/a/b/x y")).await?;
     let here = tempfile::tempdir().unwrap();
-    let landing = Landing::begin(here.path().join("got"))?;
-    let moved = session.download(&path("a/b/x y"), landing, Known::default(), true).await?;
+    let landing = AtomicFile::begin(here.path().join("got"))?;
+    let moved = session.download(&path("a/b/x y"), landing, RemoteMeta::default(), true).await?;
     assert!(moved.verified);
     assert!(std::fs::read(here.path().join("got")).unwrap() == bytes);
     let names: Vec<_> =

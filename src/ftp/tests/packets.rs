@@ -4,39 +4,39 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     get, path, put,
-    scripted::{Oddities, Packets, Scripted},
+    scripted::{Oddities, Packets, ScriptedServer},
 };
 use crate::ftp::{
-    data::route::Step,
-    memory::{Known, Place, RouteMemory},
-    session::{Context, Session},
+    data::method::DataMethod,
+    server_store::{ServerPlace, ServerRecord, ServerStore},
+    session::{RunContext, Session},
 };
 
 /// The record that one run stores for the next.
 #[derive(Debug, Default)]
-struct Kept(Mutex<Option<Known>>);
+struct SharedStore(Mutex<Option<ServerRecord>>);
 
-impl RouteMemory for Kept {
-    fn recall(&self, _: &Place) -> Option<Known> {
+impl ServerStore for SharedStore {
+    fn recall(&self, _: &ServerPlace) -> Option<ServerRecord> {
         *self.0.lock().unwrap()
     }
 
-    fn remember(&self, _: &Place, known: Known) {
+    fn remember(&self, _: &ServerPlace, known: ServerRecord) {
         *self.0.lock().unwrap() = Some(known);
     }
 
-    fn forget(&self, _: &Place, _: Step) {
+    fn forget(&self, _: &ServerPlace, _: DataMethod) {
         *self.0.lock().unwrap() = None;
     }
 }
 
 /// Runs a listing, an upload, a download and a delete in two sessions.
-async fn work(server: &Scripted, memory: &Arc<Kept>, what: &str) {
-    let memory = Arc::clone(memory) as Arc<dyn RouteMemory>;
-    let context = Context { memory: Some(memory), ..Context::default() };
+async fn work(server: &ScriptedServer, memory: &Arc<SharedStore>, what: &str) {
+    let memory = Arc::clone(memory) as Arc<dyn ServerStore>;
+    let context = RunContext { memory: Some(memory), ..RunContext::default() };
     let opened = Session::open(server.site.clone(), context).await;
     let mut first = opened.unwrap_or_else(|fault| panic!("{what}: {fault}"));
-    let mut second = first.another().await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+    let mut second = first.open_sibling().await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
     for session in [&mut first, &mut second] {
         let listed =
             session.list(&path("/d")).await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
@@ -49,8 +49,8 @@ async fn work(server: &Scripted, memory: &Arc<Kept>, what: &str) {
     assert_eq!(server.names(), ["/d/a"], "{what}");
 }
 
-async fn server(oddities: Oddities) -> Scripted {
-    let server = Scripted::start(oddities).await;
+async fn server(oddities: Oddities) -> ScriptedServer {
+    let server = ScriptedServer::start(oddities).await;
     server.file("/d/a", b"here");
     server
 }

@@ -6,28 +6,28 @@ use std::{
 };
 
 use super::{
-    Bench, bench, bench_with,
+    TestSession, bench, bench_with,
     gate::{Gate, Manner, NAME},
     get, path, put, round_trip,
 };
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     ftp::{
         control::Habits,
-        data::route::Step,
-        memory::{Known, Place, RouteMemory},
+        data::method::DataMethod,
+        doctor::{DoctorOptions, survey},
         proxy::Proxy,
-        session::{Context, Session},
+        server_store::{ServerPlace, ServerRecord, ServerStore},
+        session::{RunContext, Session},
         site::Mode,
-        survey::{Options, survey},
     },
-    observe::{Event, Observer, Sink},
-    rehearse::{Certificate, Start, Tls},
+    observe::{Event, EventEmitter, Sink},
+    rehearse::{CertificateKind, ServerTls, TlsStart},
 };
 
 const TONGUES: [&str; 2] = ["socks5", "http"];
 
-impl Bench {
+impl TestSession {
     /// Routes the connections through `gate`, which alone knows the server's name.
     fn through(mut self, gate: &Gate, login: &str) -> Self {
         self.site.host = NAME.into();
@@ -40,16 +40,16 @@ impl Bench {
     }
 }
 
-fn tls(start: Start) -> Tls {
-    Tls { start, names: vec![NAME.into()], ..Tls::default() }
+fn tls(start: TlsStart) -> ServerTls {
+    ServerTls { start, names: vec![NAME.into()], ..ServerTls::default() }
 }
 
 #[tokio::test]
 async fn everything_goes_through_the_proxy_plain_and_protected() {
     for tongue in TONGUES {
         for manner in [Manner::Serve, Manner::Early] {
-            for tls in [None, Some(tls(Start::Explicit)), Some(tls(Start::Implicit))] {
-                let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == Start::Implicit);
+            for tls in [None, Some(tls(TlsStart::Explicit)), Some(tls(TlsStart::Implicit))] {
+                let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Implicit);
                 if manner == Manner::Early && is_implicit {
                     // In this case the client speaks first.
                     continue;
@@ -90,7 +90,7 @@ async fn a_new_connection_goes_through_the_proxy_as_well() {
     session.quote(b"NOOP").await.unwrap();
     bench.until_said("421").await;
     put(&mut session, "/a", b"bytes").await.unwrap();
-    let other = session.another().await.unwrap();
+    let other = session.open_sibling().await.unwrap();
     let controls = gate.asked().iter().filter(|to| **to == bench.control()).count();
     assert_eq!((controls, bench.count("USER")), (3, 3));
     other.close().await;
@@ -99,12 +99,12 @@ async fn a_new_connection_goes_through_the_proxy_as_well() {
 #[tokio::test]
 async fn the_certificate_must_have_the_servers_name() {
     let gate = Gate::start("http", Manner::Serve).await;
-    for certificate in [Certificate::Good, Certificate::WrongName] {
+    for certificate in [CertificateKind::Good, CertificateKind::WrongName] {
         // The certificate is for localhost, where the proxy is.
-        let tls = Tls { certificate, ..Tls::default() };
+        let tls = ServerTls { certificate, ..ServerTls::default() };
         let bench = bench_with(&[], Some(tls)).through(&gate, "");
         let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, bench.count("USER")), (Kind::Tls, 0), "{fault}");
+        assert_eq!((fault.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{fault}");
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_login_is_given_where_it_is_wanted_and_never_shown() {
         for (login, words) in [("", "wants a login"), ("me:other@", "login as `me`")] {
             let wrong = bench(&[], false).through(&gate, login);
             let fault = wrong.open().await.unwrap_err();
-            assert_eq!((fault.kind, fault.may_retry()), (Kind::Denied, false), "{fault}");
+            assert_eq!((fault.kind, fault.is_retryable()), (ErrorKind::Denied, false), "{fault}");
             assert_eq!(fault.host.as_deref(), Some(NAME));
             assert!(fault.message.contains(words) && !fault.message.contains("other"), "{fault}");
             assert_eq!(wrong.server.log().len(), 0);
@@ -131,18 +131,18 @@ async fn a_login_is_given_where_it_is_wanted_and_never_shown() {
 #[tokio::test]
 async fn a_proxy_that_does_not_connect_is_a_clear_fault() {
     for (tongue, manner, kind, words) in [
-        ("socks5", Manner::Refuse, Kind::Unreachable, "the proxy refused: host unreachable"),
-        ("http", Manner::Refuse, Kind::Denied, "the proxy said \"403 Forbidden\""),
-        ("socks5", Manner::Close, Kind::Unreachable, "closed the connection"),
-        ("http", Manner::Close, Kind::Unreachable, "closed the connection"),
-        ("socks5", Manner::Babble, Kind::Protocol, "is no SOCKS5 proxy"),
-        ("http", Manner::Babble, Kind::Protocol, "is no HTTP proxy"),
-        ("socks5", Manner::Silent, Kind::Timeout, "does not answer in 0.3 s"),
-        ("http", Manner::Silent, Kind::Timeout, "does not answer in 0.3 s"),
+        ("socks5", Manner::Refuse, ErrorKind::Unreachable, "the proxy refused: host unreachable"),
+        ("http", Manner::Refuse, ErrorKind::Denied, "the proxy said \"403 Forbidden\""),
+        ("socks5", Manner::Close, ErrorKind::Unreachable, "closed the connection"),
+        ("http", Manner::Close, ErrorKind::Unreachable, "closed the connection"),
+        ("socks5", Manner::Babble, ErrorKind::Protocol, "is no SOCKS5 proxy"),
+        ("http", Manner::Babble, ErrorKind::Protocol, "is no HTTP proxy"),
+        ("socks5", Manner::Silent, ErrorKind::Timeout, "does not answer in 0.3 s"),
+        ("http", Manner::Silent, ErrorKind::Timeout, "does not answer in 0.3 s"),
     ] {
         let gate = Gate::start(tongue, manner).await;
         let mut bench = bench(&[], false).through(&gate, "me:hunter2@");
-        if kind == Kind::Timeout {
+        if kind == ErrorKind::Timeout {
             bench.site.connect_timeout = Duration::from_millis(300);
         }
         let started = Instant::now();
@@ -166,7 +166,7 @@ async fn a_proxy_that_is_not_there_is_named_as_such() {
     ] {
         bench.site.proxy = Some(Proxy::parse(&proxy).unwrap());
         let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Unreachable, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Unreachable, "{fault}");
         assert!(fault.message.contains(words), "{fault}");
     }
 }
@@ -181,7 +181,7 @@ async fn data_that_the_proxy_refuses_is_not_tried_around_it() {
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
         let fault = moved.unwrap_err();
-        assert_eq!((fault.kind, bytes), (Kind::DataConnection, b"old".to_vec()), "{fault}");
+        assert_eq!((fault.kind, bytes), (ErrorKind::DataConnection, b"old".to_vec()), "{fault}");
         assert!(fault.message.contains(words), "{fault}");
         assert!(fault.message.contains("a proxy carries passive mode only"), "{fault}");
         assert_eq!((bench.count("EPRT"), bench.count("PORT"), bench.count("RETR")), (0, 0, 0));
@@ -193,9 +193,9 @@ async fn data_that_the_proxy_refuses_is_not_tried_around_it() {
 
 /// A sink of the lines that a user reads.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct ProxyLines(Mutex<Vec<String>>);
 
-impl Sink for Told {
+impl Sink for ProxyLines {
     fn event(&self, event: &Event) {
         let line = match event {
             Event::Said { text, .. } => text.clone(),
@@ -211,9 +211,9 @@ async fn active_mode_is_left_at_once_and_one_line_says_so() {
     let gate = Gate::start("socks5", Manner::Serve).await;
     let mut bench = bench(&[], false).through(&gate, "");
     bench.site.mode = Mode::Active;
-    let told = Arc::<Told>::default();
-    let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
-    let context = Context { observer, ..Context::default() };
+    let told = Arc::<ProxyLines>::default();
+    let observer = EventEmitter::new(vec![Box::new(Arc::clone(&told))]);
+    let context = RunContext { observer, ..RunContext::default() };
     for name in ["/x", "/y"] {
         let mut session = Session::open(bench.site.clone(), context.clone()).await.unwrap();
         put(&mut session, name, b"x").await.unwrap();
@@ -225,7 +225,7 @@ async fn active_mode_is_left_at_once_and_one_line_says_so() {
     bench.site.fallback = false;
     let came = gate.came();
     let fault = bench.open().await.unwrap_err();
-    assert_eq!((fault.kind, gate.came()), (Kind::Invalid, came), "{fault}");
+    assert_eq!((fault.kind, gate.came()), (ErrorKind::Invalid, came), "{fault}");
     // Without the other mode, passive mode goes through as usual.
     bench.site.mode = Mode::Passive;
     round_trip(&bench).await.unwrap();
@@ -242,12 +242,12 @@ async fn no_race_is_run_through_a_proxy() {
 
 /// A memory that keeps all updates, and returns one known method.
 #[derive(Debug)]
-struct Learnt(Mutex<Vec<(Place, Known)>>, Option<Step>);
+struct Learnt(Mutex<Vec<(ServerPlace, ServerRecord)>>, Option<DataMethod>);
 
-impl RouteMemory for Learnt {
-    fn recall(&self, _: &Place) -> Option<Known> {
+impl ServerStore for Learnt {
+    fn recall(&self, _: &ServerPlace) -> Option<ServerRecord> {
         let (failed_mode, round_trip) = (Some(Mode::Passive), Duration::ZERO);
-        self.1.map(|step| Known {
+        self.1.map(|step| ServerRecord {
             step,
             failed_mode,
             tls12_only: false,
@@ -259,30 +259,30 @@ impl RouteMemory for Learnt {
         })
     }
 
-    fn remember(&self, place: &Place, known: Known) {
+    fn remember(&self, place: &ServerPlace, known: ServerRecord) {
         self.0.lock().unwrap().push((place.clone(), known));
     }
 
-    fn forget(&self, _: &Place, _: Step) {}
+    fn forget(&self, _: &ServerPlace, _: DataMethod) {}
 }
 
 #[tokio::test]
 async fn what_is_remembered_is_the_servers_and_no_step_that_a_proxy_cannot_carry_is_taken_from_it()
 {
-    for step in [None, Some(Step::Eprt), Some(Step::Pasv)] {
+    for step in [None, Some(DataMethod::Eprt), Some(DataMethod::Pasv)] {
         let gate = Gate::start("socks5", Manner::Serve).await;
         let bench = bench(&[], false).through(&gate, "");
         let memory = Arc::new(Learnt(Mutex::default(), step));
-        let context = Context { memory: Some(memory.clone()), ..Context::default() };
+        let context = RunContext { memory: Some(memory.clone()), ..RunContext::default() };
         let mut session = Session::open(bench.site.clone(), context).await.unwrap();
         put(&mut session, "/a", b"x").await.unwrap();
-        let route = if step == Some(Step::Pasv) { "pasv" } else { "epsv" };
+        let route = if step == Some(DataMethod::Pasv) { "pasv" } else { "epsv" };
         assert_eq!((session.route(), session.attempts().len()), (route, 1));
-        if step != Some(Step::Pasv) {
+        if step != Some(DataMethod::Pasv) {
             let learnt = memory.0.lock().unwrap();
             let [(place, known)] = learnt.as_slice() else { panic!("{learnt:?}") };
             assert_eq!((place.host.as_str(), place.port), (NAME, bench.site.port));
-            assert_eq!(known.step, Step::Epsv);
+            assert_eq!(known.step, DataMethod::Epsv);
         }
     }
 }
@@ -291,7 +291,7 @@ async fn what_is_remembered_is_the_servers_and_no_step_that_a_proxy_cannot_carry
 async fn doctor_does_not_look_around_the_proxy() {
     let gate = Gate::start("http", Manner::Serve).await;
     let bench = bench(&[], false).through(&gate, "");
-    let found = survey(&bench.site, &Options::default(), &Context::default()).await;
-    assert_eq!(found.unwrap_err().kind, Kind::Unsupported);
+    let found = survey(&bench.site, &DoctorOptions::default(), &RunContext::default()).await;
+    assert_eq!(found.unwrap_err().kind, ErrorKind::Unsupported);
     assert_eq!((gate.came(), bench.server.log().len()), (0, 0));
 }

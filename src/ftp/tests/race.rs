@@ -5,38 +5,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bench, bench, get, path};
+use super::{TestSession, bench, get, path};
 use crate::{
+    cancel::CancelToken,
     clock::Clock,
-    fault::{Kind, Outcome},
+    error::{ErrorKind, Result},
     ftp::{
-        context::Context,
+        context::RunContext,
         session::Session,
         site::{Mode, Site},
     },
-    memory::Memory,
-    observe::{Event, Observer, Sink},
-    rehearse::{Plan, Server, Setup},
-    stop::Stop,
+    observe::{Event, EventEmitter, Sink},
+    rehearse::{FaultPlan, ServerSetup, TestServer},
+    state_adapter::StateAdapter,
 };
 
 /// A time shorter than the last method of a mode may take: the side that fails was not waited for.
 const AT_ONCE: Duration = Duration::from_secs(6);
 
-fn race(plans: &[&str]) -> Bench {
+fn race(plans: &[&str]) -> TestSession {
     let mut bench = bench(plans, false);
     bench.site.mode = Mode::Race;
     bench.file("a", "bytes");
     bench
 }
 
-impl Bench {
+impl TestSession {
     /// Starts another server on the same directory with a limit of `sessions_max` sessions, and returns it with its
     /// site.
-    fn limited(&self, sessions_max: usize, plan: Option<&str>) -> (Server, Site) {
-        let plans = plan.map(|plan| Plan::parse(plan).unwrap()).into_iter().collect();
-        let setup = Setup { plans, sessions_max, ..Setup::at(self.folder.path()) };
-        let server = Server::start(setup).unwrap();
+    fn limited(&self, sessions_max: usize, plan: Option<&str>) -> (TestServer, Site) {
+        let plans = plan.map(|plan| FaultPlan::parse(plan).unwrap()).into_iter().collect();
+        let setup = ServerSetup { plans, sessions_max, ..ServerSetup::at(self.folder.path()) };
+        let server = TestServer::start(setup).unwrap();
         let site = Site { port: server.address().port(), ..self.site.clone() };
         (server, site)
     }
@@ -49,7 +49,7 @@ fn ways(session: &Session) -> Vec<&str> {
 }
 
 /// Opens a session, in less time than the wait for the side that fails.
-async fn at_once(bench: &Bench) -> Outcome<Session> {
+async fn at_once(bench: &TestSession) -> Result<Session> {
     let started = Instant::now();
     let opened = bench.open().await;
     assert!(started.elapsed() < AT_ONCE, "{:?}\n{:#?}", started.elapsed(), bench.server.log());
@@ -72,7 +72,7 @@ async fn the_first_to_deliver_is_kept_and_carries_everything_from_then_on() {
         assert_eq!(session.site().mode.word(), "race");
         assert_eq!(bench.count("USER"), 2, "no session was made anew");
         // Sessions that are opened later for parallel work do not race.
-        let mut other = session.another().await.unwrap();
+        let mut other = session.open_sibling().await.unwrap();
         assert_eq!(get(&mut other, "/a").await.1, b"bytes");
         assert_eq!((ways(&other), bench.count("USER")), (vec![won], 3));
     }
@@ -83,10 +83,10 @@ async fn the_session_that_lost_is_gone() {
     for plan in [None, Some("active-silent"), Some("pasv-blackhole"), Some("pasv-refused")] {
         let bench = race(&[]);
         let (server, site) = bench.limited(2, plan);
-        let session = Session::open(site, Context::default()).await.unwrap();
+        let session = Session::open(site, RunContext::default()).await.unwrap();
         let started = Instant::now();
         let other = loop {
-            match session.another().await {
+            match session.open_sibling().await {
                 Ok(other) => break other,
                 Err(fault) => assert_eq!(fault.code, 421, "{fault}"),
             }
@@ -94,7 +94,7 @@ async fn the_session_that_lost_is_gone() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         // The server accepts two sessions only.
-        assert_eq!(other.another().await.unwrap_err().code, 421);
+        assert_eq!(other.open_sibling().await.unwrap_err().code, 421);
     }
 }
 
@@ -141,7 +141,7 @@ async fn the_folder_of_the_session_is_what_is_listed() {
 async fn a_fault_names_what_both_modes_ended_with() {
     let bench = race(&["pasv-dead", "active-425"]);
     let fault = at_once(&bench).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::DataConnection);
+    assert_eq!(fault.kind, ErrorKind::DataConnection);
     let (start, rest) = fault.message.split_once("passive: cannot connect to").unwrap();
     assert_eq!(start, "no data connection could be made, in either mode: ");
     assert!(rest.contains("; active: the server said \"425"), "{fault}");
@@ -166,7 +166,7 @@ async fn where_one_session_is_allowed_it_goes_alone() {
     for (plan, route) in [(None, "epsv"), (Some("pasv-refused"), "eprt")] {
         let bench = race(&[]);
         let (_server, site) = bench.limited(1, plan);
-        let mut session = Session::open(site, Context::default()).await.unwrap();
+        let mut session = Session::open(site, RunContext::default()).await.unwrap();
         assert_eq!(session.route(), "");
         assert_eq!(get(&mut session, "/a").await.1, b"bytes");
         assert_eq!(ways(&session), [route]);
@@ -184,9 +184,9 @@ async fn whoever_may_not_fall_back_does_not_race() {
 
 /// A sink of the lines about data-connection methods that a user reads.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct ToldWays(Mutex<Vec<String>>);
 
-impl Sink for Told {
+impl Sink for ToldWays {
     fn event(&self, event: &Event) {
         let line = match event {
             Event::Said { text, .. } => text.clone(),
@@ -202,13 +202,13 @@ async fn the_winner_is_remembered_and_the_next_run_opens_one_session() {
     for (plan, route) in [("active-refused", "epsv"), ("pasv-refused", "eprt")] {
         let state = tempfile::tempdir().unwrap();
         let bench = race(&[plan]);
-        let told: Arc<Told> = Arc::default();
+        let told: Arc<ToldWays> = Arc::default();
         for logins in [2, 3, 4] {
-            let observer = Observer::new(vec![Box::new(Arc::clone(&told))]);
+            let observer = EventEmitter::new(vec![Box::new(Arc::clone(&told))]);
             let clock = Clock::standing_at(1_000);
-            let memory = Memory::named(state.path(), observer.clone(), clock);
+            let memory = StateAdapter::named(state.path(), observer.clone(), clock);
             let context =
-                Context { observer, memory: Some(Arc::new(memory)), ..Context::default() };
+                RunContext { observer, memory: Some(Arc::new(memory)), ..RunContext::default() };
             let mut session = Session::open(bench.site.clone(), context).await.unwrap();
             assert_eq!(get(&mut session, "/a").await.1, b"bytes");
             assert_eq!((session.route(), bench.count("USER")), (route, logins), "{plan}");
@@ -221,15 +221,15 @@ async fn the_winner_is_remembered_and_the_next_run_opens_one_session() {
 #[tokio::test]
 async fn the_signal_to_stop_ends_a_race() {
     let bench = race(&["pasv-blackhole", "active-silent"]);
-    let stop = Stop::new();
-    let context = Context { stop: stop.clone(), ..Context::default() };
+    let stop = CancelToken::new();
+    let context = RunContext { stop: stop.clone(), ..RunContext::default() };
     let started = Instant::now();
     let signal = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         stop.set();
     };
     let (opened, ()) = tokio::join!(Session::open(bench.site.clone(), context), signal);
-    assert_eq!(opened.unwrap_err().kind, Kind::Interrupted);
+    assert_eq!(opened.unwrap_err().kind, ErrorKind::Interrupted);
     assert!(started.elapsed() < AT_ONCE);
     assert!(bench.count("USER") == 2, "it had begun");
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{bench, get, path, put};
-use crate::fault::Kind;
+use crate::error::ErrorKind;
 
 #[tokio::test]
 async fn s18_a_spare_reply_answers_no_other_command() {
@@ -11,7 +11,7 @@ async fn s18_a_spare_reply_answers_no_other_command() {
     bench.file("a", "");
     let mut session = bench.open().await.unwrap();
     session.delete(&path("/a")).await.unwrap();
-    assert_eq!(session.delete(&path("/b")).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(session.delete(&path("/b")).await.unwrap_err().kind, ErrorKind::NotFound);
     assert_eq!(bench.count("USER"), 2, "a connection that is out of step is replaced");
 }
 
@@ -23,7 +23,7 @@ async fn s19_a_226_that_comes_twice_answers_nothing_and_ends_the_connection() {
     assert!(put(&mut session, "/a", b"new").await.unwrap().verified);
     assert!(put(&mut session, "/b", b"other").await.unwrap().verified);
     assert_eq!(get(&mut session, "/a").await.1, b"new");
-    assert_eq!(session.delete(&path("/missing")).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(session.delete(&path("/missing")).await.unwrap_err().kind, ErrorKind::NotFound);
     assert!(bench.count("USER") > 1);
     assert_eq!(bench.names(), ["a", "b"]);
 }
@@ -40,7 +40,7 @@ async fn s20_a_banner_cannot_answer_cwd_or_pwd() {
     let elsewhere = bench(&["reply=PWD:257 \"/evil\" is the folder"], false);
     std::fs::create_dir(elsewhere.folder.path().join("in")).unwrap();
     let mut session = elsewhere.open().await.unwrap();
-    assert_eq!(session.cd(&path("/in")).await.unwrap_err().kind, Kind::Protocol);
+    assert_eq!(session.cd(&path("/in")).await.unwrap_err().kind, ErrorKind::Protocol);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn s23_after_a_421_the_next_command_gets_a_new_connection() {
     busy.file("a", "x");
     let mut session = busy.open().await.unwrap();
     let fault = session.delete(&path("/a")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.code, fault.may_retry()), (Kind::Busy, 421, true));
+    assert_eq!((fault.kind, fault.code, fault.is_retryable()), (ErrorKind::Busy, 421, true));
     session.delete(&path("/a")).await.unwrap();
 }
 
@@ -107,7 +107,7 @@ async fn s24_a_greeting_or_a_feature_list_without_end_is_refused() {
         let bench = bench(&[plan], false);
         let started = Instant::now();
         let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Protocol, "{plan}: {fault}");
+        assert_eq!(fault.kind, ErrorKind::Protocol, "{plan}: {fault}");
         assert!(started.elapsed() < Duration::from_secs(5), "{plan}");
     }
 }
@@ -118,7 +118,7 @@ async fn s25_a_listing_without_end_is_refused_and_the_session_goes_on() {
         let bench = bench(&[plan], false);
         bench.file("a", "x");
         let mut session = bench.open().await.unwrap();
-        assert_eq!(session.list(&path("/")).await.unwrap_err().kind, Kind::Protocol, "{plan}");
+        assert_eq!(session.list(&path("/")).await.unwrap_err().kind, ErrorKind::Protocol, "{plan}");
         assert_eq!(session.list(&path("/")).await.unwrap().entries.len(), 1, "{plan}");
         assert_eq!(bench.count("USER"), 1, "{plan}: it is in step after that");
     }
@@ -127,10 +127,10 @@ async fn s25_a_listing_without_end_is_refused_and_the_session_goes_on() {
 #[tokio::test]
 async fn s26_a_reply_with_a_nul_is_refused() {
     let greeting = bench(&["greeting=220 a\\0b"], false);
-    assert_eq!(greeting.open().await.unwrap_err().kind, Kind::Protocol);
+    assert_eq!(greeting.open().await.unwrap_err().kind, ErrorKind::Protocol);
     let bench = bench(&["reply=NOOP:200 a\\0b*1"], false);
     let mut session = bench.open().await.unwrap();
-    assert_eq!(session.quote(b"NOOP").await.unwrap_err().kind, Kind::Protocol);
+    assert_eq!(session.quote(b"NOOP").await.unwrap_err().kind, ErrorKind::Protocol);
     session.quote(b"NOOP").await.unwrap();
     assert_eq!(bench.count("USER"), 2);
 }
@@ -159,7 +159,7 @@ async fn a_final_reply_that_never_comes_is_a_failure_within_its_time() {
             moved
         };
         let fault = moved.unwrap_err();
-        assert_eq!(fault.kind, Kind::Timeout, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Timeout, "{fault}");
         // Four times the reply timeout, not the minutes for which a server may be silent.
         assert!(started.elapsed() < Duration::from_secs(20));
         // Only the old file remains: the temporary one was removed on another connection.
@@ -172,18 +172,18 @@ async fn a_final_reply_that_never_comes_is_a_failure_within_its_time() {
 #[tokio::test]
 async fn a_server_that_hangs_up_or_is_silent_is_left_for_a_new_connection() {
     for (plan, kind) in [
-        ("hang-up=DELE*1", Kind::Unreachable),
-        ("no-reply=DELE*1", Kind::Timeout),
-        ("hang-up-after=DELE*1", Kind::Unreachable),
-        ("lost-reply=DELE*1", Kind::Timeout),
+        ("hang-up=DELE*1", ErrorKind::Unreachable),
+        ("no-reply=DELE*1", ErrorKind::Timeout),
+        ("hang-up-after=DELE*1", ErrorKind::Unreachable),
+        ("lost-reply=DELE*1", ErrorKind::Timeout),
     ] {
         let bench = bench(&[plan], false);
         bench.file("a", "x");
         bench.file("b", "x");
         let mut session = bench.open().await.unwrap();
-        if kind == Kind::Timeout {
+        if kind == ErrorKind::Timeout {
             // For this connection only: the next one has the usual timeout.
-            session.control.hurry(Duration::from_millis(300));
+            session.control.set_reply_timeout(Duration::from_millis(300));
         }
         let fault = session.delete(&path("/a")).await.unwrap_err();
         assert_eq!((fault.kind, bench.count("DELE")), (kind, 1), "{plan}: {fault}");

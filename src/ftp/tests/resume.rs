@@ -8,14 +8,14 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{Bench, bench, path};
+use super::{TestSession, bench, path};
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
-    files::{Landing, Reading, is_temporary},
+    error::{Error, Result},
+    files::{AtomicFile, SourceFile, is_temporary},
     ftp::{
-        session::{Context, Session},
-        transfer::Moved,
+        session::{RunContext, Session},
+        transfer::TransferStats,
     },
 };
 
@@ -31,13 +31,13 @@ fn write(at: &Path, bytes: &[u8]) {
     fs::File::open(at).unwrap().set_modified(old.into()).unwrap();
 }
 
-async fn get(session: &mut Session, target: &Path) -> Outcome<Moved> {
-    let begin = |lasting: Option<&str>| Landing::begin_as(target, lasting);
+async fn get(session: &mut Session, target: &Path) -> Result<TransferStats> {
+    let begin = |lasting: Option<&str>| AtomicFile::begin_as(target, lasting);
     session.download_on(&path("/f"), begin, true).await
 }
 
-async fn put(session: &mut Session, source: &Path) -> Outcome<Moved> {
-    session.upload_on(Reading::open(source).unwrap(), &path("/f"), true).await
+async fn put(session: &mut Session, source: &Path) -> Result<TransferStats> {
+    session.upload_on(SourceFile::open(source).unwrap(), &path("/f"), true).await
 }
 
 /// Returns the only temporary file in `folder`.
@@ -50,7 +50,7 @@ fn part_in(folder: &Path) -> PathBuf {
 
 /// A file of 1 MB whose first download or upload breaks off near 300,000 bytes.
 struct Broken {
-    bench: Bench,
+    bench: TestSession,
     here: tempfile::TempDir,
     bytes: Vec<u8>,
     session: Session,
@@ -61,8 +61,8 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["drop-after=300000*1"]].concat()).await;
         write(&broken.bench.folder.path().join("f"), &broken.bytes);
         let target = broken.target();
-        let fault: Fault = get(&mut broken.session, &target).await.unwrap_err();
-        assert!(fault.may_retry(), "{fault}");
+        let fault: Error = get(&mut broken.session, &target).await.unwrap_err();
+        assert!(fault.is_retryable(), "{fault}");
         broken
     }
 
@@ -70,15 +70,15 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["stor-drop=300000*1"]].concat()).await;
         let source = broken.target();
         write(&source, &broken.bytes);
-        let fault: Fault = put(&mut broken.session, &source).await.unwrap_err();
-        assert!(fault.may_retry(), "{fault}");
+        let fault: Error = put(&mut broken.session, &source).await.unwrap_err();
+        assert!(fault.is_retryable(), "{fault}");
         assert_eq!(fs::metadata(part_in(broken.bench.folder.path())).unwrap().len(), 300_000);
         broken
     }
 
     async fn new(plans: &[&str]) -> Self {
         let bench = bench(plans, false);
-        let session = Session::open(bench.site.clone(), Context::default()).await.unwrap();
+        let session = Session::open(bench.site.clone(), RunContext::default()).await.unwrap();
         let here = tempfile::tempdir().unwrap();
         Self { bench, here, bytes: content(1_000_000), session }
     }
@@ -87,7 +87,7 @@ impl Broken {
         self.here.path().join("f")
     }
 
-    async fn get(&mut self) -> Moved {
+    async fn get(&mut self) -> TransferStats {
         let target = self.target();
         let moved = get(&mut self.session, &target).await.unwrap();
         assert!(
@@ -96,7 +96,7 @@ impl Broken {
         moved
     }
 
-    async fn put(&mut self) -> Moved {
+    async fn put(&mut self) -> TransferStats {
         let source = self.target();
         let moved = put(&mut self.session, &source).await.unwrap();
         assert!(fs::read(self.bench.folder.path().join("f")).unwrap() == fs::read(source).unwrap());

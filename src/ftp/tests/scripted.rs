@@ -65,7 +65,7 @@ impl Default for Oddities {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ScriptedState {
     files: BTreeMap<String, Vec<u8>>,
     log: Vec<String>,
     /// The number of commands in each packet.
@@ -73,21 +73,21 @@ struct State {
 }
 
 /// The server; it ends with the test's runtime.
-pub(super) struct Scripted {
+pub(super) struct ScriptedServer {
     pub(super) site: Site,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ScriptedState>>,
 }
 
-impl Scripted {
+impl ScriptedServer {
     /// Starts the server on a free port.
     pub(super) async fn start(oddities: Oddities) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(ScriptedState::default()));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let talk = Talk::new(tcp, oddities.clone(), Arc::clone(&shared));
+                let talk = ScriptedDialogue::new(tcp, oddities.clone(), Arc::clone(&shared));
                 tokio::spawn(talk.serve());
             }
         });
@@ -136,17 +136,17 @@ fn site(address: SocketAddr) -> Site {
     site
 }
 
-struct Talk {
+struct ScriptedDialogue {
     tcp: TcpStream,
     oddities: Oddities,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ScriptedState>>,
     folder: String,
     data: Option<TcpListener>,
     rename: Option<String>,
 }
 
-impl Talk {
-    fn new(tcp: TcpStream, oddities: Oddities, state: Arc<Mutex<State>>) -> Self {
+impl ScriptedDialogue {
+    fn new(tcp: TcpStream, oddities: Oddities, state: Arc<Mutex<ScriptedState>>) -> Self {
         let folder = if oddities.is_flat { "'OPSUSER.'" } else { "/" };
         Self { tcp, oddities, state, folder: folder.into(), data: None, rename: None }
     }
@@ -224,7 +224,7 @@ impl Talk {
 
     async fn reply(&mut self, verb: &str, argument: &str) -> Option<String> {
         const NO: &str = "550 no such file";
-        let size = |state: &State, path: &Option<String>| {
+        let size = |state: &ScriptedState, path: &Option<String>| {
             path.as_ref().and_then(|path| state.files.get(path)).map(Vec::len)
         };
         let path = self.path(argument);

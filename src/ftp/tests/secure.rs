@@ -2,8 +2,8 @@
 
 use super::{bench, bench_with, get, path, put};
 use crate::{
-    fault::Kind,
-    rehearse::{Certificate, Start, Tls},
+    error::ErrorKind,
+    rehearse::{CertificateKind, ServerTls, TlsStart},
 };
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn s30_without_tls_no_name_and_no_password_is_sent() {
         let bench = bench(&[plan], true);
         let fault = bench.open().await.unwrap_err();
         assert!(
-            matches!(fault.kind, Kind::Tls | Kind::Unreachable | Kind::Busy),
+            matches!(fault.kind, ErrorKind::Tls | ErrorKind::Unreachable | ErrorKind::Busy),
             "{plan}: {fault}"
         );
         assert_eq!(bench.count("USER") + bench.count("PASS"), 0, "{plan}");
@@ -34,18 +34,18 @@ async fn s30_without_tls_no_name_and_no_password_is_sent() {
 async fn s31_a_reply_behind_the_234_is_an_attack() {
     let bench = bench(&["tls-inject"], true);
     let fault = bench.open().await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Protocol, "{fault}");
+    assert_eq!(fault.kind, ErrorKind::Protocol, "{fault}");
     assert_eq!(bench.count("USER"), 0);
 }
 
 #[tokio::test]
 async fn s32_nothing_is_asked_before_tls() {
-    for start in [Start::Explicit, Start::Implicit] {
-        let bench = bench_with(&[], Some(Tls { start, ..Tls::default() }));
+    for start in [TlsStart::Explicit, TlsStart::Implicit] {
+        let bench = bench_with(&[], Some(ServerTls { start, ..ServerTls::default() }));
         let session = bench.open().await.unwrap();
         assert!(session.features().contains_key("MLST"));
         let commands = bench.commands();
-        let first = if start == Start::Explicit { "AUTH TLS" } else { "PBSZ 0" };
+        let first = if start == TlsStart::Explicit { "AUTH TLS" } else { "PBSZ 0" };
         assert_eq!(commands[0], first);
         assert_eq!(bench.count("FEAT"), 1, "{commands:?}");
     }
@@ -53,10 +53,11 @@ async fn s32_nothing_is_asked_before_tls() {
 
 #[tokio::test]
 async fn s33_data_is_never_sent_clear_when_protection_is_refused() {
-    for start in [Start::Explicit, Start::Implicit] {
-        let bench = bench_with(&["prot-refused"], Some(Tls { start, ..Tls::default() }));
+    for start in [TlsStart::Explicit, TlsStart::Implicit] {
+        let bench =
+            bench_with(&["prot-refused"], Some(ServerTls { start, ..ServerTls::default() }));
         let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, fault.code), (Kind::Tls, 534), "{fault}");
+        assert_eq!((fault.kind, fault.code), (ErrorKind::Tls, 534), "{fault}");
         assert_eq!(bench.count("USER"), 0);
     }
 }
@@ -64,19 +65,19 @@ async fn s33_data_is_never_sent_clear_when_protection_is_refused() {
 #[tokio::test]
 async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_be_believed() {
     for (certificate, words) in [
-        (Certificate::Expired, "expired"),
-        (Certificate::WrongName, "wrong.example"),
-        (Certificate::SelfSigned, "unknown authority"),
-        (Certificate::Authority, "(CA:TRUE), as `openssl req -x509` makes it"),
+        (CertificateKind::Expired, "expired"),
+        (CertificateKind::WrongName, "wrong.example"),
+        (CertificateKind::SelfSigned, "unknown authority"),
+        (CertificateKind::Authority, "(CA:TRUE), as `openssl req -x509` makes it"),
     ] {
-        let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
-        if certificate == Certificate::SelfSigned {
+        let mut bench = bench_with(&[], Some(ServerTls { certificate, ..ServerTls::default() }));
+        if certificate == CertificateKind::SelfSigned {
             // It is signed by itself, and the user has not named that authority.
             let other = super::bench(&[], true);
             bench.site.trust.ca_pem = Some(other.server.ca_pem().to_owned());
         }
         let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Tls, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Tls, "{fault}");
         assert!(fault.message.contains(words), "{fault}");
         assert_eq!(bench.count("USER"), 0);
         bench.site.trust.insecure = true;
@@ -95,17 +96,17 @@ async fn s37_tls_that_ends_without_its_end_is_cut_off() {
     let mut session = bench.open().await.unwrap();
     let (moved, bytes) = get(&mut session, "/a").await;
     let fault = moved.unwrap_err();
-    assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
+    assert_eq!(fault.kind, ErrorKind::DataConnection, "{fault}");
     assert_eq!(bytes, b"old");
     // A listing cut like that counts as none.
     let fault = session.list(&path("/")).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::DataConnection, "{fault}");
+    assert_eq!(fault.kind, ErrorKind::DataConnection, "{fault}");
 }
 
 #[tokio::test]
 async fn sessions_are_resumed_where_the_server_demands_it() {
-    for start in [Start::Explicit, Start::Implicit] {
-        let bench = bench_with(&["tls-reuse"], Some(Tls { start, ..Tls::default() }));
+    for start in [TlsStart::Explicit, TlsStart::Implicit] {
+        let bench = bench_with(&["tls-reuse"], Some(ServerTls { start, ..ServerTls::default() }));
         let mut session = bench.open().await.unwrap();
         for number in 0..20 {
             put(&mut session, &format!("/{number}"), b"x").await.unwrap();

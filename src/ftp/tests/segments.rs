@@ -2,16 +2,16 @@
 
 use std::{fs, time::Instant};
 
-use super::{Bench, bench, path};
+use super::{TestSession, bench, path};
 use crate::{
-    fault::{Kind, Outcome},
-    files::Landing,
+    error::{ErrorKind, Result},
+    files::AtomicFile,
     ftp::{
-        pace::Pace,
-        session::{Context, Session},
-        transfer::{Known, Moved},
+        rate_limit::RateLimiter,
+        session::{RunContext, Session},
+        transfer::{RemoteMeta, TransferStats},
     },
-    rehearse::{Server, Setup},
+    rehearse::{ServerSetup, TestServer},
 };
 
 const BYTES: usize = 5 << 20;
@@ -20,10 +20,10 @@ fn content() -> Vec<u8> {
     (0..u32::try_from(BYTES / 4).unwrap()).flat_map(u32::to_le_bytes).collect()
 }
 
-async fn get(bench: &Bench, sessions: u16) -> (Outcome<Moved>, Option<Vec<u8>>) {
-    let mut session = Session::open(bench.site.clone(), Context::default()).await.unwrap();
+async fn get(bench: &TestSession, sessions: u16) -> (Result<TransferStats>, Option<Vec<u8>>) {
+    let mut session = Session::open(bench.site.clone(), RunContext::default()).await.unwrap();
     let here = tempfile::tempdir().unwrap();
-    let landing = Landing::begin(here.path().join("f")).unwrap();
+    let landing = AtomicFile::begin(here.path().join("f")).unwrap();
     let moved = session.download_in_segments(&path("/f"), landing, sessions, true).await;
     // The session is in step afterwards.
     if moved.is_ok() {
@@ -55,7 +55,9 @@ async fn a_small_file_comes_in_one_piece() {
 #[tokio::test]
 async fn fewer_sessions_fetch_all_pieces() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(Setup { sessions_max: 2, ..Setup::at(folder.path()) }).unwrap();
+    let server =
+        TestServer::start(ServerSetup { sessions_max: 2, ..ServerSetup::at(folder.path()) })
+            .unwrap();
     let mut other = bench(&[], false);
     other.site.port = server.address().port();
     (other.folder, other.server) = (folder, server);
@@ -81,7 +83,7 @@ async fn a_server_that_always_cuts_gives_no_file() {
     let bench = bench(&["short=100000"], false);
     bench.file("f", content());
     let (moved, bytes) = get(&bench, 3).await;
-    assert_eq!(moved.unwrap_err().kind, Kind::DataConnection);
+    assert_eq!(moved.unwrap_err().kind, ErrorKind::DataConnection);
     assert!(bytes.is_none());
 }
 
@@ -90,11 +92,11 @@ async fn transfers_keep_to_the_pace_each_way() {
     let bench = bench(&[], false);
     bench.file("f", vec![7; 300_000]);
     let mut session = bench.open().await.unwrap();
-    session.keep_pace(Some(Pace::new(200_000)));
+    session.set_rate_limit(Some(RateLimiter::new(200_000)));
     let here = tempfile::tempdir().unwrap();
-    let landing = Landing::begin(here.path().join("f")).unwrap();
+    let landing = AtomicFile::begin(here.path().join("f")).unwrap();
     let began = Instant::now();
-    session.download(&path("/f"), landing, Known::default(), true).await.unwrap();
+    session.download(&path("/f"), landing, RemoteMeta::default(), true).await.unwrap();
     assert!(began.elapsed().as_millis() >= 1_300, "{:?}", began.elapsed());
     let began = Instant::now();
     super::put(&mut session, "/g", &vec![7; 300_000]).await.unwrap();
@@ -105,7 +107,7 @@ async fn transfers_keep_to_the_pace_each_way() {
 async fn sessions_with_one_host_share_its_pace() {
     let mut bench = bench(&[], false);
     bench.site.rate_limit = Some(200_000);
-    let context = Context::default();
+    let context = RunContext::default();
     let mut one = Session::open(bench.site.clone(), context.clone()).await.unwrap();
     let mut two = Session::open(bench.site.clone(), context).await.unwrap();
     let began = Instant::now();

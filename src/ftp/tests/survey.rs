@@ -3,40 +3,43 @@
 
 use std::time::Duration;
 
-use super::{Bench, bench, bench_with};
+use super::{TestSession, bench, bench_with};
 use crate::{
     ftp::{
-        data::route::Step,
+        data::method::DataMethod,
+        doctor::{
+            Advice, Diagnosis, DoctorOptions, LoginOutcome, findings, survey, value, verdict,
+        },
         secret::Secret,
-        session::Context,
-        site::{Mode, Tls as Protection},
-        survey::{Entry, Options, Survey, Verdict, findings, survey, value, verdict},
+        session::RunContext,
+        site::{Mode, TlsMode as Protection},
     },
-    rehearse::{Certificate, Server, Setup, Tls},
+    rehearse::{CertificateKind, ServerSetup, ServerTls, TestServer},
 };
 
-async fn look(bench: &Bench, options: &Options) -> (Survey, Verdict) {
-    let found = survey(&bench.site, options, &Context::default()).await.unwrap();
+async fn look(bench: &TestSession, options: &DoctorOptions) -> (Diagnosis, Advice) {
+    let found = survey(&bench.site, options, &RunContext::default()).await.unwrap();
     let verdict = verdict(&found);
     (found, verdict)
 }
 
-async fn examine(bench: &Bench) -> (Survey, Verdict) {
-    look(bench, &Options::default()).await
+async fn examine(bench: &TestSession) -> (Diagnosis, Advice) {
+    look(bench, &DoctorOptions::default()).await
 }
 
 /// Returns the methods that did everything at the endpoint with this protection.
-fn working(survey: &Survey, tls: Protection) -> Vec<Step> {
+fn working(survey: &Diagnosis, tls: Protection) -> Vec<DataMethod> {
     let doors = survey.doors.iter().filter(|door| door.tls == tls);
     let trials = doors.flat_map(|door| &door.trials);
     trials.filter(|trial| trial.fault().is_none()).map(|trial| trial.step).collect()
 }
 
-fn told(survey: &Survey) -> String {
+fn told(survey: &Diagnosis) -> String {
     findings(survey).into_iter().map(|finding| finding.text + "\n").collect()
 }
 
-const ALL: [Step; 4] = [Step::Epsv, Step::Pasv, Step::Eprt, Step::Port];
+const ALL: [DataMethod; 4] =
+    [DataMethod::Epsv, DataMethod::Pasv, DataMethod::Eprt, DataMethod::Port];
 
 #[tokio::test]
 async fn a_good_server_works_in_every_mode_plain_and_under_tls() {
@@ -64,10 +67,15 @@ async fn a_good_server_works_in_every_mode_plain_and_under_tls() {
 #[tokio::test]
 async fn what_one_mode_does_not_do_is_said_and_the_other_one_is_recommended() {
     for (plan, mode, works, words) in [
-        ("pasv-refused", Mode::Active, &[Step::Eprt, Step::Port][..], "502"),
-        ("active-refused", Mode::Passive, &[Step::Epsv, Step::Pasv], ""),
-        ("epsv-refused", Mode::Passive, &[Step::Pasv, Step::Eprt, Step::Port], "500"),
-        ("active-silent", Mode::Passive, &[Step::Epsv, Step::Pasv], "did not connect"),
+        ("pasv-refused", Mode::Active, &[DataMethod::Eprt, DataMethod::Port][..], "502"),
+        ("active-refused", Mode::Passive, &[DataMethod::Epsv, DataMethod::Pasv], ""),
+        (
+            "epsv-refused",
+            Mode::Passive,
+            &[DataMethod::Pasv, DataMethod::Eprt, DataMethod::Port],
+            "500",
+        ),
+        ("active-silent", Mode::Passive, &[DataMethod::Epsv, DataMethod::Pasv], "did not connect"),
     ] {
         let mut bench = bench(&[plan], false);
         if plan == "active-silent" {
@@ -114,8 +122,8 @@ async fn shortcomings_are_findings_and_no_failures() {
 #[tokio::test]
 async fn sessions_are_counted_as_far_as_they_are_allowed() {
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup { sessions_max: 2, ..Setup::at(folder.path()) };
-    let server = Server::start(setup).unwrap();
+    let setup = ServerSetup { sessions_max: 2, ..ServerSetup::at(folder.path()) };
+    let server = TestServer::start(setup).unwrap();
     let mut bench = bench(&[], false);
     bench.site.port = server.address().port();
     let (found, _) = examine(&bench).await;
@@ -123,14 +131,16 @@ async fn sessions_are_counted_as_far_as_they_are_allowed() {
     assert_eq!(sessions.open, 2);
     assert_eq!(sessions.refusal.unwrap().code, 421);
     assert!(told(&found).contains("sessions are limited to 2 at a time"));
-    let (found, _) = look(&bench, &Options { sessions: 1, ..Options::default() }).await;
+    let (found, _) = look(&bench, &DoctorOptions { sessions: 1, ..DoctorOptions::default() }).await;
     assert_eq!(found.server.unwrap().sessions.unwrap().open, 1);
 }
 
 #[tokio::test]
 async fn no_password_goes_where_the_certificate_does_not_hold() {
-    for certificate in [Certificate::Expired, Certificate::WrongName, Certificate::SelfSigned] {
-        let mut bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
+    for certificate in
+        [CertificateKind::Expired, CertificateKind::WrongName, CertificateKind::SelfSigned]
+    {
+        let mut bench = bench_with(&[], Some(ServerTls { certificate, ..ServerTls::default() }));
         let (found, verdict) = examine(&bench).await;
         assert_eq!((bench.count("PASS"), bench.count("USER")), (0, 0), "{certificate:?}");
         assert!(verdict.sentence.contains("certificate"), "{}", verdict.sentence);
@@ -151,13 +161,13 @@ async fn an_url_under_tls_sends_no_password_in_clear() {
     let bench = bench(&["tls-refused"], true);
     let (found, verdict) = examine(&bench).await;
     assert_eq!((bench.count("PASS"), bench.count("USER")), (0, 0));
-    assert!(found.doors.iter().all(|door| !matches!(door.entry, Entry::Entered(_))));
+    assert!(found.doors.iter().all(|door| !matches!(door.entry, LoginOutcome::Entered(_))));
     assert!(verdict.sentence.starts_with("The server answers, but does not let us in: "));
 }
 
 #[tokio::test]
 async fn a_server_that_wants_tls_is_gone_into_by_tls() {
-    let mut bench = bench_with(&[], Some(Tls { required: true, ..Tls::default() }));
+    let mut bench = bench_with(&[], Some(ServerTls { required: true, ..ServerTls::default() }));
     bench.site.tls = Protection::Off;
     let (found, verdict) = examine(&bench).await;
     assert_eq!(working(&found, Protection::Explicit), ALL);
@@ -169,7 +179,8 @@ async fn a_server_that_wants_tls_is_gone_into_by_tls() {
 async fn read_only_sends_no_command_that_changes_anything() {
     let bench = bench(&[], false);
     bench.file(".hidden", "x");
-    let (found, verdict) = look(&bench, &Options { read_only: true, ..Options::default() }).await;
+    let (found, verdict) =
+        look(&bench, &DoctorOptions { read_only: true, ..DoctorOptions::default() }).await;
     let changing = ["STOR", "APPE", "DELE", "RNFR", "RNTO", "MKD", "RMD", "MFMT", "SITE", "STOU"];
     for verb in changing {
         assert_eq!(bench.count(verb), 0, "{verb}");
@@ -204,9 +215,9 @@ async fn when_the_time_is_over_what_was_seen_is_told() {
     let bench = bench(&["active-silent"], false);
     // Long enough for the passive methods, shorter than the wait in active mode.
     let time = Duration::from_secs(4);
-    let (found, verdict) = look(&bench, &Options { time, ..Options::default() }).await;
+    let (found, verdict) = look(&bench, &DoctorOptions { time, ..DoctorOptions::default() }).await;
     assert!(found.is_cut_short && found.took < 5 * time, "{:?}", found.took);
-    assert_eq!(working(&found, Protection::Off), [Step::Epsv, Step::Pasv]);
+    assert_eq!(working(&found, Protection::Off), [DataMethod::Epsv, DataMethod::Pasv]);
     assert_eq!(verdict.mode, Some(Mode::Passive));
     assert!(bench.names().is_empty());
 }
@@ -214,16 +225,16 @@ async fn when_the_time_is_over_what_was_seen_is_told() {
 #[tokio::test]
 async fn a_stop_ends_it_and_leaves_nothing() {
     let bench = bench(&["late-reply=STOR"], false);
-    let context = Context::default();
+    let context = RunContext::default();
     let stop = context.stop.clone();
-    let options = Options::default();
+    let options = DoctorOptions::default();
     let looking = survey(&bench.site, &options, &context);
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.set();
     };
     let (found, ()) = tokio::join!(looking, stopping);
-    assert_eq!(found.unwrap_err().kind, crate::fault::Kind::Interrupted);
+    assert_eq!(found.unwrap_err().kind, crate::error::ErrorKind::Interrupted);
 }
 
 #[tokio::test]
@@ -244,8 +255,8 @@ async fn a_host_that_is_not_there_is_a_verdict_too() {
 
 #[tokio::test]
 async fn a_certificate_that_is_an_authoritys_is_named_with_the_way_to_believe_it() {
-    let certificate = Certificate::Authority;
-    let bench = bench_with(&[], Some(Tls { certificate, ..Tls::default() }));
+    let certificate = CertificateKind::Authority;
+    let bench = bench_with(&[], Some(ServerTls { certificate, ..ServerTls::default() }));
     let (found, verdict) = examine(&bench).await;
     let told = told(&found);
     for text in [verdict.sentence.as_str(), told.as_str()] {
@@ -258,7 +269,7 @@ async fn a_certificate_that_is_an_authoritys_is_named_with_the_way_to_believe_it
     let bytes: Vec<u8> =
         (0..64).step_by(2).map(|at| u8::from_str_radix(&pin[at..at + 2], 16).unwrap()).collect();
     site.trust.pin = Some(bytes.try_into().unwrap());
-    crate::ftp::session::Session::open(site, Context::default()).await.unwrap();
+    crate::ftp::session::Session::open(site, RunContext::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -280,8 +291,8 @@ async fn a_server_that_sees_two_addresses_of_ours_is_named_as_the_cause() {
 
 #[tokio::test]
 async fn an_entrance_where_tls_begins_at_once_is_pointed_out() {
-    let start = crate::rehearse::Start::Implicit;
-    let mut bench = bench_with(&[], Some(Tls { start, ..Tls::default() }));
+    let start = crate::rehearse::TlsStart::Implicit;
+    let mut bench = bench_with(&[], Some(ServerTls { start, ..ServerTls::default() }));
     bench.site.tls = Protection::Explicit;
     let (found, verdict) = examine(&bench).await;
     assert!(verdict.sentence.contains("use ftps://"), "{}", verdict.sentence);

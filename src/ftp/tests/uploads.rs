@@ -10,25 +10,25 @@ use std::{
 
 use super::{bench, path, put};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::Reading,
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
+    files::SourceFile,
     ftp::{
-        session::{Context, Session},
-        transfer::Give,
+        session::{RunContext, Session},
+        transfer::ByteSource,
     },
-    stop::Stop,
 };
 
 /// A source that fails at some byte; or that never ends, and sets the stop signal on its way.
-struct Source {
+struct FailingSource {
     bytes: usize,
-    then: Option<Stop>,
+    then: Option<CancelToken>,
 }
 
-impl Give for Source {
-    fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+impl ByteSource for FailingSource {
+    fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match (self.bytes, &self.then) {
-            (0, None) => Err(Fault::new(Kind::Local, Side::Here, "the disk is gone")),
+            (0, None) => Err(Error::new(ErrorKind::Local, Origin::Here, "the disk is gone")),
             (0, Some(stop)) => {
                 stop.set();
                 Ok(buffer.len())
@@ -41,11 +41,11 @@ impl Give for Source {
         }
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         Ok(())
     }
 
-    fn check(&self) -> Outcome<()> {
+    fn check(&self) -> Result<()> {
         Ok(())
     }
 }
@@ -57,9 +57,9 @@ async fn s13_s41_a_file_that_cannot_be_read_further_changes_nothing_there() {
             let bench = bench(&[], tls);
             bench.file("a", "old");
             let mut session = bench.open().await.unwrap();
-            let mut source = Source { bytes, then: None };
+            let mut source = FailingSource { bytes, then: None };
             let fault = session.upload(&mut source, 2_000_000, None, &path("/a")).await;
-            assert_eq!(fault.unwrap_err().kind, Kind::Local);
+            assert_eq!(fault.unwrap_err().kind, ErrorKind::Local);
             assert_eq!(bench.names(), ["a"]);
             assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
             put(&mut session, "/a", b"new").await.unwrap();
@@ -79,7 +79,7 @@ async fn s42_an_upload_stored_short_is_not_put_in_place() {
     bench.file("a", "old");
     let mut session = bench.open().await.unwrap();
     let fault = put(&mut session, "/a", b"new bytes").await.unwrap_err();
-    assert_eq!((fault.kind, fault.may_retry()), (Kind::DataConnection, true), "{fault}");
+    assert_eq!((fault.kind, fault.is_retryable()), (ErrorKind::DataConnection, true), "{fault}");
     assert_eq!(bench.names(), ["a"]);
     assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
     assert_eq!(bench.count("RNFR"), 0);
@@ -88,10 +88,10 @@ async fn s42_an_upload_stored_short_is_not_put_in_place() {
 #[tokio::test]
 async fn a_refused_upload_says_why_and_leaves_the_old_file() {
     for (plan, kind) in [
-        ("stor-552", Kind::Full),
-        ("stor-451", Kind::Busy),
-        ("stor-drop=5", Kind::DataConnection),
-        ("rename-refused", Kind::Refused),
+        ("stor-552", ErrorKind::Full),
+        ("stor-451", ErrorKind::Busy),
+        ("stor-drop=5", ErrorKind::DataConnection),
+        ("rename-refused", ErrorKind::Refused),
     ] {
         let bench = bench(&[plan], false);
         bench.file("a", "old");
@@ -118,13 +118,13 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
     for tls in [false, true] {
         let bench = bench(&[], tls);
         bench.file("a", "old");
-        let stop = Stop::new();
-        let context = Context { stop: stop.clone(), ..Context::default() };
+        let stop = CancelToken::new();
+        let context = RunContext { stop: stop.clone(), ..RunContext::default() };
         let mut session = Session::open(bench.site.clone(), context).await.unwrap();
-        let mut source = Source { bytes: 5_000_000, then: Some(stop) };
+        let mut source = FailingSource { bytes: 5_000_000, then: Some(stop) };
         let started = Instant::now();
         let fault = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Interrupted, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Interrupted, "{fault}");
         // The source has no end: without the stop signal this would last for ever.
         assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
@@ -135,8 +135,9 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
 #[tokio::test]
 async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
     let bench = bench(&["stor-stall=5"], false);
-    let stop = Stop::new();
-    let context = Context { stop: stop.within(Duration::from_millis(300)), ..Context::default() };
+    let stop = CancelToken::new();
+    let context =
+        RunContext { stop: stop.within(Duration::from_millis(300)), ..RunContext::default() };
     let mut session = Session::open(bench.site.clone(), context).await.unwrap();
     let started = Instant::now();
     put(&mut session, "/a", &vec![7; 50_000_000]).await.unwrap_err();
@@ -146,21 +147,21 @@ async fn a_stop_where_the_server_is_silent_ends_soon_with_a_warning() {
 
 /// A local file that is tampered with once half of it has been read.
 struct Meddled {
-    reading: Reading,
+    reading: SourceFile,
     meddle: Option<Box<dyn FnOnce()>>,
     half: u64,
 }
 
 impl Meddled {
     fn open(at: &Path, meddle: impl FnOnce() + 'static) -> Self {
-        let reading = Reading::open(at).unwrap();
+        let reading = SourceFile::open(at).unwrap();
         let half = reading.size() / 2;
         Self { reading, meddle: Some(Box::new(meddle)), half }
     }
 }
 
-impl Give for Meddled {
-    fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+impl ByteSource for Meddled {
+    fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
         if self.reading.position() >= self.half
             && let Some(meddle) = self.meddle.take()
         {
@@ -169,15 +170,15 @@ impl Give for Meddled {
         self.reading.give(buffer)
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         self.reading.restart()
     }
 
-    fn check(&self) -> Outcome<()> {
+    fn check(&self) -> Result<()> {
         self.reading.check()
     }
 
-    fn begin_anew(&mut self) -> Outcome<bool> {
+    fn begin_anew(&mut self) -> Result<bool> {
         self.reading.begin_anew()
     }
 }
@@ -235,6 +236,6 @@ async fn what_is_appended_from_a_changing_source_is_no_success() {
     });
     let mut session = bench.open().await.unwrap();
     let fault = session.append(&mut source, &path("/log")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.side), (Kind::Local, Side::Here), "{fault}");
+    assert_eq!((fault.kind, fault.side), (ErrorKind::Local, Origin::Here), "{fault}");
     assert!(fault.message.ends_with("; what was read of it is at the end there"), "{fault}");
 }

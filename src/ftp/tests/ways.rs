@@ -2,11 +2,11 @@
 
 use super::{bench, get, path, round_trip};
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     ftp::{
         session::Session,
         site::Mode,
-        transfer::{Kept, Known},
+        transfer::{BoundedBuffer, RemoteMeta},
     },
 };
 
@@ -57,7 +57,7 @@ async fn a_command_that_the_server_does_not_know_is_no_matter_of_mode() {
         }
         assert_eq!((bench.count("MLSD"), session.route()), (1, "epsv"), "{reply}");
         let fault = get(&mut session, "/a").await.0.unwrap_err();
-        assert_eq!(fault.kind, Kind::Unsupported, "{fault}");
+        assert_eq!(fault.kind, ErrorKind::Unsupported, "{fault}");
         assert_eq!((bench.count("RETR"), bench.count("EPRT")), (1, 0));
     }
 }
@@ -99,9 +99,9 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
         }
         let mut session = bench.open().await.unwrap();
         let fetch = async |session: &mut Session, name: &str, next: &str| {
-            session.go_on_with(&path(next));
-            let mut kept = Kept { bytes: Vec::new(), limit: 5000 };
-            let known = Known { size: Some(1000), ..Known::default() };
+            session.expect_download(&path(next));
+            let mut kept = BoundedBuffer { bytes: Vec::new(), limit: 5000 };
+            let known = RemoteMeta { size: Some(1000), ..RemoteMeta::default() };
             session.read_through(&path(name), &mut kept, known).await.unwrap();
             assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
         };
@@ -124,7 +124,7 @@ async fn a_session_that_was_opened_early_goes_the_way_that_another_has_found() {
     bench.site.mode = Mode::Active;
     bench.file("a", "a");
     let mut first = bench.open().await.unwrap();
-    let mut early = first.another().await.unwrap();
+    let mut early = first.open_sibling().await.unwrap();
     first.list(&path("/")).await.unwrap();
     assert!(first.attempts().iter().any(|attempt| !attempt.worked));
     early.list(&path("/")).await.unwrap();

@@ -4,37 +4,40 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{Give, Known, Moved, Take, ending::is_rude_end, least::LeastRate, same::fact_in};
+use super::{
+    ByteSink, ByteSource, RemoteMeta, TransferStats, ending::is_rude_end, min_rate::LeastRate,
+    unchanged::fact_in,
+};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        control::{Command, End},
-        data::{Data, route::is_matter_of_mode},
-        pace::Pace,
+        control::{FtpCommand, TransferEnd},
+        data::{DataConnection, method::is_matter_of_mode},
         path::RemotePath,
+        rate_limit::RateLimiter,
         reply::Reply,
         session::Session,
     },
     limits::{
         COPY_BYTES, FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR, RESYNC_TIMEOUT, SEND_BYTES,
     },
-    observe::{Event, TransferId, Verb},
+    observe::{Event, Operation, TransferId},
 };
 
 impl Session {
     pub(in crate::ftp) async fn fetch(
         &mut self,
         remote: &RemotePath,
-        sink: &mut impl Take,
-        known: Known,
-    ) -> Outcome<Moved> {
-        let (id, started) = self.begin(Verb::Download, remote, known.size)?;
+        sink: &mut impl ByteSink,
+        known: RemoteMeta,
+    ) -> Result<TransferStats> {
+        let (id, started) = self.begin(Operation::Download, remote, known.size)?;
         let (result, known) = match self.fetch_same(remote, sink, known, id).await {
             Ok((bytes, known)) => (Ok((bytes, known.size.is_some())), known),
             Err(fault) => (Err(fault), known),
         };
         let moved = self.end(id, started, remote, result)?;
-        Ok(Moved { modified: known.modified, ..moved })
+        Ok(TransferStats { modified: known.modified, ..moved })
     }
 
     /// Does the same for a transfer that has started and whose end is reported elsewhere. Afterwards `heard` holds the
@@ -42,10 +45,10 @@ impl Session {
     pub(super) async fn fetch_begun(
         &mut self,
         remote: &RemotePath,
-        sink: &mut impl Take,
-        known: Known,
+        sink: &mut impl ByteSink,
+        known: RemoteMeta,
         id: TransferId,
-    ) -> Outcome<u64> {
+    ) -> Result<u64> {
         self.heard = None;
         let question = self.wonders.take().or_else(|| self.doubt_of(remote, known));
         self.wonders.clone_from(&question);
@@ -53,7 +56,7 @@ impl Session {
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
-            let renewed = self.renew_with_tls12().await.and_then(|()| sink.restart());
+            let renewed = self.reconnect_with_tls12().await.and_then(|()| sink.restart());
             self.wonders = question;
             result = match renewed {
                 Ok(()) => self.fetch_once(remote, sink, known.size, Some(id)).await,
@@ -71,12 +74,12 @@ impl Session {
     pub(super) async fn fetch_once(
         &mut self,
         remote: &RemotePath,
-        sink: &mut impl Take,
+        sink: &mut impl ByteSink,
         size: Option<u64>,
         id: Option<TransferId>,
-    ) -> Outcome<u64> {
+    ) -> Result<u64> {
         let offset = sink.offset();
-        let opened = self.open_data(&Command::path("RETR", remote), offset).await?;
+        let opened = self.open_data(&FtpCommand::path("RETR", remote), offset).await?;
         let mut data = opened.data;
         let (mut buffer, piece) = (self.take_buffer(), self.piece());
         let mut bytes = offset;
@@ -99,10 +102,10 @@ impl Session {
                         "more bytes came than its size of {}: is it being written?",
                         size.unwrap_or(0)
                     );
-                    return Err(Fault::new(Kind::Protocol, Side::Server, message));
+                    return Err(Error::new(ErrorKind::Protocol, Origin::Server, message));
                 }
                 if let Some(id) = id {
-                    self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                    self.context.observer.emit(&Event::Moved { id, bytes: count as u64 });
                 }
                 rate.moved(count, Instant::now())?;
                 self.rest(count, &mut rate).await?;
@@ -126,11 +129,11 @@ impl Session {
         }
         match size {
             Some(size) if size != bytes => {
-                self.way.manners.doubt("RETR");
+                self.way.manners.disable("RETR");
                 let message = format!(
                     "only {bytes} of {size} bytes came, though the server said all was well"
                 );
-                Err(Fault::new(Kind::DataConnection, Side::Server, message))
+                Err(Error::new(ErrorKind::DataConnection, Origin::Server, message))
             }
             _ => Ok(bytes - offset),
         }
@@ -141,14 +144,14 @@ impl Session {
         &mut self,
         verb: &str,
         remote: &RemotePath,
-        source: &mut impl Give,
+        source: &mut impl ByteSource,
         id: TransferId,
-    ) -> Outcome<u64> {
+    ) -> Result<u64> {
         let result = self.store_once(verb, remote, source, id).await;
         match result {
             // APPE is not retried: it is unknown how much of the first attempt the server kept.
             Err(fault) if verb == "STOR" && self.is_refused_for_fresh_tls(&fault) => {
-                self.renew_with_tls12().await?;
+                self.reconnect_with_tls12().await?;
                 source.restart()?;
                 self.store_once(verb, remote, source, id).await
             }
@@ -160,11 +163,11 @@ impl Session {
         &mut self,
         verb: &str,
         remote: &RemotePath,
-        source: &mut impl Give,
+        source: &mut impl ByteSource,
         id: TransferId,
-    ) -> Outcome<u64> {
+    ) -> Result<u64> {
         self.has_moved = false;
-        let opened = self.open_data(&Command::path(verb, remote), 0).await?;
+        let opened = self.open_data(&FtpCommand::path(verb, remote), 0).await?;
         self.has_moved = true;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
         let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
@@ -184,7 +187,7 @@ impl Session {
                     None => data.write_all(piece).await?,
                 }
                 bytes += count as u64;
-                self.context.observer.tell(&Event::Moved { id, bytes: count as u64 });
+                self.context.observer.emit(&Event::Moved { id, bytes: count as u64 });
                 rate.moved(count, Instant::now())?;
                 self.rest(count, &mut rate).await?;
             }
@@ -200,14 +203,14 @@ impl Session {
         };
         let ended = self.final_reply((verb, has_begun), copied, bytes).await;
         if !has_begun && ended.is_err() {
-            self.way.manners.doubt(verb);
+            self.way.manners.disable(verb);
         }
         ended.map(|_| bytes)
     }
 
     /// Returns the number of bytes to move at once: the buffer size, or less if a rate limit requires it.
     pub(super) fn piece(&self) -> usize {
-        self.paces.iter().flatten().map(Pace::piece).min().unwrap_or(COPY_BYTES)
+        self.paces.iter().flatten().map(RateLimiter::piece).min().unwrap_or(COPY_BYTES)
     }
 
     /// Returns the check for the minimum rate of a transfer.
@@ -216,7 +219,7 @@ impl Session {
     }
 
     /// Waits as long as the rate limits require after `bytes` have moved; the wait does not count as slowness.
-    pub(super) async fn rest(&self, bytes: usize, rate: &mut LeastRate) -> Outcome<()> {
+    pub(super) async fn rest(&self, bytes: usize, rate: &mut LeastRate) -> Result<()> {
         if self.paces.iter().flatten().next().is_none() {
             return Ok(());
         }
@@ -227,11 +230,11 @@ impl Session {
     }
 
     /// Waits as long as the rate limits require after `bytes` have moved.
-    pub(super) async fn keep_step(&self, bytes: usize) -> Outcome<()> {
+    pub(super) async fn keep_step(&self, bytes: usize) -> Result<()> {
         let waits = self.paces.iter().flatten().map(|pace| pace.wait_after(bytes, Instant::now()));
         match waits.max() {
             None | Some(Duration::ZERO) => Ok(()),
-            Some(wait) => self.context.stop.race(tokio::time::sleep(wait)).await,
+            Some(wait) => self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await,
         }
     }
 
@@ -246,10 +249,10 @@ impl Session {
     pub(in crate::ftp) async fn conclude(
         &mut self,
         verb: &str,
-        data: Data,
-        copied: Outcome<()>,
+        data: DataConnection,
+        copied: Result<()>,
         bytes: u64,
-    ) -> Outcome<Reply> {
+    ) -> Result<Reply> {
         drop(data);
         self.final_reply((verb, true), copied, bytes).await
     }
@@ -259,15 +262,15 @@ impl Session {
     async fn final_reply(
         &mut self,
         (verb, has_begun): (&str, bool),
-        copied: Outcome<()>,
+        copied: Result<()>,
         bytes: u64,
-    ) -> Outcome<Reply> {
+    ) -> Result<Reply> {
         if let Err(fault) = &copied
-            && (fault.side != Side::Network || self.context.stop.is_set())
+            && (fault.side != Origin::Network || self.context.stop.is_set())
         {
             if self.context.stop.is_set() {
                 // Only `sweep` will use it again.
-                self.control.give_up(fault);
+                self.control.poison(fault);
             } else {
                 let reply = self.control.resync(RESYNC_TIMEOUT).await;
                 let words = reply.map(|reply| reply.words()).unwrap_or_default();
@@ -280,14 +283,14 @@ impl Session {
         let time = if copied.is_ok() { time } else { self.site.reply_timeout.min(time) };
         let ended = self.last_reply((verb, has_begun), time, copied.is_ok()).await;
         let reply = match (ended, copied) {
-            (_, Err(fault)) if self.control.broken().is_some() => return Err(fault),
+            (_, Err(fault)) if self.control.poison_reason().is_some() => return Err(fault),
             (Err(fault), _) => return Err(fault),
             (Ok(reply), Err(fault)) => {
                 // A good reply does not make up for a failed read (security class C15).
                 let words = reply.words();
                 let message = format!("{}; the server said \"{words}\"", fault.message);
                 let kind = if reply.is_done() { fault.kind } else { reply.fault().kind };
-                return Err(Fault { code: reply.code, kind, message, ..fault });
+                return Err(Error { code: reply.code, kind, message, ..fault });
             }
             (Ok(reply), Ok(())) => reply,
         };
@@ -301,7 +304,7 @@ impl Session {
         (verb, has_begun): (&str, bool),
         time: Duration,
         is_good: bool,
-    ) -> Outcome<Reply> {
+    ) -> Result<Reply> {
         let early = self.early(verb).await.filter(|_| is_good);
         let question = self.wonders.take().filter(|_| is_good && verb == "RETR");
         let along = question.as_ref().filter(|_| self.way.manners.is_trusted(verb));
@@ -309,10 +312,10 @@ impl Session {
         let ended = self.control.end_and_ask(time, (verb, has_begun), along, early).await;
         match &ended {
             _ if !is_test => {}
-            Ok(End { in_turn: true, .. }) => self.way.manners.kept(verb),
-            _ => self.way.manners.doubt(verb),
+            Ok(TransferEnd { in_turn: true, .. }) => self.way.manners.record_in_order(verb),
+            _ => self.way.manners.disable(verb),
         }
-        let End { reply, mut told, .. } = ended?;
+        let TransferEnd { reply, mut told, .. } = ended?;
         if let Some(question) = question.filter(|_| told.is_none() && reply.is_done()) {
             // The file has arrived, whatever the reply is.
             told = self.control.ask(&question).await.ok();
@@ -323,7 +326,7 @@ impl Session {
 
     /// Returns true if a transfer failed in the way of servers that require TLS session resumption, when no ticket was
     /// left.
-    pub(in crate::ftp) fn is_refused_for_fresh_tls(&self, fault: &Fault) -> bool {
+    pub(in crate::ftp) fn is_refused_for_fresh_tls(&self, fault: &Error) -> bool {
         self.way.began_fresh_tls
             && !self.site.trust.tls12_only
             && (fault.code == 450 || is_matter_of_mode(fault.code))

@@ -15,8 +15,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::Give;
-use crate::ftp::{base::hash_text, path::RemotePath, session::Session};
+use super::ByteSource;
+use crate::ftp::{path::RemotePath, session::Session, sync_base::hash_text};
 
 /// A claim on a temporary name: no other run on the host uses it as long as this lives.
 pub(super) type NameClaim = Arc<UnixListener>;
@@ -26,7 +26,7 @@ impl Session {
     /// the same name.
     pub(super) fn first_name(
         &self,
-        source: &impl Give,
+        source: &impl ByteSource,
         remote: &RemotePath,
     ) -> (String, Option<NameClaim>) {
         let lasting = || {

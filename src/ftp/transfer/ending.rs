@@ -6,10 +6,10 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::{
-        control::{Command, Either},
-        data::Data,
+        control::{Either, FtpCommand},
+        data::DataConnection,
         path::RemotePath,
         reply::Reply,
         session::Session,
@@ -35,19 +35,25 @@ const SIZE_WAITS: [Duration; 4] = if cfg!(test) {
 
 /// Returns true if the other side ended a data connection by a reset. TLS that ends without a `close_notify` does not
 /// count.
-pub(super) fn is_rude_end(fault: &Fault) -> bool {
+pub(super) fn is_rude_end(fault: &Error) -> bool {
     let cause = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
     let is_reset = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe)
     };
-    fault.side == Side::Network && fault.kind == Kind::DataConnection && cause.is_some_and(is_reset)
+    fault.side == Origin::Network
+        && fault.kind == ErrorKind::DataConnection
+        && cause.is_some_and(is_reset)
 }
 
 impl Session {
     /// Reads past the last byte of a file, where only the end of the data is expected. If the server reports the
     /// transfer as complete and does not close the connection, that counts as the end.
-    pub(super) async fn read_end(&mut self, data: &mut Data, room: &mut [u8]) -> Outcome<usize> {
+    pub(super) async fn read_end(
+        &mut self,
+        data: &mut DataConnection,
+        room: &mut [u8],
+    ) -> Result<usize> {
         if let Ok(read) = timeout(END_TIME, data.read(room)).await {
             return read;
         }
@@ -56,7 +62,7 @@ impl Session {
         match self.control.reply_or(time, "RETR", data.read(room)).await? {
             Either::Other(read) => read,
             Either::Reply(reply) => {
-                self.control.put_back(reply);
+                self.control.unread(reply);
                 // Data that was in flight at the time of the reply has arrived by now.
                 timeout(END_TIME, data.read(room)).await.unwrap_or(Ok(0))
             }
@@ -69,9 +75,9 @@ impl Session {
     pub(super) async fn see_end(
         &mut self,
         remote: &RemotePath,
-        fault: Fault,
+        fault: Error,
         bytes: u64,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         if !matches!(fault.code, 426 | 451) || self.size_of(remote).await? != Some(bytes) {
             return Err(fault);
         }
@@ -86,13 +92,13 @@ impl Session {
         path: &RemotePath,
         told: Option<u64>,
         wanted: u64,
-    ) -> Outcome<Option<u64>> {
+    ) -> Result<Option<u64>> {
         let mut told = told;
         for wait in SIZE_WAITS {
             if told.is_none_or(|told| told >= wanted) {
                 break;
             }
-            self.context.stop.race(tokio::time::sleep(wait)).await?;
+            self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
             // A size that is no longer reported is not known to be right.
             told = self.size_of(path).await?.or(told);
         }
@@ -103,15 +109,16 @@ impl Session {
     /// end of an upload.
     pub(super) async fn ask_to_rename(
         &mut self,
-        commands: &[Command],
+        commands: &[FtpCommand],
         bytes: u64,
-    ) -> Outcome<Vec<Reply>> {
+    ) -> Result<Vec<Reply>> {
         let usual = self.site.reply_timeout;
         let time = usual * FINAL_REPLY_FACTOR;
         self.ensure().await?;
-        self.control.hurry(time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND));
+        self.control
+            .set_reply_timeout(time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND));
         let replies = self.ask_all(commands).await;
-        self.control.hurry(usual);
+        self.control.set_reply_timeout(usual);
         replies
     }
 }

@@ -3,46 +3,46 @@
 //! The final name holds the old data or the new data, never anything else, and a transfer is reported as done only
 //! after the final reply has come *and* the size agrees. If the server cannot report a size, the result is unverified.
 
-mod again;
-mod aside;
 mod bytes;
 mod claims;
-mod direct;
+mod commit;
 mod ending;
-mod ends;
-mod least;
+mod in_place;
+mod min_rate;
 mod names;
-mod place;
 mod resume;
-mod same;
+mod retry;
 mod segments;
+mod source_sink;
 mod staged;
+mod temp_upload;
+mod unchanged;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-pub use self::again::backoff;
-pub use self::aside::Aside;
-pub use self::ends::{Give, Kept, Take, Text};
 pub use self::names::name_taken;
-pub use self::staged::{Arrived, Fetched};
+pub use self::retry::backoff;
+pub use self::source_sink::{BoundedBuffer, ByteSink, ByteSource, MemorySource};
+pub use self::staged::{PendingDownload, VerifiedTemp};
+pub use self::temp_upload::TempUpload;
 use super::{
-    control::Command,
+    control::FtpCommand,
     listing::{Modified, parse_time_val},
     path::RemotePath,
     reply::Reply,
     session::Session,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading},
-    observe::{Event, TransferId, Verb, visible::visible},
+    error::{Error, ErrorKind, Origin, Result},
+    files::{AtomicFile, SourceFile},
+    observe::{Event, Operation, TransferId, visible::visible},
 };
 
 /// The result of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moved {
+pub struct TransferStats {
     /// The number of bytes transferred.
     pub bytes: u64,
     /// True if the size at the other end agrees.
@@ -57,7 +57,7 @@ pub struct Moved {
 
 /// The known properties of a remote file before its download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct RemoteMeta {
     /// The size in bytes.
     pub size: Option<u64>,
     /// The modification time.
@@ -71,10 +71,10 @@ impl Session {
     pub async fn download(
         &mut self,
         remote: &RemotePath,
-        mut landing: Landing,
-        known: Known,
+        mut landing: AtomicFile,
+        known: RemoteMeta,
         keep_time: bool,
-    ) -> Outcome<Moved> {
+    ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
         let known = self.known(&remote, known).await?;
         let moved = self.fetch(&remote, &mut landing, known).await?;
@@ -83,14 +83,16 @@ impl Session {
     }
 
     /// Returns the content of `remote`, at most `limit` bytes.
-    pub async fn read(&mut self, remote: &RemotePath, limit: u64) -> Outcome<Vec<u8>> {
+    pub async fn read(&mut self, remote: &RemotePath, limit: u64) -> Result<Vec<u8>> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
         if known.size.is_some_and(|size| size > limit) {
             let message = format!("more than {limit} bytes: `get` it into a file instead");
-            return Err(Fault::new(Kind::Invalid, Side::Here, message).at(remote.to_string()));
+            return Err(
+                Error::new(ErrorKind::Invalid, Origin::Here, message).at(remote.to_string())
+            );
         }
-        let mut kept = Kept { bytes: Vec::new(), limit };
+        let mut kept = BoundedBuffer { bytes: Vec::new(), limit };
         self.fetch(&remote, &mut kept, known).await?;
         Ok(kept.bytes)
     }
@@ -101,7 +103,7 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         limit: u64,
-    ) -> Outcome<Option<Vec<u8>>> {
+    ) -> Result<Option<Vec<u8>>> {
         self.read_if_there_and(remote, remote, limit).await.map(|(bytes, _)| bytes)
     }
 
@@ -111,12 +113,12 @@ impl Session {
         remote: &RemotePath,
         other: &RemotePath,
         limit: u64,
-    ) -> Outcome<(Option<Vec<u8>>, bool)> {
+    ) -> Result<(Option<Vec<u8>>, bool)> {
         let (remote, other) = (self.absolute(remote)?, self.absolute(other)?);
-        let mut commands = vec![Command::path("SIZE", &remote)];
-        commands.extend((remote != other).then(|| Command::path("SIZE", &other)));
+        let mut commands = vec![FtpCommand::path("SIZE", &remote)];
+        commands.extend((remote != other).then(|| FtpCommand::path("SIZE", &other)));
         let mut replies = self.ask_all(&commands).await?.into_iter();
-        let size = replies.next().ok_or_else(|| Fault::protocol("a command without a reply"))?;
+        let size = replies.next().ok_or_else(|| Error::protocol("a command without a reply"))?;
         let is_other = replies.next().is_some_and(|reply| reply.code != 550);
         Ok((self.read_sized(&remote, size, limit).await?, is_other))
     }
@@ -127,9 +129,9 @@ impl Session {
         remote: &RemotePath,
         size: Reply,
         limit: u64,
-    ) -> Outcome<Option<Vec<u8>>> {
-        let is_missing = |fault: &Fault| fault.kind == Kind::NotFound || fault.code == 550;
-        let mut kept = Kept { bytes: Vec::new(), limit };
+    ) -> Result<Option<Vec<u8>>> {
+        let is_missing = |fault: &Error| fault.kind == ErrorKind::NotFound || fault.code == 550;
+        let mut kept = BoundedBuffer { bytes: Vec::new(), limit };
         if size.code == 550 {
             // This is not conclusive yet: RETR is.
             match self.fetch_once(remote, &mut kept, None, None).await {
@@ -139,7 +141,7 @@ impl Session {
             }
         }
         let size = Some(size).filter(|reply| reply.code == 213).and_then(|reply| reply.number());
-        match self.fetch(remote, &mut kept, Known { size, ..Known::default() }).await {
+        match self.fetch(remote, &mut kept, RemoteMeta { size, ..RemoteMeta::default() }).await {
             Ok(_) => Ok(Some(kept.bytes)),
             Err(fault) if is_missing(&fault) => Ok(None),
             Err(fault) => Err(fault),
@@ -151,20 +153,20 @@ impl Session {
     pub async fn read_through(
         &mut self,
         remote: &RemotePath,
-        sink: &mut impl Take,
-        known: Known,
-    ) -> Outcome<Moved> {
+        sink: &mut impl ByteSink,
+        known: RemoteMeta,
+    ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
         self.fetch(&remote, sink, known).await
     }
 
     /// Returns the sizes and times of `files` that the server reports, in as few round trips as the commands fit into.
-    pub async fn facts(
+    pub async fn stat_many(
         &mut self,
         files: &[RemotePath],
-    ) -> Outcome<Vec<(Option<u64>, Option<Modified>)>> {
-        let files: Vec<_> = files.iter().map(|file| self.absolute(file)).collect::<Outcome<_>>()?;
-        let both = |file| [Command::path("SIZE", file), Command::path("MDTM", file)];
+    ) -> Result<Vec<(Option<u64>, Option<Modified>)>> {
+        let files: Vec<_> = files.iter().map(|file| self.absolute(file)).collect::<Result<_>>()?;
+        let both = |file| [FtpCommand::path("SIZE", file), FtpCommand::path("MDTM", file)];
         let commands: Vec<_> = files.iter().flat_map(both).collect();
         let replies = self.ask_all(&commands).await?;
         let facts = replies.chunks_exact(2).map(|pair| match pair {
@@ -178,19 +180,19 @@ impl Session {
     }
 
     /// Returns the times of `files` that the server reports, in as few round trips as the commands fit into.
-    pub async fn times(&mut self, files: &[RemotePath]) -> Outcome<Vec<Option<Modified>>> {
-        let ask = |file| Ok(Command::path("MDTM", &self.absolute(file)?));
-        let commands: Vec<_> = files.iter().map(ask).collect::<Outcome<_>>()?;
+    pub async fn mtimes(&mut self, files: &[RemotePath]) -> Result<Vec<Option<Modified>>> {
+        let ask = |file| Ok(FtpCommand::path("MDTM", &self.absolute(file)?));
+        let commands: Vec<_> = files.iter().map(ask).collect::<Result<_>>()?;
         Ok(self.ask_all(&commands).await?.iter().map(time_in).collect())
     }
 
     /// Uploads a local file to `remote`, with its time if `keep_time` is set.
     pub async fn upload_file(
         &mut self,
-        mut reading: Reading,
+        mut reading: SourceFile,
         remote: &RemotePath,
         keep_time: bool,
-    ) -> Outcome<Moved> {
+    ) -> Result<TransferStats> {
         let modified = keep_time.then(|| reading.modified());
         let size = reading.size();
         self.upload(&mut reading, size, modified, remote).await
@@ -199,12 +201,12 @@ impl Session {
     /// Uploads all `size` bytes of `source` to `remote` by way of a temporary name.
     pub async fn upload(
         &mut self,
-        source: &mut impl Give,
+        source: &mut impl ByteSource,
         size: u64,
         modified: Option<Timestamp>,
         remote: &RemotePath,
-    ) -> Outcome<Moved> {
-        let aside = self.put_aside(source, size, modified, remote).await?;
+    ) -> Result<TransferStats> {
+        let aside = self.upload_to_temp(source, size, modified, remote).await?;
         match self.put_one_in_place(aside).await {
             Err(fault) if self.may_go_directly(&fault) => {
                 source.restart()?;
@@ -216,22 +218,26 @@ impl Session {
     }
 
     /// Renames one file to its final name.
-    pub(super) async fn put_one_in_place(&mut self, file: Aside) -> Outcome<Moved> {
-        let ended = self.put_in_place(vec![file]).await.pop();
-        ended.unwrap_or_else(|| Err(Fault::protocol("one file, and no result of it")))
+    pub(super) async fn put_one_in_place(&mut self, file: TempUpload) -> Result<TransferStats> {
+        let ended = self.commit_uploads(vec![file]).await.pop();
+        ended.unwrap_or_else(|| Err(Error::protocol("one file, and no result of it")))
     }
 
     /// Appends `source` to `remote`.
-    pub async fn append(&mut self, source: &mut impl Give, remote: &RemotePath) -> Outcome<Moved> {
+    pub async fn append(
+        &mut self,
+        source: &mut impl ByteSource,
+        remote: &RemotePath,
+    ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
         let before = self.size_of(&remote).await?;
-        let (id, started) = self.begin(Verb::Upload, &remote, None)?;
+        let (id, started) = self.begin(Operation::Upload, &remote, None)?;
         let work = async {
             self.find_way().await?;
             let sent = self.store("APPE", &remote, source, id).await?;
             source.check().map_err(|fault| {
                 let message = format!("{}; what was read of it is at the end there", fault.message);
-                Fault { message, ..fault }
+                Error { message, ..fault }
             })?;
             let wanted = before.unwrap_or(0) + sent;
             let after = self.size_of(&remote).await?;
@@ -242,7 +248,7 @@ impl Session {
                         "the file has {after} bytes after {sent} were added to {}",
                         before.unwrap_or(0)
                     );
-                    Err(Fault::new(Kind::Protocol, Side::Server, message))
+                    Err(Error::new(ErrorKind::Protocol, Origin::Server, message))
                 }
                 after => Ok((sent, after.is_some())),
             }
@@ -252,7 +258,7 @@ impl Session {
     }
 
     /// Returns what is `known` of `remote`, or queries the server if the size is unknown.
-    pub async fn known(&mut self, remote: &RemotePath, known: Known) -> Outcome<Known> {
+    pub async fn known(&mut self, remote: &RemotePath, known: RemoteMeta) -> Result<RemoteMeta> {
         if known.size.is_some() {
             return Ok(known);
         }
@@ -261,7 +267,7 @@ impl Session {
     }
 
     /// Queries size and time of `remote`, which is downloaded next. The port for that download is requested with them.
-    pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Outcome<Known> {
+    pub(super) async fn ask_known(&mut self, remote: &RemotePath) -> Result<RemoteMeta> {
         let ahead = self.port_ahead();
         self.ask_known_and(remote, ahead).await
     }
@@ -271,21 +277,21 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         ahead: Option<&'static str>,
-    ) -> Outcome<Known> {
-        let commands = [Command::path("SIZE", remote), Command::path("MDTM", remote)];
+    ) -> Result<RemoteMeta> {
+        let commands = [FtpCommand::path("SIZE", remote), FtpCommand::path("MDTM", remote)];
         let replies = self.ask_all_and(&commands, ahead).await?;
         let [size, modified] = replies.as_slice() else {
-            return Err(Fault::protocol("two commands, not two replies"));
+            return Err(Error::protocol("two commands, not two replies"));
         };
         // 550 to SIZE is not conclusive yet: RETR will be.
         let size = if size.code == 213 { size.number() } else { None };
-        Ok(Known { size, modified: time_in(modified), is_listed: false })
+        Ok(RemoteMeta { size, modified: time_in(modified), is_listed: false })
     }
 
     /// Returns the size of `remote`, or `None` if the server reports none: the file does not exist, or SIZE is not
     /// supported.
-    pub(in crate::ftp) async fn size_of(&mut self, remote: &RemotePath) -> Outcome<Option<u64>> {
-        let reply = self.ask(&Command::path("SIZE", remote)).await?;
+    pub(in crate::ftp) async fn size_of(&mut self, remote: &RemotePath) -> Result<Option<u64>> {
+        let reply = self.ask(&FtpCommand::path("SIZE", remote)).await?;
         if reply.code == 213 {
             return Ok(reply.number());
         }
@@ -295,14 +301,14 @@ impl Session {
     /// Starts a transfer, unless no new work may start. The caller must report its end.
     fn begin(
         &self,
-        verb: Verb,
+        verb: Operation,
         path: &RemotePath,
         bytes: Option<u64>,
-    ) -> Outcome<(TransferId, Instant)> {
-        self.context.stop.may_begin()?;
+    ) -> Result<(TransferId, Instant)> {
+        self.context.stop.accepts_new_work()?;
         let id = self.context.observer.next_transfer();
         let path = visible(path.as_bytes());
-        self.context.observer.tell(&Event::TransferStarted { id, verb, path, bytes });
+        self.context.observer.emit(&Event::TransferStarted { id, verb, path, bytes });
         Ok((id, Instant::now()))
     }
 
@@ -311,22 +317,22 @@ impl Session {
         id: TransferId,
         started: Instant,
         path: &RemotePath,
-        result: Outcome<(u64, bool)>,
-    ) -> Outcome<Moved> {
+        result: Result<(u64, bool)>,
+    ) -> Result<TransferStats> {
         let took = started.elapsed();
         match result {
             Ok((bytes, verified)) => {
-                self.context.observer.tell(&Event::TransferDone { id, bytes, verified, took });
-                Ok(Moved { bytes, verified, took, modified: None, in_place: false })
+                self.context.observer.emit(&Event::TransferDone { id, bytes, verified, took });
+                Ok(TransferStats { bytes, verified, took, modified: None, in_place: false })
             }
             Err(fault) => Err(self.failed(id, path, fault)),
         }
     }
 
-    fn failed(&self, id: TransferId, path: &RemotePath, fault: Fault) -> Fault {
-        let mut fault = fault.at(path.to_string()).on(&self.site.host);
+    fn failed(&self, id: TransferId, path: &RemotePath, fault: Error) -> Error {
+        let mut fault = fault.at(path.to_string()).with_host(&self.site.host);
         fault.is_told = true;
-        self.context.observer.tell(&Event::TransferFailed { id, fault: fault.clone() });
+        self.context.observer.emit(&Event::TransferFailed { id, fault: fault.clone() });
         fault
     }
 }

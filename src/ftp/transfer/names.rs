@@ -5,12 +5,12 @@
 //! name in the last letter only and was never used. If the server has a file of that name, it shortens names: the files
 //! that have arrived under long names are not trusted, and are sent again under short ones.
 
-use super::{Aside, aside::Name};
+use super::{TempUpload, temp_upload::Name};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::chance,
+    error::{Error, ErrorKind, Origin, Result},
+    files::random_u64,
     ftp::{
-        control::Command,
+        control::FtpCommand,
         path::RemotePath,
         reply::Reply,
         session::{Session, short_name},
@@ -25,7 +25,7 @@ const NAME_SHORTENED: &str = "transfer.name_shortened";
 impl Session {
     /// Returns the control name to query together with the sizes of `files`, or `None` if the server's handling of long
     /// names is known.
-    pub(super) fn control_name(&self, files: &[Aside]) -> Option<RemotePath> {
+    pub(super) fn control_name(&self, files: &[TempUpload]) -> Option<RemotePath> {
         let file = files.first().filter(|file| has_long_name(file))?;
         if self.way.manners.knows_long_names() {
             return None;
@@ -39,14 +39,14 @@ impl Session {
     pub(super) async fn see_control_name(
         &mut self,
         control: &RemotePath,
-        sizes: &[Outcome<Vec<Reply>>],
-        said: Outcome<Vec<Reply>>,
-    ) -> Outcome<()> {
+        sizes: &[Result<Vec<Reply>>],
+        said: Result<Vec<Reply>>,
+    ) -> Result<()> {
         let is_size = |replies: &[Reply]| replies.first().is_some_and(|reply| reply.code == 213);
         let tells_sizes = sizes.iter().flatten().any(|replies| is_size(replies));
         let is_whole = if is_size(&said?) {
             // Some servers report a size for any name.
-            let other = control.parent().join(short_name(chance()).as_bytes())?;
+            let other = control.parent().join(short_name(random_u64()).as_bytes())?;
             let has_any_size = self.size_of(&other).await?.is_some();
             if has_any_size {
                 self.way.manners.told_any_size();
@@ -55,10 +55,10 @@ impl Session {
         } else if tells_sizes {
             true
         } else {
-            match self.ask(&Command::path("RNFR", control)).await? {
+            match self.ask(&FtpCommand::path("RNFR", control)).await? {
                 reply if reply.is_halfway() => {
                     // Any other command cancels the rename, whatever the reply to it (RFC 959, 4.1.3).
-                    self.ask(&Command::bare("NOOP")).await?;
+                    self.ask(&FtpCommand::bare("NOOP")).await?;
                     false
                 }
                 reply if reply.code == 550 => true,
@@ -71,13 +71,13 @@ impl Session {
     }
 
     /// Returns true if a file has the final name of `file`, by the replies to [`sizes`].
-    pub(super) fn is_taken(&self, file: &Aside, replies: &[Reply]) -> bool {
+    pub(super) fn is_taken(&self, file: &TempUpload, replies: &[Reply]) -> bool {
         let is_there = replies.get(1).is_some_and(|reply| reply.code == 213);
         file.is_new && file.name == Name::Temporary && is_there && !self.way.manners.has_any_size()
     }
 
     /// Finds out if the server shortens names, unless that is known: `path` is a listed path with a letter added.
-    pub async fn ask_long_name(&mut self, path: &RemotePath) -> Outcome<()> {
+    pub async fn ask_long_name(&mut self, path: &RemotePath) -> Result<()> {
         if !self.way.manners.knows_long_names() {
             let answers = self.answers(&[(path.clone(), false)]).await?;
             if answers.into_iter().flatten().next().is_some() {
@@ -93,40 +93,40 @@ impl Session {
     }
 
     /// Returns true if `file` may contain data of another: it arrived under a long name, and the server shortens those.
-    pub(super) fn is_mixed(&self, file: &Aside) -> bool {
+    pub(super) fn is_mixed(&self, file: &TempUpload) -> bool {
         self.way.manners.shortens_names() && has_long_name(file)
     }
 }
 
-fn has_long_name(file: &Aside) -> bool {
+fn has_long_name(file: &TempUpload) -> bool {
     file.name == Name::Temporary && file.temporary.name().len() > SHORT_LENGTH
 }
 
 /// Returns the queries for the size of `file` under its temporary name, and under its final name if no file may have
 /// that.
-pub(super) fn sizes(file: &Aside) -> Vec<Command> {
+pub(super) fn sizes(file: &TempUpload) -> Vec<FtpCommand> {
     let final_name = Some(&file.remote).filter(|_| file.is_new);
     [&file.temporary]
         .into_iter()
         .chain(final_name)
-        .map(|path| Command::path("SIZE", path))
+        .map(|path| FtpCommand::path("SIZE", path))
         .collect()
 }
 
 /// Returns the fault of a file whose name the server takes for that of another.
-pub fn name_taken() -> Fault {
+pub fn name_taken() -> Error {
     let message = "the server has it already, though it did not list it, so its name is that of another file there: it is left out";
-    Fault::new(Kind::Refused, Side::Server, message)
+    Error::new(ErrorKind::Refused, Origin::Server, message)
 }
 
 /// Returns the fault of a file that may contain data of another.
-pub(super) fn shortened() -> Fault {
+pub(super) fn shortened() -> Error {
     let message = "the server shortens names, so that the temporary names of files which come together may be one: it \
                    is sent again under a short one";
-    Fault::new(Kind::DataConnection, Side::Server, message).named(NAME_SHORTENED)
+    Error::new(ErrorKind::DataConnection, Origin::Server, message).with_name(NAME_SHORTENED)
 }
 
 /// Returns true if `fault` is already remedied, so that no wait is needed before the next attempt.
-pub(super) fn is_mended(fault: &Fault) -> bool {
+pub(super) fn is_mended(fault: &Error) -> bool {
     fault.name == Some(NAME_SHORTENED)
 }

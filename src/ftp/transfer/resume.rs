@@ -7,13 +7,16 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Aside, Fetched, Give as _, Known, Moved, Take, aside::Name, same, utc};
+use super::{
+    ByteSink, ByteSource as _, PendingDownload, RemoteMeta, TempUpload, TransferStats,
+    temp_upload::Name, unchanged, utc,
+};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::{Landing, Reading},
+    error::{Error, ErrorKind, Origin, Result},
+    files::{AtomicFile, SourceFile},
     ftp::{path::RemotePath, session::Session},
     limits::RESUME_OVERLAP_BYTES,
-    observe::Verb,
+    observe::Operation,
 };
 
 impl Session {
@@ -23,9 +26,9 @@ impl Session {
     pub async fn download_on(
         &mut self,
         remote: &RemotePath,
-        begin: impl Fn(Option<&str>) -> Outcome<Landing>,
+        begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
         keep_time: bool,
-    ) -> Outcome<Moved> {
+    ) -> Result<TransferStats> {
         let (landing, fetched) = self.fetch_on(remote, begin).await?;
         let placed = landing.commit(utc(fetched.modified).filter(|_| keep_time));
         self.fetched(fetched, placed.map(drop))
@@ -35,8 +38,8 @@ impl Session {
     pub async fn fetch_on(
         &mut self,
         remote: &RemotePath,
-        begin: impl Fn(Option<&str>) -> Outcome<Landing>,
-    ) -> Outcome<(Landing, Fetched)> {
+        begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
+    ) -> Result<(AtomicFile, PendingDownload)> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
         let (Some(size), Some(modified)) = (known.size, utc(known.modified)) else {
@@ -60,7 +63,7 @@ impl Session {
         match fetched {
             Ok(fetched) => Ok((landing, fetched)),
             // A mix of two versions is useless.
-            Err(fault) if fault.message == same::CHANGED => Err(fault),
+            Err(fault) if fault.message == unchanged::CHANGED => Err(fault),
             Err(fault) => {
                 landing.leave();
                 Err(fault)
@@ -71,9 +74,9 @@ impl Session {
     async fn fetch_rest(
         &mut self,
         remote: &RemotePath,
-        landing: &mut Landing,
-        known: Known,
-    ) -> Outcome<Fetched> {
+        landing: &mut AtomicFile,
+        known: RemoteMeta,
+    ) -> Result<PendingDownload> {
         let tail = landing.tail(RESUME_OVERLAP_BYTES)?;
         let mut rest = Rest { landing, tail, at: 0 };
         self.fetch_aside(remote, &mut rest, known).await
@@ -82,10 +85,10 @@ impl Session {
     /// Uploads the rest of a local file to `remote`: an earlier attempt may have left a part of it.
     pub async fn upload_on(
         &mut self,
-        mut reading: Reading,
+        mut reading: SourceFile,
         remote: &RemotePath,
         keep_time: bool,
-    ) -> Outcome<Moved> {
+    ) -> Result<TransferStats> {
         let folder = self.absolute(remote)?.parent();
         let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time).await?;
         match self.put_one_in_place(aside).await {
@@ -103,18 +106,18 @@ impl Session {
     /// failure.
     pub async fn put_aside_on(
         &mut self,
-        source: &mut Reading,
+        source: &mut SourceFile,
         remote: &RemotePath,
         folder: &RemotePath,
         keep_time: bool,
-    ) -> Outcome<Aside> {
+    ) -> Result<TempUpload> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
         if self.direct_name(&remote).await?.is_some() {
-            return self.put_aside_in(source, size, modified, &remote, &folder).await;
+            return self.upload_to_temp_in(source, size, modified, &remote, &folder).await;
         }
         let temporary = self.lasting_name(source, &remote, &folder)?;
-        let (id, started) = self.begin(Verb::Upload, &remote, Some(size))?;
+        let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
             let mut there = self.skip_stored(source, &temporary).await?;
             let mut sent = match there {
@@ -127,25 +130,25 @@ impl Session {
             }
             if there + sent != size {
                 let message = format!("{sent} bytes were read where {} were lacking", size - there);
-                return Err(Fault::new(Kind::Local, Side::Here, message));
+                return Err(Error::new(ErrorKind::Local, Origin::Here, message));
             }
             Ok(())
         };
         match work.await {
             Ok(()) => {
                 let name = Name::Temporary;
-                Ok(Aside::new((id, started), remote, temporary, name, (size, modified)))
+                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
             }
             Err(fault) if self.is_name_refused(&fault) => {
                 // No data is there and none can be added: the usual upload knows other names.
                 let failed = self.failed(id, &remote, fault);
                 tracing::debug!(target: "portolan", "{failed}");
                 source.skip_to(0)?;
-                self.put_aside_in(source, size, modified, &remote, &folder).await
+                self.upload_to_temp_in(source, size, modified, &remote, &folder).await
             }
             Err(fault) => {
                 if !is_of_the_connection(&fault) {
-                    self.sweep(&[&temporary]).await;
+                    self.cleanup_temps(&[&temporary]).await;
                 }
                 Err(self.failed(id, &remote, fault))
             }
@@ -154,7 +157,11 @@ impl Session {
 
     /// Returns the number of bytes of `source` that are provably under `temporary` already, and positions `source`
     /// behind them.
-    async fn skip_stored(&mut self, source: &mut Reading, temporary: &RemotePath) -> Outcome<u64> {
+    async fn skip_stored(
+        &mut self,
+        source: &mut SourceFile,
+        temporary: &RemotePath,
+    ) -> Result<u64> {
         let there = self.size_of(temporary).await?.unwrap_or(0);
         if there <= RESUME_OVERLAP_BYTES || there > source.size() {
             return Ok(0);
@@ -169,7 +176,7 @@ impl Session {
                 count => filled += count,
             }
         }
-        let mut theirs = Tail { bytes: Vec::new(), from };
+        let mut theirs = OverlapSink { bytes: Vec::new(), from };
         match self.fetch_once(temporary, &mut theirs, Some(there), None).await {
             Ok(_) if theirs.bytes == ours => Ok(there),
             Err(fault) if is_of_the_connection(&fault) => Err(fault),
@@ -183,10 +190,10 @@ impl Session {
     /// Returns the temporary name in `folder` for a local file on its way to `remote`.
     fn lasting_name(
         &self,
-        source: &Reading,
+        source: &SourceFile,
         remote: &RemotePath,
         folder: &RemotePath,
-    ) -> Outcome<RemotePath> {
+    ) -> Result<RemotePath> {
         let mut identity = self.identity(remote, source.size(), source.modified());
         // Size and time can be those of other content, written under the old time.
         let (seconds, nanoseconds) = source.touched();
@@ -206,33 +213,33 @@ impl Session {
 
 /// Returns true if another attempt may resume where this one ended: the failure does not concern the data, as 451 after
 /// all of it would.
-fn is_of_the_connection(fault: &Fault) -> bool {
-    let is_about_bytes = fault.kind == Kind::Busy && fault.code != 421;
-    fault.may_retry() && !is_about_bytes || fault.kind == Kind::Interrupted
+fn is_of_the_connection(fault: &Error) -> bool {
+    let is_about_bytes = fault.kind == ErrorKind::Busy && fault.code != 421;
+    fault.is_retryable() && !is_about_bytes || fault.kind == ErrorKind::Interrupted
 }
 
 /// A sink for the rest of a file, after an overlap that must equal the data present.
 struct Rest<'l> {
-    landing: &'l mut Landing,
+    landing: &'l mut AtomicFile,
     /// The last bytes that are present.
     tail: Vec<u8>,
     /// The number of these bytes that have been received again.
     at: usize,
 }
 
-impl Take for Rest<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+impl ByteSink for Rest<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         let left = self.tail.get(self.at..).unwrap_or_default();
         let (again, new) = bytes.split_at_checked(left.len()).unwrap_or((bytes, &[]));
         if left.get(..again.len()) != Some(again) {
             let message = "what is here of it is not what the server has";
-            return Err(Fault::new(Kind::Invalid, Side::Server, message));
+            return Err(Error::new(ErrorKind::Invalid, Origin::Server, message));
         }
         self.at += again.len();
         self.landing.write_all(new)
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         self.at = 0;
         self.landing.go_back()
     }
@@ -247,21 +254,21 @@ impl Take for Rest<'_> {
 }
 
 /// A sink for the end of the server's file under a temporary name.
-struct Tail {
+struct OverlapSink {
     bytes: Vec<u8>,
     from: u64,
 }
 
-impl Take for Tail {
-    fn take(&mut self, bytes: &[u8]) -> Outcome<()> {
+impl ByteSink for OverlapSink {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes.extend_from_slice(bytes);
         if self.bytes.len() as u64 > RESUME_OVERLAP_BYTES {
-            return Err(Fault::protocol("more bytes came than it has"));
+            return Err(Error::protocol("more bytes came than it has"));
         }
         Ok(())
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         self.bytes.clear();
         Ok(())
     }

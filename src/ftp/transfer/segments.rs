@@ -11,19 +11,19 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Known, Moved, same::changed, utc};
+use super::{RemoteMeta, TransferStats, unchanged::changed, utc};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    files::Landing,
-    ftp::{control::Command, path::RemotePath, session::Session},
+    error::{Error, ErrorKind, Origin, Result},
+    files::AtomicFile,
+    ftp::{control::FtpCommand, path::RemotePath, session::Session},
     limits::{RESYNC_TIMEOUT, SEGMENT_BYTES_MIN, STEP_RETRY_WAITS},
-    observe::{Event, TransferId, Verb},
+    observe::{Event, Operation, TransferId},
 };
 
 /// The queue of the pieces of a file.
-struct Pieces<'l> {
+struct SegmentQueue<'l> {
     remote: RemotePath,
-    landing: &'l Landing,
+    landing: &'l AtomicFile,
     size: u64,
     id: TransferId,
     /// The number of sessions that take part.
@@ -35,7 +35,7 @@ struct Pieces<'l> {
     /// The pieces that no session has begun; the last is taken first.
     waiting: RefCell<Vec<Range<u64>>>,
     /// The first error that kept a piece from completing.
-    fault: RefCell<Option<Fault>>,
+    fault: RefCell<Option<Error>>,
 }
 
 impl Session {
@@ -46,10 +46,10 @@ impl Session {
     pub async fn download_in_segments(
         &mut self,
         remote: &RemotePath,
-        landing: Landing,
+        landing: AtomicFile,
         sessions: u16,
         keep_time: bool,
-    ) -> Outcome<Moved> {
+    ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
         let known = self.ask_and_fetch(&remote, &landing, sessions.into()).await?;
         match known {
@@ -65,13 +65,13 @@ impl Session {
     async fn ask_and_fetch(
         &mut self,
         remote: &RemotePath,
-        landing: &Landing,
+        landing: &AtomicFile,
         sessions: u64,
-    ) -> Outcome<(Known, Option<Moved>)> {
+    ) -> Result<(RemoteMeta, Option<TransferStats>)> {
         let plan = &SetOnce::new();
         let others = (1..sessions).map(|number| {
-            let coming = self.another_after(async move {
-                let Pieces { sessions, .. } = plan.wait().await;
+            let coming = self.open_sibling_after(async move {
+                let SegmentQueue { sessions, .. } = plan.wait().await;
                 if number >= *sessions {
                     pending::<()>().await;
                 }
@@ -89,9 +89,9 @@ impl Session {
             if sessions < 2 {
                 return Ok((known, None));
             }
-            let (id, started) = self.begin(Verb::Download, remote, known.size)?;
-            let pieces = Pieces::new((remote, size), landing, sessions, id);
-            plan.set(pieces).map_err(|_| Fault::protocol("it was begun twice"))?;
+            let (id, started) = self.begin(Operation::Download, remote, known.size)?;
+            let pieces = SegmentQueue::new((remote, size), landing, sessions, id);
+            plan.set(pieces).map_err(|_| Error::protocol("it was begun twice"))?;
             let result = match self.lead(plan.wait().await).await {
                 Ok(()) => self.is_still(remote, known).await.map(|()| (size, true)),
                 Err(fault) => Err(self.explain(fault, remote).await),
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Fails unless `remote` is still as `known`: data of two versions must not be mixed.
-    pub(super) async fn is_still(&mut self, remote: &RemotePath, known: Known) -> Outcome<()> {
+    pub(super) async fn is_still(&mut self, remote: &RemotePath, known: RemoteMeta) -> Result<()> {
         let now = self.ask_known_and(remote, None).await?;
         if now == known {
             return Ok(());
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// Downloads pieces alongside the other sessions until all are complete, or cannot be completed.
-    async fn lead(&mut self, pieces: &Pieces<'_>) -> Outcome<()> {
+    async fn lead(&mut self, pieces: &SegmentQueue<'_>) -> Result<()> {
         loop {
             pieces.work(self, true).await;
             if pieces.busy.get() == 0 {
@@ -129,22 +129,22 @@ impl Session {
                 return Ok(());
             }
             let fault = pieces.fault.borrow_mut().take();
-            if let Some(fault) = fault.filter(|fault| !fault.may_retry()) {
+            if let Some(fault) = fault.filter(|fault| !fault.is_retryable()) {
                 return Err(fault);
             }
-            self.context.stop.race(tokio::time::sleep(wait)).await?;
+            self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
             pieces.work(self, true).await;
         }
-        let lacking = Fault::protocol("not all pieces of it came");
+        let lacking = Error::protocol("not all pieces of it came");
         let fault = pieces.fault.borrow_mut().take();
         if pieces.waiting.borrow().is_empty() { Ok(()) } else { Err(fault.unwrap_or(lacking)) }
     }
 }
 
-impl<'l> Pieces<'l> {
+impl<'l> SegmentQueue<'l> {
     fn new(
         (remote, size): (&RemotePath, u64),
-        landing: &'l Landing,
+        landing: &'l AtomicFile,
         sessions: u64,
         id: TransferId,
     ) -> Self {
@@ -168,7 +168,7 @@ impl<'l> Pieces<'l> {
     }
 
     /// Runs another session, once it is open.
-    async fn help(&self, coming: Outcome<Session>) {
+    async fn help(&self, coming: Result<Session>) {
         match coming {
             Ok(mut session) => self.work(&mut session, false).await,
             // A server that accepts no more sessions is no failure: the open ones suffice.
@@ -189,7 +189,7 @@ impl<'l> Pieces<'l> {
                 Ok(false) if stays || !self.waiting.borrow().is_empty() => {
                     session.control.resync(RESYNC_TIMEOUT).await;
                 }
-                Ok(false) => return session.control.hang_up(),
+                Ok(false) => return session.control.close_abruptly(),
                 Err(fault) => {
                     self.waiting.borrow_mut().push(piece);
                     self.fault.borrow_mut().get_or_insert(fault);
@@ -201,9 +201,9 @@ impl<'l> Pieces<'l> {
 
     /// Downloads one piece; in any case, the rest of `piece` is still missing. Returns true if the final reply has been
     /// read, false if it is still to come.
-    async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Outcome<bool> {
+    async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Result<bool> {
         let is_last = piece.end == self.size;
-        let command = Command::path("RETR", &self.remote);
+        let command = FtpCommand::path("RETR", &self.remote);
         let mut data = session.open_data(&command, piece.start).await?.data;
         let (mut buffer, room) = (session.take_buffer(), session.piece());
         let began_at = piece.start;
@@ -216,7 +216,7 @@ impl<'l> Pieces<'l> {
                 let count = data.read(space).await?;
                 if count == 0 {
                     let message = "the file ended before its size";
-                    return Err(Fault::new(Kind::DataConnection, Side::Server, message));
+                    return Err(Error::new(ErrorKind::DataConnection, Origin::Server, message));
                 }
                 self.landing.write_at(space.get(..count).unwrap_or_default(), piece.start)?;
                 piece.start += count as u64;
@@ -224,13 +224,13 @@ impl<'l> Pieces<'l> {
                     sent_on = piece.start;
                 }
                 let event = Event::Moved { id: self.id, bytes: count as u64 };
-                session.context.observer.tell(&event);
+                session.context.observer.emit(&event);
                 rate.moved(count, Instant::now())?;
                 session.rest(count, &mut rate).await?;
             }
             if is_last && session.read_end(&mut data, &mut buffer).await? > 0 {
                 let message = "more bytes came than its size: is it being written?";
-                return Err(Fault::protocol(message));
+                return Err(Error::protocol(message));
             }
             Ok(())
         };

@@ -3,27 +3,29 @@
 use std::time::Instant;
 
 use super::{
-    Aside, Known, Moved, Take,
+    ByteSink, RemoteMeta, TempUpload, TransferStats,
+    commit::{rename, renamed},
     names::sizes,
-    place::{rename, renamed},
     time_in,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    ftp::{control::Command, listing::Modified, path::RemotePath, reply::Reply, session::Session},
+    error::{Error, Result},
+    ftp::{
+        control::FtpCommand, listing::Modified, path::RemotePath, reply::Reply, session::Session,
+    },
     limits::STEP_RETRY_WAITS,
-    observe::{TransferId, Verb},
+    observe::{Operation, TransferId},
 };
 
 /// A file on the server under a temporary name that is complete, as far as the server reports.
 #[derive(Debug)]
 #[must_use = "it is under a temporary name"]
-pub struct Arrived {
-    aside: Aside,
+pub struct VerifiedTemp {
+    aside: TempUpload,
     is_whole: bool,
 }
 
-impl Arrived {
+impl VerifiedTemp {
     /// Returns its size in bytes.
     pub const fn size(&self) -> u64 {
         self.aside.size
@@ -38,7 +40,7 @@ impl Arrived {
 /// A file whose data has arrived, and whose transfer is not reported as done yet.
 #[derive(Debug)]
 #[must_use = "nobody has been told of its end"]
-pub struct Fetched {
+pub struct PendingDownload {
     id: TransferId,
     started: Instant,
     remote: RemotePath,
@@ -51,7 +53,7 @@ pub struct Fetched {
 impl Session {
     /// Verifies that the server has all of each of `files`, and removes those that are incomplete. Returns the results
     /// in order.
-    pub async fn see_aside(&mut self, files: Vec<Aside>) -> Vec<Outcome<Arrived>> {
+    pub async fn verify_temps(&mut self, files: Vec<TempUpload>) -> Vec<Result<VerifiedTemp>> {
         let questions = files.iter().map(sizes).collect();
         let mut seen = self.verify(&files, Ok(questions)).await;
         for (file, seen) in files.iter().zip(&mut seen) {
@@ -60,9 +62,9 @@ impl Session {
                 *seen = Err(fault);
             }
         }
-        self.sweep_lost(&files, &seen).await;
+        self.cleanup_lost(&files, &seen).await;
         let ended = files.into_iter().zip(seen).map(|(aside, seen)| match seen {
-            Ok(seen) => Ok(Arrived { aside, is_whole: seen.is_whole }),
+            Ok(seen) => Ok(VerifiedTemp { aside, is_whole: seen.is_whole }),
             Err(fault) => Err(self.failed(aside.id, &aside.remote, fault)),
         });
         ended.collect()
@@ -70,8 +72,8 @@ impl Session {
 
     /// Sets the time and the final name of each of `files`, for as many at once as fit into one packet. Returns the
     /// results in order; a file that failed has its old data, unless its fault says that this is not known.
-    pub async fn place(&mut self, files: Vec<Arrived>) -> Vec<Outcome<Moved>> {
-        let groups: Outcome<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
+    pub async fn place(&mut self, files: Vec<VerifiedTemp>) -> Vec<Result<TransferStats>> {
+        let groups: Result<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
         let answers = match &groups {
             Ok(groups) => {
                 let most = files.iter().map(|file| file.aside.size).max();
@@ -86,73 +88,73 @@ impl Session {
         self.place_patiently(&files, &mut placed).await;
         self.sweep_unplaced(&files, &mut placed).await;
         let ended = files.into_iter().zip(placed).map(|(file, placed)| {
-            let Aside { id, started, remote, size, .. } = file.aside;
+            let TempUpload { id, started, remote, size, .. } = file.aside;
             let modified = placed.as_ref().map_or(None, |modified| *modified);
             let result = placed.map(|_| (size, file.is_whole));
             let moved = self.end(id, started, &remote, result)?;
-            Ok(Moved { modified, ..moved })
+            Ok(TransferStats { modified, ..moved })
         });
         ended.collect()
     }
 
     /// Removes `files`, which are no longer wanted.
-    pub async fn drop_aside(&mut self, files: &[Arrived]) {
+    pub async fn delete_temps(&mut self, files: &[VerifiedTemp]) {
         let temporary: Vec<_> = files.iter().map(|file| &file.aside.temporary).collect();
         if !temporary.is_empty() {
-            self.sweep(&temporary).await;
+            self.cleanup_temps(&temporary).await;
         }
     }
 
     /// Returns the commands for time and name. The time is set last before the name: until then the file's own time is
     /// that of its arrival.
-    fn placing(&self, file: &Aside) -> Outcome<Vec<Command>> {
+    fn placing(&self, file: &TempUpload) -> Result<Vec<FtpCommand>> {
         let mut commands = Vec::with_capacity(4);
         if let Some(time) = file.modified {
             commands.push(self.time_command(&file.temporary, time)?);
         }
         commands.extend(rename(&file.temporary, &file.remote));
-        commands.push(Command::path("MDTM", &file.remote));
+        commands.push(FtpCommand::path("MDTM", &file.remote));
         Ok(commands)
     }
 
     async fn see_placed(
         &mut self,
-        file: &Aside,
-        answer: Outcome<Vec<Reply>>,
-    ) -> Outcome<Option<Modified>> {
+        file: &TempUpload,
+        answer: Result<Vec<Reply>>,
+    ) -> Result<Option<Modified>> {
         let replies = match answer {
             Ok(replies) => replies,
             Err(fault) => return self.place_after(file, fault).await.map(|()| None),
         };
         let [.., named, given, time] = replies.as_slice() else {
-            return Err(Fault::protocol("not a reply for each command"));
+            return Err(Error::protocol("not a reply for each command"));
         };
         let both = [named.clone(), given.clone()];
         if renamed(&both).is_err() {
             return self.place_refused(file, &both).await.map(|()| None);
         }
         self.way.manners.renamed();
-        self.see_name(&file.remote).await?;
+        self.check_final_name(&file.remote).await?;
         Ok(time_in(time))
     }
 
     /// Retries temporary failures after a while: a set of half old, half new names waits for it.
     async fn place_patiently(
         &mut self,
-        files: &[Arrived],
-        placed: &mut [Outcome<Option<Modified>>],
+        files: &[VerifiedTemp],
+        placed: &mut [Result<Option<Modified>>],
     ) {
-        let may_help = |placed: &Outcome<_>| placed.as_ref().is_err_and(Fault::may_retry);
+        let may_help = |placed: &Result<_>| placed.as_ref().is_err_and(Error::is_retryable);
         for wait in STEP_RETRY_WAITS {
             if !placed.iter().any(may_help) {
                 return;
             }
-            if self.context.stop.race(tokio::time::sleep(wait)).await.is_err() {
+            if self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_err() {
                 return;
             }
             for (file, placed) in files.iter().zip(placed.iter_mut()) {
                 if let Err(fault) = placed
-                    && fault.may_retry()
+                    && fault.is_retryable()
                 {
                     let again = self.place_after(&file.aside, fault.clone()).await;
                     *placed = again.map(|()| None);
@@ -165,8 +167,8 @@ impl Session {
     /// still there has not been renamed.
     async fn sweep_unplaced(
         &mut self,
-        files: &[Arrived],
-        placed: &mut [Outcome<Option<Modified>>],
+        files: &[VerifiedTemp],
+        placed: &mut [Result<Option<Modified>>],
     ) {
         let mut lost: Vec<_> =
             files.iter().zip(placed).filter(|(_, placed)| placed.is_err()).collect();
@@ -174,7 +176,7 @@ impl Session {
             return;
         }
         let names: Vec<_> = lost.iter().map(|(file, _)| &file.aside.temporary).collect();
-        let swept = self.sweep(&names).await.unwrap_or_default();
+        let swept = self.cleanup_temps(&names).await.unwrap_or_default();
         for (number, (_, placed)) in lost.iter_mut().enumerate() {
             if let Err(fault) = placed {
                 let is_old = swept.get(number).is_some_and(Reply::is_done);
@@ -192,34 +194,34 @@ impl Session {
     pub async fn fetch_aside(
         &mut self,
         remote: &RemotePath,
-        sink: &mut impl Take,
-        known: Known,
-    ) -> Outcome<Fetched> {
+        sink: &mut impl ByteSink,
+        known: RemoteMeta,
+    ) -> Result<PendingDownload> {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
-        let (id, started) = self.begin(Verb::Download, &remote, known.size)?;
+        let (id, started) = self.begin(Operation::Download, &remote, known.size)?;
         match self.fetch_same(&remote, sink, known, id).await {
             Ok((bytes, known)) => {
                 let (is_verified, modified) = (known.size.is_some(), known.modified);
-                Ok(Fetched { id, started, remote, bytes, is_verified, modified })
+                Ok(PendingDownload { id, started, remote, bytes, is_verified, modified })
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),
         }
     }
 
     /// Reports the end of a transfer whose data had arrived: if `placed` is good, the file has its final name.
-    pub fn fetched(&self, file: Fetched, placed: Outcome<()>) -> Outcome<Moved> {
-        let Fetched { id, started, remote, bytes, is_verified, .. } = file;
+    pub fn fetched(&self, file: PendingDownload, placed: Result<()>) -> Result<TransferStats> {
+        let PendingDownload { id, started, remote, bytes, is_verified, .. } = file;
         self.end(id, started, &remote, placed.map(|()| (bytes, is_verified)))
     }
 
     /// Reports the failure of a transfer whose data had arrived.
-    pub fn unfetched(&self, file: &Fetched, fault: Fault) -> Fault {
+    pub fn unfetched(&self, file: &PendingDownload, fault: Error) -> Error {
         self.failed(file.id, &file.remote, fault)
     }
 }
 
-impl Fetched {
+impl PendingDownload {
     /// Returns true if its size was known and agrees.
     pub const fn is_verified(&self) -> bool {
         self.is_verified

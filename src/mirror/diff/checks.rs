@@ -2,14 +2,14 @@
 
 use super::{
     super::{
-        plan::{Act, Step},
-        rules::Caps,
+        options::Quotas,
+        plan::{Action, Step},
     },
     Diff,
 };
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
-    ftp::base::Base,
+    error::{Error, ErrorKind, Origin, Result},
+    ftp::sync_base::SyncBase,
     observe::visible::visible,
 };
 
@@ -20,19 +20,19 @@ const CONFLICTS_NAMED: usize = 5;
 
 impl Diff<'_> {
     /// Fails if so much is to be deleted that it is more likely a mistake than intended (S53, S54).
-    pub(super) fn guard(&self, base: Option<&Base>) -> Outcome<()> {
+    pub(super) fn guard(&self, base: Option<&SyncBase>) -> Result<()> {
         let deletes = self.deletes.len();
-        let known_before = base.map_or(0, Base::len);
+        let known_before = base.map_or(0, SyncBase::len);
         if self.source.files() == 0 && known_before > 0 && self.rules.delete {
             let message = format!(
                 "the source has no files, and had {known_before} in the last run: is it mounted? Nothing was changed"
             );
-            return Err(Fault::new(Kind::Guard, Side::Here, message));
+            return Err(Error::new(ErrorKind::Guard, Origin::Here, message));
         }
         if deletes == 0 {
             return Ok(());
         }
-        let files = self.deletes.iter().filter(|(_, act)| *act == Act::DeleteFile).count();
+        let files = self.deletes.iter().filter(|(_, act)| *act == Action::DeleteFile).count();
         let known = self.target.files();
         let message = if self.source.files() == 0 {
             let noun = if deletes == 1 { "delete" } else { "deletes" };
@@ -47,11 +47,11 @@ impl Diff<'_> {
             return Ok(());
         };
         let message = format!("{message}: nothing was changed");
-        Err(Fault::new(Kind::Guard, Side::Here, message))
+        Err(Error::new(ErrorKind::Guard, Origin::Here, message))
     }
 
     /// Fails if the target has changed and neither side is to win.
-    pub(super) fn agree(&self) -> Outcome<()> {
+    pub(super) fn agree(&self) -> Result<()> {
         if self.conflicts == 0 {
             return Ok(());
         }
@@ -63,14 +63,14 @@ impl Diff<'_> {
             "{count} {noun} of the target changed since the last run ({named}), and `on_conflict` is \"fail\": nothing \
              was changed"
         );
-        Err(Fault::new(Kind::Refused, Side::Here, message))
+        Err(Error::new(ErrorKind::Refused, Origin::Here, message))
     }
 
     /// Fails if more is to be transferred than the limits allow (S50).
-    pub(super) fn cap(&self) -> Outcome<()> {
-        let Caps { max_file_size, max_total, .. } = self.rules.caps;
+    pub(super) fn cap(&self) -> Result<()> {
+        let Quotas { max_file_size, max_total, .. } = self.rules.caps;
         let fault = |message: String| {
-            Fault::new(Kind::Guard, Side::Here, format!("{message}: nothing was changed"))
+            Error::new(ErrorKind::Guard, Origin::Here, format!("{message}: nothing was changed"))
         };
         let is_over =
             |step: &&Step| max_file_size.zip(step.size).is_some_and(|(max, size)| size > max);

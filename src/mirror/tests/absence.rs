@@ -2,13 +2,13 @@
 
 use futures_util::future::join_all;
 
-use super::{Bench, Rules, write};
+use super::{MirrorFixture, MirrorOptions, write};
 
 /// The files of the server; the last two are in no truncated listing.
 const FILES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-fn rules() -> Rules {
-    Rules { delete: true, max_delete: Some(100), ..Rules::default() }
+fn rules() -> MirrorOptions {
+    MirrorOptions { delete: true, max_delete: Some(100), ..MirrorOptions::default() }
 }
 
 /// Checks a mirror from a server whose listing shows three of five files, with these faults besides.
@@ -17,7 +17,7 @@ async fn cut(faults: &[&str]) {
     let listing: String = FILES.iter().take(3).map(line).collect();
     let listing = format!("listing={listing}");
     let plans: Vec<_> = faults.iter().copied().chain([listing.as_str()]).collect();
-    let bench = Bench::new(&plans);
+    let bench = MirrorFixture::new(&plans);
     for name in FILES {
         write(&bench.there(), name, "x");
         write(&bench.here(), name, "x");
@@ -32,7 +32,7 @@ async fn cut(faults: &[&str]) {
 }
 
 /// Creates a directory that both sides have and the truncated listing does not show.
-fn fs_folder(bench: &Bench) {
+fn fs_folder(bench: &MirrorFixture) {
     write(&bench.there(), "folder/in", "x");
     write(&bench.here(), "folder/in", "x");
 }
@@ -68,7 +68,7 @@ async fn what_is_gone_goes_where_one_command_tells() {
         &["no-size", "reply=MDTM:502 No", "reply=MLST:502 No"],
     ];
     join_all(Vec::from(cases).into_iter().map(async |faults| {
-        let bench = Bench::new(faults);
+        let bench = MirrorFixture::new(faults);
         for name in ["a", "b"] {
             write(&bench.there(), name, "x");
             write(&bench.here(), name, "x");
@@ -85,7 +85,7 @@ async fn what_is_gone_goes_where_one_command_tells() {
 async fn what_the_listing_of_its_folder_lacks_is_found_by_its_name() {
     for faults in [&["reply=MLST:502 No"][..], &["no-mlst", "no-mlsd"], &["reply=MLST:500 ?"]] {
         let listing = "listing=type=file;size=1; a\\r\\n";
-        let bench = Bench::new(&[faults, &[listing]].concat());
+        let bench = MirrorFixture::new(&[faults, &[listing]].concat());
         write(&bench.there(), "shown", "x");
         write(&bench.there(), "left out", "four");
         let mut session = bench.session().await;

@@ -2,22 +2,25 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Bench, Rules, deleting, fs, remote, write};
+use super::{MirrorFixture, MirrorOptions, deleting, fs, remote, write};
 use crate::{
-    fault::Kind,
-    mirror::{Compare, Direction, Heading, Node, StateIn, Survey, Tree, alias, crew::Crew},
-    rehearse::tree::{Change, Snapshot},
+    error::ErrorKind,
+    mirror::{
+        Compare, Direction, Endpoints, Node, ScanResult, StateIn, Tree, name_aliases,
+        pool::SessionPool,
+    },
+    rehearse::tree::{Snapshot, TreeChange},
 };
 
 /// The names on the server, each with that of the same local file.
-type Names = &'static [(&'static str, &'static str)];
+type AliasPairs = &'static [(&'static str, &'static str)];
 
 /// A name of 64 bytes, which is longer than those of temporary files.
 const LONG: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.";
 const LONGER: &str = "a-report-with-a-name-that-goes-on-and-on-until-somebody-cuts-it.pdf";
 
 /// The kinds of servers, each with its files.
-const RENAMED: &[(&[&str], Names)] = &[
+const RENAMED: &[(&[&str], AliasPairs)] = &[
     (&["fold-case"], &[("Logo.png", "logo.png"), ("index.html", "Index.html"), ("Img/a", "img/a")]),
     (
         &["fold-case", "no-mlst", "no-mlsd"],
@@ -37,15 +40,15 @@ const RENAMED: &[(&[&str], Names)] = &[
 ];
 
 /// Returns every kind of mirror that has a code path of its own.
-fn ways() -> Vec<(&'static str, Rules)> {
+fn ways() -> Vec<(&'static str, MirrorOptions)> {
     vec![
         ("plain", deleting()),
-        ("staged", Rules { staged: true, ..deleting() }),
-        ("trash", Rules { trash: Some("/trash".into()), ..deleting() }),
-        ("remote state", Rules { state: StateIn::Remote, ..deleting() }),
-        ("trusted", Rules { trust_state: true, ..deleting() }),
-        ("checksum", Rules { compare: Compare::Checksum, ..deleting() }),
-        ("size", Rules { compare: Compare::Size, ..deleting() }),
+        ("staged", MirrorOptions { staged: true, ..deleting() }),
+        ("trash", MirrorOptions { trash: Some("/trash".into()), ..deleting() }),
+        ("remote state", MirrorOptions { state: StateIn::Remote, ..deleting() }),
+        ("trusted", MirrorOptions { trust_state: true, ..deleting() }),
+        ("checksum", MirrorOptions { compare: Compare::Checksum, ..deleting() }),
+        ("size", MirrorOptions { compare: Compare::Size, ..deleting() }),
     ]
 }
 
@@ -67,7 +70,7 @@ fn contents(folder: &Path) -> BTreeMap<Vec<u8>, usize> {
 }
 
 /// Returns the changes on the server, without the files that the run keeps there for itself.
-fn changes(bench: &Bench, before: &Snapshot) -> Vec<Change> {
+fn changes(bench: &MirrorFixture, before: &Snapshot) -> Vec<TreeChange> {
     let mut changes = before.changes_to(&Snapshot::of(&bench.there()).unwrap());
     changes.retain(|change| !change.path.to_string_lossy().starts_with(".portolan-"));
     changes
@@ -78,7 +81,7 @@ async fn a_file_that_has_another_name_there_is_not_deleted_and_the_second_run_is
     for (server, names) in RENAMED {
         for (way, rules) in ways() {
             for remembers in [true, false] {
-                let bench = Bench::new(server);
+                let bench = MirrorFixture::new(server);
                 let bench = if remembers { bench.remembering() } else { bench };
                 write(&bench.here(), "same", "same");
                 write(&bench.there(), "same", "same");
@@ -111,7 +114,7 @@ async fn a_file_that_has_another_name_there_is_not_deleted_and_the_second_run_is
 async fn a_file_renamed_in_its_case_between_two_runs_is_there_afterwards() {
     for (server, names) in RENAMED {
         for (way, rules) in ways() {
-            let bench = Bench::new(server).remembering();
+            let bench = MirrorFixture::new(server).remembering();
             for (there, _) in *names {
                 write(&bench.here(), there, format!("old {there}"));
             }
@@ -147,14 +150,19 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
     ] {
         for (way, rules) in ways() {
             for remembers in [true, false] {
-                let bench = Bench::new(server);
+                let bench = MirrorFixture::new(server);
                 let bench = if remembers { bench.remembering() } else { bench };
                 write(&bench.here(), "other", "other");
                 write(&bench.here(), first, "bytes of the first");
                 write(&bench.here(), second, "other bytes of the second");
                 let case = format!("{server:?} {second} {way} {remembers}");
                 let report = bench.up(&rules).await.unwrap();
-                assert_eq!(report.errors[0].kind, Kind::Refused, "{case}: {:?}", report.errors);
+                assert_eq!(
+                    report.errors[0].kind,
+                    ErrorKind::Refused,
+                    "{case}: {:?}",
+                    report.errors
+                );
                 assert!(report.failed >= 1, "{case}");
                 for _ in 0..2 {
                     let before = Snapshot::of(&bench.there()).unwrap();
@@ -167,7 +175,7 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
                     );
                     assert!(report.failed >= 1, "{case}");
                     assert!(
-                        report.errors.iter().any(|fault| fault.kind == Kind::Refused),
+                        report.errors.iter().any(|fault| fault.kind == ErrorKind::Refused),
                         "{case}"
                     );
                     assert_eq!(changes(&bench, &before), [], "{case}");
@@ -189,7 +197,7 @@ async fn of_two_names_that_are_one_there_the_second_is_refused_by_name_in_every_
 async fn a_server_that_tells_names_apart_gets_both_and_loses_what_is_gone() {
     for server in [&[][..], &["no-mlst", "no-mlsd"]] {
         for (way, rules) in ways() {
-            let bench = Bench::new(server);
+            let bench = MirrorFixture::new(server);
             write(&bench.there(), "Logo.png", "old");
             write(&bench.there(), "Img/a", "old");
             for name in ["logo.png", "README", "readme", "img/a", "a b", "a+b", "a:b"] {
@@ -208,7 +216,7 @@ async fn a_server_that_tells_names_apart_gets_both_and_loses_what_is_gone() {
 
 #[tokio::test]
 async fn a_question_is_asked_only_where_a_name_is_in_doubt() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     for name in ["a", "b", "c/d"] {
         write(&bench.here(), name, name);
     }
@@ -229,7 +237,7 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
     for (listed, asked) in
         [("report", "report."), ("LONGFI~1.TXT", "long file name.txt"), ("b", "b ")]
     {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         write(&bench.here(), listed, "bytes");
         fs::hard_link(bench.here().join(listed), bench.here().join(asked)).unwrap();
         let survey = |names: &[&str]| {
@@ -237,21 +245,26 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
             for name in names {
                 tree.set(name.as_bytes().to_vec(), Node::file(Some(5), None, None));
             }
-            Survey { tree, ..Survey::default() }
+            ScanResult { tree, ..ScanResult::default() }
         };
         let mut session = bench.session().await;
         let rules = deleting();
         let heading =
-            Heading::of(&session, Direction::Down, &bench.here(), &remote("/in"), &rules).unwrap();
-        let mut crew = Crew::new(&mut session, &rules);
+            Endpoints::of(&session, Direction::Down, &bench.here(), &remote("/in"), &rules)
+                .unwrap();
+        let mut crew = SessionPool::new(&mut session, &rules);
         // The source has only this one: it is the file that is listed under the other name.
         let (mut source, mut target) = (survey(&[asked]), survey(&[listed]));
-        alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
+        name_aliases::resolve_aliases(&mut crew, &mut source, &mut target, None, &heading, &rules)
+            .await
+            .unwrap();
         let names: Vec<_> = target.tree.nodes().map(|(path, _)| path.to_vec()).collect();
         assert_eq!((names, source.faults.len()), (vec![asked.as_bytes().to_vec()], 0));
         // The source has both: the second is refused by name.
         let (mut source, mut target) = (survey(&[listed, asked]), survey(&[listed]));
-        alias::settle(&mut crew, &mut source, &mut target, None, &heading, &rules).await.unwrap();
+        name_aliases::resolve_aliases(&mut crew, &mut source, &mut target, None, &heading, &rules)
+            .await
+            .unwrap();
         assert_eq!(source.faults.len(), 1);
         assert_eq!(source.faults[0].path.as_deref(), Some(asked));
         assert!(source.faults[0].message.starts_with("on this disk its name is that of"));
@@ -261,10 +274,10 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
 #[tokio::test]
 async fn a_new_file_is_not_fetched_over_one_that_no_listing_showed() {
     for staged in [false, true] {
-        let bench = Bench::new(&["slow=300000@/in/b"]);
+        let bench = MirrorFixture::new(&["slow=300000@/in/b"]);
         write(&bench.there(), "a", "a");
         write(&bench.there(), "b", vec![7; 300_000]);
-        let rules = Rules { staged, ..deleting() };
+        let rules = MirrorOptions { staged, ..deleting() };
         let here = bench.here();
         let (report, ()) = tokio::join!(async { bench.down(&rules).await.unwrap() }, async {
             // It appears while the other one is being transferred.
@@ -274,7 +287,7 @@ async fn a_new_file_is_not_fetched_over_one_that_no_listing_showed() {
             write(&here, "b", "mine");
         });
         assert_eq!(report.failed, 1, "{:?}", report.errors);
-        assert_eq!(report.errors[0].kind, Kind::Refused);
+        assert_eq!(report.errors[0].kind, ErrorKind::Refused);
         assert_eq!(fs::read(bench.here().join("b")).unwrap(), b"mine");
     }
 }

@@ -1,10 +1,11 @@
 //! The purpose of a mirror: both sides are the same, and the second run has nothing to do.
 
 use super::{
-    Bench, ODD_NAMES, Report, Rules, age, assert_same, deleting, fs, odd_tree, remote, write,
+    MirrorFixture, MirrorOptions, ODD_NAMES, Report, age, assert_same, deleting, fs, odd_tree,
+    remote, write,
 };
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     mirror::{self, Compare},
 };
 
@@ -19,9 +20,9 @@ fn assert_clean(report: &Report) {
 async fn s03_a_tree_of_odd_names_goes_up_and_the_second_run_plans_nothing() {
     for parallel in [1, 4] {
         for plans in [&[][..], &["no-mlsd", "no-mlst"]] {
-            let bench = Bench::new(plans);
+            let bench = MirrorFixture::new(plans);
             odd_tree(&bench.here());
-            let rules = Rules { parallel, ..deleting() };
+            let rules = MirrorOptions { parallel, ..deleting() };
             let report = bench.up(&rules).await.unwrap();
             assert_clean(&report);
             assert_same(&bench.here(), &bench.there());
@@ -39,9 +40,9 @@ async fn s03_a_tree_of_odd_names_goes_up_and_the_second_run_plans_nothing() {
 #[tokio::test]
 async fn s03_a_tree_of_odd_names_comes_down_and_the_second_run_plans_nothing() {
     for parallel in [1, 4] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         odd_tree(&bench.there());
-        let rules = Rules { parallel, ..deleting() };
+        let rules = MirrorOptions { parallel, ..deleting() };
         let report = bench.down(&rules).await.unwrap();
         assert_clean(&report);
         assert_same(&bench.there(), &bench.here());
@@ -60,7 +61,7 @@ async fn s03_a_tree_of_odd_names_comes_down_and_the_second_run_plans_nothing() {
 #[tokio::test]
 async fn a_change_of_size_or_time_is_seen_either_way() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let source = if is_up { bench.here() } else { bench.there() };
         for name in ["same", "grown", "touched", "rolled back"] {
             write(&source, name, "12345");
@@ -92,7 +93,7 @@ async fn a_change_of_size_or_time_is_seen_either_way() {
 
 #[tokio::test]
 async fn a_missing_target_is_made_and_a_missing_source_is_an_error() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "a/b", "x");
     let mut session = bench.session().await;
     let (here, new) = (bench.here(), bench.here().join("../new/deep"));
@@ -103,15 +104,15 @@ async fn a_missing_target_is_made_and_a_missing_source_is_an_error() {
 
     let missing = remote("/missing");
     let fault = mirror::down(&mut session, &missing, &here, &rules, false).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::NotFound);
+    assert_eq!(fault.kind, ErrorKind::NotFound);
     let missing = here.join("missing");
     let fault = mirror::up(&mut session, &missing, &remote("/in"), &rules, false).await;
-    assert_eq!(fault.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(fault.unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[tokio::test]
 async fn what_is_not_in_the_source_goes_and_a_plan_alone_changes_nothing() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "a", "x");
     for name in ["a", "b", "c/d", "c/e/f"] {
         write(&bench.there(), name, "y");
@@ -143,7 +144,7 @@ async fn what_is_not_in_the_source_goes_and_a_plan_alone_changes_nothing() {
 
 #[tokio::test]
 async fn excluded_paths_and_our_temporary_files_are_neither_sent_nor_deleted() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     let temporary = ".portolan-0123456789abcdef.part";
     for name in ["a.html", "a.map", ".git/config", temporary] {
         write(&bench.here(), name, "x");
@@ -153,7 +154,7 @@ async fn excluded_paths_and_our_temporary_files_are_neither_sent_nor_deleted() {
     }
     write(&bench.there(), format!("left/{temporary}"), "y");
     let exclude = vec!["*.map".to_owned(), ".git/".to_owned()];
-    let rules = Rules { exclude, ..deleting() };
+    let rules = MirrorOptions { exclude, ..deleting() };
     let report = bench.up(&rules).await.unwrap();
     assert_clean(&report);
     assert_eq!((report.uploaded, report.deleted), (1, 2));
@@ -168,12 +169,12 @@ async fn excluded_paths_and_our_temporary_files_are_neither_sent_nor_deleted() {
 
 #[tokio::test]
 async fn only_what_is_included_moves_with_the_folders_it_needs() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     for name in ["a/b/c.html", "a/x.css", "empty/y.css"] {
         write(&bench.here(), name, "x");
     }
     write(&bench.there(), "z.css", "y");
-    let rules = Rules { include: vec!["*.html".to_owned()], ..deleting() };
+    let rules = MirrorOptions { include: vec!["*.html".to_owned()], ..deleting() };
     assert_clean(&bench.up(&rules).await.unwrap());
     assert!(bench.there().join("a/b/c.html").exists());
     assert!(bench.there().join("z.css").exists());
@@ -184,7 +185,7 @@ async fn only_what_is_included_moves_with_the_folders_it_needs() {
 #[tokio::test]
 async fn a_file_takes_the_place_of_a_folder_only_when_deletes_are_on() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         write(&source, "file", "x");
@@ -192,10 +193,10 @@ async fn a_file_takes_the_place_of_a_folder_only_when_deletes_are_on() {
         write(&target, "file/deep/b", "y");
         write(&target, "folder", "y");
         let before = bench.all();
-        let run = async |rules: Rules| {
+        let run = async |rules: MirrorOptions| {
             if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap()
         };
-        let report = run(Rules::default()).await;
+        let report = run(MirrorOptions::default()).await;
         assert_eq!((report.failed, report.skipped), (2, 1));
         assert_eq!(bench.changes(&before), []);
         assert_clean(&run(deleting()).await);
@@ -205,25 +206,25 @@ async fn a_file_takes_the_place_of_a_folder_only_when_deletes_are_on() {
 
 #[tokio::test]
 async fn a_server_that_sets_no_times_gets_each_file_once() {
-    let bench = Bench::new(&["no-mfmt", "reply=MDTM:550 No."]);
+    let bench = MirrorFixture::new(&["no-mfmt", "reply=MDTM:550 No."]);
     write(&bench.here(), "a", "x");
-    assert_eq!(bench.up(&Rules::default()).await.unwrap().uploaded, 1);
-    assert_eq!(bench.up(&Rules::default()).await.unwrap().unchanged, 1);
+    assert_eq!(bench.up(&MirrorOptions::default()).await.unwrap().uploaded, 1);
+    assert_eq!(bench.up(&MirrorOptions::default()).await.unwrap().unchanged, 1);
     fs::write(bench.here().join("a"), "y").unwrap();
     age(&bench.here().join("a"), -60);
-    assert_eq!(bench.up(&Rules::default()).await.unwrap().uploaded, 1);
+    assert_eq!(bench.up(&MirrorOptions::default()).await.unwrap().uploaded, 1);
 }
 
 #[tokio::test]
 async fn newer_files_of_the_target_stay_if_asked_for() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "old", "source");
     write(&bench.here(), "new", "source");
     write(&bench.there(), "old", "newer target");
     write(&bench.there(), "new", "target");
     age(&bench.there().join("old"), 10);
     age(&bench.there().join("new"), 90_000);
-    let rules = Rules { newer_only: true, ..Rules::default() };
+    let rules = MirrorOptions { newer_only: true, ..MirrorOptions::default() };
     let report = bench.up(&rules).await.unwrap();
     assert_eq!((report.uploaded, report.skipped), (1, 1));
     assert_eq!(fs::read(bench.there().join("old")).unwrap(), b"newer target");
@@ -231,13 +232,14 @@ async fn newer_files_of_the_target_stay_if_asked_for() {
 
 #[tokio::test]
 async fn options_that_cannot_be_are_refused_before_anything_is_asked_of_the_server() {
-    let bench = Bench::new(&[]);
-    let rules = Rules { trust_state: true, compare: Compare::Size, ..Rules::default() };
-    assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Invalid);
+    let bench = MirrorFixture::new(&[]);
+    let rules =
+        MirrorOptions { trust_state: true, compare: Compare::Size, ..MirrorOptions::default() };
+    assert_eq!(bench.up(&rules).await.unwrap_err().kind, ErrorKind::Invalid);
     for parallel in [0, 33] {
-        let rules = Rules { parallel, ..Rules::default() };
-        assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Invalid);
+        let rules = MirrorOptions { parallel, ..MirrorOptions::default() };
+        assert_eq!(bench.up(&rules).await.unwrap_err().kind, ErrorKind::Invalid);
     }
-    let rules = Rules { exclude: vec![String::new()], ..Rules::default() };
-    assert_eq!(bench.up(&rules).await.unwrap_err().kind, Kind::Invalid);
+    let rules = MirrorOptions { exclude: vec![String::new()], ..MirrorOptions::default() };
+    assert_eq!(bench.up(&rules).await.unwrap_err().kind, ErrorKind::Invalid);
 }

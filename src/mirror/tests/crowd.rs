@@ -2,10 +2,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
-use super::{Bench, Rules, age, assert_same, deleting, odd_tree, write};
+use super::{MirrorFixture, MirrorOptions, age, assert_same, deleting, odd_tree, write};
 use crate::{
     ftp::site::{Mode, PARALLEL_AUTO},
-    rehearse::Setup,
+    rehearse::ServerSetup,
 };
 
 /// Creates a directory with `count` small files.
@@ -17,7 +17,7 @@ fn small_files(folder: &std::path::Path, count: usize) {
 
 #[tokio::test]
 async fn what_is_left_to_do_for_many_uploads_goes_together() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     small_files(&bench.here(), 30);
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.uploaded, report.verified, report.failed), (30, 30, 0));
@@ -33,7 +33,7 @@ async fn what_is_left_to_do_for_many_uploads_goes_together() {
 
 #[tokio::test]
 async fn in_active_mode_a_file_is_asked_for_before_the_one_before_it_has_ended() {
-    let mut bench = Bench::new(&[]);
+    let mut bench = MirrorFixture::new(&[]);
     bench.site.mode = Mode::Active;
     small_files(&bench.there(), 20);
     let report = bench.down(&deleting()).await.unwrap();
@@ -62,10 +62,10 @@ async fn a_file_that_was_asked_for_early_is_whole_or_asked_for_again() {
         "early-226",
         "short-226*1",
     ] {
-        let mut bench = Bench::new(&[plan]);
+        let mut bench = MirrorFixture::new(&[plan]);
         bench.site.mode = Mode::Active;
         small_files(&bench.there(), 24);
-        let report = bench.down(&Rules { parallel: 2, ..deleting() }).await;
+        let report = bench.down(&MirrorOptions { parallel: 2, ..deleting() }).await;
         let report = report.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
         assert_eq!(report.failed, 0, "{plan}: {:?}", report.errors);
         assert_same(&bench.here(), &bench.there());
@@ -91,9 +91,9 @@ async fn a_server_that_does_not_keep_step_still_gets_and_gives_everything() {
     // All at the same time, since most of it is waiting.
     let each = plans.into_iter().flat_map(|plan| [(plan, true), (plan, false)]);
     let each = each.map(|(plan, is_up)| async move {
-        let bench = Bench::new(&[plan]);
+        let bench = MirrorFixture::new(&[plan]);
         small_files(&if is_up { bench.here() } else { bench.there() }, 12);
-        let rules = Rules { parallel: 2, ..deleting() };
+        let rules = MirrorOptions { parallel: 2, ..deleting() };
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
         let report = report.unwrap_or_else(|fault| panic!("{plan}, {is_up}: {fault}"));
         assert_eq!(report.failed, 0, "{plan}, {is_up}: {:?}", report.errors);
@@ -115,7 +115,7 @@ async fn times_that_no_listing_tells_come_with_the_files() {
         ("reply=MDTM:502 No.", false),
     ];
     let each = plans.into_iter().map(|(plan, has_times)| async move {
-        let bench = Bench::new(&["no-mlsd", "no-mlst", plan]);
+        let bench = MirrorFixture::new(&["no-mlsd", "no-mlst", plan]);
         small_files(&bench.there(), 24);
         for number in 0..24 {
             // So old that a listing shows only the day.
@@ -124,7 +124,7 @@ async fn times_that_no_listing_tells_come_with_the_files() {
                 60_000_000 + number * 12_345,
             );
         }
-        let rules = Rules { parallel: 2, ..deleting() };
+        let rules = MirrorOptions { parallel: 2, ..deleting() };
         let report = bench.down(&rules).await.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
         assert_eq!((report.downloaded, report.failed), (24, 0), "{plan}: {:?}", report.errors);
         assert_same(&bench.here(), &bench.there());
@@ -142,9 +142,9 @@ async fn times_that_no_listing_tells_come_with_the_files() {
 #[tokio::test]
 async fn as_many_sessions_as_the_server_takes_are_enough_for_auto() {
     for is_up in [true, false] {
-        let bench = Bench::with(&[], |setup| Setup { sessions_max: 3, ..setup });
+        let bench = MirrorFixture::with(&[], |setup| ServerSetup { sessions_max: 3, ..setup });
         odd_tree(&if is_up { bench.here() } else { bench.there() });
-        let rules = Rules { parallel: PARALLEL_AUTO, ..deleting() };
+        let rules = MirrorOptions { parallel: PARALLEL_AUTO, ..deleting() };
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!(report.failed, 0, "{:?}", report.errors);
         assert_same(&bench.here(), &bench.there());
@@ -153,11 +153,12 @@ async fn as_many_sessions_as_the_server_takes_are_enough_for_auto() {
 
 #[tokio::test]
 async fn all_sessions_of_a_mirror_keep_to_its_rate() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     for number in 0..6 {
         write(&bench.there(), format!("{number}"), vec![7; 50_000]);
     }
-    let rules = Rules { parallel: 3, rate_limit: Some(150_000), ..Rules::default() };
+    let rules =
+        MirrorOptions { parallel: 3, rate_limit: Some(150_000), ..MirrorOptions::default() };
     let began = Instant::now();
     let report = bench.down(&rules).await.unwrap();
     assert_eq!((report.downloaded, report.failed), (6, 0));
@@ -169,9 +170,9 @@ async fn a_mirror_goes_on_with_a_file_that_broke_off() {
     for (plan, is_up, again) in
         [("drop-after=300000*1", false, "REST"), ("stor-drop=300000*1", true, "APPE")]
     {
-        let bench = Bench::new(&[plan]);
+        let bench = MirrorFixture::new(&[plan]);
         write(&if is_up { bench.here() } else { bench.there() }, "big", vec![7; 1_000_000]);
-        let rules = Rules { resume: true, ..Rules::default() };
+        let rules = MirrorOptions { resume: true, ..MirrorOptions::default() };
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!(report.failed, 0, "{:?}", report.errors);
         assert_same(&bench.here(), &bench.there());

@@ -1,16 +1,16 @@
 //! Servers whose names are in another encoding than the local ones.
 
-use super::{Bench, age, deleting, fs, write};
+use super::{MirrorFixture, age, deleting, fs, write};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use crate::{
-    fault::Kind,
-    mirror::{Rules, StateIn},
+    error::ErrorKind,
+    mirror::{MirrorOptions, StateIn},
 };
 
 /// Returns a bench whose server's names are in Latin-1.
-fn bench(plans: &[&str]) -> Bench {
-    let mut bench = Bench::new(plans).remembering();
+fn bench(plans: &[&str]) -> MirrorFixture {
+    let mut bench = MirrorFixture::new(plans).remembering();
     bench.site.latin1 = true;
     bench
 }
@@ -26,8 +26,12 @@ async fn names_are_latin_1_there_and_utf_8_here_in_both_directions() {
     for plans in [&[][..], &["no-mlsd", "no-mlst", "no-mfmt"]] {
         for rules in [
             deleting(),
-            Rules { staged: true, ..deleting() },
-            Rules { state: StateIn::Remote, trash: Some("tr\u{e4}sh".into()), ..deleting() },
+            MirrorOptions { staged: true, ..deleting() },
+            MirrorOptions {
+                state: StateIn::Remote,
+                trash: Some("tr\u{e4}sh".into()),
+                ..deleting()
+            },
         ] {
             let up = bench(plans);
             for (here, _) in names {
@@ -56,7 +60,7 @@ async fn names_are_latin_1_there_and_utf_8_here_in_both_directions() {
                 write(&down.there(), there, here);
             }
             write(&down.here(), "gone-\u{e9}", "gone");
-            let rules = Rules { state: StateIn::Local, ..rules };
+            let rules = MirrorOptions { state: StateIn::Local, ..rules };
             let report = down.down(&rules).await.unwrap();
             assert_eq!(
                 (report.downloaded, report.deleted, report.failed),
@@ -81,7 +85,11 @@ async fn a_name_that_is_not_in_latin_1_is_refused_by_name_and_the_rest_goes() {
     write(&bench.here(), b"raw-\xe9", "x");
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.uploaded, report.failed), (2, 3), "{:?}", report.errors);
-    assert!(report.errors.iter().all(|fault| fault.kind == Kind::Refused), "{:?}", report.errors);
+    assert!(
+        report.errors.iter().all(|fault| fault.kind == ErrorKind::Refused),
+        "{:?}",
+        report.errors
+    );
     assert!(report.errors.iter().any(|fault| fault.path.as_deref() == Some("5\u{20ac}")));
     // In a target it is left alone, and nothing fails for it.
     age(&bench.here().join("a"), 7200);

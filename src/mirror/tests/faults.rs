@@ -1,14 +1,14 @@
 //! Faults during a run: the retries, the failures, and the report.
 
-use super::{Bench, Rules, assert_same, deleting, odd_tree, write};
-use crate::{fault::Kind, ftp::site::InPlace, rehearse::Setup};
+use super::{MirrorFixture, MirrorOptions, assert_same, deleting, odd_tree, write};
+use crate::{error::ErrorKind, ftp::site::InPlace, rehearse::ServerSetup};
 
 #[tokio::test]
 async fn a_server_that_takes_two_sessions_is_enough_for_four() {
     for is_up in [true, false] {
-        let bench = Bench::with(&[], |setup| Setup { sessions_max: 2, ..setup });
+        let bench = MirrorFixture::with(&[], |setup| ServerSetup { sessions_max: 2, ..setup });
         odd_tree(&if is_up { bench.here() } else { bench.there() });
-        let rules = Rules { parallel: 4, ..deleting() };
+        let rules = MirrorOptions { parallel: 4, ..deleting() };
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!(report.failed, 0, "{:?}", report.errors);
         assert_same(&bench.here(), &bench.there());
@@ -18,9 +18,10 @@ async fn a_server_that_takes_two_sessions_is_enough_for_four() {
 #[tokio::test]
 async fn a_session_that_is_thrown_out_leaves_its_work_to_the_others() {
     // One more than the first and the two others open, so that none of them comes back.
-    let bench = Bench::with(&["busy-421=RETR*1"], |setup| Setup { sessions_max: 3, ..setup });
+    let bench =
+        MirrorFixture::with(&["busy-421=RETR*1"], |setup| ServerSetup { sessions_max: 3, ..setup });
     odd_tree(&bench.there());
-    let report = bench.down(&Rules { parallel: 3, ..deleting() }).await.unwrap();
+    let report = bench.down(&MirrorOptions { parallel: 3, ..deleting() }).await.unwrap();
     assert_eq!(report.failed, 0, "{:?}", report.errors);
     assert_same(&bench.here(), &bench.there());
 }
@@ -36,7 +37,7 @@ async fn a_transfer_that_breaks_once_is_tried_again() {
         ("stor-short*1", true),
         ("hang-up=STOR*1", true),
     ] {
-        let bench = Bench::new(&[plan]);
+        let bench = MirrorFixture::new(&[plan]);
         odd_tree(&if is_up { bench.here() } else { bench.there() });
         let rules = deleting();
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
@@ -47,7 +48,7 @@ async fn a_transfer_that_breaks_once_is_tried_again() {
 
 #[tokio::test]
 async fn one_file_that_fails_does_not_keep_the_others_back() {
-    let bench = Bench::new(&["reply=STOR:553 Not this one.@/in/bad"]);
+    let bench = MirrorFixture::new(&["reply=STOR:553 Not this one.@/in/bad"]);
     for name in ["a", "bad/b", "bad/c", "d"] {
         write(&bench.here(), name, "x");
     }
@@ -63,7 +64,7 @@ async fn s44_a_full_server_gets_no_more_files() {
     for (plan, stores) in
         [("stor-552", 1), ("stor-452", 1), ("reply=STOR:552 Full.", 1), ("reply=STOR:452 Full.", 1)]
     {
-        let bench = Bench::new(&[plan]);
+        let bench = MirrorFixture::new(&[plan]);
         for number in 0..5 {
             write(&bench.here(), format!("{number}"), "x");
         }
@@ -72,7 +73,7 @@ async fn s44_a_full_server_gets_no_more_files() {
         let report = bench.up(&deleting()).await.unwrap();
         let counts = (report.uploaded, report.failed, report.skipped, report.deleted);
         assert_eq!(counts, (0, 1, 5, 0), "{plan}: {:?}", report.errors);
-        assert_eq!(report.errors[0].kind, Kind::Full, "{plan}");
+        assert_eq!(report.errors[0].kind, ErrorKind::Full, "{plan}");
         assert_eq!(bench.count("STOR"), stores, "{plan}");
         let left: Vec<_> = std::fs::read_dir(bench.there()).unwrap().collect();
         assert_eq!(left.len(), 2, "{plan}: {left:?}");
@@ -82,7 +83,7 @@ async fn s44_a_full_server_gets_no_more_files() {
 
 #[tokio::test]
 async fn nothing_is_tried_below_a_folder_that_cannot_be_made() {
-    let bench = Bench::new(&["mkd-refused"]);
+    let bench = MirrorFixture::new(&["mkd-refused"]);
     for name in ["a", "bad/b", "bad/c/d"] {
         write(&bench.here(), name, "x");
     }
@@ -97,11 +98,11 @@ async fn nothing_is_tried_below_a_folder_that_cannot_be_made() {
 
 #[tokio::test]
 async fn a_mirror_ends_when_it_is_told_to() {
-    let bench = Bench::new(&["slow=1000"]);
+    let bench = MirrorFixture::new(&["slow=1000"]);
     write(&bench.there(), "big", vec![0; 100_000]);
     let mut session = bench.session().await;
     let stop = session.context().stop.clone();
-    let (here, rules) = (bench.here(), Rules::default());
+    let (here, rules) = (bench.here(), MirrorOptions::default());
     let remote = super::remote("/in");
     let work = crate::mirror::down(&mut session, &remote, &here, &rules, false);
     let signal = async {
@@ -109,14 +110,15 @@ async fn a_mirror_ends_when_it_is_told_to() {
         stop.set();
     };
     let (result, ()) = tokio::join!(work, signal);
-    assert_eq!(result.unwrap_err().kind, Kind::Interrupted);
+    assert_eq!(result.unwrap_err().kind, ErrorKind::Interrupted);
     assert_eq!(std::fs::read_dir(bench.here()).unwrap().count(), 0);
 }
 
 /// Checks the number of tries of each class of failures: all of them if a retry may help, or one.
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
-    let rules = Rules { retries: 3, in_place: Some(InPlace::Never), ..Rules::default() };
+    let rules =
+        MirrorOptions { retries: 3, in_place: Some(InPlace::Never), ..MirrorOptions::default() };
     for (plan, is_up, command, tries) in [
         ("retr-425", false, "RETR", 4),
         ("retr-426", false, "RETR", 4),
@@ -135,7 +137,7 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
         ("rename-refused", true, "STOR", 1),
         ("stor-552", true, "STOR", 1),
     ] {
-        let bench = Bench::new(&[plan]);
+        let bench = MirrorFixture::new(&[plan]);
         write(&if is_up { bench.here() } else { bench.there() }, "a", "some bytes");
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!((report.failed, report.errors.len()), (1, 1), "{plan}");
@@ -149,11 +151,11 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
 
 #[tokio::test]
 async fn a_server_that_goes_away_ends_the_run_and_every_file_left_is_named() {
-    let bench = Bench::new(&["busy-421=RETR"]);
+    let bench = MirrorFixture::new(&["busy-421=RETR"]);
     for number in 0..15 {
         write(&bench.there(), format!("{number:02}"), "x");
     }
-    let rules = Rules { retries: 0, ..deleting() };
+    let rules = MirrorOptions { retries: 0, ..deleting() };
     write(&bench.here(), "extra", "y");
     let report = bench.down(&rules).await.unwrap();
     assert_eq!((report.downloaded, report.failed, report.deleted), (0, 15, 0));

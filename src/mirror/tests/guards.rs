@@ -2,11 +2,11 @@
 
 use futures_util::future::join_all;
 
-use super::{Bench, Rules, deleting, fs, write};
-use crate::fault::Kind;
+use super::{MirrorFixture, MirrorOptions, deleting, fs, write};
+use crate::error::ErrorKind;
 
 /// Creates a source with two files, and a target with the same, one more file, and one more file in a directory.
-fn two_trees(bench: &Bench, is_up: bool) {
+fn two_trees(bench: &MirrorFixture, is_up: bool) {
     let (source, target) =
         if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
     for name in ["a", "sub/b"] {
@@ -20,7 +20,7 @@ fn two_trees(bench: &Bench, is_up: bool) {
 
 /// Mirrors with deletes under a fault of listings, and checks that nothing is deleted.
 async fn listed_badly(fault: String, place: &str, is_up: bool) {
-    let bench = Bench::new(&[&format!("{fault}{place}"), "reply=STAT:502 No."]);
+    let bench = MirrorFixture::new(&[&format!("{fault}{place}"), "reply=STAT:502 No."]);
     two_trees(&bench, is_up);
     let (target, rules) = (if is_up { bench.there() } else { bench.here() }, deleting());
     let result = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
@@ -68,7 +68,7 @@ async fn s51_no_delete_on_the_word_of_a_listing_that_was_cut_wherever() {
 #[tokio::test]
 async fn s52_a_line_that_cannot_be_read_protects_its_folder_and_the_run_is_not_clean() {
     let line = "listing=type=cdir; .\\r\\ntype=file;size=1; b\\r\\nnonsense@/in/sub";
-    let bench = Bench::new(&[line]);
+    let bench = MirrorFixture::new(&[line]);
     two_trees(&bench, false);
     let report = bench.down(&deleting()).await.unwrap();
     assert!(bench.here().join("sub/extra").exists());
@@ -79,14 +79,14 @@ async fn s52_a_line_that_cannot_be_read_protects_its_folder_and_the_run_is_not_c
 #[tokio::test]
 async fn s53_an_empty_source_is_taken_for_a_mistake() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         write(&if is_up { bench.there() } else { bench.here() }, "a", "x");
         let before = bench.all();
         let rules = deleting();
         let result = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
-        assert_eq!(result.unwrap_err().kind, Kind::Guard);
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Guard);
         assert_eq!(bench.changes(&before), []);
-        let rules = Rules::default();
+        let rules = MirrorOptions::default();
         let result = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
         assert_eq!(result.unwrap().failed, 0);
     }
@@ -94,7 +94,7 @@ async fn s53_an_empty_source_is_taken_for_a_mistake() {
 
 #[tokio::test]
 async fn s54_too_many_deletes_stop_the_run_before_anything_is_changed() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     for number in 0..12 {
         write(&bench.there(), format!("{number}"), "x");
     }
@@ -103,13 +103,13 @@ async fn s54_too_many_deletes_stop_the_run_before_anything_is_changed() {
     }
     let before = bench.all();
     let fault = bench.up(&deleting()).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Guard);
+    assert_eq!(fault.kind, ErrorKind::Guard);
     assert_eq!(
         fault.message,
         "7 of the 12 files of the target would be deleted, more than half: nothing was changed"
     );
     write(&bench.here(), "5", "new content");
-    let rules = Rules { max_delete: Some(5), ..deleting() };
+    let rules = MirrorOptions { max_delete: Some(5), ..deleting() };
     let fault = bench.up(&rules).await.unwrap_err();
     assert_eq!(
         fault.message,
@@ -118,13 +118,13 @@ async fn s54_too_many_deletes_stop_the_run_before_anything_is_changed() {
     fs::remove_file(bench.here().join("5")).unwrap();
     assert_eq!(bench.changes(&before), []);
     write(&bench.here(), "5", "new content");
-    let rules = Rules { max_delete: Some(6), ..deleting() };
+    let rules = MirrorOptions { max_delete: Some(6), ..deleting() };
     assert_eq!(bench.up(&rules).await.unwrap().deleted, 6);
 }
 
 #[tokio::test]
 async fn s55_nothing_is_deleted_after_a_transfer_that_failed() {
-    let bench = Bench::new(&["reply=RETR:550 No.@/in/sub"]);
+    let bench = MirrorFixture::new(&["reply=RETR:550 No.@/in/sub"]);
     two_trees(&bench, false);
     write(&bench.there(), "a", "longer");
     write(&bench.there(), "sub/b", "longer");
@@ -137,7 +137,7 @@ async fn s55_nothing_is_deleted_after_a_transfer_that_failed() {
 #[tokio::test]
 async fn s56_what_a_server_hides_is_not_taken_to_be_gone() {
     let plans = ["no-mlsd", "no-mlst", "listing=-rw-r--r-- 1 a b 1 Jan 01  2020 a"];
-    let bench = Bench::new(&plans);
+    let bench = MirrorFixture::new(&plans);
     for name in ["a", ".hidden", "extra"] {
         write(&bench.here(), name, "x");
     }
@@ -149,7 +149,7 @@ async fn s56_what_a_server_hides_is_not_taken_to_be_gone() {
 
 #[tokio::test]
 async fn s56_a_folder_that_the_server_will_not_remove_stays() {
-    let bench = Bench::new(&["delete-refused"]);
+    let bench = MirrorFixture::new(&["delete-refused"]);
     two_trees(&bench, true);
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.deleted, report.failed), (0, 3));
@@ -163,7 +163,7 @@ async fn s57_a_listing_widens_no_delete_beyond_the_folder_that_was_listed() {
     {
         // Nothing else is known of `sub`: it can neither be listed nor queried by name.
         let listing = format!("listing=type=cdir; .\\r\\ntype=file;size=1; a\\r\\n{line}@/in*1");
-        let bench = Bench::new(&[&listing, "list-550@/in/sub", "reply=MLST:450 Not now."]);
+        let bench = MirrorFixture::new(&[&listing, "list-550@/in/sub", "reply=MLST:450 Not now."]);
         two_trees(&bench, false);
         drop(bench.down(&deleting()).await);
         for name in ["sub/b", "sub/extra"] {

@@ -10,8 +10,10 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{Bench, ODD_NAMES, Rules, deleting, fs, odd_tree, remote, shown, write};
-use crate::{fault::Kind, mirror};
+use super::{
+    MirrorFixture, MirrorOptions, ODD_NAMES, deleting, fs, odd_tree, remote, shown, write,
+};
+use crate::{error::ErrorKind, mirror};
 
 #[tokio::test]
 async fn s01_hostile_names_are_refused_and_nothing_is_deleted() {
@@ -20,7 +22,7 @@ async fn s01_hostile_names_are_refused_and_nothing_is_deleted() {
             "listing=type=cdir; .\\r\\ntype=file;size=2;modify=20200101000000; {name}\\r\\n\
              type=file;size=2;modify=20200101000000; good"
         );
-        let bench = Bench::new(&[&listing]);
+        let bench = MirrorFixture::new(&[&listing]);
         write(&bench.there(), "good", "ok");
         write(&bench.here(), "extra", "y");
         let before = bench.all();
@@ -35,7 +37,7 @@ async fn s01_hostile_names_are_refused_and_nothing_is_deleted() {
 #[tokio::test]
 async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         odd_tree(&source);
@@ -51,9 +53,9 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
         // More than half of the files would be deleted, so the guard refuses; after a run without deletes they are
         // fewer.
-        assert_eq!(report.unwrap_err().kind, Kind::Guard);
+        assert_eq!(report.unwrap_err().kind, ErrorKind::Guard);
         assert_eq!(bench.changes(&before), []);
-        let keep = Rules::default();
+        let keep = MirrorOptions::default();
         if is_up { bench.up(&keep).await } else { bench.down(&keep).await }.unwrap();
         let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
         assert_eq!((report.failed, report.deleted), (0, ODD_NAMES.len() as u64 + 1));
@@ -72,7 +74,7 @@ async fn s04_mirrors_with_odd_names_change_only_what_was_planned() {
 async fn s06_a_link_and_then_a_folder_of_its_name_create_nothing() {
     let listing =
         "listing=type=cdir; .\\r\\ntype=OS.unix=slink:../outside; d\\r\\ntype=dir; d@/in*1";
-    let bench = Bench::new(&[listing]);
+    let bench = MirrorFixture::new(&[listing]);
     write(&bench.there(), "d/f", "x");
     let before = bench.all();
     let report = bench.down(&deleting()).await.unwrap();
@@ -82,7 +84,7 @@ async fn s06_a_link_and_then_a_folder_of_its_name_create_nothing() {
 
 #[tokio::test]
 async fn s07_a_planted_link_in_the_target_leads_nothing_outside() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.there(), "d/f", "x");
     write(&bench.there(), "e", "x");
     let outside = bench.here().join("../outside");
@@ -96,7 +98,7 @@ async fn s07_a_planted_link_in_the_target_leads_nothing_outside() {
 
 #[tokio::test]
 async fn links_are_left_alone_on_both_sides() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "a", "x");
     symlink("a", bench.here().join("link")).unwrap();
     symlink("/etc", bench.there().join("other")).unwrap();
@@ -108,11 +110,11 @@ async fn links_are_left_alone_on_both_sides() {
 
 #[tokio::test]
 async fn s11_folders_without_end_stop_at_a_limit_with_a_name() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.there(), "a/".repeat(257) + "f", "x");
     write(&bench.here(), "extra", "y");
     let fault = bench.down(&deleting()).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Guard);
+    assert_eq!(fault.kind, ErrorKind::Guard);
     assert_eq!(fault.message, "more than 256 folders below one another");
     assert_eq!(fs::read_dir(bench.here()).unwrap().count(), 1);
 }
@@ -138,13 +140,18 @@ fn swap(sub: &Path, link: &Path, over: &AtomicBool, flips: &AtomicU64) {
 
 /// Mirrors repeatedly while `tree/sub` alternates between a directory and a link to `outside`: 2,000 times with
 /// `PORTOLAN_CAMPAIGN=full`, and in any case until it was swapped 2,000 times.
-fn mirrored_while_swapped(bench: &Bench, outside: &Path, is_up: bool, mut each: impl FnMut()) {
+fn mirrored_while_swapped(
+    bench: &MirrorFixture,
+    outside: &Path,
+    is_up: bool,
+    mut each: impl FnMut(),
+) {
     let (sub, link) = (bench.here().join("sub"), bench.here().join("link"));
     symlink(outside, &link).unwrap();
     let (over, flips) = (AtomicBool::new(false), AtomicU64::new(0));
     let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
     let rounds = if is_full { 2000 } else { 100 };
-    let rules = Rules { exclude: vec!["/link".to_owned()], retries: 0, ..deleting() };
+    let rules = MirrorOptions { exclude: vec!["/link".to_owned()], retries: 0, ..deleting() };
     let (here, there) = (bench.here(), remote("/in"));
     let work = async {
         let mut session = bench.session().await;
@@ -171,7 +178,7 @@ fn mirrored_while_swapped(bench: &Bench, outside: &Path, is_up: bool, mut each: 
 
 #[test]
 fn s08_a_folder_that_is_swapped_for_a_link_while_it_is_written_leads_nothing_outside() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     let outside = bench.here().join("../outside");
     write(&outside, "f0", "keep");
     write(&outside, "only outside", "keep");
@@ -194,7 +201,7 @@ fn s08_a_folder_that_is_swapped_for_a_link_while_it_is_written_leads_nothing_out
 
 #[test]
 fn s09_a_folder_that_is_swapped_for_a_link_while_it_is_read_sends_nothing_from_outside() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     let outside = bench.here().join("../outside");
     for name in ["f0", "f1", "secret"] {
         write(&outside, name, "not to be sent");
@@ -226,14 +233,14 @@ async fn s12_a_private_file_stays_private_and_no_special_bit_comes_from_the_serv
     let lines =
         "listing=-rwsrwsrwt 1 a b 9 Jan 01  2020 new\\r\\n-rwsrwsrwt 1 a b 9 Jan 01  2020 private";
     for plans in [&[facts][..], &["no-mlsd", "no-mlst", lines]] {
-        let bench = Bench::new(plans);
+        let bench = MirrorFixture::new(plans);
         for name in ["new", "private"] {
             write(&bench.there(), name, "new bytes");
         }
         write(&bench.here(), "private", "old");
         let private = bench.here().join("private");
         fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
-        let report = bench.down(&Rules::default()).await.unwrap();
+        let report = bench.down(&MirrorOptions::default()).await.unwrap();
         assert_eq!((report.downloaded, report.failed), (2, 0), "{:?}", report.errors);
         assert_eq!(mode(private), 0o600, "{plans:?}");
         let new = mode(bench.here().join("new"));
@@ -245,7 +252,7 @@ async fn s12_a_private_file_stays_private_and_no_special_bit_comes_from_the_serv
 async fn s49_a_listing_of_another_folder_is_not_taken_for_this_one() {
     let other = "listing=type=cdir;modify=20200101000000; /in/a\\r\\n\
                  type=file;size=1;modify=20200101000000; f@/in/b";
-    let bench = Bench::new(&[other]);
+    let bench = MirrorFixture::new(&[other]);
     write(&bench.there(), "a/f", "x");
     write(&bench.there(), "b/g", "y");
     write(&bench.here(), "b/g", "y");
@@ -261,7 +268,7 @@ async fn s49_a_listing_of_another_folder_is_not_taken_for_this_one() {
     assert_eq!(report.errors[0].message, message);
     assert!(bench.here().join("b/h").exists() && !bench.here().join("b/f").exists());
     // A directory that the server lists by its own name is recognized as itself.
-    let bench = Bench::new(&["listing=type=cdir; /in\\r\\ntype=file;size=1; f@/in"]);
+    let bench = MirrorFixture::new(&["listing=type=cdir; /in\\r\\ntype=file;size=1; f@/in"]);
     write(&bench.there(), "f", "x");
     assert_eq!(bench.down(&deleting()).await.unwrap().downloaded, 1);
 }

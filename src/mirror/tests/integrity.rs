@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Bench, Rules, assert_same, deleting, fs, write};
+use super::{MirrorFixture, MirrorOptions, assert_same, deleting, fs, write};
 
 /// More than the buffers of sockets hold.
 const BYTES: usize = 1_000_000;
@@ -28,15 +28,15 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "part")).collect()
 }
 
-fn sides(bench: &Bench, is_up: bool) -> (PathBuf, PathBuf) {
+fn sides(bench: &MirrorFixture, is_up: bool) -> (PathBuf, PathBuf) {
     if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) }
 }
 
-async fn run(bench: &Bench, is_up: bool, rules: &Rules) -> super::Report {
+async fn run(bench: &MirrorFixture, is_up: bool, rules: &MirrorOptions) -> super::Report {
     if is_up { bench.up(rules).await } else { bench.down(rules).await }.unwrap()
 }
 
-fn furnish(bench: &Bench, is_up: bool) {
+fn furnish(bench: &MirrorFixture, is_up: bool) {
     let (source, target) = sides(bench, is_up);
     let big: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
     write(&source, "new", &big);
@@ -45,8 +45,8 @@ fn furnish(bench: &Bench, is_up: bool) {
     write(&target, "extra", "not in the source");
 }
 
-fn impatient(plans: &[&str]) -> Bench {
-    let mut bench = Bench::new(plans);
+fn impatient(plans: &[&str]) -> MirrorFixture {
+    let mut bench = MirrorFixture::new(plans);
     bench.site.reply_timeout = std::time::Duration::from_millis(300);
     bench.site.data_timeout = std::time::Duration::from_millis(500);
     bench
@@ -59,7 +59,7 @@ async fn nothing_half_is_ever_called_done_and_nothing_is_deleted_after_it() {
             let about = format!("{name}, resume {resume}");
             let bench = impatient(&[plan]);
             furnish(&bench, is_up);
-            let rules = Rules { retries: 1, resume, ..deleting() };
+            let rules = MirrorOptions { retries: 1, resume, ..deleting() };
             let report = run(&bench, is_up, &rules).await;
             let (source, target) = sides(&bench, is_up);
             let whole = fs::read(source.join("new")).unwrap();
@@ -93,7 +93,7 @@ async fn what_was_half_once_is_whole_after_another_try_in_the_same_run() {
             let about = format!("{name}, resume {resume}");
             let bench = impatient(&[&format!("{plan}*1")]);
             furnish(&bench, is_up);
-            let rules = Rules { resume, ..deleting() };
+            let rules = MirrorOptions { resume, ..deleting() };
             let report = run(&bench, is_up, &rules).await;
             let (source, target) = sides(&bench, is_up);
             assert_eq!((report.failed, report.deleted), (0, 1), "{about}: {:?}", report.errors);

@@ -9,7 +9,8 @@ use super::remote;
 use crate::{
     ftp::listing::{Modified, Precision},
     mirror::{
-        Act, Direction, Heading, Node, NodeKind, Plan, Rules, Survey, Tree, plan,
+        Action, Direction, Endpoints, MirrorOptions, MirrorPlan, Node, NodeKind, ScanResult, Tree,
+        plan,
         tree::{depth, parent},
     },
 };
@@ -63,19 +64,19 @@ fn make_folders(tree: &mut Tree, path: &[u8]) -> bool {
     tree.get(&folder).is_some_and(Node::is_folder)
 }
 
-fn survey(tree: Tree) -> Survey {
-    Survey { tree, ..Survey::default() }
+fn survey(tree: Tree) -> ScanResult {
+    ScanResult { tree, ..ScanResult::default() }
 }
 
-fn plan_of(source: &Tree, target: &Tree, rules: &Rules) -> Option<Plan> {
+fn plan_of(source: &Tree, target: &Tree, rules: &MirrorOptions) -> Option<MirrorPlan> {
     let (local, direction) = (PathBuf::from("/here"), Direction::Up);
     let (remote, server) = (remote("/in"), String::new());
-    let heading = Heading { direction, local, remote, keeps_times: true, server };
+    let heading = Endpoints { direction, local, remote, keeps_times: true, server };
     plan(&survey(source.clone()), &survey(target.clone()), None, heading, rules.clone()).ok()
 }
 
 /// Applies a plan to a model of the target, and checks that each step can be done when its turn comes.
-fn done(plan: &Plan, source: &Tree, target: &Tree) -> Tree {
+fn done(plan: &MirrorPlan, source: &Tree, target: &Tree) -> Tree {
     let mut target = target.clone();
     for step in &plan.steps {
         let path = &step.path;
@@ -84,21 +85,21 @@ fn done(plan: &Plan, source: &Tree, target: &Tree) -> Tree {
         let standing = target.get(path).copied();
         match step.act {
             // No generated tree has files left by killed runs.
-            Act::Sweep => {}
-            Act::MakeFolder => {
+            Action::Sweep => {}
+            Action::MakeFolder => {
                 assert_eq!(standing, None, "{step}");
                 let node = Node { listed: true, shows_hidden: true, ..Node::of(NodeKind::Folder) };
                 target.set(path.clone(), node);
             }
-            Act::Put(_) | Act::Get(_) => {
+            Action::Put(_) | Action::Get(_) => {
                 assert!(standing.is_none_or(|node| node.kind == NodeKind::File), "{step}");
                 target.set(path.clone(), *source.get(path).unwrap());
             }
-            Act::DeleteFile => {
+            Action::DeleteFile => {
                 assert_eq!(standing.map(|node| node.kind), Some(NodeKind::File), "{step}");
                 target.remove(path);
             }
-            Act::DeleteFolder => {
+            Action::DeleteFolder => {
                 assert_eq!(standing.map(|node| node.kind), Some(NodeKind::Folder), "{step}");
                 assert!(!target.nodes().any(|(other, _)| parent(other) == path), "{step}");
                 target.remove(path);
@@ -113,7 +114,7 @@ proptest! {
     fn applying_a_plan_leaves_nothing_to_plan(
         source in trees(), target in trees(), delete: bool
     ) {
-        let rules = Rules { delete, ..Rules::default() };
+        let rules = MirrorOptions { delete, ..MirrorOptions::default() };
         let Some(first) = plan_of(&source, &target, &rules) else { return Ok(()) };
         let after = done(&first, &source, &target);
         let again = plan_of(&source, &after, &rules).unwrap();
@@ -128,7 +129,7 @@ proptest! {
     fn nothing_goes_from_a_folder_that_is_not_known_on_both_sides(
         source in trees(), target in trees()
     ) {
-        let rules = Rules { delete: true, ..Rules::default() };
+        let rules = MirrorOptions { delete: true, ..MirrorOptions::default() };
         let Some(plan) = plan_of(&source, &target, &rules) else { return Ok(()) };
         for step in plan.steps.iter().filter(|step| step.act.is_delete()) {
             let mut folder = parent(&step.path);
@@ -146,7 +147,7 @@ proptest! {
                 folder = parent(folder);
             }
         }
-        prop_assert!(plan_of(&source, &target, &Rules::default())
+        prop_assert!(plan_of(&source, &target, &MirrorOptions::default())
             .unwrap().steps.iter().all(|step| !step.act.is_delete()));
     }
 }

@@ -3,27 +3,27 @@
 
 use std::os::unix::fs::symlink;
 
-use super::{Bench, Rules, deleting, fs, shown, write};
+use super::{MirrorFixture, MirrorOptions, deleting, fs, shown, write};
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     mirror::{Compare, StateIn},
     rehearse::tree::Snapshot,
 };
 
-fn following() -> Rules {
-    Rules { follow_links: true, ..deleting() }
+fn following() -> MirrorOptions {
+    MirrorOptions { follow_links: true, ..deleting() }
 }
 
 #[tokio::test]
 async fn links_here_are_sent_as_what_they_lead_to_and_the_second_run_is_quiet() {
     for rules in [
         following(),
-        Rules { staged: true, parallel: 4, ..following() },
-        Rules { resume: true, ..following() },
-        Rules { compare: Compare::Checksum, ..following() },
-        Rules { state: StateIn::Remote, ..following() },
+        MirrorOptions { staged: true, parallel: 4, ..following() },
+        MirrorOptions { resume: true, ..following() },
+        MirrorOptions { compare: Compare::Checksum, ..following() },
+        MirrorOptions { state: StateIn::Remote, ..following() },
     ] {
-        let bench = Bench::new(&[]).remembering();
+        let bench = MirrorFixture::new(&[]).remembering();
         let here = bench.here();
         write(&here, "releases/42/index.html", "new");
         write(&here, "notes", "text");
@@ -59,7 +59,7 @@ async fn links_here_are_sent_as_what_they_lead_to_and_the_second_run_is_quiet() 
 #[tokio::test]
 async fn a_link_out_of_the_folder_is_refused_by_name_and_nothing_is_deleted() {
     for target in ["../outside", "../outside/secret", "/etc/hostname", "/proc/self/root/etc"] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         write(&bench.here(), "a", "bytes");
         write(&bench.here().join("../outside"), "secret", "not to be sent");
         symlink(target, bench.here().join("out")).unwrap();
@@ -67,7 +67,7 @@ async fn a_link_out_of_the_folder_is_refused_by_name_and_nothing_is_deleted() {
         let report = bench.up(&following()).await.unwrap();
         assert_eq!((report.failed, report.uploaded, report.deleted), (1, 1, 0), "{target}");
         let fault = &report.errors[0];
-        assert_eq!(fault.kind, Kind::Refused);
+        assert_eq!(fault.kind, ErrorKind::Refused);
         assert!(fault.path.as_ref().unwrap().ends_with("/out"), "{fault}");
         assert!(fault.message.starts_with("this link leads out of the folder"), "{fault}");
         let names = fs::read_dir(bench.there()).unwrap().count();
@@ -77,7 +77,7 @@ async fn a_link_out_of_the_folder_is_refused_by_name_and_nothing_is_deleted() {
 
 #[tokio::test]
 async fn a_link_that_is_turned_outward_after_the_scan_sends_nothing_from_there() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "real/f", "fine");
     write(&bench.here().join("../outside"), "f", "not to be sent");
     symlink("real", bench.here().join("d")).unwrap();
@@ -87,15 +87,15 @@ async fn a_link_that_is_turned_outward_after_the_scan_sends_nothing_from_there()
     fs::remove_file(here.join("d")).unwrap();
     symlink("../outside", here.join("d")).unwrap();
     let fault = crate::mirror::apply(&mut session, &plan).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Refused);
+    assert_eq!(fault.kind, ErrorKind::Refused);
     assert_eq!(fs::read_dir(bench.there()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn links_of_the_server_are_fetched_as_what_they_lead_to() {
     for plans in [&[][..], &["no-mlsd", "no-mlst"]] {
-        for rules in [following(), Rules { staged: true, parallel: 4, ..following() }] {
-            let bench = Bench::new(plans);
+        for rules in [following(), MirrorOptions { staged: true, parallel: 4, ..following() }] {
+            let bench = MirrorFixture::new(plans);
             let there = bench.there();
             write(&there, "releases/42/index.html", "new");
             symlink("releases/42", there.join("current")).unwrap();
@@ -128,10 +128,13 @@ async fn links_of_the_server_are_fetched_as_what_they_lead_to() {
 async fn s11_a_circle_of_links_that_nobody_names_ends_by_itself() {
     // The listing shows that it is a link, but not its target.
     let listing = "listing=type=cdir; .\\r\\ntype=OS.unix=symlink; d\\r\\ntype=file;size=1; f";
-    let bench = Bench::new(&[listing]);
+    let bench = MirrorFixture::new(&[listing]);
     write(&bench.there(), "f", "x");
     symlink(".", bench.there().join("d")).unwrap();
-    let report = bench.down(&Rules { follow_links: true, ..Rules::default() }).await.unwrap();
+    let report = bench
+        .down(&MirrorOptions { follow_links: true, ..MirrorOptions::default() })
+        .await
+        .unwrap();
     assert_eq!((report.failed, report.skipped), (0, 1), "{:?}", report.errors);
     assert_eq!(report.downloaded, 9);
 }
@@ -139,7 +142,7 @@ async fn s11_a_circle_of_links_that_nobody_names_ends_by_itself() {
 #[tokio::test]
 async fn nothing_is_done_through_a_link_of_the_target() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         write(&source, "a", "x");
@@ -159,7 +162,7 @@ async fn nothing_is_done_through_a_link_of_the_target() {
 
 #[tokio::test]
 async fn what_links_brought_is_not_deleted_when_they_are_no_longer_followed() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "real/f", "x");
     symlink("real", bench.here().join("d")).unwrap();
     assert_eq!(bench.up(&following()).await.unwrap().uploaded, 2);

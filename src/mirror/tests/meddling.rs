@@ -5,11 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Bench, Rules, fs, remote, write};
+use super::{MirrorFixture, MirrorOptions, fs, remote, write};
 use crate::{
-    ftp::session::{Context, Session},
+    ftp::session::{RunContext, Session},
     mirror,
-    observe::{Event, Observer, Sink},
+    observe::{Event, EventEmitter, Sink},
 };
 
 /// More than is sent at once.
@@ -66,17 +66,17 @@ async fn s62_a_file_that_changes_while_it_is_sent_never_arrives_mixed() {
     for (what, meddle) in cases {
         for retries in [0, 2] {
             let about = format!("{what}, {retries} retries");
-            let bench = Bench::new(&[]);
+            let bench = MirrorFixture::new(&[]);
             write(&bench.here(), "a", bytes(1));
             write(&bench.there(), "a", "old bytes");
             let sink: Box<dyn Sink> = Box::new(Meddler {
                 path: bench.here().join("a"),
                 meddle: Mutex::new(Some(meddle)),
             });
-            let observer = Observer::new(vec![sink]);
-            let context = Context { observer, ..Context::default() };
+            let observer = EventEmitter::new(vec![sink]);
+            let context = RunContext { observer, ..RunContext::default() };
             let mut session = Session::open(bench.site.clone(), context).await.unwrap();
-            let rules = Rules { retries, ..Rules::default() };
+            let rules = MirrorOptions { retries, ..MirrorOptions::default() };
             let report = mirror::up(&mut session, &bench.here(), &remote("/in"), &rules, false)
                 .await
                 .unwrap();

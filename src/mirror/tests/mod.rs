@@ -32,22 +32,22 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{Rules, report::Report};
+use super::{MirrorOptions, report::Report};
 use crate::{
     clock::Clock,
-    fault::Outcome,
+    error::Result,
     ftp::{
         path::RemotePath,
         secret::Secret,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Site,
     },
-    memory::Memory,
-    observe::Observer,
+    observe::EventEmitter,
     rehearse::{
-        Plan, Server, Setup,
-        tree::{Change, Snapshot},
+        FaultPlan, ServerSetup, TestServer,
+        tree::{Snapshot, TreeChange},
     },
+    state_adapter::StateAdapter,
 };
 
 /// Names that other programs misinterpreted (S03).
@@ -78,27 +78,27 @@ pub(super) const ODD_NAMES: &[&[u8]] = &[
 ];
 
 /// A directory with all that a test may touch: `there` is served by the server, `here` is local.
-pub(super) struct Bench {
+pub(super) struct MirrorFixture {
     scratch: tempfile::TempDir,
-    pub(super) server: Server,
+    pub(super) server: TestServer,
     pub(super) site: Site,
     remembers: bool,
     state: PathBuf,
 }
 
-impl Bench {
+impl MirrorFixture {
     pub(super) fn new(plans: &[&str]) -> Self {
         Self::with(plans, |setup| setup)
     }
 
-    pub(super) fn with(plans: &[&str], change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(super) fn with(plans: &[&str], change: impl FnOnce(ServerSetup) -> ServerSetup) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         for folder in ["there/in", "here/tree"] {
             fs::create_dir_all(scratch.path().join(folder)).unwrap();
         }
-        let plans = plans.iter().map(|plan| Plan::parse(plan).unwrap()).collect();
-        let setup = change(Setup { plans, ..Setup::at(scratch.path().join("there")) });
-        let server = Server::start(setup).unwrap();
+        let plans = plans.iter().map(|plan| FaultPlan::parse(plan).unwrap()).collect();
+        let setup = change(ServerSetup { plans, ..ServerSetup::at(scratch.path().join("there")) });
+        let server = TestServer::start(setup).unwrap();
         let mut site = Site::new("127.0.0.1");
         site.port = server.address().port();
         site.user = "tester".into();
@@ -123,7 +123,7 @@ impl Bench {
         Snapshot::of(self.scratch.path()).unwrap()
     }
 
-    pub(super) fn changes(&self, before: &Snapshot) -> Vec<Change> {
+    pub(super) fn changes(&self, before: &Snapshot) -> Vec<TreeChange> {
         before.changes_to(&self.all())
     }
 
@@ -131,10 +131,10 @@ impl Bench {
         self.try_session().await.unwrap()
     }
 
-    pub(super) async fn try_session(&self) -> Outcome<Session> {
-        let mut context = Context::default();
+    pub(super) async fn try_session(&self) -> Result<Session> {
+        let mut context = RunContext::default();
         if self.remembers {
-            let memory = Memory::named(&self.state(), Observer::default(), Clock::System);
+            let memory = StateAdapter::named(&self.state(), EventEmitter::default(), Clock::System);
             context.bases = Some(Arc::new(memory));
         }
         Session::open(self.site.clone(), context).await
@@ -155,12 +155,12 @@ impl Bench {
         self.state = self.scratch.path().join(folder);
     }
 
-    pub(super) async fn up(&self, rules: &Rules) -> Outcome<Report> {
+    pub(super) async fn up(&self, rules: &MirrorOptions) -> Result<Report> {
         let mut session = self.session().await;
         super::up(&mut session, &self.here(), &remote("/in"), rules, false).await
     }
 
-    pub(super) async fn down(&self, rules: &Rules) -> Outcome<Report> {
+    pub(super) async fn down(&self, rules: &MirrorOptions) -> Result<Report> {
         let mut session = self.session().await;
         super::down(&mut session, &remote("/in"), &self.here(), rules, false).await
     }
@@ -174,8 +174,8 @@ pub(super) fn remote(path: &str) -> RemotePath {
     RemotePath::parse(path).unwrap()
 }
 
-pub(super) fn deleting() -> Rules {
-    Rules { delete: true, ..Rules::default() }
+pub(super) fn deleting() -> MirrorOptions {
+    MirrorOptions { delete: true, ..MirrorOptions::default() }
 }
 
 /// Writes a file that is an hour old, with the directories that it needs.
@@ -210,6 +210,6 @@ pub(super) fn assert_same(one: &Path, other: &Path) {
 }
 
 /// Returns the lines of changes, for tests to compare.
-pub(super) fn shown(changes: &[Change]) -> Vec<String> {
+pub(super) fn shown(changes: &[TreeChange]) -> Vec<String> {
     changes.iter().map(ToString::to_string).collect()
 }

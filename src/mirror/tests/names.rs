@@ -1,13 +1,13 @@
 //! Names: paths from untrusted sources, and portolan's own files.
 
-use super::{Bench, Rules, deleting, fs, write};
+use super::{MirrorFixture, MirrorOptions, deleting, fs, write};
 use crate::mirror::StateIn;
 
 const STATE: &str = ".portolan-state";
 
 /// Writes a state as an attacker who may write one file can: with these paths beside `kept`, and the correct hash at
 /// its end.
-fn forge(bench: &Bench, paths: &[&str]) {
+fn forge(bench: &MirrorFixture, paths: &[&str]) {
     let mut lines = vec![r#"{"portolan_state":2,"folder":"/in"}"#.to_owned()];
     lines.extend(
         paths.iter().map(|path| format!(r#"{{"path":"{path}","size":6,"remote_size":6}}"#)),
@@ -31,14 +31,14 @@ async fn a_forged_state_deletes_nothing_and_the_run_goes_on_without_it() {
             "..%5Cprivate%5Cdb",
             "a%0D%0ADELE /private/db",
         ] {
-            let bench = Bench::new(&[]);
+            let bench = MirrorFixture::new(&[]);
             write(&bench.here(), "kept", "123456");
             write(&bench.here(), "new", "1");
             write(&bench.there(), "kept", "123456");
             write(&bench.there(), "theirs", "123456");
             write(&bench.there().join("../private"), "db", "secret");
             forge(&bench, &["kept", "theirs", path]);
-            let rules = Rules { state: StateIn::Remote, trust_state, ..deleting() };
+            let rules = MirrorOptions { state: StateIn::Remote, trust_state, ..deleting() };
             let report = bench.up(&rules).await.unwrap();
             assert_eq!((report.deleted, report.failed), (0, 0), "{path}");
             // Except for the journal of the run itself.
@@ -57,7 +57,7 @@ async fn a_forged_state_deletes_nothing_and_the_run_goes_on_without_it() {
 async fn the_state_folder_is_no_part_of_a_tree_wherever_it_is() {
     for inside in ["", "deep/er/"] {
         // Fetched into a directory that contains the state: it is neither deleted nor overwritten.
-        let mut bench = Bench::new(&[]).remembering();
+        let mut bench = MirrorFixture::new(&[]).remembering();
         let state = format!("here/tree/{inside}state");
         bench.keep_state_in(&state);
         write(&bench.there(), "a", "x");
@@ -74,7 +74,7 @@ async fn the_state_folder_is_no_part_of_a_tree_wherever_it_is() {
         assert_eq!(fs::read(bench.here().join("a")).unwrap(), b"x");
 
         // Sent from a directory that contains it: nothing of it reaches the server, or is deleted there.
-        let mut bench = Bench::new(&[]).remembering();
+        let mut bench = MirrorFixture::new(&[]).remembering();
         bench.keep_state_in(&state);
         write(&bench.here(), "a", "x");
         write(&bench.there(), format!("{inside}state/portolan.db"), "somebody's");
@@ -90,7 +90,7 @@ async fn the_state_folder_is_no_part_of_a_tree_wherever_it_is() {
 
 #[tokio::test]
 async fn a_folder_that_is_the_state_itself_keeps_it_and_so_does_that_of_another_run() {
-    let mut bench = Bench::new(&[]).remembering();
+    let mut bench = MirrorFixture::new(&[]).remembering();
     bench.keep_state_in("here/tree");
     for name in ["a", "b/c"] {
         write(&bench.there(), name, "x");
@@ -102,7 +102,7 @@ async fn a_folder_that_is_the_state_itself_keeps_it_and_so_does_that_of_another_
     assert!(bench.here().join("marks").exists());
 
     // A state that another run uses is recognized by its contents.
-    let other = Bench::new(&[]);
+    let other = MirrorFixture::new(&[]);
     for name in ["theirs/portolan.db", "theirs/portolan.db-wal"] {
         write(&other.here(), name, "SQLite format 3\0and more");
     }
@@ -117,7 +117,7 @@ async fn a_folder_that_is_the_state_itself_keeps_it_and_so_does_that_of_another_
             && !other.there().join("theirs/portolan.db").exists()
     );
     write(&other.there(), "b", "y");
-    let empty = Rules { max_delete: Some(100), ..deleting() };
+    let empty = MirrorOptions { max_delete: Some(100), ..deleting() };
     fs::remove_file(other.there().join("a")).unwrap();
     let report = other.down(&empty).await.unwrap();
     assert_eq!((report.deleted, report.failed), (1, 0), "{:?}", report.plan);
@@ -136,7 +136,7 @@ async fn names_of_portolans_own_go_neither_way() {
         ".portolan-folder/in",
         "sub/portolan.db-wal",
     ];
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     write(&bench.here(), "sub/a", "x");
     for name in own {
         write(&bench.there(), name, "theirs");

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Bench, Rules, age, assert_same, deleting, fs, remote, shown, write};
+use super::{MirrorFixture, MirrorOptions, age, assert_same, deleting, fs, remote, shown, write};
 use crate::{
     clock::Clock,
-    fault::Kind,
-    mirror::{self, Bounds, Caps, Compare, Plan},
+    error::ErrorKind,
+    mirror::{self, Compare, MirrorPlan, Quotas, SizeAgeFilter},
 };
 
 #[tokio::test]
 async fn the_file_with_patterns_holds_for_both_sides_and_stays_where_it_is() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         write(&bench.here(), ".portolanignore", "*.map\n!keep.map\nold/\n");
@@ -38,14 +38,14 @@ async fn the_file_with_patterns_holds_for_both_sides_and_stays_where_it_is() {
 #[tokio::test]
 async fn files_out_of_bounds_are_neither_sent_nor_deleted() {
     let now = Clock::System.now();
-    let bounds = Bounds {
+    let bounds = SizeAgeFilter {
         min_size: Some(2),
         max_size: Some(4),
-        after: Some(Bounds::ago(now, Duration::from_hours(24))),
+        after: Some(SizeAgeFilter::ago(now, Duration::from_hours(24))),
         before: None,
     };
-    let rules = Rules { bounds, ..deleting() };
-    let bench = Bench::new(&[]);
+    let rules = MirrorOptions { bounds, ..deleting() };
+    let bench = MirrorFixture::new(&[]);
     for (name, text) in [("small", "1"), ("fits", "333"), ("large", "55555"), ("old", "333")] {
         write(&bench.here(), name, text);
         write(&bench.there(), format!("extra {name}"), text);
@@ -64,50 +64,53 @@ async fn files_out_of_bounds_are_neither_sent_nor_deleted() {
 async fn s50_a_run_that_would_go_beyond_its_caps_does_nothing() {
     for (caps, message) in [
         (
-            Caps { max_file_size: Some(4), ..Caps::default() },
+            Quotas { max_file_size: Some(4), ..Quotas::default() },
             "it has 5 bytes, and `max_file_size` is 4: nothing was changed",
         ),
         (
-            Caps { max_total: Some(7), ..Caps::default() },
+            Quotas { max_total: Some(7), ..Quotas::default() },
             "8 bytes would move, and `max_total` is 7: nothing was changed",
         ),
-        (Caps { min_free: Some(u64::MAX), ..Caps::default() }, "`min_free` is"),
+        (Quotas { min_free: Some(u64::MAX), ..Quotas::default() }, "`min_free` is"),
     ] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         write(&bench.there(), "a", "55555");
         write(&bench.there(), "b", "333");
         let before = bench.all();
-        let fault = bench.down(&Rules { caps, ..deleting() }).await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Guard);
+        let fault = bench.down(&MirrorOptions { caps, ..deleting() }).await.unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Guard);
         assert!(fault.message.contains(message), "{fault}");
         assert_eq!(bench.changes(&before), []);
-        let caps = Caps { max_file_size: Some(5), max_total: Some(8), min_free: Some(1) };
-        assert_eq!(bench.down(&Rules { caps, ..deleting() }).await.unwrap().downloaded, 2);
+        let caps = Quotas { max_file_size: Some(5), max_total: Some(8), min_free: Some(1) };
+        assert_eq!(bench.down(&MirrorOptions { caps, ..deleting() }).await.unwrap().downloaded, 2);
     }
 }
 
 #[tokio::test]
 async fn s50_a_file_of_unknown_size_ends_at_the_cap_and_nothing_of_it_stays() {
     let plans = ["listing=type=cdir; .\\r\\ntype=file; endless", "reply=SIZE:502 No."];
-    let bench = Bench::new(&plans);
+    let bench = MirrorFixture::new(&plans);
     write(&bench.there(), "endless", vec![7; 600_000]);
-    let caps = Caps { max_file_size: Some(100_000), ..Caps::default() };
-    let report = bench.down(&Rules { caps, ..deleting() }).await.unwrap();
+    let caps = Quotas { max_file_size: Some(100_000), ..Quotas::default() };
+    let report = bench.down(&MirrorOptions { caps, ..deleting() }).await.unwrap();
     assert_eq!((report.downloaded, report.failed), (0, 1));
-    assert_eq!(report.errors[0].kind, Kind::Guard, "{}", report.errors[0]);
+    assert_eq!(report.errors[0].kind, ErrorKind::Guard, "{}", report.errors[0]);
     assert_eq!(fs::read_dir(bench.here()).unwrap().count(), 0);
-    let caps = Caps { max_file_size: Some(600_000), ..Caps::default() };
-    assert_eq!(bench.down(&Rules { caps, ..Rules::default() }).await.unwrap().downloaded, 1);
+    let caps = Quotas { max_file_size: Some(600_000), ..Quotas::default() };
+    assert_eq!(
+        bench.down(&MirrorOptions { caps, ..MirrorOptions::default() }).await.unwrap().downloaded,
+        1
+    );
 }
 
 #[tokio::test]
 async fn what_goes_is_kept_in_the_trash_and_nothing_there_is_lost() {
     for (is_up, trash) in [(true, "old files"), (true, "/trash"), (false, "old files")] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let (source, target) =
             if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
         write(&source, "stays", "x");
-        let rules = Rules { trash: Some(trash.to_owned()), ..deleting() };
+        let rules = MirrorOptions { trash: Some(trash.to_owned()), ..deleting() };
         let bin = match trash.strip_prefix('/') {
             Some(name) => bench.there().parent().unwrap().join(name),
             None => target.join(trash),
@@ -139,7 +142,7 @@ async fn what_goes_is_kept_in_the_trash_and_nothing_there_is_lost() {
 async fn s59_content_decides_where_that_is_asked_for() {
     for plans in [&[][..], &["reply=HASH:550 No."], &["no-hash"]] {
         for is_up in [true, false] {
-            let bench = Bench::new(plans);
+            let bench = MirrorFixture::new(plans);
             let (source, target) =
                 if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
             for (name, text) in [("same", "bytes"), ("other", "bytes"), ("longer", "bytes more")] {
@@ -151,7 +154,7 @@ async fn s59_content_decides_where_that_is_asked_for() {
             }
             let time = fs::metadata(source.join("other")).unwrap().modified().unwrap();
             fs::File::open(target.join("other")).unwrap().set_modified(time).unwrap();
-            let rules = Rules { compare: Compare::Checksum, ..Rules::default() };
+            let rules = MirrorOptions { compare: Compare::Checksum, ..MirrorOptions::default() };
             let run =
                 async || if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
             let report = run().await.unwrap();
@@ -167,32 +170,33 @@ async fn s59_content_decides_where_that_is_asked_for() {
 #[tokio::test]
 async fn s43_what_cannot_be_seen_to_have_arrived_is_said_and_nothing_is_deleted() {
     let silent = ["reply=SIZE:502 No.", "listing=type=cdir; ."];
-    let bench = Bench::new(&silent);
+    let bench = MirrorFixture::new(&silent);
     write(&bench.here(), "a", "bytes");
-    let report = bench.up(&Rules::default()).await.unwrap();
+    let report = bench.up(&MirrorOptions::default()).await.unwrap();
     assert_eq!(
         (report.uploaded, report.unverified, report.failed),
         (1, 1, 0),
         "{:?}",
         report.errors
     );
-    let report = bench.up(&Rules { verify: Some(true), ..Rules::default() }).await.unwrap();
+    let report =
+        bench.up(&MirrorOptions { verify: Some(true), ..MirrorOptions::default() }).await.unwrap();
     assert_eq!((report.unverified, report.failed), (1, 1));
     let report = bench.up(&deleting()).await.unwrap();
     assert!(report.failed >= 1 && report.deleted == 0);
     // A listing shows it as well as SIZE.
-    let bench = Bench::new(&["reply=SIZE:502 No."]);
+    let bench = MirrorFixture::new(&["reply=SIZE:502 No."]);
     write(&bench.here(), "a", "bytes");
     let report = bench.up(&deleting()).await.unwrap();
     assert_eq!((report.verified, report.unverified, report.failed), (1, 0, 0));
 }
 
 /// A change made to one side.
-type Change = fn(&Bench);
+type SideChange = fn(&MirrorFixture);
 
 #[tokio::test]
 async fn a_plan_is_done_later_unless_either_side_has_changed() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     for name in ["a", "sub/b"] {
         write(&bench.here(), name, "bytes");
     }
@@ -202,17 +206,17 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
     let (here, there) = (bench.here(), remote("/in"));
     let plan = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
     let saved = plan.to_json();
-    let read = Plan::from_json(&saved).unwrap();
+    let read = MirrorPlan::from_json(&saved).unwrap();
     assert_eq!((read.lines(), read.to_json()), (plan.lines(), saved.clone()));
 
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, SideChange); 4] = [
         ("a", |bench| write(&bench.here(), "a", "longer than before")),
         ("a", |bench| write(&bench.there(), "a", "yet others")),
         ("extra", |bench| fs::remove_file(bench.there().join("extra")).unwrap()),
         ("more", |bench| write(&bench.here(), "more", "x")),
     ];
     for (path, change) in changes {
-        let other = Bench::new(&[]);
+        let other = MirrorFixture::new(&[]);
         for (from, to) in [(bench.here(), other.here()), (bench.there(), other.there())] {
             copy(&from, &to);
         }
@@ -221,7 +225,11 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
         change(&other);
         let before = other.all();
         let fault = mirror::apply(&mut session, &plan).await.unwrap_err();
-        assert_eq!((fault.kind, fault.path.as_deref()), (Kind::Refused, Some(path)), "{fault}");
+        assert_eq!(
+            (fault.kind, fault.path.as_deref()),
+            (ErrorKind::Refused, Some(path)),
+            "{fault}"
+        );
         assert_eq!(other.changes(&before), []);
     }
 
@@ -230,10 +238,10 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
     assert_same(&bench.here(), &bench.there());
     // Once applied, it is no plan of the current state any more.
     let fault = mirror::apply(&mut session, &read).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Refused);
-    let mut elsewhere = Bench::new(&[]).session().await;
+    assert_eq!(fault.kind, ErrorKind::Refused);
+    let mut elsewhere = MirrorFixture::new(&[]).session().await;
     let fault = mirror::apply(&mut elsewhere, &read).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Invalid);
+    assert_eq!(fault.kind, ErrorKind::Invalid);
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -247,8 +255,8 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[test]
 fn what_is_no_plan_is_refused_with_the_reason() {
     for (text, why) in [("", "EOF while parsing"), ("{}", "missing field"), ("7", "invalid type")] {
-        let fault = Plan::from_json(text).unwrap_err();
-        assert_eq!(fault.kind, Kind::Invalid);
+        let fault = MirrorPlan::from_json(text).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Invalid);
         assert!(fault.message.starts_with("this is no plan of portolan's: "), "{fault}");
         assert!(fault.message.contains(why), "{fault}");
     }
@@ -256,7 +264,7 @@ fn what_is_no_plan_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_dry_run_changes_nothing_and_remembers_nothing() {
-    let bench = Bench::new(&[]).remembering();
+    let bench = MirrorFixture::new(&[]).remembering();
     write(&bench.here(), "a", "bytes");
     let before = bench.all();
     let mut session = bench.session().await;

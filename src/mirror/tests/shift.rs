@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use futures_util::future::join_all;
 
-use super::{Bench, Rules, age, assert_same, fs, write};
+use super::{MirrorFixture, MirrorOptions, age, assert_same, fs, write};
 
 /// LIST only, and no times of single files.
 const LISTS: [&str; 3] = ["no-mlsd", "no-mlst", "reply=MDTM:502 No."];
@@ -32,8 +32,8 @@ fn set(folder: &Path, minutes: i64) {
     }
 }
 
-async fn run(bench: &Bench, is_up: bool) -> (u64, u64, u64) {
-    let rules = Rules::default();
+async fn run(bench: &MirrorFixture, is_up: bool) -> (u64, u64, u64) {
+    let rules = MirrorOptions::default();
     let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await }.unwrap();
     assert_eq!(report.drift, [""; 0]);
     (report.uploaded + report.downloaded, report.unchanged, report.failed)
@@ -44,7 +44,7 @@ async fn times_that_all_moved_by_the_same_change_no_file() {
     let shifts = [60, -60, 30, -30, 45, 120, 14 * 60];
     join_all(shifts.into_iter().flat_map(|minutes| [(minutes, true), (minutes, false)]).map(
         async |(minutes, is_up)| {
-            let bench = Bench::new(&LISTS).remembering();
+            let bench = MirrorFixture::new(&LISTS).remembering();
             furnish(&if is_up { bench.here() } else { bench.there() });
             run(&bench, is_up).await;
             run(&bench, is_up).await;
@@ -62,7 +62,7 @@ async fn times_that_all_moved_by_the_same_change_no_file() {
 
 #[tokio::test]
 async fn files_that_changed_besides_are_fetched_and_no_others() {
-    let bench = Bench::new(&LISTS).remembering();
+    let bench = MirrorFixture::new(&LISTS).remembering();
     furnish(&bench.there());
     run(&bench, false).await;
     set(&bench.there(), -60);
@@ -79,7 +79,7 @@ async fn files_that_changed_besides_are_fetched_and_no_others() {
 #[tokio::test]
 async fn times_that_moved_otherwise_are_those_of_changes() {
     for (minutes, is_all) in [(17, true), (60, false)] {
-        let bench = Bench::new(&LISTS).remembering();
+        let bench = MirrorFixture::new(&LISTS).remembering();
         furnish(&bench.there());
         run(&bench, false).await;
         let first = bench.there().join(name(0));
@@ -97,7 +97,7 @@ async fn times_that_moved_otherwise_are_those_of_changes() {
 #[tokio::test]
 async fn files_that_are_written_anew_each_hour_are_fetched_each_hour() {
     for count in [1, FILES] {
-        let bench = Bench::new(&LISTS).remembering();
+        let bench = MirrorFixture::new(&LISTS).remembering();
         let all = |letter: u8, ago_s: i64| {
             for number in 0..count {
                 write(&bench.there(), name(number), vec![letter; 100]);

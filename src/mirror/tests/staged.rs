@@ -4,28 +4,30 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::{Bench, Report, Rules, assert_same, deleting, fs, odd_tree, remote, shown, write};
+use super::{
+    MirrorFixture, MirrorOptions, Report, assert_same, deleting, fs, odd_tree, remote, shown, write,
+};
 use crate::{
-    fault::{Kind, Outcome},
-    mirror::{self, Plan, StateIn},
-    rehearse::{Setup, tree::Snapshot},
+    error::{ErrorKind, Result},
+    mirror::{self, MirrorPlan, StateIn},
+    rehearse::{ServerSetup, tree::Snapshot},
 };
 
-fn staged() -> Rules {
-    Rules { staged: true, ..deleting() }
+fn staged() -> MirrorOptions {
+    MirrorOptions { staged: true, ..deleting() }
 }
 
-async fn run(bench: &Bench, is_up: bool, rules: &Rules) -> Outcome<Report> {
+async fn run(bench: &MirrorFixture, is_up: bool, rules: &MirrorOptions) -> Result<Report> {
     if is_up { bench.up(rules).await } else { bench.down(rules).await }
 }
 
 /// Returns the source and the target.
-fn sides(bench: &Bench, is_up: bool) -> [std::path::PathBuf; 2] {
+fn sides(bench: &MirrorFixture, is_up: bool) -> [std::path::PathBuf; 2] {
     if is_up { [bench.here(), bench.there()] } else { [bench.there(), bench.here()] }
 }
 
 /// Creates six files, of which two are in the target with other bytes, and one there that is to be deleted.
-fn mixed(bench: &Bench, is_up: bool) {
+fn mixed(bench: &MirrorFixture, is_up: bool) {
     let [source, target] = sides(bench, is_up);
     for name in ["a", "bad/b", "c", "d", "new/deep/e", "new/f"] {
         write(&source, name, format!("new bytes of {name}"));
@@ -42,7 +44,7 @@ fn parts(folder: &Path) -> Vec<String> {
 }
 
 /// Returns the commands that the server has received, of those that move or name files.
-fn verbs(bench: &Bench) -> Vec<String> {
+fn verbs(bench: &MirrorFixture) -> Vec<String> {
     let log = bench.server.log();
     let commands = log.iter().filter_map(|line| line.split_once(" > ")).map(|(_, command)| command);
     // The claim is taken before all of it, and released last.
@@ -58,11 +60,11 @@ async fn a_staged_mirror_is_like_any_other_in_the_end() {
     for is_up in [true, false] {
         for rules in [
             staged(),
-            Rules { parallel: 4, ..staged() },
-            Rules { resume: true, ..staged() },
-            Rules { trash: Some("trash".into()), ..staged() },
+            MirrorOptions { parallel: 4, ..staged() },
+            MirrorOptions { resume: true, ..staged() },
+            MirrorOptions { trash: Some("trash".into()), ..staged() },
         ] {
-            let bench = Bench::new(&[]).remembering();
+            let bench = MirrorFixture::new(&[]).remembering();
             let [source, target] = sides(&bench, is_up);
             odd_tree(&source);
             mixed(&bench, is_up);
@@ -80,7 +82,7 @@ async fn a_staged_mirror_is_like_any_other_in_the_end() {
 
 #[tokio::test]
 async fn all_files_arrive_before_folders_names_and_deletes_each_in_few_packets() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     mixed(&bench, true);
     assert_eq!(bench.up(&staged()).await.unwrap().failed, 0);
     let order = ["STOR", "MKD", "RNTO", "DELE"]
@@ -104,11 +106,11 @@ async fn a_file_that_does_not_arrive_leaves_the_target_as_it_was() {
         ("reply=RETR:550 No.@/in/bad", false),
     ] {
         for parallel in [1, 4] {
-            let bench = Bench::new(&[plan]).remembering();
+            let bench = MirrorFixture::new(&[plan]).remembering();
             mixed(&bench, is_up);
             let [source, target] = sides(&bench, is_up);
             let before = Snapshot::of(&target).unwrap();
-            let rules = Rules { parallel, ..staged() };
+            let rules = MirrorOptions { parallel, ..staged() };
             let report = run(&bench, is_up, &rules).await.unwrap();
             assert_eq!(
                 shown(&before.changes_to(&Snapshot::of(&target).unwrap())),
@@ -119,7 +121,7 @@ async fn a_file_that_does_not_arrive_leaves_the_target_as_it_was() {
             assert_eq!((report.uploaded, report.downloaded, report.deleted), (0, 0, 0), "{plan}");
             assert_eq!((report.placed.len(), parts(&source).len()), (0, 0), "{plan}");
             let last = report.errors.last().unwrap();
-            assert_eq!(last.kind, Kind::Guard, "{plan}");
+            assert_eq!(last.kind, ErrorKind::Guard, "{plan}");
             assert!(last.message.contains("was given its name"), "{plan}: {last}");
         }
     }
@@ -127,7 +129,7 @@ async fn a_file_that_does_not_arrive_leaves_the_target_as_it_was() {
 
 #[tokio::test]
 async fn a_source_that_cannot_be_known_wholly_moves_nothing() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     mixed(&bench, true);
     write(&bench.here(), "bad\nname", "x");
     let before = bench.all();
@@ -139,16 +141,17 @@ async fn a_source_that_cannot_be_known_wholly_moves_nothing() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_proven_counts_as_lacking() {
-    let bench = Bench::new(&["reply=SIZE:502 No.", "listing=type=cdir; ."]);
+    let bench = MirrorFixture::new(&["reply=SIZE:502 No.", "listing=type=cdir; ."]);
     write(&bench.here(), "a", "bytes");
-    let report = bench.up(&Rules { verify: Some(true), delete: false, ..staged() }).await.unwrap();
+    let report =
+        bench.up(&MirrorOptions { verify: Some(true), delete: false, ..staged() }).await.unwrap();
     assert_eq!((report.failed, report.uploaded), (1, 0), "{:?}", report.errors);
     assert_eq!(fs::read_dir(bench.there()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn a_name_that_is_refused_is_told_the_others_are_given_and_nothing_is_deleted() {
-    let bench = Bench::new(&["reply=RNTO:550 Not here.@/in/bad"]);
+    let bench = MirrorFixture::new(&["reply=RNTO:550 Not here.@/in/bad"]);
     mixed(&bench, true);
     let report = bench.up(&staged()).await.unwrap();
     assert_eq!((report.failed, report.uploaded, report.deleted), (1, 5, 0), "{:?}", report.errors);
@@ -164,7 +167,7 @@ async fn a_name_that_is_refused_is_told_the_others_are_given_and_nothing_is_dele
 
 #[tokio::test]
 async fn names_are_given_on_servers_that_rename_over_nothing() {
-    let bench = Bench::new(&["rename-onto-refused"]);
+    let bench = MirrorFixture::new(&["rename-onto-refused"]);
     mixed(&bench, true);
     let report = bench.up(&staged()).await.unwrap();
     assert_eq!((report.failed, report.uploaded), (0, 6), "{:?}", report.errors);
@@ -172,7 +175,7 @@ async fn names_are_given_on_servers_that_rename_over_nothing() {
 }
 
 /// Asserts that every file has its old or its new bytes after a run, as the report says.
-fn assert_told(bench: &Bench, report: Option<&Report>, what: &str) {
+fn assert_told(bench: &MirrorFixture, report: Option<&Report>, what: &str) {
     let placed: Option<BTreeSet<&str>> =
         report.map(|report| report.placed.iter().map(String::as_str).collect());
     for name in ["a", "bad/b", "c", "d", "new/deep/e", "new/f"] {
@@ -201,7 +204,7 @@ fn assert_told(bench: &Bench, report: Option<&Report>, what: &str) {
 async fn one(plan: Option<String>) -> usize {
     let what = plan.clone().unwrap_or_default();
     let plans: Vec<_> = plan.iter().map(String::as_str).collect();
-    let mut bench = Bench::new(&plans);
+    let mut bench = MirrorFixture::new(&plans);
     bench.site.reply_timeout = Duration::from_millis(150);
     mixed(&bench, true);
     let report = match bench.try_session().await {
@@ -232,7 +235,7 @@ async fn a_session_that_ends_at_any_command_leaves_each_name_old_or_new_as_the_r
 #[tokio::test]
 async fn a_server_that_goes_away_among_the_names_is_told_file_by_file() {
     // The server hangs up at the first name, and answers no client any more.
-    let bench = Bench::new(&["hang-up=RNFR", "hang-up=DELE"]);
+    let bench = MirrorFixture::new(&["hang-up=RNFR", "hang-up=DELE"]);
     mixed(&bench, true);
     let report = bench.up(&staged()).await.unwrap();
     assert_eq!((report.failed, report.uploaded, report.deleted), (6, 0, 0), "{:?}", report.errors);
@@ -243,7 +246,7 @@ async fn a_server_that_goes_away_among_the_names_is_told_file_by_file() {
 
 #[tokio::test]
 async fn a_stop_leaves_nothing_under_temporary_names() {
-    let bench = Bench::new(&["slow=20000"]);
+    let bench = MirrorFixture::new(&["slow=20000"]);
     for number in 0..8 {
         write(&bench.here(), format!("{number}"), vec![b'x'; 2_000]);
     }
@@ -259,7 +262,7 @@ async fn a_stop_leaves_nothing_under_temporary_names() {
         stop.set();
     };
     let (result, ()) = tokio::join!(work, signal);
-    assert_eq!(result.unwrap_err().kind, Kind::Interrupted);
+    assert_eq!(result.unwrap_err().kind, ErrorKind::Interrupted);
     assert_eq!(
         shown(&Snapshot::default().changes_to(&Snapshot::of(&bench.there()).unwrap())),
         [""; 0]
@@ -268,7 +271,7 @@ async fn a_stop_leaves_nothing_under_temporary_names() {
 
 #[tokio::test]
 async fn a_plan_shows_the_order_and_is_done_later_as_it_was_made() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     mixed(&bench, true);
     let before = bench.all();
     let mut session = bench.session().await;
@@ -289,7 +292,7 @@ async fn a_plan_shows_the_order_and_is_done_later_as_it_was_made() {
     assert_eq!(dry.plan, lines);
     assert_eq!(bench.changes(&before), []);
     let plan = mirror::plan_up(&mut session, &here, &there, &staged()).await.unwrap();
-    let read = Plan::from_json(&plan.to_json()).unwrap();
+    let read = MirrorPlan::from_json(&plan.to_json()).unwrap();
     assert_eq!((read.lines(), read.rules.staged), (plan.lines(), true));
     let report = mirror::apply(&mut session, &read).await.unwrap();
     assert_eq!((report.failed, report.placed.len(), report.deleted), (0, 6, 1));
@@ -301,9 +304,9 @@ async fn a_plan_shows_the_order_and_is_done_later_as_it_was_made() {
 #[tokio::test]
 async fn the_state_of_a_staged_mirror_knows_only_what_has_its_name() {
     for state in [StateIn::Local, StateIn::Remote] {
-        let bench = Bench::new(&["stor-552@/in/bad*1"]).remembering();
+        let bench = MirrorFixture::new(&["stor-552@/in/bad*1"]).remembering();
         mixed(&bench, true);
-        let rules = Rules { state, delete: false, ..staged() };
+        let rules = MirrorOptions { state, delete: false, ..staged() };
         let report = bench.up(&rules).await.unwrap();
         assert_eq!((report.failed, report.uploaded), (1, 0));
         let report = bench.up(&rules).await.unwrap();
@@ -316,7 +319,7 @@ async fn the_state_of_a_staged_mirror_knows_only_what_has_its_name() {
 #[tokio::test]
 async fn a_file_and_a_folder_change_places() {
     for is_up in [true, false] {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         let [source, target] = sides(&bench, is_up);
         write(&source, "file", "x");
         write(&source, "folder/a", "x");
@@ -333,10 +336,10 @@ async fn a_session_that_is_thrown_out_leaves_its_files_to_the_others() {
     for (plan, is_up) in
         [("busy-421=STOR*1", true), ("busy-421=RNFR*1", true), ("busy-421=RETR*1", false)]
     {
-        let bench = Bench::with(&[plan], |setup| Setup { sessions_max: 3, ..setup });
+        let bench = MirrorFixture::with(&[plan], |setup| ServerSetup { sessions_max: 3, ..setup });
         let [source, target] = sides(&bench, is_up);
         odd_tree(&source);
-        let report = run(&bench, is_up, &Rules { parallel: 3, ..staged() }).await.unwrap();
+        let report = run(&bench, is_up, &MirrorOptions { parallel: 3, ..staged() }).await.unwrap();
         assert_eq!(report.failed, 0, "{plan}: {:?}", report.errors);
         assert_same(&source, &target);
     }

@@ -1,17 +1,17 @@
 //! The state on the server: a host without local state sends only changed files, and an unreliable state deletes
 //! nothing.
 
-use super::{Bench, Rules, age, assert_same, deleting, fs, write};
+use super::{MirrorFixture, MirrorOptions, age, assert_same, deleting, fs, write};
 use crate::mirror::{Compare, StateIn};
 
 const STATE: &str = ".portolan-state";
 
-fn remote_state() -> Rules {
-    Rules { state: StateIn::Remote, ..deleting() }
+fn remote_state() -> MirrorOptions {
+    MirrorOptions { state: StateIn::Remote, ..deleting() }
 }
 
 /// Creates the local directory again, with the same bytes and new times.
-fn check_out_again(bench: &Bench, names: &[&str]) {
+fn check_out_again(bench: &MirrorFixture, names: &[&str]) {
     fs::remove_dir_all(bench.here()).unwrap();
     for name in names {
         write(&bench.here(), name, format!("bytes of {name}"));
@@ -22,7 +22,7 @@ fn check_out_again(bench: &Bench, names: &[&str]) {
 #[tokio::test]
 async fn a_fresh_checkout_sends_only_what_changed() {
     for server in [&[][..], &["no-mfmt"], &["no-mlsd", "no-mlst", "no-mfmt"]] {
-        let bench = Bench::new(server);
+        let bench = MirrorFixture::new(server);
         let names = ["a", "sub/b", "sub/c"];
         check_out_again(&bench, &names);
         assert_eq!(bench.up(&remote_state()).await.unwrap().uploaded, 3);
@@ -57,7 +57,7 @@ async fn a_state_that_is_lost_damaged_or_foreign_deletes_nothing() {
         |state| fs::write(state, "{\"version\": \"1.0.0\"}").unwrap(),
     ];
     for break_it in breaks {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         for name in ["a", "b"] {
             write(&bench.here(), name, "bytes");
         }
@@ -75,7 +75,7 @@ async fn a_state_that_is_lost_damaged_or_foreign_deletes_nothing() {
 
 #[tokio::test]
 async fn a_change_on_the_server_is_seen_by_a_machine_that_has_never_been_there() {
-    let bench = Bench::new(&[]);
+    let bench = MirrorFixture::new(&[]);
     let names = ["a", "b"];
     check_out_again(&bench, &names);
     bench.up(&remote_state()).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_change_on_the_server_is_seen_by_a_machine_that_has_never_been_there()
 }
 
 /// Returns the round trips of a run after its login: waits for a reply, and one for each data connection.
-fn round_trips(bench: &Bench, from: usize) -> usize {
+fn round_trips(bench: &MirrorFixture, from: usize) -> usize {
     let log = bench.server.log();
     let commands = log.iter().skip(from).filter_map(|line| line.split_once(" > "));
     let mut commands: Vec<_> = commands.map(|(_, command)| command).collect();
@@ -104,11 +104,11 @@ fn round_trips(bench: &Bench, from: usize) -> usize {
 async fn an_unchanged_tree_costs_five_round_trips_at_most_where_the_state_is_trusted() {
     for files in [10, 300] {
         for state in [StateIn::Local, StateIn::Remote] {
-            let bench = Bench::new(&[]).remembering();
+            let bench = MirrorFixture::new(&[]).remembering();
             for number in 0..files {
                 write(&bench.here(), format!("{}/{number}", number % 7), "bytes");
             }
-            let rules = Rules { state, trust_state: true, ..deleting() };
+            let rules = MirrorOptions { state, trust_state: true, ..deleting() };
             assert_eq!(bench.up(&rules).await.unwrap().uploaded, files);
             let mut session = bench.session().await;
             let before = bench.server.log().len();
@@ -126,11 +126,11 @@ async fn an_unchanged_tree_costs_five_round_trips_at_most_where_the_state_is_tru
 
 #[tokio::test]
 async fn a_trusted_state_that_proves_wrong_is_trusted_no_more() {
-    let bench = Bench::new(&[]).remembering();
+    let bench = MirrorFixture::new(&[]).remembering();
     for number in 0..5 {
         write(&bench.here(), format!("{number}"), "bytes");
     }
-    let rules = Rules { trust_state: true, ..deleting() };
+    let rules = MirrorOptions { trust_state: true, ..deleting() };
     bench.up(&rules).await.unwrap();
     fs::remove_file(bench.there().join("3")).unwrap();
     write(&bench.there(), "theirs", "x");
@@ -149,19 +149,20 @@ async fn a_trusted_state_that_proves_wrong_is_trusted_no_more() {
 async fn a_site_that_is_there_already_is_taken_over_by_its_content() {
     for state in [StateIn::Remote, StateIn::Local] {
         for server in [&[][..], &["no-hash"], &["no-mlsd", "no-mlst", "no-mfmt", "no-hash"]] {
-            let bench = Bench::new(server).remembering();
+            let bench = MirrorFixture::new(server).remembering();
             let names = ["a", "sub/b", "sub/c"];
             check_out_again(&bench, &names);
             for name in names {
                 write(&bench.there(), name, format!("bytes of {name}"));
             }
             write(&bench.there(), "sub/c", "other bytes");
-            let adopt = Rules { compare: Compare::Checksum, state, ..Rules::default() };
+            let adopt =
+                MirrorOptions { compare: Compare::Checksum, state, ..MirrorOptions::default() };
             let report = bench.up(&adopt).await.unwrap();
             assert_eq!((report.uploaded, report.unchanged, report.failed), (1, 2, 0), "{server:?}");
             for _ in 0..2 {
                 check_out_again(&bench, &names);
-                let report = bench.up(&Rules { state, ..deleting() }).await.unwrap();
+                let report = bench.up(&MirrorOptions { state, ..deleting() }).await.unwrap();
                 let did = (report.uploaded, report.deleted, report.failed, report.unchanged);
                 assert_eq!(did, (0, 0, 0, 3), "{state:?} {server:?} {:?}", report.plan);
             }

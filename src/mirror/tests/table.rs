@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::{Bench, Report, Rules, age, assert_same, fs, write};
+use super::{MirrorFixture, MirrorOptions, Report, age, assert_same, fs, write};
 
 /// A change of a file of the source between two runs.
-type Change = fn(&Path);
+type SourceChange = fn(&Path);
 
 /// The capabilities of servers.
 const SERVERS: [&[&str]; 6] = [
@@ -23,7 +23,7 @@ fn rewrite(path: &Path, text: &str, age_s: i64) {
     age(path, age_s);
 }
 
-const ROWS: [(&str, Change, bool); 6] = [
+const ROWS: [(&str, SourceChange, bool); 6] = [
     ("no change", |_| {}, false),
     ("rollback of the same size", |path| rewrite(path, "older", 90_000), true),
     ("edit of the same size", |path| rewrite(path, "newer", 60), true),
@@ -42,18 +42,18 @@ async fn what_changed_here_is_sent_once_and_nothing_else() {
     for server in SERVERS {
         for (name, change, is_sent) in ROWS {
             let about = format!("{server:?}: {name}");
-            let bench = Bench::new(server).remembering();
+            let bench = MirrorFixture::new(server).remembering();
             for file in ["one", "sub/two", "sub/other"] {
                 write(&bench.here(), file, "bytes");
             }
-            let first = bench.up(&Rules::default()).await.unwrap();
+            let first = bench.up(&MirrorOptions::default()).await.unwrap();
             assert_clean(&first, &about);
             assert_eq!(first.uploaded, 3, "{about}");
             for file in ["one", "sub/two"] {
                 change(&bench.here().join(file));
             }
             for (run, sent) in [("changed", if is_sent { 2 } else { 0 }), ("quiet", 0)] {
-                let report = bench.up(&Rules::default()).await.unwrap();
+                let report = bench.up(&MirrorOptions::default()).await.unwrap();
                 assert_clean(&report, &about);
                 assert_eq!(report.uploaded, sent, "{about}, {run}: {:?}", report.plan);
             }
@@ -65,13 +65,13 @@ async fn what_changed_here_is_sent_once_and_nothing_else() {
 #[tokio::test]
 async fn without_a_memory_size_and_time_decide() {
     for (name, change, is_sent) in ROWS {
-        let bench = Bench::new(&[]);
+        let bench = MirrorFixture::new(&[]);
         write(&bench.here(), "one", "bytes");
-        bench.up(&Rules::default()).await.unwrap();
+        bench.up(&MirrorOptions::default()).await.unwrap();
         change(&bench.here().join("one"));
         let is_sent = is_sent || name == "fresh checkout";
         for sent in [u64::from(is_sent), 0] {
-            let report = bench.up(&Rules::default()).await.unwrap();
+            let report = bench.up(&MirrorOptions::default()).await.unwrap();
             assert_eq!(report.uploaded, sent, "{name}: {:?}", report.plan);
         }
     }
@@ -80,16 +80,20 @@ async fn without_a_memory_size_and_time_decide() {
 #[tokio::test]
 async fn s61_what_was_fetched_from_a_server_of_unknown_zone_is_quiet_afterwards() {
     for server in SERVERS.into_iter().filter(|plans| !plans.contains(&"reply=SIZE:502 No.")) {
-        let bench = Bench::new(server).remembering();
+        let bench = MirrorFixture::new(server).remembering();
         for file in ["one", "sub/two"] {
             write(&bench.there(), file, "bytes");
         }
-        let first = bench.down(&Rules::default()).await.unwrap();
+        let first = bench.down(&MirrorOptions::default()).await.unwrap();
         assert_eq!((first.downloaded, first.failed), (2, 0), "{server:?}");
-        assert_eq!(bench.down(&Rules::default()).await.unwrap().downloaded, 0, "{server:?}");
+        assert_eq!(
+            bench.down(&MirrorOptions::default()).await.unwrap().downloaded,
+            0,
+            "{server:?}"
+        );
         rewrite(&bench.there().join("one"), "newer", 60);
         for fetched in [1, 0] {
-            let report = bench.down(&Rules::default()).await.unwrap();
+            let report = bench.down(&MirrorOptions::default()).await.unwrap();
             assert_eq!(report.downloaded, fetched, "{server:?}: {:?}", report.plan);
         }
         assert_same(&bench.there(), &bench.here());
@@ -99,11 +103,12 @@ async fn s61_what_was_fetched_from_a_server_of_unknown_zone_is_quiet_afterwards(
 #[tokio::test]
 async fn what_was_only_touched_here_is_not_fetched_again_and_a_change_here_is_drift() {
     for server in SERVERS.into_iter().filter(|plans| !plans.contains(&"reply=SIZE:502 No.")) {
-        for rules in
-            [Rules::default(), Rules { preserve_times: false, resume: true, ..Rules::default() }]
-        {
+        for rules in [
+            MirrorOptions::default(),
+            MirrorOptions { preserve_times: false, resume: true, ..MirrorOptions::default() },
+        ] {
             let about = format!("{server:?}, resume {}", rules.resume);
-            let bench = Bench::new(server).remembering();
+            let bench = MirrorFixture::new(server).remembering();
             for file in ["one", "sub/two"] {
                 write(&bench.there(), file, "bytes");
             }

@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::{Bench, Report, Rules, age, deleting, fs, write};
+use super::{MirrorFixture, MirrorOptions, Report, age, deleting, fs, write};
 use crate::{
-    fault::{Kind, Outcome},
+    error::{ErrorKind, Result},
     mirror::OnConflict,
 };
 
 /// Creates both sides as one run left them, and then changes the target.
-async fn drifted(is_up: bool) -> Bench {
-    let bench = Bench::new(&[]).remembering();
+async fn drifted(is_up: bool) -> MirrorFixture {
+    let bench = MirrorFixture::new(&[]).remembering();
     let (source, target) = sides(&bench, is_up);
     for name in ["same", "edited", "removed", "both"] {
         write(&source, name, "bytes");
     }
-    run(&bench, is_up, &Rules::default()).await.unwrap();
+    run(&bench, is_up, &MirrorOptions::default()).await.unwrap();
     for (name, age_s) in [("edited", 60), ("both", 60)] {
         fs::write(target.join(name), "other").unwrap();
         age(&target.join(name), age_s);
@@ -27,11 +27,11 @@ async fn drifted(is_up: bool) -> Bench {
     bench
 }
 
-fn sides(bench: &Bench, is_up: bool) -> (PathBuf, PathBuf) {
+fn sides(bench: &MirrorFixture, is_up: bool) -> (PathBuf, PathBuf) {
     if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) }
 }
 
-async fn run(bench: &Bench, is_up: bool, rules: &Rules) -> Outcome<Report> {
+async fn run(bench: &MirrorFixture, is_up: bool, rules: &MirrorOptions) -> Result<Report> {
     if is_up { bench.up(rules).await } else { bench.down(rules).await }
 }
 
@@ -63,7 +63,7 @@ async fn changes_stay_where_they_are_kept_and_are_told_every_time() {
         let bench = drifted(is_up).await;
         let (_, target) = sides(&bench, is_up);
         let before = bench.all();
-        let rules = Rules { on_conflict: OnConflict::Keep, ..deleting() };
+        let rules = MirrorOptions { on_conflict: OnConflict::Keep, ..deleting() };
         for _ in 0..2 {
             let report = run(&bench, is_up, &rules).await.unwrap();
             assert_eq!((report.drift.len(), report.skipped), (4, 4), "{:?}", report.drift);
@@ -80,7 +80,7 @@ async fn changes_stay_where_they_are_kept_and_are_told_every_time() {
 async fn the_newer_file_wins_where_that_is_asked_for() {
     for is_up in [true, false] {
         let bench = drifted(is_up).await;
-        let rules = Rules { on_conflict: OnConflict::Newer, ..deleting() };
+        let rules = MirrorOptions { on_conflict: OnConflict::Newer, ..deleting() };
         run(&bench, is_up, &rules).await.unwrap();
         let (_, target) = sides(&bench, is_up);
         let text = |name: &str| fs::read_to_string(target.join(name)).unwrap();
@@ -95,9 +95,9 @@ async fn a_run_that_may_not_decide_does_nothing() {
     for is_up in [true, false] {
         let bench = drifted(is_up).await;
         let before = bench.all();
-        let rules = Rules { on_conflict: OnConflict::Fail, ..deleting() };
+        let rules = MirrorOptions { on_conflict: OnConflict::Fail, ..deleting() };
         let fault = run(&bench, is_up, &rules).await.unwrap_err();
-        assert_eq!(fault.kind, Kind::Refused);
+        assert_eq!(fault.kind, ErrorKind::Refused);
         assert_eq!(
             fault.message,
             "4 files of the target changed since the last run (added, both, edited, removed), and `on_conflict` is \
@@ -109,24 +109,24 @@ async fn a_run_that_may_not_decide_does_nothing() {
 
 #[tokio::test]
 async fn a_run_that_fails_for_one_file_remembers_the_others() {
-    let bench = Bench::new(&["reply=STOR:553 Not this one.@/in/bad"]).remembering();
+    let bench = MirrorFixture::new(&["reply=STOR:553 Not this one.@/in/bad"]).remembering();
     for name in ["a", "bad/b"] {
         write(&bench.here(), name, "bytes");
     }
-    assert_eq!(bench.up(&Rules::default()).await.unwrap().failed, 1);
+    assert_eq!(bench.up(&MirrorOptions::default()).await.unwrap().failed, 1);
     age(&bench.here().join("a"), 5);
-    let report = bench.up(&Rules::default()).await.unwrap();
+    let report = bench.up(&MirrorOptions::default()).await.unwrap();
     assert_eq!((report.uploaded, report.unchanged, report.failed), (0, 1, 1));
 }
 
 #[tokio::test]
 async fn s53_a_source_that_lost_all_its_files_stops_the_run() {
-    let bench = Bench::new(&[]).remembering();
+    let bench = MirrorFixture::new(&[]).remembering();
     write(&bench.here(), "a", "bytes");
     bench.up(&deleting()).await.unwrap();
     fs::remove_file(bench.here().join("a")).unwrap();
     let fault = bench.up(&deleting()).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Guard);
+    assert_eq!(fault.kind, ErrorKind::Guard);
     assert!(fault.message.contains("had 1 in the last run"), "{fault}");
     assert!(bench.there().join("a").exists());
 }

@@ -5,8 +5,8 @@ use std::{path::Path, time::SystemTime};
 
 use jiff::tz::TimeZone;
 
-use super::{Bench, Rules, age, assert_same, fs, write};
-use crate::{clock::Clock, rehearse::Setup};
+use super::{MirrorFixture, MirrorOptions, age, assert_same, fs, write};
+use crate::{clock::Clock, rehearse::ServerSetup};
 
 /// No MLSD, so LIST.
 const LISTS: [&str; 2] = ["no-mlsd", "no-mlst"];
@@ -15,13 +15,13 @@ const DAY_S: i64 = 24 * 3600;
 const AGES_S: [i64; 7] =
     [3600, 20 * DAY_S, 60 * DAY_S, 120 * DAY_S, 170 * DAY_S, 300 * DAY_S, 1000 * DAY_S];
 
-fn in_zone(plans: &[&str], zone: &str, clock_ahead_s: i64) -> Bench {
-    Bench::with(plans, |setup| {
+fn in_zone(plans: &[&str], zone: &str, clock_ahead_s: i64) -> MirrorFixture {
+    MirrorFixture::with(plans, |setup| {
         let clock = match clock_ahead_s {
             0 => Clock::System,
             ahead => Clock::standing_at(Clock::System.now().as_second() + ahead),
         };
-        Setup { zone: TimeZone::get(zone).unwrap(), clock, ..setup }
+        ServerSetup { zone: TimeZone::get(zone).unwrap(), clock, ..setup }
     })
 }
 
@@ -63,7 +63,7 @@ async fn s58_files_get_their_time_to_the_second_and_the_second_run_is_quiet_in_a
             let (source, target) =
                 if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
             let files = furnish(&source);
-            let rules = Rules::default();
+            let rules = MirrorOptions::default();
             let run =
                 async || if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
             let report = run().await.unwrap();
@@ -102,7 +102,7 @@ async fn s58_no_file_wins_as_the_newer_one_by_a_time_of_unknown_zone() {
             age(&bench.there().join(name), there_s);
             age(&bench.here().join(name), here_s);
         }
-        let rules = Rules { newer_only: true, ..Rules::default() };
+        let rules = MirrorOptions { newer_only: true, ..MirrorOptions::default() };
         let report = bench.down(&rules).await.unwrap();
         // In UTC, each of the listed ones would be newer by hours.
         assert_eq!(report.downloaded, u64::from(gets_new), "{plans:?}: {:?}", report.plan);
@@ -117,10 +117,10 @@ async fn a_change_on_a_server_without_mlsd_is_drift_in_the_very_next_run() {
         for name in ["one", "two"] {
             write(&bench.here(), name, "bytes");
         }
-        bench.up(&Rules::default()).await.unwrap();
+        bench.up(&MirrorOptions::default()).await.unwrap();
         fs::write(bench.there().join("one"), "BYTES").unwrap();
         age(&bench.there().join("one"), 600);
-        let report = bench.up(&Rules::default()).await.unwrap();
+        let report = bench.up(&MirrorOptions::default()).await.unwrap();
         let drift = ["one: changed in the target since the last run, overwritten"];
         assert_eq!(
             (report.uploaded, &report.drift[..]),
@@ -128,7 +128,7 @@ async fn a_change_on_a_server_without_mlsd_is_drift_in_the_very_next_run() {
             "{zone}"
         );
         assert_same(&bench.here(), &bench.there());
-        assert_eq!(bench.up(&Rules::default()).await.unwrap().plan, [""; 0], "{zone}");
+        assert_eq!(bench.up(&MirrorOptions::default()).await.unwrap().plan, [""; 0], "{zone}");
     }
 }
 
@@ -136,7 +136,7 @@ async fn a_change_on_a_server_without_mlsd_is_drift_in_the_very_next_run() {
 async fn times_that_nobody_wants_are_asked_for_once_with_the_bytes() {
     let bench = in_zone(&LISTS, "UTC", 0);
     furnish(&bench.there());
-    let rules = Rules { preserve_times: false, ..Rules::default() };
+    let rules = MirrorOptions { preserve_times: false, ..MirrorOptions::default() };
     assert_eq!(bench.down(&rules).await.unwrap().downloaded, 70);
     assert_eq!(bench.down(&rules).await.unwrap().unchanged, 70);
     assert_eq!(bench.count("MDTM"), 70);

@@ -17,15 +17,15 @@ use std::{path::Path, time::Duration};
 use jiff::SignedDuration;
 
 use self::{
-    names::Names,
-    owns::{Line, Owns, SIX, lines, own, plain, shape, steps, text, trial},
+    names::ChainNames,
+    owns::{Owns, SIX, SavedLine, lines, own, plain, shape, steps, text, trial},
 };
 use super::{
-    Reason,
-    backend::{Backend, Choice, Found, Start, not_permitted},
+    NatError,
+    backend::{Backend, BootPlan, Choice, FoundRules, not_permitted},
     chains::{Chains, Shape},
     check::Family,
-    listing::{self, Place, Table},
+    listing::{self, ChainHook, FilterTable},
     nftables::Nftables,
     persist::rules_file,
     rules::Rule,
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::visible::visible,
 };
 
@@ -52,7 +52,7 @@ const SCRATCH: &str = "export XTABLES_LOCKFILE=/dev/null";
 
 /// Returns true if `chain` in the kernel's table `place` belongs to the ruleset whose nft table would be `table`.
 pub(super) fn is_chain_of(table: &str, place: &str, chain: &str) -> bool {
-    Names::of(table).hook(place, chain).is_some()
+    ChainNames::of(table).hook(place, chain).is_some()
 }
 
 /// The iptables of the host.
@@ -81,13 +81,13 @@ impl Iptables {
         if self.has_ipv6 { "6" } else { "4" }
     }
 
-    fn shell(&self, script: &str, input: &str) -> Outcome<Ran> {
+    fn shell(&self, script: &str, input: &str) -> Result<Ran> {
         let words = ["sh", "-c", script, "sh", self.families()];
-        tools::run(&words, input).map_err(|error| Fault::local("run", "iptables", error))
+        tools::run(&words, input).map_err(|error| Error::local("run", "iptables", error))
     }
 
     /// Returns the full listing, or `None` without the right to read it.
-    fn saved(&self) -> Outcome<Option<String>> {
+    fn saved(&self) -> Result<Option<String>> {
         let ran = self.shell(READ, "")?;
         match () {
             () if ran.ok => Ok(Some(ran.out)),
@@ -96,12 +96,12 @@ impl Iptables {
         }
     }
 
-    fn owns(&self, names: &Names) -> Outcome<Owns> {
+    fn owns(&self, names: &ChainNames) -> Result<Owns> {
         let saved = self.saved()?.ok_or_else(not_permitted)?;
         Ok(own(&saved, names))
     }
 
-    fn change(&self, names: &Names, wanted: &Owns) -> Outcome<()> {
+    fn change(&self, names: &ChainNames, wanted: &Owns) -> Result<()> {
         let steps = steps(&self.owns(names)?, wanted);
         if steps.is_empty() {
             return Ok(());
@@ -126,23 +126,23 @@ impl Backend for Iptables {
     }
 
     fn place(&self, table: &str) -> String {
-        format!("iptables {}*", Names::of(table).beginning())
+        format!("iptables {}*", ChainNames::of(table).beginning())
     }
 
-    fn chains(&self, rules: &[Rule]) -> Outcome<Chains> {
+    fn chains(&self, rules: &[Rule]) -> Result<Chains> {
         let needs = rules.iter().find(|rule| rule.family == Some(Family::V6));
         if let Some(rule) = needs.filter(|_| !self.has_ipv6) {
             let message = format!(
                 "`{}` is about IPv6, and this machine has no IPv6 or no ip6tables",
                 rule.note
             );
-            return Err(Reason::NoBackend.fault(message));
+            return Err(NatError::NoBackend.fault(message));
         }
         Ok(words::chains(rules, self.has_ipv6))
     }
 
     fn body(&self, table: &str, chains: &Chains) -> String {
-        text(&plain(&Names::of(table), chains))
+        text(&plain(&ChainNames::of(table), chains))
     }
 
     fn trial(
@@ -152,28 +152,28 @@ impl Backend for Iptables {
         old: &Chains,
         closed: &Chains,
         time: Duration,
-    ) -> Outcome<String> {
+    ) -> Result<String> {
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let now = Clock::System.now();
         let moment = |from_now: SignedDuration| {
-            now.saturating_add(from_now).map_err(|_| Fault::invalid("`confirm_within` is too long"))
+            now.saturating_add(from_now).map_err(|_| Error::invalid("`confirm_within` is too long"))
         };
         // The kernel counts whole seconds: the second that has begun is added.
         let span = (moment(-CLOCK_STEP)?, moment(time + SignedDuration::from_secs(1))?);
-        let body = text(&trial(&Names::of(table), new, old, closed, span));
+        let body = text(&trial(&ChainNames::of(table), new, old, closed, span));
         self.listed(table, &body).map_err(|fault| {
             let message = format!(
                 "a trial without nft needs the `time` match of iptables and of the kernel (xt_time), by which the old rules \
                  return, and that cannot be had here: apply without `confirm_within`, or install nftables ({})",
                 fault.message
             );
-            Reason::NoTimer.fault(message)
+            NatError::NoTimer.fault(message)
         })?;
         Ok(body)
     }
 
-    fn listed(&self, table: &str, body: &str) -> Outcome<Option<String>> {
-        let names = Names::of(table);
+    fn listed(&self, table: &str, body: &str) -> Result<Option<String>> {
+        let names = ChainNames::of(table);
         let steps = steps(&Owns::new(), &own(body, &names));
         let script = format!("{SCRATCH}\n{{ {LOAD}; }} && {READ}");
         let ran = tools::scratch(&["sh", "-c", &script, "sh", self.families()], &steps);
@@ -186,33 +186,33 @@ impl Backend for Iptables {
         }
     }
 
-    fn found(&self, table: &str) -> Outcome<Found> {
-        let names = Names::of(table);
-        let Some(saved) = self.saved()? else { return Ok(Found::Unreadable) };
+    fn found(&self, table: &str) -> Result<FoundRules> {
+        let names = ChainNames::of(table);
+        let Some(saved) = self.saved()? else { return Ok(FoundRules::Unreadable) };
         let owns = own(&saved, &names);
-        Ok(if owns.is_empty() { Found::Missing } else { Found::Listing(text(&owns)) })
+        Ok(if owns.is_empty() { FoundRules::Missing } else { FoundRules::Listing(text(&owns)) })
     }
 
     fn shape(&self, table: &str, listing: &str) -> Shape {
-        let names = Names::of(table);
+        let names = ChainNames::of(table);
         shape(&own(listing, &names), &names, Clock::System.now())
     }
 
-    fn load(&self, table: &str, body: &str) -> Outcome<()> {
-        let names = Names::of(table);
+    fn load(&self, table: &str, body: &str) -> Result<()> {
+        let names = ChainNames::of(table);
         self.change(&names, &own(body, &names))
     }
 
-    fn remove(&self, table: &str) -> Outcome<()> {
-        self.change(&Names::of(table), &Owns::new())
+    fn remove(&self, table: &str) -> Result<()> {
+        self.change(&ChainNames::of(table), &Owns::new())
     }
 
-    fn everything(&self) -> Vec<Table> {
+    fn everything(&self) -> Vec<FilterTable> {
         let saved = self.saved().ok().flatten().unwrap_or_default();
         let mut all = as_tables(&saved);
         // Rules of nftables are in force as well, and are read by nft if it is installed.
         let others = Nftables::find().found().map(|nft| nft.everything()).unwrap_or_default();
-        let is_known = |one: &Table| {
+        let is_known = |one: &FilterTable| {
             all.iter().any(|own| (&own.family, &own.name) == (&one.family, &one.name))
         };
         let others: Vec<_> = others.into_iter().filter(|one| !is_known(one)).collect();
@@ -224,11 +224,11 @@ impl Backend for Iptables {
         self.is_legacy
     }
 
-    fn commands(&self, table: &str, body: &str, found: &Found) -> Vec<String> {
-        let names = Names::of(table);
+    fn commands(&self, table: &str, body: &str, found: &FoundRules) -> Vec<String> {
+        let names = ChainNames::of(table);
         let found = match found {
-            Found::Listing(listing) => own(listing, &names),
-            Found::Missing | Found::Unreadable => Owns::new(),
+            FoundRules::Listing(listing) => own(listing, &names),
+            FoundRules::Missing | FoundRules::Unreadable => Owns::new(),
         };
         let steps = steps(&found, &own(body, &names));
         let parts = steps.split_once(SIX).unwrap_or((&steps, ""));
@@ -239,10 +239,10 @@ impl Backend for Iptables {
             .collect()
     }
 
-    fn at_start(&self, table: &str, body: &str) -> Start {
-        let names = Names::of(table);
+    fn at_start(&self, table: &str, body: &str) -> BootPlan {
+        let names = ChainNames::of(table);
         let file = rules_file(names.ruleset(), "sh");
-        Start {
+        BootPlan {
             ending: "sh",
             text: start::script(&names, &own(body, &names)),
             load: "/bin/sh",
@@ -255,27 +255,31 @@ impl Backend for Iptables {
 }
 
 /// Converts the output of `iptables-save` to nftables terms, as far as callers use them.
-fn as_tables(saved: &str) -> Vec<Table> {
-    let mut all: Vec<Table> = Vec::new();
+fn as_tables(saved: &str) -> Vec<FilterTable> {
+    let mut all: Vec<FilterTable> = Vec::new();
     for (family, name, line) in lines(saved) {
         let family = family.word();
         if all
             .last()
             .is_none_or(|table| (table.family.as_str(), table.name.as_str()) != (family, name))
         {
-            all.push(Table { family: family.into(), name: name.into(), ..Table::default() });
+            all.push(FilterTable {
+                family: family.into(),
+                name: name.into(),
+                ..FilterTable::default()
+            });
         }
         let Some(table) = all.last_mut() else { continue };
         match line {
-            Line::Chain(chain, policy) => {
-                let hook = (policy != "-").then(|| Place {
+            SavedLine::Chain(chain, policy) => {
+                let hook = (policy != "-").then(|| ChainHook {
                     kind: if name == "nat" { "nat" } else { "filter" }.into(),
                     hook: chain.to_ascii_lowercase(),
                     policy: policy.to_ascii_lowercase(),
                 });
                 table.chains.push(listing::Chain { name: chain.into(), hook, rules: Vec::new() });
             }
-            Line::Rule(chain, rule) => {
+            SavedLine::Rule(chain, rule) => {
                 if let Some(chain) = table.chains.iter_mut().find(|one| one.name == chain) {
                     chain.rules.push(as_rule(rule));
                 }
@@ -302,13 +306,13 @@ fn is_forbidden(words: &str) -> bool {
 }
 
 /// Returns the fault for an error message of iptables, in one line, with the known cause.
-fn refused(words: &str, text: &str) -> Fault {
+fn refused(words: &str, text: &str) -> Error {
     if text.contains("--helper ftp")
         && ["No such file or directory): rule in", "No chain/target/match"]
             .iter()
             .any(|said| words.contains(said))
     {
-        return Reason::HelperMissing.fault(
+        return NatError::HelperMissing.fault(
             "the kernel has no FTP connection tracking, or none that iptables can use: `modprobe nf_conntrack_ftp`, \
              `modprobe nf_nat_ftp` and `modprobe xt_CT` load it where it is a module",
         );
@@ -317,5 +321,5 @@ fn refused(words: &str, text: &str) -> Fault {
         words.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let said: Vec<_> = lines.filter(|line| !line.ends_with(':')).take(2).collect();
     let said = if said.is_empty() { "it did not say why".to_owned() } else { said.join("; ") };
-    Reason::IptablesFailed.fault(format!("iptables refused the rules: {}", visible(said)))
+    NatError::IptablesFailed.fault(format!("iptables refused the rules: {}", visible(said)))
 }

@@ -69,12 +69,12 @@ impl Age {
 
 /// The chain names of one ruleset.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct ChainNames {
     name: String,
     stem: String,
 }
 
-impl Names {
+impl ChainNames {
     /// Returns the names for the ruleset whose nft table would be `portolan_<name>`. A long name is cut and gets its
     /// hash appended.
     pub(super) fn of(table: &str) -> Self {
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn every_chain_has_a_name_that_the_kernel_takes() {
-        let long = Names::of(&format!("portolan_{}", "x".repeat(32)));
+        let long = ChainNames::of(&format!("portolan_{}", "x".repeat(32)));
         assert_eq!(long.beginning(), format!("PORTOLAN_xxxxxx{}_", &long.stem[6..]));
-        let other = Names::of(&format!("portolan_{}y", "x".repeat(31)));
+        let other = ChainNames::of(&format!("portolan_{}y", "x".repeat(31)));
         assert_ne!(long.stem, other.stem);
-        for names in [Names::of("portolan_office"), long] {
+        for names in [ChainNames::of("portolan_office"), long] {
             for hook in Hook::ALL {
                 for age in Age::ALL {
                     let chain = names.chain(hook, age);

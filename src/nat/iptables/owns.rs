@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-use super::names::{Age, Names};
+use super::names::{Age, ChainNames};
 use crate::nat::{
     chains::{Chains, Shape, filled},
     check::Family,
@@ -41,7 +41,7 @@ pub(super) type Owns = BTreeMap<(Family, String), Own>;
 
 /// A line of the output of `iptables-save`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line<'t> {
+pub(super) enum SavedLine<'t> {
     /// A chain and its policy; `-` if it has none.
     Chain(&'t str, &'t str),
     /// A chain and one of its rules.
@@ -49,7 +49,7 @@ pub(super) enum Line<'t> {
 }
 
 /// Returns the lines of portolan's text or of `iptables-save`, each with its family and table.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, Line<'_>)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, SavedLine<'_>)> {
     let (mut family, mut table) = (Family::V4, "");
     text.lines().filter_map(move |line| {
         if line == SIX {
@@ -60,18 +60,18 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (Family, &str, Line<'_>)
         }
         let found = if let Some(chain) = line.strip_prefix(':') {
             let (chain, policy) = chain.split_once(' ').unwrap_or((chain, ""));
-            Line::Chain(chain, policy.split(' ').next().unwrap_or(policy))
+            SavedLine::Chain(chain, policy.split(' ').next().unwrap_or(policy))
         } else {
             let rule = line.strip_prefix("-A ")?;
             let (chain, rule) = rule.split_once(' ').unwrap_or((rule, ""));
-            Line::Rule(chain, rule)
+            SavedLine::Rule(chain, rule)
         };
         Some((family, table, found))
     })
 }
 
 /// Returns the parts of a text that belong to the ruleset.
-pub(super) fn own(text: &str, names: &Names) -> Owns {
+pub(super) fn own(text: &str, names: &ChainNames) -> Owns {
     let jumps: BTreeMap<_, _> = Hook::ALL
         .into_iter()
         .map(|hook| ((hook.table(), hook.entry()), names.jump(hook)))
@@ -80,14 +80,14 @@ pub(super) fn own(text: &str, names: &Names) -> Owns {
     for (family, table, line) in lines(text) {
         let key = || (family, table.to_owned());
         match line {
-            Line::Chain(chain, _) if names.hook(table, chain).is_some() => {
+            SavedLine::Chain(chain, _) if names.hook(table, chain).is_some() => {
                 owns.entry(key()).or_default().chains.entry(chain.to_owned()).or_default();
             }
-            Line::Rule(chain, rule) if names.hook(table, chain).is_some() => {
+            SavedLine::Rule(chain, rule) if names.hook(table, chain).is_some() => {
                 let own = owns.entry(key()).or_default();
                 own.chains.entry(chain.to_owned()).or_default().push(rule.to_owned());
             }
-            Line::Rule(chain, rule)
+            SavedLine::Rule(chain, rule)
                 if jumps.get(&(table, chain)).is_some_and(|jump| jump == rule) =>
             {
                 owns.entry(key()).or_default().jumps.push((chain.to_owned(), rule.to_owned()));
@@ -176,7 +176,7 @@ fn of_table(text: &mut String, before: &Own, after: &Own) {
 }
 
 /// Returns `chains` with a jump to each.
-pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
+pub(super) fn plain(names: &ChainNames, chains: &Chains) -> Owns {
     let mut owns = Owns::new();
     for ((hook, family), rules) in chains {
         let own = entered(&mut owns, names, *hook, family.unwrap_or(Family::V4));
@@ -188,7 +188,7 @@ pub(super) fn plain(names: &Names, chains: &Chains) -> Owns {
 /// Returns both rulesets: a gate leads to the new one during `span`, and otherwise to `closed` and the old one. The
 /// kernel compares the time for each packet, so that no process of portolan has to be alive.
 pub(super) fn trial(
-    names: &Names,
+    names: &ChainNames,
     new: &Chains,
     old: &Chains,
     closed: &Chains,
@@ -211,7 +211,7 @@ pub(super) fn trial(
     owns
 }
 
-fn entered<'o>(owns: &'o mut Owns, names: &Names, hook: Hook, family: Family) -> &'o mut Own {
+fn entered<'o>(owns: &'o mut Owns, names: &ChainNames, hook: Hook, family: Family) -> &'o mut Own {
     let own = owns.entry((family, hook.table().to_owned())).or_default();
     own.jumps.push((hook.entry().to_owned(), names.jump(hook)));
     // Sorted as `own` does.
@@ -220,7 +220,7 @@ fn entered<'o>(owns: &'o mut Owns, names: &Names, hook: Hook, family: Family) ->
 }
 
 /// Classifies them; `now` is the time of day.
-pub(super) fn shape(owns: &Owns, names: &Names, now: Timestamp) -> Shape {
+pub(super) fn shape(owns: &Owns, names: &ChainNames, now: Timestamp) -> Shape {
     let [rules, new, old] = Age::ALL.map(|age| of_age(owns, names, age));
     if new.is_empty() && old.is_empty() {
         // A chain without its jump, or an extra jump, was not made by portolan.
@@ -244,7 +244,7 @@ pub(super) fn shape(owns: &Owns, names: &Names, now: Timestamp) -> Shape {
     }
 }
 
-fn of_age(owns: &Owns, names: &Names, age: Age) -> Chains {
+fn of_age(owns: &Owns, names: &ChainNames, age: Age) -> Chains {
     let mut chains = Chains::new();
     for ((family, table), own) in owns {
         for (chain, rules) in &own.chains {
@@ -292,8 +292,8 @@ COMMIT
 COMMIT
 ";
 
-    fn names() -> Names {
-        Names::of("portolan_office")
+    fn names() -> ChainNames {
+        ChainNames::of("portolan_office")
     }
 
     fn office() -> Owns {
@@ -314,7 +314,7 @@ COMMIT
         );
         assert_eq!(text(&own(&others, &names())), OFFICE);
         assert_eq!(text(&own("", &names())), "");
-        assert_eq!(own(OFFICE, &Names::of("portolan_off")), Owns::new());
+        assert_eq!(own(OFFICE, &ChainNames::of("portolan_off")), Owns::new());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    names::Names,
+    names::ChainNames,
     owns::{Own, Owns, text},
 };
 use crate::nat::check::Family;
@@ -24,7 +24,7 @@ leave() {
 ";
 
 /// Returns a script that loads `owns`, and removes them when it is called with `stop`.
-pub(super) fn script(names: &Names, owns: &Owns) -> String {
+pub(super) fn script(names: &ChainNames, owns: &Owns) -> String {
     let mark = names.mark();
     let mut script = format!("{HEAD}mark='{mark}'\nif [ \"$1\" != stop ]; then\n");
     for family in [Family::V4, Family::V6] {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::nat::{
     chains::{Chains, comment},
     check::{Family, Interface, Ports},
-    rules::{Action, Hook, Match, Rule},
+    rules::{Hook, Match, Rule, RuleAction},
 };
 
 /// The maximum number of ports in one rule; a range counts as two.
@@ -107,16 +107,16 @@ fn state(word: &str) -> String {
     format!("-m conntrack --ctstate {word}")
 }
 
-fn action(action: &Action) -> String {
+fn action(action: &RuleAction) -> String {
     let to = |word: &str, option: &str, address: &IpAddr| format!("-j {word} --{option} {address}");
     match action {
-        Action::Helper => "-j CT --helper ftp".into(),
-        Action::Masquerade => "-j MASQUERADE".into(),
-        Action::Snat(address) => to("SNAT", "to-source", address),
-        Action::Dnat(address) => to("DNAT", "to-destination", address),
+        RuleAction::Helper => "-j CT --helper ftp".into(),
+        RuleAction::Masquerade => "-j MASQUERADE".into(),
+        RuleAction::Snat(address) => to("SNAT", "to-source", address),
+        RuleAction::Dnat(address) => to("DNAT", "to-destination", address),
         // Not ACCEPT, which would overrule foreign rules in the same table.
-        Action::Accept => "-j RETURN".into(),
-        Action::Drop => "-j DROP".into(),
+        RuleAction::Accept => "-j RETURN".into(),
+        RuleAction::Drop => "-j DROP".into(),
     }
 }
 
@@ -146,21 +146,21 @@ mod tests {
     use super::*;
     use crate::nat::{
         check::Net,
-        here::Here,
+        host::HostNetwork,
         model::{
-            Allow, Forward, Helper, Masquerade, Open, Part, Ruleset,
+            Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec,
             tests::{device, forward},
         },
         rules::rules,
     };
 
     #[track_caller]
-    fn expect(part: Part, is_isolated: bool, wanted: &[&str]) {
-        let mut ruleset = Ruleset::new("x").unwrap();
+    fn expect(part: RulesetPart, is_isolated: bool, wanted: &[&str]) {
+        let mut ruleset = RulesetSpec::new("x").unwrap();
         ruleset.add(part).unwrap();
         ruleset.isolate(is_isolated);
         let routes = vec![(Net::parse("192.168.0.0/24").unwrap(), "lan0".to_owned())];
-        let here = Here { routes, login_ports: [22].into(), ..Here::default() };
+        let here = HostNetwork { routes, login_ports: [22].into(), ..HostNetwork::default() };
         let made = chains(&rules(&ruleset, &here).unwrap().all, true);
         let shown = made.iter().flat_map(|((hook, family), rules)| {
             let family = family.unwrap().word();
@@ -180,18 +180,18 @@ mod tests {
         let source = Net::parse("192.168.0.0/24").unwrap();
         let masquerade = Masquerade { source, out: device("wan0"), to: None };
         expect(
-            Part::Masquerade(masquerade.clone()),
+            RulesetPart::Masquerade(masquerade.clone()),
             false,
             &["ip nat POSTROUTING: -s 192.168.0.0/24 -o wan0 -j MASQUERADE"],
         );
         let to = "203.0.113.9".parse().ok();
         expect(
-            Part::Masquerade(Masquerade { to, ..masquerade }),
+            RulesetPart::Masquerade(Masquerade { to, ..masquerade }),
             false,
             &["ip nat POSTROUTING: -s 192.168.0.0/24 -o wan0 -j SNAT --to-source 203.0.113.9"],
         );
         expect(
-            Part::Forward(Forward {
+            RulesetPart::Forward(Forward {
                 hairpin: Some(source),
                 ..forward("21,50000-50009", "192.168.0.5")
             }),
@@ -208,7 +208,7 @@ mod tests {
         );
         let six = Forward { source_port: Some(20), ..forward("40000-40009", "fd00::5") };
         expect(
-            Part::Forward(six),
+            RulesetPart::Forward(six),
             false,
             &[
                 "ip6 nat PREROUTING: -i wan0 -p tcp -m addrtype --dst-type LOCAL -m tcp --sport 20 -m tcp --dport \
@@ -217,7 +217,7 @@ mod tests {
         );
         let helper = Helper { ports: Ports::parse("21").unwrap(), device: Some(device("lan0")) };
         expect(
-            Part::Helper(helper),
+            RulesetPart::Helper(helper),
             false,
             &[
                 "ip raw PREROUTING: -i lan0 -p tcp -m tcp --dport 21 -j CT --helper ftp",
@@ -243,7 +243,11 @@ mod tests {
             ]
         };
         let wanted = [rest("ip", "icmp"), rest("ip6", "ipv6-icmp")].concat();
-        expect(Part::Allow(allow), true, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+        expect(
+            RulesetPart::Allow(allow),
+            true,
+            &wanted.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
     }
 
     #[test]
@@ -259,7 +263,7 @@ mod tests {
             external: None,
         };
         expect(
-            Part::Open(open),
+            RulesetPart::Open(open),
             false,
             &[
                 "ip filter INPUT: -s 10.0.0.0/8 -p tcp -m multiport --dports \

@@ -4,10 +4,10 @@ use std::{fs::File, io::Read, net::Ipv4Addr, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 
-use super::{Lease, Via, Wish, pcp, upnp::Router};
+use super::{Lease, MappingRequest, Via, pcp, upnp::Router};
 use crate::{
-    fault::{Fault, Outcome},
-    nat::{Reason, address::why_unreachable, gateway::Gateway},
+    error::{Error, Result},
+    nat::{NatError, address::why_unreachable, gateway::Gateway},
 };
 
 /// The request for one port.
@@ -32,9 +32,9 @@ pub(super) enum Refusal {
 
 /// The failures of the protocols that were tried.
 #[derive(Debug, Default)]
-struct Tried(Vec<(Via, Refusal)>);
+struct FailedProbes(Vec<(Via, Refusal)>);
 
-impl Tried {
+impl FailedProbes {
     fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
         self
@@ -46,17 +46,17 @@ impl Tried {
     }
 
     /// Returns the fault for all failures: `nat.mapping_refused` if the router refused, else `nat.no_mapping`.
-    fn fault(&self, gateway: &Gateway) -> Fault {
+    fn fault(&self, gateway: &Gateway) -> Error {
         let (router, words) = (gateway.address, self.words());
         if self.0.iter().any(|(_, refusal)| matches!(refusal, Refusal::Said(_))) {
             let message = format!("the router {router} does not map the port ({words})");
-            return Reason::MappingRefused.fault(message);
+            return NatError::MappingRefused.fault(message);
         }
         let message = format!(
             "the router {router} maps no ports ({words}): switch on UPnP, NAT-PMP or PCP in it; or forward a range by \
              hand, and name it with `port_range` and `external_address`; or use passive mode"
         );
-        Reason::NoMapping.fault(message)
+        NatError::NoMapping.fault(message)
     }
 }
 
@@ -70,27 +70,27 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl Wish {
+impl MappingRequest {
     /// Fails, without an entry, if the user has chosen another protocol.
-    fn permit(&self, via: Via) -> Result<(), Tried> {
-        if self.via.is_none_or(|only| only == via) { Ok(()) } else { Err(Tried::default()) }
+    fn permit(&self, via: Via) -> Result<(), FailedProbes> {
+        if self.via.is_none_or(|only| only == via) { Ok(()) } else { Err(FailedProbes::default()) }
     }
 }
 
 /// The lease of the first port, and the router's protocol for the next ones.
 struct Begun {
-    way: Way,
+    way: RouterProtocol,
     lease: Lease,
 }
 
-enum Way {
+enum RouterProtocol {
     Pcp,
     NatPmp(Ipv4Addr),
     Upnp(Box<Router>),
 }
 
 /// The first response of a router.
-enum Probe {
+enum RouterProbe {
     Pcp(Lease),
     NatPmp(Ipv4Addr),
     Upnp(Box<Router>),
@@ -99,7 +99,11 @@ enum Probe {
 /// Asks the default gateway for the ports of `wish`. All ports are mapped or none: if the router refuses one, the
 /// earlier ones are released. Fails with `nat.mapping_refused`, `nat.no_mapping`, or `nat.double_nat` if the router's
 /// own external address is not public.
-pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outcome<Vec<Lease>> {
+pub(super) async fn map(
+    gateway: &Gateway,
+    wish: &MappingRequest,
+    nonce: [u32; 3],
+) -> Result<Vec<Lease>> {
     let asked = |port| Asked { internal: port, external: port, time: wish.time, nonce };
     let Some((first, rest)) = wish.ports.split_first() else { return Ok(Vec::new()) };
     let begun = Box::pin(begin(gateway, wish, &asked(*first))).await;
@@ -113,7 +117,7 @@ pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outc
                     leases.push(lease);
                     Ok(())
                 }
-                Err(refusal) => Err(Tried(vec![(begun.way.via(), refusal)]).fault(gateway)),
+                Err(refusal) => Err(FailedProbes(vec![(begun.way.via(), refusal)]).fault(gateway)),
             };
         }
     }
@@ -125,18 +129,20 @@ pub(super) async fn map(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Outc
 }
 
 /// Renews `lease` for `time`; the router may assign another port.
-pub(super) async fn renew(gateway: &Gateway, lease: &Lease, time: Duration) -> Outcome<Lease> {
+pub(super) async fn renew(gateway: &Gateway, lease: &Lease, time: Duration) -> Result<Lease> {
     let Lease { internal, external, nonce, .. } = *lease;
     let asked = Asked { internal, external, time, nonce };
     let renewed = async {
         let way = match lease.via {
-            Via::Pcp => Way::Pcp,
-            Via::NatPmp => Way::NatPmp(pcp::address_natpmp(gateway.address).await?),
-            Via::Upnp => Way::Upnp(Box::new(Router::find(gateway.address, gateway.ours).await?)),
+            Via::Pcp => RouterProtocol::Pcp,
+            Via::NatPmp => RouterProtocol::NatPmp(pcp::address_natpmp(gateway.address).await?),
+            Via::Upnp => {
+                RouterProtocol::Upnp(Box::new(Router::find(gateway.address, gateway.ours).await?))
+            }
         };
         way.map(gateway, &asked).await
     };
-    renewed.await.map_err(|refusal| Tried(vec![(lease.via, refusal)]).fault(gateway))
+    renewed.await.map_err(|refusal| FailedProbes(vec![(lease.via, refusal)]).fault(gateway))
 }
 
 /// Releases `leases`; returns those that remain, with the reason. A router that does not answer is not asked again.
@@ -169,7 +175,7 @@ pub(super) async fn give_back(leases: &[Lease]) -> Vec<(Lease, Refusal)> {
 }
 
 /// Returns the router's external address, without mapping a port: by NAT-PMP, else by UPnP.
-pub async fn external_address(gateway: &Gateway) -> Outcome<Ipv4Addr> {
+pub async fn external_address(gateway: &Gateway) -> Result<Ipv4Addr> {
     let natpmp = async { told(Via::NatPmp, pcp::address_natpmp(gateway.address).await) };
     let upnp = async {
         let said = async { Router::find(gateway.address, gateway.ours).await?.outside().await };
@@ -181,13 +187,13 @@ pub async fn external_address(gateway: &Gateway) -> Outcome<Ipv4Addr> {
             gateway.address,
             tried.words()
         );
-        Reason::NoMapping.fault(message)
+        NatError::NoMapping.fault(message)
     })?;
     check_outside(gateway, address)?;
     Ok(address)
 }
 
-impl Way {
+impl RouterProtocol {
     const fn via(&self) -> Via {
         match self {
             Self::Pcp => Via::Pcp,
@@ -210,46 +216,50 @@ impl Way {
 
 /// Asks by all protocols at once for the first port; of those that succeed, PCP is preferred, then NAT-PMP. Only PCP
 /// requests the port itself at this stage, since it has no other query.
-async fn begin(gateway: &Gateway, wish: &Wish, asked: &Asked) -> Result<Begun, Tried> {
+async fn begin(
+    gateway: &Gateway,
+    wish: &MappingRequest,
+    asked: &Asked,
+) -> Result<Begun, FailedProbes> {
     let Gateway { address, ours, .. } = *gateway;
     let pcp = async {
         wish.permit(Via::Pcp)?;
-        told(Via::Pcp, pcp::map_pcp(gateway, asked).await.map(Probe::Pcp))
+        told(Via::Pcp, pcp::map_pcp(gateway, asked).await.map(RouterProbe::Pcp))
     };
     let natpmp = async {
         wish.permit(Via::NatPmp)?;
-        told(Via::NatPmp, pcp::address_natpmp(address).await.map(Probe::NatPmp))
+        told(Via::NatPmp, pcp::address_natpmp(address).await.map(RouterProbe::NatPmp))
     };
     let find = || async {
         wish.permit(Via::Upnp)?;
         told(Via::Upnp, Router::find(address, ours).await.map(Box::new))
     };
-    let upnp = async { find().await.map(Probe::Upnp) };
+    let upnp = async { find().await.map(RouterProbe::Upnp) };
     let router = match prefer(pcp, prefer(natpmp, Box::pin(upnp))).await? {
-        Probe::Pcp(lease) => return Ok(Begun { way: Way::Pcp, lease }),
-        Probe::NatPmp(outside) => {
-            let way = Way::NatPmp(outside);
+        RouterProbe::Pcp(lease) => return Ok(Begun { way: RouterProtocol::Pcp, lease }),
+        RouterProbe::NatPmp(outside) => {
+            let way = RouterProtocol::NatPmp(outside);
             match told(Via::NatPmp, way.map(gateway, asked).await) {
                 Ok(lease) => return Ok(Begun { way, lease }),
                 Err(tried) => find().await.map_err(|more| tried.and(more))?,
             }
         }
-        Probe::Upnp(router) => router,
+        RouterProbe::Upnp(router) => router,
     };
-    let way = Way::Upnp(router);
+    let way = RouterProtocol::Upnp(router);
     let lease = told(Via::Upnp, way.map(gateway, asked).await)?;
     Ok(Begun { way, lease })
 }
 
-fn told<T>(via: Via, result: Result<T, Refusal>) -> Result<T, Tried> {
-    result.map_err(|refusal| Tried(vec![(via, refusal)]))
+fn told<T>(via: Via, result: Result<T, Refusal>) -> Result<T, FailedProbes> {
+    result.map_err(|refusal| FailedProbes(vec![(via, refusal)]))
 }
 
 /// Waits for both futures, but not for `second` once `first` has succeeded.
 async fn prefer<T>(
-    first: impl Future<Output = Result<T, Tried>>,
-    second: impl Future<Output = Result<T, Tried>>,
-) -> Result<T, Tried> {
+    first: impl Future<Output = Result<T, FailedProbes>>,
+    second: impl Future<Output = Result<T, FailedProbes>>,
+) -> Result<T, FailedProbes> {
     let (one, other) = match select(pin!(first), pin!(second)).await {
         Either::Left((Ok(one), _)) => return Ok(one),
         Either::Left((Err(tried), second)) => (tried, second.await),
@@ -262,22 +272,22 @@ async fn prefer<T>(
 }
 
 /// Fails with `nat.double_nat` if the router's external address is not public.
-fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Outcome<()> {
+fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Result<()> {
     let Some(why) = why_unreachable(outside.into()) else { return Ok(()) };
     let message = format!(
         "the router {} has the address {outside} outside, which is {why}: another NAT stands behind it, so use passive \
          mode",
         gateway.address
     );
-    Err(Reason::DoubleNat.fault(message))
+    Err(NatError::DoubleNat.fault(message))
 }
 
 /// Returns random bytes for a PCP nonce, from the kernel.
-pub(super) fn new_nonce() -> Outcome<[u32; 3]> {
+pub(super) fn new_nonce() -> Result<[u32; 3]> {
     let mut random = [[0; 4]; 3];
     let path = "/dev/urandom";
     File::open(path)
         .and_then(|mut source| source.read_exact(random.as_flattened_mut()))
-        .map_err(|error| Fault::local("read", path, error))?;
+        .map_err(|error| Error::local("read", path, error))?;
     Ok(pcp::nonce(random))
 }

@@ -10,17 +10,17 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Lease, Via, Wish,
+    Lease, MappingRequest, Via,
     ask::{self, Refusal},
-    book::{Book, Line, Page, until},
+    lease_journal::{JournalFile, JournalRecord, LeaseJournal, until},
 };
 use crate::{
+    cancel::CancelToken,
     clock::Clock,
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{LEASE_RETRY_MIN, RELEASE_TIME_MAX},
     nat::gateway::Gateway,
-    observe::{Level, Observer, duration_text},
-    stop::Stop,
+    observe::{EventEmitter, MessageLevel, format_duration},
 };
 
 /// The router's ports that are mapped to the host now.
@@ -32,7 +32,7 @@ pub struct Mapped {
 
 impl Mapped {
     /// Returns the result for `wish` in a rehearsal, which asks no router.
-    pub fn rehearsed(wish: &Wish) -> Self {
+    pub fn rehearsed(wish: &MappingRequest) -> Self {
         let lease = |port: &u16| Lease {
             via: wish.via.unwrap_or(Via::Pcp),
             router: Ipv4Addr::LOCALHOST,
@@ -53,7 +53,7 @@ impl Mapped {
 }
 
 /// The leases of one request.
-struct Group {
+struct LeaseGroup {
     number: u64,
     leases: Vec<Lease>,
     /// The lease time to request.
@@ -62,28 +62,28 @@ struct Group {
     renew_at: Option<Instant>,
     ends_at: Option<Instant>,
     is_given: bool,
-    page: Option<Page>,
+    page: Option<JournalFile>,
 }
 
 #[derive(Default)]
-struct State {
-    groups: Vec<Group>,
+struct LeaseState {
+    groups: Vec<LeaseGroup>,
     made: u64,
     keeper: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct LeaseShared {
+    state: Mutex<LeaseState>,
     changed: Notify,
-    over: Stop,
-    observer: Observer,
+    over: CancelToken,
+    observer: EventEmitter,
     clock: Clock,
 }
 
 /// The leases of a run. They are released by [`release`](Self::release), at the latest when this is dropped.
 pub struct Leases {
-    shared: Arc<Shared>,
-    book: Option<Book>,
+    shared: Arc<LeaseShared>,
+    book: Option<LeaseJournal>,
 }
 
 impl std::fmt::Debug for Leases {
@@ -94,14 +94,14 @@ impl std::fmt::Debug for Leases {
 
 impl Leases {
     /// Creates an empty set. Requests are recorded in `book`, so that a later run can release them after a crash.
-    pub fn new(book: Option<Book>, observer: Observer, clock: Clock) -> Self {
-        let (state, changed, over) = (Mutex::default(), Notify::new(), Stop::new());
-        Self { shared: Arc::new(Shared { state, changed, over, observer, clock }), book }
+    pub fn new(book: Option<LeaseJournal>, observer: EventEmitter, clock: Clock) -> Self {
+        let (state, changed, over) = (Mutex::default(), Notify::new(), CancelToken::new());
+        Self { shared: Arc::new(LeaseShared { state, changed, over, observer, clock }), book }
     }
 
     /// Asks the router for `wish` and keeps the leases. Fails with `nat.no_gateway`, `nat.no_mapping`,
     /// `nat.mapping_refused` or `nat.double_nat`.
-    pub async fn map(&self, wish: &Wish) -> Outcome<Mapped> {
+    pub async fn map(&self, wish: &MappingRequest) -> Result<Mapped> {
         let gateway = Gateway::find()?;
         let nonce = ask::new_nonce()?;
         let asked = planned(&gateway, wish, nonce);
@@ -146,21 +146,21 @@ impl Leases {
         }
     }
 
-    fn note(&self, leases: &[Lease]) -> Option<Page> {
-        let line = Line::new(leases.to_vec(), until(self.shared.now(), leases));
+    fn note(&self, leases: &[Lease]) -> Option<JournalFile> {
+        let line = JournalRecord::new(leases.to_vec(), until(self.shared.now(), leases));
         match self.book.as_ref()?.begin(&line) {
             Ok(page) => Some(page),
             Err(fault) => {
                 let text =
                     format!("port mappings are not noted, and a crash would leave them: {fault}");
-                self.shared.observer.say_once(Level::Warn, text);
+                self.shared.observer.message_once(MessageLevel::Warn, text);
                 None
             }
         }
     }
 
     /// Starts the renewal thread unless it runs: a script may be busy with other work for longer than a lease.
-    fn keep(&self) -> Outcome<()> {
+    fn keep(&self) -> Result<()> {
         let mut state = self.shared.lock();
         if state.keeper.is_none() {
             state.keeper = Some(self.start()?);
@@ -169,12 +169,12 @@ impl Leases {
         Ok(())
     }
 
-    fn start(&self) -> Outcome<JoinHandle<()>> {
+    fn start(&self) -> Result<JoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name("leases".into()).spawn(move || shared.run());
         thread.map_err(|error| {
             let message = format!("cannot start a thread for port mappings: {error}");
-            Fault::new(Kind::Local, Side::Here, message)
+            Error::new(ErrorKind::Local, Origin::Here, message)
         })
     }
 }
@@ -186,7 +186,7 @@ impl Drop for Leases {
 }
 
 /// Returns the leases that a page records before the router has answered: one for each protocol that may succeed.
-fn planned(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Vec<Lease> {
+fn planned(gateway: &Gateway, wish: &MappingRequest, nonce: [u32; 3]) -> Vec<Lease> {
     let lease = |port, via| Lease {
         via,
         router: gateway.address,
@@ -201,8 +201,8 @@ fn planned(gateway: &Gateway, wish: &Wish, nonce: [u32; 3]) -> Vec<Lease> {
     ways.flat_map(|via| wish.ports.iter().map(move |port| lease(*port, via))).collect()
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl LeaseShared {
+    fn lock(&self) -> MutexGuard<'_, LeaseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,13 +210,13 @@ impl Shared {
         self.clock.now().as_second()
     }
 
-    fn add(&self, leases: Vec<Lease>, time: Duration, page: Option<Page>) -> u64 {
+    fn add(&self, leases: Vec<Lease>, time: Duration, page: Option<JournalFile>) -> u64 {
         let mut state = self.lock();
         state.made += 1;
         let number = state.made;
         let (renew_at, ends_at) = (None, None);
         let is_given = false;
-        state.groups.push(Group { number, leases, time, renew_at, ends_at, is_given, page });
+        state.groups.push(LeaseGroup { number, leases, time, renew_at, ends_at, is_given, page });
         number
     }
 
@@ -231,7 +231,7 @@ impl Shared {
             group.renew_at = shortest.map(|time| Instant::now() + time / 2);
             group.ends_at = shortest.map(|time| Instant::now() + time);
             if let Some(page) = &mut group.page {
-                let written = page.write(&Line::new(leases.to_vec(), until));
+                let written = page.write(&JournalRecord::new(leases.to_vec(), until));
                 written.unwrap_or_else(|fault| self.observer.warn(fault.to_string()));
             }
         }
@@ -240,7 +240,7 @@ impl Shared {
     fn forget(&self, number: u64) {
         let mut state = self.lock();
         if let Some(at) = state.groups.iter().position(|group| group.number == number) {
-            state.groups.remove(at).page.into_iter().for_each(Page::strike);
+            state.groups.remove(at).page.into_iter().for_each(JournalFile::strike);
         }
     }
 
@@ -248,7 +248,7 @@ impl Shared {
         let Some(lease) = leases.first() else { return };
         let ports = leases.iter().map(|lease| lease.external.to_string()).collect::<Vec<_>>();
         let time = lease.time.map_or("until it is told otherwise".into(), |time| {
-            format!("for {}", duration_text(time))
+            format!("for {}", format_duration(time))
         });
         let text = format!(
             "the router {} lets port {} of {} in to this machine {time} ({})",
@@ -257,7 +257,7 @@ impl Shared {
             lease.address,
             lease.via.word()
         );
-        self.observer.say(Level::Info, text);
+        self.observer.message(MessageLevel::Info, text);
     }
 
     /// Runs the renewal thread.
@@ -287,7 +287,7 @@ impl Shared {
                 () = self.over.wait() => return,
                 () = self.changed.notified() => {}
                 () = due => {
-                    let renewed = self.over.race(self.renew_due()).await;
+                    let renewed = self.over.run_until_cancelled(self.renew_due()).await;
                     if renewed.is_err() {
                         return;
                     }
@@ -313,7 +313,7 @@ impl Shared {
     }
 
     /// Schedules another attempt after a failed renewal, at half of the remaining time while there is any.
-    fn put_off(&self, number: u64, fault: &Fault) {
+    fn put_off(&self, number: u64, fault: &Error) {
         let mut state = self.lock();
         let Some(at) = state.groups.iter().position(|group| group.number == number) else { return };
         let Some(group) = state.groups.get_mut(at) else { return };
@@ -323,7 +323,7 @@ impl Shared {
             tracing::debug!(target: "portolan", "a port mapping is not renewed yet: {fault}");
             return;
         }
-        state.groups.remove(at).page.into_iter().for_each(Page::strike);
+        state.groups.remove(at).page.into_iter().for_each(JournalFile::strike);
         self.observer.warn(format!("the router's ports no longer lead here: {}", fault.message));
     }
 
@@ -346,13 +346,13 @@ impl Shared {
             if is_left {
                 let text =
                     "the router did not answer to be told that its ports are not needed any more";
-                self.observer.say(Level::Info, text);
+                self.observer.message(MessageLevel::Info, text);
             }
         }
     }
 }
 
-async fn renew_all(leases: &[Lease], time: Duration) -> Outcome<Vec<Lease>> {
+async fn renew_all(leases: &[Lease], time: Duration) -> Result<Vec<Lease>> {
     let gateway = Gateway::find()?;
     let mut renewed = Vec::new();
     for lease in leases {
@@ -363,7 +363,7 @@ async fn renew_all(leases: &[Lease], time: Duration) -> Outcome<Vec<Lease>> {
 
 /// Releases the leases of earlier runs that ended without doing so. Leases of another network than the present one wait
 /// until the host is there again or they expire. Takes no longer than its time limit, even if routers do not answer.
-pub fn reap(book: &Book, clock: &Clock) {
+pub fn reap(book: &LeaseJournal, clock: &Clock) {
     let started = Instant::now();
     let orphans = book.orphans();
     if orphans.is_empty() {

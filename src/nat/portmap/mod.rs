@@ -2,13 +2,13 @@
 //! released again.
 //!
 //! A [`Lease`] is one port. [`Leases`] keeps those of a run: it renews them at half of their time and releases them at
-//! the end. Leases left by a crash are recorded in a [`Book`], and expire by themselves.
+//! the end. Leases left by a crash are recorded in a [`LeaseJournal`], and expire by themselves.
 //!
 //! Only the default gateway is asked, and all of its replies are checked: an address that is not public is not accepted
 //! as external address, and no reply is awaited for longer than the limits allow.
 
 mod ask;
-mod book;
+mod lease_journal;
 mod leases;
 mod pcp;
 mod upnp;
@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     ask::external_address,
-    book::Book,
+    lease_journal::LeaseJournal,
     leases::{Leases, Mapped, reap},
 };
-use super::Reason;
+use super::NatError;
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::{LEASE_TIME, LEASE_TIME_MAX, LEASE_TIME_MIN, MAPPED_PORTS_MAX},
 };
 
@@ -61,7 +61,7 @@ impl Via {
 
 /// A request for port mappings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct MappingRequest {
     /// The local ports, for which the same external ports are requested.
     ports: Vec<u16>,
     /// The lease time.
@@ -70,10 +70,10 @@ pub struct Wish {
     via: Option<Via>,
 }
 
-impl Wish {
+impl MappingRequest {
     /// Creates a request for `ports`. Fails with `nat.bad_range` for no port, too many ports or port 0, and with
     /// `invalid` for a lease time out of range. Without `time` it is an hour.
-    pub fn new(mut ports: Vec<u16>, time: Option<Duration>, via: Option<Via>) -> Outcome<Self> {
+    pub fn new(mut ports: Vec<u16>, time: Option<Duration>, via: Option<Via>) -> Result<Self> {
         ports.sort_unstable();
         ports.dedup();
         if ports.is_empty() || ports.contains(&0) || ports.len() > MAPPED_PORTS_MAX {
@@ -81,13 +81,13 @@ impl Wish {
                 "1 to {MAPPED_PORTS_MAX} ports can be mapped (one is enough for transfers that do not run at the same \
                  time), and port 0 is none"
             );
-            return Err(Reason::BadRange.fault(message));
+            return Err(NatError::BadRange.fault(message));
         }
         let time = time.unwrap_or(LEASE_TIME);
         if !(LEASE_TIME_MIN..=LEASE_TIME_MAX).contains(&time) {
             let (least, most) = (LEASE_TIME_MIN.as_secs(), LEASE_TIME_MAX.as_secs() / 86400);
             let message = format!("`lease` wants a time from {least} seconds to {most} days");
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         Ok(Self { ports, time, via })
     }

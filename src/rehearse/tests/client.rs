@@ -15,13 +15,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection under TLS.
 pub(super) type Secure = StreamOwned<ClientConnection, TcpStream>;
 
-trait Channel: Read + Write {}
+trait ClientStream: Read + Write {}
 
-impl<T: Read + Write> Channel for T {}
+impl<T: Read + Write> ClientStream for T {}
 
 /// A control connection.
 pub(super) struct Client {
-    control: BufReader<Box<dyn Channel>>,
+    control: BufReader<Box<dyn ClientStream>>,
     /// The same connection, for its addresses and its timeout.
     socket: TcpStream,
 }

@@ -15,7 +15,7 @@ use super::{
     Scratch, TEXT,
     client::{Client, all},
 };
-use crate::rehearse::{Login, Verb};
+use crate::rehearse::{AllowedLogin, Verb};
 
 #[test]
 fn simple_commands_have_the_replies_of_real_servers() {
@@ -88,7 +88,7 @@ fn features_and_help_leave_out_what_is_switched_off() {
 #[test]
 fn nobody_does_anything_without_the_right_login() {
     let account = Some("gold".to_owned());
-    let login = Login { user: "me".into(), password: "secret".into(), account };
+    let login = AllowedLogin { user: "me".into(), password: "secret".into(), account };
     let scratch = Scratch::with(|setup| setup.login = Some(login));
     let mut client = Client::connect(scratch.server.address());
     assert!(client.reply().starts_with("220"));

@@ -10,17 +10,17 @@ use super::{
     Scratch, TEXT,
     client::{Client, all, is_timeout},
 };
-use crate::rehearse::Plan;
+use crate::rehearse::FaultPlan;
 
 /// A fault plan, and its test.
-pub(super) type Case = (&'static str, fn(&Scratch));
+pub(super) type FaultCase = (&'static str, fn(&Scratch));
 
 const DONE: &str = "226 Transfer complete.";
 const UNKNOWN: &str = "500 Unknown command.";
 const NO_CONNECTION: &str = "425 Failed to establish connection.";
 
 /// The fault plans.
-pub(super) const CASES: &[Case] = &[
+pub(super) const CASES: &[FaultCase] = &[
     ("pasv-dead", |scratch| {
         let mut client = scratch.client();
         let port = client.extended_port();
@@ -385,7 +385,7 @@ fn an_upload_that_breaks_leaves_a_short_file() {
 fn a_client_that_hangs_up_during_a_transfer_is_noticed() {
     let scratch = Scratch::with(|setup| {
         setup.sessions_max = 1;
-        setup.plans = vec![Plan::parse("slow=1").unwrap()];
+        setup.plans = vec![FaultPlan::parse("slow=1").unwrap()];
     });
     let mut client = scratch.client();
     let _data = client.passive();
@@ -401,7 +401,7 @@ fn a_client_that_hangs_up_during_a_transfer_is_noticed() {
 fn plans_join() {
     let scratch = Scratch::with(|setup| {
         let plans = ["epsv-refused", "pasv-foreign", "short=2*1"];
-        setup.plans = plans.map(|plan| Plan::parse(plan).unwrap()).to_vec();
+        setup.plans = plans.map(|plan| FaultPlan::parse(plan).unwrap()).to_vec();
     });
     let mut client = scratch.client();
     assert_eq!(client.ask("EPSV"), UNKNOWN);

@@ -15,7 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Plan, Server, Setup};
+use super::{FaultPlan, ServerSetup, TestServer};
 use client::Client;
 
 /// The content of the file `a.txt` in every test.
@@ -23,7 +23,7 @@ const TEXT: &[u8] = b"one\ntwo\nthree\n";
 
 /// A server with a small tree, and the directory that it serves.
 struct Scratch {
-    server: Server,
+    server: TestServer,
     folder: TempDir,
 }
 
@@ -33,17 +33,17 @@ impl Scratch {
     }
 
     fn with_plan(plan: &str) -> Self {
-        Self::with(|setup| setup.plans = vec![Plan::parse(plan).unwrap()])
+        Self::with(|setup| setup.plans = vec![FaultPlan::parse(plan).unwrap()])
     }
 
-    fn with(change: impl FnOnce(&mut Setup)) -> Self {
+    fn with(change: impl FnOnce(&mut ServerSetup)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.txt"), TEXT).unwrap();
         fs::write(folder.path().join(".hidden"), "").unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
-        let mut setup = Setup::at(folder.path());
+        let mut setup = ServerSetup::at(folder.path());
         change(&mut setup);
-        let server = Server::start(setup).unwrap();
+        let server = TestServer::start(setup).unwrap();
         Self { server, folder }
     }
 

@@ -7,12 +7,12 @@ use crate::rehearse::Personality;
 
 /// A personality, and a session with it: commands and the beginnings of their replies. `STOR` uploads `x`, and listings
 /// show their lines behind the closing reply.
-type Session = (&'static str, &'static [(&'static str, &'static str)]);
+type TestDialogue = (&'static str, &'static [(&'static str, &'static str)]);
 
 const DENIED: &str = "550 Permission denied.";
 const STORED: &str = "226 Transfer complete.";
 
-const SESSIONS: &[Session] = &[
+const SESSIONS: &[TestDialogue] = &[
     (
         "case-insensitive",
         &[
@@ -269,7 +269,7 @@ fn a_fault_wins_over_the_personality_and_stands_beside_it() {
     let scratch = Scratch::with(|setup| {
         setup.personality = Some(Personality::parse("no-rename").unwrap());
         setup.plans = ["reply=RNFR:450 Later.*1", "no-size"]
-            .map(|fault| crate::rehearse::Plan::parse(fault).unwrap())
+            .map(|fault| crate::rehearse::FaultPlan::parse(fault).unwrap())
             .to_vec();
     });
     let mut client = scratch.client();

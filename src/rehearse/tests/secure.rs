@@ -17,13 +17,13 @@ use super::{
     faults::CASES,
     talks::TALKS,
 };
-use crate::rehearse::{Certificate, Plan, Server, Start, Tls, Version};
+use crate::rehearse::{CertificateKind, FaultPlan, ServerTls, TestServer, TlsStart, Version};
 
 /// The fault plans tested here.
 const PLANS: [&str; 5] = ["tls-refused", "tls-inject", "prot-refused", "tls-no-close", "tls-reuse"];
 
 /// Returns a client configuration that trusts the server's authority and remembers its sessions.
-fn trusting(server: &Server) -> Arc<ClientConfig> {
+fn trusting(server: &TestServer) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.ca_pem().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -34,10 +34,10 @@ fn trusting(server: &Server) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn scratch(tls: Tls, plans: &[&str]) -> Scratch {
+fn scratch(tls: ServerTls, plans: &[&str]) -> Scratch {
     Scratch::with(|setup| {
         setup.tls = Some(tls);
-        setup.plans = plans.iter().map(|plan| Plan::parse(plan).unwrap()).collect();
+        setup.plans = plans.iter().map(|plan| FaultPlan::parse(plan).unwrap()).collect();
     })
 }
 
@@ -75,7 +75,7 @@ fn data_connections_resume_the_session_of_the_control_connection() {
     for (version_max, version) in
         [(Version::Tls12, ProtocolVersion::TLSv1_2), (Version::Tls13, ProtocolVersion::TLSv1_3)]
     {
-        let scratch = scratch(Tls { version_max, ..Tls::default() }, &["tls-reuse"]);
+        let scratch = scratch(ServerTls { version_max, ..ServerTls::default() }, &["tls-reuse"]);
         let (mut client, config) = private(&scratch);
         for _ in 0..10 {
             let mut data = begin(&mut client, &config, "RETR a.txt");
@@ -99,7 +99,7 @@ fn data_connections_resume_the_session_of_the_control_connection() {
 
 #[test]
 fn active_mode_works_under_tls() {
-    let scratch = scratch(Tls::default(), &[]);
+    let scratch = scratch(ServerTls::default(), &[]);
     let (mut client, config) = private(&scratch);
     let listener = client.active();
     client.begin("MLSD");
@@ -110,7 +110,7 @@ fn active_mode_works_under_tls() {
 
 #[test]
 fn tls_can_begin_with_the_connection() {
-    let scratch = scratch(Tls { start: Start::Implicit, ..Tls::default() }, &[]);
+    let scratch = scratch(ServerTls { start: TlsStart::Implicit, ..ServerTls::default() }, &[]);
     let mut client = Client::connect(scratch.server.address());
     client.secure(&trusting(&scratch.server), "127.0.0.1").unwrap();
     assert!(client.reply().starts_with("220"));
@@ -121,7 +121,7 @@ fn tls_can_begin_with_the_connection() {
 
 #[test]
 fn a_server_that_wants_tls_takes_nothing_in_clear() {
-    let scratch = scratch(Tls { required: true, ..Tls::default() }, &[]);
+    let scratch = scratch(ServerTls { required: true, ..ServerTls::default() }, &[]);
     let mut client = Client::connect(scratch.server.address());
     client.reply();
     assert_eq!(client.ask("USER me"), "530 Sessions must use encryption.");
@@ -137,18 +137,18 @@ fn a_server_that_wants_tls_takes_nothing_in_clear() {
 fn certificates_are_as_good_as_they_were_ordered() {
     let error = |certificate, name: &str| {
         let names = vec!["ftp.example.com".to_owned()];
-        let scratch = scratch(Tls { certificate, names, ..Tls::default() }, &[]);
+        let scratch = scratch(ServerTls { certificate, names, ..ServerTls::default() }, &[]);
         let mut client = Client::connect(scratch.server.address());
         client.reply();
         client.ask("AUTH TLS");
         client.secure(&trusting(&scratch.server), name).err().map(|error| error.to_string())
     };
-    assert_eq!(error(Certificate::Good, "ftp.example.com"), None);
+    assert_eq!(error(CertificateKind::Good, "ftp.example.com"), None);
     for (certificate, name, word) in [
-        (Certificate::Good, "other.example.com", "not valid for name"),
-        (Certificate::Expired, "localhost", "expired"),
-        (Certificate::WrongName, "localhost", "not valid for name"),
-        (Certificate::SelfSigned, "localhost", "UnknownIssuer"),
+        (CertificateKind::Good, "other.example.com", "not valid for name"),
+        (CertificateKind::Expired, "localhost", "expired"),
+        (CertificateKind::WrongName, "localhost", "not valid for name"),
+        (CertificateKind::SelfSigned, "localhost", "UnknownIssuer"),
     ] {
         let message = error(certificate, name).unwrap();
         assert!(message.contains(word), "{message}");
@@ -157,7 +157,7 @@ fn certificates_are_as_good_as_they_were_ordered() {
 
 #[test]
 fn commands_that_come_with_auth_in_one_packet_end_the_session() {
-    let scratch = scratch(Tls::default(), &[]);
+    let scratch = scratch(ServerTls::default(), &[]);
     let mut client = Client::connect(scratch.server.address());
     client.reply();
     assert_eq!(client.ask("AUTH TLS\r\nUSER me"), "234 Proceed with negotiation.");
@@ -166,7 +166,7 @@ fn commands_that_come_with_auth_in_one_packet_end_the_session() {
 
 #[test]
 fn an_upload_without_farewell_is_not_whole() {
-    let scratch = scratch(Tls::default(), &[]);
+    let scratch = scratch(ServerTls::default(), &[]);
     let (mut client, config) = private(&scratch);
     let mut data = begin(&mut client, &config, "STOR b");
     data.write_all(TEXT).unwrap();
@@ -176,7 +176,7 @@ fn an_upload_without_farewell_is_not_whole() {
 
 #[test]
 fn a_download_can_end_without_farewell() {
-    let scratch = scratch(Tls::default(), &["tls-no-close"]);
+    let scratch = scratch(ServerTls::default(), &["tls-no-close"]);
     let (mut client, config) = private(&scratch);
     let data = begin(&mut client, &config, "RETR a.txt");
     assert_eq!(all(data).unwrap_err(), ErrorKind::UnexpectedEof);
@@ -185,7 +185,7 @@ fn a_download_can_end_without_farewell() {
 
 #[test]
 fn a_reset_cuts_tls_as_well() {
-    let scratch = scratch(Tls::default(), &["drop-after=4"]);
+    let scratch = scratch(ServerTls::default(), &["drop-after=4"]);
     let (mut client, config) = private(&scratch);
     let data = begin(&mut client, &config, "RETR a.txt");
     assert!(all(data).is_err());
@@ -194,7 +194,7 @@ fn a_reset_cuts_tls_as_well() {
 
 #[test]
 fn a_reply_can_be_smuggled_behind_auth() {
-    let scratch = scratch(Tls::default(), &["tls-inject"]);
+    let scratch = scratch(ServerTls::default(), &["tls-inject"]);
     let mut client = Client::connect(scratch.server.address());
     client.reply();
     assert_eq!(client.ask("AUTH TLS"), "234 Proceed with negotiation.");
@@ -205,10 +205,10 @@ fn a_reply_can_be_smuggled_behind_auth() {
 
 #[test]
 fn tls_and_protection_can_be_refused() {
-    let refusing = scratch(Tls::default(), &["tls-refused"]);
+    let refusing = scratch(ServerTls::default(), &["tls-refused"]);
     let mut client = refusing.client();
     assert_eq!(client.ask("AUTH TLS"), "500 Unknown command.");
-    let refusing = scratch(Tls::default(), &["prot-refused"]);
+    let refusing = scratch(ServerTls::default(), &["prot-refused"]);
     let mut client = refusing.client();
     assert_eq!(client.ask("PROT P"), "534 Request denied for policy reasons.");
 }
@@ -222,7 +222,7 @@ fn no_plan_is_without_a_test() {
         .chain(CASES.iter().map(|(plan, _)| name(plan)))
         .chain(PLANS)
         .collect();
-    for (plan, _) in Plan::ALL {
+    for (plan, _) in FaultPlan::ALL {
         assert!(tested.contains(plan), "{plan}");
     }
 }

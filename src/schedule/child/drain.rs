@@ -6,19 +6,19 @@ use std::{
 };
 
 use crate::{
+    cancel::CancelToken,
     observe::{Event, Sink, TransferId},
-    stop::Stop,
 };
 
 /// An event sink that tracks transfers in progress, and sets the stop signal when all of them have finished.
 #[derive(Debug)]
 pub struct Drain {
-    stop: Stop,
-    state: Mutex<State>,
+    stop: CancelToken,
+    state: Mutex<DrainState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DrainState {
     under_way: BTreeSet<TransferId>,
     /// The transfers that were in progress when the request came and have not finished.
     awaited: Option<BTreeSet<TransferId>>,
@@ -26,7 +26,7 @@ struct State {
 
 impl Drain {
     /// Creates a drain that sets `stop`.
-    pub fn new(stop: Stop) -> Self {
+    pub fn new(stop: CancelToken) -> Self {
         Self { stop, state: Mutex::default() }
     }
 
@@ -38,7 +38,7 @@ impl Drain {
         self.look(&state);
     }
 
-    fn look(&self, state: &State) {
+    fn look(&self, state: &DrainState) {
         if state.awaited.as_ref().is_some_and(BTreeSet::is_empty) {
             self.stop.set();
         }
@@ -69,10 +69,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observe::Verb;
+    use crate::observe::Operation;
 
     fn begin(id: TransferId) -> Event {
-        Event::TransferStarted { id, verb: Verb::Upload, path: "a".into(), bytes: None }
+        Event::TransferStarted { id, verb: Operation::Upload, path: "a".into(), bytes: None }
     }
 
     fn end(id: TransferId) -> Event {
@@ -81,13 +81,13 @@ mod tests {
 
     #[test]
     fn what_is_under_way_is_finished_and_nothing_else() {
-        let stop = Stop::new();
+        let stop = CancelToken::new();
         let drain = Drain::new(stop.clone());
         for event in [begin(1), end(1), begin(2), begin(3)] {
             drain.event(&event);
         }
         drain.request();
-        assert!(stop.may_begin().is_err());
+        assert!(stop.accepts_new_work().is_err());
         // A transfer that was admitted just before the request is not waited for.
         for event in [end(2), begin(4)] {
             drain.event(&event);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn where_nothing_is_under_way_it_stops_at_once() {
-        let stop = Stop::new();
+        let stop = CancelToken::new();
         Drain::new(stop.clone()).request();
         assert!(stop.is_set());
     }

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     files::owned,
     limits::{LOG_END_BYTES, LOG_TAIL_BYTES},
-    observe::Level,
+    observe::MessageLevel,
 };
 
 /// A log that is being written.
@@ -33,8 +33,8 @@ pub fn path(state: &Path, job: &str, run: i64) -> PathBuf {
 }
 
 /// Returns the end of a log, in whole lines.
-pub fn tail(path: &Path) -> Outcome<String> {
-    let cannot = |error| Fault::local("read the log", path, error);
+pub fn tail(path: &Path) -> Result<String> {
+    let cannot = |error| Error::local("read the log", path, error);
     let mut file = File::open(path).map_err(cannot)?;
     let length = file.metadata().map_err(cannot)?.len();
     let from = length.saturating_sub(LOG_TAIL_BYTES);
@@ -48,12 +48,12 @@ pub fn tail(path: &Path) -> Outcome<String> {
 
 impl RunLog {
     /// Opens the log of a run for appending; it holds at most `bytes`.
-    pub fn open(path: &Path, bytes: u64, clock: Clock) -> Outcome<Self> {
+    pub fn open(path: &Path, bytes: u64, clock: Clock) -> Result<Self> {
         let folder = path.parent().unwrap_or(path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         let file =
             made.and_then(|()| owned::open(path, OpenOptions::new().append(true).create(true)));
-        let file = file.map_err(|error| Fault::local("write the log", path, error))?;
+        let file = file.map_err(|error| Error::local("write the log", path, error))?;
         let used = file.metadata().map_or(0, |data| data.len());
         let room = bytes.saturating_sub(used);
         Ok(Self { file: Some(file), clock, room, is_full: room == 0 })
@@ -93,12 +93,12 @@ impl RunLog {
     }
 
     /// Writes a line with the current time.
-    pub fn say(&mut self, level: Level, text: &str) {
+    pub fn say(&mut self, level: MessageLevel, text: &str) {
         self.put(None, word(level), text);
     }
 
     /// Writes a line with the current time even if the log is full, for the end of an attempt or of the run.
-    pub fn end(&mut self, level: Level, text: &str) {
+    pub fn end(&mut self, level: MessageLevel, text: &str) {
         self.room = self.room.max(LOG_END_BYTES);
         self.is_full = self.file.is_none();
         self.say(level, text);
@@ -116,12 +116,12 @@ impl RunLog {
     }
 }
 
-const fn word(level: Level) -> &'static str {
+const fn word(level: MessageLevel) -> &'static str {
     match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
+        MessageLevel::Debug => "debug",
+        MessageLevel::Info => "info",
+        MessageLevel::Warn => "warn",
+        MessageLevel::Error => "error",
     }
 }
 
@@ -135,13 +135,13 @@ mod tests {
         let path = path(folder.path(), "a", 7);
         let clock = Clock::standing_at(0);
         let mut log = RunLog::open(&path, 95, clock.clone()).unwrap();
-        log.say(Level::Info, "one");
+        log.say(MessageLevel::Info, "one");
         log.put(Some("1970-01-01T00:00:01Z"), "warn", "two");
         let mut log = RunLog::open(&path, 95, clock).unwrap();
         for _ in 0..100 {
-            log.say(Level::Error, "far too much of it");
+            log.say(MessageLevel::Error, "far too much of it");
         }
-        log.end(Level::Info, "the end");
+        log.end(MessageLevel::Info, "the end");
         assert_eq!(
             tail(&path).unwrap(),
             "1970-01-01T00:00:00.000Z info  one\n1970-01-01T00:00:01.000Z warn  two\n\

@@ -1,15 +1,15 @@
 //! Isolation of runs: each attempt is a separate process, which may loop, crash or be killed without harm to the
 //! others.
 //!
-//! The parent writes an [`order::Order`] to the child's standard input and keeps it open: the line `drain` asks the
+//! The parent writes an [`attempt_spec::AttemptSpec`] to the child's standard input and keeps it open: the line `drain` asks the
 //! child to stop at the next file, and the end of input means that the parent is gone. The child writes its events as
 //! lines of JSON; its standard error goes to the run's log.
 
+pub mod attempt_spec;
 pub mod drain;
+pub mod isolation;
 pub mod log;
-pub mod order;
 pub mod verdict;
-pub mod wall;
 
 use std::{
     collections::VecDeque,
@@ -28,16 +28,16 @@ use rustix::{
 };
 use serde_json::Value;
 
-use self::{log::RunLog, order::Order};
+use self::{attempt_spec::AttemptSpec, log::RunLog};
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{CHILD_LINE_BYTES_MAX, CHILD_PIPE_TIME_MAX, CHILD_TAIL_LINES},
-    observe::{Level, account::Account, visible::visible},
+    observe::{MessageLevel, account::RunSummary, visible::visible},
 };
 
 /// The settings for starting a child.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct ChildSetup {
     /// The program: the current executable.
     pub program: PathBuf,
     /// The working directory: that of the jobs file.
@@ -61,7 +61,7 @@ pub struct Child {
 /// The progress of an attempt so far.
 #[derive(Debug)]
 struct Progress {
-    account: Account,
+    account: RunSummary,
     /// The time at which a transfer last progressed.
     moved_at: Instant,
     moves: u64,
@@ -72,13 +72,13 @@ struct Progress {
 
 /// The result of a finished child process.
 #[derive(Debug)]
-pub struct Ended {
+pub struct EndedAttempt {
     /// The exit code, if it exited by itself.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// The account of its work.
-    pub account: Account,
+    pub account: RunSummary,
     /// The last lines of its standard error.
     pub tail: Vec<String>,
     /// Its log, for further lines.
@@ -89,13 +89,13 @@ impl Child {
     /// Starts the process of an attempt, which then waits for its order. `wake` is called when its output ends, which
     /// usually means that it has ended.
     pub fn start(
-        start: &Start,
+        start: &ChildSetup,
         script: &Path,
         log: RunLog,
         wake: impl Fn() + Send + 'static,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let cannot =
-            |error: std::io::Error| Fault::local("start a run with", &start.program, error);
+            |error: std::io::Error| Error::local("start a run with", &start.program, error);
         let mut command = Command::new(&start.program);
         command
             .args(["run", "--as-child", "--json", "--state"])
@@ -112,7 +112,7 @@ impl Child {
         let process = command.spawn().map_err(cannot)?;
         let group = Pid::from_child(&process);
         let progress = Arc::new(Mutex::new(Progress {
-            account: Account::default(),
+            account: RunSummary::default(),
             moved_at: Instant::now(),
             moves: 0,
             tail: VecDeque::new(),
@@ -139,8 +139,8 @@ impl Child {
     }
 
     /// Sends it the order: the attempt starts, with `line` in its log.
-    pub fn order(&mut self, order: &Order, line: &str) {
-        lock(&self.progress).log.say(Level::Info, line);
+    pub fn order(&mut self, order: &AttemptSpec, line: &str) {
+        lock(&self.progress).log.say(MessageLevel::Info, line);
         if let Some(pipe) = &mut self.input {
             // A child that has already died is detected by its status.
             pipe.write_all(order.line().as_bytes()).ok();
@@ -182,7 +182,7 @@ impl Child {
     }
 
     /// Returns the result once it has ended.
-    pub fn ended(&mut self) -> Option<Ended> {
+    pub fn ended(&mut self) -> Option<EndedAttempt> {
         if self.status.is_none() {
             // Kill everything that it started as well, so that its pipes close.
             let status = self.process.try_wait().ok().flatten()?;
@@ -195,7 +195,7 @@ impl Child {
             return None;
         }
         let mut progress = lock(&self.progress);
-        Some(Ended {
+        Some(EndedAttempt {
             code: status.code(),
             signal: status.signal(),
             account: std::mem::take(&mut progress.account),
@@ -238,7 +238,7 @@ impl Progress {
     /// Processes a line of its standard error.
     fn say(&mut self, line: &str) {
         let line = visible(line);
-        self.log.say(Level::Error, &line);
+        self.log.say(MessageLevel::Error, &line);
         if self.tail.len() >= CHILD_TAIL_LINES {
             self.tail.pop_front();
         }
@@ -263,7 +263,7 @@ fn lines(pipe: impl Read, mut take: impl FnMut(&str)) {
 
 /// Returns true if a process could not be started because of a temporary shortage of descriptors, processes, threads or
 /// memory.
-pub fn is_shortage(fault: &Fault) -> bool {
+pub fn is_shortage(fault: &Error) -> bool {
     const ALL: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
     let error = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     let code = error.and_then(std::io::Error::raw_os_error);
@@ -271,6 +271,10 @@ pub fn is_shortage(fault: &Fault) -> bool {
 }
 
 /// Returns the fault for an order that cannot be parsed.
-fn broken_order(error: &serde_json::Error) -> Fault {
-    Fault::new(Kind::Invalid, Side::Here, format!("the order of this run cannot be read: {error}"))
+fn broken_order(error: &serde_json::Error) -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        Origin::Here,
+        format!("the order of this run cannot be read: {error}"),
+    )
 }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::Ended;
+use super::EndedAttempt;
 use crate::{
-    observe::{account::Failed, duration_text, visible},
+    observe::{account::FailureSummary, format_duration, visible},
     schedule::jobs::{Retry, RetryOn},
-    store::history::State,
+    store::history::RunState,
 };
 
 /// The cause of an attempt's early termination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cut {
+pub enum TerminationCause {
     /// `attempt_timeout`.
     Attempt(Duration),
     /// `run_timeout`.
@@ -26,9 +26,9 @@ pub enum Cut {
 
 /// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct AttemptResult {
     /// `Done`, `Partial`, `Failed` or `Interrupted`.
-    pub state: State,
+    pub state: RunState,
     /// The kind of failure.
     pub kind: Option<String>,
     /// The error message.
@@ -47,41 +47,48 @@ const INTERRUPTED: i32 = 130;
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
 
 /// Judges an attempt.
-pub fn verdict(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
+pub fn verdict(
+    ended: &EndedAttempt,
+    cut: Option<&TerminationCause>,
+    retry: &Retry,
+) -> AttemptResult {
     let mut verdict = judged(ended, cut, retry);
     let short = |error: String| visible::cut(&error, ERROR_BYTES_MAX, "; the log has all");
     verdict.error = verdict.error.map(short);
     verdict
 }
 
-fn judged(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
-    let Ended { code, signal, account, tail, .. } = ended;
+fn judged(ended: &EndedAttempt, cut: Option<&TerminationCause>, retry: &Retry) -> AttemptResult {
+    let EndedAttempt { code, signal, account, tail, .. } = ended;
     let fault = account.fault.as_ref();
-    let failed = |kind: &str, error: String, is_worth_another: bool| Verdict {
-        state: State::Failed,
+    let failed = |kind: &str, error: String, is_worth_another: bool| AttemptResult {
+        state: RunState::Failed,
         kind: Some(kind.into()),
         error: Some(error),
         is_worth_another,
     };
     match (*code, cut) {
-        (Some(DONE), _) => {
-            Verdict { state: State::Done, kind: None, error: None, is_worth_another: false }
-        }
+        (Some(DONE), _) => AttemptResult {
+            state: RunState::Done,
+            kind: None,
+            error: None,
+            is_worth_another: false,
+        },
         (Some(IN_PART), _) => {
             let first = account.failed.values().next();
             let count = account.failed.len();
             let words = first.map_or_else(String::new, |first| format!(": {}", first.words));
             let plural = if count == 1 { "file" } else { "files" };
-            Verdict {
-                state: State::Partial,
+            AttemptResult {
+                state: RunState::Partial,
                 kind: first.map(|first| first.kind.clone()),
                 error: Some(format!("{count} {plural} failed{words}")),
                 is_worth_another: account.failed.values().any(|failed| passes(failed, retry)),
             }
         }
         (_, Some(cut)) => cut_short(cut, retry),
-        (Some(INTERRUPTED), None) => Verdict {
-            state: State::Interrupted,
+        (Some(INTERRUPTED), None) => AttemptResult {
+            state: RunState::Interrupted,
             kind: Some("interrupted".into()),
             error: Some("interrupted by a signal".into()),
             is_worth_another: false,
@@ -101,36 +108,36 @@ fn judged(ended: &Ended, cut: Option<&Cut>, retry: &Retry) -> Verdict {
     }
 }
 
-fn cut_short(cut: &Cut, retry: &Retry) -> Verdict {
+fn cut_short(cut: &TerminationCause, retry: &Retry) -> AttemptResult {
     let on_timeout = retry.on.contains(&RetryOn::Timeout);
     let (state, kind, error, is_worth_another) = match cut {
-        Cut::Attempt(time) => {
+        TerminationCause::Attempt(time) => {
             let error = format!("the attempt took more than {} (`attempt_timeout`)", words(*time));
-            (State::Failed, "timeout", error, on_timeout)
+            (RunState::Failed, "timeout", error, on_timeout)
         }
-        Cut::Run(time) => {
+        TerminationCause::Run(time) => {
             let error = format!("the run took more than {} (`run_timeout`)", words(*time));
-            (State::Failed, "timeout", error, false)
+            (RunState::Failed, "timeout", error, false)
         }
-        Cut::Stall(time) => {
+        TerminationCause::Stall(time) => {
             let error = format!("no byte moved for {} (`stall_timeout`)", words(*time));
-            (State::Failed, "timeout", error, on_timeout)
+            (RunState::Failed, "timeout", error, on_timeout)
         }
-        Cut::Stopped => {
+        TerminationCause::Stopped => {
             let error = "the scheduler was stopped".to_owned();
-            (State::Interrupted, "interrupted", error, false)
+            (RunState::Interrupted, "interrupted", error, false)
         }
-        Cut::Replaced(why) => (State::Interrupted, "replaced", why.clone(), false),
+        TerminationCause::Replaced(why) => (RunState::Interrupted, "replaced", why.clone(), false),
     };
-    Verdict { state, kind: Some(kind.into()), error: Some(error), is_worth_another }
+    AttemptResult { state, kind: Some(kind.into()), error: Some(error), is_worth_another }
 }
 
 fn words(time: Duration) -> String {
-    duration_text(time)
+    format_duration(time)
 }
 
 /// Returns true if a failure may be temporary, and the job retries that class of failures.
-fn passes(fault: &Failed, retry: &Retry) -> bool {
+fn passes(fault: &FailureSummary, retry: &Retry) -> bool {
     let class = match fault.kind.as_str() {
         "unreachable" | "protocol" => RetryOn::Connect,
         "data_connection" => RetryOn::Data,
@@ -183,7 +190,7 @@ fn share(draw: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Clock, observe::account::Account, schedule::child::log::RunLog};
+    use crate::{clock::Clock, observe::account::RunSummary, schedule::child::log::RunLog};
 
     fn retry(on: &[RetryOn]) -> Retry {
         Retry {
@@ -198,16 +205,16 @@ mod tests {
 
     const ALL: [RetryOn; 4] = [RetryOn::Connect, RetryOn::Data, RetryOn::Timeout, RetryOn::Busy];
 
-    fn ended(code: Option<i32>, signal: Option<i32>, kind: &str, tail: &[&str]) -> Ended {
-        let fault = (!kind.is_empty()).then(|| Failed {
+    fn ended(code: Option<i32>, signal: Option<i32>, kind: &str, tail: &[&str]) -> EndedAttempt {
+        let fault = (!kind.is_empty()).then(|| FailureSummary {
             kind: kind.into(),
             words: format!("a {kind}"),
             may_retry: !matches!(kind, "denied" | "refused"),
         });
-        Ended {
+        EndedAttempt {
             code,
             signal,
-            account: Account { fault, ..Account::default() },
+            account: RunSummary { fault, ..RunSummary::default() },
             tail: tail.iter().map(|line| (*line).to_owned()).collect(),
             log: RunLog::none(Clock::System),
         }
@@ -227,7 +234,7 @@ mod tests {
             (1, "local", &ALL[..], false),
         ] {
             let found = verdict(&ended(Some(code), None, kind, &[]), None, &retry(on));
-            assert_eq!((found.state, found.is_worth_another), (State::Failed, worth), "{kind}");
+            assert_eq!((found.state, found.is_worth_another), (RunState::Failed, worth), "{kind}");
             assert_eq!(found.error, Some(format!("a {kind}")));
         }
     }
@@ -236,11 +243,11 @@ mod tests {
     fn who_cuts_a_run_short_decides_what_it_is() {
         let second = Duration::from_secs(1);
         for (cut, state, worth, words) in [
-            (Cut::Attempt(second), State::Failed, true, "`attempt_timeout`"),
-            (Cut::Run(second), State::Failed, false, "`run_timeout`"),
-            (Cut::Stall(second), State::Failed, true, "no byte moved for 1.0 s"),
-            (Cut::Stopped, State::Interrupted, false, "stopped"),
-            (Cut::Replaced("later".into()), State::Interrupted, false, "later"),
+            (TerminationCause::Attempt(second), RunState::Failed, true, "`attempt_timeout`"),
+            (TerminationCause::Run(second), RunState::Failed, false, "`run_timeout`"),
+            (TerminationCause::Stall(second), RunState::Failed, true, "no byte moved for 1.0 s"),
+            (TerminationCause::Stopped, RunState::Interrupted, false, "stopped"),
+            (TerminationCause::Replaced("later".into()), RunState::Interrupted, false, "later"),
         ] {
             for end in [ended(None, Some(9), "", &[]), ended(Some(130), None, "interrupted", &[])] {
                 let found = verdict(&end, Some(&cut), &retry(&ALL));
@@ -249,7 +256,7 @@ mod tests {
             }
             // An attempt that succeeded all the same stays a success.
             let done = verdict(&ended(Some(0), None, "", &[]), Some(&cut), &retry(&ALL));
-            assert_eq!(done.state, State::Done);
+            assert_eq!(done.state, RunState::Done);
         }
     }
 
@@ -277,14 +284,14 @@ mod tests {
     fn files_that_failed_by_the_connection_are_worth_another_attempt() {
         for (kind, worth) in [("data_connection", true), ("refused", false)] {
             let mut end = ended(Some(6), None, "", &[]);
-            let failed = Failed {
+            let failed = FailureSummary {
                 kind: kind.into(),
                 words: "b: gone".into(),
                 may_retry: kind == "data_connection",
             };
             end.account.failed.insert("b".into(), failed);
             let found = verdict(&end, None, &retry(&ALL));
-            assert_eq!((found.state, found.is_worth_another), (State::Partial, worth));
+            assert_eq!((found.state, found.is_worth_another), (RunState::Partial, worth));
             assert_eq!(found.error.as_deref(), Some("1 file failed: b: gone"));
         }
     }

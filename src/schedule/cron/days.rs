@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use super::{
     Mistake,
-    field::{DAY, Text, WEEKDAY},
+    field::{DAY, FieldText, WEEKDAY},
 };
 
 /// All bits of a week.
@@ -33,7 +33,11 @@ pub(super) struct Days {
 
 impl Days {
     /// Reads both fields.
-    pub(super) fn read(of_month: Text<'_>, of_week: Text<'_>, job: &str) -> Result<Self, Mistake> {
+    pub(super) fn read(
+        of_month: FieldText<'_>,
+        of_week: FieldText<'_>,
+        job: &str,
+    ) -> Result<Self, Mistake> {
         let mut days = Self { is_and: of_month.is_star() || of_week.is_star(), ..Self::default() };
         for item in of_month.items() {
             days.add_of_month(item, job)?;
@@ -44,7 +48,7 @@ impl Days {
         Ok(days)
     }
 
-    fn add_of_month(&mut self, item: Text<'_>, job: &str) -> Result<(), Mistake> {
+    fn add_of_month(&mut self, item: FieldText<'_>, job: &str) -> Result<(), Mistake> {
         let upper = item.text.to_ascii_uppercase();
         if upper == "LW" || upper == "WL" {
             self.last_workday = true;
@@ -72,7 +76,7 @@ impl Days {
         Ok(())
     }
 
-    fn add_of_week(&mut self, item: Text<'_>, job: &str) -> Result<(), Mistake> {
+    fn add_of_week(&mut self, item: FieldText<'_>, job: &str) -> Result<(), Mistake> {
         if let Some((day, nth)) = item.text.split_once('#') {
             let bit = 1 << (WEEKDAY.value(item, day)? % 7);
             let nth =

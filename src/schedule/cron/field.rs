@@ -52,13 +52,13 @@ pub(super) const YEAR: Spec = plain("year", 1970, 9999, 2099);
 
 /// A range with a step, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct SteppedRange {
     pub(super) first: u16,
     pub(super) last: u16,
     pub(super) step: u16,
 }
 
-impl Run {
+impl SteppedRange {
     pub(super) fn has(self, value: u16) -> bool {
         (self.first..=self.last).contains(&value) && (value - self.first).is_multiple_of(self.step)
     }
@@ -66,22 +66,22 @@ impl Run {
 
 /// A field, or a part of one, with its position in the expression.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'t> {
+pub(super) struct FieldText<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
 }
 
-impl<'t> Text<'t> {
+impl<'t> FieldText<'t> {
     pub(super) fn range(self) -> Range<usize> {
         self.at..self.at + self.text.len()
     }
 
     /// Returns the parts between commas.
-    pub(super) fn items(self) -> impl Iterator<Item = Text<'t>> {
+    pub(super) fn items(self) -> impl Iterator<Item = FieldText<'t>> {
         let start = self.text.as_ptr() as usize;
         self.text
             .split(',')
-            .map(move |text| Text { text, at: self.at + text.as_ptr() as usize - start })
+            .map(move |text| FieldText { text, at: self.at + text.as_ptr() as usize - start })
     }
 
     /// Returns true if it starts with `*` or `?`, and so counts as unrestricted, as in crontab(5).
@@ -100,8 +100,8 @@ impl<'t> Text<'t> {
 
 impl Spec {
     /// Reads an item as a range; `job` determines the value of `H`.
-    pub(super) fn run(&self, item: Text<'_>, job: &str) -> Result<Run, Mistake> {
-        let Text { text, .. } = item;
+    pub(super) fn run(&self, item: FieldText<'_>, job: &str) -> Result<SteppedRange, Mistake> {
+        let FieldText { text, .. } = item;
         if text.is_empty() {
             let message = format!("the {} has nothing between two commas, or after one", self.name);
             return Err(item.hinted(message, "a list has no blanks: write `1,2`, not `1, 2`"));
@@ -128,7 +128,7 @@ impl Spec {
             let parts = self.unrolled(first, last, step.unwrap_or(1));
             return Err(item.hinted(message, format!("write `{parts}`")));
         }
-        Ok(Run { first, last, step: step.unwrap_or(1) })
+        Ok(SteppedRange { first, last, step: step.unwrap_or(1) })
     }
 
     /// Returns the last value of `*`: Sunday does not count twice.
@@ -174,7 +174,7 @@ impl Spec {
         values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    fn step(&self, item: Text<'_>, step: &str) -> Result<u16, Mistake> {
+    fn step(&self, item: FieldText<'_>, step: &str) -> Result<u16, Mistake> {
         let span = self.most - self.least;
         let number = step.parse::<u16>().ok().filter(|step| *step >= 1);
         let Some(number) = number else {
@@ -189,7 +189,7 @@ impl Spec {
     }
 
     /// Reads a number or a name.
-    pub(super) fn value(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
+    pub(super) fn value(&self, item: FieldText<'_>, word: &str) -> Result<u16, Mistake> {
         let Self { name, least, most, .. } = self;
         if let Some(value) = self.named(word) {
             return Ok(value);
@@ -205,7 +205,7 @@ impl Spec {
     }
 
     /// Reads the end of a range: `FRI-SUN` ends with the following Sunday, which is 7.
-    fn end(&self, item: Text<'_>, word: &str) -> Result<u16, Mistake> {
+    fn end(&self, item: FieldText<'_>, word: &str) -> Result<u16, Mistake> {
         let value = self.value(item, word)?;
         Ok(if self.most == 7 && value == 0 && word.parse::<u16>().is_err() { 7 } else { value })
     }
@@ -217,7 +217,7 @@ impl Spec {
         u16::try_from(at).ok().map(|at| at + self.first_name)
     }
 
-    fn no_value(&self, item: Text<'_>, word: &str) -> Mistake {
+    fn no_value(&self, item: FieldText<'_>, word: &str) -> Mistake {
         let message = format!("`{word}` is no {}", self.name);
         let short = self.names.iter().filter_map(|name| name.get(..3));
         let known: Vec<_> = short.chain(self.names.iter().copied()).collect();
@@ -243,11 +243,11 @@ impl Spec {
     /// Reads `H`, `H/15`, `H(0-29)`, `H(0-29)/10`: values that depend on the job's name alone.
     fn hashed(
         &self,
-        item: Text<'_>,
+        item: FieldText<'_>,
         range: &str,
         step: Option<u16>,
         job: &str,
-    ) -> Result<Run, Mistake> {
+    ) -> Result<SteppedRange, Mistake> {
         let inside = range.get(1..).unwrap_or_default();
         let (first, last) = if inside.is_empty() {
             (self.least, self.hash_most)
@@ -274,8 +274,8 @@ impl Spec {
         let chosen = stable(&[job, self.name]) % u64::from(span);
         let chosen = first + u16::try_from(chosen).unwrap_or(0);
         Ok(match step {
-            None => Run { first: chosen, last: chosen, step: 1 },
-            Some(step) => Run { first: chosen, last, step },
+            None => SteppedRange { first: chosen, last: chosen, step: 1 },
+            Some(step) => SteppedRange { first: chosen, last, step },
         })
     }
 }

@@ -8,12 +8,12 @@ use jiff::civil::{Date, DateTime, Time};
 use super::{
     Mistake,
     days::Days,
-    field::{HOUR, MINUTE, MONTH, Run, SECOND, Spec, Text, YEAR},
+    field::{FieldText, HOUR, MINUTE, MONTH, SECOND, Spec, SteppedRange, YEAR},
 };
 
 /// The fields of an expression, each as a set.
 #[derive(Debug, Clone)]
-pub(super) struct Fields {
+pub(super) struct CronFields {
     /// Bit n: second n.
     seconds: u64,
     minutes: u64,
@@ -22,7 +22,7 @@ pub(super) struct Fields {
     months: u64,
     days: Days,
     /// The years; empty for every year.
-    years: Vec<Run>,
+    years: Vec<SteppedRange>,
     /// True if the second, minute or hour starts with a star.
     pub(super) is_interval: bool,
 }
@@ -30,19 +30,19 @@ pub(super) struct Fields {
 /// The fields as written in the expression.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Texts<'t> {
-    pub(super) second: Text<'t>,
-    pub(super) minute: Text<'t>,
-    pub(super) hour: Text<'t>,
-    pub(super) day: Text<'t>,
-    pub(super) month: Text<'t>,
-    pub(super) weekday: Text<'t>,
-    pub(super) year: Text<'t>,
+    pub(super) second: FieldText<'t>,
+    pub(super) minute: FieldText<'t>,
+    pub(super) hour: FieldText<'t>,
+    pub(super) day: FieldText<'t>,
+    pub(super) month: FieldText<'t>,
+    pub(super) weekday: FieldText<'t>,
+    pub(super) year: FieldText<'t>,
 }
 
-impl Fields {
+impl CronFields {
     /// Reads all fields.
     pub(super) fn read(texts: &Texts<'_>, job: &str) -> Result<Self, Mistake> {
-        let list = |spec: &Spec, text: Text<'_>| -> Result<String, Mistake> {
+        let list = |spec: &Spec, text: FieldText<'_>| -> Result<String, Mistake> {
             let runs = runs(spec, text, job)?;
             let all =
                 (spec.least..=spec.most).filter(|value| runs.iter().any(|run| run.has(*value)));
@@ -69,7 +69,9 @@ impl Fields {
             months: bits(sets.months()),
             days: Days::read(texts.day, texts.weekday, job)?,
             years,
-            is_interval: [texts.second, texts.minute, texts.hour].into_iter().any(Text::is_star),
+            is_interval: [texts.second, texts.minute, texts.hour]
+                .into_iter()
+                .any(FieldText::is_star),
         })
     }
 
@@ -150,7 +152,7 @@ impl Fields {
     }
 }
 
-fn runs(spec: &Spec, text: Text<'_>, job: &str) -> Result<Vec<Run>, Mistake> {
+fn runs(spec: &Spec, text: FieldText<'_>, job: &str) -> Result<Vec<SteppedRange>, Mistake> {
     text.items().map(|item| spec.run(item, job)).collect()
 }
 

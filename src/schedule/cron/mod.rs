@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime};
 
 pub(in crate::schedule) use self::alias::fields_of;
 pub use self::walk::Firings;
-pub(super) use self::walk::Walk;
-use self::{fields::Fields, parse::parse};
+pub(super) use self::walk::SlotWalk;
+use self::{fields::CronFields, parse::parse};
 use super::{slot::Slot, stable, zone::Zone};
 use crate::limits::CRON_SEARCH_YEARS;
 
@@ -27,7 +27,7 @@ use crate::limits::CRON_SEARCH_YEARS;
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
-    kind: Kind,
+    kind: ExpressionKind,
     /// The zone that the expression names itself: `CRON_TZ=Europe/Berlin 0 3 * * *`.
     pub zone: Option<String>,
     /// Probable mistakes that are allowed.
@@ -35,8 +35,8 @@ pub struct Expression {
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
-    Fields(Box<Fields>),
+enum ExpressionKind {
+    Fields(Box<CronFields>),
     /// `@every`: at each whole multiple of `period_s` after `phase_s`, counted from 1970.
     Every {
         period_s: i64,
@@ -71,8 +71,8 @@ impl Expression {
     /// at each named time of day.
     pub fn is_interval(&self) -> bool {
         match &self.kind {
-            Kind::Fields(fields) => fields.is_interval,
-            Kind::Every { .. } => true,
+            ExpressionKind::Fields(fields) => fields.is_interval,
+            ExpressionKind::Every { .. } => true,
         }
     }
 
@@ -108,8 +108,8 @@ impl Schedule {
     /// Returns true if the expression names this local time, whether or not that time exists in the zone.
     pub fn names(&self, time: DateTime) -> bool {
         match &self.expression.kind {
-            Kind::Fields(fields) => fields.has(time),
-            Kind::Every { .. } => false,
+            ExpressionKind::Fields(fields) => fields.has(time),
+            ExpressionKind::Every { .. } => false,
         }
     }
 

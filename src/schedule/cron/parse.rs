@@ -1,22 +1,22 @@
 //! The parser for expressions: turns text into fields and warnings.
 
 use super::{
-    Expression, Kind, Mistake, alias,
-    field::{DAY, HOUR, MINUTE, MONTH, SECOND, Text, WEEKDAY},
-    fields::{Fields, Texts},
+    Expression, ExpressionKind, Mistake, alias,
+    field::{DAY, FieldText, HOUR, MINUTE, MONTH, SECOND, WEEKDAY},
+    fields::{CronFields, Texts},
 };
 use crate::{
     limits::CRON_BYTES_MAX,
     schedule::stable,
-    script::value::{duration_text, nearest},
+    script::value::{nearest, parse_duration},
 };
 
-const STAR: Text<'static> = Text { text: "*", at: 0 };
-const ZERO: Text<'static> = Text { text: "0", at: 0 };
+const STAR: FieldText<'static> = FieldText { text: "*", at: 0 };
+const ZERO: FieldText<'static> = FieldText { text: "0", at: 0 };
 
 /// Parses an expression.
 pub(super) fn parse(text: &str, job: &str) -> Result<Expression, Mistake> {
-    let whole = Text { text, at: 0 };
+    let whole = FieldText { text, at: 0 };
     if text.len() > CRON_BYTES_MAX {
         return Err(whole.mistake(format!("an expression has at most {CRON_BYTES_MAX} bytes")));
     }
@@ -33,20 +33,25 @@ pub(super) fn parse(text: &str, job: &str) -> Result<Expression, Mistake> {
             return Err(more.mistake(format!("nothing stands behind `{}`", first.text)));
         }
         let texts = texts(&self::words(fields), first)?;
-        return Ok(expression(Kind::Fields(Box::new(Fields::read(&texts, job)?)), Vec::new()));
+        return Ok(expression(
+            ExpressionKind::Fields(Box::new(CronFields::read(&texts, job)?)),
+            Vec::new(),
+        ));
     }
     let texts = texts(&words, whole)?;
-    let fields = Fields::read(&texts, job)?;
-    Ok(expression(Kind::Fields(Box::new(fields)), warnings(&texts)))
+    let fields = CronFields::read(&texts, job)?;
+    Ok(expression(ExpressionKind::Fields(Box::new(fields)), warnings(&texts)))
 }
 
-fn words(text: &str) -> Vec<Text<'_>> {
+fn words(text: &str) -> Vec<FieldText<'_>> {
     let start = text.as_ptr() as usize;
-    text.split_whitespace().map(|text| Text { text, at: text.as_ptr() as usize - start }).collect()
+    text.split_whitespace()
+        .map(|text| FieldText { text, at: text.as_ptr() as usize - start })
+        .collect()
 }
 
 /// Removes `CRON_TZ=…` or `TZ=…` from the front.
-fn zone(words: &mut Vec<Text<'_>>) -> Result<Option<String>, Mistake> {
+fn zone(words: &mut Vec<FieldText<'_>>) -> Result<Option<String>, Mistake> {
     let Some(first) = words.first().copied() else { return Ok(None) };
     let named = first.text.strip_prefix("CRON_TZ=").or_else(|| first.text.strip_prefix("TZ="));
     let Some(name) = named else { return Ok(None) };
@@ -57,7 +62,7 @@ fn zone(words: &mut Vec<Text<'_>>) -> Result<Option<String>, Mistake> {
     Ok(Some(name.to_owned()))
 }
 
-fn unknown_alias(word: Text<'_>) -> Mistake {
+fn unknown_alias(word: FieldText<'_>) -> Mistake {
     if word.text.eq_ignore_ascii_case("@reboot") {
         let hint = "a run that was missed while the machine was down is made good: see `misfire`";
         return word.hinted("portolan has no `@reboot`", hint);
@@ -71,13 +76,18 @@ fn unknown_alias(word: Text<'_>) -> Mistake {
 }
 
 /// Reads `@every 90m`: counted from the epoch, with a phase per job, so that restarts do not move it.
-fn every(word: Text<'_>, rest: &[Text<'_>], text: &str, job: &str) -> Result<Kind, Mistake> {
+fn every(
+    word: FieldText<'_>,
+    rest: &[FieldText<'_>],
+    text: &str,
+    job: &str,
+) -> Result<ExpressionKind, Mistake> {
     let (Some(first), Some(last)) = (rest.first(), rest.last()) else {
         return Err(word.hinted("`@every` lacks its time", "such as `@every 90m`"));
     };
     let range = first.at..last.range().end;
     let given = text.get(range.clone()).unwrap_or_default();
-    let period = duration_text(given).map(|time| time.as_secs_f64());
+    let period = parse_duration(given).map(|time| time.as_secs_f64());
     let period = period.filter(|seconds| *seconds >= 1.0 && seconds.fract() == 0.0);
     let Some(period) = period else {
         let message = format!("`@every` wants whole seconds up to 30 days, got `{given}`");
@@ -88,11 +98,11 @@ fn every(word: Text<'_>, rest: &[Text<'_>], text: &str, job: &str) -> Result<Kin
     let period_s = period as i64;
     let phase = stable(&[job, "every"]) % period_s.unsigned_abs();
     let phase_s = if job.is_empty() { 0 } else { i64::try_from(phase).unwrap_or(0) };
-    Ok(Kind::Every { period_s, phase_s })
+    Ok(ExpressionKind::Every { period_s, phase_s })
 }
 
 /// Assigns the words to the fields.
-fn texts<'t>(words: &[Text<'t>], whole: Text<'t>) -> Result<Texts<'t>, Mistake> {
+fn texts<'t>(words: &[FieldText<'t>], whole: FieldText<'t>) -> Result<Texts<'t>, Mistake> {
     let (second, five, year) = match words {
         [minute, hour, day, month, weekday] => (ZERO, [minute, hour, day, month, weekday], STAR),
         [_, _, _, _, _, last] if looks_like_year(last.text) => {
@@ -139,7 +149,7 @@ fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
         let message = "both day fields are set: it runs on the days of either, as in crontab";
         warnings.push(weekday.hinted(message, on_both(day, weekday)));
     }
-    let often = |field: Text<'_>, next: Text<'_>, what: &str, of: &str| {
+    let often = |field: FieldText<'_>, next: FieldText<'_>, what: &str, of: &str| {
         (field.text == "*" && !next.is_star()).then(|| {
             let message = format!("it runs every {what} of the {of} that is named, not once");
             field.hinted(message, format!("for once write `0` for the {what}"))
@@ -172,7 +182,7 @@ fn warnings(texts: &Texts<'_>) -> Vec<Mistake> {
 }
 
 /// Returns the hint for two restricted day fields.
-fn on_both(day: Text<'_>, weekday: Text<'_>) -> String {
+fn on_both(day: FieldText<'_>, weekday: FieldText<'_>) -> String {
     let is_day = |text: &str| WEEKDAY.value(weekday, text).is_ok();
     let is_one = is_day(weekday.text);
     match day.text {

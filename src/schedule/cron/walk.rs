@@ -11,7 +11,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{Kind, Schedule, fields::Fields};
+use super::{ExpressionKind, Schedule, fields::CronFields};
 use crate::{
     limits::CRON_SEARCH_YEARS,
     schedule::slot::{Slot, SlotId},
@@ -27,12 +27,12 @@ const SEARCH: SignedDuration = SignedDuration::from_hours(CRON_SEARCH_YEARS * 36
 #[derive(Debug, Clone)]
 pub struct Firings<'s> {
     schedule: &'s Schedule,
-    walk: Walk,
+    walk: SlotWalk,
 }
 
 impl<'s> Firings<'s> {
     pub(super) fn new(schedule: &'s Schedule, after: Timestamp) -> Self {
-        Self { schedule, walk: Walk::new(after) }
+        Self { schedule, walk: SlotWalk::new(after) }
     }
 }
 
@@ -46,14 +46,14 @@ impl Iterator for Firings<'_> {
 
 /// A position among the slots of a schedule. Separate from the schedule so that both can be stored side by side.
 #[derive(Debug, Clone)]
-pub(in crate::schedule) struct Walk {
+pub(in crate::schedule) struct SlotWalk {
     /// The time up to which slots have been returned.
     after: Timestamp,
     /// The segment of `after`, once it has been looked up.
     segment: Option<Segment>,
 }
 
-impl Walk {
+impl SlotWalk {
     /// Creates a position before the first slot after `after`.
     pub(in crate::schedule) fn new(after: Timestamp) -> Self {
         Self { after, segment: None }
@@ -62,14 +62,14 @@ impl Walk {
     /// Returns the next slot.
     pub(in crate::schedule) fn next(&mut self, schedule: &Schedule) -> Option<Slot> {
         let slot = match &schedule.expression.kind {
-            Kind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
-            Kind::Fields(fields) => self.next_of(fields, &schedule.zone.rules),
+            ExpressionKind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
+            ExpressionKind::Fields(fields) => self.next_of(fields, &schedule.zone.rules),
         }?;
         self.after = slot.at;
         Some(slot)
     }
 
-    fn next_of(&mut self, fields: &Fields, zone: &TimeZone) -> Option<Slot> {
+    fn next_of(&mut self, fields: &CronFields, zone: &TimeZone) -> Option<Slot> {
         let horizon = horizon(fields, self.after)?;
         let held = self.segment.take().filter(|segment| segment.holds(self.after));
         let mut segment = held.unwrap_or_else(|| Segment::of(self.after, zone));
@@ -92,7 +92,7 @@ impl Walk {
 }
 
 /// Returns the time at which the search ends.
-fn horizon(fields: &Fields, after: Timestamp) -> Option<Timestamp> {
+fn horizon(fields: &CronFields, after: Timestamp) -> Option<Timestamp> {
     // If years are named, the last of them is the end, however far away. Two more days allow for the zone.
     let last = match fields.last_year() {
         Some(year) => {
@@ -160,7 +160,7 @@ impl Segment {
     }
 
     /// Returns the first slot of this segment, or at its end, after the local time `low`.
-    fn next(&self, fields: &Fields, mut low: DateTime, horizon: Timestamp) -> Option<Slot> {
+    fn next(&self, fields: &CronFields, mut low: DateTime, horizon: Timestamp) -> Option<Slot> {
         let put_back = self.put_back.filter(|_| !fields.is_interval);
         if let Some((reached, back)) = put_back
             && back <= SEASON_MAX
@@ -183,7 +183,7 @@ impl Segment {
     }
 
     /// Returns the slot at the end of this segment for the fixed times in the gap that follows.
-    fn moved(&self, fields: &Fields) -> Option<Slot> {
+    fn moved(&self, fields: &CronFields) -> Option<Slot> {
         let (end, next) = (self.end?, self.next?);
         let ahead = seconds(next) - seconds(self.offset);
         if fields.is_interval || ahead <= SignedDuration::ZERO || ahead > SEASON_MAX {

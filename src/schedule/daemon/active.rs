@@ -11,11 +11,11 @@ use crate::{
     limits::CHILD_TERM_TIME_MAX,
     schedule::{
         child::{
-            Child, Ended,
-            verdict::{Cut, Verdict},
+            Child, EndedAttempt,
+            verdict::{AttemptResult, TerminationCause},
         },
         jobs::{Job, Timeouts},
-        plan::Running,
+        plan::RunningJob,
         slot::Slot,
     },
     store::history::Cause,
@@ -23,7 +23,7 @@ use crate::{
 
 /// A run in progress.
 #[derive(Debug)]
-pub(super) struct Active {
+pub(super) struct ActiveRun {
     pub(super) run: i64,
     /// The job as it was when the run started: a reload does not change runs in progress.
     pub(super) job: Arc<Job>,
@@ -40,8 +40,8 @@ pub(super) struct Active {
     /// The number of consecutive delays of the next attempt for lack of system resources.
     pub(super) delays: u32,
     pub(super) attempt_begun: Instant,
-    pub(super) stage: Stage,
-    pub(super) cut: Option<Cut>,
+    pub(super) stage: RunStage,
+    pub(super) cut: Option<TerminationCause>,
     /// The time at which it is told to terminate, after it was asked to stop at the next file.
     pub(super) force_at: Option<Instant>,
     /// The time at which it is killed.
@@ -53,22 +53,22 @@ const CLOSING_LOOK: Duration = Duration::from_millis(5);
 
 /// The stage of a run.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum RunStage {
     /// The next attempt is due at this time.
     Between(Instant),
     /// An attempt is in progress.
     Running(Box<Child>),
     /// An attempt has ended, and its result has not been written yet.
-    Ended(Box<Ended>, Verdict, Timestamp),
+    Ended(Box<EndedAttempt>, AttemptResult, Timestamp),
 }
 
-impl Active {
-    pub(super) fn running(&self) -> Running {
+impl ActiveRun {
+    pub(super) fn running(&self) -> RunningJob {
         super::running(self)
     }
 
     pub(super) const fn is_between_attempts(&self) -> bool {
-        matches!(self.stage, Stage::Between(_)) && self.tries > 0
+        matches!(self.stage, RunStage::Between(_)) && self.tries > 0
     }
 
     pub(super) const fn is_ending(&self) -> bool {
@@ -79,10 +79,10 @@ impl Active {
     pub(super) fn due(&self, now: Instant) -> Option<Duration> {
         let until = |at: Instant| at.saturating_duration_since(now);
         let child = match &self.stage {
-            Stage::Between(at) => return Some(until(*at)),
+            RunStage::Between(at) => return Some(until(*at)),
             // It is written at the next tick.
-            Stage::Ended(..) => return None,
-            Stage::Running(child) => child,
+            RunStage::Ended(..) => return None,
+            RunStage::Running(child) => child,
         };
         if child.is_closing() {
             return Some(CLOSING_LOOK);
@@ -97,28 +97,28 @@ impl Active {
     }
 
     /// Returns the time limit that has been exceeded, if any.
-    pub(super) fn overtime(&self, now: Instant) -> Option<Cut> {
+    pub(super) fn overtime(&self, now: Instant) -> Option<TerminationCause> {
         let Timeouts { attempt, stall, .. } = self.job.timeouts;
         let run = self.job.timeouts.whole();
         let since = |at: Instant| now.saturating_duration_since(at);
         let over = |limit: Option<Duration>, spent: Duration| limit.filter(|limit| spent >= *limit);
         if let Some(limit) = over(run, since(self.begun)) {
-            return Some(Cut::Run(limit));
+            return Some(TerminationCause::Run(limit));
         }
-        let Stage::Running(child) = &self.stage else { return None };
+        let RunStage::Running(child) = &self.stage else { return None };
         if let Some(limit) = over(attempt, since(self.attempt_begun)) {
-            return Some(Cut::Attempt(limit));
+            return Some(TerminationCause::Attempt(limit));
         }
-        over(stall, child.still_for()).map(Cut::Stall)
+        over(stall, child.still_for()).map(TerminationCause::Stall)
     }
 
     /// Terminates the attempt in progress: at once, and by force after the job's grace period.
-    pub(super) fn cut(&mut self, cut: Cut, now: Instant) {
+    pub(super) fn cut(&mut self, cut: TerminationCause, now: Instant) {
         if self.cut.is_some() {
             return;
         }
         self.cut = Some(cut);
-        if let Stage::Running(child) = &self.stage {
+        if let RunStage::Running(child) = &self.stage {
             child.terminate();
             self.kill_at = Some(now + self.job.timeouts.kill_grace);
         }
@@ -129,8 +129,8 @@ impl Active {
         if self.cut.is_some() {
             return;
         }
-        self.cut = Some(Cut::Stopped);
-        if let Stage::Running(child) = &mut self.stage {
+        self.cut = Some(TerminationCause::Stopped);
+        if let RunStage::Running(child) = &mut self.stage {
             child.drain();
             let force_at = now + self.job.timeouts.kill_grace;
             self.force_at = Some(force_at);
@@ -140,7 +140,7 @@ impl Active {
 
     /// Escalates against an attempt that does not end when its time is up.
     pub(super) fn press(&mut self, now: Instant) {
-        let Stage::Running(child) = &self.stage else { return };
+        let RunStage::Running(child) = &self.stage else { return };
         if self.force_at.is_some_and(|at| now >= at) {
             child.terminate();
             self.force_at = None;

@@ -9,44 +9,45 @@ use jiff::Timestamp;
 
 use super::{
     Daemon, Message,
-    active::{Active, Stage},
+    active::{ActiveRun, RunStage},
     rows,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    observe::Level,
+    error::{Error, Result},
+    observe::MessageLevel,
     schedule::{
         child::{
-            Child, is_shortage,
+            Child,
+            attempt_spec::AttemptSpec,
+            is_shortage,
             log::{self, RunLog},
-            order::Order,
-            verdict::{Cut, Verdict},
+            verdict::{AttemptResult, TerminationCause},
         },
         jobs::{Allowed, Job},
-        plan::{Action, Step},
+        plan::{DecisionKind, PlannerStep},
         slot::Slot,
     },
-    store::history::{Cause, NewRun, State},
+    store::history::{Cause, NewRun, RunState},
 };
 
 impl Daemon {
     /// Carries out decisions that have been written.
     pub(super) fn carry_out(
         &mut self,
-        step: &Step,
+        step: &PlannerStep,
         written: impl Iterator<Item = ((usize, NewRun), Option<i64>)>,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let mut missed = Vec::new();
         for ((index, row), id) in written {
             let Some(decision) = step.decisions.get(index) else { continue };
             let Some(id) = id else { continue };
             match row.state {
-                State::Running => {
+                RunState::Running => {
                     let cause = rows::cause(decision.trigger);
                     self.begin(id, &decision.job, decision.slot, cause, now)?;
                 }
-                State::Skipped => {
+                RunState::Skipped => {
                     self.tell_skip(&row);
                     if rows::is_missed(&decision.reason) {
                         missed.push((id, Arc::clone(&decision.job)));
@@ -69,13 +70,13 @@ impl Daemon {
         slot: Slot,
         cause: Cause,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };
         let text = format!("run {run} of `{}` begins ({})", job.name, cause.word());
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
-        self.observer.say(Level::Info, text);
+        self.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
-        let active = Active {
+        let active = ActiveRun {
             run,
             job,
             slot,
@@ -86,7 +87,7 @@ impl Daemon {
             tries: 0,
             delays: 0,
             attempt_begun: moment,
-            stage: Stage::Between(moment),
+            stage: RunStage::Between(moment),
             cut: None,
             force_at: None,
             kill_at: None,
@@ -97,9 +98,9 @@ impl Daemon {
     }
 
     /// Starts runs that were recorded as started by a tick that failed before it started them.
-    pub(super) fn begin_lost(&mut self) -> Outcome<()> {
+    pub(super) fn begin_lost(&mut self) -> Result<()> {
         let now = self.clock.now();
-        for run in self.store.runs_that_are(State::Running)? {
+        for run in self.store.runs_that_are(RunState::Running)? {
             let slot = rows::slot_of(&run).filter(|_| !self.active.contains_key(&run.id));
             if let Some(slot) = slot {
                 self.begin(run.id, &run.job, slot, run.cause, now)?;
@@ -109,16 +110,16 @@ impl Daemon {
     }
 
     /// Starts every attempt that is due.
-    pub(super) fn begin_attempts(&mut self) -> Outcome<()> {
+    pub(super) fn begin_attempts(&mut self) -> Result<()> {
         let now = Instant::now();
-        let due = |active: &&Active| {
-            matches!(active.stage, Stage::Between(at) if at <= now) && active.cut.is_none()
+        let due = |active: &&ActiveRun| {
+            matches!(active.stage, RunStage::Between(at) if at <= now) && active.cut.is_none()
         };
         let due: Vec<_> = self.active.values().filter(due).map(|active| active.run).collect();
         due.into_iter().try_for_each(|run| self.begin_attempt(run))
     }
 
-    fn begin_attempt(&mut self, run: i64) -> Outcome<()> {
+    fn begin_attempt(&mut self, run: i64) -> Result<()> {
         let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
         let (now, number) = (self.clock.now(), active.attempt + 1);
         let path = log::path(&self.start.state, &active.job.name, run);
@@ -140,7 +141,7 @@ impl Daemon {
                 let name = &active.job.name;
                 self.observer.warn(format!("run {run} of `{name}` waits: {fault}"));
             }
-            active.stage = Stage::Between(Instant::now() + shortage_wait(active.delays));
+            active.stage = RunStage::Between(Instant::now() + shortage_wait(active.delays));
             active.delays += 1;
             return Ok(());
         }
@@ -155,7 +156,7 @@ impl Daemon {
             Ok((mut child, order)) => {
                 let name = &active.job.name;
                 child.order(&order, &format!("attempt {number} of run {run}, job `{name}`"));
-                Stage::Running(Box::new(child))
+                RunStage::Running(Box::new(child))
             }
             Err(fault) => could_not_begin(&fault, &self.clock),
         };
@@ -163,13 +164,13 @@ impl Daemon {
     }
 
     /// Terminates the runs that the planner cancels.
-    pub(super) fn cancel(&mut self, step: &Step) {
+    pub(super) fn cancel(&mut self, step: &PlannerStep) {
         let now = Instant::now();
         for decision in &step.decisions {
-            if let Action::Cancel(run) = &decision.action
+            if let DecisionKind::Cancel(run) = &decision.action
                 && let Some(active) = self.active.get_mut(&run.0)
             {
-                active.cut(Cut::Replaced(decision.reason.to_string()), now);
+                active.cut(TerminationCause::Replaced(decision.reason.to_string()), now);
             }
         }
     }
@@ -187,28 +188,28 @@ fn shortage_wait(delays: u32) -> Duration {
 const SHORTAGE_WAIT_MAX: u64 = 30;
 
 /// Returns the final stage of an attempt that could not start.
-fn could_not_begin(fault: &Fault, clock: &crate::clock::Clock) -> Stage {
-    let verdict = Verdict {
-        state: State::Failed,
+fn could_not_begin(fault: &Error, clock: &crate::clock::Clock) -> RunStage {
+    let verdict = AttemptResult {
+        state: RunState::Failed,
         kind: Some(fault.kind.word().into()),
         error: Some(fault.to_string()),
         is_worth_another: false,
     };
-    let ended = crate::schedule::child::Ended {
+    let ended = crate::schedule::child::EndedAttempt {
         code: None,
         signal: None,
-        account: crate::observe::account::Account::default(),
+        account: crate::observe::account::RunSummary::default(),
         tail: Vec::new(),
         log: RunLog::none(clock.clone()),
     };
-    Stage::Ended(Box::new(ended), verdict, clock.now())
+    RunStage::Ended(Box::new(ended), verdict, clock.now())
 }
 
-impl Order {
+impl AttemptSpec {
     /// Returns the part of the order that is the same for all runs of a job.
-    pub(super) fn of_job(job: &Job) -> Outcome<Self> {
+    pub(super) fn of_job(job: &Job) -> Result<Self> {
         let script = std::path::absolute(&job.script)
-            .map_err(|error| Fault::local("find the script", &job.script, error))?;
+            .map_err(|error| Error::local("find the script", &job.script, error))?;
         Ok(Self {
             run: 0,
             script,

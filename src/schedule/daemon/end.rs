@@ -6,44 +6,44 @@ use jiff::Timestamp;
 
 use super::{
     Daemon,
-    active::{Active, Stage},
+    active::{ActiveRun, RunStage},
     rows,
 };
 use crate::{
-    fault::Outcome,
+    error::Result,
     limits::{PRUNE_INTERVAL, PRUNE_ROWS_MAX},
-    observe::{Level, duration_text, metrics, size_text},
+    observe::{MessageLevel, format_duration, format_size, metrics},
     schedule::{
         child::{
-            Ended, log,
-            verdict::{Cut, Verdict, verdict, wait_after},
+            EndedAttempt, log,
+            verdict::{AttemptResult, TerminationCause, verdict, wait_after},
         },
         facts,
         notify::of_end,
     },
     store::{
         backup,
-        history::{Attempt, End, Health, NewRun, State, Sum},
+        history::{AttemptRecord, Health, NewRun, RunEnd, RunState, Sum},
     },
 };
 
 impl Daemon {
     /// Collects attempts that have ended.
-    pub(super) fn reap(&mut self) -> Outcome<()> {
+    pub(super) fn reap(&mut self) -> Result<()> {
         let now = self.clock.now();
         let mut ended = Vec::new();
         for active in self.active.values_mut() {
-            if let Stage::Running(child) = &mut active.stage
+            if let RunStage::Running(child) = &mut active.stage
                 && let Some(end) = child.ended()
             {
                 let verdict = verdict(&end, active.cut.as_ref(), &active.job.retry);
-                active.stage = Stage::Ended(Box::new(end), verdict, now);
+                active.stage = RunStage::Ended(Box::new(end), verdict, now);
             }
             let is_over = match &active.stage {
-                Stage::Ended(..) => true,
+                RunStage::Ended(..) => true,
                 // No attempt is in progress, and none will follow.
-                Stage::Between(_) => active.cut.is_some(),
-                Stage::Running(_) => false,
+                RunStage::Between(_) => active.cut.is_some(),
+                RunStage::Running(_) => false,
             };
             if is_over {
                 ended.push(active.run);
@@ -57,9 +57,9 @@ impl Daemon {
 
     /// Records the end of an attempt, and of the run if no other attempt follows. After a failed write it is tried
     /// again at the next tick.
-    fn settle(&mut self, run: i64) -> Outcome<()> {
+    fn settle(&mut self, run: i64) -> Result<()> {
         let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
-        let Stage::Ended(end, verdict, at) = &mut active.stage else {
+        let RunStage::Ended(end, verdict, at) = &mut active.stage else {
             return self.settle_between(run);
         };
         let (verdict, at) = (verdict.clone(), *at);
@@ -69,42 +69,45 @@ impl Daemon {
         let tries = active.tries;
         let is_again = verdict.is_worth_another
             && tries <= active.job.retry.retries
-            && !matches!(active.cut, Some(Cut::Stopped | Cut::Replaced(_)))
+            && !matches!(
+                active.cut,
+                Some(TerminationCause::Stopped | TerminationCause::Replaced(_))
+            )
             && !self.is_stopping;
         if is_again {
             let wait = wait_after(tries, &active.job.retry, rows::draw(run, active.attempt));
             let error = verdict.error.unwrap_or_default();
             let text =
-                format!("{error}; attempt {} in {}", active.attempt + 1, duration_text(wait));
-            end.log.end(Level::Warn, &text);
+                format!("{error}; attempt {} in {}", active.attempt + 1, format_duration(wait));
+            end.log.end(MessageLevel::Warn, &text);
             self.observer.warn(format!("run {run} of `{}`: {text}", active.job.name));
             self.metrics.retried(&active.job.name);
-            active.stage = Stage::Between(Instant::now() + wait);
+            active.stage = RunStage::Between(Instant::now() + wait);
             (active.cut, active.force_at, active.kill_at) = (None, None, None);
             return Ok(());
         }
         let mut log = end.log.take();
         self.finish(run, &verdict, &attempt.sum, at)?;
         let text = verdict.error.map_or_else(String::new, |error| format!(": {error}"));
-        log.end(Level::Info, &format!("run {run} is {}{text}", verdict.state.word()));
+        log.end(MessageLevel::Info, &format!("run {run} is {}{text}", verdict.state.word()));
         Ok(())
     }
 
     /// Ends a run that is waiting for its next attempt.
-    fn settle_between(&mut self, run: i64) -> Outcome<()> {
+    fn settle_between(&mut self, run: i64) -> Result<()> {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let last = self.store.attempts(run)?.pop();
         let sum = last.map(|attempt| attempt.sum).unwrap_or_default();
         let verdict = match &active.cut {
-            Some(Cut::Stopped) | None => Verdict {
-                state: State::Interrupted,
+            Some(TerminationCause::Stopped) | None => AttemptResult {
+                state: RunState::Interrupted,
                 kind: Some("interrupted".into()),
                 error: Some("the scheduler was stopped".into()),
                 is_worth_another: false,
             },
             // The failure is that of the last attempt.
-            Some(cut) => Verdict {
-                state: State::Failed,
+            Some(cut) => AttemptResult {
+                state: RunState::Failed,
                 kind: sum.error_kind.clone(),
                 error: sum.error.as_ref().map(|error| format!("{error} ({})", no_other(cut))),
                 is_worth_another: false,
@@ -115,24 +118,30 @@ impl Daemon {
     }
 
     /// Records the end of a run, with the notices for it.
-    fn finish(&mut self, run: i64, verdict: &Verdict, last: &Sum, at: Timestamp) -> Outcome<()> {
+    fn finish(
+        &mut self,
+        run: i64,
+        verdict: &AttemptResult,
+        last: &Sum,
+        at: Timestamp,
+    ) -> Result<()> {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let sum =
             Sum { error_kind: verdict.kind.clone(), error: verdict.error.clone(), ..last.clone() };
         let job = std::sync::Arc::clone(&active.job);
-        let is_done = verdict.state == State::Done;
+        let is_done = verdict.state == RunState::Done;
         if is_done {
             self.planner.succeeded(&job.name, at);
         }
         let mark = rows::state_row(&self.planner, &job.name).filter(|_| is_done);
         let health = match verdict.state {
-            State::Done => Some(Health::Good),
-            State::Partial | State::Failed => Some(Health::Bad),
+            RunState::Done => Some(Health::Good),
+            RunState::Partial | RunState::Failed => Some(Health::Bad),
             _ => None,
         };
         let tail = self.tail_for(run, &job);
         let (name, state) = (&*job.name, verdict.state);
-        let end = End { run, job: name, state, sum: &sum, mark: mark.as_ref(), health, at };
+        let end = RunEnd { run, job: name, state, sum: &sum, mark: mark.as_ref(), health, at };
         self.store
             .close(&end, |found, before, after| of_end(&job.notify, found, before, after, &tail))?;
         let Some(active) = self.active.remove(&run) else { return Ok(()) };
@@ -140,14 +149,14 @@ impl Daemon {
     }
 
     /// Logs and counts the end of a run.
-    fn report(&self, active: &Active, verdict: &Verdict) -> Outcome<()> {
+    fn report(&self, active: &ActiveRun, verdict: &AttemptResult) -> Result<()> {
         let Some(run) = self.store.run(active.run)? else { return Ok(()) };
         let took = active.begun.elapsed();
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
-        self.metrics.ended(&metrics::Ended {
+        self.metrics.ended(&metrics::EndedRun {
             job: &active.job.name,
             outcome: verdict.state.word(),
-            is_success: verdict.state == State::Done,
+            is_success: verdict.state == RunState::Done,
             at: run.ended_at.unwrap_or_default(),
             took,
             files: number(run.sum.files),
@@ -155,20 +164,20 @@ impl Daemon {
             fallbacks: number(run.fallbacks),
         });
         let level = match verdict.state {
-            State::Done => Level::Info,
-            State::Interrupted => Level::Warn,
-            _ => Level::Error,
+            RunState::Done => MessageLevel::Info,
+            RunState::Interrupted => MessageLevel::Warn,
+            _ => MessageLevel::Error,
         };
-        let (files, bytes) = (run.sum.files, size_text(number(run.sum.bytes)));
+        let (files, bytes) = (run.sum.files, format_size(number(run.sum.bytes)));
         let error = verdict.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let text = format!(
             "run {} of `{}` is {} after {}, {files} files, {bytes}{error}",
             active.run,
             active.job.name,
             verdict.state.word(),
-            duration_text(took)
+            format_duration(took)
         );
-        self.observer.say(level, text);
+        self.observer.message(level, text);
         Ok(())
     }
 
@@ -200,7 +209,7 @@ impl Daemon {
             0 => "stopping".to_owned(),
             runs => format!("stopping: {runs} running, which may reach their next file"),
         };
-        self.observer.say(Level::Info, text);
+        self.observer.message(MessageLevel::Info, text);
         self.active.values_mut().for_each(|active| active.drain(now));
     }
 
@@ -208,13 +217,15 @@ impl Daemon {
     pub(super) fn tell_skip(&self, row: &NewRun) {
         let reason = row.reason.as_deref().unwrap_or_default();
         let due = row.scheduled_for.map(|at| format!(" of {at}")).unwrap_or_default();
-        self.metrics.count(&row.job, State::Skipped.word());
-        self.observer
-            .say(Level::Info, format!("`{}`: the slot{due} is skipped: {reason}", row.job));
+        self.metrics.count(&row.job, RunState::Skipped.word());
+        self.observer.message(
+            MessageLevel::Info,
+            format!("`{}`: the slot{due} is skipped: {reason}", row.job),
+        );
     }
 
     /// Removes old or surplus history with its logs, at intervals.
-    pub(super) fn prune(&mut self) -> Outcome<()> {
+    pub(super) fn prune(&mut self) -> Result<()> {
         if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_INTERVAL) {
             return Ok(());
         }
@@ -252,18 +263,23 @@ impl Daemon {
 }
 
 /// Returns the reason why no other attempt follows.
-const fn no_other(cut: &Cut) -> &'static str {
+const fn no_other(cut: &TerminationCause) -> &'static str {
     match cut {
-        Cut::Run(_) => "no other attempt: `run_timeout`",
-        Cut::Replaced(_) => "no other attempt: the next slot is due",
+        TerminationCause::Run(_) => "no other attempt: `run_timeout`",
+        TerminationCause::Replaced(_) => "no other attempt: the next slot is due",
         _ => "no other attempt",
     }
 }
 
-fn attempt_of(number: i64, end: &Ended, verdict: &Verdict, at: Timestamp) -> Attempt {
+fn attempt_of(
+    number: i64,
+    end: &EndedAttempt,
+    verdict: &AttemptResult,
+    at: Timestamp,
+) -> AttemptRecord {
     let account = &end.account;
     let number_of = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    Attempt {
+    AttemptRecord {
         number,
         started_at: at,
         ended_at: Some(at),

@@ -11,10 +11,10 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     files::owned,
     limits::ORPHAN_TIME_MAX,
-    schedule::child::wall,
+    schedule::child::isolation,
     store,
 };
 
@@ -35,15 +35,15 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the state folder. Fails with `busy` if another scheduler has it. Waits for runs left by an earlier
     /// scheduler, which end by themselves when their parent is gone.
-    pub(super) fn take(state: &Path) -> Outcome<Self> {
+    pub(super) fn take(state: &Path) -> Result<Self> {
         store::make_folder(state)?;
         owned::guard(state)?;
         let path = state.join(SERVE);
-        let mut file = wall::open(&path)?;
-        let names = file.metadata().map_err(|error| Fault::local("look at", &path, error))?.nlink();
+        let mut file = isolation::open(&path)?;
+        let names = file.metadata().map_err(|error| Error::local("look at", &path, error))?.nlink();
         if names > 1 {
             let message = "this lock has a second name elsewhere, and would be cut there";
-            let fault = Fault::new(Kind::Local, Side::Here, message);
+            let fault = Error::new(ErrorKind::Local, Origin::Here, message);
             return Err(fault.at(path.to_string_lossy()));
         }
         // A scheduler that was killed while it started a run leaves the lock to that process for a moment.
@@ -58,30 +58,30 @@ impl Lock {
             let message = format!(
                 "another scheduler{owner} uses this state folder; two would run every job twice"
             );
-            let fault = Fault::new(Kind::Busy, Side::Here, message);
+            let fault = Error::new(ErrorKind::Busy, Origin::Here, message);
             return Err(fault.at(state.to_string_lossy()));
         }
-        file.set_len(0).map_err(|error| Fault::local("write the lock", &path, error))?;
+        file.set_len(0).map_err(|error| Error::local("write the lock", &path, error))?;
         writeln!(file, "{}", std::process::id())
-            .map_err(|error| Fault::local("write the lock", &path, error))?;
+            .map_err(|error| Error::local("write the lock", &path, error))?;
         wait_for_runs(state)?;
         Ok(Self { _file: file })
     }
 }
 
-fn wait_for_runs(state: &Path) -> Outcome<()> {
+fn wait_for_runs(state: &Path) -> Result<()> {
     let path = state.join(RUNS);
-    let file = wall::open(&path)?;
+    let file = isolation::open(&path)?;
     let end = Instant::now() + ORPHAN_TIME_MAX;
     loop {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // Release it at once: new runs take it.
             return flock(&file, FlockOperation::Unlock)
-                .map_err(|error| Fault::local("let go of the lock", &path, error.into()));
+                .map_err(|error| Error::local("let go of the lock", &path, error.into()));
         }
         if Instant::now() >= end {
             let message = "a run of an earlier scheduler does not end; end its process first";
-            let fault = Fault::new(Kind::Busy, Side::Here, message);
+            let fault = Error::new(ErrorKind::Busy, Origin::Here, message);
             return Err(fault.at(state.to_string_lossy()));
         }
         pause(Duration::from_millis(20));

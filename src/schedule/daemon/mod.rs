@@ -9,11 +9,11 @@ mod begin;
 mod end;
 mod lock;
 mod page;
+mod recover;
 mod reload;
 mod rows;
 mod signals;
 mod system;
-mod take_up;
 mod tell;
 
 use std::{
@@ -28,30 +28,30 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{active::Active, lock::Lock, reload::Watch};
+use self::{active::ActiveRun, lock::Lock, reload::FileWatch};
 use super::{
-    child::Start,
+    child::ChildSetup,
     jobs::Jobs,
-    notify::{Notifier, Told},
-    plan::{Moment, Pause, Planner, Request, RunId, Running},
+    notify::{Delivery, Notifier},
+    plan::{Moment, Pause, Planner, Request, RunId, RunningJob},
 };
 use crate::{
     clock::Clock,
-    fault::Outcome,
+    error::Result,
     limits::DAEMON_TURN_MAX,
-    observe::{Level, Observer, metrics::Metrics},
+    observe::{EventEmitter, MessageLevel, metrics::Metrics},
     store::Store,
 };
 
 pub use self::{
-    lock::holder, page::Page, signals::follow as follow_signals, system::raise_descriptors,
+    lock::holder, page::MetricsServer, signals::follow as follow_signals, system::raise_descriptors,
 };
 
 /// A function that reads the jobs file again.
-pub type ReadJobs = Box<dyn Fn(Timestamp) -> Outcome<Jobs> + Send>;
+pub type ReadJobs = Box<dyn Fn(Timestamp) -> Result<Jobs> + Send>;
 
 /// The configuration of the scheduler.
-pub struct Setup {
+pub struct DaemonSetup {
     /// The program that runs a child: the current executable.
     pub program: PathBuf,
     /// The jobs.
@@ -63,12 +63,12 @@ pub struct Setup {
     /// The clock.
     pub clock: Clock,
     /// The observer for its events.
-    pub observer: Observer,
+    pub observer: EventEmitter,
     /// Its counters.
     pub metrics: Arc<Metrics>,
 }
 
-impl std::fmt::Debug for Setup {
+impl std::fmt::Debug for DaemonSetup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Setup({} jobs, {})", self.jobs.all.len(), self.state.display())
     }
@@ -84,20 +84,20 @@ pub enum Message {
     /// The scheduler must stop: runs may finish their current file.
     Stop,
     /// The result of delivering a notice.
-    Told(Told),
+    Told(Delivery),
 }
 
 /// The scheduler.
 pub struct Daemon {
-    start: Start,
+    start: ChildSetup,
     clock: Clock,
-    observer: Observer,
+    observer: EventEmitter,
     metrics: Arc<Metrics>,
     store: Store,
     planner: Planner,
-    active: BTreeMap<i64, Active>,
+    active: BTreeMap<i64, ActiveRun>,
     notifier: Notifier,
-    watch: Watch,
+    watch: FileWatch,
     inbox: Receiver<Message>,
     outbox: Sender<Message>,
     /// The version of the store's data at the last look; writes by other processes change it.
@@ -122,24 +122,24 @@ impl std::fmt::Debug for Daemon {
 
 impl Daemon {
     /// Locks the state folder, and recovers runs of an earlier scheduler. Fails if another one uses it.
-    pub fn open(setup: Setup) -> Outcome<Self> {
-        let Setup { program, jobs, read, state, clock, observer, metrics } = setup;
+    pub fn open(setup: DaemonSetup) -> Result<Self> {
+        let DaemonSetup { program, jobs, read, state, clock, observer, metrics } = setup;
         let lock = Lock::take(&state)?;
         let folder = rows::folder_of(&jobs.file)?;
         let now = clock.now();
-        let watch = Watch::new(jobs.file.clone(), read);
+        let watch = FileWatch::new(jobs.file.clone(), read);
         let mut store = Store::open(&state)?;
         if let Some(loss) = store.loss()? {
             observer.warn(loss);
             store.told_loss()?;
         }
         let jobs = Arc::new(jobs);
-        take_up::take_up(&mut store, &jobs, now, &observer)?;
+        recover::recover(&mut store, &jobs, now, &observer)?;
         let planner = rows::planner(&store, jobs, now)?;
         metrics.jobs(planner.jobs().all.iter().map(|job| &*job.name));
         let (outbox, inbox) = channel();
         Ok(Self {
-            start: Start { program, folder, state },
+            start: ChildSetup { program, folder, state },
             clock,
             observer,
             metrics,
@@ -187,7 +187,7 @@ impl Daemon {
             drift = ahead;
         }
         self.end_notices();
-        self.observer.say(Level::Info, "stopped");
+        self.observer.message(MessageLevel::Info, "stopped");
     }
 
     /// Performs one tick: handles ended runs, due slots and notices. Public for tests, which call it themselves.
@@ -199,7 +199,7 @@ impl Daemon {
                 // The disk may be full for hours: one message is enough.
                 let text = fault.to_string();
                 if self.told_fault.as_ref() != Some(&text) {
-                    self.observer.say(Level::Error, format!("{text}; trying again"));
+                    self.observer.message(MessageLevel::Error, format!("{text}; trying again"));
                 }
                 self.told_fault = Some(text);
                 self.recover();
@@ -213,7 +213,7 @@ impl Daemon {
         self.active.len()
     }
 
-    fn turn_or_fail(&mut self) -> Outcome<()> {
+    fn turn_or_fail(&mut self) -> Result<()> {
         self.reap()?;
         self.time_out();
         if self.is_stopping {
@@ -243,9 +243,9 @@ impl Daemon {
     }
 
     /// Asks the planner, records its decisions, and carries them out.
-    fn step(&mut self) -> Outcome<()> {
+    fn step(&mut self) -> Result<()> {
         let now = self.clock.now();
-        let running: Vec<_> = self.active.values().map(Active::running).collect();
+        let running: Vec<_> = self.active.values().map(ActiveRun::running).collect();
         let known = |name: &str| self.planner.jobs().get(name).is_some();
         let requests: Vec<_> = self.requests.iter().filter(|(job, _)| known(job)).collect();
         let requests: Vec<_> = requests
@@ -254,7 +254,7 @@ impl Daemon {
             .collect();
         let step = self.planner.step(&Moment { now, running: &running, requests: &requests });
         for note in &step.notes {
-            self.observer.say(Level::Error, note.to_string());
+            self.observer.message(MessageLevel::Error, note.to_string());
         }
         let (rows, states) = rows::of_step(&step, &self.planner);
         let heard = std::mem::take(&mut self.requests);
@@ -269,7 +269,7 @@ impl Daemon {
     }
 
     /// Reads requests and pauses that other processes have written to the store.
-    fn look_outside(&mut self) -> Outcome<()> {
+    fn look_outside(&mut self) -> Result<()> {
         let version = self.store.version_of_data()?;
         if self.seen == Some(version) {
             return Ok(());
@@ -293,7 +293,7 @@ impl Daemon {
             Some(Pause { reason, .. }) => format!("`{job}` is paused: {reason}"),
             None => format!("`{job}` goes on"),
         };
-        self.observer.say(Level::Info, text);
+        self.observer.message(MessageLevel::Info, text);
     }
 
     /// Replaces the planner, which knows decisions that could not be written, by one with the stored state.
@@ -357,8 +357,8 @@ const fn run_id(run: i64) -> RunId {
 }
 
 /// Returns the planner's view of a run.
-fn running(active: &Active) -> Running {
-    Running {
+fn running(active: &ActiveRun) -> RunningJob {
+    RunningJob {
         run: run_id(active.run),
         job: Arc::clone(&active.job.name),
         slot: active.slot,

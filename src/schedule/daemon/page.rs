@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     observe::metrics::Metrics,
 };
 
@@ -43,17 +43,17 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 
 /// The running metrics endpoint.
 #[derive(Debug)]
-pub struct Page {
+pub struct MetricsServer {
     /// Its address: the requested port may have been 0.
     pub address: SocketAddr,
 }
 
-impl Page {
+impl MetricsServer {
     /// Serves `metrics` at `address` under `/metrics`, on a separate thread, for the lifetime of the process.
-    pub fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Outcome<Self> {
+    pub fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self> {
         let cannot = |error: std::io::Error| {
             let message = format!("cannot serve metrics at {address}: {error}");
-            Fault::new(Kind::Local, Side::Here, message)
+            Error::new(ErrorKind::Local, Origin::Here, message)
         };
         let listener = TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;

@@ -3,10 +3,10 @@
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Instant};
 
 use super::{Daemon, ReadJobs, system};
-use crate::{limits::DAEMON_TURN_MAX, observe::Level};
+use crate::{limits::DAEMON_TURN_MAX, observe::MessageLevel};
 
 /// The state of the watched file.
-pub(super) struct Watch {
+pub(super) struct FileWatch {
     path: PathBuf,
     pub(super) read: ReadJobs,
     /// The file as it was when it was last read.
@@ -19,7 +19,7 @@ pub(super) struct Watch {
 /// The fingerprint of a file: device, inode, size, modification time.
 type Print = (u64, u64, u64, i64, i64);
 
-impl Watch {
+impl FileWatch {
     pub(super) fn new(path: PathBuf, read: ReadJobs) -> Self {
         let mut watch = Self { path, read, taken: None, seen: None, looked: Instant::now() };
         watch.taken = watch.print();
@@ -67,13 +67,15 @@ impl Daemon {
                 self.metrics.reloaded(true);
                 // A new job may have been paused before it was in the file.
                 self.seen = None;
-                self.observer
-                    .say(Level::Info, format!("the jobs file was read again: {count} jobs"));
+                self.observer.message(
+                    MessageLevel::Info,
+                    format!("the jobs file was read again: {count} jobs"),
+                );
             }
             Err(fault) => {
                 self.metrics.reloaded(false);
                 let text = format!("the jobs file is refused, and the old one goes on: {fault}");
-                self.observer.say(Level::Error, text);
+                self.observer.message(MessageLevel::Error, text);
             }
         }
         system::ready(&self.status());

@@ -8,44 +8,44 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::active::Active;
+use super::active::ActiveRun;
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     schedule::{
-        child::order::Order,
+        child::attempt_spec::AttemptSpec,
         jobs::Jobs,
         plan::{
-            Action, Decision, JobState, Pause, Planner, PlannerState, Reason, Step, Trigger,
-            Waiting,
+            Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
+            PlannerStep, Trigger, WaitingSlot,
         },
         slot::Slot,
         stable,
     },
     store::{
         Store,
-        history::{self, Cause, NewRun, Run, State, Wait},
+        history::{self, Cause, HistoryRun, NewRun, RunState, Wait},
     },
 };
 
 /// Returns the folder of the jobs file, in which runs work.
-pub(super) fn folder_of(file: &Path) -> Outcome<PathBuf> {
+pub(super) fn folder_of(file: &Path) -> Result<PathBuf> {
     let file = std::path::absolute(file)
-        .map_err(|error| Fault::local("find the jobs file", file, error))?;
+        .map_err(|error| Error::local("find the jobs file", file, error))?;
     Ok(file.parent().unwrap_or(&file).to_owned())
 }
 
 /// Creates a planner that continues from the stored state.
-pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Outcome<Planner> {
+pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Result<Planner> {
     let mut state = PlannerState::default();
-    let mut waiting: BTreeMap<String, Vec<Run>> = BTreeMap::new();
-    for run in store.runs_that_are(State::Waiting)? {
+    let mut waiting: BTreeMap<String, Vec<HistoryRun>> = BTreeMap::new();
+    for run in store.runs_that_are(RunState::Waiting)? {
         waiting.entry(run.job.clone()).or_default().push(run);
     }
     let stored = store.job_states()?;
     for row in &stored {
         let Some(watermark) = row.watermark else { continue };
         let runs = waiting.remove(&row.job).unwrap_or_default();
-        let job_state = JobState {
+        let job_state = JobPlanState {
             revision: row.revision.clone(),
             watermark,
             label: row.label.as_ref().and_then(|label| label.parse().ok()),
@@ -63,9 +63,9 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Outcome
     Ok(planner)
 }
 
-fn waiting_of(run: &Run) -> Option<Waiting> {
+fn waiting_of(run: &HistoryRun) -> Option<WaitingSlot> {
     let wait = run.wait?;
-    Some(Waiting {
+    Some(WaitingSlot {
         slot: slot_of(run)?,
         trigger: trigger(run.cause),
         covers: u64::try_from(run.covers).unwrap_or(1),
@@ -76,7 +76,7 @@ fn waiting_of(run: &Run) -> Option<Waiting> {
     })
 }
 
-pub(super) fn slot_of(run: &Run) -> Option<Slot> {
+pub(super) fn slot_of(run: &HistoryRun) -> Option<Slot> {
     Some(Slot {
         id: run.slot.as_ref()?.parse().ok()?,
         at: run.scheduled_for?,
@@ -85,16 +85,16 @@ pub(super) fn slot_of(run: &Run) -> Option<Slot> {
 }
 
 /// Returns the pause of a job, if it is paused.
-pub(super) fn pause_of(row: &history::JobState) -> Option<Pause> {
+pub(super) fn pause_of(row: &history::JobStateRecord) -> Option<Pause> {
     let since = row.paused_at?;
     Some(Pause { since, reason: row.pause_reason.clone().unwrap_or_default() })
 }
 
 /// Returns the rows that a step adds, each with the index of its decision, and the state rows of the jobs it changed.
 pub(super) fn of_step(
-    step: &Step,
+    step: &PlannerStep,
     planner: &Planner,
-) -> (Vec<(usize, NewRun)>, Vec<history::JobState>) {
+) -> (Vec<(usize, NewRun)>, Vec<history::JobStateRecord>) {
     let rows = step.decisions.iter().enumerate();
     let rows =
         rows.filter_map(|(index, decision)| Some((index, row(decision, planner)?))).collect();
@@ -106,27 +106,32 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
     let Decision { job, slot, reason, .. } = decision;
     let known = planner.state_of(job);
     let (state, wait) = match &decision.action {
-        Action::Start => (State::Running, None),
-        Action::Wait => {
+        DecisionKind::Start => (RunState::Running, None),
+        DecisionKind::Wait => {
             let waiting = known
                 .and_then(|known| known.waiting.iter().find(|waiting| waiting.slot.id == slot.id));
-            (State::Waiting, waiting.map(wait_of))
+            (RunState::Waiting, waiting.map(wait_of))
         }
-        Action::Skip | Action::SkipThrough { .. } => (State::Skipped, None),
-        Action::Cancel(_) => return None,
+        DecisionKind::Skip | DecisionKind::SkipThrough { .. } => (RunState::Skipped, None),
+        DecisionKind::Cancel(_) => return None,
     };
     let (covers, words, up_to) = match &decision.action {
-        Action::SkipThrough { last, count } => {
+        DecisionKind::SkipThrough { last, count } => {
             let words = format!("{reason}; so are all later ones up to {}", last.at);
             (count.unwrap_or(0), Some(words), Some(last.at))
         }
-        Action::Start if matches!(reason, Reason::Due | Reason::Asked | Reason::Succeeded) => {
+        DecisionKind::Start
+            if matches!(
+                reason,
+                DecisionReason::Due | DecisionReason::Asked | DecisionReason::Succeeded
+            ) =>
+        {
             (decision.covers, None, None)
         }
         _ => (decision.covers, Some(reason.to_string()), None),
     };
     // The schedule to which it belonged is no longer known.
-    let is_gone = matches!(reason, Reason::Edited | Reason::Removed);
+    let is_gone = matches!(reason, DecisionReason::Edited | DecisionReason::Removed);
     let revision = known.filter(|_| !is_gone).map(|known| known.revision.clone());
     let found = planner.jobs().get(job);
     Some(NewRun {
@@ -145,7 +150,7 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
     })
 }
 
-const fn wait_of(waiting: &Waiting) -> Wait {
+const fn wait_of(waiting: &WaitingSlot) -> Wait {
     Wait {
         not_before: waiting.not_before,
         give_up: waiting.give_up,
@@ -154,27 +159,27 @@ const fn wait_of(waiting: &Waiting) -> Wait {
 }
 
 /// Returns the row of a job's state.
-pub(super) fn state_row(planner: &Planner, job: &str) -> Option<history::JobState> {
+pub(super) fn state_row(planner: &Planner, job: &str) -> Option<history::JobStateRecord> {
     let state = planner.state_of(job)?;
-    Some(history::JobState {
+    Some(history::JobStateRecord {
         job: job.to_owned(),
         revision: state.revision.clone(),
         watermark: Some(state.watermark),
         label: state.label.map(|label| label.to_string()),
         last_success: state.last_success,
-        ..history::JobState::default()
+        ..history::JobStateRecord::default()
     })
 }
 
 /// Returns true if a slot was lost that users may rely on, unlike one skipped because the previous run was in progress.
-pub(super) const fn is_missed(reason: &Reason) -> bool {
+pub(super) const fn is_missed(reason: &DecisionReason) -> bool {
     matches!(
         reason,
-        Reason::MisfireSkip
-            | Reason::TooMany { .. }
-            | Reason::TooLate { .. }
-            | Reason::GaveUp { .. }
-            | Reason::QueueFull
+        DecisionReason::MisfireSkip
+            | DecisionReason::TooMany { .. }
+            | DecisionReason::TooLate { .. }
+            | DecisionReason::GaveUp { .. }
+            | DecisionReason::QueueFull
     )
 }
 
@@ -197,14 +202,14 @@ const fn trigger(cause: Cause) -> Trigger {
 }
 
 /// Returns the order for the attempt of a run that starts.
-pub(super) fn order(active: &Active, attempt: i64, state: &Path) -> Outcome<Order> {
-    Ok(Order {
+pub(super) fn order(active: &ActiveRun, attempt: i64, state: &Path) -> Result<AttemptSpec> {
+    Ok(AttemptSpec {
         run: active.run,
         attempt,
         scheduled_for: active.slot.at.to_string(),
         trigger: active.cause.word().into(),
         lock: state.join(super::lock::RUNS),
-        ..Order::of_job(&active.job)?
+        ..AttemptSpec::of_job(&active.job)?
     })
 }
 

@@ -5,17 +5,17 @@ use std::sync::mpsc::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Message;
-use crate::fault::{Fault, Kind, Outcome, Side};
+use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// Starts to handle signals: SIGHUP reads the jobs file again, SIGTERM and SIGINT stop the scheduler.
-pub fn follow(mailbox: Sender<Message>) -> Outcome<()> {
+pub fn follow(mailbox: Sender<Message>) -> Result<()> {
     let cannot = |error: std::io::Error| {
-        Fault::new(Kind::Local, Side::Here, format!("cannot follow signals: {error}"))
+        Error::new(ErrorKind::Local, Origin::Here, format!("cannot follow signals: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot)?;
     // Before the thread starts: an early signal must not kill the process.
-    let signals: Outcome<[Signal; 3]> = runtime.block_on(async {
+    let signals: Result<[Signal; 3]> = runtime.block_on(async {
         let one = |kind| signal(kind).map_err(cannot);
         Ok([
             one(SignalKind::hangup())?,

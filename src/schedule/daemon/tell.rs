@@ -7,15 +7,15 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{Daemon, Message, active::Active};
+use super::{Daemon, Message, active::ActiveRun};
 use crate::{
-    fault::Outcome,
+    error::Result,
     limits::NOTICE_WAITS,
-    observe::Level,
+    observe::MessageLevel,
     schedule::{
         child::log,
         jobs::Job,
-        notify::{Told, of_missed, of_start, target},
+        notify::{Delivery, of_missed, of_start, target},
     },
     store::history::{NewNotice, Notice},
 };
@@ -26,7 +26,7 @@ const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Queues the notices for the start of a run, which does not wait for them.
-    pub(super) fn tell_start(&mut self, active: &Active) {
+    pub(super) fn tell_start(&mut self, active: &ActiveRun) {
         let notices = of_start(&active.job.notify, active.run, &active.job.name);
         self.keep(&notices);
     }
@@ -46,7 +46,9 @@ impl Daemon {
                 let notices = found.map(|found| of_missed(&job.notify, &found));
                 self.keep(&notices.unwrap_or_default());
             }
-            Err(fault) => self.observer.say(Level::Error, format!("nobody is told: {fault}")),
+            Err(fault) => {
+                self.observer.message(MessageLevel::Error, format!("nobody is told: {fault}"));
+            }
         }
     }
 
@@ -54,13 +56,13 @@ impl Daemon {
         if !notices.is_empty()
             && let Err(fault) = self.store.add_notices(notices, self.clock.now())
         {
-            self.observer.say(Level::Error, format!("nobody is told: {fault}"));
+            self.observer.message(MessageLevel::Error, format!("nobody is told: {fault}"));
         }
     }
 
     /// Delivers notices that are due. The heartbeats of a job stay in order: a start after the end would mean that the
     /// run is still in progress.
-    pub(super) fn tell_notices(&mut self) -> Outcome<()> {
+    pub(super) fn tell_notices(&mut self) -> Result<()> {
         let room = self.notifier.room();
         if room == 0 {
             return Ok(());
@@ -81,7 +83,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn deliver(&mut self, notice: &Notice) -> Outcome<()> {
+    fn deliver(&mut self, notice: &Notice) -> Result<()> {
         let job = self.planner.jobs().get(&notice.what.job);
         let target =
             job.and_then(|job| target(&job.notify, &notice.what.event, &notice.what.channel));
@@ -108,7 +110,7 @@ impl Daemon {
     }
 
     /// Records the result of a delivery.
-    pub(super) fn note_told(&mut self, told: &Told) {
+    pub(super) fn note_told(&mut self, told: &Delivery) {
         self.notifier.done(told.id);
         let now = self.clock.now();
         let written = match &told.result {
@@ -124,14 +126,14 @@ impl Daemon {
                     self.metrics.gave_up_notice();
                 }
                 let text = format!("notice {} could not be told: {error}", told.id);
-                self.observer.say(Level::Warn, text);
+                self.observer.message(MessageLevel::Warn, text);
                 let due_at = now.checked_add(wait).unwrap_or(now);
                 self.store.tried_notice(told.id, outcome, due_at, Some(error))
             }
         };
         if let Err(fault) = written {
             // It stays due and will be delivered once more: better twice than never.
-            self.observer.say(Level::Error, fault.to_string());
+            self.observer.message(MessageLevel::Error, fault.to_string());
         }
     }
 }

@@ -10,7 +10,7 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// The five fields. Months and weekdays are numbers, and Sunday is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fields {
+pub(super) struct ExportFields {
     pub(super) minute: String,
     pub(super) hour: String,
     pub(super) day: String,
@@ -18,14 +18,14 @@ pub(super) struct Fields {
     pub(super) weekday: String,
 }
 
-impl fmt::Display for Fields {
+impl fmt::Display for ExportFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { minute, hour, day, month, weekday } = self;
         write!(f, "{minute} {hour} {day} {month} {weekday}")
     }
 }
 
-impl Fields {
+impl ExportFields {
     /// Reads an expression that [`crate::schedule::cron`] has accepted, if it has exactly five fields.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let fields: Vec<_> = text.split_whitespace().map(str::to_lowercase).collect();
@@ -85,7 +85,7 @@ fn numbered(field: &str, names: &[&str], first: usize) -> String {
 }
 
 /// Returns the five fields and the zone of a job's expression, or the reason why other schedulers cannot read it.
-pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
+pub(super) fn five_fields(job: &Job) -> Result<(ExportFields, String), String> {
     let Some(schedule) = &job.schedule else {
         return Err("it has no `cron`".into());
     };
@@ -120,7 +120,7 @@ pub(super) fn five_fields(job: &Job) -> Result<(Fields, String), String> {
     if is_ours {
         return Err(format!("`{fields}` has `L`, `W`, `#` or `H`, which only portolan reads"));
     }
-    Ok((Fields::read(&fields)?, schedule.zone.name.clone()))
+    Ok((ExportFields::read(&fields)?, schedule.zone.name.clone()))
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
             ("0 0 * * */2", "0 0 * * */2"),
             ("0 0 * * 1-7/3", "0 0 * * 0,1,4"),
         ] {
-            assert_eq!(Fields::read(text).unwrap().to_string(), wanted);
+            assert_eq!(ExportFields::read(text).unwrap().to_string(), wanted);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Exported, Setting, common_losses,
-    fields::{Fields, five_fields},
+    fields::{ExportFields, five_fields},
     left_out, quote,
 };
 use crate::{
@@ -66,7 +66,7 @@ fn name(job: &Job, taken: &mut BTreeSet<String>) -> String {
 fn cron_job(
     name: &str,
     job: &Job,
-    fields: &Fields,
+    fields: &ExportFields,
     zone: &str,
     policy: &str,
     setting: &Setting,

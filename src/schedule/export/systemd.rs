@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Exported, Setting, common_losses,
-    fields::{Fields, five_fields},
+    fields::{ExportFields, five_fields},
     left_out, quote,
 };
 use crate::schedule::jobs::{Jobs, Misfire, Overlap};
@@ -112,8 +112,8 @@ WantedBy=timers.target
 }
 
 /// Converts five fields to systemd's form: two lines if either of two day fields is enough.
-fn calendar(fields: &Fields) -> Result<Vec<String>, String> {
-    let Fields { minute, hour, day, month, weekday } = fields;
+fn calendar(fields: &ExportFields) -> Result<Vec<String>, String> {
+    let ExportFields { minute, hour, day, month, weekday } = fields;
     let [minute, hour] = [numbers(minute, 0)?, numbers(hour, 0)?];
     let [days, months] = [numbers(day, 1)?, numbers(month, 1)?];
     let line = |week: &str, days: &str| format!("{week}*-{months}-{days} {hour}:{minute}:00");
@@ -171,7 +171,7 @@ mod tests {
             ("0 0 * * FRIDAY-sun", &["Sun,Fri,Sat *-*-* 00:00:00"]),
             ("0 0 * January-March */2", &["Sun,Tue,Thu,Sat *-01..03-* 00:00:00"]),
         ] {
-            assert_eq!(calendar(&Fields::read(fields).unwrap()).unwrap(), wanted, "{fields}");
+            assert_eq!(calendar(&ExportFields::read(fields).unwrap()).unwrap(), wanted, "{fields}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     observe::visible::visible,
 };
 
@@ -17,11 +17,11 @@ pub struct Glance {
 }
 
 /// Reads these parts of the file at `path`. Fails if it cannot be read, or is not TOML.
-pub fn glance(path: &Path) -> Outcome<Glance> {
+pub fn glance(path: &Path) -> Result<Glance> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Fault::local("read the jobs file", path, error))?;
+        .map_err(|error| Error::local("read the jobs file", path, error))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Fault::invalid(error.message().to_owned()).at(visible(path.as_os_str().as_encoded_bytes()))
+        Error::invalid(error.message().to_owned()).at(visible(path.as_os_str().as_encoded_bytes()))
     })?;
     let state = table.get("runner").and_then(|runner| runner.get("state")?.as_str());
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Allowed, Connect, Job, Overlap, Retry, RetryOn, Timeouts,
     circles::components,
-    table::{Page, Table, Value, choice, twice},
+    table::{JobsDocument, JobsTable, Value, choice, twice},
     tell, when,
 };
 use crate::{
@@ -62,7 +62,7 @@ const JOB: &[&str] = &[
 const BACKOFF: &[&str] = &["initial", "factor", "max", "jitter"];
 
 /// The context in which a job's values are read.
-pub(super) struct Place<'p> {
+pub(super) struct JobContext<'p> {
     /// The folder of the jobs file.
     pub(super) folder: &'p Path,
     pub(super) zones: &'p Zones,
@@ -71,7 +71,7 @@ pub(super) struct Place<'p> {
 
 /// The readable parts of a job.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ParsedJob {
     /// The name, with its position.
     name: Option<(Arc<str>, Range<usize>)>,
     after: Vec<(Arc<str>, Range<usize>)>,
@@ -84,10 +84,10 @@ pub(super) struct Read {
 /// Reads the job whose heading is at `span`.
 pub(super) fn read(
     (table, span): (&DeTable<'_>, Range<usize>),
-    place: &Place<'_>,
-    page: &mut Page<'_>,
-) -> Read {
-    let table = &mut Table::new(table, "a job", JOB, page);
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
+) -> ParsedJob {
+    let table = &mut JobsTable::new(table, "a job", JOB, page);
     let name = name(table, &span, page);
     let script = script(table, &span, place, page);
     let after: Vec<_> = table
@@ -130,16 +130,16 @@ pub(super) fn read(
         after: after.iter().map(|(name, _)| Arc::clone(name)).collect(),
         notify,
     });
-    Read { name, after, script, job }
+    ParsedJob { name, after, script, job }
 }
 
 /// Reads a required key of a job.
 fn needed<'a>(
-    table: &mut Table<'a>,
+    table: &mut JobsTable<'a>,
     key: &str,
     example: &str,
     heading: &Range<usize>,
-    page: &mut Page<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<(&'a str, Range<usize>)> {
     if table.get(key).is_none() {
         let hint = Some(format!("such as `{key} = \"{example}\"`"));
@@ -150,9 +150,9 @@ fn needed<'a>(
 
 /// Reads the name, which may become part of a file name, a metric label, or a unit name.
 fn name(
-    table: &mut Table<'_>,
+    table: &mut JobsTable<'_>,
     heading: &Range<usize>,
-    page: &mut Page<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<(Arc<str>, Range<usize>)> {
     let (name, span) = needed(table, "name", "nightly", heading, page)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -172,10 +172,10 @@ fn name(
 }
 
 fn script(
-    table: &mut Table<'_>,
+    table: &mut JobsTable<'_>,
     heading: &Range<usize>,
-    place: &Place<'_>,
-    page: &mut Page<'_>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<PathBuf> {
     let (given, span) = needed(table, "script", "scripts/nightly.rhai", heading, page)?;
     let path = place.folder.join(given);
@@ -210,7 +210,7 @@ fn beside(given: &str, path: &Path) -> Option<String> {
     Some(hint)
 }
 
-fn args(table: &Table<'_>, page: &mut Page<'_>) -> serde_json::Value {
+fn args(table: &JobsTable<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
     let Some(value) = table.get("args") else { return serde_json::Value::Null };
     if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
         let hint = Some("write a table `[job.args]`, or an array of texts".to_owned());
@@ -220,7 +220,7 @@ fn args(table: &Table<'_>, page: &mut Page<'_>) -> serde_json::Value {
 }
 
 /// Converts a value of the file to the one that a script will see.
-fn json(value: &Value<'_>, page: &mut Page<'_>) -> serde_json::Value {
+fn json(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
     match value.get_ref() {
         DeValue::String(text) => serde_json::Value::from(&**text),
         DeValue::Integer(number) => {
@@ -243,7 +243,7 @@ fn json(value: &Value<'_>, page: &mut Page<'_>) -> serde_json::Value {
 }
 
 /// Reads the connect options, and checks each as `ftp::connect` would.
-fn connect(table: &mut Table<'_>, page: &mut Page<'_>) -> Connect {
+fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
     let mut settings = BTreeMap::new();
     for (key, value) in table.open_table("connect", page).into_iter().flatten() {
         let name = &**key.get_ref();
@@ -274,7 +274,7 @@ fn connect(table: &mut Table<'_>, page: &mut Page<'_>) -> Connect {
     Connect(settings.into_iter().collect())
 }
 
-fn retry(table: &mut Table<'_>, page: &mut Page<'_>) -> Retry {
+fn retry(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Retry {
     let classes = [
         ("connect", RetryOn::Connect),
         ("data", RetryOn::Data),
@@ -312,7 +312,7 @@ fn retry(table: &mut Table<'_>, page: &mut Page<'_>) -> Retry {
     retry
 }
 
-fn timeouts(table: &mut Table<'_>, page: &mut Page<'_>) -> Timeouts {
+fn timeouts(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Timeouts {
     let is_endless = table.is_none_at_all("run_timeout");
     let timeouts = Timeouts {
         attempt: table.real_duration("attempt_timeout", page),
@@ -331,7 +331,7 @@ fn timeouts(table: &mut Table<'_>, page: &mut Page<'_>) -> Timeouts {
     timeouts
 }
 
-fn locks(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<String> {
+fn locks(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<String> {
     let all = table.texts("locks", page);
     if let Some((lock, span)) = twice(&all) {
         page.error(span, format!("the lock \"{}\" is named twice", visible(lock)), None);
@@ -346,7 +346,7 @@ fn locks(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<String> {
     all.into_iter().map(|(lock, _)| lock.to_owned()).collect()
 }
 
-fn allow(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<Allowed> {
+fn allow(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<Allowed> {
     let words = table.texts("allow", page).into_iter();
     words
         .filter_map(|(word, span)| choice("allow", word, span, &[("nat", Allowed::Nat)], page))
@@ -354,7 +354,7 @@ fn allow(table: &mut Table<'_>, page: &mut Page<'_>) -> Vec<Allowed> {
 }
 
 /// Checks the names of all jobs together: they are unique, and `after` names other jobs without cycles.
-pub(super) fn names(all: &[Read], page: &mut Page<'_>) {
+pub(super) fn names(all: &[ParsedJob], page: &mut JobsDocument<'_>) {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, read) in all.iter().enumerate() {
         let Some((name, span)) = &read.name else { continue };
@@ -365,7 +365,7 @@ pub(super) fn names(all: &[Read], page: &mut Page<'_>) {
             known.insert(name, index);
         }
     }
-    let before = |read: &Read| {
+    let before = |read: &ParsedJob| {
         read.after.iter().filter_map(|(name, _)| known.get(&**name)).copied().collect()
     };
     let component = components(&all.iter().map(before).collect::<Vec<_>>());

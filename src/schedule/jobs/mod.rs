@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc,
 use serde_json::Value;
 
 pub use self::glance::{Glance, glance};
-pub use self::read::{Reading, parse, read};
+pub use self::read::{JobsReading, parse, read};
 use super::cron::Schedule;
 use crate::ftp::secret::Secret;
 

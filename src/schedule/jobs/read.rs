@@ -12,15 +12,15 @@ use jiff::Timestamp;
 
 use super::{
     Jobs, Retention, Runner,
-    job::{self, Place},
-    table::{Page, Table},
+    job::{self, JobContext},
+    table::{JobsDocument, JobsTable},
 };
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::{JOBS_FILE_BYTES_MAX, JOBS_MAX, RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     observe::visible::visible,
     schedule::zone::Zones,
-    script::check::{Finding, Level},
+    script::check::{ScriptFinding, Severity},
 };
 
 /// The tables of a jobs file.
@@ -30,11 +30,11 @@ const RETENTION: &[&str] = &["runs", "age", "log"];
 
 /// The result of reading a jobs file.
 #[derive(Debug)]
-pub struct Reading {
+pub struct JobsReading {
     /// The jobs; `None` if there is an error among the findings.
     pub jobs: Option<Jobs>,
     /// The errors and warnings, in the order of the file.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ScriptFinding>,
     /// The text, for showing lines of it.
     pub text: String,
     /// The scripts that the jobs name and that exist, each once, even if jobs have errors.
@@ -43,36 +43,36 @@ pub struct Reading {
 
 /// Reads the jobs file at `path`. `now` is the time after which each schedule must fire some day. Returns a fault only
 /// for a file that cannot be read at all.
-pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Outcome<Reading> {
-    let cannot = |error| Fault::local("read the jobs file", path, error);
+pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Result<JobsReading> {
+    let cannot = |error| Error::local("read the jobs file", path, error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(cannot)?;
     file.take(JOBS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     let shown = visible(path.as_os_str().as_encoded_bytes());
     if bytes.len() as u64 > JOBS_FILE_BYTES_MAX {
         let message = format!("a jobs file of more than {JOBS_FILE_BYTES_MAX} bytes is not read");
-        return Err(Fault::invalid(message).at(shown));
+        return Err(Error::invalid(message).at(shown));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Fault::invalid(format!("the jobs file is not UTF-8 (byte {at})")).at(shown.clone())
+        Error::invalid(format!("the jobs file is not UTF-8 (byte {at})")).at(shown.clone())
     })?;
     Ok(parse(text, path, zones, now))
 }
 
 /// Reads the text of a jobs file; `path` is its actual or intended location.
-pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> Reading {
+pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsReading {
     let shown = visible(path.as_os_str().as_encoded_bytes());
-    let mut page = Page::new(&shown, &text);
+    let mut page = JobsDocument::new(&shown, &text);
     let root = page.document();
     if !page.is_right() {
         // Values read from a document that is not TOML would be guesses.
-        return Reading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
+        return JobsReading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
     }
-    let mut table = Table::new(&root, "the jobs file", TABLES, &mut page);
+    let mut table = JobsTable::new(&root, "the jobs file", TABLES, &mut page);
     let runner = table.table("runner", "`[runner]`", RUNNER, &mut page);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let place = Place { folder: folder.unwrap_or(Path::new(".")), zones, now };
+    let place = JobContext { folder: folder.unwrap_or(Path::new(".")), zones, now };
     let runner = runner_of(runner, &place, &mut page);
     let found = table.tables("job", &mut page);
     if found.is_empty() && page.is_right() {
@@ -95,13 +95,13 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> Readin
         runner,
         all: all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect(),
     });
-    Reading { jobs, findings, text, scripts: scripts.into_iter().collect() }
+    JobsReading { jobs, findings, text, scripts: scripts.into_iter().collect() }
 }
 
-impl Reading {
+impl JobsReading {
     /// Returns the jobs, or the first error as a fault, for callers that need no list.
-    pub fn into_jobs(self) -> Outcome<Jobs> {
-        let is_error = |finding: &&Finding| finding.level == Level::Error;
+    pub fn into_jobs(self) -> Result<Jobs> {
+        let is_error = |finding: &&ScriptFinding| finding.level == Severity::Error;
         match (self.jobs, self.findings.iter().find(is_error)) {
             (Some(jobs), None) => Ok(jobs),
             (_, Some(finding)) => {
@@ -109,14 +109,18 @@ impl Reading {
                 let hint = finding.hint.as_ref().map(|hint| format!("; {hint}"));
                 let message = format!("{}{}", finding.message, hint.unwrap_or_default());
                 let at = format!("{}:{}:{}", place.file, place.line, place.column);
-                Err(Fault::invalid(message).at(at))
+                Err(Error::invalid(message).at(at))
             }
-            (None, None) => Err(Fault::invalid("the jobs file cannot be used")),
+            (None, None) => Err(Error::invalid("the jobs file cannot be used")),
         }
     }
 }
 
-fn runner_of(table: Option<Table<'_>>, place: &Place<'_>, page: &mut Page<'_>) -> Runner {
+fn runner_of(
+    table: Option<JobsTable<'_>>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Runner {
     let mut runner = Runner {
         state: None,
         max_running: 4,

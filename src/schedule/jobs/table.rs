@@ -10,27 +10,27 @@ use toml::{
 use crate::{
     observe::visible::visible,
     script::{
-        check::{Finding, Level},
-        raise::Place,
-        value::{duration_text, nearest},
-        veil::Veil,
+        check::{ScriptFinding, Severity},
+        raise::ScriptLocation,
+        redact::Veil,
+        value::{nearest, parse_duration},
     },
 };
 
 /// A value with its position.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 /// A key with its position.
-pub(super) type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
+pub(super) type SpannedKey<'t> = Spanned<std::borrow::Cow<'t, str>>;
 
 /// A TOML document, and the findings in it.
 #[derive(Debug)]
-pub(super) struct Page<'t> {
+pub(super) struct JobsDocument<'t> {
     file: &'t str,
     text: &'t str,
-    findings: Vec<(usize, Finding)>,
+    findings: Vec<(usize, ScriptFinding)>,
 }
 
-impl<'t> Page<'t> {
+impl<'t> JobsDocument<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
         Self { file, text, findings: Vec::new() }
     }
@@ -52,7 +52,7 @@ impl<'t> Page<'t> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.add(Level::Error, span, message.into(), hint);
+        self.add(Severity::Error, span, message.into(), hint);
     }
 
     pub(super) fn warn(
@@ -61,23 +61,23 @@ impl<'t> Page<'t> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.add(Level::Warning, span, message.into(), hint);
+        self.add(Severity::Warning, span, message.into(), hint);
     }
 
-    fn add(&mut self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
+    fn add(&mut self, level: Severity, span: Range<usize>, message: String, hint: Option<String>) {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let place = Place { file: self.file.to_owned(), line, column };
-        self.findings.push((span.start, Finding { level, message, place, hint }));
+        let place = ScriptLocation { file: self.file.to_owned(), line, column };
+        self.findings.push((span.start, ScriptFinding { level, message, place, hint }));
     }
 
     pub(super) fn is_right(&self) -> bool {
-        self.findings.iter().all(|(_, finding)| finding.level != Level::Error)
+        self.findings.iter().all(|(_, finding)| finding.level != Severity::Error)
     }
 
     /// Returns the findings, in the order of the file, and whether they contain no error.
-    pub(super) fn done(mut self) -> (Vec<Finding>, bool) {
+    pub(super) fn done(mut self) -> (Vec<ScriptFinding>, bool) {
         let is_right = self.is_right();
         self.findings.sort_by_key(|(at, _)| *at);
         let mut findings: Vec<_> = self.findings.into_iter().map(|(_, finding)| finding).collect();
@@ -156,7 +156,7 @@ impl<'t> Page<'t> {
     }
 
     /// Reports that `key` is not one of `known`, and suggests the nearest.
-    fn unknown(&mut self, key: &Key<'_>, what: &str, known: &[&str]) {
+    fn unknown(&mut self, key: &SpannedKey<'_>, what: &str, known: &[&str]) {
         let name = key.get_ref();
         let near = meant(name).filter(|_| known.contains(&"cron")).map(str::to_owned);
         let near = near.or_else(|| {
@@ -171,17 +171,17 @@ impl<'t> Page<'t> {
 
 /// A table whose keys are all known.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
+pub(super) struct JobsTable<'a> {
     table: &'a DeTable<'a>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> JobsTable<'a> {
     /// Checks the keys of `what`; those that are not `known` are errors.
     pub(super) fn new(
         table: &'a DeTable<'a>,
         what: &str,
         known: &[&str],
-        page: &mut Page<'_>,
+        page: &mut JobsDocument<'_>,
     ) -> Self {
         for key in table.keys().filter(|key| !known.contains(&&**key.get_ref())) {
             page.unknown(key, what, known);
@@ -201,17 +201,21 @@ impl<'a> Table<'a> {
     pub(super) fn text(
         &mut self,
         key: &str,
-        page: &mut Page<'_>,
+        page: &mut JobsDocument<'_>,
     ) -> Option<(&'a str, Range<usize>)> {
         let value = self.get(key)?;
         Some((page.text_of(key, value)?, value.span()))
     }
 
-    pub(super) fn texts(&mut self, key: &str, page: &mut Page<'_>) -> Vec<(&'a str, Range<usize>)> {
+    pub(super) fn texts(
+        &mut self,
+        key: &str,
+        page: &mut JobsDocument<'_>,
+    ) -> Vec<(&'a str, Range<usize>)> {
         self.get(key).map(|value| page.texts(key, value)).unwrap_or_default()
     }
 
-    pub(super) fn flag(&mut self, key: &str, page: &mut Page<'_>) -> Option<bool> {
+    pub(super) fn flag(&mut self, key: &str, page: &mut JobsDocument<'_>) -> Option<bool> {
         let value = self.get(key)?;
         let flag = value.get_ref().as_bool();
         if flag.is_none() {
@@ -225,13 +229,13 @@ impl<'a> Table<'a> {
         key: &str,
         least: i64,
         most: i64,
-        page: &mut Page<'_>,
+        page: &mut JobsDocument<'_>,
     ) -> Option<T> {
         page.number(key, self.get(key)?, least, most)
     }
 
     /// Reads a number from 1 to 100, whole or not.
-    pub(super) fn factor(&mut self, key: &str, page: &mut Page<'_>) -> Option<f64> {
+    pub(super) fn factor(&mut self, key: &str, page: &mut JobsDocument<'_>) -> Option<f64> {
         let value = self.get(key)?;
         let number = match value.get_ref() {
             DeValue::Integer(number) => number.as_str().parse().ok(),
@@ -245,9 +249,9 @@ impl<'a> Table<'a> {
         number
     }
 
-    pub(super) fn duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
+    pub(super) fn duration(&mut self, key: &str, page: &mut JobsDocument<'_>) -> Option<Duration> {
         let value = self.get(key)?;
-        let time = value.get_ref().as_str().and_then(duration_text);
+        let time = value.get_ref().as_str().and_then(parse_duration);
         if time.is_none() {
             let given = shown(value.get_ref());
             let hint = match value.get_ref() {
@@ -270,7 +274,11 @@ impl<'a> Table<'a> {
     }
 
     /// Reads a duration greater than zero.
-    pub(super) fn real_duration(&mut self, key: &str, page: &mut Page<'_>) -> Option<Duration> {
+    pub(super) fn real_duration(
+        &mut self,
+        key: &str,
+        page: &mut JobsDocument<'_>,
+    ) -> Option<Duration> {
         let time = self.duration(key, page)?;
         if time.is_zero() {
             let span = self.get(key).map_or(0..0, Spanned::span);
@@ -282,7 +290,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reads bytes: a number, or a string such as `"64MiB"`.
-    pub(super) fn size(&mut self, key: &str, page: &mut Page<'_>) -> Option<u64> {
+    pub(super) fn size(&mut self, key: &str, page: &mut JobsDocument<'_>) -> Option<u64> {
         let value = self.get(key)?;
         let bytes = match value.get_ref() {
             DeValue::Integer(number) => number.as_str().parse().ok(),
@@ -299,7 +307,7 @@ impl<'a> Table<'a> {
         &mut self,
         key: &str,
         choices: &[(&str, T)],
-        page: &mut Page<'_>,
+        page: &mut JobsDocument<'_>,
     ) -> Option<T> {
         let value = self.get(key)?;
         let word = page.text_of(key, value)?;
@@ -312,13 +320,17 @@ impl<'a> Table<'a> {
         key: &str,
         what: &str,
         known: &[&str],
-        page: &mut Page<'_>,
-    ) -> Option<Table<'a>> {
-        Some(Table::new(self.open_table(key, page)?, what, known, page))
+        page: &mut JobsDocument<'_>,
+    ) -> Option<JobsTable<'a>> {
+        Some(JobsTable::new(self.open_table(key, page)?, what, known, page))
     }
 
     /// Reads a table with arbitrary keys.
-    pub(super) fn open_table(&mut self, key: &str, page: &mut Page<'_>) -> Option<&'a DeTable<'a>> {
+    pub(super) fn open_table(
+        &mut self,
+        key: &str,
+        page: &mut JobsDocument<'_>,
+    ) -> Option<&'a DeTable<'a>> {
         let value = self.get(key)?;
         if let DeValue::Table(table) = value.get_ref() {
             return Some(table);
@@ -331,7 +343,7 @@ impl<'a> Table<'a> {
     pub(super) fn tables(
         &mut self,
         key: &str,
-        page: &mut Page<'_>,
+        page: &mut JobsDocument<'_>,
     ) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let hint = Some(format!("write `[[{key}]]` with two brackets for each"));
@@ -357,7 +369,7 @@ pub(super) fn choice<T: Copy>(
     word: &str,
     span: Range<usize>,
     choices: &[(&str, T)],
-    page: &mut Page<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<T> {
     if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
         return Some(*choice);

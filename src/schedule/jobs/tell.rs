@@ -4,21 +4,21 @@ use std::ops::Range;
 
 use super::{
     Notify, Tell,
-    table::{Page, Table, Value},
+    table::{JobsDocument, JobsTable, Value},
 };
 use crate::ftp::secret::Secret;
 
 const TELL: &[&str] = &["webhook", "ping", "command"];
 
 /// Reads all of them.
-pub(super) fn notify(table: &mut Table<'_>, page: &mut Page<'_>) -> Notify {
+pub(super) fn notify(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Notify {
     let mut tell = |key| tell(table, key, page);
     let [on_success, on_failure, on_change, on_missed] =
         ["on_success", "on_failure", "on_change", "on_missed"].map(&mut tell);
     Notify { on_success, on_failure, on_change, on_missed, ping: address(table, "ping", page) }
 }
 
-fn tell(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Tell> {
+fn tell(table: &mut JobsTable<'_>, key: &str, page: &mut JobsDocument<'_>) -> Option<Tell> {
     if let Some(value) = table.get(key).filter(|value| value.get_ref().is_str()) {
         let hint = Some(format!("write `{key} = {{ webhook = \"https://…\" }}`"));
         page.error(value.span(), format!("`{key}` wants a table, got a string"), hint);
@@ -39,7 +39,7 @@ fn tell(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Tell> {
 }
 
 /// Reads a web address. Messages do not repeat it: anyone who knows it can use it.
-fn address(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Secret> {
+fn address(table: &mut JobsTable<'_>, key: &str, page: &mut JobsDocument<'_>) -> Option<Secret> {
     let (text, span) = table.text(key, page)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let is_address = |rest: &str| {
@@ -53,7 +53,7 @@ fn address(table: &mut Table<'_>, key: &str, page: &mut Page<'_>) -> Option<Secr
     Some(Secret::new(text))
 }
 
-fn command(table: &mut Table<'_>, page: &mut Page<'_>) -> Option<Vec<String>> {
+fn command(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<Vec<String>> {
     let span: Range<usize> = table.get("command")?.span();
     let words = table.texts("command", page);
     let is_empty = words.first().is_none_or(|(program, _)| program.trim().is_empty());

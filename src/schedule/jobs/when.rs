@@ -4,8 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use super::{
     CatchUp, Misfire,
-    job::Place,
-    table::{Page, Table, Value},
+    job::JobContext,
+    table::{JobsDocument, JobsTable, Value},
 };
 use crate::{
     limits::{CATCH_UP_SPREAD, LATE_AFTER},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Reads the keys for catching up.
-pub(super) fn catch_up(table: &mut Table<'_>, page: &mut Page<'_>) -> CatchUp {
+pub(super) fn catch_up(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> CatchUp {
     let misfires = [("skip", Misfire::Skip), ("once", Misfire::Once), ("all", Misfire::All)];
     let rules = CatchUp {
         misfire: table.choice("misfire", &misfires, page).unwrap_or(Misfire::Once),
@@ -33,11 +33,11 @@ pub(super) fn catch_up(table: &mut Table<'_>, page: &mut Page<'_>) -> CatchUp {
 
 /// Reads `cron` and `timezone`; returns `None` if there is no `cron`, or if it is unusable.
 pub(super) fn schedule(
-    table: &mut Table<'_>,
+    table: &mut JobsTable<'_>,
     job: &str,
     jitter: Duration,
-    place: &Place<'_>,
-    page: &mut Page<'_>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<Schedule> {
     let cron = table.text("cron", page);
     let zone = table.text("timezone", page);
@@ -86,14 +86,19 @@ pub(super) fn schedule(
 fn found_inner(
     name: &str,
     span: &Range<usize>,
-    place: &Place<'_>,
-    page: &mut Page<'_>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
 ) -> Option<Zone> {
     let at = page.within(span, name, &(0..name.len()));
     found(name, at, place, page)
 }
 
-fn found(name: &str, span: Range<usize>, place: &Place<'_>, page: &mut Page<'_>) -> Option<Zone> {
+fn found(
+    name: &str,
+    span: Range<usize>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Zone> {
     match place.zones.find(name) {
         Ok(zone) => Some(zone),
         Err(unknown) => {

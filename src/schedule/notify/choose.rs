@@ -4,14 +4,14 @@
 
 use serde_json::{Value, json};
 
-use super::Target;
+use super::NotifyTarget;
 use crate::{
-    observe::size_text,
+    observe::format_size,
     schedule::{
         facts,
         jobs::{Notify, Tell},
     },
-    store::history::{Health, NewNotice, Run, State},
+    store::history::{Health, HistoryRun, NewNotice, RunState},
 };
 
 /// Returns the notices for a run that starts.
@@ -23,7 +23,7 @@ pub fn of_start(notify: &Notify, run: i64, job: &str) -> Vec<NewNotice> {
 /// Returns the notices for a run that has ended; `log` is the end of its log.
 pub fn of_end(
     notify: &Notify,
-    run: &Run,
+    run: &HistoryRun,
     before: Health,
     after: Health,
     log: &str,
@@ -48,11 +48,11 @@ pub fn of_end(
 }
 
 /// Returns the notices for a missed slot.
-pub fn of_missed(notify: &Notify, run: &Run) -> Vec<NewNotice> {
+pub fn of_missed(notify: &Notify, run: &HistoryRun) -> Vec<NewNotice> {
     of_tell(run, "missed", notify.on_missed.as_ref())
 }
 
-fn of_tell(run: &Run, event: &str, tell: Option<&Tell>) -> Vec<NewNotice> {
+fn of_tell(run: &HistoryRun, event: &str, tell: Option<&Tell>) -> Vec<NewNotice> {
     let Some(tell) = tell else { return Vec::new() };
     let body = body(run, event).to_string();
     let channels = [
@@ -69,7 +69,7 @@ fn notice(run: i64, job: &str, event: &str, channel: &str, body: String) -> NewN
 }
 
 /// Returns the facts as JSON; `text` is a sentence, in the field that chat programs read.
-fn body(run: &Run, event: &str) -> Value {
+fn body(run: &HistoryRun, event: &str) -> Value {
     let mut body = json!({ "event": event, "text": sentence(run) });
     if let (Value::Object(body), Value::Object(facts)) = (&mut body, facts::run(run)) {
         body.extend(facts);
@@ -77,31 +77,34 @@ fn body(run: &Run, event: &str) -> Value {
     body
 }
 
-fn sentence(run: &Run) -> String {
+fn sentence(run: &HistoryRun) -> String {
     let due = run.scheduled_for.map(|at| format!(" of {at}")).unwrap_or_default();
     let why = run.sum.error.as_ref().or(run.reason.as_ref());
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     match run.state {
-        State::Done => {
-            let bytes = size_text(u64::try_from(run.sum.bytes).unwrap_or(0));
+        RunState::Done => {
+            let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
             let files = run.sum.files;
             format!("portolan: `{}`{due} succeeded, {files} files, {bytes}", run.job)
         }
-        State::Partial => format!("portolan: `{}`{due} was done in part{why}", run.job),
-        State::Skipped => format!("portolan: `{}`{due} was not run{why}", run.job),
+        RunState::Partial => format!("portolan: `{}`{due} was done in part{why}", run.job),
+        RunState::Skipped => format!("portolan: `{}`{due} was not run{why}", run.job),
         _ => format!("portolan: `{}`{due} failed{why}", run.job),
     }
 }
 
 /// Returns the target of a notice according to the current jobs file; `None` if it is no longer wanted.
-pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<Target> {
+pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<NotifyTarget> {
     if channel == "heartbeat" {
         let suffix = match event {
             "start" => "/start",
             "failure" => "/fail",
             _ => "",
         };
-        return notify.ping.as_ref().map(|address| Target::Ping(with_suffix(address, suffix)));
+        return notify
+            .ping
+            .as_ref()
+            .map(|address| NotifyTarget::Ping(with_suffix(address, suffix)));
     }
     let tell = match event {
         "success" => &notify.on_success,
@@ -111,9 +114,9 @@ pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<Target> {
     };
     let tell = tell.as_ref()?;
     match channel {
-        "webhook" => tell.webhook.clone().map(Target::Webhook),
-        "ping" => tell.ping.clone().map(Target::Ping),
-        _ => tell.command.clone().map(Target::Command),
+        "webhook" => tell.webhook.clone().map(NotifyTarget::Webhook),
+        "ping" => tell.ping.clone().map(NotifyTarget::Ping),
+        _ => tell.command.clone().map(NotifyTarget::Command),
     }
 }
 
@@ -135,8 +138,8 @@ mod tests {
         store::history::{Cause, Sum},
     };
 
-    fn run(state: State) -> Run {
-        Run {
+    fn run(state: RunState) -> HistoryRun {
+        HistoryRun {
             id: 7,
             job: "a".into(),
             revision: "r".into(),
@@ -168,7 +171,7 @@ mod tests {
     }
 
     fn events(notify: &Notify, before: Health, after: Health) -> Vec<String> {
-        let notices = of_end(notify, &run(State::Failed), before, after, "tail");
+        let notices = of_end(notify, &run(RunState::Failed), before, after, "tail");
         notices.iter().map(|notice| format!("{} {}", notice.event, notice.channel)).collect()
     }
 
@@ -200,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(events(&notify, before, after), wanted, "{before:?} {after:?}");
         }
-        assert!(of_end(&Notify::default(), &run(State::Failed), Unknown, Bad, "").is_empty());
+        assert!(of_end(&Notify::default(), &run(RunState::Failed), Unknown, Bad, "").is_empty());
     }
 
     #[test]
@@ -212,7 +215,9 @@ mod tests {
             ("success", "https://h/uuid?create=1"),
             ("failure", "https://h/uuid/fail?create=1"),
         ] {
-            let Some(Target::Ping(address)) = target(&notify, event, "heartbeat") else { panic!() };
+            let Some(NotifyTarget::Ping(address)) = target(&notify, event, "heartbeat") else {
+                panic!()
+            };
             assert_eq!(address.reveal(), wanted);
         }
         assert!(target(&notify, "failure", "webhook").is_none());
@@ -220,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_body_has_the_facts_under_their_names_and_a_sentence() {
-        let body = body(&run(State::Failed), "failure");
+        let body = body(&run(RunState::Failed), "failure");
         assert_eq!(body["event"], "failure");
         assert_eq!(body["job"], "a");
         assert_eq!(body["text"], "portolan: `a` failed: 530 no");

@@ -16,7 +16,7 @@ use rustix::{
 };
 use serde_json::Value;
 
-use super::Target;
+use super::NotifyTarget;
 use crate::{
     ftp::secret::Secret,
     limits::{NOTICE_COMMAND_TIME_MAX, NOTICE_TIME_MAX},
@@ -27,17 +27,17 @@ use crate::{
 /// Delivers a notice. The error omits the address, which is a secret.
 pub(super) fn deliver(
     what: &NewNotice,
-    target: &Target,
+    target: &NotifyTarget,
     folder: &Path,
-    group: &Group,
+    group: &ProcessGroup,
 ) -> Result<(), String> {
     match target {
-        Target::Webhook(address) => post(address, &what.body, "application/json"),
-        Target::Ping(address) if what.channel == "heartbeat" => {
+        NotifyTarget::Webhook(address) => post(address, &what.body, "application/json"),
+        NotifyTarget::Ping(address) if what.channel == "heartbeat" => {
             post(address, &what.body, "text/plain; charset=utf-8")
         }
-        Target::Ping(address) => fetch(address),
-        Target::Command(words) => run(words, what, folder, group),
+        NotifyTarget::Ping(address) => fetch(address),
+        NotifyTarget::Command(words) => run(words, what, folder, group),
     }
 }
 
@@ -74,7 +74,12 @@ const KEPT: [&str; 10] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
 /// Runs a program with the facts on its standard input and a reduced environment.
-fn run(words: &[String], what: &NewNotice, folder: &Path, group: &Group) -> Result<(), String> {
+fn run(
+    words: &[String],
+    what: &NewNotice,
+    folder: &Path,
+    group: &ProcessGroup,
+) -> Result<(), String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err("no command is named".into());
     };
@@ -127,19 +132,19 @@ fn input(body: &str) -> std::io::Result<File> {
 
 /// The process group of a notification command, for killing it.
 #[derive(Debug, Default)]
-pub(super) struct Group(Mutex<Stage>);
+pub(super) struct ProcessGroup(Mutex<CommandStage>);
 
 /// The stage of a command. Its process id is valid until it has been reaped.
 #[derive(Debug, Default)]
-enum Stage {
+enum CommandStage {
     #[default]
     Before,
     Running(Pid),
     Over,
 }
 
-impl Group {
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+impl ProcessGroup {
+    fn stage(&self) -> MutexGuard<'_, CommandStage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,10 +152,10 @@ impl Group {
         let mut stage = self.stage();
         match *stage {
             // It was killed before it started.
-            Stage::Over => {
+            CommandStage::Over => {
                 kill_process_group(group, Signal::KILL).ok();
             }
-            _ => *stage = Stage::Running(group),
+            _ => *stage = CommandStage::Running(group),
         }
     }
 
@@ -158,7 +163,7 @@ impl Group {
         let mut stage = self.stage();
         let status = child.try_wait()?;
         if status.is_some() {
-            *stage = Stage::Over;
+            *stage = CommandStage::Over;
         }
         Ok(status)
     }
@@ -166,10 +171,10 @@ impl Group {
     /// Kills the command with all processes it has started; one that has not started is killed at once when it does.
     pub(super) fn kill(&self) {
         let mut stage = self.stage();
-        if let Stage::Running(group) = *stage {
+        if let CommandStage::Running(group) = *stage {
             kill_process_group(group, Signal::KILL).ok();
         }
-        *stage = Stage::Over;
+        *stage = CommandStage::Over;
     }
 }
 

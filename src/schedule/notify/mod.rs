@@ -11,15 +11,15 @@ use std::{
 };
 
 pub use self::choose::{of_end, of_missed, of_start, target};
-use self::deliver::{Group, deliver};
+use self::deliver::{ProcessGroup, deliver};
 use super::daemon::Message;
 use crate::{
-    fault::Outcome, ftp::secret::Secret, limits::NOTICES_AT_ONCE_MAX, store::history::Notice,
+    error::Result, ftp::secret::Secret, limits::NOTICES_AT_ONCE_MAX, store::history::Notice,
 };
 
 /// The destination of a notice.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum NotifyTarget {
     /// A URL that receives JSON.
     Webhook(Secret),
     /// A URL that is fetched, or receives the end of the log.
@@ -30,7 +30,7 @@ pub enum Target {
 
 /// The result of one delivery.
 #[derive(Debug)]
-pub struct Told {
+pub struct Delivery {
     /// The notice.
     pub id: i64,
     /// The number of deliveries tried, including this one.
@@ -45,7 +45,7 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Notifier {
     outbox: Sender<Message>,
-    in_flight: BTreeMap<i64, Arc<Group>>,
+    in_flight: BTreeMap<i64, Arc<ProcessGroup>>,
 }
 
 impl Notifier {
@@ -65,22 +65,22 @@ impl Notifier {
     }
 
     /// Tries to deliver a notice.
-    pub fn send(&mut self, notice: &Notice, target: Target, folder: PathBuf) -> Outcome<()> {
+    pub fn send(&mut self, notice: &Notice, target: NotifyTarget, folder: PathBuf) -> Result<()> {
         let outbox = self.outbox.clone();
         let what = notice.what.clone();
-        let group = Arc::new(Group::default());
+        let group = Arc::new(ProcessGroup::default());
         let known = Arc::clone(&group);
         let (id, tries) = (notice.id, notice.tries + 1);
         let thread = std::thread::Builder::new().name("notice".into()).spawn(move || {
             let result = deliver(&what, &target, &folder, &group);
-            let told = Told { id, tries, is_start: what.event == "start", result };
+            let told = Delivery { id, tries, is_start: what.event == "start", result };
             // The scheduler may have ended; the next one tries again.
             outbox.send(Message::Told(told)).ok();
         });
         thread.map_err(|error| {
-            crate::fault::Fault::new(
-                crate::fault::Kind::Local,
-                crate::fault::Side::Here,
+            crate::error::Error::new(
+                crate::error::ErrorKind::Local,
+                crate::error::Origin::Here,
                 format!("cannot start a thread: {error}"),
             )
         })?;

@@ -5,18 +5,18 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    decide::Line,
-    decision::{Action, Step, Trigger},
-    reason::Reason,
-    state::{JobState, Moment, Running, Waiting},
+    decide::JobCursor,
+    decision::{DecisionKind, PlannerStep, Trigger},
+    reason::DecisionReason,
+    state::{JobPlanState, Moment, RunningJob, WaitingSlot},
 };
 use crate::schedule::jobs::{Job, Misfire, Overlap, Runner};
 
 /// The current use of run places and locks.
-struct Held<'m> {
+struct ResourceUsage<'m> {
     runner: &'m Runner,
     now: Timestamp,
-    running: &'m [Running],
+    running: &'m [RunningJob],
     /// The slots started by this step, with their jobs.
     begun: Vec<(Arc<Job>, Timestamp)>,
     /// The runs cancelled by this step.
@@ -29,19 +29,19 @@ struct Held<'m> {
 /// passed.
 pub(super) fn begin(
     runner: &Runner,
-    lines: &mut [Line],
+    lines: &mut [JobCursor],
     busy: &BTreeSet<usize>,
     successes: &[Option<Timestamp>],
     moment: &Moment<'_>,
-    step: &mut Step,
+    step: &mut PlannerStep,
 ) {
-    let first = |line: &Line| {
+    let first = |line: &JobCursor| {
         line.state.waiting.iter().map(|waiting| (waiting.not_before, waiting.slot.at)).min()
     };
     let mut order: Vec<_> =
         busy.iter().filter_map(|at| Some((first(lines.get(*at)?)?, *at))).collect();
     order.sort_unstable();
-    let mut held = Held {
+    let mut held = ResourceUsage {
         runner,
         now: moment.now,
         running: moment.running,
@@ -59,13 +59,13 @@ pub(super) fn begin(
 /// The outcome for a slot that cannot start.
 enum Blocked {
     /// It waits.
-    Hold(Reason),
+    Hold(DecisionReason),
     /// It is skipped.
-    Skip(Reason),
+    Skip(DecisionReason),
 }
 
-impl Held<'_> {
-    fn begin(&mut self, line: &mut Line, step: &mut Step) {
+impl ResourceUsage<'_> {
+    fn begin(&mut self, line: &mut JobCursor, step: &mut PlannerStep) {
         let mut waiting = std::mem::take(&mut line.state.waiting);
         // A slot that replaces comes before the one that it would end a moment later.
         let replaces = line.job.overlap == Overlap::Replace;
@@ -74,15 +74,18 @@ impl Held<'_> {
             (!is_first, waiting.not_before, waiting.slot.at)
         });
         let before = waiting.len();
-        let mut kept: Vec<Waiting> = Vec::new();
+        let mut kept: Vec<WaitingSlot> = Vec::new();
         for mut one in waiting.drain(..) {
             if self.now >= one.give_up {
                 line.skip(&one, self.gave_up(&one), step);
             } else if one.not_before > self.now {
                 let until = one.not_before;
                 let is_caught_up = one.trigger == Trigger::CatchUp;
-                let reason =
-                    if is_caught_up { Reason::Spread { until } } else { Reason::Jitter { until } };
+                let reason = if is_caught_up {
+                    DecisionReason::Spread { until }
+                } else {
+                    DecisionReason::Jitter { until }
+                };
                 hold(line, &mut one, reason, step);
                 kept.push(one);
             } else {
@@ -94,7 +97,7 @@ impl Held<'_> {
                     }
                     None => {
                         let reason = self.why(&one);
-                        step.decisions.push(line.decision(&one, Action::Start, reason));
+                        step.decisions.push(line.decision(&one, DecisionKind::Start, reason));
                         self.begun.push((Arc::clone(&line.job), one.slot.at));
                     }
                 }
@@ -107,29 +110,31 @@ impl Held<'_> {
         line.state.waiting = if kept.is_empty() { waiting } else { kept };
     }
 
-    fn gave_up(&self, waiting: &Waiting) -> Reason {
+    fn gave_up(&self, waiting: &WaitingSlot) -> DecisionReason {
         match &waiting.told {
-            None => Reason::TooLate { late: self.now.duration_since(waiting.slot.at) },
-            Some(told) => Reason::GaveUp { waited_for: Some(told.clone()) },
+            None => DecisionReason::TooLate { late: self.now.duration_since(waiting.slot.at) },
+            Some(told) => DecisionReason::GaveUp { waited_for: Some(told.clone()) },
         }
     }
 
-    fn why(&self, waiting: &Waiting) -> Reason {
+    fn why(&self, waiting: &WaitingSlot) -> DecisionReason {
         match waiting.trigger {
-            Trigger::Schedule => Reason::Due,
-            Trigger::Manual => Reason::Asked,
-            Trigger::Dependency => Reason::Succeeded,
-            Trigger::CatchUp => Reason::CaughtUp { late: self.now.duration_since(waiting.slot.at) },
+            Trigger::Schedule => DecisionReason::Due,
+            Trigger::Manual => DecisionReason::Asked,
+            Trigger::Dependency => DecisionReason::Succeeded,
+            Trigger::CatchUp => {
+                DecisionReason::CaughtUp { late: self.now.duration_since(waiting.slot.at) }
+            }
         }
     }
 
     /// Returns the reason why a slot cannot start now; `None` if it can.
     fn blocked(
         &mut self,
-        line: &Line,
-        waiting: &Waiting,
-        kept: &mut Vec<Waiting>,
-        step: &mut Step,
+        line: &JobCursor,
+        waiting: &WaitingSlot,
+        kept: &mut Vec<WaitingSlot>,
+        step: &mut PlannerStep,
     ) -> Option<Blocked> {
         if line.job.overlap != Overlap::Allow
             && let Some(blocked) = self.overlaps(line, waiting, kept, step)
@@ -143,51 +148,51 @@ impl Held<'_> {
     /// Checks for another slot of the same job that is in the way.
     fn overlaps(
         &mut self,
-        line: &Line,
-        waiting: &Waiting,
-        kept: &mut Vec<Waiting>,
-        step: &mut Step,
+        line: &JobCursor,
+        waiting: &WaitingSlot,
+        kept: &mut Vec<WaitingSlot>,
+        step: &mut PlannerStep,
     ) -> Option<Blocked> {
         let job = &line.job;
         let is_scheduled = waiting.trigger == Trigger::Schedule;
         let is_replace = job.overlap == Overlap::Replace && is_scheduled;
         let now = self.now;
-        let is_due = |one: &Waiting| one.not_before <= now;
+        let is_due = |one: &WaitingSlot| one.not_before <= now;
         if is_replace {
             let (older, rest): (Vec<_>, Vec<_>) = std::mem::take(kept)
                 .into_iter()
                 .partition(|one| is_due(one) && one.trigger == Trigger::Schedule);
             *kept = rest;
             for one in older {
-                line.skip(&one, Reason::Replaced { by: waiting.slot.at }, step);
+                line.skip(&one, DecisionReason::Replaced { by: waiting.slot.at }, step);
             }
         }
         if let Some(ahead) = kept.iter().find(|one| is_due(one)) {
-            let reason = Reason::StillWaiting { slot: ahead.slot.at };
+            let reason = DecisionReason::StillWaiting { slot: ahead.slot.at };
             let joins = ahead.trigger == Trigger::CatchUp && job.catch_up.misfire == Misfire::All;
             let waits = !is_scheduled || joins || is_replace;
             return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
         }
         if let Some((_, slot)) = self.begun.iter().find(|(begun, _)| begun.name == job.name) {
-            let reason = Reason::StillWaiting { slot: *slot };
+            let reason = DecisionReason::StillWaiting { slot: *slot };
             let waits = !is_scheduled || job.overlap == Overlap::Queue || is_replace;
             return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
         }
         let running = self.running.iter().find(|running| running.job == job.name)?;
-        let reason = Reason::StillRunning { run: running.run, since: running.started_at };
+        let reason = DecisionReason::StillRunning { run: running.run, since: running.started_at };
         if !is_scheduled {
             return Some(Blocked::Hold(reason));
         }
         let is_ending = running.is_ending || self.ending.contains(&running.run);
         let why = match (job.overlap, running.between_attempts) {
-            (Overlap::Replace, _) => Some(Reason::Replaced { by: waiting.slot.at }),
-            (_, true) => Some(Reason::NextSlot),
+            (Overlap::Replace, _) => Some(DecisionReason::Replaced { by: waiting.slot.at }),
+            (_, true) => Some(DecisionReason::NextSlot),
             _ => None,
         };
         match why {
             Some(why) => {
                 if !is_ending {
-                    let cancel = Action::Cancel(running.run);
+                    let cancel = DecisionKind::Cancel(running.run);
                     step.decisions.push(line.decision(waiting, cancel, why));
                     self.ending.push(running.run);
                 }
@@ -199,7 +204,7 @@ impl Held<'_> {
     }
 
     /// Returns a job in `after` that has not succeeded since the required time.
-    fn awaits(&self, line: &Line, waiting: &Waiting) -> Option<Reason> {
+    fn awaits(&self, line: &JobCursor, waiting: &WaitingSlot) -> Option<DecisionReason> {
         if !matches!(waiting.trigger, Trigger::Schedule | Trigger::CatchUp) {
             return None;
         }
@@ -209,15 +214,15 @@ impl Held<'_> {
         };
         let mut jobs = line.job.after.iter().zip(&line.after);
         let (missing, _) = jobs.find(|(_, place)| !succeeded(place))?;
-        Some(Reason::Awaits { job: Arc::clone(missing), since })
+        Some(DecisionReason::Awaits { job: Arc::clone(missing), since })
     }
 
     /// Checks whether all run places, or a lock, are taken.
-    fn no_place(&self, job: &Job) -> Option<Reason> {
+    fn no_place(&self, job: &Job) -> Option<DecisionReason> {
         let most = self.runner.max_running;
         let busy = self.running.len() + self.begun.len();
         if busy >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return Some(Reason::MaxRunning { most });
+            return Some(DecisionReason::MaxRunning { most });
         }
         job.locks.iter().find_map(|lock| {
             let running = self.running.iter().map(|running| (&running.job, &running.locks));
@@ -227,23 +232,28 @@ impl Held<'_> {
             let room = self.runner.locks.get(lock).copied().unwrap_or(1);
             let is_full = holders.len() >= usize::try_from(room).unwrap_or(usize::MAX);
             let by = holders.first().filter(|_| is_full)?;
-            Some(Reason::Locked { lock: lock.clone(), by: Arc::clone(by) })
+            Some(DecisionReason::Locked { lock: lock.clone(), by: Arc::clone(by) })
         })
     }
 }
 
 /// Keeps a slot waiting, and reports a wait whose reason has changed.
-fn hold(line: &Line, waiting: &mut Waiting, reason: Reason, step: &mut Step) {
+fn hold(
+    line: &JobCursor,
+    waiting: &mut WaitingSlot,
+    reason: DecisionReason,
+    step: &mut PlannerStep,
+) {
     if waiting.told.as_deref() != Some(&reason) {
-        step.decisions.push(line.decision(waiting, Action::Wait, reason.clone()));
+        step.decisions.push(line.decision(waiting, DecisionKind::Wait, reason.clone()));
         step.note_changed(&line.job.name);
         waiting.told = Some(Box::new(reason));
     }
 }
 
-impl JobState {
+impl JobPlanState {
     /// Returns the reported reason for which a slot waits.
-    pub fn waits_for(&self, slot: Timestamp) -> Option<&Reason> {
+    pub fn waits_for(&self, slot: Timestamp) -> Option<&DecisionReason> {
         self.waiting.iter().find(|waiting| waiting.slot.at == slot)?.told.as_deref()
     }
 }

@@ -5,15 +5,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    decision::{Action, Decision, Step, Trigger},
+    decision::{Decision, DecisionKind, PlannerStep, Trigger},
     planner::{forget_ahead, later},
-    reason::Reason,
-    state::{JobState, Waiting},
+    reason::DecisionReason,
+    state::{JobPlanState, WaitingSlot},
 };
 use crate::{
     limits::{DEADLINE_MAX, MISSED_COUNTED_MAX, MISSED_ROWS_MAX, WAITING_MAX},
     schedule::{
-        cron::Walk,
+        cron::SlotWalk,
         jobs::{Job, Misfire},
         slot::{Slot, SlotId},
         stable,
@@ -22,12 +22,12 @@ use crate::{
 
 /// A job, its decided state, and its next slot.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct JobCursor {
     pub(super) job: Arc<Job>,
-    pub(super) state: JobState,
+    pub(super) state: JobPlanState,
     /// The lines of the planner for the jobs in `after`.
     pub(super) after: Vec<usize>,
-    walk: Walk,
+    walk: SlotWalk,
     /// The first slot that is not decided.
     pub(super) next: Option<Slot>,
     /// A reusable buffer for the slots of one step: usually one.
@@ -63,10 +63,10 @@ impl Passed {
     }
 }
 
-impl Line {
-    pub(super) fn new(job: Arc<Job>, state: JobState) -> Self {
+impl JobCursor {
+    pub(super) fn new(job: Arc<Job>, state: JobPlanState) -> Self {
         let mut line = Self {
-            walk: Walk::new(state.watermark),
+            walk: SlotWalk::new(state.watermark),
             job,
             state,
             after: Vec::new(),
@@ -92,16 +92,16 @@ impl Line {
 
     fn seat_at(&mut self, watermark: Timestamp) {
         self.state.watermark = watermark;
-        self.walk = Walk::new(watermark);
+        self.walk = SlotWalk::new(watermark);
         self.advance();
     }
 
-    fn changed(&self, step: &mut Step) {
+    fn changed(&self, step: &mut PlannerStep) {
         step.note_changed(&self.job.name);
     }
 
     /// Decides every slot up to `now`: it waits to start, or it is skipped.
-    pub(super) fn decide(&mut self, now: Timestamp, step: &mut Step) {
+    pub(super) fn decide(&mut self, now: Timestamp, step: &mut PlannerStep) {
         let before = self.state.watermark;
         forget_ahead(&self.job.name, &mut self.state, now, step);
         if self.state.watermark != before {
@@ -129,8 +129,15 @@ impl Line {
             let not_before = later(slot.at, self.jitter(&slot));
             let give_up = self.give_up(&slot);
             let trigger = Trigger::Schedule;
-            let waiting =
-                Waiting { slot, trigger, covers: 1, not_before, give_up, needs_since, told: None };
+            let waiting = WaitingSlot {
+                slot,
+                trigger,
+                covers: 1,
+                not_before,
+                give_up,
+                needs_since,
+                told: None,
+            };
             self.add(waiting, step);
             needs_since = slot.at;
         }
@@ -171,15 +178,15 @@ impl Line {
         passed
     }
 
-    fn pause_reason(&self) -> Option<Reason> {
+    fn pause_reason(&self) -> Option<DecisionReason> {
         let pause = self.state.paused.as_ref()?;
-        Some(Reason::Paused { since: pause.since, reason: pause.reason.clone() })
+        Some(DecisionReason::Paused { since: pause.since, reason: pause.reason.clone() })
     }
 
     /// Skips slots that are waiting when a pause starts, except manual requests.
-    fn drop_paused(&mut self, step: &mut Step) {
+    fn drop_paused(&mut self, step: &mut PlannerStep) {
         let Some(reason) = self.pause_reason() else { return };
-        let is_asked = |waiting: &Waiting| waiting.trigger == Trigger::Manual;
+        let is_asked = |waiting: &WaitingSlot| waiting.trigger == Trigger::Manual;
         let (kept, dropped): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.state.waiting).into_iter().partition(is_asked);
         self.state.waiting = kept;
@@ -192,12 +199,18 @@ impl Line {
     }
 
     /// Decides slots of which at least one was missed.
-    fn catch_up(&mut self, passed: Passed, since: Timestamp, now: Timestamp, step: &mut Step) {
+    fn catch_up(
+        &mut self,
+        passed: Passed,
+        since: Timestamp,
+        now: Timestamp,
+        step: &mut PlannerStep,
+    ) {
         let rules = self.job.catch_up;
         let Some(newest) = passed.slots.back().copied() else { return };
         let late = |slot: &Slot| now.duration_since(slot.at);
         if rules.misfire == Misfire::Skip {
-            return self.skip_all(&passed, &Reason::MisfireSkip, step);
+            return self.skip_all(&passed, &DecisionReason::MisfireSkip, step);
         }
         let deadline = rules.start_deadline.map_or(DEADLINE_MAX, signed);
         if late(&newest) >= deadline {
@@ -206,9 +219,9 @@ impl Line {
         let count = passed.count();
         let most = usize::try_from(rules.most).unwrap_or(usize::MAX);
         let (run, reason) = if rules.misfire == Misfire::Once {
-            (1, Reason::Covered { by: newest.at })
+            (1, DecisionReason::Covered { by: newest.at })
         } else {
-            (most, Reason::TooMany { most: rules.most })
+            (most, DecisionReason::TooMany { most: rules.most })
         };
         self.skip_lump(&passed, &reason, step);
         let skipped = passed.slots.len().saturating_sub(run);
@@ -223,7 +236,7 @@ impl Line {
             if at < skipped {
                 self.skip_slot(slot, Trigger::CatchUp, reason.clone(), step);
             } else if is_late {
-                let reason = Reason::TooLate { late: late(&slot) };
+                let reason = DecisionReason::TooLate { late: late(&slot) };
                 self.skip_slot(slot, Trigger::CatchUp, reason, step);
             } else {
                 let give_up = rules.start_deadline.map_or_else(
@@ -233,7 +246,15 @@ impl Line {
                 let not_before = self.catch_up_at(&slot, now);
                 let trigger = Trigger::CatchUp;
                 self.add(
-                    Waiting { slot, trigger, covers, not_before, give_up, needs_since, told: None },
+                    WaitingSlot {
+                        slot,
+                        trigger,
+                        covers,
+                        not_before,
+                        give_up,
+                        needs_since,
+                        told: None,
+                    },
                     step,
                 );
             }
@@ -243,13 +264,13 @@ impl Line {
 
     /// Skips catch-up runs that have not started, as covered by the newer one. Returns the number of slots they
     /// covered.
-    fn absorb(&mut self, newest: &Slot, step: &mut Step) -> u64 {
-        let is_older = |waiting: &Waiting| waiting.trigger == Trigger::CatchUp;
+    fn absorb(&mut self, newest: &Slot, step: &mut PlannerStep) -> u64 {
+        let is_older = |waiting: &WaitingSlot| waiting.trigger == Trigger::CatchUp;
         let (older, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.state.waiting).into_iter().partition(is_older);
         self.state.waiting = kept;
         for waiting in &older {
-            self.skip(waiting, Reason::Covered { by: newest.at }, step);
+            self.skip(waiting, DecisionReason::Covered { by: newest.at }, step);
         }
         older.iter().map(|waiting| waiting.covers).sum()
     }
@@ -280,7 +301,7 @@ impl Line {
     }
 
     /// Adds a slot of a job without `cron`.
-    pub(super) fn follow(&mut self, at: Timestamp, now: Timestamp, step: &mut Step) {
+    pub(super) fn follow(&mut self, at: Timestamp, now: Timestamp, step: &mut PlannerStep) {
         let slot = Slot { id: SlotId::After(at), at, moved_from: None };
         self.state.watermark = at;
         self.changed(step);
@@ -289,7 +310,7 @@ impl Line {
         }
         let deadline = self.job.catch_up.start_deadline.map_or(DEADLINE_MAX, signed);
         self.add(
-            Waiting {
+            WaitingSlot {
                 slot,
                 trigger: Trigger::Dependency,
                 covers: 1,
@@ -303,24 +324,24 @@ impl Line {
     }
 
     /// Adds a waiting slot, unless too many are waiting.
-    pub(super) fn add(&mut self, waiting: Waiting, step: &mut Step) {
+    pub(super) fn add(&mut self, waiting: WaitingSlot, step: &mut PlannerStep) {
         self.changed(step);
         if self.state.waiting.len() < WAITING_MAX {
             self.state.waiting.push(waiting);
         } else {
-            self.skip(&waiting, Reason::QueueFull, step);
+            self.skip(&waiting, DecisionReason::QueueFull, step);
         }
     }
 
-    fn skip_all(&self, passed: &Passed, reason: &Reason, step: &mut Step) {
+    fn skip_all(&self, passed: &Passed, reason: &DecisionReason, step: &mut PlannerStep) {
         self.skip_lump(passed, reason, step);
         for slot in &passed.slots {
             self.skip_slot(*slot, Trigger::Schedule, reason.clone(), step);
         }
     }
 
-    fn skip_too_late(&self, passed: &Passed, now: Timestamp, step: &mut Step) {
-        let reason = |slot: &Slot| Reason::TooLate { late: now.duration_since(slot.at) };
+    fn skip_too_late(&self, passed: &Passed, now: Timestamp, step: &mut PlannerStep) {
+        let reason = |slot: &Slot| DecisionReason::TooLate { late: now.duration_since(slot.at) };
         if let Some((first, ..)) = &passed.lump {
             self.skip_lump(passed, &reason(first), step);
         }
@@ -329,9 +350,9 @@ impl Line {
         }
     }
 
-    fn skip_lump(&self, passed: &Passed, reason: &Reason, step: &mut Step) {
+    fn skip_lump(&self, passed: &Passed, reason: &DecisionReason, step: &mut PlannerStep) {
         if let Some((first, last, count)) = passed.lump {
-            let action = Action::SkipThrough { last, count };
+            let action = DecisionKind::SkipThrough { last, count };
             step.decisions.push(Decision {
                 job: Arc::clone(&self.job.name),
                 slot: first,
@@ -343,22 +364,38 @@ impl Line {
         }
     }
 
-    fn skip_slot(&self, slot: Slot, trigger: Trigger, reason: Reason, step: &mut Step) {
+    fn skip_slot(
+        &self,
+        slot: Slot,
+        trigger: Trigger,
+        reason: DecisionReason,
+        step: &mut PlannerStep,
+    ) {
         step.decisions.push(Decision {
             job: Arc::clone(&self.job.name),
             slot,
             trigger,
-            action: Action::Skip,
+            action: DecisionKind::Skip,
             covers: 1,
             reason,
         });
     }
 
-    pub(super) fn skip(&self, waiting: &Waiting, reason: Reason, step: &mut Step) {
-        step.decisions.push(self.decision(waiting, Action::Skip, reason));
+    pub(super) fn skip(
+        &self,
+        waiting: &WaitingSlot,
+        reason: DecisionReason,
+        step: &mut PlannerStep,
+    ) {
+        step.decisions.push(self.decision(waiting, DecisionKind::Skip, reason));
     }
 
-    pub(super) fn decision(&self, waiting: &Waiting, action: Action, reason: Reason) -> Decision {
+    pub(super) fn decision(
+        &self,
+        waiting: &WaitingSlot,
+        action: DecisionKind,
+        reason: DecisionReason,
+    ) -> Decision {
         Decision {
             job: Arc::clone(&self.job.name),
             slot: waiting.slot,

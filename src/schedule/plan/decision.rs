@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{reason::Reason, state::RunId};
+use super::{reason::DecisionReason, state::RunId};
 use crate::schedule::slot::Slot;
 
 /// The result of one planner step.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Step {
+pub struct PlannerStep {
     /// The decisions, in the order in which they are to be carried out.
     pub decisions: Vec<Decision>,
     /// Events worth reporting that are not decisions on a slot.
-    pub notes: Vec<Note>,
+    pub notes: Vec<PlannerNote>,
     /// Jobs whose state the step has changed.
     pub changed: Vec<Arc<str>>,
     /// The time of the next step if nothing happens before; `None` if no job has a future slot.
     pub wake: Option<Timestamp>,
 }
 
-impl Step {
+impl PlannerStep {
     /// Records that the state of `job` has changed; consecutive duplicates are recorded once.
     pub(super) fn note_changed(&mut self, job: &Arc<str>) {
         if self.changed.last().is_none_or(|last| !Arc::ptr_eq(last, job)) {
@@ -34,21 +34,21 @@ impl Step {
 pub struct Decision {
     /// The job.
     pub job: Arc<str>,
-    /// The slot; for [`Action::Cancel`] the one that causes it.
+    /// The slot; for [`DecisionKind::Cancel`] the one that causes it.
     pub slot: Slot,
     /// The trigger of the run.
     pub trigger: Trigger,
     /// The action taken.
-    pub action: Action,
+    pub action: DecisionKind,
     /// The number of slots that the run covers; 1 unless it catches up.
     pub covers: u64,
     /// The reason.
-    pub reason: Reason,
+    pub reason: DecisionReason,
 }
 
 /// An action on a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum DecisionKind {
     /// The run begins now.
     Start,
     /// It will be run, but not yet.
@@ -96,7 +96,7 @@ impl Trigger {
 
 /// An event worth reporting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
+pub enum PlannerNote {
     /// Slots far in the future are marked as decided: the clock must have been wrong. They are forgotten.
     WatermarkAhead {
         /// The job.
@@ -106,7 +106,7 @@ pub enum Note {
     },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for PlannerNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::WatermarkAhead { job, watermark } => write!(

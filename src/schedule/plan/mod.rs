@@ -13,18 +13,18 @@
 //! }
 //! ```
 //!
-//! - A row is keyed by job, [`JobState::revision`] and [`crate::schedule::slot::SlotId`] as text: a second decision for
-//!   the same slot cannot be written. [`Action::Wait`] inserts the row (state `waiting`) and is repeated when the
-//!   reason for the wait changes; [`Action::Start`] inserts it or changes it to `running`; [`Action::Skip`] ends it as
+//! - A row is keyed by job, [`JobPlanState::revision`] and [`crate::schedule::slot::SlotId`] as text: a second decision for
+//!   the same slot cannot be written. [`DecisionKind::Wait`] inserts the row (state `waiting`) and is repeated when the
+//!   reason for the wait changes; [`DecisionKind::Start`] inserts it or changes it to `running`; [`DecisionKind::Skip`] ends it as
 //!   `skipped`.
 //! - If the transaction fails, the planner is discarded and rebuilt from the database: it has no other state.
-//! - The state is one row for each job and one for each waiting slot; everything in [`JobState`] can be stored that
+//! - The state is one row for each job and one for each waiting slot; everything in [`JobPlanState`] can be stored that
 //!   way.
 //! - The loop calls [`Planner::succeeded`] when a run succeeds; other ends need no call, the run is just no longer in
 //!   [`Moment::running`].
 //! - On reload, [`Planner::reload`] takes the new jobs: changed schedules start at that time, and never fire for the
 //!   past.
-//! - Retries happen within a run. While a run waits for its next attempt [`Running::between_attempts`] is true, and the
+//! - Retries happen within a run. While a run waits for its next attempt [`RunningJob::between_attempts`] is true, and the
 //!   next slot ends it.
 
 mod begin;
@@ -37,8 +37,8 @@ mod state;
 mod tests;
 
 pub use self::{
-    decision::{Action, Decision, Note, Step, Trigger},
+    decision::{Decision, DecisionKind, PlannerNote, PlannerStep, Trigger},
     planner::Planner,
-    reason::{Reason, covered_by, is_pause},
-    state::{JobState, Moment, Pause, PlannerState, Request, RunId, Running, Waiting},
+    reason::{DecisionReason, covered_by, is_pause},
+    state::{JobPlanState, Moment, Pause, PlannerState, Request, RunId, RunningJob, WaitingSlot},
 };

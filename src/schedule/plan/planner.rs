@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     begin::begin,
-    decide::Line,
-    decision::{Action, Decision, Note, Step, Trigger},
-    reason::Reason,
-    state::{JobState, Moment, Pause, PlannerState, Waiting},
+    decide::JobCursor,
+    decision::{Decision, DecisionKind, PlannerNote, PlannerStep, Trigger},
+    reason::DecisionReason,
+    state::{JobPlanState, Moment, Pause, PlannerState, WaitingSlot},
 };
 use crate::{
     limits::{DEADLINE_MAX, WATERMARK_AHEAD_MAX},
@@ -31,7 +31,7 @@ const NEVER: i64 = i64::MAX;
 #[derive(Debug, Clone)]
 pub struct Planner {
     jobs: Arc<Jobs>,
-    lines: Vec<Line>,
+    lines: Vec<JobCursor>,
     /// The index of each job in `lines`.
     places: HashMap<Arc<str>, usize>,
     /// The second at which each of `lines` has something to decide: slots are whole seconds. Most of the time most
@@ -52,7 +52,7 @@ pub struct Planner {
     /// The state of jobs that the jobs file no longer has.
     others: PlannerState,
     /// The decisions made when the state was loaded, for the next step.
-    adopted: Step,
+    adopted: PlannerStep,
 }
 
 impl Planner {
@@ -60,14 +60,14 @@ impl Planner {
     /// at `now`.
     pub fn new(jobs: Arc<Jobs>, state: PlannerState, now: Timestamp) -> Self {
         let mut others = state;
-        let mut adopted = Step::default();
+        let mut adopted = PlannerStep::default();
         let lines = jobs.all.iter().map(|job| {
             let found = others.jobs.remove(&job.name);
-            Line::new(Arc::clone(job), adopt(job, found, now, &mut adopted))
+            JobCursor::new(Arc::clone(job), adopt(job, found, now, &mut adopted))
         });
         let mut lines: Vec<_> = lines.collect();
         for (name, state) in &mut others.jobs {
-            drop_waiting(name, state, &Reason::Removed, &mut adopted);
+            drop_waiting(name, state, &DecisionReason::Removed, &mut adopted);
         }
         let places: HashMap<_, _> =
             (0..).zip(&lines).map(|(at, line)| (Arc::clone(&line.job.name), at)).collect();
@@ -76,7 +76,8 @@ impl Planner {
             line.after = line.job.after.iter().map(place).collect();
         }
         let numbered = || lines.iter().enumerate();
-        let is_follower = |line: &Line| line.job.schedule.is_none() && !line.job.after.is_empty();
+        let is_follower =
+            |line: &JobCursor| line.job.schedule.is_none() && !line.job.after.is_empty();
         Self {
             places,
             looks: vec![NOW; lines.len()],
@@ -119,7 +120,7 @@ impl Planner {
     }
 
     /// Returns the state of one job.
-    pub fn state_of(&self, job: &str) -> Option<&JobState> {
+    pub fn state_of(&self, job: &str) -> Option<&JobPlanState> {
         self.line(job).map(|line| &line.state).or_else(|| self.others.jobs.get(job))
     }
 
@@ -128,7 +129,7 @@ impl Planner {
         self.line(job)?.next
     }
 
-    fn line(&self, job: &str) -> Option<&Line> {
+    fn line(&self, job: &str) -> Option<&JobCursor> {
         self.lines.get(*self.places.get(job)?)
     }
 
@@ -165,7 +166,7 @@ impl Planner {
 
     /// Makes the decisions that are due at `moment`. A second call with the same moment, whose running jobs include
     /// those that the first one started, decides nothing.
-    pub fn step(&mut self, moment: &Moment<'_>) -> Step {
+    pub fn step(&mut self, moment: &Moment<'_>) -> PlannerStep {
         let mut step = std::mem::take(&mut self.adopted);
         // A clock that was set back may reveal that a watermark is far ahead.
         let is_back = moment.now < self.last;
@@ -204,7 +205,7 @@ impl Planner {
     }
 
     /// Starts the waiting slots that can start.
-    fn begin(&mut self, moment: &Moment<'_>, step: &mut Step) {
+    fn begin(&mut self, moment: &Moment<'_>, step: &mut PlannerStep) {
         if self.busy.is_empty() {
             return;
         }
@@ -214,7 +215,7 @@ impl Planner {
     }
 
     /// Adds slots for manual requests.
-    fn take_requests(&mut self, moment: &Moment<'_>, step: &mut Step) {
+    fn take_requests(&mut self, moment: &Moment<'_>, step: &mut PlannerStep) {
         for request in moment.requests {
             let Some(at) = self.places.get(&request.job).copied() else { continue };
             let Some(line) = self.lines.get_mut(at) else { continue };
@@ -225,7 +226,7 @@ impl Planner {
             }
             let give_up = later(request.at.min(moment.now), DEADLINE_MAX);
             line.add(
-                Waiting {
+                WaitingSlot {
                     slot,
                     trigger: Trigger::Manual,
                     covers: 1,
@@ -240,7 +241,7 @@ impl Planner {
     }
 
     /// Adds slots for jobs without `cron` whose predecessors have all succeeded since their last run.
-    fn follow(&mut self, now: Timestamp, step: &mut Step) {
+    fn follow(&mut self, now: Timestamp, step: &mut PlannerStep) {
         for index in self.followers.clone() {
             let Some(line) = self.lines.get(index) else { continue };
             let ends = line.job.after.iter().map(|job| self.state_of(job)?.last_success);
@@ -260,9 +261,14 @@ impl Planner {
 }
 
 /// Returns the state from which a job continues.
-fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) -> JobState {
+fn adopt(
+    job: &Job,
+    found: Option<JobPlanState>,
+    now: Timestamp,
+    step: &mut PlannerStep,
+) -> JobPlanState {
     let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
-    let fresh = |last_success, paused| JobState {
+    let fresh = |last_success, paused| JobPlanState {
         revision: revision.to_owned(),
         watermark: now,
         label: None,
@@ -275,7 +281,7 @@ fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) ->
         return fresh(None, None);
     };
     if state.revision != revision {
-        drop_waiting(&job.name, &mut state, &Reason::Edited, step);
+        drop_waiting(&job.name, &mut state, &DecisionReason::Edited, step);
         step.changed.push(Arc::clone(&job.name));
         return fresh(state.last_success, state.paused);
     }
@@ -285,14 +291,19 @@ fn adopt(job: &Job, found: Option<JobState>, now: Timestamp, step: &mut Step) ->
 
 /// Drops state left by a clock that was far ahead: a success years in the future would hide every later one, and slots
 /// waiting for such a time would wait until then.
-pub(super) fn forget_ahead(job: &Arc<str>, state: &mut JobState, now: Timestamp, step: &mut Step) {
+pub(super) fn forget_ahead(
+    job: &Arc<str>,
+    state: &mut JobPlanState,
+    now: Timestamp,
+    step: &mut PlannerStep,
+) {
     let ahead = later(now, WATERMARK_AHEAD_MAX);
     let is_ahead = |at: &Timestamp| *at > ahead;
-    let is_waiting = |waiting: &Waiting| is_ahead(&waiting.slot.at);
+    let is_waiting = |waiting: &WaitingSlot| is_ahead(&waiting.slot.at);
     if is_ahead(&state.watermark) {
         let watermark = std::mem::replace(&mut state.watermark, now);
         state.label = None;
-        step.notes.push(Note::WatermarkAhead { job: Arc::clone(job), watermark });
+        step.notes.push(PlannerNote::WatermarkAhead { job: Arc::clone(job), watermark });
     } else if !state.last_success.as_ref().is_some_and(is_ahead)
         && !state.waiting.iter().any(is_waiting)
     {
@@ -302,22 +313,32 @@ pub(super) fn forget_ahead(job: &Arc<str>, state: &mut JobState, now: Timestamp,
     state.last_success = state.last_success.filter(|at| !is_ahead(at));
     let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_waiting);
     state.waiting = kept;
-    skip_each(job, dropped, &Reason::ClockAhead, step);
+    skip_each(job, dropped, &DecisionReason::ClockAhead, step);
 }
 
-fn drop_waiting(job: &Arc<str>, state: &mut JobState, reason: &Reason, step: &mut Step) {
+fn drop_waiting(
+    job: &Arc<str>,
+    state: &mut JobPlanState,
+    reason: &DecisionReason,
+    step: &mut PlannerStep,
+) {
     if !state.waiting.is_empty() {
         step.changed.push(Arc::clone(job));
     }
     skip_each(job, std::mem::take(&mut state.waiting), reason, step);
 }
 
-fn skip_each(job: &Arc<str>, all: Vec<Waiting>, reason: &Reason, step: &mut Step) {
+fn skip_each(
+    job: &Arc<str>,
+    all: Vec<WaitingSlot>,
+    reason: &DecisionReason,
+    step: &mut PlannerStep,
+) {
     step.decisions.extend(all.into_iter().map(|waiting| Decision {
         job: Arc::clone(job),
         slot: waiting.slot,
         trigger: waiting.trigger,
-        action: Action::Skip,
+        action: DecisionKind::Skip,
         covers: waiting.covers,
         reason: reason.clone(),
     }));

@@ -9,7 +9,7 @@ use crate::observe::visible::visible;
 
 /// The reason for a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub enum DecisionReason {
     /// It is due.
     Due,
     /// It was requested manually.
@@ -108,7 +108,7 @@ pub enum Reason {
     NextSlot,
 }
 
-impl Reason {
+impl DecisionReason {
     /// Returns its word in history and in `--json`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -139,7 +139,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DecisionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Due => write!(f, "due"),
@@ -188,13 +188,13 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Returns the slot that covers one that was skipped for this reason, parsed from the text of [`Reason::Covered`].
+/// Returns the slot that covers one that was skipped for this reason, parsed from the text of [`DecisionReason::Covered`].
 pub fn covered_by(reason: &str) -> Option<Timestamp> {
     let rest = reason.strip_prefix("missed, covered by ")?;
     rest.split(';').next()?.parse().ok()
 }
 
-/// Returns true if a slot was skipped because its job was paused, judged by the text of [`Reason::Paused`].
+/// Returns true if a slot was skipped because its job was paused, judged by the text of [`DecisionReason::Paused`].
 pub fn is_pause(reason: &str) -> bool {
     reason.starts_with("paused since ")
 }
@@ -211,12 +211,14 @@ mod tests {
     #[test]
     fn what_history_has_of_a_reason_is_read_again() {
         let by = Timestamp::UNIX_EPOCH;
-        let covered = Reason::Covered { by }.to_string();
+        let covered = DecisionReason::Covered { by }.to_string();
         assert_eq!(covered_by(&covered), Some(by));
         assert_eq!(covered_by(&format!("{covered}; so are all later ones up to {by}")), Some(by));
-        assert_eq!(covered_by(&Reason::MisfireSkip.to_string()), None);
+        assert_eq!(covered_by(&DecisionReason::MisfireSkip.to_string()), None);
         for reason in ["", "moving house"] {
-            assert!(is_pause(&Reason::Paused { since: by, reason: reason.into() }.to_string()));
+            assert!(is_pause(
+                &DecisionReason::Paused { since: by, reason: reason.into() }.to_string()
+            ));
         }
         assert!(!is_pause(&covered));
     }

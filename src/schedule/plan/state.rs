@@ -4,19 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{Timestamp, civil::DateTime};
 
-use super::{decision::Trigger, reason::Reason};
+use super::{decision::Trigger, reason::DecisionReason};
 use crate::schedule::slot::Slot;
 
 /// The decided state of all jobs, by name. A job that is not in it is new: it never fires for the past.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlannerState {
     /// The jobs by name. Jobs that the jobs file no longer has stay here, so that they are not new if they come back.
-    pub jobs: BTreeMap<Arc<str>, JobState>,
+    pub jobs: BTreeMap<Arc<str>, JobPlanState>,
 }
 
 /// The decided state of one job.
 #[derive(Debug, Clone, PartialEq)]
-pub struct JobState {
+pub struct JobPlanState {
     /// The schedule to which the watermark belongs: [`crate::schedule::cron::Schedule::revision`], or `after` for a job
     /// that has none.
     pub revision: String,
@@ -29,7 +29,7 @@ pub struct JobState {
     /// The pause, if the job is paused. Slots of a paused job are skipped; manually requested runs are not.
     pub paused: Option<Pause>,
     /// The slots that will be run but have not started, the earliest first.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<WaitingSlot>,
 }
 
 /// A pause of a job.
@@ -43,7 +43,7 @@ pub struct Pause {
 
 /// A slot that will be run but has not started.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Waiting {
+pub struct WaitingSlot {
     /// The slot.
     pub slot: Slot,
     /// The trigger of the run.
@@ -56,8 +56,8 @@ pub struct Waiting {
     pub give_up: Timestamp,
     /// The time after which the jobs in `after` must have succeeded.
     pub needs_since: Timestamp,
-    /// The reason for the wait last reported by [`super::Action::Wait`]; need not be stored.
-    pub told: Option<Box<Reason>>,
+    /// The reason for the wait last reported by [`super::DecisionKind::Wait`]; need not be stored.
+    pub told: Option<Box<DecisionReason>>,
 }
 
 /// The number of a run.
@@ -66,7 +66,7 @@ pub struct RunId(pub i64);
 
 /// A run in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Running {
+pub struct RunningJob {
     /// Its number.
     pub run: RunId,
     /// Its job, which the jobs file may no longer have.
@@ -98,7 +98,7 @@ pub struct Moment<'m> {
     /// The current time.
     pub now: Timestamp,
     /// The runs in progress.
-    pub running: &'m [Running],
+    pub running: &'m [RunningJob],
     /// The requests since the last step. One for a job that does not exist, or that was seen before, is ignored.
     pub requests: &'m [Request],
 }

@@ -13,7 +13,7 @@ use rhai::{
 };
 
 use crate::{
-    fault::Fault,
+    error::Error,
     script::{
         raise::{RhaiResultOf, raised},
         show,
@@ -23,7 +23,7 @@ use crate::{
 /// The maximum number of characters of a wrong result in the error.
 const ANSWER_CHARS_MAX: usize = 40;
 
-type Context<'c> = NativeCallContext<'c>;
+type CallContext<'c> = NativeCallContext<'c>;
 
 /// Registers the replacements. A function may be given by its name, as in the language.
 pub(super) fn register(module: &mut Module) {
@@ -39,24 +39,33 @@ fn comparing(module: &mut Module) {
     let named = ["array: &mut Array", "comparer: &str", "()"];
     for name in ["sort", "sort_by"] {
         method(name, params)
-            .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| sort(&ctx, a, &f));
+            .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+                sort(&ctx, a, &f)
+            });
     }
-    method("sort", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
-        sort(&ctx, a, &FnPtr::new(f)?)
-    });
+    method("sort", named)
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: &str| {
+            sort(&ctx, a, &FnPtr::new(f)?)
+        });
     for name in ["order", "order_by"] {
         let params = ["array: &mut Array", "comparer: FnPtr", "RhaiResultOf<Array>"];
-        pure(name, params).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
-            let mut sorted = a.clone();
-            sort(&ctx, &mut sorted, &f)?;
-            Ok::<_, Box<EvalAltResult>>(sorted)
-        });
+        pure(name, params).set_into_module(
+            module,
+            |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+                let mut sorted = a.clone();
+                sort(&ctx, &mut sorted, &f)?;
+                Ok::<_, Box<EvalAltResult>>(sorted)
+            },
+        );
     }
     method("dedup", params)
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| dedup(&ctx, a, &f));
-    method("dedup", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
-        dedup(&ctx, a, &FnPtr::new(f)?)
-    });
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+            dedup(&ctx, a, &f)
+        });
+    method("dedup", named)
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: &str| {
+            dedup(&ctx, a, &FnPtr::new(f)?)
+        });
 }
 
 /// Registers the functions whose closure selects elements.
@@ -64,57 +73,69 @@ fn choosing(module: &mut Module) {
     let params = ["array: &mut Array", "filter: FnPtr", "RhaiResultOf<Array>"];
     let named = ["array: &mut Array", "filter: &str", "RhaiResultOf<Array>"];
     pure("filter", params)
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| filter(&ctx, a, &f));
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+            filter(&ctx, a, &f)
+        });
     pure("filter", ["array: &mut Array", "filter_func: &str", "RhaiResultOf<Array>"])
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: &str| {
             filter(&ctx, a, &FnPtr::new(f)?)
         });
-    method("drain", params).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
-        split(&ctx, "drain", a, &f, true)
-    });
-    method("drain", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
-        split(&ctx, "drain", a, &FnPtr::new(f)?, true)
-    });
+    method("drain", params)
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+            split(&ctx, "drain", a, &f, true)
+        });
+    method("drain", named).set_into_module(
+        module,
+        |ctx: CallContext<'_>, a: &mut Array, f: &str| {
+            split(&ctx, "drain", a, &FnPtr::new(f)?, true)
+        },
+    );
     method("retain", params)
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
             split(&ctx, "retain", a, &f, false)
         });
-    method("retain", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
-        split(&ctx, "retain", a, &FnPtr::new(f)?, false)
-    });
+    method("retain", named).set_into_module(
+        module,
+        |ctx: CallContext<'_>, a: &mut Array, f: &str| {
+            split(&ctx, "retain", a, &FnPtr::new(f)?, false)
+        },
+    );
 }
 
 /// Registers the functions whose closure queries an array.
 fn telling(module: &mut Module) {
     let one = ["array: &mut Array", "filter: FnPtr", "RhaiResult"];
     let from = ["array: &mut Array", "filter: FnPtr", "start: INT", "RhaiResult"];
-    pure("find", one)
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| find(&ctx, a, &f, 0));
+    pure("find", one).set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+        find(&ctx, a, &f, 0)
+    });
     pure("find", from)
-        .set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr, start: i64| {
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr, start: i64| {
             find(&ctx, a, &f, start)
         });
-    pure("index_of", one).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
-        index_of(&ctx, "index_of", a, &f, 0)
-    });
+    pure("index_of", one)
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+            index_of(&ctx, "index_of", a, &f, 0)
+        });
     pure("index_of", from).set_into_module(
         module,
-        |ctx: Context<'_>, a: &mut Array, f: FnPtr, start: i64| {
+        |ctx: CallContext<'_>, a: &mut Array, f: FnPtr, start: i64| {
             index_of(&ctx, "index_of", a, &f, start)
         },
     );
     let params = ["array: &mut Array", "filter: FnPtr", "RhaiResultOf<bool>"];
     let named = ["array: &mut Array", "filter: &str", "RhaiResultOf<bool>"];
-    pure("some", params).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
-        is_said(&ctx, "some", a, &f, true)
-    });
-    pure("some", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
+    pure("some", params)
+        .set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
+            is_said(&ctx, "some", a, &f, true)
+        });
+    pure("some", named).set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: &str| {
         is_said(&ctx, "some", a, &FnPtr::new(f)?, true)
     });
-    pure("all", params).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: FnPtr| {
+    pure("all", params).set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: FnPtr| {
         is_said(&ctx, "all", a, &f, false).map(|found| !found)
     });
-    pure("all", named).set_into_module(module, |ctx: Context<'_>, a: &mut Array, f: &str| {
+    pure("all", named).set_into_module(module, |ctx: CallContext<'_>, a: &mut Array, f: &str| {
         is_said(&ctx, "all", a, &FnPtr::new(f)?, false).map(|found| !found)
     });
 }
@@ -122,14 +143,18 @@ fn telling(module: &mut Module) {
 /// Registers the functions whose closure selects entries of a map.
 fn of_maps(module: &mut Module) {
     let params = ["map: &mut Map", "filter: FnPtr", "RhaiResultOf<Map>"];
-    pure("filter", params).set_into_module(module, |ctx: Context<'_>, map: &mut Map, f: FnPtr| {
-        split_map(&ctx, "filter", &mut map.clone(), &f, true)
-    });
-    method("drain", params).set_into_module(module, |ctx: Context<'_>, map: &mut Map, f: FnPtr| {
-        split_map(&ctx, "drain", map, &f, true)
-    });
+    pure("filter", params).set_into_module(
+        module,
+        |ctx: CallContext<'_>, map: &mut Map, f: FnPtr| {
+            split_map(&ctx, "filter", &mut map.clone(), &f, true)
+        },
+    );
+    method("drain", params)
+        .set_into_module(module, |ctx: CallContext<'_>, map: &mut Map, f: FnPtr| {
+            split_map(&ctx, "drain", map, &f, true)
+        });
     method("retain", params)
-        .set_into_module(module, |ctx: Context<'_>, map: &mut Map, f: FnPtr| {
+        .set_into_module(module, |ctx: CallContext<'_>, map: &mut Map, f: FnPtr| {
             split_map(&ctx, "retain", map, &f, false)
         });
 }
@@ -146,7 +171,12 @@ fn pure<const N: usize>(name: &str, params: [&str; N]) -> FuncRegistration {
 }
 
 /// Raises the error for a closure whose result `name` cannot use.
-fn not_usable<T>(ctx: &Context<'_>, name: &str, wanted: &str, given: &Dynamic) -> RhaiResultOf<T> {
+fn not_usable<T>(
+    ctx: &CallContext<'_>,
+    name: &str,
+    wanted: &str,
+    given: &Dynamic,
+) -> RhaiResultOf<T> {
     let text: String = show::text(given).chars().take(ANSWER_CHARS_MAX).collect();
     let given = match given.type_name() {
         "()" => "nothing".to_owned(),
@@ -154,17 +184,17 @@ fn not_usable<T>(ctx: &Context<'_>, name: &str, wanted: &str, given: &Dynamic) -
         _ => format!("`{text}`"),
     };
     let message = format!("the closure of `{name}` gave {given}, and must give {wanted}");
-    Err(raised(Fault::invalid(message), ctx.call_position()))
+    Err(raised(Error::invalid(message), ctx.call_position()))
 }
 
 /// Returns the result of a predicate.
-fn truth(ctx: &Context<'_>, name: &str, said: &Dynamic) -> RhaiResultOf<bool> {
+fn truth(ctx: &CallContext<'_>, name: &str, said: &Dynamic) -> RhaiResultOf<bool> {
     said.as_bool().or_else(|_| not_usable(ctx, name, "true or false", said))
 }
 
 /// Returns the result of a predicate for `item` at `index`.
 fn holds(
-    ctx: &Context<'_>,
+    ctx: &CallContext<'_>,
     name: &str,
     filter: &FnPtr,
     item: &mut Dynamic,
@@ -175,7 +205,7 @@ fn holds(
     truth(ctx, name, &said)
 }
 
-fn filter(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr) -> RhaiResultOf<Array> {
+fn filter(ctx: &CallContext<'_>, array: &mut Array, filter: &FnPtr) -> RhaiResultOf<Array> {
     let mut kept = Array::new();
     for (index, item) in array.iter_mut().enumerate() {
         if holds(ctx, "filter", filter, item, index)? {
@@ -187,7 +217,7 @@ fn filter(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr) -> RhaiResultOf<
 
 /// Removes and returns the elements for which the predicate returns `taken`; removes none if it fails.
 fn split(
-    ctx: &Context<'_>,
+    ctx: &CallContext<'_>,
     name: &str,
     array: &mut Array,
     filter: &FnPtr,
@@ -205,7 +235,7 @@ fn split(
 }
 
 fn split_map(
-    ctx: &Context<'_>,
+    ctx: &CallContext<'_>,
     name: &str,
     map: &mut Map,
     filter: &FnPtr,
@@ -223,7 +253,12 @@ fn split_map(
     Ok(out)
 }
 
-fn find(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr, start: i64) -> RhaiResultOf<Dynamic> {
+fn find(
+    ctx: &CallContext<'_>,
+    array: &mut Array,
+    filter: &FnPtr,
+    start: i64,
+) -> RhaiResultOf<Dynamic> {
     let index = index_of(ctx, "find", array, filter, start)?;
     let found = usize::try_from(index).ok().and_then(|index| array.get(index));
     Ok(found.cloned().unwrap_or(Dynamic::UNIT))
@@ -231,7 +266,7 @@ fn find(ctx: &Context<'_>, array: &mut Array, filter: &FnPtr, start: i64) -> Rha
 
 /// Returns the index of the first element from `start` on for which the predicate is true, or -1.
 fn index_of(
-    ctx: &Context<'_>,
+    ctx: &CallContext<'_>,
     name: &str,
     array: &mut Array,
     filter: &FnPtr,
@@ -254,7 +289,7 @@ fn offset(length: usize, start: i64) -> usize {
 
 /// Returns true if the predicate returns `wanted` for any element.
 fn is_said(
-    ctx: &Context<'_>,
+    ctx: &CallContext<'_>,
     name: &str,
     array: &mut Array,
     filter: &FnPtr,
@@ -268,7 +303,7 @@ fn is_said(
     Ok(false)
 }
 
-fn dedup(ctx: &Context<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf<()> {
+fn dedup(ctx: &CallContext<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf<()> {
     let mut is_kept = Vec::with_capacity(array.len());
     let mut last: Option<&Dynamic> = None;
     for item in array.iter() {
@@ -289,7 +324,7 @@ fn dedup(ctx: &Context<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf
     Ok(())
 }
 
-fn sort(ctx: &Context<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf<()> {
+fn sort(ctx: &CallContext<'_>, array: &mut Array, comparer: &FnPtr) -> RhaiResultOf<()> {
     let sorted = sorted(array, &mut |left, right| {
         let said = comparer.call_raw(ctx, None, [left.clone(), right.clone()])?;
         let wanted = "a number (below 0 if its first argument comes first) or true or false";

@@ -3,19 +3,19 @@
 use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::{self, url::Url},
     script::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
-        run::Run,
+        run::ScriptRun,
         site::site,
     },
 };
 
 fn open(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Remote> {
-    let run = Run::of(ctx)?;
-    let opened = || -> Outcome<Remote> {
+    let run = ScriptRun::of(ctx)?;
+    let opened = || -> Result<Remote> {
         let url = Url::parse(url)?;
         if url.site.password.is_some() {
             let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
@@ -150,7 +150,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(global, get = "attempts", volatile)]
     pub fn attempts(site: &mut Session) -> Dynamic {
-        let map = |attempt: &crate::observe::Attempt| {
+        let map = |attempt: &crate::observe::ConnectAttempt| {
             let mut map = Map::new();
             map.insert("step".into(), attempt.step.into());
             map.insert("address".into(), attempt.address.clone().into());

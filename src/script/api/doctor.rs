@@ -3,24 +3,24 @@
 use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     ftp::{
-        survey::{Options as Survey, survey, value, verdict},
+        doctor::{DoctorOptions as Survey, survey, value, verdict},
         url::Url,
     },
     limits::SURVEY_SESSIONS_MAX,
     script::{
         options::{DOCTOR, SURVEY},
         raise::{Raise, RhaiResultOf},
-        run::Run,
+        run::ScriptRun,
         site::{self, site},
-        value::Options,
+        value::CallOptions,
     },
 };
 
 /// Splits the options into those of the survey and those of the connection.
-fn split(options: &Map) -> Outcome<(Survey, Map)> {
-    let read = Options::new(options, "ftp::doctor", DOCTOR)?;
+fn split(options: &Map) -> Result<(Survey, Map)> {
+    let read = CallOptions::new(options, "ftp::doctor", DOCTOR)?;
     let mut found = Survey::default();
     found.read_only = read.flag("read_only")?.unwrap_or(found.read_only);
     let sessions = read.number("sessions", 1, SURVEY_SESSIONS_MAX.into())?;
@@ -31,20 +31,20 @@ fn split(options: &Map) -> Outcome<(Survey, Map)> {
 }
 
 /// Parses `options` as `ftp::doctor` does, without a server.
-pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe(options: &Map) -> Result<()> {
     site::probe(&split(options)?.1)
 }
 
 fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Map> {
-    let run = Run::of(ctx)?;
-    let examined = || -> Outcome<Map> {
+    let run = ScriptRun::of(ctx)?;
+    let examined = || -> Result<Map> {
         let url = Url::parse(url)?;
         let (options, connect) = split(options)?;
         let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
         let found = run.wait(survey(&site, &options, &run.context))?;
         let value = value(&found, &verdict(&found));
         let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
-        map.ok_or_else(|| Fault::invalid("what was found is too large for a script"))
+        map.ok_or_else(|| Error::invalid("what was found is too large for a script"))
     };
     examined().or_raise(ctx)
 }

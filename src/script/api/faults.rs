@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, ImmutableString, export_module};
 
-use crate::{fault::Fault as Value, script::raise};
+use crate::{error::Error as Value, script::raise};
 
 /// Errors as values.
 #[export_module]
@@ -93,7 +93,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "may_retry", pure)]
     pub fn may_retry(err: &mut Fault) -> bool {
-        err.may_retry()
+        err.is_retryable()
     }
 
     /// Returns the whole error as text.

@@ -3,12 +3,12 @@
 use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::{Fault, Outcome},
-    files::{LocalEntry, LocalKind, paths},
+    error::{Error, Result},
+    files::{LocalEntry, LocalKind, ops},
     limits::READ_BYTES_MAX,
     script::{
         raise::{Raise, RhaiResultOf},
-        run::Run,
+        run::ScriptRun,
         value::{self, Time},
     },
 };
@@ -28,8 +28,8 @@ fn map(entry: &LocalEntry) -> Map {
     map
 }
 
-fn text(path: &str, bytes: Vec<u8>) -> Outcome<String> {
-    String::from_utf8(bytes).map_err(|_| Fault::invalid("it is not UTF-8 text").at(path))
+fn text(path: &str, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::invalid("it is not UTF-8 text").at(path))
 }
 
 /// Local files. Relative paths are relative to the working directory in which portolan was started.
@@ -43,10 +43,9 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn list(ctx: NativeCallContext<'_>, folder: &str) -> RhaiResultOf<Array> {
-        let run = Run::of(&ctx)?;
-        let found = run.uncounted(|| {
-            run.readable(folder).and_then(|path| paths::list(path, &run.context.stop))
-        });
+        let run = ScriptRun::of(&ctx)?;
+        let found = run
+            .uncounted(|| run.readable(folder).and_then(|path| ops::list(path, &run.context.stop)));
         let entries = found.or_raise(&ctx)?;
         Ok(entries.iter().map(|entry| Dynamic::from_map(map(entry))).collect())
     }
@@ -58,7 +57,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn exists(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<bool> {
-        Run::of(&ctx)?.readable(path).and_then(paths::exists).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.readable(path).and_then(ops::exists).or_raise(&ctx)
     }
 
     /// Returns the text of a file, at most 8 MiB. Raises `not_found`.
@@ -68,8 +67,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn read(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
-        let run = Run::of(&ctx)?;
-        let bytes = run.uncounted(|| paths::read(run.readable(path)?, READ_BYTES_MAX));
+        let run = ScriptRun::of(&ctx)?;
+        let bytes = run.uncounted(|| ops::read(run.readable(path)?, READ_BYTES_MAX));
         bytes.and_then(|bytes| text(path, bytes)).or_raise(&ctx)
     }
 
@@ -80,8 +79,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn read_blob(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Blob> {
-        let run = Run::of(&ctx)?;
-        run.uncounted(|| paths::read(run.readable(path)?, READ_BYTES_MAX)).or_raise(&ctx)
+        let run = ScriptRun::of(&ctx)?;
+        run.uncounted(|| ops::read(run.readable(path)?, READ_BYTES_MAX)).or_raise(&ctx)
     }
 
     /// Writes a string or blob to a file, replacing its content atomically.
@@ -92,8 +91,8 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn write(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
         let bytes = value::bytes(&content).or_raise(&ctx)?;
-        let run = Run::of(&ctx)?;
-        run.uncounted(|| paths::write(run.writable(path)?, &bytes)).or_raise(&ctx)
+        let run = ScriptRun::of(&ctx)?;
+        run.uncounted(|| ops::write(run.writable(path)?, &bytes)).or_raise(&ctx)
     }
 
     /// Appends a string or blob to a file, which is created if it does not exist.
@@ -104,8 +103,8 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn append(ctx: NativeCallContext<'_>, path: &str, content: Dynamic) -> RhaiResultOf<()> {
         let bytes = value::bytes(&content).or_raise(&ctx)?;
-        let run = Run::of(&ctx)?;
-        run.uncounted(|| paths::append(run.writable(path)?, &bytes)).or_raise(&ctx)
+        let run = ScriptRun::of(&ctx)?;
+        run.uncounted(|| ops::append(run.writable(path)?, &bytes)).or_raise(&ctx)
     }
 
     /// Copies a file. Raises `not_found`.
@@ -115,9 +114,9 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn copy(ctx: NativeCallContext<'_>, from: &str, to: &str) -> RhaiResultOf<()> {
-        let run = Run::of(&ctx)?;
+        let run = ScriptRun::of(&ctx)?;
         let copied = run.uncounted(|| {
-            paths::copy(run.readable(from)?, run.writable(to)?, &run.context.stop).map(drop)
+            ops::copy(run.readable(from)?, run.writable(to)?, &run.context.stop).map(drop)
         });
         copied.or_raise(&ctx)
     }
@@ -129,8 +128,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn rename(ctx: NativeCallContext<'_>, from: &str, to: &str) -> RhaiResultOf<()> {
-        let run = Run::of(&ctx)?;
-        let renamed = run.writable(from).and_then(|from| paths::rename(from, run.writable(to)?));
+        let run = ScriptRun::of(&ctx)?;
+        let renamed = run.writable(from).and_then(|from| ops::rename(from, run.writable(to)?));
         renamed.or_raise(&ctx)
     }
 
@@ -141,7 +140,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn delete(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<()> {
-        Run::of(&ctx)?.writable(path).and_then(paths::delete).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.writable(path).and_then(ops::delete).or_raise(&ctx)
     }
 
     /// Creates a folder and its missing parents.
@@ -151,7 +150,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn mkdir(ctx: NativeCallContext<'_>, folder: &str) -> RhaiResultOf<()> {
-        Run::of(&ctx)?.writable(folder).and_then(paths::make_folder).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.writable(folder).and_then(ops::make_folder).or_raise(&ctx)
     }
 
     /// Returns the paths that match a pattern such as `out/*.csv` or `out/**/*.csv`.
@@ -161,9 +160,9 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn glob(ctx: NativeCallContext<'_>, pattern: &str) -> RhaiResultOf<Array> {
-        let run = Run::of(&ctx)?;
+        let run = ScriptRun::of(&ctx)?;
         let found = run
-            .uncounted(|| paths::glob_where(pattern, &run.context.stop, |base| run.readable(base)));
+            .uncounted(|| ops::glob_where(pattern, &run.context.stop, |base| run.readable(base)));
         let found = found.or_raise(&ctx)?;
         Ok(found.iter().map(|path| path.to_string_lossy().into_owned().into()).collect())
     }
@@ -175,7 +174,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn size(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<i64> {
-        let size = Run::of(&ctx)?.readable(path).and_then(paths::size).or_raise(&ctx)?;
+        let size = ScriptRun::of(&ctx)?.readable(path).and_then(ops::size).or_raise(&ctx)?;
         Ok(i64::try_from(size).unwrap_or(i64::MAX))
     }
 
@@ -186,7 +185,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn modified(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Time> {
-        Run::of(&ctx)?.readable(path).and_then(paths::modified).map(Time).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.readable(path).and_then(ops::modified).map(Time).or_raise(&ctx)
     }
 
     /// Returns the SHA-256 of a file, in lower-case hexadecimal. Raises `not_found`.
@@ -196,8 +195,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn sha256(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<String> {
-        let run = Run::of(&ctx)?;
-        let found = run.uncounted(|| paths::sha256(run.readable(path)?, &run.context.stop));
+        let run = ScriptRun::of(&ctx)?;
+        let found = run.uncounted(|| ops::sha256(run.readable(path)?, &run.context.stop));
         found.or_raise(&ctx)
     }
 
@@ -208,7 +207,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn temp_dir(ctx: NativeCallContext<'_>) -> RhaiResultOf<String> {
-        let folder = Run::of(&ctx)?.temporary_folder().or_raise(&ctx)?;
+        let folder = ScriptRun::of(&ctx)?.temporary_folder().or_raise(&ctx)?;
         Ok(folder.to_string_lossy().into_owned())
     }
 }

@@ -3,12 +3,12 @@
 use rhai::{Dynamic, NativeCallContext, export_module};
 
 use crate::{
-    observe::Level,
-    script::{raise::RhaiResultOf, run::Run, show},
+    observe::MessageLevel,
+    script::{raise::RhaiResultOf, run::ScriptRun, show},
 };
 
-fn say(ctx: &NativeCallContext<'_>, level: Level, message: &Dynamic) -> RhaiResultOf<()> {
-    Run::of(ctx)?.say(level, show::text(message));
+fn say(ctx: &NativeCallContext<'_>, level: MessageLevel, message: &Dynamic) -> RhaiResultOf<()> {
+    ScriptRun::of(ctx)?.say(level, show::text(message));
     Ok(())
 }
 
@@ -22,7 +22,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn info(ctx: NativeCallContext<'_>, message: Dynamic) -> RhaiResultOf<()> {
-        say(&ctx, Level::Info, &message)
+        say(&ctx, MessageLevel::Info, &message)
     }
 
     /// Logs a warning; the run continues.
@@ -32,7 +32,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn warn(ctx: NativeCallContext<'_>, message: Dynamic) -> RhaiResultOf<()> {
-        say(&ctx, Level::Warn, &message)
+        say(&ctx, MessageLevel::Warn, &message)
     }
 
     /// Logs an error.
@@ -42,7 +42,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn error(ctx: NativeCallContext<'_>, message: Dynamic) -> RhaiResultOf<()> {
-        say(&ctx, Level::Error, &message)
+        say(&ctx, MessageLevel::Error, &message)
     }
 
     /// Logs a message for troubleshooting; shown with `--log-level debug`.
@@ -52,6 +52,6 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn debug(ctx: NativeCallContext<'_>, message: Dynamic) -> RhaiResultOf<()> {
-        say(&ctx, Level::Debug, &message)
+        say(&ctx, MessageLevel::Debug, &message)
     }
 }

@@ -3,15 +3,15 @@
 use rhai::Map;
 
 use crate::{
-    fault::Outcome,
+    error::Result,
     limits::{ENTRIES_MAX, MIRROR_RETRIES_MAX},
-    mirror::{Bounds, Caps, Compare, OnConflict, Rules, StateIn},
-    script::{options::MIRROR, value::Options},
+    mirror::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn},
+    script::{options::MIRROR, value::CallOptions},
 };
 use jiff::Timestamp;
 
 /// Parses `options` as a mirror does, without running one.
-pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe(options: &Map) -> Result<()> {
     read(options, "a mirror", 1, Timestamp::UNIX_EPOCH).map(drop)
 }
 
@@ -21,15 +21,15 @@ pub(super) fn read(
     what: &str,
     parallel: u16,
     now: Timestamp,
-) -> Outcome<(Rules, bool)> {
-    let options = Options::new(options, what, MIRROR)?;
-    let usual = Rules { parallel, ..Rules::default() };
+) -> Result<(MirrorOptions, bool)> {
+    let options = CallOptions::new(options, what, MIRROR)?;
+    let usual = MirrorOptions { parallel, ..MirrorOptions::default() };
     let most = i64::try_from(ENTRIES_MAX).unwrap_or(i64::MAX);
     let ago = |key| {
         let time = options.duration(key)?;
-        Outcome::Ok(time.map(|time| Bounds::ago(now, time)))
+        Result::Ok(time.map(|time| SizeAgeFilter::ago(now, time)))
     };
-    let rules = Rules {
+    let rules = MirrorOptions {
         delete: options.flag("delete")?.unwrap_or(usual.delete),
         include: options.texts("include")?,
         exclude: options.texts("exclude")?,
@@ -54,13 +54,13 @@ pub(super) fn read(
         in_place: options.in_place("inplace")?,
         state: options.choice("state", &StateIn::ALL)?.unwrap_or(usual.state),
         trust_state: options.flag("trust_state")?.unwrap_or(usual.trust_state),
-        bounds: Bounds {
+        bounds: SizeAgeFilter {
             min_size: options.size("min_size")?,
             max_size: options.size("max_size")?,
             after: ago("newer_than")?,
             before: ago("older_than")?,
         },
-        caps: Caps {
+        caps: Quotas {
             max_file_size: options.size("max_file_size")?,
             max_total: options.size("max_total")?,
             min_free: options.size("min_free")?,

@@ -3,17 +3,17 @@
 use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::{
         listing::{Entry, Modified},
         path::RemotePath,
     },
-    observe::{Event, Verb},
+    observe::{Event, Operation},
     script::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
-        run::Run,
-        value::{Names, Time},
+        run::ScriptRun,
+        value::{NameText, Time},
     },
 };
 
@@ -23,8 +23,8 @@ fn path(ctx: &NativeCallContext<'_>, site: &Remote, text: &str) -> RhaiResultOf<
 }
 
 /// Reports a change of a name on the server to the observer.
-fn done(run: &Run, verb: Verb, path: &RemotePath) {
-    run.context.observer.tell(&Event::Done { verb, path: path.to_string() });
+fn done(run: &ScriptRun, verb: Operation, path: &RemotePath) {
+    run.context.observer.emit(&Event::Done { verb, path: path.to_string() });
 }
 
 /// Returns a modification time for scripts. A time without a time zone is returned as the server wrote it.
@@ -39,7 +39,7 @@ fn time(modified: Modified) -> Time {
 }
 
 /// Returns an entry for scripts.
-fn map(entry: &Entry, names: Names) -> Map {
+fn map(entry: &Entry, names: NameText) -> Map {
     let text = |bytes: &Vec<u8>| Dynamic::from(names.text(bytes));
     let size = entry.size.and_then(|size| i64::try_from(size).ok());
     let mut map = Map::new();
@@ -54,11 +54,11 @@ fn map(entry: &Entry, names: Names) -> Map {
     map
 }
 
-fn mode_bits(mode: &str) -> Outcome<u32> {
+fn mode_bits(mode: &str) -> Result<u32> {
     let digits = mode.trim_start_matches("0o");
     let bits = u32::from_str_radix(digits, 8).ok().filter(|bits| *bits <= 0o7777);
     bits.ok_or_else(|| {
-        crate::fault::Fault::invalid(format!(
+        crate::error::Error::invalid(format!(
             "permissions are octal, such as \"644\", got \"{mode}\""
         ))
     })
@@ -237,7 +237,7 @@ pub mod functions {
         let (from, to) = (path(&ctx, site, from)?, path(&ctx, site, to)?);
         site.with(&ctx, async |session, run| {
             session.rename(&from, &to).await?;
-            done(run, Verb::Rename, &from);
+            done(run, Operation::Rename, &from);
             Ok(())
         })
     }
@@ -253,7 +253,7 @@ pub mod functions {
         let file = path(&ctx, site, file)?;
         site.with(&ctx, async |session, run| {
             session.delete(&file).await?;
-            done(run, Verb::Delete, &file);
+            done(run, Operation::Delete, &file);
             Ok(())
         })
     }
@@ -269,7 +269,7 @@ pub mod functions {
         let folder = path(&ctx, site, folder)?;
         site.with(&ctx, async |session, run| {
             if session.mkdir_if_missing(&folder).await? {
-                done(run, Verb::Mkdir, &folder);
+                done(run, Operation::Mkdir, &folder);
             }
             Ok(())
         })
@@ -286,7 +286,7 @@ pub mod functions {
         let folder = path(&ctx, site, folder)?;
         site.with(&ctx, async |session, run| {
             session.rmdir(&folder).await?;
-            done(run, Verb::Delete, &folder);
+            done(run, Operation::Delete, &folder);
             Ok(())
         })
     }

@@ -3,21 +3,21 @@
 use rhai::{Array, Dynamic, FnPtr, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     limits::NAT_TRIAL_USUAL,
     nat::{
-        apply::{Applied, Order},
-        here::Here,
-        machine::Machine,
-        model::{self, Part},
-        open::Opening,
+        apply::{Applied, ApplyOptions},
+        host::HostNetwork,
+        machine::NatHost,
+        model::{self, RulesetPart},
+        open::TemporaryRule,
         plan,
     },
-    observe::Level,
+    observe::MessageLevel,
     script::{
         raise::{Raise, RhaiResultOf},
         rules,
-        run::Run,
+        run::ScriptRun,
         value::Time,
     },
 };
@@ -27,18 +27,18 @@ fn add(
     ctx: &NativeCallContext<'_>,
     rules: &rules::Ruleset,
     options: &Map,
-    read: impl Fn(&Map) -> Outcome<Vec<Part>>,
+    read: impl Fn(&Map) -> Result<Vec<RulesetPart>>,
 ) -> RhaiResultOf<()> {
     let parts = read(options).or_raise(ctx)?;
-    let added = rules.change(|model: &mut model::Ruleset| {
+    let added = rules.change(|model: &mut model::RulesetSpec| {
         parts.into_iter().try_for_each(|part| model.add(part))
     });
     added.or_raise(ctx)
 }
 
 fn begin(ctx: &NativeCallContext<'_>, name: &str, options: &Map) -> RhaiResultOf<rules::Ruleset> {
-    let run = Run::of(ctx)?;
-    let begun = || -> Outcome<_> {
+    let run = ScriptRun::of(ctx)?;
+    let begun = || -> Result<_> {
         let rules = rules::Ruleset::new(name, rules::backend(options)?)?;
         if let Some(described) = &run.settings.nat.described {
             described.add(&rules)?;
@@ -48,13 +48,13 @@ fn begin(ctx: &NativeCallContext<'_>, name: &str, options: &Map) -> RhaiResultOf
     begun().or_raise(ctx)
 }
 
-fn planned(run: &Run, rules: &rules::Ruleset) -> Outcome<plan::Plan> {
+fn planned(run: &ScriptRun, rules: &rules::Ruleset) -> Result<plan::RulesetPlan> {
     rules.plan(run.settings.nat.backend, run.settings.nat.ledger.as_deref())
 }
 
-fn plan_map(plan: &plan::Plan) -> Outcome<Map> {
+fn plan_map(plan: &plan::RulesetPlan) -> Result<Map> {
     let map = rhai::serde::to_dynamic(plan::value(plan)).ok().and_then(Dynamic::try_cast);
-    map.ok_or_else(|| Fault::invalid("the plan is too large for a script"))
+    map.ok_or_else(|| Error::invalid("the plan is too large for a script"))
 }
 
 fn applied_map(done: &Applied) -> Map {
@@ -70,7 +70,7 @@ fn applied_map(done: &Applied) -> Map {
 }
 
 /// Applies `rules`, or logs the changes if nothing is to be changed.
-fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied> {
+fn apply_now(run: &ScriptRun, rules: &rules::Ruleset, order: ApplyOptions) -> Result<Applied> {
     if run.settings.nat.described.is_some() {
         rules.ordered(order);
         let id = String::new();
@@ -84,14 +84,14 @@ fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied
     }
     if run.is_nat_inert() {
         let plan = planned(run, rules)?;
-        run.say(Level::Info, format!("would apply {}", plan::words(&plan).trim_end()));
+        run.say(MessageLevel::Info, format!("would apply {}", plan::words(&plan).trim_end()));
         let (changed, id) = (plan.changed, plan.id());
         let snapshot = String::new();
         return Ok(Applied { changed, verified: false, trial_until: None, id, snapshot });
     }
     run.nat_allowed()?;
     let ledger = run.nat_ledger()?;
-    let order = Order { plan_id: rules.seen(), ..order };
+    let order = ApplyOptions { plan_id: rules.seen(), ..order };
     let (machine, plan) = rules.fresh_plan(run.settings.nat.backend, Some(&*ledger))?;
     for warning in &plan.warnings {
         run.context.observer.warn_once(format!("ruleset {}: {}", plan.ruleset, warning.words()));
@@ -102,12 +102,12 @@ fn apply_now(run: &Run, rules: &rules::Ruleset, order: Order) -> Outcome<Applied
         Some(until) => format!("on trial until {until}"),
         None => "applied".to_owned(),
     };
-    run.say(Level::Info, format!("ruleset {}: {how}", plan.ruleset));
+    run.say(MessageLevel::Info, format!("ruleset {}: {how}", plan.ruleset));
     Ok(done)
 }
 
 fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> RhaiResultOf<Map> {
-    let run = Run::of(ctx)?;
+    let run = ScriptRun::of(ctx)?;
     let mut order = rules::order(options).or_raise(ctx)?;
     let test = options.get("test").filter(|test| !test.is_unit()).cloned();
     let Some(test) = test else {
@@ -116,7 +116,7 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
     };
     let test: FnPtr = test
         .try_cast()
-        .ok_or_else(|| Fault::invalid("`test` wants a closure, such as || site.exists(\"/\")"))
+        .ok_or_else(|| Error::invalid("`test` wants a closure, such as || site.exists(\"/\")"))
         .or_raise(ctx)?;
     order.confirm_within.get_or_insert(NAT_TRIAL_USUAL);
     let mut done = apply_now(&run, rules, order).or_raise(ctx)?;
@@ -126,7 +126,7 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
     let name = rules.model().name().to_owned();
     let tested = test.call_within_context::<Dynamic>(ctx, ());
     let is_good = tested.as_ref().is_ok_and(|value| value.as_bool().unwrap_or(true));
-    let ended = || -> Outcome<()> {
+    let ended = || -> Result<()> {
         let (ledger, now) = (run.nat_ledger()?, run.context.clock.now());
         let machine = standing(&run, rules)?;
         if is_good {
@@ -144,25 +144,25 @@ fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> 
         }
         Ok(_) => {
             let message = format!("the test of ruleset `{name}` said no: the old rules are back");
-            Err(Fault::new(Kind::Guard, Side::Here, message)).or_raise(ctx)
+            Err(Error::new(ErrorKind::Guard, Origin::Here, message)).or_raise(ctx)
         }
     }
 }
 
 /// Returns this host with the filter that has the rules of `rules`.
-fn standing(run: &Run, rules: &rules::Ruleset) -> Outcome<Machine> {
+fn standing(run: &ScriptRun, rules: &rules::Ruleset) -> Result<NatHost> {
     let record = rules.record(run.settings.nat.ledger.as_deref())?;
-    Machine::this(rules.backend(run.settings.nat.backend), record.as_ref())
+    NatHost::this(rules.backend(run.settings.nat.backend), record.as_ref())
 }
 
 /// Runs `work` with the ruleset's name, unless nothing is to be changed.
 fn changing(
     ctx: &NativeCallContext<'_>,
     rules: &rules::Ruleset,
-    work: impl FnOnce(&Run, &Machine, &str) -> Outcome<()>,
+    work: impl FnOnce(&ScriptRun, &NatHost, &str) -> Result<()>,
 ) -> RhaiResultOf<()> {
-    let run = Run::of(ctx)?;
-    let done = || -> Outcome<()> {
+    let run = ScriptRun::of(ctx)?;
+    let done = || -> Result<()> {
         if run.is_nat_inert() {
             return Ok(());
         }
@@ -245,14 +245,14 @@ pub mod functions {
         options: Map,
         work: FnPtr,
     ) -> RhaiResultOf<Dynamic> {
-        let run = Run::of(&ctx)?;
-        let opened = || -> Outcome<Option<Opening>> {
+        let run = ScriptRun::of(&ctx)?;
+        let opened = || -> Result<Option<TemporaryRule>> {
             let (part, force) = rules::opening(&options)?;
             if run.is_nat_inert() {
                 return Ok(None);
             }
             run.nat_allowed()?;
-            Opening::new(part, force).map(Some)
+            TemporaryRule::new(part, force).map(Some)
         };
         let open = opened().or_raise(&ctx)?;
         let result = work.call_within_context(&ctx, ());
@@ -268,7 +268,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(volatile)]
     pub fn interfaces() -> Array {
-        let here = Here::look();
+        let here = HostNetwork::look();
         let map = |name: &String| {
             let nets = here.routes.iter().filter(|(_, device)| device == name);
             let nets: Array = nets.map(|(net, _)| net.to_string().into()).collect();
@@ -442,7 +442,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(global, return_raw, volatile)]
     pub fn plan(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<Map> {
-        let run = Run::of(&ctx)?;
+        let run = ScriptRun::of(&ctx)?;
         planned(&run, rules).and_then(|plan| plan_map(&plan)).or_raise(&ctx)
     }
 
@@ -535,8 +535,8 @@ pub mod functions {
         ctx: NativeCallContext<'_>,
         rules: &mut Ruleset,
     ) -> RhaiResultOf<ImmutableString> {
-        let run = Run::of(&ctx)?;
-        let looked = || -> Outcome<ImmutableString> {
+        let run = ScriptRun::of(&ctx)?;
+        let looked = || -> Result<ImmutableString> {
             let (machine, model) = (standing(&run, rules)?, rules.model());
             let record = rules.record(run.settings.nat.ledger.as_deref())?;
             // A ruleset without parts does not specify the expected rules.

@@ -8,23 +8,23 @@ use std::{
 use rhai::{Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     limits::MAPPED_PORTS_MAX,
     nat::{
-        Reason,
+        NatError,
         check::Ports,
-        detect::{Facts, Situation},
+        detect::{SessionFacts, Situation},
         gateway::Gateway,
-        portmap::{self, Mapped, Via, Wish},
-        suggest::{Format, Mode, Side, Wanted},
+        portmap::{self, Mapped, MappingRequest, Via},
+        suggest::{FirewallFormat, FirewallMode, FirewallSide, WantedPorts},
     },
     script::{
         options::{MAP_PORTS, SUGGEST},
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         rules,
-        run::Run,
-        value::Options,
+        run::ScriptRun,
+        value::CallOptions,
     },
 };
 
@@ -32,10 +32,10 @@ use crate::{
 const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
 const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
 
-fn wish(options: &Map) -> Outcome<Wish> {
-    let options = Options::new(options, "nat::map_ports", MAP_PORTS)?;
+fn wish(options: &Map) -> Result<MappingRequest> {
+    let options = CallOptions::new(options, "nat::map_ports", MAP_PORTS)?;
     let asked = rules::ports(&options, "ports")?.ok_or_else(|| {
-        Reason::BadRange
+        NatError::BadRange
             .fault("`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]")
     })?;
     // One more port than can be mapped is enough to be refused.
@@ -48,12 +48,12 @@ fn wish(options: &Map) -> Outcome<Wish> {
         ("upnp", Some(Via::Upnp)),
     ];
     let via = options.choice("via", &ways)?.flatten();
-    Wish::new(ports, options.duration("lease")?, via)
+    MappingRequest::new(ports, options.duration("lease")?, via)
 }
 
 /// Fails if the user has not allowed NAT changes and a port is privileged or in use: a script may expose only ports on
 /// which it listens itself.
-fn check_free(wish: &Wish, run: &Run) -> Outcome<()> {
+fn check_free(wish: &MappingRequest, run: &ScriptRun) -> Result<()> {
     if run.nat_allowed().is_ok() {
         return Ok(());
     }
@@ -64,7 +64,7 @@ fn check_free(wish: &Wish, run: &Run) -> Outcome<()> {
                 "port {port} is not free here: mapping it would open a service of this machine to the Internet, which a \
                  script may do with `--allow-nat` only"
             );
-            return Err(Reason::NotAllowed.fault(message));
+            return Err(NatError::NotAllowed.fault(message));
         }
     }
     Ok(())
@@ -91,7 +91,7 @@ fn mapped_value(mapped: &Mapped) -> Map {
     map
 }
 
-fn situation_value(facts: &Facts, found: Situation) -> Map {
+fn situation_value(facts: &SessionFacts, found: Situation) -> Map {
     let text = |address: Option<IpAddr>| {
         address.map_or(Dynamic::UNIT, |address| address.to_string().into())
     };
@@ -109,28 +109,28 @@ fn situation_value(facts: &Facts, found: Situation) -> Map {
     map
 }
 
-fn wanted(options: &Map) -> Outcome<Wanted> {
-    let options = Options::new(options, "nat::suggest", SUGGEST)?;
-    let sides = [("client", Side::Client), ("server", Side::Server)];
-    let modes = [("active", Mode::Active), ("passive", Mode::Passive)];
-    let format = options.choice("format", &Format::WORDS)?.unwrap_or(Format::Nft);
-    let mode = options.choice("mode", &modes)?.unwrap_or(Mode::Passive);
-    let side = options.choice("side", &sides)?.unwrap_or(Side::Client);
-    let usual = if mode == Mode::Active { CLIENT_PORTS } else { SERVER_PORTS };
+fn wanted(options: &Map) -> Result<WantedPorts> {
+    let options = CallOptions::new(options, "nat::suggest", SUGGEST)?;
+    let sides = [("client", FirewallSide::Client), ("server", FirewallSide::Server)];
+    let modes = [("active", FirewallMode::Active), ("passive", FirewallMode::Passive)];
+    let format = options.choice("format", &FirewallFormat::WORDS)?.unwrap_or(FirewallFormat::Nft);
+    let mode = options.choice("mode", &modes)?.unwrap_or(FirewallMode::Passive);
+    let side = options.choice("side", &sides)?.unwrap_or(FirewallSide::Client);
+    let usual = if mode == FirewallMode::Active { CLIENT_PORTS } else { SERVER_PORTS };
     let asked = rules::ports(&options, "ports")?;
     let ports = match asked.as_ref().map(Ports::ranges) {
         None => usual,
         Some([(first, last)]) => *first..=*last,
         Some(_) => {
             let message = "`ports` wants one range here, such as \"50000-50009\"";
-            return Err(Reason::BadRange.fault(message));
+            return Err(NatError::BadRange.fault(message));
         }
     };
     let from = options.text("from")?.map(|text| address::<IpAddr>("from", &text)).transpose()?;
     let external = options.text("external_address")?;
     let external = external.map(|text| address("external_address", &text)).transpose()?;
     let control = options.number("control", 1, u16::MAX.into())?.unwrap_or(21);
-    Ok(Wanted {
+    Ok(WantedPorts {
         side,
         mode,
         format,
@@ -141,19 +141,19 @@ fn wanted(options: &Map) -> Outcome<Wanted> {
     })
 }
 
-fn address<T: std::str::FromStr>(key: &str, text: &str) -> Outcome<T> {
-    text.parse().map_err(|_| Fault::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
+fn address<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| Error::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
 }
 
 /// Parses options as `nat::map_ports` does, without a request; `ports` may be missing if they are not known yet.
-pub(in crate::script) fn probe_map_ports(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe_map_ports(options: &Map) -> Result<()> {
     let mut options = options.clone();
     options.entry("ports".into()).or_insert_with(|| 40000.into());
     wish(&options).map(drop)
 }
 
 /// Parses options as `nat::suggest` does.
-pub(in crate::script) fn probe_suggest(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe_suggest(options: &Map) -> Result<()> {
     wanted(options).map(drop)
 }
 
@@ -187,15 +187,15 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn map_ports(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<Map> {
-        let run = Run::of(&ctx)?;
-        let asked = || -> Outcome<Mapped> {
+        let run = ScriptRun::of(&ctx)?;
+        let asked = || -> Result<Mapped> {
             let wish = wish(&options)?;
             if run.is_nat_inert() {
                 return Ok(Mapped::rehearsed(&wish));
             }
             check_free(&wish, &run)?;
             let stop = run.context.stop.clone();
-            run.wait(async { stop.race(Box::pin(run.leases.map(&wish))).await? })
+            run.wait(async { stop.run_until_cancelled(Box::pin(run.leases.map(&wish))).await? })
         };
         asked().map(|mapped| mapped_value(&mapped)).or_raise(&ctx)
     }
@@ -210,14 +210,16 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn external_address(ctx: NativeCallContext<'_>) -> RhaiResultOf<ImmutableString> {
-        let run = Run::of(&ctx)?;
-        let asked = || -> Outcome<Ipv4Addr> {
+        let run = ScriptRun::of(&ctx)?;
+        let asked = || -> Result<Ipv4Addr> {
             if run.is_nat_inert() {
                 return Ok(Ipv4Addr::LOCALHOST);
             }
             let gateway = Gateway::find()?;
             let stop = run.context.stop.clone();
-            run.wait(async { stop.race(Box::pin(portmap::external_address(&gateway))).await? })
+            run.wait(async {
+                stop.run_until_cancelled(Box::pin(portmap::external_address(&gateway))).await?
+            })
         };
         asked().map(|address| address.to_string().into()).or_raise(&ctx)
     }
@@ -237,7 +239,7 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn detect(ctx: NativeCallContext<'_>, site: &mut Session) -> RhaiResultOf<Map> {
         let found = site.with(&ctx, async |session, _| session.addresses().await)?;
-        let facts = Facts {
+        let facts = SessionFacts {
             ours: found.ours,
             server: found.server,
             seen_as: found.seen_as,

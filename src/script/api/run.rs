@@ -8,27 +8,27 @@ use rhai::{
 };
 
 use crate::{
-    fault::{Fault, Kind, Outcome, Side},
+    error::{Error, ErrorKind, Origin, Result},
     ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
     script::{
         options::RETRY,
         raise::{self, Raise, RhaiResultOf, raised},
-        run::Run,
+        run::ScriptRun,
         secrets, show,
-        value::{self, Options},
+        value::{self, CallOptions},
     },
 };
 
 /// Waits, unless the run is stopped.
-fn pause(run: &Run, time: Duration) -> Outcome<()> {
-    run.wait(async { run.context.stop.race(tokio::time::sleep(time)).await })
+fn pause(run: &ScriptRun, time: Duration) -> Result<()> {
+    run.wait(async { run.context.stop.run_until_cancelled(tokio::time::sleep(time)).await })
 }
 
 fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
-    let run = Run::of(ctx)?;
+    let run = ScriptRun::of(ctx)?;
     let found = value::duration(time).ok_or_else(|| {
-        Fault::invalid(format!(
+        Error::invalid(format!(
             "sleep wants a duration such as \"90s\" or \"5m\", got {}",
             show::text(time)
         ))
@@ -37,14 +37,14 @@ fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
 }
 
 /// Returns the number of attempts and the first pause.
-fn patience(options: &Map) -> Outcome<(i64, Duration)> {
-    let options = Options::new(options, "retry", RETRY)?;
+fn patience(options: &Map) -> Result<(i64, Duration)> {
+    let options = CallOptions::new(options, "retry", RETRY)?;
     let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
     Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
 }
 
 /// Parses `options` as `retry` does, and runs nothing.
-pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe(options: &Map) -> Result<()> {
     patience(options).map(drop)
 }
 
@@ -54,7 +54,7 @@ fn try_again(
     backoff: Duration,
     work: &FnPtr,
 ) -> RhaiResultOf<Dynamic> {
-    let run = Run::of(ctx)?;
+    let run = ScriptRun::of(ctx)?;
     let mut time = backoff;
     for attempt in 1.. {
         let error = match work.call_within_context::<Dynamic>(ctx, ()) {
@@ -66,7 +66,7 @@ fn try_again(
             // A mistake in the script or a limit: another attempt would not help.
             _ => return Err(error),
         };
-        if attempt >= attempts || !fault.may_retry() {
+        if attempt >= attempts || !fault.is_retryable() {
             return Err(error);
         }
         let text = format!("{fault}; trying again ({attempt} of {})", attempts - 1);
@@ -101,7 +101,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn secret(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Secret> {
-        let run = Run::of(&ctx)?;
+        let run = ScriptRun::of(&ctx)?;
         let found = secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)?;
         // An interactive user has set it a moment ago; a service has it there for months.
         if found.is_exposed && run.settings.job.is_scheduled {
@@ -204,7 +204,7 @@ pub mod functions {
         Err(Box::new(if code == 0 {
             EvalAltResult::Exit(Dynamic::UNIT, position)
         } else {
-            let fault = Fault::invalid(format!("the script ended itself with exit({code})"));
+            let fault = Error::invalid(format!("the script ended itself with exit({code})"));
             EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)
         }))
     }
@@ -216,7 +216,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "exit", return_raw, volatile)]
     pub fn exit_other(ctx: NativeCallContext<'_>, value: Dynamic) -> RhaiResultOf<()> {
-        let fault = Fault::invalid(wrong_code(&show::text(&value)));
+        let fault = Error::invalid(wrong_code(&show::text(&value)));
         let position = ctx.call_position();
         Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)))
     }
@@ -248,7 +248,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn fail(ctx: NativeCallContext<'_>, message: &str) -> RhaiResultOf<()> {
-        let fault = Fault::new(Kind::Invalid, Side::Script, message);
+        let fault = Error::new(ErrorKind::Invalid, Origin::Script, message);
         let position = ctx.call_position();
         Err(raised(fault, if position.is_none() { Position::NONE } else { position }))
     }

@@ -6,19 +6,19 @@ use jiff::SignedDuration;
 use rhai::{Dynamic, ImmutableString, NativeCallContext, export_module};
 
 use crate::{
-    fault::{Fault, Outcome},
+    error::{Error, Result},
     script::{
         raise::{Raise, RhaiResultOf},
-        run::Run,
+        run::ScriptRun,
         show,
         value::Time as Value,
     },
 };
 
 /// Returns `time` moved by a number of seconds, which may be negative.
-fn moved(time: Value, seconds: Option<SignedDuration>) -> Outcome<Value> {
+fn moved(time: Value, seconds: Option<SignedDuration>) -> Result<Value> {
     let moved = seconds.and_then(|seconds| time.0.checked_add(seconds).ok());
-    moved.map(Value).ok_or_else(|| Fault::invalid("that is beyond the times that can be told"))
+    moved.map(Value).ok_or_else(|| Error::invalid("that is beyond the times that can be told"))
 }
 
 /// Returns a number of seconds with a fraction as a duration, if it is in range.
@@ -29,7 +29,7 @@ fn part(seconds: f64) -> Option<SignedDuration> {
 /// Raises the error for a comparison with another type; the language itself would return `false` for any two values.
 fn not_comparable(ctx: &NativeCallContext<'_>, other: &Dynamic) -> RhaiResultOf<bool> {
     let message = format!("a time is compared with a time only, not with {}", show::text(other));
-    Err(Fault::invalid(message)).or_raise(ctx)
+    Err(Error::invalid(message)).or_raise(ctx)
 }
 
 /// Points in time.
@@ -46,7 +46,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn now(ctx: NativeCallContext<'_>) -> RhaiResultOf<Time> {
-        Ok(Value(Run::of(&ctx)?.context.clock.now()))
+        Ok(Value(ScriptRun::of(&ctx)?.context.clock.now()))
     }
 
     /// The seconds since 1970.

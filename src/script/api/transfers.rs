@@ -3,14 +3,14 @@
 use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
-    fault::{Fault, Outcome},
-    files::{Landing, Reading},
+    error::{Error, Result},
+    files::{AtomicFile, SourceFile},
     ftp::{
-        pace::Pace,
         path::RemotePath,
+        rate_limit::RateLimiter,
         session::Session,
         site::InPlace,
-        transfer::{Known, Moved, Text},
+        transfer::{MemorySource, RemoteMeta, TransferStats},
     },
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX, READ_BYTES_MAX},
     mirror::{report::Report, unproven},
@@ -18,8 +18,8 @@ use crate::{
         options::TRANSFER,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
-        run::Run,
-        value::Options,
+        run::ScriptRun,
+        value::CallOptions,
     },
 };
 
@@ -30,7 +30,7 @@ struct Wishes {
     /// True to resume an earlier attempt that broke off.
     resume: bool,
     /// The rate limit in bytes per second.
-    pace: Option<Pace>,
+    pace: Option<RateLimiter>,
     /// The number of sessions, each of which fetches one segment.
     segments: u16,
     /// The maximum number of retries after a temporary error.
@@ -41,13 +41,13 @@ struct Wishes {
     in_place: Option<InPlace>,
 }
 
-fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
-    let options = Options::new(options, what, TRANSFER)?;
+fn wishes(options: &Map, what: &str) -> Result<Wishes> {
+    let options = CallOptions::new(options, what, TRANSFER)?;
     let segments = options.number("segments", 1, PARALLEL_MAX.into())?;
     let wishes = Wishes {
         keep_time: options.flag("preserve_times")?.unwrap_or(true),
         resume: options.flag("resume")?.unwrap_or(false),
-        pace: options.rate("rate_limit")?.map(Pace::new),
+        pace: options.rate("rate_limit")?.map(RateLimiter::new),
         segments: segments.and_then(|count| u16::try_from(count).ok()).unwrap_or(1),
         retries: options
             .number("retries", 0, MIRROR_RETRIES_MAX.into())?
@@ -57,22 +57,22 @@ fn wishes(options: &Map, what: &str) -> Outcome<Wishes> {
         in_place: options.in_place("inplace")?,
     };
     if what == "get" && wishes.in_place.is_some() {
-        return Err(Fault::invalid("`inplace` is for uploads"));
+        return Err(Error::invalid("`inplace` is for uploads"));
     }
     if wishes.segments > 1 && (wishes.resume || what == "put") {
         let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
-        return Err(Fault::invalid(format!("`segments` is for one large download; {with}")));
+        return Err(Error::invalid(format!("`segments` is for one large download; {with}")));
     }
     Ok(wishes)
 }
 
 /// Parses `options` as `get` and `put` do, without a transfer.
-pub(in crate::script) fn probe(options: &Map) -> Outcome<()> {
+pub(in crate::script) fn probe(options: &Map) -> Result<()> {
     wishes(options, "a transfer").map(drop)
 }
 
 /// Returns the path of the local file: `local` itself, or the remote name in it if it is a folder.
-fn landing_path(run: &Run, local: &str, remote: &RemotePath) -> Outcome<std::path::PathBuf> {
+fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std::path::PathBuf> {
     let path = std::path::Path::new(local);
     let is_folder = local.ends_with('/') || run.readable(path)?.is_dir();
     if !is_folder {
@@ -85,33 +85,33 @@ fn landing_path(run: &Run, local: &str, remote: &RemotePath) -> Outcome<std::pat
 
 async fn get_file(
     session: &mut Session,
-    run: &Run,
+    run: &ScriptRun,
     remote: &RemotePath,
     local: &str,
     options: &Map,
-) -> Outcome<Moved> {
+) -> Result<TransferStats> {
     let wishes = wishes(options, "get")?;
     let Wishes { keep_time, resume, pace, segments, retries, verify, .. } = wishes;
     let path = landing_path(run, local, remote)?;
-    if verify && session.known(remote, Known::default()).await?.size.is_none() {
+    if verify && session.known(remote, RemoteMeta::default()).await?.size.is_none() {
         return Err(unproven().at(remote.to_string()));
     }
-    session.keep_pace(pace);
+    session.set_rate_limit(pace);
     let fetch = async |session: &mut Session| {
         if resume {
-            let begin = |lasting: Option<&str>| Landing::begin_as(&path, lasting);
+            let begin = |lasting: Option<&str>| AtomicFile::begin_as(&path, lasting);
             return session.download_on(remote, begin, keep_time).await;
         }
-        let landing = Landing::begin(&path)?;
+        let landing = AtomicFile::begin(&path)?;
         session.download_in_segments(remote, landing, segments, keep_time).await
     };
-    let moved = session.patiently(retries, fetch).await;
-    session.keep_pace(None);
+    let moved = session.with_retries(retries, fetch).await;
+    session.set_rate_limit(None);
     moved
 }
 
 /// Returns the name of the remote file: `remote` itself, or the local name in it if it ends with a slash.
-fn target(local: &str, remote: RemotePath) -> Outcome<RemotePath> {
+fn target(local: &str, remote: RemotePath) -> Result<RemotePath> {
     if !remote.as_bytes().ends_with(b"/") {
         return Ok(remote);
     }
@@ -121,28 +121,28 @@ fn target(local: &str, remote: RemotePath) -> Outcome<RemotePath> {
 
 async fn put_file(
     session: &mut Session,
-    run: &Run,
+    run: &ScriptRun,
     local: &str,
     remote: RemotePath,
     options: &Map,
-) -> Outcome<Moved> {
+) -> Result<TransferStats> {
     let wishes = wishes(options, "put")?;
     let Wishes { keep_time, resume, pace, retries, verify, in_place, .. } = wishes;
     let remote = target(local, remote)?;
     let local = run.readable(local)?;
-    session.keep_pace(pace);
+    session.set_rate_limit(pace);
     let usual = session.site().in_place;
-    session.keep_in_place(in_place.unwrap_or(usual));
+    session.set_in_place(in_place.unwrap_or(usual));
     let send = async |session: &mut Session| {
-        let reading = Reading::open(&local)?;
+        let reading = SourceFile::open(&local)?;
         if resume {
             return session.upload_on(reading, &remote, keep_time).await;
         }
         session.upload_file(reading, &remote, keep_time).await
     };
-    let moved = session.patiently(retries, send).await;
-    session.keep_in_place(usual);
-    session.keep_pace(None);
+    let moved = session.with_retries(retries, send).await;
+    session.set_in_place(usual);
+    session.set_rate_limit(None);
     match moved {
         Err(fault) => Err(session.explain_upload(&remote, fault).await),
         Ok(moved) if verify && !moved.verified => Err(unproven().at(remote.to_string())),
@@ -151,7 +151,7 @@ async fn put_file(
 }
 
 /// Returns the report of one transfer, as that of a mirror of one file.
-fn report(session: &Remote, moved: Moved, count: fn(&mut Report)) -> Report {
+fn report(session: &Remote, moved: TransferStats, count: fn(&mut Report)) -> Report {
     let route = session.look(|session| session.route().to_owned()).unwrap_or_default();
     let mut report = Report { route, ..Report::default() };
     report.add(moved);
@@ -265,7 +265,7 @@ pub mod functions {
     ) -> RhaiResultOf<String> {
         let bytes = read_blob(ctx, site, remote)?;
         String::from_utf8(bytes).map_err(|_| {
-            let fault = Fault::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
+            let fault = Error::invalid("it is not UTF-8 text: `read_blob` takes any bytes");
             crate::script::raise::raised(fault.at(remote), Position::NONE)
         })
     }
@@ -303,7 +303,7 @@ pub mod functions {
         let bytes = crate::script::value::bytes(&content).or_raise(&ctx)?;
         site.with(&ctx, async |session, _| {
             let length = bytes.len() as u64;
-            session.upload(&mut Text::new(&bytes), length, None, &path).await.map(drop)
+            session.upload(&mut MemorySource::new(&bytes), length, None, &path).await.map(drop)
         })
     }
 
@@ -322,7 +322,7 @@ pub mod functions {
     ) -> RhaiResultOf<()> {
         let path = site.names().path(remote).or_raise(&ctx)?;
         site.with(&ctx, async |session, run| {
-            let mut reading = Reading::open(run.readable(local)?)?;
+            let mut reading = SourceFile::open(run.readable(local)?)?;
             session.append(&mut reading, &path).await.map(drop)
         })
     }

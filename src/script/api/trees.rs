@@ -5,24 +5,24 @@ use std::path::Path;
 use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    fault::Outcome,
+    error::Result,
     ftp::session::Session,
-    mirror::{self, Plan as Steps, Rules, report::Report},
+    mirror::{self, MirrorOptions, MirrorPlan as Steps, report::Report},
     script::{
         api::mirroring::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
-        run::Run,
+        run::ScriptRun,
     },
 };
 
 /// Returns the rules for the options of `what`, and true for a dry run.
-fn rules(options: &Map, what: &str, session: &Session) -> Outcome<(Rules, bool)> {
+fn rules(options: &Map, what: &str, session: &Session) -> Result<(MirrorOptions, bool)> {
     read(options, what, session.site().parallel, session.now())
 }
 
 /// Returns a report to the script; the run records files that were left undone, in case the script ignores them.
-fn noted(run: &Run, report: Report) -> Report {
+fn noted(run: &ScriptRun, report: Report) -> Report {
     if report.failed > 0 {
         run.note_partial();
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{
-    Finding,
+    ScriptFinding,
     files::File,
-    names::{KEYWORDS, Names, near, public},
+    names::{KEYWORDS, ScriptNames, near, public},
     operators, options,
     types::Types,
     walk::{place, walk},
@@ -15,7 +15,7 @@ use super::{
 use crate::script::{
     advice,
     engine::JOB_FACTS,
-    raise::Place,
+    raise::ScriptLocation,
     signatures::{Param, Signature},
 };
 
@@ -24,19 +24,19 @@ const SIGNATURES_LISTED_MAX: usize = 4;
 
 /// The check of one file.
 pub(super) struct Calls<'c> {
-    pub(super) names: &'c Names<'c>,
+    pub(super) names: &'c ScriptNames<'c>,
     pub(super) file: &'c File,
     pub(super) types: Types<'c>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<ScriptFinding>,
     /// True if the script catches errors here: a wrong value may be intended.
     is_tried: bool,
 }
 
 /// The ways to call a function: the number of arguments of each, and its signature.
 #[derive(Default)]
-struct Ways(BTreeSet<(usize, String)>);
+struct CallForms(BTreeSet<(usize, String)>);
 
-impl Ways {
+impl CallForms {
     fn add(&mut self, count: usize, shown: String) {
         self.0.insert((count, shown));
     }
@@ -44,7 +44,7 @@ impl Ways {
 
 impl<'c> Calls<'c> {
     /// Returns the findings in the calls of `file`.
-    pub(super) fn check(names: &'c Names<'c>, file: &'c File) -> Vec<Finding> {
+    pub(super) fn check(names: &'c ScriptNames<'c>, file: &'c File) -> Vec<ScriptFinding> {
         let types = Types::new(names, &file.ast);
         let mut calls = Self { names, file, types, findings: Vec::new(), is_tried: false };
         walk(&file.ast, &mut |path| calls.node(path));
@@ -82,7 +82,7 @@ impl<'c> Calls<'c> {
         }
     }
 
-    pub(super) fn place(&self, at: Position) -> Place {
+    pub(super) fn place(&self, at: Position) -> ScriptLocation {
         place(&self.file.shown, at)
     }
 
@@ -113,7 +113,7 @@ impl<'c> Calls<'c> {
         if KEYWORDS.contains(&name) {
             return;
         }
-        let mut ways = Ways::default();
+        let mut ways = CallForms::default();
         for own in self.names.own(self.file, name) {
             ways.add(own.params.len(), format!("{name}({})", own.params.join(", ")));
         }
@@ -151,7 +151,7 @@ impl<'c> Calls<'c> {
             return;
         }
         let name = call.name.as_str();
-        let mut ways = Ways::default();
+        let mut ways = CallForms::default();
         for native in self.names.named(name).filter(|one| one.namespace == module) {
             ways.add(native.params.len(), native.shown());
         }
@@ -173,7 +173,7 @@ impl<'c> Calls<'c> {
         let import = self.file.modules.iter().find(|(alias, _)| alias == module);
         let Some(file) = import.and_then(|(_, file)| self.names.file((*file)?)) else { return };
         let name = call.name.as_str();
-        let mut ways = Ways::default();
+        let mut ways = CallForms::default();
         for function in public(file).filter(|one| one.name == name) {
             let params = function.params.join(", ");
             ways.add(function.params.len(), format!("{module}::{name}({params})"));
@@ -197,7 +197,7 @@ impl<'c> Calls<'c> {
             Some(receiver) => first.kind == receiver || first.kind == "any",
             None => true,
         };
-        let mut ways = Ways::default();
+        let mut ways = CallForms::default();
         for own in self.names.own(self.file, name) {
             ways.add(own.params.len(), format!("{name}({})", own.params.join(", ")));
         }
@@ -223,7 +223,7 @@ impl<'c> Calls<'c> {
         } else if self.names.is_key(name) {
             let message = format!("there is no function `{name}` that is called behind a dot");
             let hint = "it works if the map's `".to_owned() + name + "` is a closure";
-            self.findings.push(Finding::warning(self.place(at), message).hint(Some(hint)));
+            self.findings.push(ScriptFinding::warning(self.place(at), message).hint(Some(hint)));
         } else {
             let hint = did_you_mean(self.names.near_method(name, self.file));
             self.error(at, format!("there is no function `{name}`"), hint);
@@ -277,7 +277,7 @@ impl<'c> Calls<'c> {
         self.error(at, format!("there is no module `{module}`"), hint);
     }
 
-    fn count(&mut self, name: &str, given: usize, ways: &Ways, at: Position) {
+    fn count(&mut self, name: &str, given: usize, ways: &CallForms, at: Position) {
         let counts: BTreeSet<_> = ways.0.iter().map(|(count, _)| *count).collect();
         if counts.contains(&given) {
             return;
@@ -290,13 +290,15 @@ impl<'c> Calls<'c> {
 
     /// Reports a value that a function will not accept: a warning if the script catches the error.
     pub(super) fn wrong_value(&mut self, at: Position, message: String, hint: Option<String>) {
-        let finding =
-            if self.is_tried { Finding::warning } else { Finding::error }(self.place(at), message);
+        let finding = if self.is_tried { ScriptFinding::warning } else { ScriptFinding::error }(
+            self.place(at),
+            message,
+        );
         self.findings.push(finding.hint(hint));
     }
 
     pub(super) fn error(&mut self, at: Position, message: String, hint: Option<String>) {
-        self.findings.push(Finding::error(self.place(at), message).hint(hint));
+        self.findings.push(ScriptFinding::error(self.place(at), message).hint(hint));
     }
 }
 

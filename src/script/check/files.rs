@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, OptimizationLevel, ParseError, Stmt};
 
 use super::{
-    Finding,
+    ScriptFinding,
     walk::{place, walk},
 };
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
         advice::advice,
         engine,
         imports::Imports,
-        raise::{Failure, Place},
-        source::{Source, read_text},
+        raise::{ScriptFailure, ScriptLocation},
+        source::{ScriptSource, read_text},
         value::nearest,
     },
 };
@@ -50,12 +50,12 @@ impl Engines {
 }
 
 /// A script and its imports.
-pub(super) struct Files<'e> {
+pub(super) struct ScriptFiles<'e> {
     engines: &'e Engines,
     imports: Imports,
     /// The script first, then its imports, without the files that cannot be parsed.
     pub(super) all: Vec<File>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<ScriptFinding>,
     /// The real path of every file, with its index in `all` if it could be parsed.
     seen: Vec<(PathBuf, Option<usize>)>,
     under_way: Vec<PathBuf>,
@@ -67,12 +67,12 @@ struct Import {
     /// The file; `None` if it is known only at run time.
     file: Option<String>,
     alias: String,
-    place: Place,
+    place: ScriptLocation,
 }
 
-impl<'e> Files<'e> {
+impl<'e> ScriptFiles<'e> {
     /// Parses `source` and its imports.
-    pub(super) fn load(engines: &'e Engines, source: &Source) -> Self {
+    pub(super) fn load(engines: &'e Engines, source: &ScriptSource) -> Self {
         let real = Path::new(source.shown()).canonicalize().ok();
         let mut files = Self {
             engines,
@@ -116,7 +116,7 @@ impl<'e> Files<'e> {
         Some(index)
     }
 
-    fn follow(&mut self, name: &str, place: &Place) -> Option<usize> {
+    fn follow(&mut self, name: &str, place: &ScriptLocation) -> Option<usize> {
         let found = self.imports.find(name).and_then(|found| {
             let text = read_text(&found.real)?;
             Ok((found, text))
@@ -124,13 +124,13 @@ impl<'e> Files<'e> {
         let (found, text) = match found {
             Ok(found) => found,
             Err(fault) => {
-                self.findings.push(Finding::error(place.clone(), fault.to_string()));
+                self.findings.push(ScriptFinding::error(place.clone(), fault.to_string()));
                 return None;
             }
         };
         if self.under_way.contains(&found.real) {
             let message = format!("the import of \"{name}\" goes in a circle");
-            self.findings.push(Finding::error(place.clone(), message));
+            self.findings.push(ScriptFinding::error(place.clone(), message));
             return None;
         }
         if let Some((_, index)) = self.seen.iter().find(|(path, _)| *path == found.real) {
@@ -138,7 +138,7 @@ impl<'e> Files<'e> {
         }
         if self.seen.len() >= SCRIPT_MODULES_MAX {
             let message = format!("a script imports at most {SCRIPT_MODULES_MAX} files");
-            self.findings.push(Finding::error(place.clone(), message));
+            self.findings.push(ScriptFinding::error(place.clone(), message));
             return None;
         }
         self.under_way.push(found.real.clone());
@@ -186,7 +186,7 @@ fn imports(ast: &AST, shown: &str) -> Vec<Import> {
 }
 
 /// Converts a parser error into a finding.
-fn syntax(error: ParseError, shown: &str, text: &str) -> Finding {
+fn syntax(error: ParseError, shown: &str, text: &str) -> ScriptFinding {
     let at = place(shown, error.1);
     if let rhai::ParseErrorType::VariableUndefined(name) = &*error.0 {
         let known = variables(text);
@@ -194,15 +194,15 @@ fn syntax(error: ParseError, shown: &str, text: &str) -> Finding {
         let message = format!("there is no variable `{name}`");
         let near = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
         let hint = near.or_else(|| advice(&message, line_of(text, &at), at.column));
-        return Finding::error(at, message).hint(hint);
+        return ScriptFinding::error(at, message).hint(hint);
     }
-    let failure = Failure::read(EvalAltResult::from(error), shown);
+    let failure = ScriptFailure::read(EvalAltResult::from(error), shown);
     let at = failure.place.unwrap_or(at);
     let hint = advice(&failure.fault.message, line_of(text, &at), at.column);
-    Finding::error(at, failure.fault.message).hint(hint)
+    ScriptFinding::error(at, failure.fault.message).hint(hint)
 }
 
-fn line_of<'t>(text: &'t str, place: &Place) -> &'t str {
+fn line_of<'t>(text: &'t str, place: &ScriptLocation) -> &'t str {
     text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default()
 }
 

@@ -13,22 +13,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     calls::Calls,
-    files::{Engines, Files},
-    names::Names,
+    files::{Engines, ScriptFiles},
+    names::ScriptNames,
 };
-use super::{raise::Place, signatures, source::Source, veil::Veil};
+use super::{raise::ScriptLocation, redact::Veil, signatures, source::ScriptSource};
 use crate::limits::SCRIPT_STACK_BYTES;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum Severity {
     /// The script would fail at this place.
     Error,
     /// It may be intended, but should be reviewed.
     Warning,
 }
 
-impl Level {
+impl Severity {
     /// Returns the name of the level.
     pub const fn word(self) -> &'static str {
         match self {
@@ -40,24 +40,24 @@ impl Level {
 
 /// A problem in a script.
 #[derive(Debug, Clone)]
-pub struct Finding {
+pub struct ScriptFinding {
     /// The severity.
-    pub level: Level,
+    pub level: Severity,
     /// A lower-case clause that describes the problem.
     pub message: String,
     /// The position in the script.
-    pub place: Place,
+    pub place: ScriptLocation,
     /// A suggestion for the fix, if there is one.
     pub hint: Option<String>,
 }
 
-impl Finding {
-    fn error(place: Place, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, message: message.into(), place, hint: None }
+impl ScriptFinding {
+    fn error(place: ScriptLocation, message: impl Into<String>) -> Self {
+        Self { level: Severity::Error, message: message.into(), place, hint: None }
     }
 
-    fn warning(place: Place, message: impl Into<String>) -> Self {
-        Self { level: Level::Warning, message: message.into(), place, hint: None }
+    fn warning(place: ScriptLocation, message: impl Into<String>) -> Self {
+        Self { level: Severity::Warning, message: message.into(), place, hint: None }
     }
 
     fn hint(mut self, hint: Option<String>) -> Self {
@@ -73,13 +73,13 @@ impl Finding {
 }
 
 /// Returns the findings in `source` and its imports; an empty list for a script that may run.
-pub fn check(source: &Source) -> Vec<Finding> {
+pub fn check(source: &ScriptSource) -> Vec<ScriptFinding> {
     check_all(std::slice::from_ref(source))
 }
 
 /// Returns the findings in all of `sources`. A file that another of them imports is checked only as an import: its own
 /// imports are relative to the folder of the script that is run.
-pub fn check_all(sources: &[Source]) -> Vec<Finding> {
+pub fn check_all(sources: &[ScriptSource]) -> Vec<ScriptFinding> {
     // Deep expressions need the stack size of a run.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -93,7 +93,10 @@ pub fn check_all(sources: &[Source]) -> Vec<Finding> {
 }
 
 /// Masks possible passwords of the checked texts in the findings.
-fn without_secrets(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Finding> {
+fn without_secrets(
+    mut findings: Vec<ScriptFinding>,
+    sources: &[ScriptSource],
+) -> Vec<ScriptFinding> {
     let mut veils: BTreeMap<String, Veil> = BTreeMap::new();
     for finding in &mut findings {
         let file = &finding.place.file;
@@ -107,20 +110,20 @@ fn without_secrets(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Findin
     findings
 }
 
-fn crashed(source: &Source) -> Finding {
-    let place = Place { file: source.shown().to_owned(), line: 1, column: 0 };
-    Finding::error(place, "portolan could not check this script (a bug): please report it")
+fn crashed(source: &ScriptSource) -> ScriptFinding {
+    let place = ScriptLocation { file: source.shown().to_owned(), line: 1, column: 0 };
+    ScriptFinding::error(place, "portolan could not check this script (a bug): please report it")
 }
 
-fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
+fn on_this_thread(sources: &[ScriptSource]) -> Vec<ScriptFinding> {
     let engines = Engines::new();
     let known = signatures::all(&engines.strict);
     let operators = signatures::operators(&engines.strict);
-    let all: Vec<_> = sources.iter().map(|source| Files::load(&engines, source)).collect();
+    let all: Vec<_> = sources.iter().map(|source| ScriptFiles::load(&engines, source)).collect();
     let mut findings = Vec::new();
     for files in &all {
         let is_import = files.real().is_some_and(|real| {
-            let imports_it = |other: &Files<'_>| {
+            let imports_it = |other: &ScriptFiles<'_>| {
                 other.real() != Some(real)
                     && other.imports(real)
                     && !files.imports_any(other.real())
@@ -129,7 +132,7 @@ fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
         });
         if !is_import {
             findings.extend(files.findings.iter().cloned());
-            let names = Names::new(&known, &operators, &files.all);
+            let names = ScriptNames::new(&known, &operators, &files.all);
             findings.extend(files.all.iter().flat_map(|file| Calls::check(&names, file)));
         }
     }
@@ -137,10 +140,10 @@ fn on_this_thread(sources: &[Source]) -> Vec<Finding> {
 }
 
 /// Sorts findings by file and place, each place and message once: the body of a loop or switch is walked several times.
-fn sort(mut findings: Vec<Finding>) -> Vec<Finding> {
+fn sort(mut findings: Vec<ScriptFinding>) -> Vec<ScriptFinding> {
     let mut seen = BTreeSet::new();
-    let key = |finding: &Finding| {
-        let Place { file, line, column } = &finding.place;
+    let key = |finding: &ScriptFinding| {
+        let ScriptLocation { file, line, column } = &finding.place;
         (file.clone(), *line, *column, finding.message.clone())
     };
     findings.sort_by_key(key);

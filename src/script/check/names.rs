@@ -12,7 +12,7 @@ pub(super) const KEYWORDS: &[&str] =
     &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn"];
 
 /// The functions and map keys of a script and its imports.
-pub(super) struct Names<'f> {
+pub(super) struct ScriptNames<'f> {
     signatures: &'f [Signature],
     operators: &'f [Signature],
     files: &'f [File],
@@ -22,7 +22,7 @@ pub(super) struct Names<'f> {
     closures: BTreeSet<String>,
 }
 
-impl<'f> Names<'f> {
+impl<'f> ScriptNames<'f> {
     pub(super) fn new(
         signatures: &'f [Signature],
         operators: &'f [Signature],

@@ -2,14 +2,14 @@
 
 use rhai::{Expr, FnCallExpr, Map, Position};
 
-use super::{Finding, calls::Calls};
+use super::{ScriptFinding, calls::Calls};
 use crate::{
     ftp::{proxy::Proxy, url::Url},
     script::{
         api::run::wrong_code,
         options::{Taker, taker},
         show,
-        value::{duration_text, nearest},
+        value::{nearest, parse_duration},
     },
 };
 
@@ -21,7 +21,7 @@ const SECRET_HINT: &str =
 pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
     match (name, call.args.first()) {
         ("ftp::connect", Some(Expr::StringConstant(text, at))) => url(calls, text, *at),
-        ("sleep", Some(Expr::StringConstant(text, at))) if duration_text(text).is_none() => {
+        ("sleep", Some(Expr::StringConstant(text, at))) if parse_duration(text).is_none() => {
             let message =
                 format!("sleep wants a duration such as \"90s\" or \"5m\", got \"{text}\"");
             calls.wrong_value(*at, message, None);
@@ -59,7 +59,7 @@ fn url(calls: &mut Calls<'_>, text: &str, at: Position) {
         Err(fault) => calls.wrong_value(at, fault.to_string(), None),
         Ok(url) if url.site.password.is_some() => {
             let place = calls.place(at);
-            let found = Finding::warning(place, "a password stands in this URL");
+            let found = ScriptFinding::warning(place, "a password stands in this URL");
             calls.findings.push(found.hint(Some(SECRET_HINT.into())));
         }
         Ok(_) => {}
@@ -79,7 +79,7 @@ fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), val
     let Some(constant) = value.get_literal_value(None) else { return };
     let is_secret = matches!(key, "password" | "account");
     if is_secret && constant.is_string() {
-        let found = Finding::warning(
+        let found = ScriptFinding::warning(
             calls.place(value.position()),
             format!("this {key} stands in the script"),
         );
@@ -90,7 +90,7 @@ fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), val
     let proxy = proxy.and_then(|text| Proxy::parse(&text).ok());
     if proxy.is_some_and(|proxy| proxy.has_password()) {
         let place = calls.place(value.position());
-        let found = Finding::warning(place, "a password stands in this proxy");
+        let found = ScriptFinding::warning(place, "a password stands in this proxy");
         calls.findings.push(found.hint(Some(SECRET_HINT.into())));
     }
     let map: Map = [(key.into(), constant)].into_iter().collect();

@@ -2,12 +2,12 @@ use super::*;
 
 /// Returns `line:column message (hint)` of every finding.
 fn told(text: &str) -> Vec<String> {
-    let source = Source::from_text(text, "test.rhai", ".");
+    let source = ScriptSource::from_text(text, "test.rhai", ".");
     let all = check(&source).into_iter();
     all.map(|found| {
-        let Place { line, column, .. } = found.place;
+        let ScriptLocation { line, column, .. } = found.place;
         let hint = found.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let level = if found.level == Level::Warning { "warning: " } else { "" };
+        let level = if found.level == Severity::Warning { "warning: " } else { "" };
         format!("{line}:{column} {level}{}{hint}", found.message)
     })
     .collect()
@@ -187,7 +187,7 @@ fn imports_are_followed_and_circles_found() {
     );
     file("lib/b.rhai", "import \"lib/a\" as a;\nfn one(x) { x.gett() }");
     let shown = |paths: &[&std::path::Path]| {
-        let sources: Vec<_> = paths.iter().map(|path| Source::read(path).unwrap()).collect();
+        let sources: Vec<_> = paths.iter().map(|path| ScriptSource::read(path).unwrap()).collect();
         let all = check_all(&sources).into_iter().map(|found| {
             let file = found.place.file.replace(&*folder.path().to_string_lossy(), "");
             format!("{file}:{}:{} {}", found.place.line, found.place.column, found.message)

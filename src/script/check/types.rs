@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Stmt};
 
 use super::{
-    names::Names,
+    names::ScriptNames,
     walk::{expression, walk},
 };
 use crate::script::signatures::Signature;
@@ -91,12 +91,12 @@ fn closure_name(call: &FnCallExpr) -> Option<String> {
 
 /// The inference of the types of expressions.
 pub(super) struct Types<'t> {
-    names: &'t Names<'t>,
+    names: &'t ScriptNames<'t>,
     pub(super) variables: Variables,
 }
 
 impl<'t> Types<'t> {
-    pub(super) fn new(names: &'t Names<'t>, ast: &AST) -> Self {
+    pub(super) fn new(names: &'t ScriptNames<'t>, ast: &AST) -> Self {
         Self { names, variables: Variables::of(ast) }
     }
 

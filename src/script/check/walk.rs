@@ -2,7 +2,7 @@
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
-use crate::script::raise::Place;
+use crate::script::raise::ScriptLocation;
 
 /// Calls `look` with each node of `ast` after its ancestors, including those in functions and closures.
 pub(super) fn walk(ast: &AST, look: &mut dyn FnMut(&[ASTNode<'_>])) {
@@ -20,8 +20,8 @@ pub(super) fn walk(ast: &AST, look: &mut dyn FnMut(&[ASTNode<'_>])) {
 }
 
 /// Returns the place of `position` in `file`.
-pub(super) fn place(file: &str, position: Position) -> Place {
-    Place {
+pub(super) fn place(file: &str, position: Position) -> ScriptLocation {
+    ScriptLocation {
         file: file.to_owned(),
         line: position.line().unwrap_or(1),
         column: position.position().unwrap_or(0),

@@ -8,16 +8,16 @@ use std::{
 };
 
 use super::{
-    shortcuts::{self, Names, SHORTCUTS},
+    shortcuts::{self, ArgumentNames, SHORTCUTS},
     words,
 };
 use crate::{
     ftp::listing::EntryKind,
     limits::COMPLETION_TIME_MAX,
     script::{
-        docs::{self, Entry},
+        docs::{self, DocEntry},
         remote::Remote,
-        run::Run,
+        run::ScriptRun,
     },
 };
 
@@ -32,7 +32,7 @@ pub struct Candidate {
 
 /// The kind of completion at the end of a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum Completion {
     /// A shortcut or a function, as the first word.
     Start(String),
     /// A function, a module or a variable inside a piece of script.
@@ -57,15 +57,15 @@ const TAKE_LOCAL: [&str; 4] = ["put", "mirror_up", "plan_up", "append"];
 /// The completer of lines on one session.
 pub struct Completer {
     site: Remote,
-    run: Arc<Run>,
-    functions: Vec<Entry>,
+    run: Arc<ScriptRun>,
+    functions: Vec<DocEntry>,
     variables: Vec<String>,
     /// The folders of the server that have been listed for this line.
     seen: RefCell<BTreeMap<String, Vec<(String, bool)>>>,
 }
 
 impl Completer {
-    pub(super) fn new(site: Remote, run: Arc<Run>, variables: Vec<String>) -> Self {
+    pub(super) fn new(site: Remote, run: Arc<ScriptRun>, variables: Vec<String>) -> Self {
         let functions = docs::functions();
         Self { site, run, functions, variables, seen: RefCell::default() }
     }
@@ -74,25 +74,25 @@ impl Completer {
     pub fn candidates(&self, before: &str) -> (usize, Vec<Candidate>) {
         let (start, wanted) = wanted(before);
         let mut all = match wanted {
-            Wanted::Start(begun) => {
+            Completion::Start(begun) => {
                 let names = SHORTCUTS.iter().map(|one| one.name.to_owned());
                 plain(names.chain(self.names()), &begun)
             }
-            Wanted::Name(begun) => plain(self.names(), &begun),
-            Wanted::Member(begun) => {
+            Completion::Name(begun) => plain(self.names(), &begun),
+            Completion::Member(begun) => {
                 let members = self.functions.iter().filter_map(|entry| {
                     let name = entry.path.strip_prefix("site.")?;
                     Some(if entry.is_property { name.to_owned() } else { format!("{name}(") })
                 });
                 plain(members, &begun)
             }
-            Wanted::Function(begun) => {
+            Completion::Function(begun) => {
                 plain(self.functions.iter().map(|entry| entry.path.clone()), &begun)
             }
-            Wanted::File { is_local, begun, open, is_script } => {
+            Completion::File { is_local, begun, open, is_script } => {
                 self.files(is_local, &begun, open, is_script)
             }
-            Wanted::Nothing => Vec::new(),
+            Completion::Nothing => Vec::new(),
         };
         all.sort();
         all.dedup();
@@ -187,12 +187,12 @@ fn local(folder: &str) -> Vec<(String, bool)> {
 }
 
 /// Returns the kind of completion at the end of `before`, and the byte offset where it begins.
-fn wanted(before: &str) -> (usize, Wanted) {
+fn wanted(before: &str) -> (usize, Completion) {
     let start = before.len() - before.trim_start().len();
     let typed = before.get(start..).unwrap_or_default();
     let is_first_word = typed.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':'));
     if is_first_word {
-        return (start, Wanted::Start(typed.to_owned()));
+        return (start, Completion::Start(typed.to_owned()));
     }
     match shortcuts::of(before) {
         Some(shortcut) => word_of(shortcut.arguments, before),
@@ -201,7 +201,7 @@ fn wanted(before: &str) -> (usize, Wanted) {
 }
 
 /// Completes an argument of a shortcut.
-fn word_of(arguments: &[Names], before: &str) -> (usize, Wanted) {
+fn word_of(arguments: &[ArgumentNames], before: &str) -> (usize, Completion) {
     let words = words::read(before);
     let is_new = before.ends_with(char::is_whitespace)
         && words.last().is_some_and(|word| word.open.is_none());
@@ -222,20 +222,21 @@ fn word_of(arguments: &[Names], before: &str) -> (usize, Wanted) {
         && words.iter().any(|word| matches!(word.text.as_str(), "-R" | "--reverse"));
     let is_first = index.saturating_sub(flags) == 1;
     let wanted = match place {
-        _ if begun.starts_with('-') => Wanted::Nothing,
-        Some(Names::Remote | Names::Local) => {
+        _ if begun.starts_with('-') => Completion::Nothing,
+        Some(ArgumentNames::Remote | ArgumentNames::Local) => {
             let is_mirror = words.first().is_some_and(|word| word.text == "mirror");
-            let is_local = if is_mirror { sends == is_first } else { place == Some(&Names::Local) };
-            Wanted::File { is_local, begun, open, is_script: false }
+            let is_local =
+                if is_mirror { sends == is_first } else { place == Some(&ArgumentNames::Local) };
+            Completion::File { is_local, begun, open, is_script: false }
         }
-        Some(Names::Functions) => Wanted::Function(begun),
-        Some(Names::None) | None => Wanted::Nothing,
+        Some(ArgumentNames::Functions) => Completion::Function(begun),
+        Some(ArgumentNames::None) | None => Completion::Nothing,
     };
     (start, wanted)
 }
 
 /// Completes a part of a piece of script: a string with a name in it, or an identifier.
-fn piece_of_script(before: &str) -> (usize, Wanted) {
+fn piece_of_script(before: &str) -> (usize, Completion) {
     let mut open: Option<usize> = None;
     let mut chars = before.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -249,7 +250,7 @@ fn piece_of_script(before: &str) -> (usize, Wanted) {
         let begun = before.get(quote + 1..).unwrap_or_default().to_owned();
         let call = before.get(..quote).unwrap_or_default();
         let is_local = is_local(call);
-        return (quote + 1, Wanted::File { is_local, begun, open: None, is_script: true });
+        return (quote + 1, Completion::File { is_local, begun, open: None, is_script: true });
     }
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
     let start = before.rfind(|c| !is_name(c)).map_or(0, |at| {
@@ -258,12 +259,12 @@ fn piece_of_script(before: &str) -> (usize, Wanted) {
     let begun = before.get(start..).unwrap_or_default().to_owned();
     let ahead = before.get(..start).unwrap_or_default();
     if ahead.ends_with("site.") {
-        return (start, Wanted::Member(begun));
+        return (start, Completion::Member(begun));
     }
     let wanted = if ahead.ends_with('.') || begun.is_empty() {
-        Wanted::Nothing
+        Completion::Nothing
     } else {
-        Wanted::Name(begun)
+        Completion::Name(begun)
     };
     (start, wanted)
 }
@@ -287,16 +288,16 @@ fn is_local(call: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn file(is_local: bool, begun: &str, open: Option<char>, is_script: bool) -> Wanted {
-        Wanted::File { is_local, begun: begun.into(), open, is_script }
+    fn file(is_local: bool, begun: &str, open: Option<char>, is_script: bool) -> Completion {
+        Completion::File { is_local, begun: begun.into(), open, is_script }
     }
 
     #[test]
     fn what_is_asked_for_comes_from_what_stands_before() {
         for (before, start, expected) in [
-            ("", 0, Wanted::Start(String::new())),
-            ("  m", 2, Wanted::Start("m".into())),
-            ("ftp::co", 0, Wanted::Start("ftp::co".into())),
+            ("", 0, Completion::Start(String::new())),
+            ("  m", 2, Completion::Start("m".into())),
+            ("ftp::co", 0, Completion::Start("ftp::co".into())),
             ("get pub/a", 4, file(false, "pub/a", None, false)),
             ("get ", 4, file(false, "", None, false)),
             ("get a.csv ", 10, file(true, "", None, false)),
@@ -306,18 +307,18 @@ mod tests {
             ("rm -r o", 6, file(false, "o", None, false)),
             ("mirror -R di", 10, file(true, "di", None, false)),
             ("mirror pub ", 11, file(true, "", None, false)),
-            ("rm -", 3, Wanted::Nothing),
+            ("rm -", 3, Completion::Nothing),
             ("chmod 644 a", 10, file(false, "a", None, false)),
-            ("help si", 5, Wanted::Function("si".into())),
-            ("quote SI", 6, Wanted::Nothing),
-            ("site.g", 5, Wanted::Member("g".into())),
-            ("let x = site.", 13, Wanted::Member(String::new())),
+            ("help si", 5, Completion::Function("si".into())),
+            ("quote SI", 6, Completion::Nothing),
+            ("site.g", 5, Completion::Member("g".into())),
+            ("let x = site.", 13, Completion::Member(String::new())),
             ("site.get(\"/pub/a", 10, file(false, "/pub/a", None, true)),
             ("site.get(\"a\", \"b", 15, file(true, "b", None, true)),
             ("site.put(\"b", 10, file(true, "b", None, true)),
             ("local::read(\"b", 13, file(true, "b", None, true)),
-            ("print(ret", 6, Wanted::Name("ret".into())),
-            ("x.f", 2, Wanted::Nothing),
+            ("print(ret", 6, Completion::Name("ret".into())),
+            ("x.f", 2, Completion::Nothing),
         ] {
             assert_eq!(wanted(before), (start, expected), "{before}");
         }

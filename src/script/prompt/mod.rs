@@ -10,21 +10,21 @@ use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
 
 pub use self::complete::{Candidate, Completer};
-use self::shortcuts::Step;
+use self::shortcuts::ShortcutStep;
 use super::{
     attend::watched,
-    check::{self, Finding, Level},
+    check::{self, ScriptFinding, Severity},
     docs, engine,
-    raise::Failure,
+    raise::ScriptFailure,
     remote::Remote,
-    run::{Run, Settings, crashed},
+    run::{ScriptRun, Settings, crashed},
     site::site_of,
-    source::Source,
-    value::Names,
+    source::ScriptSource,
+    value::NameText,
 };
 use crate::{
-    fault::{Fault, Outcome},
-    ftp::{session::Context, session::Session, url::Url},
+    error::{Error, Result},
+    ftp::{session::RunContext, session::Session, url::Url},
     observe::{Event, visible::visible},
 };
 
@@ -33,7 +33,7 @@ const INPUT: &str = "input";
 
 /// The outcome of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum PromptResult {
     /// The line is done; there may be more.
     Done,
     /// The line ends the prompt.
@@ -44,13 +44,13 @@ pub enum Answer {
 #[derive(Debug)]
 pub enum Trouble {
     /// An error while it ran, or a syntax error.
-    Failed(Box<Failure>),
+    Failed(Box<ScriptFailure>),
     /// Findings of the check, such as unknown functions; the line did not run.
-    Wrong(Vec<Finding>),
+    Wrong(Vec<ScriptFinding>),
 }
 
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
+impl From<Error> for Trouble {
+    fn from(fault: Error) -> Self {
         Self::Failed(Box::new(fault.into()))
     }
 }
@@ -58,14 +58,14 @@ impl From<Fault> for Trouble {
 /// A session and the state that the lines so far have created.
 pub struct Prompt {
     /// The run of the last line.
-    run: Arc<Run>,
+    run: Arc<ScriptRun>,
     scope: Scope<'static>,
     /// The functions defined by earlier lines.
     functions: AST,
     /// The folder in which the session began.
     start: String,
     is_partial: bool,
-    lost: fn(&Fault),
+    lost: fn(&Error),
 }
 
 impl Prompt {
@@ -74,10 +74,10 @@ impl Prompt {
     pub fn open(
         url: &Url,
         settings: Settings,
-        context: &Context,
-        lost: fn(&Fault),
-    ) -> Outcome<Self> {
-        let run = Run::new(settings, context)?;
+        context: &RunContext,
+        lost: fn(&Error),
+    ) -> Result<Self> {
+        let run = ScriptRun::new(settings, context)?;
         let site = run.aim(site_of(url, &run.settings.overrides)?)?;
         let session = run.wait(Session::open(site, run.context.clone()))?;
         let remote = Remote::new(session);
@@ -102,11 +102,11 @@ impl Prompt {
     }
 
     /// Executes `line`, and reports its outcome to the observer.
-    pub fn answer(&mut self, line: &str) -> Result<Answer, Trouble> {
+    pub fn answer(&mut self, line: &str) -> Result<PromptResult, Trouble> {
         self.run.context.stop.reset();
         self.run = Arc::new(self.run.next());
         let (observer, started) = (self.run.context.observer.clone(), Instant::now());
-        observer.tell(&Event::RunStarted { script: INPUT.into() });
+        observer.emit(&Event::RunStarted { script: INPUT.into() });
         let run = Arc::clone(&self.run);
         let result = watched(&run, self.lost, || self.caught(line));
         self.is_partial |= self.run.is_partial();
@@ -114,27 +114,27 @@ impl Prompt {
             Err(Trouble::Failed(failure)) => Some(failure.fault.clone()),
             _ => None,
         };
-        observer.tell(&Event::RunDone { fault, took: started.elapsed() });
+        observer.emit(&Event::RunDone { fault, took: started.elapsed() });
         result
     }
 
     /// Executes `line`; a panic in one of our functions must end this line and nothing else.
-    fn caught(&mut self, line: &str) -> Result<Answer, Trouble> {
+    fn caught(&mut self, line: &str) -> Result<PromptResult, Trouble> {
         let work = AssertUnwindSafe(|| self.take(line));
         std::panic::catch_unwind(work).unwrap_or_else(|_| Err(Trouble::Failed(crashed())))
     }
 
-    fn take(&mut self, line: &str) -> Result<Answer, Trouble> {
+    fn take(&mut self, line: &str) -> Result<PromptResult, Trouble> {
         if line.trim().is_empty() {
-            return Ok(Answer::Done);
+            return Ok(PromptResult::Done);
         }
         let Some(shortcut) = shortcuts::of(line) else {
             let value = self.script(line)?;
             self.show(&value);
-            return Ok(Answer::Done);
+            return Ok(PromptResult::Done);
         };
         match shortcut.read(line)? {
-            Step::Script(text) => {
+            ShortcutStep::Script(text) => {
                 let value = self.evaluate(&source(&text)).map_err(|mut failure| {
                     // The generated script is not what the user typed.
                     failure.place = None;
@@ -143,28 +143,28 @@ impl Prompt {
                 })?;
                 self.show(&value);
             }
-            Step::Start => {
+            ShortcutStep::Start => {
                 if let Some(site) = self.site() {
                     let start = site.names().path(&self.start)?;
                     site.within(&self.run, async |session, _| session.cd(&start).await)?;
                 }
             }
-            Step::Here(folder) => {
+            ShortcutStep::Here(folder) => {
                 let folder = folder.or_else(|| std::env::var("HOME").ok());
                 let folder = folder.unwrap_or_else(|| "/".into());
                 std::env::set_current_dir(&folder)
-                    .map_err(|error| Fault::local("go there", &folder, error))?;
+                    .map_err(|error| Error::local("go there", &folder, error))?;
             }
-            Step::WhereHere => {
+            ShortcutStep::WhereHere => {
                 let here = std::env::current_dir();
-                let here = here.map_err(|error| Fault::local("tell the folder", ".", error))?;
+                let here = here.map_err(|error| Error::local("tell the folder", ".", error))?;
                 self.say(here.to_string_lossy().into_owned());
             }
-            Step::Help(None) => self.say(shortcuts::help()),
-            Step::Help(Some(name)) => self.say(explained(&name)?),
-            Step::End => return Ok(Answer::End),
+            ShortcutStep::Help(None) => self.say(shortcuts::help()),
+            ShortcutStep::Help(Some(name)) => self.say(explained(&name)?),
+            ShortcutStep::End => return Ok(PromptResult::End),
         }
-        Ok(Answer::Done)
+        Ok(PromptResult::Done)
     }
 
     /// Returns the value of a piece of script, which is checked first, like a script before its run.
@@ -178,9 +178,9 @@ impl Prompt {
         self.evaluate(&source).map_err(Trouble::Failed)
     }
 
-    fn evaluate(&mut self, source: &Source) -> Result<Dynamic, Box<Failure>> {
+    fn evaluate(&mut self, source: &ScriptSource) -> Result<Dynamic, Box<ScriptFailure>> {
         let engine = engine::for_run(&self.run, source);
-        let read = |error: EvalAltResult| Box::new(Failure::read(error, INPUT));
+        let read = |error: EvalAltResult| Box::new(ScriptFailure::read(error, INPUT));
         let compiled = engine.compile_with_scope(&self.scope, source.text());
         let ast = compiled.map_err(|error| read(EvalAltResult::from(error)))?;
         let mut whole = self.functions.merge(&ast);
@@ -191,7 +191,7 @@ impl Prompt {
     }
 
     /// Checks `line` with the known variables and functions declared on the lines before it.
-    fn check(&self, line: &str) -> Vec<Finding> {
+    fn check(&self, line: &str) -> Vec<ScriptFinding> {
         let mut known: Vec<String> = Vec::new();
         for (name, is_constant, value) in self.scope.iter().filter(|(name, ..)| *name != "args") {
             let word = if is_constant { "const" } else { "let" };
@@ -205,7 +205,7 @@ impl Prompt {
         let text = format!("{}\n{line}", known.join("\n"));
         let before = known.len().max(1);
         let mut errors = check::check(&source(&text));
-        errors.retain(|finding| finding.level == Level::Error && finding.place.line > before);
+        errors.retain(|finding| finding.level == Severity::Error && finding.place.line > before);
         for finding in &mut errors {
             finding.place.line -= before;
         }
@@ -213,8 +213,8 @@ impl Prompt {
     }
 
     /// Creates the reader that detects unfinished lines.
-    pub fn reader(&self) -> Reader {
-        Reader { engine: engine::bare(), scope: self.scope.clone() }
+    pub fn reader(&self) -> LineValidator {
+        LineValidator { engine: engine::bare(), scope: self.scope.clone() }
     }
 
     /// Creates the completer of lines on this session.
@@ -237,33 +237,33 @@ impl Prompt {
     }
 
     fn say(&self, text: String) {
-        self.run.context.observer.tell(&Event::Printed { text });
+        self.run.context.observer.emit(&Event::Printed { text });
     }
 
     /// Ends the session.
-    pub fn close(self) -> Outcome<()> {
+    pub fn close(self) -> Result<()> {
         self.run.context.stop.reset();
         self.site().map_or(Ok(()), |site| site.close_within(&self.run))
     }
 }
 
-fn source(text: &str) -> Source {
-    Source::from_text(text, INPUT, Path::new("."))
+fn source(text: &str) -> ScriptSource {
+    ScriptSource::from_text(text, INPUT, Path::new("."))
 }
 
 fn folder(site: &Remote) -> Option<String> {
-    let names: Names = site.names();
+    let names: NameText = site.names();
     site.look(|session| names.text(session.folder().as_bytes()))
 }
 
 /// Returns the text that `help NAME` shows.
-fn explained(name: &str) -> Outcome<String> {
+fn explained(name: &str) -> Result<String> {
     let all = docs::functions();
     let found = docs::find(&all, name);
     if found.is_empty() {
         let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
         let message = format!("there is no function `{name}`{}", near.unwrap_or_default());
-        return Err(Fault::invalid(message));
+        return Err(Error::invalid(message));
     }
     let texts = found.iter().flat_map(|entry| &entry.overloads).map(|overload| {
         let text = overload.text.replace('\n', "\n  ");
@@ -273,7 +273,7 @@ fn explained(name: &str) -> Outcome<String> {
 }
 
 /// Adds the hint that an unknown function may be meant as a shortcut.
-fn add_shortcut(errors: &mut [Finding], line: &str) {
+fn add_shortcut(errors: &mut [ScriptFinding], line: &str) {
     let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let rest = line.trim_start().strip_prefix(word).unwrap_or_default();
     let is_word_alone = rest.trim().is_empty() || rest.starts_with(' ');
@@ -285,12 +285,12 @@ fn add_shortcut(errors: &mut [Finding], line: &str) {
 }
 
 /// The detection of lines that continue on the next one.
-pub struct Reader {
+pub struct LineValidator {
     engine: Engine,
     scope: Scope<'static>,
 }
 
-impl Reader {
+impl LineValidator {
     /// Returns true if `text` is incomplete: a block without its end, a call without its arguments. An empty line
     /// always ends it.
     pub fn is_unfinished(&self, text: &str) -> bool {

@@ -1,15 +1,15 @@
 //! Shortcuts such as `get a.csv`, known from other programs. Each is translated into a piece of script.
 
-use super::words::{self, Word, literal};
+use super::words::{self, PromptWord, literal};
 use crate::{
-    fault::{Fault, Outcome},
-    ftp::search::is_pattern,
+    error::{Error, Result},
+    ftp::find::is_pattern,
     script::value::nearest,
 };
 
 /// The kind of name that an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
+pub(super) enum ArgumentNames {
     Remote,
     Local,
     Functions,
@@ -25,13 +25,13 @@ pub(super) struct Shortcut {
     /// The minimum and maximum number of arguments.
     counts: (usize, usize),
     /// The kinds of the arguments; the last applies to all that follow.
-    pub(super) arguments: &'static [Names],
-    make: fn(&[Word]) -> Step,
+    pub(super) arguments: &'static [ArgumentNames],
+    make: fn(&[PromptWord]) -> ShortcutStep,
 }
 
 /// The action of a shortcut.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ShortcutStep {
     /// A piece of script.
     Script(String),
     /// A change to the folder in which the session began.
@@ -56,7 +56,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[FOLDER]",
         about: "what is in a folder of the server",
         counts: (0, 1),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: ls,
     },
     Shortcut {
@@ -64,8 +64,8 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[FOLDER]",
         about: "goes to a folder; without one, back to where the session began",
         counts: (0, 1),
-        arguments: &[Names::Remote],
-        make: |words| text(words, 0).map_or(Step::Start, |folder| call("cd", &[folder])),
+        arguments: &[ArgumentNames::Remote],
+        make: |words| text(words, 0).map_or(ShortcutStep::Start, |folder| call("cd", &[folder])),
     },
     Shortcut {
         name: "pwd",
@@ -80,7 +80,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[FOLDER]",
         about: "everything below a folder",
         counts: (0, 1),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| call("find", &[text(words, 0).unwrap_or_else(|| literal("."))]),
     },
     Shortcut {
@@ -88,7 +88,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "FILE",
         about: "shows a text file",
         counts: (1, 1),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| call("read", &texts(words)),
     },
     Shortcut {
@@ -96,7 +96,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "FILE [LOCAL]",
         about: "fetches a file",
         counts: (1, 2),
-        arguments: &[Names::Remote, Names::Local],
+        arguments: &[ArgumentNames::Remote, ArgumentNames::Local],
         make: |words| match words {
             [one] if has_pattern(one) => each_remote(words, r#"site.get(path, ".");"#),
             _ => quiet("get", &[literal_at(words, 0), text_or(words, 1, ".")]),
@@ -107,7 +107,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "LOCAL [FILE]",
         about: "sends a file",
         counts: (1, 2),
-        arguments: &[Names::Local, Names::Remote],
+        arguments: &[ArgumentNames::Local, ArgumentNames::Remote],
         make: |words| match words {
             [one] if has_pattern(one) => each_local(words),
             _ => quiet("put", &[literal_at(words, 0), text_or(words, 1, "./")]),
@@ -118,7 +118,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "PATTERN…",
         about: "fetches the files that match",
         counts: (1, MANY),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| each_remote(words, r#"site.get(path, ".");"#),
     },
     Shortcut {
@@ -126,7 +126,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "PATTERN…",
         about: "sends the files that match",
         counts: (1, MANY),
-        arguments: &[Names::Local],
+        arguments: &[ArgumentNames::Local],
         make: each_local,
     },
     Shortcut {
@@ -134,7 +134,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[-R] [--delete] [--dry-run] SOURCE [TARGET]",
         about: "fetches a folder; with -R sends one",
         counts: (1, 5),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: mirror,
     },
     Shortcut {
@@ -142,7 +142,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "FOLDER…",
         about: "makes folders, with those above them",
         counts: (1, MANY),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| all("mkdir", words),
     },
     Shortcut {
@@ -150,7 +150,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[-r] FILE…",
         about: "removes files; with -r folders with all that is in them",
         counts: (1, MANY),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: rm,
     },
     Shortcut {
@@ -158,7 +158,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "FOLDER…",
         about: "removes empty folders",
         counts: (1, MANY),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| all("rmdir", words),
     },
     Shortcut {
@@ -166,7 +166,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "FROM TO",
         about: "renames",
         counts: (2, 2),
-        arguments: &[Names::Remote],
+        arguments: &[ArgumentNames::Remote],
         make: |words| call("rename", &texts(words)),
     },
     Shortcut {
@@ -174,7 +174,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "MODE FILE",
         about: "sets permissions, such as 644",
         counts: (2, 2),
-        arguments: &[Names::None, Names::Remote],
+        arguments: &[ArgumentNames::None, ArgumentNames::Remote],
         make: |words| call("chmod", &[literal_at(words, 1), literal_at(words, 0)]),
     },
     Shortcut {
@@ -182,7 +182,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "COMMAND…",
         about: "sends an FTP command as it stands",
         counts: (1, MANY),
-        arguments: &[Names::None],
+        arguments: &[ArgumentNames::None],
         make: |words| {
             let line: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
             call("quote", &[literal(&line.join(" "))])
@@ -193,16 +193,16 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         takes: "[FOLDER]",
         about: "what is in a folder of this machine",
         counts: (0, 1),
-        arguments: &[Names::Local],
-        make: |words| Step::Script(format!("local::list({})", text_or(words, 0, "."))),
+        arguments: &[ArgumentNames::Local],
+        make: |words| ShortcutStep::Script(format!("local::list({})", text_or(words, 0, "."))),
     },
     Shortcut {
         name: "lcd",
         takes: "[FOLDER]",
         about: "goes to a folder of this machine",
         counts: (0, 1),
-        arguments: &[Names::Local],
-        make: |words| Step::Here(words.first().map(|word| word.text.clone())),
+        arguments: &[ArgumentNames::Local],
+        make: |words| ShortcutStep::Here(words.first().map(|word| word.text.clone())),
     },
     Shortcut {
         name: "lpwd",
@@ -210,15 +210,15 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "the folder of this machine",
         counts: (0, 0),
         arguments: &[],
-        make: |_| Step::WhereHere,
+        make: |_| ShortcutStep::WhereHere,
     },
     Shortcut {
         name: "help",
         takes: "[FUNCTION]",
         about: "this list, or what a function does",
         counts: (0, 1),
-        arguments: &[Names::Functions],
-        make: |words| Step::Help(words.first().map(|word| word.text.clone())),
+        arguments: &[ArgumentNames::Functions],
+        make: |words| ShortcutStep::Help(words.first().map(|word| word.text.clone())),
     },
     Shortcut {
         name: "exit",
@@ -226,7 +226,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "ends, as Ctrl-D does",
         counts: (0, 0),
         arguments: &[],
-        make: |_| Step::End,
+        make: |_| ShortcutStep::End,
     },
 ];
 
@@ -254,14 +254,14 @@ pub(super) fn of(line: &str) -> Option<&'static Shortcut> {
 
 impl Shortcut {
     /// Translates `line`, which begins with this shortcut.
-    pub(super) fn read(&self, line: &str) -> Outcome<Step> {
+    pub(super) fn read(&self, line: &str) -> Result<ShortcutStep> {
         let words = words::split(line)?;
         let words = words.get(1..).unwrap_or_default();
         if words.len() < self.counts.0 || words.len() > self.counts.1 {
             let takes = if self.takes.is_empty() { "nothing" } else { self.takes };
             let name = self.name;
             let message = format!("`{name}` takes {takes}; names with spaces stand in quotes");
-            return Err(Fault::invalid(message));
+            return Err(Error::invalid(message));
         }
         Ok((self.make)(words))
     }
@@ -293,36 +293,36 @@ pub(super) fn near(word: &str) -> Option<&'static str> {
     nearest(word, &names)
 }
 
-fn text(words: &[Word], at: usize) -> Option<String> {
+fn text(words: &[PromptWord], at: usize) -> Option<String> {
     words.get(at).map(|word| literal(&word.text))
 }
 
-fn literal_at(words: &[Word], at: usize) -> String {
+fn literal_at(words: &[PromptWord], at: usize) -> String {
     text(words, at).unwrap_or_else(|| literal(""))
 }
 
-fn text_or(words: &[Word], at: usize, usual: &str) -> String {
+fn text_or(words: &[PromptWord], at: usize, usual: &str) -> String {
     text(words, at).unwrap_or_else(|| literal(usual))
 }
 
-fn texts(words: &[Word]) -> Vec<String> {
+fn texts(words: &[PromptWord]) -> Vec<String> {
     words.iter().map(|word| literal(&word.text)).collect()
 }
 
-fn call(function: &str, arguments: &[String]) -> Step {
-    Step::Script(format!("site.{function}({})", arguments.join(", ")))
+fn call(function: &str, arguments: &[String]) -> ShortcutStep {
+    ShortcutStep::Script(format!("site.{function}({})", arguments.join(", ")))
 }
 
 /// Calls a function without showing its value: the outcome of a transfer has been reported by then.
-fn quiet(function: &str, arguments: &[String]) -> Step {
-    Step::Script(format!("site.{function}({}); ()", arguments.join(", ")))
+fn quiet(function: &str, arguments: &[String]) -> ShortcutStep {
+    ShortcutStep::Script(format!("site.{function}({}); ()", arguments.join(", ")))
 }
 
-fn has_pattern(word: &Word) -> bool {
+fn has_pattern(word: &PromptWord) -> bool {
     !word.is_quoted && is_pattern(word.text.as_bytes())
 }
 
-fn ls(words: &[Word]) -> Step {
+fn ls(words: &[PromptWord]) -> ShortcutStep {
     match words {
         // The flags are accepted out of habit; everything is shown anyway.
         [one] if ["-l", "-a", "-la", "-al"].contains(&one.text.as_str()) => ls(&[]),
@@ -331,20 +331,20 @@ fn ls(words: &[Word]) -> Step {
     }
 }
 
-fn all(function: &str, words: &[Word]) -> Step {
+fn all(function: &str, words: &[PromptWord]) -> ShortcutStep {
     let calls = words.iter().map(|word| format!("site.{function}({});", literal(&word.text)));
-    Step::Script(calls.collect::<Vec<_>>().join(" "))
+    ShortcutStep::Script(calls.collect::<Vec<_>>().join(" "))
 }
 
 /// Repeats `what` for each remote file that one of `words` matches, with `path` as its name. A pattern without a match
 /// is an error.
-fn each_remote(words: &[Word], what: &str) -> Step {
-    Step::Script(
+fn each_remote(words: &[PromptWord], what: &str) -> ShortcutStep {
+    ShortcutStep::Script(
         words.iter().map(|word| one_remote(word, what)).collect::<Vec<_>>().join(" ") + " ()",
     )
 }
 
-fn one_remote(word: &Word, what: &str) -> String {
+fn one_remote(word: &PromptWord, what: &str) -> String {
     let name = literal(&word.text);
     if !has_pattern(word) {
         return format!("{{ let path = {name}; {what} }}");
@@ -355,7 +355,7 @@ fn one_remote(word: &Word, what: &str) -> String {
     )
 }
 
-fn each_local(words: &[Word]) -> Step {
+fn each_local(words: &[PromptWord]) -> ShortcutStep {
     let each = words.iter().map(|word| {
         let name = literal(&word.text);
         if !has_pattern(word) {
@@ -367,11 +367,12 @@ fn each_local(words: &[Word]) -> Step {
              for path in all {{ site.put(path, \"./\"); }} }}"
         )
     });
-    Step::Script(each.collect::<Vec<_>>().join(" ") + " ()")
+    ShortcutStep::Script(each.collect::<Vec<_>>().join(" ") + " ()")
 }
 
-fn rm(words: &[Word]) -> Step {
-    let is_tree = |word: &&Word| matches!(word.text.as_str(), "-r" | "-rf" | "-R" | "--recursive");
+fn rm(words: &[PromptWord]) -> ShortcutStep {
+    let is_tree =
+        |word: &&PromptWord| matches!(word.text.as_str(), "-r" | "-rf" | "-R" | "--recursive");
     let rest: Vec<_> = words.iter().filter(|word| !is_tree(word)).cloned().collect();
     if rest.len() < words.len() {
         return all("delete_tree", &rest);
@@ -379,8 +380,8 @@ fn rm(words: &[Word]) -> Step {
     each_remote(words, "site.delete(path);")
 }
 
-fn mirror(words: &[Word]) -> Step {
-    let (flags, paths): (Vec<&Word>, Vec<&Word>) =
+fn mirror(words: &[PromptWord]) -> ShortcutStep {
+    let (flags, paths): (Vec<&PromptWord>, Vec<&PromptWord>) =
         words.iter().partition(|word| word.text.starts_with('-') && !word.is_quoted);
     let has = |names: &[&str]| flags.iter().any(|flag| names.contains(&flag.text.as_str()));
     let known = ["-R", "--reverse", "-e", "--delete", "-n", "--dry-run"];
@@ -389,10 +390,10 @@ fn mirror(words: &[Word]) -> Step {
             "mirror here knows -R, --delete and --dry-run, not {}: site.mirror_down(…) has all options",
             flag.text
         );
-        return Step::Script(format!("fail({})", literal(&message)));
+        return ShortcutStep::Script(format!("fail({})", literal(&message)));
     }
     let Some(source) = paths.first() else {
-        return Step::Script(format!("fail({})", literal("mirror wants a folder")));
+        return ShortcutStep::Script(format!("fail({})", literal("mirror wants a folder")));
     };
     let (delete, dry_run) = (has(&["-e", "--delete"]), has(&["-n", "--dry-run"]));
     let name = source.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -403,7 +404,7 @@ fn mirror(words: &[Word]) -> Step {
     let arguments = [literal(&source.text), literal(target), options];
     // The report of a dry run has its plan; a real mirror has reported its outcome already.
     if dry_run {
-        Step::Script(format!("site.{way}({}).plan", arguments.join(", ")))
+        ShortcutStep::Script(format!("site.{way}({}).plan", arguments.join(", ")))
     } else {
         quiet(way, &arguments)
     }
@@ -415,7 +416,7 @@ mod tests {
 
     fn script(line: &str) -> String {
         match of(line).unwrap().read(line) {
-            Ok(Step::Script(text)) => text,
+            Ok(ShortcutStep::Script(text)) => text,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -473,7 +474,7 @@ mod tests {
             let words = one.counts.0.max(1).min(one.counts.1);
             let line =
                 format!("{} {}", one.name, ["'a b'", "*.c"].repeat(words)[..words].join(" "));
-            if let Ok(Step::Script(text)) = one.read(&line) {
+            if let Ok(ShortcutStep::Script(text)) = one.read(&line) {
                 let whole = format!("let site = 1; {text}");
                 assert!(engine.compile(&whole).is_ok(), "{line}: {text}");
             }

@@ -1,10 +1,10 @@
 //! Splitting of a line into words, like a shell: `get "annual report.pdf" in/`.
 
-use crate::fault::{Fault, Outcome};
+use crate::error::{Error, Result};
 
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct PromptWord {
     /// The text without quotes and backslashes.
     pub(super) text: String,
     /// True if a part of it was quoted or escaped: it is not a pattern then.
@@ -15,44 +15,44 @@ pub(super) struct Word {
     pub(super) open: Option<char>,
 }
 
-impl Word {
+impl PromptWord {
     fn at(start: usize) -> Self {
         Self { text: String::new(), is_quoted: false, start, open: None }
     }
 }
 
 /// Splits `line` into words; fails if a quote is not closed.
-pub(super) fn split(line: &str) -> Outcome<Vec<Word>> {
+pub(super) fn split(line: &str) -> Result<Vec<PromptWord>> {
     let words = read(line);
     match words.last().and_then(|word| word.open) {
-        Some(quote) => Err(Fault::invalid(format!("a {quote} is opened and never closed"))),
+        Some(quote) => Err(Error::invalid(format!("a {quote} is opened and never closed"))),
         None => Ok(words),
     }
 }
 
 /// Splits a line that may be incomplete.
-pub(super) fn read(line: &str) -> Vec<Word> {
+pub(super) fn read(line: &str) -> Vec<PromptWord> {
     let mut words = Vec::new();
-    let mut word: Option<Word> = None;
+    let mut word: Option<PromptWord> = None;
     let mut chars = line.char_indices();
     while let Some((at, c)) = chars.next() {
         let open = word.as_ref().and_then(|word| word.open);
         match (c, open) {
             (c, None) if c.is_whitespace() => words.extend(word.take()),
             ('"' | '\'', None) => {
-                let word = word.get_or_insert_with(|| Word::at(at));
+                let word = word.get_or_insert_with(|| PromptWord::at(at));
                 (word.open, word.is_quoted) = (Some(c), true);
             }
             (c, Some(quote)) if c == quote => {
-                word.get_or_insert_with(|| Word::at(at)).open = None;
+                word.get_or_insert_with(|| PromptWord::at(at)).open = None;
             }
             // In single quotes a backslash is an ordinary character.
             ('\\', None | Some('"')) => {
-                let word = word.get_or_insert_with(|| Word::at(at));
+                let word = word.get_or_insert_with(|| PromptWord::at(at));
                 word.is_quoted = true;
                 word.text.push(chars.next().map_or('\\', |(_, next)| next));
             }
-            (c, _) => word.get_or_insert_with(|| Word::at(at)).text.push(c),
+            (c, _) => word.get_or_insert_with(|| PromptWord::at(at)).text.push(c),
         }
     }
     words.extend(word);

@@ -3,26 +3,26 @@
 use jiff::Timestamp;
 
 use super::{
-    Health, JobState, NewNotice, Run, State, Sum, finish_in,
+    Health, HistoryRun, JobStateRecord, NewNotice, RunState, Sum, finish_in,
     jobs::{self, fares_in},
     look::run_in,
     notices::add_in,
 };
-use crate::{fault::Outcome, store::Store};
+use crate::{error::Result, store::Store};
 
 /// The end of a run of a job.
 #[derive(Debug, Clone, Copy)]
-pub struct End<'e> {
+pub struct RunEnd<'e> {
     /// The number of the run.
     pub run: i64,
     /// The job of the run.
     pub job: &'e str,
     /// The final state of the run.
-    pub state: State,
+    pub state: RunState,
     /// The totals and the error of its last attempt.
     pub sum: &'e Sum,
     /// The job's new watermark and its last success, if the end changes them.
-    pub mark: Option<&'e JobState>,
+    pub mark: Option<&'e JobStateRecord>,
     /// The new health of the job, if the end determines it.
     pub health: Option<Health>,
     /// The time of the end.
@@ -35,9 +35,9 @@ impl Store {
     /// before and now.
     pub fn close(
         &mut self,
-        end: &End<'_>,
-        tell: impl FnOnce(&Run, Health, Health) -> Vec<NewNotice>,
-    ) -> Outcome<()> {
+        end: &RunEnd<'_>,
+        tell: impl FnOnce(&HistoryRun, Health, Health) -> Vec<NewNotice>,
+    ) -> Result<()> {
         self.write(|transaction| {
             finish_in(transaction, end.run, end.state, None, end.sum, end.at)?;
             if let Some(mark) = end.mark {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::look::instant;
-use crate::{fault::Outcome, store::Store};
+use crate::{error::Result, store::Store};
 
 /// The health of a job: the result of its last finished run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +39,7 @@ impl Health {
 
 /// The state of one job. It is kept apart from history, so that pruned slots are never run again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct JobState {
+pub struct JobStateRecord {
     /// The job.
     pub job: String,
     /// The revision of the schedule that the watermark belongs to.
@@ -62,7 +62,7 @@ pub struct JobState {
 }
 
 /// Records the watermark of a job. Pause and health are not changed: the planner does not own them.
-pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite::Result<()> {
+pub(super) fn mark(transaction: &Transaction<'_>, state: &JobStateRecord) -> rusqlite::Result<()> {
     // A new schedule begins at its first watermark.
     let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
         VALUES ($1, $2, $3, $4, $5, $6, $3)
@@ -70,7 +70,7 @@ pub(super) fn mark(transaction: &Transaction<'_>, state: &JobState) -> rusqlite:
             since = CASE WHEN job_states.revision = excluded.revision THEN job_states.since ELSE excluded.since END,
             revision = excluded.revision, watermark = excluded.watermark, label = excluded.label,
             last_success = excluded.last_success";
-    let JobState { job, revision, watermark, label, last_success, .. } = state;
+    let JobStateRecord { job, revision, watermark, label, last_success, .. } = state;
     let [watermark, last_success] =
         [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
     let unknown = Health::Unknown.word();
@@ -104,14 +104,14 @@ pub(super) fn hear(
 
 impl Store {
     /// Returns the state of every job that has one.
-    pub fn job_states(&self) -> Outcome<Vec<JobState>> {
+    pub fn job_states(&self) -> Result<Vec<JobStateRecord>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
     }
 
     /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
     /// second is moved a little later.
-    pub fn ask(&mut self, job: &str, now: Timestamp) -> Outcome<Timestamp> {
+    pub fn ask(&mut self, job: &str, now: Timestamp) -> Result<Timestamp> {
         let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
         let put = "INSERT INTO requests (job, asked_at) VALUES ($1, $2)";
         self.write(|transaction| {
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Returns the pending requests, the oldest first.
-    pub fn requests(&self) -> Outcome<Vec<(String, Timestamp)>> {
+    pub fn requests(&self) -> Result<Vec<(String, Timestamp)>> {
         let query = "SELECT job, asked_at FROM requests ORDER BY asked_at, job";
         let request =
             |row: &Row<'_>| Ok((row.get("job")?, instant(row.get::<_, i64>("asked_at")?)));
@@ -131,7 +131,7 @@ impl Store {
     }
 
     /// Pauses a job; a paused job gets the new reason.
-    pub fn pause(&mut self, job: &str, reason: Option<&str>, now: Timestamp) -> Outcome<()> {
+    pub fn pause(&mut self, job: &str, reason: Option<&str>, now: Timestamp) -> Result<()> {
         let put = "INSERT INTO job_states (job, revision, paused_at, pause_reason, health) VALUES ($1, '', $2, $3, $4)
             ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
                 pause_reason = excluded.pause_reason";
@@ -140,17 +140,17 @@ impl Store {
     }
 
     /// Resumes a job. Returns true if it was paused.
-    pub fn resume(&mut self, job: &str) -> Outcome<bool> {
+    pub fn resume(&mut self, job: &str) -> Result<bool> {
         let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL
             WHERE job = $1 AND paused_at IS NOT NULL";
         self.write(|transaction| transaction.execute(put, [job]).map(|rows| rows > 0))
     }
 }
 
-fn job_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
+fn job_state(row: &Row<'_>) -> rusqlite::Result<JobStateRecord> {
     let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
     let health: String = row.get("health")?;
-    Ok(JobState {
+    Ok(JobStateRecord {
         job: row.get("job")?,
         revision: row.get("revision")?,
         since: time("since")?,

@@ -3,20 +3,20 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Cause, Run, State, Sum, Wait};
-use crate::{fault::Outcome, store::Store};
+use super::{Cause, HistoryRun, RunState, Sum, Wait};
+use crate::{error::Result, store::Store};
 
 const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
     needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
 
 impl Store {
     /// Returns the run with the number `id`.
-    pub fn run(&self, id: i64) -> Outcome<Option<Run>> {
+    pub fn run(&self, id: i64) -> Result<Option<HistoryRun>> {
         self.read(|connection| run_in(connection, id))
     }
 
     /// Returns the newest runs, of one job or of all, the newest first.
-    pub fn runs(&self, job: Option<&str>, most: u32) -> Outcome<Vec<Run>> {
+    pub fn runs(&self, job: Option<&str>, most: u32) -> Result<Vec<HistoryRun>> {
         let which = if job.is_some() { "job = $1" } else { "$1 IS NULL" };
         let query = format!("SELECT {COLUMNS} FROM runs WHERE {which} ORDER BY id DESC LIMIT $2");
         self.read(|connection| {
@@ -25,7 +25,7 @@ impl Store {
     }
 
     /// Returns the runs in `state`, the oldest first.
-    pub fn runs_that_are(&self, state: State) -> Outcome<Vec<Run>> {
+    pub fn runs_that_are(&self, state: RunState) -> Result<Vec<HistoryRun>> {
         let query = format!("SELECT {COLUMNS} FROM runs WHERE outcome = $1 ORDER BY id");
         self.read(|connection| {
             connection.prepare(&query)?.query_map([state.word()], run)?.collect()
@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Returns the run of a job's slot.
-    pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Outcome<Option<Run>> {
+    pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Result<Option<HistoryRun>> {
         let query =
             format!("SELECT {COLUMNS} FROM runs WHERE job = $1 AND revision = $2 AND slot = $3");
         let values = params![job, revision, slot];
@@ -42,7 +42,7 @@ impl Store {
 
     /// Returns the decisions on a job's slots at `at`, under any schedule, the newest first; a row that covers many
     /// slots counts for each of them.
-    pub fn runs_for(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
+    pub fn runs_for(&self, job: &str, at: Timestamp) -> Result<Vec<HistoryRun>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND scheduled_for <= $2 AND COALESCE(up_to, scheduled_for) >= $2
             ORDER BY id DESC"
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Returns the runs of a job that were in progress at `at`, the newest first.
-    pub fn runs_during(&self, job: &str, at: Timestamp) -> Outcome<Vec<Run>> {
+    pub fn runs_during(&self, job: &str, at: Timestamp) -> Result<Vec<HistoryRun>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND attempts > 0 AND started_at <= $2
                 AND (ended_at IS NULL OR ended_at > $2) ORDER BY id DESC"
@@ -60,28 +60,28 @@ impl Store {
     }
 
     /// Returns the oldest slot of a job in history.
-    pub fn first_slot(&self, job: &str) -> Outcome<Option<Timestamp>> {
+    pub fn first_slot(&self, job: &str) -> Result<Option<Timestamp>> {
         let query = "SELECT MIN(scheduled_for) FROM runs WHERE job = $1";
         let first: Option<i64> =
             self.read(|connection| connection.query_row(query, [job], |row| row.get(0)))?;
         Ok(first.map(instant))
     }
 
-    fn find(&self, query: &str, values: impl rusqlite::Params) -> Outcome<Vec<Run>> {
+    fn find(&self, query: &str, values: impl rusqlite::Params) -> Result<Vec<HistoryRun>> {
         self.read(|connection| connection.prepare(query)?.query_map(values, run)?.collect())
     }
 
     /// Returns the newest successful run of a job.
-    pub fn last_success(&self, job: &str) -> Outcome<Option<Run>> {
+    pub fn last_success(&self, job: &str) -> Result<Option<HistoryRun>> {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND outcome = $2 ORDER BY ended_at DESC, id DESC LIMIT 1"
         );
-        let values = params![job, State::Done.word()];
+        let values = params![job, RunState::Done.word()];
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
     /// Returns the names of all jobs that have a row.
-    pub fn jobs_with_history(&self) -> Outcome<Vec<String>> {
+    pub fn jobs_with_history(&self) -> Result<Vec<String>> {
         let query = "SELECT DISTINCT job FROM runs ORDER BY job";
         self.read(|connection| {
             connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
@@ -89,14 +89,14 @@ impl Store {
     }
 
     /// Returns a number that changes whenever another process has written.
-    pub fn version_of_data(&self) -> Outcome<i64> {
+    pub fn version_of_data(&self) -> Result<i64> {
         self.read(|connection| {
             connection.pragma_query_value(None, "data_version", |row| row.get(0))
         })
     }
 }
 
-pub(super) fn run_in(connection: &Connection, id: i64) -> rusqlite::Result<Option<Run>> {
+pub(super) fn run_in(connection: &Connection, id: i64) -> rusqlite::Result<Option<HistoryRun>> {
     let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
     connection.query_row(&query, [id], run).optional()
 }
@@ -116,10 +116,10 @@ pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
     })
 }
 
-pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<RunState> {
     let word: String = row.get("outcome")?;
     // An unknown word was written by another version; such a run is not in progress here.
-    Ok(State::named(&word).unwrap_or(State::Interrupted))
+    Ok(RunState::named(&word).unwrap_or(RunState::Interrupted))
 }
 
 const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
@@ -131,10 +131,10 @@ const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
     }
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
     let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
     let cause: String = row.get("cause")?;
-    Ok(Run {
+    Ok(HistoryRun {
         id: row.get("id")?,
         job: row.get("job")?,
         revision: row.get("revision")?,

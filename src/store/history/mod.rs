@@ -14,17 +14,17 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub use self::{
-    close::End,
-    jobs::{Health, JobState},
+    close::RunEnd,
+    jobs::{Health, JobStateRecord},
     notices::{NewNotice, Notice},
-    parts::{Attempt, FallBack, FileMoved},
+    parts::{AttemptRecord, FallBack, FileMoved},
 };
 use super::Store;
-use crate::fault::Outcome;
+use crate::error::Result;
 
 /// The state of a run. The words are an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
+pub enum RunState {
     /// It will run, but not yet.
     Waiting,
     /// It is in progress.
@@ -41,7 +41,7 @@ pub enum State {
     Interrupted,
 }
 
-impl State {
+impl RunState {
     /// Every state.
     pub const ALL: [Self; 7] = [
         Self::Waiting,
@@ -106,7 +106,7 @@ impl Cause {
 
 /// One slot, or one manual run, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub struct HistoryRun {
     /// The number of the run, counted from 1 in each store.
     pub id: i64,
     /// The job; the name of the script for a manual run.
@@ -134,7 +134,7 @@ pub struct Run {
     /// The end of its last attempt.
     pub ended_at: Option<Timestamp>,
     /// The state of the run.
-    pub state: State,
+    pub state: RunState,
     /// The reason why it was skipped, waits, or was resumed.
     pub reason: Option<String>,
     /// The number of slots that it covers, itself included.
@@ -167,29 +167,29 @@ pub struct Sum {
 /// A decision on a slot, or a manual run, to be recorded.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub job: String,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub revision: String,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub slot: Option<String>,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub script: String,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub cause: Cause,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub scheduled_for: Option<Timestamp>,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub up_to: Option<Timestamp>,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub moved_from: Option<String>,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub wait: Option<Wait>,
     /// `Waiting`, `Running` or `Skipped`.
-    pub state: State,
-    /// As in [`Run`].
+    pub state: RunState,
+    /// As in [`HistoryRun`].
     pub reason: Option<String>,
-    /// As in [`Run`].
+    /// As in [`HistoryRun`].
     pub covers: i64,
 }
 
@@ -216,10 +216,10 @@ impl Store {
     pub fn decide(
         &mut self,
         runs: &[NewRun],
-        states: &[JobState],
+        states: &[JobStateRecord],
         heard: &[(String, Timestamp)],
         now: Timestamp,
-    ) -> Outcome<Vec<Option<i64>>> {
+    ) -> Result<Vec<Option<i64>>> {
         self.write(|transaction| {
             let ids = runs.iter().map(|run| put(transaction, run, now)).collect();
             for state in states {
@@ -233,7 +233,7 @@ impl Store {
     }
 
     /// Records that attempt `number` of a run has begun.
-    pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Outcome<()> {
+    pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Result<()> {
         self.write(|transaction| begin_in(transaction, run, number, now))
     }
 
@@ -242,19 +242,19 @@ impl Store {
     pub fn finish(
         &mut self,
         run: i64,
-        state: State,
+        state: RunState,
         reason: Option<&str>,
         sum: &Sum,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         self.write(|transaction| finish_in(transaction, run, state, reason, sum, now))
     }
 
     /// Returns an interrupted run to the waiting state, to be resumed.
-    pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Outcome<()> {
+    pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Result<()> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
-        let (word, cause) = (State::Waiting.word(), Cause::CatchUp.word());
+        let (word, cause) = (RunState::Waiting.word(), Cause::CatchUp.word());
         let [not_before, give_up, needs_since] = wait.columns();
         let values = params![word, cause, reason, not_before, give_up, needs_since, run];
         self.write(|transaction| transaction.execute(turn, values).map(drop))
@@ -262,12 +262,12 @@ impl Store {
 
     /// Records that every run in progress was interrupted, as no process is left that could end it. Returns their
     /// numbers.
-    pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Outcome<Vec<i64>> {
+    pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Result<Vec<i64>> {
         let find = "SELECT id FROM runs WHERE outcome = $1 AND slot IS NOT NULL ORDER BY id";
         self.write(|transaction| {
             let found = transaction
                 .prepare(find)?
-                .query_map([State::Running.word()], |row| row.get(0))?
+                .query_map([RunState::Running.word()], |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
             for run in &found {
                 interrupt_in(transaction, *run, error, now)?;
@@ -287,7 +287,7 @@ fn interrupt_in(
         "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
     let attempts = "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
         WHERE run = $4 AND ended_at IS NULL";
-    let (word, at) = (State::Interrupted.word(), now.as_millisecond());
+    let (word, at) = (RunState::Interrupted.word(), now.as_millisecond());
     transaction.execute(runs, params![word, at, error, run])?;
     transaction.execute(attempts, params![word, at, error, run]).map(drop)
 }
@@ -302,7 +302,7 @@ fn begin_in(
         WHERE id = $4";
     let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
         VALUES ($1, $2, $3, $4, 0, 0)";
-    let (now, running) = (now.as_millisecond(), State::Running.word());
+    let (now, running) = (now.as_millisecond(), RunState::Running.word());
     transaction.execute(begin, params![running, number, now, run])?;
     transaction.execute(attempt, params![run, number, now, running]).map(drop)
 }
@@ -310,7 +310,7 @@ fn begin_in(
 fn finish_in(
     transaction: &Transaction<'_>,
     run: i64,
-    state: State,
+    state: RunState,
     reason: Option<&str>,
     sum: &Sum,
     now: Timestamp,
@@ -355,7 +355,7 @@ fn put(
     let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
     match found {
         None => insert(transaction, run, now).map(Some),
-        Some((id, state)) if state == State::Waiting.word() => turn(transaction, id, run, now),
+        Some((id, state)) if state == RunState::Waiting.word() => turn(transaction, id, run, now),
         Some(_) => Ok(None),
     }
 }
@@ -428,9 +428,9 @@ fn waits(run: &NewRun) -> [Option<i64>; 3] {
 }
 
 /// Returns the start and end times of a run that enters `state` at `now`.
-fn times(state: State, now: Timestamp) -> [Option<i64>; 2] {
+fn times(state: RunState, now: Timestamp) -> [Option<i64>; 2] {
     let is = |wanted| (state == wanted).then(|| now.as_millisecond());
-    [is(State::Running), is(State::Skipped)]
+    [is(RunState::Running), is(RunState::Skipped)]
 }
 
 #[cfg(test)]

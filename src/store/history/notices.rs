@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Row, Transaction, params};
 
 use super::{look::instant, next_id};
-use crate::{fault::Outcome, store::Store};
+use crate::{error::Result, store::Store};
 
 /// A notification to send. Its destination is not stored: such addresses are secrets and belong in the jobs file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +58,12 @@ pub(super) fn add_in(
 
 impl Store {
     /// Stores notifications that are due at once.
-    pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Outcome<()> {
+    pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Result<()> {
         self.write(|transaction| add_in(transaction, notices, now))
     }
 
     /// Returns the notifications due at `now`, the oldest first.
-    pub fn due_notices(&self, now: Timestamp, most: u32) -> Outcome<Vec<Notice>> {
+    pub fn due_notices(&self, now: Timestamp, most: u32) -> Result<Vec<Notice>> {
         let query = format!(
             "SELECT {COLUMNS} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
         );
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Returns the notifications of a run, delivered or not.
-    pub fn notices_of(&self, run: i64) -> Outcome<Vec<Notice>> {
+    pub fn notices_of(&self, run: i64) -> Result<Vec<Notice>> {
         let query = format!("SELECT {COLUMNS} FROM notices WHERE run = $1 ORDER BY id");
         self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
     }
@@ -85,7 +85,7 @@ impl Store {
         outcome: &str,
         due_at: Timestamp,
         error: Option<&str>,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3,
             body = CASE WHEN $1 = 'due' THEN body ELSE '' END WHERE id = $4";
         let values = params![outcome, due_at.as_millisecond(), error, id];

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use rusqlite::{Row, Transaction, params};
 
-use super::{State, Sum, look};
-use crate::{fault::Outcome, limits::RUN_FILES_KEPT_MAX, store::Store};
+use super::{RunState, Sum, look};
+use crate::{error::Result, limits::RUN_FILES_KEPT_MAX, store::Store};
 
 /// One attempt of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct AttemptRecord {
     /// The number of the attempt, from 1.
     pub number: i64,
     /// The start of the attempt.
@@ -16,7 +16,7 @@ pub struct Attempt {
     /// The end of the attempt.
     pub ended_at: Option<Timestamp>,
     /// The final state of the attempt.
-    pub state: State,
+    pub state: RunState,
     /// The totals of the attempt.
     pub sum: Sum,
 }
@@ -58,28 +58,28 @@ impl Store {
     pub fn end_attempt(
         &mut self,
         run: i64,
-        attempt: &Attempt,
+        attempt: &AttemptRecord,
         files: &[FileMoved],
         fallbacks: &[FallBack],
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         self.write(|transaction| end_in(transaction, run, attempt, files, fallbacks))
     }
 
     /// Returns the attempts of a run, in order.
-    pub fn attempts(&self, run: i64) -> Outcome<Vec<Attempt>> {
+    pub fn attempts(&self, run: i64) -> Result<Vec<AttemptRecord>> {
         let query = "SELECT number, started_at, ended_at, outcome, files, bytes, route, exit_code, error_kind, error
             FROM attempts WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], attempt)?.collect())
     }
 
     /// Returns the files of a run, in order, as many as are kept.
-    pub fn files(&self, run: i64) -> Outcome<Vec<FileMoved>> {
+    pub fn files(&self, run: i64) -> Result<Vec<FileMoved>> {
         let query = "SELECT attempt, verb, path, bytes, verified, error FROM run_files WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], file)?.collect())
     }
 
     /// Returns the fallbacks of a run, in order.
-    pub fn fallbacks(&self, run: i64) -> Outcome<Vec<FallBack>> {
+    pub fn fallbacks(&self, run: i64) -> Result<Vec<FallBack>> {
         let query = "SELECT attempt, host, from_mode, to_mode, reason FROM fallbacks WHERE run = $1 ORDER BY number";
         self.read(|connection| connection.prepare(query)?.query_map([run], fallback)?.collect())
     }
@@ -89,7 +89,7 @@ impl Store {
 pub(super) fn end_in(
     transaction: &Transaction<'_>,
     run: i64,
-    attempt: &Attempt,
+    attempt: &AttemptRecord,
     files: &[FileMoved],
     fallbacks: &[FallBack],
 ) -> rusqlite::Result<()> {
@@ -156,9 +156,9 @@ fn put_fallbacks(
     Ok(())
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     let ended: Option<i64> = row.get("ended_at")?;
-    Ok(Attempt {
+    Ok(AttemptRecord {
         number: row.get("number")?,
         started_at: look::instant(row.get("started_at")?),
         ended_at: ended.map(look::instant),

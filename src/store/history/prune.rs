@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
-use crate::{fault::Outcome, limits::PRUNE_ROWS_MAX, store::Store};
+use crate::{error::Result, limits::PRUNE_ROWS_MAX, store::Store};
 
 impl Store {
     /// Removes the runs of a job that ended before `before`, and the oldest beyond `most`, a few hundred at a time so
     /// that other writers do not wait long. Runs that are waiting or in progress stay. Returns the numbers of the
     /// removed runs.
-    pub fn prune(&mut self, job: &str, most: u32, before: Timestamp) -> Outcome<Vec<i64>> {
+    pub fn prune(&mut self, job: &str, most: u32, before: Timestamp) -> Result<Vec<i64>> {
         // The newest run of all stays: its number must never be reused.
         let find = "SELECT id FROM runs WHERE job = $1 AND ended_at IS NOT NULL AND id < (SELECT MAX(id) FROM runs)
             AND (ended_at < $2 OR id <=

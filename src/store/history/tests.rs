@@ -21,7 +21,7 @@ fn new_run(job: &str, slot: Option<&str>) -> NewRun {
         up_to: None,
         moved_from: None,
         wait: Some(WAIT),
-        state: State::Waiting,
+        state: RunState::Waiting,
         reason: None,
         covers: 1,
     }
@@ -33,13 +33,13 @@ const WAIT: Wait = Wait {
     needs_since: Timestamp::constant(0, 0),
 };
 
-fn state(job: &str, watermark: i64) -> JobState {
-    JobState {
+fn state(job: &str, watermark: i64) -> JobStateRecord {
+    JobStateRecord {
         job: job.into(),
         revision: "r1".into(),
         watermark: Some(at(watermark)),
         label: Some("1970-01-01T00:01".into()),
-        ..JobState::default()
+        ..JobStateRecord::default()
     }
 }
 
@@ -67,13 +67,13 @@ fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
         [Some(3), Some(4)]
     );
     // While the slot waits its row is updated; once it has begun only its end can change it.
-    let start = NewRun { state: State::Running, wait: None, ..slot.clone() };
+    let start = NewRun { state: RunState::Running, wait: None, ..slot.clone() };
     assert_eq!(store.decide(std::slice::from_ref(&start), &[], &[], at(64)).unwrap(), [Some(1)]);
     assert_eq!(store.decide(&[start, slot], &[], &[], at(65)).unwrap(), [None, None]);
-    let kept = marks.map(|mark| JobState { since: mark.watermark, ..mark });
+    let kept = marks.map(|mark| JobStateRecord { since: mark.watermark, ..mark });
     assert_eq!(store.job_states().unwrap(), kept);
     let run = store.run_of_slot("a", "r1", "U1").unwrap().unwrap();
-    assert_eq!((run.id, run.state, run.started_at), (1, State::Running, Some(at(64))));
+    assert_eq!((run.id, run.state, run.started_at), (1, RunState::Running, Some(at(64))));
 }
 
 #[test]
@@ -108,20 +108,20 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
     let mut attempts = Vec::new();
     for number in [1, 2] {
         store.begin(1, number, at(61 + number)).unwrap();
-        let attempt = Attempt {
+        let attempt = AttemptRecord {
             number,
             started_at: at(61 + number),
             ended_at: Some(at(70 + number)),
-            state: if number == 1 { State::Failed } else { State::Done },
+            state: if number == 1 { RunState::Failed } else { RunState::Done },
             sum: sum((number == 1).then_some("421 later")),
         };
         let files = [file("a", None), file("b", Some("gone"))];
         store.end_attempt(1, &attempt, &files, std::slice::from_ref(&fallback)).unwrap();
         attempts.push(attempt);
     }
-    store.finish(1, State::Done, None, &sum(None), at(80)).unwrap();
+    store.finish(1, RunState::Done, None, &sum(None), at(80)).unwrap();
     let run = store.run(1).unwrap().unwrap();
-    assert_eq!((run.attempts, run.fallbacks, run.state), (2, 2, State::Done));
+    assert_eq!((run.attempts, run.fallbacks, run.state), (2, 2, RunState::Done));
     assert_eq!((run.started_at, run.ended_at), (Some(at(62)), Some(at(80))));
     assert_eq!(run.sum, Sum { files: 4, bytes: 34, ..sum(None) });
     assert_eq!(store.attempts(1).unwrap(), attempts);
@@ -140,13 +140,13 @@ fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
     store.begin(3, 1, at(62)).unwrap();
     assert_eq!(store.interrupt_all("killed", at(90)).unwrap(), [1]);
     let run = store.run(1).unwrap().unwrap();
-    assert_eq!((run.state, run.sum.error.as_deref()), (State::Interrupted, Some("killed")));
-    assert_eq!(store.attempts(1).unwrap()[0].state, State::Interrupted);
-    let waiting = store.runs_that_are(State::Waiting).unwrap();
+    assert_eq!((run.state, run.sum.error.as_deref()), (RunState::Interrupted, Some("killed")));
+    assert_eq!(store.attempts(1).unwrap()[0].state, RunState::Interrupted);
+    let waiting = store.runs_that_are(RunState::Waiting).unwrap();
     assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
     store.take_up(1, WAIT, "again").unwrap();
     let run = store.run(1).unwrap().unwrap();
-    assert_eq!((run.state, run.cause, run.ended_at), (State::Waiting, Cause::CatchUp, None));
+    assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Cause::CatchUp, None));
 }
 
 #[test]
@@ -173,16 +173,16 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
     let rows: Vec<_> = ["U1", "U2"].map(|slot| new_run("a", Some(slot))).into();
     store.decide(&rows, &[], &[], at(0)).unwrap();
     let sum = sum(Some("421 later"));
-    let end = |run| End {
+    let end = |run| RunEnd {
         run,
         job: "a",
-        state: State::Failed,
+        state: RunState::Failed,
         sum: &sum,
         mark: None,
         health: Some(Health::Bad),
         at: at(90),
     };
-    let told = |run: &Run, before: Health, after: Health| {
+    let told = |run: &HistoryRun, before: Health, after: Health| {
         vec![NewNotice {
             run: run.id,
             job: run.job.clone(),
@@ -201,11 +201,11 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
     );
     for run in [1, 2] {
         store.begin(run, 1, at(80)).unwrap();
-        let attempt = Attempt {
+        let attempt = AttemptRecord {
             number: 1,
             started_at: at(80),
             ended_at: Some(at(85)),
-            state: State::Failed,
+            state: RunState::Failed,
             sum: sum.clone(),
         };
         let file = FileMoved {
@@ -222,7 +222,7 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
         assert_eq!(store.files(run).unwrap(), [file], "written twice, it is there once");
     }
     store.close(&end(1), told).unwrap_err();
-    assert_eq!(store.run(1).unwrap().unwrap().state, State::Running);
+    assert_eq!(store.run(1).unwrap().unwrap().state, RunState::Running);
     sql(&store, "DROP TRIGGER full");
     store.close(&end(1), told).unwrap();
     store.close(&end(2), told).unwrap();
@@ -238,7 +238,7 @@ fn the_number_of_a_run_is_never_that_of_another() {
     store.decide(&rows, &[], &[], at(0)).unwrap();
     for run in [1, 2] {
         store.begin(run, 1, at(1)).unwrap();
-        store.finish(run, State::Done, None, &sum(None), at(2)).unwrap();
+        store.finish(run, RunState::Done, None, &sum(None), at(2)).unwrap();
     }
     assert_eq!(store.prune("a", 100, at(50)).unwrap(), [1]);
     assert_eq!(store.decide(&[new_run("a", Some("U3"))], &[], &[], at(60)).unwrap(), [Some(3)]);
@@ -251,7 +251,7 @@ fn a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row() {
     let lump = NewRun {
         scheduled_for: Some(at(60)),
         up_to: Some(at(600)),
-        state: State::Skipped,
+        state: RunState::Skipped,
         reason: Some("many".into()),
         wait: None,
         ..new_run("a", Some("U1"))
@@ -273,7 +273,7 @@ fn a_schedule_is_in_force_since_its_first_watermark() {
     store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
     store.decide(&[], &[state("a", 120)], &[], at(121)).unwrap();
     assert_eq!(since(&store), Some(at(60)));
-    let edited = JobState { revision: "r2".into(), ..state("a", 180) };
+    let edited = JobStateRecord { revision: "r2".into(), ..state("a", 180) };
     store.decide(&[], &[edited], &[], at(181)).unwrap();
     assert_eq!(since(&store), Some(at(180)));
 }
@@ -286,7 +286,7 @@ fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
     for run in 1..=10 {
         store.begin(run, 1, at(run)).unwrap();
         if run != 2 {
-            store.finish(run, State::Done, None, &sum(None), at(100 * run)).unwrap();
+            store.finish(run, RunState::Done, None, &sum(None), at(100 * run)).unwrap();
         }
     }
     assert_eq!(store.prune("a", 100, at(350)).unwrap(), [1, 3]);

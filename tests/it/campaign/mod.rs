@@ -1,5 +1,5 @@
-//! Faults on the control connection at every byte of its replies and at every command of a whole session: nothing is
-//! reported done that the server has not done, and no command is answered by another's reply.
+//! Faults on the control connection at every byte of its replies and at every command of a whole session: no operation
+//! is reported done that the server has not done, and no command gets the reply to another.
 //!
 //! Every seventh byte by default; all of them with `PORTOLAN_CAMPAIGN=full`.
 
@@ -10,12 +10,12 @@ use std::{env, sync::Mutex, thread, time::Duration};
 use self::tour::Tour;
 use crate::support::rehearsal::{Rehearsal, run};
 
-/// Sessions at the same time: most of them wait for something.
+/// The number of concurrent sessions, most of which wait for something.
 const WORKERS: usize = 8;
-/// Shorter than the pause of `control-pause`: what comes then is too late, and nobody's reply.
+/// Shorter than the pause of `control-pause`: a reply that comes after it is too late and belongs to no command.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What the session says when nothing is wrong: bytes of replies, and commands.
+/// Returns the number of reply bytes and of commands in a session without faults.
 fn recorded() -> (usize, usize) {
     let stage = Rehearsal::start(&[], false);
     let tour = run(Tour::go(&stage));
@@ -28,7 +28,7 @@ fn recorded() -> (usize, usize) {
     (bytes, commands)
 }
 
-/// One session with one fault; what it claimed wrongly.
+/// Runs one session with one fault, and returns its false claims.
 fn with_fault(fault: &str) -> Option<String> {
     let mut stage = Rehearsal::start(&[fault], false);
     stage.site.reply_timeout = REPLY_TIMEOUT;
@@ -40,7 +40,7 @@ fn with_fault(fault: &str) -> Option<String> {
     (!complaints.is_empty()).then(|| format!("{fault}:\n{complaints}\n{}\n", log()))
 }
 
-/// The faults of a campaign over a session of so many bytes and commands.
+/// Returns the faults of a campaign over a session of `bytes` reply bytes and `commands` commands.
 fn faults(bytes: usize, commands: usize) -> Vec<String> {
     let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
     let every = if is_full { 1 } else { 7 };

@@ -1,26 +1,26 @@
-//! The session of the campaign: every kind of operation, each on names of its own, so that what one claims can be
-//! seen on the server whatever became of the others.
+//! The session of the campaign: every kind of operation, each on names of its own, so that the claims of one can be
+//! checked on the server whatever the result of the others.
 
 use portolan::{
-    fault::Outcome,
+    error::Result,
     ftp::{listing::EntryKind, session::Session},
 };
 
 use crate::support::rehearsal::{Rehearsal, path, put};
 
-/// What came of a session.
+/// The result of a session.
 #[derive(Default)]
 pub(super) struct Tour {
-    /// Operations that failed, which is no crime.
+    /// The number of operations that failed, which is allowed.
     pub(super) failed: usize,
-    /// What was claimed and is not so.
+    /// The claims that are false.
     pub(super) complaints: Vec<String>,
 }
 
 const OLD: &[u8] = b"old bytes";
 const NEW: &[u8] = b"new bytes, and more of them";
 
-/// Something to do.
+/// An operation of the session.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Size(&'static str, u64),
@@ -33,9 +33,9 @@ enum Step {
     Rename(&'static str, &'static str),
     List(&'static str, &'static [&'static str]),
     Exists(&'static str, bool),
-    /// Into this folder, where `x` has these bytes.
+    /// A change to this directory, in which `x` has these bytes.
     Enter(&'static str, &'static [u8]),
-    /// A command, and how its reply begins.
+    /// A raw command, and the expected start of its reply.
     Quote(&'static str, &'static str),
 }
 
@@ -67,7 +67,7 @@ const STEPS: &[Step] = &[
     Size("/one", 1),
 ];
 
-/// What lies on the server before.
+/// Makes the initial files on the server.
 fn furnish(stage: &Rehearsal) {
     for (name, bytes) in [
         ("one", &b"1"[..]),
@@ -90,7 +90,7 @@ fn furnish(stage: &Rehearsal) {
 }
 
 impl Tour {
-    /// Does all steps, whatever becomes of each.
+    /// Runs all steps, whatever the result of each.
     pub(super) async fn go(stage: &Rehearsal) -> Self {
         furnish(stage);
         let mut tour = Self::default();
@@ -115,8 +115,8 @@ impl Tour {
     }
 }
 
-/// Does a step; what it claims and is not so.
-async fn act(step: Step, session: &mut Session, stage: &Rehearsal) -> Outcome<Option<String>> {
+/// Runs a step, and returns an error if a claim of it is false.
+async fn act(step: Step, session: &mut Session, stage: &Rehearsal) -> Result<Option<String>> {
     let there = |name: &str| stage.root().join(name.trim_start_matches('/'));
     let wrong = |is: bool, found: &dyn std::fmt::Debug| is.then(|| format!("{found:?}"));
     Ok(match step {
@@ -133,7 +133,7 @@ async fn act(step: Step, session: &mut Session, stage: &Rehearsal) -> Outcome<Op
             wrong(stage.bytes(name.trim_start_matches('/')).as_deref() != Some(NEW), &moved)
         }
         Append(name) => {
-            let mut source = portolan::ftp::transfer::Text::new(NEW);
+            let mut source = portolan::ftp::transfer::MemorySource::new(NEW);
             let moved = session.append(&mut source, &path(name)).await?;
             let found = stage.bytes(name.trim_start_matches('/'));
             wrong(found != Some([OLD, NEW].concat()), &moved)
@@ -178,7 +178,7 @@ async fn act(step: Step, session: &mut Session, stage: &Rehearsal) -> Outcome<Op
     })
 }
 
-/// What is lost after a step, whether it failed or not.
+/// Returns the data that a step has lost, whether it failed or not.
 fn lost(step: Step, stage: &Rehearsal) -> Option<&'static str> {
     let found = |name: &str| stage.bytes(name.trim_start_matches('/'));
     match step {

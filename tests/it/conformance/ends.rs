@@ -1,30 +1,30 @@
-//! Transfers that are ended from here: the server is told nothing but the end of the data connection, and the session
-//! goes on.
+//! Transfers that the client ends early: the server sees only the end of the data connection, and the session stays
+//! usable.
 
 use std::time::{Duration, Instant};
 
 use portolan::{
-    fault::{Fault, Kind as Sort, Outcome, Side},
-    files::Landing,
+    cancel::CancelToken,
+    error::{Error, ErrorKind as Sort, Origin, Result},
+    files::AtomicFile,
     ftp::{
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Mode,
-        transfer::{Give, Known},
+        transfer::{ByteSource, RemoteMeta},
     },
-    stop::Stop,
 };
 
 use super::{Cell, Stand, options, path, run, sample, site};
 use crate::support::server::{Kind, RealServer, Tls};
 
-/// So many bytes, and then a failure, or a signal to stop and bytes without end.
+/// A source of a given number of bytes, followed by a failure, or by a cancellation and bytes without end.
 struct Source {
     left: usize,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
-impl Give for Source {
-    fn give(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
+impl ByteSource for Source {
+    fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let count = self.left.min(buffer.len());
         self.left -= count;
         match &self.stop {
@@ -32,21 +32,21 @@ impl Give for Source {
                 stop.set();
                 Ok(buffer.len())
             }
-            None if count == 0 => Err(Fault::new(Sort::Local, Side::Here, "the disk is gone")),
+            None if count == 0 => Err(Error::new(Sort::Local, Origin::Here, "the disk is gone")),
             _ => Ok(count),
         }
     }
 
-    fn restart(&mut self) -> Outcome<()> {
+    fn restart(&mut self) -> Result<()> {
         Ok(())
     }
 
-    fn check(&self) -> Outcome<()> {
+    fn check(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// Every kind of server, plain and under TLS, in both modes.
+/// Calls `test` for every kind of server, plain and under TLS, in both modes.
 fn each(mut test: impl FnMut(&RealServer, Cell)) {
     for kind in Kind::ALL {
         for tls in [Tls::Off, Tls::Explicit] {
@@ -70,7 +70,7 @@ fn names(server: &RealServer) -> Vec<String> {
 fn an_upload_whose_source_fails_leaves_nothing_there_and_the_session_goes_on() {
     each(|server, cell| {
         let work = async {
-            let session = Session::open(site(server, cell), Context::default()).await?;
+            let session = Session::open(site(server, cell), RunContext::default()).await?;
             let mut stand = Stand { server, session, cell };
             stand.put("/a", b"old").await?;
             for left in [0, 10, 3_000_000] {
@@ -91,19 +91,19 @@ fn a_download_that_is_broken_off_leaves_the_session_in_step() {
     each(|server, cell| {
         server.file("large", sample(8_000_000));
         let work = async {
-            let mut session = Session::open(site(server, cell), Context::default()).await?;
+            let mut session = Session::open(site(server, cell), RunContext::default()).await?;
             let here = tempfile::tempdir().unwrap();
             for _ in 0..4 {
-                let landing = Landing::begin(here.path().join("got"))?.at_most(Some(1000));
-                let known = Known::default();
+                let landing = AtomicFile::begin(here.path().join("got"))?.at_most(Some(1000));
+                let known = RemoteMeta::default();
                 let got = session.download(&path("/large"), landing, known, false).await;
                 assert!(got.unwrap_err().message.contains("more bytes"), "{cell}");
                 assert_eq!(session.size(&path("/large")).await?, 8_000_000, "{cell}");
                 let missing = session.delete(&path("/missing")).await.unwrap_err();
                 assert_eq!(missing.kind, Sort::NotFound, "{cell}");
             }
-            let landing = Landing::begin(here.path().join("got"))?;
-            session.download(&path("/large"), landing, Known::default(), false).await
+            let landing = AtomicFile::begin(here.path().join("got"))?;
+            session.download(&path("/large"), landing, RemoteMeta::default(), false).await
         };
         let moved = run(work);
         let moved = moved.unwrap_or_else(|fault| panic!("{cell}: {fault:?}\n{}", server.log()));
@@ -115,8 +115,8 @@ fn a_download_that_is_broken_off_leaves_the_session_in_step() {
 fn a_stop_in_the_middle_of_an_upload_is_quick_and_leaves_no_temporary_name() {
     each(|server, cell| {
         server.file("a", "old");
-        let stop = Stop::new();
-        let context = Context { stop: stop.clone(), ..Context::default() };
+        let stop = CancelToken::new();
+        let context = RunContext { stop: stop.clone(), ..RunContext::default() };
         let work = async {
             let mut session = Session::open(site(server, cell), context).await.unwrap();
             let mut source = Source { left: 5_000_000, stop: Some(stop) };

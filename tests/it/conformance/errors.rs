@@ -1,27 +1,27 @@
-//! What is refused, and by which name.
+//! The operations that fail, and the code of each error.
 
 use portolan::{
-    fault::{Fault, Kind as Sort},
-    files::Landing,
+    error::{Error, ErrorKind as Sort},
+    files::AtomicFile,
     ftp::{
         secret::Secret,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Mode,
-        transfer::Known,
+        transfer::RemoteMeta,
     },
 };
 
 use super::{Cell, Stand, options, path, run, site};
 use crate::support::server::{Kind, RealServer, Tls};
 
-pub(super) async fn say_what_is_missing(stand: &mut Stand<'_>) -> Result<(), Fault> {
+pub(super) async fn say_what_is_missing(stand: &mut Stand<'_>) -> Result<(), Error> {
     let here = tempfile::tempdir().unwrap();
     let target = here.path().join("kept");
     std::fs::write(&target, "kept").unwrap();
     let missing = path("/work/missing");
-    let landing = Landing::begin(&target)?;
+    let landing = AtomicFile::begin(&target)?;
     let session = &mut stand.session;
-    let down = session.download(&missing, landing, Known::default(), true).await;
+    let down = session.download(&missing, landing, RemoteMeta::default(), true).await;
     let failures = [
         ("get", down.map(drop)),
         ("read", session.read(&missing, 9).await.map(drop)),
@@ -45,10 +45,10 @@ pub(super) async fn say_what_is_missing(stand: &mut Stand<'_>) -> Result<(), Fau
     }
     assert_eq!(std::fs::read(&target).unwrap(), b"kept");
     assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 1);
-    // What is there and still cannot be done is no matter of a missing file.
+    // If a file exists and the operation still fails, the error is not that of a missing file.
     let onto = session.read(&path("/work/one"), 9).await.unwrap_err();
     assert_ne!(onto.kind, Sort::NotFound, "a folder read as a file: {onto:?}");
-    // The session is as good as before.
+    // The session is still usable.
     stand.put("/work/after", b"after").await?;
     assert_eq!(stand.bytes("/work/after").await?, b"after");
     Ok(())
@@ -62,7 +62,7 @@ fn a_wrong_password_is_denied_and_not_shown() {
         let Some(server) = RealServer::start(kind, &options(kind, tls, false)) else { return };
         let mut site = site(&server, cell);
         site.password = Some(Secret::new("hunter2"));
-        let fault = run(Session::open(site, Context::default())).unwrap_err();
+        let fault = run(Session::open(site, RunContext::default())).unwrap_err();
         assert_eq!((fault.kind, fault.code), (Sort::Denied, 530), "{cell}: {fault:?}");
         assert!(!format!("{fault:?}").contains("hunter2"), "{cell}: {fault:?}");
     }

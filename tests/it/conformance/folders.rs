@@ -1,18 +1,18 @@
-//! Folders: made, listed, entered through links, removed.
+//! Directories: made, listed, entered through links, removed.
 
 use std::os::unix::fs::symlink;
 
 use portolan::{
-    fault::{Fault, Kind as Sort},
+    error::{Error, ErrorKind as Sort},
     ftp::listing::EntryKind,
 };
 
 use super::{Stand, path};
 
-pub(super) async fn are_made_with_those_above(stand: &mut Stand<'_>) -> Result<(), Fault> {
+pub(super) async fn are_made_with_those_above(stand: &mut Stand<'_>) -> Result<(), Error> {
     assert!(stand.session.mkdir_if_missing(&path("/work/one/two/three")).await?);
     assert!(stand.server.root().join("work/one/two/three").is_dir());
-    // A folder that is there is no error.
+    // Making a directory that exists is no error.
     stand.session.mkdir(&path("/work/one/two/three")).await?;
     assert!(!stand.session.mkdir_if_missing(&path("/work/one/two/three")).await?);
     assert_eq!(stand.names("/work/one/two/three").await?, [""; 0]);
@@ -28,8 +28,8 @@ pub(super) async fn are_made_with_those_above(stand: &mut Stand<'_>) -> Result<(
     Ok(())
 }
 
-/// A link is not followed by a listing, but a path through it is the user's own.
-pub(super) async fn reached_by_a_link_are_folders(stand: &mut Stand<'_>) -> Result<(), Fault> {
+/// Checks that a listing does not follow a link, but that a path through one is followed, as the user's own choice.
+pub(super) async fn reached_by_a_link_are_folders(stand: &mut Stand<'_>) -> Result<(), Error> {
     stand.server.file("work/real/inside", "x");
     let link = stand.server.root().join("work/link");
     symlink("real", &link).unwrap();
@@ -41,12 +41,12 @@ pub(super) async fn reached_by_a_link_are_folders(stand: &mut Stand<'_>) -> Resu
     stand.session.cd(&path("/")).await?;
     let listing = stand.session.list(&path("/work")).await?;
     let entry = listing.entries.iter().find(|entry| entry.name == b"link").unwrap();
-    // ProFTPD tells what is behind a link, unless `ShowSymlinks` is off; it never names it a file.
+    // ProFTPD gives the target of a link, unless `ShowSymlinks` is off; it never gives its type as file.
     assert_eq!(entry.kind, EntryKind::Link, "{entry:?}");
     Ok(())
 }
 
-pub(super) async fn go_with_all_in_them(stand: &mut Stand<'_>) -> Result<(), Fault> {
+pub(super) async fn go_with_all_in_them(stand: &mut Stand<'_>) -> Result<(), Error> {
     stand.server.file("outside/kept", "kept");
     symlink("../outside", stand.server.root().join("work/away")).unwrap();
     stand.server.own_all();

@@ -1,11 +1,11 @@
-//! What only a real server can get wrong: the guards that were found with ProFTPD.
+//! Guards against behaviour that only real servers show, all of which was found with ProFTPD.
 
 use std::time::{Duration, Instant};
 
 use portolan::{
-    fault::Fault,
+    error::Error,
     ftp::{
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Mode,
     },
 };
@@ -13,7 +13,7 @@ use portolan::{
 use super::{Cell, Stand, options, run, sample, site};
 use crate::support::server::{Kind, RealServer, Tls};
 
-/// It waits 11 s for the end of a data connection that is held open after the last byte.
+/// Less than the 11 s for which the server waits if a data connection is held open after the last byte.
 const LINGER: Duration = Duration::from_secs(8);
 
 #[test]
@@ -26,7 +26,7 @@ fn guard_04_a_download_has_ended_when_its_bytes_have() {
     for mode in [Mode::Passive, Mode::Active] {
         let cell = Cell { kind: Kind::Proftpd, tls: Tls::Off, mode, ipv6: false };
         let quickest = run(async {
-            let session = Session::open(site(&server, cell), Context::default()).await?;
+            let session = Session::open(site(&server, cell), RunContext::default()).await?;
             let mut stand = Stand { server: &server, session, cell };
             let mut quickest = Duration::MAX;
             for _ in 0..3 {
@@ -34,7 +34,7 @@ fn guard_04_a_download_has_ended_when_its_bytes_have() {
                 assert!(stand.bytes("/a").await? == sample(100_000), "{cell}");
                 quickest = quickest.min(started.elapsed());
             }
-            Ok::<_, Fault>(quickest)
+            Ok::<_, Error>(quickest)
         });
         let quickest = quickest.unwrap_or_else(|fault| panic!("{cell}: {fault:?}"));
         assert!(quickest < LINGER, "{cell}: {quickest:?}");
@@ -52,15 +52,15 @@ fn guard_06_sessions_at_the_same_time_resume_each_its_own_tls_session() {
         site.trust.tls12_only = tls12_only;
         server.file("a", sample(10_000));
         let work = async {
-            let first = Session::open(site, Context::default()).await?;
-            let sessions = [first.another().await?, first.another().await?, first];
+            let first = Session::open(site, RunContext::default()).await?;
+            let sessions = [first.open_sibling().await?, first.open_sibling().await?, first];
             let mut stands = sessions.map(|session| Stand { server: &server, session, cell });
             for _ in 0..4 {
                 for stand in &mut stands {
                     assert!(stand.bytes("/a").await? == sample(10_000), "{cell}");
                 }
             }
-            Ok::<_, Fault>(())
+            Ok::<_, Error>(())
         };
         run(work).unwrap_or_else(|fault| panic!("{cell}: {fault:?}\n{}", server.log()));
         assert!(!server.log().contains("-> 425"), "{}", server.log());

@@ -1,5 +1,5 @@
-//! One suite for all servers: what a session promises, kept by vsftpd, ProFTPD and Pure-FTPd, plain and under TLS,
-//! active and passive, over IPv4 and IPv6.
+//! One suite for all servers: the guarantees of a session, checked with vsftpd, ProFTPD and Pure-FTPd, plain and under
+//! TLS, active and passive, over IPv4 and IPv6.
 
 mod ends;
 mod errors;
@@ -12,19 +12,19 @@ mod rows;
 use std::{fmt, future::Future, time::Duration};
 
 use portolan::{
-    fault::Fault,
+    error::Error,
     ftp::{
         path::RemotePath,
         secret::Secret,
-        session::{Context, Session},
-        site::{Mode, Site, Tls},
-        transfer::{Moved, Text},
+        session::{RunContext, Session},
+        site::{Mode, Site, TlsMode},
+        transfer::{MemorySource, TransferStats},
     },
 };
 
 use crate::support::server::{self, Kind, Options, RealServer};
 
-/// One way to one server.
+/// A combination of server, TLS, mode and address family.
 #[derive(Clone, Copy)]
 struct Cell {
     kind: Kind,
@@ -41,7 +41,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// What each step of the suite works with.
+/// The context of each step of the suite.
 struct Stand<'a> {
     server: &'a RealServer,
     session: Session,
@@ -49,19 +49,19 @@ struct Stand<'a> {
 }
 
 impl Stand<'_> {
-    async fn put(&mut self, at: &str, bytes: &[u8]) -> Result<Moved, Fault> {
+    async fn put(&mut self, at: &str, bytes: &[u8]) -> Result<TransferStats, Error> {
         self.put_at(&path(at), bytes).await
     }
 
-    async fn put_at(&mut self, at: &RemotePath, bytes: &[u8]) -> Result<Moved, Fault> {
-        self.session.upload(&mut Text::new(bytes), bytes.len() as u64, None, at).await
+    async fn put_at(&mut self, at: &RemotePath, bytes: &[u8]) -> Result<TransferStats, Error> {
+        self.session.upload(&mut MemorySource::new(bytes), bytes.len() as u64, None, at).await
     }
 
-    async fn bytes(&mut self, at: &str) -> Result<Vec<u8>, Fault> {
+    async fn bytes(&mut self, at: &str) -> Result<Vec<u8>, Error> {
         self.session.read(&path(at), u64::MAX).await
     }
 
-    async fn names(&mut self, folder: &str) -> Result<Vec<String>, Fault> {
+    async fn names(&mut self, folder: &str) -> Result<Vec<String>, Error> {
         let listing = self.session.list(&path(folder)).await?;
         assert!(listing.complete, "{:?}", listing.refused);
         let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -75,12 +75,12 @@ fn path(text: &str) -> RemotePath {
     RemotePath::parse(text).unwrap()
 }
 
-/// So many bytes, every value among them.
+/// Returns `count` bytes, every value among them.
 fn sample(count: usize) -> Vec<u8> {
     (0..=255).cycle().take(count).collect()
 }
 
-/// The way to `server` of `cell`, held to its mode.
+/// Returns the site of `server` for `cell`, with its mode and no fallback.
 fn site(server: &RealServer, cell: Cell) -> Site {
     let mut site = Site::new(server.address().ip().to_string());
     site.port = server.address().port();
@@ -90,9 +90,9 @@ fn site(server: &RealServer, cell: Cell) -> Site {
     site.fallback = false;
     site.reply_timeout = Duration::from_secs(20);
     site.tls = match cell.tls {
-        server::Tls::Off => Tls::Off,
-        server::Tls::Explicit => Tls::Explicit,
-        server::Tls::Implicit => Tls::Implicit,
+        server::Tls::Off => TlsMode::Off,
+        server::Tls::Explicit => TlsMode::Explicit,
+        server::Tls::Implicit => TlsMode::Implicit,
     };
     if cell.tls != server::Tls::Off {
         site.trust.ca_file = Some(server.ca());
@@ -100,24 +100,24 @@ fn site(server: &RealServer, cell: Cell) -> Site {
     site
 }
 
-/// The server as `cell` has it: with TLS, sessions must be resumed where it has such a rule.
+/// Returns the server's options for a cell; under TLS with session reuse required if the server has such a rule.
 fn options(kind: Kind, tls: server::Tls, ipv6: bool) -> Options {
     let secure = tls != server::Tls::Off;
     let tls_reuse = secure && kind != Kind::PureFtpd;
     let further = match kind {
-        // Checksums are a module of its own there.
+        // Checksums are a separate module there.
         Kind::Proftpd => vec!["LoadModule mod_digest.c".into(), "DigestEngine on".into()],
         _ => Vec::new(),
     };
     Options { ipv6, tls, require_tls: secure, tls_reuse, further, ..Options::default() }
 }
 
-/// Does `work` on a runtime of its own.
+/// Runs `work` on a runtime of its own.
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-/// Runs the suite over every way to one kind of server.
+/// Runs the suite over every combination for one kind of server.
 fn every_way(kind: Kind) {
     for tls in [server::Tls::Off, server::Tls::Explicit, server::Tls::Implicit] {
         for ipv6 in [false, true] {
@@ -136,8 +136,8 @@ fn every_way(kind: Kind) {
     }
 }
 
-async fn suite(server: &RealServer, cell: Cell) -> Result<(), Fault> {
-    let session = Session::open(site(server, cell), Context::default()).await?;
+async fn suite(server: &RealServer, cell: Cell) -> Result<(), Error> {
+    let session = Session::open(site(server, cell), RunContext::default()).await?;
     let mut stand = Stand { server, session, cell };
     folders::are_made_with_those_above(&mut stand).await?;
     files::go_there_and_come_back(&mut stand).await?;

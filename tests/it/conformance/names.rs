@@ -1,6 +1,6 @@
-//! Names that look like something else: each stays as it is on every way.
+//! Names that look like something else: each arrives unchanged in every combination.
 
-use portolan::{fault::Fault, ftp::path::RemotePath};
+use portolan::{error::Error, ftp::path::RemotePath};
 
 use super::{Stand, path};
 use crate::support::server::Kind;
@@ -30,10 +30,10 @@ const ODD: [&str; 22] = [
     "e\u{301}",
 ];
 
-pub(super) async fn survive_as_they_are(stand: &mut Stand<'_>) -> Result<(), Fault> {
+pub(super) async fn survive_as_they_are(stand: &mut Stand<'_>) -> Result<(), Error> {
     stand.session.mkdir(&path("/work/odd")).await?;
     let long = "n".repeat(255);
-    // Pure-FTPd lets no name with a backslash be made, and puts `_` for a blank at the end.
+    // Pure-FTPd allows no name with a backslash, and substitutes `_` for a blank at the end.
     let is_pure = stand.cell.kind == Kind::PureFtpd;
     let is_taken = |name: &&[u8]| !is_pure || !name.contains(&b'\\') && !name.ends_with(b" ");
     let mut names: Vec<&[u8]> = ODD.iter().map(|name| name.as_bytes()).filter(is_taken).collect();
@@ -44,7 +44,7 @@ pub(super) async fn survive_as_they_are(stand: &mut Stand<'_>) -> Result<(), Fau
         let sent = stand.put_at(&at, name).await?;
         assert!(sent.verified, "{at}");
     }
-    // What arrived has exactly these names, and the listing reads them back.
+    // The files have exactly these names, and the listing returns them.
     let mut wanted: Vec<Vec<u8>> = names.iter().map(|name| name.to_vec()).collect();
     wanted.sort();
     let listing = stand.session.list(&folder).await?;
@@ -64,11 +64,11 @@ pub(super) async fn survive_as_they_are(stand: &mut Stand<'_>) -> Result<(), Fau
     Ok(())
 }
 
-/// A folder of that name, entered and used; and the file of that name renamed and removed.
-async fn within(stand: &mut Stand<'_>, folder: &RemotePath, name: &[u8]) -> Result<(), Fault> {
+/// Makes and uses a directory of that name; renames and removes a file of that name.
+async fn within(stand: &mut Stand<'_>, folder: &RemotePath, name: &[u8]) -> Result<(), Error> {
     let at = folder.join(name)?;
     if stand.cell.kind == Kind::Proftpd && name.contains(&b'*') {
-        // It lets no folder with a star be made.
+        // It allows no directory with an asterisk in its name.
         return stand.session.delete(&at).await;
     }
     stand.session.rename(&at, &folder.join(b"plain")?).await?;

@@ -7,11 +7,11 @@ use portolan::cli::exit;
 use super::holds;
 use crate::support::program::Portolan;
 
-/// The words of a line of help that are flags: `-h, --help`, `--set <KEY=VALUE>`.
+/// Returns the words of a line of help that are flags: `-h, --help`, `--set <KEY=VALUE>`.
 fn flags(line: &str) -> impl Iterator<Item = &str> {
     let is_flags = line.starts_with("  ") && line.trim_start().starts_with('-');
     let words = if is_flags { line.trim_start() } else { "" };
-    // Two spaces part the flags from what they do.
+    // Two spaces separate the flags from their description.
     let words = words.split("  ").next().unwrap_or_default();
     words.split([' ', ',', '=', '[']).filter(|word| word.starts_with('-'))
 }
@@ -38,7 +38,7 @@ fn add_command(path: &[String], lines: &mut BTreeSet<String>) {
             add_command(&[path, &[word.to_owned()]].concat(), lines);
         }
     }
-    // `Usage: portolan get [OPTIONS] <URL> [LOCAL]`: how many operands a command wants.
+    // `Usage: portolan get [OPTIONS] <URL> [LOCAL]`: the number of operands of a command.
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
     let operands = usage.split_whitespace().filter(|word| word.starts_with(['<', '[']));
     let required = operands.filter(|word| word.starts_with('<') && !word.ends_with("...")).count();

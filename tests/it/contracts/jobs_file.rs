@@ -15,7 +15,7 @@ fn a_jobs_file_with_every_key_is_still_read() {
     program.args(["check", "portolan.toml"]).run().succeeds().any_stdout().any_stderr();
 }
 
-/// `check` names the keys that it knows where it is given one that it does not.
+/// Checks that `check` lists its known keys when it finds an unknown one.
 #[test]
 fn every_key_is_still_known() {
     let mut lines = BTreeSet::new();

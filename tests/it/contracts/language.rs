@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::holds;
 use crate::support::program::Portolan;
 
-/// How many arguments a signature such as `put(local: string, remote: string)` has; `None` for a property.
+/// Returns the number of parameters of a signature such as `put(local: string, remote: string)`; `None` for a property.
 fn arguments(signature: &str) -> Option<usize> {
     let (_, rest) = signature.split_once('(')?;
     let mut depth = 0_usize;
@@ -58,7 +58,7 @@ fn arguments_are_counted() {
     }
 }
 
-/// The fields of errors that scripts catch, the kinds that they may have, and the constants of a job.
+/// Checks the fields of errors that scripts catch, their kinds, and the constants of a job.
 #[test]
 fn errors_and_facts_of_jobs_keep_their_names() {
     let fields = ["kind", "side", "message", "code", "host", "path", "may_retry"];

@@ -1,7 +1,8 @@
-//! The interfaces that other programs and older versions rely on: recorded in `tests/data/contracts`, extended but never changed.
+//! The interfaces that other programs and older versions rely on: recorded in `tests/data/contracts`, extended but
+//! never changed.
 //!
-//! Each record is a sorted list. A line that the program no longer has fails the test; one that is new passes, and
-//! `PORTOLAN_UPDATE_CONTRACTS=1` adds it to the record. Nothing removes a line but an editor.
+//! Each record is a sorted list. A line that the program no longer has fails the test; a new one passes, and
+//! `PORTOLAN_UPDATE_CONTRACTS=1` adds it to the record. Lines are removed by hand only.
 
 mod command_line;
 mod documents;
@@ -12,7 +13,7 @@ mod state;
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
-/// The lines that `record` has and `current` lacks.
+/// Returns the lines that are in `record` but not in `current`.
 fn missing<'r>(record: &'r str, current: &BTreeSet<String>) -> Vec<&'r str> {
     record.lines().filter(|line| !line.is_empty() && !current.contains(*line)).collect()
 }
@@ -20,7 +21,7 @@ fn missing<'r>(record: &'r str, current: &BTreeSet<String>) -> Vec<&'r str> {
 /// Fails unless everything in the record `name` is still in `current`.
 ///
 /// # Panics
-/// When something was removed or renamed, or when the record cannot be read.
+/// If something was removed or renamed, or if the record cannot be read.
 #[track_caller]
 fn holds(name: &str, current: &BTreeSet<String>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/contracts").join(name);

@@ -1,4 +1,4 @@
-//! Names of what `portolan nat` makes in the kernel, and keys of what it prints.
+//! Names of the objects that `portolan nat` makes in the kernel, and keys of its output.
 
 use std::collections::BTreeSet;
 

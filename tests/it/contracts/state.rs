@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::holds;
 use crate::{serve::scheduler::Scheduler, support::wait};
 
-/// Every table of the database with its columns and their types: `runs.job TEXT`.
+/// Returns every table of the database with its columns and their types: `runs.job TEXT`.
 fn columns(database: &Path) -> BTreeSet<String> {
     let connection = Connection::open(database).unwrap();
     let sql = "SELECT t.name, c.name, c.type FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
@@ -21,7 +21,7 @@ fn columns(database: &Path) -> BTreeSet<String> {
     statement.query_map([], column).unwrap().map(Result::unwrap).collect()
 }
 
-/// Every file and directory below `top`, with the numbers of runs as `N`.
+/// Returns every file and directory below `top`, with run numbers replaced by `N`.
 fn names(top: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut waiting = vec![top.to_owned()];
@@ -67,7 +67,7 @@ fn the_state_directory_its_database_and_metrics_keep_their_names() {
     holds("database.txt", &columns(&scheduler.state().join("portolan.db")));
 }
 
-/// Names that earlier versions gave: leftovers of their killed runs are still recognized.
+/// Checks that the names of earlier versions, left by killed runs, are still recognized.
 #[test]
 fn temporary_names_of_earlier_versions_are_recognized() {
     let mark = "0123456789abcdef";

@@ -1,4 +1,4 @@
-//! It gets through: whatever happens to data connections, the transfer takes place if any mode can carry it.
+//! The fallback: whatever happens to data connections, the transfer succeeds if any mode can carry it.
 
 mod rows;
 mod servers;
@@ -12,7 +12,7 @@ use std::{
 };
 
 use portolan::{
-    fault::{Kind, Outcome},
+    error::{ErrorKind, Result},
     ftp::site::Mode,
 };
 
@@ -22,18 +22,18 @@ use crate::support::{
     server::free_ports,
 };
 
-/// The longest that a user waits for a transfer to begin, whatever stands in the way.
+/// The longest time that a user waits for a transfer to begin, whatever the obstacle.
 const ROW_TIME_MAX: Duration = Duration::from_secs(12);
-/// The same where every refusal comes at once.
+/// The same if every refusal is immediate.
 const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
-/// The same where the server writes its replies byte by byte, a pause after each; some 3 s on an idle machine.
+/// The same if the server writes its replies byte by byte with pauses; some 3 s on an idle machine.
 const SLOW_TIME_MAX: Duration = Duration::from_mins(1);
-/// A time counts as too long when it was that so many times in a row: others use this machine too.
+/// The number of slow runs in a row that fail a row: the machine may be shared.
 const TRIES: usize = 4;
-/// Rows at the same time: most of them wait.
+/// The number of concurrent rows, most of which wait.
 const WORKERS: usize = 10;
 
-/// A row as it went.
+/// The measurements of a row.
 struct Measured {
     name: String,
     steps: String,
@@ -41,8 +41,8 @@ struct Measured {
     time_max: Duration,
 }
 
-/// One transfer through the trouble of a row, and two more in the same session.
-async fn go_through(row: &Row, stage: &Rehearsal) -> Outcome<Measured> {
+/// Runs one transfer through the obstacle of a row, and two more in the same session.
+async fn go_through(row: &Row, stage: &Rehearsal) -> Result<Measured> {
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     stage.file("a", &bytes);
     let started = Instant::now();
@@ -84,7 +84,7 @@ fn measure(row: &Row, tls: bool) -> Measured {
     measured
 }
 
-/// The quickest of several tries, if the first is too slow.
+/// Returns the fastest of several tries if the first is too slow.
 fn in_time(row: &Row, tls: bool, first: Measured) -> Measured {
     let mut best = first;
     for _ in 1..TRIES {
@@ -100,7 +100,7 @@ fn is_active(route: &str) -> bool {
     matches!(route, "eprt" | "port")
 }
 
-/// All rows, some at a time, in the order of the table.
+/// Runs all rows, several at a time, and returns the results in the order of the table.
 fn every_row(tls: bool) -> Vec<Measured> {
     let next = Mutex::new(ROWS.iter().enumerate());
     let done = Mutex::new(Vec::new());
@@ -154,12 +154,12 @@ fn without_fallback_the_mode_is_held_and_the_fault_says_so() {
             let steps: Vec<_> = session.attempts().iter().map(|attempt| attempt.step).collect();
             (fault, steps)
         });
-        assert_eq!(fault.kind, Kind::DataConnection, "{faults:?}: {fault:?}");
+        assert_eq!(fault.kind, ErrorKind::DataConnection, "{faults:?}: {fault:?}");
         assert!(fault.message.contains("and `fallback` is off: "), "{fault}");
         assert!(fault.message.contains(reason), "{fault}");
         let held = steps.iter().all(|step| is_active(step) == (mode == Mode::Active));
         assert!(held, "{faults:?}: {steps:?}");
-        // One mode, and what is waited for in it: less than half a minute on any machine.
+        // One mode, with its timeouts: less than half a minute on any machine.
         assert!(started.elapsed() < ROW_TIME_MAX * 2, "{faults:?}: {:?}", started.elapsed());
     }
 }
@@ -194,7 +194,11 @@ fn where_no_mode_is_left_both_are_named_within_the_time() {
             (fault, started.elapsed())
         };
         let (fault, took) = fails();
-        assert_eq!((fault.kind, fault.may_retry()), (Kind::DataConnection, true), "{fault:?}");
+        assert_eq!(
+            (fault.kind, fault.is_retryable()),
+            (ErrorKind::DataConnection, true),
+            "{fault:?}"
+        );
         for words in ["in either mode: ", "passive: ", "; active: "] {
             assert!(fault.message.contains(words), "{fault}");
         }
@@ -232,7 +236,7 @@ fn another_session_of_the_process_begins_where_the_first_one_ended() {
     run(async {
         let mut first = stage.open().await.unwrap();
         first.read(&path("/a"), 9).await.unwrap();
-        let mut second = first.another().await.unwrap();
+        let mut second = first.open_sibling().await.unwrap();
         second.read(&path("/a"), 9).await.unwrap();
         let steps: Vec<_> = second.attempts().iter().map(|attempt| attempt.step).collect();
         assert_eq!(steps, ["pasv"]);

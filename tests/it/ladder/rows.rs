@@ -1,28 +1,29 @@
-//! The table: what other programs fail at (measured: lftp, curl, wget, ncftp, rclone, ftplib, Perl), and more.
+//! The table: the cases at which other programs fail (measured: lftp, curl, wget, ncftp, rclone, ftplib, Perl), and
+//! more.
 
 use portolan::ftp::site::Mode;
 
-/// What stands in the way, and the way that is left.
+/// An obstacle, and the method that is left.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) faults: &'static [&'static str],
     pub(super) mode: Mode,
-    /// What carries the data in the end.
+    /// The method that carries the data in the end.
     pub(super) route: &'static str,
-    /// Part of what is told of the change of mode.
+    /// A part of the reason that is reported for the change of mode.
     pub(super) reason: Option<&'static str>,
 }
 
 impl Row {
-    /// Whether somebody has to be waited for. Everything else is refused, or works, at once.
+    /// Returns true if a timeout is involved. All other rows are refused, or succeed, at once.
     pub(super) fn waits(&self) -> bool {
         let silent = ["pasv-blackhole", "active-silent", "active-late=", "no-reply="];
         let is_silent = |fault: &&str| silent.iter().any(|start| fault.starts_with(start));
         self.faults.iter().any(is_silent)
     }
 
-    /// Whether the server takes its time for all that it says, which no choice of a mode makes shorter.
+    /// Returns true if the server is slow with every reply, which no choice of a mode makes shorter.
     pub(super) fn is_slow(&self) -> bool {
         self.faults.contains(&"slow-control")
     }
@@ -41,10 +42,10 @@ const fn because(row: Row, reason: &'static str) -> Row {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    // Nothing in the way.
+    // No obstacle.
     passive("nothing", &[], "epsv"),
     active("nothing", &[], "eprt"),
-    // What the others were measured with.
+    // The obstacles that the other programs were measured with.
     because(passive("PASV and EPSV 502", &["pasv-refused"], "eprt"), "the server said \"502"),
     because(
         passive("PASV 425", &["reply=PASV:425 no", "reply=EPSV:425 no"], "eprt"),
@@ -76,7 +77,7 @@ pub(super) const ROWS: &[Row] = &[
     passive("replies byte by byte", &["slow-control"], "epsv"),
     active("replies byte by byte", &["slow-control"], "eprt"),
     passive("ports that do not exist", &["pasv-nonsense"], "eprt"),
-    // Firewalls that know some commands and swallow the others.
+    // Firewalls that pass some commands and swallow the others.
     passive("EPSV swallowed", &["no-reply=EPSV"], "pasv"),
     passive("EPSV and PASV swallowed", &["no-reply=EPSV", "no-reply=PASV"], "eprt"),
     active("EPRT swallowed", &["no-reply=EPRT"], "port"),
@@ -85,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
     active("EPRT ends the session", &["hang-up=EPRT"], "port"),
     active("never comes, EPSV swallowed", &["active-silent", "no-reply=EPSV"], "pasv"),
     passive("dropped, EPRT unknown", &["pasv-blackhole", "eprt-refused"], "port"),
-    // Without a mode of the user's own.
+    // Without a mode chosen by the user.
     Row { mode: Mode::Auto, ..passive("port dropped", &["pasv-blackhole"], "eprt") },
     Row { mode: Mode::Auto, ..passive("the server never comes", &["active-silent"], "epsv") },
 ];

@@ -1,4 +1,5 @@
-//! The three servers when they cannot come to us: passive mode carries the data, in the same session or in a new one.
+//! The three servers when they cannot connect to the client: passive mode carries the data, in the same session or in a
+//! new one.
 
 use std::sync::{
     Arc,
@@ -6,14 +7,14 @@ use std::sync::{
 };
 
 use portolan::{
-    fault::Outcome,
+    error::Result,
     ftp::{
         secret::Secret,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::{self, Mode, Site},
-        transfer::Text,
+        transfer::MemorySource,
     },
-    observe::{Event, Observer, Sink},
+    observe::{Event, EventEmitter, Sink},
 };
 
 use crate::support::{
@@ -22,10 +23,10 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls},
 };
 
-/// Where the client listens, and where nobody comes through.
+/// The ports on which the client listens, and which are blocked.
 const PORTS: std::ops::RangeInclusive<u16> = 50_000..=50_010;
 
-/// Counts sessions.
+/// A sink that counts logins.
 #[derive(Default)]
 struct Logins(AtomicUsize);
 
@@ -45,26 +46,26 @@ fn site(server: &RealServer, tls: Tls) -> Site {
     site.mode = Mode::Active;
     site.port_range = Some(PORTS);
     if tls == Tls::Explicit {
-        site.tls = site::Tls::Explicit;
+        site.tls = site::TlsMode::Explicit;
         site.trust.ca_file = Some(server.ca());
     }
     site
 }
 
-/// Some thousand bytes that no other transfer has.
+/// Returns some thousand bytes that no other transfer has.
 fn sample(number: u8) -> Vec<u8> {
     (0..9_000_u32).map(|at| number.wrapping_add(at.to_le_bytes()[0])).collect()
 }
 
-/// One transfer that has to find its way, 20 more, and a second session; the number of logins of the first.
-async fn transfers(site: Site, is_append: bool) -> Outcome<usize> {
+/// Runs one transfer that needs the fallback, 20 more, and a second session; returns the number of logins of the first.
+async fn transfers(site: Site, is_append: bool) -> Result<usize> {
     let logins = Arc::new(Logins::default());
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Arc::clone(&logins))];
-    let context = Context { observer: Observer::new(sinks), ..Context::default() };
+    let context = RunContext { observer: EventEmitter::new(sinks), ..RunContext::default() };
     let mut session = Session::open(site, context).await?;
     if is_append {
-        // On a file that is there, which vsftpd locks for whoever writes to it.
-        session.append(&mut Text::new(&sample(0)), &path("/first")).await?;
+        // On an existing file, which vsftpd locks for the session that writes to it.
+        session.append(&mut MemorySource::new(&sample(0)), &path("/first")).await?;
     } else {
         put(&mut session, "/first", &sample(0)).await?;
     }
@@ -77,7 +78,7 @@ async fn transfers(site: Site, is_append: bool) -> Outcome<usize> {
     }
     assert!(session.read(&path("/first"), u64::MAX).await? == sample(0));
     assert_eq!(session.attempts().len(), tries + 21, "no further try was in vain");
-    let mut second = session.another().await?;
+    let mut second = session.open_sibling().await?;
     assert!(second.read(&path("/7"), u64::MAX).await? == sample(7));
     let steps: Vec<_> = second.attempts().iter().map(|attempt| attempt.step).collect();
     assert_eq!(steps, ["epsv"], "the second session begins where the first one ended");
@@ -100,11 +101,11 @@ fn without_a_way_back(kind: Kind) {
                 }}"
             );
             space.try_rules(&rules).unwrap();
-            // Pure-FTPd listens nowhere on a machine that has nothing but a loopback.
+            // Pure-FTPd does not listen on a host that has only a loopback interface.
             space
                 .sh("ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.1/24 dev eth0");
             space.sh("ip link set eth0 up; ip link set eth1 up");
-            // No other connection may come from or go to the ports that are closed.
+            // No other connection may use the ports that are closed.
             space.sh("echo 20000 40000 >/proc/sys/net/ipv4/ip_local_port_range");
             space.within(|| {
                 let options = Options {
@@ -115,7 +116,7 @@ fn without_a_way_back(kind: Kind) {
                 };
                 let Some(server) = RealServer::start(kind, &options) else { return };
                 let what = format!("{} {tls:?} {verdict}", kind.program());
-                // One of the two is enough for each: they differ in what is written, not in how it gets there.
+                // One of the two is enough for each: they differ in the command, not in the data connection.
                 let is_append = tls == Tls::Off;
                 server.file("first", "");
                 let count = run(transfers(site(&server, tls), is_append))

@@ -1,4 +1,4 @@
-//! Cuts at random bytes, and ends at random moments: whatever happens, a final name holds the old bytes or the new.
+//! Cuts at random bytes, and kills at random moments: whatever happens, a final name holds the old bytes or the new.
 //!
 //! Each campaign prints its seed; `PORTOLAN_SEED` replays it, and `PORTOLAN_CAMPAIGN=full` makes it as long as a night.
 
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use portolan::mirror::{self, Rules};
+use portolan::mirror::{self, MirrorOptions};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -25,10 +25,10 @@ use crate::support::{
 
 pub(super) const OLD: &[u8] = b"old bytes";
 
-/// Rounds at the same time: most of them wait for something.
+/// The number of concurrent rounds, most of which wait for something.
 const WORKERS: usize = 16;
 
-/// Numbers that are the same for the same seed (the generator of `splitmix64`).
+/// A pseudo-random generator that is determined by its seed (the generator of `splitmix64`).
 pub(super) struct Draw(u64);
 
 impl Draw {
@@ -50,13 +50,13 @@ impl Draw {
     }
 }
 
-/// `usual` rounds, or `full` ones where that is asked for.
+/// Returns `usual`, or `full` in a full campaign.
 pub(super) fn rounds(usual: usize, full: usize) -> usize {
     let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
     if is_full { full } else { usual }
 }
 
-/// Does `act` for each of `all`, several at a time; the first that fails ends all.
+/// Calls `act` for each of `all`, several at a time; the first failure ends all.
 pub(super) fn each<T: Send>(all: impl Iterator<Item = T> + Send, act: impl Fn(T) + Sync) {
     let all = Mutex::new(all);
     thread::scope(|scope| {
@@ -71,7 +71,7 @@ pub(super) fn each<T: Send>(all: impl Iterator<Item = T> + Send, act: impl Fn(T)
     });
 }
 
-/// Plays so many rounds of the campaign `name`, each with draws of its own that come from its number and the seed.
+/// Runs the rounds of the campaign `name`, each with a generator of its own, seeded by its number and the seed.
 #[expect(clippy::print_stdout, reason = "whoever sees a round fail wants to play it again")]
 pub(super) fn play(name: &str, rounds: usize, round: impl Fn(&mut Draw, usize) + Sync) {
     let seed = Draw::new().0;
@@ -86,7 +86,7 @@ pub(super) fn new_bytes(number: usize, size: u64) -> Vec<u8> {
     (0..size).map(|at| u8::try_from((at + number as u64) % 251).unwrap()).collect()
 }
 
-/// What is left under temporary names in `folder` and below it.
+/// Returns the number of temporary files in `folder` and below it.
 pub(super) fn parts(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let count = |path: std::path::PathBuf| {
@@ -114,7 +114,7 @@ fn r1_a_download_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
         }
         let report = run(async {
             let mut session = stage.open().await.unwrap();
-            let rules = Rules { retries: 1, resume, ..Rules::default() };
+            let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
             mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await.unwrap()
         });
         let about = format!("round {number}, {fault}, resume {resume}: {report}");
@@ -126,7 +126,7 @@ fn r1_a_download_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
     });
 }
 
-/// Looks at `path` as a second client would, again and again until `over`: it holds `old` or `new`, never another.
+/// Reads `path` as a second client would, repeatedly until `over`: it must hold `old` or `new`.
 pub(super) fn look_on(path: &Path, old: &[u8], new: &[u8], over: &AtomicBool) -> Result<(), usize> {
     let mut seen = Ok(());
     until(Duration::from_mins(2), || {
@@ -166,7 +166,7 @@ fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
             let report = run(async {
                 let mut session = stage.open().await?;
                 let resume = number % 3 == 0;
-                let rules = Rules { retries: 1, resume, ..Rules::default() };
+                let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
                 mirror::up(&mut session, here.path(), &path("/in"), &rules, false).await
             });
             over.store(true, Ordering::Relaxed);
@@ -183,7 +183,7 @@ fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
     });
 }
 
-/// What a folder holds, and how four formats list it.
+/// The entries of a directory, and its listing in four formats.
 type Listed = (&'static [&'static str], [&'static str; 4]);
 
 const LISTED: [Listed; 3] = [
@@ -230,7 +230,7 @@ fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
     let mut cuts = Vec::new();
     for (files, formats) in LISTED {
         for (number, listing) in formats.into_iter().enumerate() {
-            // The whole of it first: it must be one that is believed, but for the format that never is.
+            // The whole listing first: it must be accepted, except for the format that never is.
             cuts.extend(
                 (0..=listing.len())
                     .map(|end| (files, number, listing.get(..end).unwrap(), end < listing.len())),
@@ -253,7 +253,7 @@ fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
         fs::write(here.path().join("gone"), "x").unwrap();
         let report = run(async {
             let mut session = stage.open().await.unwrap();
-            let rules = Rules { delete: true, retries: 0, ..Rules::default() };
+            let rules = MirrorOptions { delete: true, retries: 0, ..MirrorOptions::default() };
             mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await
         });
         for file in files {
@@ -266,11 +266,11 @@ fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
     });
 }
 
-/// Ways to run a mirror, each of which leaves other things when it is killed. (A first run with its state on the server
-/// deletes nothing, so what is gone would take one run more.)
+/// The options of a mirror, each of which leaves other files when it is killed. (A first run with its state on the
+/// server deletes nothing, so deletions would take one run more.)
 const WAYS: [&[&str]; 4] = [&[], &["--staged"], &["--resume"], &["--staged", "--parallel", "4"]];
 
-/// Runs `portolan mirror` and kills it after a while; then runs it to its end.
+/// Runs `portolan mirror` and kills it after a random time; then runs it to its end.
 fn killed(draw: &mut Draw, url: &str, password: &str, here: &Path, is_up: bool) {
     let way = WAYS.get(usize::try_from(draw.below(4)).unwrap()).unwrap();
     let sides = if is_up { ["tree", url] } else { [url, "tree"] };
@@ -302,13 +302,13 @@ fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 fn grow(folder: &Path, round: usize) {
     for number in 0..100 {
-        // In each round some files are others, some are gone, and the rest stays.
+        // In each round some files change, some are gone, and the rest stays.
         let path = folder.join(format!("{}/{number}", number % 5));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         match (number + round) % 10 {
             0 => drop(fs::remove_file(&path)),
-            // Of another size each time: rounds follow within the second by which servers tell times, and each run
-            // begins with a memory of its own, so the same size would look like the same file (S59).
+            // Of another size each time: rounds follow within the second by which servers give times, and each run
+            // begins with a state of its own, so the same size would look like the same file (S59).
             1..4 => fs::write(&path, format!("{number} ").repeat(200 + round)).unwrap(),
             _ if !path.exists() => fs::write(&path, format!("{number}")).unwrap(),
             _ => {}

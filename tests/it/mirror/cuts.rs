@@ -1,4 +1,5 @@
-//! The campaigns R1 and R2 against vsftpd, on a way that cuts one data connection at a random byte, by an end or a reset.
+//! The campaigns R1 and R2 against vsftpd, through a proxy that cuts one data connection at a random byte, by a close
+//! or a reset.
 
 use std::{
     fs,
@@ -12,14 +13,14 @@ use std::{
 };
 
 use portolan::{
-    fault::Outcome,
+    error::Result,
     ftp::{
         proxy::Proxy,
         secret::Secret,
-        session::{Context, Session},
+        session::{RunContext, Session},
         site::Site,
     },
-    mirror::{self, Rules, report::Report},
+    mirror::{self, MirrorOptions, report::Report},
 };
 
 use super::campaign::{Draw, OLD, look_on, new_bytes, parts, play, rounds};
@@ -29,7 +30,7 @@ use crate::support::{
     server::{Kind, Options, RealServer},
 };
 
-/// A folder of the server with a way to it, for one round at a time.
+/// A directory of the server with a proxy to it, for one round at a time.
 struct Lane {
     name: String,
     there: PathBuf,
@@ -37,7 +38,7 @@ struct Lane {
     cutter: Cutter,
 }
 
-/// As many lanes as there are rounds at a time; nothing where there is no vsftpd.
+/// Returns as many lanes as there are concurrent rounds; `None` if there is no vsftpd.
 fn lanes() -> Option<(RealServer, Mutex<Vec<Lane>>)> {
     let server = RealServer::start(Kind::Vsftpd, &Options::default())?;
     let port = server.address().port();
@@ -59,15 +60,15 @@ fn lanes() -> Option<(RealServer, Mutex<Vec<Lane>>)> {
     Some((server, Mutex::new(lanes)))
 }
 
-/// The mirror of one file, `size` bytes long, during which the way is cut somewhere.
+/// Mirrors one file of `size` bytes, while a data connection is cut at some point.
 fn mirrored(
     lane: &Lane,
     draw: &mut Draw,
     size: u64,
     here: &std::path::Path,
     is_up: bool,
-) -> (String, Outcome<Report>) {
-    // The first is the listing's, most often.
+) -> (String, Result<Report>) {
+    // The first is usually that of the listing.
     let cut = Cut {
         connection: draw.one_of(&[0, 1, 1, 1, 1, 2]),
         times: draw.one_of(&[1, 1, 2]),
@@ -78,8 +79,8 @@ fn mirrored(
     lane.cutter.cut(cut);
     let remote = path(&format!("/{}", lane.name));
     let report = run(async {
-        let mut session = Session::open(lane.site.clone(), Context::default()).await?;
-        let rules = Rules { retries: 1, resume, ..Rules::default() };
+        let mut session = Session::open(lane.site.clone(), RunContext::default()).await?;
+        let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
         if is_up {
             mirror::up(&mut session, here, &remote, &rules, false).await
         } else {

@@ -1,10 +1,10 @@
-//! Runs that are killed, and what the next ones say of the files that these left: whatever the rule for changes of the
-//! target, none of it is ever taken for somebody else's.
+//! Runs that are killed, and the treatment of their files in the next ones: whatever the conflict rule of the mirror,
+//! none of them is ever taken for a foreign change.
 
 use std::{fs, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use portolan::files::{Mark, TEMPORARY_PREFIX};
+use portolan::files::{OwnerTag, TEMPORARY_PREFIX};
 use rustix::process::Signal;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait::until};
 
-/// Words that a run says of what it takes for somebody else's.
+/// The phrases by which a run reports a foreign change.
 const BLAMES: [&str; 4] = [
     "changed in the target since",
     "added to the target since",
@@ -23,7 +23,7 @@ const BLAMES: [&str; 4] = [
 
 const POLICIES: [&str; 4] = ["keep", "fail", "newer", "source"];
 
-/// A mirror by a rule, up to a server or down from one.
+/// A mirror with a conflict rule, up to a server or down from one.
 struct Scene {
     stage: Rehearsal,
     program: Portolan,
@@ -64,7 +64,7 @@ impl Scene {
         drop(running.wait().any_end().any_stdout().any_stderr().any_files());
     }
 
-    /// A run to its end, that blames nobody and makes the target like the source.
+    /// Runs the mirror to its end; it must report no foreign change, and make the target equal to the source.
     fn run(&self, when: &str) {
         let ran = self.program.run().any_stdout().any_stderr().any_files();
         let about = format!("{when}, {}: {}", self.about, ran.stderr_text());
@@ -75,11 +75,11 @@ impl Scene {
         assert!(texts(&self.source) == texts(&self.target), "{about}");
     }
 
-    /// The mark of the mirror, as its state folder has it.
-    fn mark(&self) -> Mark {
+    /// Returns the owner tag of the mirror, as stored in its state directory.
+    fn mark(&self) -> OwnerTag {
         let mut marks = fs::read_dir(self.program.folder().join("state/marks")).unwrap();
         let text = fs::read_to_string(marks.next().unwrap().unwrap().path()).unwrap();
-        Mark::read(text.lines().next().unwrap()).unwrap()
+        OwnerTag::read(text.lines().next().unwrap()).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -91,7 +91,7 @@ impl Scene {
     }
 }
 
-/// The files of a folder that are no temporary ones, each with its bytes.
+/// Returns the files of a directory that are not temporary, each with its bytes.
 fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for name in ["", "0", "1", "2"] {
@@ -108,7 +108,7 @@ fn texts(folder: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Changes the source: some files get other bytes, of the same size or of another, some come and some go.
+/// Changes the source: some files get other bytes, of the same size or of another, some are added and some removed.
 fn change(draw: &mut Draw, source: &Path, step: usize) {
     for number in 0..36 {
         let path = source.join(format!("{}/{number}", number % 3));
@@ -117,7 +117,7 @@ fn change(draw: &mut Draw, source: &Path, step: usize) {
             0 => drop(fs::remove_file(&path)),
             1 | 2 => fs::write(&path, format!("{number} ").repeat(200 + step)).unwrap(),
             3 if path.exists() => {
-                // The same size, and a time that tells the two apart by the second of servers.
+                // The same size, and a time that differs at the resolution of the server, one second.
                 let size = fs::metadata(&path).unwrap().len();
                 let bytes =
                     vec![b'a' + u8::try_from(step % 26).unwrap(); usize::try_from(size).unwrap()];
@@ -172,7 +172,7 @@ fn a_run_whose_state_cannot_be_kept_changes_nothing_where_changes_are_kept() {
     for (policy, is_strict) in [("keep", true), ("fail", true), ("newer", false), ("source", false)]
     {
         let scene = Scene::new(&[], true, &["--on-conflict", policy]);
-        // No store can be there.
+        // The database cannot be created.
         fs::create_dir_all(scene.program.folder().join("state/portolan.db")).unwrap();
         fs::write(scene.source.join("a"), "bytes").unwrap();
         let ran = scene.program.run().any_stdout().any_stderr().any_files();
@@ -204,9 +204,9 @@ fn a_run_whose_intents_the_server_does_not_keep_changes_nothing_where_changes_ar
     }
 }
 
-/// Puts the file `name` of the target aside, as a run does that is killed before the new one has its name.
-fn put_aside(folder: &Path, mark: &Mark, at: Timestamp, name: &str) {
-    fs::rename(folder.join(name), folder.join(mark.aside_name(at, name.as_bytes()))).unwrap();
+/// Renames the file `name` of the target to a backup, as a run does that is killed before the new file has its name.
+fn put_aside(folder: &Path, mark: &OwnerTag, at: Timestamp, name: &str) {
+    fs::rename(folder.join(name), folder.join(mark.set_aside_name(at, name.as_bytes()))).unwrap();
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn an_old_file_that_was_put_aside_gets_its_name_back_in_the_next_run() {
             for name in ["a", "b", "c d"] {
                 put_aside(&scene.target, &scene.mark(), Timestamp::now(), name);
             }
-            // One goes on, one stays as it was, and one goes.
+            // One file changes, one stays as it was, and one is removed.
             fs::write(scene.source.join("a"), "other bytes, and more").unwrap();
             fs::remove_file(scene.source.join("c d")).unwrap();
             scene.run("after");
@@ -237,19 +237,19 @@ fn an_old_file_that_another_put_aside_is_left_for_an_hour_and_then_put_in_order(
     fs::write(scene.source.join("a"), "bytes").unwrap();
     fs::write(scene.source.join("b"), "bytes").unwrap();
     scene.run("first");
-    let (other, now) = (Mark::random(), Timestamp::now());
+    let (other, now) = (OwnerTag::random(), Timestamp::now());
     put_aside(&scene.target, &other, now, "a");
-    fs::write(scene.target.join(other.aside_name(now, b"b")), "of an old b").unwrap();
-    fs::write(scene.target.join(other.aside_name(now, b"unknown")), "kept").unwrap();
+    fs::write(scene.target.join(other.set_aside_name(now, b"b")), "of an old b").unwrap();
+    fs::write(scene.target.join(other.set_aside_name(now, b"unknown")), "kept").unwrap();
     drop(scene.program.run().succeeds().any_stdout().any_stderr().any_files());
     assert_eq!(parts(&scene.target), 3);
-    fs::remove_file(scene.target.join(other.aside_name(now, b"a"))).unwrap();
-    fs::remove_file(scene.target.join(other.aside_name(now, b"b"))).unwrap();
+    fs::remove_file(scene.target.join(other.set_aside_name(now, b"a"))).unwrap();
+    fs::remove_file(scene.target.join(other.set_aside_name(now, b"b"))).unwrap();
     let before = now - SignedDuration::from_hours(2);
     put_aside(&scene.target, &other, before, "a");
-    fs::write(scene.target.join(other.aside_name(before, b"b")), "of an old b").unwrap();
+    fs::write(scene.target.join(other.set_aside_name(before, b"b")), "of an old b").unwrap();
     scene.run("later");
-    // That of which nobody knows the name stays.
+    // A backup with an unknown original name stays.
     assert_eq!(parts(&scene.target), 1);
 }
 
@@ -261,7 +261,7 @@ fn a_put_that_was_killed_between_the_names_is_made_good_by_the_next() {
             stage.file(&format!("in/{name}"), "old bytes");
             let folder = stage.root().join("in");
             let single = format!("single\n127.0.0.1\n{}\ntester", stage.site.port);
-            put_aside(&folder, &Mark::of(single.as_bytes()), Timestamp::UNIX_EPOCH, name);
+            put_aside(&folder, &OwnerTag::of(single.as_bytes()), Timestamp::UNIX_EPOCH, name);
             let base = Portolan::new().env("PORTOLAN_PASSWORD", "secret");
             let base = base.file(format!("tree/{name}"), "new bytes, and more");
             let local = format!("tree/{name}");
@@ -271,7 +271,7 @@ fn a_put_that_was_killed_between_the_names_is_made_good_by_the_next() {
             };
             drop(program.run().succeeds().any_stdout().any_stderr().any_files());
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"new bytes, and more");
-            // What is left costs no `put` a question: the next one that has to put a file aside removes it.
+            // The leftovers cost a `put` no query: the next one that has to make a backup removes them.
             if next == "put" {
                 assert_eq!(parts(&folder), 1, "{name}");
                 fs::write(program.folder().join(&local), "newer").unwrap();
@@ -299,7 +299,7 @@ fn of_two_deployments_at_once_one_goes_and_the_other_is_told() {
         let claim = stage.root().join("in/.portolan-lock");
         let running = one.spawn();
         assert!(until(Duration::from_secs(20), || claim.exists().then_some(())).is_some());
-        // It is held up, and not only slow: so the other one comes in the middle of it.
+        // It is stopped, and not only slow, so that the other one runs in the middle of it.
         running.signal(Signal::STOP);
         let ran = two.run().any_files().any_stdout();
         drop(
@@ -314,7 +314,7 @@ fn of_two_deployments_at_once_one_goes_and_the_other_is_told() {
             assert!(bytes.iter().all(|byte| *byte == b'A'), "{way} {number}");
         }
         assert!(!claim.exists());
-        // When it is done, the other one may.
+        // When it is done, the other one may run.
         drop(two.run().succeeds().any_stdout().any_stderr().any_files());
         assert!(stage.bytes("in/0").unwrap().starts_with(b"B") && !claim.exists());
     }
@@ -347,7 +347,7 @@ fn a_claim_goes_with_its_run_however_that_ends() {
     assert!(claim.exists());
     running.signal(Signal::INT);
     drop(running.wait().any_end().any_stdout().any_stderr().any_files());
-    // Where the server did not answer in time, the next run finds that this one is over.
+    // If the server did not answer in time, the next run finds that this one is over.
     let program = program.file("tree/a", "short");
     drop(program.run().succeeds().any_stdout().any_stderr().any_files());
     assert!(!claim.exists());
@@ -357,7 +357,7 @@ fn a_claim_goes_with_its_run_however_that_ends() {
 fn a_claim_whose_run_is_over_is_taken_over_and_one_of_another_machine_is_not() {
     let old = "20200101T000000Z";
     for (machine, renewed, is_over) in [
-        // Another machine; its folder here was made just now.
+        // Another host; its directory here was made just now.
         ("0123456789abcdef", old, false),
         ("fedcba9876543210", "29991231T235959Z", false),
     ] {
@@ -372,7 +372,7 @@ fn a_claim_whose_run_is_over_is_taken_over_and_one_of_another_machine_is_not() {
             assert!(!is_over);
             drop(ran.fails_with(4).stderr_has("(process 4711 on build7)"));
             assert!(stage.bytes("in/a").is_none());
-            // Nobody has heard of it for long.
+            // It has not been renewed for a long time.
             let time = std::time::SystemTime::from(Timestamp::now()) - Duration::from_mins(20);
             fs::File::open(claim.join(&name)).unwrap().set_modified(time).unwrap();
             let ran = program.run().succeeds().any_stdout().any_files();
@@ -381,7 +381,7 @@ fn a_claim_whose_run_is_over_is_taken_over_and_one_of_another_machine_is_not() {
             assert!(!claim.exists(), "{options:?}");
         }
     }
-    // An empty one is left by a run that was killed in its first moment.
+    // An empty one is left by a run that was killed right after its start.
     let stage = Rehearsal::start(&[], false);
     let program = mirror(&stage).file("tree/a", "bytes").args(["--staged", "tree", &url(&stage)]);
     fs::create_dir_all(stage.root().join("in/.portolan-lock")).unwrap();

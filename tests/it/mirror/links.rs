@@ -1,4 +1,4 @@
-//! Links as the command and scripts follow them, against the embedded server and the real ones.
+//! Symbolic links as the command and scripts follow them, against the embedded server and the real ones.
 
 use std::{fs, os::unix::fs::symlink};
 

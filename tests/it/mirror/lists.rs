@@ -1,5 +1,5 @@
-//! Listings of a real server without MLSD: one folder over a data connection and over the control connection, which
-//! says the same; then all others over the control connection, many in one packet.
+//! Listings of a real server without MLSD: one directory over a data connection and over the control connection, with
+//! the same result; then all others over the control connection, many in one packet.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `portolan mirror` as people call it, and campaigns of faults in which a mirror must lose nothing.
+//! `portolan mirror` as users call it, and campaigns of faults in which a mirror must lose nothing.
 
 mod campaign;
 mod cuts;
@@ -13,7 +13,7 @@ mod table;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
-/// The command, against an embedded server.
+/// Returns the command, against an embedded server.
 fn mirror(stage: &Rehearsal) -> Portolan {
     std::fs::create_dir_all(stage.root().join("in")).unwrap();
     Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["mirror", "--no-progress"])

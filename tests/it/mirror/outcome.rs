@@ -1,11 +1,11 @@
-//! What a run says of itself: what failed is named with its reason, and nothing is said to be done that was not.
+//! The report of a run: each failure is named with its reason, and no action is reported that was not done.
 
 use std::fs;
 
 use super::{mirror, url};
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
-/// What a run that ends with `code` writes to standard error.
+/// Runs the program, which must end with `code`, and returns its standard error.
 fn said(program: &Portolan, code: i32) -> String {
     let ran = program.run().any_stdout().any_stderr().any_files();
     let ran = if code == 0 { ran.succeeds() } else { ran.fails_with(code) };

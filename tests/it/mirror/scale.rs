@@ -1,4 +1,4 @@
-//! Large trees: what they take of memory. `PORTOLAN_SCALE` says how many files, twenty in a folder; 200,000 is the size
+//! Large trees: their memory usage. `PORTOLAN_SCALE` is the number of files, twenty to a directory; 200,000 is the size
 //! for which 256 MiB are promised.
 
 use std::{env, fs, time::Duration};
@@ -8,12 +8,12 @@ use crate::support::{program::Running, rehearsal::Rehearsal, wait::until};
 
 const FILES: usize = 10_000;
 const FILES_A_FOLDER: usize = 20;
-/// The program itself, and what does not grow with the tree.
+/// The memory of the program itself, and other memory that does not grow with the tree.
 const FLAT_BYTES: usize = 48 << 20;
-/// For each file: both trees, what the last run left, and what the plan says of it.
+/// The memory for each file: both trees, the state of the last run, and the plan.
 const FILE_BYTES: usize = ((256 << 20) - FLAT_BYTES) / 200_000;
 
-/// The most memory that the program has had, until it ends.
+/// Returns the peak memory of the program, once it has ended.
 fn peak(running: &Running) -> usize {
     let path = format!("/proc/{}/status", running.id());
     let mut peak = 0;

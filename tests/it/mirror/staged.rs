@@ -1,4 +1,4 @@
-//! Staged mirrors as people and scripts ask for them, against the embedded server and the real ones.
+//! Staged mirrors, by the command and by scripts, against the embedded server and the real ones.
 
 use std::{fs, path::Path};
 

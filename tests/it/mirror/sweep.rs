@@ -1,4 +1,4 @@
-//! What `kill -9` leaves, and what the next run makes of it.
+//! The files that `kill -9` leaves, and their treatment in the next run.
 
 use std::{
     fs,
@@ -11,10 +11,10 @@ use rustix::process::Signal;
 use super::{campaign::parts, mirror, url};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait::until};
 
-/// A part that was begun is longer than what is read again before it is taken up.
+/// The size of a file, so that a partial one is longer than the part that is compared before it is resumed.
 const SIZE: usize = 300_000;
 const TIME_MAX: Duration = Duration::from_mins(1);
-/// Names as other programs, other machines and old files have them.
+/// Names of other programs, other hosts and old files.
 const FOREIGN: [&str; 4] = [
     ".portolan-0123456789abcdef.part",
     ".portolan-0123456789abcdef0123456789abcdef.part",
@@ -26,7 +26,7 @@ fn bytes(seed: usize) -> Vec<u8> {
     (0..SIZE).map(|at| u8::try_from((at * 7 + seed) % 251).unwrap()).collect()
 }
 
-/// A temporary file below `folder` that is not among the foreign ones and has at least `size` bytes.
+/// Returns a temporary file below `folder` that is not among the foreign ones and has at least `size` bytes.
 fn part(folder: &Path, size: u64) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path());
     entries.into_iter().find_map(|path| {
@@ -40,7 +40,7 @@ fn part(folder: &Path, size: u64) -> Option<PathBuf> {
     })
 }
 
-/// Runs `program` until there is a part of so many bytes below `target`, and kills it.
+/// Runs `program` until there is a partial file of at least `size` bytes below `target`, and kills it.
 fn kill_at(program: &Portolan, target: &Path, size: u64) {
     let running = program.spawn();
     assert!(until(TIME_MAX, || part(target, size)).is_some(), "no part came");
@@ -58,7 +58,7 @@ struct Scene {
     target: PathBuf,
 }
 
-/// Three files on the way up or down, at a rate by which they take a second and a half each.
+/// Prepares three files to send or fetch, at a rate limit by which they take a second and a half each.
 fn scene(is_up: bool, options: &[&str]) -> Scene {
     let stage = Rehearsal::start(&["slow=200000"], false);
     let program = mirror(&stage);
@@ -91,7 +91,7 @@ fn what_a_killed_run_leaves_is_gone_after_the_next_and_what_others_left_stays() 
             for name in FOREIGN {
                 fs::write(scene.target.join(name), "foreign").unwrap();
             }
-            // What ends with `.part` and is not ours is a file like any other to `--delete`.
+            // A foreign file that ends with `.part` is a file like any other to `--delete`.
             let kept = if options == ["--delete"] { &FOREIGN[..3] } else { &FOREIGN[..] };
             kill_at(&scene.program, &scene.target, 1000);
             let dry = scene.program.clone_with(["--dry-run"]);
@@ -136,7 +136,7 @@ fn what_a_live_run_needs_is_left_to_it() {
     let scene = scene(true, &[]);
     let running = scene.program.spawn();
     assert!(until(TIME_MAX, || part(&scene.target, 1000)).is_some(), "no part came");
-    // The same mirror from the same folder a second time, which finds parts of the first.
+    // The same mirror from the same directory a second time, which finds partial files of the first.
     drop(scene.program.run().succeeds().any_stdout().any_stderr().any_files());
     drop(running.wait().succeeds().any_stdout().any_stderr().any_files());
     assert_whole(&scene);

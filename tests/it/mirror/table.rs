@@ -1,5 +1,6 @@
-//! What the command sends after each sort of change, with a memory and without one, to servers that can more or less:
-//! the table that today's tools fail (same-size rollbacks missed, edits missed in silence, fresh checkouts sent again).
+//! The files that the command sends after each kind of change, with and without a state, to servers of different
+//! abilities: the table that today's tools fail (same-size rollbacks missed, edits missed in silence, fresh checkouts
+//! sent again).
 
 use std::{fs, path::Path};
 
@@ -8,7 +9,7 @@ use portolan::clock::Clock;
 use super::{mirror, url};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, tree::set_modified};
 
-/// When the files are from.
+/// The modification time of the files.
 const THEN_S: u64 = 1_700_000_000;
 
 fn now_s() -> u64 {
@@ -20,20 +21,20 @@ fn rewrite(path: &Path, text: &str, at_s: u64) {
     set_modified(path, at_s);
 }
 
-/// What happens to a file between two runs; and whether it must be sent: always, where nothing is remembered but times
-/// are kept, and where neither is so.
+/// A change to a file between two runs, and whether it must be sent in three cases: with a state, without one if times
+/// are kept, and with neither.
 type Row = (&'static str, fn(&Path), [bool; 3]);
 
 const ROWS: [Row; 5] = [
     ("no change", |_| {}, [false, false, false]),
-    // Where times are not kept it cannot be seen without a memory, and the run says so.
+    // Without a state and without times it cannot be detected, and the run reports that.
     ("rollback of the same size", |at| rewrite(at, "older", THEN_S - 90_000), [true, true, false]),
     ("edit of the same size", |at| rewrite(at, "newer", now_s() + 120), [true, true, true]),
     ("rollback of another size", |at| rewrite(at, "old", THEN_S - 90_000), [true, true, true]),
     ("fresh checkout", |at| rewrite(at, "bytes", now_s() + 120), [false, true, true]),
 ];
 
-/// What a server cannot do, and whether it keeps times.
+/// The faults of a server, and whether it keeps times.
 const SERVERS: [(&[&str], bool); 5] = [
     (&[], true),
     (&["no-mlsd", "no-mlst"], true),
@@ -42,7 +43,7 @@ const SERVERS: [(&[&str], bool); 5] = [
     (&["no-mlsd", "no-mlst", "no-mfmt", "reply=MDTM:502 No."], false),
 ];
 
-/// Runs it once more; how many files went, and whether it warned that times are not kept.
+/// Runs it once more; returns the number of files sent, and whether it warned that times are not kept.
 fn sent(program: &Portolan) -> (u64, bool) {
     let ran =
         program.run().succeeds().any_files().stdout_has(" 0 failed\n").never_says("in the target");
@@ -64,7 +65,7 @@ fn row((name, change, is_sent): Row, (plans, keeps_times): (&[&str], bool), reme
     assert_eq!(sent(&program).0, 2, "{about}");
     change(&program.folder().join("dist/one"));
     let [always, by_time, by_size] = is_sent;
-    // LIST alone, in a zone that nothing tells: the size decides, and the run says so.
+    // LIST alone, in an unknown time zone: the size decides, and the run reports that.
     let tells_times = !plans.contains(&"reply=MDTM:502 No.");
     let wanted = match (remembers, keeps_times) {
         (true, _) => always,

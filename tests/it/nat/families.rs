@@ -1,4 +1,4 @@
-//! A name with addresses of both families, of which one is dropped without a word on the way.
+//! A host name with addresses of both families, one of which is dropped silently on the way.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -10,7 +10,7 @@ use crate::support::{net::Space, program::Portolan, rehearsal::Rehearsal};
 const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
 
-/// Counts what comes to the server over IPv6, and drops it.
+/// Rules that count the packets to the server over IPv6, and drop them.
 const DROPPED: &str = "table inet lab {
     chain in {
         type filter hook input priority filter
@@ -18,14 +18,14 @@ const DROPPED: &str = "table inet lab {
     }
 }";
 
-/// The address that this machine asks for names.
+/// Returns the address of the first name server in the host's `/etc/resolv.conf`.
 fn nameserver() -> SocketAddr {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let first = text.lines().find_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok());
     SocketAddr::new(first.unwrap_or(Ipv4Addr::LOCALHOST.into()), 53)
 }
 
-/// The answer to a question for an address: ours of that family, whatever the name.
+/// Returns the answer to a query for an address: ours of that family, whatever the name.
 fn answer(question: &[u8]) -> Option<Vec<u8>> {
     let name = question.get(12..)?.iter().position(|byte| *byte == 0)? + 13;
     let asked = question.get(..name + 4)?;
@@ -44,7 +44,7 @@ fn answer(question: &[u8]) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// Answers such questions in `space` for as long as the test lasts.
+/// Answers such queries in `space` for as long as the test lasts.
 fn serve_names(space: &Space) {
     let address = nameserver();
     let length = if address.is_ipv4() { 32 } else { 128 };

@@ -1,9 +1,9 @@
-//! A home router that gives ports to those who ask: miniupnpd, which speaks PCP, NAT-PMP and UPnP.
+//! A home router that maps ports on request: miniupnpd, which speaks PCP, NAT-PMP and UPnP.
 //!
 //! ```text
 //! client 192.168.50.10 -- 192.168.50.1 router 25.0.113.1 -- 25.0.113.10 server
 //! ```
-//! miniupnpd takes an address of documents for private; 25.0.113.0/24 is public and leads nowhere from here.
+//! miniupnpd treats documentation addresses as private; 25.0.113.0/24 is public and is routed nowhere from here.
 
 use std::{
     fs,
@@ -21,14 +21,14 @@ use crate::support::{
     wait,
 };
 
-/// Where clients find the server.
+/// The address at which clients reach the server.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(25, 0, 113, 10);
-/// The router outside.
+/// The external address of the router.
 pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(25, 0, 113, 1);
-/// From the start of miniupnpd to the first answer.
+/// The maximum time from the start of miniupnpd to its first answer.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The network; it ends when this is dropped.
+/// The network; removed on drop.
 pub(super) struct Home {
     pub(super) client: Space,
     pub(super) router: Space,
@@ -38,7 +38,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// A home whose router gives ports. `None`: it cannot be done here, and that has been said.
+    /// Sets up a home whose router maps ports. `None` if that is impossible here, which has then been reported.
     pub(super) fn lay() -> Option<Self> {
         let Some((program, _)) = find("miniupnpd") else {
             skip("no miniupnpd here: run tests/servers/install");
@@ -58,7 +58,7 @@ impl Home {
         Some(home)
     }
 
-    /// The same with a router that gives nothing.
+    /// Sets up the same with a router that maps no ports.
     pub(super) fn without_daemon() -> Option<Self> {
         let (client, router, server) = (Space::open()?, Space::open()?, Space::open()?);
         client.wire("eth0", &router, "lan");
@@ -75,17 +75,17 @@ impl Home {
         Some(Self { client, router, server, daemon: None, folder })
     }
 
-    /// What the router's daemon has said.
+    /// Returns the log of the router's daemon.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Where a server listens.
+    /// Returns the address on which a server listens.
     pub(super) fn address() -> SocketAddr {
         (SERVER, 21).into()
     }
 
-    /// The rules by which the router lets ports in to somebody.
+    /// Returns the rules by which the router forwards ports to clients.
     pub(super) fn mappings(&self) -> Vec<String> {
         let chain = self.router.read("nft list chain inet lab upnp_prerouting");
         chain
@@ -95,7 +95,7 @@ impl Home {
             .collect()
     }
 
-    /// Waits for a state of the mappings.
+    /// Waits until the mappings fulfil `is_so`.
     pub(super) fn until(&self, time: Duration, is_so: impl Fn(&[String]) -> bool) -> bool {
         wait::until(time, || is_so(&self.mappings()).then_some(())).is_some()
     }

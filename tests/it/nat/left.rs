@@ -1,4 +1,4 @@
-//! Mapped ports that a crash left behind: wherever scripts run, the next run gives them back.
+//! Mapped ports that a crash left behind: wherever scripts run, the next run releases them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{program::Portolan, rehearsal::Rehearsal, wait},
 };
 
-/// Maps a port and stays, on a router that would keep it for an hour.
+/// A script that maps a port and waits, on a router that would keep the mapping for an hour.
 const HOLD: &str = "nat::map_ports(#{ ports: 40000 }); sleep(\"5m\");";
 const TIME_MAX: Duration = Duration::from_secs(50);
 

@@ -1,9 +1,9 @@
-//! A machine whose loopback interface carries nothing: a filter that forgets it, a container that never sets it up.
+//! A host whose loopback interface carries nothing: a filter that forgets it, a container that never sets it up.
 
 use super::run_in;
 use crate::support::{net::Space, program::Portolan, rehearsal::Rehearsal};
 
-/// A client and a server on one cable.
+/// Sets up a client and a server on one cable.
 fn lay(tls: bool) -> Option<(Space, Space, Rehearsal)> {
     let (client, host) = (Space::open()?, Space::open()?);
     client.wire("eth0", &host, "eth0");

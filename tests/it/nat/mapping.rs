@@ -1,4 +1,4 @@
-//! Ports of a home router: asked for, used in active mode, renewed, given back, and gone after a crash.
+//! Ports of a home router: mapped, used in active mode, renewed, released, and removed after a crash.
 
 use std::{
     net::UdpSocket,
@@ -16,7 +16,7 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls},
 };
 
-/// A router that is there answers within milliseconds, and one that is not has been found out within seconds.
+/// The maximum time for an answer. A router answers within milliseconds; a missing one is detected within seconds.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(25);
 
 const TRANSFER: &str = r#"
@@ -77,7 +77,7 @@ fn each_way_to_ask_gives_ports_and_takes_them_back() {
         let program = Portolan::new().script(script).args([via]);
         let running = home.client.within(|| program.spawn());
         running.until_stdout_has("held");
-        // A request that was sent twice makes the router lay its rule anew.
+        // A request that was sent twice makes the router replace its rule.
         assert!(home.until(Duration::from_secs(20), |rules| rules.len() == 2), "{via}");
         let rules = home.mappings();
         assert!(rules[0].contains("dport 40000 ") && rules[0].contains("192.168.50.10:40000"));
@@ -102,7 +102,7 @@ fn an_interrupted_run_gives_its_ports_back() {
 #[test]
 fn a_lease_is_renewed_while_the_run_lasts_and_ends_by_itself_when_it_is_killed() {
     let Some(home) = Home::lay() else { return };
-    // Busy with something else than connections for longer than the lease.
+    // Busy with something other than connections for longer than the lease.
     let script = r#"
         nat::map_ports(#{ ports: 40000, lease: "6s", via: args[0] });
         print("held");
@@ -135,7 +135,7 @@ fn what_a_crash_left_is_given_back_by_the_next_run() {
         let running =
             home.client.within(|| told(Portolan::new().script(script)).args([via]).spawn());
         running.until_stdout_has("held");
-        // Another run leaves them to the one that lives.
+        // Another run leaves them alone while the first one lives.
         let next = told(Portolan::new().script("print(1);"));
         home.client.within(|| next.run()).succeeds().stdout("1\n");
         assert_eq!(home.mappings().len(), 2, "{via}");
@@ -203,8 +203,8 @@ fn a_port_on_which_something_listens_is_mapped_with_the_users_word_only() {
     let allowed = Portolan::new().script(script).args(["--allow-nat", "40005"]);
     home.client.within(|| allowed.run()).succeeds().stdout("held\n").any_stderr();
     drop(busy);
-    // And the router has its own mind about what it lets in. By PCP it would look for a port that it may give, for longer
-    // than anybody waits.
+    // The router also has a policy of its own. By PCP it would search for a permitted port for longer than any test can
+    // wait.
     let script = r#"nat::map_ports(#{ ports: 22, via: "upnp" });"#;
     let low = Portolan::new().script(script).args(["--allow-nat"]);
     let ran = home.client.within(|| low.run());
@@ -213,21 +213,21 @@ fn a_port_on_which_something_listens_is_mapped_with_the_users_word_only() {
     );
 }
 
-/// A router of bad faith: answers each datagram to PCP's port as `answer` says.
+/// Plays a malicious router that answers each datagram to PCP's port with the result of `answer`.
 fn play_router(home: &Home, answer: fn(&[u8]) -> Vec<u8>) {
     let socket = home.router.within(|| UdpSocket::bind("192.168.50.1:5351").unwrap());
     thread::spawn(move || {
         let mut request = [0; 1100];
         while let Ok((length, from)) = socket.recv_from(&mut request) {
-            // The space goes with the test, and the thread with its process.
+            // The namespace ends with the test, and the thread with its process.
             drop(socket.send_to(&answer(request.get(..length).unwrap_or_default()), from));
         }
     });
 }
 
-/// A reply to a PCP request as RFC 6887 has it, that gives `seconds` and the address `outside`.
+/// Returns a reply to a PCP request, as in RFC 6887, that grants `seconds` and the address `outside`.
 fn pcp_reply(request: &[u8], seconds: u32, outside: [u8; 4]) -> Vec<u8> {
-    // Header: version, operation, lifetime, epoch; then the nonce, protocol and ports as they were asked for.
+    // Header: version, operation, lifetime, epoch; then the nonce, protocol and ports as requested.
     let Some(asked) = request.get(24..44).filter(|_| request.first() == Some(&2)) else {
         return vec![0, 0x80, 0, 1];
     };
@@ -269,7 +269,7 @@ fn what_a_router_answers_is_checked() {
     }
 }
 
-/// A time of more than a hundred years, as some routers give it, is none that anything is built upon.
+/// Checks that a lifetime of more than a hundred years, which some routers grant, is not relied upon.
 #[test]
 fn a_grant_for_ever_is_taken_for_a_week() {
     let Some(home) = Home::without_daemon() else { return };

@@ -1,4 +1,4 @@
-//! Whatever NAT stands between: the program gets through where any mode can, and says why it went where it went.
+//! The program behind all kinds of NAT: it succeeds if any mode can, and reports the reason for the mode that it used.
 
 mod families;
 mod home;
@@ -24,9 +24,9 @@ site.write("/b", text);
 print(`${text} ${site.list("/").len()} ${site.route}`);
 site.close();
 "#;
-/// The longest way round.
+/// The maximum time of the longest fallback.
 const TIME_MAX: Duration = Duration::from_secs(12);
-/// It is too long when it was that so many times in a row: others use this machine too.
+/// The number of slow runs in a row that fail a test: the machine may be shared.
 const TRIES: usize = 4;
 
 /// A public server, and a client behind a home router.
@@ -49,7 +49,7 @@ impl Case {
         Some(Self { world, server, tls })
     }
 
-    /// Runs the script from where the client is.
+    /// Runs the script on the client.
     fn run(&self, mode: &str) -> Ran {
         let mut tries = 0;
         loop {
@@ -195,7 +195,7 @@ fn nat_that_no_address_betrays_is_learnt_from_the_server() {
         .stderr_has("(this machine is behind NAT: the server sees it as 203.0.113.1)");
 }
 
-/// A load balancer takes the control connection, and the server behind it names itself.
+/// Checks a load balancer that takes the control connection, with a server behind it that announces its own address.
 #[test]
 fn a_private_server_may_name_another_private_address() {
     for verdict in ["reject with tcp reset", "drop"] {

@@ -1,4 +1,5 @@
-//! A job that asks for active mode behind NAT: once it falls back, and from then on it begins where it ended.
+//! A job that asks for active mode behind NAT: its first run falls back, and the later ones begin with the mode that
+//! worked.
 
 use super::{Case, HOME, world::OUTSIDE};
 use crate::serve::scheduler::{Scheduler, on_request};
@@ -19,7 +20,7 @@ fn a_job_in_active_mode_falls_back_once_and_starts_in_passive_from_then_on() {
         drop(scheduler.command(&["trigger", "a", "--wait"]).succeeds().any_stdout());
         let run = scheduler.runs().pop().unwrap();
         let run = scheduler.show(&run["id"]);
-        // It is no retry: one attempt, which went another way.
+        // It is no retry: one attempt, with another mode.
         assert_eq!((run["outcome"].as_str(), run["attempts"].as_i64()), (Some("done"), Some(1)));
         assert_eq!(
             (run["fallbacks"].as_i64(), run["route"].as_str()),

@@ -1,4 +1,4 @@
-//! A client and a server with routers between them, laid for one test.
+//! A client and a server with routers between them, set up for one test.
 //!
 //! ```text
 //! client 192.168.50.10 -- 192.168.50.1 router 203.0.113.1 -- 203.0.113.10 server
@@ -9,38 +9,38 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::support::{net::Space, server::say_skipped};
 
-/// Where clients find the server, whatever stands before it.
+/// The address at which clients reach the server, with or without NAT.
 pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-/// Where a server behind NAT really is.
+/// The private address of a server behind NAT.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 20, 30, 5);
-/// Where a server's passive connections come in.
+/// The server's range of passive ports.
 const RANGE: &str = "40000-40099";
 
-/// How the world is.
+/// The layout of the network.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// What stands before the client.
+    /// The router before the client.
     pub(super) router: Router,
-    /// The client's network, the first three numbers.
+    /// The client's network: the first three numbers.
     pub(super) network: &'static str,
-    /// Whether a gate with NAT stands before the server.
+    /// True if a gate with NAT is before the server.
     pub(super) gate: bool,
-    /// What happens to connections to the server's passive ports.
+    /// The treatment of connections to the server's passive ports.
     pub(super) range: Range,
 }
 
-/// What stands before the client.
+/// The router before the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Router {
-    /// It only passes packets on, both ways.
+    /// A router that only forwards packets, both ways.
     Open,
-    /// It hides the client behind its own address.
+    /// A router that masquerades the client.
     Masquerade,
-    /// The same, and it reads along in plain FTP to open what is announced there.
+    /// The same with a helper, which reads plain FTP and opens the announced ports.
     Helper,
 }
 
-/// What happens to connections to the server's passive ports.
+/// The treatment of connections to the server's passive ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
     Open,
@@ -48,17 +48,17 @@ pub(super) enum Range {
     Rejected,
 }
 
-/// The world; it ends when this is dropped.
+/// The network; removed on drop.
 pub(super) struct World {
     pub(super) client: Space,
     pub(super) server: Space,
-    /// Where the server listens.
+    /// The address on which the server listens.
     pub(super) address: SocketAddr,
     _between: Vec<Space>,
 }
 
 impl World {
-    /// Lays it out. `None`: it cannot be done here, and that has been said.
+    /// Sets it up. `None` if that is impossible here, which has then been reported.
     pub(super) fn lay(test: &str, plan: Plan) -> Option<Self> {
         let (client, router, server) = (Space::open()?, Space::open()?, Space::open()?);
         let Plan { network, .. } = plan;
@@ -68,7 +68,7 @@ impl World {
         ));
         router.sh(&format!("ip addr add {network}.1/24 dev lan; {FORWARD}"));
         if let Err(said) = router.try_rules(&router_rules(plan.router)) {
-            // The module of the kernel is not ours to install.
+            // The kernel module is not ours to install.
             assert_eq!(plan.router, Router::Helper, "{said}");
             say_skipped(test, &format!("the kernel has no FTP connection tracking: {said}"));
             return None;
@@ -86,7 +86,7 @@ impl World {
             OUTSIDE
         };
         router.sh("ip addr add 203.0.113.1/24 dev wan");
-        // On the Internet, nobody knows the way to a private network.
+        // On the Internet, there is no route to a private network.
         if plan.router == Router::Open {
             server.sh(&format!("ip route add {network}.0/24 via 203.0.113.1"));
         }
@@ -138,7 +138,7 @@ fn host_rules(range: Range) -> String {
     )
 }
 
-/// NAT before the server; a range that is not open is one that nobody has forwarded.
+/// Sets up NAT before the server; a closed range is not forwarded.
 fn lay_gate(gate: &Space, router: &Space, server: &Space, range: Range) {
     router.wire("wan", gate, "wan");
     gate.wire("lan", server, "eth0");

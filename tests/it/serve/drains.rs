@@ -8,7 +8,7 @@ use crate::support::{
     wait,
 };
 
-/// The names in a folder of the server.
+/// Returns the names in a directory of the server.
 fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut names: Vec<_> =
@@ -61,7 +61,7 @@ fn each_of_several_sessions_finishes_its_file_and_the_next_scheduler_sends_the_r
     for file in moved {
         assert!(file["error"].is_null() && file["verified"] == true, "{file}");
     }
-    // All that was under way is there, whole and under its name.
+    // All files that were in transfer are there, complete and under their final names.
     let there = names(&up);
     assert_eq!(there.len(), moved.len(), "{there:?}");
     for name in &there {

@@ -1,4 +1,4 @@
-//! What `export` prints is what the others read: asked of them, where they are installed.
+//! The output of `export`, checked with the programs that read it, if they are installed.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use super::scheduler::{Scheduler, on_request};
 use crate::support::server::say_skipped;
 
-/// Runs a program, and gives its two outputs when it has ended well; nothing where there is none of that name.
+/// Runs a program that must succeed, and returns both its outputs; `None` if it is not installed.
 fn ask(program: &str, words: &[&str], input: &str) -> Option<String> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -25,7 +25,7 @@ fn ask(program: &str, words: &[&str], input: &str) -> Option<String> {
     Some(said)
 }
 
-/// Jobs of every sort, in a folder whose name has what needs quoting everywhere.
+/// Returns jobs of every kind, in a directory whose name needs quoting everywhere.
 fn scheduler() -> Scheduler {
     let jobs = [
         ("plain", "15 3 * * *", "run_timeout = \"1h\""),
@@ -135,7 +135,7 @@ fn a_line_of_the_crontab_is_a_command_that_a_shell_reads() {
     drop(table.any_stdout().any_stderr());
     assert_eq!(lines.len(), 6);
     for line in lines {
-        // cron takes the five fields away, and reads `\%` as `%`.
+        // cron removes the five fields, and reads `\%` as `%`.
         let command = line.splitn(6, ' ').last().unwrap();
         assert!(!command.replace("\\%", "").contains('%'), "{line}");
         let command = command.replace("\\%", "%");

@@ -51,7 +51,7 @@ fn a_run_that_is_killed_or_crashes_is_recorded_with_the_signal() {
         let words = format!("ended by signal {}", signal.as_raw());
         scheduler.until(|run| run["error"].as_str().is_some_and(|error| error.contains(&words)));
     }
-    // A crash is no reason to try again.
+    // A crash is no reason to retry.
     for run in scheduler.runs() {
         assert_eq!((run["outcome"].as_str(), run["attempts"].as_i64()), (Some("failed"), Some(1)));
     }

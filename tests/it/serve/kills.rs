@@ -1,4 +1,5 @@
-//! Whatever is killed, and whatever clocks do: each slot has one row that says what became of it, and nobody goes on alone.
+//! Kills of any process, and changes of the clock: each slot has exactly one row with its status, and no run continues
+//! alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,15 +13,15 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use portolan::{
     clock::Clock,
-    observe::{Observer, metrics::Metrics},
+    observe::{EventEmitter, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, Setup},
+        daemon::{Daemon, DaemonSetup},
         jobs,
         zone::Zones,
     },
     store::{
         Store,
-        history::{Run, State},
+        history::{HistoryRun, RunState},
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -74,14 +75,14 @@ fn a_scheduler_that_is_told_to_stop_ends_its_runs_and_says_that_they_were_interr
     for run in scheduler.runs() {
         assert_eq!(run["outcome"], "interrupted", "{run}");
     }
-    // By `misfire`, one is taken up again and the other stays what it is.
+    // By `misfire`, one is resumed and the other stays as it is.
     scheduler.start();
     wait::until(TIME_MAX, || (scheduler.read("b") == "xx").then_some(())).unwrap();
     assert_eq!(scheduler.until_outcome("a", "interrupted")["attempts"], 1);
     scheduler.kill();
 }
 
-/// R7: the scheduler or a run of it is killed around slots, again and again.
+/// Campaign R7: the scheduler or a run of it is killed around slots, again and again.
 #[test]
 fn r7_after_any_number_of_kills_each_slot_has_one_row_with_its_end() {
     let kills =
@@ -100,7 +101,7 @@ fn r7_after_any_number_of_kills_each_slot_has_one_row_with_its_end() {
     let mut scheduler = Scheduler::new(&jobs);
     scheduler.file("a.rhai", "local::append(job::NAME, `${job::SCHEDULED_FOR}\n`); sleep(0.3);");
     scheduler.start();
-    // A fixed seed, since what matters is where a kill falls between the steps of a second, and that differs anyway.
+    // A fixed seed: the result depends on the moment of the kill between the steps of a second, which differs anyway.
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for number in 0..kills {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -131,7 +132,7 @@ fn r7_after_any_number_of_kills_each_slot_has_one_row_with_its_end() {
     assert!(done > 3, "{done} done, {failed} failed, {} slots", runs.len());
 }
 
-/// Every second from the first slot to the last has one row, and that has an end or a reason.
+/// Checks that every second from the first slot to the last has one row, with an end or a reason.
 fn each_second_once(job: &str, runs: &[Value]) {
     let mut seconds = BTreeMap::new();
     for run in runs.iter().filter(|run| run["job"] == job) {
@@ -140,7 +141,7 @@ fn each_second_once(job: &str, runs: &[Value]) {
         let said = match outcome {
             "done" | "partial" => true,
             "failed" | "interrupted" => run["error"].is_string(),
-            // One that waits was decided just before the end, and the next scheduler takes it up.
+            // A waiting one was decided just before the end, and the next scheduler starts it.
             "skipped" | "waiting" => run["reason"].is_string(),
             _ => false,
         };
@@ -175,13 +176,13 @@ impl Set {
         let file = self.folder.path().join("portolan.toml");
         let read = move |now| jobs::read(&file, &Zones::bundled(), now)?.into_jobs();
         let jobs = read(self.clock.now()).unwrap();
-        let setup = Setup {
+        let setup = DaemonSetup {
             program: PathBuf::from(env!("CARGO_BIN_EXE_portolan")),
             jobs,
             read: Box::new(read),
             state: self.folder.path().join("state"),
             clock: self.clock.clone(),
-            observer: Observer::default(),
+            observer: EventEmitter::default(),
             metrics: Arc::new(Metrics::default()),
         };
         self.daemon = Some(Daemon::open(setup).unwrap());
@@ -192,7 +193,7 @@ impl Set {
         seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 
-    /// Turns until nothing goes on.
+    /// Runs the daemon's loop until it is idle.
     pub(super) fn turn(&mut self) {
         let daemon = self.daemon.as_mut().unwrap();
         daemon.turn();
@@ -203,7 +204,7 @@ impl Set {
         assert!(still.is_some());
     }
 
-    pub(super) fn runs(&self) -> Vec<Run> {
+    pub(super) fn runs(&self) -> Vec<HistoryRun> {
         let store = Store::open(&self.folder.path().join("state")).unwrap();
         let mut runs = store.runs(None, 100_000).unwrap();
         runs.reverse();
@@ -233,7 +234,7 @@ fn s70_clocks_that_jump_neither_lose_nor_double_a_slot() {
     assert_eq!(i64::try_from(slots.len()).unwrap(), hours, "{slots:?}");
     for run in &runs {
         let is_told =
-            run.state == State::Done || run.state == State::Skipped && run.reason.is_some();
+            run.state == RunState::Done || run.state == RunState::Skipped && run.reason.is_some();
         assert!(is_told, "{run:?}");
     }
 }
@@ -249,11 +250,11 @@ fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
     set.open();
     set.turn();
     let runs = set.runs();
-    let done: Vec<_> = runs.iter().filter(|run| run.state == State::Done).collect();
+    let done: Vec<_> = runs.iter().filter(|run| run.state == RunState::Done).collect();
     assert_eq!(done.len(), 2, "{runs:?}");
     assert_eq!((done[1].cause.word(), done[1].covers), ("catchup", 72));
     assert_eq!(runs.len(), 73);
-    assert!(runs.iter().all(|run| run.state == State::Done || run.reason.is_some()));
+    assert!(runs.iter().all(|run| run.state == RunState::Done || run.reason.is_some()));
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn a_request_that_nobody_hears_for_a_day_is_not_run() {
     set.turn();
     let runs = set.runs();
     let asked: Vec<_> = runs.iter().filter(|run| run.cause.word() == "manual").collect();
-    assert_eq!([asked[0].state, asked[1].state], [State::Skipped, State::Done], "{asked:?}");
+    assert_eq!([asked[0].state, asked[1].state], [RunState::Skipped, RunState::Done], "{asked:?}");
     assert!(asked[0].reason.as_ref().unwrap().contains("late"), "{asked:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Timeouts, retries, and which failures are worth them.
+//! Timeouts, retries, and the failures that are retried.
 
 use std::{net::TcpStream, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
 
-/// Waits between attempts that a test can afford.
+/// A retry delay that is short enough for a test.
 const SOON: &str = "backoff = { initial = \"10ms\", factor = 1, max = \"10ms\" }";
 
 fn triggered(job: &str, script: &str, environment: &[(&str, &str)]) -> serde_json::Value {
@@ -123,7 +123,7 @@ fn what_the_job_says_of_connections_wins_over_the_script() {
     scheduler.stop();
 }
 
-/// `serve` with few descriptors, and nothing that raises them.
+/// Returns `serve` with a low limit of descriptors that cannot be raised.
 fn with_descriptors(count: u32, scheduler: &Scheduler) -> Portolan {
     let program = scheduler.path("few");
     let text =
@@ -154,7 +154,7 @@ fn connections_that_say_nothing_stop_neither_jobs_nor_metrics() {
         });
         assert!(page.is_some(), "no metrics beside idle connections");
     }
-    // What is longer than any head of a request is not read to its end.
+    // A head of a request that is too long is not read to its end.
     let mut long = TcpStream::connect(address).unwrap();
     let piece = vec![b'x'; 64 * 1024];
     let cut = (0..1_000).any(|_| std::io::Write::write_all(&mut long, &piece).is_err());
@@ -240,12 +240,12 @@ fn a_command_that_neither_reads_nor_ends_goes_with_the_scheduler() {
     let pid = pid.expect("the command has begun");
     scheduler.stop();
     let is_gone = || {
-        // What waits for its parent to look at it has ended.
+        // A zombie has ended.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     };
     assert!(wait::until(Duration::from_secs(20), is_gone).is_some(), "{pid} is alive");
-    // It is told again by the next scheduler, which is there for it.
+    // The notice stays due, and the next scheduler delivers it.
     let run = scheduler.until_outcome("a", "failed");
     let whole = scheduler.show(run.get("id").unwrap());
     assert_eq!(whole["each_notice"][0]["outcome"], "due", "{whole}");

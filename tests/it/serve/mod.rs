@@ -1,6 +1,6 @@
-//! The scheduler as its users have it: a jobs file, a process that goes on, and what can be asked of it.
+//! The scheduler as its users have it: a jobs file, a long-running process, and the commands that query it.
 //!
-//! `PORTOLAN_CAMPAIGN` gives the number of kills, `PORTOLAN_SOAK_SECONDS` the length of the soak.
+//! `PORTOLAN_CAMPAIGN` is the number of kills, `PORTOLAN_SOAK_SECONDS` the length of the soak.
 
 mod basics;
 mod drains;

@@ -1,4 +1,4 @@
-//! Whose files a scheduler believes and writes, and what its commands get of its environment.
+//! The ownership of the files that a scheduler trusts and writes, and the environment of its commands.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use std::{
 use super::scheduler::{Scheduler, TIME_MAX, on_request};
 use crate::support::{program::Portolan, server::say_skipped, wait};
 
-/// Nobody's number: another user than the one that runs the tests.
+/// The user id of `nobody`: another user than the one that runs the tests.
 const NOBODY: u32 = 65534;
 
-/// What is done to its files.
+/// A change to its files.
 type Change = fn(&Scheduler);
 
 fn is_root() -> bool {
@@ -118,7 +118,7 @@ fn b4_a_run_of_a_scheduler_refuses_a_script_or_import_that_others_can_change() {
         mode(path, 0o644);
         assert_eq!(outcome(&scheduler).0, "done");
     }
-    // A jobs file that is swapped while it runs is not taken either.
+    // A jobs file that is replaced while it runs is not accepted either.
     let (new, file) = (scheduler.path("new"), scheduler.path("portolan.toml"));
     fs::copy(&file, &new).unwrap();
     give(&new);

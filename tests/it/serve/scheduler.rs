@@ -1,4 +1,4 @@
-//! A jobs file in a folder of its own, and the scheduler that runs it.
+//! A jobs file in a directory of its own, and the scheduler that runs it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::support::{
     wait,
 };
 
-/// For whatever a test waits: a busy machine starts a process in a second or two.
+/// The maximum time of any wait in a test: a busy machine starts a process in a second or two.
 pub(crate) const TIME_MAX: Duration = Duration::from_secs(50);
 
 pub(crate) struct Scheduler {
@@ -25,7 +25,7 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// One that has these jobs, and is not started. Retries do not wait long.
+    /// Returns one with these jobs, not yet started, and with short retry delays.
     pub(crate) fn new(jobs: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-serve-").tempdir().unwrap();
         let scheduler = Self { folder, environment: Vec::new(), running: None };
@@ -40,7 +40,7 @@ impl Scheduler {
     pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // In one step, as editors do.
+        // Atomically, as editors do.
         let new = path.with_extension("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, path).unwrap();
@@ -71,7 +71,7 @@ impl Scheduler {
         program
     }
 
-    /// `portolan serve`, not yet begun.
+    /// Returns `portolan serve`, not yet started.
     pub(crate) fn serve(&self, more: &[&str]) -> Portolan {
         let jobs = self.path("portolan.toml");
         self.program().args(["serve", "--jobs"]).args([jobs]).args(more.iter().copied())
@@ -109,13 +109,13 @@ impl Scheduler {
         running.wait().succeeds().any_stdout().any_stderr()
     }
 
-    /// Another command on the same jobs and state.
+    /// Runs another command on the same jobs and state.
     pub(crate) fn command(&self, words: &[&str]) -> Ran {
         let jobs = self.path("portolan.toml");
         self.program().args(words.iter().copied()).args(["--jobs"]).args([jobs]).run()
     }
 
-    /// Every run so far, the oldest first.
+    /// Returns every run so far, the oldest first.
     pub(crate) fn runs(&self) -> Vec<Value> {
         if !self.state().join("portolan.db").exists() {
             return Vec::new();
@@ -127,32 +127,32 @@ impl Scheduler {
         runs
     }
 
-    /// One run with all its parts.
+    /// Returns one run with all its parts.
     pub(crate) fn show(&self, id: &Value) -> Value {
         let mut ran = self.command(&["--json", "show", &id.to_string()]).succeeds();
         ran.json()
     }
 
-    /// Waits until a run is as wanted.
+    /// Waits for a run that matches `wanted`.
     #[track_caller]
     pub(crate) fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let found = wait::until(TIME_MAX, || self.runs().into_iter().find(|run| wanted(run)));
         found.unwrap_or_else(|| panic!("no such run among {:#?}", self.runs()))
     }
 
-    /// Waits until a run of a job has come to this.
+    /// Waits for a run of `job` with this outcome.
     #[track_caller]
     pub(crate) fn until_outcome(&self, job: &str, outcome: &str) -> Value {
         self.until(|run| run["job"] == job && run["outcome"] == outcome)
     }
 
-    /// The processes of its runs.
+    /// Returns the process ids of its runs.
     pub(crate) fn children(&self) -> Vec<u32> {
         children_of(self.folder.path())
     }
 }
 
-/// The processes that run an attempt with its script in `folder`.
+/// Returns the ids of the processes that run an attempt with its script in `folder`.
 fn children_of(folder: &Path) -> Vec<u32> {
     let folder = folder.to_str().unwrap();
     let mut found = Vec::new();
@@ -169,7 +169,7 @@ fn children_of(folder: &Path) -> Vec<u32> {
     found
 }
 
-/// A job that is due once, in the next minute of no year: it runs when it is triggered.
+/// Returns a job whose only slot is 29 February: it runs when it is triggered.
 pub(crate) fn on_request(name: &str, more: &str) -> String {
     format!(
         "\n[[job]]\nname = \"{name}\"\nscript = \"{name}.rhai\"\ncron = \"0 0 29 2 *\"\n{more}\n"

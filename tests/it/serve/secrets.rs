@@ -1,4 +1,4 @@
-//! A password, and an address that is as good as one, are in nothing that a scheduler leaves.
+//! A password, and a URL that is as secret as one, appear in no output or file of a scheduler.
 
 use std::{fs, path::Path};
 
@@ -34,7 +34,7 @@ fn s65_no_secret_is_in_logs_history_metrics_errors_or_lists_of_processes() {
     let server = Rehearsal::start(&["reply=PASS:530 canary-job-2b is wrong*1"], false);
     let site = format!("ftp://tester@127.0.0.1:{}", server.site.port);
     let address = listener.address;
-    // Nobody listens at the second address, so that its error is told.
+    // Nothing listens at the second address, so that its error is reported.
     let more = format!(
         "ping = \"http://127.0.0.1:1/canary-ping-4d\"\non_failure = {{ webhook = \"http://{address}/canary-hook-3c\" }}\n[job.connect]\npassword = \"canary-job-2b\""
     );

@@ -1,5 +1,5 @@
-//! Eight jobs against a real server behind a relay that breaks connections: in the end every tree is what it should be,
-//! and the scheduler has not grown.
+//! Eight jobs against a real server behind a relay that breaks connections: in the end every tree is equal to its
+//! source, and the scheduler has not grown.
 
 use std::{
     env, fs,
@@ -20,10 +20,10 @@ use crate::support::{
     wait,
 };
 
-/// How many of a hundred connections are broken, each somewhere in its first kilobytes.
+/// The number of connections in a hundred that are broken, each somewhere in its first kilobytes.
 const BROKEN_OF_100: u64 = 5;
 
-/// Passes connections on to the same port of another address, and breaks some.
+/// A relay to the same port of another address that breaks some connections.
 struct Relay {
     is_breaking: Arc<AtomicBool>,
     seen: Arc<AtomicU64>,
@@ -31,7 +31,7 @@ struct Relay {
 }
 
 impl Relay {
-    /// Listens at `from` for each of `ports`, and passes on to `to`.
+    /// Listens on each first address of `pairs`, and forwards to the second.
     fn start(pairs: &[(SocketAddr, SocketAddr)]) -> Self {
         let relay = Self {
             is_breaking: Arc::new(AtomicBool::new(true)),
@@ -45,7 +45,7 @@ impl Relay {
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let number = seen.fetch_add(1, Ordering::Relaxed);
-                    // Multiplied by a prime, so that it does not fall in step with what jobs do.
+                    // Multiplied by a prime, so that it does not coincide with a pattern of the jobs.
                     let is_broken = is_breaking.load(Ordering::Relaxed)
                         && number.wrapping_mul(7_919) % 100 < BROKEN_OF_100;
                     if is_broken {
@@ -73,7 +73,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, mut limit: u64) {
     while let Ok(count @ 1..) = from.read(&mut bytes) {
         limit = limit.saturating_sub(count as u64);
         if limit == 0 {
-            // Both ways at once, as a router that forgets a connection.
+            // Both directions at once, like a router that forgets a connection.
             from.shutdown(Shutdown::Both).ok();
             to.shutdown(Shutdown::Both).ok();
             return;
@@ -85,7 +85,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, mut limit: u64) {
     to.shutdown(Shutdown::Write).ok();
 }
 
-/// Resident kilobytes and open files of a process.
+/// Returns the resident kilobytes and open files of a process.
 fn size_of(process: u32) -> (u64, usize) {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -102,7 +102,7 @@ if args.up {
 }
 "#;
 
-/// Eight jobs: every other one sends, the others fetch.
+/// Returns eight jobs: every other one sends, the others fetch.
 fn jobs() -> String {
     let job = |number: u32| {
         let way = number.is_multiple_of(2);
@@ -115,21 +115,21 @@ fn jobs() -> String {
     (0..8).map(job).collect::<Vec<_>>().concat()
 }
 
-/// Whether every job has made its tree equal.
+/// Returns true if every job has made its tree equal.
 fn are_equal(scheduler: &Scheduler, server: &RealServer) -> bool {
     (0..8).all(|number| {
         let here = scheduler.path(&format!("here/job{number}"));
         let there = if number % 2 == 0 { format!("job{number}") } else { "source".to_owned() };
         let there = server.root().join(there);
-        // A file that vanishes under the eyes belongs to a run that is not over.
+        // A file that vanishes during the walk belongs to a run that is not over.
         let manifest = |folder| Manifest::at_rest(folder).map(Manifest::without_times);
         let (Ok(ours), Ok(theirs)) = (manifest(&here), manifest(&there)) else { return false };
         here.exists() && there.exists() && ours.difference(&theirs).is_empty()
     })
 }
 
-/// The server and the relay before it. The relay has another address of the loopback, and the same ports: a session asks
-/// for data where it is itself.
+/// Sets up the server and the relay before it. The relay has another address of the loopback, and the same ports: a
+/// session opens data connections to the address of its control connection.
 fn lay() -> Option<(RealServer, Relay, u16)> {
     let passive = free_ports(32);
     let options = Options { passive_ports: Some(passive.clone()), ..Options::default() };
@@ -164,13 +164,13 @@ fn eight_jobs_behind_a_bad_line_have_their_trees_equal_in_the_end() {
     while begun.elapsed() < time {
         thread::park_timeout(Duration::from_secs(2).min(time));
         change += 1;
-        // Each time another size: the server tells times to the minute.
+        // Another size each time: the server gives times to the minute.
         let text = "now".repeat(change);
         server.file(&format!("source/changing{}", change % 5), &text);
         scheduler.file(&format!("here/job{}/changing", change % 4 * 2), &text);
         sizes.push(size_of(process));
     }
-    // The line is mended, and nothing changes any more: the next run of each job makes its tree equal.
+    // The relay works again, and no file changes any more: the next run of each job makes its tree equal.
     relay.is_breaking.store(false, Ordering::Relaxed);
     let equal =
         wait::until(Duration::from_secs(40), || are_equal(&scheduler, &server).then_some(()));
@@ -179,7 +179,7 @@ fn eight_jobs_behind_a_bad_line_have_their_trees_equal_in_the_end() {
     println!("{figures}");
     assert!(equal.is_some(), "a tree is not equal; {figures}");
     assert!(relay.broken.load(Ordering::Relaxed) > 0, "{figures}");
-    // A pipe or two of a run that just goes on; a page or two of a cache.
+    // A pipe or two of a run in progress; a page or two of a cache.
     assert!(last.1 <= first.1 + 40, "{figures}");
     assert!(last.0 <= first.0 + 8 * 1024, "{figures}");
     scheduler.stop();

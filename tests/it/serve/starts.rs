@@ -1,4 +1,4 @@
-//! What `init` lays down and what `export` prints can be used as it is.
+//! The files that `init` writes and the output of `export` can be used unchanged.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn what_init_lays_down_passes_check_and_rehearse_and_is_never_overwritten() {
     let base = Portolan::new();
     drop(base.clone().args(["init"]).run().succeeds().any_stdout().any_stderr().any_files());
     drop(laid.stdout_has("portolan.toml").any_stderr());
-    // Each step but the last, which goes on, does what it says.
+    // Each step but the last, which does not end, does what it says.
     assert_eq!(steps.last().map(String::as_str), Some("serve"));
     for step in steps.iter().take(steps.len() - 1) {
         let ran = base.clone().args(step.split(' ')).run();

@@ -1,4 +1,4 @@
-//! Whoever is to be told, is told: over HTTP, by a command, by the service manager.
+//! Notifications: over HTTP, by a command, by the service manager.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use super::scheduler::{Scheduler, TIME_MAX, on_request};
 use crate::support::wait;
 
-/// A server that keeps what it is told, and answers the first `failures` requests with 500.
+/// A server that keeps the requests that it gets, and answers the first `failures` of them with 500.
 pub(super) struct Listener {
     pub(super) address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -78,7 +78,7 @@ fn hear(stream: &TcpStream) -> Option<Heard> {
     Some(Heard { line: line.trim().to_owned(), body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// What a page says.
+/// Returns the response to a request.
 pub(crate) fn fetch(address: &str, path: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -123,7 +123,7 @@ fn people_are_told_when_the_state_changes_and_again_until_it_is_heard() {
     let trigger = || drop(scheduler.command(&["trigger", "a", "--wait"]).any_code().any_stdout());
     trigger();
     trigger();
-    // The first was answered with 500; it is told again, and the second failure is no news.
+    // The first was answered with 500; it is sent again, and the second failure sends no notification.
     let heard = listener.until(2);
     for one in &heard {
         assert_eq!(one.line, "POST /bad HTTP/1.1");
@@ -152,7 +152,7 @@ fn people_are_told_when_the_state_changes_and_again_until_it_is_heard() {
     scheduler.stop();
 }
 
-/// A listener that takes connections and says nothing: as bad as they come.
+/// Checks that a listener that accepts connections and never answers blocks no run.
 #[test]
 fn somebody_who_does_not_listen_holds_nobody_up() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! `portolan why` asks history where there is any.
+//! `portolan why` queries the history if there is any.
 
 use std::{fs, path::Path};
 
@@ -22,7 +22,7 @@ fn answer(folder: &Path, at: &str) -> Value {
     why(folder, at, &["--json"]).run().succeeds().json()
 }
 
-/// What is said of `at`, as the word and in words.
+/// Checks the status of the slot `at`, as the word and in words.
 #[track_caller]
 fn says(folder: &Path, at: &str, word: &str, words: &str) -> Value {
     let found = answer(folder, at);
@@ -82,12 +82,12 @@ fn why_tells_what_became_of_each_slot_of_a_job() {
     says(&folder, "2026-06-01T20:00:00Z", "before", "the job has this schedule since");
     says(&folder, "2026-06-01T21:00:01Z", "no-slot", "the schedule does not name that time");
     says(&folder, "2199-06-01T21:00:00Z", "to-come", "it has not come yet");
-    // Where nothing has ever run the schedule is all there is.
+    // Without any runs, the schedule is the only source.
     fs::rename(folder.join("state"), folder.join("elsewhere")).unwrap();
     assert_eq!(answer(&folder, "2026-06-01T21:00:00Z")["became"], Value::Null);
     assert!(!folder.join("state").exists());
     fs::rename(folder.join("elsewhere"), folder.join("state")).unwrap();
-    // What history has no more is not made up.
+    // Rows that the history no longer has are not made up.
     let gone = store.prune("a", 1, "2026-06-02T00:00:00Z".parse().unwrap()).unwrap();
     assert!(gone.contains(&1), "{gone:?}");
     says(&folder, "2026-06-01T21:00:00Z", "forgotten", "not known any more");
@@ -104,7 +104,7 @@ fn why_knows_slots_that_share_a_row_and_those_of_an_older_schedule() {
     set.open();
     set.turn();
     set.daemon = None;
-    // The oldest of 2160 missed minutes have one row together.
+    // The oldest of 2160 missed minutes share one row.
     let found =
         says(&folder, "2026-06-01T22:07:00Z", "covered", "no scheduler was awake then; run");
     assert_eq!(found["covered_by"]["covers"], 36 * 60, "{found:#}");

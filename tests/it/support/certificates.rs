@@ -11,17 +11,17 @@ use rcgen::{
     date_time_ymd,
 };
 
-/// What a client finds when it looks at the server's certificate.
+/// The state of the server's certificate, as a client sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Certificate {
-    /// Signed by [`ca`], for `localhost`, `127.0.0.1` and `::1`.
+    /// A certificate signed by [`ca`], for `localhost`, `127.0.0.1` and `::1`.
     #[default]
     Good,
-    /// As good, but its time is over.
+    /// The same, but expired.
     Expired,
-    /// Signed by [`ca`] for another host.
+    /// A certificate signed by [`ca`] for another host.
     WrongName,
-    /// Signed by nobody but itself.
+    /// A self-signed certificate.
     SelfSigned,
 }
 

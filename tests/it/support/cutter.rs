@@ -1,4 +1,4 @@
-//! A way to real servers that breaks where a test wants it to: a SOCKS proxy that cuts one of the data connections.
+//! A SOCKS proxy to real servers that cuts one of the data connections at a chosen byte.
 
 use std::{
     io::{self, Read, Write},
@@ -13,20 +13,20 @@ use std::{
 
 use socket2::SockRef;
 
-/// Where and how to cut.
+/// The place and the manner of a cut.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
-    /// Which of the data connections, counted from 0.
+    /// The first data connection to cut, counted from 0.
     pub(crate) connection: u64,
-    /// How many of them from there on.
+    /// The number of connections to cut, beginning with it.
     pub(crate) times: u64,
-    /// After so many bytes of it, both ways together.
+    /// The number of bytes before the cut, both directions together.
     pub(crate) bytes: u64,
-    /// By a reset at both ends, else by a plain end.
+    /// True for a reset at both ends, false for a normal close.
     pub(crate) is_reset: bool,
 }
 
-/// The proxy, for one control connection's host.
+/// The proxy, for the host of one control connection.
 pub(crate) struct Cutter {
     port: u16,
     plan: Arc<Plan>,
@@ -38,7 +38,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// What becomes of the next data connection.
+    /// Returns the cut of the next data connection, if any.
     fn next(&self) -> Option<Cut> {
         let mut cut = self.cut.lock().unwrap();
         let number = cut.1;
@@ -48,7 +48,7 @@ impl Plan {
 }
 
 impl Cutter {
-    /// A proxy on the way to a server with this control port.
+    /// Starts a proxy to a server with this control port.
     pub(crate) fn start(control_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -56,7 +56,7 @@ impl Cutter {
         let shared = Arc::clone(&plan);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // Its last user has gone, and woken it to see that.
+                // Its last user has dropped it, and has connected to wake it up.
                 if Arc::strong_count(&shared) == 1 {
                     return;
                 }
@@ -67,12 +67,12 @@ impl Cutter {
         Self { port, plan }
     }
 
-    /// Its address, as the option `proxy` wants it.
+    /// Returns its URL for the option `proxy`.
     pub(crate) fn url(&self) -> String {
         format!("socks5://127.0.0.1:{}", self.port)
     }
 
-    /// From now on data connections are counted anew, and cut so.
+    /// Sets the cut, and restarts the count of data connections.
     pub(crate) fn cut(&self, cut: Cut) {
         *self.plan.cut.lock().unwrap() = (Some(cut), 0);
     }
@@ -85,13 +85,13 @@ impl Drop for Cutter {
     }
 }
 
-/// One connection: what SOCKS wants, then the bytes, as long as the plan says.
+/// Serves one connection: the SOCKS negotiation, then the bytes, up to the cut in the plan.
 fn serve(mut client: TcpStream, plan: &Plan) -> io::Result<()> {
     let mut greeting = [0; 2];
     client.read_exact(&mut greeting)?;
     client.read_exact(&mut vec![0; greeting[1].into()])?;
     client.write_all(&[5, 0])?;
-    // Version, CONNECT, 0, the sort of address.
+    // Version, CONNECT, 0, the address type.
     let mut head = [0; 4];
     client.read_exact(&mut head)?;
     let mut length = [if head[3] == 1 { 4 } else { 0 }];
@@ -102,7 +102,7 @@ fn serve(mut client: TcpStream, plan: &Plan) -> io::Result<()> {
     let mut port = [0; 2];
     client.read_exact(&mut port)?;
     let port = u16::from_be_bytes(port);
-    // Every server of the tests is on this machine.
+    // Every server of the tests is local.
     let server = TcpStream::connect(("127.0.0.1", port))?;
     client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])?;
     let cut = if port == plan.control_port { None } else { plan.next() };
@@ -116,7 +116,7 @@ fn serve(mut client: TcpStream, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes on bytes one way, until there are no more or it is time to cut.
+/// Forwards bytes in one direction, until their end or until the cut.
 fn pass(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -154,7 +154,7 @@ fn pass(
     }
 }
 
-/// Ends both connections. What may not linger is reset as soon as it is closed, which is when nobody reads it any more.
+/// Ends both connections. A socket with zero linger is reset when it is closed, which is when both directions are done.
 fn end(one: &TcpStream, other: &TcpStream, cut: Option<Cut>) {
     for stream in [one, other] {
         if cut.is_some_and(|cut| cut.is_reset) {

@@ -1,4 +1,4 @@
-//! What the tests stand on: the program as a black box, real servers, trees of files.
+//! The foundation of the tests: the program as a black box, real servers, trees of files.
 
 pub(crate) mod certificates;
 pub(crate) mod cutter;

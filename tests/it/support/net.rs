@@ -1,4 +1,4 @@
-//! Networks of a test's own: namespaces that a process holds, so that they go with the test, however it ends.
+//! Networks for one test: namespaces that a process holds, so that they end with the test, however it ends.
 
 use std::{
     fs::File,
@@ -13,21 +13,22 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::server::skip;
 
-/// Where the programs are that set up networks; not every user has that in `PATH`.
+/// The directories of the programs that set up networks, which not every user has in `PATH`.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// Holds the namespace until its standard input closes.
+/// A script that holds the namespace until its standard input closes.
 const KEEPER: &str = "ip link set lo up; echo up; read -r _ || true";
 
-/// A network that nothing leads into but what the test lays.
+/// A network that is connected only to those that the test wires to it.
 pub(crate) struct Space {
     keeper: Child,
 }
 
 impl Space {
-    /// A namespace with nothing in it but a loopback. `None`: there can be none here, and that has been said.
+    /// Opens a namespace with only a loopback interface. `None` if that is impossible here, which has then been
+    /// reported.
     ///
     /// # Panics
-    /// Instead of skipping when `PORTOLAN_REQUIRE_SERVERS=1`.
+    /// If that is impossible and `PORTOLAN_REQUIRE_SERVERS=1`, in place of skipping the test.
     pub(crate) fn open() -> Option<Self> {
         match can_be_made() {
             Ok(()) => Some(Self::make().unwrap()),
@@ -52,17 +53,17 @@ impl Space {
         Err(format!("no network namespaces here: {}", String::from_utf8_lossy(&said).trim()))
     }
 
-    /// For `ip link … netns`.
+    /// Returns the process id for `ip link … netns`.
     pub(crate) fn pid(&self) -> u32 {
         self.keeper.id()
     }
 
-    /// Runs a shell script in it; what it said if it failed.
+    /// Runs a shell script in it; on failure returns its error output.
     pub(crate) fn try_sh(&self, script: &str) -> Result<(), String> {
         self.try_read(script).map(drop)
     }
 
-    /// What a shell script in it prints, which must succeed.
+    /// Runs a shell script in it, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn read(&self, script: &str) -> String {
         self.try_read(script).unwrap_or_else(|said| panic!("{script}\n{said}"))
@@ -95,7 +96,7 @@ impl Space {
         self.try_sh(&format!("nft -f - <<'END'\n{rules}\nEND\n"))
     }
 
-    /// A cable to another space, `device` at this end and `other_device` at the other.
+    /// Adds a cable to another space, `device` at this end and `other_device` at the other.
     pub(crate) fn wire(&self, device: &str, other: &Self, other_device: &str) {
         let pid = other.pid();
         self.sh(&format!("ip link add {device} type veth peer name {other_device} netns {pid}"));
@@ -103,7 +104,7 @@ impl Space {
         other.sh(&format!("ip link set {other_device} up"));
     }
 
-    /// Does `work` in it; threads and processes that it starts stay there.
+    /// Runs `work` in it; threads and processes that it starts stay there.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let space = File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
         let name = thread::current().name().unwrap_or("a test").to_owned();
@@ -125,7 +126,7 @@ impl Drop for Space {
     }
 }
 
-/// Why there can be no network of a test's own here, if so.
+/// Returns the reason as an error if namespaces cannot be created here.
 fn can_be_made() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     let tried = || {

@@ -1,4 +1,4 @@
-//! Trees of files: made from a seed, read into a manifest, compared in words.
+//! Trees of files: generated from a seed, read into a manifest, compared with readable differences.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// How odd the names of a made tree are.
+/// The difficulty of the names in a generated tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Names {
-    /// Letters, digits and dots.
+    /// Names of letters, digits and dots.
     Plain,
-    /// Blanks, UTF-8, leading dashes, patterns, and names that look like lines of a listing.
+    /// Names with blanks, UTF-8, leading dashes, patterns, and names that look like lines of a listing.
     Odd,
-    /// Bytes that are no UTF-8, too.
+    /// The same, and names that are invalid UTF-8.
     Bytes,
 }
 
@@ -54,8 +54,8 @@ const ODD: [&str; 26] = [
 ];
 const BYTES: [&[u8]; 2] = [b"caf\xe9.txt", b"\xfe\xfd"];
 
-/// Fills `folder` with some forty files and folders (1.5 MB) that depend on nothing but the seed.
-/// Sizes run from nothing to a megabyte; times are whole seconds; names are as odd as asked for.
+/// Fills `folder` with some forty files and directories (1.5 MB) that depend only on the seed. Sizes are from 0 to a
+/// megabyte; times are whole seconds; `names` is the difficulty of the names.
 pub(crate) fn grow(folder: &Path, seed: u64, names: Names) {
     let mut dice = Dice(seed);
     for path in ["a/b/c", "empty", "a/empty"] {
@@ -92,7 +92,7 @@ pub(crate) fn grow(folder: &Path, seed: u64, names: Names) {
     date(folder, &mut dice);
 }
 
-/// Gives everything below `folder` a time of its own, in whole seconds of the years 2005 to 2024.
+/// Sets a different time for everything below `folder`, in whole seconds of the years 2005 to 2024.
 fn date(folder: &Path, dice: &mut Dice) {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -106,13 +106,13 @@ fn date(folder: &Path, dice: &mut Dice) {
     }
 }
 
-/// Sets the time of a file or folder, in seconds since 1970.
+/// Sets the time of a file or directory, in seconds since 1970.
 pub(crate) fn set_modified(path: &Path, seconds: u64) {
     let time = UNIX_EPOCH + Duration::from_secs(seconds);
     File::open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Numbers that look random and are the same every time (splitmix64).
+/// A pseudo-random generator with a fixed seed (splitmix64).
 struct Dice(u64);
 
 impl Dice {
@@ -142,7 +142,7 @@ impl Dice {
     }
 }
 
-/// One file, folder or link of a tree.
+/// A file, directory or link of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     Folder,
@@ -150,17 +150,17 @@ pub(crate) enum Entry {
     Link { target: PathBuf },
 }
 
-/// What stands in a tree, by path below its top.
+/// The content of a tree, by path below its top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Manifest(pub(crate) BTreeMap<PathBuf, Entry>);
 
 impl Manifest {
-    /// Reads a tree. A folder that is not there is an empty one.
+    /// Reads a tree. A missing directory counts as empty.
     pub(crate) fn of(folder: &Path) -> Self {
         Self::at_rest(folder).unwrap()
     }
 
-    /// The same of a tree in which somebody else still works; fails where something vanishes meanwhile.
+    /// Reads a tree that may still be changing; fails if a file vanishes meanwhile.
     pub(crate) fn at_rest(folder: &Path) -> io::Result<Self> {
         let mut manifest = Self::default();
         if folder.exists() {
@@ -193,7 +193,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The same without times, for a way that does not carry them.
+    /// Returns the same without times, for a transfer that does not keep them.
     #[must_use]
     pub(crate) fn without_times(mut self) -> Self {
         for entry in self.0.values_mut() {
@@ -204,12 +204,12 @@ impl Manifest {
         self
     }
 
-    /// Whether a file or folder is in it.
+    /// Returns true if it contains a file or directory.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.contains_key(Path::new(path))
     }
 
-    /// What `found` has otherwise than this one, a line each; empty when they are equal.
+    /// Returns the differences of `found` from this one, a line each; empty if they are equal.
     pub(crate) fn difference(&self, found: &Self) -> String {
         let mut text = String::new();
         for (path, wanted) in &self.0 {
@@ -242,7 +242,7 @@ fn contrast(wanted: &Entry, found: &Entry) -> String {
     }
 }
 
-/// Fails with the difference when two trees are not the same in names, kinds and bytes.
+/// Panics with the difference if two trees are not equal in names, types and bytes.
 #[track_caller]
 pub(crate) fn assert_same(wanted: &Path, found: &Path) {
     let wanted = Manifest::of(wanted).without_times();

@@ -1,14 +1,14 @@
-//! Waiting for something to happen, for so long and no longer.
+//! Waiting for a condition, with a time limit.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// Between two looks. Short, since most of what a test waits for takes a few milliseconds.
+/// The pause between two checks: short, since most waits of a test take a few milliseconds.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// Asks until there is an answer; `None` when `time` is over and there was none.
+/// Calls `ask` until it returns a value; `None` if there was none within `time`.
 #[expect(clippy::disallowed_methods, reason = "a test has no `Stop` to wait on")]
 pub(crate) fn until<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + time;

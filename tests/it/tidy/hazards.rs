@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ffi::OsStr, path::Path};
 
 use super::{Source, assert_none, read, sources};
 
-/// A number such as `S49`, if `word` is one of the kind `letter`.
+/// Returns a number such as `S49`, if `word` is one of the kind `letter`.
 fn number(word: &str, letter: char) -> Option<String> {
     let digits = word.strip_prefix(letter)?;
     let is_number =
@@ -12,7 +12,8 @@ fn number(word: &str, letter: char) -> Option<String> {
     is_number.then(|| word.to_owned())
 }
 
-/// The numbers that `text` cites. Classes and rules follow their noun, since `C1` and `L8` mean other things as well.
+/// Returns the numbers that `text` cites. Classes and rules follow their noun, since `C1` and `L8` mean other things as
+/// well.
 fn cited(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut kind = None;
@@ -38,7 +39,7 @@ fn cited(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The numbers that have an entry: `- S49: …`, or `**C15: …`.
+/// Returns the numbers that have an entry: `- S49: …`, or `**C15: …`.
 fn explained(page: &str) -> BTreeSet<String> {
     let entries = page.lines().filter_map(|line| {
         let entry = line.strip_prefix("- ").or_else(|| line.strip_prefix("**"))?;

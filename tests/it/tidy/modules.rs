@@ -1,22 +1,21 @@
-//! Modules look down only, keep to their rooms, stay short, and are all read by the compiler.
+//! The rules for modules: they use lower layers only, name crates only where allowed, stay short, and are all compiled.
 
 use super::{Source, assert_none, rust, sources};
 
-/// The floors of the house, the ground first. A module may use itself and what stands on a floor
-/// below its own.
+/// The layers of the crate, the lowest first. A module may use itself and modules of a lower layer.
 const FLOORS: [&[&str]; 9] = [
-    &["fault", "limits"],
-    &["stop", "clock"],
+    &["error", "limits"],
+    &["cancel", "clock"],
     &["files"],
     &["observe"],
     &["ftp", "nat", "store", "rehearse"],
-    &["mirror", "memory", "doors"],
+    &["mirror", "state_adapter", "port_provider"],
     &["script"],
     &["schedule"],
     &["cli", "fuzzing"],
 ];
 
-/// Crates that one module alone may name.
+/// The crates that only one module may name.
 const ROOMS: [(&str, &str); 9] = [
     ("rhai", "script"),
     ("suppaftp", "ftp"),
@@ -29,14 +28,14 @@ const ROOMS: [(&str, &str); 9] = [
     ("rustyline", "cli"),
 ];
 
-/// Lines of code of one file, its tests apart.
+/// The maximum lines of code of one file, without its tests.
 const FILE_LINES_MAX: usize = 400;
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }
 
-/// Uses of modules that do not stand on a floor further down.
+/// Returns the uses of modules that are not in a lower layer.
 fn looks_up(source: &Source) -> Vec<String> {
     let Source { path, .. } = source;
     let Some(module) = source.module() else { return Vec::new() };
@@ -53,7 +52,7 @@ fn looks_up(source: &Source) -> Vec<String> {
             None => complaints.push(format!("{path}: `crate::{used}` is no module of the house")),
         }
     }
-    // So many times `super` is the whole house as well.
+    // That many `super` are the crate root as well.
     let house = vec!["super"; source.depth()].join("::");
     for used in rust::named_under(&code, &house) {
         if used != module && floor(&used).is_some_and(|floor| floor >= own) {
@@ -72,7 +71,7 @@ fn modules_look_down_only() {
 #[test]
 fn a_look_up_or_aside_is_seen() {
     let told = |path: &str, text: &str| looks_up(&Source::new(path, text)).join("\n");
-    let up = told("src/ftp/a.rs", "use crate::{fault::Fault, mirror::{self, plan}};");
+    let up = told("src/ftp/a.rs", "use crate::{error::Fault, mirror::{self, plan}};");
     assert_eq!(up, "src/ftp/a.rs: `ftp` must not use `mirror`");
     assert_eq!(told("src/nat.rs", "crate::store::f();"), "src/nat.rs: `nat` must not use `store`");
     assert_eq!(
@@ -93,7 +92,7 @@ fn a_look_up_or_aside_is_seen() {
     assert_eq!(told("src/lib.rs", "use crate::cli;"), "");
 }
 
-/// Crates named outside their room.
+/// Returns the crates that are named outside their module.
 fn strays(source: &Source) -> Vec<String> {
     let code = rust::code(&source.text);
     let words = rust::words(&code);
@@ -118,7 +117,7 @@ fn a_dependency_outside_its_room_is_seen() {
     assert!(told("src/script/engine.rs").is_empty());
 }
 
-/// Files with too much code.
+/// Returns a complaint if the file has too much code.
 fn long(source: &Source) -> Option<String> {
     let lines = source.product().lines().filter(|line| !line.trim().is_empty()).count();
     (lines > FILE_LINES_MAX)
@@ -138,7 +137,7 @@ fn a_long_file_is_seen_and_comments_and_tests_do_not_count() {
     assert!(told(["f();\n".repeat(400), "// why\n\n".repeat(500), tests].concat()).is_none());
 }
 
-/// Files that no module declares, so that the compiler never reads them.
+/// Returns the files that no module declares, so that the compiler never reads them.
 fn orphans(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for Source { path, .. } in sources {

@@ -1,8 +1,8 @@
-//! The papers of the house: its list of changes, its dependencies, its lints.
+//! The project files: the changelog, the dependencies, the lints.
 
 use super::{assert_none, read};
 
-/// What is wrong with the list of changes for this version.
+/// Returns the problems of the changelog for this version.
 fn unchanged(changes: &str, version: &str) -> Vec<String> {
     let headings: Vec<&str> = changes
         .lines()
@@ -37,8 +37,8 @@ fn a_version_without_a_heading_is_seen() {
     assert_eq!(unchanged("## 1.2.0\n", "1.2.0"), ["CHANGELOG.md: does not begin with Unreleased"]);
 }
 
-/// Dependencies that stand under no comment. One comment may speak for a small family, but not for
-/// what comes after a blank line.
+/// Returns the dependencies without a comment. One comment may cover a small family, but not the lines after a blank
+/// one.
 fn unreasoned(manifest: &str) -> Vec<String> {
     const FAMILY_MAX: usize = 4;
     let mut complaints = Vec::new();
@@ -74,7 +74,7 @@ fn a_dependency_without_a_reason_is_seen() {
     assert_eq!(unreasoned(manifest), names);
 }
 
-/// What the lints no longer forbid.
+/// Returns the rules that the lints no longer enforce.
 fn permitted(clippy: &str, manifest: &str) -> Vec<String> {
     let methods = [
         "std::thread::sleep",

@@ -1,8 +1,8 @@
-//! As much of Rust as the rules of the house need: code without its words, and what it imports.
+//! The part of Rust's syntax that the rules need: code without comments and literals, and its imports.
 
 use std::collections::BTreeSet;
 
-/// The code alone: comments and what stands in quotes become blanks, lines stay where they are.
+/// Returns the code only: comments and quoted text become blanks, and lines stay where they are.
 pub(super) fn code(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -22,7 +22,7 @@ pub(super) fn code(text: &str) -> String {
     code
 }
 
-/// How long the comment is that begins here.
+/// Returns the length of the comment that begins here.
 fn comment(text: &[char]) -> Option<usize> {
     match text {
         ['/', '/', ..] => Some(text.iter().position(|c| *c == '\n').unwrap_or(text.len())),
@@ -45,12 +45,12 @@ fn comment(text: &[char]) -> Option<usize> {
     }
 }
 
-/// How long the string or character is that begins here, its quotes included.
+/// Returns the length of the string or character that begins here, its quotes included.
 fn quoted(text: &[char], before: Option<char>) -> Option<usize> {
     match text {
         ['"', ..] => Some(escaped(text, '"')),
         ['\'', '\\', ..] => Some(escaped(text, '\'')),
-        // A lifetime has no second quote right behind.
+        // A lifetime has no second quote after its first character.
         ['\'', _, '\'', ..] => Some(3),
         ['r', '"' | '#', ..] if before.is_none_or(|c| !is_word(c) || c == 'b' || c == 'c') => {
             raw(text)
@@ -86,7 +86,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Code with everything under `#[cfg(test)]` taken out.
+/// Returns the code without everything under `#[cfg(test)]`.
 pub(super) fn without_tests(code: &str) -> String {
     let mut rest = code;
     let mut kept = String::new();
@@ -102,7 +102,7 @@ pub(super) fn without_tests(code: &str) -> String {
     kept + rest
 }
 
-/// What stands between the brace that `text` begins with and the one that closes it.
+/// Returns the text between the brace that `text` begins with and the matching one.
 fn group(text: &str) -> &str {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -118,7 +118,7 @@ fn group(text: &str) -> &str {
     text.get(1..).unwrap_or_default()
 }
 
-/// The first word of every path that begins at `root::`, those of `root::{a::b, c}` included.
+/// Returns the first segment of every path that begins at `root::`, those of `root::{a::b, c}` included.
 pub(super) fn named_under(code: &str, root: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (at, _) in code.match_indices(root) {
@@ -140,7 +140,7 @@ pub(super) fn named_under(code: &str, root: &str) -> BTreeSet<String> {
     names
 }
 
-/// The parts of a list that stand at its own level, between commas.
+/// Returns the top-level items of a list that is separated by commas.
 fn parts(list: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_usize;
     list.split(move |c| {
@@ -157,7 +157,7 @@ fn first_word(text: &str) -> String {
     text.trim_start().chars().take_while(|c| is_word(*c)).collect()
 }
 
-/// Every word of the code.
+/// Returns every word of the code.
 pub(super) fn words(code: &str) -> BTreeSet<&str> {
     code.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect()
 }

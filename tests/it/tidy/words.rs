@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Source, assert_none, sources};
 
-/// Marks of work that is not done. Put together here, so that this file does not have them.
+/// Returns the marks of unfinished work, assembled here so that this file does not contain them.
 fn marks() -> [String; 6] {
     [("to", "do!"), ("db", "g!"), ("TO", "DO"), ("FIX", "ME"), ("fix", "me"), ("XX", "X")]
         .map(|(one, other)| format!("{one}{other}"))
@@ -38,7 +38,7 @@ fn every_mark_is_seen_as_a_word() {
     }
 }
 
-/// Text that empties the rules of other programs.
+/// Returns a complaint if the text would flush the rules of other programs.
 fn flushes(source: &Source) -> Option<String> {
     let words: Vec<&str> = source.text.split_whitespace().collect();
     words

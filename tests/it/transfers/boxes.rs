@@ -1,4 +1,4 @@
-//! Drop boxes: servers that refuse to rename, to delete, to list, or take no name of a certain kind.
+//! Drop boxes: servers that refuse to rename, to delete, to list, or to take names of a certain kind.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{portolan, script, url};
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
-/// Temporary files in the folder `in` of the server.
+/// Returns the temporary files in the directory `in` of the server.
 fn parts(stage: &Rehearsal) -> Vec<String> {
     let names = fs::read_dir(stage.root().join("in")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -27,7 +27,7 @@ fn put(stage: &Rehearsal, extra: &[&str]) -> Portolan {
     program.args(extra).args(["a.csv", &url(stage, "in/")])
 }
 
-/// Ways in which a server refuses what an upload is made of.
+/// The commands of an upload that a server refuses.
 const REFUSALS: [&[&str]; 6] = [
     &["reply=rnfr:502 not implemented"],
     &["reply=rnto:553 not allowed"],
@@ -112,7 +112,7 @@ fn a_mirror_fills_a_box_that_refuses_renames() {
         assert_eq!((&report["uploaded"], &report["in_place"]), (&3.into(), &3.into()), "{report}");
         drop(ran.any_stdout());
         assert_eq!(stage.bytes("in/sub/b").unwrap(), b"bbb");
-        // What is there already is not written over.
+        // An existing file is not replaced.
         let program = program.file("out/a", "changed");
         drop(program.run().fails_with(6).any_stdout().any_stderr().any_files());
         assert_eq!(stage.bytes("in/a").unwrap(), b"aa");

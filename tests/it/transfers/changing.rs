@@ -1,4 +1,4 @@
-//! Files that change on the server while they are fetched: never a mixture under a final name, with success.
+//! Files that change on the server during a download: a final name never holds a mixture after a success.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 use super::{portolan, script, url};
 use crate::support::rehearsal::Rehearsal;
 
-/// Bytes of which no piece is like another.
+/// Returns bytes in which no two parts are alike.
 fn content(length: usize) -> Vec<u8> {
     let numbers = (0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes());
     numbers.take(length).collect()
@@ -18,7 +18,7 @@ fn turned(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| !byte).collect()
 }
 
-/// The ways to fetch the file `f` of the folder `in` into the folder `out`.
+/// The commands that download the file `f` of the directory `in` into the directory `out`.
 const WAYS: [&[&str]; 6] = [
     &["get", "{file}", "out/f"],
     &["get", "--resume", "{file}", "out/f"],
@@ -41,7 +41,7 @@ fn a_file_rewritten_under_a_download_comes_whole_in_the_end() {
                 let stage = Rehearsal::start(faults, false);
                 stage.file("in/f", content(size));
                 if is_old {
-                    // Listings without seconds do not tell changes within one minute.
+                    // Listings without seconds do not show changes within one minute.
                     let file = fs::File::open(stage.root().join("in/f")).unwrap();
                     file.set_modified(
                         SystemTime::from(jiff::Timestamp::now()) - Duration::from_hours(30),

@@ -1,11 +1,11 @@
-//! Limits that count what moves, whatever the server says of sizes.
+//! Limits on the transferred bytes, whatever sizes the server reports.
 
 use std::fs;
 
 use super::{portolan, script, url};
 use crate::support::rehearsal::Rehearsal;
 
-/// Servers of which no size is told: neither in listings nor by SIZE.
+/// The faults of servers that report no size: neither in listings nor by SIZE.
 const SIZELESS: &[&str] = &[
     "no-size",
     "no-mlst",

@@ -1,4 +1,4 @@
-//! Transfers of files as people and scripts ask for them, where something goes wrong on the way.
+//! Transfers of files, by the command and by scripts, that meet an error on the way.
 
 mod boxes;
 mod changing;
@@ -8,17 +8,17 @@ mod tries;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
-/// The program with the password of the embedded server.
+/// Returns the program with the password of the embedded server.
 fn portolan() -> Portolan {
     Portolan::new().env("PORTOLAN_PASSWORD", "secret")
 }
 
-/// The place of `path` on the server.
+/// Returns the URL of `path` on the server.
 fn url(stage: &Rehearsal, path: &str) -> String {
     format!("ftp://tester@127.0.0.1:{}/{path}", stage.site.port)
 }
 
-/// A script that has a session `site` and then does `text`.
+/// Returns a script that opens a session `site` and then runs `text`.
 fn script(stage: &Rehearsal, text: &str) -> String {
     format!("let site = ftp::connect(\"{}\", #{{ password: \"secret\" }});\n{text}", url(stage, ""))
 }

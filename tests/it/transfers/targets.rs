@@ -1,11 +1,11 @@
-//! What stands under the name that a file is to get: a device, a link of the system, standard output.
+//! The special targets of a download: a device, a link of the system, standard output.
 
 use std::{fs, os::unix::fs::symlink};
 
 use super::{portolan, script, url};
 use crate::support::rehearsal::Rehearsal;
 
-/// Names that no file may take, without those under `/dev`: a test that failed there would break the machine.
+/// The links that no download may replace, without those under `/dev`: a test that failed there would break the host.
 const LINKS: [(&str, &str); 4] = [
     ("out", "/proc/self/fd/1"),
     ("deep/er", "../out"),

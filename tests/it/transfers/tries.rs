@@ -1,11 +1,11 @@
-//! Single transfers that are tried again after failures that may pass.
+//! Single transfers that are retried after transient failures.
 
 use std::fs;
 
 use super::{portolan, script, url};
 use crate::support::rehearsal::Rehearsal;
 
-/// Failures that happen once or twice and then no more.
+/// The failures that happen once or twice and then no more.
 const PASSING: [&[&str]; 7] = [
     &["drop-after=3000*1"],
     &["retr-426*2"],
@@ -93,7 +93,7 @@ fn verify_wants_a_size_to_compare_with() {
     drop(ran.stdout("[\"unsupported\"]\n"));
 }
 
-/// A server may keep the position of a REST whose transfer it refused, and begin the next one there.
+/// Checks for a server that keeps the position of a REST whose transfer it refused, and begins the next one there.
 #[test]
 fn a_refused_piece_leaves_no_position_behind_for_the_next() {
     for refusals in ["retr:450 file busy*1", "retr:450 file busy*2", "retr:451 try later*3"] {

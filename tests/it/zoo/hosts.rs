@@ -1,10 +1,11 @@
-//! Hosts whose names are no slash paths: what lies in the folder one lands in can be listed, fetched and sent.
+//! Hosts whose names are no paths with slashes: the files of the initial directory can be listed, downloaded and
+//! uploaded.
 
 use std::fs;
 
 use super::stand::Stand;
 
-/// A host, the names of two of its files as its listings have them, and the name of one that is sent.
+/// A host, the names of two of its files as its listings have them, and the name of one that is uploaded.
 const HOSTS: [(&str, [&str; 2], &str); 3] = [
     ("zos", ["PAY.JAN", "LEDGER"], "PAY.FEB"),
     ("vms", ["PAY.DAT", "LEDGER.TXT"], "PAY2.DAT"),

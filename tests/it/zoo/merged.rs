@@ -1,11 +1,11 @@
-//! Names of ours that are one on the server: no file is lost without a word, and each name of which that is so is said in
-//! every run. A name that the server changes, and that nothing else has there, is no failure.
+//! Local names that are the same name on the server: no file is lost silently, and each such name is reported in every
+//! run. A name that the server changes, and that belongs to no other file there, is no failure.
 
 use std::collections::BTreeSet;
 
 use super::stand::{Stand, files};
 
-/// A server, and names that are one there.
+/// A server, and names that it merges.
 const MERGED: [(&str, &[&str], &[&str]); 7] = [
     (
         "short-names",

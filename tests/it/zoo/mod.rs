@@ -1,7 +1,7 @@
 //! One conformance run over every personality of the embedded server: whatever a server does to names, renames and
-//! listings, a mirror loses nothing, says what it could not do, and exits with 0 only when both sides agree.
+//! listings, a mirror loses nothing, reports all failures, and exits with 0 only if both sides agree.
 //!
-//! `PORTOLAN_ZOO=windows-names cargo test --test it -- zoo` runs one personality alone; `PORTOLAN_ZOO_LOG=1` shows the
+//! `PORTOLAN_ZOO=windows-names cargo test --test it -- zoo` runs one personality only; `PORTOLAN_ZOO_LOG=1` shows the
 //! dialogues of those that failed.
 
 mod hosts;
@@ -15,19 +15,19 @@ use portolan::rehearse::Personality;
 
 use self::stand::{Bytes, Came, Stand, files, lacking};
 
-/// A scenario with a personality; what was not as it must be.
+/// A scenario with a personality, which returns its failures.
 type Run = Box<dyn Fn() -> Vec<String> + Send>;
 
-/// Personalities at the same time.
+/// The number of concurrent personalities.
 const WORKERS: usize = 4;
 
-/// Hosts whose names are no paths: they have scenarios of their own.
+/// The hosts whose names are no paths, which have scenarios of their own.
 const HOSTS: [&str; 3] = ["zos", "vms", "as400"];
 
-/// Personalities that hide files without a word: what is hidden cannot be missed.
+/// The personalities that hide files silently, so that a hidden file cannot be missed.
 const HIDE: [&str; 2] = ["truncating-silently", "truncating-no-mlst"];
 
-/// Personalities that cannot take all of the tree, or show what they have taken.
+/// The personalities that cannot store all of the tree, or cannot list it.
 const MAY_FAIL: [&str; 10] = [
     "no-dot-names",
     "no-rename",
@@ -41,10 +41,10 @@ const MAY_FAIL: [&str; 10] = [
     "dos-names",
 ];
 
-/// Personalities that show nothing of what they have, so that all of it is sent each time.
+/// The personalities that list no files, so that all of them are sent each time.
 const BLIND: [&str; 2] = ["write-only", "write-only-no-rename"];
 
-/// Arguments of the mirror, and which personalities it is run on with them; all, where none is named.
+/// The arguments of the mirror, and the personalities that it is run on with them; all if none is named.
 const WAYS: [(&[&str], &[&str]); 4] = [
     (&[], &[]),
     (
@@ -65,7 +65,7 @@ const WAYS: [(&[&str], &[&str]); 4] = [
     (&["--staged"], &["case-insensitive", "windows-names", "short-names", "rename-no-overwrite"]),
 ];
 
-/// The tree that is mirrored. Each file has bytes of its own, by which it is found again under any name.
+/// The tree that is mirrored. Each file has bytes of its own, by which it is recognized under any name.
 const TREE: [(&str, &str); 14] = [
     ("index.html", "page one"),
     ("Read Me.txt", "a blank"),
@@ -108,13 +108,14 @@ impl Scenario {
     fn down(&self, further: &[&str]) -> Came {
         let url = self.stand.url("");
         let end = [url.as_str(), "copy"];
-        // What the server remembers of its own making is no matter of a copy.
+        // The state that portolan keeps on the server is not part of a copy.
         let start = ["mirror", "--retries", "1", "--exclude", ".portolan-state"];
         self.stand.run(&[&start, further, &end].concat())
     }
 
-    /// After an upload: no byte of the source is gone from the server that was there, and none is missing unless the
-    /// run said by its code that it failed, and of which file. With 0, and a run that deletes, both sides are the same.
+    /// Checks an upload: no byte of the source that was on the server is gone from it, and none is missing unless the
+    /// run reported by its code that it failed, and for which file. With 0, and a run that deletes, both sides are
+    /// equal.
     fn is_whole(&mut self, step: &str, before: &Bytes, came: &Came, with_delete: bool) {
         let source = files(&self.stand.here("site"));
         let after = self.stand.server_files();
@@ -144,9 +145,9 @@ impl Scenario {
         });
     }
 
-    /// After a download: nothing that the server has is gone from here that was here, and with 0 both sides are the same.
+    /// Checks a download: no local file that the server has is gone, and with 0 both sides are equal.
     fn is_copied(&mut self, step: &str, before: &Bytes, came: &Came) {
-        // What a run that failed is still to settle is no part of the tree.
+        // The file of pending changes of a failed run is not part of the tree.
         let mut server = self.stand.server_files();
         server.retain(|_, path| !path.ends_with(".portolan-intents.part"));
         let after = files(&self.stand.here("copy"));
@@ -199,7 +200,7 @@ impl Scenario {
         fs::remove_file(at("sub/data.bin")).unwrap();
         fs::rename(at("sub/deep"), at("sub/Deep")).unwrap();
         fs::write(at("Img/new.png"), "a third picture").unwrap();
-        // What a run leaves undone, and says so, the next one may do.
+        // The next run may do what a run left undone and reported.
         let mut was_whole = false;
         for step in ["change", "change again"] {
             let before = self.stand.server_files();
@@ -235,21 +236,21 @@ impl Scenario {
     }
 }
 
-/// Whether `path` of `all` has bytes that `before` had too.
+/// Returns true if `path` in `all` has bytes that `before` had too.
 fn holds(before: &Bytes, all: &Bytes, path: &Path) -> bool {
     all.iter().any(|(bytes, at)| at == path && before.contains_key(bytes))
 }
 
-/// Whether a run spoke of a file, or of a folder above it.
+/// Returns true if the output of a run names a file, or a directory above it.
 fn is_named(path: &Path, came: &Came) -> bool {
     let names = path.ancestors().filter_map(|part| part.file_name());
     names.into_iter().any(|name| came.said.contains(&*name.to_string_lossy()))
-        // A failure of the whole run names none.
+        // A failure of the whole run names no file.
         || !came.said.contains(" unchanged")
         || came.said.contains("\nerror: ")
 }
 
-/// Whether it is the name of something unfinished.
+/// Returns true if it is the name of a temporary file.
 fn is_part(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_string_lossy().to_lowercase();
     name.contains("portolan") || name.contains(".part") || name.contains("_part")
@@ -264,7 +265,7 @@ fn scenario(personality: &'static str, way: &'static [&'static str]) -> Vec<Stri
     scenario.stand.complaints().into_iter().map(|text| format!("[{way}] {text}")).collect()
 }
 
-/// Runs all of them side by side; what was not as it must be, in the order of the table.
+/// Runs all of them concurrently; returns their failures in the order of the table.
 fn all(runs: Vec<Run>) -> Vec<String> {
     let next = Mutex::new(runs.into_iter().enumerate());
     let complaints = Mutex::new(Vec::new());

@@ -1,9 +1,9 @@
-//! Servers that shorten names: of files that are sent at the same time, and that all have as many bytes, each has its own
-//! bytes in the end, and no temporary file stays.
+//! Servers that shorten names: files that are sent at the same time, and that all have the same size, each have their
+//! own bytes in the end, and no temporary file is left.
 
 use super::stand::Stand;
 
-/// A server, and what else it does.
+/// A server, and its further faults.
 const SERVERS: [(&str, &[&str]); 6] = [
     ("dos-names", &[]),
     ("dos-names", &["reply=size:502"]),
@@ -13,7 +13,7 @@ const SERVERS: [(&str, &[&str]); 6] = [
     ("list-only", &["cut-names=24"]),
 ];
 
-/// Commands, of which each sends all files.
+/// The commands, each of which sends all files.
 const WAYS: [&[&str]; 3] =
     [&["--parallel", "6"], &["--parallel", "2", "--staged"], &["--no-memory", "--parallel", "4"]];
 
@@ -51,7 +51,7 @@ fn one_file_after_the_other_is_put_where_names_are_shortened() {
             stand.write("up", bytes);
             let before = stand.commands("STOR ");
             let came = stand.run(&["put", "up", &stand.url("NAME.TXT")]);
-            // Once that is known of a server, nothing is sent twice.
+            // Once that is known of a server, no file is sent twice.
             let sent = stand.commands("STOR ") - before;
             assert_eq!(sent, 2 - round, "{server} {faults:?} {round}: {}", came.said);
             assert_eq!(came.code, 0, "{server} {faults:?} {round}: {}", came.said);

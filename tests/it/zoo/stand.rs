@@ -1,4 +1,4 @@
-//! A personality of the embedded server, the program against it, and what is looked at after each run.
+//! A personality of the embedded server, the program against it, and the checks after each run.
 
 use std::{
     collections::BTreeMap,
@@ -7,31 +7,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portolan::rehearse::{Personality, Plan, Server, Setup};
+use portolan::rehearse::{FaultPlan, Personality, ServerSetup, TestServer};
 use tempfile::TempDir;
 
 use crate::support::program::Portolan;
 
-/// Files by their bytes: names are the server's own affair, bytes are not. Each file of a test has bytes of its own.
+/// The files by their bytes: the server may change names, but not bytes. Each file of a test has bytes of its own.
 pub(super) type Bytes = BTreeMap<Vec<u8>, PathBuf>;
 
 /// A server that outlives the runs of the program against it.
 pub(super) struct Stand {
     personality: &'static str,
-    server: Server,
+    server: TestServer,
     folder: TempDir,
     program: Portolan,
     complaints: Vec<String>,
 }
 
-/// What a run came to.
+/// The result of a run.
 pub(super) struct Came {
     pub(super) code: i32,
     pub(super) said: String,
 }
 
 impl Came {
-    /// Whether nothing was moved and nothing deleted.
+    /// Returns true if no file was moved and none deleted.
     pub(super) fn is_quiet(&self) -> bool {
         self.said.contains("0 up, 0 down, 0 deleted")
     }
@@ -40,12 +40,12 @@ impl Came {
 impl Stand {
     pub(super) fn new(personality: &'static str, faults: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-zoo-").tempdir().unwrap();
-        let setup = Setup {
+        let setup = ServerSetup {
             personality: Some(Personality::parse(personality).unwrap()),
-            plans: faults.iter().map(|fault| Plan::parse(fault).unwrap()).collect(),
-            ..Setup::at(folder.path())
+            plans: faults.iter().map(|fault| FaultPlan::parse(fault).unwrap()).collect(),
+            ..ServerSetup::at(folder.path())
         };
-        let server = Server::start(setup).unwrap();
+        let server = TestServer::start(setup).unwrap();
         let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["--no-progress"]);
         Self { personality, server, folder, program, complaints: Vec::new() }
     }
@@ -54,17 +54,17 @@ impl Stand {
         self.personality
     }
 
-    /// The URL of a path that is written as it goes behind the slash.
+    /// Returns the URL of a path that is written as it appears after the slash.
     pub(super) fn url(&self, path: &str) -> String {
         format!("ftp://tester@{}/{path}", self.server.address())
     }
 
-    /// Where the program works.
+    /// Returns a local path in the working directory.
     pub(super) fn here(&self, path: &str) -> PathBuf {
         self.program.folder().join(path)
     }
 
-    /// A place on the disk of the server.
+    /// Returns a path on the disk of the server.
     pub(super) fn there(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
@@ -85,26 +85,26 @@ impl Stand {
         Came { code: ran.code(), said }
     }
 
-    /// The files on the server, without what it keeps for itself and what portolan remembers there.
+    /// Returns the files on the server, without its own and without portolan's state.
     pub(super) fn server_files(&self) -> Bytes {
         let mut files = files(self.folder.path());
         files.retain(|_, path| !path.ends_with(".ftpquota") && !path.ends_with(".portolan-state"));
         files
     }
 
-    /// How many commands the server has got that begin so.
+    /// Returns the number of commands that the server has received and that begin with `begin`.
     pub(super) fn commands(&self, begin: &str) -> usize {
         self.server.log().iter().filter(|line| line.contains(begin)).count()
     }
 
-    /// Notes what is not as it must be.
+    /// Records a failure unless `holds`.
     pub(super) fn demand(&mut self, holds: bool, step: &str, what: impl FnOnce() -> String) {
         if !holds {
             self.complaints.push(format!("{}: {step}: {}", self.personality, what()));
         }
     }
 
-    /// What was not as it must be, with the dialogue where that is asked for.
+    /// Returns the failures, with the dialogue if that is requested.
     pub(super) fn complaints(self) -> Vec<String> {
         if shows_runs() && !self.complaints.is_empty() {
             say(&self.server.log().join("\n"));
@@ -113,12 +113,12 @@ impl Stand {
     }
 }
 
-/// Shows a line past the capture of the output.
+/// Prints a line past the capture of the output.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Whether runs and dialogues are shown, for a look at one personality.
+/// Returns true if runs and dialogues are to be shown, to examine one personality.
 fn shows_runs() -> bool {
     std::env::var_os("PORTOLAN_ZOO_LOG").is_some()
 }
@@ -128,7 +128,7 @@ pub(super) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
-/// All files below a folder.
+/// Returns all files below a directory.
 pub(super) fn files(folder: &Path) -> Bytes {
     let mut found = Bytes::new();
     let mut folders = vec![folder.to_owned()];
@@ -145,7 +145,7 @@ pub(super) fn files(folder: &Path) -> Bytes {
     found
 }
 
-/// The paths of what is in `wanted` and not in `found`.
+/// Returns the paths of the files that are in `wanted` and not in `found`.
 pub(super) fn lacking(wanted: &Bytes, found: &Bytes) -> Vec<PathBuf> {
     let missing = wanted.iter().filter(|(bytes, _)| !found.contains_key(*bytes));
     missing.map(|(_, path)| path.clone()).collect()

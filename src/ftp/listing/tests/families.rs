@@ -3,7 +3,7 @@
 use super::{super::*, list, mlsd, names};
 
 /// The parts of a line that are compared: name, kind, size and time.
-type Read<'a> = (&'a str, EntryKind, Option<u64>, Option<&'a str>);
+type ReadLine<'a> = (&'a str, EntryKind, Option<u64>, Option<&'a str>);
 
 fn time(entry: &Entry) -> Option<String> {
     entry.modified.map(|modified| match modified {
@@ -14,7 +14,7 @@ fn time(entry: &Entry) -> Option<String> {
     })
 }
 
-fn check(format: Format, rows: &[(&str, Read<'_>)]) {
+fn check(format: ListingFormat, rows: &[(&str, ReadLine<'_>)]) {
     for (line, (name, kind, size, at)) in rows {
         let listing = list(format!("{line}\r\n"));
         assert_eq!((listing.format, listing.complete), (format, true), "{line} {listing:?}");
@@ -56,12 +56,12 @@ fn dates_are_read_in_every_order() {
     for (date, at) in rows {
         for before in ["-rw-r--r--   1 anna     staff", "-rw-r--r-- 1 1004 1004", "-rw-r--r--"] {
             let line = format!("{before} 731 {date} notes b.txt");
-            check(Format::Unix, &[(&line, ("notes b.txt", File, Some(731), Some(at)))]);
+            check(ListingFormat::Unix, &[(&line, ("notes b.txt", File, Some(731), Some(at)))]);
         }
     }
     let with_clock = "-rwxr-xr-x    1 anna staff        9 Oct 08, 2002 09:47 vshell new.txt";
     check(
-        Format::Unix,
+        ListingFormat::Unix,
         &[(with_clock, ("vshell new.txt", File, Some(9), Some("2002-10-08T09:47")))],
     );
 }
@@ -97,7 +97,7 @@ fn a_date_with_its_day_first_makes_the_others_unknown() {
 #[test]
 fn windows_lists_folders_and_sizes_in_many_ways() {
     check(
-        Format::Dos,
+        ListingFormat::Dos,
         &[
             (
                 "10-20-25  05:19PM       <DIR>          photos/",
@@ -143,7 +143,10 @@ fn a_file_of_more_than_a_size_can_say_is_there_all_the_same() {
         ("12.5M", None),
     ] {
         let line = format!("-rw-r--r--   1 anna     staff  {size} Jan 12 10:00 movie.mkv");
-        check(Format::Unix, &[(&line, ("movie.mkv", File, bytes, Some("2026-01-12T10:00")))]);
+        check(
+            ListingFormat::Unix,
+            &[(&line, ("movie.mkv", File, bytes, Some("2026-01-12T10:00")))],
+        );
     }
 }
 
@@ -152,11 +155,11 @@ fn the_first_letter_may_be_one_that_few_systems_have() {
     for (letter, kind) in [("f", File), ("m", File), ("n", Other), ("a", Other)] {
         let line = format!("{letter}rw-r--r--   1 14       staff      119926 Aug 22  2000 f.zip");
         let size = (kind == File).then_some(119_926);
-        check(Format::Unix, &[(&line, ("f.zip", kind, size, Some("2000-08-22")))]);
+        check(ListingFormat::Unix, &[(&line, ("f.zip", kind, size, Some("2000-08-22")))]);
     }
     let listing = list("-????????? ? ?    ?        ?            ? stale\r\n");
     assert_eq!((names(&listing), listing.entries[0].kind), (vec!["stale".into()], Other));
-    assert_eq!((listing.refused[0].why, listing.complete), (Reason::Kind, false));
+    assert_eq!((listing.refused[0].why, listing.complete), (ParseErrorKind::Kind, false));
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn the_marks_of_ls_go_only_where_every_folder_has_one() {
 #[test]
 fn netware_lists_rights_with_and_without_a_space() {
     check(
-        Format::Netware,
+        ListingFormat::Netware,
         &[
             (
                 "d[RWCEAFMS] ADMIN_OPS                   512 May 02 07:41 PUBLIC2",
@@ -211,7 +214,7 @@ fn netware_lists_rights_with_and_without_a_space() {
 #[test]
 fn mainframes_list_data_sets_of_every_kind() {
     check(
-        Format::Mvs,
+        ListingFormat::Mvs,
         &[
             (
                 "WYOSPT 3390   2023/05/21  1+++++  FB      80 27920  PS  BIG.FILE",
@@ -258,7 +261,7 @@ fn mainframes_list_data_sets_of_every_kind() {
     );
     assert_eq!(
         (listing.format, names(&listing)),
-        (Format::MvsMember, vec!["ALPHA".into(), "BETA".into(), "$X1".into()])
+        (ListingFormat::MvsMember, vec!["ALPHA".into(), "BETA".into(), "$X1".into()])
     );
     assert!(listing.complete);
     assert_eq!(list("BETA\r\n$X1\r\n").entries, []);
@@ -267,7 +270,7 @@ fn mainframes_list_data_sets_of_every_kind() {
         "LEEOPS1  JOB04211  OUTPUT    3 Spool Files\r\n--------\r\n",
     ] {
         let listing = list(job);
-        assert_eq!((listing.format, listing.entries.len()), (Format::MvsJes, 1), "{job}");
+        assert_eq!((listing.format, listing.entries.len()), (ListingFormat::MvsJes, 1), "{job}");
         assert!(!listing.may_delete());
     }
 }
@@ -304,7 +307,11 @@ fn vms_parts_lines_and_leaves_columns_out() {
         ("typeless;3 1/3 19-NOV-2001 21:41 [A]", "typeless", File, Some("2001-11-19T21:41")),
     ] {
         let listing = list(format!("{text}\r\n"));
-        assert_eq!((listing.format, names(&listing)), (Format::Vms, vec![name.into()]), "{text}");
+        assert_eq!(
+            (listing.format, names(&listing)),
+            (ListingFormat::Vms, vec![name.into()]),
+            "{text}"
+        );
         assert_eq!((listing.complete, listing.entries[0].kind), (true, kind), "{text}");
         assert_eq!(time(&listing.entries[0]).as_deref(), at, "{text}");
     }
@@ -313,7 +320,7 @@ fn vms_parts_lines_and_leaves_columns_out() {
 #[test]
 fn the_rarest_servers_are_read_too() {
     check(
-        Format::Nortel,
+        ListingFormat::Nortel,
         &[
             (
                 "image.exe       1014196  06/03/04  Thur.   10:20:03",
@@ -327,7 +334,7 @@ fn the_rarest_servers_are_read_too() {
         ],
     );
     check(
-        Format::Mpe,
+        ListingFormat::Mpe,
         &[
             (
                 "ABCDEF    PROG     128W  FB          12         12   1       16  1  1",
@@ -343,7 +350,7 @@ fn the_rarest_servers_are_read_too() {
             ),
         ],
     );
-    check(Format::Os400, &[("QSYSOPR  *MEM  CUST.MBR", ("CUST.MBR", File, None, None))]);
+    check(ListingFormat::Os400, &[("QSYSOPR  *MEM  CUST.MBR", ("CUST.MBR", File, None, None))]);
 }
 
 #[test]
@@ -372,7 +379,7 @@ fn facts_may_be_missing_or_wrong_and_the_entry_is_there() {
         assert_eq!(listing.complete, complete, "{line}");
     }
     for line in ["type=file;size=5;a;b.txt", "type=file;", "type=file;size=5;x=y", "perm;a"] {
-        assert_eq!(mlsd(format!("{line}\r\n")).refused[0].why, Reason::Unread, "{line}");
+        assert_eq!(mlsd(format!("{line}\r\n")).refused[0].why, ParseErrorKind::Unread, "{line}");
     }
 }
 
@@ -380,7 +387,7 @@ fn facts_may_be_missing_or_wrong_and_the_entry_is_there() {
 fn a_whole_path_is_a_name_only_in_its_own_folder() {
     let read = |folder: &str, lines: &str| {
         let folder = crate::ftp::path::RemotePath::parse(folder).unwrap();
-        let mut reader = Reader::mlsd().of(&folder);
+        let mut reader = ListingReader::mlsd().of(&folder);
         reader.push(lines.as_bytes()).unwrap();
         reader.finish(super::now()).unwrap()
     };
@@ -407,7 +414,7 @@ fn a_whole_path_is_a_name_only_in_its_own_folder() {
 
 #[test]
 fn names_alone_are_read_with_and_without_their_folder() {
-    let mut reader = Reader::names();
+    let mut reader = ListingReader::names();
     reader.push(b"a b\r\n./c\r\n/d/e\r\nf/\r\n.\r\n../x\r\ng/h\r\n").unwrap();
     let listing = reader.finish(super::now()).unwrap();
     assert_eq!(names(&listing), ["a b", "c", "e", "f"]);

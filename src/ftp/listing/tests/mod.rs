@@ -9,7 +9,7 @@ mod times;
 
 use jiff::Timestamp;
 
-use super::{Format, Listing, Reader};
+use super::{Listing, ListingFormat, ListingReader};
 
 /// The time at which the samples are parsed, unless they name another.
 const NOW: &str = "2026-06-15T12:00:00Z";
@@ -20,15 +20,15 @@ fn now() -> Timestamp {
 
 /// Parses `bytes` as a LIST.
 fn list(bytes: impl AsRef<[u8]>) -> Listing {
-    read(Reader::list(), bytes.as_ref(), now())
+    read(ListingReader::list(), bytes.as_ref(), now())
 }
 
 /// Parses `bytes` as an MLSD.
 fn mlsd(bytes: impl AsRef<[u8]>) -> Listing {
-    read(Reader::mlsd(), bytes.as_ref(), now())
+    read(ListingReader::mlsd(), bytes.as_ref(), now())
 }
 
-fn read(mut reader: Reader, bytes: &[u8], now: Timestamp) -> Listing {
+fn read(mut reader: ListingReader, bytes: &[u8], now: Timestamp) -> Listing {
     reader.push(bytes).unwrap();
     reader.finish(now).unwrap()
 }
@@ -39,6 +39,6 @@ fn names(listing: &Listing) -> Vec<String> {
 }
 
 /// Returns a reader of `format` if the caller knows it, and else one that detects it.
-fn reader(format: Format) -> Reader {
-    if format == Format::Mlsd { Reader::mlsd() } else { Reader::list() }
+fn reader(format: ListingFormat) -> ListingReader {
+    if format == ListingFormat::Mlsd { ListingReader::mlsd() } else { ListingReader::list() }
 }

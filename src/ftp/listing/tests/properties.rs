@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    super::{stamp::Hints, *},
+    super::{ls_time::Hints, *},
     list, mlsd, now, read,
 };
 
@@ -103,15 +103,15 @@ proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic_or_name_what_is_no_component(bytes in bytes()) {
         let folder = crate::ftp::path::RemotePath::parse("/d").unwrap();
-        let placed = read(Reader::mlsd().of(&folder), &bytes, now());
-        let named = read(Reader::names(), &bytes, now());
+        let placed = read(ListingReader::mlsd().of(&folder), &bytes, now());
+        let named = read(ListingReader::names(), &bytes, now());
         for listing in [list(&bytes), mlsd(&bytes), placed, named] {
             for entry in &listing.entries {
                 prop_assert!(crate::ftp::path::component(&entry.name).is_ok());
             }
             prop_assert!(!listing.complete || bytes.is_empty() || bytes.ends_with(b"\n"));
         }
-        for format in Format::LISTED {
+        for format in ListingFormat::LISTED {
             for line in bytes.split(|byte| *byte == b'\n') {
                 drop(format.read(line, &mut Hints::default()));
             }
@@ -168,7 +168,7 @@ proptest! {
                 .into_bytes();
         text.extend_from_slice(&name);
         text.push(b'\n');
-        let listing = read(Reader::list(), &text, now());
+        let listing = read(ListingReader::list(), &text, now());
         let at = if has_year { at.date().to_datetime(jiff::civil::Time::midnight()) } else { at };
         prop_assert_eq!(listing.entries.get(1), Some(&Entry {
             size: Some(size),

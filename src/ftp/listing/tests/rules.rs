@@ -2,7 +2,7 @@
 
 use super::{super::*, NOW, list, mlsd, names, now};
 use crate::{
-    fault::Kind,
+    error::ErrorKind,
     limits::{ENTRIES_MAX, LISTING_BYTES_MAX, LISTING_LINE_BYTES_MAX, REFUSED_LINES_MAX},
 };
 
@@ -23,18 +23,24 @@ fn unix(lines: &[&str]) -> Vec<u8> {
 fn one_format_is_chosen_by_the_lines_it_explains_and_the_others_are_refused() {
     let dos = "03-14-26  09:05AM                   12 c.txt";
     let listing = list(unix(&["total 8", "F a", dos, "F b"]));
-    assert_eq!((listing.format, names(&listing)), (Format::Unix, vec!["a".into(), "b".into()]));
-    assert_eq!(listing.refused, [Refused { line: dos.into(), why: Reason::Unread }]);
+    assert_eq!(
+        (listing.format, names(&listing)),
+        (ListingFormat::Unix, vec!["a".into(), "b".into()])
+    );
+    assert_eq!(listing.refused, [Refused { line: dos.into(), why: ParseErrorKind::Unread }]);
     assert!(!listing.complete && !listing.may_delete());
     let listing = list(unix(&[dos, dos, "F a"]));
-    assert_eq!((listing.format, listing.refused_count), (Format::Dos, 1));
+    assert_eq!((listing.format, listing.refused_count), (ListingFormat::Dos, 1));
 }
 
 #[test]
 fn a_format_found_late_reads_all_that_came_before() {
     let banner = "welcome to the machine\r\n".repeat(200);
     let listing = list(format!("{banner}{FILE}a\r\n{FILE}b\r\n"));
-    assert_eq!((listing.format, names(&listing)), (Format::Unix, vec!["a".into(), "b".into()]));
+    assert_eq!(
+        (listing.format, names(&listing)),
+        (ListingFormat::Unix, vec!["a".into(), "b".into()])
+    );
     assert_eq!((listing.refused_count, listing.refused.len()), (200, REFUSED_LINES_MAX));
 }
 
@@ -78,7 +84,11 @@ fn a_line_that_is_not_understood_is_no_name_and_leaves_the_listing_incomplete() 
     ] {
         let listing = list(unix(&["F a", line, "F b"]));
         assert_eq!(names(&listing), ["a", "b"], "{line}");
-        assert_eq!(listing.refused, [Refused { line: line.into(), why: Reason::Unread }], "{line}");
+        assert_eq!(
+            listing.refused,
+            [Refused { line: line.into(), why: ParseErrorKind::Unread }],
+            "{line}"
+        );
         assert!(!listing.complete && !listing.may_delete(), "{line}");
     }
 }
@@ -149,7 +159,7 @@ fn a_name_that_is_no_component_is_refused() {
             list(format!("+r,\t0\r\n+r,\t{name}\r\n")),
         ] {
             assert_eq!(names(&listing), ["0"], "{name:?}");
-            assert_eq!((listing.refused_count, listing.refused[0].why), (1, Reason::Name));
+            assert_eq!((listing.refused_count, listing.refused[0].why), (1, ParseErrorKind::Name));
             assert!(!listing.may_delete(), "{name:?}");
         }
     }
@@ -171,7 +181,11 @@ fn sizes_are_exact_or_unknown_and_those_beyond_measure_are_noted() {
     for size in ["99999999999999999999", "", "-1", "3 a", "1,000", "4k"] {
         let listing = mlsd(format!("type=file;size={size}; a\r\n"));
         let refused: Vec<_> = listing.refused.iter().map(|refused| refused.why).collect();
-        assert_eq!((listing.entries[0].size, refused), (None, vec![Reason::Size]), "{size}");
+        assert_eq!(
+            (listing.entries[0].size, refused),
+            (None, vec![ParseErrorKind::Size]),
+            "{size}"
+        );
     }
 }
 
@@ -189,7 +203,7 @@ fn the_arrow_of_a_link_is_where_its_size_says() {
         let Some((name, target)) = parted else {
             assert_eq!(
                 (listing.entries.len(), listing.refused[0].why),
-                (0, Reason::Link),
+                (0, ParseErrorKind::Link),
                 "{text}"
             );
             continue;
@@ -249,7 +263,7 @@ fn a_trailer_must_count_the_entries_that_came() {
         );
     }
     let listing = list("Total of 1 file, 1/1 blocks.\r\n");
-    assert_eq!(listing.refused[0].why, Reason::Count);
+    assert_eq!(listing.refused[0].why, ParseErrorKind::Count);
     let listing = list(format!("LONG.TXT;1\r\n{entry}"));
     assert_eq!((names(&listing), listing.complete), (vec!["A.TXT".into()], false));
 }
@@ -279,7 +293,7 @@ fn facts_are_held_to_their_shape() {
         let listing = mlsd(format!("{line}\r\n"));
         assert_eq!(
             (listing.entries[0].kind, listing.refused[0].why),
-            (EntryKind::Other, Reason::Kind)
+            (EntryKind::Other, ParseErrorKind::Kind)
         );
     }
 }
@@ -303,13 +317,13 @@ fn a_listing_without_end_is_refused_and_stays_refused() {
     let pieces: [(&[u8], usize); 3] =
         [(&line, 1), (row.as_bytes(), ENTRIES_MAX / 1000 + 1), (&noise, 1)];
     for (piece, times) in pieces {
-        let mut reader = Reader::list();
+        let mut reader = ListingReader::list();
         let fault = (0..times).find_map(|_| reader.push(piece).err()).expect("a fault");
-        assert_eq!(fault.kind, Kind::Protocol);
+        assert_eq!(fault.kind, ErrorKind::Protocol);
         assert!(reader.push(b"\r\n").is_err());
         assert!(reader.finish(now()).is_err());
     }
-    let mut reader = Reader::mlsd();
+    let mut reader = ListingReader::mlsd();
     let fault = (0..=LISTING_LINE_BYTES_MAX).find_map(|_| reader.push(b"a").err());
     assert_eq!(
         fault.map(|fault| fault.to_string()).as_deref(),
@@ -322,7 +336,7 @@ fn the_size_of_the_pieces_makes_no_difference() {
     let whole = unix(&["total 8", "D .", "F a name", "junk", "F ../x", "F b"]);
     let wanted = list(&whole);
     for size in 1..whole.len() {
-        let mut reader = Reader::list();
+        let mut reader = ListingReader::list();
         whole.chunks(size).for_each(|piece| reader.push(piece).unwrap());
         assert_eq!(reader.finish(NOW.parse().unwrap()).unwrap(), wanted, "{size}");
     }
@@ -330,41 +344,42 @@ fn the_size_of_the_pieces_makes_no_difference() {
 
 #[test]
 fn only_formats_that_were_seen_live_may_delete() {
-    let may: Vec<_> = Format::LISTED.into_iter().filter(|format| format.may_delete()).collect();
-    assert_eq!(may, [Format::Unix, Format::Dos, Format::Mlsd]);
+    let may: Vec<_> =
+        ListingFormat::LISTED.into_iter().filter(|format| format.may_delete()).collect();
+    assert_eq!(may, [ListingFormat::Unix, ListingFormat::Dos, ListingFormat::Mlsd]);
 }
 
 #[test]
 fn names_and_kinds_are_read_in_the_rarer_lines_of_each_format() {
     use EntryKind::{Dir, File, Link, Other};
     for (format, line, name, kind) in [
-        (Format::Dos, "03-14-26  09:05AM       <DIR>          a b", "a b", Dir),
-        (Format::Dos, "03-14-26  09:05AM       <DIR>           a", " a", Dir),
-        (Format::Dos, "03-14-26  09:05AM       <DIR> a", "a", Dir),
-        (Format::Dos, "03-14-26  09:05AM       <SYMLINKD>     a [C:\\b]", "a", Link),
-        (Format::Dos, "03-14-26  09:05AM       <JUNCTION>     a", "a", Link),
-        (Format::Dos, "03-14-26  09:05AM          1,234,567  a", " a", File),
+        (ListingFormat::Dos, "03-14-26  09:05AM       <DIR>          a b", "a b", Dir),
+        (ListingFormat::Dos, "03-14-26  09:05AM       <DIR>           a", " a", Dir),
+        (ListingFormat::Dos, "03-14-26  09:05AM       <DIR> a", "a", Dir),
+        (ListingFormat::Dos, "03-14-26  09:05AM       <SYMLINKD>     a [C:\\b]", "a", Link),
+        (ListingFormat::Dos, "03-14-26  09:05AM       <JUNCTION>     a", "a", Link),
+        (ListingFormat::Dos, "03-14-26  09:05AM          1,234,567  a", " a", File),
         (
-            Format::Mac,
+            ListingFormat::Mac,
             "drwxrwxr-x               folder        2 May 10  1996 net work",
             "net work",
             Dir,
         ),
-        (Format::Unix, "-rw-r--r-- 12 Jun 14 08:00 a", "a", File),
-        (Format::Unix, "srwxr-xr-x 1 a b 0 Jun 14 08:00 a", "a", Other),
+        (ListingFormat::Unix, "-rw-r--r-- 12 Jun 14 08:00 a", "a", File),
+        (ListingFormat::Unix, "srwxr-xr-x 1 a b 0 Jun 14 08:00 a", "a", Other),
         (
-            Format::Mvs,
+            ListingFormat::Mvs,
             "Migrated                                                OLD.DATA",
             "OLD.DATA",
             Other,
         ),
-        (Format::Mvs, "WRK01 3390 2026/02/12 1 15 FB 80 27920 PS A.B", "A.B", File),
-        (Format::Os400, "LEE  7 13.02.26 14:22:07 *FILE      A.FILE/", "A.FILE", Dir),
-        (Format::Os400, "LEE  7 13.02.26 14:22:07 *USRSPC    A", "A", Other),
-        (Format::Guardian, "OPEN  101O  7 11-Feb-26 14:22:07 200,17 \"NUNU\"", "OPEN", File),
-        (Format::Os2, "   512      RAH  DIR   07-14-99   12:37  A B", "A B", Dir),
-        (Format::Vxworks, "   512    FEB-11-2026  14:22:06   a b", "a b", File),
-        (Format::Eplf, "+i1.2,m1700000000,/,\t a ", " a ", Dir),
+        (ListingFormat::Mvs, "WRK01 3390 2026/02/12 1 15 FB 80 27920 PS A.B", "A.B", File),
+        (ListingFormat::Os400, "LEE  7 13.02.26 14:22:07 *FILE      A.FILE/", "A.FILE", Dir),
+        (ListingFormat::Os400, "LEE  7 13.02.26 14:22:07 *USRSPC    A", "A", Other),
+        (ListingFormat::Guardian, "OPEN  101O  7 11-Feb-26 14:22:07 200,17 \"NUNU\"", "OPEN", File),
+        (ListingFormat::Os2, "   512      RAH  DIR   07-14-99   12:37  A B", "A B", Dir),
+        (ListingFormat::Vxworks, "   512    FEB-11-2026  14:22:06   a b", "a b", File),
+        (ListingFormat::Eplf, "+i1.2,m1700000000,/,\t a ", " a ", Dir),
     ] {
         let listing = list(format!("{line}\r\n"));
         let read: Vec<_> = listing.entries.iter().map(|e| (e.name.as_slice(), e.kind)).collect();

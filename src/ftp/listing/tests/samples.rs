@@ -54,14 +54,15 @@ fn check(listing: &Listing, expect: &Value, line: &str) {
         return;
     }
     if let Some(reject) = text(expect, "reject") {
-        let why = if reject == "unsafe-name" { Reason::Name } else { Reason::Unread };
+        let why =
+            if reject == "unsafe-name" { ParseErrorKind::Name } else { ParseErrorKind::Unread };
         assert_eq!(listing.entries, [], "{line}");
         assert_eq!(listing.refused.iter().map(|r| r.why).collect::<Vec<_>>(), [why], "{line}");
         assert!(!listing.complete && !listing.may_delete(), "{line}");
         return;
     }
     let [entry] = listing.entries.as_slice() else { panic!("{line}: {listing:?}") };
-    let is_suspect = text(expect, "type").is_none() || listing.format == Format::MvsJes;
+    let is_suspect = text(expect, "type").is_none() || listing.format == ListingFormat::MvsJes;
     assert_eq!(listing.complete, !is_suspect, "{line}");
     assert_eq!(Some(entry.name.as_slice()), text(expect, "name").map(str::as_bytes), "{line}");
     assert_eq!(entry.kind.word(), text(expect, "type").unwrap_or("other"), "{line}");
@@ -87,12 +88,12 @@ fn every_sample_is_read_right_and_its_format_found_out() {
         let (line, format) = (text(&row, "line").unwrap(), text(&row, "format").unwrap());
         let expect = row.get("expect").unwrap();
         let now: Timestamp = text(expect, "now").map_or_else(now, |now| now.parse().unwrap());
-        let listing = read(Reader::list(), format!("{line}\r\n").as_bytes(), now);
+        let listing = read(ListingReader::list(), format!("{line}\r\n").as_bytes(), now);
         let is_read = text(expect, "reject") != Some("unparsed");
         assert_eq!(listing.format.word(), if is_read { format } else { "unknown" }, "{line}");
         check(&listing, expect, line);
         if format == "mlsd" {
-            let listing = read(reader(Format::Mlsd), format!("{line}\r\n").as_bytes(), now);
+            let listing = read(reader(ListingFormat::Mlsd), format!("{line}\r\n").as_bytes(), now);
             check(&listing, expect, line);
         }
     }
@@ -100,7 +101,7 @@ fn every_sample_is_read_right_and_its_format_found_out() {
 
 #[test]
 fn a_listing_of_all_samples_of_one_format_is_read_in_that_format() {
-    for format in Format::LISTED {
+    for format in ListingFormat::LISTED {
         let lines: Vec<_> = samples()
             .iter()
             .filter(|row| text(row, "format") == Some(format.word()))
@@ -119,7 +120,7 @@ fn a_sample_cut_anywhere_is_never_complete() {
         for end in 1..line.len() {
             // After a line feed in the middle of an entry the rest is missing from the entry, not from the bytes.
             let cut = &line.as_bytes()[..end];
-            let kind = if format == "mlsd" { Format::Mlsd } else { Format::Unknown };
+            let kind = if format == "mlsd" { ListingFormat::Mlsd } else { ListingFormat::Unknown };
             let listing = read(reader(kind), cut, now());
             assert!(!listing.complete, "{:?}", String::from_utf8_lossy(cut));
             assert!(!listing.may_delete());

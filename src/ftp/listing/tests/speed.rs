@@ -12,28 +12,28 @@ const LISTINGS: usize = 2;
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// The constructor of a reader.
-type Start = fn() -> Reader;
+type ReaderFactory = fn() -> ListingReader;
 /// The format of line `number` of a listing, made from the day of the month and the number.
-type Row = fn(usize, usize) -> String;
+type LineWriter = fn(usize, usize) -> String;
 
-const ROWS: [(&str, Start, Row); 4] = [
-    ("mlsd", Reader::mlsd, |day, number| {
+const ROWS: [(&str, ReaderFactory, LineWriter); 4] = [
+    ("mlsd", ListingReader::mlsd, |day, number| {
         format!(
             "type=file;size={number};modify=202602{day:02}142207;UNIX.mode=0644;UNIX.owner=1000;\
              UNIX.group=100;unique=801U{number}; name {number}.csv\r\n"
         )
     }),
-    ("unix", Reader::list, |day, number| {
+    ("unix", ListingReader::list, |day, number| {
         format!(
             "-rw-r--r--   1 anna     staff    {number:8} Mar {day:02} 09:15 name {number}.csv\r\n"
         )
     }),
-    ("unix in Russian", Reader::list, |day, number| {
+    ("unix in Russian", ListingReader::list, |day, number| {
         format!(
             "-rw-r--r--   1 anna     staff    {number:8} дек {day:02}  2024 name {number}.csv\r\n"
         )
     }),
-    ("dos", Reader::list, |day, number| {
+    ("dos", ListingReader::list, |day, number| {
         format!("03-{day:02}-26  09:05AM             {number:8} name {number}.csv\r\n")
     }),
 ];

@@ -37,7 +37,7 @@ fn s60_a_year_that_is_not_listed_is_the_last_one_possible() {
         ("2026-06-15T12:00:00Z", "Qux 14 08:00", "none"),
     ] {
         let line = format!("-rw-r--r--   1 anna     staff          12 {day} a\r\n");
-        let listing = read(Reader::list(), line.as_bytes(), now.parse().unwrap());
+        let listing = read(ListingReader::list(), line.as_bytes(), now.parse().unwrap());
         assert_eq!((time(&listing).as_str(), listing.complete), (wanted, true), "{now} {day}");
     }
 }

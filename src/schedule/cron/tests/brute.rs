@@ -38,9 +38,9 @@ const ZONES: [&str; 20] = [
     "America/Asuncion",
 ];
 
-struct Draw(u64);
+struct Generator(u64);
 
-impl Draw {
+impl Generator {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -55,12 +55,12 @@ impl Draw {
 
 /// A field: its text, and the values that it names.
 #[derive(Clone)]
-struct Field {
+struct TestField {
     text: String,
     values: BTreeSet<i64>,
 }
 
-impl Field {
+impl TestField {
     fn star(least: i64, most: i64) -> Self {
         Self { text: "*".into(), values: (least..=most).collect() }
     }
@@ -73,7 +73,7 @@ impl Field {
         self.text.starts_with('*')
     }
 
-    fn draw(draw: &mut Draw, least: i64, most: i64) -> Self {
+    fn draw(draw: &mut Generator, least: i64, most: i64) -> Self {
         let (a, b) = (draw.within(least, most), draw.within(least, most));
         let (low, high) = (a.min(b), a.max(b));
         let by = |from: i64, to: i64, step: i64| -> BTreeSet<i64> {
@@ -134,34 +134,34 @@ const BY_WEEK: [Special; 3] = [
 ];
 
 struct Case {
-    second: Field,
-    minute: Field,
-    hour: Field,
-    day: Field,
-    month: Field,
-    weekday: Field,
+    second: TestField,
+    minute: TestField,
+    hour: TestField,
+    day: TestField,
+    month: TestField,
+    weekday: TestField,
     by_month: Option<Special>,
     by_week: Option<Special>,
 }
 
 impl Case {
-    fn draw(draw: &mut Draw) -> Self {
+    fn draw(draw: &mut Generator) -> Self {
         let hour = match draw.below(8) {
-            0 => Field::star(0, 23),
-            1..=3 => Field::one(draw.within(0, 4)),
-            4 => Field::one(23),
-            _ => Field::draw(draw, 0, 23),
+            0 => TestField::star(0, 23),
+            1..=3 => TestField::one(draw.within(0, 4)),
+            4 => TestField::one(23),
+            _ => TestField::draw(draw, 0, 23),
         };
-        let minute = Field::draw(draw, 0, 59);
+        let minute = TestField::draw(draw, 0, 59);
         let second = match draw.below(6) {
-            0 if minute.values.len() * hour.values.len() < 40 => Field::draw(draw, 0, 59),
-            _ => Field::one(0),
+            0 if minute.values.len() * hour.values.len() < 40 => TestField::draw(draw, 0, 59),
+            _ => TestField::one(0),
         };
-        let star_mostly = |draw: &mut Draw, least, most, odds| {
+        let star_mostly = |draw: &mut Generator, least, most, odds| {
             if draw.below(odds) > 0 {
-                Field::star(least, most)
+                TestField::star(least, most)
             } else {
-                Field::draw(draw, least, most)
+                TestField::draw(draw, least, most)
             }
         };
         let mut case = Self {
@@ -195,7 +195,8 @@ impl Case {
             self.by_month.map_or(self.day.values.contains(&date.day().into()), |(_, is)| is(date));
         let by_week =
             self.by_week.map_or(self.weekday.values.contains(&weekday), |(_, is)| is(date));
-        let star = |special: Option<Special>, field: &Field| special.is_none() && field.is_star();
+        let star =
+            |special: Option<Special>, field: &TestField| special.is_none() && field.is_star();
         let is_and = star(self.by_month, &self.day) || star(self.by_week, &self.weekday);
         self.month.values.contains(&date.month().into())
             && if is_and { by_month && by_week } else { by_month || by_week }
@@ -270,7 +271,7 @@ impl Case {
 fn five_thousand_random_schedules_fire_as_a_reference_says() {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("PORTOLAN_SEED").unwrap_or(0x9E37_79B9_7F4A_7C15);
-    let mut draw = Draw(seed.max(1));
+    let mut draw = Generator(seed.max(1));
     let zones = Zones::bundled();
     let [from, to] = ["2023-12-01T00:00:00Z", "2028-01-01T00:00:00Z"]
         .map(|text| text.parse::<Timestamp>().unwrap());

@@ -1,7 +1,7 @@
 //! All known mistakes in jobs files: position, message and hint of each.
 
 use super::{folder, read};
-use crate::script::check::Level;
+use crate::script::check::Severity;
 
 /// Returns the finding for `text` at the position marked by `«`: level, message and hint, or a description of the
 /// findings that were made instead.
@@ -18,7 +18,7 @@ fn told(text: &str) -> String {
     if (finding.place.line, finding.place.column) != (line, column) {
         return format!("not there: {finding:?}");
     }
-    assert_eq!(reading.jobs.is_none(), finding.level == Level::Error);
+    assert_eq!(reading.jobs.is_none(), finding.level == Severity::Error);
     let hint = finding.hint.clone().unwrap_or_default();
     format!("{}: {} | {hint}", finding.level.word(), finding.message)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Reading, parse};
+use super::{JobsReading, parse};
 use crate::schedule::zone::Zones;
 
 /// Creates a folder with the scripts `s.rhai` and `scripts/nightly.rhai`.
@@ -20,7 +20,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn read(text: &str, folder: &Path) -> Reading {
+fn read(text: &str, folder: &Path) -> JobsReading {
     let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
     parse(text.to_owned(), &folder.join("portolan.toml"), &Zones::bundled(), now)
 }

@@ -8,7 +8,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Action, Decision, Moment, Planner, PlannerState, Running, at, jobs, run_of, shown};
+use super::{
+    Decision, DecisionKind, Moment, Planner, PlannerState, RunningJob, at, jobs, run_of, shown,
+};
 use crate::schedule::{
     jobs::{Jobs, Overlap},
     plan::{Pause, Request},
@@ -60,14 +62,14 @@ fn file(draw: &mut Draw) -> String {
     text
 }
 
-type Key = (Arc<str>, String, SlotId);
+type SlotKey = (Arc<str>, String, SlotId);
 
 /// The decisions and running jobs, as a daemon would have them.
 struct World {
     jobs: Arc<Jobs>,
-    running: Vec<Running>,
+    running: Vec<RunningJob>,
     /// The final action of each slot.
-    ends: BTreeMap<Key, Action>,
+    ends: BTreeMap<SlotKey, DecisionKind>,
     runs: i64,
     story: Vec<String>,
 }
@@ -77,18 +79,18 @@ impl World {
         self.story.push(format!("{now} {}", shown(decision)));
         let key = (Arc::clone(&decision.job), revision.to_owned(), decision.slot.id);
         match &decision.action {
-            Action::Wait => {}
-            Action::Cancel(run) => {
+            DecisionKind::Wait => {}
+            DecisionKind::Cancel(run) => {
                 let found = self.running.iter_mut().find(|running| running.run == *run);
                 let found = found.unwrap();
                 assert!(!found.is_ending && found.job == decision.job);
                 found.is_ending = true;
             }
-            Action::SkipThrough { .. } => panic!("too many for this test"),
-            Action::Start | Action::Skip => {
+            DecisionKind::SkipThrough { .. } => panic!("too many for this test"),
+            DecisionKind::Start | DecisionKind::Skip => {
                 let before = self.ends.insert(key, decision.action.clone());
                 assert_eq!(before, None, "a slot has two ends");
-                if decision.action == Action::Start {
+                if decision.action == DecisionKind::Start {
                     self.start(now, decision);
                 }
             }
@@ -188,7 +190,7 @@ fn live(seed: u64) -> World {
         let again = planner.step(&Moment { now, running: &world.running, requests: &[] });
         let more: Vec<_> = again.decisions.iter().map(shown).collect();
         assert!(
-            again.decisions.iter().all(|one| one.action == Action::Wait),
+            again.decisions.iter().all(|one| one.action == DecisionKind::Wait),
             "the same moment decides more: {more:?}"
         );
     }
@@ -196,7 +198,7 @@ fn live(seed: u64) -> World {
     world
 }
 
-fn key_of(jobs: &Jobs, request: &Request) -> Key {
+fn key_of(jobs: &Jobs, request: &Request) -> SlotKey {
     let revision = &jobs.get(&request.job).unwrap().schedule.as_ref().unwrap().revision;
     (Arc::clone(&request.job), revision.clone(), SlotId::Asked(request.at))
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Action, Planner, PlannerState, at, back, decided, jobs, moment, run_of};
-use crate::schedule::plan::{Note, Trigger, Waiting};
+use super::{DecisionKind, Planner, PlannerState, at, back, decided, jobs, moment, run_of};
+use crate::schedule::plan::{PlannerNote, Trigger, WaitingSlot};
 
-struct Row {
+struct MissedCase {
     zone: &'static str,
     cron: &'static str,
     down: [&'static str; 2],
@@ -20,9 +20,9 @@ struct Row {
 
 const NEW_YORK: &str = "America/New_York";
 
-const ROWS: [Row; 9] = [
+const ROWS: [MissedCase; 9] = [
     // M1: a slot that was moved by daylight saving time.
-    Row {
+    MissedCase {
         zone: NEW_YORK,
         cron: "30 2 * * *",
         down: ["2026-03-07T20:00:00Z", "2026-03-08T12:00:00Z"],
@@ -31,7 +31,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-03-08T07:00:00Z", 1)),
     },
     // M2: both passes of a repeated hour.
-    Row {
+    MissedCase {
         zone: NEW_YORK,
         cron: "*/15 * * * *",
         down: ["2026-11-01T04:50:00Z", "2026-11-01T08:10:00Z"],
@@ -40,7 +40,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-11-01T08:00:00Z", 13)),
     },
     // M3: eleven days.
-    Row {
+    MissedCase {
         zone: "Europe/Berlin",
         cron: "0 3 * * *",
         down: ["2026-06-01T00:00:00Z", "2026-06-11T12:00:00Z"],
@@ -49,7 +49,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-06-11T01:00:00Z", 11)),
     },
     // M4: a day late, which is too late unless `start_deadline` allows more.
-    Row {
+    MissedCase {
         zone: "UTC",
         cron: "0 0 1 * *",
         down: ["2026-01-15T00:00:00Z", "2026-04-02T00:00:00Z"],
@@ -57,7 +57,7 @@ const ROWS: [Row; 9] = [
         wanted: [(0, 3), (0, 3), (0, 3)],
         once: None,
     },
-    Row {
+    MissedCase {
         zone: "UTC",
         cron: "0 0 1 * *",
         down: ["2026-01-15T00:00:00Z", "2026-04-02T00:00:00Z"],
@@ -66,7 +66,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-04-01T00:00:00Z", 3)),
     },
     // M5: the second pass of a fixed time is not a slot.
-    Row {
+    MissedCase {
         zone: NEW_YORK,
         cron: "30 1 * * *",
         down: ["2026-11-01T05:45:00Z", "2026-11-01T06:45:00Z"],
@@ -75,7 +75,7 @@ const ROWS: [Row; 9] = [
         once: None,
     },
     // M6: the first pass was missed.
-    Row {
+    MissedCase {
         zone: NEW_YORK,
         cron: "30 1 * * *",
         down: ["2026-11-01T05:00:00Z", "2026-11-01T06:45:00Z"],
@@ -84,7 +84,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-11-01T05:30:00Z", 1)),
     },
     // M7: more than a hundred, where Kubernetes gives up.
-    Row {
+    MissedCase {
         zone: "UTC",
         cron: "* * * * *",
         down: ["2026-06-01T08:29:00Z", "2026-06-01T10:21:00Z"],
@@ -93,7 +93,7 @@ const ROWS: [Row; 9] = [
         once: Some(("2026-06-01T10:21:00Z", 112)),
     },
     // A further row: each slot is within its deadline or not, individually.
-    Row {
+    MissedCase {
         zone: "UTC",
         cron: "0 * * * *",
         down: ["2026-06-01T00:30:00Z", "2026-06-01T08:30:00Z"],
@@ -113,9 +113,10 @@ fn each_policy_makes_of_missed_slots_what_the_table_says() {
             ));
             let mut planner = back(&jobs, row.down[0], row.down[1]);
             let step = planner.step(&moment(row.down[1], &[]));
-            let skipped = step.decisions.iter().filter(|one| one.action == Action::Skip).count();
+            let skipped =
+                step.decisions.iter().filter(|one| one.action == DecisionKind::Skip).count();
             let begun: Vec<_> =
-                step.decisions.iter().filter(|one| one.action == Action::Start).collect();
+                step.decisions.iter().filter(|one| one.action == DecisionKind::Start).collect();
             let waiting = planner.state_of("a").unwrap().waiting.len();
             let found = (begun.len() + waiting, skipped);
             assert_eq!(found, wanted, "{} {misfire} {}", row.cron, row.more);
@@ -137,7 +138,7 @@ fn a_watermark_far_ahead_is_told_and_forgotten_and_nothing_runs() {
         let mut planner = back(&jobs, "2031-06-01T00:00:00Z", "2026-06-01T00:00:00Z");
         let step = planner.step(&moment("2026-06-01T00:00:00Z", &[]));
         let watermark = at("2031-06-01T00:00:00Z");
-        assert_eq!(step.notes, [Note::WatermarkAhead { job: "a".into(), watermark }]);
+        assert_eq!(step.notes, [PlannerNote::WatermarkAhead { job: "a".into(), watermark }]);
         assert_eq!((step.decisions.len(), step.wake), (0, Some(at("2026-06-01T01:00:00Z"))));
         assert_eq!(planner.state_of("a").unwrap().watermark, at("2026-06-01T00:00:00Z"));
         assert_eq!(decided(&mut planner, "2026-06-01T01:00:00Z", &[]).len(), 1);
@@ -166,7 +167,7 @@ fn after_a_clock_that_was_far_ahead_jobs_that_come_after_others_do_so_again() {
     let running =
         run_of(&planner.step(&moment("2031-01-01T00:10:01Z", &[])).decisions[0], 1, wrong, &jobs);
     let mut state = planner.state();
-    let waiting = Waiting {
+    let waiting = WaitingSlot {
         slot: running.slot,
         trigger: Trigger::Dependency,
         covers: 1,
@@ -210,7 +211,9 @@ fn months_of_a_schedule_by_the_second_are_decided_in_a_moment() {
         let step = planner.step(&moment("2026-06-01T00:00:00Z", &[]));
         assert!(step.decisions.len() <= 1_002, "{}", step.decisions.len());
         let lump = &step.decisions[0];
-        let Action::SkipThrough { last, count: None } = &lump.action else { panic!("{lump:?}") };
+        let DecisionKind::SkipThrough { last, count: None } = &lump.action else {
+            panic!("{lump:?}")
+        };
         assert_eq!(lump.slot.at, at("2026-01-01T00:00:01Z"));
         // The first slot with its own row follows without a gap.
         assert_eq!(last.at.as_second() + 1, step.decisions[1].slot.at.as_second());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Action, Decision, JobState, Moment, Planner, PlannerState, Running};
+use super::{Decision, DecisionKind, JobPlanState, Moment, Planner, PlannerState, RunningJob};
 use crate::schedule::{
     jobs::{Jobs, parse},
     zone::Zones,
@@ -29,20 +29,22 @@ fn jobs(text: &str) -> Arc<Jobs> {
     Arc::new(reading.jobs.unwrap_or_else(|| panic!("{:?}", reading.findings)))
 }
 
-fn moment(now: &str, running: &[Running]) -> Moment<'static> {
+fn moment(now: &str, running: &[RunningJob]) -> Moment<'static> {
     // Tests are short: they may leak memory.
-    let running: &'static [Running] = Box::leak(running.to_vec().into_boxed_slice());
+    let running: &'static [RunningJob] = Box::leak(running.to_vec().into_boxed_slice());
     Moment { now: at(now), running, requests: &[] }
 }
 
 /// Formats a decision as `a: start 2026-06-01T01:00:00Z catchup 3: why`; a coverage of 1 is omitted.
 fn shown(decision: &Decision) -> String {
     let action = match &decision.action {
-        Action::Start => "start".to_owned(),
-        Action::Wait => "wait".to_owned(),
-        Action::Skip => "skip".to_owned(),
-        Action::SkipThrough { last, count } => format!("skip through {} ({count:?})", last.at),
-        Action::Cancel(run) => format!("cancel {}", run.0),
+        DecisionKind::Start => "start".to_owned(),
+        DecisionKind::Wait => "wait".to_owned(),
+        DecisionKind::Skip => "skip".to_owned(),
+        DecisionKind::SkipThrough { last, count } => {
+            format!("skip through {} ({count:?})", last.at)
+        }
+        DecisionKind::Cancel(run) => format!("cancel {}", run.0),
     };
     let covers = match decision.covers {
         1 => String::new(),
@@ -52,7 +54,7 @@ fn shown(decision: &Decision) -> String {
     format!("{job}: {action} {} {}{covers}: {reason}", slot.at, trigger.word())
 }
 
-fn decided(planner: &mut Planner, now: &str, running: &[Running]) -> Vec<String> {
+fn decided(planner: &mut Planner, now: &str, running: &[RunningJob]) -> Vec<String> {
     planner.step(&moment(now, running)).decisions.iter().map(shown).collect()
 }
 
@@ -61,7 +63,7 @@ fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
     let mut state = PlannerState::default();
     for job in &jobs.all {
         let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
-        let state_of_job = JobState {
+        let state_of_job = JobPlanState {
             revision: revision.to_owned(),
             watermark: at(watermark),
             label: None,
@@ -75,8 +77,8 @@ fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
 }
 
 /// Returns the run that a start begins.
-fn run_of(decision: &Decision, number: i64, now: &str, jobs: &Jobs) -> Running {
-    Running {
+fn run_of(decision: &Decision, number: i64, now: &str, jobs: &Jobs) -> RunningJob {
+    RunningJob {
         run: super::RunId(number),
         job: Arc::clone(&decision.job),
         slot: decision.slot,

@@ -7,7 +7,7 @@ const JOB: &str = "[[job]]\nname = \"a\"\ncron = \"*/10 * * * *\"\ntimezone = \"
 const BEGIN: &str = "2026-06-01T00:00:00Z";
 
 /// Returns a planner whose job `a` has been running since ten past, with the run.
-fn running(text: &str) -> (Planner, super::Running) {
+fn running(text: &str) -> (Planner, super::RunningJob) {
     let jobs = jobs(text);
     let mut planner = back(&jobs, BEGIN, BEGIN);
     let step = planner.step(&moment("2026-06-01T00:10:00Z", &[]));

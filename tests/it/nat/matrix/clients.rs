@@ -1,4 +1,4 @@
-//! The clients of the matrix, each made to do the same: fetch what there is, and leave something.
+//! The clients of the matrix, each with the same task: download the files, and upload one.
 
 use std::{
     fmt::Write,
@@ -14,14 +14,14 @@ use crate::support::{
     tree::{Manifest, assert_same},
 };
 
-/// What each of them stores.
+/// The content of the file that each of them uploads.
 const UPLOAD: &[u8] = b"from here to there\n";
-/// How long one of them may take for what works, in seconds: others use this machine too.
+/// The time limit for a client that must succeed, in seconds: the machine may be shared.
 const WORK_TIME: u32 = 60;
-/// And for what must fail by itself.
+/// The time limit for a client that must fail by itself, in seconds.
 const FAIL_TIME: u32 = 20;
 
-/// A client.
+/// An FTP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Client {
     Portolan,
@@ -33,30 +33,30 @@ impl Client {
     pub(super) const ALL: [Self; 3] = [Self::Portolan, Self::Lftp, Self::Curl];
 }
 
-/// In which mode.
+/// The mode of the data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By EPSV, or PASV where the server knows no other.
+    /// Passive by EPSV, or PASV if the server knows no EPSV.
     Passive,
-    /// To the address that PASV names, where the client can be told to believe it.
+    /// Passive to the address in the reply to PASV, if the client can be configured to trust it.
     PassiveAsTold,
-    /// By EPRT or PORT with the client's own address.
+    /// Active by EPRT or PORT with the client's own address.
     Active,
-    /// By PORT with the outside address, and ports that lead to the client.
+    /// Active by PORT with the external address, and ports that are forwarded to the client.
     ActiveAnnounced,
 }
 
-/// What a test expects of a client.
+/// The expected result of a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected {
     Works,
-    /// It fails, and one of these words says why.
+    /// It fails, with one of these texts in its output.
     Fails(&'static [&'static str]),
-    /// The client cannot do this, whatever stands between.
+    /// The client does not support this, whatever is between it and the server.
     Unable,
 }
 
-/// One task of a client.
+/// A task of a client.
 pub(super) struct Task<'t> {
     pub(super) space: &'t Space,
     pub(super) server: &'t RealServer,
@@ -64,12 +64,13 @@ pub(super) struct Task<'t> {
     pub(super) way: Way,
     pub(super) is_tls: bool,
     pub(super) has_pasv_only: bool,
-    /// No other task on this server has it.
+    /// A number that no other task on this server has.
     pub(super) number: usize,
 }
 
 impl Task<'_> {
-    /// Has `client` do it, and compares all bytes where it must work. The text says what is otherwise.
+    /// Runs the task with `client`, and compares all bytes if it must work. Returns a text with the differences from
+    /// the expected result.
     pub(super) fn check(&self, client: Client, expected: Expected) -> Result<(), String> {
         let is_to_work = match expected {
             Expected::Works => true,
@@ -115,7 +116,7 @@ impl Task<'_> {
         ran.status.success()
     }
 
-    /// What came and what was left, byte by byte.
+    /// Compares the downloaded and the uploaded files byte by byte.
     fn compare(&self, client: Client, folder: &Path, name: &str) {
         if client == Client::Curl {
             let got = fs::read(folder.join("got.bin")).unwrap();
@@ -152,7 +153,7 @@ impl Task<'_> {
             tls = self.is_tls,
         );
         fs::write(folder.join("task.rhai"), script).unwrap();
-        // What works must do so at once, and not by a second try: the log tells.
+        // A success must come at once, and not by a retry: the log shows that.
         let level = if is_to_work { "debug" } else { "error" };
         let program = env!("CARGO_BIN_EXE_portolan");
         [program, "--log-level", level, "run", "task.rhai"].map(str::to_owned).into()
@@ -190,7 +191,7 @@ impl Task<'_> {
         ["lftp", "--norc", "-c", &lines.join("; ")].map(str::to_owned).into()
     }
 
-    /// Two commands: it does one thing at a time.
+    /// Two commands, since curl does one thing at a time.
     fn curl(&self, name: &str, is_to_work: bool) -> Vec<Vec<String>> {
         let time = if is_to_work { "30" } else { "6" };
         let login = format!("{}:{}", RealServer::USER, RealServer::PASSWORD);
@@ -209,7 +210,7 @@ impl Task<'_> {
         let url = |path: &str| format!("ftp://{}/{path}", self.address);
         let (down, up) = (url("tree/b/large.bin"), url(name));
         let tasks = [["-o", "got.bin", &down], ["-T", "up.bin", &up]];
-        // What fails once need not fail twice.
+        // One failure is enough.
         let count = if is_to_work { 2 } else { 1 };
         let whole =
             |task: [&str; 3]| words.iter().copied().chain(task).map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! A client behind a gateway of ours, and a server that has an address of its own.
+//! A client behind a gateway that portolan configures, and a server with a public address.
 
 use super::{
     ALL_ILLEGAL, ALL_WORK, CLASSIC, HELPER, HELPER_AND_RANGE, ILLEGAL, LOST, NOT_CURL, RANGE,

@@ -1,5 +1,5 @@
-//! A packet filter on the client itself, or on the server: no NAT stands between. The router of the others is the client
-//! here.
+//! A packet filter on the client itself, or on the server: there is no NAT in between. The router of the other tests is
+//! the client here.
 
 use super::{
     ALL_LOST, ALL_WORK, Expected, LOST, NOT_CURL, Row, check,
@@ -10,7 +10,7 @@ use super::{
 const TLS: Server = Server { is_tls: true, ..PUBLIC };
 const PASV_ONLY: Server = Server { has_pasv_only: true, ..PUBLIC };
 
-/// Each row has rules on one machine alone.
+/// Returns a row with the client on the router and rules on one host only.
 fn row(
     name: &'static str,
     server: Server,
@@ -20,12 +20,12 @@ fn row(
     Row { name, server, rules, from: Place::Router, ways }
 }
 
-/// What the server opens from its port 20 comes in.
+/// A rule that allows connections from port 20 of the server.
 const FROM_20: &str = r#"rules.ftp_active(#{ ports: "40000-40009", server: "203.0.113.10", server_port_20: true });
     rules.isolate(true);"#;
 const FROM_ANY: &str = r#"rules.ftp_active(#{ ports: "40000-40009", server: "203.0.113.10" });
     rules.isolate(true);"#;
-/// What is open is for another server.
+/// A rule that opens the ports for another server.
 const FROM_OTHER: &str = r#"rules.ftp_active(#{ ports: "40000-40009", server: "203.0.113.99" });
     rules.isolate(true);"#;
 const READ_ALONG: &str = r#"rules.ftp_active(#{ ports: "40000-40009", server: "203.0.113.99" });
@@ -65,7 +65,7 @@ fn a_packet_filter_of_the_client() {
 
 const OPEN: &str =
     r#"rules.ftp_server(#{ control: 21, passive: "50000-50009" }); rules.isolate(true);"#;
-/// The range is another than the server's.
+/// A rule that opens another range than the server's.
 const OPEN_ELSEWHERE: &str =
     r#"rules.ftp_server(#{ control: 21, passive: "51000-51009" }); rules.isolate(true);"#;
 const OPEN_READ_ALONG: &str = r#"rules.ftp_server(#{ control: 21, passive: "51000-51009" });

@@ -1,4 +1,4 @@
-//! The same over IPv6, routed and hidden.
+//! The same over IPv6, routed and masqueraded.
 
 use super::{
     ALL_ILLEGAL, ALL_LOST, ALL_WORK, Expected, ILLEGAL, NOT_CURL, Row, check,
@@ -6,7 +6,7 @@ use super::{
     lab::{PUBLIC, Place, Server},
 };
 
-/// IPv6 as it is mostly done: nothing is hidden, and what nobody asked for is kept out.
+/// The usual setup of IPv6: no address is hidden, and unsolicited connections are dropped.
 const ROUTED6: &str = r#"rules.allow(#{ in: "lan", out: "wan", source: "2001:db8:50::/64" }); rules.isolate(true);
     rules.forwarding(true);"#;
 const ROUTED6_HELPER: &str = r#"rules.allow(#{ in: "lan", out: "wan", source: "2001:db8:50::/64" }); rules.isolate(true);

@@ -1,4 +1,4 @@
-//! The networks of the matrix: two routers whose rules portolan sets up, and vsftpd behind them.
+//! The networks of the matrix: two routers whose rules portolan applies, and vsftpd behind them.
 //!
 //! ```text
 //! client 192.168.50.10 -- lan [router] wan 203.0.113.1 -- 203.0.113.10 server
@@ -22,12 +22,12 @@ use crate::support::{
     server::{Kind, Options, RealServer, Tls, say_skipped},
 };
 
-/// Where clients find the server, whatever stands before it.
+/// The addresses at which clients reach the server, with or without NAT.
 const OUTSIDE: Addresses = Addresses {
     v4: Ipv4Addr::new(203, 0, 113, 10),
     v6: Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x10),
 };
-/// Where it really is behind NAT.
+/// The private addresses of a server behind NAT.
 const INSIDE: Addresses = Addresses {
     v4: Ipv4Addr::new(10, 77, 0, 10),
     v6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x10),
@@ -45,7 +45,7 @@ impl Addresses {
     }
 }
 
-/// A machine of the lab.
+/// A host of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Client,
@@ -55,26 +55,26 @@ pub(super) enum Place {
     Neighbour,
 }
 
-/// How the server is set up.
+/// The configuration of the server.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the server")]
 pub(super) struct Server {
     pub(super) port: u16,
     pub(super) is_tls: bool,
     pub(super) is_ipv6: bool,
-    /// Whether NAT stands before it.
+    /// True if the server is behind NAT.
     pub(super) is_behind: bool,
-    /// Whether its data connections of active mode come from port 20.
+    /// True if its data connections of active mode come from port 20.
     pub(super) is_from_20: bool,
-    /// Whether it knows no EPSV.
+    /// True if it does not know EPSV.
     pub(super) has_pasv_only: bool,
-    /// Whether it names the address outside in its replies to PASV.
+    /// True if it announces the external address in its replies to PASV.
     pub(super) is_announcing: bool,
-    /// Whether it knows the way to the client's own network, which is then not hidden.
+    /// True if it has a route to the client's own network, which is then not hidden.
     pub(super) is_routed: bool,
 }
 
-/// Plain, on IPv4, with an address of its own.
+/// A plain server on IPv4 with a public address.
 pub(super) const PUBLIC: Server = Server {
     port: 21,
     is_tls: false,
@@ -86,17 +86,17 @@ pub(super) const PUBLIC: Server = Server {
     is_routed: false,
 };
 
-/// The lab; it ends when this is dropped.
+/// The lab; removed on drop.
 pub(super) struct Lab {
     spaces: Vec<(Place, Space)>,
     pub(super) server: RealServer,
-    /// Where clients find it.
+    /// The address at which clients reach the server.
     pub(super) address: SocketAddr,
     states: TempDir,
 }
 
 impl Lab {
-    /// Lays it with nothing set up. `None`: it cannot be done here, and that has been said.
+    /// Sets it up without any rules. `None` if that is impossible here, which has then been reported.
     pub(super) fn lay(wanted: Server) -> Option<Self> {
         let (client, router, host) = (Space::open()?, Space::open()?, Space::open()?);
         client.wire("eth0", &router, "lan");
@@ -119,7 +119,7 @@ impl Lab {
         }
         router
             .sh("ip addr add 203.0.113.1/24 dev wan; ip addr add 2001:db8:113::1/64 dev wan nodad");
-        // What it opens by chance is in nobody's range.
+        // Its ephemeral ports are in no range of the tests.
         router.sh("echo 55000 60999 >/proc/sys/net/ipv4/ip_local_port_range");
         if wanted.is_routed {
             host.sh("ip route add 2001:db8:50::/64 via 2001:db8:113::1");
@@ -137,8 +137,8 @@ impl Lab {
         found.map(|(_, space)| space).unwrap()
     }
 
-    /// Has portolan set up these rules on a machine, and see that there is nothing left to do. False where the kernel
-    /// has not what they need, which is then said.
+    /// Makes portolan apply these rules on a host, and checks that a second plan is empty. Returns false if the kernel
+    /// does not support them, which is then reported.
     pub(super) fn rule(&self, place: Place, rules: &str) -> bool {
         let script = format!("let rules = nat::ruleset(\"row\");\n{rules}\nrules.apply();\n");
         let state = self.states.path().join(format!("{place:?}"));
@@ -147,7 +147,7 @@ impl Lab {
             let program = program.env("PORTOLAN_STATE", &state).args(["nat", verb, "rules.rhai"]);
             let ran = self.space(place).within(|| program.run());
             if ran.stderr_text().contains("(nat.helper_missing)") {
-                // The module of the kernel is not ours to install.
+                // The kernel module is not ours to install.
                 let test = thread::current().name().unwrap_or("a test").to_owned();
                 say_skipped(&test, "the kernel has no FTP connection tracking");
                 ran.forget();
@@ -159,7 +159,7 @@ impl Lab {
     }
 }
 
-/// The network behind the gate, in which it is a switch as well.
+/// Sets up the network behind the gate, which is its switch as well.
 fn lay_inside(gate: &Space, host: &Space, neighbour: &Space) {
     gate.sh("ip addr add 203.0.113.10/24 dev wan; ip addr add 2001:db8:113::10/64 dev wan nodad
         ip link add lan type bridge; ip link set lan up

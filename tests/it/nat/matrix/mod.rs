@@ -1,5 +1,5 @@
-//! Which way data gets through which NAT, for portolan and for others: the rules are portolan's, the server is vsftpd,
-//! and all bytes are compared. Each row says what each client must achieve.
+//! The paths of data connections through each kind of NAT, for portolan and for other clients: the rules are
+//! portolan's, the server is vsftpd, and all bytes are compared. Each row states the expected result of each client.
 
 mod clients;
 mod gateway;
@@ -19,23 +19,23 @@ use self::{
     lab::{Lab, Place, Server},
 };
 
-/// One row: how the world is, and what gets through it.
+/// One row: a network, and the expected results in it.
 struct Row {
     name: &'static str,
     server: Server,
-    /// What is set up where, as lines of a script with a ruleset `rules`.
+    /// The rules of each host, as lines of a script with a ruleset `rules`.
     rules: &'static [(Place, &'static str)],
-    /// Where the clients are.
+    /// The host of the clients.
     from: Place,
-    /// Each way, and what comes of it for portolan, lftp and curl.
+    /// Each mode, and its expected result for portolan, lftp and curl.
     ways: &'static [(Way, [Expected; 3])],
 }
 
 const ALL_WORK: [Expected; 3] = [Works; 3];
-/// The server sees the private address.
+/// The expected result if the server sees the private address.
 const ILLEGAL: Expected = Fails(&["500 Illegal PORT command", "500 Illegal EPRT command"]);
 const ALL_ILLEGAL: [Expected; 3] = [ILLEGAL; 3];
-/// Nobody answers, or somebody says no.
+/// The expected result if packets are dropped or rejected.
 const LOST: Expected = Fails(&[
     "no answer",
     "imed out",
@@ -47,20 +47,20 @@ const LOST: Expected = Fails(&[
     "did not connect to",
 ]);
 const ALL_LOST: [Expected; 3] = [LOST; 3];
-/// It never finishes TLS in active mode, also where nothing stands between.
+/// The marker for curl, which never finishes TLS in active mode, even without NAT.
 const NOT_CURL: Expected = Unable;
 
-/// Everybody gets out, nobody in; FTP is not spoken of.
+/// Rules that allow all connections out and none in, with none for FTP.
 const CLASSIC: &str = r#"rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" }); rules.forwarding(true);
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true);"#;
 
-/// Most of a row is waiting for what never comes: so many are tried at a time.
+/// The number of concurrent rows: most of a row is waiting for timeouts.
 const AT_A_TIME: usize = 4;
 
-/// Tries every row, and tells of all that are otherwise.
+/// Runs every row, and panics with all differences.
 fn check(rows: &[Row]) {
     let mut wrong = Vec::new();
-    // What is skipped names the test that is.
+    // The name of the test, for the report of skipped rows.
     let name = thread::current().name().unwrap_or("a test").to_owned();
     for some in rows.chunks(AT_A_TIME) {
         thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn check(rows: &[Row]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Tries each way of a row with each client; what is otherwise than it should be.
+/// Runs each mode of a row with each client; returns the differences from the expected results.
 fn try_all(row: &Row) -> Vec<String> {
     let Some(lab) = Lab::lay(row.server) else { return Vec::new() };
     lab.server.file("tree/a.txt", "small\r\n");
@@ -108,20 +108,20 @@ fn try_all(row: &Row) -> Vec<String> {
     wrong
 }
 
-/// The same with the ports on which it reads along.
+/// The same with the helper on the control ports.
 const HELPER: &str = r#"rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" }); rules.forwarding(true);
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true);
     rules.ftp_helper(#{ ports: [21, 2121], in: "lan" });"#;
-/// The same with a range that leads to the client.
+/// The same with a range that is forwarded to the client.
 const RANGE: &str = r#"rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" }); rules.forwarding(true);
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true);
     rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan" });"#;
-/// Both.
+/// The same with both.
 const HELPER_AND_RANGE: &str = r#"rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" }); rules.forwarding(true);
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true);
     rules.ftp_helper(#{ ports: [21, 2121], in: "lan" });
     rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan" });"#;
-/// Only from the port that servers should come from.
+/// The same with connections from port 20 only.
 const RANGE_20: &str = r#"rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" }); rules.forwarding(true);
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true);
     rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan", server: "203.0.113.10", server_port_20: true });"#;

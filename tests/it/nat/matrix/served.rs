@@ -1,4 +1,4 @@
-//! A server behind a gateway of ours.
+//! A server behind a gateway that portolan configures.
 
 use super::{
     ALL_LOST, ALL_WORK, CLASSIC, HELPER, LOST, NOT_CURL, RANGE, Row, check,
@@ -9,16 +9,16 @@ use super::{
     lab::{PUBLIC, Place, Server},
 };
 
-/// Everybody inside gets out; FTP comes in.
+/// Rules that allow all connections out, and FTP in.
 const SERVED: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009", to: "10.77.0.10", in: "wan" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" });
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true); rules.forwarding(true);"#;
-/// The control port alone, and the helper.
+/// Rules that forward the control port only, and the helper.
 const READ: &str = r#"rules.forward(#{ ports: 21, to: "10.77.0.10", in: "wan" });
     rules.ftp_helper(#{ ports: 21, in: "wan" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" });
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true); rules.forwarding(true);"#;
-/// The control port alone.
+/// Rules that forward the control port only.
 const UNSERVED: &str = r#"rules.forward(#{ ports: 21, to: "10.77.0.10", in: "wan" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" });
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true); rules.forwarding(true);"#;
@@ -115,15 +115,15 @@ fn a_server_under_tls_behind_a_gateway_of_ours() {
     ]);
 }
 
-/// The address outside is the server's for those inside as well.
+/// Rules by which the external address reaches the server from inside as well.
 const HAIRPIN: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009", to: "10.77.0.10", hairpin: "10.77.0.0/24" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" });
     rules.allow(#{ in: "lan", out: "wan" }); rules.isolate(true); rules.forwarding(true);"#;
-/// The same for one address alone.
+/// The same for one address only.
 const HAIRPIN_NAMED: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009", to: "10.77.0.10", hairpin: "10.77.0.0/24",
         external: "203.0.113.10" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" }); rules.forwarding(true);"#;
-/// What somebody writes who does not know of it.
+/// The rules of a user who does not know of hairpin NAT.
 const NO_HAIRPIN: &str = r#"rules.ftp_server(#{ control: 21, passive: "50000-50009", to: "10.77.0.10" });
     rules.masquerade(#{ source: "10.77.0.0/24", out: "wan" }); rules.forwarding(true);"#;
 

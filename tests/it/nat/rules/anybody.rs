@@ -1,4 +1,4 @@
-//! Without root: in a user namespace, where anybody has all rights over networks of his own.
+//! Without root: in a user namespace, in which any user has all rights over its networks.
 
 use std::{
     path::Path,
@@ -8,7 +8,7 @@ use std::{
 use super::OFFICE;
 use crate::support::server::say_skipped;
 
-/// All of it, from a plan to nothing, and each exit code. `$0` is the program.
+/// A script with all steps, from a plan to removal, and each exit code. `$0` is the program.
 const FLOW: &str = r#"
 for pair in lan wan; do
     ip link add $pair type veth peer name $pair-far
@@ -31,7 +31,7 @@ setpriv --inh-caps=-all --bounding-set=-all "$0" nat apply gate.rhai 2>&1
 echo "-- $?"
 "#;
 
-/// Who is nobody, and may make namespaces.
+/// Returns a command that an unprivileged user runs in namespaces of its own.
 fn nobody(words: &[&str]) -> Command {
     let as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     let prefix = if rustix::process::geteuid().is_root() { &as_nobody[..] } else { &[] };

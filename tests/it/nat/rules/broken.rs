@@ -1,4 +1,4 @@
-//! An nft that is here and does not work: the rules go to iptables, and that is said with the reason.
+//! An nft that is installed and does not work: iptables is used, and the reason is reported.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{Gate, OFFICE};
 use crate::support::server::skip;
 
-/// What an nft does, and what is said of it.
+/// The behaviour of an nft, and the message about it.
 const BROKEN: [(&str, &str); 4] = [
     (
         "echo 'nft: error while loading shared libraries' >&2; exit 127",
@@ -61,7 +61,7 @@ fn an_nft_that_does_not_work_is_named_with_the_reason_and_iptables_does_its_work
             .stdout_has(&said)
             .stdout_has("): the rules go to iptables ")
             .stdout_has(", 1 warning.");
-        // Whoever wants iptables is not told of nft.
+        // A user who asks for iptables is not told about nft.
         nat(&["nat", "plan", "--backend", "iptables", "gate.rhai"])
             .fails_with(2)
             .stdout_has(", 0 warnings.");

@@ -1,4 +1,4 @@
-//! The same rulesets by iptables, where there is no nft: both kinds of it.
+//! The same rulesets by iptables, without nft: both kinds of it.
 
 use std::{
     fs,
@@ -20,25 +20,25 @@ use crate::support::{
     wait,
 };
 
-/// Which iptables.
+/// The kind of iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
-    /// The one that speaks to nftables.
+    /// The one on nftables (`iptables-nft`).
     New,
-    /// The one that does not.
+    /// The legacy one.
     Old,
 }
 
-/// A gate on which nft does not work, and iptables of one sort is what there is.
+/// A gate on which nft does not work, and only iptables of one kind is available.
 struct Old {
     gate: Gate,
     sort: Sort,
-    /// Programs that stand before the machine's own.
+    /// A directory of programs that precede those of the system.
     path: TempDir,
 }
 
 impl Old {
-    /// `None`: it cannot be done here, and that has been said.
+    /// Sets it up. `None` if that is impossible here, which has then been reported.
     fn lay(sort: Sort) -> Option<Self> {
         let program = match sort {
             Sort::New => "/usr/sbin/xtables-nft-multi",
@@ -68,14 +68,14 @@ impl Old {
             );
             return None;
         }
-        // Rules of somebody else, which must stay as they are.
+        // Foreign rules, which must stay unchanged.
         old.sh("iptables -A FORWARD -s 192.0.2.1 -j DROP
             iptables -N MINE; iptables -A MINE -d 192.0.2.9 -j REJECT; iptables -A FORWARD -j MINE
             ip6tables -A INPUT -s 2001:db8::1 -j DROP");
         Some(old)
     }
 
-    /// Both sorts, as far as they are here.
+    /// Calls `test` with both kinds, if they are installed.
     fn each(test: impl Fn(Self)) {
         [Sort::New, Sort::Old].into_iter().filter_map(Self::lay).for_each(test);
     }
@@ -93,7 +93,7 @@ impl Old {
         self.try_sh(script).unwrap_or_else(|said| panic!("{:?}: {script}\n{said}", self.sort));
     }
 
-    /// portolan on the router.
+    /// Returns portolan on the router.
     fn portolan(&self, script: &str) -> Portolan {
         self.gate.portolan(script).env("PATH", self.words().trim_start_matches("PATH="))
     }
@@ -116,7 +116,7 @@ impl Old {
         text
     }
 
-    /// Every rule, without the kernel's counters and the time of day.
+    /// Returns every rule, without the kernel's counters and the time of day.
     fn rules(&self) -> String {
         let script = format!("{}\niptables-save; echo '# six'; ip6tables-save", self.words());
         let all = self.gate.router.read(&script);
@@ -126,7 +126,7 @@ impl Old {
         lines.map(|line| line.split(" [").next().unwrap().to_owned() + "\n").collect()
     }
 
-    /// The rules that are not ours. A table that is there with nothing in it is as good as none.
+    /// Returns the rules that are not ours. An empty table counts as none.
     fn others(&self) -> Vec<String> {
         let rules = self.rules();
         let lines = rules.lines().filter(|line| line.starts_with("-A ") || line.ends_with(" -"));
@@ -203,7 +203,7 @@ fn by_iptables_a_change_by_somebody_else_is_drift_and_applying_puts_it_right() {
             old.done(OFFICE, &["apply"]);
             assert_eq!(old.ours(), applied, "{change}");
         }
-        // What leads to our chain from one of theirs is theirs: it stays, and so does the chain.
+        // A foreign rule that jumps to our chain is not ours: it stays, and so does the chain.
         old.sh("iptables -t nat -N THEIRS; iptables -t nat -A THEIRS -j PORTOLAN_office_POST");
         old.done(OFFICE, &["plan"]);
         old.nat(OFFICE, &["revert"]).fails_with(5).stderr_has("(nat.iptables_failed)").any_stderr();
@@ -247,7 +247,7 @@ fn by_iptables_what_is_not_confirmed_goes_back_by_itself() {
         assert!(said.starts_with("office: on trial until 20"), "{said}");
         assert!(!old.gate.reaches(7000), "the new rules are on trial");
         old.nat(OFFICE, &["apply"]).fails_with(7).stderr_has("(nat.trial_pending)").any_stderr();
-        // No process of portolan's is there any more: the kernel alone ends the trial.
+        // No process of portolan's is left: the kernel alone ends the trial.
         let is_back = wait::until(Duration::from_secs(20), || old.gate.reaches(7000).then_some(()));
         assert!(is_back.is_some(), "the old rules are not back\n{}", old.rules());
         assert_eq!(old.others(), others);
@@ -290,7 +290,7 @@ fn by_iptables_a_first_trial_is_ended_by_the_kernel_or_kept_by_its_user() {
 fn by_iptables_a_trial_that_nothing_would_end_is_refused() {
     let Some(old) = Old::lay(Sort::New) else { return };
     let before = old.rules();
-    // A kernel without that match refuses it as this does.
+    // A kernel without that match refuses it in the same way.
     let real = "/usr/sbin/xtables-nft-multi iptables-restore";
     let restore = old.path.path().join("iptables-restore");
     let refusing = "#!/bin/sh\ntext=$(cat)\ncase $text in *' time '*) echo \"Couldn't load match \\`time'\" >&2; exit 2;; esac\n";
@@ -347,7 +347,7 @@ fn by_iptables_killed_at_any_moment_it_leaves_others_alone_and_its_own_whole_or_
             assert!(wait::until(time, || None::<()>).is_none());
             running.signal(Signal::KILL);
             drop(running.wait().any_stdout().any_stderr().any_end());
-            // What was begun is done by then: it does not take as long as the whole command.
+            // A command that had begun is done by then: it takes less time than the whole run.
             let is_whole = || {
                 let ours = old.ours();
                 (ours.is_empty() || wanted.contains(&ours)).then_some(())
@@ -386,7 +386,7 @@ fn by_iptables_what_is_to_last_is_a_script_that_may_run_twice() {
             "{unit_text}"
         );
         let (ours, others) = (old.ours(), old.others());
-        // It looks for programs where the system has them, which is not where this test has its own.
+        // It looks for programs in the system's directories, which do not include that of this test.
         let text = fs::read_to_string(&file)
             .unwrap()
             .replace("PATH=", &format!("PATH={}:", old.path.path().display()));
@@ -442,7 +442,7 @@ fn by_iptables_who_has_no_right_may_plan_and_is_told_what_is_wanting() {
 #[test]
 fn a_ruleset_stays_in_the_filter_that_has_it() {
     let Some(old) = Old::lay(Sort::New) else { return };
-    // Elsewhere on this machine nft works.
+    // Elsewhere on this host nft works.
     let gate = &old.gate;
     gate.done(OFFICE, &["apply", "--backend", "iptables"]);
     assert!(!old.ours().is_empty());
@@ -489,7 +489,7 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
             "{commands}"
         );
         old.sh(commands);
-        // The commands of a plan are what applying does, but for the kernel's settings.
+        // The commands of a plan are the same as those of apply, except for the kernel's settings.
         let plan = old.nat(&long, &["plan"]).fails_with(2);
         drop(
             plan.stdout_has("Plan: 2 to add, 0 to change, 0 to remove, 2 warnings.\n").any_stdout(),
@@ -522,7 +522,7 @@ fn by_iptables_a_rule_of_others_for_the_same_ports_is_named() {
     });
 }
 
-/// The classic recipe with the helper: files by both modes, from a real server, through real rules.
+/// Checks the classic recipe with the helper: files by both modes, from a real server, through real rules.
 #[test]
 fn by_iptables_the_classic_recipe_lets_ftp_through_in_both_modes() {
     Old::each(|old| {
@@ -559,7 +559,7 @@ fn by_iptables_the_classic_recipe_lets_ftp_through_in_both_modes() {
             drop(ran.succeeds().stdout(&format!("{mode}\n")).any_stderr().any_files());
             assert_eq!(server.bytes(mode).len(), 300_000);
         }
-        // A client of another house: the helper rewrites what it announces.
+        // A foreign client: the helper rewrites its announcement.
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--ftp-port", "-", "--disable-eprt", "-m", "20", "-o", "-", "-u"]);
         curl.arg(format!("{}:{}", RealServer::USER, RealServer::PASSWORD))
@@ -580,7 +580,8 @@ fn by_iptables_rules_are_replaced_under_running_transfers_and_none_breaks() {
             old.gate.server.within(|| Rehearsal::start_at(address, "203.0.113.10", &[], false));
         server.file("a", vec![7; 300_000]);
         old.done(OFFICE, &["apply"]);
-        // In active mode alone, to an address that only the rules lead in: each file needs a new way through.
+        // In active mode only, to an address that only the rules forward: each file needs a new connection through the
+        // router.
         let transfers = r#"
             let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false,
                 port_range: "40000-40009", external_address: "203.0.113.1" });

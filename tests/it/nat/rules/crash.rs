@@ -1,4 +1,4 @@
-//! Killed at any moment (campaign R14): what is not ours is as it was, what is ours is as wanted or gone.
+//! Killed at any moment (campaign R14): foreign rules are unchanged, ours are as wanted or removed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     support::wait,
 };
 
-/// Numbers that look random and are the same each time.
+/// A pseudo-random generator with a fixed seed.
 struct Dice(u64);
 
 impl Dice {
@@ -21,7 +21,7 @@ impl Dice {
     }
 }
 
-/// What our table may be: nothing, or one of these listings. A trial has both rulesets and is neither.
+/// Returns true if our table is absent or equals one of these listings. A trial has both rulesets and is neither.
 fn is_whole(listing: &str, wanted: &[String]) -> bool {
     listing.is_empty() || wanted.iter().any(|one| one == listing)
 }
@@ -40,7 +40,7 @@ fn killed_at_any_moment_it_leaves_others_alone_and_its_own_whole_or_gone() {
     gate.done(OFFICE, &["revert"]);
     let seed = times("PORTOLAN_NAT_SEED", 14) as u64;
     let mut dice = Dice(seed);
-    // As long as an undisturbed one takes here and now.
+    // The time of an undisturbed one, here and now.
     let started = std::time::Instant::now();
     gate.done(OFFICE, &["apply"]);
     let usual = u64::try_from(started.elapsed().as_millis()).unwrap().max(20);
@@ -70,13 +70,13 @@ fn killed_at_any_moment_it_leaves_others_alone_and_its_own_whole_or_gone() {
         let listing = ours();
         let is_trial = listing.contains("map trial_");
         assert!(is_trial || is_whole(&listing, &wanted), "round {number}, seed {seed}\n{listing}");
-        // What the kernel holds for a process is gone with it.
+        // The kernel removes the table of a process with the process.
         let closed = || (!gate.rules().contains("portolan_open_")).then_some(());
         assert!(
             wait::until(Duration::from_secs(10), closed).is_some(),
             "round {number}, seed {seed}"
         );
-        // Whoever comes next can go on, or take all of it away.
+        // The next command can go on, or remove all of it.
         if is_trial {
             gate.done(script, &["rollback"]);
             assert!(is_whole(&ours(), &wanted), "round {number}, seed {seed}\n{}", ours());
@@ -95,7 +95,7 @@ fn killed_at_any_moment_it_leaves_others_alone_and_its_own_whole_or_gone() {
     assert!(cut * 4 > kills, "only {cut} of {kills} were cut off");
 }
 
-/// What a job does over and over: opens, applies, applies otherwise, takes back.
+/// The repeated steps of a job: open, apply, apply a change, revert.
 const JOB: &str = r#"
 nat::with_open(#{ ports: 41000, to: "192.168.50.10", in: "wan" }, || sleep("10ms"));
 for last in ["40009", "40019"] {
@@ -125,7 +125,7 @@ fn a_scheduler_or_its_run_killed_at_any_moment_leaves_as_little() {
     let command = |scheduler: &Scheduler, words: &[&str]| {
         gate.router.within(|| scheduler.command(words)).any_stdout().any_stderr()
     };
-    // As long as an undisturbed one takes here and now.
+    // The time of an undisturbed one, here and now.
     gate.router.within(|| scheduler.start());
     let started = std::time::Instant::now();
     drop(command(&scheduler, &["trigger", "gate", "--wait"]).succeeds());
@@ -138,7 +138,7 @@ fn a_scheduler_or_its_run_killed_at_any_moment_leaves_as_little() {
         let round = format!("round {number}, seed {seed}");
         drop(command(&scheduler, &["trigger", "gate"]).succeeds());
         let begun = || scheduler.children().first().copied();
-        // On a busy machine it may be over before it is looked for.
+        // On a busy machine it may be over before it is observed.
         let Some(run) = wait::until(Duration::from_secs(20), begun) else { continue };
         let time = Duration::from_millis(dice.below(usual));
         assert!(wait::until(time, || None::<()>).is_none());
@@ -163,7 +163,7 @@ fn a_scheduler_or_its_run_killed_at_any_moment_leaves_as_little() {
         assert!(wait::until(Duration::from_secs(50), idle).is_some(), "{round}");
     }
     assert!(cut * 4 > kills, "only {cut} of {kills} were cut off");
-    // The next run goes on from whatever was left, and ends as it should.
+    // The next run continues from the remaining state, and ends as it should.
     drop(command(&scheduler, &["trigger", "gate", "--wait"]).succeeds());
     assert_eq!((ours().as_str(), gate.forwards()), ("", ["0", "0"].map(str::to_owned)));
     assert_eq!(gate.others(), others);

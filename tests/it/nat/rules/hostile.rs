@@ -1,8 +1,8 @@
-//! Texts that would be more than a word to a shell or to nft (security class S68).
+//! Texts that a shell or nft could read as more than one word (security class S68).
 
 use super::Gate;
 
-/// Every argument that is a text, of every function of a ruleset. Each is tried with every hostile text in its place.
+/// A script that tries every hostile text as every text argument of every function of a ruleset.
 pub(super) const SCRIPT: &str = r#"
 let hostile = [
     "x\"; } ; add table inet evil ; #", "wan; drop", "wan\" drop comment \"", "wan accept", "wan\n\tdrop", "wan}", "{ wan }",
@@ -61,13 +61,13 @@ fn a_text_that_is_more_than_a_word_changes_nothing() {
     let tried: u32 = said.split(' ').next().unwrap().parse().unwrap();
     assert!(tried > 1000, "{said}");
     assert!(said.ends_with(" tried, 0 taken\n"), "{said}");
-    // And no file `evil`: the run is dropped with nothing changed in its folder.
+    // There is no file `evil` either: the check on drop finds no change in the directory.
     drop(ran.any_stdout());
     assert_eq!(gate.rules(), before);
 }
 
-/// The same of the functions that ask a router and that write rules for others: what is not refused must not stand in
-/// what they write.
+/// The same for the functions that ask a router and those that write rules for other firewalls: a text that is not
+/// refused must not occur in their output.
 const ASKED: &str = r#"
 let hostile = [
     "x\"; } ; add table inet evil ; #", "10.0.0.1; reboot", "10.0.0.1\naccept", "$(touch evil)", "`touch evil`", "-j", "*", "",

@@ -1,4 +1,4 @@
-//! Rulesets on a router of the test's own: planned, applied, tried, taken back, and cut off at any moment.
+//! Rulesets on a router of the test's own: planned, applied, tried, reverted, and interrupted at any moment.
 
 mod anybody;
 mod broken;
@@ -33,7 +33,7 @@ rules.ftp_active(#{ ports: "40000-40009", to: "192.168.50.10", in: "wan" });
 rules.forwarding(true);
 rules.apply();
 "#;
-/// Rules of somebody else, which must stay as they are.
+/// Foreign rules, which must stay unchanged.
 const OTHERS: &str = "
 table inet others {
     set known {
@@ -52,17 +52,19 @@ table ip elsewhere {
     }
 }";
 
-/// client 192.168.50.10 -- 192.168.50.1 lan [router] wan 203.0.113.1 -- 203.0.113.10 server
+/// The network of the tests:
+///
+/// `client 192.168.50.10 -- 192.168.50.1 lan [router] wan 203.0.113.1 -- 203.0.113.10 server`
 pub(crate) struct Gate {
     pub(crate) client: Space,
     pub(crate) router: Space,
     pub(crate) server: Space,
-    /// What is remembered of one run in the next.
+    /// The state directory that runs share.
     pub(crate) state: TempDir,
 }
 
 impl Gate {
-    /// Lays it; the router passes nothing on yet. `None`: it cannot be done here, and that has been said.
+    /// Sets it up; the router does not forward yet. `None` if that is impossible here, which has then been reported.
     pub(crate) fn lay() -> Option<Self> {
         let (client, router, server) = (Space::open()?, Space::open()?, Space::open()?);
         client.wire("eth0", &router, "lan");
@@ -76,19 +78,19 @@ impl Gate {
         Some(Self { client, router, server, state: TempDir::new().unwrap() })
     }
 
-    /// portolan on the router, with this script as `gate.rhai`.
+    /// Returns portolan on the router, with this script as `gate.rhai`.
     pub(crate) fn portolan(&self, script: &str) -> Portolan {
         let program = Portolan::new().file("gate.rhai", script);
         program.env("PORTOLAN_STATE", self.state.path())
     }
 
-    /// `portolan nat VERB… gate.rhai`.
+    /// Runs `portolan nat VERB… gate.rhai`.
     pub(crate) fn nat(&self, script: &str, verb: &[&str]) -> Ran {
         let program = self.portolan(script).args(["nat"]).args(verb.to_vec()).args(["gate.rhai"]);
         self.router.within(|| program.run())
     }
 
-    /// The same, which must succeed; what it prints.
+    /// Runs the same, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn done(&self, script: &str, verb: &[&str]) -> String {
         let ran = self.nat(script, verb).succeeds().any_stderr();
@@ -97,13 +99,13 @@ impl Gate {
         text
     }
 
-    /// Runs the script with the right to change NAT.
+    /// Runs the script with permission to change NAT.
     pub(crate) fn run(&self, script: &str) -> Ran {
         let program = self.portolan(script).args(["run", "--allow-nat", "gate.rhai"]);
         self.router.within(|| program.run())
     }
 
-    /// What a program of the router prints.
+    /// Returns the output of a program on the router.
     pub(crate) fn prints(&self, words: &[&str]) -> String {
         let path = "/usr/sbin:/usr/bin:/sbin:/bin";
         let (program, arguments) = words.split_first().unwrap();
@@ -113,12 +115,12 @@ impl Gate {
         String::from_utf8(ran.stdout).unwrap()
     }
 
-    /// Every rule of the router.
+    /// Returns every rule of the router.
     pub(crate) fn rules(&self) -> String {
         self.prints(&["nft", "-s", "list", "ruleset"])
     }
 
-    /// The rules that are not ours.
+    /// Returns the rules that are not ours.
     pub(crate) fn others(&self) -> String {
         let mut others = String::new();
         let mut is_ours = false;
@@ -134,7 +136,7 @@ impl Gate {
         others
     }
 
-    /// Whether the router passes packets on between its two interfaces.
+    /// Returns the forwarding settings of the router's two interfaces.
     pub(crate) fn forwards(&self) -> [String; 2] {
         ["lan", "wan"].map(|device| {
             let path = format!("/proc/sys/net/ipv4/conf/{device}/forwarding");
@@ -142,7 +144,7 @@ impl Gate {
         })
     }
 
-    /// Whether the client reaches the server, where something must listen on this port.
+    /// Returns true if the client reaches the server on this port, on which a listener must exist.
     pub(crate) fn reaches(&self, port: u16) -> bool {
         let address = SocketAddr::from(([203, 0, 113, 10], port));
         let time = Duration::from_millis(700);
@@ -150,12 +152,13 @@ impl Gate {
     }
 }
 
-/// How often a campaign does something: so many times as the variable says, else so many as a commit has time for.
+/// Returns the number of rounds of a campaign: the value of the variable, or `usual`, which is short enough for each
+/// commit.
 pub(crate) fn times(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Answers each line with itself, on this port of a network, until the test is over.
+/// Echoes each line on this port of a network, until the test is over.
 pub(crate) fn echo(space: &Space, port: u16) {
     let listener = space.within(|| TcpListener::bind(("0.0.0.0", port)).unwrap());
     thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! A range that a ruleset of this machine opens is taken by its own sessions in active mode, and rules of others that lead
-//! the same ports elsewhere are named.
+//! Active mode uses the range that a ruleset of the local host opens, and reports foreign rules that forward the same
+//! ports elsewhere.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use tempfile::TempDir;
 use super::{Gate, OFFICE};
 use crate::support::{program::Portolan, program::Ran, rehearsal::Rehearsal};
 
-/// What the client says of itself: its range, and how the router's DNAT is known outside.
+/// The ruleset of the client: its range, and the external address of the router's DNAT.
 const ME: &str = r#"
 let rules = nat::ruleset("me");
 rules.ftp_active(#{ ports: "40000-40009", external: "203.0.113.1", server: "203.0.113.0/24", in: "eth0" });
 rules.apply();
 "#;
-/// Nothing comes in at the client but answers, and what comes to the range.
+/// A filter on the client that drops all but replies and connections to the range.
 const WALL: &str = "
 table inet wall {
     chain in {
@@ -33,7 +33,7 @@ print(site.route);
 "#;
 const SAID: &str = "active mode takes ports 40000-40009 of 203.0.113.1, which the ruleset `me` of this machine opens";
 
-/// A client behind a router that leads a range to it, and masquerades.
+/// A client behind a router that forwards a range to it, and masquerades.
 struct Inside {
     gate: Gate,
     state: TempDir,
@@ -78,7 +78,7 @@ fn active_mode_takes_the_range_and_the_address_that_a_ruleset_of_this_machine_na
         let Some(inside) = Inside::lay() else { return };
         let server = inside.server(tls);
         let held = r#"{ "fallback": false }"#;
-        // Without the ruleset, no way leads in.
+        // Without the ruleset, no connection gets in.
         let before = inside.transfer(scheme, held);
         assert!(
             before.stderr_text().contains("no data connection could be made"),
@@ -92,7 +92,7 @@ fn active_mode_takes_the_range_and_the_address_that_a_ruleset_of_this_machine_na
         drop(ran.stderr_has(SAID));
         assert_eq!(server.bytes("b").as_deref(), Some(&b"hello"[..]));
 
-        // Until a trial of another range is over, that one is taken.
+        // During a trial of another range, that one is used.
         let other = ME.replace("40000-40009", "40003-40004");
         inside.nat(&other, &["apply", "--confirm-within", "60s"]);
         let said = SAID.replace("40000-40009", "40003-40004");
@@ -111,7 +111,7 @@ fn what_a_script_names_wins_over_the_ruleset() {
     let Some(inside) = Inside::lay() else { return };
     let server = inside.server(false);
     inside.nat(ME, &["apply"]);
-    // Its own range, which nothing opens: passive mode it is.
+    // Its own range, which no rule opens: passive mode is used.
     let ran = inside.transfer("ftp", r#"{ "port_range": "50000-50009" }"#).succeeds();
     drop(
         ran.stdout("epsv\n")
@@ -124,12 +124,12 @@ fn what_a_script_names_wins_over_the_ruleset() {
         r#"{ "port_range": "40002-40003", "external_address": "203.0.113.1", "fallback": false }"#;
     let ran = inside.transfer("ftp", both).succeeds().stdout("eprt\n");
     drop(ran.any_stderr().never_says("takes ports"));
-    // Its own address alone: the ports are the ruleset's.
+    // Only its own address: the ports are the ruleset's.
     let elsewhere = inside.transfer("ftp", r#"{ "external_address": "203.0.113.77" }"#).succeeds();
     let said = "active mode takes ports 40000-40009, which the ruleset `me` of this machine opens";
     drop(elsewhere.stdout("epsv\n").stderr_has(said).stderr_has("fell back").any_stderr());
     assert_eq!(server.bytes("b").as_deref(), Some(&b"hello"[..]));
-    // A server that the ruleset does not speak of.
+    // A server that the ruleset does not cover.
     let other = ME.replace("203.0.113.0/24", "198.51.100.0/24");
     inside.nat(&other, &["apply"]);
     let ran = inside.transfer("ftp", "{}").succeeds().stdout("epsv\n");
@@ -145,7 +145,7 @@ fn a_script_that_applies_its_ruleset_uses_it_at_once() {
     let program = inside.portolan(&script).args(["run", "--allow-nat", "me.rhai", "ftp", held]);
     let ran = inside.gate.client.within(|| program.run()).succeeds().stdout("eprt\n");
     drop(ran.stderr_has(SAID).any_stderr());
-    // The lines for programs say so as well.
+    // The JSON output has it as well.
     let program = inside.portolan(TRANSFER).args(["--json", "run", "me.rhai", "ftp", held]);
     let ran = inside.gate.client.within(|| program.run()).succeeds();
     drop(ran.stdout_has(SAID).any_stdout().any_stderr());

@@ -1,10 +1,10 @@
-//! Rules of others, and what is done by hand: named, respected, and never taken away.
+//! Foreign rules and manual changes: reported, respected, and never removed.
 
 use std::time::Duration;
 
 use super::{Gate, OFFICE, echo};
 
-/// What the remedy of a warning does is what was wanted: traffic passes.
+/// Checks that the remedy in a warning works: traffic passes.
 #[test]
 fn the_remedy_for_a_drop_of_others_mends_it() {
     let Some(gate) = Gate::lay() else { return };
@@ -83,7 +83,7 @@ fn a_rollback_takes_no_table_of_others_away() {
     assert_eq!(gate.rules(), before);
 }
 
-/// Killed between loading the rules and noting it: the next one notes it.
+/// Simulates a kill between loading the rules and recording it: the next confirmation records it.
 #[test]
 fn a_confirmation_that_was_cut_off_can_be_said_again() {
     let Some(gate) = Gate::lay() else { return };
@@ -110,7 +110,7 @@ fn what_is_written_for_the_next_start_is_kept_up_and_goes_with_a_revert() {
     let file = root.join("etc/portolan/nat/office.nft");
     let written = || std::fs::read_to_string(&file).unwrap();
     assert!(written().contains("40000-40009"));
-    // It says nothing of the next start, and that must not bring the old rules back.
+    // It does not ask for persistence, and that must not bring the old rules back.
     gate.done(&OFFICE.replace("40009", "40019"), &["apply"]);
     assert!(written().contains("40000-40019"), "{}", written());
     assert!(gate.done(OFFICE, &["status"]).contains("also at the next start"));
@@ -144,7 +144,8 @@ fn one_opening_stands_in_another() {
     assert_eq!(gate.rules(), before);
 }
 
-/// Its answer comes from another address than was asked: the kernel takes it for nothing that was asked for.
+/// Checks a lease whose answer comes from another address than was asked: connection tracking does not match it to the
+/// request.
 #[test]
 fn a_machine_that_keeps_others_out_keeps_its_own_address() {
     use std::net::UdpSocket;
@@ -164,7 +165,7 @@ fn a_machine_that_keeps_others_out_keeps_its_own_address() {
     };
     let (lease, other) = (bound(546), bound(547));
     let from = gate.client.within(|| UdpSocket::bind("0.0.0.0:0").unwrap());
-    // What is dropped was sent first, so that it would be there first.
+    // The datagram that is dropped was sent first, so that it would arrive first.
     from.send_to(b"other", "192.168.50.1:547").unwrap();
     from.send_to(b"lease", "192.168.50.1:546").unwrap();
     let mut bytes = [0; 16];

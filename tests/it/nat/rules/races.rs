@@ -1,4 +1,4 @@
-//! Several at once: one at a time changes rules, and what is left is what one of them wanted.
+//! Several commands at once: only one at a time changes rules, and the final rules are those of one of them.
 
 use super::{Gate, OFFICE};
 
@@ -14,7 +14,7 @@ fn of_several_that_apply_at_once_one_wins_and_can_be_undone() {
             .enumerate()
             .map(|(number, script)| {
                 let program = gate.portolan(script).args(["nat", "apply", "gate.rhai"]);
-                // Each with a memory of its own, as root and a service have.
+                // Each with a state of its own, as root and a service have.
                 let own = gate.state.path().join(number.to_string());
                 let program = if is_shared { program } else { program.env("PORTOLAN_STATE", own) };
                 gate.router.within(|| program.spawn())
@@ -31,7 +31,7 @@ fn of_several_that_apply_at_once_one_wins_and_can_be_undone() {
             assert!(is_won || is_told.contains(&true), "{said}");
         }
         assert!(winners > 0);
-        // Exactly one of the plans has nothing left to do.
+        // Exactly one of the plans is empty.
         let fits = scripts.iter().filter(|script| {
             let ran = gate.nat(script, &["plan"]).any_end().any_stderr();
             let is_same = ran.stdout_text().contains("No changes.");

@@ -1,4 +1,4 @@
-//! Rules are replaced under running transfers, and none of them breaks.
+//! Rules are replaced during running transfers, and none of them breaks.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +13,7 @@ use crate::support::{
     server::say_skipped,
 };
 
-/// In active mode alone: each file needs the helper, and a new way through.
+/// Transfers in active mode only: each file needs the helper, and a new connection through the router.
 const TRANSFERS: &str = r#"
     let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false });
     let wanted = site.read_blob("/a");
@@ -27,7 +27,7 @@ const TRANSFERS: &str = r#"
     print(count);
 "#;
 
-/// A gate whose helper reads along, rules with another range, and a server.
+/// A gate with the helper, rules with another range, and a server.
 struct World {
     gate: Gate,
     scripts: [String; 2],
@@ -65,7 +65,7 @@ impl World {
         self.gate.client.within(|| program.spawn())
     }
 
-    /// Ends the transfers, every one of which must have been whole.
+    /// Ends the transfers, every one of which must have been complete.
     fn end(&self, running: Running) {
         std::fs::write(running.folder().join("stop"), "").unwrap();
         let ran = running.wait().succeeds().any_stderr().any_files();
@@ -88,7 +88,7 @@ fn rules_that_portolan_replaces_break_no_transfer() {
     assert!(world.gate.done(&world.scripts[(count + 1) % 2], &["plan"]).contains("No changes."));
 }
 
-/// As fast as nft can: it is the kernel that must be as good as its word.
+/// Checks the kernel's own guarantee, with replacements as fast as nft can make them.
 #[test]
 fn tables_that_are_replaced_without_a_pause_break_no_transfer() {
     let Some(world) = World::lay("tables_that_are_replaced_without_a_pause") else { return };

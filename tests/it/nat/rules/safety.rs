@@ -1,4 +1,4 @@
-//! Nobody is cut off, nobody may who was not let, and running transfers run on.
+//! No login is cut off, no command runs without permission, and running transfers continue.
 
 use std::{
     io::{Read, Write},
@@ -19,7 +19,7 @@ fn a_login_that_is_older_than_the_rules_survives_them() {
     echo(&gate.router, 22);
     echo(&gate.router, 7000);
     let address = |port| SocketAddr::from(([192, 168, 50, 1], port));
-    // Made before the kernel had any reason to remember connections.
+    // Made before the kernel had any reason to track connections.
     let mut login = gate.client.within(|| TcpStream::connect(address(22)).unwrap());
     login.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut works = |when: &str| {
@@ -67,7 +67,7 @@ fn rules_that_take_a_port_in_use_away_are_refused() {
         let plan = gate.nat(&forward(ports), &["plan"]).fails_with(2);
         drop(plan.stdout_has("away from").any_stdout());
     }
-    // A session on another port, as sshd tells it to whoever logs in.
+    // A session on another port, in the variable that sshd sets for it.
     let elsewhere = gate.portolan(&forward("2000-3000")).args(["nat", "apply", "gate.rhai"]);
     echo(&gate.router, 2222);
     let elsewhere = elsewhere.env("SSH_CONNECTION", "192.168.50.10 50000 192.168.50.1 2222");
@@ -77,7 +77,8 @@ fn rules_that_take_a_port_in_use_away_are_refused() {
     gate.done(&forward("50000-50009"), &["apply", "--force"]);
 }
 
-/// `sudo` hides from what it starts how the user came in; the shell before it still knows.
+/// Checks for the login in a parent process: `sudo` removes the variable from its child, and the shell before it still
+/// has it.
 #[test]
 fn a_login_is_seen_behind_what_hides_it() {
     let Some(gate) = Gate::lay() else { return };
@@ -107,7 +108,7 @@ fn a_plan_that_is_no_longer_true_is_not_applied() {
     gate.router.try_rules("table inet portolan_office { }").unwrap();
     let late = gate.nat(OFFICE, &["apply", "--plan", &id]);
     late.fails_with(7).stderr_has("(nat.changed_since_plan)").any_stderr();
-    // The same within a script that lets time pass between.
+    // The same within a script that waits in between.
     let slow = OFFICE
         .replace("rules.apply()", "rules.plan(); print(\"seen\"); sleep(\"3s\"); rules.apply()");
     let program = gate.portolan(&slow).args(["run", "--allow-nat", "gate.rhai"]);
@@ -173,7 +174,7 @@ fn who_has_no_right_may_plan_and_is_told_what_is_wanting() {
     assert_eq!(gate.rules(), before);
 }
 
-/// `CAP_NET_ADMIN` is all that it takes.
+/// Checks that `CAP_NET_ADMIN` is sufficient.
 #[test]
 fn who_has_that_one_right_may_do_all_of_it() {
     let Some(gate) = Gate::lay() else { return };

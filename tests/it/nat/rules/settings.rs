@@ -1,4 +1,4 @@
-//! Settings of the kernel belong to all rulesets that need them, and a trial that is over passes nothing on.
+//! Kernel settings are shared by all rulesets that need them, and a trial that is over forwards nothing.
 
 use std::{fs, time::Duration};
 
@@ -7,14 +7,14 @@ use rustix::process::Signal;
 use super::{Gate, OFFICE, echo};
 use crate::support::wait;
 
-/// Some of the same network, between the same interfaces.
+/// A ruleset for a part of the same network, between the same interfaces.
 const GUESTS: &str = r#"
 let rules = nat::ruleset("guests");
 rules.masquerade(#{ source: "192.168.50.128/25", out: "wan" });
 rules.forwarding(true);
 rules.apply();
 "#;
-/// No route tells where this network is: everything passes on.
+/// A ruleset for a network without a route: forwarding is on for all interfaces.
 const SOMEWHERE: &str = r#"
 let rules = nat::ruleset("somewhere");
 rules.masquerade(#{ source: "10.99.0.0/16", out: "wan" });
@@ -24,7 +24,7 @@ rules.apply();
 
 fn laid() -> Option<Gate> {
     let gate = Gate::lay()?;
-    // The switch of all interfaces is set with them, and they with it.
+    // Writing the switch of all interfaces sets each of them as well.
     gate.router.sh("echo 0 >/proc/sys/net/ipv4/ip_forward");
     Some(gate)
 }
@@ -111,7 +111,8 @@ fn what_is_set_at_the_next_start_goes_back_with_the_rules() {
     assert_eq!(is_forwarding_all(&gate), "0");
 }
 
-/// The server knows the way to the client's network: without a packet filter, forwarding alone lets it through.
+/// Sets up a gate whose server has a route to the client's network: without a packet filter, forwarding alone lets it
+/// through.
 fn routed() -> Option<Gate> {
     let gate = laid()?;
     echo(&gate.server, 7000);
@@ -124,7 +125,7 @@ fn routed() -> Option<Gate> {
 fn a_trial_that_is_over_passes_on_no_more_than_was_before_it() {
     let Some(gate) = routed() else { return };
     let others = gate.others();
-    // A second one begins where nobody has cleared the first away.
+    // The second one begins with the remains of the first.
     for _ in 0..2 {
         let trial = OFFICE.replace(
             "rules.apply()",
@@ -136,7 +137,7 @@ fn a_trial_that_is_over_passes_on_no_more_than_was_before_it() {
         assert!(gate.reaches(7000), "the trial passes it on");
         running.signal(Signal::KILL);
         running.wait().killed_by(9).any_stdout().any_stderr();
-        // Nobody of portolan's lives any more, and the settings are as the trial left them.
+        // No process of portolan's is left, and the settings are those of the trial.
         let is_shut = wait::until(Duration::from_secs(20), || (!gate.reaches(7000)).then_some(()));
         assert!(is_shut.is_some(), "{}", gate.rules());
         assert_eq!(gate.forwards(), ["1", "1"]);

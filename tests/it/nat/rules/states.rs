@@ -1,4 +1,4 @@
-//! From plan to revert, and what is said of the states between.
+//! From plan to revert, and the reported status at each step.
 
 use std::{fs, time::Duration};
 
@@ -120,7 +120,7 @@ fn what_is_not_confirmed_goes_back_by_itself() {
     echo(&gate.server, 7000);
     gate.done(OFFICE, &["apply"]);
     assert!(gate.reaches(7000));
-    // It lets nobody out.
+    // It allows nothing out.
     let closed = r#"
         let rules = nat::ruleset("office");
         rules.allow(#{ in: "wan", out: "lan" });
@@ -131,7 +131,7 @@ fn what_is_not_confirmed_goes_back_by_itself() {
     let said = gate.done(closed, &["apply"]);
     assert!(said.starts_with("office: on trial until 20"), "{said}");
     assert!(!gate.reaches(7000), "the new rules are on trial");
-    // No process of portolan's is there any more: the kernel alone ends the trial.
+    // No process of portolan's is left: the kernel alone ends the trial.
     let is_back = wait::until(Duration::from_secs(20), || gate.reaches(7000).then_some(()));
     assert!(is_back.is_some(), "the old rules are not back\n{}", gate.rules());
     assert_eq!(gate.others(), others);
@@ -213,7 +213,7 @@ fn what_is_to_last_is_written_when_it_is_confirmed_and_removed_by_revert() {
     let wanted =
         root.join("etc/systemd/system/multi-user.target.wants/portolan-nat-office.service");
     assert!(wanted.exists(), "it is switched on");
-    // What the unit loads is what there is.
+    // The unit loads the same rules as are active.
     let rules = gate.rules();
     let file = root.join("etc/portolan/nat/office.nft");
     gate.router.sh(&format!("nft delete table inet portolan_office; nft -f {}", file.display()));

@@ -1,4 +1,4 @@
-//! The program as a black box: a folder to work in, arguments, and what came of it.
+//! The program as a black box: a working directory, arguments, and the result.
 //!
 //! ```ignore
 //! Portolan::new()
@@ -15,8 +15,8 @@
 //!     .stdout("in/a.txt  17 bytes\n");
 //! ```
 //!
-//! What a test does not state must be empty: an exit code other than 0, output, errors, and changes
-//! in the folder that nobody mentioned fail the test when its [`Ran`] is dropped.
+//! Results without a check must be empty: an exit code other than 0, output, errors, and changes in the directory
+//! without a check fail the test when its [`Ran`] is dropped.
 
 mod ran;
 mod running;
@@ -46,19 +46,19 @@ pub(crate) struct Portolan {
     stdin: Option<Vec<u8>>,
 }
 
-/// Where it works, and a home that holds nothing; both removed with the last user.
+/// The working directory, and an empty home directory; both removed with the last user.
 struct Folders {
     work: TempDir,
     home: TempDir,
 }
 
 impl Portolan {
-    /// The program, in an empty folder, with no arguments and an environment of its own.
+    /// Returns the program, in an empty directory, with no arguments and an environment of its own.
     pub(crate) fn new() -> Self {
         Self::played_by(env!("CARGO_BIN_EXE_portolan"))
     }
 
-    /// Another program in its place.
+    /// Returns another program in its place.
     pub(crate) fn played_by(program: impl Into<PathBuf>) -> Self {
         let folder = || tempfile::Builder::new().prefix("portolan-test-").tempdir().unwrap();
         Self {
@@ -70,12 +70,12 @@ impl Portolan {
         }
     }
 
-    /// Where it runs.
+    /// Returns its working directory.
     pub(crate) fn folder(&self) -> &Path {
         self.folders.work.path()
     }
 
-    /// Puts a file into its folder, with the folders above it.
+    /// Writes a file into its directory, and creates the parent directories.
     pub(crate) fn file(self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Self {
         let path = self.folder().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -93,7 +93,7 @@ impl Portolan {
         self
     }
 
-    /// The same program in the same folder, with further arguments.
+    /// Returns the same program in the same directory, with further arguments.
     pub(crate) fn clone_with<T: Into<OsString>>(&self, all: impl IntoIterator<Item = T>) -> Self {
         let copy = Self {
             program: self.program.clone(),
@@ -110,28 +110,28 @@ impl Portolan {
         self
     }
 
-    /// Tells it of a server: `SITE`, `SITE_PASSWORD` and `SITE_CA` in its environment.
+    /// Sets `SITE`, `SITE_PASSWORD` and `SITE_CA` in its environment to those of a server.
     pub(crate) fn server(self, server: &RealServer) -> Self {
         self.env("SITE", server.url())
             .env("SITE_PASSWORD", RealServer::PASSWORD)
             .env("SITE_CA", server.ca())
     }
 
-    /// What it reads; nothing at all otherwise.
+    /// Sets its standard input, which is empty otherwise.
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// Runs it to its end. It can be run again in the same folder.
+    /// Runs it to its end. It can be run again in the same directory.
     ///
     /// # Panics
-    /// When it does not end within three minutes.
+    /// If it does not end within three minutes.
     pub(crate) fn run(&self) -> Ran {
         self.spawn().wait()
     }
 
-    /// Starts it, for tests that look on or send signals.
+    /// Starts it, for tests that observe it or send signals.
     pub(crate) fn spawn(&self) -> Running {
         let mut command = Command::new(&self.program);
         command

@@ -1,4 +1,4 @@
-//! What came of a run, and what a test says about it.
+//! The result of a run, and the checks of a test on it.
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,8 @@ use std::{
 use super::Folders;
 use crate::support::tree::{Entry, Manifest};
 
-/// A run that has ended. Each check settles one thing; what is not settled must be empty when this
-/// is dropped: the exit code 0, no output, no errors, no changed files.
+/// A run that has ended. Each check covers one part of the result; parts without a check must be empty when this is
+/// dropped: the exit code 0, no output, no errors, no changed files.
 pub(crate) struct Ran {
     code: Option<i32>,
     signal: Option<i32>,
@@ -22,12 +22,12 @@ pub(crate) struct Ran {
     open: Open,
 }
 
-/// What no check has settled yet.
+/// The parts of the result that no check has covered yet.
 struct Open {
     code: bool,
     stdout: bool,
     stderr: bool,
-    /// Files and folders that are not as they were.
+    /// The files and directories that have changed.
     changes: BTreeSet<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ impl Ran {
         Self { code, signal, stdout, stderr, folders, open }
     }
 
-    /// Where it ran.
+    /// Returns its working directory.
     pub(crate) fn folder(&self) -> &Path {
         self.folders.work.path()
     }
@@ -60,13 +60,13 @@ impl Ran {
         &self.stderr
     }
 
-    /// It ended with 0.
+    /// Checks that it ended with 0.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         self.fails_with(0)
     }
 
-    /// It ended with this exit code.
+    /// Checks that it ended with this exit code.
     #[track_caller]
     pub(crate) fn fails_with(mut self, code: i32) -> Self {
         self.open.code = false;
@@ -74,13 +74,13 @@ impl Ran {
         self
     }
 
-    /// It ended, however.
+    /// Accepts any exit code.
     pub(crate) fn any_code(mut self) -> Self {
         self.open.code = false;
         self
     }
 
-    /// A signal ended it.
+    /// Checks that this signal ended it.
     #[track_caller]
     pub(crate) fn killed_by(mut self, signal: i32) -> Self {
         self.open.code = false;
@@ -88,23 +88,23 @@ impl Ran {
         self
     }
 
-    /// However it ended.
+    /// Accepts any exit code and any signal.
     pub(crate) fn any_end(mut self) -> Self {
         self.open.code = false;
         self
     }
 
-    /// Its exit code; 128 and the signal that ended it, as shells have it.
+    /// Returns its exit code, or 128 plus the signal that ended it, as shells do.
     pub(crate) fn code(&self) -> i32 {
         self.code.unwrap_or_else(|| 128 + self.signal.unwrap_or_default())
     }
 
-    /// Whether a signal ended it.
+    /// Returns true if a signal ended it.
     pub(crate) const fn was_killed(&self) -> bool {
         self.signal.is_some()
     }
 
-    /// Its output is this, to the letter.
+    /// Checks that its output is exactly this.
     #[track_caller]
     pub(crate) fn stdout(mut self, text: &str) -> Self {
         self.open.stdout = false;
@@ -112,7 +112,7 @@ impl Ran {
         self
     }
 
-    /// Its errors and notes are these, to the letter.
+    /// Checks that its errors and notes are exactly these.
     #[track_caller]
     pub(crate) fn stderr(mut self, text: &str) -> Self {
         self.open.stderr = false;
@@ -134,7 +134,7 @@ impl Ran {
         self
     }
 
-    /// Neither output nor errors have this text: a password, for one.
+    /// Checks that neither output nor errors contain this text, such as a password.
     #[track_caller]
     pub(crate) fn never_says(self, text: &str) -> Self {
         let said = self.stdout.contains(text) || self.stderr.contains(text);
@@ -142,24 +142,24 @@ impl Ran {
         self
     }
 
-    /// Its output may be anything.
+    /// Accepts any output.
     pub(crate) fn any_stdout(mut self) -> Self {
         self.open.stdout = false;
         self
     }
 
-    /// Its errors and notes may be anything.
+    /// Accepts any errors and notes.
     pub(crate) fn any_stderr(mut self) -> Self {
         self.open.stderr = false;
         self
     }
 
-    /// Nothing is said of it: another one counts.
+    /// Drops it without checks: another run counts.
     pub(crate) fn forget(mut self) {
         self.open = Open { code: false, stdout: false, stderr: false, changes: BTreeSet::new() };
     }
 
-    /// Its output, read as one JSON document.
+    /// Returns its output, parsed as one JSON document.
     #[track_caller]
     pub(crate) fn json(&mut self) -> serde_json::Value {
         self.open.stdout = false;
@@ -168,7 +168,7 @@ impl Ran {
         read.unwrap()
     }
 
-    /// It made or changed this file, and that has these bytes now.
+    /// Checks that it made or changed this file, which has these bytes now.
     #[track_caller]
     pub(crate) fn wrote(mut self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Self {
         let path = path.as_ref();
@@ -181,7 +181,7 @@ impl Ran {
         self
     }
 
-    /// It made or changed this folder, and that has this in it now. Times do not count.
+    /// Checks that it made or changed this directory, which has this content now. Times do not count.
     #[track_caller]
     pub(crate) fn wrote_tree(mut self, path: impl AsRef<Path>, wanted: &Manifest) -> Self {
         let path = path.as_ref();
@@ -193,7 +193,7 @@ impl Ran {
         self
     }
 
-    /// It removed this file or folder.
+    /// Checks that it removed this file or directory.
     #[track_caller]
     pub(crate) fn removed(mut self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
@@ -204,13 +204,13 @@ impl Ran {
         self
     }
 
-    /// It may have changed any file of its folder.
+    /// Accepts any changes of files in its directory.
     pub(crate) fn any_files(mut self) -> Self {
         self.open.changes.clear();
         self
     }
 
-    /// A change at `path` is stated, with the new folders above it.
+    /// Marks a change at `path` as checked, with the new directories above it.
     #[track_caller]
     fn settle(&mut self, path: &Path) {
         let changed = self.open.changes.iter().any(|changed| changed.starts_with(path));
@@ -233,7 +233,7 @@ impl Ran {
         format!("== {end}\n== stdout\n{}\n== stderr\n{}", self.stdout, self.stderr)
     }
 
-    /// What is not as it must be and no check has spoken of.
+    /// Returns the unexpected results that no check has covered.
     fn unstated(&self) -> Option<String> {
         if self.open.code && self.code != Some(0) {
             return Some("it did not succeed".into());

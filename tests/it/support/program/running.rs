@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::{Folders, Ran};
 use crate::support::{tree::Manifest, wait};
 
-/// After that it is killed and the test fails.
+/// The time after which it is killed and the test fails.
 const TIME_MAX: Duration = Duration::from_mins(3);
 
-/// The program while it runs; killed with all its children when dropped.
+/// The running program; killed with all its children when dropped.
 pub(crate) struct Running {
     child: Child,
     stdout: Stream,
@@ -34,7 +34,7 @@ impl Running {
         before: Manifest,
     ) -> Self {
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-            // A program that does not read it all is no fault of the test.
+            // A program that does not read all its input is no failure of the test.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
         let stdout = Stream::read(child.stdout.take().unwrap());
@@ -42,17 +42,17 @@ impl Running {
         Self { child, stdout, stderr, folders, before }
     }
 
-    /// Its number among the processes.
+    /// Returns its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said on standard error so far.
+    /// Returns its standard error so far.
     pub(crate) fn stderr_text(&self) -> String {
         self.stderr.text()
     }
 
-    /// Where it runs.
+    /// Returns its working directory.
     pub(crate) fn folder(&self) -> std::path::PathBuf {
         self.folders.work.path().to_owned()
     }
@@ -62,13 +62,13 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until its output has this text.
+    /// Waits until its output contains this text.
     #[track_caller]
     pub(crate) fn until_stdout_has(&self, text: &str) {
         self.until(text, &self.stdout);
     }
 
-    /// Waits until its errors and notes have this text.
+    /// Waits until its errors and notes contain this text.
     #[track_caller]
     pub(crate) fn until_stderr_has(&self, text: &str) {
         self.until(text, &self.stderr);
@@ -86,7 +86,7 @@ impl Running {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When that takes more than three minutes.
+    /// If that takes more than three minutes.
     pub(crate) fn wait(mut self) -> Ran {
         let Some(status) = self.ends_within(TIME_MAX) else {
             panic!("still running after {TIME_MAX:?}\n{}", self.said());
@@ -100,7 +100,7 @@ impl Running {
         )
     }
 
-    /// How it ended, once its output has been read to the end.
+    /// Returns its exit status, once its output has been read to the end.
     fn ends_within(&mut self, time: Duration) -> Option<ExitStatus> {
         wait::until(time, || {
             let status = self.child.try_wait().unwrap()?;
@@ -122,7 +122,7 @@ impl Drop for Running {
     }
 }
 
-/// What a pipe has brought so far.
+/// The output that has been read from a pipe so far.
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,

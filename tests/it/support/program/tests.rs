@@ -1,4 +1,4 @@
-//! The black box itself, played by a shell.
+//! Tests of the black box itself, with a shell as the program.
 
 use std::time::Instant;
 
@@ -73,7 +73,7 @@ fn a_running_program_can_be_watched_and_interrupted() {
             .spawn();
     running.until_stdout_has("ready");
     running.until_stderr_has("set");
-    // Not INT: where the tests run in the background, a shell is born deaf to it.
+    // Not INT: a shell ignores it if the tests run in the background.
     running.signal(Signal::TERM);
     running.wait().fails_with(130).stdout("ready\n").stderr("set\n");
     let running = shell("echo ready; sleep 50").spawn();

@@ -4,7 +4,7 @@
 //! let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
 //! ```
 //!
-//! A test whose server cannot be started here is skipped, and says so on one line. With
+//! A test whose server cannot be started here is skipped, which is reported on one line. With
 //! `PORTOLAN_REQUIRE_SERVERS=1` it fails instead. `tests/servers/install` fetches the servers.
 
 mod ports;
@@ -35,14 +35,14 @@ use super::{
 };
 
 const USER: &str = RealServer::USER;
-/// `openssl passwd -6 -salt portolan secret`: all three servers check it within 15 ms.
+/// The hash by `openssl passwd -6 -salt portolan secret`, which all three servers check within 15 ms.
 const PASSWORD_HASH: &str = "$6$portolan$QUY7haIOyPBqPvqrWjGL7EuIaBHdqMtoBGzkE3z6A5iAYmBQyuf3cHjH0/UDM/f8CcHgYD4vJM9PoZCnDfk5v0";
-/// Who owns what is stored. Not a user of this machine.
+/// The owner of the stored files, which is not a user of the host.
 const UID: u32 = 2121;
-/// From the start of the process to its greeting; a busy machine needs some hundred milliseconds.
+/// The maximum time from the start of the process to its greeting; a busy machine needs some hundred milliseconds.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Which program.
+/// The server program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Vsftpd,
@@ -53,7 +53,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 3] = [Self::Vsftpd, Self::Proftpd, Self::PureFtpd];
 
-    /// The name of the program.
+    /// Returns the name of the program.
     pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Vsftpd => "vsftpd",
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// What this server cannot do of what is wanted: a matrix of tests leaves such a cell out.
+    /// Returns the wanted feature that this server does not have: a matrix of tests omits such a cell.
     pub(crate) fn lacks(self, wanted: &Options) -> Option<&'static str> {
         if self != Self::PureFtpd {
             return None;
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// How the control channel is secured.
+/// The security of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Tls {
     #[default]
@@ -87,11 +87,11 @@ pub(crate) enum Tls {
     Implicit,
 }
 
-/// How a server is set up. The default is plain FTP on IPv4 with every mode allowed.
+/// The configuration of a server. The default is plain FTP on IPv4 with every mode allowed.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of a server")]
 pub(crate) struct Options {
-    /// Listens on `::1`, else on `127.0.0.1`, unless `listen` says where.
+    /// Listens on `::1`, else on `127.0.0.1`, unless `listen` is set.
     pub(crate) ipv6: bool,
     /// Listens there instead, in a network of the test's own.
     pub(crate) listen: Option<SocketAddr>,
@@ -100,34 +100,33 @@ pub(crate) struct Options {
     pub(crate) require_tls: bool,
     /// Refuses data connections that do not resume the control connection's session.
     pub(crate) tls_reuse: bool,
-    /// Knows no TLS 1.3.
+    /// Allows no TLS 1.3.
     pub(crate) tls12_only: bool,
     pub(crate) certificate: Certificate,
-    /// Where passive data connections listen; see [`free_ports`]. Pure-FTPd allows one session for
-    /// two ports.
+    /// The ports of passive data connections; see [`free_ports`]. Pure-FTPd allows one session for two ports.
     pub(crate) passive_ports: Option<RangeInclusive<u16>>,
     /// The address that the reply to PASV names.
     pub(crate) passive_address: Option<Ipv4Addr>,
     pub(crate) no_passive: bool,
     pub(crate) no_active: bool,
-    /// Sessions at a time; one more is turned away with 421.
+    /// The maximum number of sessions; one more is refused with 421.
     pub(crate) sessions_max: Option<u16>,
     /// Further lines of the server's own configuration, or arguments of pure-ftpd.
     pub(crate) further: Vec<String>,
 }
 
-/// What a configuration is written from.
+/// The input of a configuration.
 struct Setup<'a> {
     options: &'a Options,
-    /// Private to this server: configuration, accounts, logs.
+    /// The private directory of this server: configuration, accounts, logs.
     folder: &'a Path,
-    /// What its user sees as `/`.
+    /// The root directory of its user.
     root: &'a Path,
-    /// Where the programs were unpacked; `None` when they are the machine's own.
+    /// The directory into which the programs were unpacked; `None` if they are the system's own.
     cache: Option<&'a Path>,
     program: &'a Path,
     address: SocketAddr,
-    /// Certificate and key, when there is TLS.
+    /// The certificate and its key, if there is TLS.
     tls: Option<&'a certificates::Files>,
 }
 
@@ -140,7 +139,7 @@ impl Setup<'_> {
         self.folder.join(name).display().to_string()
     }
 
-    /// A line of `/etc/passwd` for the account of the tests.
+    /// Returns a line of `/etc/passwd` for the account of the tests.
     fn account(&self, password: &str) -> String {
         format!("{USER}:{password}:{UID}:{UID}::{}:/bin/false\n", self.root.display())
     }
@@ -152,7 +151,7 @@ pub(crate) struct RealServer {
     tls: Tls,
     address: SocketAddr,
     room: Room,
-    /// Holds everything the server reads and writes; removed after `room` has ended.
+    /// The directory with everything that the server reads and writes; removed after `room` has ended.
     folder: TempDir,
 }
 
@@ -161,11 +160,11 @@ impl RealServer {
     pub(crate) const USER: &str = "tester";
     pub(crate) const PASSWORD: &str = "secret";
 
-    /// Starts a server and waits for its greeting. `None`: it cannot run here, and that has been said.
+    /// Starts a server and waits for its greeting. `None` if it cannot run here, which has then been reported.
     ///
     /// # Panics
-    /// When the server does not start, when the kind [`lacks`](Kind::lacks) what is wanted, and
-    /// instead of skipping when `PORTOLAN_REQUIRE_SERVERS=1`.
+    /// If the server does not start, if the kind [`lacks`](Kind::lacks) a wanted feature, and, in place of skipping the
+    /// test, if `PORTOLAN_REQUIRE_SERVERS=1`.
     pub(crate) fn start(kind: Kind, options: &Options) -> Option<Self> {
         if let Some(what) = kind.lacks(options) {
             panic!("{} does not have {what}", kind.program());
@@ -179,7 +178,7 @@ impl RealServer {
         }
     }
 
-    /// The program and the cache it comes from, or why it cannot run here.
+    /// Returns the program and the cache that it comes from, or the reason why it cannot run here.
     fn possible(kind: Kind, options: &Options) -> Result<(PathBuf, Option<PathBuf>), String> {
         let found = find(kind.program())
             .ok_or_else(|| format!("no {} here: run tests/servers/install", kind.program()))?;
@@ -192,7 +191,7 @@ impl RealServer {
 
     fn launch(kind: Kind, options: &Options, program: &Path, cache: Option<&Path>) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-server-").tempdir().unwrap();
-        // The server gives up its rights: it must still come through to what it serves.
+        // The server drops its privileges: it must still be able to reach the directory that it serves.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let top = folder.path().join("root");
         fs::create_dir(&top).unwrap();
@@ -235,7 +234,7 @@ impl RealServer {
                 return Some(true);
             }
             socket.set_read_timeout(Some(START_TIME_MAX)).unwrap();
-            // To the end of the session, or else a server counts it against those that are allowed.
+            // To the end of the session: else a server counts it against its maximum.
             socket.write_all(b"QUIT\r\n").ok()?;
             let mut replies = String::new();
             socket.read_to_string(&mut replies).ok()?;
@@ -244,7 +243,7 @@ impl RealServer {
         assert!(greets == Some(true), "{} did not start:\n{}", self.kind.program(), self.log());
     }
 
-    /// Where it listens, with the user and without the password.
+    /// Returns its URL, with the user and without the password.
     pub(crate) fn url(&self) -> String {
         let scheme = match self.tls {
             Tls::Off => "ftp",
@@ -258,17 +257,17 @@ impl RealServer {
         self.address
     }
 
-    /// The certificate of the authority that signed the server's.
+    /// Returns the certificate of the authority that signed the server's.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// The folder that its user sees as `/`.
+    /// Returns the root directory of its user.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
-    /// Puts a file on the server, with the folders above it.
+    /// Writes a file on the server, and creates the parent directories.
     pub(crate) fn file(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -276,17 +275,17 @@ impl RealServer {
         self.own_all();
     }
 
-    /// Makes everything below the root the property of the server's user: for trees put there by hand.
+    /// Changes the owner of everything below the root to the server's user: for trees made by hand.
     pub(crate) fn own_all(&self) {
         give(&self.root());
     }
 
-    /// The bytes of a file on the server.
+    /// Returns the bytes of a file on the server.
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         fs::read(self.root().join(path)).unwrap()
     }
 
-    /// Everything that the server has said and logged.
+    /// Returns all output and logs of the server.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         for name in ["output", "log", "dialogue", "tls.log", "transfers"] {
@@ -301,7 +300,7 @@ impl RealServer {
     }
 }
 
-/// The program in the cache, else on the machine.
+/// Returns the program in the cache, else on the host.
 pub(crate) fn find(program: &str) -> Option<(PathBuf, Option<PathBuf>)> {
     let cache = env::var_os("PORTOLAN_TEST_SERVERS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-servers"),
@@ -319,7 +318,7 @@ pub(crate) fn find(program: &str) -> Option<(PathBuf, Option<PathBuf>)> {
         .map(|path| (path, None))
 }
 
-/// Makes `path` and all below it the property of the server's user.
+/// Changes the owner of `path` and all below it to the server's user.
 fn give(path: &Path) {
     lchown(path, Some(UID), Some(UID)).unwrap();
     if path.symlink_metadata().unwrap().is_dir() {
@@ -329,7 +328,7 @@ fn give(path: &Path) {
     }
 }
 
-/// Says that the test that runs now is skipped, once, past the capture of its output.
+/// Reports once that the current test is skipped, past the capture of its output.
 pub(crate) fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
@@ -340,12 +339,13 @@ pub(crate) fn skip(reason: &str) {
     say_skipped(test, reason);
 }
 
-/// Says so, whatever is required: what is missing is not in our hands, such as a module of the kernel.
+/// Reports a skipped test even if servers are required: the missing part, such as a kernel module, is not ours to
+/// install.
 pub(crate) fn say_skipped(test: &str, reason: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let line = format!("skipped: {test}: {reason}\n");
     if SAID.lock().unwrap().insert(line.clone()) {
-        // `eprintln!` would be kept back with the output of a test that passes.
+        // `eprintln!` would be captured with the output of a test that passes.
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
 }

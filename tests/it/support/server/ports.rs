@@ -1,4 +1,4 @@
-//! Free ports, below those that the system gives to outgoing connections.
+//! Free ports, below those that the system uses for outgoing connections.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, TcpListener},
@@ -8,11 +8,11 @@ use std::{
 };
 
 const FIRST: u16 = 20_000;
-/// Linux gives outgoing connections the ports from 32,768.
+/// The last port that is used: Linux uses those from 32,768 for outgoing connections.
 const LAST: u16 = 32_000;
 
-/// As many ports in a row, free on both loopback addresses. No two calls give the same ones until
-/// all have been used; where they begin depends on the process, so that two test programs can run.
+/// Returns `count` consecutive ports, free on both loopback addresses. No two calls return the same ones until all have
+/// been used; the first depends on the process, so that two test programs can run.
 pub(crate) fn free_ports(count: u16) -> RangeInclusive<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = LAST - FIRST;

@@ -4,12 +4,12 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::{PASSWORD_HASH, Setup, Tls, UID};
 
-/// Writes its files; the arguments to start it with.
+/// Writes its files, and returns the arguments to start it with.
 pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
     setup.write("users", &setup.account(PASSWORD_HASH));
     setup.write("groups", &format!("testers:x:{UID}:\n"));
     for name in ["users", "groups"] {
-        // It refuses such files when others can read them.
+        // It refuses such files if others can read them.
         let private = fs::Permissions::from_mode(0o600);
         fs::set_permissions(setup.folder.join(name), private).unwrap();
     }
@@ -63,7 +63,7 @@ fn configuration(setup: &Setup<'_>) -> String {
             lines.push(format!("TLSOptions {switch}"));
         }
         if options.tls12_only {
-            // Without it, its own default puts 1.3 back in.
+            // Without it, its own default enables 1.3 again.
             lines.push("TLSProtocol TLSv1.2".into());
         }
     }
@@ -91,7 +91,7 @@ const ALWAYS: [&str; 21] = [
     "DelayEngine off",
     "ControlsEngine off",
     "MaxInstances none",
-    // Active data connections need not come from the port below its own.
+    // Active data connections need not come from the port below the control port.
     "RootRevoke UseNonCompliantActiveTransfer",
     "LogFormat dialogue \"%r -> %s %S\"",
 ];

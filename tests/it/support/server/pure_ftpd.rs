@@ -1,10 +1,10 @@
-//! Pure-FTPd: accounts in a database that its own tool builds, everything else as arguments.
+//! Pure-FTPd: accounts in a database that its own tool builds, all other options as arguments.
 
 use std::process::Command;
 
 use super::{PASSWORD_HASH, Setup, Tls, UID, USER};
 
-/// Writes its files; the arguments to start it with.
+/// Writes its files, and returns the arguments to start it with.
 pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
     write_accounts(setup);
     let Setup { options, address, .. } = setup;

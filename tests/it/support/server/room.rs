@@ -1,5 +1,5 @@
-//! A room of its own for a server: namespaces for processes and mounts, so that it may have an
-//! `/etc/passwd` of its own and that nothing of it stays behind.
+//! A sandbox for a server: namespaces for processes and mounts, so that it may have an `/etc/passwd` of its own and
+//! that no process of it is left.
 
 use std::{
     fs::File,
@@ -14,9 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::support::wait;
 
-/// First process of the room. The test holds the other end of its standard input: when that closes,
-/// because the test ended or was killed, the server goes; and when this process goes, the kernel
-/// ends all others of the room.
+/// The first process of the sandbox. The test holds the other end of its standard input: when that closes, because the
+/// test ended or was killed, the server ends; and when this process ends, the kernel ends all others of the sandbox.
 const KEEPER: &str = r#"
 set -e
 folder=$1
@@ -32,7 +31,7 @@ exec 3<&-
 wait $server
 "#;
 
-/// A room ends in a few milliseconds; after that it is made to.
+/// The time after which the sandbox is killed; it normally ends in a few milliseconds.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 const UNSHARE: [&str; 4] = ["--mount", "--pid", "--fork", "--propagation=private"];
@@ -42,8 +41,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Runs `program` in a room where those of `passwd`, `group`, `shadow` and `pam.d` that are in
-    /// `folder` stand in for the machine's. What it says goes to `folder/output`.
+    /// Runs `program` in a sandbox in which those of `passwd`, `group`, `shadow` and `pam.d` that are in `folder`
+    /// replace the system's. Its output goes to `folder/output`.
     pub(super) fn open(
         folder: &Path,
         program: &Path,
@@ -72,7 +71,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
-        // Its end is the end of the whole room, sessions included.
+        // Its end is the end of the whole sandbox, sessions included.
         if wait::until(END_TIME_MAX, || self.has_ended().then_some(())).is_none() {
             kill_process_group(Pid::from_child(&self.keeper), Signal::KILL).ok();
             drop(self.keeper.wait());
@@ -90,7 +89,7 @@ system_default = limits
 MaxProtocol = TLSv1.2
 ";
 
-/// Whether this process may make such rooms; tried once.
+/// Returns an error if this process may not create such namespaces; tried once.
 pub(super) fn can_be_made() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     TRIED

@@ -1,4 +1,4 @@
-//! The servers themselves: each kind starts, answers, keeps to its options, and goes.
+//! Tests of the servers themselves: each kind starts, answers, obeys its options, and ends.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -15,7 +15,7 @@ use super::{
     Certificate, Kind, Options, RealServer, START_TIME_MAX, Tls, UID, USER, free_ports, wait,
 };
 
-/// A control connection, as bare as can be.
+/// A minimal control connection.
 struct Control<S>(BufReader<S>);
 
 impl<S: std::io::Read + Write> Control<S> {
@@ -28,7 +28,7 @@ impl<S: std::io::Read + Write> Control<S> {
     fn reply(&mut self) -> String {
         loop {
             let mut line = String::new();
-            // A connection that is cut reads as no reply at all.
+            // A connection that is cut counts as no reply.
             drop(self.0.read_line(&mut line));
             if line.is_empty() || line.as_bytes().get(3) == Some(&b' ') {
                 return line.trim_end().to_owned();
@@ -167,7 +167,7 @@ fn data_that_do_not_resume_the_session_are_refused_only_where_they_must() {
     }
 }
 
-/// The final reply to a listing whose data connection is secured by `client`.
+/// Returns the final reply to a listing whose data connection is secured by `client`.
 fn list(server: &RealServer, control: &mut Control<Secure>, client: &Arc<ClientConfig>) -> String {
     let reply = control.ask("EPSV");
     let port = reply.split('|').nth(3).unwrap().parse().unwrap();

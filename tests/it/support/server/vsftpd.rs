@@ -1,11 +1,11 @@
-//! vsftpd: accounts through PAM, a configuration of `key=VALUE` lines. A wrong password is answered
-//! at once (Pure-FTPd takes five seconds for it, and cannot be told otherwise).
+//! vsftpd: accounts through PAM, a configuration of `key=VALUE` lines. A wrong password is answered at once (Pure-FTPd
+//! takes five seconds for it, which cannot be configured).
 
 use std::fs;
 
 use super::{PASSWORD_HASH, Setup, Tls, USER};
 
-/// Writes its files; the arguments to start it with.
+/// Writes its files, and returns the arguments to start it with.
 pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
     write_accounts(setup);
     fs::create_dir(setup.folder.join("empty")).unwrap();

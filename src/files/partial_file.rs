@@ -1,0 +1,190 @@
+//! Partial files for resumption: a stable temporary name, and the bytes under it.
+
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{Seek, SeekFrom},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{self, FlockOperation, Mode, OFlags},
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
+    atomic_file::{AtomicFile, create},
+    metadata::{self, LocalKind},
+};
+use crate::error::{Error, Result};
+
+/// Returns the stable temporary name of the file that `identity` describes; equal identities have equal names.
+pub fn temporary_name_of(identity: &[u8]) -> String {
+    format!("{TEMPORARY_PREFIX}{}{TEMPORARY_SUFFIX}", digits(identity))
+}
+
+/// Returns the first sixteen bytes of `identity` as hexadecimal digits.
+pub(super) fn digits(identity: &[u8]) -> String {
+    identity.iter().take(16).fold(String::new(), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// A partial file under a stable name, and the number of bytes in it.
+pub(super) struct PartialFile {
+    pub(super) file: File,
+    pub(super) bytes: u64,
+}
+
+impl PartialFile {
+    /// Opens the partial file `name`, or creates it. Returns `None` if it may not be ours alone: another user's file,
+    /// a link, a file with a second name, or one that another process is writing.
+    pub(super) fn take(folder: &OwnedFd, name: &str) -> Option<Self> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match fs::openat(folder, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => create(folder.as_fd(), name),
+            opened => opened,
+        };
+        let mut file = File::from(file.ok()?);
+        let found = fs::fstat(&file).ok()?;
+        let is_ours = metadata::kind(&found) == LocalKind::File
+            && found.st_uid == geteuid().as_raw()
+            && found.st_nlink == 1
+            && found.st_mode & 0o777 == 0o600;
+        if !is_ours {
+            return None;
+        }
+        fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        let bytes = file.seek(SeekFrom::End(0)).ok()?;
+        Some(Self { file, bytes })
+    }
+}
+
+impl AtomicFile {
+    /// Returns the number of bytes left by an earlier attempt; 0 after [`clear`](Self::clear).
+    pub const fn began_at(&self) -> u64 {
+        self.began_at
+    }
+
+    /// Returns the last bytes left by an earlier attempt, at most `most`; all new bytes are appended after them.
+    pub fn tail(&mut self, most: u64) -> Result<Vec<u8>> {
+        let length = most.min(self.began_at);
+        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut filled = 0;
+        while let Some(room) = tail.get_mut(filled..).filter(|room| !room.is_empty()) {
+            let at = self.began_at - length + filled as u64;
+            match rustix::io::pread(&self.file, room, at) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) => return Err(Error::local("read", &self.shown, error.into())),
+            }
+        }
+        tail.truncate(filled);
+        self.go_back()?;
+        Ok(tail)
+    }
+
+    /// Discards everything that was written after the bytes of an earlier attempt, for a retry.
+    pub fn go_back(&mut self) -> Result<()> {
+        let end = SeekFrom::Start(self.began_at);
+        let back = self.file.set_len(self.began_at).and_then(|()| self.file.seek(end));
+        back.map_err(|error| Error::local("cut", &self.shown, error))?;
+        (self.bytes, self.on_their_way) = (self.began_at, self.began_at);
+        Ok(())
+    }
+
+    /// Keeps the received bytes under the temporary name, for a retry.
+    pub fn leave(mut self) {
+        self.landed = true;
+    }
+
+    /// Writes `bytes` at offset `at` of a file that arrives in several segments at once.
+    pub fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
+        let mut rest = bytes;
+        let mut at = at;
+        while !rest.is_empty() {
+            match rustix::io::pwrite(&self.file, rest, at) {
+                Ok(count) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    at += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::local("write", &self.shown, error.into())),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::files::is_temporary;
+
+    #[test]
+    fn a_part_that_was_left_is_gone_on_with() {
+        let scratch = tempfile::tempdir().unwrap();
+        let name = temporary_name_of(b"one state of one file");
+        assert!(is_temporary(name.as_ref()));
+        let target = scratch.path().join("a");
+        let mut landing = AtomicFile::begin_as(&target, Some(&name)).unwrap();
+        assert_eq!(landing.began_at(), 0);
+        landing.write_all(b"01234567").unwrap();
+        landing.leave();
+        assert!(!target.exists());
+
+        let mut landing = AtomicFile::begin_as(&target, Some(&name)).unwrap();
+        assert_eq!((landing.began_at(), landing.bytes()), (8, 8));
+        assert_eq!(landing.tail(3).unwrap(), b"567");
+        landing.write_all(b"xx").unwrap();
+        landing.go_back().unwrap();
+        landing.write_all(b"89").unwrap();
+        landing.commit(None).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"0123456789");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_that_is_not_left_goes_as_ever() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut landing = AtomicFile::begin_as(scratch.path().join("a"), Some("part")).unwrap();
+        landing.write_all(b"x").unwrap();
+        drop(landing);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_ours_alone_is_never_written_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::write(at("precious"), "precious").unwrap();
+        symlink("precious", at("link")).unwrap();
+        std::fs::hard_link(at("precious"), at("second")).unwrap();
+        let held = AtomicFile::begin_as(at("b"), Some("held")).unwrap();
+        for name in ["link", "second", "held"] {
+            let mut landing = AtomicFile::begin_as(at("a"), Some(name)).unwrap();
+            assert_eq!(landing.began_at(), 0, "{name}");
+            landing.write_all(b"new").unwrap();
+            landing.commit(None).unwrap();
+        }
+        drop(held);
+        assert_eq!(std::fs::read(at("precious")).unwrap(), b"precious");
+        assert_eq!(std::fs::read(at("a")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn pieces_find_their_places() {
+        let scratch = tempfile::tempdir().unwrap();
+        let landing = AtomicFile::begin(scratch.path().join("a")).unwrap();
+        landing.write_at(b"456", 4).unwrap();
+        landing.write_at(b"0123", 0).unwrap();
+        landing.commit(None).unwrap();
+        assert_eq!(std::fs::read(scratch.path().join("a")).unwrap(), b"0123456");
+    }
+}

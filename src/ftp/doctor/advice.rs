@@ -1,0 +1,103 @@
+//! The recommended line for the script. Pure.
+
+use super::{Diagnosis, Endpoint};
+use crate::{
+    ftp::site::{Mode, TlsMode},
+    observe::visible::visible,
+};
+
+/// The recommended listen range of active mode if the user has set none: a range that a firewall rule can name.
+pub(super) const PORT_RANGE: &str = "50000-50010";
+
+/// Returns the options for the best endpoint and mode.
+pub(super) fn options(
+    survey: &Diagnosis,
+    door: &Endpoint,
+    mode: Mode,
+) -> Vec<(&'static str, String)> {
+    let mut options = Vec::new();
+    if survey.site.password.is_some() {
+        options.push(("password", "secret(\"FTP_PASSWORD\")".into()));
+    }
+    options.push(("mode", quoted(mode.word())));
+    if mode == Mode::Active {
+        let range = survey.site.port_range.as_ref();
+        let range = range.map(|range| format!("{}-{}", range.start(), range.end()));
+        options.push(("port_range", quoted(&range.unwrap_or_else(|| PORT_RANGE.into()))));
+    }
+    if let Some(address) = survey.site.external_address.filter(|_| mode == Mode::Active) {
+        options.push(("external_address", quoted(&address.to_string())));
+    }
+    if let Some(file) = survey.site.trust.ca_file.as_ref().filter(|_| door.tls != TlsMode::Off) {
+        options.push(("ca_file", quoted(&file.to_string_lossy())));
+    }
+    if survey.site.latin1 {
+        options.push(("encoding", quoted("latin-1")));
+    }
+    options
+}
+
+/// Returns the whole line.
+pub(super) fn snippet(
+    survey: &Diagnosis,
+    door: &Endpoint,
+    options: &[(&'static str, String)],
+) -> String {
+    let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    format!(
+        "let site = ftp::connect({}, #{{ {} }});",
+        quoted(&url(survey, door)),
+        options.join(", ")
+    )
+}
+
+/// Returns the URL of an endpoint, without the password.
+fn url(survey: &Diagnosis, door: &Endpoint) -> String {
+    let site = &survey.site;
+    let (scheme, usual) = match door.tls {
+        TlsMode::Off => ("ftp", 21),
+        TlsMode::Explicit => ("ftpes", 21),
+        TlsMode::Implicit => ("ftps", 990),
+    };
+    let user = match site.user.as_str() {
+        "anonymous" => String::new(),
+        user => format!("{}@", percent(user.as_bytes(), b"")),
+    };
+    let host = if site.host.contains(':') {
+        format!("[{}]", site.host.replace('%', "%25"))
+    } else {
+        site.host.clone()
+    };
+    let port = match site.port {
+        port if port == usual => String::new(),
+        port => format!(":{port}"),
+    };
+    let path = site.folder.as_ref().map(|path| format!("/{}", percent(path.as_bytes(), b"/")));
+    format!("{scheme}://{user}{host}{port}{}", path.unwrap_or_default())
+}
+
+/// Encodes bytes for a URL.
+fn percent(bytes: &[u8], also: &[u8]) -> String {
+    let shown = |byte: &u8| {
+        let is_plain =
+            byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || also.contains(byte);
+        if is_plain { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    bytes.iter().map(shown).collect()
+}
+
+/// Formats a string as a literal of the script language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", visible(text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_written_as_the_language_reads_it() {
+        assert_eq!(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
+        assert_eq!(percent("gr\u{fc}n/a b".as_bytes(), b"/"), "gr%C3%BCn/a%20b");
+    }
+}

@@ -1,0 +1,325 @@
+//! The sync base: the state of both sides of a mirror when they were last the same, from which the next run detects
+//! which of them has changed since.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use super::{
+    listing::{Modified, Precision},
+    path::{RelativePath, RemotePath},
+};
+use crate::{error::Result, files::OwnerTag};
+
+/// The BLAKE3 hash of a file's bytes: all bytes of all mirrors pass through it, and it is the fastest of the reliable
+/// hashes.
+pub type Hash = [u8; 32];
+
+/// A store of sync bases between runs. Losing one costs a comparison by size and time, so only [`intend`](Self::intend)
+/// can fail.
+pub trait MirrorStateStore: Debug + Send + Sync {
+    /// Returns the base of `sides`; empty if there is none.
+    fn base(&self, sides: &MirrorId) -> SyncBase;
+
+    /// Returns the local directory in which it keeps its data; `None` if there is none.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Leases the owner tag of `sides` for this run; `None` if no tag can be kept.
+    fn claim(&self, sides: &MirrorId) -> Option<TagLease>;
+
+    /// Inserts new pairs into the base of `sides`, and removes those of the paths that have none. This settles the
+    /// intents for these paths.
+    fn note(&self, sides: &MirrorId, changes: &[(Vec<u8>, Option<SyncedFile>)]);
+
+    /// Returns the intents of earlier runs of `sides` whose results are unknown.
+    fn intents(&self, sides: &MirrorId) -> Intents;
+
+    /// Removes all intents of `sides`, once none of them is open any more.
+    fn settle(&self, sides: &MirrorId);
+
+    /// Records what is about to be done, before it is. Fails if that cannot be stored.
+    fn intend(&self, sides: &MirrorId, intents: &[(Vec<u8>, Intent)]) -> Result<()>;
+}
+
+/// The state that a file of the target is about to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// It is deleted.
+    Gone,
+    /// It becomes a file of this size in bytes, with this time in microseconds since 1970 if that is known.
+    Bytes(u64, Option<i64>),
+    /// It becomes a file about which nothing is known in advance.
+    Any,
+}
+
+/// The intents for files, by their paths below the mirrored directory.
+pub type Intents = BTreeMap<Vec<u8>, Intent>;
+
+/// A lease of the owner tag in the temporary names of one mirror; it lasts as long as this value.
+#[derive(Debug)]
+pub struct TagLease {
+    /// The owner tag.
+    pub mark: OwnerTag,
+    /// The exclusive lock: while it is held, no other run makes files under this tag.
+    pub lock: Option<File>,
+}
+
+/// The two sides of a mirror, in either direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorId {
+    /// The server's name, in lower case.
+    pub host: String,
+    /// Its control port.
+    pub port: u16,
+    /// The login name: another user may see other files under the same paths.
+    pub user: String,
+    /// The directory on the server, absolute.
+    pub remote: RemotePath,
+    /// The local directory, absolute.
+    pub local: PathBuf,
+}
+
+/// The files that were the same on both sides, by their paths below the mirrored directories.
+pub type SyncBase = BTreeMap<RelativePath, SyncedFile>;
+
+/// The state of one file on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncedFile {
+    /// The hash of its bytes, if they were read.
+    pub hash: Option<Hash>,
+    /// Its local size in bytes.
+    pub local_size: u64,
+    /// Its local modification time in microseconds since 1970. `None` if the file was so new that it could change again
+    /// within the same tick of the file system's clock: then only the hash tells.
+    pub local_us: Option<i64>,
+    /// The size in bytes that the server reported.
+    pub remote_size: Option<u64>,
+    /// Its time as the server showed it. `None` until it has been seen in a listing.
+    pub remote_time: Option<Modified>,
+}
+
+impl SyncedFile {
+    /// Returns true if a local file is unchanged according to its size and time; `None` if its bytes must be compared.
+    pub fn is_local(&self, size: u64, modified: Timestamp) -> Option<bool> {
+        if size != self.local_size {
+            return Some(false);
+        }
+        if self.local_us == Some(modified.as_microsecond()) {
+            return Some(true);
+        }
+        if self.hash.is_some() { None } else { Some(self.local_us.is_none()) }
+    }
+
+    /// Returns true if a file of the server is unchanged according to its listing.
+    pub fn is_remote(&self, size: Option<u64>, modified: Option<Modified>) -> bool {
+        let is_other_size = self.remote_size.zip(size).is_some_and(|(before, now)| before != now);
+        let is_other_time = self
+            .remote_time
+            .zip(modified)
+            .is_some_and(|(before, now)| before.agrees(now) == Some(false));
+        !is_other_size && !is_other_time
+    }
+}
+
+impl Modified {
+    /// Returns true if both are the same time, at the coarser of the two precisions; `None` if they cannot be compared,
+    /// since only one of them is in universal time.
+    pub fn agrees(self, other: Self) -> Option<bool> {
+        let apart_ns = match (self, other) {
+            (Self::Utc(one, _), Self::Utc(two, _)) => one.as_nanosecond() - two.as_nanosecond(),
+            (Self::Server(one, _), Self::Server(two, _)) => one.duration_since(two).as_nanos(),
+            _ => return None,
+        };
+        Some(apart_ns.abs() < self.precision().max(other.precision()).nanoseconds())
+    }
+
+    /// Formats the time with its precision, ending in `Z` if it is universal: `2026-02-11T14:22:07Z`,
+    /// `2026-02-11T14:22`. `None` outside the years 0 to 9999.
+    pub fn text(self) -> Option<String> {
+        let (at, zone) = match self {
+            Self::Utc(time, _) => (TimeZone::UTC.to_datetime(time), "Z"),
+            Self::Server(time, _) => (time, ""),
+        };
+        let form = match self.precision() {
+            Precision::Millisecond => "%Y-%m-%dT%H:%M:%S%.3f",
+            Precision::Second => "%Y-%m-%dT%H:%M:%S",
+            Precision::Minute => "%Y-%m-%dT%H:%M",
+            Precision::Day => "%Y-%m-%d",
+        };
+        (at.year() >= 0).then(|| format!("{}{zone}", at.strftime(form)))
+    }
+
+    /// Parses the output of [`text`](Self::text).
+    pub fn read(text: &str) -> Option<Self> {
+        let (plain, is_universal) = match text.strip_suffix('Z') {
+            Some(plain) => (plain, true),
+            None => (text, false),
+        };
+        let (rest, precision) = match plain.len() {
+            10 => ("T00:00:00", Precision::Day),
+            16 => (":00", Precision::Minute),
+            19 => ("", Precision::Second),
+            23 => ("", Precision::Millisecond),
+            _ => return None,
+        };
+        let at: civil::DateTime = format!("{plain}{rest}").parse().ok()?;
+        if !is_universal {
+            return Some(Self::Server(at, precision));
+        }
+        Some(Self::Utc(TimeZone::UTC.to_timestamp(at).ok()?, precision))
+    }
+}
+
+/// Formats a path as text for databases and JSON: bytes that are not UTF-8, control characters and `%` become `%XX`.
+pub fn path_text(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for piece in path.utf8_chunks() {
+        for c in piece.valid().chars() {
+            match u8::try_from(c) {
+                Ok(byte) if c == '%' || c.is_ascii_control() => text.push_str(&escape(byte)),
+                _ => text.push(c),
+            }
+        }
+        for byte in piece.invalid() {
+            text.push_str(&escape(*byte));
+        }
+    }
+    text
+}
+
+fn escape(byte: u8) -> String {
+    format!("%{byte:02X}")
+}
+
+/// Parses the output of [`path_text`]; `None` for text that it never writes.
+pub fn path_bytes(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut pieces = text.split('%');
+    bytes.extend_from_slice(pieces.next()?.as_bytes());
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        bytes.push(hex(digits)?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    Some(bytes)
+}
+
+fn hex(digits: &str) -> Option<u8> {
+    // The number parser accepts a sign as well.
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+}
+
+/// Formats a hash as hexadecimal text.
+pub fn hash_text(hash: &Hash) -> String {
+    hash.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
+}
+
+/// Parses the output of [`hash_text`].
+pub fn read_hash(text: &str) -> Option<Hash> {
+    let mut hash = Hash::default();
+    if text.len() != 2 * hash.len() || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = hex(text.get(2 * at..2 * at + 2)?)?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_comes_back_as_exact_as_it_was() {
+        for text in [
+            "2026-02-11T14:22:07.250Z",
+            "2026-02-11T14:22:07Z",
+            "2026-02-11T14:22Z",
+            "2026-02-11Z",
+            "2026-02-11T14:22:07",
+            "2026-02-11T14:22",
+            "0000-02-29",
+        ] {
+            assert_eq!(Modified::read(text).unwrap().text().unwrap(), text);
+        }
+        for text in ["", "Z", "2026", "2026-02-30", "2026-02-11T14:22:61Z", "é026-02-1"] {
+            assert_eq!(Modified::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_agree_as_exactly_as_the_coarser_is_known() {
+        let at = |text| Modified::read(text).unwrap();
+        for (one, two, agree) in [
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07.999Z", Some(true)),
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:08Z", Some(false)),
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22Z", Some(true)),
+            ("2026-02-11T14:22", "2026-02-11T14:23", Some(false)),
+            ("2026-02-11T14:22", "2026-02-11", Some(true)),
+            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07", None),
+        ] {
+            assert_eq!(at(one).agrees(at(two)), agree, "{one} {two}");
+            assert_eq!(at(two).agrees(at(one)), agree, "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn a_path_comes_back_as_the_bytes_it_was() {
+        for (path, text) in [
+            (&b"a b/c"[..], "a b/c"),
+            (b"100%", "100%25"),
+            (b"caf\xe9\x1b", "caf%E9%1B"),
+            ("grüße".as_bytes(), "grüße"),
+        ] {
+            assert_eq!(path_text(path), text);
+            assert_eq!(path_bytes(text).unwrap(), path);
+        }
+        assert_eq!([path_bytes("%"), path_bytes("%4"), path_bytes("%+4")], [None, None, None]);
+    }
+
+    #[test]
+    fn a_hash_comes_back_and_nothing_else_is_one() {
+        let hash = std::array::from_fn(|at| u8::try_from(at * 7).unwrap());
+        assert_eq!(read_hash(&hash_text(&hash)), Some(hash));
+        for text in ["", "00", &"0".repeat(63), &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(read_hash(text), None);
+        }
+    }
+
+    #[test]
+    fn a_local_file_is_known_by_its_size_and_time_and_else_by_its_bytes() {
+        let at = |us| Timestamp::from_microsecond(us).unwrap();
+        let pair = |hash, local_us| SyncedFile {
+            hash,
+            local_size: 3,
+            local_us,
+            remote_size: None,
+            remote_time: None,
+        };
+        let (hash, time) = (Some([0; 32]), Some(5));
+        for (hash, local_us, size, us, same) in [
+            (hash, time, 3, 5, Some(true)),
+            (None, time, 3, 5, Some(true)),
+            (hash, time, 4, 5, Some(false)),
+            (hash, time, 3, 6, None),
+            (None, time, 3, 6, Some(false)),
+            (hash, None, 3, 5, None),
+            (None, None, 3, 5, Some(true)),
+        ] {
+            assert_eq!(
+                pair(hash, local_us).is_local(size, at(us)),
+                same,
+                "{local_us:?} {size} {us}"
+            );
+        }
+    }
+}

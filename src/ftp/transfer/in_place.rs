@@ -1,0 +1,201 @@
+//! Uploads to the final name, for servers that refuse temporary names or renames: drop boxes, printers, hosts that only
+//! accept names of a certain form.
+//!
+//! Until such an upload has ended, half a file has the final name. It is therefore used if the user asks for it, and
+//! otherwise only if the server refuses temporary names or renames, and no file is seen under the final name: then no
+//! data can be lost.
+
+use jiff::Timestamp;
+
+use super::{ByteSource, TempUpload, temp_upload::Name};
+use crate::{
+    error::{Error, ErrorKind, Origin, Result},
+    files::without_dot,
+    ftp::{path::RemotePath, session::Session, site::InPlace},
+    observe::{Operation, TransferId},
+};
+
+/// The name of the failure of a server that refuses a temporary name.
+const NAME_REFUSED: &str = "transfer.name_refused";
+/// The name of the failure of a server that refuses to rename a temporary file.
+const RENAME_REFUSED: &str = "transfer.rename_refused";
+
+impl Session {
+    /// Returns the kind of final name that an upload to `remote` is written to directly, or `None` if it uses a
+    /// temporary name.
+    pub(super) async fn direct_name(&mut self, remote: &RemotePath) -> Result<Option<Name>> {
+        match self.site.in_place {
+            InPlace::Never => return Ok(None),
+            InPlace::Auto if !self.way.manners.wants_in_place() => return Ok(None),
+            InPlace::Auto | InPlace::Always => {}
+        }
+        let is_taken = self.is_seen(remote).await?;
+        match self.site.in_place {
+            InPlace::Auto if is_taken => Ok(None),
+            _ => Ok(Some(if is_taken { Name::Taken } else { Name::Free })),
+        }
+    }
+
+    /// Returns true if there is a file at `remote`, as far as the server reveals that.
+    async fn is_seen(&mut self, remote: &RemotePath) -> Result<bool> {
+        if self.size_of(remote).await?.is_some() {
+            return Ok(true);
+        }
+        match self.find(remote).await {
+            Ok(found) => Ok(found.is_some()),
+            // A file that may not be listed cannot be seen.
+            Err(fault) if fault.code / 100 == 5 => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Returns true if an upload that failed with `fault` may be sent to its final name.
+    pub fn may_go_directly(&self, fault: &Error) -> bool {
+        let is_refused = matches!(fault.name, Some(NAME_REFUSED | RENAME_REFUSED));
+        is_refused && self.site.in_place == InPlace::Auto
+    }
+
+    /// Returns true if a server refused the name of an upload, before any data moved.
+    pub(super) const fn is_name_refused(&self, fault: &Error) -> bool {
+        matches!(fault.kind, ErrorKind::Refused) && !self.has_moved
+    }
+
+    /// Sends `source` to its final name, after the upload by a temporary name was `refused` as in [`may_go_directly`];
+    /// returns that failure if a file is there.
+    ///
+    /// [`may_go_directly`]: Self::may_go_directly
+    pub async fn put_directly(
+        &mut self,
+        source: &mut impl ByteSource,
+        size: u64,
+        modified: Option<Timestamp>,
+        remote: &RemotePath,
+        refused: Error,
+    ) -> Result<TempUpload> {
+        let remote = self.absolute(remote)?;
+        let begun = self.refused.iter().position(|(path, ..)| *path == remote);
+        let (id, started) = match begun.map(|at| self.refused.swap_remove(at)) {
+            Some((_, id, started)) => (id, started),
+            None => self.begin(Operation::Upload, &remote, Some(size))?,
+        };
+        match self.store_instead(source, size, &remote, id, refused).await {
+            Ok(()) => {
+                let (name, temporary) = (Name::Free, remote.clone());
+                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+            }
+            Err(fault) => Err(self.failed(id, &remote, fault)),
+        }
+    }
+
+    /// Does the same for a transfer that has started.
+    pub(super) async fn store_instead(
+        &mut self,
+        source: &mut impl ByteSource,
+        size: u64,
+        remote: &RemotePath,
+        id: TransferId,
+        refused: Error,
+    ) -> Result<()> {
+        if self.is_seen(remote).await? {
+            return Err(refused);
+        }
+        match self.store_final(source, size, remote, Name::Free, id).await {
+            Ok(()) => {
+                self.way.manners.took_in_place();
+                let what =
+                    if refused.name == Some(NAME_REFUSED) { "temporary names" } else { "renames" };
+                let text = format!(
+                    "{}: the server refuses {what}: files that are not there yet go under their final names at once, \
+                     and are half files until they have arrived",
+                    self.site.host
+                );
+                self.context.observer.warn_once(text);
+                Ok(())
+            }
+            // The cause is the directory or the permissions, not the temporary name.
+            Err(fault) if refused.name == Some(NAME_REFUSED) => Err(fault),
+            Err(fault) if fault.kind == ErrorKind::Refused => Err(refused),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sends `source` to its final name; `name` tells if another file has it.
+    pub(super) async fn store_directly(
+        &mut self,
+        source: &mut impl ByteSource,
+        (size, modified): (u64, Option<Timestamp>),
+        remote: &RemotePath,
+        name: Name,
+    ) -> Result<TempUpload> {
+        let (id, started) = self.begin(Operation::Upload, remote, Some(size))?;
+        match self.store_final(source, size, remote, name, id).await {
+            Ok(()) => {
+                let (remote, temporary) = (remote.clone(), remote.clone());
+                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+            }
+            Err(fault) => Err(self.failed(id, remote, fault)),
+        }
+    }
+
+    async fn store_final(
+        &mut self,
+        source: &mut impl ByteSource,
+        size: u64,
+        remote: &RemotePath,
+        name: Name,
+        id: TransferId,
+    ) -> Result<()> {
+        let work = async {
+            let mut sent = self.store("STOR", remote, source, id).await?;
+            if let Err(changed) = source.check() {
+                sent = self.store_anew(source, remote, id, changed).await?;
+            }
+            if sent != size {
+                let message = format!("{sent} bytes were read where {size} were expected");
+                return Err(Error::new(ErrorKind::Local, Origin::Here, message));
+            }
+            Ok(())
+        };
+        let stored = work.await;
+        // If it was refused before any data moved, the file may be another's that cannot be seen.
+        if stored.is_err() && self.has_moved && name == Name::Free {
+            self.cleanup_temps(&[remote]).await;
+        }
+        stored
+    }
+}
+
+/// Returns the temporary name without its leading dot, if it has one.
+pub(super) fn plain_name(temporary: &RemotePath) -> Option<RemotePath> {
+    let name = std::str::from_utf8(temporary.name()).ok()?;
+    let plain = without_dot(name);
+    (plain != name).then(|| temporary.parent().join(plain.as_bytes()).ok()).flatten()
+}
+
+fn shown(temporary: &RemotePath) -> String {
+    String::from_utf8_lossy(temporary.name()).into_owned()
+}
+
+/// Returns the fault of an upload whose temporary name was refused.
+pub(super) fn name_refused(fault: Error, temporary: &RemotePath) -> Error {
+    let message = format!(
+        "the server refused the name `{}`, under which it was to arrive: {}",
+        shown(temporary),
+        fault.message
+    );
+    Error { message, ..fault.with_name(NAME_REFUSED) }
+}
+
+/// Returns the fault of a rename of a temporary file, with the names in it if it was refused.
+pub(super) fn rename_refused(fault: Error, temporary: &RemotePath) -> Error {
+    if fault.code == 0 {
+        return fault;
+    }
+    let message = format!(
+        "the server refused to rename it from `{}`, under which it had arrived: {}",
+        shown(temporary),
+        fault.message
+    );
+    let fault = Error { message, ..fault };
+    if fault.code / 100 == 5 { fault.with_name(RENAME_REFUSED) } else { fault }
+}

@@ -1,0 +1,172 @@
+//! Exact times, queried if a listing does not show them and a result depends on them: in few packets, since each query
+//! is short (MDTM).
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::{
+    options::{Compare, MirrorOptions},
+    plan::{Direction, Endpoints},
+    pool::{JobQueue, QueueHandle, SessionPool},
+    scan::place,
+    server_timezone,
+    three_way::Three,
+    tree::ScanResult,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ftp::{listing::Modified, session::Session, sync_base::SyncBase},
+    limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
+    observe::MessageLevel,
+};
+
+/// Determines the value of the times of `there`: those of the server's own zone are taken for UTC as long as nothing
+/// contradicts it. Otherwise the offset is measured, and each file is queried that would still be different.
+pub(super) async fn fetch_exact_times(
+    crew: &mut SessionPool<'_>,
+    here: &ScanResult,
+    there: &mut ScanResult,
+    base: Option<&SyncBase>,
+    heading: &Endpoints,
+    rules: &MirrorOptions,
+) -> Result<()> {
+    let is_by_time = matches!(rules.compare, Compare::Auto | Compare::SizeTime);
+    if !is_by_time && !rules.newer_only {
+        return Ok(());
+    }
+    there.times.set_ahead(Some(SignedDuration::ZERO));
+    let mut open = open(here, there, base, heading, rules);
+    if open.is_empty() {
+        return Ok(());
+    }
+    // The more precise the listed times are, the more they tell; of equal ones the last paths come first.
+    open.sort_by_key(|(path, listed)| (listed.precision(), std::cmp::Reverse(path.clone())));
+    let rest = open.split_off(open.len().min(TRUST_SAMPLE));
+    let sample: Vec<_> = open.iter().map(|(path, _)| path.clone()).collect();
+    let told = ask(crew, heading, sample).await?;
+    let listed = |path: &Vec<u8>| open.iter().find(|(other, _)| other == path);
+    let pairs = told.iter().filter_map(|(path, exact)| Some((listed(path)?.1, *exact)));
+    let ahead = server_timezone::ahead(&pairs.collect::<Vec<_>>());
+    there.times.set_ahead(ahead);
+    note(there, told);
+    if ahead.is_none() || rest.is_empty() {
+        return Ok(());
+    }
+    let left = self::open(here, there, base, heading, rules);
+    let told = ask(crew, heading, left.into_iter().map(|(path, _)| path).collect()).await?;
+    note(there, told);
+    Ok(())
+}
+
+/// Returns the files of which the listed time would decide, with that time.
+fn open(
+    here: &ScanResult,
+    there: &ScanResult,
+    base: Option<&SyncBase>,
+    heading: &Endpoints,
+    rules: &MirrorOptions,
+) -> Vec<(Vec<u8>, Modified)> {
+    let three = Three::new(base, heading, rules, &there.times);
+    let files = there.tree.nodes().filter_map(|(path, remote)| {
+        let listed = remote.modified.filter(|time| matches!(time, Modified::Server(..)))?;
+        let local = here.tree.get(path)?;
+        let (source, target) = match heading.direction {
+            Direction::Up => (local, remote),
+            Direction::Down => (remote, local),
+        };
+        three.hangs_on_zone(path, source, target).then(|| (path.to_vec(), listed))
+    });
+    files.collect()
+}
+
+fn note(there: &mut ScanResult, told: BTreeMap<Vec<u8>, Modified>) {
+    for (path, time) in told {
+        there.times.set_exact(path, time);
+    }
+}
+
+/// Returns the times of `paths`, as far as the server reports them.
+async fn ask(
+    crew: &mut SessionPool<'_>,
+    heading: &Endpoints,
+    paths: Vec<Vec<u8>>,
+) -> Result<BTreeMap<Vec<u8>, Modified>> {
+    let features = crew.first().features();
+    if !features.is_empty() && !features.contains_key("MDTM") {
+        return Ok(BTreeMap::new());
+    }
+    let top = &heading.remote;
+    let question_bytes = "MDTM /\r\n".len() + top.as_bytes().len();
+    let waiting = packets(paths, |path| question_bytes + path.len());
+    let mut questions = MdtmBatch { waiting, told: BTreeMap::new(), first_fault: None };
+    let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: QueueHandle<'_, '_, _>| {
+        let asked = async {
+            let places: Result<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
+            session.mtimes(&places?).await
+        };
+        let told = asked.await;
+        vec![(packet, told)]
+    };
+    crew.run(&mut questions, ask).await?;
+    if let Some(fault) = questions.first_fault {
+        let text = format!("the times of some files could not be asked for: {fault}");
+        crew.first().context().observer.message(MessageLevel::Info, text);
+    }
+    Ok(questions.told)
+}
+
+/// The files to query, in packets, and the times that the server has reported.
+struct MdtmBatch {
+    waiting: Vec<Vec<Vec<u8>>>,
+    told: BTreeMap<Vec<u8>, Modified>,
+    first_fault: Option<Error>,
+}
+
+/// Splits `paths` into packets of queries, of which each takes the number of bytes that `bytes` returns.
+pub(super) fn packets(paths: Vec<Vec<u8>>, bytes: impl Fn(&[u8]) -> usize) -> Vec<Vec<Vec<u8>>> {
+    let mut packets: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut room = 0;
+    for path in paths {
+        let bytes = bytes(&path);
+        if bytes > room {
+            room = BATCH_BYTES_MAX;
+            packets.push(Vec::new());
+        }
+        room = room.saturating_sub(bytes);
+        if let Some(packet) = packets.last_mut() {
+            packet.push(path);
+        }
+    }
+    packets
+}
+
+impl JobQueue for MdtmBatch {
+    type Job = Vec<Vec<u8>>;
+    type Found = Vec<Option<Modified>>;
+
+    fn next(&mut self) -> Option<Self::Job> {
+        self.waiting.pop()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn give_back(&mut self, packet: Self::Job) {
+        self.waiting.push(packet);
+    }
+
+    fn done(&mut self, packet: Self::Job, told: Result<Self::Found>) -> Result<()> {
+        match told {
+            Ok(times) => {
+                let told = packet.into_iter().zip(times);
+                self.told.extend(told.filter_map(|(path, time)| Some((path, time?))));
+            }
+            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
+            // Without exact times, files are compared and dated by the listed ones.
+            Err(fault) => drop(self.first_fault.get_or_insert(fault)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! Hashes of local files, as far as size and time do not show whether they changed.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use super::tree::{NodeKind, ScanResult, utc};
+use crate::{
+    cancel::CancelToken,
+    error::{ErrorKind, Result},
+    files::{RootDir, SourceFile, SymlinkPolicy},
+    ftp::{
+        sync_base::{Hash, SyncBase},
+        transfer::{ByteSink, ByteSource},
+    },
+    limits::COPY_BYTES,
+};
+
+/// A file that is sent or fetched, with the hash of the bytes so far.
+pub(super) struct Hashed<T> {
+    file: T,
+    hasher: blake3::Hasher,
+}
+
+impl<T> Hashed<T> {
+    pub(super) fn new(file: T) -> Self {
+        Self { file, hasher: blake3::Hasher::new() }
+    }
+
+    pub(super) fn hash(&self) -> Hash {
+        self.hasher.finalize().into()
+    }
+}
+
+impl ByteSource for Hashed<SourceFile> {
+    fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.file.give(buffer)?;
+        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.hasher.reset();
+        self.file.restart()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.file.check()
+    }
+
+    fn identity(&self) -> Option<Vec<u8>> {
+        Some(self.file.identity())
+    }
+
+    fn begin_anew(&mut self) -> Result<bool> {
+        self.hasher.reset();
+        self.file.begin_anew()
+    }
+}
+
+impl<T: ByteSink> ByteSink for Hashed<&mut T> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.file.take(bytes)
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.hasher.reset();
+        self.file.restart()
+    }
+}
+
+/// A hash algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Sha256,
+    Sha1,
+    Md5,
+    Crc32,
+}
+
+impl Algorithm {
+    /// Returns the best of those that are `offered`, by the names of [`Self::word`].
+    pub(super) fn best(offered: &[&str]) -> Option<Self> {
+        let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
+        all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
+    }
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
+            Self::Crc32 => "crc32",
+        }
+    }
+}
+
+/// A hash that is being computed.
+pub(super) enum Hasher {
+    Sha256(Sha256),
+    Sha1(Sha1),
+    Md5(Md5),
+    Crc32(crc32fast::Hasher),
+}
+
+impl Hasher {
+    pub(super) fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
+            Algorithm::Md5 => Self::Md5(Md5::new()),
+            Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha1(hasher) => hasher.update(bytes),
+            Self::Md5(hasher) => hasher.update(bytes),
+            Self::Crc32(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Returns the hash in hexadecimal digits.
+    pub(super) fn text(self) -> String {
+        let bytes = match self {
+            Self::Sha256(hasher) => hasher.finalize().to_vec(),
+            Self::Sha1(hasher) => hasher.finalize().to_vec(),
+            Self::Md5(hasher) => hasher.finalize().to_vec(),
+            Self::Crc32(hasher) => hasher.finalize().to_be_bytes().to_vec(),
+        };
+        bytes.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
+    }
+}
+
+/// Finds the local files that have the bytes recorded in `base` although their times differ: a fresh checkout has new
+/// times and old bytes. Reads the files, so it must not run on the thread of the sessions.
+pub(super) fn hash_changed_files(
+    here: &mut ScanResult,
+    (top, links): (&Path, SymlinkPolicy),
+    base: &SyncBase,
+    stop: &CancelToken,
+) -> Result<()> {
+    let asked = base.iter().filter_map(|(path, pair)| {
+        let node = here.tree.get(path).filter(|node| node.kind == NodeKind::File)?;
+        let (size, time) = node.size.zip(utc(node))?;
+        let hash = pair.hash.filter(|_| pair.is_local(size, time).is_none())?;
+        Some((&**path, hash))
+    });
+    let asked: Vec<_> = asked.collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let root = RootDir::open_with(top, links)?;
+    let mut buffer = vec![0; COPY_BYTES];
+    for (path, wanted) in asked {
+        if hash_of(&root, path, &mut buffer, stop)? == Some(wanted) {
+            here.tree.set_same_content(path);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the hash of one file; `None` if it cannot be read or changes meanwhile: it fails when it is sent.
+pub(super) fn hash_of(
+    root: &RootDir,
+    path: &[u8],
+    buffer: &mut [u8],
+    stop: &CancelToken,
+) -> Result<Option<Hash>> {
+    let mut read = || -> Result<Hash> {
+        let mut reading = SourceFile::open_in(root, Path::new(OsStr::from_bytes(path)))?;
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            stop.check()?;
+            let count = reading.read(buffer)?;
+            if count == 0 {
+                reading.unchanged()?;
+                return Ok(hasher.finalize().into());
+            }
+            hasher.update(buffer.get(..count).unwrap_or_default());
+        }
+    };
+    match read() {
+        Err(fault) if fault.kind == ErrorKind::Interrupted => Err(fault),
+        hash => Ok(hash.ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hash_is_that_of_other_programs() {
+        for (algorithm, hash) in [
+            (Algorithm::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (Algorithm::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (Algorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),
+            (Algorithm::Crc32, "352441c2"),
+        ] {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(b"a");
+            hasher.update(b"bc");
+            assert_eq!(hasher.text(), hash, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_hash_that_is_offered_is_taken() {
+        assert_eq!(Algorithm::best(&["crc32", "md5"]), Some(Algorithm::Md5));
+        assert_eq!(Algorithm::best(&[]), None);
+    }
+}

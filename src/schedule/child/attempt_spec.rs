@@ -1,0 +1,102 @@
+//! The parent's instructions to a child: one line of JSON through a pipe, since it may contain a password.
+
+use std::{fmt, io::BufRead, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::broken_order;
+use crate::{
+    error::{Error, Result},
+    script::run::JobFacts,
+};
+
+/// The instructions for one attempt.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    /// The number of the run.
+    pub run: i64,
+    /// The script.
+    pub script: PathBuf,
+    /// `job::NAME`.
+    pub job: String,
+    /// `job::ATTEMPT`.
+    pub attempt: i64,
+    /// `job::SCHEDULED_FOR`.
+    pub scheduled_for: String,
+    /// `job::TRIGGER`.
+    pub trigger: String,
+    /// `args`.
+    pub args: Value,
+    /// The connect options of the job, as `KEY=VALUE`. They may contain a password.
+    pub connect: Vec<String>,
+    /// True if it may change NAT.
+    pub allow_nat: bool,
+    /// The process id of the scheduler.
+    pub parent: u32,
+    /// The file that each child keeps locked while it lives.
+    pub lock: PathBuf,
+}
+
+impl fmt::Debug for AttemptSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Order(run {}, attempt {} of `{}`)", self.run, self.attempt, self.job)
+    }
+}
+
+impl AttemptSpec {
+    /// Returns the order as a line.
+    pub fn line(&self) -> String {
+        // Only strings, numbers and JSON values: serialization cannot fail.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+
+    /// Reads the line.
+    pub fn read(mut from: impl BufRead) -> Result<Self> {
+        let mut line = String::new();
+        from.read_line(&mut line)
+            .map_err(|error| Error::local("read the order", "standard input", error))?;
+        serde_json::from_str(&line).map_err(|error| broken_order(&error))
+    }
+
+    /// Returns the facts about the job that the script sees.
+    pub fn facts(&self) -> JobFacts {
+        JobFacts {
+            name: self.job.clone(),
+            attempt: self.attempt,
+            scheduled_for: self.scheduled_for.clone(),
+            trigger: self.trigger.clone(),
+            args: self.args.clone(),
+            is_scheduled: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_comes_back_from_its_line_and_shows_no_password() {
+        let order = AttemptSpec {
+            run: 7,
+            script: "a.rhai".into(),
+            job: "a".into(),
+            attempt: 2,
+            scheduled_for: "2026-01-01T00:00:00Z".into(),
+            trigger: "catchup".into(),
+            args: serde_json::json!({ "target": "/srv" }),
+            connect: vec!["password=canary".into()],
+            allow_nat: true,
+            parent: 1,
+            lock: "state/runs.lock".into(),
+        };
+        assert!(!format!("{order:?}").contains("canary"));
+        let read = AttemptSpec::read(order.line().as_bytes()).unwrap();
+        assert_eq!(read.line(), order.line());
+        assert_eq!(read.facts().attempt, 2);
+        assert!(
+            AttemptSpec::read(&b"nonsense\n"[..]).unwrap_err().message.contains("cannot be read")
+        );
+    }
+}

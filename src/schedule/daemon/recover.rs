@@ -1,0 +1,67 @@
+//! Recovery of runs that were in progress when an earlier scheduler ended.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    error::Result,
+    limits::{DEADLINE_MAX, TAKEN_UP_MAX},
+    observe::{EventEmitter, MessageLevel},
+    schedule::jobs::{Job, Jobs, Misfire},
+    store::{
+        Store,
+        history::{HistoryRun, RunState, Wait},
+    },
+};
+
+/// Marks runs in progress as interrupted, and queues those that may be resumed.
+pub(super) fn recover(
+    store: &mut Store,
+    jobs: &Arc<Jobs>,
+    now: Timestamp,
+    observer: &EventEmitter,
+) -> Result<()> {
+    let killed = "the scheduler ended while it ran";
+    for run in store.interrupt_all(killed, now)? {
+        observer.warn(format!("run {run} was interrupted: {killed}"));
+    }
+    for run in store.runs_that_are(RunState::Interrupted)? {
+        let Some(job) = jobs.get(&run.job) else { continue };
+        if let Some(wait) = wait_for(store, &run, job, now)? {
+            store.take_up(run.id, wait, "taken up again: it was interrupted")?;
+            observer.message(
+                MessageLevel::Info,
+                format!("run {} of `{}` is taken up again", run.id, job.name),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Returns the times for resuming an interrupted run; `None` if it is not resumed.
+fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Result<Option<Wait>> {
+    let Some(scheduled_for) = run.scheduled_for.filter(|_| run.slot.is_some()) else {
+        return Ok(None);
+    };
+    let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+    let is_wanted = job.catch_up.misfire != Misfire::Skip
+        && run.revision == revision
+        // A run that was replaced has had its successor.
+        && run.sum.error_kind.as_deref() == Some("interrupted");
+    if !is_wanted {
+        return Ok(None);
+    }
+    let deadline = job.catch_up.start_deadline.map(SignedDuration::try_from);
+    let deadline = deadline.and_then(Result::ok).unwrap_or(DEADLINE_MAX);
+    let give_up = scheduled_for.checked_add(deadline).unwrap_or(Timestamp::MAX);
+    let interrupted = store.attempts(run.id)?;
+    let interrupted = interrupted.iter().filter(|one| one.state == RunState::Interrupted).count();
+    let has_successor = store.runs(Some(&run.job), 1_000)?.iter().any(|later| {
+        later.id > run.id
+            && matches!(later.state, RunState::Done | RunState::Partial | RunState::Failed)
+    });
+    // A run that takes the host down with it would do so for ever.
+    let is_taken = now < give_up && interrupted < TAKEN_UP_MAX && !has_successor;
+    Ok(is_taken.then_some(Wait { not_before: now, give_up, needs_since: Timestamp::MIN }))
+}
