@@ -1,17 +1,18 @@
-//! The rules of the house, where the compiler does not know them. Each is a function from text to
-//! complaints, with a sample that must be complained about.
+//! The rules of the code base that the compiler does not know. Each is a function from text to complaints, with a
+//! sample that must be complained about.
 
 mod hazards;
 mod modules;
 mod papers;
 mod rust;
+mod vocabulary;
 mod words;
 
 use std::{fs, path::Path};
 
-/// One file of the project.
+/// A file of the project.
 struct Source {
-    /// From the project's folder, with `/` between.
+    /// The path from the project's directory, with `/` as the separator.
     path: String,
     text: String,
 }
@@ -21,19 +22,19 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
 
-    /// The module of the house that it belongs to; none for `lib.rs` and `main.rs`.
+    /// Returns the top-level module that it belongs to; `None` for `lib.rs` and `main.rs`.
     fn module(&self) -> Option<&str> {
         let below = self.path.strip_prefix("src/")?;
         let module = below.split('/').next()?.trim_end_matches(".rs");
         (module != "lib" && module != "main").then_some(module)
     }
 
-    /// How many modules it is below the crate: 1 for `src/ftp/mod.rs`, 2 for `src/ftp/path.rs`.
+    /// Returns its depth below the crate: 1 for `src/ftp/mod.rs`, 2 for `src/ftp/path.rs`.
     fn depth(&self) -> usize {
         self.path.trim_end_matches("/mod.rs").matches('/').count()
     }
 
-    /// The code that is built into the program; none in a file of tests.
+    /// Returns the code that is built into the program; empty for a file of tests.
     fn product(&self) -> String {
         if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
             return String::new();
@@ -50,7 +51,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(project().join(path)).unwrap()
 }
 
-/// Every text file below a folder of the project.
+/// Returns every text file below a directory of the project.
 fn sources(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![project().join(folder)];
