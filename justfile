@@ -1,0 +1,45 @@
+# Short names for existing commands: `just` lists them. Nothing is done here that the commands do not do.
+
+# List the recipes
+default:
+    @just --list
+
+# Everything that must hold before a merge
+gate:
+    .ci/run
+
+# All tests
+test *args:
+    cargo test {{args}}
+
+# Unit and module tests, or those whose path contains a filter: just unit mirror::tests
+unit *filter:
+    cargo test --lib -- {{filter}}
+
+# Black-box tests whose path contains NAME: just it serve::kills
+it *name:
+    cargo test --test it -- {{name}}
+
+# Formatting and lints, without changes
+lint:
+    cargo fmt --check
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
+    cargo clippy --all-targets -- -D warnings
+
+# Format all code
+fmt:
+    cargo fmt
+    cargo fmt --manifest-path fuzz/Cargo.toml
+
+# The documentation of the code, private items included
+docs:
+    RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --document-private-items
+
+# Each fuzz target for so many seconds, or those that are named: just fuzz 600 list mlsd
+fuzz seconds="60" *targets:
+    fuzz/run {{seconds}} {{targets}}
+
+# Write docs/functions.md and the pages of `doctor` anew from the program
+update-docs:
+    PORTOLAN_UPDATE=1 cargo test --test it -- functions::the_committed_manual
+    PORTOLAN_UPDATE=1 cargo test --lib -- cli::doctor
