@@ -1,6 +1,6 @@
 //! NAT: the host's own packet-filter rules that make it a gateway, or that let FTP pass through one.
 //!
-//! A [`model::Ruleset`] describes the wanted state; it is pure and checked as it is built. Every change of the system
+//! A [`model::RulesetSpec`] describes the wanted state; it is pure and checked as it is built. Every change of the system
 //! is first a [`plan::RulesetPlan`], made by a [`machine::NatHost`], and its undo data is in a [`ruleset_store::RulesetStore`] before the
 //! change is made. Only portolan's own tables are ever written, `inet portolan_<name>`; without nft, only its own
 //! chains, `PORTOLAN_<name>_…`.

@@ -318,7 +318,7 @@ impl fmt::Display for Time {
 }
 
 impl Time {
-    /// Parses a time that a script gives: a [`TimeValue`], seconds since 1970, or `2026-02-11T14:22:07Z`.
+    /// Parses a time that a script gives: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
     pub fn read(value: &Dynamic) -> Result<Self> {
         if let Some(time) = value.clone().try_cast::<Self>() {
             return Ok(time);
