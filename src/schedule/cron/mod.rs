@@ -23,6 +23,9 @@ use self::{fields::CronFields, parse::parse};
 use super::{slot::Slot, stable, zone::Zone};
 use crate::limits::CRON_SEARCH_YEARS;
 
+/// The time whose slots are walked over one by one in search of the last.
+const HALVED_MIN: SignedDuration = SignedDuration::from_hours(24);
+
 /// A parsed expression, without a zone.
 #[derive(Debug, Clone)]
 pub struct Expression {
@@ -118,8 +121,19 @@ impl Schedule {
         // From short to long, so that schedules with a slot per second and with a slot per year are both fast.
         let hours = [1, 24, 24 * 32, 24 * 367, 24 * 366 * CRON_SEARCH_YEARS];
         hours.into_iter().find_map(|hours| {
-            let from = before.checked_sub(SignedDuration::from_hours(hours)).ok()?;
-            self.firings(from).take_while(|slot| slot.at < before).last()
+            let mut from = before.checked_sub(SignedDuration::from_hours(hours)).ok()?;
+            let next = |after| self.firings(after).next().filter(|slot| slot.at < before);
+            let mut found = next(from)?;
+            // A year with a slot per second has too many to walk over: the half with the last slot is kept.
+            let mut end = before;
+            while end.duration_since(from) > HALVED_MIN {
+                let middle = from + end.duration_since(from) / 2;
+                match next(middle) {
+                    Some(slot) => (from, found) = (middle, slot),
+                    None => end = middle,
+                }
+            }
+            self.firings(from).take_while(|slot| slot.at < before).last().or(Some(found))
         })
     }
 
