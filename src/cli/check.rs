@@ -23,7 +23,7 @@ use crate::{
 /// The arguments of `portolan check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scripts, jobs files (.toml) with their scripts, and folders with scripts in them and below
+    /// Scripts, jobs files (.toml) with their scripts, or directories (recursive)
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 }

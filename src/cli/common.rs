@@ -40,25 +40,25 @@ use crate::{
 #[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
-    /// One JSON object a line for each event, or one document for a query
+    /// Print JSON: one object per line for events, or one document
     #[arg(long, global = true)]
     json: bool,
-    /// Writes a log to standard error, from this level on
+    /// Write a log to standard error, at this level and above
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
-    /// The format of the log
+    /// Format of the log
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
-    /// No progress bars, even on a terminal
+    /// Show no progress bars, even on a terminal
     #[arg(long, global = true)]
     no_progress: bool,
-    /// Sets an option of every ftp::connect, such as mode=passive
+    /// Set an option of every ftp::connect, such as mode=passive
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A file with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
+    /// File with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
     #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Looks up logins in ~/.netrc, or in $NETRC, or in FILE
+    /// Look up logins in ~/.netrc, or in $NETRC, or in FILE
     #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "clap's way to say that the value may be left out")]
     netrc: Option<Option<PathBuf>>,
@@ -313,7 +313,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         Error::new(
             ErrorKind::Local,
             Origin::Here,
-            format!("cannot start the machinery for connections: {error}"),
+            format!("cannot start the async runtime: {error}"),
         )
     })
 }

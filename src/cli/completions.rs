@@ -8,7 +8,7 @@ use super::{exit, report};
 /// The arguments of `portolan completions`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The shell
+    /// Target shell
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -30,8 +30,8 @@ pub const NAT_ERROR: u8 = 1;
 pub const NAT_CHANGES: u8 = 2;
 
 /// The text of `--help` about exit codes.
-pub const HELP: &str = "Exit codes: 0 done, 1 output that cannot be written (or a bug in portolan), 2 usage, 3 error in a script, 4 a failure that may \
-pass later, 5 one that will not, 6 done in part, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 nothing to do, 2 changes, 1 an error.";
+pub const HELP: &str = "Exit codes: 0 done, 1 output error (or a bug in portolan), 2 usage error, 3 script error, 4 temporary \
+failure, 5 permanent failure, 6 partial success, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 no changes, 2 changes, 1 error.";
 
 /// Returns the exit code for a run or command that ended with `failure`.
 pub fn code(failure: &ScriptFailure) -> u8 {

@@ -17,13 +17,13 @@ use crate::{
 /// The arguments of `portolan export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// For whom
+    /// Target scheduler
     #[arg(value_enum)]
     to: To,
-    /// For systemd: a timer for each job in place of one service that runs the scheduler
+    /// For systemd: one timer per job instead of a scheduler service
     #[arg(long)]
     timers: bool,
-    /// For Kubernetes: the image that has portolan and the scripts
+    /// For Kubernetes: image with portolan and the scripts
     #[arg(long, default_value = "portolan:latest", value_name = "IMAGE")]
     image: String,
     #[command(flatten)]

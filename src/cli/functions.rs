@@ -13,12 +13,12 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// One function, such as ftp::connect or get
+    /// Function to show, such as ftp::connect or get
     name: Option<String>,
-    /// The whole manual as Markdown
+    /// Print the whole manual as Markdown
     #[arg(long, conflicts_with_all = ["name", "definitions"])]
     markdown: bool,
-    /// Definitions for editors that know Rhai
+    /// Print definitions for editors that support Rhai
     #[arg(long, conflicts_with = "name")]
     definitions: bool,
 }

@@ -25,20 +25,20 @@ use crate::{
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The file, such as ftp://ftp.example.org/pub/catalogue.csv
+    /// File to download, such as ftp://ftp.example.org/pub/catalogue.csv
     url: String,
-    /// The file or folder to put it in; this folder if left out
+    /// File or directory to write to [default: current directory]
     local: Option<PathBuf>,
-    /// Sessions that fetch a piece of the file each, where it is large
+    /// Number of sessions that each download a part of a large file
     #[arg(long, visible_alias = "segments", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
     parallel: Option<u16>,
-    /// Goes on where an earlier try broke off, if the server still has the same file; alone, without --parallel
+    /// Resume if the remote file is unchanged (not with --parallel)
     #[arg(long, conflicts_with = "parallel")]
     resume: bool,
-    /// The number of retries after a failure that may pass
+    /// Number of retries after a temporary failure
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
     retries: u16,
-    /// Bytes per second at most, such as 500KiB
+    /// Maximum bytes per second, such as 500KiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
 }

@@ -15,7 +15,7 @@ use crate::{
 /// The arguments of `portolan init`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder for the files; made if it does not exist [default: this folder]
+    /// Directory for the files; created if missing [default: current directory]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -22,7 +22,7 @@ use crate::{
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The folder or file, such as ftp://ftp.example.org/pub
+    /// Directory or file, such as ftp://ftp.example.org/pub
     url: String,
 }
 

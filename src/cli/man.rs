@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The arguments of `portolan man`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder that takes portolan.1, portolan-run.1 and so on
+    /// Directory for portolan.1, portolan-run.1 and so on
     folder: PathBuf,
 }
 

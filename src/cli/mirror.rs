@@ -37,98 +37,98 @@ use crate::{
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// The side to copy: a local folder or a URL
+    /// Side to copy: a local directory or a URL
     source: String,
-    /// The side to make like it: a URL or a local folder
+    /// Side to update: a URL or a local directory
     target: String,
-    /// Removes what the source does not have: last, and only if nothing failed
+    /// Delete what the source lacks: last, and only if nothing failed
     #[arg(long)]
     delete: bool,
-    /// Shows what would be done, and does nothing
+    /// Show what would be done, but do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Only what matches, as in .gitignore; may be repeated, and the last that matches wins
+    /// Mirror only what matches, as in .gitignore; may be repeated, the last match wins
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Leaves out what matches, as in .gitignore; may be repeated, and comes after the lines of .portolanignore
+    /// Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Shows which rule decides about a path of the mirror (with a slash at its end: a folder), and does nothing
+    /// Show which rule applies to a path (trailing slash: a directory), but do nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
-    /// Sessions at the same time, or `auto`: as many as make it faster
+    /// Number of concurrent sessions, or `auto` to find the fastest
     #[arg(long, value_name = "N|auto", value_parser = sessions)]
     parallel: Option<u16>,
-    /// A file that broke off goes on where it ended, if it is still the same one
+    /// Resume interrupted transfers of files that are unchanged
     #[arg(long)]
     resume: bool,
-    /// The number of retries of a file after a failure that may pass
+    /// Number of retries per file after a temporary failure
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES)]
     retries: u16,
-    /// Bytes per second at most, all sessions together, such as 2MiB
+    /// Maximum bytes per second of all sessions, such as 2MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
-    /// The way to tell whether two files are the same: auto, size, size_time or checksum
+    /// Comparison of files: auto, size, size_time or checksum
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
     compare: Compare,
-    /// The winner where the target has changed since the last run: source, keep, newer or fail
+    /// Winner if the target changed since the last run: source, keep, newer or fail
     #[arg(long, value_name = "WHO", default_value = "source", value_parser = on_conflict)]
     on_conflict: OnConflict,
-    /// Leaves files of the target that are not older than those of the source
+    /// Skip files that are not newer in the source
     #[arg(long)]
     newer_only: bool,
-    /// Does nothing at all if more than that would be removed
+    /// Do nothing if more than this number would be deleted
     #[arg(long, value_name = "N")]
     max_delete: Option<u64>,
-    /// Moves what is deleted into this folder of the target's side
+    /// Move deleted files to this directory on the target side
     #[arg(long, value_name = "DIR")]
     trash: Option<String>,
-    /// Renames files to their final names only after all have arrived under temporary names
+    /// Transfer everything to temporary names, then rename all
     #[arg(long)]
     staged: bool,
-    /// Follows links of the source: here as long as they stay in the folder, on a server wherever they lead
+    /// Follow links of the source: local ones only within it, remote ones anywhere
     #[arg(long)]
     follow_links: bool,
-    /// Fails for a file whose size cannot be seen to agree [default: where --delete is on]
+    /// Fail files whose size cannot be verified [default: if --delete is on]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     verify: Option<bool>,
-    /// Sends files under their final names at once: true (what the names hold is lost), false, or auto [default: auto]
+    /// Upload directly to final names: true (existing files are lost), false, or auto [default: auto]
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
     inplace: Option<InPlace>,
-    /// Does not give files the times that they have in the source
+    /// Do not preserve the modification times of the source
     #[arg(long)]
     no_preserve_times: bool,
-    /// Keeps on the server what both sides were, for machines that remember nothing
+    /// Keep the state of both sides on the server, for stateless hosts
     #[arg(long)]
     state_remote: bool,
-    /// Believes the server to be as the last run left it, but for a few files that are asked for
+    /// Trust the state of the last run; verify only a sample
     #[arg(long)]
     trust_state: bool,
-    /// Only files of so many bytes or more
+    /// Minimum size of the files to mirror
     #[arg(long, value_name = "SIZE", value_parser = size)]
     min_size: Option<u64>,
-    /// Only files of so many bytes or fewer, such as 64MiB
+    /// Maximum size of the files to mirror, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
-    /// Only files that changed in this time, such as 36h
+    /// Mirror only files modified within this time, such as 36h
     #[arg(long, value_name = "TIME", value_parser = time)]
     newer_than: Option<Duration>,
-    /// Only files that have not changed in this time
+    /// Mirror only files not modified within this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     older_than: Option<Duration>,
-    /// Does nothing at all if a larger file would move
+    /// Do nothing if a larger file would be transferred
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_file_size: Option<u64>,
-    /// Does nothing at all if more would move
+    /// Do nothing if more than this would be transferred in total
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_total: Option<u64>,
-    /// Does nothing at all if less would stay free on this machine's disk
+    /// Do nothing if less local disk space than this would stay free
     #[arg(long, value_name = "SIZE", value_parser = size)]
     min_free: Option<u64>,
-    /// With --dry-run: writes the plan to a file, for --apply
+    /// With --dry-run: write the plan to a file, for --apply
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     plan: Option<PathBuf>,
-    /// Does what a plan of an earlier --dry-run --plan says, unless either side has changed since
+    /// Apply a plan of --dry-run --plan, unless a side changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "include", "exclude", "explain"])]
     apply: Option<PathBuf>,
 }

@@ -41,7 +41,7 @@ use clap::{CommandFactory, Parser};
 
 use self::common::Common;
 
-/// Moves files over FTP and FTPS by scripts: active or passive, whatever lies between.
+/// Transfer files over FTP and FTPS by script, active or passive, through NAT.
 #[derive(Debug, Parser)]
 #[command(name = "portolan", version, max_term_width = 100, after_help = exit::HELP)]
 struct CommandLine {
@@ -53,55 +53,55 @@ struct CommandLine {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
-    /// Runs a script once.
+    /// Run a script once.
     Run(run::Args),
-    /// Runs a script against an embedded server on a scratch tree; nothing real is touched.
+    /// Run a script against an embedded server on a scratch tree; touch nothing real.
     Rehearse(rehearse::Args),
-    /// Runs the jobs of a jobs file on their schedules.
+    /// Run the jobs of a jobs file on their schedules.
     Serve(serve::Args),
-    /// Lists what ran, when, and what became of it.
+    /// List runs with their times and results.
     Runs(runs::Args),
-    /// Shows one run, whole.
+    /// Show one run in full.
     Show(show::Args),
-    /// Asks the scheduler for a run of a job now.
+    /// Ask the scheduler to run a job now.
     Trigger(trigger::Args),
-    /// Lets a job rest until it is resumed.
+    /// Pause a job until it is resumed.
     Pause(pause::Args),
-    /// Lets a job that is paused go on.
+    /// Resume a paused job.
     Resume(pause::resume::Args),
-    /// Looks at scripts and jobs files without running them: everything that can be known before.
+    /// Check scripts and jobs files without running them.
     Check(check::Args),
-    /// Tries every mode on a server, says what works, and suggests options and firewall rules.
+    /// Test every mode on a server; suggest options and firewall rules.
     Doctor(doctor::Args),
-    /// Lists a folder of a server.
+    /// List a directory of a server.
     Ls(ls::Args),
-    /// Fetches a file.
+    /// Download a file.
     Get(get::Args),
-    /// Sends a file.
+    /// Upload a file.
     Put(put::Args),
-    /// Makes a folder like another, here or on a server.
+    /// Mirror a directory to or from a server.
     Mirror(Box<mirror::Args>),
-    /// Removes a file, or a folder with all that is in it.
+    /// Remove a file, or a directory with its contents.
     Rm(rm::Args),
-    /// Plans, applies and takes back the rules for NAT that a script describes.
+    /// Plan, apply and revert the NAT rules that a script describes.
     Nat(nat::Args),
-    /// A prompt on a session: ls, cd, get, put, and every function of scripts.
+    /// Open a session prompt: ls, cd, get, put, all script functions.
     Shell(shell::Args),
-    /// Tells when jobs run, or when a cron expression fires.
+    /// Show when jobs run, or when a cron expression fires.
     Next(next::Args),
-    /// Tells what became of a moment of a job, and why.
+    /// Explain why a job ran, or did not run, at a given time.
     Why(why::Args),
-    /// Plays a jobs file through on a clock of its own, and shows each decision.
+    /// Run a jobs file on a simulated clock and show each decision.
     Simulate(simulate::Args),
-    /// Writes the unit for systemd, or the jobs for another scheduler, and says what is lost on the way.
+    /// Export to systemd or another scheduler; list what is lost.
     Export(export::Args),
-    /// Lays down a jobs file and scripts to start from.
+    /// Create a jobs file and scripts to start from.
     Init(init::Args),
-    /// Tells what scripts can call: the manual of the language.
+    /// Show the functions that scripts can call.
     Functions(functions::Args),
-    /// Prints what a shell needs to complete this program's command lines.
+    /// Print a completion script for a shell.
     Completions(completions::Args),
-    /// Writes the manual pages of the command line into a folder.
+    /// Write the manual pages to a directory.
     Man(man::Args),
 }
 

@@ -32,7 +32,7 @@ use crate::{
 /// The arguments of `portolan nat`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The packet filter that shall have the rules: nft, iptables, or auto for the one that is here
+    /// Packet filter to use: nft, iptables, or auto to detect it
     #[arg(long, global = true, value_name = "FILTER", value_parser = backend)]
     backend: Option<Choice>,
     #[command(subcommand)]
@@ -41,46 +41,46 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum NatCommand {
-    /// Shows what applying would change; exits with 0 for nothing, 2 for changes, 1 for an error
+    /// Show what would change; exit with 0 for none, 2 for changes, 1 for an error
     Plan(ScriptArgs),
-    /// Applies the rulesets of a script
+    /// Apply the rulesets of a script
     Apply(Apply),
-    /// Keeps the rules of a trial
+    /// Confirm the rules of a trial
     Confirm(NatTarget),
-    /// Goes back to before the last change
+    /// Roll back the last change
     Rollback(NatTarget),
-    /// Takes the rules away, with everything that was set and written for them
+    /// Remove the rules, with all settings and files made for them
     Revert(Revert),
-    /// Tells what state the rulesets are in: applied, trial, drifted, missing or foreign
+    /// Show the state of the rulesets: applied, trial, drifted, missing or foreign
     Status(NatTarget),
-    /// Prints the rules as text, for other tools
+    /// Print the rules as text, for other tools
     Export(ScriptArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
 struct ScriptArgs {
-    /// The script that describes the rulesets; what it applies is not applied
+    /// Script that describes the rulesets; its own `apply` is ignored
     script: PathBuf,
-    /// The `args` of the script
+    /// Arguments of the script (`args`)
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 struct Apply {
-    /// On trial: the kernel takes the rules back after this time, such as 60s, unless they are confirmed
+    /// Apply on trial: the kernel rolls back after this time, such as 60s, unless confirmed
     #[arg(long, value_name = "TIME", value_parser = time)]
     confirm_within: Option<Duration>,
-    /// Also at the next start of the machine, once confirmed
+    /// Also apply the rules at boot, once confirmed
     #[arg(long)]
     persist: bool,
-    /// Also where it may cut somebody off
+    /// Apply even if it may lock users out
     #[arg(long)]
     force: bool,
-    /// Also with interfaces that are not there yet
+    /// Allow interfaces that do not exist yet
     #[arg(long)]
     absent_ok: bool,
-    /// Only if it is still this plan: the id that `plan --json` shows
+    /// Apply only if the plan has this id, as shown by `plan --json`
     #[arg(long, value_name = "ID")]
     plan: Option<String>,
     #[command(flatten)]
@@ -89,20 +89,20 @@ struct Apply {
 
 #[derive(Debug, Clone, clap::Args)]
 struct NatTarget {
-    /// The script that describes the rulesets
+    /// Script that describes the rulesets
     #[arg(required_unless_present = "ruleset")]
     script: Option<PathBuf>,
-    /// The `args` of the script
+    /// Arguments of the script (`args`)
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
-    /// The ruleset of this name, in place of a script's
+    /// Name of the ruleset, instead of a script
     #[arg(long, value_name = "NAME", conflicts_with = "script")]
     ruleset: Option<String>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 struct Revert {
-    /// Also where the table is not portolan's
+    /// Revert even if the table is not portolan's
     #[arg(long)]
     force: bool,
     #[command(flatten)]

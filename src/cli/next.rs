@@ -22,21 +22,21 @@ use crate::{
 /// The arguments of `portolan next`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The job; without it, and without --cron, all of them
+    /// Job to show; all jobs without it and without --cron
     job: Option<String>,
-    /// An expression in place of a job's: 5, 6 (seconds first) or 7 fields, @daily, @every 90m
+    /// Cron expression to use instead: 5, 6 (seconds first) or 7 fields, @daily, @every 90m
     #[arg(long, value_name = "EXPR", conflicts_with = "job")]
     cron: Option<String>,
-    /// The zone for --cron, such as Europe/Berlin [default: the machine's]
+    /// Time zone for --cron, such as Europe/Berlin [default: the host's]
     #[arg(long, value_name = "ZONE", requires = "cron")]
     timezone: Option<String>,
-    /// Later than this: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 on the schedule's wall clock
+    /// Show runs after: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 in the time zone of the schedule
     #[arg(long, value_name = "T")]
     after: Option<String>,
-    /// The number of runs to show
+    /// Number of runs to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// The jobs file
+    /// Jobs file
     #[arg(long, value_name = "FILE", default_value = "portolan.toml", conflicts_with = "cron")]
     jobs: PathBuf,
 }

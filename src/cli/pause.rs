@@ -17,9 +17,9 @@ use crate::{
 /// The arguments of `portolan pause`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The job
+    /// Job to pause
     job: String,
-    /// The reason, for those who find it paused
+    /// Reason for the pause, shown in `runs` and `why`
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
         state(&store, &args.job)
     };
-    let words = "is paused; what is due meanwhile is skipped, and a run that goes on goes on";
+    let words = "is paused: slots that are due meanwhile are skipped, a run in progress continues";
     tell(paused(), &args.job, words, common)
 }
 
@@ -72,7 +72,7 @@ pub(super) mod resume {
     /// The arguments of `portolan resume`.
     #[derive(Debug, clap::Args)]
     pub(in crate::cli) struct Args {
-        /// The job
+        /// Job to resume
         job: String,
         #[command(flatten)]
         jobs: JobsFile,
@@ -87,7 +87,7 @@ pub(super) mod resume {
         };
         let result = resumed();
         let words = if was_paused {
-            "goes on; nothing is run for the time of the pause"
+            "is resumed; slots missed during the pause are not run"
         } else {
             "was not paused"
         };

@@ -22,7 +22,7 @@ pub(super) const JOBS_FILE: &str = "portolan.toml";
 /// The option that selects the jobs file.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobsFile {
-    /// The jobs file [default: portolan.toml]
+    /// Jobs file [default: portolan.toml]
     #[arg(long = "jobs", value_name = "FILE")]
     file: Option<PathBuf>,
 }

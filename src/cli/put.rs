@@ -20,20 +20,20 @@ use crate::{
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The file
+    /// File to upload
     local: PathBuf,
-    /// The target, such as ftp://ftp.example.org/in/order.csv; a slash at the end names the folder to put it in
+    /// Target, such as ftp://ftp.example.org/in/order.csv; a trailing slash means a directory
     url: String,
-    /// Goes on where an earlier try of the same file broke off
+    /// Resume an interrupted upload of the same file
     #[arg(long)]
     resume: bool,
-    /// Sends it under its final name at once: true (what the name holds is lost), false, or auto [default: auto]
+    /// Upload directly to the final name: true (an existing file is lost), false, or auto [default: auto]
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
     inplace: Option<InPlace>,
-    /// The number of retries after a failure that may pass
+    /// Number of retries after a temporary failure
     #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
     retries: u16,
-    /// Bytes per second at most, such as 500KiB
+    /// Maximum bytes per second, such as 500KiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
 }

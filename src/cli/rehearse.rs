@@ -27,25 +27,25 @@ use crate::{
 /// The arguments of `portolan rehearse`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The script
+    /// Script to run
     #[arg(required_unless_present_any = ["list_faults", "list_servers"])]
     script: Option<PathBuf>,
-    /// The tree of the server at the start: a copy of this folder
+    /// Directory to copy as the initial tree of the server
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
-    /// The real server that it behaves like, such as windows-names or embedded-device
+    /// Real server to emulate, such as windows-names or embedded-device
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// A fault to inject, such as active-refused or drop-after=1000*1; may be repeated
+    /// Fault to inject, such as active-refused or drop-after=1000*1; may be repeated
     #[arg(long = "fault", value_name = "NAME")]
     faults: Vec<String>,
-    /// Lists the faults by name
+    /// List the faults by name
     #[arg(long)]
     list_faults: bool,
-    /// Lists the servers by name
+    /// List the servers by name
     #[arg(long, conflicts_with = "list_faults")]
     list_servers: bool,
-    /// The `args` of the script; those that begin with a hyphen stand behind `--`
+    /// Arguments of the script (`args`); put `--` before any that start with a hyphen
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }

@@ -146,7 +146,7 @@ fn hint(fault: &Error) -> Option<&'static str> {
             "ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990",
         ),
         (ErrorKind::Tls, _) if says("certificate") => Some(
-            "ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
+            "ca_file=FILE trusts another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
         ),
         // Some servers require it for the data only.
         (

@@ -13,9 +13,9 @@ use crate::{
 /// The arguments of `portolan rm`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file or folder
+    /// File or directory to remove
     url: String,
-    /// Removes a folder with all that is in it
+    /// Remove a directory with its contents
     #[arg(long, short)]
     recursive: bool,
 }

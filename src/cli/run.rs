@@ -29,15 +29,15 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// Lets the script change this machine's rules for NAT
+    /// Allow the script to change the NAT rules of this host
     #[arg(long)]
     allow_nat: bool,
-    /// For the scheduler: the order comes on standard input
+    /// For the scheduler: read the order from standard input
     #[arg(long, hide = true)]
     as_child: bool,
-    /// The script
+    /// Script to run
     script: PathBuf,
-    /// The `args` of the script; those that begin with a hyphen stand behind `--`
+    /// Arguments of the script (`args`); put `--` before any that start with a hyphen
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
 }

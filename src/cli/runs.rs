@@ -20,9 +20,9 @@ use crate::{
 /// The arguments of `portolan runs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only runs of this job
+    /// Show only runs of this job
     job: Option<String>,
-    /// The number of runs to show, the newest
+    /// Number of runs to show (newest first)
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: u32,
     #[command(flatten)]

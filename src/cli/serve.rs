@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     jobs: JobsFile,
-    /// Serves metrics for Prometheus at this address, such as 127.0.0.1:9464
+    /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
 }

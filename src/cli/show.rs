@@ -24,9 +24,9 @@ use crate::{
 /// The arguments of `portolan show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The number of the run, as `portolan runs` has it
+    /// Number of the run, as shown by `portolan runs`
     run: i64,
-    /// Prints the log of the run and nothing else
+    /// Print only the log of the run
     #[arg(long)]
     log: bool,
     #[command(flatten)]

@@ -22,25 +22,25 @@ use crate::{
 /// The arguments of `portolan simulate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The jobs file
+    /// Jobs file
     #[arg(long, value_name = "FILE", default_value = "portolan.toml")]
     jobs: PathBuf,
-    /// The beginning: 2026-03-08T07:00:00Z, or a time on this machine's wall clock
+    /// Start: 2026-03-08T07:00:00Z, or a local time of this host
     #[arg(long, value_name = "T")]
     from: String,
-    /// The end
+    /// End, in the same format
     #[arg(long, value_name = "T")]
     to: String,
-    /// A time without a scheduler, such as 2026-03-08T02:00..2026-03-08T05:00, or 02:00..05:00 every day
+    /// Scheduler outage, such as 2026-03-08T02:00..2026-03-08T05:00, or 02:00..05:00 every day
     #[arg(long, value_name = "A..B")]
     outage: Vec<String>,
-    /// The time that each run takes
+    /// Duration of each run
     #[arg(long, value_name = "TIME", default_value = "1m")]
     run_time: String,
-    /// This job alone
+    /// Only this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// The totals alone
+    /// Print totals only
     #[arg(long)]
     summary: bool,
 }

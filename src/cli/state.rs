@@ -17,10 +17,10 @@ use crate::{
 #[derive(Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct StateOptions {
-    /// The folder for what runs learn [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
+    /// Directory for persistent state [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long = "state", global = true, value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Takes no notice of what earlier runs learnt of servers, and tells later ones nothing
+    /// Neither use nor record what runs learn about servers
     #[arg(long, global = true)]
     no_memory: bool,
 }

@@ -25,9 +25,9 @@ use crate::{
 /// The arguments of `portolan trigger`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The job
+    /// Job to run
     job: String,
-    /// Waits for the end of the run, and ends as it did
+    /// Wait for the run to end and exit with its code
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -68,7 +68,7 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
         if common.json() {
             tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
         }
-        report::print("asked for; the scheduler has not taken it up yet: see `portolan runs`\n");
+        report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
         return Ok(exit::DONE);
     };
     if !args.wait {

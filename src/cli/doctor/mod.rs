@@ -29,12 +29,12 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The server, and the folder to try, such as ftp://deploy@www.example.com/htdocs [default: none; tells of this machine]
+    /// Server and directory to test, such as ftp://deploy@www.example.com/htdocs [default: none; report on the local host]
     url: Option<String>,
-    /// Changes nothing on the server: tries listings alone
+    /// Change nothing on the server; test listings only
     #[arg(long)]
     read_only: bool,
-    /// Sessions to open at a time, to see whether they are allowed (1 to 4)
+    /// Number of concurrent sessions to test (1 to 4)
     #[arg(long, value_name = "N", default_value_t = SURVEY_SESSIONS_MAX,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(SURVEY_SESSIONS_MAX)))]
     sessions: u16,

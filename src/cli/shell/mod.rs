@@ -29,15 +29,15 @@ use crate::{
 #[command(after_help = HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// The server, such as ftpes://me@ftp.example.org/pub
+    /// Server to connect to, such as ftpes://me@ftp.example.org/pub
     url: String,
 }
 
 const HELP: &str = "\
-At the prompt: ls, cd, get, put, mget, mput, mirror, rm, mv, mkdir, cat, lcd and others (`help` lists them), and script:
-`site` is the session. Tab completes names, Ctrl-C ends a command, Ctrl-D the prompt.
+At the prompt: ls, cd, get, put, mget, mput, mirror, rm, mv, mkdir, cat, lcd and others (see `help`), or script code, in
+which `site` is the session. Tab completes names, Ctrl-C cancels a command, Ctrl-D exits.
 
-Lines may come through a pipe as well; then the first that fails ends it, with the exit code of `portolan run`:
+Lines can also be piped in; the first error ends the shell, with the exit code of `portolan run`:
 
     printf 'cd /outbox\\nmget *.csv\\n' | portolan shell ftpes://me@ftp.example.org";
 

@@ -30,9 +30,9 @@ use crate::{
 /// The arguments of `portolan why`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The job
+    /// Job to explain
     job: String,
-    /// The moment: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" on the wall clock of the job
+    /// Time to explain: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" in the time zone of the job
     #[arg(long, value_name = "T")]
     at: String,
     #[command(flatten)]
