@@ -230,3 +230,37 @@ fn a_run_by_hand_is_in_history_while_it_goes_on_and_after_it_was_killed() {
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".lock"));
     assert_eq!(left.count(), 0, "no lock of a run stays");
 }
+
+#[test]
+fn a_database_that_is_gone_beside_logs_of_runs_is_reported() {
+    for (log, is_cut) in [("nightly/41.log", false), ("a b/7.log", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path();
+        let program = || Portolan::new().env("PORTOLAN_STATE", state);
+        program().script("print(1);").run().succeeds().stdout("1\n");
+        let path = state.join("logs").join(log);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "it went well\n").unwrap();
+        // What is there has lost nothing.
+        program().args(["runs"]).run().succeeds().any_stdout();
+        let database = state.join("portolan.db");
+        fs::remove_file(&database).unwrap();
+        if is_cut {
+            fs::write(&database, "").unwrap();
+            fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let last: i64 = log.rsplit('/').next().unwrap().trim_end_matches(".log").parse().unwrap();
+        program()
+            .args(["runs"])
+            .run()
+            .succeeds()
+            .any_stdout()
+            .stderr_has("warning: ")
+            .stderr_has(&format!("runs up to {last} have left logs"));
+        program().script("print(2);").run().succeeds().stdout("2\n");
+        let ran = program().args(["--json", "runs"]).run().succeeds().any_stderr();
+        let text = ran.stdout_text().to_owned();
+        drop(ran.any_stdout());
+        assert!(text.contains(&format!("\"id\":{}", last + 1)), "{text}");
+    }
+}
