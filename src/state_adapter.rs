@@ -87,7 +87,8 @@ impl StateAdapter {
             StoreState::Unopened => return Err(Error::protocol("a store that was not opened")),
         };
         work(store).inspect_err(|fault| {
-            self.observer.warn(format!("nothing more is remembered in this run: {fault}"));
+            self.observer
+                .warn(format!("the state is switched off for the rest of this run: {fault}"));
             *state = StoreState::Off(fault.clone());
         })
     }
@@ -184,7 +185,7 @@ impl MirrorStateStore for StateAdapter {
         match marks::claim(&self.folder, sides) {
             Ok(claim) => claim,
             Err(error) => {
-                tracing::info!(target: "portolan", "no mark for temporary names: {error}");
+                tracing::info!(target: "portolan", "no owner tag for temporary names: {error}");
                 None
             }
         }
@@ -390,7 +391,10 @@ mod tests {
         assert_eq!(memory.recall(&place()), None);
         let said = said.0.lock().unwrap();
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].starts_with("Warn: nothing more is remembered in this run: "), "{said:?}");
+        assert!(
+            said[0].starts_with("Warn: the state is switched off for the rest of this run: "),
+            "{said:?}"
+        );
     }
 
     #[test]

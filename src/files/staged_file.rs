@@ -80,7 +80,7 @@ impl StagedFile {
         let spot = root.spot(&self.target, Missing::Fail)?;
         standing(spot.folder.as_fd(), spot.name, &shown)?;
         if !self.is_it(root) {
-            let message = "the file that waited for its name is gone";
+            let message = "the staged temporary file is gone";
             return Err(
                 Error::new(ErrorKind::Local, Origin::Here, message).at(shown.to_string_lossy())
             );

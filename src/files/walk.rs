@@ -138,7 +138,7 @@ pub fn read_folder(root: &RootDir, relative: &Path, stop: &CancelToken) -> Resul
         }
     }
     // A file that vanished may have come back under a name that was already passed: the listing would be incomplete.
-    let message = "files in this folder change their names faster than it can be read";
+    let message = "files in this directory are renamed faster than it can be read";
     Err(Error::new(ErrorKind::Local, Origin::Here, message).at(shown(root, relative)))
 }
 

@@ -244,7 +244,7 @@ impl Session {
         if self.control.poison_reason().is_none() {
             self.control.set_reply_timeout(FAREWELL_TIMEOUT);
             if let Err(fault) = self.control.ask(&FtpCommand::bare("QUIT")).await {
-                tracing::debug!(target: "portolan", "no farewell: {fault}");
+                tracing::debug!(target: "portolan", "QUIT failed: {fault}");
             }
         }
     }

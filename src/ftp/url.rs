@@ -79,7 +79,7 @@ fn read(text: &str) -> Result<Url, String> {
     }
     let has_one_slash = |(scheme, _, _): &(&str, _, _)| text.starts_with(&format!("{scheme}:/"));
     if !text.contains("://") && SCHEMES.iter().any(has_one_slash) {
-        return Err("two slashes stand behind the colon".into());
+        return Err("two slashes must follow the colon".into());
     }
     let (tls, port, rest) = match text.split_once("://") {
         None => (TlsMode::Off, 21, text),

@@ -267,7 +267,7 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
     }
 
     fn tell_of(&self, size: usize, fault: &Error) {
-        let text = format!("going on with {size} of the sessions that were asked for: {fault}");
+        let text = format!("continuing with {size} sessions, fewer than requested: {fault}");
         self.observer.message(MessageLevel::Info, text);
     }
 

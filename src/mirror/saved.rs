@@ -101,7 +101,7 @@ impl MirrorPlan {
 
     /// Parses the output of [`to_json`](Self::to_json); fails with `invalid` on anything else.
     pub fn from_json(text: &str) -> Result<Self> {
-        let refuse = |why: &str| Error::invalid(format!("this is no plan of portolan's: {why}"));
+        let refuse = |why: &str| Error::invalid(format!("this is not a plan of portolan: {why}"));
         let saved: Saved =
             serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
         if saved.portolan_plan != FORM {

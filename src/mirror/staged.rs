@@ -143,7 +143,7 @@ fn give_up(
 ) {
     let PlanCounts { transfers, deletes, .. } = plan.counts;
     run.report.skipped += transfers.saturating_sub(lacking) + deletes;
-    let text = "not every file has arrived, so none was given its name: the target is as it was";
+    let text = "not every file has arrived, so no file was renamed: the target is unchanged";
     tell(crew, run, text.to_owned());
 }
 
@@ -160,7 +160,7 @@ fn tell_half(
     has_begun: bool,
 ) {
     if !has_begun {
-        let text = "not every folder could be made, so no file was given its name";
+        let text = "not every folder could be made, so no file was renamed";
         return tell(crew, run, text.to_owned());
     }
     let (placed, all) = (run.report.placed.len(), plan.counts.transfers);

@@ -154,10 +154,11 @@ impl Executor<'_> {
         match removed {
             // A file that was resumed is gone, and has its own name.
             Err(fault) if fault.kind == ErrorKind::NotFound => {}
-            Err(fault) => observer.warn(format!("what a run left that is over stays: {fault}")),
+            Err(fault) => observer.warn(format!("cannot remove a stale temporary file: {fault}")),
             Ok(()) => {
                 let name = here.as_os_str().as_bytes();
-                let text = format!("{}: removed, a run that is over had left it", visible(name));
+                let text =
+                    format!("{}: removed, a temporary file of an earlier run", visible(name));
                 observer.message(MessageLevel::Info, text);
             }
         }

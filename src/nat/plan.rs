@@ -359,7 +359,7 @@ pub fn words(plan: &RulesetPlan) -> String {
         let add = plan.add.len() + plan.sysctls.len() + plan.modules.len();
         let (change, remove) = (plan.change.len(), plan.remove.len());
         if add + change + remove == 0 && !plan.diff.is_empty() && plan.live_readable {
-            lines.push("  ! somebody has changed the table; applying puts it right".into());
+            lines.push("  ! the table was changed by another program; applying restores it".into());
         }
         lines.push(format!(
             "Plan: {add} to add, {change} to change, {remove} to remove, {warnings} warning{s}."

@@ -270,7 +270,8 @@ fn state(
         _ if record.is_none() => (RulesetState::Applied, "nothing is remembered of it".into()),
         _ => (
             RulesetState::Drifted,
-            "somebody has changed its table: `apply` puts it right, `plan` shows what".into(),
+            "its table was changed by another program: `apply` restores it, `plan` shows what"
+                .into(),
         ),
     }
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     const TOO_LONG: &str =
-        "the script was stopped: it computed for more than 1 seconds: is there an endless loop?";
+        "the script was stopped: it computed for more than 1 seconds: is there an infinite loop?";
 
     #[test]
     fn time_counts_whatever_it_is_spent_in() {

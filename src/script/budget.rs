@@ -232,7 +232,7 @@ impl Watchdog {
 
 fn too_long() -> Error {
     let seconds = SCRIPT_TIME_MAX.as_secs();
-    limit(&format!("it computed for more than {seconds} seconds: is there an endless loop?"))
+    limit(&format!("it computed for more than {seconds} seconds: is there an infinite loop?"))
 }
 
 fn too_large() -> Error {

@@ -128,7 +128,7 @@ fn read_fault(error: EvalAltResult) -> Error {
             .try_cast::<Error>()
             .unwrap_or_else(|| Error::new(ErrorKind::Interrupted, Origin::Here, "interrupted")),
         EvalAltResult::ErrorTooManyOperations(_) => {
-            limit("it took too many steps: is there an endless loop?")
+            limit("it took too many steps: is there an infinite loop?")
         }
         EvalAltResult::ErrorStackOverflow(_) => {
             limit("its functions call one another too deeply: is there an endless recursion?")

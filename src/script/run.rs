@@ -143,7 +143,7 @@ impl ScriptRun {
     pub fn new(settings: Settings, context: &RunContext) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
-            let message = format!("cannot start the machinery for connections: {error}");
+            let message = format!("cannot start the async runtime: {error}");
             Error::new(ErrorKind::Local, Origin::Here, message)
         })?;
         // A rehearsal changes nothing outside.

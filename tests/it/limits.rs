@@ -16,7 +16,7 @@ fn is_stopped(text: &str, why: &str) {
 fn s69_an_endless_loop_ends() {
     is_stopped(
         "loop {}",
-        "the script was stopped: it took too many steps: is there an endless loop?",
+        "the script was stopped: it took too many steps: is there an infinite loop?",
     );
 }
 
@@ -126,7 +126,7 @@ fn time_in_callbacks_and_comparisons_is_counted() {
         let rows = []; rows.pad(300000, 0);
         try { rows.map(|x| a == b); } catch { print(\"caught\"); }
     ";
-    let why = "it computed for more than 20 seconds: is there an endless loop?";
+    let why = "it computed for more than 20 seconds: is there an infinite loop?";
     let ran = Portolan::new().script(text).run().fails_with(3);
     drop(ran.stderr_has(&format!("error: the script was stopped: {why}\n")));
 }

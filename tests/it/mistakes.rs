@@ -104,7 +104,7 @@ fn a_wrong_scheme() {
     line(Portolan::new(), &["ls", "sftp://h/"], &sftp);
     let slash = told(
         2,
-        &["error: `ftp:/h/pub` is no URL of a server: two slashes stand behind the colon\n"],
+        &["error: `ftp:/h/pub` is no URL of a server: two slashes must follow the colon\n"],
     );
     line(Portolan::new(), &["ls", "ftp:/h/pub"], &slash);
     let implicit = format!("ftps://tester@{address}/");
@@ -140,7 +140,7 @@ fn a_certificate_that_is_not_to_be_believed() {
         let Some(server) = RealServer::start(Kind::Vsftpd, &options) else { return };
         let says = [
             says,
-            "hint: ca_file=FILE believes another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it\n",
+            "hint: ca_file=FILE trusts another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it\n",
         ];
         let ca = format!("ca_file={}", server.ca().display());
         let url = server.url();

@@ -80,7 +80,7 @@ impl List {
         }
         if survey.is_cut_short {
             self.warn(
-                "the time was over before everything was tried: what is not here was not seen",
+                "the time ran out before everything was tried: results that are missing were not tested",
             );
         }
     }
@@ -328,7 +328,7 @@ fn day(time: Timestamp) -> String {
 fn expiry(end: Timestamp, now: Timestamp) -> Option<String> {
     let days = (end.as_second() - now.as_second()).div_euclid(DAY_S);
     match days {
-        ..0 => Some(format!("its certificate ended on {}", day(end))),
+        ..0 => Some(format!("its certificate expired on {}", day(end))),
         0 => Some("its certificate ends today".into()),
         1 => Some("its certificate ends tomorrow".into()),
         2..=EXPIRY_WARNING_DAYS => Some(format!("its certificate ends in {days} days")),

@@ -172,7 +172,9 @@ impl<'l> SegmentQueue<'l> {
         match coming {
             Ok(mut session) => self.work(&mut session, false).await,
             // A server that accepts no more sessions is no failure: the open ones suffice.
-            Err(fault) => tracing::info!(target: "portolan", "one session less: {fault}"),
+            Err(fault) => {
+                tracing::info!(target: "portolan", "continuing with one session fewer: {fault}");
+            }
         }
         self.busy.set(self.busy.get().saturating_sub(1));
         self.ended.notify_one();

@@ -257,7 +257,7 @@ fn what_is_no_plan_is_refused_with_the_reason() {
     for (text, why) in [("", "EOF while parsing"), ("{}", "missing field"), ("7", "invalid type")] {
         let fault = MirrorPlan::from_json(text).unwrap_err();
         assert_eq!(fault.kind, ErrorKind::Invalid);
-        assert!(fault.message.starts_with("this is no plan of portolan's: "), "{fault}");
+        assert!(fault.message.starts_with("this is not a plan of portolan: "), "{fault}");
         assert!(fault.message.contains(why), "{fault}");
     }
 }

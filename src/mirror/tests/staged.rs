@@ -122,7 +122,7 @@ async fn a_file_that_does_not_arrive_leaves_the_target_as_it_was() {
             assert_eq!((report.placed.len(), parts(&source).len()), (0, 0), "{plan}");
             let last = report.errors.last().unwrap();
             assert_eq!(last.kind, ErrorKind::Guard, "{plan}");
-            assert!(last.message.contains("was given its name"), "{plan}: {last}");
+            assert!(last.message.contains("no file was renamed"), "{plan}: {last}");
         }
     }
 }

@@ -323,7 +323,7 @@ impl Daemon {
     fn tell_jump(&self, by_ms: i64) {
         if by_ms.abs() > 60_000 {
             let seconds = by_ms / 1000;
-            let text = format!("the clock was set, or the machine slept: {seconds:+} s");
+            let text = format!("the clock was set, or the host was suspended: {seconds:+} s");
             self.observer.warn(text);
         }
     }

@@ -47,7 +47,10 @@ impl Daemon {
                 self.keep(&notices.unwrap_or_default());
             }
             Err(fault) => {
-                self.observer.message(MessageLevel::Error, format!("nobody is told: {fault}"));
+                self.observer.message(
+                    MessageLevel::Error,
+                    format!("the notification was not sent: {fault}"),
+                );
             }
         }
     }
@@ -56,7 +59,8 @@ impl Daemon {
         if !notices.is_empty()
             && let Err(fault) = self.store.add_notices(notices, self.clock.now())
         {
-            self.observer.message(MessageLevel::Error, format!("nobody is told: {fault}"));
+            self.observer
+                .message(MessageLevel::Error, format!("the notification was not sent: {fault}"));
         }
     }
 

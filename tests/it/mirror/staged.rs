@@ -26,7 +26,7 @@ fn a_staged_upload_that_fails_changes_nothing_and_says_so() {
     let report = ran.json();
     assert_eq!((&report["uploaded"], &report["failed"]), (&0.into(), &1.into()), "{report}");
     assert_eq!(report["placed"], serde_json::json!([]));
-    let why = "not every file has arrived, so none was given its name: the target is as it was";
+    let why = "not every file has arrived, so no file was renamed: the target is unchanged";
     assert_eq!(report["errors"][1]["message"], why);
     drop(ran.any_stdout());
     for name in ["in/a", "in/sub/b", "in/gone"] {

@@ -84,7 +84,7 @@ fn a_paused_job_is_skipped_with_the_reason_and_runs_when_it_is_asked_for() {
     drop(ran.stdout_has("of `tick` is done"));
     let asked = scheduler.until_outcome("tick", "done");
     assert_eq!(asked["trigger"], "manual");
-    drop(scheduler.command(&["resume", "tick"]).succeeds().stdout_has("goes on"));
+    drop(scheduler.command(&["resume", "tick"]).succeeds().stdout_has("is resumed"));
     scheduler.until(|run| run["outcome"] == "done" && run["trigger"] == "schedule");
     scheduler.stop();
 }

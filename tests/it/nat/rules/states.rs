@@ -56,7 +56,7 @@ fn a_change_by_somebody_else_is_drift_and_applying_puts_it_right() {
     assert!(gate.done(OFFICE, &["status"]).starts_with("office: drifted since "));
     gate.nat(OFFICE, &["plan"])
         .fails_with(2)
-        .stdout_has("somebody has changed the table")
+        .stdout_has("the table was changed by another program")
         .stdout_has("-\t\tcounter accept\n");
     gate.done(OFFICE, &["apply"]);
     gate.done(OFFICE, &["plan"]);
