@@ -105,19 +105,9 @@ impl RootDir {
 
     /// Renames the file or directory `from` to `to`, creates directories for it, and fails if `to` exists already.
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-        self.rename_to(from, self, to)
-    }
-
-    /// Renames the file or directory `from` to `to` below `other`, like [`rename`](Self::rename).
-    pub fn rename_to(
-        &self,
-        from: impl AsRef<Path>,
-        other: &Self,
-        to: impl AsRef<Path>,
-    ) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let source = self.spot(from, Missing::Fail)?;
-        let target = other.spot(to, Missing::Make)?;
+        let target = self.spot(to, Missing::Make)?;
         rename_to_nothing(&source, &target).map_err(|error| self.not_renamed(from, to, error))
     }
 
