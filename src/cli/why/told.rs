@@ -139,7 +139,7 @@ fn undecided(up_to: Option<Timestamp>, is_served: bool, zone: &Zone) -> String {
 /// Describes the result of a run: `is done, began 40 s late, took 3.2s, 4 files, 1.2 MiB by epsv`.
 fn ended(run: &HistoryRun) -> String {
     let mut parts = vec![match run.state {
-        RunState::Running => "goes on".to_owned(),
+        RunState::Running => "is still running".to_owned(),
         state => format!("is {}", state.word()),
     }];
     let is_told = matches!(run.cause, Cause::CatchUp) && run.covers > 1;
