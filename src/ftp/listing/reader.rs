@@ -22,15 +22,15 @@ const SAMPLE_LINES: usize = 64;
 /// A reader of one listing, which accepts bytes in pieces of any size.
 ///
 /// ```
-/// use portolan::ftp::listing::Reader;
+/// use portolan::ftp::listing::ListingReader;
 ///
-/// let mut reader = Reader::mlsd();
+/// let mut reader = ListingReader::mlsd();
 /// reader.push(b"type=file;size=3; a b\r\nty")?;
 /// reader.push(b"pe=cdir; /in\r\n")?;
 /// let listing = reader.finish("2026-06-15T12:00:00Z".parse().unwrap())?;
 /// assert!(listing.complete && listing.vouched);
 /// assert_eq!(listing.entries[0].name, b"a b");
-/// # Ok::<(), portolan::fault::Fault>(())
+/// # Ok::<(), portolan::error::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct ListingReader {
