@@ -13,6 +13,7 @@ use crate::{
         path::{RemotePath, component},
         proxy::Proxy,
         reply::{Framed, Framing, Reply},
+        site::Site,
         url::Url,
     },
     mirror::{self, Filter, FilterDecision, MirrorPlan},
@@ -23,7 +24,7 @@ use crate::{
         jobs,
         zone::{Zone, Zones},
     },
-    script::{self, value},
+    script::{netrc::Netrc, value},
 };
 
 /// A fuzz target.
@@ -164,12 +165,23 @@ fn jobs_file(bytes: &[u8]) {
     drop(jobs::parse(text, path, &FOUND, Timestamp::UNIX_EPOCH).into_jobs());
 }
 
-/// Parses the text of a netrc file: a host that it does not name has no password in it.
+/// Parses the text of a netrc file: a host that it does not name has no password in it, and a login has the password
+/// that a secret has.
 fn netrc(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    black_box(script::has_password(&text, "ftp.example.org"));
-    let is_named = text.contains("unknown.invalid") || text.contains(['\\', '"']);
-    assert!(is_named || !script::has_password(&text, "unknown.invalid"), "another's password");
+    let Ok(netrc) = Netrc::parse(&text) else { return };
+    let secret = netrc.password("ftp.example.org");
+    let mut site = Site::new("ftp.example.org");
+    let login = netrc.complete(&mut site);
+    if let Ok(Some(secret)) = secret {
+        assert!(login.is_ok() && site.password == Some(secret), "two passwords of one host");
+    }
+    let is_named =
+        text.to_ascii_lowercase().contains("unknown.invalid") || text.contains(['\\', '"']);
+    assert!(
+        is_named || matches!(netrc.password("unknown.invalid"), Ok(None)),
+        "another's password"
+    );
 }
 
 /// Parses a saved plan: writing and reading it again changes nothing, and its paths stay below their directory.

@@ -178,8 +178,8 @@ pub const SCRIPT_VARIABLES_MAX: usize = 5_000;
 pub const SCRIPT_FUNCTIONS_MAX: usize = 500;
 /// The maximum number of files imported by one run.
 pub const SCRIPT_MODULES_MAX: usize = 32;
-/// The maximum number of bytes in a netrc file: hundreds of hosts.
-pub const NETRC_BYTES_MAX: u64 = 64 * 1024;
+/// The maximum number of bytes in a netrc file: thousands of hosts.
+pub const NETRC_BYTES_MAX: u64 = 1024 * 1024;
 /// The maximum number of bytes in one script file.
 pub const SCRIPT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The stack size of the thread that runs a script: 48 calls in a debug build need some 2 MiB (measured).

@@ -28,7 +28,7 @@ use crate::{
     observe::{EventEmitter, MessageLevel, Sink, json::JsonLines, log, output, progress::progress},
     port_provider::{RulesetPorts, RunPortProvider},
     script::{
-        logins::Netrc,
+        netrc::{self, Netrc},
         rules::NatSettings,
         secrets,
         site::{Overrides, site_of},
@@ -121,12 +121,8 @@ impl Common {
         let (Some(given), None) = (&self.netrc, &self.password_file) else {
             return Ok(Netrc::default());
         };
-        let usual = || {
-            let named = std::env::var_os("NETRC").map(PathBuf::from);
-            named.or_else(|| std::env::home_dir().map(|home| home.join(".netrc")))
-        };
         let none = "--netrc=FILE names the file with the logins: there is no home folder here";
-        let path = given.clone().or_else(usual).ok_or_else(|| Error::invalid(none))?;
+        let path = given.clone().or_else(netrc::usual_path).ok_or_else(|| Error::invalid(none))?;
         Netrc::read(&path)
     }
 

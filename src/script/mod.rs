@@ -10,8 +10,7 @@ pub mod check;
 pub mod docs;
 pub mod engine;
 pub mod imports;
-pub mod logins;
-mod netrc;
+pub mod netrc;
 pub mod options;
 mod overlay;
 pub mod prompt;
@@ -30,11 +29,6 @@ pub mod value;
 use rhai::{AST, Engine, EvalAltResult};
 
 use self::{raise::ScriptFailure, source::ScriptSource};
-
-/// Returns true if the text of a netrc file has a password for `machine`.
-pub(crate) fn has_password(text: &str, machine: &str) -> bool {
-    netrc::find(text, machine).is_ok_and(|password| password.is_some())
-}
 
 /// Compiles `source`; the error has the position of the first mistake.
 pub fn compile(engine: &Engine, source: &ScriptSource) -> Result<AST, Box<ScriptFailure>> {

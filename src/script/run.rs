@@ -20,7 +20,7 @@ use super::{
     attend::{ScriptNote, attend},
     budget::{Meter, limit},
     engine,
-    logins::Netrc,
+    netrc::Netrc,
     overlay::Overlay,
     raise::{RhaiResultOf, ScriptFailure, raised},
     redact::Veil,

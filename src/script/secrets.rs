@@ -9,6 +9,7 @@ use std::{
 use super::netrc;
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
+    files,
     ftp::secret::Secret,
 };
 
@@ -64,12 +65,10 @@ fn kept(name: &str) -> Result<Option<Secret>> {
         }
     }
     let folder = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
-    if let Some(text) = netrc::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
+    if let Some(text) = files::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
         return Ok(Some(first_line(&text)));
     }
-    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".netrc"));
-    let file = env::var_os("NETRC").map(PathBuf::from).or_else(home);
-    file.map_or(Ok(None), |file| netrc::password(&file, name))
+    netrc::usual_path().map_or(Ok(None), |file| netrc::password(&file, name))
 }
 
 /// Returns the first line of a file that holds a secret, such as the one that `--password-file` names.
