@@ -12,7 +12,7 @@
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
-//! error  limits  cancel  clock     leaves
+//! error  limits  random  cancel  clock  leaves
 //! ```
 
 pub mod cancel;
@@ -25,6 +25,7 @@ pub mod mirror;
 pub mod nat;
 pub mod observe;
 pub mod port_provider;
+pub mod random;
 pub mod rehearse;
 pub mod schedule;
 pub mod script;

@@ -16,9 +16,9 @@ use super::{common::Common, exit};
 use crate::{
     clock::Clock,
     error::{Error, Result},
-    files::random_u64,
     limits::{RETENTION_AGE, RETENTION_RUNS},
     observe::{EventEmitter, MessageLevel, account::Accounts, output, visible},
+    random::random_u64,
     schedule::{child::verdict::ERROR_BYTES_MAX, facts},
     store::{
         self, Store,

@@ -23,7 +23,7 @@ use rustix::{
 use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
     metadata::{self, LocalKind},
-    owner_tag::{OwnerTag, random_u64},
+    owner_tag::OwnerTag,
     partial_file::PartialFile,
     root_dir::{Missing, RootDir, fault, open_folder, regular},
     system,
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::WRITE_BACK_BYTES,
+    random::random_u64,
 };
 
 /// The number of attempts to create a temporary name. Names have 64 random bits: a second collision is no accident.

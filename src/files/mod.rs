@@ -30,7 +30,7 @@ mod hostile;
 
 pub use atomic_file::{AtomicFile, temporary_name};
 pub use metadata::{LocalEntry, LocalKind};
-pub use owner_tag::{OwnerTag, SetAside, TaggedName, random_u64, read_marked, read_set_aside};
+pub use owner_tag::{OwnerTag, SetAside, TaggedName, read_marked, read_set_aside};
 pub use partial_file::temporary_name_of;
 pub use private::{read_private, read_untrusted};
 pub use root_dir::{Folds, RootDir, SymlinkPolicy, free_bytes};

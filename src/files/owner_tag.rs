@@ -5,12 +5,11 @@
 //! `.portolan-MARK-aside-TIMENAME.part` is an old file that was renamed to make room for a new one on a server that
 //! does not rename over an existing file, with a hash of the name that it had.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{PLAIN_PREFIX, TEMPORARY_PREFIX, TEMPORARY_SUFFIX};
+use crate::random::random_u64;
 
 /// The number of hexadecimal digits of a tag, and of the number after it: eight of the time, eight random.
 const DIGITS: usize = 16;
@@ -132,11 +131,6 @@ pub fn read_marked(name: &[u8]) -> Option<TaggedName<'_>> {
 
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Returns a number that cannot be guessed: the keys of the hasher come from the system's random number generator.
-pub fn random_u64() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    files::random_u64,
     limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
     observe::visible::visible,
+    random::random_u64,
 };
 
 /// The result of listing a directory over the control connection.

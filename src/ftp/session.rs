@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    files::{OwnerTag, random_u64, temporary_name, temporary_name_of, without_dot},
+    files::{OwnerTag, temporary_name, temporary_name_of, without_dot},
     limits::FAREWELL_TIMEOUT,
     observe::{ConnectAttempt, TransferId},
+    random::random_u64,
 };
 
 /// A session with one server. It reconnects automatically, unless that could execute an operation twice.

@@ -27,13 +27,14 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    files::{OwnerTag, random_u64},
+    files::OwnerTag,
     ftp::{
         listing::{Entry, EntryKind, Modified},
         path::RemotePath,
         session::Session,
     },
     observe::{MessageLevel, visible::visible},
+    random::random_u64,
 };
 
 /// The directory that is the claim.

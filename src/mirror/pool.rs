@@ -14,10 +14,10 @@ use super::{options::MirrorOptions, pool_size::PoolSizer};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    files::random_u64,
     ftp::{rate_limit::RateLimiter, session::Session, site::InPlace, transfer::backoff},
     limits::MIRROR_RETRY_TIME_MAX,
     observe::{EventEmitter, MessageLevel},
+    random::random_u64,
 };
 
 /// A queue of jobs that may be done in any order.

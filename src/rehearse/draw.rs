@@ -5,6 +5,7 @@ use super::{
     named::{FaultRow, Make, ROWS},
     plan::FaultPlan,
 };
+use crate::random::SeededRng;
 
 /// The reply codes that may be drawn as an answer to any command.
 const CODES: [u16; 20] = [
@@ -21,17 +22,17 @@ const TIMES_MAX: u64 = 3;
 impl FaultPlan {
     /// Returns the text of a random plan, valid for `parse`. The same seed returns the same text.
     pub fn draw(seed: u64) -> String {
-        let mut lots = Lots(seed);
+        let mut lots = SeededRng::new(seed);
         let rows: Vec<_> = ROWS.iter().filter(|row| is_lot(row)).collect();
         let Some(row) = lots.one_of(&rows) else { return String::new() };
         let argument = match row.make {
             Make::Plain(_) | Make::Text(_) | Make::Names(_) | Make::NamesBy(_) => String::new(),
-            Make::Number(_) => format!("={}", lots.number()),
-            Make::Rate(_) => format!("={}", RATE_MIN + lots.number()),
-            Make::Command(_) => format!("={}", lots.verb()),
+            Make::Number(_) => format!("={}", number(&mut lots)),
+            Make::Rate(_) => format!("={}", RATE_MIN + number(&mut lots)),
+            Make::Command(_) => format!("={}", verb(&mut lots)),
             Make::Reply(_) => {
                 let code = lots.one_of(&CODES).copied().unwrap_or_default();
-                format!("={}:{code} Drawn by lot.", lots.verb())
+                format!("={}:{code} Drawn by lot.", verb(&mut lots))
             }
         };
         format!("{}{argument}*{}", row.name, 1 + lots.below(TIMES_MAX))
@@ -44,34 +45,14 @@ const fn is_lot(row: &FaultRow) -> bool {
     !matches!(row.make, Make::Text(_) | Make::Names(_) | Make::NamesBy(_))
 }
 
-/// A random number generator: Vigna's splitmix64, which is small and good enough.
-struct Lots(u64);
+/// Returns small numbers as often as large ones: faults show at the edges of files.
+fn number(lots: &mut SeededRng) -> u64 {
+    let bits = lots.below(NUMBER_BITS);
+    lots.below(1 << (bits + 1))
+}
 
-impl Lots {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    /// Returns small numbers as often as large ones: faults show at the edges of files.
-    fn number(&mut self) -> u64 {
-        let bits = self.below(NUMBER_BITS);
-        self.below(1 << (bits + 1))
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        usize::try_from(self.below(all.len() as u64)).ok().and_then(|at| all.get(at))
-    }
-
-    fn verb(&mut self) -> &'static str {
-        self.one_of(Verb::ALL).map_or("", |verb| verb.word())
-    }
+fn verb(lots: &mut SeededRng) -> &'static str {
+    lots.one_of(Verb::ALL).map_or("", |verb| verb.word())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portolan::fuzzing::TARGETS;
+use portolan::{fuzzing::TARGETS, random::SeededRng};
 
 /// The number of mutated seeds for each target.
 const INPUTS: u64 = 1500;
@@ -29,23 +29,16 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// A pseudo-random generator with a fixed seed (splitmix64).
-struct Dice(u64);
+/// Draws from a fixed seed.
+struct Dice(SeededRng);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+        usize::try_from(self.0.below(end as u64)).unwrap()
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        from.get(self.below(from.len())).unwrap()
+        self.0.one_of(from).unwrap()
     }
 }
 
@@ -92,7 +85,7 @@ fn no_bytes_break_what_a_reader_promises() {
     let mut found = Vec::new();
     for (name, target) in TARGETS {
         let seeds = seeds(name);
-        let mut dice = Dice(1);
+        let mut dice = Dice(SeededRng::new(1));
         let changes = (0..inputs.unwrap_or(INPUTS)).map(|_| changed(&mut dice, &seeds));
         let all = seeds.iter().cloned().chain(changes);
         let bad =

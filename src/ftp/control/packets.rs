@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    files::random_u64,
     ftp::{long_reply::LongReplyBuffer, reply::Reply},
     limits::BATCH_BYTES_MAX,
+    random::random_u64,
 };
 
 /// The result of looking for commands whose replies did not come.

@@ -8,13 +8,13 @@
 use super::{TempUpload, temp_upload::Name};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    files::random_u64,
     ftp::{
         control::FtpCommand,
         path::RemotePath,
         reply::Reply,
         session::{Session, short_name},
     },
+    random::random_u64,
 };
 
 /// The length in bytes of the longest name that every server keeps: eight, as on FAT disks.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use super::names::is_mended;
 use crate::{
     error::{Error, Result},
-    files::random_u64,
     ftp::session::Session,
     limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
     observe::MessageLevel,
+    random::random_u64,
 };
 
 impl Session {

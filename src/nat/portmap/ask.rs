@@ -1,6 +1,6 @@
 //! Requests to the router, by the protocols that it supports.
 
-use std::{fs::File, io::Read, net::Ipv4Addr, pin::pin, time::Duration};
+use std::{net::Ipv4Addr, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 
@@ -280,14 +280,4 @@ fn check_outside(gateway: &Gateway, outside: Ipv4Addr) -> Result<()> {
         gateway.address
     );
     Err(NatError::DoubleNat.fault(message))
-}
-
-/// Returns random bytes for a PCP nonce, from the kernel.
-pub(super) fn new_nonce() -> Result<[u32; 3]> {
-    let mut random = [[0; 4]; 3];
-    let path = "/dev/urandom";
-    File::open(path)
-        .and_then(|mut source| source.read_exact(random.as_flattened_mut()))
-        .map_err(|error| Error::local("read", path, error))?;
-    Ok(pcp::nonce(random))
 }

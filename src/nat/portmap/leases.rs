@@ -13,6 +13,7 @@ use super::{
     Lease, MappingRequest, Via,
     ask::{self, Refusal},
     lease_journal::{JournalFile, JournalRecord, LeaseJournal, until},
+    pcp,
 };
 use crate::{
     cancel::CancelToken,
@@ -103,7 +104,7 @@ impl Leases {
     /// `nat.mapping_refused` or `nat.double_nat`.
     pub async fn map(&self, wish: &MappingRequest) -> Result<Mapped> {
         let gateway = Gateway::find()?;
-        let nonce = ask::new_nonce()?;
+        let nonce = pcp::new_nonce();
         let asked = planned(&gateway, wish, nonce);
         let page = self.note(&asked);
         // From here on, a cancelled request leaves something to release.

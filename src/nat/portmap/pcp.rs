@@ -19,6 +19,7 @@ use super::{
 use crate::{
     limits::{LEASE_TIME_MAX, ROUTER_FIRST_WAIT, ROUTER_TRIES, ROUTER_WAIT_MAX},
     nat::gateway::Gateway,
+    random::random_bytes,
 };
 
 /// The timeouts and number of retries of requests.
@@ -138,7 +139,7 @@ fn plain(words: &str) -> String {
     words
 }
 
-/// Converts random bytes to an unpredictable nonce.
-pub(super) fn nonce(random: [[u8; 4]; 3]) -> Nonce {
-    random.map(u32::from_ne_bytes)
+/// Returns a nonce that cannot be guessed.
+pub(super) fn new_nonce() -> Nonce {
+    std::array::from_fn(|_| u32::from_ne_bytes(random_bytes()))
 }

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use portolan::mirror::{self, MirrorOptions};
+use portolan::{
+    mirror::{self, MirrorOptions},
+    random::SeededRng,
+};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -28,26 +31,27 @@ pub(super) const OLD: &[u8] = b"old bytes";
 /// The number of concurrent rounds, most of which wait for something.
 const WORKERS: usize = 16;
 
-/// A pseudo-random generator that is determined by its seed (the generator of `splitmix64`).
-pub(super) struct Draw(u64);
+/// The draws of a campaign, determined by its seed.
+pub(super) struct Draw(SeededRng);
 
 impl Draw {
-    fn new() -> Self {
-        let seed = env::var("PORTOLAN_SEED").ok().and_then(|seed| seed.parse().ok());
-        Self(seed.unwrap_or_else(|| u64::from(std::process::id())))
+    fn new(seed: u64) -> Self {
+        Self(SeededRng::new(seed))
     }
 
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        self.0.below(end)
     }
 
     pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
-        *all.get(usize::try_from(self.below(all.len() as u64)).unwrap()).unwrap()
+        *self.0.one_of(all).unwrap()
     }
+}
+
+/// Returns the seed that the environment names, or one that differs between runs.
+fn seed() -> u64 {
+    let seed = env::var("PORTOLAN_SEED").ok().and_then(|seed| seed.parse().ok());
+    seed.unwrap_or_else(|| u64::from(std::process::id()))
 }
 
 /// Returns `usual`, or `full` in a full campaign.
@@ -74,10 +78,10 @@ pub(super) fn each<T: Send>(all: impl Iterator<Item = T> + Send, act: impl Fn(T)
 /// Runs the rounds of the campaign `name`, each with a generator of its own, seeded by its number and the seed.
 #[expect(clippy::print_stdout, reason = "whoever sees a round fail wants to play it again")]
 pub(super) fn play(name: &str, rounds: usize, round: impl Fn(&mut Draw, usize) + Sync) {
-    let seed = Draw::new().0;
+    let seed = seed();
     println!("{name}: {rounds} rounds, PORTOLAN_SEED={seed}");
     each(0..rounds, |number| {
-        let mut draw = Draw(seed.wrapping_add((number as u64) << 32));
+        let mut draw = Draw::new(seed.wrapping_add((number as u64) << 32));
         round(&mut draw, number);
     });
 }
@@ -318,8 +322,9 @@ fn grow(folder: &Path, round: usize) {
 
 #[test]
 fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
-    let mut draw = Draw::new();
-    println!("R5: PORTOLAN_SEED={}", draw.0);
+    let seed = seed();
+    println!("R5: PORTOLAN_SEED={seed}");
+    let mut draw = Draw::new(seed);
     for is_up in [true, false] {
         let stage = Rehearsal::start(&[], false);
         let here = tempfile::tempdir().unwrap();
@@ -338,8 +343,9 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
 
 #[test]
 fn r5_the_same_with_vsftpd() {
-    let mut draw = Draw::new();
-    println!("R5 with vsftpd: PORTOLAN_SEED={}", draw.0);
+    let seed = seed();
+    println!("R5 with vsftpd: PORTOLAN_SEED={seed}");
+    let mut draw = Draw::new(seed);
     for is_up in [true, false] {
         let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
         let here = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use portolan::random::SeededRng;
 use sha2::{Digest, Sha256};
 
 /// The difficulty of the names in a generated tree.
@@ -57,7 +58,7 @@ const BYTES: [&[u8]; 2] = [b"caf\xe9.txt", b"\xfe\xfd"];
 /// Fills `folder` with some forty files and directories (1.5 MB) that depend only on the seed. Sizes are from 0 to a
 /// megabyte; times are whole seconds; `names` is the difficulty of the names.
 pub(crate) fn grow(folder: &Path, seed: u64, names: Names) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice(SeededRng::new(seed));
     for path in ["a/b/c", "empty", "a/empty"] {
         fs::create_dir_all(folder.join(path)).unwrap();
     }
@@ -101,7 +102,7 @@ fn date(folder: &Path, dice: &mut Dice) {
         if path.is_dir() {
             date(&path, dice);
         }
-        let seconds = 1_104_537_600 + dice.next() % 599_616_000;
+        let seconds = 1_104_537_600 + dice.0.below(599_616_000);
         set_modified(&path, seconds);
     }
 }
@@ -112,30 +113,22 @@ pub(crate) fn set_modified(path: &Path, seconds: u64) {
     File::open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// A pseudo-random generator with a fixed seed (splitmix64).
-struct Dice(u64);
+/// Draws from a fixed seed.
+struct Dice(SeededRng);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
+        usize::try_from(self.0.below(end as u64)).unwrap()
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        from.get(self.below(from.len())).unwrap()
+        self.0.one_of(from).unwrap()
     }
 
     fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count + 8);
         while bytes.len() < count {
-            bytes.extend(self.next().to_le_bytes());
+            bytes.extend(self.0.next_u64().to_le_bytes());
         }
         bytes.truncate(count);
         bytes

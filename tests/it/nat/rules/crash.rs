@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portolan::random::SeededRng;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Gate, OFFICE, times};
@@ -9,17 +10,6 @@ use crate::{
     serve::scheduler::{Scheduler, on_request},
     support::wait,
 };
-
-/// A pseudo-random generator with a fixed seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % most
-    }
-}
 
 /// Returns true if our table is absent or equals one of these listings. A trial has both rulesets and is neither.
 fn is_whole(listing: &str, wanted: &[String]) -> bool {
@@ -39,7 +29,7 @@ fn killed_at_any_moment_it_leaves_others_alone_and_its_own_whole_or_gone() {
     });
     gate.done(OFFICE, &["revert"]);
     let seed = times("PORTOLAN_NAT_SEED", 14) as u64;
-    let mut dice = Dice(seed);
+    let mut dice = SeededRng::new(seed);
     // The time of an undisturbed one, here and now.
     let started = std::time::Instant::now();
     gate.done(OFFICE, &["apply"]);
@@ -132,7 +122,7 @@ fn a_scheduler_or_its_run_killed_at_any_moment_leaves_as_little() {
     let usual = u64::try_from(started.elapsed().as_millis()).unwrap().max(20);
     assert_eq!((ours().as_str(), gate.forwards()), ("", ["0", "0"].map(str::to_owned)));
     let seed = times("PORTOLAN_NAT_SEED", 15) as u64;
-    let mut dice = Dice(seed);
+    let mut dice = SeededRng::new(seed);
     let mut cut = 0;
     for number in 0..kills {
         let round = format!("round {number}, seed {seed}");
