@@ -3,7 +3,6 @@
 //! These paths are the user's own, so links in them are followed, as every other program does.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io::{Read, Write},
     path::Path,
@@ -15,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{AtomicFile, LocalEntry, RootDir, SourceFile, walk::read_folder};
 use crate::{
     cancel::CancelToken,
+    encoding::to_hex,
     error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
 };
@@ -133,12 +133,7 @@ pub fn sha256(path: impl AsRef<Path>, stop: &CancelToken) -> Result<String> {
         Ok(())
     })?;
     source.unchanged()?;
-    let mut digits = String::with_capacity(64);
-    for byte in hash.finalize() {
-        // Writing into a string cannot fail.
-        write!(digits, "{byte:02x}").ok();
-    }
-    Ok(digits)
+    Ok(to_hex(hash.finalize()))
 }
 
 fn metadata(path: &Path) -> Result<fs::Metadata> {

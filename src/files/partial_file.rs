@@ -1,7 +1,6 @@
 //! Partial files for resumption: a stable temporary name, and the bytes under it.
 
 use std::{
-    fmt::Write as _,
     fs::File,
     io::{Seek, SeekFrom},
     os::fd::{AsFd, OwnedFd},
@@ -18,7 +17,10 @@ use super::{
     atomic_file::{AtomicFile, create},
     metadata::{self, LocalKind},
 };
-use crate::error::{Error, Result};
+use crate::{
+    encoding::to_hex,
+    error::{Error, Result},
+};
 
 /// Returns the stable temporary name of the file that `identity` describes; equal identities have equal names.
 pub fn temporary_name_of(identity: &[u8]) -> String {
@@ -27,11 +29,7 @@ pub fn temporary_name_of(identity: &[u8]) -> String {
 
 /// Returns the first sixteen bytes of `identity` as hexadecimal digits.
 pub(super) fn digits(identity: &[u8]) -> String {
-    identity.iter().take(16).fold(String::new(), |mut digits, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    to_hex(identity.get(..16).unwrap_or(identity))
 }
 
 /// A partial file under a stable name, and the number of bytes in it.

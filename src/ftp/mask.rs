@@ -18,6 +18,7 @@ use base64::{
 };
 
 use super::{secret::Secret, site::Site};
+use crate::encoding::to_hex;
 
 /// The length in bytes of the shortest secret that is masked everywhere: shorter ones occur in half of all texts by
 /// chance.
@@ -150,9 +151,7 @@ impl Forms {
 
     fn add(&mut self, secret: &[u8]) {
         self.whole.push(secret.to_vec());
-        let digit = |half: u8| char::from_digit(u32::from(half), 16);
-        let hexadecimal: String =
-            secret.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
+        let hexadecimal = to_hex(secret);
         let mut coded = vec![hexadecimal.clone().into_bytes(), hexadecimal.to_uppercase().into()];
         // Three bytes are four letters, so the encoding of a secret depends on the number of bytes before it.
         for before in 0..3 {

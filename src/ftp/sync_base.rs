@@ -9,12 +9,17 @@ use std::{
 };
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+use percent_encoding::percent_encode_byte;
 
 use super::{
     listing::{Modified, Precision},
     path::{RelativePath, RemotePath},
 };
-use crate::{error::Result, files::OwnerTag};
+use crate::{
+    encoding::{from_hex, percent_decoded, to_hex},
+    error::Result,
+    files::OwnerTag,
+};
 
 /// The BLAKE3 hash of a file's bytes: all bytes of all mirrors pass through it, and it is the fastest of the reliable
 /// hashes.
@@ -183,55 +188,32 @@ pub fn path_text(path: &[u8]) -> String {
     for piece in path.utf8_chunks() {
         for c in piece.valid().chars() {
             match u8::try_from(c) {
-                Ok(byte) if c == '%' || c.is_ascii_control() => text.push_str(&escape(byte)),
+                Ok(byte) if c == '%' || c.is_ascii_control() => {
+                    text.push_str(percent_encode_byte(byte));
+                }
                 _ => text.push(c),
             }
         }
         for byte in piece.invalid() {
-            text.push_str(&escape(*byte));
+            text.push_str(percent_encode_byte(*byte));
         }
     }
     text
 }
 
-fn escape(byte: u8) -> String {
-    format!("%{byte:02X}")
-}
-
 /// Parses the output of [`path_text`]; `None` for text that it never writes.
 pub fn path_bytes(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend_from_slice(pieces.next()?.as_bytes());
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2)?;
-        bytes.push(hex(digits)?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    Some(bytes)
-}
-
-fn hex(digits: &str) -> Option<u8> {
-    // The number parser accepts a sign as well.
-    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+    percent_decoded(text)
 }
 
 /// Formats a hash as hexadecimal text.
 pub fn hash_text(hash: &Hash) -> String {
-    hash.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
+    to_hex(hash)
 }
 
 /// Parses the output of [`hash_text`].
 pub fn read_hash(text: &str) -> Option<Hash> {
-    let mut hash = Hash::default();
-    if text.len() != 2 * hash.len() || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = hex(text.get(2 * at..2 * at + 2)?)?;
-    }
-    Some(hash)
+    from_hex(text)
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 //! One strict parser decides, and a URL that could be read in two ways is refused (security class C25): no backslash,
 //! no blank, no `#` that another parser would take for an end, no host outside ASCII letters.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{
     path::RemotePath,
     secret::Secret,
     site::{Site, TlsMode},
 };
 use crate::{
+    encoding::percent_decoded,
     error::{Error, Result},
     observe::visible::visible,
 };
@@ -71,7 +74,7 @@ fn without_password(text: &str) -> String {
 
 fn read(text: &str) -> Result<Url, String> {
     if let Some(bad) = text.chars().find(|c| c.is_control() || c.is_whitespace() || *c == '\\') {
-        let code = percent(bad);
+        let code = utf8_percent_encode(bad.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string();
         return Err(format!("write {bad:?} as {code}, if it belongs to it"));
     }
     if text.contains('#') {
@@ -194,24 +197,9 @@ fn check_name(host: &str) -> Result<(), String> {
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        // A number may have a sign, and a byte has none.
-        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(
-            byte.ok_or("a % needs two hexadecimal digits behind it (%25 is the sign itself)")?,
-        );
-        rest = after.get(2..).unwrap_or_default();
-    }
-    Ok(bytes)
+    percent_decoded(text).ok_or_else(|| {
+        "a % needs two hexadecimal digits behind it (%25 is the sign itself)".to_owned()
+    })
 }
 
 pub(super) fn decoded_text(text: &str, what: &str) -> Result<String, String> {
@@ -221,13 +209,6 @@ pub(super) fn decoded_text(text: &str, what: &str) -> Result<String, String> {
         return Err(format!("the {what} cannot hold a line end or a NUL"));
     }
     Ok(text)
-}
-
-fn percent(c: char) -> String {
-    let mut bytes = [0; 4];
-    let codes: Vec<_> =
-        c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect();
-    codes.concat()
 }
 
 #[cfg(test)]

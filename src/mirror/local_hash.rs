@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::tree::{NodeKind, ScanResult, utc};
 use crate::{
     cancel::CancelToken,
+    encoding::to_hex,
     error::{ErrorKind, Result},
     files::{RootDir, SourceFile, SymlinkPolicy},
     ftp::{
@@ -127,13 +128,12 @@ impl Hasher {
 
     /// Returns the hash in hexadecimal digits.
     pub(super) fn text(self) -> String {
-        let bytes = match self {
-            Self::Sha256(hasher) => hasher.finalize().to_vec(),
-            Self::Sha1(hasher) => hasher.finalize().to_vec(),
-            Self::Md5(hasher) => hasher.finalize().to_vec(),
-            Self::Crc32(hasher) => hasher.finalize().to_be_bytes().to_vec(),
-        };
-        bytes.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
+        match self {
+            Self::Sha256(hasher) => to_hex(hasher.finalize()),
+            Self::Sha1(hasher) => to_hex(hasher.finalize()),
+            Self::Md5(hasher) => to_hex(hasher.finalize()),
+            Self::Crc32(hasher) => to_hex(hasher.finalize().to_be_bytes()),
+        }
     }
 }
 

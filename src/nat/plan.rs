@@ -17,7 +17,10 @@ use super::{
     ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
 };
-use crate::error::{Error, Result};
+use crate::{
+    encoding::to_hex,
+    error::{Error, Result},
+};
 
 /// The changes that applying a ruleset would make.
 #[derive(Debug, Clone)]
@@ -136,9 +139,9 @@ impl RulesetPlan {
             hash.update(part);
             hash.update([0]);
         }
-        let digits: Vec<_> =
-            hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        digits.concat()
+        let mut digits = to_hex(hash.finalize());
+        digits.truncate(12);
+        digits
     }
 
     /// Returns the text that would be loaded.

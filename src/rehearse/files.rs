@@ -23,7 +23,7 @@ use super::{
     root::ServedPath,
     session::ClientSession,
 };
-use crate::limits::COPY_BYTES;
+use crate::{encoding::to_hex, limits::COPY_BYTES};
 
 impl ClientSession {
     /// Returns true if an entry of this name exists.
@@ -197,7 +197,5 @@ pub(super) fn sha256(path: &Path) -> io::Result<(u64, String)> {
         hash.update(buffer.get(..read).unwrap_or_default());
         size += read as u64;
     }
-    let digits =
-        hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    Ok((size, digits))
+    Ok((size, to_hex(hash.finalize())))
 }

@@ -15,7 +15,10 @@ use super::{
     naming::Naming,
     root::ServedPath,
 };
-use crate::error::{Error, Result};
+use crate::{
+    encoding::from_hex,
+    error::{Error, Result},
+};
 
 /// A fault to be injected by the server, such as `drop-after=100` or `retr-425@/in*1`.
 ///
@@ -268,7 +271,7 @@ fn unescape(text: &str) -> Result<Vec<u8>> {
 fn hex(chars: &mut std::str::Chars<'_>) -> Option<u8> {
     let digits = chars.as_str().get(..2)?;
     *chars = chars.as_str().get(2..)?.chars();
-    u8::from_str_radix(digits, 16).ok()
+    from_hex(digits).map(|[byte]| byte)
 }
 
 fn bad_escape(text: &str) -> Error {

@@ -6,6 +6,7 @@ use rhai::Map;
 
 use super::{options::CONNECT, value::CallOptions};
 use crate::{
+    encoding::from_hex,
     error::{Error, Result},
     ftp::{
         proxy::Proxy,
@@ -182,11 +183,7 @@ fn proxy(options: &CallOptions<'_>) -> Result<Option<Proxy>> {
 /// Parses the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and the prefix `sha256/`.
 fn pin(text: &str) -> Result<[u8; 32]> {
     let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
-    let bytes: Option<Vec<u8>> = (0..digits.len())
-        .step_by(2)
-        .map(|at| digits.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok()))
-        .collect();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+    from_hex(&digits).ok_or_else(|| {
         let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
         Error::invalid(format!("`pin` wants {wants}, got \"{text}\""))
     })

@@ -1,5 +1,7 @@
 //! The recommended line for the script. Pure.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+
 use super::{Diagnosis, Endpoint};
 use crate::{
     ftp::site::{Mode, TlsMode},
@@ -61,7 +63,7 @@ fn url(survey: &Diagnosis, door: &Endpoint) -> String {
     };
     let user = match site.user.as_str() {
         "anonymous" => String::new(),
-        user => format!("{}@", percent(user.as_bytes(), b"")),
+        user => format!("{}@", utf8_percent_encode(user, USER)),
     };
     let host = if site.host.contains(':') {
         format!("[{}]", site.host.replace('%', "%25"))
@@ -72,19 +74,15 @@ fn url(survey: &Diagnosis, door: &Endpoint) -> String {
         port if port == usual => String::new(),
         port => format!(":{port}"),
     };
-    let path = site.folder.as_ref().map(|path| format!("/{}", percent(path.as_bytes(), b"/")));
+    let path =
+        site.folder.as_ref().map(|path| format!("/{}", percent_encode(path.as_bytes(), PATH)));
     format!("{scheme}://{user}{host}{port}{}", path.unwrap_or_default())
 }
 
-/// Encodes bytes for a URL.
-fn percent(bytes: &[u8], also: &[u8]) -> String {
-    let shown = |byte: &u8| {
-        let is_plain =
-            byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || also.contains(byte);
-        if is_plain { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    bytes.iter().map(shown).collect()
-}
+/// The bytes that are encoded in the user of a URL: all but those that RFC 3986 (2.3) calls unreserved.
+const USER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The bytes that are encoded in a path.
+const PATH: &AsciiSet = &USER.remove(b'/');
 
 /// Formats a string as a literal of the script language.
 fn quoted(text: &str) -> String {
@@ -98,6 +96,6 @@ mod tests {
     #[test]
     fn a_text_is_written_as_the_language_reads_it() {
         assert_eq!(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
-        assert_eq!(percent("gr\u{fc}n/a b".as_bytes(), b"/"), "gr%C3%BCn/a%20b");
+        assert_eq!(percent_encode("gr\u{fc}n/a b".as_bytes(), PATH).to_string(), "gr%C3%BCn/a%20b");
     }
 }

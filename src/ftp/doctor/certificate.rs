@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::observe::visible::visible;
+use crate::{encoding::to_hex, observe::visible::visible};
 
 /// A server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,7 @@ pub struct ServerCertificate {
 impl ServerCertificate {
     /// Parses a certificate in DER; fields that cannot be read stay empty.
     pub fn read(der: &[u8]) -> Self {
-        let pin: Vec<_> = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
-        let pin = pin.concat();
+        let pin = to_hex(Sha256::digest(der));
         let blank = Self { subject: String::new(), issuer: String::new(), expires: None, pin };
         body(der, &blank).unwrap_or(blank)
     }

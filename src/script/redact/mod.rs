@@ -16,6 +16,8 @@ mod tokens;
 
 use std::{ops::Range, path::Path};
 
+use percent_encoding::percent_decode_str;
+
 use self::tokens::Language;
 use super::raise::ScriptFailure;
 
@@ -144,20 +146,7 @@ fn unescaped(text: &str) -> String {
 
 /// Returns `text` with percent-encoding resolved (`%41`), or an empty string if the result is not UTF-8.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let pair = after.get(..2).filter(|_| *first == b'%');
-        let pair = pair.and_then(|pair| std::str::from_utf8(pair).ok());
-        if let Some(byte) = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            bytes.push(byte);
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_default()
+    percent_decode_str(text).decode_utf8().unwrap_or_default().into_owned()
 }
 
 #[cfg(test)]
