@@ -10,7 +10,7 @@
 //! host    state of the host's network       rules    the same as packet-filter rules
 //! chains, nft, listing                      rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
-//! plan    diff, foreign, conflicts, guard    the changes, with warnings and refusals
+//! plan    foreign, conflicts, guard          the changes, with warnings and refusals
 //! sysctl, settings                          kernel settings, and the rulesets that need them
 //! apply, undo, persist                      applying, undoing, and loading at boot
 //! open    a table that exists only while it is held
@@ -27,7 +27,6 @@ mod chains;
 pub mod check;
 mod conflicts;
 pub mod detect;
-mod diff;
 pub mod foreign;
 pub mod gateway;
 mod guard;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use similar::{ChangeTag, TextDiff};
 
 use super::{
     backend::{Backend, Choice, FoundRules},
     chains::{Chains, Shape, notes},
     conflicts,
-    diff::diff,
     foreign::{Warning, also_dropped, blockers, legacy},
     guard,
     host::HostNetwork,
@@ -315,6 +315,32 @@ fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
     ruleset.parts().iter().filter_map(opened).collect()
 }
 
+/// The number of lines shown around a difference.
+const LINES_AROUND: usize = 2;
+
+/// Returns the difference from the lines of `old` to those of `new`: `-` before removed lines, `+` before added ones;
+/// empty if they are equal.
+fn diff(old: &str, new: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+    let diff = TextDiff::from_slices(&old, &new);
+    let mut text = String::new();
+    for group in diff.grouped_ops(LINES_AROUND) {
+        if !text.is_empty() {
+            text.push_str(" ...\n");
+        }
+        for change in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
+            text.push(match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            });
+            text.push_str(change.value());
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// Returns a plan as JSON.
 pub fn value(plan: &RulesetPlan) -> Value {
     let warning = |one: &Warning| one.words();
@@ -375,4 +401,24 @@ pub fn words(plan: &RulesetPlan) -> String {
         lines.push("No changes. The live ruleset matches the plan.".into());
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_shows_removed_and_added_lines_with_those_around() {
+        assert_eq!(diff("a\nb\n", "a\nb\n"), "");
+        assert_eq!(diff("", "a\n"), "+a\n");
+        assert_eq!(diff("a\n", ""), "-a\n");
+        assert_eq!(diff("a\nb\nc\n", "a\nx\nc\n"), " a\n-b\n+x\n c\n");
+        let long: Vec<_> = (0..20).map(|number| format!("{number}\n")).collect();
+        let long = long.concat();
+        let changed = long.replace("\n5\n", "\n").replace("\n15\n", "\n").replacen("0\n", "", 1);
+        assert_eq!(
+            diff(&long, &changed),
+            "-0\n 1\n 2\n 3\n 4\n-5\n 6\n 7\n ...\n 13\n 14\n-15\n 16\n 17\n"
+        );
+    }
 }
