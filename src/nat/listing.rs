@@ -1,4 +1,9 @@
 //! A parser for the output of `nft list`, as far as it is needed: pure.
+//!
+//! Only the blocks are parsed: tables, chains, hooks and maps. A rule stays the text that nft prints, since it is loaded
+//! again by `rollback`, compared with the plan, and shown to the user; `nft -j` has no such text. Nor does it have all
+//! of a foreign rule: of a rule made by iptables, nft 1.0.6 (Debian 12) lists `dnat to 10.0.0.2` as text, and
+//! `{"xt": {"type": "target", "name": "DNAT"}}` as JSON.
 
 /// One table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
