@@ -12,13 +12,14 @@
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
-//! error  limits  random  encoding  cancel  clock   leaves
+//! error  limits  random  encoding  exit_code  cancel  clock  leaves
 //! ```
 
 pub mod cancel;
 pub mod clock;
 pub mod encoding;
 pub mod error;
+pub mod exit_code;
 pub mod files;
 pub mod ftp;
 pub mod limits;

@@ -7,10 +7,11 @@ use std::{
 
 use serde_json::json;
 
-use super::{common::Common, exit, report};
+use super::{common::Common, report};
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    exit_code::Exit,
     limits::{DEPTH_MAX, ENTRIES_MAX},
     observe::{json::line, visible::visible},
     schedule::{jobs, zone::Zones},
@@ -36,7 +37,7 @@ struct Looked {
     findings: Vec<ScriptFinding>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let Looked { sources, files, findings } = match look(&args.paths) {
         Ok(looked) => looked,
         Err(fault) => return report::wrong_usage(&fault),
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
     let is_wrong = findings.iter().any(|finding| finding.level == Severity::Error);
-    if is_wrong { exit::SCRIPT } else { exit::DONE }
+    if is_wrong { Exit::Script } else { Exit::Done }
 }
 
 /// Checks all of `paths`, and the scripts that jobs name.

@@ -14,12 +14,13 @@ use crate::{
     cancel::CancelToken,
     clock::Clock,
     error::Result,
+    exit_code::Exit,
     observe::{Sink, json::JsonLines, output},
     schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation},
     script::{run::Settings, site::Overrides, source::ScriptSource},
 };
 
-pub(super) fn run(common: &Common) -> u8 {
+pub(super) fn run(common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let mut input = BufReader::new(io::stdin());
         let order = AttemptSpec::read(&mut input)?;

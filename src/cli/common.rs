@@ -9,11 +9,12 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{exit, report, state::StateOptions};
+use super::{report, state::StateOptions};
 use crate::{
     cancel::CancelToken,
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     ftp::{
         secret::Secret,
         session::{RunContext, Session},
@@ -265,7 +266,10 @@ pub(super) fn with_session(
 }
 
 /// Runs `work` on its own thread; on Ctrl-C or SIGTERM asks it to stop, and abandons it if it does not.
-pub(super) fn interruptible(stop: &CancelToken, work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+pub(super) fn interruptible(
+    stop: &CancelToken,
+    work: impl FnOnce() -> Exit + Send + 'static,
+) -> Exit {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
@@ -280,7 +284,7 @@ pub(super) fn interruptible(stop: &CancelToken, work: impl FnOnce() -> u8 + Send
         // No receiver is left when the program has been interrupted.
         let code = work();
         if done.send(code).is_err() {
-            tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");
+            tracing::debug!(target: "portolan", "ended with {code:?} after the program was told to stop");
         }
     });
     if let Err(error) = thread {
@@ -289,17 +293,17 @@ pub(super) fn interruptible(stop: &CancelToken, work: impl FnOnce() -> u8 + Send
     }
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {
-            return ended.await.unwrap_or(exit::BUG);
+            return ended.await.unwrap_or(Exit::Bug);
         };
         tokio::select! {
-            code = &mut ended => return code.unwrap_or(exit::BUG),
+            code = &mut ended => return code.unwrap_or(Exit::Bug),
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         stop.set();
         match tokio::time::timeout(STOP_TIME_MAX, ended).await {
             Ok(Ok(code)) => code,
-            _ => exit::INTERRUPTED,
+            _ => Exit::Interrupted,
         }
     })
 }

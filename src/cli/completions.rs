@@ -3,7 +3,8 @@
 use clap::Command;
 use clap_complete::Shell;
 
-use super::{exit, report};
+use super::report;
+use crate::exit_code::Exit;
 
 /// The arguments of `portolan completions`.
 #[derive(Debug, clap::Args)]
@@ -13,9 +14,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args, mut line: Command) -> u8 {
+pub(super) fn run(args: &Args, mut line: Command) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut line, "portolan", &mut text);
     report::output(&String::from_utf8_lossy(&text));
-    exit::DONE
+    Exit::Done
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::{common::Common, exit, place::JobsFile, report};
+use super::{common::Common, place::JobsFile, report};
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     schedule::{
         export::{self, Exported, Setting},
         jobs::Jobs,
@@ -37,13 +38,13 @@ enum To {
     Crontab,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     match exported(args, common) {
         Ok(Exported { text, losses }) => {
             report::output(&text);
             let lines: Vec<_> = losses.iter().map(|loss| format!("lost: {loss}\n")).collect();
             report::print(&lines.concat());
-            exit::DONE
+            Exit::Done
         }
         Err(fault) => report::fault(&fault),
     }

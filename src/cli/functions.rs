@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::{common::Common, exit, report, table};
+use super::{common::Common, report, table};
 use crate::{
     error::Error,
+    exit_code::Exit,
     observe::json::line,
     script::docs::{self, DocEntry},
 };
@@ -23,10 +24,10 @@ pub(super) struct Args {
     definitions: bool,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     if args.definitions {
         report::output(&docs::definitions());
-        return exit::DONE;
+        return Exit::Done;
     }
     let all = docs::functions();
     let found = match &args.name {
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         list(&all, table::width())
     };
     report::output(&text);
-    exit::DONE
+    Exit::Done
 }
 
 /// Returns one line per function, grouped by family; descriptions that exceed `width` continue on the next line.

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    report,
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     files::AtomicFile,
     ftp::{
         path::{RemotePath, component},
@@ -54,7 +55,7 @@ Examples:
     portolan get ftpes://me@ftp.example.org/pub/catalogue.csv
     portolan get ftp://ftp.example.org/pub/a.zip downloads/";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 /// Prints the report of a one-liner, or its error.
-pub(super) fn finish(result: Result<()>, done: &Report, context: &RunContext, json: bool) -> u8 {
+pub(super) fn finish(result: Result<()>, done: &Report, context: &RunContext, json: bool) -> Exit {
     let took = Duration::from_secs_f64(done.seconds);
     context.observer.emit(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
     if let Err(fault) = result {
@@ -100,7 +101,7 @@ pub(super) fn finish(result: Result<()>, done: &Report, context: &RunContext, js
     if json {
         report::output(&(done.json() + "\n"));
     }
-    exit::DONE
+    Exit::Done
 }
 
 /// Returns the local path: the given one, with the remote name appended if it is a directory.

@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{exit, report};
+use super::report;
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     observe::visible::visible,
 };
 
@@ -28,14 +29,14 @@ const FILES: [(&str, &str); 4] = [
     (".gitignore", include_str!("init/gitignore")),
 ];
 
-pub(super) fn run(args: &Args) -> u8 {
+pub(super) fn run(args: &Args) -> Exit {
     let folder = args.folder.as_deref().unwrap_or(Path::new("."));
     match lay(folder) {
         Ok(laid) => {
             let lines: Vec<_> = laid.iter().map(|path| format!("{}\n", path.display())).collect();
             report::output(&lines.concat());
             report::print(&next(args.folder.as_deref()));
-            exit::DONE
+            Exit::Done
         }
         Err(fault) if fault.kind == ErrorKind::Guard => report::wrong_usage(&fault),
         Err(fault) => report::fault(&fault),

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    report,
 };
 use crate::{
     error::Result,
+    exit_code::Exit,
     ftp::{
         listing::{Entry, EntryKind, Listing, Modified, Precision},
         path::RemotePath,
@@ -31,7 +32,7 @@ Examples:
     portolan ls ftp://ftp.example.org/pub
     portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let site = common.site(&url)?;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             report::output(&shown(&entries, names, json.then_some(unread)));
             Ok(())
         });
-        done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
+        done.map_or_else(|fault| report::fault(&fault), |()| Exit::Done)
     })
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Command;
 
-use super::{exit, report};
-use crate::error::Error;
+use super::report;
+use crate::{error::Error, exit_code::Exit};
 
 /// The arguments of `portolan man`.
 #[derive(Debug, clap::Args)]
@@ -14,11 +14,11 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-pub(super) fn run(args: &Args, line: Command) -> u8 {
+pub(super) fn run(args: &Args, line: Command) -> Exit {
     let made = std::fs::create_dir_all(&args.folder)
         .and_then(|()| clap_mangen::generate_to(line, &args.folder));
     match made {
-        Ok(()) => exit::DONE,
+        Ok(()) => Exit::Done,
         Err(error) => report::fault(&Error::local("write the manual pages", &args.folder, error)),
     }
 }

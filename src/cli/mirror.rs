@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit,
     get::rate,
     put::in_place,
     report,
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     ftp::{
         path::RemotePath,
         session::{RunContext, Session},
@@ -179,7 +179,7 @@ enum MirrorMode {
     Apply { plan: Box<MirrorPlan> },
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
@@ -216,7 +216,7 @@ fn work(
     doing: &MirrorMode,
     context: &RunContext,
     json: bool,
-) -> u8 {
+) -> Exit {
     let mut done = Report::default();
     let started = Instant::now();
     let result = with_session(site, context, async |session| {
@@ -237,7 +237,7 @@ fn work(
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
-    if done.failed > 0 { exit::IN_PART } else { exit::DONE }
+    if done.failed > 0 { Exit::InPart } else { Exit::Done }
 }
 
 /// Parses a number of sessions from the command line.
@@ -288,7 +288,7 @@ fn read_plan(file: &Path) -> Result<MirrorPlan> {
 }
 
 /// Prints which rule decides about `path`.
-fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> u8 {
+fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> Exit {
     let plain = path.trim_start_matches('/').trim_end_matches('/');
     let is_folder = path.ends_with('/') || local.join(plain).is_dir();
     let reason = filter.explain(plain.as_bytes(), is_folder);
@@ -306,7 +306,7 @@ fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> u8 
     } else {
         report::output(&format!("{reason}\n"));
     }
-    exit::DONE
+    Exit::Done
 }
 
 fn rules(args: &Args, parallel: u16, now: Timestamp) -> MirrorOptions {

@@ -5,7 +5,6 @@ mod child;
 mod common;
 mod completions;
 mod doctor;
-pub mod exit;
 mod export;
 mod functions;
 mod get;
@@ -40,10 +39,11 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 
 use self::common::Common;
+use crate::exit_code::HELP;
 
 /// Transfer files over FTP and FTPS by script, active or passive, through NAT.
 #[derive(Debug, Parser)]
-#[command(name = "portolan", version, max_term_width = 100, after_help = exit::HELP)]
+#[command(name = "portolan", version, max_term_width = 100, after_help = HELP)]
 struct CommandLine {
     #[command(flatten)]
     common: Common,

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     common::{Common, interruptible},
-    exit, report,
+    report,
     run::{script, settings},
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     ftp::session::RunContext,
     nat::{
         apply::ApplyOptions,
@@ -133,7 +134,7 @@ impl NatCommand {
     }
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let is_plan = matches!(args.verb, NatCommand::Plan(_));
     let target = args.verb.target();
     let backend = args.backend.unwrap_or_default();
@@ -160,7 +161,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
                 let ledger = settings.nat.ledger.clone();
                 if let Some(source) = &source {
                     let code = script(source, settings, &context);
-                    if code != exit::DONE {
+                    if code != Exit::Done {
                         return code;
                     }
                 }
@@ -172,15 +173,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     };
     // As in terraform: users of a plan tell changes from errors by 2 and 1.
     match code {
-        exit::DONE | exit::INTERRUPTED => code,
-        CHANGES_WITHIN if is_plan => exit::NAT_CHANGES,
-        _ if is_plan => exit::NAT_ERROR,
+        Exit::Done | Exit::NatChanges | Exit::Interrupted => code,
+        _ if is_plan => Exit::NatError,
         code => code,
     }
 }
-
-/// The code by which [`NatContext`] reports that a plan has changes; no other command returns it.
-const CHANGES_WITHIN: u8 = 100;
 
 /// The environment of the subcommands.
 struct NatContext<'w> {
@@ -191,7 +188,7 @@ struct NatContext<'w> {
 }
 
 impl NatContext<'_> {
-    fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> u8 {
+    fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> Exit {
         let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
         let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
         if names.is_empty() {
@@ -254,23 +251,23 @@ impl NatContext<'_> {
         Ok((NatHost::this(choice, record.as_ref())?, record))
     }
 
-    fn plan(&self, rulesets: &[Ruleset]) -> Result<u8> {
+    fn plan(&self, rulesets: &[Ruleset]) -> Result<Exit> {
         let plans: Vec<_> = self.plans(rulesets)?.into_iter().map(|(_, plan)| plan).collect();
         let words: Vec<_> = plans.iter().map(plan::words).collect();
         self.say(&together(&plans), &words.join("\n"));
         let is_changed = plans.iter().any(|plan| plan.changed);
-        Ok(if is_changed { CHANGES_WITHIN } else { exit::DONE })
+        Ok(if is_changed { Exit::NatChanges } else { Exit::Done })
     }
 
-    fn export(&self, rulesets: &[Ruleset]) -> Result<u8> {
+    fn export(&self, rulesets: &[Ruleset]) -> Result<Exit> {
         let plans = self.plans(rulesets)?;
         let texts: Vec<_> = plans.iter().map(|(_, plan)| plan.text()).collect();
         let value = json!({ "rulesets": texts });
         self.say(&value, &texts.concat());
-        Ok(exit::DONE)
+        Ok(Exit::Done)
     }
 
-    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<u8> {
+    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<Exit> {
         let ledger = self.ledger()?;
         let plans = self.plans(rulesets)?;
         let (mut values, mut words) = (Vec::new(), String::new());
@@ -319,7 +316,7 @@ impl NatContext<'_> {
         }
         let is_changed = values.iter().any(|one| one.get("changed") == Some(&Value::Bool(true)));
         self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
-        Ok(exit::DONE)
+        Ok(Exit::Done)
     }
 
     fn each(
@@ -327,7 +324,7 @@ impl NatContext<'_> {
         (names, rulesets): (&[&str], &[Ruleset]),
         done: &str,
         work: impl Fn(&NatHost, &str, &dyn RulesetStore) -> Result<Option<String>>,
-    ) -> Result<u8> {
+    ) -> Result<Exit> {
         let ledger = self.ledger()?;
         let machines = names.iter().map(|name| Ok(self.standing(name, rulesets)?.0));
         let machines = machines.collect::<Result<Vec<_>>>()?;
@@ -340,10 +337,10 @@ impl NatContext<'_> {
             }
         }
         self.say(&json!({ "done": done, "rulesets": names }), &words);
-        Ok(exit::DONE)
+        Ok(Exit::Done)
     }
 
-    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Result<u8> {
+    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Result<Exit> {
         let now = self.context.clock.now();
         let mut found = Vec::new();
         for name in names {
@@ -356,7 +353,7 @@ impl NatContext<'_> {
         let first = found.first().map(|one| one.state.word());
         let words: String = found.iter().map(status_words).collect();
         self.say(&json!({ "status": first, "rulesets": values }), &words);
-        Ok(exit::DONE)
+        Ok(Exit::Done)
     }
 }
 

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{common::Common, exit, report, slots};
+use super::{common::Common, report, slots};
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    exit_code::Exit,
     observe::json::line,
     schedule::{
         cron::{Expression, Mistake, Schedule},
@@ -48,7 +49,7 @@ struct NextSlot<'r> {
     slot: Slot,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let (zones, now) = (Zones::newest(), Clock::System.now());
     if let Some(text) = &args.cron {
         return match schedule(text, args.timezone.as_deref(), &zones) {
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(all) => {
             let code = show(args, common, &zones, now, &all);
             let others = jobs.all.iter().filter(|job| job.schedule.is_none());
-            if args.job.is_none() && !common.json() && code == exit::DONE {
+            if args.job.is_none() && !common.json() && code == Exit::Done {
                 let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
                 report::output(&lines.collect::<String>());
             }
@@ -108,10 +109,10 @@ pub(super) fn no_job(jobs: &Jobs, name: &str) -> Error {
 }
 
 /// Parses the schedule of the command line, and prints its errors.
-fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, u8> {
+fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, Exit> {
     let wrong = |mistake: &Mistake, level: &str| {
         report::print(&(report::mistake(level, text, mistake).join("\n") + "\n"));
-        exit::USAGE
+        Exit::Usage
     };
     let expression = Expression::parse(text, "").map_err(|mistake| wrong(&mistake, "error"))?;
     for warning in &expression.warnings {
@@ -137,7 +138,7 @@ fn show(
     zones: &Zones,
     now: Timestamp,
     schedules: &[(Option<&str>, &Schedule)],
-) -> u8 {
+) -> Exit {
     let (mut rows, mut since) = (Vec::new(), now);
     for (job, schedule) in schedules {
         let after = args.after.as_deref().map(|text| slots::moment(text, &schedule.zone, now));
@@ -162,7 +163,7 @@ fn show(
     } else {
         report::output(&table(&rows, schedules, zones, now, since));
     }
-    exit::DONE
+    Exit::Done
 }
 
 fn value(row: &NextSlot<'_>) -> Value {

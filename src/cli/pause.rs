@@ -2,13 +2,13 @@
 
 use super::{
     common::Common,
-    exit,
     place::{JobsFile, failed},
     report,
 };
 use crate::{
     clock::Clock,
     error::Result,
+    exit_code::Exit,
     observe::json::line,
     schedule::facts,
     store::{self, Store, history::JobStateRecord},
@@ -26,7 +26,7 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let paused = || -> Result<JobStateRecord> {
         let mut store = open(&args.jobs, &args.job, common)?;
         store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
@@ -49,16 +49,16 @@ fn state(store: &Store, job: &str) -> Result<JobStateRecord> {
     Ok(found.unwrap_or_else(|| JobStateRecord { job: job.to_owned(), ..JobStateRecord::default() }))
 }
 
-fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> u8 {
+fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> Exit {
     match result {
         Ok(state) if common.json() => {
             let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
             report::output(&(text + "\n"));
-            exit::DONE
+            Exit::Done
         }
         Ok(_) => {
             report::output(&format!("`{job}` {words}\n"));
-            exit::DONE
+            Exit::Done
         }
         Err(fault) => failed(&fault),
     }
@@ -66,7 +66,7 @@ fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common)
 
 /// The command `portolan resume`.
 pub(super) mod resume {
-    use super::{Common, JobsFile, Result, open, state, tell};
+    use super::{Common, Exit, JobsFile, Result, open, state, tell};
     use crate::store::history::JobStateRecord;
 
     /// The arguments of `portolan resume`.
@@ -78,7 +78,7 @@ pub(super) mod resume {
         jobs: JobsFile,
     }
 
-    pub(in crate::cli) fn run(args: &Args, common: &Common) -> u8 {
+    pub(in crate::cli) fn run(args: &Args, common: &Common) -> Exit {
         let mut was_paused = true;
         let mut resumed = || -> Result<JobStateRecord> {
             let mut store = open(&args.jobs, &args.job, common)?;

@@ -6,6 +6,7 @@ use super::{common::Common, record, report};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     observe::visible::visible,
     schedule::{
         daemon,
@@ -112,6 +113,6 @@ pub(super) fn scheduler(state: &Path) -> Option<String> {
 }
 
 /// Prints a fault, and returns the exit code: that of a wrong command line for an unknown name.
-pub(super) fn failed(fault: &Error) -> u8 {
+pub(super) fn failed(fault: &Error) -> Exit {
     if fault.kind == ErrorKind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     files::SourceFile,
     ftp::{path::RemotePath, session::Session, site::InPlace, url::Url},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
@@ -49,7 +50,7 @@ Examples:
     portolan put order.csv ftpes://me@ftp.example.org/in/
     portolan --set mode=active put order.csv ftp://ftp.example.org/in/new.csv";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
             let message = "`put` wants the file first and then the URL: portolan put FILE URL";

@@ -12,10 +12,11 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{common::Common, exit};
+use super::common::Common;
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    exit_code::Exit,
     limits::{RETENTION_AGE, RETENTION_RUNS},
     observe::{EventEmitter, MessageLevel, account::Accounts, output, visible},
     random::random_u64,
@@ -138,18 +139,18 @@ impl RunRecord {
     }
 
     /// Records the end of the run.
-    pub(super) fn end(self, code: u8, observer: &EventEmitter) {
+    pub(super) fn end(self, code: Exit, observer: &EventEmitter) {
         let Some(row) = &self.row else { return };
         let account = self.accounts.account();
         let state = match code {
-            exit::DONE => RunState::Done,
-            exit::IN_PART => RunState::Partial,
-            exit::INTERRUPTED => RunState::Interrupted,
+            Exit::Done => RunState::Done,
+            Exit::InPart => RunState::Partial,
+            Exit::Interrupted => RunState::Interrupted,
             _ => RunState::Failed,
         };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let fault = account.fault.as_ref();
-        let unwritten = output::trouble().filter(|_| code == exit::BUG && fault.is_none());
+        let unwritten = output::trouble().filter(|_| code == Exit::Bug && fault.is_none());
         let took = jiff::SignedDuration::try_from(self.begun.elapsed()).unwrap_or_default();
         let attempt = AttemptRecord {
             number: 1,
@@ -160,7 +161,7 @@ impl RunRecord {
                 files: number(account.files),
                 bytes: number(account.bytes),
                 route: account.route.clone(),
-                exit_code: Some(i64::from(code)),
+                exit_code: Some(i64::from(code.code())),
                 error_kind: fault
                     .map(|fault| fault.kind.clone())
                     .or_else(|| unwritten.map(|fault| fault.kind.word().into())),

@@ -6,11 +6,12 @@ use tempfile::TempDir;
 
 use super::{
     common::{Common, interruptible},
-    exit, report,
+    report,
     run::{script, settings},
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     ftp::session::RunContext,
     limits::REHEARSAL_BYTES_MAX,
     observe::Event,
@@ -65,7 +66,7 @@ impl RehearsalStage {
     }
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     if args.list_faults {
         return list(FaultPlan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned())));
     }
@@ -95,11 +96,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 /// Lists names and their meaning.
-fn list(rows: impl Iterator<Item = (&'static str, String)> + Clone) -> u8 {
+fn list(rows: impl Iterator<Item = (&'static str, String)> + Clone) -> Exit {
     let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = rows.map(|(name, what)| format!("{name:<width$}  {what}\n"));
     report::output(&lines.collect::<Vec<_>>().concat());
-    exit::DONE
+    Exit::Done
 }
 
 fn set_up(args: &Args) -> Result<RehearsalStage> {
@@ -132,7 +133,7 @@ fn play(
     settings: Settings,
     stage: &RehearsalStage,
     context: &RunContext,
-) -> u8 {
+) -> Exit {
     let code = script(source, settings, context);
     let changes = match Snapshot::of(&stage.tree()) {
         Ok(after) => stage.before.changes_to(&after).iter().map(ToString::to_string).collect(),

@@ -2,9 +2,9 @@
 
 use std::{io::Write, process::ExitCode};
 
-use super::exit;
 use crate::{
     error::{Error, ErrorKind, Origin},
+    exit_code::Exit,
     observe::{
         output::{self, Output},
         visible::visible,
@@ -29,11 +29,11 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     if let (Err(error), false) = (printed, is_wrong) {
         output::remember(Output::Results, &error);
     }
-    end(if is_wrong { exit::USAGE } else { exit::DONE })
+    end(if is_wrong { Exit::Usage } else { Exit::Done })
 }
 
 /// Prints `failure`, with the line of `source` that it happened in, and returns the exit code.
-pub(super) fn failure(failure: &ScriptFailure, source: Option<&str>) -> u8 {
+pub(super) fn failure(failure: &ScriptFailure, source: Option<&str>) -> Exit {
     let file = failure.place.as_ref().map(|place| place.file.as_str());
     let veil = source.map(|source| Veil::of(file.unwrap_or_default(), source)).unwrap_or_default();
     let failure = &veil.failure(failure.clone());
@@ -51,7 +51,7 @@ pub(super) fn failure(failure: &ScriptFailure, source: Option<&str>) -> u8 {
     let hint = hint(&failure.fault).map(str::to_owned).or_else(advised);
     lines.extend(hint.map(|hint| format!("hint: {}", veil.words(&hint))));
     print(&(lines.join("\n") + "\n"));
-    exit::code(failure)
+    if failure.is_bug { Exit::Bug } else { Exit::of_failure(&failure.fault) }
 }
 
 /// Prints the findings of a check, each with the line of its script.
@@ -84,14 +84,14 @@ pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String>
 }
 
 /// Prints a fault of the command line itself, and returns the exit code.
-pub(super) fn fault(fault: &Error) -> u8 {
+pub(super) fn fault(fault: &Error) -> Exit {
     failure(&ScriptFailure::from(fault.clone()), None)
 }
 
 /// Prints a fault in the command line that was typed, and returns the exit code for it.
-pub(super) fn wrong_usage(found: &Error) -> u8 {
+pub(super) fn wrong_usage(found: &Error) -> Exit {
     fault(found);
-    exit::USAGE
+    Exit::Usage
 }
 
 /// Returns ` --> file:line:column` and the line, without the parts that `veil` hides, with a caret below it.
@@ -222,16 +222,15 @@ pub(super) fn output(text: &str) {
 
 /// Returns the exit code of a command that ended with `code`: that of output that could not be written if the command
 /// succeeded otherwise. Its own failure takes precedence.
-pub(super) fn settled(code: u8) -> u8 {
-    // `nat plan` is the only one that prints results and ends with 2: there are changes.
-    let is_fine = matches!(code, exit::DONE | exit::NAT_CHANGES);
-    if is_fine && output::trouble().is_some() { exit::BUG } else { code }
+pub(super) fn settled(code: Exit) -> Exit {
+    let is_fine = matches!(code, Exit::Done | Exit::NatChanges);
+    if is_fine && output::trouble().is_some() { Exit::Bug } else { code }
 }
 
 /// Ends the program: reports output that could not be written, and converts `code` for the caller.
-pub(super) fn end(code: u8) -> ExitCode {
+pub(super) fn end(code: Exit) -> ExitCode {
     if let Some(fault) = output::trouble() {
         print(&format!("error: {}\n", visible(fault.to_string())));
     }
-    ExitCode::from(settled(code))
+    ExitCode::from(settled(code).code())
 }

@@ -2,10 +2,11 @@
 
 use super::{
     common::{Common, interruptible, with_session},
-    exit, report,
+    report,
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     ftp::{listing::EntryKind, url::Url},
     observe::{Event, Operation},
 };
@@ -22,7 +23,7 @@ pub(super) struct Args {
 
 const FOLDER: &str = "this is a folder: --recursive removes it with all that is in it";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let path = url.path.clone().ok_or_else(|| Error::invalid("the URL names no file"))?;
@@ -55,6 +56,6 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             context.observer.emit(&Event::Done { verb: Operation::Delete, path });
             Ok(())
         });
-        done.map_or_else(|fault| report::fault(&fault), |()| exit::DONE)
+        done.map_or_else(|fault| report::fault(&fault), |()| Exit::Done)
     })
 }

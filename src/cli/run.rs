@@ -9,12 +9,12 @@ use super::{
     check::counted,
     child,
     common::{Common, interruptible},
-    exit,
     record::RunRecord,
     report,
 };
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     files::owned,
     ftp::session::RunContext,
     observe::{account::Accounts, visible::visible},
@@ -48,7 +48,7 @@ Examples:
     portolan run --json mirror.rhai > events.jsonl
     portolan run report.rhai -- --since yesterday";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     if args.as_child {
         return child::run(common);
     }
@@ -105,17 +105,17 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Res
 
 /// Runs `source` and returns the exit code; an error is printed here and nowhere else. A script that calls an unknown
 /// function does not even begin.
-pub(super) fn script(source: &ScriptSource, settings: Settings, context: &RunContext) -> u8 {
+pub(super) fn script(source: &ScriptSource, settings: Settings, context: &RunContext) -> Exit {
     let mut errors = check::check(source);
     errors.retain(|finding| finding.level == Severity::Error);
     if !errors.is_empty() {
         report::findings(&errors, &|file| source.text_of(file));
         report::print(&format!("{}, nothing was run\n", counted(errors.len(), "error")));
-        return exit::SCRIPT;
+        return Exit::Script;
     }
     match run::run(source, settings, context) {
-        Ok(ScriptEnd::Whole) => exit::DONE,
-        Ok(ScriptEnd::InPart) => exit::IN_PART,
+        Ok(ScriptEnd::Whole) => Exit::Done,
+        Ok(ScriptEnd::InPart) => Exit::InPart,
         Err(failure) => {
             let place = failure.place.as_ref();
             let text = place.and_then(|place| source.text_of(&place.file));

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::{
     common::Common,
-    exit,
     place::{JobsFile, failed},
     report,
     table::{TextTable, width},
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, Result},
+    exit_code::Exit,
     observe::{format_duration, format_size, json::line, visible::visible},
     schedule::facts,
     store::history::{HistoryRun, RunState},
@@ -29,7 +29,7 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let found = || -> Result<Vec<HistoryRun>> {
         let store = match args.jobs.store(common) {
             Ok((_, store)) => store,
@@ -47,15 +47,15 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(runs) if common.json() => {
             let all: Vec<Value> = runs.iter().map(facts::run).collect();
             report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
-            exit::DONE
+            Exit::Done
         }
         Ok(runs) if runs.is_empty() => {
             report::print("no runs yet\n");
-            exit::DONE
+            Exit::Done
         }
         Ok(runs) => {
             report::output(&table(&runs));
-            exit::DONE
+            Exit::Done
         }
         Err(fault) => failed(&fault),
     }

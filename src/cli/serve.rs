@@ -4,13 +4,13 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     common::Common,
-    exit,
     place::{JobsFile, state_or_usual},
     report,
 };
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    exit_code::Exit,
     files::owned,
     observe::{MessageLevel, metrics::Metrics},
     schedule::{
@@ -30,7 +30,7 @@ pub(super) struct Args {
     metrics: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     if args.jobs.path().exists()
         && let Err(fault) = owned::guard(args.jobs.path())
     {
@@ -46,12 +46,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(reading) => {
             report::findings(&reading.findings, &|_| None);
             report::print("the jobs file cannot be used\n");
-            return exit::USAGE;
+            return Exit::Usage;
         }
         Err(fault) => return report::wrong_usage(&fault),
     };
     match jobs.and_then(|jobs| serve(args, common, jobs)) {
-        Ok(()) => exit::DONE,
+        Ok(()) => Exit::Done,
         Err(fault) => report::fault(&fault),
     }
 }

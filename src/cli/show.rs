@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::{
     common::Common,
-    exit,
     place::{JobsFile, failed},
     report,
     runs::took,
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     observe::{format_size, json::line, visible::visible},
     schedule::{child::log, facts},
     store::{
@@ -45,7 +45,7 @@ struct Whole {
     notices: Vec<Notice>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let found = || -> Result<String> {
         let (state, store) = args.jobs.store(common)?;
         let whole = Whole::read(&store, args.run)?;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     match found() {
         Ok(text) => {
             report::output(&text);
-            exit::DONE
+            Exit::Done
         }
         Err(fault) => failed(&fault),
     }

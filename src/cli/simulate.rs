@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{check::counted, common::Common, exit, report, slots};
+use super::{check::counted, common::Common, report, slots};
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    exit_code::Exit,
     observe::json::line,
     schedule::{
         jobs::Jobs,
@@ -77,7 +78,7 @@ struct Totals {
     skipped: u64,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let (zones, now) = (Zones::newest(), Clock::System.now());
     let mut jobs = match slots::jobs(&args.jobs, &zones, now) {
         Ok(jobs) => jobs,
@@ -122,7 +123,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
             "{left_out} more rows are not shown: --summary, or a shorter time\n"
         ));
     }
-    exit::DONE
+    Exit::Done
 }
 
 impl Totals {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
 
-use super::{exit, report};
+use super::report;
 use crate::{
     error::{Error, Result},
+    exit_code::Exit,
     schedule::{
         jobs::{self, Jobs, JobsReading},
         slot::Slot,
@@ -35,13 +36,13 @@ pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Result<Timestam
 }
 
 /// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
-pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, u8> {
+pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, Exit> {
     let reading = jobs::read(file, zones, now).map_err(|fault| report::wrong_usage(&fault))?;
     let JobsReading { jobs, findings, text, .. } = reading;
     jobs.ok_or_else(|| {
         report::findings(&findings, &|_| Some(text.clone()));
         report::print("nothing is done with a jobs file that has mistakes\n");
-        exit::USAGE
+        Exit::Usage
     })
 }
 

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::{
     common::Common,
-    exit,
     place::{JobsFile, failed, scheduler},
     report,
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     limits::TRIGGER_TIME_MAX,
     observe::json::line,
     schedule::{facts, slot::SlotId},
@@ -34,14 +34,14 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     match ask(args, common) {
         Ok(code) => code,
         Err(fault) => failed(&fault),
     }
 }
 
-fn ask(args: &Args, common: &Common) -> Result<u8> {
+fn ask(args: &Args, common: &Common) -> Result<Exit> {
     let state = args.jobs.state(common)?;
     store::make_folder(&state)?;
     let mut store = Store::open(&state)?;
@@ -56,7 +56,7 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
             args.job,
             state.display()
         ));
-        return Ok(exit::DONE);
+        return Ok(Exit::Done);
     }
     let slot = SlotId::Asked(asked_at).to_string();
     let find = |store: &Store| -> Result<Option<HistoryRun>> {
@@ -69,7 +69,7 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
             tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
         }
         report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
-        return Ok(exit::DONE);
+        return Ok(Exit::Done);
     };
     if !args.wait {
         if common.json() {
@@ -77,7 +77,7 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
         } else {
             report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.word()));
         }
-        return Ok(exit::DONE);
+        return Ok(Exit::Done);
     }
     let is_over = |run: &HistoryRun| !matches!(run.state, RunState::Waiting | RunState::Running);
     let ended = wait_for(&store, None, |store| {
@@ -95,7 +95,7 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
         let gone = || Error::new(ErrorKind::Interrupted, Origin::Here, message);
         store.run(run.id)?.filter(is_over).ok_or_else(gone).map(Some)
     })?;
-    let Some(run) = ended else { return Ok(exit::DONE) };
+    let Some(run) = ended else { return Ok(Exit::Done) };
     if common.json() {
         tell(&facts::run(&run));
     } else {
@@ -112,16 +112,16 @@ fn ask(args: &Args, common: &Common) -> Result<u8> {
 }
 
 /// Returns the exit code of the run's process, or one for its state.
-fn code(run: &HistoryRun) -> u8 {
+fn code(run: &HistoryRun) -> Exit {
     match run.state {
-        RunState::Done => exit::DONE,
-        RunState::Partial => exit::IN_PART,
-        RunState::Interrupted => exit::INTERRUPTED,
+        RunState::Done => Exit::Done,
+        RunState::Partial => Exit::InPart,
+        RunState::Interrupted => Exit::Interrupted,
         // The process was killed for exceeding its time; its exit code is not the reason for the failure.
-        _ if run.sum.error_kind.as_deref() == Some("timeout") => exit::LATER,
+        _ if run.sum.error_kind.as_deref() == Some("timeout") => Exit::Later,
         _ => {
-            let code = run.sum.exit_code.and_then(|code| u8::try_from(code).ok());
-            code.filter(|code| *code != exit::DONE).unwrap_or(exit::LATER)
+            let code = run.sum.exit_code.and_then(Exit::of_run);
+            code.filter(|code| *code != Exit::Done).unwrap_or(Exit::Later)
         }
     }
 }

@@ -12,17 +12,17 @@ mod page;
 use self::here::HostReport;
 use super::{
     common::{Common, interruptible, runtime},
-    exit, report,
+    report,
 };
 use crate::{
     error::Result,
+    exit_code::Exit,
     ftp::{
         doctor::{Advice, Diagnosis, DoctorOptions, survey, value, verdict},
         url::Url,
     },
     limits::SURVEY_SESSIONS_MAX,
     observe::json::line,
-    script::raise::ScriptFailure,
 };
 
 /// The arguments of `portolan doctor`.
@@ -40,7 +40,7 @@ pub(super) struct Args {
     sessions: u16,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let Some(url) = &args.url else { return tell_of_here(common) };
     let prepared = || -> Result<_> {
         let url = Url::parse(url)?;
@@ -72,18 +72,18 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     })
 }
 
-fn tell_of_here(common: &Common) -> u8 {
+fn tell_of_here(common: &Common) -> Exit {
     let here = HostReport::look(common);
     report::output(&if common.json() {
         String::from_utf8_lossy(&line(&here.value())).into_owned() + "\n"
     } else {
         here.page()
     });
-    exit::DONE
+    Exit::Done
 }
 
 /// Prints the findings, and returns the exit code.
-fn show(survey: &Diagnosis, json: bool) -> u8 {
+fn show(survey: &Diagnosis, json: bool) -> Exit {
     let verdict = verdict(survey);
     report::output(&if json {
         String::from_utf8_lossy(&line(&value(survey, &verdict))).into_owned() + "\n"
@@ -94,10 +94,10 @@ fn show(survey: &Diagnosis, json: bool) -> u8 {
 }
 
 /// Returns 0 if some mode did everything that was tried, else the code of the failure.
-fn code(verdict: &Advice) -> u8 {
+fn code(verdict: &Advice) -> Exit {
     match &verdict.fault {
-        None => exit::DONE,
-        Some(fault) => exit::code(&ScriptFailure::from(fault.clone())),
+        None => Exit::Done,
+        Some(fault) => Exit::of_failure(fault),
     }
 }
 

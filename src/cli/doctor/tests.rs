@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{code, page::page};
 use crate::{
-    cli::exit,
     error::{Error, ErrorKind, Origin},
+    exit_code::Exit,
     ftp::{
         data::method::DataMethod,
         doctor::{
@@ -91,7 +91,7 @@ fn survey(tls: TlsMode, doors: Vec<Endpoint>) -> Diagnosis {
 
 /// Compares with `pages/NAME.txt` exactly; `PORTOLAN_UPDATE=1` rewrites it.
 #[track_caller]
-fn shows(survey: &Diagnosis, unicode: bool, name: &str) -> u8 {
+fn shows(survey: &Diagnosis, unicode: bool, name: &str) -> Exit {
     let verdict = verdict(survey);
     let page = page(survey, &verdict, unicode);
     assert!(!page.contains("hunter2"));
@@ -138,7 +138,7 @@ fn a_server_where_everything_works() {
             refusal: Some(said(421, ErrorKind::Busy, "421 Too many")),
         }),
     });
-    assert_eq!(shows(&survey, true, "works"), exit::DONE);
+    assert_eq!(shows(&survey, true, "works"), Exit::Done);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_client_behind_nat() {
     );
     door.local = Some("192.168.1.5:40001".parse().unwrap());
     let survey = survey(TlsMode::Explicit, vec![door]);
-    assert_eq!(shows(&survey, false, "nat"), exit::DONE);
+    assert_eq!(shows(&survey, false, "nat"), Exit::Done);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_server_from_which_no_data_comes() {
         failed(DataMethod::Port, said(502, ErrorKind::Unsupported, "502 Command not implemented.")),
     ];
     let survey = survey(TlsMode::Off, vec![door(TlsMode::Off, trials)]);
-    assert_eq!(shows(&survey, true, "nothing"), exit::LATER);
+    assert_eq!(shows(&survey, true, "nothing"), Exit::Later);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_server_that_wants_tls() {
         failed(DataMethod::Port, said(502, ErrorKind::Unsupported, "502 no")),
     ];
     let survey = survey(TlsMode::Off, vec![plain, door(TlsMode::Explicit, trials)]);
-    assert_eq!(shows(&survey, true, "tls"), exit::DONE);
+    assert_eq!(shows(&survey, true, "tls"), Exit::Done);
 }
 
 #[test]
@@ -207,5 +207,5 @@ fn a_certificate_that_has_ended() {
     let mut survey = survey(TlsMode::Explicit, vec![door]);
     survey.at = at("2026-03-01T12:00:00Z");
     survey.server = None;
-    assert_eq!(shows(&survey, true, "expired"), exit::NEVER);
+    assert_eq!(shows(&survey, true, "expired"), Exit::Never);
 }

@@ -11,11 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::lines::LineSource;
 use super::{
     common::{Common, runtime},
-    exit, report,
+    report,
 };
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result},
+    exit_code::Exit,
     ftp::{session::RunContext, url::Url},
     limits::{SCRIPT_STACK_BYTES, STOP_TIME_MAX},
     script::{
@@ -41,7 +42,7 @@ Lines can also be piped in; the first error ends the shell, with the exit code o
 
     printf 'cd /outbox\\nmget *.csv\\n' | portolan shell ftpes://me@ftp.example.org";
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let is_watched = io::stdin().is_terminal();
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
     };
     let (url, settings, context) = match prepared() {
         Ok(prepared) => prepared,
-        Err(fault) if fault.kind == ErrorKind::Interrupted => return exit::INTERRUPTED,
+        Err(fault) if fault.kind == ErrorKind::Interrupted => return Exit::Interrupted,
         Err(fault) => return report::wrong_usage(&fault),
     };
     let history =
@@ -75,12 +76,12 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 
 /// Executes lines until there are no more. On a terminal an error is shown and the prompt continues; a pipe ends at
 /// the first error, since later lines may rely on the failed one.
-fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> u8 {
+fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> Exit {
     let mut prompt = match Prompt::open(url, settings, context, lost) {
         Ok(prompt) => prompt,
         Err(fault) => return report::fault(&fault),
     };
-    let mut code = exit::DONE;
+    let mut code = Exit::Done;
     loop {
         let line = match lines.next(&prompt) {
             Ok(Some(line)) => line,
@@ -106,7 +107,7 @@ fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunConte
     if let Err(fault) = prompt.close() {
         tracing::debug!(target: "portolan", "the session did not end well: {fault}");
     }
-    if code == exit::DONE && is_partial && !lines.are_typed() { exit::IN_PART } else { code }
+    if code == Exit::Done && is_partial && !lines.are_typed() { Exit::InPart } else { code }
 }
 
 /// Ends the program because of a line that hangs: its work cannot be interrupted.
@@ -116,16 +117,16 @@ fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunConte
     reason = "the thread that would return is the one that hangs"
 )]
 fn lost(fault: &Error) {
-    std::process::exit(report::fault(fault).into())
+    std::process::exit(report::fault(fault).code().into())
 }
 
 /// Prints the errors of `line` as `portolan run` would, and returns the exit code for it.
-fn show(trouble: &Trouble, line: &str) -> u8 {
+fn show(trouble: &Trouble, line: &str) -> Exit {
     match trouble {
         Trouble::Failed(failure) => report::failure(failure, Some(line)),
         Trouble::Wrong(findings) => {
             report::findings(findings, &|_| Some(line.to_owned()));
-            exit::SCRIPT
+            Exit::Script
         }
     }
 }
@@ -135,8 +136,8 @@ fn show(trouble: &Trouble, line: &str) -> u8 {
 fn attended(
     stop: &CancelToken,
     is_watched: bool,
-    work: impl FnOnce() -> u8 + Send + 'static,
-) -> u8 {
+    work: impl FnOnce() -> Exit + Send + 'static,
+) -> Exit {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return report::fault(&fault),
@@ -151,7 +152,7 @@ fn attended(
     let thread = thread.name("prompt".into()).spawn(move || {
         let code = work();
         if done.send(code).is_err() {
-            tracing::debug!(target: "portolan", "ended with {code} after the program was told to stop");
+            tracing::debug!(target: "portolan", "ended with {code:?} after the program was told to stop");
         }
     });
     if let Err(error) = thread {
@@ -160,11 +161,11 @@ fn attended(
     }
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {
-            return ended.await.unwrap_or(exit::BUG);
+            return ended.await.unwrap_or(Exit::Bug);
         };
         loop {
             tokio::select! {
-                code = &mut ended => return code.unwrap_or(exit::BUG),
+                code = &mut ended => return code.unwrap_or(Exit::Bug),
                 _ = interrupt.recv() => stop.set(),
                 _ = terminate.recv() => {
                     stop.set();
@@ -184,7 +185,7 @@ fn attended(
         }
         match code {
             Ok(Ok(code)) => code,
-            _ => exit::INTERRUPTED,
+            _ => Exit::Interrupted,
         }
     })
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use self::told::HistoryAnswer;
 use super::{
     common::Common,
-    exit,
     next::no_job,
     place::{JobsFile, failed, scheduler},
     report, slots,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{ErrorKind, Result},
+    exit_code::Exit,
     observe::json::line,
     schedule::{
         cron::Schedule,
@@ -55,7 +55,7 @@ pub(super) struct SlotAnswer {
     pub(super) around: [Option<Slot>; 2],
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> u8 {
+pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let (zones, now) = (Zones::newest(), Clock::System.now());
     let jobs = match slots::jobs(args.jobs.path(), &zones, now) {
         Ok(jobs) => jobs,
@@ -78,11 +78,11 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok((answer, told)) if common.json() => {
             let value = value(job, &zone, &answer, told.as_ref());
             report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
-            exit::DONE
+            Exit::Done
         }
         Ok((answer, told)) => {
             report::output(&page(job, &zone, &answer, told.as_ref()));
-            exit::DONE
+            Exit::Done
         }
         Err(fault) => failed(&fault),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::EndedAttempt;
 use crate::{
+    exit_code::Exit,
     observe::{account::FailureSummary, format_duration, visible},
     schedule::jobs::{Retry, RetryOn},
     store::history::RunState,
@@ -37,11 +38,6 @@ pub struct AttemptResult {
     pub is_worth_another: bool,
 }
 
-const DONE: i32 = 0;
-const BUG: i32 = 1;
-const IN_PART: i32 = 6;
-const INTERRUPTED: i32 = 130;
-
 /// The maximum bytes of an error in history: a script may throw a string of megabytes, which runs, attempts and notices
 /// would each store, a thousand times for each job.
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
@@ -67,14 +63,14 @@ fn judged(ended: &EndedAttempt, cut: Option<&TerminationCause>, retry: &Retry) -
         error: Some(error),
         is_worth_another,
     };
-    match (*code, cut) {
-        (Some(DONE), _) => AttemptResult {
+    match (code.map(i64::from).and_then(Exit::of_run), cut) {
+        (Some(Exit::Done), _) => AttemptResult {
             state: RunState::Done,
             kind: None,
             error: None,
             is_worth_another: false,
         },
-        (Some(IN_PART), _) => {
+        (Some(Exit::InPart), _) => {
             let first = account.failed.values().next();
             let count = account.failed.len();
             let words = first.map_or_else(String::new, |first| format!(": {}", first.words));
@@ -87,17 +83,19 @@ fn judged(ended: &EndedAttempt, cut: Option<&TerminationCause>, retry: &Retry) -
             }
         }
         (_, Some(cut)) => cut_short(cut, retry),
-        (Some(INTERRUPTED), None) => AttemptResult {
+        (Some(Exit::Interrupted), None) => AttemptResult {
             state: RunState::Interrupted,
             kind: Some("interrupted".into()),
             error: Some("interrupted by a signal".into()),
             is_worth_another: false,
         },
-        (Some(code), None) => match fault {
+        (Some(exit), None) => match fault {
             Some(fault) => {
-                failed(&fault.kind, fault.words.clone(), code != BUG && passes(fault, retry))
+                failed(&fault.kind, fault.words.clone(), exit != Exit::Bug && passes(fault, retry))
             }
-            None => failed("invalid", last_words(tail, &format!("exit code {code}")), false),
+            None => {
+                failed("invalid", last_words(tail, &format!("exit code {}", exit.code())), false)
+            }
         },
         (None, None) => {
             let signal = signal.unwrap_or(0);

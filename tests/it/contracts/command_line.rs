@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portolan::cli::exit;
+use portolan::exit_code::Exit;
 
 use super::holds;
 use crate::support::program::Portolan;
@@ -66,19 +66,19 @@ fn flags_are_read_from_the_lines_of_help() {
 #[test]
 fn exit_codes_keep_their_meaning() {
     let codes = [
-        (exit::DONE, 0),
-        (exit::BUG, 1),
-        (exit::USAGE, 2),
-        (exit::SCRIPT, 3),
-        (exit::LATER, 4),
-        (exit::NEVER, 5),
-        (exit::IN_PART, 6),
-        (exit::GUARD, 7),
-        (exit::INTERRUPTED, 130),
-        (exit::NAT_CHANGES, 2),
-        (exit::NAT_ERROR, 1),
+        (Exit::Done, 0),
+        (Exit::Bug, 1),
+        (Exit::Usage, 2),
+        (Exit::Script, 3),
+        (Exit::Later, 4),
+        (Exit::Never, 5),
+        (Exit::InPart, 6),
+        (Exit::Guard, 7),
+        (Exit::Interrupted, 130),
+        (Exit::NatChanges, 2),
+        (Exit::NatError, 1),
     ];
-    for (code, number) in codes {
-        assert_eq!(code, number);
+    for (exit, number) in codes {
+        assert_eq!(exit.code(), number);
     }
 }

@@ -5,7 +5,7 @@ use super::{Source, assert_none, rust, sources};
 /// The layers of the crate, the lowest first. A module may use itself and modules of a lower layer.
 const FLOORS: [&[&str]; 9] = [
     &["encoding", "error", "limits", "random"],
-    &["cancel", "clock"],
+    &["cancel", "clock", "exit_code"],
     &["files"],
     &["observe"],
     &["ftp", "nat", "store", "rehearse"],
