@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     files::SourceFile,
-    ftp::{path::RemotePath, session::Session, site::InPlace, url::Url},
+    ftp::{path::RemotePath, session::Session, site::InPlace, transfer::NextTransfer, url::Url},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
     mirror::report::Report,
 };
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
             let send = async |session: &mut Session| {
                 let reading = SourceFile::open(&local)?;
                 if resume {
-                    return session.upload_on(reading, &remote, true).await;
+                    return session.upload_on(reading, &remote, true, NextTransfer::None).await;
                 }
                 session.upload_file(reading, &remote, true).await
             };

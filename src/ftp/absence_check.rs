@@ -9,6 +9,7 @@ use super::{
     path::RemotePath,
     reply::Reply,
     session::Session,
+    transfer::NextTransfer,
 };
 use crate::error::{Error, Result};
 
@@ -270,7 +271,8 @@ impl Session {
         if !self.may_enter(&path.parent()).await? {
             return Ok(false);
         }
-        match self.fetch_with(&FtpCommand::bare("NLST"), ListingReader::names()).await {
+        let command = FtpCommand::bare("NLST");
+        match self.fetch_with(&command, ListingReader::names(), NextTransfer::None).await {
             Ok(listing) => {
                 let is_it = |entry: &Entry| entry.name == path.name();
                 Ok(listing.complete && !listing.entries.iter().any(is_it))

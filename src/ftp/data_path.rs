@@ -21,6 +21,7 @@ use super::{
     session::Session,
     shared_method::{SharedDataMethod, SharedMethod},
     site::{Mode, Site},
+    transfer::NextTransfer,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -215,8 +216,24 @@ struct Try<'a> {
     left: &'a [DataMethod],
     /// True if the same connection timed out a moment ago.
     is_deaf: bool,
-    command: &'a FtpCommand,
-    offset: u64,
+    transfer: DataCommand<'a>,
+}
+
+/// A command that needs a data connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DataCommand<'a> {
+    pub(super) command: &'a FtpCommand,
+    /// The offset at which the data begins.
+    pub(super) offset: u64,
+    /// True if another transfer immediately follows.
+    pub(super) is_followed: bool,
+}
+
+impl<'a> DataCommand<'a> {
+    /// Returns `command` for all of the data, with no transfer after it.
+    pub(super) const fn whole(command: &'a FtpCommand) -> Self {
+        Self { command, offset: 0, is_followed: false }
+    }
 }
 
 impl Session {
@@ -240,12 +257,9 @@ impl Session {
         self.no_way([self.way.lost.as_slice(), &other.way.lost].concat())
     }
 
-    /// Makes a data connection and starts `command` over it, by the first method of the ladder that works.
-    pub(super) async fn open_data(
-        &mut self,
-        command: &FtpCommand,
-        offset: u64,
-    ) -> Result<OpenedData> {
+    /// Makes a data connection and starts `transfer` over it, by the first method of the ladder that works.
+    pub(super) async fn open_data(&mut self, transfer: DataCommand<'_>) -> Result<OpenedData> {
+        let command = transfer.command;
         if matches!(command.verb().as_str(), "RETR" | "STOR" | "APPE") {
             self.needs_binary()?;
         }
@@ -265,8 +279,7 @@ impl Session {
             self.ask_for_ours(step, failed.last()).await?;
             let left = steps.get(at + 1..).unwrap_or_default();
             let started = Instant::now();
-            let failure = match self.try_twice(Try { step, left, is_deaf, command, offset }).await?
-            {
+            let failure = match self.try_twice(Try { step, left, is_deaf, transfer }).await? {
                 Ok(opened) => {
                     self.settle(step, &opened, started);
                     self.tell_mode(step, &failed);
@@ -320,7 +333,8 @@ impl Session {
     }
 
     async fn try_once(&mut self, what: Try<'_>) -> Result<OpenedData, OpenError> {
-        let Try { step, left, is_deaf, command, offset } = what;
+        let Try { step, left, is_deaf, transfer } = what;
+        let DataCommand { command, offset, is_followed } = transfer;
         let door = if step.is_active() { self.door().await } else { None };
         let (round_trip, budget) = (self.control.round_trip, self.site.connect_timeout);
         let may_pipeline = !self.way.manners.pipelining.is_off();
@@ -337,7 +351,7 @@ impl Session {
             offset,
             restarts: self.features.has("REST") && may_pipeline,
             has_worked: self.way.ladder.current() == Some(step) && may_pipeline,
-            is_early: self.goes_on
+            is_early: is_followed
                 && command.verb() == "STOR"
                 && self.way.ladder.current() == Some(step)
                 && self.way.manners.is_trusted("STOR"),
@@ -346,15 +360,19 @@ impl Session {
         open(&mut self.control, step, command, &needs).await
     }
 
-    /// Returns the command to send before the reply that ends the transfer `verb`.
-    pub(super) async fn early(&mut self, verb: &str) -> Option<Lookahead> {
-        let (goes_on, follows) = (std::mem::take(&mut self.goes_on), self.follows.take());
-        let step = self.way.ladder.current().filter(|_| goes_on)?;
+    /// Returns the command for the `next` transfer to send before the reply that ends the transfer `verb`.
+    pub(super) async fn lookahead(
+        &mut self,
+        verb: &str,
+        next: NextTransfer<'_>,
+    ) -> Option<Lookahead> {
+        let step = self.way.ladder.current().filter(|_| next.is_some())?;
         let command = self.way.manners.ahead(verb, step)?;
         if !step.is_active() {
             return Some(Lookahead::Ask(command));
         }
-        let follows = follows?;
+        let NextTransfer::Download(file) = next else { return None };
+        let next = FtpCommand::path("RETR", &self.absolute(file).ok()?);
         if command == "NOOP" {
             return Some(Lookahead::Ask(command));
         }
@@ -363,7 +381,7 @@ impl Session {
         // If no port is free, the next transfer is requested in its turn.
         let post = listen(ours, ListenConfig::of(&self.site, door.as_ref())).ok()?;
         let announcement = announce(step, post.announced);
-        Some(Lookahead::Call(post, [announcement, follows]))
+        Some(Lookahead::Call(post, [announcement, next]))
     }
 
     /// Returns the inbound ports for the server, if they are known or can be obtained. The user's settings take

@@ -8,10 +8,12 @@ use tokio::time::timeout;
 
 use super::{
     control::{FtpCommand, connect},
+    data_path::DataCommand,
     listing::{Listing, ListingReader, says_cut},
     path::RemotePath,
     reply::Reply,
     session::Session,
+    transfer::{NextTransfer, TransferEnding},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -52,9 +54,13 @@ impl Session {
         Ok(listing)
     }
 
-    /// Returns the entries of each of `folders`, in their order. A server without MLSD that has not been asked in both
-    /// ways yet is, to see whether both results agree.
-    pub async fn list_all(&mut self, folders: &[RemotePath]) -> Vec<Result<Listing>> {
+    /// Returns the entries of each of `folders`, in their order, before the `next` transfer. A server without MLSD that
+    /// has not been asked in both ways yet is, to see whether both results agree.
+    pub async fn list_all(
+        &mut self,
+        folders: &[RemotePath],
+        next: NextTransfer<'_>,
+    ) -> Vec<Result<Listing>> {
         let absolute: Result<Vec<_>> = folders.iter().map(|path| self.absolute(path)).collect();
         let folders = match absolute {
             Ok(folders) => folders,
@@ -62,7 +68,7 @@ impl Session {
         };
         let may_ask = self.may_list_by_stat() && self.way.manners.may_list_by_stat();
         let mut all = Vec::with_capacity(folders.len());
-        let listings = self.list_together(&folders, may_ask).await;
+        let listings = self.list_together(&folders, may_ask, next).await;
         for (listed, folder) in listings.into_iter().zip(&folders) {
             all.push(self.listed(listed, folder).await);
         }
@@ -97,7 +103,8 @@ impl Session {
 
     pub(super) async fn list_absolute(&mut self, path: &RemotePath) -> Result<Listing> {
         let by_stat = self.lists_at_once();
-        let listed = self.list_together(slice::from_ref(path), by_stat).await.pop();
+        let next = NextTransfer::None;
+        let listed = self.list_together(slice::from_ref(path), by_stat, next).await.pop();
         listed.unwrap_or_else(|| Err(Error::protocol("one folder, and no listing of it")))
     }
 
@@ -107,16 +114,19 @@ impl Session {
         &mut self,
         folders: &[RemotePath],
         by_stat: bool,
+        next: NextTransfer<'_>,
     ) -> Vec<Result<Listing>> {
         let told = if by_stat { self.tell(folders).await } else { Vec::new() };
         let (mut told, is_proven) = (told.into_iter(), self.way.manners.lists_by_stat());
         let mut listings = Vec::with_capacity(folders.len());
-        for folder in folders {
+        for (number, folder) in folders.iter().enumerate() {
+            // Another listing follows each but the last.
+            let next = if number + 1 < folders.len() { NextTransfer::Any } else { next };
             listings.push(match told.next() {
                 Some(StatListing::Refused(fault)) => Err(fault),
                 Some(StatListing::Listing(listing)) if is_proven => Ok(listing),
                 Some(StatListing::Listing(told)) => {
-                    let listed = Box::pin(self.list_over_data(folder)).await;
+                    let listed = Box::pin(self.list_over_data(folder, next)).await;
                     if let Ok(listing) = &listed {
                         self.way.manners.listed_by_stat(*listing == told);
                     }
@@ -126,9 +136,9 @@ impl Session {
                     if !is_proven {
                         self.way.manners.listed_by_stat(false);
                     }
-                    Box::pin(self.list_over_data(folder)).await
+                    Box::pin(self.list_over_data(folder, next)).await
                 }
-                None => Box::pin(self.list_over_data(folder)).await,
+                None => Box::pin(self.list_over_data(folder, next)).await,
             });
         }
         listings
@@ -271,21 +281,22 @@ impl Session {
         &mut self,
         command: &FtpCommand,
         reader: impl Fn() -> ListingReader,
+        next: NextTransfer<'_>,
     ) -> Result<Listing> {
-        let mut listing = self.fetch_with(command, reader()).await;
+        let mut listing = self.fetch_with(command, reader(), next).await;
         if let Err(fault) = &listing
             && self.is_refused_for_fresh_tls(fault)
             && fault.code != 450
         {
             self.reconnect_with_tls12().await?;
-            listing = self.fetch_with(command, reader()).await;
+            listing = self.fetch_with(command, reader(), next).await;
         }
         listing
     }
 
     /// Requests one listing by `command`, in the current directory of the session.
     pub(super) async fn fetch_listing_once(&mut self, command: &FtpCommand) -> Result<Listing> {
-        self.fetch_with(command, ListingReader::list()).await
+        self.fetch_with(command, ListingReader::list(), NextTransfer::None).await
     }
 
     /// Does the same with the parser `reader`. A listing that the server declares truncated at its end is not complete.
@@ -293,8 +304,9 @@ impl Session {
         &mut self,
         command: &FtpCommand,
         mut reader: ListingReader,
+        next: NextTransfer<'_>,
     ) -> Result<Listing> {
-        let mut data = self.open_data(command, 0).await?.data;
+        let mut data = self.open_data(DataCommand::whole(command)).await?.data;
         let mut buffer = vec![0; COPY_BYTES / 4];
         let stop = self.context.stop.within(LISTING_TIME_MAX);
         let copy = async {
@@ -307,7 +319,8 @@ impl Session {
             }
         };
         let copied = stop.run_until_cancelled(copy).await.and_then(|copied| copied);
-        let closing = self.conclude("LIST", data, copied, 0).await?;
+        let ending = TransferEnding::plain("LIST", 0).before(next);
+        let closing = self.conclude(data, copied, ending).await?.reply;
         let mut listing = reader.finish(self.now())?;
         if says_cut(&closing.text()) {
             listing.note_cut(closing.words());

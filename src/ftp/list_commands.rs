@@ -10,6 +10,7 @@ use super::{
     listing::{Entry, EntryKind, Listing, ListingReader},
     path::RemotePath,
     session::Session,
+    transfer::NextTransfer,
 };
 use crate::error::{Error, ErrorKind, Origin, Result};
 
@@ -106,14 +107,18 @@ impl TriedCommands {
 
 impl Session {
     /// Lists `path` over a data connection, in the first form that shows something.
-    pub(super) async fn list_over_data(&mut self, path: &RemotePath) -> Result<Listing> {
+    pub(super) async fn list_over_data(
+        &mut self,
+        path: &RemotePath,
+        next: NextTransfer<'_>,
+    ) -> Result<Listing> {
         if let Some(own) = self.site.list_command.clone() {
             let own = own.into_bytes();
             let is_mlsd = own.to_ascii_uppercase().starts_with(b"MLSD");
             self.enter(path).await?;
             let reader =
                 || if is_mlsd { ListingReader::mlsd().of(path) } else { ListingReader::list() };
-            return self.fetch_listing(&FtpCommand::parse(own)?, reader).await;
+            return self.fetch_listing(&FtpCommand::parse(own)?, reader, next).await;
         }
         let mut tried = TriedCommands::default();
         for form in ListCommand::ALL {
@@ -125,7 +130,7 @@ impl Session {
                 // directory.
                 self.enter_meanwhile(path).await?;
             }
-            match self.list_in(form, path).await {
+            match self.list_in(form, path, next).await {
                 Ok(listing) if is_telling(&listing) => {
                     self.note_forms(form, &listing, &tried);
                     return Ok(listing);
@@ -185,22 +190,29 @@ impl Session {
         }
     }
 
-    async fn list_in(&mut self, form: ListCommand, path: &RemotePath) -> Result<Listing> {
+    async fn list_in(
+        &mut self,
+        form: ListCommand,
+        path: &RemotePath,
+        next: NextTransfer<'_>,
+    ) -> Result<Listing> {
         match form {
             ListCommand::Facts => {
                 let command = FtpCommand::path("MLSD", path);
-                let listing =
-                    self.fetch_listing(&command, || ListingReader::mlsd().of(path)).await?;
+                let reader = || ListingReader::mlsd().of(path);
+                let listing = self.fetch_listing(&command, reader, next).await?;
                 self.is_of(path, listing).await
             }
             ListCommand::ListAll => {
-                self.fetch_listing(&FtpCommand::bare("LIST -a"), ListingReader::list).await
+                let command = FtpCommand::bare("LIST -a");
+                self.fetch_listing(&command, ListingReader::list, next).await
             }
             ListCommand::List => {
-                self.fetch_listing(&FtpCommand::bare("LIST"), ListingReader::list).await
+                let command = FtpCommand::bare("LIST");
+                self.fetch_listing(&command, ListingReader::list, next).await
             }
             ListCommand::Status => self.list_by_status(path).await,
-            ListCommand::Names => self.list_names(path).await,
+            ListCommand::Names => self.list_names(path, next).await,
         }
     }
 
@@ -235,9 +247,9 @@ impl Session {
     }
 
     /// Returns the names from NLST; their types and sizes are queried by name.
-    async fn list_names(&mut self, path: &RemotePath) -> Result<Listing> {
-        let mut listing =
-            self.fetch_with(&FtpCommand::bare("NLST"), ListingReader::names()).await?;
+    async fn list_names(&mut self, path: &RemotePath, next: NextTransfer<'_>) -> Result<Listing> {
+        let command = FtpCommand::bare("NLST");
+        let mut listing = self.fetch_with(&command, ListingReader::names(), next).await?;
         // If names have no slashes, CWD with one has an unknown effect.
         let asked_max = if self.is_flat() { 0 } else { NAMES_ASKED_MAX };
         let asked = listing.entries.iter_mut().take(asked_max);

@@ -8,7 +8,6 @@ pub use super::context::RunContext;
 use super::{
     control::{ControlConnection, FtpCommand, may_be_repeated},
     data_path::DataPath,
-    listing::Modified,
     login::Features,
     path::RemotePath,
     path_syntax::{PathSyntax, no_folders},
@@ -40,14 +39,6 @@ pub struct Session {
     pub(super) paces: [Option<RateLimiter>; 2],
     /// The owner tag in the temporary names that it makes.
     pub(super) mark: Option<OwnerTag>,
-    /// True if another transfer immediately follows the next one.
-    pub(super) goes_on: bool,
-    /// The command of that transfer, if it is known to be a download.
-    pub(super) follows: Option<FtpCommand>,
-    /// The command to send at the end of the next download: MDTM for its modification time.
-    pub(super) wonders: Option<FtpCommand>,
-    /// The time in the reply to that command.
-    pub(super) heard: Option<Modified>,
     /// The uploads whose rename was refused, and that continue under their final names.
     pub(super) refused: Vec<(RemotePath, TransferId, Instant)>,
     /// True if the current transfer has reached the data connection.
@@ -137,28 +128,6 @@ impl Session {
         }
         let unmarked = || temporary_name_of(identity);
         self.shaped(self.mark.as_ref().map_or_else(unmarked, |mark| mark.resumable_name(identity)))
-    }
-
-    /// Announces that another transfer immediately follows the next one, so that its data connection may be prepared
-    /// meanwhile.
-    pub fn expect_transfer(&mut self, goes_on: bool) {
-        self.goes_on = goes_on;
-        self.follows = None;
-    }
-
-    /// Announces that all of `file`, whose size is known, is downloaded right after the next transfer.
-    pub fn expect_download(&mut self, file: &RemotePath) {
-        self.expect_transfer(true);
-        self.follows = self.absolute(file).ok().map(|file| FtpCommand::path("RETR", &file));
-    }
-
-    /// Requests the modification time of `file` along with its bytes, which are downloaded next. MDTM is sent right
-    /// after the transfer, provided that it costs no round trip.
-    pub fn request_mtime(&mut self, file: &RemotePath) {
-        // A server that lists its features without this one has no MDTM.
-        let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
-        let file = self.absolute(file).ok().filter(|_| !has_none);
-        self.wonders = file.map(|file| FtpCommand::path("MDTM", &file));
     }
 
     /// Returns the site that it is connected to.

@@ -31,7 +31,7 @@ use crate::{
         rate_limit::RateLimiter,
         session::Session,
         sync_base::{Intent, SyncedFile},
-        transfer::TransferStats,
+        transfer::{NextTransfer, TransferStats},
     },
     observe::{Event, Operation, visible::visible},
 };
@@ -234,8 +234,8 @@ impl<'p> Executor<'p> {
             Action::Put(_) if !self.plan.rules.resume => {}
             // A transfer that may be left incomplete on purpose is done by itself.
             _ => {
-                session.expect_transfer(feed.goes_on());
-                return vec![(step, self.act(session, step).await)];
+                let next = NextTransfer::likely(feed.goes_on());
+                return vec![(step, self.act(session, step, next).await)];
             }
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
@@ -273,14 +273,19 @@ impl<'p> Executor<'p> {
         above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
     }
 
-    pub(super) async fn act(&self, session: &mut Session, step: &Step) -> Result<StepResult> {
+    pub(super) async fn act(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<StepResult> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let is_up = self.plan.heading.direction == Direction::Up;
         self.claim.renew(session).await?;
         let verb = match step.act {
-            Action::Put(_) => return self.put_on(session, step).await,
-            Action::Get(_) => return self.get_rest(session, step).await,
+            Action::Put(_) => return self.put_on(session, step, next).await,
+            Action::Get(_) => return self.get_rest(session, step, next).await,
             Action::Sweep => {
                 self.sweep(session, &there, here).await;
                 return Ok(None);

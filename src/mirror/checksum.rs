@@ -16,7 +16,7 @@ use crate::{
     ftp::{
         session::Session,
         sync_base::SyncedFile,
-        transfer::{ByteSink, RemoteMeta},
+        transfer::{ByteSink, NextTransfer, RemoteMeta, TransferHints},
     },
     limits::COPY_BYTES,
     observe::MessageLevel,
@@ -50,7 +50,9 @@ pub(super) async fn compare_by_hash(
     let root = RootDir::open_with(&heading.local, links)?;
     let top = heading.remote.clone();
     let mut questions = HashBatch { waiting, same: Vec::new(), first_fault: None };
-    let is_same = async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>)| {
+    let is_same = async |session: &mut Session,
+                         (path, size): &(Vec<u8>, Option<u64>),
+                         next: NextTransfer<'_>| {
         let algorithm = offered.unwrap_or(Algorithm::Sha256);
         let ours = local_hash(&root, path, algorithm, &stop)?;
         let place = place(&top, path)?;
@@ -65,14 +67,14 @@ pub(super) async fn compare_by_hash(
         }
         let mut through = Through(algorithm, Hasher::new(algorithm));
         let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
-        session.read_through(&place, &mut through, known).await?;
+        session.read_through(&place, &mut through, known, TransferHints::before(next)).await?;
         Ok(ours == through.1.text())
     };
     let ask = async |session: &mut Session,
                      file: (Vec<u8>, Option<u64>),
                      feed: QueueHandle<'_, '_, _>| {
-        session.expect_transfer(offered.is_none() && feed.goes_on());
-        let answer = is_same(session, &file).await;
+        let next = NextTransfer::likely(offered.is_none() && feed.goes_on());
+        let answer = is_same(session, &file, next).await;
         vec![(file, answer)]
     };
     crew.run(&mut questions, ask).await?;

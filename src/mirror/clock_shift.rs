@@ -17,7 +17,7 @@ use crate::{
     ftp::{
         listing::{Modified, Precision},
         sync_base::SyncBase,
-        transfer::{ByteSink, RemoteMeta},
+        transfer::{ByteSink, RemoteMeta, TransferHints},
     },
     observe::MessageLevel,
 };
@@ -148,7 +148,7 @@ async fn is_believed(
         let mut read = DiscardingHasher(blake3::Hasher::new());
         let place = place(&heading.remote, path)?;
         let known = RemoteMeta { size: Some(size), ..RemoteMeta::default() };
-        match crew.first().read_through(&place, &mut read, known).await {
+        match crew.first().read_through(&place, &mut read, known, TransferHints::default()).await {
             Ok(_) if read.0.finalize() == hash => {}
             Ok(_) => return Ok(false),
             Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),

@@ -25,10 +25,9 @@ use crate::{
     files::{AtomicFile, RootDir, SourceFile, StagedFile},
     ftp::{
         listing::{Modified, Precision},
-        path::RemotePath,
         session::Session,
         sync_base::{Hash, Intent, SyncedFile},
-        transfer::{RemoteMeta, TransferStats, utc},
+        transfer::{NextTransfer, RemoteMeta, TransferHints, TransferStats, utc},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
 };
@@ -66,15 +65,26 @@ fn name_all(
     named
 }
 
+/// Returns the properties of a file on the server as they were listed.
+pub(super) const fn listed_meta(step: &Step) -> RemoteMeta {
+    RemoteMeta { size: step.size, modified: step.modified, is_listed: true }
+}
+
 impl Executor<'_> {
     /// Sends the missing part of a file on the server.
-    pub(super) async fn put_on(&self, session: &mut Session, step: &Step) -> Result<StepResult> {
+    pub(super) async fn put_on(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<StepResult> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let reading = SourceFile::open_in(&self.root, here)?;
         let (local_size, modified) = (reading.size(), reading.modified());
         self.intend(session, vec![(step.path.clone(), Intent::Bytes(local_size, None))]).await?;
-        let moved = session.upload_on(reading, &there, self.plan.rules.preserve_times).await?;
+        let keeps_time = self.plan.rules.preserve_times;
+        let moved = session.upload_on(reading, &there, keeps_time, next).await?;
         let hash = self.read_back(session, &step.path).await?;
         let pair = self.keeps_pairs.then(|| SyncedFile {
             hash,
@@ -87,7 +97,12 @@ impl Executor<'_> {
     }
 
     /// Fetches the missing part of a local file.
-    pub(super) async fn get_rest(&self, session: &mut Session, step: &Step) -> Result<StepResult> {
+    pub(super) async fn get_rest(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<StepResult> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let most = self.plan.rules.caps.max_file_size;
@@ -95,7 +110,8 @@ impl Executor<'_> {
             AtomicFile::begin_in_as(&self.root, here, lasting).map(|landing| landing.at_most(most))
         };
         self.is_free(step)?;
-        let (landing, fetched) = session.fetch_on(&there, begin).await?;
+        let hints = TransferHints::before(next);
+        let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
         let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);
         let home = here.parent().unwrap_or(Path::new(""));
         let held = match landing.hold(&self.root, home, here, modified) {
@@ -134,19 +150,24 @@ impl Executor<'_> {
 
     /// Fetches a file, and begins to put it under its final name: flushing several files at a time costs the disk
     /// little more than flushing one (2,000 small files on ext4: 16 s one by one).
-    async fn begin_landing(&self, session: &mut Session, step: &Step) -> Result<Arriving> {
+    async fn begin_landing(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<Arriving> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
         let mut landing = AtomicFile::begin_in(&self.root, here)?;
-        let known = self.wonder(session, step, &there);
-        let known = session.known(&there, known).await?;
+        let hints = self.hints(step, next);
+        let known = session.known(&there, listed_meta(step)).await?;
         let mut capped = Capped::new(&mut landing, &self.total);
         let (moved, hash) = if self.keeps_pairs {
             let mut hashed = Hashed::new(&mut capped);
-            let moved = session.read_through(&there, &mut hashed, known).await?;
+            let moved = session.read_through(&there, &mut hashed, known, hints).await?;
             (moved, Some(hashed.hash()))
         } else {
-            (session.read_through(&there, &mut capped, known).await?, None)
+            (session.read_through(&there, &mut capped, known, hints).await?, None)
         };
         capped.keep();
         let time = utc(moved.modified).filter(|_| self.plan.rules.preserve_times);
@@ -158,23 +179,16 @@ impl Executor<'_> {
         Ok(Arriving { moved, hash, held })
     }
 
-    /// Returns the information about a file before it is fetched; its time is requested along with it unless the
-    /// listing shows it to the second.
-    pub(super) fn wonder(
-        &self,
-        session: &mut Session,
-        step: &Step,
-        there: &RemotePath,
-    ) -> RemoteMeta {
+    /// Returns the hints for the download of a file: its time is wanted along with it unless the listing shows it to
+    /// the second.
+    pub(super) fn hints<'n>(&self, step: &Step, next: NextTransfer<'n>) -> TransferHints<'n> {
         let is_told = matches!(
             step.modified,
             Some(Modified::Utc(_, precision)) if precision <= Precision::Second
         );
         // If no size is listed, size and time are queried before.
-        if !is_told && step.size.is_some() && self.plan.rules.preserve_times {
-            session.request_mtime(there);
-        }
-        RemoteMeta { size: step.size, modified: step.modified, is_listed: true }
+        let wants_mtime = !is_told && step.size.is_some() && self.plan.rules.preserve_times;
+        TransferHints { next, wants_mtime }
     }
 
     /// Fails if a new file would replace one that no listing showed: another one of this run, whose name is the same to
@@ -283,13 +297,11 @@ impl<'p> Executor<'p> {
                 || bytes >= ASIDE_BYTES_MAX
                 || started.elapsed() >= ASIDE_TIME_MAX;
             next = if is_enough { None } else { feed.next() };
-            session.expect_transfer(next.is_some() || feed.goes_on());
-            if let Some(next) = next.filter(|next| next.size.is_some())
-                && let Ok(there) = place(&self.plan.heading.remote, &next.path)
-            {
-                session.expect_download(&there);
-            }
-            let result = self.begin_landing(session, step).await;
+            let sized = next.filter(|next| next.size.is_some());
+            let file = sized.and_then(|next| place(&self.plan.heading.remote, &next.path).ok());
+            let likely = NextTransfer::likely(next.is_some() || feed.goes_on());
+            let after = file.as_ref().map_or(likely, NextTransfer::Download);
+            let result = self.begin_landing(session, step, after).await;
             let is_over = result.is_err() || !feed.may_begin();
             ends.push((step, result));
             if is_over {

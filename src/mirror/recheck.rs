@@ -30,6 +30,7 @@ use crate::{
     ftp::{
         listing::{Modified, Precision},
         path::RemotePath,
+        transfer::NextTransfer,
     },
     observe::visible::visible,
 };
@@ -137,7 +138,8 @@ pub(super) async fn there(
 ) -> Result<Vec<Result<Now>>> {
     let places: Result<Vec<_>> = folders.iter().map(|folder| place(top, folder)).collect();
     let places = places?;
-    let listed = crew.first().list_all(&places).await.into_iter().zip(&places);
+    let listed = crew.first().list_all(&places, NextTransfer::None).await;
+    let listed = listed.into_iter().zip(&places);
     let now = listed.map(|(listing, place)| {
         let listing = listing?;
         if !listing.may_delete() || listing.refused_count > 0 {

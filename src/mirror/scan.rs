@@ -23,6 +23,7 @@ use crate::{
         listing::{Entry, EntryKind, Listing, ListingFormat, Modified, Precision},
         path::{NameEncoding, RelativePath, RemotePath, component},
         session::Session,
+        transfer::NextTransfer,
     },
     limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
     observe::visible::visible,
@@ -77,8 +78,7 @@ pub(super) async fn remote(
             }
             next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
         }
-        session.expect_transfer(feed.goes_on());
-        let listed = session.list_all(&places).await;
+        let listed = session.list_all(&places, NextTransfer::likely(feed.goes_on())).await;
         at_once.set(session.lists_at_once());
         ends.extend(folders.into_iter().zip(listed));
         ends

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     apply::{Executor, StepResult, phases, run_phase},
+    download::listed_meta,
     execution::Execution,
     local_hash::Hashed,
     name_aliases::rounds,
@@ -28,7 +29,7 @@ use crate::{
     ftp::{
         session::Session,
         sync_base::{Hash, Intent, SyncedFile},
-        transfer::{PendingDownload, VerifiedTemp, utc},
+        transfer::{NextTransfer, PendingDownload, TransferHints, VerifiedTemp, utc},
     },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
     observe::visible::visible,
@@ -367,8 +368,8 @@ impl<'p> Executor<'p> {
         feed: QueueHandle<'_, '_, ArrivalQueue<'p>>,
     ) -> JobResults<ArrivalQueue<'p>> {
         if self.plan.heading.direction == Direction::Down {
-            session.expect_transfer(feed.goes_on());
-            return vec![(step, self.fetch(session, step).await)];
+            let next = NextTransfer::likely(feed.goes_on());
+            return vec![(step, self.fetch(session, step, next).await)];
         }
         let (steps, sent, failed) = self.gather(session, step, &feed).await;
         let failed = failed.map(|(step, fault)| (step, Err(fault)));
@@ -379,7 +380,12 @@ impl<'p> Executor<'p> {
     }
 
     /// Fetches the file of `step` to a local temporary name.
-    async fn fetch(&self, session: &mut Session, step: &Step) -> Result<Ready> {
+    async fn fetch(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<Ready> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let here = Path::new(OsStr::from_bytes(&step.path));
         let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
@@ -388,18 +394,19 @@ impl<'p> Executor<'p> {
             AtomicFile::begin_apart(&self.root, home, lasting).map(|landing| landing.at_most(most))
         };
         let (landing, fetched, hash) = if self.plan.rules.resume && step.size.is_some() {
-            let (landing, fetched) = session.fetch_on(&there, begin).await?;
+            let hints = TransferHints::before(next);
+            let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
             (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
-            let known = self.wonder(session, step, &there);
+            let (known, hints) = (listed_meta(step), self.hints(step, next));
             let mut capped = Capped::new(&mut landing, &self.total);
             let (fetched, hash) = if self.keeps_pairs {
                 let mut hashed = Hashed::new(&mut capped);
-                let fetched = session.fetch_aside(&there, &mut hashed, known).await?;
+                let fetched = session.fetch_aside(&there, &mut hashed, known, hints).await?;
                 (fetched, Some(hashed.hash()))
             } else {
-                (session.fetch_aside(&there, &mut capped, known).await?, None)
+                (session.fetch_aside(&there, &mut capped, known, hints).await?, None)
             };
             capped.keep();
             (landing, fetched, hash)

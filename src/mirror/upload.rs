@@ -17,7 +17,7 @@ use crate::{
     ftp::{
         session::Session,
         sync_base::{Intent, SyncedFile},
-        transfer::{TempUpload, TransferStats},
+        transfer::{NextTransfer, TempUpload, TransferStats},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX},
 };
@@ -40,8 +40,8 @@ impl<'p> Executor<'p> {
         let (mut steps, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
         let (mut next, mut failed) = (Some(step), None);
         while let Some(step) = next {
-            session.expect_transfer(feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX);
-            match self.put_aside(session, step).await {
+            let is_followed = feed.goes_on() && sent.len() + 1 < ASIDE_FILES_MAX;
+            match self.put_aside(session, step, NextTransfer::likely(is_followed)).await {
                 Ok(file) => {
                     steps.push(step);
                     sent.push(file);
@@ -86,12 +86,17 @@ impl<'p> Executor<'p> {
 
     /// Sends a file to a temporary name on the server, if the limits still allow it: it may have grown since it was
     /// planned.
-    async fn put_aside(&self, session: &mut Session, step: &Step) -> Result<SentFile> {
+    async fn put_aside(
+        &self,
+        session: &mut Session,
+        step: &Step,
+        next: NextTransfer<'_>,
+    ) -> Result<SentFile> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let reading = SourceFile::open_in(&self.root, here)?;
         let size = reading.size();
         let mut sent = match self.total.count(size) {
-            Ok(()) => self.send_aside(session, step, reading).await,
+            Ok(()) => self.send_aside(session, step, reading, next).await,
             Err(fault) => Err(fault),
         };
         if let Ok((file, _)) = &mut sent
@@ -111,25 +116,26 @@ impl<'p> Executor<'p> {
         session: &mut Session,
         step: &Step,
         mut reading: SourceFile,
+        next: NextTransfer<'_>,
     ) -> Result<SentFile> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let home = place(&self.plan.heading.remote, self.home(&step.path))?;
         let (size, modified) = (reading.size(), reading.modified());
         let keeps_time = self.plan.rules.preserve_times;
         let (file, hash) = if self.plan.rules.resume {
-            let file = session.put_aside_on(&mut reading, &there, &home, keeps_time).await?;
+            let file = session.put_aside_on(&mut reading, &there, &home, keeps_time, next).await?;
             // Not all of its bytes have passed through this process.
             (file, self.read_back(session, &step.path).await?)
         } else {
             let time = keeps_time.then_some(modified);
             if !self.keeps_pairs {
-                return Ok((
-                    session.upload_to_temp_in(&mut reading, size, time, &there, &home).await?,
-                    None,
-                ));
+                let source = &mut reading;
+                let sent = session.upload_to_temp_in(source, size, time, &there, &home, next);
+                return Ok((sent.await?, None));
             }
             let mut source = Hashed::new(reading);
-            let file = session.upload_to_temp_in(&mut source, size, time, &there, &home).await?;
+            let sent = session.upload_to_temp_in(&mut source, size, time, &there, &home, next);
+            let file = sent.await?;
             (file, Some(source.hash()))
         };
         let pair = SyncedFile {

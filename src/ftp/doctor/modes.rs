@@ -12,7 +12,7 @@ use crate::{
         path::RemotePath,
         reply::Reply,
         session::{RunContext, Session},
-        transfer::{BoundedBuffer, MemorySource, RemoteMeta},
+        transfer::{BoundedBuffer, MemorySource, NextTransfer, RemoteMeta, TransferHints},
     },
     limits::{FAREWELL_TIMEOUT, SURVEY_AGAIN_TIMEOUT, SURVEY_FILE_BYTES},
 };
@@ -72,15 +72,16 @@ impl Prober<'_> {
         let content = content();
         let Ok(name) = here.join(temporary_name().as_bytes()) else { return trial };
         let id = session.context().observer.next_transfer();
-        let upload =
-            timed(session.store("STOR", &name, &mut MemorySource::new(&content), id)).await;
+        let mut source = MemorySource::new(&content);
+        let upload = timed(session.store("STOR", &name, &mut source, id, NextTransfer::None)).await;
         let is_stored = upload.is_ok();
         trial.upload = Some(in_its_words(session, upload));
         if is_stored {
             let mut kept = BoundedBuffer { bytes: Vec::new(), limit: content.len() as u64 };
             let size = Some(content.len() as u64);
             let known = RemoteMeta { size, ..RemoteMeta::default() };
-            let download = timed(session.fetch(&name, &mut kept, known)).await;
+            let hints = TransferHints::default();
+            let download = timed(session.fetch(&name, &mut kept, known, hints)).await;
             let download = match in_its_words(session, download) {
                 Ok(_) if kept.bytes != content => {
                     Err(Error::protocol("other bytes came back than were sent"))

@@ -17,7 +17,7 @@ use crate::{
         session::Session,
         site::TlsMode,
         tls::TlsContext,
-        transfer::MemorySource,
+        transfer::{MemorySource, NextTransfer},
     },
 };
 
@@ -100,7 +100,8 @@ impl Prober<'_> {
         let mut stored = Vec::new();
         for name in [one, other] {
             let id = session.context().observer.next_transfer();
-            let sent = session.store("STOR", name, &mut MemorySource::new(b"portolan"), id).await;
+            let mut source = MemorySource::new(b"portolan");
+            let sent = session.store("STOR", name, &mut source, id, NextTransfer::None).await;
             stored.push(sent.is_ok());
         }
         if stored == [true, true] {

@@ -4,7 +4,7 @@
 use std::os::unix::fs::symlink;
 
 use super::{TestSession, bench, path};
-use crate::ftp::{listing::Listing, path::RemotePath, session::Session};
+use crate::ftp::{listing::Listing, path::RemotePath, session::Session, transfer::NextTransfer};
 
 const OLD: [&str; 2] = ["no-mlsd", "no-mlst"];
 
@@ -20,7 +20,7 @@ fn old_with(more: &[&str]) -> TestSession {
 
 async fn list(session: &mut Session, folders: &[&str]) -> Vec<Listing> {
     let folders: Vec<RemotePath> = folders.iter().map(|folder| path(folder)).collect();
-    session.list_all(&folders).await.into_iter().map(Result::unwrap).collect()
+    session.list_all(&folders, NextTransfer::None).await.into_iter().map(Result::unwrap).collect()
 }
 
 fn names(listing: &Listing) -> Vec<String> {
@@ -123,7 +123,7 @@ async fn a_folder_that_is_gone_or_replaced_is_none() {
     std::fs::remove_dir_all(bench.folder.path().join("a")).unwrap();
     std::fs::remove_dir_all(bench.folder.path().join("b")).unwrap();
     bench.file("b", "a file now");
-    let results = session.list_all(&[path("/a"), path("/b"), path("/c")]).await;
+    let results = session.list_all(&[path("/a"), path("/b"), path("/c")], NextTransfer::None).await;
     assert!(results[0].is_err() && results[1].is_err(), "{results:?}");
     assert_eq!(names(results[2].as_ref().unwrap()), ["in c"]);
 }

@@ -15,7 +15,7 @@ use crate::{
     files::{AtomicFile, SourceFile, is_temporary},
     ftp::{
         session::{RunContext, Session},
-        transfer::TransferStats,
+        transfer::{NextTransfer, TransferStats},
     },
 };
 
@@ -37,7 +37,8 @@ async fn get(session: &mut Session, target: &Path) -> Result<TransferStats> {
 }
 
 async fn put(session: &mut Session, source: &Path) -> Result<TransferStats> {
-    session.upload_on(SourceFile::open(source).unwrap(), &path("/f"), true).await
+    let reading = SourceFile::open(source).unwrap();
+    session.upload_on(reading, &path("/f"), true, NextTransfer::None).await
 }
 
 /// Returns the only temporary file in `folder`.

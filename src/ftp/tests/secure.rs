@@ -3,6 +3,11 @@
 use super::{bench, bench_with, get, path, put};
 use crate::{
     error::ErrorKind,
+    ftp::{
+        listing::Modified,
+        tls::TlsContext,
+        transfer::{BoundedBuffer, RemoteMeta, TransferHints},
+    },
     rehearse::{CertificateKind, ServerTls, TlsStart},
 };
 
@@ -114,4 +119,28 @@ async fn sessions_are_resumed_where_the_server_demands_it() {
         }
         assert_eq!(bench.count("USER"), 1);
     }
+}
+
+#[tokio::test]
+async fn the_time_of_a_file_is_learnt_even_if_its_download_needs_tls_1_2() {
+    let bench = bench(&["tls-reuse"], true);
+    bench.file("a", "bytes");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    std::fs::File::options()
+        .append(true)
+        .open(bench.folder.path().join("a"))
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    let mut session = bench.open().await.unwrap();
+    // No TLS session is left that the data connection could resume.
+    session.security = session.security.as_ref().map(TlsContext::fresh);
+    let mut kept = BoundedBuffer { bytes: Vec::new(), limit: 9 };
+    let known = RemoteMeta { size: Some(5), ..RemoteMeta::default() };
+    let hints = TransferHints { wants_mtime: true, ..TransferHints::default() };
+    let moved = session.read_through(&path("/a"), &mut kept, known, hints).await.unwrap();
+    assert_eq!((&kept.bytes[..], bench.count("USER"), bench.count("MDTM")), (&b"bytes"[..], 2, 1));
+    assert_eq!(session.control.tls().as_deref(), Some("TLSv1.2"));
+    let Some(Modified::Utc(learnt, _)) = moved.modified else { panic!("{moved:?}") };
+    assert_eq!(learnt.as_second(), 1_600_000_000);
 }

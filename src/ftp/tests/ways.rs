@@ -6,7 +6,7 @@ use crate::{
     ftp::{
         session::Session,
         site::Mode,
-        transfer::{BoundedBuffer, RemoteMeta},
+        transfer::{BoundedBuffer, NextTransfer, RemoteMeta, TransferHints},
     },
 };
 
@@ -99,10 +99,11 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
         }
         let mut session = bench.open().await.unwrap();
         let fetch = async |session: &mut Session, name: &str, next: &str| {
-            session.expect_download(&path(next));
+            let next = path(next);
+            let hints = TransferHints::before(NextTransfer::Download(&next));
             let mut kept = BoundedBuffer { bytes: Vec::new(), limit: 5000 };
             let known = RemoteMeta { size: Some(1000), ..RemoteMeta::default() };
-            session.read_through(&path(name), &mut kept, known).await.unwrap();
+            session.read_through(&path(name), &mut kept, known, hints).await.unwrap();
             assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
         };
         // The first download lets the server prove that it supports pipelining.

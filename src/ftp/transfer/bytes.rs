@@ -5,14 +5,18 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::{
-    ByteSink, ByteSource, RemoteMeta, TransferStats, ending::is_rude_end, min_rate::LeastRate,
-    unchanged::fact_in,
+    ByteSink, ByteSource, NextTransfer, RemoteMeta, TransferHints, TransferStats,
+    ending::is_rude_end,
+    min_rate::LeastRate,
+    unchanged::{FetchedFile, fact_in},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     ftp::{
         control::{FtpCommand, TransferEnd},
         data::{DataConnection, method::is_matter_of_mode},
+        data_path::DataCommand,
+        listing::Modified,
         path::RemotePath,
         rate_limit::RateLimiter,
         reply::Reply,
@@ -24,63 +28,123 @@ use crate::{
     observe::{Event, Operation, TransferId},
 };
 
+/// One attempt to download a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetch<'a> {
+    remote: &'a RemotePath,
+    /// The size of the file, if it is known.
+    size: Option<u64>,
+    /// The number of the transfer; without one, no events are emitted.
+    id: Option<TransferId>,
+    next: NextTransfer<'a>,
+    /// The query for the modification time of the file, which is sent at its end.
+    question: Option<&'a FtpCommand>,
+}
+
+impl<'a> Fetch<'a> {
+    /// Returns an attempt that is not reported.
+    pub(super) const fn quietly(remote: &'a RemotePath, size: Option<u64>) -> Self {
+        Self { remote, size, id: None, next: NextTransfer::None, question: None }
+    }
+}
+
+/// The result of such an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetched {
+    /// The number of bytes received.
+    pub(super) bytes: u64,
+    /// The time of the file, if the server reported it afterwards.
+    pub(super) modified: Option<Modified>,
+}
+
+/// A transfer whose data has ended, and whose final reply is still to be read.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ftp) struct TransferEnding<'a> {
+    verb: &'a str,
+    /// True if the server has confirmed the start of the transfer.
+    has_begun: bool,
+    /// The number of bytes that were moved.
+    bytes: u64,
+    next: NextTransfer<'a>,
+    /// The query for the modification time of the file, which is sent now.
+    question: Option<&'a FtpCommand>,
+}
+
+impl<'a> TransferEnding<'a> {
+    /// Returns the end of the transfer `verb`, with nothing to ask and no transfer after it.
+    pub(in crate::ftp) const fn plain(verb: &'a str, bytes: u64) -> Self {
+        Self { verb, has_begun: true, bytes, next: NextTransfer::None, question: None }
+    }
+
+    /// Returns the same end with `next` after it.
+    pub(in crate::ftp) const fn before(self, next: NextTransfer<'a>) -> Self {
+        Self { next, ..self }
+    }
+}
+
+/// The final reply of a transfer, and the time in the reply to the query that was sent with it.
+#[derive(Debug)]
+pub(in crate::ftp) struct FinalReply {
+    pub(in crate::ftp) reply: Reply,
+    modified: Option<Modified>,
+}
+
 impl Session {
     pub(in crate::ftp) async fn fetch(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl ByteSink,
         known: RemoteMeta,
+        hints: TransferHints<'_>,
     ) -> Result<TransferStats> {
         let (id, started) = self.begin(Operation::Download, remote, known.size)?;
-        let (result, known) = match self.fetch_same(remote, sink, known, id).await {
-            Ok((bytes, known)) => (Ok((bytes, known.size.is_some())), known),
-            Err(fault) => (Err(fault), known),
-        };
+        let fetched = self.fetch_same(remote, sink, known, id, hints).await;
+        let modified = fetched.as_ref().map_or(None, |fetched| fetched.known.modified);
+        let result = fetched.map(|FetchedFile { bytes, known }| (bytes, known.size.is_some()));
         let moved = self.end(id, started, remote, result)?;
-        Ok(TransferStats { modified: known.modified, ..moved })
+        Ok(TransferStats { modified, ..moved })
     }
 
-    /// Does the same for a transfer that has started and whose end is reported elsewhere. Afterwards `heard` holds the
-    /// time of the file, if the server reported it.
+    /// Does the same for a transfer that has started and whose end is reported elsewhere.
     pub(super) async fn fetch_begun(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl ByteSink,
         known: RemoteMeta,
         id: TransferId,
-    ) -> Result<u64> {
-        self.heard = None;
-        let question = self.wonders.take().or_else(|| self.doubt_of(remote, known));
-        self.wonders.clone_from(&question);
-        let mut result = self.fetch_once(remote, sink, known.size, Some(id)).await;
+        hints: TransferHints<'_>,
+    ) -> Result<Fetched> {
+        let wanted = if hints.wants_mtime { self.mtime_question(remote) } else { None };
+        let question = wanted.or_else(|| self.doubt_of(remote, known));
+        let (size, question) = (known.size, question.as_ref());
+        let fetch = Fetch { remote, size, id: Some(id), next: hints.next, question };
+        let mut result = self.fetch_once(sink, fetch).await;
         if let Err(fault) = &result
             && self.is_refused_for_fresh_tls(fault)
         {
             let renewed = self.reconnect_with_tls12().await.and_then(|()| sink.restart());
-            self.wonders = question;
             result = match renewed {
-                Ok(()) => self.fetch_once(remote, sink, known.size, Some(id)).await,
+                Ok(()) => self.fetch_once(sink, fetch).await,
                 Err(fault) => Err(fault),
             };
         }
-        self.wonders = None;
         match result {
             Err(fault) => Err(self.explain(fault, remote).await),
             fetched => fetched,
         }
     }
 
-    /// Makes one attempt and returns the number of bytes received; without an `id` it emits no events.
+    /// Makes one attempt.
     pub(super) async fn fetch_once(
         &mut self,
-        remote: &RemotePath,
         sink: &mut impl ByteSink,
-        size: Option<u64>,
-        id: Option<TransferId>,
-    ) -> Result<u64> {
+        fetch: Fetch<'_>,
+    ) -> Result<Fetched> {
+        let Fetch { remote, size, id, next, question } = fetch;
         let offset = sink.offset();
-        let opened = self.open_data(&FtpCommand::path("RETR", remote), offset).await?;
-        let mut data = opened.data;
+        let command = FtpCommand::path("RETR", remote);
+        let transfer = DataCommand { offset, ..DataCommand::whole(&command) };
+        let mut data = self.open_data(transfer).await?.data;
         let (mut buffer, piece) = (self.take_buffer(), self.piece());
         let mut bytes = offset;
         let mut rate = self.least_rate();
@@ -121,12 +185,15 @@ impl Session {
         };
         self.buffer = buffer;
         let is_private = data.is_tls();
-        match self.conclude("RETR", data, copied.clone(), bytes).await {
+        let ending =
+            TransferEnding { question, ..TransferEnding::plain("RETR", bytes).before(next) };
+        let modified = match self.conclude(data, copied.clone(), ending).await {
             Err(fault) if copied.is_ok() && is_private && size == Some(bytes) => {
                 self.see_end(remote, fault, bytes).await?;
+                None
             }
-            concluded => drop(concluded?),
-        }
+            concluded => concluded?.modified,
+        };
         match size {
             Some(size) if size != bytes => {
                 self.way.manners.disable("RETR");
@@ -135,7 +202,7 @@ impl Session {
                 );
                 Err(Error::new(ErrorKind::DataConnection, Origin::Server, message))
             }
-            _ => Ok(bytes - offset),
+            _ => Ok(Fetched { bytes: bytes - offset, modified }),
         }
     }
 
@@ -146,14 +213,15 @@ impl Session {
         remote: &RemotePath,
         source: &mut impl ByteSource,
         id: TransferId,
+        next: NextTransfer<'_>,
     ) -> Result<u64> {
-        let result = self.store_once(verb, remote, source, id).await;
+        let result = self.store_once(verb, remote, source, id, next).await;
         match result {
             // APPE is not retried: it is unknown how much of the first attempt the server kept.
             Err(fault) if verb == "STOR" && self.is_refused_for_fresh_tls(&fault) => {
                 self.reconnect_with_tls12().await?;
                 source.restart()?;
-                self.store_once(verb, remote, source, id).await
+                self.store_once(verb, remote, source, id, next).await
             }
             result => result,
         }
@@ -165,9 +233,13 @@ impl Session {
         remote: &RemotePath,
         source: &mut impl ByteSource,
         id: TransferId,
+        next: NextTransfer<'_>,
     ) -> Result<u64> {
         self.has_moved = false;
-        let opened = self.open_data(&FtpCommand::path(verb, remote), 0).await?;
+        let command = FtpCommand::path(verb, remote);
+        let is_followed = next.is_some();
+        let opened =
+            self.open_data(DataCommand { is_followed, ..DataCommand::whole(&command) }).await?;
         self.has_moved = true;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
         let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
@@ -201,7 +273,8 @@ impl Session {
                 Err(fault)
             }
         };
-        let ended = self.final_reply((verb, has_begun), copied, bytes).await;
+        let ending = TransferEnding { verb, has_begun, bytes, next, question: None };
+        let ended = self.final_reply(copied, ending).await;
         if !has_begun && ended.is_err() {
             self.way.manners.disable(verb);
         }
@@ -248,23 +321,21 @@ impl Session {
     /// (measured).
     pub(in crate::ftp) async fn conclude(
         &mut self,
-        verb: &str,
         data: DataConnection,
         copied: Result<()>,
-        bytes: u64,
-    ) -> Result<Reply> {
+        ending: TransferEnding<'_>,
+    ) -> Result<FinalReply> {
         drop(data);
-        self.final_reply((verb, true), copied, bytes).await
+        self.final_reply(copied, ending).await
     }
 
     /// Combines the final reply with the result of the data: both must be good. The preliminary reply comes before it,
-    /// unless the transfer `has_begun`.
+    /// unless the transfer has begun.
     async fn final_reply(
         &mut self,
-        (verb, has_begun): (&str, bool),
         copied: Result<()>,
-        bytes: u64,
-    ) -> Result<Reply> {
+        ending: TransferEnding<'_>,
+    ) -> Result<FinalReply> {
         if let Err(fault) = &copied
             && (fault.side != Origin::Network || self.context.stop.is_set())
         {
@@ -279,35 +350,36 @@ impl Session {
             return Err(fault.clone());
         }
         let time = self.site.reply_timeout * FINAL_REPLY_FACTOR;
-        let time = time + Duration::from_secs(bytes / FINAL_REPLY_BYTES_PER_SECOND);
+        let time = time + Duration::from_secs(ending.bytes / FINAL_REPLY_BYTES_PER_SECOND);
         let time = if copied.is_ok() { time } else { self.site.reply_timeout.min(time) };
-        let ended = self.last_reply((verb, has_begun), time, copied.is_ok()).await;
-        let reply = match (ended, copied) {
+        let ended = self.last_reply(time, copied.is_ok(), ending).await;
+        let last = match (ended, copied) {
             (_, Err(fault)) if self.control.poison_reason().is_some() => return Err(fault),
             (Err(fault), _) => return Err(fault),
-            (Ok(reply), Err(fault)) => {
+            (Ok(FinalReply { reply, .. }), Err(fault)) => {
                 // A good reply does not make up for a failed read (security class C15).
                 let words = reply.words();
                 let message = format!("{}; the server said \"{words}\"", fault.message);
                 let kind = if reply.is_done() { fault.kind } else { reply.fault().kind };
                 return Err(Error { code: reply.code, kind, message, ..fault });
             }
-            (Ok(reply), Ok(())) => reply,
+            (Ok(last), Ok(())) => last,
         };
-        reply.done()
+        Ok(FinalReply { reply: last.reply.done()?, ..last })
     }
 
     /// Reads the final reply of a transfer; meanwhile prepares the data connection of the next one, if all went well
     /// and the server supports pipelining.
     async fn last_reply(
         &mut self,
-        (verb, has_begun): (&str, bool),
         time: Duration,
         is_good: bool,
-    ) -> Result<Reply> {
-        let early = self.early(verb).await.filter(|_| is_good);
-        let question = self.wonders.take().filter(|_| is_good && verb == "RETR");
-        let along = question.as_ref().filter(|_| self.way.manners.is_trusted(verb));
+        ending: TransferEnding<'_>,
+    ) -> Result<FinalReply> {
+        let TransferEnding { verb, has_begun, next, question, .. } = ending;
+        let early = if is_good { self.lookahead(verb, next).await } else { None };
+        let question = question.filter(|_| is_good);
+        let along = question.filter(|_| self.way.manners.is_trusted(verb));
         let is_test = early.is_some() || along.is_some();
         let ended = self.control.end_and_ask(time, (verb, has_begun), along, early).await;
         match &ended {
@@ -318,10 +390,9 @@ impl Session {
         let TransferEnd { reply, mut told, .. } = ended?;
         if let Some(question) = question.filter(|_| told.is_none() && reply.is_done()) {
             // The file has arrived, whatever the reply is.
-            told = self.control.ask(&question).await.ok();
+            told = self.control.ask(question).await.ok();
         }
-        self.heard = told.as_ref().and_then(fact_in);
-        Ok(reply)
+        Ok(FinalReply { reply, modified: told.as_ref().and_then(fact_in) })
     }
 
     /// Returns true if a transfer failed in the way of servers that require TLS session resumption, when no ticket was

@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::{ByteSource, TempUpload, temp_upload::Name};
+use super::{ByteSource, NextTransfer, TempUpload, temp_upload::Name};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::without_dot,
@@ -99,7 +99,7 @@ impl Session {
         if self.is_seen(remote).await? {
             return Err(refused);
         }
-        match self.store_final(source, size, remote, Name::Free, id).await {
+        match self.store_final(source, size, remote, Name::Free, id, NextTransfer::None).await {
             Ok(()) => {
                 self.way.manners.took_in_place();
                 let what =
@@ -126,9 +126,10 @@ impl Session {
         (size, modified): (u64, Option<Timestamp>),
         remote: &RemotePath,
         name: Name,
+        next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
         let (id, started) = self.begin(Operation::Upload, remote, Some(size))?;
-        match self.store_final(source, size, remote, name, id).await {
+        match self.store_final(source, size, remote, name, id, next).await {
             Ok(()) => {
                 let (remote, temporary) = (remote.clone(), remote.clone());
                 Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
@@ -144,11 +145,12 @@ impl Session {
         remote: &RemotePath,
         name: Name,
         id: TransferId,
+        next: NextTransfer<'_>,
     ) -> Result<()> {
         let work = async {
-            let mut sent = self.store("STOR", remote, source, id).await?;
+            let mut sent = self.store("STOR", remote, source, id, next).await?;
             if let Err(changed) = source.check() {
-                sent = self.store_anew(source, remote, id, changed).await?;
+                sent = self.store_anew(source, remote, id, changed, next).await?;
             }
             if sent != size {
                 let message = format!("{sent} bytes were read where {size} were expected");

@@ -7,6 +7,7 @@ mod bytes;
 mod claims;
 mod commit;
 mod ending;
+mod hints;
 mod in_place;
 mod min_rate;
 mod names;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use self::bytes::Fetch;
+pub(super) use self::bytes::TransferEnding;
+pub use self::hints::{NextTransfer, TransferHints};
 pub use self::names::name_taken;
 pub use self::retry::backoff;
 pub use self::source_sink::{BoundedBuffer, ByteSink, ByteSource, MemorySource};
@@ -77,7 +81,8 @@ impl Session {
     ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
         let known = self.known(&remote, known).await?;
-        let moved = self.fetch(&remote, &mut landing, known).await?;
+        let hints = TransferHints::default();
+        let moved = self.fetch(&remote, &mut landing, known, hints).await?;
         landing.commit(utc(moved.modified).filter(|_| keep_time))?;
         Ok(moved)
     }
@@ -93,7 +98,7 @@ impl Session {
             );
         }
         let mut kept = BoundedBuffer { bytes: Vec::new(), limit };
-        self.fetch(&remote, &mut kept, known).await?;
+        self.fetch(&remote, &mut kept, known, TransferHints::default()).await?;
         Ok(kept.bytes)
     }
 
@@ -134,14 +139,15 @@ impl Session {
         let mut kept = BoundedBuffer { bytes: Vec::new(), limit };
         if size.code == 550 {
             // This is not conclusive yet: RETR is.
-            match self.fetch_once(remote, &mut kept, None, None).await {
+            match self.fetch_once(&mut kept, Fetch::quietly(remote, None)).await {
                 Ok(_) => return Ok(Some(kept.bytes)),
                 Err(fault) if is_missing(&fault) => return Ok(None),
                 Err(_) => kept.restart()?,
             }
         }
         let size = Some(size).filter(|reply| reply.code == 213).and_then(|reply| reply.number());
-        match self.fetch(remote, &mut kept, RemoteMeta { size, ..RemoteMeta::default() }).await {
+        let known = RemoteMeta { size, ..RemoteMeta::default() };
+        match self.fetch(remote, &mut kept, known, TransferHints::default()).await {
             Ok(_) => Ok(Some(kept.bytes)),
             Err(fault) if is_missing(&fault) => Ok(None),
             Err(fault) => Err(fault),
@@ -155,9 +161,10 @@ impl Session {
         remote: &RemotePath,
         sink: &mut impl ByteSink,
         known: RemoteMeta,
+        hints: TransferHints<'_>,
     ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
-        self.fetch(&remote, sink, known).await
+        self.fetch(&remote, sink, known, hints).await
     }
 
     /// Returns the sizes and times of `files` that the server reports, in as few round trips as the commands fit into.
@@ -234,7 +241,7 @@ impl Session {
         let (id, started) = self.begin(Operation::Upload, &remote, None)?;
         let work = async {
             self.find_way().await?;
-            let sent = self.store("APPE", &remote, source, id).await?;
+            let sent = self.store("APPE", &remote, source, id, NextTransfer::None).await?;
             source.check().map_err(|fault| {
                 let message = format!("{}; what was read of it is at the end there", fault.message);
                 Error { message, ..fault }

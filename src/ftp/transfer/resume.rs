@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    ByteSink, ByteSource as _, PendingDownload, RemoteMeta, TempUpload, TransferStats,
-    temp_upload::Name, unchanged, utc,
+    ByteSink, ByteSource as _, NextTransfer, PendingDownload, RemoteMeta, TempUpload,
+    TransferHints, TransferStats, bytes::Fetch, temp_upload::Name, unchanged, utc,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -29,7 +29,8 @@ impl Session {
         begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
         keep_time: bool,
     ) -> Result<TransferStats> {
-        let (landing, fetched) = self.fetch_on(remote, begin).await?;
+        let hints = TransferHints::default();
+        let (landing, fetched) = self.fetch_on(remote, begin, hints).await?;
         let placed = landing.commit(utc(fetched.modified).filter(|_| keep_time));
         self.fetched(fetched, placed.map(drop))
     }
@@ -39,12 +40,13 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
+        hints: TransferHints<'_>,
     ) -> Result<(AtomicFile, PendingDownload)> {
         let remote = self.absolute(remote)?;
         let known = self.ask_known(&remote).await?;
         let (Some(size), Some(modified)) = (known.size, utc(known.modified)) else {
             let mut landing = begin(None)?;
-            let fetched = self.fetch_aside(&remote, &mut landing, known).await?;
+            let fetched = self.fetch_aside(&remote, &mut landing, known, hints).await?;
             return Ok((landing, fetched));
         };
         let identity = self.identity(&remote, size, modified);
@@ -52,11 +54,11 @@ impl Session {
         if landing.bytes() > size || landing.bytes() <= RESUME_OVERLAP_BYTES {
             landing.clear()?;
         }
-        let fetched = match self.fetch_rest(&remote, &mut landing, known).await {
+        let fetched = match self.fetch_rest(&remote, &mut landing, known, hints).await {
             Err(fault) if landing.began_at() > 0 && !is_of_the_connection(&fault) => {
                 tracing::info!(target: "portolan", "{remote}: from the beginning, since {fault}");
                 landing.clear()?;
-                self.fetch_rest(&remote, &mut landing, known).await
+                self.fetch_rest(&remote, &mut landing, known, hints).await
             }
             result => result,
         };
@@ -76,10 +78,11 @@ impl Session {
         remote: &RemotePath,
         landing: &mut AtomicFile,
         known: RemoteMeta,
+        hints: TransferHints<'_>,
     ) -> Result<PendingDownload> {
         let tail = landing.tail(RESUME_OVERLAP_BYTES)?;
         let mut rest = Rest { landing, tail, at: 0 };
-        self.fetch_aside(remote, &mut rest, known).await
+        self.fetch_aside(remote, &mut rest, known, hints).await
     }
 
     /// Uploads the rest of a local file to `remote`: an earlier attempt may have left a part of it.
@@ -88,9 +91,10 @@ impl Session {
         mut reading: SourceFile,
         remote: &RemotePath,
         keep_time: bool,
+        next: NextTransfer<'_>,
     ) -> Result<TransferStats> {
         let folder = self.absolute(remote)?.parent();
-        let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time).await?;
+        let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time, next).await?;
         match self.put_one_in_place(aside).await {
             Err(fault) if self.may_go_directly(&fault) => {
                 reading.skip_to(0)?;
@@ -110,23 +114,24 @@ impl Session {
         remote: &RemotePath,
         folder: &RemotePath,
         keep_time: bool,
+        next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let (size, modified) = (source.size(), keep_time.then(|| source.modified()));
         if self.direct_name(&remote).await?.is_some() {
-            return self.upload_to_temp_in(source, size, modified, &remote, &folder).await;
+            return self.upload_to_temp_in(source, size, modified, &remote, &folder, next).await;
         }
         let temporary = self.lasting_name(source, &remote, &folder)?;
         let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
             let mut there = self.skip_stored(source, &temporary).await?;
             let mut sent = match there {
-                0 => self.store("STOR", &temporary, source, id).await?,
+                0 => self.store("STOR", &temporary, source, id, next).await?,
                 there if there == size => 0,
-                _ => self.store("APPE", &temporary, source, id).await?,
+                _ => self.store("APPE", &temporary, source, id, next).await?,
             };
             if let Err(changed) = source.check() {
-                (there, sent) = (0, self.store_anew(source, &temporary, id, changed).await?);
+                (there, sent) = (0, self.store_anew(source, &temporary, id, changed, next).await?);
             }
             if there + sent != size {
                 let message = format!("{sent} bytes were read where {} were lacking", size - there);
@@ -144,7 +149,7 @@ impl Session {
                 let failed = self.failed(id, &remote, fault);
                 tracing::debug!(target: "portolan", "{failed}");
                 source.skip_to(0)?;
-                self.upload_to_temp_in(source, size, modified, &remote, &folder).await
+                self.upload_to_temp_in(source, size, modified, &remote, &folder, next).await
             }
             Err(fault) => {
                 if !is_of_the_connection(&fault) {
@@ -177,7 +182,7 @@ impl Session {
             }
         }
         let mut theirs = OverlapSink { bytes: Vec::new(), from };
-        match self.fetch_once(temporary, &mut theirs, Some(there), None).await {
+        match self.fetch_once(&mut theirs, Fetch::quietly(temporary, Some(there))).await {
             Ok(_) if theirs.bytes == ours => Ok(there),
             Err(fault) if is_of_the_connection(&fault) => Err(fault),
             _ => {

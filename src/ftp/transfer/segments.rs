@@ -11,11 +11,11 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{RemoteMeta, TransferStats, unchanged::changed, utc};
+use super::{RemoteMeta, TransferStats, bytes::TransferEnding, unchanged::changed, utc};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::AtomicFile,
-    ftp::{control::FtpCommand, path::RemotePath, session::Session},
+    ftp::{control::FtpCommand, data_path::DataCommand, path::RemotePath, session::Session},
     limits::{RESYNC_TIMEOUT, SEGMENT_BYTES_MIN, STEP_RETRY_WAITS},
     observe::{Event, Operation, TransferId},
 };
@@ -206,7 +206,10 @@ impl<'l> SegmentQueue<'l> {
     async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Result<bool> {
         let is_last = piece.end == self.size;
         let command = FtpCommand::path("RETR", &self.remote);
-        let mut data = session.open_data(&command, piece.start).await?.data;
+        let mut data = session
+            .open_data(DataCommand { offset: piece.start, ..DataCommand::whole(&command) })
+            .await?
+            .data;
         let (mut buffer, room) = (session.take_buffer(), session.piece());
         let began_at = piece.start;
         let mut sent_on = began_at;
@@ -240,7 +243,8 @@ impl<'l> SegmentQueue<'l> {
         session.buffer = buffer;
         let moved = piece.start - began_at;
         if is_last || copied.is_err() {
-            return session.conclude("RETR", data, copied, moved).await.map(|_| true);
+            let ending = TransferEnding::plain("RETR", moved);
+            return session.conclude(data, copied, ending).await.map(|_| true);
         }
         Ok(false)
     }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::{
-    ByteSink, RemoteMeta, TempUpload, TransferStats,
+    ByteSink, RemoteMeta, TempUpload, TransferHints, TransferStats,
     commit::{rename, renamed},
     names::sizes,
     time_in,
+    unchanged::FetchedFile,
 };
 use crate::{
     error::{Error, Result},
@@ -196,12 +197,13 @@ impl Session {
         remote: &RemotePath,
         sink: &mut impl ByteSink,
         known: RemoteMeta,
+        hints: TransferHints<'_>,
     ) -> Result<PendingDownload> {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
         let (id, started) = self.begin(Operation::Download, &remote, known.size)?;
-        match self.fetch_same(&remote, sink, known, id).await {
-            Ok((bytes, known)) => {
+        match self.fetch_same(&remote, sink, known, id, hints).await {
+            Ok(FetchedFile { bytes, known }) => {
                 let (is_verified, modified) = (known.size.is_some(), known.modified);
                 Ok(PendingDownload { id, started, remote, bytes, is_verified, modified })
             }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    ByteSource, TransferStats,
+    ByteSource, NextTransfer, TransferStats,
     claims::NameClaim,
     commit::{rename, renamed},
     in_place::{name_refused, plain_name, rename_refused},
@@ -95,7 +95,8 @@ impl Session {
         remote: &RemotePath,
     ) -> Result<TempUpload> {
         let folder = self.absolute(remote)?.parent();
-        self.upload_to_temp_in(source, size, modified, remote, &folder).await
+        let next = NextTransfer::None;
+        self.upload_to_temp_in(source, size, modified, remote, &folder, next).await
     }
 
     /// Does the same with the temporary name in `folder`, if the directory of `remote` is still to be created.
@@ -106,28 +107,29 @@ impl Session {
         modified: Option<Timestamp>,
         remote: &RemotePath,
         folder: &RemotePath,
+        next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         if let Some(name) = self.direct_name(&remote).await? {
-            return self.store_directly(source, (size, modified), &remote, name).await;
+            return self.store_directly(source, (size, modified), &remote, name, next).await;
         }
         let (name, claim) = self.first_name(source, &remote);
         let mut temporary = folder.join(name.as_bytes())?;
         let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
-            let mut sent = self.store("STOR", &temporary, source, id).await;
+            let mut sent = self.store("STOR", &temporary, source, id, next).await;
             if sent.is_err() && self.way.wants_another_name() {
                 self.cleanup_temps(&[&temporary]).await;
                 temporary = folder.join(self.temporary_name().as_bytes())?;
                 source.restart()?;
-                sent = self.store("STOR", &temporary, source, id).await;
+                sent = self.store("STOR", &temporary, source, id, next).await;
             }
             if let Err(fault) = &sent
                 && self.is_name_refused(fault)
                 && let Some(plain) = plain_name(&temporary)
             {
                 source.restart()?;
-                let again = self.store("STOR", &plain, source, id).await;
+                let again = self.store("STOR", &plain, source, id, next).await;
                 if again.is_ok() || self.has_moved {
                     self.way.manners.took_plain_name();
                     (temporary, sent) = (plain, again);
@@ -135,7 +137,7 @@ impl Session {
             }
             let mut sent = sent?;
             if let Err(changed) = source.check() {
-                sent = self.store_anew(source, &temporary, id, changed).await?;
+                sent = self.store_anew(source, &temporary, id, changed, next).await?;
             }
             if sent != size {
                 let message = format!("{sent} bytes were read where {size} were expected");
@@ -181,11 +183,12 @@ impl Session {
         temporary: &RemotePath,
         id: TransferId,
         changed: Error,
+        next: NextTransfer<'_>,
     ) -> Result<u64> {
         if !source.begin_anew()? {
             return Err(changed);
         }
-        let sent = self.store("STOR", temporary, source, id).await?;
+        let sent = self.store("STOR", temporary, source, id, next).await?;
         source.check()?;
         Ok(sent)
     }

@@ -4,7 +4,7 @@
 //! source: if the times of the server's listings are not those of MDTM, as in another time zone, the listing is
 //! requested again.
 
-use super::{ByteSink, RemoteMeta, time_in};
+use super::{ByteSink, RemoteMeta, TransferHints, bytes::Fetched, time_in};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     ftp::{
@@ -29,16 +29,25 @@ const ZONE_STEP_NS: i128 = 15 * 60 * 1_000_000_000;
 /// The largest offset of a time zone from UTC (Kiribati).
 const ZONE_NS_MAX: i128 = 14 * 3600 * 1_000_000_000;
 
+/// A file that was downloaded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FetchedFile {
+    /// The number of bytes received.
+    pub(super) bytes: u64,
+    /// The properties of the version that was downloaded.
+    pub(super) known: RemoteMeta,
+}
+
 impl Session {
-    /// Downloads `remote`, and once more if it changes meanwhile. Returns the number of bytes, and the properties of
-    /// the version that was downloaded.
+    /// Downloads `remote`, and once more if it changes meanwhile.
     pub(super) async fn fetch_same(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl ByteSink,
         known: RemoteMeta,
         id: TransferId,
-    ) -> Result<(u64, RemoteMeta)> {
+        hints: TransferHints<'_>,
+    ) -> Result<FetchedFile> {
         let mut known = known;
         let is_unsure = self.way.manners.lists_other_times() || is_large_and_coarse(known);
         if known.is_listed && known.modified.is_some() && is_unsure {
@@ -49,12 +58,15 @@ impl Session {
         }
         let mut tries = 1;
         loop {
-            let changed = match self.fetch_begun(remote, sink, known, id).await {
-                Ok(bytes) if self.is_same(remote, known).await? => {
-                    let modified = self.heard.take().or(known.modified);
-                    return Ok((bytes, RemoteMeta { modified, ..known }));
+            let changed = match self.fetch_begun(remote, sink, known, id, hints).await {
+                Ok(Fetched { bytes, modified }) => {
+                    let now = self.time_now(remote, known, modified).await?;
+                    if self.is_same(remote, known, now).await? {
+                        let modified = now.or(known.modified);
+                        return Ok(FetchedFile { bytes, known: RemoteMeta { modified, ..known } });
+                    }
+                    changed()
                 }
-                Ok(_) => changed(),
                 Err(fault) if self.may_be_of_size(&fault) => fault,
                 Err(fault) => return Err(fault),
             };
@@ -90,27 +102,45 @@ impl Session {
         self.time_question(remote)
     }
 
+    /// Returns the query for the modification time of `remote` by MDTM. A server that lists its features without it has
+    /// none.
+    pub(super) fn mtime_question(&self, remote: &RemotePath) -> Option<FtpCommand> {
+        let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
+        (!has_none).then(|| FtpCommand::path("MDTM", remote))
+    }
+
     /// Returns the query for the time of `remote`, if the server may support one.
     fn time_question(&self, remote: &RemotePath) -> Option<FtpCommand> {
-        let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
         let has_facts = self.features.has("MLST") || self.features.has("MLSD");
-        match (has_none, has_facts) {
-            (false, _) => Some(FtpCommand::path("MDTM", remote)),
-            (true, true) => Some(FtpCommand::path("MLST", remote)),
-            (true, false) => None,
+        let by_facts = || has_facts.then(|| FtpCommand::path("MLST", remote));
+        self.mtime_question(remote).or_else(by_facts)
+    }
+
+    /// Returns the time of `remote` after its download: as `reported` then, or queried now if the connection ended
+    /// after the data and the time before is `known`.
+    async fn time_now(
+        &mut self,
+        remote: &RemotePath,
+        known: RemoteMeta,
+        reported: Option<Modified>,
+    ) -> Result<Option<Modified>> {
+        let is_lost = reported.is_none() && self.control.poison_reason().is_some();
+        match self.time_question(remote) {
+            Some(question) if is_lost && known.modified.is_some() => {
+                Ok(fact_in(&self.ask(&question).await?))
+            }
+            _ => Ok(reported),
         }
     }
 
-    /// Returns true if `remote`, which has just been downloaded, is still as `known`.
-    async fn is_same(&mut self, remote: &RemotePath, known: RemoteMeta) -> Result<bool> {
-        let Some(before) = known.modified else { return Ok(true) };
-        let question =
-            self.time_question(remote).filter(|_| self.control.poison_reason().is_some());
-        if let (None, Some(question)) = (self.heard, question) {
-            // The connection ended after the data.
-            self.heard = fact_in(&self.ask(&question).await?);
-        }
-        let Some(after) = self.heard else { return Ok(true) };
+    /// Returns true if `remote`, which has just been downloaded and has the time `now`, is still as `known`.
+    async fn is_same(
+        &mut self,
+        remote: &RemotePath,
+        known: RemoteMeta,
+        now: Option<Modified>,
+    ) -> Result<bool> {
+        let (Some(before), Some(after)) = (known.modified, now) else { return Ok(true) };
         if !differ(before, after) {
             return Ok(true);
         }

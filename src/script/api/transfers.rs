@@ -10,7 +10,7 @@ use crate::{
         rate_limit::RateLimiter,
         session::Session,
         site::InPlace,
-        transfer::{MemorySource, RemoteMeta, TransferStats},
+        transfer::{MemorySource, NextTransfer, RemoteMeta, TransferStats},
     },
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX, READ_BYTES_MAX},
     mirror::{report::Report, unproven},
@@ -136,7 +136,7 @@ async fn put_file(
     let send = async |session: &mut Session| {
         let reading = SourceFile::open(&local)?;
         if resume {
-            return session.upload_on(reading, &remote, keep_time).await;
+            return session.upload_on(reading, &remote, keep_time, NextTransfer::None).await;
         }
         session.upload_file(reading, &remote, keep_time).await
     };
