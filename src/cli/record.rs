@@ -111,6 +111,8 @@ impl RecordedRun {
             wait: None,
             state: RunState::Running,
             reason: None,
+            reason_code: None,
+            covered_by: None,
             covers: 1,
         };
         let id = store.begin_by_hand(&run, clock.now())?;

@@ -24,6 +24,7 @@ pub fn run(run: &HistoryRun) -> Value {
         "outcome": run.state.word(),
         "trigger": run.cause.word(),
         "reason": run.reason,
+        "reason_code": run.reason_code,
         "covers": run.covers,
         "attempts": run.attempts,
         "files": run.sum.files,

@@ -2,12 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    cron::Schedule,
-    jobs::Job,
-    plan::{covered_by, is_pause},
-    slot::Slot,
-};
+use super::{cron::Schedule, jobs::Job, plan::PAUSED, slot::Slot};
 use crate::{
     error::Result,
     store::{
@@ -140,8 +135,8 @@ impl SlotQuery<'_> {
     fn covering(&self, store: &Store, row: &HistoryRun) -> Result<Option<HistoryRun>> {
         let mut covered = row.clone();
         for _ in 0..COVERS_MAX {
-            let by = covered.reason.as_deref().filter(|_| covered.state == RunState::Skipped);
-            let Some(by) = by.and_then(covered_by) else { break };
+            let by = covered.covered_by.filter(|_| covered.state == RunState::Skipped);
+            let Some(by) = by else { break };
             let rows = store.runs_for(&self.job.name, by)?;
             let same =
                 |run: &HistoryRun| run.revision == row.revision && run.scheduled_for == Some(by);
@@ -155,13 +150,13 @@ impl SlotQuery<'_> {
         let late_after = SignedDuration::try_from(self.job.catch_up.late_after).unwrap_or_default();
         let late = row.scheduled_for.map(|due| row.decided_at.duration_since(due));
         let is_missed = late.is_some_and(|late| late > late_after);
-        let reason = row.reason.as_deref().unwrap_or_default();
+        let is_pause = row.reason_code.as_deref() == Some(PAUSED);
         match (row.state, by) {
             (RunState::Waiting, _) => SlotStatus::Waits(row),
             (RunState::Skipped, Some(by)) => {
                 SlotStatus::Covered { row: Box::new(row), by: Box::new(by) }
             }
-            (RunState::Skipped, None) if is_pause(reason) => SlotStatus::Paused(row),
+            (RunState::Skipped, None) if is_pause => SlotStatus::Paused(row),
             (RunState::Skipped, None) if is_missed => SlotStatus::Missed(row),
             (RunState::Skipped, None) => SlotStatus::Skipped(row),
             _ if is_missed => SlotStatus::CaughtUp(row),

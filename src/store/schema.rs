@@ -170,6 +170,13 @@ const MIGRATIONS: &[&str] = &[
         up_to BIGINT NOT NULL PRIMARY KEY,
         is_told BOOLEAN NOT NULL
     )",
+    // 10: the reason of a decision as a word, and the slot that covers a skipped one. Of older rows only these two
+    // reasons were ever needed, and were read from the text.
+    "ALTER TABLE runs ADD COLUMN reason_code TEXT;
+    ALTER TABLE runs ADD COLUMN covered_by BIGINT;
+    UPDATE runs SET reason_code = 'paused' WHERE outcome = 'skipped' AND reason LIKE 'paused since %';
+    UPDATE runs SET reason_code = 'covered', covered_by = CAST(strftime('%s', substr(reason, 20, 19)) AS INTEGER) * 1000
+        WHERE outcome = 'skipped' AND reason LIKE 'missed, covered by %'",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -254,6 +261,45 @@ mod tests {
             assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
             assert_eq!(tables(&store), TABLES);
         }
+    }
+
+    #[test]
+    fn reasons_of_older_rows_become_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store =
+            Store { connection: Connection::open_in_memory().unwrap(), file: folder.path().into() };
+        climb(&mut store, &MIGRATIONS[..9]).unwrap();
+        let rows = [
+            ("paused since 2026-06-01T00:00:00Z", Some("paused"), None),
+            ("paused since 2026-06-01T00:00:00Z: moving", Some("paused"), None),
+            ("missed, covered by 2026-06-01T03:00:00Z", Some("covered"), Some(1_780_282_800_000)),
+            (
+                "missed, covered by 1999-12-31T23:59:59Z; so are all later ones up to 2026-06-01T03:00:00Z",
+                Some("covered"),
+                Some(946_684_799_000),
+            ),
+            ("missed, and `misfire` is \"skip\"", None, None),
+        ];
+        for (id, (reason, ..)) in (0_i64..).zip(&rows) {
+            let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, decided_at, outcome, reason, covers,
+                    attempts, files, bytes, fallbacks)
+                VALUES ($1, 'a', 'r', $2, 's', 'schedule', 0, 'skipped', $3, 1, 0, 0, 0, 0)";
+            store
+                .write(|it| {
+                    it.execute(insert, rusqlite::params![id, id.to_string(), reason]).map(drop)
+                })
+                .unwrap();
+        }
+        climb(&mut store, MIGRATIONS).unwrap();
+        let found: Vec<(Option<String>, Option<i64>)> = store
+            .read(|it| {
+                it.prepare("SELECT reason_code, covered_by FROM runs ORDER BY id")?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .unwrap();
+        let wanted: Vec<_> = rows.map(|(_, code, by)| (code.map(str::to_owned), by)).into();
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -145,6 +145,8 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         moved_from: slot.moved_from.map(|time| time.to_string()),
         wait,
         state,
+        reason_code: words.as_ref().map(|_| reason.word()),
+        covered_by: reason.covered_by(),
         reason: words,
         covers: i64::try_from(covers).unwrap_or(i64::MAX),
     })

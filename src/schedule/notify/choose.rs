@@ -155,6 +155,8 @@ mod tests {
             ended_at: None,
             state,
             reason: None,
+            reason_code: None,
+            covered_by: None,
             covers: 1,
             attempts: 1,
             sum: Sum { error: Some("530 no".into()), ..Sum::default() },

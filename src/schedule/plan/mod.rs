@@ -39,6 +39,6 @@ mod tests;
 pub use self::{
     decision::{Decision, DecisionKind, PlannerNote, PlannerStep, Trigger},
     planner::Planner,
-    reason::{DecisionReason, covered_by, is_pause},
+    reason::{DecisionReason, PAUSED},
     state::{JobPlanState, Moment, Pause, PlannerState, Request, RunId, RunningJob, WaitingSlot},
 };

@@ -108,6 +108,9 @@ pub enum DecisionReason {
     NextSlot,
 }
 
+/// The word of [`DecisionReason::Paused`] in history.
+pub const PAUSED: &str = "paused";
+
 impl DecisionReason {
     /// Returns its word in history and in `--json`.
     pub const fn word(&self) -> &'static str {
@@ -130,11 +133,19 @@ impl DecisionReason {
             Self::Awaits { .. } => "awaits",
             Self::GaveUp { .. } => "gave-up",
             Self::QueueFull => "queue-full",
-            Self::Paused { .. } => "paused",
+            Self::Paused { .. } => PAUSED,
             Self::Edited => "edited",
             Self::Removed => "removed",
             Self::ClockAhead => "clock-ahead",
             Self::NextSlot => "next-slot",
+        }
+    }
+
+    /// Returns the slot whose run covers the one that was skipped.
+    pub const fn covered_by(&self) -> Option<Timestamp> {
+        match self {
+            Self::Covered { by } => Some(*by),
+            _ => None,
         }
     }
 }
@@ -188,38 +199,7 @@ impl fmt::Display for DecisionReason {
     }
 }
 
-/// Returns the slot that covers one that was skipped for this reason, parsed from the text of [`DecisionReason::Covered`].
-pub fn covered_by(reason: &str) -> Option<Timestamp> {
-    let rest = reason.strip_prefix("missed, covered by ")?;
-    rest.split(';').next()?.parse().ok()
-}
-
-/// Returns true if a slot was skipped because its job was paused, judged by the text of [`DecisionReason::Paused`].
-pub fn is_pause(reason: &str) -> bool {
-    reason.starts_with("paused since ")
-}
-
 /// Truncates to whole seconds.
 fn whole(late: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(late.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_history_has_of_a_reason_is_read_again() {
-        let by = Timestamp::UNIX_EPOCH;
-        let covered = DecisionReason::Covered { by }.to_string();
-        assert_eq!(covered_by(&covered), Some(by));
-        assert_eq!(covered_by(&format!("{covered}; so are all later ones up to {by}")), Some(by));
-        assert_eq!(covered_by(&DecisionReason::MisfireSkip.to_string()), None);
-        for reason in ["", "moving house"] {
-            assert!(is_pause(
-                &DecisionReason::Paused { since: by, reason: reason.into() }.to_string()
-            ));
-        }
-        assert!(!is_pause(&covered));
-    }
 }

@@ -7,7 +7,7 @@ use super::{Cause, HistoryRun, RunState, Sum, Wait};
 use crate::{error::Result, store::Store};
 
 const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
-    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error";
+    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error, reason_code, covered_by";
 
 impl Store {
     /// Returns the run with the number `id`.
@@ -149,6 +149,8 @@ fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
         ended_at: time("ended_at")?,
         state: state(row)?,
         reason: row.get("reason")?,
+        reason_code: row.get("reason_code")?,
+        covered_by: time("covered_by")?,
         covers: row.get("covers")?,
         up_to: time("up_to")?,
         attempts: row.get("attempts")?,

@@ -137,6 +137,10 @@ pub struct HistoryRun {
     pub state: RunState,
     /// The reason why it was skipped, waits, or was resumed.
     pub reason: Option<String>,
+    /// The word of that reason, such as `paused`; `None` if it has none.
+    pub reason_code: Option<String>,
+    /// The time of the slot whose run covers this one, if it was skipped for that reason.
+    pub covered_by: Option<Timestamp>,
     /// The number of slots that it covers, itself included.
     pub covers: i64,
     /// The number of attempts so far.
@@ -189,6 +193,10 @@ pub struct NewRun {
     pub state: RunState,
     /// As in [`HistoryRun`].
     pub reason: Option<String>,
+    /// As in [`HistoryRun`].
+    pub reason_code: Option<&'static str>,
+    /// As in [`HistoryRun`].
+    pub covered_by: Option<Timestamp>,
     /// As in [`HistoryRun`].
     pub covers: i64,
 }
@@ -252,7 +260,7 @@ impl Store {
 
     /// Returns an interrupted run to the waiting state, to be resumed.
     pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Result<()> {
-        let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, not_before = $4, give_up_at = $5,
+        let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, reason_code = NULL, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
         let (word, cause) = (RunState::Waiting.word(), Cause::CatchUp.word());
         let [not_before, give_up, needs_since] = wait.columns();
@@ -316,7 +324,7 @@ fn finish_in(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason),
-        route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
+        reason_code = CASE WHEN $3 IS NULL THEN reason_code END, route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
         files = (SELECT COALESCE(SUM(files), 0) FROM attempts WHERE attempts.run = runs.id),
         bytes = (SELECT COALESCE(SUM(bytes), 0) FROM attempts WHERE attempts.run = runs.id),
         fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
@@ -363,11 +371,11 @@ fn put(
 fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqlite::Result<i64> {
     let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before,
             give_up_at, needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files,
-            bytes, fallbacks)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, 0, 0, 0)";
+            bytes, fallbacks, reason_code, covered_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, 0, 0, 0, $19, $20)";
     let NewRun { job, revision, slot, script, moved_from, reason, covers, .. } = run;
-    let [scheduled_for, up_to] =
-        [run.scheduled_for, run.up_to].map(|at| at.map(Timestamp::as_millisecond));
+    let [scheduled_for, up_to, covered_by] =
+        [run.scheduled_for, run.up_to, run.covered_by].map(|at| at.map(Timestamp::as_millisecond));
     let next = "SELECT COALESCE(MAX(id), 0) + 1 FROM
         (SELECT MAX(id) AS id FROM runs UNION ALL SELECT MAX(up_to) FROM lost_runs) AS taken";
     let id: i64 = transaction.query_row(next, [], |row| row.get(0))?;
@@ -391,7 +399,9 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
         run.state.word(),
         reason,
         covers,
-        up_to
+        up_to,
+        run.reason_code,
+        covered_by
     ];
     transaction.execute(insert, values)?;
     Ok(id)
@@ -404,7 +414,8 @@ fn turn(
     now: Timestamp,
 ) -> rusqlite::Result<Option<i64>> {
     let turn = "UPDATE runs SET cause = $1, not_before = $2, give_up_at = $3, needs_since = $4,
-        started_at = COALESCE(started_at, $5), ended_at = $6, outcome = $7, reason = $8, covers = $9 WHERE id = $10";
+        started_at = COALESCE(started_at, $5), ended_at = $6, outcome = $7, reason = $8, covers = $9,
+        reason_code = $10, covered_by = $11 WHERE id = $12";
     let [not_before, give_up, needs_since] = waits(run);
     let [started, ended] = times(run.state, now);
     let values = params![
@@ -417,6 +428,8 @@ fn turn(
         run.state.word(),
         run.reason,
         run.covers,
+        run.reason_code,
+        run.covered_by.map(Timestamp::as_millisecond),
         id
     ];
     transaction.execute(turn, values)?;

@@ -23,6 +23,8 @@ fn new_run(job: &str, slot: Option<&str>) -> NewRun {
         wait: Some(WAIT),
         state: RunState::Waiting,
         reason: None,
+        reason_code: None,
+        covered_by: None,
         covers: 1,
     }
 }
