@@ -41,5 +41,5 @@ fuzz seconds="60" *targets:
 
 # Write docs/functions.md and the pages of `doctor` anew from the program
 update-docs:
-    PORTOLAN_UPDATE=1 cargo test --test it -- functions::the_committed_manual
+    PORTOLAN_UPDATE=1 cargo test --test it -- functions::the_committed_manual errors::the_committed_page
     PORTOLAN_UPDATE=1 cargo test --lib -- cli::doctor

@@ -5,6 +5,7 @@ mod child;
 mod common;
 mod completions;
 mod doctor;
+mod explain;
 mod export;
 mod functions;
 mod get;
@@ -99,6 +100,8 @@ enum Subcommand {
     Init(init::Args),
     /// Show the functions that scripts can call.
     Functions(functions::Args),
+    /// Explain an error code: its cause and remedy.
+    Explain(explain::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Write the manual pages to a directory.
@@ -137,6 +140,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Why(args) => why::run(&args, &common),
         Subcommand::Simulate(args) => simulate::run(&args, &common),
         Subcommand::Functions(args) => functions::run(&args, &common),
+        Subcommand::Explain(args) => explain::run(&args, &common),
         Subcommand::Completions(args) => completions::run(&args, CommandLine::command()),
         Subcommand::Man(args) => man::run(&args, CommandLine::command()),
     };

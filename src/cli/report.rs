@@ -3,7 +3,7 @@
 use std::{io::Write, process::ExitCode};
 
 use crate::{
-    error::{Error, ErrorKind, Origin},
+    error::{Error, ErrorKind},
     exit_code::Exit,
     observe::{
         output::{self, Output},
@@ -11,7 +11,6 @@ use crate::{
     },
     schedule::cron::Mistake,
     script::{
-        advice::advice,
         check::ScriptFinding,
         raise::{ScriptFailure, ScriptLocation},
         redact::Veil,
@@ -43,13 +42,8 @@ pub(super) fn failure(failure: &ScriptFailure, source: Option<&str>) -> Exit {
         let at = call.place.as_ref().map(|place| format!(" at {}", shown(place)));
         format!("  in {}{}", visible(&call.function), at.unwrap_or_default())
     }));
-    let advised = || {
-        let place = failure.place.as_ref()?;
-        let line = source?.lines().nth(place.line.saturating_sub(1))?;
-        advice(&failure.fault.message, line, place.column)
-    };
-    let hint = hint(&failure.fault).map(str::to_owned).or_else(advised);
-    lines.extend(hint.map(|hint| format!("hint: {}", veil.words(&hint))));
+    lines.extend(hint(failure, source).map(|hint| format!("hint: {}", veil.words(&hint))));
+    lines.extend(failure.fault.name.map(|code| format!("more: portolan explain {code}")));
     print(&(lines.join("\n") + "\n"));
     if failure.is_bug { Exit::Bug } else { Exit::of_failure(&failure.fault) }
 }
@@ -135,76 +129,24 @@ fn shown(place: &ScriptLocation) -> String {
     }
 }
 
-/// Returns a hint for the user about a fault, if there is one.
-fn hint(fault: &Error) -> Option<&'static str> {
-    let says = |words: &str| fault.message.contains(words);
-    match (fault.kind, fault.code) {
-        (ErrorKind::Tls, 500 | 502 | 504 | 530) => {
-            Some("ftp:// is without TLS; ftps:// begins with TLS on port 990")
-        }
-        (ErrorKind::Tls, _) if says("is this its TLS port?") => Some(
-            "ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990",
-        ),
-        (ErrorKind::Tls, _) if says("certificate") => Some(
-            "ca_file=FILE trusts another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
-        ),
-        // Some servers require it for the data only.
-        (
-            ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Tls | ErrorKind::DataConnection,
-            400..,
-        ) if wants_tls(fault) => {
-            Some("ftpes:// encrypts what is said and what is moved; ftps:// does so on port 990")
-        }
-        (ErrorKind::Denied, _) if says("it wants TLS") => {
-            Some("ftpes:// turns to TLS before the login; ftps:// begins with it on port 990")
-        }
-        (ErrorKind::Denied, 530) => Some(
-            "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
-        ),
-        (ErrorKind::Unreachable, 0) if says("connection refused") => Some(
-            "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; another stands behind the host as in ftp://host:2121",
-        ),
-        (ErrorKind::Unreachable, 0) if says("cannot find the host") => {
-            Some("is it spelt right? a URL is ftp://user@host:port/folder/file")
-        }
-        _ if matches!(fault.name, Some("transfer.name_refused" | "transfer.rename_refused")) => {
-            Some(
-                "`--inplace`, or `inplace: true` in a script, sends files under their final names at once; what the name holds is lost when it begins",
-            )
-        }
-        (ErrorKind::Refused, 550 | 553) => Some(
-            "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
-        ),
-        (ErrorKind::NotFound, _)
-            if fault.path.as_deref().is_some_and(|path| path.contains('*')) =>
-        {
-            Some(
-                "a * is a name here: patterns go with `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts",
-            )
-        }
-        (ErrorKind::NotFound, 0) if fault.side == Origin::Here && says("open the folder") => Some(
-            "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
-        ),
-        (ErrorKind::DataConnection, _) if says("`fallback` is off") => {
-            Some("with `fallback: true` the other mode is tried as well")
-        }
-        _ if says("while it was fetched") || says("while it was read") => Some(
-            "something writes to this file: send it when nothing does, or have it written under another name and renamed",
-        ),
-        (ErrorKind::DataConnection, code) if code == 425 || says("data connection") => {
-            Some("`portolan doctor URL` tries every mode and names the firewall rules")
-        }
-        _ => None,
+/// Returns the hint for a failure: the remedy of its error, or advice about the source line.
+fn hint(failure: &ScriptFailure, source: Option<&str>) -> Option<String> {
+    let fault = &failure.fault;
+    if fault.kind == ErrorKind::NotFound
+        && fault.path.as_ref().is_some_and(|path| path.contains('*'))
+    {
+        return Some(WILDCARD.to_owned());
     }
+    let advised = || {
+        let place = failure.place.as_ref()?;
+        let line = source?.lines().nth(place.line.saturating_sub(1))?;
+        failure.mistake.as_ref()?.advice(line, place.column)
+    };
+    fault.hint().map(str::to_owned).or_else(advised)
 }
 
-/// Returns true if a server has refused something because it was not encrypted.
-fn wants_tls(fault: &Error) -> bool {
-    const WORDS: [&str; 5] =
-        ["must be encrypted", "encryption", "tls required", "ssl required", "requires tls"];
-    let words = fault.message.to_ascii_lowercase();
-    fault.side == Origin::Server && WORDS.iter().any(|wanted| words.contains(wanted))
-}
+/// The hint for a path with a pattern in it, where none is expanded.
+const WILDCARD: &str = "a * is a name here: patterns go with `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts";
 
 /// Writes to standard error; a failure cannot be reported anywhere else.
 pub(super) fn print(text: &str) {

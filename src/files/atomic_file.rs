@@ -25,7 +25,7 @@ use super::{
     metadata::{self, LocalKind},
     owner_tag::OwnerTag,
     partial_file::PartialFile,
-    root_dir::{Missing, RootDir, fault, open_folder, regular},
+    root_dir::{Missing, RootDir, fault, not_opened, open_folder, regular},
     system,
 };
 use crate::{
@@ -77,7 +77,7 @@ impl AtomicFile {
             );
         };
         let above = target.parent().unwrap_or(Path::new("."));
-        let folder = open_folder(above).map_err(|error| fault("open the folder", above, error))?;
+        let folder = open_folder(above).map_err(|error| not_opened(above, error))?;
         Self::in_folder_as(folder, name, target.to_owned(), (lasting, None))
     }
 

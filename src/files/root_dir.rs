@@ -20,7 +20,7 @@ use super::{
     owner_tag::OwnerTag,
 };
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::LOCAL_NO_DIRECTORY},
     limits::DEPTH_MAX,
 };
 
@@ -66,7 +66,7 @@ impl RootDir {
     /// Opens the directory at `path` with the policy `links` for links below it.
     pub fn open_with(path: impl AsRef<Path>, links: SymlinkPolicy) -> Result<Self> {
         let path = path.as_ref();
-        let folder = open_folder(path).map_err(|error| fault("open the folder", path, error))?;
+        let folder = open_folder(path).map_err(|error| not_opened(path, error))?;
         Ok(Self { folder, path: path.to_owned(), links, mark: None })
     }
 
@@ -153,7 +153,7 @@ impl RootDir {
     pub(super) fn folder(&self, relative: &Path) -> Result<OwnedFd> {
         let steps = self.steps(relative)?;
         self.descend(&steps, Missing::Fail)
-            .map_err(|error| self.fault("open the folder", relative, error))
+            .map_err(|error| not_opened(&self.path.join(relative), error))
     }
 
     /// Opens the parent directory of `relative`.
@@ -282,7 +282,7 @@ impl Folds {
                 Err(Errno::NOENT) if there.parent().is_some() => {
                     there = there.parent().unwrap_or(Path::new("."));
                 }
-                Err(error) => return Err(fault("open the folder", there, error)),
+                Err(error) => return Err(not_opened(there, error)),
             }
         };
         // In composed form (NFC); the other names consist of the same letters.
@@ -349,6 +349,12 @@ pub(super) fn fault(doing: &str, path: &Path, error: Errno) -> Error {
             .with_source(error_here);
     }
     Error::local(doing, path, error_here)
+}
+
+/// Returns the error of a directory that cannot be opened.
+pub(super) fn not_opened(path: &Path, error: Errno) -> Error {
+    let fault = fault("open the folder", path, error);
+    if error == Errno::NOENT { fault.with_name(LOCAL_NO_DIRECTORY) } else { fault }
 }
 
 fn step_into(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {

@@ -18,7 +18,7 @@ use super::{
     metadata,
     root_dir::{FILE, Missing, RootDir, fault, open_folder, regular},
 };
-use crate::error::{Error, ErrorKind, Origin, Result};
+use crate::error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED};
 
 /// A regular file opened for reading, with its metadata at that time. A file that grows, shrinks, is written to or is
 /// replaced while it is read must not become a mixture at the other end (security class C22).
@@ -199,7 +199,9 @@ impl SourceFile {
             }
             Ok(_) => return Ok(()),
         };
-        Err(Error::new(ErrorKind::Local, Origin::Here, changed).at(self.shown.to_string_lossy()))
+        Err(Error::new(ErrorKind::Local, Origin::Here, changed)
+            .at(self.shown.to_string_lossy())
+            .with_name(TRANSFER_SOURCE_CHANGED))
     }
     /// Returns true if the file has bytes after its reported size. Files under `/proc` report 0 bytes: they must not
     /// arrive as empty ones.

@@ -11,7 +11,7 @@ use super::{
     site::Mode,
 };
 use crate::{
-    error::{Error, ErrorKind, Origin},
+    error::{Error, ErrorKind, Origin, codes::DATA_FALLBACK_OFF},
     limits::ATTEMPTS_KEPT_MAX,
     observe::{ConnectAttempt, Event, MessageLevel},
 };
@@ -108,6 +108,9 @@ impl Session {
             }
             None => Error::new(ErrorKind::DataConnection, Origin::Server, message),
         };
+        let is_one_mode = self.site.proxy.is_none() && !self.site.fallback;
+        let name = fault.name.or_else(|| is_one_mode.then_some(DATA_FALLBACK_OFF));
+        let fault = Error { name, ..fault };
         fault.with_host(&self.site.host)
     }
 }

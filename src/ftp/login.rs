@@ -15,7 +15,10 @@ use super::{
     tls::TlsContext,
 };
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{
+        Error, ErrorKind, Origin, Result,
+        codes::{LOGIN_DENIED, TLS_NOT_OFFERED, TLS_REQUIRED},
+    },
     limits::HASTY_LOGIN_TIME,
     observe::{Event, visible::visible},
 };
@@ -190,7 +193,7 @@ async fn start_tls(control: &mut ControlConnection, security: &TlsContext) -> Re
     if !begins_tls(&reply) {
         let message = format!("the server refused TLS, saying \"{}\"", reply.words());
         let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
-        return Err(Error { code: reply.code, ..fault });
+        return Err(Error { code: reply.code, ..fault.with_name(TLS_NOT_OFFERED) });
     }
     control.upgrade(security);
     Ok(())
@@ -216,7 +219,7 @@ async fn protect_data(control: &mut ControlConnection) -> Result<()> {
             let message =
                 format!("the server does not protect data ({line}: \"{}\")", reply.words());
             let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
-            return Err(Error { code: reply.code, ..fault });
+            return Err(Error { code: reply.code, ..fault.with_name(TLS_NOT_OFFERED) });
         }
     }
     Ok(())
@@ -236,7 +239,8 @@ async fn identify(control: &mut ControlConnection, site: &Site) -> Result<bool> 
                     "the server wants a password for `{}`, and none was given",
                     visible(&site.user)
                 );
-                return Err(Error::new(ErrorKind::Denied, Origin::Script, message));
+                let fault = Error::new(ErrorKind::Denied, Origin::Script, message);
+                return Err(fault.with_name(LOGIN_DENIED));
             }
         };
         reply = control.ask(&credential("PASS", password, "password")?).await?;
@@ -258,7 +262,8 @@ fn refused(site: &Site, reply: &Reply) -> Error {
     let (user, words) = (visible(&site.user), reply.words());
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
     let kind = if reply.code / 100 == 5 { ErrorKind::Denied } else { fault.kind };
-    unless_tls_is_wanted(Error { kind, message, ..fault }, site, reply)
+    let name = (kind == ErrorKind::Denied).then_some(LOGIN_DENIED);
+    unless_tls_is_wanted(Error { kind, message, name, ..fault }, site, reply)
 }
 
 /// Returns `fault`, with advice if the server accepts no login without TLS.
@@ -268,7 +273,7 @@ fn unless_tls_is_wanted(fault: Error, site: &Site, reply: &Reply) -> Error {
     }
     // A retry without TLS would fail as well.
     let message = format!("{}: it wants TLS, which ftpes:// turns to", fault.message);
-    Error { kind: ErrorKind::Denied, message, ..fault }
+    Error { kind: ErrorKind::Denied, message, ..fault.with_name(TLS_REQUIRED) }
 }
 
 /// Builds a command with a text from the user; an error names the option, never the text.

@@ -17,7 +17,7 @@ use super::{
     url::{decoded_text, host_and_port},
 };
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::CONNECT_REFUSED},
     limits::{PROXY_HEAD_BYTES_MAX, PROXY_WORDS_MAX},
     observe::{format_duration, visible::visible},
 };
@@ -315,7 +315,8 @@ fn refusal(code: u8) -> Error {
         8 => (ErrorKind::Unsupported, "it does not take this kind of address"),
         _ => (ErrorKind::Protocol, "for a reason of its own"),
     };
-    Error::new(kind, Origin::Network, format!("the proxy refused: {words}"))
+    let fault = Error::new(kind, Origin::Network, format!("the proxy refused: {words}"));
+    if code == 5 { fault.with_name(CONNECT_REFUSED) } else { fault }
 }
 
 fn read(text: &str) -> Option<Proxy> {

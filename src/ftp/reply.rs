@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{mask::Mask, telnet::escape_iac};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::TLS_REQUIRED},
     limits::{LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
     observe::visible::visible,
 };
@@ -97,7 +97,25 @@ impl Reply {
             ErrorKind::Protocol => format!("unexpected reply \"{}\"", self.words()),
             _ => format!("the server said \"{}\"", self.words()),
         };
-        Error { code: self.code, ..Error::new(kind, Origin::Server, message) }
+        let fault = Error { code: self.code, ..Error::new(kind, Origin::Server, message) };
+        let may_want_tls = matches!(
+            kind,
+            ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Tls | ErrorKind::DataConnection
+        );
+        if may_want_tls && self.demands_encryption() {
+            fault.with_name(TLS_REQUIRED)
+        } else {
+            fault
+        }
+    }
+
+    /// Returns true if a refusal of a command or a transfer says in so many words that it must be encrypted. Some servers
+    /// require it for the data only.
+    fn demands_encryption(&self) -> bool {
+        const WORDS: [&str; 5] =
+            ["must be encrypted", "encryption", "tls required", "ssl required", "requires tls"];
+        let words = self.text().to_ascii_lowercase();
+        WORDS.iter().any(|wanted| words.contains(wanted))
     }
 
     /// Returns true if a refusal says that the server requires TLS.

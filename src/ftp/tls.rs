@@ -16,7 +16,10 @@ use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
 use super::site::{Site, TlsMode, Trust};
-use crate::error::{Error, ErrorKind, Origin, Result};
+use crate::error::{
+    Error, ErrorKind, Origin, Result,
+    codes::{TLS_CERTIFICATE, TLS_WRONG_PORT},
+};
 
 /// The TLS context of one control connection and its data connections.
 ///
@@ -206,6 +209,7 @@ impl ServerCertVerifier for Verifier {
 
 /// Converts a TLS error to a message with advice.
 pub(super) fn tls_fault(error: &rustls::Error) -> Error {
+    let name = tls_code(error);
     let (side, message) = match error {
         rustls::Error::InvalidCertificate(reason) => (Origin::Server, certificate_words(reason)),
         rustls::Error::InvalidMessage(_) => (
@@ -232,13 +236,25 @@ pub(super) fn tls_fault(error: &rustls::Error) -> Error {
         rustls::Error::General(words) => (Origin::Network, format!("TLS failed: {words}")),
         other => (Origin::Network, format!("TLS failed: {}", in_words(&format!("{other:?}")))),
     };
-    Error::new(ErrorKind::Tls, side, message).with_source(error.clone())
+    Error { name, ..Error::new(ErrorKind::Tls, side, message).with_source(error.clone()) }
 }
 
-/// Returns the message for a failed handshake: that of TLS if it is the cause, else that of the network.
-pub(super) fn handshake_words(error: &std::io::Error) -> String {
+/// Returns the code of a TLS error that has one.
+const fn tls_code(error: &rustls::Error) -> Option<&'static str> {
+    match error {
+        rustls::Error::InvalidCertificate(_) => Some(TLS_CERTIFICATE),
+        rustls::Error::InvalidMessage(_) => Some(TLS_WRONG_PORT),
+        _ => None,
+    }
+}
+
+/// Returns the error of a failed handshake on a data connection: that of TLS if it is the cause, else that of the network.
+pub(super) fn handshake_fault(error: std::io::Error) -> Error {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.map_or_else(|| error.to_string(), |tls| tls_fault(tls).message)
+    let words = tls.map_or_else(|| error.to_string(), |tls| tls_fault(tls).message);
+    let name = tls.and_then(tls_code).filter(|name| *name == TLS_CERTIFICATE);
+    let message = format!("TLS on the data connection failed: {words}");
+    Error { name, ..Error::new(ErrorKind::Tls, Origin::Network, message).with_source(error) }
 }
 
 /// Converts the name of an enum variant to words: `NoCipherSuitesInCommon` becomes `no cipher suites in common`.

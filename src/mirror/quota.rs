@@ -8,15 +8,14 @@ use std::{
 
 use super::{options::Quotas, plan::MirrorPlan};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{
+        Error, ErrorKind, Origin, Result,
+        codes::{LIMIT_MAX_TOTAL, LIMIT_MIN_FREE},
+    },
     files::{AtomicFile, free_bytes},
     ftp::transfer::ByteSink,
 };
 
-/// The name of the fault that a run has moved all the bytes that it may.
-const MAX_TOTAL: &str = "limit.max_total";
-/// The name of the fault that the disk has less free space than must remain.
-const MIN_FREE: &str = "limit.min_free";
 /// The number of bytes after which the free space is checked again: each session receives no more than that unchecked.
 const LOOK_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -40,7 +39,7 @@ impl Total {
         match self.caps.max_total {
             Some(most) if before.saturating_add(bytes) > most => {
                 let message = format!("more bytes moved than `max_total`, which is {most}");
-                Err(Error::new(ErrorKind::Guard, Origin::Here, message).with_name(MAX_TOTAL))
+                Err(Error::new(ErrorKind::Guard, Origin::Here, message).with_name(LIMIT_MAX_TOTAL))
             }
             _ => Ok(()),
         }
@@ -59,13 +58,13 @@ impl Total {
             return Ok(());
         }
         let message = format!("{free} bytes are free on the disk, and `min_free` is {least}");
-        Err(Error::new(ErrorKind::Guard, Origin::Here, message).with_name(MIN_FREE))
+        Err(Error::new(ErrorKind::Guard, Origin::Here, message).with_name(LIMIT_MIN_FREE))
     }
 }
 
 /// Returns true if a run has reached one of its limits, after which no file is started.
 pub(super) fn is_at_limit(fault: &Error) -> bool {
-    matches!(fault.name, Some(MAX_TOTAL | MIN_FREE))
+    matches!(fault.name, Some(LIMIT_MAX_TOTAL | LIMIT_MIN_FREE))
 }
 
 /// A file that is being received, within its own limit and those of the run.

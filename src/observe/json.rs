@@ -21,7 +21,7 @@
 //! ```
 //!
 //! A fault is an object `{kind, side, message, code, host, path, may_retry}`, with the same values that scripts see;
-//! one that has a name of its own besides its kind has it as `name`. Characters that could fool a terminal are written
+//! one that has a code of its own besides its kind (docs/errors.md) has it as `name`. Characters that could fool a terminal are written
 //! as `\u001b`: the line is safe to display and loses no information.
 
 use std::{

@@ -1,5 +1,7 @@
 //! Hints for common beginners' mistakes that the language reports in its own wording.
 
+use rhai::{EvalAltResult, LexError, ParseErrorType};
+
 use super::docs;
 
 /// The names that other programs and languages use for functions of a session.
@@ -32,49 +34,91 @@ pub fn meant(name: &str) -> Option<&'static str> {
     OTHER_WORDS.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours)
 }
 
-/// Returns a hint for `message`, an error at character `column` (from 1) of `line`.
-pub fn advice(message: &str, line: &str, column: usize) -> Option<String> {
-    let before: String = line.chars().take(column.saturating_sub(1)).collect();
-    if let Some(name) = message.strip_prefix("there is no variable `") {
-        return variable(name.trim_end_matches('`'), line, before.trim_end());
+/// A mistake in a script for which there may be advice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScriptMistake {
+    /// A variable of this name does not exist.
+    UnknownVariable(String),
+    /// A function of this signature does not exist.
+    UnknownFunction(String),
+    /// A literal in single quotes has several characters.
+    LongCharacter,
+    /// A semicolon is missing.
+    MissingSemicolon,
+    /// A string has no closing quote.
+    OpenString,
+    /// The name is a word of the language.
+    ReservedWord(String),
+    /// An array has no element of this index.
+    OutOfBounds,
+}
+
+impl ScriptMistake {
+    /// Returns the mistake that an error of the engine reports.
+    pub fn of(error: &EvalAltResult) -> Option<Self> {
+        match error {
+            EvalAltResult::ErrorVariableNotFound(name, _) => {
+                Some(Self::UnknownVariable(name.clone()))
+            }
+            EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+                Some(Self::UnknownFunction(signature.clone()))
+            }
+            EvalAltResult::ErrorArrayBounds(..) => Some(Self::OutOfBounds),
+            EvalAltResult::ErrorParsing(error, _) => Self::of_syntax(error),
+            _ => None,
+        }
     }
-    if let Some(signature) = message.strip_prefix("there is no function `") {
-        return function(signature);
+
+    /// Returns the mistake that an error of the parser reports.
+    pub fn of_syntax(error: &ParseErrorType) -> Option<Self> {
+        match error {
+            ParseErrorType::VariableUndefined(name) => Some(Self::UnknownVariable(name.clone())),
+            ParseErrorType::BadInput(LexError::MalformedChar(_)) => Some(Self::LongCharacter),
+            ParseErrorType::BadInput(LexError::UnterminatedString) => Some(Self::OpenString),
+            ParseErrorType::MissingToken(token, _) if token == ";" => Some(Self::MissingSemicolon),
+            ParseErrorType::Reserved(word) => Some(Self::ReservedWord(word.clone())),
+            _ => None,
+        }
     }
-    if message.starts_with("invalid character: ") {
-        return Some("a text stands in double quotes: single ones hold one character".into());
+
+    /// Returns a hint for the mistake at character `column` (from 1) of `line`.
+    pub fn advice(&self, line: &str, column: usize) -> Option<String> {
+        let before: String = line.chars().take(column.saturating_sub(1)).collect();
+        match self {
+            Self::UnknownVariable(name) => variable(name, line, before.trim_end()),
+            Self::UnknownFunction(signature) => function(signature),
+            Self::LongCharacter => {
+                Some("a text stands in double quotes: single ones hold one character".into())
+            }
+            Self::MissingSemicolon => {
+                let where_to = if before.trim().is_empty() {
+                    " at the end of the line above, or a } below it"
+                } else {
+                    ""
+                };
+                Some(format!("something is missing before this place: a semicolon{where_to}"))
+            }
+            Self::OpenString => {
+                Some("a text ends in its line; one in `backticks` may go on in the next".into())
+            }
+            Self::ReservedWord(word) if matches!(&**word, "null" | "nil" | "void") => {
+                Some("nothing is written `()`".into())
+            }
+            Self::ReservedWord(_) => {
+                Some("the language keeps this word for itself: take another name".into())
+            }
+            Self::OutOfBounds if line.contains("args[") => Some(
+                "the script was given too few arguments: `portolan run SCRIPT ARGUMENT…`; `args.len()` counts them"
+                    .into(),
+            ),
+            Self::OutOfBounds => None,
+        }
     }
-    if message.starts_with("expecting ';'") {
-        let where_to = if before.trim().is_empty() {
-            " at the end of the line above, or a } below it"
-        } else {
-            ""
-        };
-        return Some(format!("something is missing before this place: a semicolon{where_to}"));
-    }
-    if message.starts_with("open string") {
-        return Some("a text ends in its line; one in `backticks` may go on in the next".into());
-    }
-    if message.ends_with("is a reserved keyword") {
-        let is_nothing = ["'null'", "'nil'", "'void'"].iter().any(|word| message.starts_with(word));
-        return Some(if is_nothing {
-            "nothing is written `()`".into()
-        } else {
-            "the language keeps this word for itself: take another name".into()
-        });
-    }
-    if message.contains("out of bounds") && line.contains("args[") {
-        let example = "`portolan run SCRIPT ARGUMENT…`";
-        return Some(format!(
-            "the script was given too few arguments: {example}; `args.len()` counts them"
-        ));
-    }
-    None
 }
 
 /// Returns a hint for a function that exists with other arguments, or as a method of another type.
 fn function(signature: &str) -> Option<String> {
-    let (name, types) = signature.split_once('(')?;
+    let (name, types) = signature.split_once(" (")?;
     let all = docs::functions();
     let of_session = docs::find(&all, &format!("site.{name}"));
     let is_asked = types.starts_with("Session");
@@ -111,31 +155,61 @@ mod tests {
 
     #[test]
     fn mistakes_of_beginners_have_an_answer() {
-        for (message, line, column, wanted) in [
-            ("there is no variable `ftp`", "let s = ftp.connect(1);", 9, "`ftp::…`"),
-            ("there is no variable `site`", "site = 5;", 1, "`let site = …`"),
-            ("there is no variable `mode`", "f({ mode: 1 });", 5, "#{ … }"),
-            ("there is no variable `passive`", "f(#{ mode: passive });", 12, "\"passive\""),
-            ("there is no variable `finally`", "} finally {", 3, "try"),
-            ("there is no variable `True`", "f(#{ delete: True });", 14, "`true`"),
-            ("invalid character: 'ab'", "f('ab')", 3, "double quotes"),
-            ("expecting ';' to terminate this statement", "g();", 1, "line above"),
-            ("open string is not terminated", "f(\"a);", 3, "ends in its line"),
-            ("'null' is a reserved keyword", "let x = null;", 9, "`()`"),
-            ("'sync' is a reserved keyword", "let sync = 1;", 5, "another name"),
-            ("there is no function `list(string)`", "list(\".\")", 1, "`site.list(…)`"),
-            ("array index 0 out of bounds: array is empty", "f(args[0])", 8, "too few arguments"),
+        use ScriptMistake::{
+            LongCharacter, MissingSemicolon, OpenString, OutOfBounds, ReservedWord,
+            UnknownFunction, UnknownVariable,
+        };
+        let unknown = |name: &str| UnknownVariable(name.into());
+        for (mistake, line, column, wanted) in [
+            (unknown("ftp"), "let s = ftp.connect(1);", 9, "`ftp::…`"),
+            (unknown("site"), "site = 5;", 1, "`let site = …`"),
+            (unknown("mode"), "f({ mode: 1 });", 5, "#{ … }"),
+            (unknown("passive"), "f(#{ mode: passive });", 12, "\"passive\""),
+            (unknown("finally"), "} finally {", 3, "try"),
+            (unknown("True"), "f(#{ delete: True });", 14, "`true`"),
+            (LongCharacter, "f('ab')", 3, "double quotes"),
+            (MissingSemicolon, "g();", 1, "line above"),
+            (OpenString, "f(\"a);", 3, "ends in its line"),
+            (ReservedWord("null".into()), "let x = null;", 9, "`()`"),
+            (ReservedWord("sync".into()), "let sync = 1;", 5, "another name"),
+            (UnknownFunction("list (string)".into()), "list(\".\")", 1, "`site.list(…)`"),
+            (OutOfBounds, "f(args[0])", 8, "too few arguments"),
         ] {
-            let found = advice(message, line, column);
+            let found = mistake.advice(line, column);
             assert!(
                 found.as_ref().is_some_and(|text| text.contains(wanted)),
-                "{message}: {found:?}"
+                "{mistake:?}: {found:?}"
             );
         }
-        assert_eq!(advice("there is no function `list(Session, i64)`", "site.list(1)", 6), None);
-        assert_eq!(advice("there is no function `nothing()`", "nothing()", 1), None);
-        assert_eq!(advice("there is no variable `reprt`", "print(reprt);", 7), None);
+        for (mistake, line, column) in [
+            (UnknownFunction("list (Session, i64)".into()), "site.list(1)", 6),
+            (UnknownFunction("nothing ()".into()), "nothing()", 1),
+            (unknown("reprt"), "print(reprt);", 7),
+        ] {
+            assert_eq!(mistake.advice(line, column), None);
+        }
         assert_eq!(meant("upload"), Some("put"));
+    }
+
+    #[test]
+    fn the_engine_reports_these_mistakes() {
+        use ScriptMistake::{
+            LongCharacter, MissingSemicolon, OpenString, OutOfBounds, ReservedWord,
+            UnknownFunction, UnknownVariable,
+        };
+        let engine = rhai::Engine::new();
+        for (script, mistake) in [
+            ("print(x)", UnknownVariable("x".into())),
+            ("f(1)", UnknownFunction("f (i64)".into())),
+            ("let a = 'ab';", LongCharacter),
+            ("let a = 1 let b = 2;", MissingSemicolon),
+            ("let a = \"b;", OpenString),
+            ("let a = null;", ReservedWord("null".into())),
+            ("let a = []; a[0]", OutOfBounds),
+        ] {
+            let error = engine.eval::<rhai::Dynamic>(script).unwrap_err();
+            assert_eq!(ScriptMistake::of(&error), Some(mistake), "{script}: {error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use super::{budget::limit, show};
+use super::{advice::ScriptMistake, budget::limit, show};
 use crate::error::{Error, ErrorKind, Origin, Result};
 
 /// The result of a script function. Rhai's definition writer strips exactly this name.
@@ -41,6 +41,8 @@ pub struct ScriptFailure {
     pub calls: Vec<Call>,
     /// True if the cause is a bug of portolan.
     pub is_bug: bool,
+    /// The mistake in the script, if the language reports it and there is advice for it.
+    pub mistake: Option<ScriptMistake>,
 }
 
 /// A position in a script.
@@ -65,7 +67,7 @@ pub struct Call {
 
 impl From<Error> for ScriptFailure {
     fn from(fault: Error) -> Self {
-        Self { fault, place: None, calls: Vec::new(), is_bug: false }
+        Self { fault, place: None, calls: Vec::new(), is_bug: false, mistake: None }
     }
 }
 
@@ -102,8 +104,9 @@ impl ScriptFailure {
                 }
                 other => {
                     let place = place(&file, other.position());
+                    let mistake = ScriptMistake::of(&other);
                     let fault = read_fault(other);
-                    return Self { fault, place, calls, is_bug: false };
+                    return Self { fault, place, calls, is_bug: false, mistake };
                 }
             }
         }

@@ -12,6 +12,7 @@ mod closures;
 mod conformance;
 mod contracts;
 mod doctor;
+mod errors;
 mod examples;
 mod functions;
 mod fuzz;

@@ -15,7 +15,10 @@ use tokio::{
 
 use crate::{
     cancel::CancelToken,
-    error::{Error, ErrorKind, Origin, Result},
+    error::{
+        Error, ErrorKind, Origin, Result,
+        codes::{CONNECT_REFUSED, CONNECT_UNKNOWN_HOST},
+    },
     ftp::{
         server_store::{ServerPlace, ServerStore},
         site::Site,
@@ -124,7 +127,9 @@ async fn first_to_answer(
         match connected.await {
             Ok(Ok(tcp)) => Ok(tcp),
             Ok(Err(error)) => {
-                Err(Error::network(&format!("cannot connect to {whose}{address}"), error))
+                let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                let fault = Error::network(&format!("cannot connect to {whose}{address}"), error);
+                Err(if is_refused { fault.with_name(CONNECT_REFUSED) } else { fault })
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();
@@ -170,7 +175,8 @@ async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Result<Vec<Sock
             let text = error.to_string();
             let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
             let message = format!("cannot find {what}: {words}");
-            let fault = Error::new(ErrorKind::Unreachable, Origin::Network, message);
+            let fault = Error::new(ErrorKind::Unreachable, Origin::Network, message)
+                .with_name(CONNECT_UNKNOWN_HOST);
             Err(fault.with_host(&site.host).with_source(error))
         }
     }

@@ -25,7 +25,7 @@ use crate::{
         control::{ControlConnection, Either, FtpCommand, LookaheadReply, connect},
         proxy::{Proxy, authority},
         reply::Reply,
-        tls::handshake_words,
+        tls::handshake_fault,
     },
     limits::STRANGERS_MAX,
     observe::format_duration,
@@ -395,10 +395,7 @@ async fn protect(
         .await?;
     let fault = match shaken {
         Ok(Ok(tls)) => return Ok(DataConnection::secure(tls, needs.idle, needs.stop.clone())),
-        Ok(Err(error)) => {
-            let message = format!("TLS on the data connection failed: {}", handshake_words(&error));
-            Error::new(ErrorKind::Tls, Origin::Network, message).with_source(error)
-        }
+        Ok(Err(error)) => handshake_fault(error),
         Err(_) => {
             Error::new(ErrorKind::Tls, Origin::Network, "no answer to TLS on the data connection")
         }

@@ -9,16 +9,14 @@ use jiff::Timestamp;
 
 use super::{ByteSource, NextTransfer, TempUpload, temp_upload::Name};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{
+        Error, ErrorKind, Origin, Result,
+        codes::{TRANSFER_NAME_REFUSED, TRANSFER_RENAME_REFUSED},
+    },
     files::without_dot,
     ftp::{path::RemotePath, session::Session, site::InPlace},
     observe::{Operation, TransferId},
 };
-
-/// The name of the failure of a server that refuses a temporary name.
-const NAME_REFUSED: &str = "transfer.name_refused";
-/// The name of the failure of a server that refuses to rename a temporary file.
-const RENAME_REFUSED: &str = "transfer.rename_refused";
 
 impl Session {
     /// Returns the kind of final name that an upload to `remote` is written to directly, or `None` if it uses a
@@ -51,7 +49,8 @@ impl Session {
 
     /// Returns true if an upload that failed with `fault` may be sent to its final name.
     pub fn may_go_directly(&self, fault: &Error) -> bool {
-        let is_refused = matches!(fault.name, Some(NAME_REFUSED | RENAME_REFUSED));
+        let is_refused =
+            matches!(fault.name, Some(TRANSFER_NAME_REFUSED | TRANSFER_RENAME_REFUSED));
         is_refused && self.site.in_place == InPlace::Auto
     }
 
@@ -102,8 +101,11 @@ impl Session {
         match self.store_final(source, size, remote, Name::Free, id, NextTransfer::None).await {
             Ok(()) => {
                 self.way.manners.took_in_place();
-                let what =
-                    if refused.name == Some(NAME_REFUSED) { "temporary names" } else { "renames" };
+                let what = if refused.name == Some(TRANSFER_NAME_REFUSED) {
+                    "temporary names"
+                } else {
+                    "renames"
+                };
                 let text = format!(
                     "{}: the server refuses {what}: files that are not there yet go under their final names at once, \
                      and are half files until they have arrived",
@@ -113,7 +115,7 @@ impl Session {
                 Ok(())
             }
             // The cause is the directory or the permissions, not the temporary name.
-            Err(fault) if refused.name == Some(NAME_REFUSED) => Err(fault),
+            Err(fault) if refused.name == Some(TRANSFER_NAME_REFUSED) => Err(fault),
             Err(fault) if fault.kind == ErrorKind::Refused => Err(refused),
             Err(fault) => Err(fault),
         }
@@ -185,7 +187,7 @@ pub(super) fn name_refused(fault: Error, temporary: &RemotePath) -> Error {
         shown(temporary),
         fault.message
     );
-    Error { message, ..fault.with_name(NAME_REFUSED) }
+    Error { message, ..fault.with_name(TRANSFER_NAME_REFUSED) }
 }
 
 /// Returns the fault of a rename of a temporary file, with the names in it if it was refused.
@@ -199,5 +201,5 @@ pub(super) fn rename_refused(fault: Error, temporary: &RemotePath) -> Error {
         fault.message
     );
     let fault = Error { message, ..fault };
-    if fault.code / 100 == 5 { fault.with_name(RENAME_REFUSED) } else { fault }
+    if fault.code / 100 == 5 { fault.with_name(TRANSFER_RENAME_REFUSED) } else { fault }
 }

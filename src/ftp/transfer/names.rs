@@ -7,7 +7,7 @@
 
 use super::{TempUpload, temp_upload::Name};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_NAME_SHORTENED},
     ftp::{
         control::FtpCommand,
         path::RemotePath,
@@ -19,8 +19,6 @@ use crate::{
 
 /// The length in bytes of the longest name that every server keeps: eight, as on FAT disks.
 const SHORT_LENGTH: usize = 8;
-/// The name of the failure of a file that arrived under a shortened name.
-const NAME_SHORTENED: &str = "transfer.name_shortened";
 
 impl Session {
     /// Returns the control name to query together with the sizes of `files`, or `None` if the server's handling of long
@@ -123,10 +121,11 @@ pub fn name_taken() -> Error {
 pub(super) fn shortened() -> Error {
     let message = "the server shortens names, so that the temporary names of files which come together may be one: it \
                    is sent again under a short one";
-    Error::new(ErrorKind::DataConnection, Origin::Server, message).with_name(NAME_SHORTENED)
+    Error::new(ErrorKind::DataConnection, Origin::Server, message)
+        .with_name(TRANSFER_NAME_SHORTENED)
 }
 
 /// Returns true if `fault` is already remedied, so that no wait is needed before the next attempt.
 pub(super) fn is_mended(fault: &Error) -> bool {
-    fault.name == Some(NAME_SHORTENED)
+    fault.name == Some(TRANSFER_NAME_SHORTENED)
 }

@@ -6,7 +6,7 @@
 
 use super::{ByteSink, RemoteMeta, TransferHints, bytes::Fetched, time_in};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED},
     ftp::{
         control::FtpCommand,
         listing::{Modified, Precision, parse_mlst},
@@ -169,6 +169,7 @@ pub(super) const CHANGED: &str = "it was changed on the server while it was fetc
 /// Returns the fault of a file that changed during its download: data of two versions must not be mixed.
 pub(super) fn changed() -> Error {
     Error::new(ErrorKind::DataConnection, Origin::Server, CHANGED)
+        .with_name(TRANSFER_SOURCE_CHANGED)
 }
 
 /// Returns the time in a reply to MDTM or MLST.

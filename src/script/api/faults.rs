@@ -55,7 +55,7 @@ pub mod functions {
         err.message.as_str().into()
     }
 
-    /// The server's reply code; 0 if there was no reply. Errors of NAT have a name here, such as `"nat.not_permitted"`.
+    /// The server's reply code; 0 if there was no reply. Errors of NAT have their stable code here, as in `err.name`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -63,7 +63,20 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "code", pure)]
     pub fn code(err: &mut Fault) -> Dynamic {
-        err.name.map_or_else(|| i64::from(err.code).into(), Dynamic::from)
+        err.nat_code().map_or_else(|| i64::from(err.code).into(), Dynamic::from)
+    }
+
+    /// The stable code of the error, such as `"login.denied"`, `"timeout"` or `"nat.not_permitted"`: docs/errors.md
+    /// and `portolan explain CODE` have the cause and remedy of each. Messages may change between versions, codes do
+    /// not.
+    ///
+    /// ```rhai
+    /// try { ftp::connect("ftp://ftp.example.org"); }
+    /// catch (err) { if err.name != "connect.refused" { throw err; } }
+    /// ```
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(err: &mut Fault) -> ImmutableString {
+        err.stable_code().into()
     }
 
     /// The server; empty if none is involved.

@@ -12,7 +12,7 @@ use crate::{
     limits::SCRIPT_MODULES_MAX,
     observe::visible::visible,
     script::{
-        advice::advice,
+        advice::ScriptMistake,
         engine,
         imports::Imports,
         raise::{ScriptFailure, ScriptLocation},
@@ -188,17 +188,19 @@ fn imports(ast: &AST, shown: &str) -> Vec<Import> {
 /// Converts a parser error into a finding.
 fn syntax(error: ParseError, shown: &str, text: &str) -> ScriptFinding {
     let at = place(shown, error.1);
+    let mistake = ScriptMistake::of_syntax(&error.0);
+    let advised = |at: &ScriptLocation| mistake.as_ref()?.advice(line_of(text, at), at.column);
     if let rhai::ParseErrorType::VariableUndefined(name) = &*error.0 {
         let known = variables(text);
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let message = format!("there is no variable `{name}`");
         let near = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
-        let hint = near.or_else(|| advice(&message, line_of(text, &at), at.column));
+        let hint = near.or_else(|| advised(&at));
         return ScriptFinding::error(at, message).hint(hint);
     }
     let failure = ScriptFailure::read(EvalAltResult::from(error), shown);
     let at = failure.place.unwrap_or(at);
-    let hint = advice(&failure.fault.message, line_of(text, &at), at.column);
+    let hint = advised(&at);
     ScriptFinding::error(at, failure.fault.message).hint(hint)
 }
 

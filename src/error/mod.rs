@@ -1,5 +1,7 @@
 //! The error type of all modules: the kind, the side, and the details of a failure.
 
+pub mod codes;
+
 use std::{fmt, io, sync::Arc};
 
 /// The kind of a failure. Scripts see it as `err.kind`.
@@ -128,7 +130,7 @@ pub struct Error {
     pub message: String,
     /// The reply code of the server, 0 if no reply caused it.
     pub code: u16,
-    /// The name of a failure that has one besides its kind, such as `nat.bad_cidr`; it is stable between versions.
+    /// The code of a failure that has one besides its kind, such as `nat.bad_cidr`: one of [`codes::ALL`].
     pub name: Option<&'static str>,
     /// The server, if there is one.
     pub host: Option<String>,
@@ -154,12 +156,12 @@ impl fmt::Display for ErrorPlace<'_> {
     }
 }
 
-/// The suffix of the message: the name, if it has one.
+/// The suffix of the message: the code of an error of NAT.
 struct ErrorContext<'a>(&'a Error);
 
 impl fmt::Display for ErrorContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.name.map_or(Ok(()), |name| write!(f, " ({name})"))
+        self.0.nat_code().map_or(Ok(()), |name| write!(f, " ({name})"))
     }
 }
 
@@ -234,7 +236,7 @@ impl Error {
         self
     }
 
-    /// Adds the name of the failure.
+    /// Adds the code of the failure, one of [`codes::ALL`].
     #[must_use]
     pub const fn with_name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
@@ -246,6 +248,27 @@ impl Error {
     pub fn with_source(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.cause = Some(Arc::new(cause));
         self
+    }
+
+    /// Returns the stable code: that of the failure if it has one, else the word of its kind.
+    pub fn stable_code(&self) -> &'static str {
+        self.name.unwrap_or_else(|| self.kind.word())
+    }
+
+    /// Returns the code of an error of NAT, which messages and `err.code` show: no server has a reply code for it.
+    pub fn nat_code(&self) -> Option<&'static str> {
+        self.name.filter(|name| name.starts_with("nat."))
+    }
+
+    /// Returns the hint for the user: the remedy of its code. Of the errors that have only a kind, the message says
+    /// enough, but for those of data connections and of paths that the server refuses.
+    pub fn hint(&self) -> Option<&'static str> {
+        let is_clear = match (self.name, self.kind) {
+            (Some(_), _) | (None, ErrorKind::DataConnection) => false,
+            (None, ErrorKind::Refused) => !matches!(self.code, 550 | 553),
+            _ => true,
+        };
+        codes::explain(self.stable_code()).filter(|_| !is_clear).map(|row| row.remedy)
     }
 
     /// Returns true if the same call may succeed later without any change by the user.

@@ -1,0 +1,429 @@
+//! The stable codes of errors, with their causes and remedies: what `portolan explain` and docs/errors.md say.
+//!
+//! Hints, tests, notifications and programs use the code, never the message, which may change.
+
+/// A code, with its explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// The code: the word of an [`super::ErrorKind`], or `area.word` for an error that has a code of its own.
+    pub code: &'static str,
+    /// The meaning, as one sentence.
+    pub meaning: &'static str,
+    /// The usual causes.
+    pub cause: &'static str,
+    /// The remedy. It is printed as the hint of an error with a code of its own.
+    pub remedy: &'static str,
+}
+
+/// No program listens at the port.
+pub const CONNECT_REFUSED: &str = "connect.refused";
+/// The name of the server cannot be resolved.
+pub const CONNECT_UNKNOWN_HOST: &str = "connect.unknown_host";
+/// One data-connection mode failed, and `fallback` is off.
+pub const DATA_FALLBACK_OFF: &str = "data.fallback_off";
+/// The run would transfer more than `max_total`.
+pub const LIMIT_MAX_TOTAL: &str = "limit.max_total";
+/// The local disk would have less free than `min_free`.
+pub const LIMIT_MIN_FREE: &str = "limit.min_free";
+/// A directory above a local file does not exist.
+pub const LOCAL_NO_DIRECTORY: &str = "local.no_directory";
+/// The server refused the login.
+pub const LOGIN_DENIED: &str = "login.denied";
+/// A certificate is not trusted.
+pub const TLS_CERTIFICATE: &str = "tls.certificate";
+/// The server refused AUTH TLS.
+pub const TLS_NOT_OFFERED: &str = "tls.not_offered";
+/// The server refused to go on without TLS.
+pub const TLS_REQUIRED: &str = "tls.required";
+/// The server answered a TLS handshake with something else.
+pub const TLS_WRONG_PORT: &str = "tls.wrong_port";
+/// The server refuses temporary names.
+pub const TRANSFER_NAME_REFUSED: &str = "transfer.name_refused";
+/// The server shortens names.
+pub const TRANSFER_NAME_SHORTENED: &str = "transfer.name_shortened";
+/// The server refuses to rename.
+pub const TRANSFER_RENAME_REFUSED: &str = "transfer.rename_refused";
+/// A file changed while it was transferred.
+pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
+
+/// Returns the explanation of `code`.
+pub fn explain(code: &str) -> Option<&'static ErrorCode> {
+    ALL.iter().find(|row| row.code == code)
+}
+
+const fn row(
+    code: &'static str,
+    meaning: &'static str,
+    cause: &'static str,
+    remedy: &'static str,
+) -> ErrorCode {
+    ErrorCode { code, meaning, cause, remedy }
+}
+
+/// Every code, sorted: first those of kinds, then those of single errors.
+pub const ALL: &[ErrorCode] = &[
+    row(
+        "busy",
+        "The server cannot do it now (reply 4yz).",
+        "Too many users or connections, a file that another client has open, a server that is shutting down.",
+        "try again later: `--retries` and the `retries` of a job do so by themselves; fewer sessions (`--parallel`) may help",
+    ),
+    row(
+        "data_connection",
+        "The data connection could not be opened, or broke.",
+        "A firewall or NAT between client and server lets the control connection through, but not the ports of the data connections.",
+        "`portolan doctor URL` tries every mode and names the firewall rules",
+    ),
+    row(
+        "denied",
+        "A login or a permission was refused (reply 430, 530 or 532).",
+        "A wrong user name or password, an account that is locked, or one that may not log in from this address.",
+        "check user, password and account; ask the operator of the server what its log says",
+    ),
+    row(
+        "full",
+        "A disk or a quota is full, locally or on the server (reply 452 or 552, ENOSPC).",
+        "The message names the side. On a server it is often the quota of the account.",
+        "make room on that side, then run it again: what was complete stays, the rest is transferred",
+    ),
+    row(
+        "guard",
+        "A safety rule stopped the run before it changed anything.",
+        "More deletes than `max_delete`, an incomplete listing, a target that changed (`on_conflict = \"fail\"`), rules that would lock the user out.",
+        "look at the plan (`--dry-run`, `nat plan`); if it is what you want, raise the limit or confirm as the message says",
+    ),
+    row(
+        "interrupted",
+        "The run was stopped by a signal, by its time limit, or by the next slot.",
+        "Ctrl-C, `systemctl stop`, `run_timeout`, `stall_timeout` or `overlap = \"replace\"`.",
+        "run it again: transfers are resumed or started over, and temporary files of this run are removed",
+    ),
+    row(
+        "invalid",
+        "A value cannot be used: an option, a URL, a path, an argument, a script.",
+        "A spelling mistake, a value of another type, or one out of range.",
+        "`portolan check FILE` points at every such value; `portolan functions NAME` lists the options of a function",
+    ),
+    row(
+        "local",
+        "A local file or directory cannot be read or written.",
+        "Missing permissions, a read-only file system, a file of another user, a path that is too long.",
+        "check owner and permissions of the path in the message, for the user that portolan runs as",
+    ),
+    row(
+        "not_found",
+        "A file or directory does not exist, and there is evidence of it.",
+        "A spelling mistake, a path relative to another directory than expected, a file that has been moved or removed.",
+        "`portolan ls URL` shows the names that the server has; paths that begin with one slash are relative to the login directory in URLs, `//` is the root",
+    ),
+    row(
+        "protocol",
+        "The server sent a reply or a listing that violates FTP, or that answers another command.",
+        "A server that is not an FTP server, a firewall that rewrites the control connection, a defect of the server.",
+        "check host and port; `-vv` shows every command and reply, and `portolan doctor URL` compares the modes",
+    ),
+    row(
+        "refused",
+        "The server refused a command (reply 5yz), and there is no evidence that a file is missing.",
+        "Missing permissions on the server, a command that it does not implement, a name that it does not allow.",
+        "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
+    ),
+    row(
+        "timeout",
+        "No answer arrived in time.",
+        "A firewall that drops packets, a server that is overloaded, a connection that was lost.",
+        "check host, port and firewall; `connect_timeout`, `reply_timeout` and `data_timeout` set the limits",
+    ),
+    row(
+        "tls",
+        "A TLS handshake, a certificate, or the end of a TLS connection is invalid.",
+        "A server without TLS at that port, a certificate that is not trusted, a TLS version that one side does not support, a connection that was cut.",
+        "`portolan doctor URL` shows the certificate and what the server supports",
+    ),
+    row(
+        "unreachable",
+        "No connection could be made.",
+        "The host does not exist or is down, no route leads to it, or nothing listens at the port.",
+        "check host and port; `portolan doctor URL` tries every address and port",
+    ),
+    row(
+        "unsupported",
+        "The server, or this version of portolan, does not support it.",
+        "The server lacks a command or an extension that the option needs.",
+        "`portolan doctor URL` lists what the server supports; leave out the option that needs it",
+    ),
+    row(
+        CONNECT_REFUSED,
+        "The host refused the connection.",
+        "No program listens at that port, or a firewall rejects it.",
+        "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; another stands behind the host as in ftp://host:2121",
+    ),
+    row(
+        CONNECT_UNKNOWN_HOST,
+        "The name of the server cannot be resolved.",
+        "A spelling mistake in the host, or a name server that does not answer.",
+        "is it spelt right? a URL is ftp://user@host:port/folder/file",
+    ),
+    row(
+        DATA_FALLBACK_OFF,
+        "The data connection failed in one mode, and the other was not tried.",
+        "`fallback` is off, or the mode was given with `--mode` for a server that needs the other.",
+        "with `fallback: true` the other mode is tried as well",
+    ),
+    row(
+        LIMIT_MAX_TOTAL,
+        "The run would transfer more than `max_total`.",
+        "The source has grown, or the mirror runs for the first time.",
+        "look at what would be transferred with --dry-run, and raise `max_total` if it is right",
+    ),
+    row(
+        LIMIT_MIN_FREE,
+        "The local disk would have less free than `min_free` after the run.",
+        "The disk is nearly full, or the source has grown.",
+        "make room on the disk, or lower `min_free`",
+    ),
+    row(
+        LOCAL_NO_DIRECTORY,
+        "The directory of a local file does not exist.",
+        "Directories above a file are not created by `get` and `put`.",
+        "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
+    ),
+    row(
+        LOGIN_DENIED,
+        "The server refused the login (reply 530).",
+        "A wrong user name or password, an account that is locked, or one that may not log in from this address.",
+        "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
+    ),
+    row(
+        "nat.bad_cidr",
+        "A network or an address is invalid.",
+        "Host bits are set (192.168.1.7/24), the prefix is out of range, or the text is no address.",
+        "write networks as 192.168.1.0/24 or 2001:db8::/64",
+    ),
+    row(
+        "nat.bad_interface",
+        "The name of an interface is invalid.",
+        "It is empty, longer than 15 bytes, or has characters that the kernel does not allow.",
+        "`ip link` lists the interfaces of this host",
+    ),
+    row(
+        "nat.bad_name",
+        "The name of a rule set is invalid.",
+        "Names have letters, digits and `_`, and begin with a letter.",
+        "choose a name like `office` or `web_1`",
+    ),
+    row(
+        "nat.bad_range",
+        "Ports cannot be parsed.",
+        "A port is 1 to 65535; a range has its smaller port first.",
+        "write 21, \"50000-50099\" or [21, 990]",
+    ),
+    row(
+        "nat.blocked_by",
+        "Rules of another program drop the traffic.",
+        "A firewall (ufw, firewalld, docker, own rules) drops forwarded packets by default.",
+        "allow the traffic in that firewall, as the message says",
+    ),
+    row(
+        "nat.busy",
+        "Another portolan process is changing rules.",
+        "Two `apply`, `confirm` or `rollback` run at the same time.",
+        "wait until the other process has ended, and try again",
+    ),
+    row(
+        "nat.changed_since_plan",
+        "The rules are no longer those that the plan saw.",
+        "Someone changed the rules between plan and apply.",
+        "plan again, look at the changes, and apply that plan",
+    ),
+    row(
+        "nat.conflict",
+        "Two rules or services claim the same ports, or a table is not portolan's.",
+        "A forward for a port that a local service or another rule uses; a table of the same name that another program made.",
+        "use another port or name, or remove the other rule",
+    ),
+    row(
+        "nat.double_nat",
+        "The router's own external address is not public.",
+        "The router is itself behind NAT (carrier-grade NAT, RFC 6598, or a second router).",
+        "use passive mode, or map the ports on the outer router as well",
+    ),
+    row(
+        "nat.family_mismatch",
+        "IPv4 and IPv6 are mixed in one rule.",
+        "Source, destination and external address of a rule are of different families.",
+        "write one rule per family",
+    ),
+    row(
+        "nat.helper_missing",
+        "The kernel has no connection tracking for FTP.",
+        "The module nf_conntrack_ftp is missing, as in many containers and minimal kernels.",
+        "load it on the host (`modprobe nf_conntrack_ftp`), or forward a fixed port range",
+    ),
+    row(
+        "nat.iptables_failed",
+        "iptables refused the rules.",
+        "A missing kernel module, a version mismatch between iptables and the kernel, or a lock that another program holds.",
+        "the output of iptables in the message has the reason; `--backend nft` uses nftables",
+    ),
+    row(
+        "nat.mapping_refused",
+        "The router refused to map the port.",
+        "The port is taken, port mapping is disabled for this host, or the request is outside its limits.",
+        "enable UPnP or PCP for this host on the router, or forward the port there by hand",
+    ),
+    row(
+        "nat.nft_failed",
+        "nft refused the rules.",
+        "A missing kernel module, or a version of nft that lacks a feature.",
+        "the output of nft in the message has the reason",
+    ),
+    row(
+        "nat.no_backend",
+        "Neither nft nor iptables is installed.",
+        "A minimal system or container.",
+        "install nftables (Debian: `apt install nftables`)",
+    ),
+    row(
+        "nat.no_gateway",
+        "There is no default gateway.",
+        "The host is not connected, or is itself the gateway.",
+        "`ip route` shows the routes; name the router with `via`",
+    ),
+    row(
+        "nat.no_mapping",
+        "The router supports no protocol for port mapping.",
+        "UPnP, NAT-PMP and PCP are disabled or not implemented.",
+        "use passive mode, or forward the ports on the router by hand",
+    ),
+    row(
+        "nat.no_timer",
+        "No mechanism would end a trial after portolan has exited.",
+        "There is neither systemd nor another timer that survives the process.",
+        "apply with `--force` while you have other access, or keep the process running",
+    ),
+    row(
+        "nat.no_trial",
+        "There is no trial to confirm or roll back, or it is over.",
+        "The time to confirm has passed and the previous rules are restored, or it was confirmed already.",
+        "`portolan nat status` shows the state; apply again",
+    ),
+    row(
+        "nat.no_undo",
+        "There is no earlier state to go back to.",
+        "The rule set was never applied, or its record was removed.",
+        "`portolan nat status` shows the state; `revert` removes the rules",
+    ),
+    row(
+        "nat.not_allowed",
+        "The script may not change NAT.",
+        "Scripts may do so only if the user allows it.",
+        "run it with `--allow-nat`, or set `allow = [\"nat\"]` in the job",
+    ),
+    row(
+        "nat.not_permitted",
+        "The process may not change the rules of the kernel.",
+        "It lacks the capability CAP_NET_ADMIN.",
+        "run it as root, with `setpriv`, or in a unit with `AmbientCapabilities=CAP_NET_ADMIN`",
+    ),
+    row(
+        "nat.sysctl_readonly",
+        "The network settings of the kernel are read-only.",
+        "A container without privileges, or a read-only /proc/sys.",
+        "set them on the host, as the message says",
+    ),
+    row(
+        "nat.trial_pending",
+        "A trial waits for `confirm` or `rollback`.",
+        "Rules were applied with `confirm_within`, and the time has not passed.",
+        "`portolan nat confirm` keeps them, `portolan nat rollback` restores the previous rules",
+    ),
+    row(
+        "nat.unknown_interface",
+        "The host has no interface of that name.",
+        "A spelling mistake, or an interface that is down or renamed.",
+        "`ip link` lists the interfaces; `absent_ok` accepts one that comes later",
+    ),
+    row(
+        "nat.would_lock_out",
+        "The change would take away the port by which the user is logged in.",
+        "A forward covers the SSH port of this host.",
+        "leave that port out, or apply with `--force` if you have other access",
+    ),
+    row(
+        TLS_CERTIFICATE,
+        "The certificate of the server is not trusted.",
+        "It is self-signed, expired, for another host, or of a certificate authority that this host does not know.",
+        "ca_file=FILE trusts another authority, pin=SHA256 this one certificate: `portolan doctor URL` shows it",
+    ),
+    row(
+        TLS_NOT_OFFERED,
+        "The server refused AUTH TLS (RFC 4217).",
+        "It has no TLS, or only implicit TLS on another port.",
+        "ftp:// is without TLS; ftps:// begins with TLS on port 990",
+    ),
+    row(
+        TLS_REQUIRED,
+        "The server refused a login, a command or a transfer that is not encrypted.",
+        "It allows FTP only with TLS.",
+        "ftpes:// encrypts what is said and what is moved; ftps:// does so on port 990",
+    ),
+    row(
+        TLS_WRONG_PORT,
+        "The server answered the TLS handshake with something else.",
+        "The port expects explicit TLS (AUTH TLS), or is not one of an FTP server.",
+        "ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990",
+    ),
+    row(
+        TRANSFER_NAME_REFUSED,
+        "The server refused the temporary name of an upload.",
+        "It allows only certain names, such as those of a drop box, or no names that begin with a dot.",
+        IN_PLACE,
+    ),
+    row(
+        TRANSFER_NAME_SHORTENED,
+        "The server shortened the temporary name of an upload, and other files with it.",
+        "Its file system has short names, and names that differ only at their end are the same there.",
+        "use shorter names, or upload with `--inplace`",
+    ),
+    row(
+        TRANSFER_RENAME_REFUSED,
+        "The server refused to rename an uploaded file to its final name.",
+        "The account may not rename, or the name is not allowed.",
+        IN_PLACE,
+    ),
+    row(
+        TRANSFER_SOURCE_CHANGED,
+        "A file was changed while it was transferred.",
+        "Another program writes to it.",
+        "something writes to this file: send it when nothing does, or have it written under another name and renamed",
+    ),
+];
+
+/// The remedy for servers that refuse temporary names or renames.
+const IN_PLACE: &str = "`--inplace`, or `inplace: true` in a script, sends files under their final names at once; what the name holds is lost when it begins";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn codes_are_sorted_and_unique_and_every_kind_has_one() {
+        let (kinds, single): (Vec<_>, Vec<_>) = ALL.iter().partition(|row| !row.code.contains('.'));
+        for part in [&kinds, &single] {
+            assert!(part.is_sorted_by(|one: &&ErrorCode, next| one.code < next.code), "{part:?}");
+        }
+        let mut words = ErrorKind::ALL.map(ErrorKind::word);
+        words.sort_unstable();
+        assert_eq!(kinds.iter().map(|row| row.code).collect::<Vec<_>>(), words);
+    }
+
+    #[test]
+    fn explanations_are_sentences_and_hints_are_clauses() {
+        for row in ALL {
+            assert!(row.meaning.ends_with('.') && row.cause.ends_with('.'), "{}", row.code);
+            assert!(!row.remedy.ends_with('.') && row.remedy.len() > 10, "{}", row.code);
+        }
+    }
+}
