@@ -67,7 +67,7 @@ impl RunPortProvider {
         let gateway = Gateway::find()?;
         if gateway.ours != ours {
             let message = format!(
-                "the way to the server does not lead over the router {}: it begins at {ours}",
+                "router {} is not on the route to the server (source address {ours})",
                 gateway.address
             );
             return Err(NatError::NoMapping.fault(message));

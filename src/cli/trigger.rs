@@ -89,7 +89,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
         }
         // Checked once more: the end may have been the last thing that the scheduler wrote.
         let message = format!(
-            "the scheduler has gone before run {} came to its end; the next one takes it up by `misfire`",
+            "the scheduler exited before run {} finished; the next scheduler handles it according to `misfire`",
             run.id
         );
         let gone = || Error::new(ErrorKind::Interrupted, Origin::Here, message);

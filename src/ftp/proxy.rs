@@ -107,7 +107,7 @@ impl Proxy {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         if host.len() > 255 || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::invalid("a host name that no proxy can be told"));
+            return Err(Error::invalid("this host name is not valid in a request to a proxy"));
         }
         let led = async {
             match self.tongue {

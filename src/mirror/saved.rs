@@ -128,7 +128,7 @@ impl MirrorPlan {
                 if !(path.is_empty() && step.act == SavedWord::MakeFolder) {
                     RelativePath::parse(&path).map_err(|fault| refuse(&fault.to_string()))?;
                 }
-                read(step, path).ok_or_else(|| refuse("a step of it is none"))
+                read(step, path).ok_or_else(|| refuse("it has an invalid step"))
             })
             .collect();
         Ok(Self {

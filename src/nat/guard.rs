@@ -31,12 +31,12 @@ fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
     let note = &rule.note;
     if is_login(&first) {
         return Err(NatError::WouldLockOut.fault(format!(
-            "`{note}` takes port {first} away from this machine, by which people log in; `force` does it all the same"
+            "`{note}` takes port {first} away from this host, which accepts SSH logins there; `force` applies it anyway"
         )));
     }
     Err(NatError::Conflict.fault(format!(
-        "`{note}` takes port {first} away from a service of this machine that listens there; `force` does it all the \
-         same"
+        "`{note}` takes port {first} away from a service of this host that listens there; `force` applies it \
+         anyway"
     )))
 }
 

@@ -199,7 +199,8 @@ impl NatHost {
         ledger.forget(name)?;
         let listing = listing(&found).unwrap_or_default().to_lowercase();
         let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
-        let note = "connections that went through its NAT are no longer translated, those that stand as well";
+        let note =
+            "connections through its NAT are no longer translated, including established ones";
         Ok(translates.then(|| note.to_owned()))
     }
 

@@ -79,7 +79,7 @@ impl RulesetPorts {
             let outside = opening.address.filter(|_| wish.address.is_none());
             let outside = outside.map(|address| format!(" of {address}")).unwrap_or_default();
             let text = format!(
-                "active mode takes ports {}{outside}, which the ruleset `{name}` of this machine opens",
+                "active mode takes ports {}{outside}, which the ruleset `{name}` of this host opens",
                 Ports::new(opened.ports.clone()).map(|ports| ports.to_string()).unwrap_or_default()
             );
             self.observer.message_once(MessageLevel::Info, text);

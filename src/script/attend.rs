@@ -91,8 +91,7 @@ mod tests {
         ended.map_or_else(|failure| failure.fault.message, |_| "done".into())
     }
 
-    const TOO_LONG: &str =
-        "the script was stopped: it computed for more than 1 seconds: is there an infinite loop?";
+    const TOO_LONG: &str = "the script was stopped: it used more than 1 seconds of processor time: is there an infinite loop?";
 
     #[test]
     fn time_counts_whatever_it_is_spent_in() {

@@ -232,7 +232,9 @@ impl Watchdog {
 
 fn too_long() -> Error {
     let seconds = SCRIPT_TIME_MAX.as_secs();
-    limit(&format!("it computed for more than {seconds} seconds: is there an infinite loop?"))
+    limit(&format!(
+        "it used more than {seconds} seconds of processor time: is there an infinite loop?"
+    ))
 }
 
 fn too_large() -> Error {
@@ -327,7 +329,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!(matches!(watch.judge(0, SCRIPT_TIME_MAX), Look::Fine));
         let Look::Over(fault) = watch.judge(0, SCRIPT_TIME_MAX + second) else { panic!() };
-        assert!(fault.message.contains("it computed for more than 1 seconds"));
+        assert!(fault.message.contains("it used more than 1 seconds of processor time"));
         assert!(matches!(watch.judge(0, SCRIPT_TIME_MAX + 2 * second), Look::Fine));
         let lost = watch.judge(0, SCRIPT_TIME_MAX + second + RETURN_TIME_MAX + second);
         assert!(matches!(lost, Look::Lost(lost) if lost.message == fault.message));

@@ -126,7 +126,7 @@ fn time_in_callbacks_and_comparisons_is_counted() {
         let rows = []; rows.pad(300000, 0);
         try { rows.map(|x| a == b); } catch { print(\"caught\"); }
     ";
-    let why = "it computed for more than 20 seconds: is there an infinite loop?";
+    let why = "it used more than 20 seconds of processor time: is there an infinite loop?";
     let ran = Portolan::new().script(text).run().fails_with(3);
     drop(ran.stderr_has(&format!("error: the script was stopped: {why}\n")));
 }

@@ -82,18 +82,21 @@ impl HistoryAnswer {
         let words = match became {
             SlotStatus::Ran(run) => format!("run {} {}", run.id, ended(run)),
             SlotStatus::CaughtUp(run) => format!(
-                "no scheduler was awake then; run {} made good for it: it {}",
+                "no scheduler was running at that time; run {} caught up: it {}",
                 run.id,
                 ended(run)
             ),
             SlotStatus::Covered { by, .. } => format!(
-                "no scheduler was awake then; run {} for {} made good for it: it {}",
+                "no scheduler was running at that time; run {} for {} caught up: it {}",
                 by.id,
                 by.scheduled_for.map(|due| at(due, zone)).unwrap_or_default(),
                 ended(by)
             ),
             SlotStatus::Missed(run) => {
-                format!("no scheduler was awake then, and it was skipped later: {}", reason(run))
+                format!(
+                    "no scheduler was running at that time, and it was skipped later: {}",
+                    reason(run)
+                )
             }
             SlotStatus::Skipped(run) => format!("it was skipped: {}", reason(run)),
             SlotStatus::Paused(run) => format!("it was skipped, the job was {}", reason(run)),

@@ -210,7 +210,7 @@ impl ControlConnection {
     pub(super) async fn settle(&mut self) -> Result<()> {
         if let Some(called) = self.called.take() {
             let verb = called.command.verb();
-            let fault = Error::protocol(format!("a {verb} was asked for ahead, and not wanted"));
+            let fault = Error::protocol(format!("the pipelined {verb} is no longer needed"));
             self.poison(&fault);
             // The command that is about to be sent has not been sent yet.
             self.link.lock().outstanding = 0;

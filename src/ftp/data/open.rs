@@ -166,7 +166,7 @@ async fn connect_through(
         Ok(Ok(Err(fault))) => Err(OpenError::of_mode(fault, address)),
         Ok(Err(_)) => {
             let time = format_duration(needs.open_timeout);
-            let message = format!("no way through the proxy {proxy} to {address} in {time}");
+            let message = format!("the proxy {proxy} did not connect to {address} in {time}");
             let fault = Error::new(ErrorKind::Timeout, Origin::Network, message);
             Err(OpenError::of_mode(fault, address))
         }
@@ -174,7 +174,7 @@ async fn connect_through(
 }
 
 fn no_other_way() -> OpenError {
-    let message = "PASV names no other way than the one that was just tried";
+    let message = "PASV returned the same address that has just failed";
     let fault = Error::new(ErrorKind::DataConnection, Origin::Network, message);
     OpenError::of_mode(fault, String::new())
 }

@@ -275,6 +275,6 @@ fn broken_order(error: &serde_json::Error) -> Error {
     Error::new(
         ErrorKind::Invalid,
         Origin::Here,
-        format!("the order of this run cannot be read: {error}"),
+        format!("cannot parse the run specification from the scheduler: {error}"),
     )
 }

@@ -291,7 +291,7 @@ impl Daemon {
         let text = match pause {
             Some(Pause { reason, .. }) if reason.is_empty() => format!("`{job}` is paused"),
             Some(Pause { reason, .. }) => format!("`{job}` is paused: {reason}"),
-            None => format!("`{job}` goes on"),
+            None => format!("`{job}` is resumed"),
         };
         self.observer.message(MessageLevel::Info, text);
     }

@@ -29,10 +29,10 @@ pub(super) fn recover(
     for run in store.runs_that_are(RunState::Interrupted)? {
         let Some(job) = jobs.get(&run.job) else { continue };
         if let Some(wait) = wait_for(store, &run, job, now)? {
-            store.take_up(run.id, wait, "taken up again: it was interrupted")?;
+            store.take_up(run.id, wait, "resumed: it was interrupted")?;
             observer.message(
                 MessageLevel::Info,
-                format!("run {} of `{}` is taken up again", run.id, job.name),
+                format!("resuming run {} of `{}` after an interruption", run.id, job.name),
             );
         }
     }

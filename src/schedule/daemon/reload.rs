@@ -74,7 +74,8 @@ impl Daemon {
             }
             Err(fault) => {
                 self.metrics.reloaded(false);
-                let text = format!("the jobs file is refused, and the old one goes on: {fault}");
+                let text =
+                    format!("the jobs file is rejected, the previous one stays in force: {fault}");
                 self.observer.message(MessageLevel::Error, text);
             }
         }

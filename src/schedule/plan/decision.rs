@@ -112,7 +112,7 @@ impl std::fmt::Display for PlannerNote {
             Self::WatermarkAhead { job, watermark } => write!(
                 f,
                 "job `{job}` has been decided up to {watermark}, which is more than a day ahead: the clock must have \
-                 been wrong; nothing is run for that time, and it goes on from now"
+                 been wrong; nothing is run for that time, and slots are planned from now on"
             ),
         }
     }

@@ -172,8 +172,8 @@ impl fmt::Display for DecisionReason {
             }
             Self::StillWaiting { slot } => write!(f, "the slot of {slot} still waits"),
             Self::Replaced { by } => write!(f, "replaced by the slot of {by}"),
-            Self::MaxRunning { most: 1 } => write!(f, "another run goes on (`max_running`)"),
-            Self::MaxRunning { most } => write!(f, "{most} runs go on (`max_running`)"),
+            Self::MaxRunning { most: 1 } => write!(f, "another run is in progress (`max_running`)"),
+            Self::MaxRunning { most } => write!(f, "{most} runs are in progress (`max_running`)"),
             Self::Locked { lock, by } => {
                 write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))
             }

@@ -56,7 +56,9 @@ fn a_broken_jobs_file_is_refused_and_editing_never_fires() {
     scheduler.start();
     scheduler.until_outcome("tick", "done");
     scheduler.jobs("[[job]]\nname = \"tick\"\nscrpt = \"tick.rhai\"\n");
-    scheduler.running().until_stderr_has("the jobs file is refused, and the old one goes on: ");
+    scheduler
+        .running()
+        .until_stderr_has("the jobs file is rejected, the previous one stays in force: ");
     let last = scheduler.runs().last().unwrap()["id"].as_i64();
     scheduler.until(|run| run["id"].as_i64() > last && run["outcome"] == "done");
 

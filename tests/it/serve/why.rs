@@ -67,15 +67,19 @@ fn why_tells_what_became_of_each_slot_of_a_job() {
         "paused",
         "the job was paused since 2026-06-01T21:00:00Z: moving house",
     );
-    let found =
-        says(&folder, "2026-06-03T05:00:00Z", "covered", "no scheduler was awake then; run");
+    let found = says(
+        &folder,
+        "2026-06-03T05:00:00Z",
+        "covered",
+        "no scheduler was running at that time; run",
+    );
     assert_eq!(found["covered_by"]["covers"], 72);
     assert_eq!(found["run"]["outcome"], "skipped");
     let found = says(
         &folder,
         "2026-06-04T22:00:00Z",
         "caught-up",
-        "made good for it: it is done, for 72 slots, began 30 min late",
+        "caught up: it is done, for 72 slots, began 30 min late",
     );
     assert_eq!(found["run"]["trigger"], "catchup");
     says(&folder, "2026-06-04T23:00:00Z", "undecided", "no scheduler has been awake since");
@@ -105,19 +109,18 @@ fn why_knows_slots_that_share_a_row_and_those_of_an_older_schedule() {
     set.turn();
     set.daemon = None;
     // The oldest of 2160 missed minutes share one row.
-    let found =
-        says(&folder, "2026-06-01T22:07:00Z", "covered", "no scheduler was awake then; run");
+    let found = says(
+        &folder,
+        "2026-06-01T22:07:00Z",
+        "covered",
+        "no scheduler was running at that time; run",
+    );
     assert_eq!(found["covered_by"]["covers"], 36 * 60, "{found:#}");
     assert_eq!(found["run"]["scheduled_for"], "2026-06-01T20:31:00Z");
 
     fs::write(folder.join("portolan.toml"), HOURLY).unwrap();
     says(&folder, "2026-06-03T08:30:00Z", "ran", "is done, for 2160 slots");
-    says(
-        &folder,
-        "2026-06-03T08:00:00Z",
-        "covered",
-        "made good for it: it is done, for 2160 slots",
-    );
+    says(&folder, "2026-06-03T08:00:00Z", "covered", "caught up: it is done, for 2160 slots");
     let found =
         says(&folder, "2026-06-03T09:00:00Z", "before", "no scheduler has read this schedule yet");
     assert_eq!(found["run"], Value::Null);

@@ -119,7 +119,7 @@ fn no_more_than_max_running_begin_and_what_cannot_in_its_time_is_given_up() {
     assert_eq!(step.wake, Some(at("2026-06-01T01:10:00Z")));
     let run = run_of(&step.decisions[0], 1, "2026-06-01T01:00:00Z", &jobs);
     let told = decided(&mut planner, "2026-06-01T01:10:00Z", &[run]);
-    let why = "it could not begin in time: another run goes on (`max_running`)";
+    let why = "it could not begin in time: another run is in progress (`max_running`)";
     assert_eq!(told, [format!("b: skip 2026-06-01T01:00:00Z schedule: {why}")]);
 }
 

@@ -31,7 +31,8 @@ let site = ftp::connect(args[0] + "://tester@203.0.113.10", options);
 site.write("/b", site.read("/a"));
 print(site.route);
 "#;
-const SAID: &str = "active mode takes ports 40000-40009 of 203.0.113.1, which the ruleset `me` of this machine opens";
+const SAID: &str =
+    "active mode takes ports 40000-40009 of 203.0.113.1, which the ruleset `me` of this host opens";
 
 /// A client behind a router that forwards a range to it, and masquerades.
 struct Inside {
@@ -126,7 +127,7 @@ fn what_a_script_names_wins_over_the_ruleset() {
     drop(ran.any_stderr().never_says("takes ports"));
     // Only its own address: the ports are the ruleset's.
     let elsewhere = inside.transfer("ftp", r#"{ "external_address": "203.0.113.77" }"#).succeeds();
-    let said = "active mode takes ports 40000-40009, which the ruleset `me` of this machine opens";
+    let said = "active mode takes ports 40000-40009, which the ruleset `me` of this host opens";
     drop(elsewhere.stdout("epsv\n").stderr_has(said).stderr_has("fell back").any_stderr());
     assert_eq!(server.bytes("b").as_deref(), Some(&b"hello"[..]));
     // A server that the ruleset does not cover.
