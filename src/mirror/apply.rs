@@ -1,39 +1,29 @@
 //! Execution of plans: several sessions work on one queue of steps, with deletes last and only if nothing failed.
 
-use std::{
-    collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     build_plan::build_plan,
     claims::TargetLock,
-    execution::Execution,
+    endpoints::{Direction, Endpoints, place},
+    execution::{Execution, tell},
+    executor::Executor,
     intents::Journal,
-    name_aliases::rounds,
     options::MirrorOptions,
-    outcome::tell,
-    plan::{Action, Direction, Endpoints, MirrorPlan, Step},
-    pool::{JobResults, QueueHandle, SessionPool},
-    quota::Total,
+    plan::MirrorPlan,
+    pool::SessionPool,
     report::Report,
-    scan::place,
     staged,
     stale_temps::StaleTemps,
     state::MirrorState,
+    steps::{phases, run_phase},
     trash::Trash,
-    tree::{above, depth},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     files::RootDir,
-    ftp::{
-        rate_limit::RateLimiter,
-        session::Session,
-        sync_base::{Intent, SyncedFile},
-        transfer::{NextTransfer, TransferStats},
-    },
-    observe::{Event, Operation, visible::visible},
+    ftp::{rate_limit::RateLimiter, session::Session},
+    observe::{Event, MessageLevel, visible::visible},
 };
 
 /// Applies `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`.
@@ -125,44 +115,6 @@ async fn do_all<'p>(
     Ok(())
 }
 
-/// Does the steps of one wave.
-pub(super) async fn run_phase<'p>(
-    crew: &mut SessionPool<'_>,
-    wave: &'p [Step],
-    run: &mut Execution<'p, '_>,
-    tools: &Executor<'p>,
-) -> Result<()> {
-    let deletes = wave.iter().any(|step| step.act.is_delete());
-    if deletes && run.report.failed == 0 {
-        run.recheck_target(crew, tools).await?;
-    }
-    for (number, mut steps) in rounds(wave.iter().collect(), |step| *step).into_iter().enumerate() {
-        if number > 0 {
-            steps = run.without_taken(crew, tools, steps, |step| *step).await?.0;
-        }
-        do_steps(crew, &steps, run, tools).await?;
-    }
-    Ok(())
-}
-
-async fn do_steps<'p>(
-    crew: &mut SessionPool<'_>,
-    steps: &[&'p Step],
-    run: &mut Execution<'p, '_>,
-    tools: &Executor<'p>,
-) -> Result<()> {
-    run.take(steps, crew);
-    // Steps given back by a session that the server closed are left to the others.
-    while !run.waiting.is_empty() {
-        run.keep_state(crew).await?;
-        crew.run(run, async |session: &mut Session, step, feed: QueueHandle<'_, '_, _>| {
-            tools.turn(session, step, feed).await
-        })
-        .await?;
-    }
-    Ok(())
-}
-
 /// Opens the local directory; that of a download is created, since the user named it.
 fn open(heading: &Endpoints, rules: &MirrorOptions) -> Result<RootDir> {
     if heading.direction == Direction::Down {
@@ -172,152 +124,23 @@ fn open(heading: &Endpoints, rules: &MirrorOptions) -> Result<RootDir> {
     RootDir::open_with(&heading.local, rules.links(heading.direction))
 }
 
-/// Splits steps into groups that may be done in any order among themselves: directories of one depth, or adjacent
-/// files.
-pub(super) fn phases(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
-    let rank = |step: &Step| match step.act {
-        Action::Sweep => (4, 0),
-        Action::MakeFolder => (0, depth(&step.path)),
-        Action::Put(_) | Action::Get(_) => (1, 0),
-        Action::DeleteFile => (2, 0),
-        Action::DeleteFolder => (3, depth(&step.path)),
-    };
-    steps.chunk_by(move |one, other| rank(one) == rank(other))
-}
-
-/// The means of doing steps.
-pub(super) struct Executor<'p> {
-    pub(super) root: Arc<RootDir>,
-    pub(super) plan: &'p MirrorPlan,
-    /// The journal of intents.
-    journal: Journal,
-    claim: TargetLock,
-    trash: Option<Trash>,
-    /// True if the resulting state of both sides is to be recorded.
-    pub(super) keeps_pairs: bool,
-    /// The number of bytes moved so far, and the limits.
-    pub(super) total: Total,
-    /// The directories that are still to be created, so that no file can wait in them.
-    unmade: BTreeSet<&'p [u8]>,
-}
-
-/// The result of a step: a transfer, and the resulting state of both sides of the file.
-pub(super) type StepResult = Option<(TransferStats, Option<SyncedFile>)>;
-
-impl<'p> Executor<'p> {
-    fn new(
-        root: RootDir,
-        plan: &'p MirrorPlan,
-        trash: Option<Trash>,
-        keeps_pairs: bool,
-        (journal, claim): (Journal, TargetLock),
-    ) -> Self {
-        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Action::MakeFolder;
-        let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
-        let total = Total::of(plan);
-        let root = Arc::new(root);
-        Self { root, plan, journal, claim, trash, keeps_pairs, total, unmade }
-    }
-
-    /// Does one step, or with it the transfers that follow: the rest of their work is done together at the end.
-    async fn turn<'l>(
-        &self,
-        session: &mut Session,
-        step: &'p Step,
-        feed: QueueHandle<'_, '_, Execution<'p, 'l>>,
-    ) -> JobResults<Execution<'p, 'l>> {
-        match step.act {
-            // Without a size, an existing local part cannot be proved to be the beginning of the same file.
-            Action::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
-                return self.get_on(session, step, feed).await;
-            }
-            Action::Put(_) if !self.plan.rules.resume => {}
-            // A transfer that may be left incomplete on purpose is done by itself.
-            _ => {
-                let next = NextTransfer::likely(feed.goes_on());
-                return vec![(step, self.act(session, step, next).await)];
-            }
-        }
-        let (steps, sent, failed) = self.gather(session, step, &feed).await;
-        let failed = failed.map(|(step, fault)| (step, Err(fault)));
-        let placed = self.put_in_place(session, &steps, sent).await;
-        let mut ends: JobResults<Execution<'p, 'l>> = steps.into_iter().zip(placed).collect();
-        for (step, result) in &mut ends {
-            if let Err(fault) = result
-                && session.may_go_directly(fault)
-            {
-                *result = self.put_directly(session, step, fault.clone()).await;
-            }
-        }
-        ends.extend(failed);
-        ends
-    }
-
-    /// Returns true if the local disk has something at `path`, under any name.
-    pub(super) fn has_here(&self, path: &[u8]) -> bool {
-        self.root.metadata(Path::new(OsStr::from_bytes(path))).is_ok()
-    }
-
-    /// Checks that this run may continue, and records `intents`, which are carried out right after.
-    pub(super) async fn intend(
-        &self,
-        session: &mut Session,
-        intents: Vec<(Vec<u8>, Intent)>,
-    ) -> Result<()> {
-        self.claim.renew(session).await?;
-        self.journal.note(session, intents).await
-    }
-
-    /// Returns the directory in which the file `path` waits for its name: its own, or the nearest existing one.
-    pub(super) fn home<'s>(&self, path: &'s [u8]) -> &'s [u8] {
-        above(path).find(|folder| !self.unmade.contains(folder)).unwrap_or_default()
-    }
-
-    pub(super) async fn act(
-        &self,
-        session: &mut Session,
-        step: &Step,
-        next: NextTransfer<'_>,
-    ) -> Result<StepResult> {
-        let here = Path::new(OsStr::from_bytes(&step.path));
-        let there = place(&self.plan.heading.remote, &step.path)?;
-        let is_up = self.plan.heading.direction == Direction::Up;
-        self.claim.renew(session).await?;
-        let verb = match step.act {
-            Action::Put(_) => return self.put_on(session, step, next).await,
-            Action::Get(_) => return self.get_rest(session, step, next).await,
-            Action::Sweep => {
-                self.sweep(session, &there, here).await;
-                return Ok(None);
-            }
-            Action::MakeFolder if is_up => {
-                // A directory that shows no entries may have existed all the time.
-                if !session.mkdir_if_missing(&there).await? {
-                    return Ok(None);
+impl Executor<'_> {
+    /// Renames old files that were set aside back to their names.
+    async fn put_back(&self, session: &mut Session, run: &mut Execution<'_, '_>) {
+        for (aside, path) in &self.plan.left.asides {
+            match self.put_one_back(session, aside, path).await {
+                Ok(()) => {
+                    let name = visible(path);
+                    let text = format!("{name}: put back, a run that is over had put it aside");
+                    session.context().observer.message(MessageLevel::Info, text);
                 }
-                Operation::Mkdir
+                Err(fault) => run.fail_with(fault.at(visible(path))),
             }
-            Action::MakeFolder => self.root.make_folder(here).map(|()| Operation::Mkdir)?,
-            Action::DeleteFile if let Some(trash) = &self.trash => {
-                let top = &self.plan.heading.remote;
-                gone(trash.take(session, &self.root, top, &step.path).await)?
-            }
-            Action::DeleteFile if is_up => gone(session.delete(&there).await)?,
-            Action::DeleteFile => gone(self.root.remove_file(here))?,
-            Action::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
-            Action::DeleteFolder => gone(self.root.remove_folder(here))?,
-        };
-        let shown = || visible(self.root.path().join(here).as_os_str().as_bytes());
-        let path = if is_up { there.to_string() } else { shown() };
-        session.context().observer.emit(&Event::Done { verb, path });
-        Ok(None)
+        }
     }
-}
 
-/// Accepts that an entry is gone already: a retry after a lost reply finds nothing.
-fn gone(result: Result<()>) -> Result<Operation> {
-    match result {
-        Err(fault) if fault.kind != ErrorKind::NotFound => Err(fault),
-        _ => Ok(Operation::Delete),
+    async fn put_one_back(&self, session: &mut Session, aside: &[u8], path: &[u8]) -> Result<()> {
+        let top = &self.plan.heading.remote;
+        session.rename(&place(top, aside)?, &place(top, path)?).await
     }
 }

@@ -9,9 +9,10 @@ use std::{
 use super::{
     checksum, clock_shift, confirm_absent,
     diff::plan,
+    endpoints::{Direction, Endpoints},
     exact_times, intents, local_hash, name_aliases, name_collisions,
     options::{Compare, MirrorOptions, SizeAgeFilter},
-    plan::{Direction, Endpoints, Leftover, MirrorPlan},
+    plan::{Leftover, MirrorPlan},
     pool::SessionPool,
     scan::{self, Role},
     scan_local,

@@ -3,10 +3,9 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
+    endpoints::{Endpoints, place},
     local_hash::{Algorithm, Hasher},
-    plan::Endpoints,
     pool::{JobQueue, QueueHandle, SessionPool},
-    scan::place,
     tree::{NodeKind, Tree, utc},
 };
 use crate::{

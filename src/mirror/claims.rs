@@ -20,9 +20,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{
+    endpoints::{Direction, Endpoints, place},
     options::{MirrorOptions, StateIn},
-    plan::{Direction, Endpoints},
-    scan::place,
+    own_files::CLAIM_FOLDER,
     stale_temps::StaleTemps,
 };
 use crate::{
@@ -36,9 +36,6 @@ use crate::{
     observe::{MessageLevel, visible::visible},
     random::random_u64,
 };
-
-/// The directory that is the claim.
-pub(super) const CLAIM_FOLDER: &[u8] = b".portolan-lock";
 
 /// The age at which a claim that was not renewed has expired: a live run renews it at least between two files.
 const CLAIM_AGE_MAX: Duration = Duration::from_mins(15);

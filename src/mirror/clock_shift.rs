@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, civil::DateTime};
 
 use super::{
+    endpoints::{Endpoints, place},
     options::{Compare, MirrorOptions},
-    plan::Endpoints,
     pool::SessionPool,
-    scan::place,
     tree::{NodeKind, ScanResult},
 };
 use crate::{

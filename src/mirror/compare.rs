@@ -1,12 +1,11 @@
 //! The comparison of a file of the target with that of the source.
 
-use std::{cmp::Ordering, fmt};
-
-use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 use super::{
+    endpoints::Endpoints,
     options::{Compare, MirrorOptions},
-    plan::Endpoints,
+    plan::Difference,
     tree::Node,
 };
 
@@ -21,40 +20,6 @@ pub(super) enum Judgement {
     Kept,
     /// The source's is to be transferred.
     Differs(Difference),
-}
-
-/// The reason why a file is transferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// The target has none.
-    New,
-    /// The sizes differ.
-    Size,
-    /// The times differ.
-    Time,
-    /// The source has other bytes than in the last run.
-    Content,
-    /// The target has changed since the last run.
-    Drift,
-    /// They cannot be compared: size and time of one are not known.
-    Unknown,
-    /// Something else is in its place, and is deleted first.
-    Replaced,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::New => "new",
-            Self::Size => "size differs",
-            Self::Time => "time differs",
-            Self::Content => "content differs",
-            Self::Drift => "changed in the target",
-            Self::Unknown => "size not known",
-            Self::Replaced => "takes another's place",
-        })
-    }
 }
 
 /// Compares two files under one name.
@@ -121,7 +86,7 @@ mod tests {
             listing::{Modified, Precision},
             path::RemotePath,
         },
-        mirror::plan::Direction,
+        mirror::endpoints::Direction,
     };
 
     fn file(size: u64, ms: i64, precision: Precision) -> Node {

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    endpoints::{Direction, place},
     exact_times::packets,
-    plan::{Action, Direction, MirrorPlan},
+    plan::{Action, MirrorPlan},
     pool::{JobQueue, QueueHandle, SessionPool},
-    scan::place,
     tree::{NodeKind, ScanResult, above, parent},
 };
 use crate::{

@@ -5,12 +5,14 @@ mod checks;
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    compare::{Difference, Judgement},
+    compare::Judgement,
+    endpoints::{Direction, Endpoints, place},
     options::MirrorOptions,
-    plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
-    scan::place,
-    stale_temps::is_lasting,
-    three_way::{Drift, Say, TargetChange, Three},
+    own_files::is_lasting,
+    plan::{
+        Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
+    },
+    three_way::{Say, Three},
     tree::{Node, NodeKind, ScanResult, Tree, above, parent},
 };
 use crate::{

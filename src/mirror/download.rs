@@ -9,15 +9,14 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::{
-    apply::{Executor, StepResult},
-    compare::Difference,
+    endpoints::{Direction, place},
     execution::Execution,
+    executor::{Executor, StepResult},
     local_hash::{Hashed, hash_of},
     name_aliases::is_taken,
-    plan::{Action, Direction, Step},
+    plan::{Action, Difference, Step},
     pool::{JobResults, QueueHandle},
     quota::Capped,
-    scan::place,
     upload::completed,
 };
 use crate::{

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::{
+    endpoints::{Direction, Endpoints, place},
     options::{Compare, MirrorOptions},
-    plan::{Direction, Endpoints},
     pool::{JobQueue, QueueHandle, SessionPool},
-    scan::place,
     server_timezone,
     three_way::Three,
     tree::ScanResult,

@@ -4,23 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    apply::{Executor, StepResult},
+    endpoints::Direction,
+    executor::{Executor, StepResult},
     name_aliases,
     options::MirrorOptions,
-    plan::{Action, Direction, MirrorPlan, Step},
+    own_files::is_lasting,
+    plan::{Action, MirrorPlan, Step},
     pool::{JobQueue, SessionPool},
     quota::is_at_limit,
-    recheck::Recheck,
+    recheck::{self, Recheck},
     report::Report,
-    staged,
-    stale_temps::is_lasting,
     state::MirrorState,
     tree::above,
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Origin, Result},
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
-    observe::{EventEmitter, visible::visible},
+    observe::{EventEmitter, MessageLevel, visible::visible},
 };
 
 /// The execution state of a plan.
@@ -185,6 +185,33 @@ impl<'p, 'l> Execution<'p, 'l> {
         }
         self.fail_with(fault.at(visible(&step.path)));
     }
+
+    /// Counts a failure, and logs it.
+    pub(super) fn fail_with(&mut self, fault: Error) {
+        tell(&self.observer, &fault);
+        self.report.fail(fault);
+    }
+
+    /// Runs the final check, unless it has been run.
+    pub(super) async fn recheck_target(
+        &mut self,
+        crew: &mut SessionPool<'_>,
+        tools: &Executor<'p>,
+    ) -> Result<()> {
+        if self.recheck.is_some() || self.over.is_some() {
+            return Ok(());
+        }
+        let recheck = recheck::look(crew, tools.plan, &tools.root, &self.arrived).await?;
+        for fault in &recheck.faults {
+            self.fail_with(fault.clone());
+        }
+        for path in &recheck.lost {
+            // The file that has its name now was not left there by this run.
+            self.ledger.note(path, None);
+        }
+        self.recheck = Some(recheck);
+        Ok(())
+    }
 }
 
 impl<'p> JobQueue for Execution<'p, '_> {
@@ -240,7 +267,7 @@ impl<'p> JobQueue for Execution<'p, '_> {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
                 if !moved.verified && self.rules.wants_proof() {
-                    self.fail_with(staged::unproven().at(visible(&step.path)));
+                    self.fail_with(unproven().at(visible(&step.path)));
                 }
                 match act {
                     Action::Get(_) => self.report.downloaded += 1,
@@ -256,4 +283,17 @@ impl<'p> JobQueue for Execution<'p, '_> {
         self.failures = 0;
         Ok(())
     }
+}
+
+/// Logs the reason of a failure, unless that was done before.
+pub(super) fn tell(observer: &EventEmitter, fault: &Error) {
+    if !fault.is_told {
+        observer.message(MessageLevel::Error, fault.to_string());
+    }
+}
+
+/// Returns the fault for a file whose size cannot be verified.
+pub fn unproven() -> Error {
+    let message = "the server tells no size: whether all of it arrived cannot be seen";
+    Error::new(ErrorKind::Unsupported, Origin::Server, message)
 }

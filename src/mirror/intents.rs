@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
+    endpoints::{Direction, Endpoints},
     manifest,
     options::{MirrorOptions, OnConflict},
-    plan::{Action, Direction, Endpoints, MirrorPlan},
+    plan::{Action, MirrorPlan},
     state::{MirrorState, StatePlace},
     tree::{Node, NodeKind, ScanResult, utc},
 };

@@ -6,8 +6,9 @@
 //! it.
 
 use super::{
+    endpoints::place,
     filter::FilterDecision,
-    scan::{RemoteScan, place},
+    scan::RemoteScan,
     tree::{Node, Why, above},
 };
 use crate::{

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    plan::Endpoints,
-    scan::place,
+    endpoints::{Endpoints, place},
     tree::{Node, NodeKind, ScanResult, name_of},
 };
 use crate::{

@@ -13,13 +13,14 @@
 //! build_plan  the plan of two real directories      trusted_state  a plan by the last state, with a few checks
 //! server_timezone  listed times in UTC, pure        exact_times  times that are queried if something depends on them
 //! local_hash  hashes of local files                 checksum comparison by content
-//! outcome  messages at the end of a run             saved    plans as JSON
+//! endpoints  both directories                       steps    the order of steps, and the work of each
+//! executor   the means of doing steps               outcome  messages at the end of a run
 //! trash    the directory for deleted files          execution  the execution state of a plan
 //! links    links of a server, followed              clock_shift  listed times that have all shifted
 //! name_aliases  names that the target treats as one  recheck  a final check before deletes
 //! merged   names that a server merges               quota    limits of a whole run
 //! name_collisions  names that a disk treats as one  own_files  portolan's own files
-//! staged   all files first, then all names
+//! staged   all files first, then all names          saved    plans as JSON
 //! ```
 //!
 //! An entry that is missing from a tree is not known to be gone: each directory records whether it was listed
@@ -37,8 +38,10 @@ mod compare;
 mod confirm_absent;
 mod diff;
 mod download;
+mod endpoints;
 mod exact_times;
 mod execution;
+mod executor;
 mod filter;
 mod intents;
 mod links;
@@ -63,6 +66,7 @@ mod server_timezone;
 mod staged;
 mod stale_temps;
 mod state;
+mod steps;
 mod three_way;
 mod trash;
 mod tree;
@@ -73,24 +77,22 @@ mod upload;
 mod tests;
 
 pub use apply::apply;
-pub use compare::Difference;
 pub use diff::plan;
+pub use endpoints::{Direction, Endpoints};
+pub use execution::unproven;
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub(crate) use manifest::read as read_state;
 pub use options::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn};
-pub use plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step};
+pub use plan::{
+    Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
+};
 pub use scan::Role;
 pub use server_timezone::Times;
-pub use staged::unproven;
-pub use three_way::{Drift, TargetChange};
 pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use crate::{
     error::Result,
-    ftp::{
-        path::{NameEncoding, RemotePath},
-        session::Session,
-    },
+    ftp::{path::RemotePath, session::Session},
     observe::MessageLevel,
 };
 use build_plan::build_plan;
@@ -129,7 +131,7 @@ pub async fn plan_up(
     remote: &RemotePath,
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
-    let heading = Endpoints::of(session, Direction::Up, local, remote, rules)?;
+    let heading = Endpoints::of(session, Direction::Up, local, remote, rules.preserve_times)?;
     plan_alone(session, heading, rules).await
 }
 
@@ -140,7 +142,7 @@ pub async fn plan_down(
     local: &Path,
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
-    let heading = Endpoints::of(session, Direction::Down, local, remote, rules)?;
+    let heading = Endpoints::of(session, Direction::Down, local, remote, rules.preserve_times)?;
     plan_alone(session, heading, rules).await
 }
 
@@ -171,7 +173,7 @@ async fn mirror(
 ) -> Result<Report> {
     let started = std::time::Instant::now();
     rules.filter(local)?;
-    let heading = Endpoints::of(session, direction, local, remote, rules)?;
+    let heading = Endpoints::of(session, direction, local, remote, rules.preserve_times)?;
     let mut ledger = MirrorState::of(session, &heading, rules)?;
     let leftovers = Arc::new(StaleTemps::of(session, &heading));
     session.set_owner_tag(Some(leftovers.mark().clone()));
@@ -214,29 +216,4 @@ async fn mirror(
     session.set_owner_tag(None);
     let seconds = started.elapsed().as_secs_f64();
     report.map(|report| Report { seconds, ..report })
-}
-
-impl Endpoints {
-    fn of(
-        session: &Session,
-        direction: Direction,
-        local: &Path,
-        remote: &RemotePath,
-        rules: &MirrorOptions,
-    ) -> Result<Self> {
-        let sets_times = direction == Direction::Down || session.features().contains_key("MFMT");
-        let keeps_times = rules.preserve_times && sets_times;
-        let remote = session.absolute(remote)?.in_encoding(Self::encoding_of(session));
-        let (local, server) = (local.to_owned(), Self::server_of(session));
-        Ok(Self { direction, local, remote, keeps_times, server })
-    }
-
-    fn encoding_of(session: &Session) -> NameEncoding {
-        if session.site().latin1 { NameEncoding::Latin1 } else { NameEncoding::Same }
-    }
-
-    fn server_of(session: &Session) -> String {
-        let site = session.site();
-        format!("{}@{}:{}", site.user, site.host.to_ascii_lowercase(), site.port)
-    }
 }

@@ -17,13 +17,13 @@ use std::{
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::{
+    endpoints::{Direction, Endpoints, place},
     exact_times::packets,
     merged::{self, UnlistedFiles},
     options::MirrorOptions,
     own_files::FileId,
-    plan::{Direction, Endpoints, Step},
+    plan::Step,
     pool::SessionPool,
-    scan::place,
     tree::{Node, NodeKind, ScanResult, Tree, join, name_of, parent},
 };
 use crate::{

@@ -6,10 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    claims::CLAIM_FOLDER,
+    endpoints::Direction,
     filter::{Filter, ignore_file},
-    plan::Direction,
-    state::STATE_FILE,
+    own_files::{CLAIM_FOLDER, STATE_FILE},
     tree::{Node, utc},
 };
 use crate::{

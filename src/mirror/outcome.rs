@@ -1,10 +1,11 @@
 //! Messages at the end of a run: each failure with its reason, and the steps that were done and not done.
 
-use super::{execution::Execution, plan::MirrorPlan, report::Report, three_way::Drift};
-use crate::{
-    error::Error,
-    observe::{EventEmitter, MessageLevel, visible::visible},
+use super::{
+    execution::Execution,
+    plan::{Drift, MirrorPlan},
+    report::Report,
 };
+use crate::observe::{MessageLevel, visible::visible};
 
 /// The maximum number of untried files that a message names: the report has all of them.
 const UNTRIED_NAMED_MAX: usize = 5;
@@ -30,18 +31,5 @@ impl Execution<'_, '_> {
         }
         report.drift = plan.drift.iter().map(ended).collect();
         report
-    }
-
-    /// Counts a failure, and logs it.
-    pub(super) fn fail_with(&mut self, fault: Error) {
-        tell(&self.observer, &fault);
-        self.report.fail(fault);
-    }
-}
-
-/// Logs the reason of a failure, unless that was done before.
-pub(super) fn tell(observer: &EventEmitter, fault: &Error) {
-    if !fault.is_told {
-        observer.message(MessageLevel::Error, fault.to_string());
     }
 }

@@ -9,8 +9,12 @@ use std::{
 };
 
 use super::tree::{ScanResult, join, parent};
-use crate::files::{RootDir, TEMPORARY_PREFIX};
+use crate::files::{RootDir, TEMPORARY_PREFIX, read_marked};
 
+/// The directory on the server that is the claim of a run.
+pub(super) const CLAIM_FOLDER: &[u8] = b".portolan-lock";
+/// The file on the server that holds the base if it is kept there.
+pub(super) const STATE_FILE: &[u8] = b".portolan-state";
 /// The database of a state directory.
 const DATABASE: &[u8] = b"portolan.db";
 /// The database and the files that SQLite writes beside it.
@@ -41,6 +45,12 @@ pub(super) fn identity(path: &Path) -> Option<FileId> {
 /// Returns true if a file or directory of this name is portolan's own, wherever it is.
 pub(super) fn is_own_name(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) || DATABASES.contains(&name)
+}
+
+/// Returns true if `path` is a temporary file that can be resumed.
+pub(super) fn is_lasting(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    read_marked(name).is_some_and(|marked| marked.made.is_none())
 }
 
 /// Returns the entries of a state directory at `path` that are portolan's own although their names do not show it.

@@ -3,50 +3,48 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{compare::Difference, options::MirrorOptions, report::Report, three_way::Drift};
+use super::{endpoints::Endpoints, options::MirrorOptions, report::Report};
 use crate::{
     error::Error,
-    ftp::{listing::Modified, path::RemotePath, sync_base::SyncedFile},
+    ftp::{listing::Modified, sync_base::SyncedFile},
     observe::{EventEmitter, MessageLevel, format_size, visible::visible},
 };
 
-/// The direction of a mirror.
+/// The reason why a file is transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// From the local host to the server.
-    Up,
-    /// From the server to the local host.
-    Down,
+pub enum Difference {
+    /// The target has none.
+    New,
+    /// The sizes differ.
+    Size,
+    /// The times differ.
+    Time,
+    /// The source has other bytes than in the last run.
+    Content,
+    /// The target has changed since the last run.
+    Drift,
+    /// They cannot be compared: size and time of one are not known.
+    Unknown,
+    /// Something else is in its place, and is deleted first.
+    Replaced,
 }
 
-/// The two directories of a mirror, and the direction between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoints {
-    /// The direction of the transfers.
-    pub direction: Direction,
-    /// The local directory.
-    pub local: PathBuf,
-    /// The directory on the server, absolute.
-    pub remote: RemotePath,
-    /// True if files in the target get the time that they have in the source.
-    pub keeps_times: bool,
-    /// The server, as `user@host:port`.
-    pub server: String,
-}
-
-impl Endpoints {
-    /// Returns the difference below which two times count as equal: MFMT sets whole seconds, whatever the server shows.
-    pub(super) const fn unit_ns(&self) -> i128 {
-        match self.direction {
-            Direction::Up => 1_000_000_000,
-            Direction::Down => 0,
-        }
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Size => "size differs",
+            Self::Time => "time differs",
+            Self::Content => "content differs",
+            Self::Drift => "changed in the target",
+            Self::Unknown => "size not known",
+            Self::Replaced => "takes another's place",
+        })
     }
 }
 
@@ -98,6 +96,69 @@ pub struct FileStat {
     pub size: Option<u64>,
     /// The modification time, if known.
     pub modified: Option<Modified>,
+}
+
+/// A change of the target that no mirror made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The path of the file.
+    pub path: Vec<u8>,
+    /// The kind of change.
+    pub change: TargetChange,
+    /// True if the source does not have the file, so that it is deleted unless it is kept.
+    pub is_extra: bool,
+    /// True if the change is kept.
+    pub kept: bool,
+}
+
+/// The kind of change of a file of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetChange {
+    /// The content or the time changed.
+    Changed,
+    /// The file was added.
+    Added,
+    /// The file was removed.
+    Removed,
+}
+
+impl Drift {
+    /// Returns the text about the change after a run in which its step was done, or was not.
+    pub fn ended(&self, is_done: bool) -> String {
+        let then = match (self.kept, is_done) {
+            (true, _) => return self.to_string(),
+            (false, true) => self.answer().to_owned(),
+            (false, false) => format!("not {}", self.answer()),
+        };
+        format!("{}: {}, {then}", visible(&self.path), self.change)
+    }
+
+    /// Returns the action of a mirror that does not keep the change.
+    const fn answer(&self) -> &'static str {
+        match self.change {
+            TargetChange::Changed if !self.is_extra => "overwritten",
+            TargetChange::Changed | TargetChange::Added => "deleted",
+            TargetChange::Removed => "put back",
+        }
+    }
+}
+
+impl fmt::Display for TargetChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "changed in the target since the last run",
+            Self::Added => "added to the target since the last run",
+            Self::Removed => "removed from the target since the last run",
+        })
+    }
+}
+
+/// Describes the plan: only [`Drift::ended`] states what was done.
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, ", visible(&self.path), self.change)?;
+        if self.kept { f.write_str("kept so") } else { write!(f, "to be {}", self.answer()) }
+    }
 }
 
 /// The totals of a plan.

@@ -15,18 +15,16 @@ use std::{
 };
 
 use super::{
-    apply::Executor,
-    execution::Execution,
+    endpoints::{Direction, place},
     merged::may_be_changed,
     own_files::is_own_name,
-    plan::{Action, Direction, FileStat, MirrorPlan, Step},
+    plan::{Action, FileStat, MirrorPlan, Step},
     pool::SessionPool,
-    scan::place,
     tree::{above, name_of, parent},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    files::read_folder,
+    files::{RootDir, read_folder},
     ftp::{
         listing::{Modified, Precision},
         path::RemotePath,
@@ -44,9 +42,9 @@ pub(super) struct Recheck {
     /// The entries that are not deleted after all, with everything below them.
     kept: BTreeSet<Vec<u8>>,
     /// The reasons why nothing is deleted.
-    faults: Vec<Error>,
+    pub(super) faults: Vec<Error>,
     /// The files that were sent and may have been overwritten.
-    lost: Vec<Vec<u8>>,
+    pub(super) lost: Vec<Vec<u8>>,
     /// True if the server is known to shorten names.
     shortens: bool,
 }
@@ -65,12 +63,12 @@ impl Recheck {
 
 /// Lists again the directories that got something new and from which something is to be deleted, or in which names may
 /// coincide.
-async fn look(
+pub(super) async fn look(
     crew: &mut SessionPool<'_>,
-    tools: &Executor<'_>,
+    plan: &MirrorPlan,
+    root: &RootDir,
     arrived: &BTreeSet<&[u8]>,
 ) -> Result<Recheck> {
-    let plan = tools.plan;
     let tops = tops(plan);
     let before_deletes = plan.steps.iter().take_while(|step| !step.act.is_delete());
     let is_new = |step: &&Step| step.is_new() && arrived.contains(&*step.path);
@@ -106,7 +104,7 @@ async fn look(
     let names: Vec<_> = folders.keys().map(|folder| folder.to_vec()).collect();
     let listed = match plan.heading.direction {
         Direction::Up => there(crew, &plan.heading.remote, &names).await?,
-        Direction::Down => names.iter().map(|folder| here(crew, tools, folder)).collect(),
+        Direction::Down => names.iter().map(|folder| here(crew, root, folder)).collect(),
     };
     for ((folder, (come, going)), now) in folders.iter().zip(listed) {
         let before = plan.left.listed.get(*folder);
@@ -155,9 +153,9 @@ pub(super) async fn there(
 }
 
 /// Returns the current contents of a local directory.
-fn here(crew: &mut SessionPool<'_>, tools: &Executor<'_>, folder: &[u8]) -> Result<Now> {
+fn here(crew: &mut SessionPool<'_>, root: &RootDir, folder: &[u8]) -> Result<Now> {
     let stop = crew.first().context().stop.clone();
-    let entries = read_folder(&tools.root, Path::new(OsStr::from_bytes(folder)), &stop)?;
+    let entries = read_folder(root, Path::new(OsStr::from_bytes(folder)), &stop)?;
     let now = entries.into_iter().map(|entry| {
         let name = entry.path.file_name().unwrap_or_default().as_bytes().to_vec();
         let modified = Some(Modified::Utc(entry.modified, Precision::Millisecond));
@@ -230,29 +228,6 @@ fn are_renamed(lost: &[&Step], found: &[&Step], before: &BTreeSet<Vec<u8>>, now:
         let at = fresh.iter().position(|(_, stamp)| is_it(stamp));
         at.map(|at| fresh.swap_remove(at)).is_some()
     })
-}
-
-impl<'p> Execution<'p, '_> {
-    /// Runs the final check, unless it has been run.
-    pub(super) async fn recheck_target(
-        &mut self,
-        crew: &mut SessionPool<'_>,
-        tools: &Executor<'p>,
-    ) -> Result<()> {
-        if self.recheck.is_some() || self.over.is_some() {
-            return Ok(());
-        }
-        let recheck = look(crew, tools, &self.arrived).await?;
-        for fault in &recheck.faults {
-            self.fail_with(fault.clone());
-        }
-        for path in &recheck.lost {
-            // The file that has its name now was not left there by this run.
-            self.ledger.note(path, None);
-        }
-        self.recheck = Some(recheck);
-        Ok(())
-    }
 }
 
 /// Returns true if a file to delete is a different one now.

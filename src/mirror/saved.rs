@@ -9,9 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    compare::Difference,
+    endpoints::{Direction, Endpoints},
     options::MirrorOptions,
-    plan::{Action, Direction, Endpoints, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
+    plan::{Action, Difference, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -151,7 +151,7 @@ impl MirrorPlan {
         local: &Path,
         remote: &RemotePath,
     ) -> Result<()> {
-        let heading = Endpoints::of(session, direction, local, remote, &self.rules)?;
+        let heading = Endpoints::of(session, direction, local, remote, self.rules.preserve_times)?;
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let is_it = heading.direction == self.heading.direction
             && heading.remote == self.heading.remote

@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    claims::CLAIM_FOLDER,
+    endpoints::{Direction, place},
     filter::{Filter, FilterDecision},
-    plan::Direction,
+    own_files::CLAIM_FOLDER,
     pool::{JobQueue, QueueHandle, SessionPool},
     stale_temps::StaleTemps,
     tree::{Node, NodeKind, ScanResult, Why, depth, join},
@@ -91,14 +91,6 @@ pub(super) async fn remote(
         }
         scan.follow(crew.first()).await?;
     }
-}
-
-/// Returns the path on the server of `path` in the tree below `top`; fails with `invalid` on one that leads elsewhere.
-pub(super) fn place(top: &RemotePath, path: &[u8]) -> Result<RemotePath> {
-    if path.is_empty() {
-        return Ok(top.clone());
-    }
-    top.below(&RelativePath::parse(path)?)
 }
 
 /// A scan of a server in progress.

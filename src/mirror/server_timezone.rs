@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, civil::DateTime, tz::TimeZone};
 
-use super::tree::Node;
 use crate::ftp::listing::{Modified, Precision};
 
 /// The granularity of time zone offsets in seconds.
@@ -67,11 +66,6 @@ impl Times {
         let universal = self.ahead.and_then(|ahead| at.checked_sub(ahead).ok());
         let universal = universal.and_then(|at| TimeZone::UTC.to_timestamp(at).ok());
         universal.map_or(listed, |time| Some(Modified::Utc(time, precision)))
-    }
-
-    /// Returns `node`, which is at `path`, with that time.
-    pub(super) fn seen(&self, path: &[u8], node: &Node) -> Node {
-        Node { modified: self.of(path, node.modified), ..*node }
     }
 }
 

@@ -12,15 +12,16 @@ use std::{
 };
 
 use super::{
-    apply::{Executor, StepResult, phases, run_phase},
     download::listed_meta,
-    execution::Execution,
+    endpoints::{Direction, place},
+    execution::{Execution, unproven},
+    executor::{Executor, StepResult},
     local_hash::Hashed,
     name_aliases::rounds,
-    plan::{Action, Direction, MirrorPlan, PlanCounts, Step},
+    plan::{Action, MirrorPlan, PlanCounts, Step},
     pool::{JobQueue, JobResults, QueueHandle, SessionPool},
     quota::Capped,
-    scan::place,
+    steps::{phases, run_phase},
     upload::completed,
 };
 use crate::{
@@ -304,12 +305,6 @@ impl<'p> JobQueue for ArrivalQueue<'p> {
         }
         Ok(())
     }
-}
-
-/// Returns the fault for a file whose size cannot be verified.
-pub fn unproven() -> Error {
-    let message = "the server tells no size: whether all of it arrived cannot be seen";
-    Error::new(ErrorKind::Unsupported, Origin::Server, message)
 }
 
 /// A file on the server that waits for its name.

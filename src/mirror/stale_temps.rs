@@ -8,28 +8,23 @@
 //! On a server that cannot rename over an existing file, the old file is set aside for the moment between two renames.
 //! One that stayed there gets its name back, unless a new file has that name by now.
 
-use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
+use std::{os::unix::ffi::OsStrExt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    apply::Executor,
-    execution::Execution,
+    endpoints::Endpoints,
     own_files::{FileId, identity},
-    plan::{Direction, Endpoints, Leftover},
-    scan::place,
+    plan::Leftover,
     tree::{ScanResult, parent},
 };
 use crate::{
-    error::{ErrorKind, Result},
     files::{OwnerTag, read_marked, read_set_aside},
     ftp::{
-        path::RemotePath,
         session::Session,
         sync_base::{MirrorId, TagLease, path_text},
     },
     limits::PART_AGE_MAX,
-    observe::{MessageLevel, visible::visible},
 };
 
 /// The age beyond which an old file that was set aside is no longer between two renames, whoever set it aside.
@@ -48,7 +43,7 @@ impl StaleTemps {
     /// Takes the tag of the mirror that `heading` names; without a local state, one that other runs may have as well.
     pub(super) fn of(session: &Session, heading: &Endpoints) -> Self {
         let memory = session.context().bases.as_ref();
-        let sides = sides(session, heading);
+        let sides = heading.identity(session);
         let claim = memory.and_then(|memory| memory.claim(&sides));
         let claim = claim.unwrap_or_else(|| TagLease { mark: mark_of(&sides), lock: None });
         let state = memory.and_then(|memory| memory.folder()).and_then(identity);
@@ -123,54 +118,6 @@ pub(super) fn find_names<'n>(
     }
 }
 
-impl Executor<'_> {
-    /// Renames old files that were set aside back to their names.
-    pub(super) async fn put_back(&self, session: &mut Session, run: &mut Execution<'_, '_>) {
-        for (aside, path) in &self.plan.left.asides {
-            match self.put_one_back(session, aside, path).await {
-                Ok(()) => {
-                    let name = visible(path);
-                    let text = format!("{name}: put back, a run that is over had put it aside");
-                    session.context().observer.message(MessageLevel::Info, text);
-                }
-                Err(fault) => run.fail_with(fault.at(visible(path))),
-            }
-        }
-    }
-
-    async fn put_one_back(&self, session: &mut Session, aside: &[u8], path: &[u8]) -> Result<()> {
-        let top = &self.plan.heading.remote;
-        session.rename(&place(top, aside)?, &place(top, path)?).await
-    }
-
-    /// Removes a temporary file of an earlier run, `there` or `here`. If that is impossible, nothing fails: the file is
-    /// no part of the mirror.
-    pub(super) async fn sweep(&self, session: &mut Session, there: &RemotePath, here: &Path) {
-        let removed = match self.plan.heading.direction {
-            Direction::Up => session.delete(there).await,
-            Direction::Down => self.root.remove_file(here),
-        };
-        let observer = &session.context().observer;
-        match removed {
-            // A file that was resumed is gone, and has its own name.
-            Err(fault) if fault.kind == ErrorKind::NotFound => {}
-            Err(fault) => observer.warn(format!("cannot remove a stale temporary file: {fault}")),
-            Ok(()) => {
-                let name = here.as_os_str().as_bytes();
-                let text =
-                    format!("{}: removed, a temporary file of an earlier run", visible(name));
-                observer.message(MessageLevel::Info, text);
-            }
-        }
-    }
-}
-
-/// Returns true if `path` is a temporary file that can be resumed.
-pub(super) fn is_lasting(path: &[u8]) -> bool {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    read_marked(name).is_some_and(|marked| marked.made.is_none())
-}
-
 /// Returns the tag of a mirror without local state: a resumable file has the same name each time.
 fn mark_of(sides: &MirrorId) -> OwnerTag {
     let MirrorId { host, port, user, remote, local } = sides;
@@ -178,24 +125,10 @@ fn mark_of(sides: &MirrorId) -> OwnerTag {
     OwnerTag::of(format!("{host}\n{port}\n{user}\n{remote}\n{local}").as_bytes())
 }
 
-/// Returns the two sides of the mirror that `heading` names.
-pub(super) fn sides(session: &Session, heading: &Endpoints) -> MirrorId {
-    let site = session.site();
-    // One directory has many paths; one that does not exist yet has the path by which it will be created.
-    let local = heading.local.canonicalize();
-    let local = local.or_else(|_| std::path::absolute(&heading.local));
-    MirrorId {
-        host: site.host.to_ascii_lowercase(),
-        port: site.port,
-        user: site.user.clone(),
-        remote: heading.remote.clone(),
-        local: local.unwrap_or_else(|_| heading.local.clone()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::own_files::is_lasting;
 
     #[test]
     fn what_may_be_alive_is_left_and_what_cannot_be_is_stale() {

@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{
+    endpoints::{Direction, Endpoints, place},
     intents::OnServer,
     local_hash::hash_of,
     manifest,
     options::{Compare, MirrorOptions, StateIn},
-    plan::{Direction, Endpoints, MirrorPlan},
-    scan::place,
-    stale_temps,
+    own_files::STATE_FILE,
+    plan::MirrorPlan,
 };
 use crate::{
     cancel::CancelToken,
@@ -31,9 +31,6 @@ use crate::{
     },
     observe::MessageLevel,
 };
-
-/// The file on the server that holds the base if it is kept there.
-pub(super) const STATE_FILE: &[u8] = b".portolan-state";
 
 /// The file on the server that holds the intents of a run. Its name is a temporary one, which every version leaves
 /// alone.
@@ -102,7 +99,7 @@ impl MirrorState {
             }),
             (None, _) => StatePlace::Nowhere,
             (Some(memory), _) => {
-                let sides = stale_temps::sides(session, heading);
+                let sides = heading.identity(session);
                 StatePlace::Here(Arc::clone(memory), sides)
             }
         };

@@ -1,85 +1,20 @@
 //! Three-way comparison: the changes since both sides of a file were the same, the side on which they happened, and the
 //! side that wins.
 
-use std::{cmp::Ordering, collections::BTreeSet, fmt};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{
-    compare::{Difference, Judgement, compare},
+    compare::{Judgement, compare},
+    endpoints::{Direction, Endpoints},
     options::{Compare, MirrorOptions, OnConflict},
-    plan::{Direction, Endpoints},
+    plan::{Difference, TargetChange},
     server_timezone::Times,
     tree::{Node, utc},
 };
-use crate::{
-    ftp::{
-        listing::Modified,
-        sync_base::{SyncBase, SyncedFile},
-    },
-    observe::visible::visible,
+use crate::ftp::{
+    listing::Modified,
+    sync_base::{SyncBase, SyncedFile},
 };
-
-/// A change of the target that no mirror made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {
-    /// The path of the file.
-    pub path: Vec<u8>,
-    /// The kind of change.
-    pub change: TargetChange,
-    /// True if the source does not have the file, so that it is deleted unless it is kept.
-    pub is_extra: bool,
-    /// True if the change is kept.
-    pub kept: bool,
-}
-
-/// The kind of change of a file of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetChange {
-    /// The content or the time changed.
-    Changed,
-    /// The file was added.
-    Added,
-    /// The file was removed.
-    Removed,
-}
-
-impl Drift {
-    /// Returns the text about the change after a run in which its step was done, or was not.
-    pub fn ended(&self, is_done: bool) -> String {
-        let then = match (self.kept, is_done) {
-            (true, _) => return self.to_string(),
-            (false, true) => self.answer().to_owned(),
-            (false, false) => format!("not {}", self.answer()),
-        };
-        format!("{}: {}, {then}", visible(&self.path), self.change)
-    }
-
-    /// Returns the action of a mirror that does not keep the change.
-    const fn answer(&self) -> &'static str {
-        match self.change {
-            TargetChange::Changed if !self.is_extra => "overwritten",
-            TargetChange::Changed | TargetChange::Added => "deleted",
-            TargetChange::Removed => "put back",
-        }
-    }
-}
-
-impl fmt::Display for TargetChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Changed => "changed in the target since the last run",
-            Self::Added => "added to the target since the last run",
-            Self::Removed => "removed from the target since the last run",
-        })
-    }
-}
-
-/// Describes the plan: only [`Drift::ended`] states what was done.
-impl fmt::Display for Drift {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, ", visible(&self.path), self.change)?;
-        if self.kept { f.write_str("kept so") } else { write!(f, "to be {}", self.answer()) }
-    }
-}
 
 /// The resolution of a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,10 +10,9 @@ use std::{
 };
 
 use super::{
+    endpoints::{Direction, Endpoints, place},
     filter::Filter,
     options::MirrorOptions,
-    plan::{Direction, Endpoints},
-    scan::place,
 };
 use crate::{
     error::{Error, ErrorKind, Result},

@@ -112,6 +112,13 @@ impl Node {
     }
 }
 
+impl Times {
+    /// Returns `node`, which is at `path`, with that time.
+    pub(super) fn seen(&self, path: &[u8], node: &Node) -> Node {
+        Node { modified: self.of(path, node.modified), ..*node }
+    }
+}
+
 /// The reason why an entry does not take part although no pattern excludes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {

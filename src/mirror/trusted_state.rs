@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use super::{
-    diff, name_aliases,
+    diff,
+    endpoints::{Endpoints, place},
+    name_aliases,
     options::MirrorOptions,
-    plan::{Endpoints, MirrorPlan},
+    plan::MirrorPlan,
     pool::SessionPool,
     recheck,
-    scan::place,
     tree::{Node, NodeKind, ScanResult, Tree, above},
 };
 use crate::{

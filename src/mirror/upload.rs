@@ -3,12 +3,12 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Instant};
 
 use super::{
-    apply::{Executor, StepResult},
+    endpoints::place,
+    executor::{Executor, StepResult},
     local_hash::Hashed,
     merged::may_be_changed,
     plan::Step,
     pool::{JobQueue, QueueHandle},
-    scan::place,
     tree::name_of,
 };
 use crate::{

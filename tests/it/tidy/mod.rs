@@ -1,6 +1,7 @@
 //! The rules of the code base that the compiler does not know. Each is a function from text to complaints, with a
 //! sample that must be complained about.
 
+mod circles;
 mod hazards;
 mod modules;
 mod papers;

@@ -153,6 +153,33 @@ fn parts(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns the path of every import, those of grouped imports one by one.
+pub(super) fn imports(code: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut rest = code;
+    while let Some((before, after)) = rest.split_once("use ") {
+        rest = after;
+        if before.chars().next_back().is_some_and(is_word) {
+            continue;
+        }
+        let import = after.split(';').next().unwrap_or_default();
+        paths.extend(expanded(import).map(|path| {
+            path.split("::").map(first_word).filter(|part| !part.is_empty()).collect()
+        }));
+    }
+    paths
+}
+
+/// Returns the paths of one import without groups.
+fn expanded(import: &str) -> Box<dyn Iterator<Item = String> + '_> {
+    let Some((root, _)) = import.split_once('{') else {
+        return Box::new(std::iter::once(import.to_owned()));
+    };
+    let inside = import.get(root.len()..).map(group).unwrap_or_default();
+    let inside = parts(inside).filter(|part| !part.trim().is_empty()).flat_map(expanded);
+    Box::new(inside.map(move |part| format!("{root}{}", part.trim_start())))
+}
+
 fn first_word(text: &str) -> String {
     text.trim_start().chars().take_while(|c| is_word(*c)).collect()
 }
@@ -182,6 +209,13 @@ fn grouped_imports_are_read_part_by_part() {
         "crate",
     );
     assert_eq!(names, ["fault", "ftp", "limits", "x"].map(str::to_owned).into());
+}
+
+#[test]
+fn imports_are_whole_paths() {
+    let code = "pub use a::b; use crate::{\n    c::{self, d as e},\n    f,\n}; let abuse = 1; use super::*;";
+    let paths: Vec<_> = imports(code).iter().map(|path| path.join("::")).collect();
+    assert_eq!(paths, ["a::b", "crate::c::self", "crate::c::d", "crate::f", "super"]);
 }
 
 #[test]
